@@ -1,0 +1,1 @@
+"""Who answers: routing, calling, and the remote backend."""

@@ -1,0 +1,143 @@
+"""Everything that can go wrong, as types that carry what the reader needs to act.
+
+ForewordError
+├── ConfigError             all the mistakes of a configuration at once
+├── TemplateError           one template file, with line and column
+├── CollectionError         a document or collection that cannot be used
+└── RequestError            answered to the client in OpenAI's form
+    ├── BadRequest          400
+    ├── ContextTooLong      400  context_length_exceeded
+    ├── NoKey               401
+    ├── NotAllowed          403
+    ├── NotFound            404
+    ├── BodyTooLarge        413
+    ├── LimitReached        429
+    ├── BackendFailed       502
+    ├── NotReady            503
+    └── BackendTimeout      504
+"""
+
+from msgspec import Struct
+
+
+class ForewordError(Exception):
+    """The root of all errors that Foreword raises on purpose."""
+
+
+class Problem(Struct, frozen=True):
+    """One mistake in a file: where, what, and what to do about it."""
+
+    where: str
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f"\n    {self.remedy}" if self.remedy else "")
+
+
+class ConfigError(ForewordError):
+    """A configuration that cannot be served. Carries every mistake found, not the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class TemplateError(ForewordError):
+    """A template file that cannot be used. `line` and `column` count from 1; 0 is unknown."""
+
+    def __init__(self, file: str, what: str, line: int = 0, column: int = 0) -> None:
+        place = f"{file}:{line}:{column}" if line else file
+        super().__init__(f"{place}: {what}")
+        self.file, self.what, self.line, self.column = file, what, line, column
+
+
+class CollectionError(ForewordError):
+    """A document or a collection that cannot be used; the message says which and why."""
+
+
+class RequestError(ForewordError):
+    """An answer to the client: an HTTP status and OpenAI's error object."""
+
+    status = 500
+    type = "server_error"
+    code: str | None = None
+
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None, retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code if code is not None else type(self).code
+        self.retry_after_s = retry_after_s
+
+
+class BadRequest(RequestError):
+    status = 400
+    type = "invalid_request_error"
+
+
+class ContextTooLong(BadRequest):
+    """The prompt does not fit the model's window and nothing may be left out of it."""
+
+    code = "context_length_exceeded"
+
+    def __init__(self, prompt_tokens: int, window_tokens: int, answer_tokens: int) -> None:
+        super().__init__(
+            f"This model's maximum context length is {window_tokens} tokens. However, the messages hold "
+            f"{prompt_tokens} tokens and {answer_tokens} are reserved for the answer. "
+            "Shorten the last message or ask for fewer completion tokens.",
+            param="messages",
+        )
+        self.prompt_tokens = prompt_tokens
+        self.window_tokens = window_tokens
+
+
+class NoKey(RequestError):
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class NotAllowed(RequestError):
+    status = 403
+    type = "permission_error"
+
+
+class NotFound(RequestError):
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class BodyTooLarge(RequestError):
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+
+class LimitReached(RequestError):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class BackendFailed(RequestError):
+    """No backend on the route answered."""
+
+    status = 502
+    type = "upstream_error"
+    code = "backend_failed"
+
+
+class NotReady(RequestError):
+    status = 503
+    type = "server_error"
+    code = "not_ready"
+
+
+class BackendTimeout(RequestError):
+    status = 504
+    type = "upstream_error"
+    code = "backend_timeout"

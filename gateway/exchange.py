@@ -1,0 +1,240 @@
+"""The values a request becomes on its way: the ask, what was decided about it, and why.
+
+Everything here is frozen. A stage takes an `Exchange` and returns a new one with
+`msgspec.structs.replace`; a stage that fails returns the one it was given.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+
+class Endpoint(StrEnum):
+    """What the client asked for. The value is the path below `/v1/`."""
+
+    CHAT = "chat/completions"
+    COMPLETION = "completions"
+    EMBEDDING = "embeddings"
+
+
+class Mode(StrEnum):
+    """How far the gateway may go with a request."""
+
+    OFF = "off"  # a plain proxy
+    SHADOW = "shadow"  # decide and record, change nothing
+    ON = "on"
+
+
+class Turn(Struct, frozen=True):
+    """One message. `text` is "" where the content is not plain text (images, audio, tool calls).
+
+    `source` is the index of the client's own message that this turn keeps byte for byte;
+    -1 marks a turn that the gateway wrote.
+    """
+
+    role: str
+    text: str
+    source: int = -1
+    plain: bool = True
+
+
+class Controls(Struct, frozen=True):
+    """What the request itself asked of the gateway (`"foreword": {...}` or `x-foreword-*`)."""
+
+    mode: Mode | None = None
+    template: str = ""
+    collections: tuple[str, ...] = ()
+    top_k: int = 0
+    budget_tokens: int = 0
+    conversation: str = ""
+
+
+class Ask(Struct, frozen=True):
+    """A request as it came in. `raw` is the body's bytes, never changed.
+
+    `room_tokens` is what the client reserved for the answer (0: it did not say).
+    """
+
+    endpoint: Endpoint
+    model: str
+    raw: bytes
+    turns: tuple[Turn, ...] = ()
+    stream: bool = False
+    room_tokens: int = 0
+    has_tools: bool = False
+    has_format: bool = False
+    """The client demands an output format (`response_format`), which a template could contradict."""
+    user: str = ""
+    controls: Controls = Controls()
+    # True where the body cannot be sent on as it is: it holds a "foreword" object.
+    marked: bool = False
+
+    @property
+    def query(self) -> str:
+        """The last user message, or "" if it is not plain text."""
+        for turn in reversed(self.turns):
+            if turn.role == "user":
+                return turn.text if turn.plain else ""
+        return ""
+
+
+class Key(Struct, frozen=True):
+    """Who asks, and what they may. Empty tuples allow everything."""
+
+    name: str = "anonymous"
+    mode: Mode = Mode.ON
+    canary: float = 1.0
+    models: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    requests_per_minute: int = 0
+    record: str = ""
+    """The record policy of this key (`full`, `hashed`, `none`); "" takes the gateway's."""
+    admin: bool = False
+
+    ANONYMOUS: ClassVar["Key"]
+
+
+Key.ANONYMOUS = Key()
+
+
+class Intent(Struct, frozen=True):
+    """What the classifier thinks. `name` is "" for *unknown*, which is a real answer.
+
+    `confidence` is a calibrated probability; `improvable` the probability that a rewrite can help.
+    """
+
+    name: str = ""
+    confidence: float = 0.0
+    improvable: float = 0.0
+    language: str = ""
+    tier: str = ""
+    reasons: tuple[str, ...] = ()
+
+    UNKNOWN: ClassVar["Intent"]
+
+    @property
+    def known(self) -> bool:
+        return bool(self.name)
+
+
+Intent.UNKNOWN = Intent()
+
+
+class SlotValue(Struct, frozen=True):
+    """A filled slot, and where in the query it stood ([start, end) in characters; -1 if nowhere)."""
+
+    name: str
+    value: str
+    source: str
+    start: int = -1
+    end: int = -1
+
+
+class Sampling(Struct, frozen=True):
+    """What a template wants of the decoder, where the client did not say."""
+
+    max_tokens: int = 0
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+
+
+class Rewrite(Struct, frozen=True):
+    """Which template spoke, with what in its slots."""
+
+    template: str = ""
+    version: int = 0
+    technique: str = ""
+    slots: tuple[SlotValue, ...] = ()
+    shots: tuple[str, ...] = ()
+    """Ids of the few-shot examples chosen for this request."""
+
+    NONE: ClassVar["Rewrite"]
+
+
+Rewrite.NONE = Rewrite()
+
+
+class Chunk(Struct, frozen=True):
+    """A piece of a document. `start` and `end` are character positions in the document's text.
+
+    `score` is the similarity to the query; higher is better.
+    """
+
+    id: str
+    collection: str
+    source: str
+    text: str
+    start: int = 0
+    end: int = 0
+    heading: str = ""
+    page: int = 0
+    tokens: int = 0
+    score: float = 0.0
+
+
+class ContextPlan(Struct, frozen=True):
+    """How the prompt was made to fit: `direct` or `trimmed`, and what that cost."""
+
+    strategy: str = "direct"
+    window_tokens: int = 0
+    prompt_tokens: int = 0
+    dropped_turns: int = 0
+
+    DIRECT: ClassVar["ContextPlan"]
+
+
+ContextPlan.DIRECT = ContextPlan()
+
+
+class Target(Struct, frozen=True):
+    """One place that can answer: a backend, and the model's name there."""
+
+    backend: str
+    model: str
+    window_tokens: int = 0
+
+
+class Note(Struct, frozen=True):
+    """One decision: which stage, what, why, and what it cost."""
+
+    stage: str
+    decision: str
+    reason: str = ""
+    data: Mapping[str, Any] = {}
+    took_us: int = 0
+
+
+class Exchange(Struct, frozen=True):
+    """One request with everything decided about it. Neutral defaults: any stage can be left out."""
+
+    id: str
+    ask: Ask
+    key: Key = Key.ANONYMOUS
+    mode: Mode = Mode.ON
+    started_s: float = 0.0
+    intent: Intent = Intent.UNKNOWN
+    turns: tuple[Turn, ...] | None = None
+    """The prompt to send instead of the ask's turns; None while no stage changed it."""
+    sampling: Sampling = field(default_factory=Sampling)
+    rewrite: Rewrite = Rewrite.NONE
+    chunks: tuple[Chunk, ...] = ()
+    plan: ContextPlan = ContextPlan.DIRECT
+    route: tuple[Target, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def prompt(self) -> tuple[Turn, ...]:
+        """The turns as the stages so far left them."""
+        return self.ask.turns if self.turns is None else self.turns
+
+    @property
+    def changed(self) -> bool:
+        """Whether what is sent differs from what came in. In shadow mode it never does."""
+        return self.turns is not None and self.mode is Mode.ON
+
+    def noted(self, stage: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> "Exchange":
+        """The same exchange with one more note."""
+        return replace(self, notes=(*self.notes, Note(stage, decision, reason, data or {})))

@@ -1,0 +1,175 @@
+"""The seams: what each part needs of another, as Protocols that adapters satisfy by shape.
+
+An adapter is chosen by `kind = "..."` in the configuration and built through `registry.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from gateway.exchange import Chunk, Endpoint, Exchange
+
+if TYPE_CHECKING:  # numpy would cost a bare gateway 20 MB and 0.1 s at start
+    import numpy as np
+    from numpy.typing import NDArray
+
+Vectors: TypeAlias = "NDArray[np.float32]"
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Stage(Protocol):
+    """One step of `prepare`: takes an exchange, returns a new one, never changes the world."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def __call__(self, exchange: Exchange) -> Exchange: ...
+
+
+class Reply(Struct):
+    """An answer as wire bytes. Whoever holds it must iterate `body` to its end or call `aclose`.
+
+    `body` yields the backend's bytes as they came. Where `stream` is false it is one whole body
+    in one piece. An error after the first byte of a stream is raised out of `body` as a
+    `RequestError`.
+    """
+
+    status: int
+    headers: Headers
+    body: AsyncIterator[bytes]
+    stream: bool = False
+    backend: str = ""
+    model: str = ""
+
+    async def aclose(self) -> None:
+        close = getattr(self.body, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class ModelCard(Struct, frozen=True):
+    """A model that a backend offers. `window_tokens` 0: unknown, so never trimmed for."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    window_tokens: int = 0
+
+
+class Backend(Protocol):
+    """Something that answers: a remote server or a local engine.
+
+    `send` raises `BackendFailed`, `BackendTimeout` or `NotReady` before the first byte, so the
+    caller can try the next; a refusal by the backend (4xx) is a `Reply`, not an error.
+    """
+
+    name: str
+
+    async def open(self) -> None:
+        """Get ready: load the model, open the pool. May take long; runs beside the server."""
+
+    async def aclose(self) -> None: ...
+
+    def models(self) -> Sequence[ModelCard]:
+        """What it offers. A name may end in `*`. Known before `open`."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """The number of tokens of `text` for this backend's models. Blocking: off the event loop
+        for long texts."""
+        ...
+
+    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
+        """Answer. `headers` are those of the client that may travel on (tracing, idempotency)."""
+        ...
+
+
+class Embedder(Protocol):
+    """Text to unit vectors. Blocking; `context/embed.py` batches it on a worker thread."""
+
+    name: str
+    dimensions: int
+    window_tokens: int
+    """What lies beyond is cut by the model, so chunks must stay below."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """[texts, dimensions], float32, each row of length 1."""
+        ...
+
+    def count_tokens(self, text: str) -> int: ...
+
+
+class VectorStore(Protocol):
+    """Chunks by similarity. Blocking: call it from a worker thread only."""
+
+    def collections(self) -> Sequence[str]: ...
+
+    def add(self, collection: str, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        """Insert or replace by chunk id; creates the collection."""
+        ...
+
+    def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
+        """The nearest chunks, best first, with `score` set to the cosine similarity.
+        Raises `CollectionError` if there is no such collection."""
+        ...
+
+    def remove(self, collection: str, source: str | None = None) -> int:
+        """Delete one source's chunks, or the whole collection. Returns how many chunks went."""
+        ...
+
+    def count(self, collection: str) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class HotState(Protocol):
+    """What workers share from request to request: counters and cool-downs. In-process or Redis."""
+
+    async def hit(self, key: str, limit: int, window_s: float) -> float:
+        """Count one. 0.0 if within `limit` a window, else the seconds until there is room."""
+        ...
+
+    async def block(self, key: str, for_s: float) -> None:
+        """Mark `key` as not to be used for a while."""
+        ...
+
+    async def blocked(self, key: str) -> float:
+        """Seconds for which `key` is still blocked, else 0.0."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Outcome(Struct, frozen=True):
+    """How an exchange ended: `finished`, `failed`, or `left` (the client went away).
+
+    `body` holds the reply's bytes as they were sent to the client.
+    """
+
+    ending: str
+    status: int
+    backend: str = ""
+    model: str = ""
+    content_type: str = ""
+    body: bytes = b""
+    error: str = ""
+    first_byte_us: int = 0
+    total_us: int = 0
+
+
+class Recorder(Protocol):
+    """Takes every exchange when it is over. Must not wait and must not raise."""
+
+    def record(self, exchange: Exchange, outcome: Outcome) -> None: ...
+
+
+class Answer(Struct, frozen=True):
+    """What a reply's bytes say: the text, why it ended, and its usage in tokens (-1: not told)."""
+
+    text: str = ""
+    finish: str = ""
+    prompt_tokens: int = -1
+    completion_tokens: int = -1
+    extra: dict[str, Any] = {}

@@ -1,0 +1,1 @@
+"""What is kept of each exchange: the spool, the database, feedback."""

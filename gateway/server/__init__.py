@@ -1,0 +1,1 @@
+"""HTTP: Litestar is known here alone; one file a noun."""

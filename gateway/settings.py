@@ -1,0 +1,299 @@
+"""`config.toml` as typed structs, and the reader that reports every mistake at once.
+
+Each field's docstring is its documentation: `docs/configuration.md` is generated from here.
+The settings of a kind (a backend, an embedder, a store) stand beside its class; here they are
+`KindTable`s that the assembly decodes with `decode`.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from gateway.errors import ConfigError, Problem
+from gateway.exchange import Mode
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[server]`: where the gateway listens and what it refuses unread."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on. Anything but loopback needs at least one `[keys.x]`."""
+    port: int = 8080
+    workers: int = 1
+    """Worker processes. More than one needs `[state] kind = "redis"` and a store that several processes may open."""
+    max_body_mb: int = 32
+    """A larger request body is refused with 413."""
+    request_timeout_s: float = 600.0
+    """The longest that a request may take in all."""
+    log_level: str = "info"
+
+
+class Data(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[data]`: where the gateway keeps what it writes."""
+
+    folder: str = "data"
+    """Spool, database, vector store and trained classifiers live here. Relative to the config file."""
+
+
+class Routing(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[routing]`: which model answers when the request leaves it open."""
+
+    default: str = ""
+    """The model of a request that names none, or names `auto`."""
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[models."name"]`: a name that clients may use, and who answers to it."""
+
+    backend: str
+    upstream: str = ""
+    """The model's name at the backend; the same name if left out."""
+    fallback: str = ""
+    """Another model's name, tried once when the backend cannot be reached, is overloaded or fails."""
+    mode: Mode | None = None
+    """`off`, `shadow` or `on` for requests to this model; left out: `[prompt] mode`."""
+    window_tokens: int = 0
+    """The context window, where the backend does not tell it."""
+
+
+class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[prompt]`: classifying and rewriting."""
+
+    mode: Mode = Mode.ON
+    """`off`: plain proxy. `shadow`: decide and record, change nothing. `on`: rewrite."""
+    templates: tuple[str, ...] = ("templates",)
+    """Folders of template files, relative to the config file. All are one library."""
+    budget_ms: int = 300
+    """What classifying and rewriting together may take; past it the client's prompt goes through."""
+    confidence: float = 0.6
+    """Below this calibrated probability an intent is *unknown* and nothing is rewritten."""
+    first_tier: float = 0.9
+    """At this probability the static embedding decides alone; below it the sentence model is asked."""
+    improvable: float = 0.4
+    """Below this probability a prompt is left as it is."""
+
+
+class Context(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[context]`: collections, retrieval, and fitting prompts into windows."""
+
+    chunk_tokens: int = 200
+    top_k: int = 6
+    """How many chunks a request gets at the most."""
+    budget_tokens: int = 800
+    """How many tokens of chunks a request gets at the most."""
+    floor: float = 0.2
+    """Chunks with a lower similarity than this are not used."""
+    budget_ms: int = 2000
+    """What retrieval may take; past it the request goes on without chunks and says so."""
+
+
+class Records(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[records]`: what is kept of each exchange."""
+
+    policy: str = "full"
+    """`full` keeps prompts and answers, `hashed` keeps hashes and figures, `none` keeps nothing."""
+    database: str = ""
+    """An SQLAlchemy URL; left out: SQLite in the data folder."""
+    retention_days: int = 30
+    """Older exchanges are deleted; 0 keeps them for ever."""
+    drain_s: float = 1.0
+    """How often the spool is drained into the database."""
+
+
+class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[keys.name]`: a client key. Clients send it as `Authorization: Bearer ...`."""
+
+    secret: str = ""
+    """`env:NAME` reads it from the environment. Prefer `sha256`, so that the file holds no secret."""
+    sha256: str = ""
+    """The key's SHA-256 in hex: `printf %s "$KEY" | sha256sum`."""
+    mode: Mode = Mode.ON
+    """The most that requests with this key may have done to them."""
+    canary: float = 1.0
+    """The share of conversations that are rewritten when the mode is `on`; the rest is `shadow`."""
+    models: tuple[str, ...] = ()
+    """Model names this key may use (`*` at the end matches any rest). Left out: all."""
+    collections: tuple[str, ...] = ()
+    """Collections this key may name. Left out: all."""
+    requests_per_minute: int = 0
+    """0: no limit."""
+    record: str = ""
+    """`full`, `hashed` or `none` for this key; left out: `[records] policy`."""
+    admin: bool = False
+    """May read every exchange, not only its own."""
+
+
+class Telemetry(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[telemetry]`: traces and metrics. `/metrics` is always there."""
+
+    traces: str = "off"
+    """`off`, `console`, or an OTLP/HTTP endpoint such as `http://127.0.0.1:4318/v1/traces`."""
+    service: str = "foreword"
+
+
+class KindTable(Struct, frozen=True):
+    """A table with `kind = "..."`, decoded later by that kind's own struct."""
+
+    where: str
+    kind: str
+    table: Mapping[str, Any]
+
+
+class Settings(Struct, frozen=True):
+    """The whole configuration. `root` is the folder that relative paths start from."""
+
+    root: Path
+    file: str = "config.toml"
+    server: Server = Server()
+    data: Data = Data()
+    routing: Routing = Routing()
+    models: dict[str, Model] = field(default_factory=dict)
+    prompt: Prompt = Prompt()
+    context: Context = Context()
+    records: Records = Records()
+    keys: dict[str, AccessKey] = field(default_factory=dict)
+    telemetry: Telemetry = Telemetry()
+    backends: dict[str, KindTable] = field(default_factory=dict)
+    embedder: KindTable | None = None
+    store: KindTable | None = None
+    state: KindTable = KindTable("[state]", "memory", {})
+
+    @property
+    def data_folder(self) -> Path:
+        return (self.root / Path(self.data.folder).expanduser()).resolve()
+
+
+PLAIN: dict[str, type[Struct]] = {
+    "server": Server,
+    "data": Data,
+    "routing": Routing,
+    "prompt": Prompt,
+    "context": Context,
+    "records": Records,
+    "telemetry": Telemetry,
+}
+NAMED: dict[str, type[Struct]] = {"models": Model, "keys": AccessKey}
+KINDS = ("embedder", "store", "state")
+
+
+def load(path: Path) -> Settings:
+    """Read and check a configuration. Raises `ConfigError` with every mistake in it."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            [
+                Problem(
+                    str(path), "there is no such file", "Copy config.toml from the repository, or pass --config PATH."
+                )
+            ]
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([Problem(str(path), f"is not valid TOML: {error}")]) from error
+    settings, problems = read(table, root=path.resolve().parent, file=path.name)
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> tuple[Settings, list[Problem]]:
+    """Decode the tables of a configuration; whatever is wrong comes back as problems."""
+    problems: list[Problem] = []
+    parts: dict[str, Any] = {}
+    known = [*PLAIN, *NAMED, *KINDS, "backends"]
+    for name, value in table.items():
+        where = f"{file} [{name}]"
+        if name not in known:
+            problems.append(Problem(where, "unknown table", _suggest(name, known)))
+        elif not isinstance(value, dict):
+            problems.append(Problem(where, f"must be a table, not {type(value).__name__}"))
+        elif name in PLAIN:
+            parts[name] = _keep(decode(value, PLAIN[name], where), problems)
+        elif name in NAMED:
+            parts[name] = {
+                key: _keep(decode(entry, NAMED[name], f"{file} [{name}.{key}]"), problems)
+                for key, entry in value.items()
+            }
+        elif name == "backends":
+            parts[name] = {
+                key: _keep(_kind_table(entry, f"{file} [backends.{key}]"), problems) for key, entry in value.items()
+            }
+        else:
+            parts[name] = _keep(_kind_table(value, where), problems)
+    present: dict[str, Any] = {
+        name: {key: entry for key, entry in part.items() if entry is not None} if isinstance(part, dict) else part
+        for name, part in parts.items()
+        if part is not None
+    }
+    return Settings(root=root, file=file, **present), problems
+
+
+def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
+    """One table as a struct, or None; every wrong, unknown or missing key is a problem of its own.
+
+    Texts of the form `env:NAME` are replaced by that environment variable's value.
+    """
+    if not isinstance(table, Mapping):
+        return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    fields = {info.encode_name: info for info in msgspec.structs.fields(struct)}
+    for key, value in table.items():
+        info = fields.get(key)
+        if info is None:
+            problems.append(Problem(f"{where} {key}", "unknown key", _suggest(key, fields)))
+            continue
+        try:
+            values[info.name] = msgspec.convert(_from_environment(value), info.type)
+        except KeyError as error:
+            problems.append(
+                Problem(
+                    f"{where} {key}",
+                    f"environment variable {error.args[0]} is not set",
+                    "Export it, or write the value here.",
+                )
+            )
+        except msgspec.ValidationError as error:
+            problems.append(Problem(f"{where} {key}", str(error)))
+    problems.extend(
+        Problem(f"{where} {info.encode_name}", "is required")
+        for info in fields.values()
+        if info.required and info.encode_name not in table
+    )
+    return (None if problems else struct(**values)), problems
+
+
+def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]]:
+    if not isinstance(value, dict):
+        return None, [Problem(where, f"must be a table, not {type(value).__name__}")]
+    kind = value.get("kind")
+    if not isinstance(kind, str) or not kind:
+        return None, [Problem(f"{where} kind", "is required", 'For example kind = "openai".')]
+    return KindTable(where, kind, {key: entry for key, entry in value.items() if key != "kind"}), []
+
+
+def _keep(result: tuple[Any, list[Problem]], problems: list[Problem]) -> Any:
+    problems.extend(result[1])
+    return result[0]
+
+
+def _from_environment(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("env:"):
+        return os.environ[value[4:]]
+    return value
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, 1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."

@@ -1,0 +1,1 @@
+"""What workers share from request to request: counters and cool-downs."""

@@ -1,0 +1,1 @@
+"""OpenAI's JSON and SSE, known here alone: decoding asks, encoding prompts, error envelopes."""

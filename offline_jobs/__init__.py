@@ -1,0 +1,1 @@
+"""Cron jobs that learn from recorded exchanges."""
