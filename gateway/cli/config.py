@@ -1,0 +1,35 @@
+"""The `--config` option that every command shares, and what happens when the file is wrong."""
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from gateway.errors import ConfigError
+from gateway.settings import Settings, load
+
+config_option: Any = click.option(
+    "--config",
+    "config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("config.toml"),
+    show_default=True,
+    envvar="FOREWORD_CONFIG",
+    help="The configuration file.",
+)
+
+
+def load_settings(config: Path) -> Settings:
+    """Read the configuration; if it has mistakes, print all of them and exit with status 2."""
+    try:
+        return load(config)
+    except ConfigError as error:
+        report(error)
+
+
+def report(error: ConfigError) -> NoReturn:
+    count = len(error.problems)
+    click.secho(f"{count} {'mistake' if count == 1 else 'mistakes'} in the configuration:", fg="red", err=True)
+    for problem in error.problems:
+        click.echo(f"  {problem}", err=True)
+    raise SystemExit(2)

@@ -1,0 +1,44 @@
+"""`foreword`: the group of all commands. Each is imported only when it is called."""
+
+import importlib
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "serve": "gateway.cli.serve:serve",
+    "check": "gateway.cli.check:check",
+    "explain": "gateway.cli.explain:explain",
+    "templates": "gateway.cli.templates:templates",
+    "collections": "gateway.cli.collections:collections",
+    "exchanges": "gateway.cli.exchanges:exchanges",
+}
+
+
+class Commands(click.Group):
+    """Loads a command when it is asked for, so that `foreword --help` never waits for torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        path = COMMANDS.get(cmd_name)
+        if path is None:
+            return None
+        module, _, attribute = path.partition(":")
+        command: Any = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="foreword")
+def main() -> None:
+    """Foreword: a prompt and context gateway for OpenAI-compatible applications.
+
+    \b
+    Start it:           foreword serve
+    See what it would do, without calling a model:
+                        foreword explain "Summarise this: ..."
+    Check the config:   foreword check
+    """
