@@ -1,0 +1,74 @@
+"""Calls the targets of a route in order until one answers."""
+
+import logging
+from collections.abc import Mapping
+
+from gateway.errors import BackendFailed, BackendTimeout, LimitReached, NotReady, RequestError
+from gateway.exchange import Exchange, Target
+from gateway.ports import Backend, Headers, HotState, Reply
+
+log = logging.getLogger("foreword.call")
+
+# refusals that another backend may not share
+HAND_OVER = frozenset({408, 429, 500, 502, 503, 504})
+UNREACHABLE = "backend_unreachable"
+
+
+class Caller:
+    """First backend on the route that answers.
+
+    A connection that could not be used is tried once more, since nothing was answered over it.
+    A backend that failed `trip_after` times in a row is passed over for `rest_s` seconds, but only
+    where there is another one to ask.
+    """
+
+    def __init__(
+        self, backends: Mapping[str, Backend], state: HotState, *, trip_after: int = 5, rest_s: float = 10.0
+    ) -> None:
+        self._backends = backends
+        self._state = state
+        self._trip_after = trip_after
+        self._rest_s = rest_s
+        self._failures = dict.fromkeys(backends, 0)
+
+    async def call(self, exchange: Exchange, headers: Headers) -> Reply:
+        """The reply of the first target that does not fail.
+
+        Where all fail, the last one's own refusal is returned, or its error raised.
+        """
+        *others, last = exchange.route
+        for target in others:
+            if await self._state.blocked(f"backend:{target.backend}"):
+                continue
+            try:
+                reply = await self._try(exchange, target, headers)
+            except (BackendFailed, BackendTimeout, NotReady, LimitReached) as error:
+                log.warning("handing over", extra={"backend": target.backend, "error": error.message})
+                continue
+            if reply.status not in HAND_OVER:
+                return reply
+            await reply.aclose()
+        return await self._try(exchange, last, headers)
+
+    async def _try(self, exchange: Exchange, target: Target, headers: Headers) -> Reply:
+        backend = self._backends[target.backend]
+        try:
+            try:
+                reply = await backend.send(exchange, target.model, headers)
+            except BackendFailed as error:
+                if error.code != UNREACHABLE:
+                    raise
+                reply = await backend.send(exchange, target.model, headers)
+        except RequestError as error:
+            await self._count(target.backend, failed=error.status >= 500)
+            raise
+        await self._count(target.backend, failed=reply.status >= 500)
+        return reply
+
+    async def _count(self, backend: str, *, failed: bool) -> None:
+        if not failed:
+            self._failures[backend] = 0
+            return
+        self._failures[backend] += 1
+        if self._failures[backend] >= self._trip_after:
+            await self._state.block(f"backend:{backend}", self._rest_s)

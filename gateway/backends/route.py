@@ -1,0 +1,151 @@
+"""Which backends may answer a model's name, in the order they are tried."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.errors import NotAllowed, NotFound, Problem
+from gateway.exchange import Endpoint, Exchange, Key, Mode, Target
+from gateway.ports import Backend, ModelCard
+from gateway.settings import Model
+
+AUTO = ("", "auto")
+RANK = {Mode.OFF: 0, Mode.SHADOW: 1, Mode.ON: 2}
+
+
+class Offer(Struct, frozen=True):
+    """A model card and the backend it stands for."""
+
+    backend: str
+    card: ModelCard
+
+    def serves(self, name: str, endpoint: Endpoint) -> bool:
+        return endpoint in self.card.endpoints and matches(name, self.card.name)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a model's name is meant by a pattern, which may end in `*`."""
+    return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
+
+
+class Routes:
+    """Model names to targets. Names of `[models.x]` come first, then what the backends offer."""
+
+    def __init__(self, models: Mapping[str, Model], backends: Mapping[str, Backend], default: str) -> None:
+        self._models = models
+        self._offers = [Offer(name, card) for name, backend in backends.items() for card in backend.models()]
+        self._default = default
+        self._known: dict[tuple[str, Endpoint], tuple[Target, ...]] = {}
+
+    def targets(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
+        """The targets for a model, first choice first. Raises `NotFound` for an unknown one."""
+        found = self._known.get((name, endpoint))
+        if found is None:
+            found = self._find(name, endpoint)
+            # names under a pattern are the clients' to choose, so the memory of them is bounded
+            if len(self._known) < 10_000:
+                self._known[name, endpoint] = found
+        return found
+
+    def mode(self, name: str) -> Mode | None:
+        """The mode that `[models.x]` sets for this name."""
+        model = self._models.get(name or self._default)
+        return model.mode if model else None
+
+    def names(self) -> list[tuple[str, str]]:
+        """All model names that can be listed, each with who serves it. Patterns are left out."""
+        listed = {name: model.backend for name, model in self._models.items()}
+        for offer in self._offers:
+            if not offer.card.name.endswith("*"):
+                listed.setdefault(offer.card.name, offer.backend)
+        return list(listed.items())
+
+    def problems(self, file: str) -> list[Problem]:
+        """What is wrong with `[models]` and `[routing]` given the backends that there are."""
+        backends = sorted({offer.backend for offer in self._offers})
+        found = []
+        for name, model in self._models.items():
+            where = f"{file} [models.{name}]"
+            if model.backend not in backends:
+                found.append(Problem(f"{where} backend", f"no backend {model.backend!r}", f"Known: {_list(backends)}."))
+            if model.fallback and not self._serves(model.fallback):
+                found.append(Problem(f"{where} fallback", f"no model {model.fallback!r}", self._known_models()))
+        if self._default and not self._serves(self._default):
+            what = f"no model {self._default!r}"
+            found.append(Problem(f"{file} [routing] default", what, self._known_models()))
+        return found
+
+    def _find(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
+        asked = self._default_for(endpoint) if name in AUTO else name
+        targets = self._direct(asked, endpoint)
+        model = self._models.get(asked)
+        if model and model.fallback:
+            targets += self._direct(model.fallback, endpoint)
+        if not targets:
+            raise NotFound(
+                f"The model {name!r} does not exist for /v1/{endpoint}. {self._known_models()}",
+                param="model",
+                code="model_not_found",
+            )
+        return targets
+
+    def _direct(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
+        model = self._models.get(name)
+        if model:
+            upstream = model.upstream or name
+            window = model.window_tokens or self._window(model.backend, upstream)
+            return (Target(model.backend, upstream, window),)
+        for offer in self._offers:
+            if offer.serves(name, endpoint):
+                return (Target(offer.backend, name, offer.card.window_tokens),)
+        return ()
+
+    def _default_for(self, endpoint: Endpoint) -> str:
+        """The configured default, or for an endpoint that it does not serve the first model that does."""
+        if any(offer.serves(self._default, endpoint) for offer in self._offers) or self._default in self._models:
+            return self._default
+        for offer in self._offers:
+            if endpoint in offer.card.endpoints and not offer.card.name.endswith("*"):
+                return offer.card.name
+        return self._default
+
+    def _window(self, backend: str, upstream: str) -> int:
+        for offer in self._offers:
+            if offer.backend == backend and matches(upstream, offer.card.name):
+                return offer.card.window_tokens
+        return 0
+
+    def _serves(self, name: str) -> bool:
+        return name in self._models or any(matches(name, offer.card.name) for offer in self._offers)
+
+    def _known_models(self) -> str:
+        patterns = [offer.card.name for offer in self._offers if offer.card.name.endswith("*")]
+        return f"Known: {_list([name for name, _ in self.names()] + patterns)}."
+
+
+class Route:
+    """The first stage: unknown models are answered here, before any work is done for them."""
+
+    name = "route"
+
+    def __init__(self, routes: Routes, mode: Mode) -> None:
+        self.routes = routes
+        self._mode = mode
+
+    async def __call__(self, exchange: Exchange) -> Exchange:
+        ask, key = exchange.ask, exchange.key
+        if key.models and not any(matches(ask.model, pattern) for pattern in key.models):
+            raise NotAllowed(f"This key may not use the model {ask.model!r}.", param="model", code="model_not_allowed")
+        targets = self.routes.targets(ask.model, ask.endpoint)
+        return replace(exchange, route=targets, mode=_mode(exchange, self.routes.mode(ask.model) or self._mode, key))
+
+
+def _mode(exchange: Exchange, configured: Mode, key: Key) -> Mode:
+    """What the request asks for, else what is configured; never more than its key allows."""
+    wanted = exchange.ask.controls.mode or configured
+    return wanted if RANK[wanted] <= RANK[key.mode] else key.mode
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "none"

@@ -1,0 +1,50 @@
+"""Hot state of one process: plain dictionaries, no lock, since the event loop is the only writer."""
+
+from collections.abc import Callable
+from time import monotonic
+
+from msgspec import Struct
+
+from gateway.registry import Kind
+
+
+class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[state] kind = "memory"`: for one worker."""
+
+
+class MemoryState:
+    """Counters by fixed window. `clock` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._counts: dict[str, tuple[float, int]] = {}
+        self._blocks: dict[str, float] = {}
+
+    async def hit(self, key: str, limit: int, window_s: float) -> float:
+        now = self._clock()
+        ends, count = self._counts.get(key, (0.0, 0))
+        if ends <= now:
+            ends, count = now + window_s, 0
+        if count >= limit:
+            return ends - now
+        self._counts[key] = (ends, count + 1)
+        return 0.0
+
+    async def block(self, key: str, for_s: float) -> None:
+        self._blocks[key] = self._clock() + for_s
+
+    async def blocked(self, key: str) -> float:
+        until = self._blocks.get(key)
+        if until is None:
+            return 0.0
+        left = until - self._clock()
+        if left <= 0:
+            del self._blocks[key]
+            return 0.0
+        return left
+
+    async def aclose(self) -> None:
+        return None
+
+
+KIND = Kind(MemorySettings, lambda _name, _settings, _parts: MemoryState())

@@ -1,0 +1,58 @@
+"""Puts the gateway's `foreword` object into a reply, leaving every other byte as it came."""
+
+import re
+
+import msgspec
+
+from gateway.exchange import Exchange, Mode
+
+_encode = msgspec.json.Encoder().encode
+_EVENT = re.compile(rb"^data:[ ]?(\{[^\n\r]*\})[ ]*(?=\r?\n)", re.MULTILINE)
+
+
+def account(exchange: Exchange) -> bytes:
+    """The `foreword` object as JSON: what was done to this request, and the sources it was given."""
+    return _encode(
+        {
+            "exchange": exchange.id,
+            "mode": exchange.mode,
+            "intent": exchange.intent.name or None,
+            "template": f"{exchange.rewrite.template}@{exchange.rewrite.version}"
+            if exchange.rewrite.template
+            else None,
+            "strategy": exchange.plan.strategy,
+            "citations": [
+                {
+                    "n": number,
+                    "id": chunk.id,
+                    "collection": chunk.collection,
+                    "source": chunk.source,
+                    "heading": chunk.heading,
+                    "page": chunk.page or None,
+                    "start": chunk.start,
+                    "end": chunk.end,
+                    "score": round(chunk.score, 4),
+                    "text": chunk.text,
+                }
+                for number, chunk in enumerate(exchange.chunks if exchange.mode is Mode.ON else (), 1)
+            ],
+        }
+    )
+
+
+def body(reply: bytes, extra: bytes) -> bytes:
+    """A JSON object with one more member `foreword`; anything else comes back unchanged."""
+    end = reply.rstrip()
+    if not end.endswith(b"}") or not end.startswith(b"{"):
+        return reply
+    comma = b"" if end[1:-1].strip() == b"" else b","
+    return end[:-1] + comma + b'"foreword":' + extra + b"}"
+
+
+def first_event(piece: bytes, extra: bytes) -> tuple[bytes, bool]:
+    """The same for the first whole `data:` event in a piece of a stream; False if there is none in it."""
+    match = _EVENT.search(piece)
+    if match is None:
+        return piece, False
+    start, end = match.span(1)
+    return piece[:start] + body(piece[start:end], extra) + piece[end:], True

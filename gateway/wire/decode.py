@@ -1,0 +1,208 @@
+"""OpenAI request bodies to `Ask`: one typed parse of the fields we act on, the bytes kept beside."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from gateway.errors import BadRequest
+from gateway.exchange import Ask, Controls, Endpoint, Mode, Turn
+
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+PositiveInt = Annotated[int, Meta(ge=1)]
+
+
+class _Message(Struct):
+    role: Role
+    content: str | list[Raw] | None = None
+    tool_calls: Raw | UnsetType = UNSET
+    function_call: Raw | UnsetType = UNSET
+
+
+class _Part(Struct):
+    type: str
+    text: str | UnsetType = UNSET
+
+
+class _Controls(Struct, forbid_unknown_fields=True):
+    mode: Mode | None = None
+    template: str = ""
+    collections: list[str] = []
+    top_k: Annotated[int, Meta(ge=0, le=100)] = 0
+    budget_tokens: Annotated[int, Meta(ge=0)] = 0
+    conversation: str = ""
+
+
+class ChatBody(Struct):
+    """The fields of a chat request that the gateway acts on; all others pass through unread."""
+
+    messages: Annotated[list[_Message], Meta(min_length=1)]
+    model: str = ""
+    stream: bool | None = None
+    max_tokens: PositiveInt | None = None
+    max_completion_tokens: PositiveInt | None = None
+    tools: Raw | UnsetType = UNSET
+    functions: Raw | UnsetType = UNSET
+    response_format: Raw | UnsetType = UNSET
+    user: str | None = None
+    foreword: _Controls | UnsetType = UNSET
+
+
+class CompletionBody(Struct):
+    """The same for the legacy completions endpoint."""
+
+    prompt: Raw
+    model: str = ""
+    stream: bool | None = None
+    max_tokens: Annotated[int, Meta(ge=0)] | None = None
+    user: str | None = None
+    foreword: _Controls | UnsetType = UNSET
+
+
+class EmbeddingBody(Struct):
+    """The same for embeddings."""
+
+    input: Raw
+    model: str = ""
+    user: str | None = None
+    foreword: _Controls | UnsetType = UNSET
+
+
+_chat = msgspec.json.Decoder(ChatBody)
+_completion = msgspec.json.Decoder(CompletionBody)
+_embedding = msgspec.json.Decoder(EmbeddingBody)
+_part = msgspec.json.Decoder(_Part)
+_text = msgspec.json.Decoder(str)
+
+_NONE = (b"null", b"[]")
+_FREE_FORMAT = re.compile(rb'^\{\s*"type"\s*:\s*"text"\s*\}$')
+
+
+def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
+    """A chat completion request. Raises `BadRequest` in OpenAI's words, with the field at fault."""
+    body = _decode(_chat, raw)
+    return Ask(
+        endpoint=Endpoint.CHAT,
+        model=body.model,
+        raw=raw,
+        turns=tuple([_turn(index, message) for index, message in enumerate(body.messages)]),
+        stream=bool(body.stream),
+        room_tokens=body.max_completion_tokens or body.max_tokens or 0,
+        has_tools=_given(body.tools) or _given(body.functions),
+        has_format=_given(body.response_format) and not _FREE_FORMAT.match(bytes(body.response_format)),
+        user=body.user or "",
+        controls=_controls(body.foreword, headers),
+        marked=body.foreword is not UNSET,
+    )
+
+
+def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
+    """A legacy completion request. A prompt that is not one text is passed on unread."""
+    body = _decode(_completion, raw)
+    try:
+        turns: tuple[Turn, ...] = (Turn("user", _text.decode(body.prompt), 0),)
+    except msgspec.ValidationError:
+        turns = (Turn("user", "", 0, plain=False),)
+    return Ask(
+        endpoint=Endpoint.COMPLETION,
+        model=body.model,
+        raw=raw,
+        turns=turns,
+        stream=bool(body.stream),
+        room_tokens=body.max_tokens or 0,
+        user=body.user or "",
+        controls=_controls(body.foreword, headers),
+        marked=body.foreword is not UNSET,
+    )
+
+
+def embedding(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
+    """An embeddings request. The input is the backend's to judge."""
+    body = _decode(_embedding, raw)
+    return Ask(
+        endpoint=Endpoint.EMBEDDING,
+        model=body.model,
+        raw=raw,
+        user=body.user or "",
+        controls=_controls(body.foreword, headers),
+        marked=body.foreword is not UNSET,
+    )
+
+
+def _decode(decoder: Any, raw: bytes) -> Any:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _explained(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json") from None
+
+
+_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+
+
+def _explained(error: msgspec.ValidationError) -> BadRequest:
+    """The decoder's complaint with the field at fault as OpenAI's `param`."""
+    text = str(error)
+    path = _PATH.search(text)
+    what = text[: path.start()] if path else text
+    param = path.group(1) if path else ""
+    missing = _MISSING.search(what)
+    if missing:
+        param = f"{param}.{missing.group(1)}".lstrip(".")
+        return BadRequest(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
+    if param == "messages" and "length" in what:
+        return BadRequest("Invalid 'messages': an empty list was given, at least one message is needed.", param=param)
+    return BadRequest(f"Invalid value for '{param or 'body'}': {what}.", param=param or None, code="invalid_value")
+
+
+def _turn(index: int, message: _Message) -> Turn:
+    content = message.content
+    calls = message.tool_calls is not UNSET or message.function_call is not UNSET
+    if isinstance(content, str):
+        return Turn(message.role, content, index, not calls)
+    if content is not None and len(content) == 1 and not calls:
+        text = _only_text(content[0])
+        if text is not None:
+            return Turn(message.role, text, index)
+    return Turn(message.role, "", index, plain=False)
+
+
+def _only_text(part: Raw) -> str | None:
+    try:
+        decoded = _part.decode(part)
+    except msgspec.ValidationError:
+        return None  # a kind of part that we do not know: the backend's to judge
+    return decoded.text if decoded.type == "text" and isinstance(decoded.text, str) else None
+
+
+def _given(raw: Raw | UnsetType) -> bool:
+    return raw is not UNSET and bytes(raw) not in _NONE
+
+
+def _controls(body: _Controls | UnsetType, headers: Mapping[bytes, bytes]) -> Controls:
+    """What the body's `foreword` object says, else what the `x-foreword-*` headers say."""
+    given = _Controls() if body is UNSET else body
+    mode = given.mode
+    header = headers.get(b"x-foreword-mode")
+    if mode is None and header is not None:
+        try:
+            mode = Mode(header.decode("latin-1").strip().lower())
+        except ValueError:
+            known = ", ".join(Mode)
+            raise BadRequest(f"Invalid header x-foreword-mode: use one of {known}.", param="x-foreword-mode") from None
+    collections = tuple(given.collections)
+    header = headers.get(b"x-foreword-collections")
+    if not collections and header is not None:
+        collections = tuple(name.strip() for name in header.decode("utf-8", "replace").split(",") if name.strip())
+    return Controls(
+        mode=mode,
+        template=given.template or headers.get(b"x-foreword-template", b"").decode("utf-8", "replace"),
+        collections=collections,
+        top_k=given.top_k,
+        budget_tokens=given.budget_tokens,
+        conversation=given.conversation or headers.get(b"x-foreword-conversation", b"").decode("utf-8", "replace"),
+    )

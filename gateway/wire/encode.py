@@ -1,0 +1,74 @@
+"""An exchange back to a request body: the client's own bytes wherever nothing was changed."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gateway.exchange import Exchange, Sampling, Turn
+
+_object = msgspec.json.Decoder(dict[str, Raw])
+_list = msgspec.json.Decoder(list[Raw])
+_encode = msgspec.json.Encoder().encode
+
+_MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
+
+
+def body(
+    exchange: Exchange, model: str, *, force: Mapping[str, Any] | None = None, room_field: str = "max_tokens"
+) -> bytes:
+    """The body to send to a backend, in which the model is called `model`.
+
+    An unchanged request keeps its bytes; only the model's name is replaced, in place. A changed
+    one keeps every field and every message that no stage touched, byte for byte. `force` sets
+    fields whatever the client said; `room_field` is what this backend calls the answer's length.
+    """
+    ask = exchange.ask
+    if not exchange.changed and not ask.marked and not force:
+        if model == ask.model:
+            return ask.raw
+        found = _MODEL.findall(ask.raw)
+        # exactly one match can only be the top-level field: inside a JSON text the quotes are escaped
+        if len(found) == 1 and ask.model:
+            return _MODEL.sub(lambda match: _renamed(match, model), ask.raw, count=1)
+    fields = _object.decode(ask.raw)
+    fields.pop("foreword", None)
+    fields["model"] = Raw(_encode(model))
+    if exchange.changed:
+        fields["messages"] = _messages(exchange.prompt, fields["messages"])
+        fields.update(_sampling(exchange.sampling, fields, room_field))
+    for name, value in (force or {}).items():
+        fields[name] = Raw(_encode(value))
+    return _encode(fields)
+
+
+def _renamed(match: re.Match[bytes], model: str) -> bytes:
+    whole, name = match.group(0), match.group(1)
+    return whole[: len(whole) - len(name)] + _encode(model)
+
+
+def _messages(turns: Sequence[Turn], original: Raw) -> Raw:
+    kept = _list.decode(original)
+    return Raw(
+        b"["
+        + b",".join(
+            bytes(kept[turn.source]) if turn.source >= 0 else _encode({"role": turn.role, "content": turn.text})
+            for turn in turns
+        )
+        + b"]"
+    )
+
+
+def _sampling(wanted: Sampling, fields: Mapping[str, Raw], room_field: str) -> dict[str, Raw]:
+    """A template's wishes for the decoder, where the client expressed none of its own."""
+    given = {name for name, value in fields.items() if bytes(value) != b"null"}
+    extra: dict[str, Raw] = {}
+    if wanted.max_tokens and not given & {"max_tokens", "max_completion_tokens"}:
+        extra[room_field] = Raw(_encode(wanted.max_tokens))
+    if wanted.temperature is not None and "temperature" not in given:
+        extra["temperature"] = Raw(_encode(wanted.temperature))
+    if wanted.stop and "stop" not in given:
+        extra["stop"] = Raw(_encode(wanted.stop))
+    return extra
