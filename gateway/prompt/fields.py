@@ -1,0 +1,151 @@
+"""What a template file may say, field by field. `schema.py` reads them, `docs/templates.md` explains them."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+SCHEMA = 1
+ID = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+
+
+class Status(StrEnum):
+    DRAFT = "draft"
+    CANDIDATE = "candidate"
+    CANARY = "canary"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+class Technique(StrEnum):
+    DIRECT = "direct"
+    FEW_SHOT = "few-shot"
+    CHAIN_OF_THOUGHT = "chain-of-thought"
+    GENERATED_KNOWLEDGE = "generated-knowledge"
+    REWRITE = "rewrite"
+
+
+class Language(StrEnum):
+    EN = "en"
+    ZH = "zh"
+
+
+class Source(StrEnum):
+    """Where a slot's value comes from; `slots.py` does each."""
+
+    QUERY = "query"
+    PAYLOAD = "payload"
+    INSTRUCTION = "instruction"
+    QUESTION = "question"
+    SECTION = "section"
+    QUOTED = "quoted"
+    CODE = "code"
+    OPTIONS = "options"
+    CHOICE = "choice"
+    LANGUAGE = "language"
+    NUMBER = "number"
+    DATE = "date"
+    URL = "url"
+    EMAIL = "email"
+    PATTERN = "pattern"
+
+
+class IntentSpec(Struct, frozen=True):
+    """What the template is for. `match` and `not_` train the classifier."""
+
+    name: str
+    match: tuple[str, ...] = ()
+    not_: tuple[str, ...] = field(default=(), name="not")
+    keywords: tuple[str, ...] = ()
+
+
+class Slot(Struct, frozen=True):
+    """One value that the body needs. `sources` are tried in turn."""
+
+    sources: tuple[Source, ...]
+    required: bool = False
+    default: str = ""
+    max_chars: int = 0
+    pattern: re.Pattern[str] | None = None
+    values: Mapping[str, tuple[str, ...]] = {}
+    """For `choice` and `section`: each value with the words that mean it."""
+
+
+class Shot(Struct, frozen=True):
+    """A few-shot example."""
+
+    input: str
+    output: str
+    id: str = ""
+
+
+class Pool(Struct, frozen=True):
+    """A file of labelled examples, of which each request gets the `k` nearest to its `slot`."""
+
+    pool: str
+    k: int = 6
+    input: str = "text"
+    output: str = "label"
+    as_: str = field(default="list", name="as")
+    """`turns`: each example is a user and an assistant message. `list`: the body writes them."""
+    balanced: bool = False
+    """At most an equal share of `k` for each output."""
+    slot: str = ""
+    """The slot that the examples' inputs stand for; left out: the slot filled from `payload`, else the query."""
+
+
+class Output(Struct, frozen=True):
+    """What the decoder is told where the client said nothing."""
+
+    max_tokens: int = 0
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+
+
+class Models(Struct, frozen=True):
+    """Which models it is for. A name may end in `*`."""
+
+    allow: tuple[str, ...] = ("*",)
+    deny: tuple[str, ...] = ()
+    min_window: int = 0
+
+
+class Optimise(Struct, frozen=True):
+    """What an optimising job may change."""
+
+    components: tuple[str, ...] = ()
+    max_chars: int = 0
+    task_calls: int = 0
+
+
+class Expect(Struct, frozen=True):
+    """One expectation of a test, on the rendered messages."""
+
+    contains: str = ""
+    not_contains: str = ""
+    max_words: int = 0
+    roles: tuple[str, ...] = ()
+    system_contains: str = ""
+    no_match: bool = False
+    """The slots cannot be filled, so the template does not speak."""
+
+
+class Case(Struct, frozen=True):
+    """One test: a query, or slots given directly, and what must come out."""
+
+    expect: tuple[Expect, ...]
+    query: str = ""
+    slots: Mapping[str, str] = {}
+
+
+class Provenance(Struct, frozen=True):
+    """Where it comes from. `scores` are a job's, as it wrote them."""
+
+    origin: str = "author"
+    author: str = ""
+    licence: str = ""
+    source: str = ""
+    parent: str = ""
+    run: str = ""
+    scores: Mapping[str, str] = {}

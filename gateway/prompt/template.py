@@ -1,0 +1,200 @@
+"""One template file: parsed once, then rendered to messages.
+
+Parse, then render: the source is split at the lines `# system`, `# user` and `# assistant` before
+anything is filled in, and each part is compiled alone. So no value can add a message, change a
+role, or be expanded a second time.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.errors import TemplateError
+from gateway.exchange import Turn
+from gateway.prompt.fields import (
+    Case,
+    IntentSpec,
+    Language,
+    Models,
+    Optimise,
+    Output,
+    Pool,
+    Provenance,
+    Shot,
+    Slot,
+    Source,
+    Status,
+    Technique,
+)
+from gateway.prompt.frontmatter import Head, split_head, suggest
+from gateway.prompt.sandbox import Body, NotAllowed, TooLong, compile_body
+from gateway.prompt.schema import read_head
+
+ROLES = ("system", "user", "assistant")
+HEADING = re.compile(r"^# (system|user|assistant)[ \t]*$")
+ESCAPED = re.compile(r"^\\(# (?:system|user|assistant)[ \t]*)$", re.MULTILINE)
+
+
+class Part(Struct, frozen=True):
+    """One message of the template. `line` is the heading's line in the file."""
+
+    role: str
+    source: str
+    line: int
+    body: Body
+
+
+class Template(Struct, frozen=True):
+    """A template file that parsed. `file` is its path as given; `digest` the SHA-256 of its source."""
+
+    id: str
+    version: int
+    status: Status
+    language: Language
+    family: str
+    intent: IntentSpec
+    technique: Technique
+    slots: Mapping[str, Slot]
+    examples: tuple[Shot, ...] | Pool
+    output: Output
+    models: Models
+    optimise: Optimise
+    tests: tuple[Case, ...]
+    provenance: Provenance
+    parts: tuple[Part, ...]
+    file: str
+    digest: str
+    description: str = ""
+    places: Mapping[str, tuple[int, int]] = {}
+    """Line and column of the head's top keys, of each slot and of each test, for whoever reports on the file."""
+
+    @property
+    def ref(self) -> str:
+        return f"{self.id}@{self.version}"
+
+    @property
+    def active(self) -> bool:
+        return self.status is Status.ACTIVE
+
+    @property
+    def shot_slot(self) -> str:
+        """The slot that an example's input stands for."""
+        if isinstance(self.examples, Pool) and self.examples.slot:
+            return self.examples.slot
+        return next((name for name, slot in self.slots.items() if Source.PAYLOAD in slot.sources), "query")
+
+    @property
+    def shot_turns(self) -> bool:
+        """Whether each example becomes a user and an assistant message."""
+        return isinstance(self.examples, Pool) and self.examples.as_ == "turns"
+
+    def render(
+        self, values: Mapping[str, str], shots: Sequence[Shot] = (), labels: Sequence[str] = ()
+    ) -> tuple[Turn, ...]:
+        """The messages. `values` hold each slot and `query`; a slot that is left out is "".
+
+        Raises `TemplateError` if a part renders too long.
+        """
+        context: dict[str, Any] = dict.fromkeys(self.slots, "")
+        context.update(values)
+        context["examples"] = () if self.shot_turns else tuple(shots)
+        context["labels"] = tuple(labels)
+        turns: list[Turn] = []
+        for part in self.parts[:-1]:
+            text = self._text(part, context)
+            if text:
+                turns.append(Turn(part.role, text))
+        ask = self.parts[-1]
+        if self.shot_turns:
+            for shot in shots:
+                asked = self._text(ask, {**context, "query": shot.input, self.shot_slot: shot.input})
+                turns += (Turn("user", asked), Turn("assistant", shot.output))
+        turns.append(Turn(ask.role, self._text(ask, context)))
+        return tuple(turns)
+
+    def _text(self, part: Part, context: Mapping[str, Any]) -> str:
+        try:
+            return part.body.render(context)
+        except TooLong as error:
+            raise TemplateError(self.file, f"`# {part.role}` {error}", part.line, 1) from error
+
+
+def parse(source: str, file: str) -> Template:
+    """Read a template file. Raises `TemplateError` at the first mistake, with line and column."""
+    source = source.replace("\r\n", "\n").removeprefix("\ufeff")
+    head, body, first_line = split_head(source, file)
+    fields = read_head(head)
+    slots: Mapping[str, Slot] = fields["slots"]
+    names = {"query", *slots}
+    if fields["examples"]:
+        names |= {"examples", "labels"}
+    parts = _parts(body, file, first_line, names)
+    _check_shot_turns(head, fields, parts)
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    return Template(**fields, parts=parts, file=file, digest=digest)
+
+
+def _parts(body: str, file: str, first_line: int, names: set[str]) -> tuple[Part, ...]:
+    parts: list[Part] = []
+    for role, text, line in _split(body, file, first_line):
+        source = ESCAPED.sub(r"\1", text)
+        try:
+            compiled = compile_body(source, names)
+        except NotAllowed as error:
+            at = line + error.line
+            raise TemplateError(file, error.what, at, _column(text, error.line, error.word)) from error
+        parts.append(Part(role, source.strip(), line, compiled))
+    _check_order(parts, file, first_line)
+    return tuple(parts)
+
+
+def _split(body: str, file: str, first_line: int) -> list[tuple[str, str, int]]:
+    """The parts as (role, text, line of the heading). Text before the first heading is a mistake."""
+    found: list[tuple[str, list[str], int]] = []
+    for number, line in enumerate(body.split("\n"), first_line):
+        heading = HEADING.match(line)
+        if heading:
+            found.append((heading[1], [], number))
+        elif found:
+            found[-1][1].append(line)
+        elif line.strip():
+            close = re.match(r"#+\s*(\w+)", line)
+            hint = f"; {suggest(close[1], [f'# {role}' for role in ROLES])}" if close else ""
+            raise TemplateError(file, f"the body starts with a line `# system` or `# user`{hint}", number, 1)
+    return [(role, "\n".join(lines), number) for role, lines, number in found]
+
+
+def _check_order(parts: Sequence[Part], file: str, first_line: int) -> None:
+    if not parts:
+        raise TemplateError(file, "the body has no `# user` part", first_line, 1)
+    if parts[-1].role != "user":
+        raise TemplateError(file, "the last part must be `# user`: it is what the model answers", parts[-1].line, 1)
+    for part in parts[1:]:
+        if part.role == "system":
+            raise TemplateError(file, "`# system` stands first, and once", part.line, 1)
+    for part in parts:
+        if not part.source:
+            raise TemplateError(file, f"`# {part.role}` is empty", part.line, 1)
+
+
+def _check_shot_turns(head: Head, fields: Mapping[str, Any], parts: Sequence[Part]) -> None:
+    examples = fields["examples"]
+    if not isinstance(examples, Pool):
+        return
+    if examples.slot and examples.slot not in {"query", *fields["slots"]}:
+        known = {"query", *fields["slots"]}
+        raise head.error(f"no slot {examples.slot!r} is declared; {suggest(examples.slot, known)}", "examples", "slot")
+    if examples.as_ == "turns" and any("examples" in part.body.names for part in parts):
+        raise head.error(
+            "with `as: turns` the examples are messages; take `examples` out of the body", "examples", "as"
+        )
+
+
+def _column(text: str, line: int, word: str) -> int:
+    lines = text.split("\n")
+    row = lines[line - 1] if 0 < line <= len(lines) else ""
+    found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", row) if word else None
+    return found.start() + 1 if found else len(row) - len(row.lstrip()) + 1
