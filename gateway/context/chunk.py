@@ -1,0 +1,151 @@
+"""Cuts documents into chunks along their structure: sections, paragraphs, lines, sentences, words.
+
+A chunk is always a span of the document, `chunk.text == document.text[chunk.start:chunk.end]`, and
+never more than the embedder reads: what lies beyond its window would be stored but never found.
+"""
+
+import hashlib
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from gateway.context.document import Document
+from gateway.exchange import Chunk
+
+Count = Callable[[str], int]
+Span = tuple[int, int]
+
+VERSION = 1
+"""Part of each ingested file's recipe: a change of how chunks are cut means cutting again."""
+
+SPECIAL_TOKENS = 4
+"""What the model adds around a text (two for BERT), and a margin for where heading and text join."""
+
+CHARACTERS_A_TOKEN = 12
+"""A longer text never counts as fitting. WordPiece gives a 10,000-letter word one unknown token."""
+
+# A match ends where a cut may be made, from the best kind of place to the worst.
+PLACES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\n[ \t]*\n\s*",  # paragraphs
+        r"\n",  # lines
+        r"[.!?][\"')\]”’]*(?=\s)|[。！？…]+[”’」』）]*",  # sentences
+        r"[,;:](?=\s)|[，、；：]",  # clauses
+        r"\s+",  # words
+    )
+)
+
+
+def chunk(document: Document, collection: str, source: str, count: Count, limit: int, window: int) -> list[Chunk]:
+    """Cut a document into chunks of at most `limit` tokens as `count` counts them.
+
+    `window` is the embedder's: heading path and text together stay below it.
+    """
+    chunks = []
+    for (start, end), path in _sections(document):
+        heading = _shortened(path, count, window // 4)
+        room = max(1, min(limit, window - SPECIAL_TOKENS - count(heading)))
+        for first, last in _split(document.text, start, end, count, room):
+            text = document.text[first:last]
+            chunks.append(
+                Chunk(
+                    id=chunk_id(collection, source, first, last, text),
+                    collection=collection,
+                    source=source,
+                    text=text,
+                    start=first,
+                    end=last,
+                    heading=heading,
+                    page=bisect_right(document.pages, first),
+                    tokens=count(text),
+                )
+            )
+    return chunks
+
+
+def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> str:
+    """The same chunk of the same document gets the same id for ever."""
+    parts = "\0".join((collection, source, str(start), str(end), text))
+    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def embedding_text(chunk: Chunk) -> str:
+    """What is embedded for a chunk: its text under its heading path, which says what it is about."""
+    return f"{chunk.heading}\n{chunk.text}" if chunk.heading else chunk.text
+
+
+def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
+    """The spans between headings, each with its heading path.
+
+    A heading without a text of its own goes with the section below it.
+    """
+    text = document.text
+    path: list[tuple[int, str]] = []
+    start = 0
+    body = 0  # where the text under the last heading begins
+    for heading in document.headings:
+        if text[body : heading.start].strip():
+            yield (start, heading.start), tuple(title for _, title in path)
+            start = heading.start
+        body = text.find("\n", heading.start) + 1 or len(text)
+        path = [*((level, title) for level, title in path if level < heading.level), (heading.level, heading.title)]
+    if text[start:].strip():
+        yield (start, len(text)), tuple(title for _, title in path)
+
+
+def _shortened(path: tuple[str, ...], count: Count, room: int) -> str:
+    """The heading path in at most `room` tokens; the nearest heading is kept longest."""
+    while len(path) > 1 and not _fits(" > ".join(path), count, room):
+        path = path[1:]
+    heading = " > ".join(path)
+    while heading and not _fits(heading, count, room):
+        heading = heading[: len(heading) // 2].rstrip()
+    return heading
+
+
+def _fits(text: str, count: Count, room: int) -> bool:
+    return len(text) <= room * CHARACTERS_A_TOKEN and count(text) <= room
+
+
+def _split(text: str, start: int, end: int, count: Count, room: int, kind: int = 0) -> list[Span]:
+    """Spans of at most `room` tokens that hold everything but white space, cut at the best places."""
+    start, end = _stripped(text, start, end)
+    if start == end:
+        return []
+    if end - start == 1 or _fits(text[start:end], count, room):
+        return [(start, end)]
+    if kind == len(PLACES):
+        middle = (start + end) // 2
+        parts = [(start, middle), (middle, end)]
+    else:
+        parts = _parts(PLACES[kind], text, start, end)
+    below = kind if kind == len(PLACES) else kind + 1
+    spans = [span for first, last in parts for span in _split(text, first, last, count, room, below)]
+    return _packed(text, spans, count, room)
+
+
+def _parts(place: re.Pattern[str], text: str, start: int, end: int) -> list[Span]:
+    cuts = [match.end() for match in place.finditer(text, start, end)]
+    edges = [start, *(cut for cut in cuts if start < cut < end), end]
+    return list(pairwise(edges))
+
+
+def _packed(text: str, spans: list[Span], count: Count, room: int) -> list[Span]:
+    """Join neighbours as long as they fit together."""
+    packed: list[Span] = []
+    for start, end in spans:
+        if packed and _fits(text[packed[-1][0] : end], count, room):
+            packed[-1] = (packed[-1][0], end)
+        else:
+            packed.append((start, end))
+    return packed
+
+
+def _stripped(text: str, start: int, end: int) -> Span:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end
