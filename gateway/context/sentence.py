@@ -110,7 +110,7 @@ def _read_model(folder: Path, settings: SentenceSettings) -> SentenceTransformer
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers does not annotate it
     torch.set_num_threads(settings.threads)
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     model.max_seq_length = settings.window_tokens

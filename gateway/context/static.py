@@ -47,9 +47,9 @@ class StaticEmbedder:
 
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         for row, text in enumerate(texts):
-            ids = self._tokenizer.encode(text[:LONGEST], add_special_tokens=False).ids
+            ids = self._tokenizer.encode_batch_fast([text[:LONGEST]], add_special_tokens=False)[0].ids
             if ids:
-                total = self.table[ids].sum(axis=0)
+                total = self.table.take(ids, axis=0).sum(axis=0)
                 length = float(np.sqrt(total @ total))
                 if length > 0.0:
                     vectors[row] = total / length
