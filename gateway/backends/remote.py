@@ -1,20 +1,13 @@
-"""Any OpenAI-compatible server as a backend: its bytes in, its bytes out.
-
-httpx's transport interface over aiohttp, without `httpx.AsyncClient`, which alone costs more CPU
-than all the rest of a request.
-"""
+"""Any OpenAI-compatible server as a backend: its bytes in, its bytes out."""
 
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
 from msgspec import Struct
 
 from gateway.backends.call import UNREACHABLE
+from gateway.backends.http1 import Answer, Broken, Idle, Pool, Unreachable
 from gateway.errors import BackendFailed, BackendTimeout, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Headers, ModelCard, Reply
@@ -69,47 +62,37 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether its streams end with `[DONE]`. If so, one that ends without it counts as broken."""
 
 
-class _Post(httpx.Request):
-    """A request for the transport alone: parsed URL and headers are taken as they are."""
-
-    def __init__(self, url: httpx.URL, headers: httpx.Headers, content: bytes, timeout: dict[str, Any]) -> None:
-        self.method = "POST"
-        self.url = url
-        self.headers = headers
-        self.extensions = timeout
-        self._content = content
-
-
 class Remote:
     """A remote server. One connection pool for the life of the configuration."""
 
     def __init__(self, name: str, settings: RemoteSettings) -> None:
         self.name = name
         self._settings = settings
-        base = settings.base_url.rstrip("/")
-        self._urls = {endpoint: httpx.URL(f"{base}/{endpoint}") for endpoint in Endpoint}
+        self._origin = urlsplit(settings.base_url)
+        base = self._origin.path.rstrip("/")
+        self._paths = {endpoint: f"{base}/{endpoint}".encode() for endpoint in Endpoint}
+        self._pool: Pool | None = None
+
+    async def open(self) -> None:
+        settings, origin = self._settings, self._origin
+        secure = origin.scheme == "https"
         given = {key.lower(): value for key, value in settings.headers.items()}
         if settings.api_key:
             given["authorization"] = f"Bearer {settings.api_key}"
-        self._headers = httpx.Headers({"content-type": "application/json", "accept": "*/*", **given})
-        limits = {"connect": settings.connect_timeout_s, "read": settings.idle_timeout_s, "pool": None}
-        self._extensions = {"timeout": limits}
-        self._transport: AiohttpTransport | None = None
-
-    async def open(self) -> None:
-        connector = aiohttp.TCPConnector(
-            limit=self._settings.max_connections, keepalive_timeout=60.0, ssl=ssl.create_default_context()
+        fixed = {"content-type": "application/json", "accept": "*/*", **given}
+        self._pool = Pool(
+            origin.hostname or "",
+            origin.port or (443 if secure else 80),
+            tls=ssl.create_default_context() if secure else None,
+            headers=[(key.encode(), value.encode()) for key, value in fixed.items()],
+            connect_timeout_s=settings.connect_timeout_s,
+            idle_timeout_s=settings.idle_timeout_s,
+            limit=settings.max_connections,
         )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept", "Content-Type"),
-        )
-        self._transport = AiohttpTransport(client=session)
 
     async def aclose(self) -> None:
-        if self._transport is not None:
-            await self._transport.aclose()
+        if self._pool is not None:
+            self._pool.close()
 
     def models(self) -> Sequence[ModelCard]:
         return [ModelCard(name, tuple(Endpoint), self._settings.window_tokens) for name in self._settings.models]
@@ -119,61 +102,53 @@ class Remote:
         return len(text.encode())
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        content = encode.body(exchange, model, room_field=self._settings.room_field)
-        response = await self._post(exchange.ask.endpoint, content, self._with(headers, exchange.changed))
-        if 300 <= response.status_code < 400:
-            await response.stream.aclose()  # type: ignore[union-attr]  # the transport's is always async
-            raise BackendFailed(f"The backend {self.name!r} answered with a redirect, which is never followed.")
-        pieces = response.stream.__aiter__()  # type: ignore[union-attr]
-        kind = response.headers.get("content-type", "")
-        passed = tuple([header for header in response.headers.raw if header[0].lower() not in NOT_PASSED_BACK])
-        if kind.startswith("text/event-stream") and response.status_code < 300:
-            first = await self._first(pieces, response)
-            body = self._stream(first, pieces, response, exchange.ask.endpoint)
-            return Reply(response.status_code, passed, body, stream=True, backend=self.name, model=model)
-        whole = await self._whole(pieces, response)
-        if kind.startswith("text/html"):
-            raise _no_api(self.name, response.status_code)
-        return Reply(response.status_code, passed, _once(whole), backend=self.name, model=model)
-
-    def _with(self, extra: Headers, changed: bool) -> httpx.Headers:
-        """The client's headers that travel on. A changed exchange is annotated, so it must not be compressed."""
-        travelling = [header for header in extra if not (changed and header[0] == b"accept-encoding")]
-        if not travelling:
-            return self._headers
-        return httpx.Headers([*self._headers.raw, *travelling])
-
-    async def _post(self, endpoint: Endpoint, content: bytes, headers: httpx.Headers) -> httpx.Response:
-        if self._transport is None:
+        if self._pool is None:
             raise BackendFailed(f"The backend {self.name!r} is not open.")
+        content = encode.body(exchange, model, room_field=self._settings.room_field)
+        if exchange.changed:  # its answer is annotated, so it must not come compressed
+            headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
         try:
-            return await self._transport.handle_async_request(
-                _Post(self._urls[endpoint], headers, content, self._extensions)
-            )
-        except httpx.HTTPError as error:
-            raise self._failure(error, "cannot be reached", UNREACHABLE) from error
+            answer = await self._pool.post(self._paths[exchange.ask.endpoint], content, headers)
+        except (Unreachable, Broken, Idle) as error:
+            raise self._failure(error, "cannot be reached") from error
+        return await self._reply(answer, exchange.ask.endpoint, model)
 
-    async def _first(self, pieces: AsyncIterator[bytes], response: httpx.Response) -> bytes:
+    async def _reply(self, answer: Answer, endpoint: Endpoint, model: str) -> Reply:
+        status = answer.status
+        if 300 <= status < 400:
+            answer.close()
+            raise BackendFailed(f"The backend {self.name!r} answered with a redirect, which is never followed.")
+        kind = next((value for name, value in answer.headers if name == b"content-type"), b"")
+        passed = tuple([header for header in answer.headers if header[0] not in NOT_PASSED_BACK])
+        if status < 300 and kind.startswith(b"text/event-stream"):
+            pieces = aiter(answer)
+            first = await self._first(pieces, answer)
+            body = self._stream(first, pieces, answer, endpoint)
+            return Reply(status, passed, body, stream=True, backend=self.name, model=model)
+        try:
+            whole = await answer.whole()
+        except (Broken, Idle) as error:
+            raise self._failure(error, "broke off in the middle of its answer") from error
+        if kind.startswith(b"text/html"):
+            raise _no_api(self.name, status)
+        return Reply(status, passed, _once(whole), backend=self.name, model=model)
+
+    async def _first(self, pieces: AsyncIterator[bytes], answer: Answer) -> bytes:
         # pulled before the answer starts, so that a refusal is still a status
         try:
             return await anext(pieces)
         except StopAsyncIteration:
-            await response.stream.aclose()  # type: ignore[union-attr]
+            answer.close()
             raise BackendFailed(f"The backend {self.name!r} ended its stream before the first event.") from None
-        except httpx.HTTPError as error:
-            await response.stream.aclose()  # type: ignore[union-attr]
+        except (Broken, Idle) as error:
+            answer.close()
             raise self._failure(error, "broke off before the first event") from error
-
-    async def _whole(self, pieces: AsyncIterator[bytes], response: httpx.Response) -> bytes:
-        try:
-            return b"".join([piece async for piece in pieces])
-        except httpx.HTTPError as error:
-            raise self._failure(error, "broke off in the middle of its answer") from error
-        finally:
-            await response.stream.aclose()  # type: ignore[union-attr]
+        except BaseException:
+            answer.close()
+            raise
 
     async def _stream(
-        self, first: bytes, pieces: AsyncIterator[bytes], response: httpx.Response, endpoint: Endpoint
+        self, first: bytes, pieces: AsyncIterator[bytes], answer: Answer, endpoint: Endpoint
     ) -> AsyncIterator[bytes]:
         tail = first
         try:
@@ -181,18 +156,20 @@ class Remote:
             async for piece in pieces:
                 tail = piece if len(piece) > len(DONE) else tail[-len(DONE) :] + piece
                 yield piece
-        except httpx.HTTPError as error:
+        except (Broken, Idle) as error:
             raise self._failure(error, "broke off in the middle of its stream", "stream_cut") from error
         finally:
-            await response.stream.aclose()  # type: ignore[union-attr]
+            answer.close()
         if self._settings.done_marker and endpoint in STREAMED and DONE not in tail:
             raise BackendFailed(f"The backend {self.name!r} ended its stream without [DONE].", code="stream_cut")
 
-    def _failure(self, error: httpx.HTTPError, what: str, code: str | None = None) -> RequestError:
-        """Our error for the transport's. Its text is left out: it may hold the upstream's address."""
-        if isinstance(error.__cause__, TimeoutError) or isinstance(error, httpx.ReadTimeout):
+    def _failure(self, error: Exception, what: str, code: str | None = None) -> RequestError:
+        """Our error for the connection's. Its text is left out: it may hold the upstream's address."""
+        if isinstance(error, Idle):
             idle = self._settings.idle_timeout_s
-            return BackendTimeout(f"The backend {self.name!r} {what}: no byte within its time limit ({idle:g} s idle).")
+            return BackendTimeout(f"The backend {self.name!r} sent nothing for {idle:g} s.")
+        if isinstance(error, Unreachable):
+            code = UNREACHABLE
         return BackendFailed(f"The backend {self.name!r} {what}.", code=code)
 
 
@@ -218,6 +195,9 @@ def _check(name: str, settings: RemoteSettings) -> Iterable[Problem]:
         yield Problem(f"[backends.{name}] base_url", f"{settings.base_url!r} is not an http(s) URL", remedy)
     if parts.username or parts.password:
         yield Problem(f"[backends.{name}] base_url", "must not hold credentials", "Use api_key.")
+    for key, value in {**settings.headers, "api_key": settings.api_key}.items():
+        if any(mark in key + value for mark in "\r\n\0"):
+            yield Problem(f"[backends.{name}] {key}", "must not hold line breaks")
     if not settings.models:
         yield Problem(f"[backends.{name}] models", "is empty, so no request reaches it", 'For example models = ["*"].')
 

@@ -1,0 +1,49 @@
+"""`foreword serve`: check the configuration, then open the port."""
+
+import os
+from pathlib import Path
+
+import click
+
+from gateway.cli.config import config_option, load_settings, report
+from gateway.errors import ConfigError
+
+
+@click.command()
+@config_option
+@click.option("--host", help="Listen here instead of [server] host.")
+@click.option("--port", type=int, help="Listen here instead of [server] port.")
+def serve(config: Path, host: str | None, port: int | None) -> None:
+    """Serve the gateway.
+
+    The port opens at once; GET /health/ready says what is still loading.
+
+    \b
+    Then, for example:
+        curl http://127.0.0.1:8080/v1/chat/completions \\
+          -H 'content-type: application/json' \\
+          -d '{"messages": [{"role": "user", "content": "Summarise this: ..."}]}'
+    """
+    from granian.constants import Interfaces, Loops
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    from gateway.assembly import assemble
+
+    settings = load_settings(config)
+    try:
+        assemble(settings)
+    except ConfigError as error:
+        report(error)
+    os.environ["FOREWORD_CONFIG"] = str(config.resolve())
+    Server(
+        "gateway.server.app:create",
+        address=host or settings.server.host,
+        port=port or settings.server.port,
+        interface=Interfaces.ASGI,
+        loop=Loops.uvloop,
+        workers=settings.server.workers,
+        factory=True,
+        websockets=False,
+        log_level=LogLevels(settings.server.log_level),
+    ).serve()

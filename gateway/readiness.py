@@ -1,0 +1,34 @@
+"""What is still loading, what is ready, and what failed and why."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger("foreword.ready")
+
+LOADING, READY = "loading", "ready"
+
+
+class Readiness:
+    """The state of each part by name: `loading`, `ready`, or `failed: reason`."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, str] = {}
+
+    @property
+    def ready(self) -> bool:
+        return all(state == READY for state in self.parts.values())
+
+    async def watch(self, part: str, load: Callable[[], Awaitable[None]]) -> bool:
+        """Run one part's loading and keep its state. False if it failed; the reason is logged and kept."""
+        self.parts[part] = LOADING
+        try:
+            await load()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("could not load %s", part)
+            self.parts[part] = f"failed: {error}"
+            return False
+        self.parts[part] = READY
+        return True

@@ -1,0 +1,93 @@
+"""Who may ask: keys by hash, limits by key, and loopback only where there are no keys."""
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Mapping
+
+from gateway.errors import LimitReached, NoKey, NotAllowed
+from gateway.exchange import Key
+from gateway.ports import HotState
+from gateway.settings import AccessKey, Settings
+
+log = logging.getLogger("foreword.access")
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+# without keys, whoever reaches the loopback address owns the gateway
+OWNER = Key(name="local", admin=True)
+
+
+def hashed(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def is_loopback(host: str) -> bool:
+    return host in LOOPBACK or host.startswith("127.")
+
+
+class Access:
+    """Admits a request or raises `NoKey`, `NotAllowed` or `LimitReached`."""
+
+    def __init__(self, settings: Settings, state: HotState) -> None:
+        self._keys = {_digest(key): _key(name, key) for name, key in settings.keys.items()}
+        self._state = state
+
+    async def admit(self, headers: Mapping[bytes, bytes]) -> Key:
+        if not self._keys:
+            _from_this_machine(headers)
+            return OWNER
+        key = self._find(headers)
+        if key.requests_per_minute:
+            await self._count(key)
+        return key
+
+    def _find(self, headers: Mapping[bytes, bytes]) -> Key:
+        scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not secret:
+            raise NoKey("You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.")
+        digest = hashlib.sha256(secret.strip()).hexdigest()
+        for known, key in self._keys.items():
+            if hmac.compare_digest(known, digest):
+                return key
+        raise NoKey("Incorrect API key provided. Ask the operator of this gateway for a key.")
+
+    async def _count(self, key: Key) -> None:
+        try:
+            wait_s = await self._state.hit(f"rate:{key.name}", key.requests_per_minute, 60.0)
+        except Exception:
+            # an answer matters more than an exact limit; the log says that limits are not kept
+            log.exception("hot state is gone: the limit of key %s is not enforced", key.name)
+            return
+        if wait_s:
+            raise LimitReached(
+                f"Rate limit reached: this key may send {key.requests_per_minute} requests a minute. "
+                f"Try again in {wait_s:.0f} s.",
+                retry_after_s=wait_s,
+            )
+
+
+def _from_this_machine(headers: Mapping[bytes, bytes]) -> None:
+    """Without keys, refuse what a web page can make a browser send here (DNS rebinding, cross-site posts)."""
+    host = headers.get(b"host", b"").decode("latin-1").lower()
+    if not is_loopback(host.rsplit(":", 1)[0] if not host.endswith("]") else host):
+        raise NotAllowed("This gateway has no keys, so it answers to loopback names only, such as 127.0.0.1.")
+    origin = headers.get(b"origin")
+    if origin is not None and origin.decode("latin-1").split("://")[-1].lower() != host:
+        raise NotAllowed("This gateway has no keys, so it refuses requests from web pages of other origins.")
+
+
+def _digest(key: AccessKey) -> str:
+    return key.sha256.lower() if key.sha256 else hashed(key.secret)
+
+
+def _key(name: str, key: AccessKey) -> Key:
+    return Key(
+        name=name,
+        mode=key.mode,
+        canary=key.canary,
+        models=key.models,
+        collections=key.collections,
+        requests_per_minute=key.requests_per_minute,
+        record=key.record,
+        admin=key.admin,
+    )

@@ -1,0 +1,233 @@
+"""One request from bytes in to bytes out: prepare, call, send, record.
+
+A thin ASGI handler rather than a Litestar handler: no request object, no second validation, and
+the reply's pieces go out as they come in.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from time import perf_counter_ns, time
+from typing import Any
+
+from litestar.types import Receive, Scope, Send
+
+from gateway.assembly import Gateway
+from gateway.errors import BadRequest, BodyTooLarge, RequestError
+from gateway.exchange import Ask, Exchange
+from gateway.ports import Headers, Outcome, Reply
+from gateway.server.access import Access
+from gateway.server.headers import decisions
+from gateway.wire import annotate, errors
+
+log = logging.getLogger("foreword.answer")
+
+Decode = Callable[[bytes, Mapping[bytes, bytes]], Ask]
+# what of the client's headers a backend may see; never its credentials
+TRAVELLING = (
+    b"accept-encoding",
+    b"traceparent",
+    b"tracestate",
+    b"baggage",
+    b"idempotency-key",
+    b"x-request-id",
+    b"openai-beta",
+)
+JSON = (b"content-type", b"application/json")
+
+
+class _Left(Exception):
+    """The client went away."""
+
+
+class Answering:
+    """The handler of one endpoint. Holds nothing of a request between calls."""
+
+    def __init__(self, gateway: Gateway, access: Access, decode: Decode) -> None:
+        self._gateway = gateway
+        self._access = access
+        self._decode = decode
+        self._limit = gateway.settings.server.max_body_mb * 1024 * 1024
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        run = _Run(self._gateway, send)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        try:
+            key = await self._access.admit(headers)
+            if scope["method"] != "POST":  # type: ignore[typeddict-item]  # an HTTP scope has a method
+                raise _wrong_method(str(scope["method"]))  # type: ignore[typeddict-item]
+            raw = await read_body(receive, headers, self._limit)
+            ask = self._decode(raw, headers)
+        except RequestError as error:
+            await refuse(send, error, run.id)
+            return
+        exchange = Exchange(run.id, ask, key, started_s=time())
+        task = asyncio.current_task()
+        assert task is not None
+        watch = asyncio.create_task(_watch(receive, run, task))
+        try:
+            await run.answer(exchange, headers)
+        finally:
+            watch.cancel()
+
+
+class _Run:
+    """The state of one request while it is answered."""
+
+    def __init__(self, gateway: Gateway, send: Send) -> None:
+        self.id = "fw-" + secrets.token_hex(12)
+        self.left = False
+        self._gateway = gateway
+        self._send = send
+        self._began = perf_counter_ns()
+        self._started = False
+        self._first_byte_us = 0
+        self._sent: list[bytes] = []
+        self._reply: Reply | None = None
+
+    async def answer(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
+        gateway = self._gateway
+        gateway.in_flight += 1
+        ending, error_text, status = "finished", "", 0
+        try:
+            exchange = await gateway.prepare(exchange)
+            reply = self._reply = await gateway.caller.call(exchange, _travelling(headers))
+            status = reply.status
+            await self._pass_on(exchange, reply)
+        except RequestError as error:
+            ending, error_text, status = "failed", error.message, status or error.status
+            await self._fail(error)
+        except asyncio.CancelledError:
+            ending, status = "left", status or 499
+            if not self.left:
+                raise
+        except Exception as error:
+            log.exception("the gateway itself failed", extra={"exchange": exchange.id})
+            ending, error_text, status = "failed", type(error).__name__, status or 500
+            await self._fail(RequestError("The gateway failed on this request; its log has the reason."))
+        finally:
+            gateway.in_flight -= 1
+            self._record(exchange, headers, ending, error_text, status)
+            if self._reply is not None and self._reply.stream:
+                await self._reply.aclose()
+
+    async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
+        extra = annotate.account(exchange) if exchange.changed and reply.status < 300 else b""
+        head = [*reply.headers, *decisions(exchange, reply)]
+        if reply.stream:
+            await self._stream(reply, head, extra)
+            return
+        body = b"".join([piece async for piece in reply.body])
+        if extra and not _encoded(reply.headers):
+            body = annotate.body(body, extra)
+        head.append((b"content-length", str(len(body)).encode()))
+        await self._start(reply.status, head)
+        self._sent.append(body)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _stream(self, reply: Reply, head: list[tuple[bytes, bytes]], extra: bytes) -> None:
+        send, sent = self._send, self._sent
+        await self._start(reply.status, head)
+        async for piece in reply.body:
+            if extra:
+                piece, done = annotate.first_event(piece, extra)
+                if done:
+                    extra = b""
+            sent.append(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _start(self, status: int, head: list[tuple[bytes, bytes]]) -> None:
+        self._first_byte_us = (perf_counter_ns() - self._began) // 1000
+        self._started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+
+    async def _fail(self, error: RequestError) -> None:
+        if not self._started:
+            await refuse(self._send, error, self.id)
+            return
+        # the status is gone, so the stream says it; without [DONE] no client takes it for whole
+        last = errors.event(error)
+        self._sent.append(last)
+        await self._send({"type": "http.response.body", "body": last, "more_body": False})
+
+    def _record(self, exchange: Exchange, headers: Mapping[bytes, bytes], ending: str, error: str, status: int) -> None:
+        reply = self._reply
+        found = dict(reply.headers) if reply else {}
+        outcome = Outcome(
+            ending=ending,
+            status=status,
+            backend=reply.backend if reply else "",
+            model=reply.model if reply else "",
+            content_type=found.get(b"content-type", b"").decode("latin-1"),
+            content_encoding=found.get(b"content-encoding", b"").decode("latin-1"),
+            body=b"".join(self._sent),
+            error=error,
+            first_byte_us=self._first_byte_us,
+            total_us=(perf_counter_ns() - self._began) // 1000,
+        )
+        self._gateway.over(exchange, outcome, headers.get(b"traceparent", b"").decode("latin-1"))
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+    """The whole request body. Raises `BodyTooLarge` before reading where the length is announced."""
+    announced = headers.get(b"content-length")
+    if announced is not None and announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    message: Any = await receive()
+    if message["type"] == "http.disconnect":
+        raise BadRequest("The client went away before its request was complete.")
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    pieces, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("The client went away before its request was complete.")
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def refuse(send: Send, error: RequestError, exchange_id: str) -> None:
+    """An error in OpenAI's form."""
+    body = errors.envelope(error)
+    head = [JSON, (b"content-length", str(len(body)).encode()), (b"x-foreword-id", exchange_id.encode())]
+    if error.retry_after_s:
+        head.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    await send({"type": "http.response.start", "status": error.status, "headers": head})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _watch(receive: Receive, run: _Run, task: "asyncio.Task[Any]") -> None:
+    """Cancel the work as soon as the client leaves."""
+    message: Any = await receive()
+    while message["type"] != "http.disconnect":
+        message = await receive()
+    run.left = True
+    task.cancel()
+
+
+def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
+    return tuple([(name, headers[name]) for name in TRAVELLING if name in headers])
+
+
+def _encoded(headers: Headers) -> bool:
+    return any(name.lower() == b"content-encoding" for name, _ in headers)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body is larger than the {limit // (1024 * 1024)} MB that this gateway accepts.")
+
+
+def _wrong_method(method: str) -> RequestError:
+    error = BadRequest(f"Method {method} is not allowed here; use POST.", code="method_not_allowed")
+    error.status = 405
+    return error

@@ -1,0 +1,27 @@
+"""What was decided, as `x-foreword-*` response headers."""
+
+from gateway.exchange import Exchange, Mode
+from gateway.ports import Reply
+
+
+def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
+    """The exchange's id and backend always; the rest where there was something to decide."""
+    head = [(b"x-foreword-id", exchange.id.encode()), (b"x-foreword-backend", reply.backend.encode())]
+    if exchange.mode is not Mode.OFF:
+        head.append((b"x-foreword-mode", exchange.mode.value.encode()))
+    if exchange.intent.known:
+        head.append((b"x-foreword-intent", _ascii(exchange.intent.name)))
+        head.append((b"x-foreword-confidence", f"{exchange.intent.confidence:.3f}".encode()))
+    if exchange.rewrite.template:
+        head.append((b"x-foreword-template", _ascii(f"{exchange.rewrite.template}@{exchange.rewrite.version}")))
+    if exchange.plan.strategy != "direct":
+        head.append((b"x-foreword-strategy", exchange.plan.strategy.encode()))
+    for note in exchange.notes:
+        said = note.decision + (f"; {note.reason}" if note.reason else "")
+        head.append((f"x-foreword-{note.stage}".encode(), _ascii(said)))
+    return head
+
+
+def _ascii(text: str) -> bytes:
+    """A header's value: printable ASCII on one line, cut at 200 characters."""
+    return "".join(mark if " " <= mark <= "~" else "?" for mark in text[:200]).encode()

@@ -1,0 +1,61 @@
+"""One trace for each exchange, built from its notes when it is over, so that no span is held open
+while the server streams. Off by default; then nothing of OpenTelemetry is loaded."""
+
+from typing import Any
+
+from gateway.exchange import Exchange
+from gateway.ports import Outcome
+from gateway.settings import Telemetry
+from gateway.telemetry import names
+
+
+class Traces:
+    """Exports spans in the background. Prompt text is never in them."""
+
+    def __init__(self, settings: Telemetry) -> None:
+        # imported here: OpenTelemetry costs a bare gateway 15 MB and 0.2 s at start
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+
+        exporter: SpanExporter
+        if settings.traces == "console":
+            exporter = ConsoleSpanExporter()
+        else:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+            exporter = OTLPSpanExporter(endpoint=settings.traces)
+        self._provider = TracerProvider(resource=Resource.create({"service.name": settings.service}))
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("foreword")
+
+    def add(self, exchange: Exchange, outcome: Outcome, traceparent: str) -> None:
+        """The exchange as a span, its stages as children, under the caller's own trace if it sent one."""
+        from opentelemetry import trace
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        parent = TraceContextTextMapPropagator().extract({"traceparent": traceparent}) if traceparent else None
+        begun = int(exchange.started_s * 1e9)
+        attributes: dict[str, Any] = {
+            names.OPERATION: "chat" if exchange.ask.endpoint == "chat/completions" else exchange.ask.endpoint.value,
+            names.REQUEST_MODEL: exchange.ask.model,
+            names.RESPONSE_MODEL: outcome.model,
+            names.PROVIDER: outcome.backend,
+            names.FINISH_STATUS: outcome.status,
+            names.EXCHANGE_ID: exchange.id,
+            names.ENDING: outcome.ending,
+            names.INTENT: exchange.intent.name,
+            names.TEMPLATE: exchange.rewrite.template,
+        }
+        span = self._tracer.start_span("exchange", parent, trace.SpanKind.SERVER, attributes, start_time=begun)
+        inside = trace.set_span_in_context(span)
+        at = begun
+        for note in exchange.notes:
+            about = {names.STAGE_DECISION: note.decision, names.STAGE_REASON: note.reason}
+            stage = self._tracer.start_span(note.stage, inside, attributes=about, start_time=at)
+            at += note.took_us * 1000
+            stage.end(at)
+        span.end(begun + outcome.total_us * 1000)
+
+    def close(self) -> None:
+        self._provider.shutdown()
