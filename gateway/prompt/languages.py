@@ -1,0 +1,62 @@
+"""Names of languages, in English and in Chinese."""
+
+import re
+
+# English name, Chinese name, and other words for it.
+LANGUAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("English", "英文", ("英语",)),
+    ("Chinese", "中文", ("汉语", "mandarin", "simplified chinese", "简体中文", "普通话")),
+    ("Traditional Chinese", "繁体中文", ("繁体", "cantonese")),
+    ("French", "法语", ("法文", "français")),
+    ("German", "德语", ("德文", "deutsch")),
+    ("Spanish", "西班牙语", ("西语", "西班牙文", "español")),
+    ("Portuguese", "葡萄牙语", ("葡语", "葡萄牙文")),
+    ("Italian", "意大利语", ("意语", "意大利文")),
+    ("Japanese", "日语", ("日文",)),
+    ("Korean", "韩语", ("韩文",)),
+    ("Russian", "俄语", ("俄文",)),
+    ("Arabic", "阿拉伯语", ("阿语", "阿拉伯文")),
+    ("Dutch", "荷兰语", ()),
+    ("Swedish", "瑞典语", ()),
+    ("Polish", "波兰语", ()),
+    ("Turkish", "土耳其语", ()),
+    ("Greek", "希腊语", ()),
+    ("Hindi", "印地语", ()),
+    ("Vietnamese", "越南语", ("越语",)),
+    ("Thai", "泰语", ("泰文",)),
+    ("Latin", "拉丁语", ("拉丁文",)),
+    ("Indonesian", "印尼语", ()),
+    ("Ukrainian", "乌克兰语", ()),
+    ("Czech", "捷克语", ()),
+    ("Hebrew", "希伯来语", ()),
+)
+
+_BY_WORD = {word.lower(): (en, zh) for en, zh, others in LANGUAGES for word in (en, zh, *others)}
+_WORDS = sorted(_BY_WORD, key=len, reverse=True)
+LANGUAGE_WORD = "(?:" + "|".join(rf"\b{word}\b" if word.isascii() else re.escape(word) for word in _WORDS) + ")"
+_SHORT = {"中": "中文", "英": "英文", "日": "日语", "法": "法语", "德": "德语", "俄": "俄语", "韩": "韩语"}
+
+_ANY = re.compile(LANGUAGE_WORD, re.IGNORECASE)
+_TARGET = re.compile(rf"(?:\b(?:to|into|in)\s+|[成为作用到]\s*)(?P<word>{LANGUAGE_WORD})", re.IGNORECASE)
+_PAIR = re.compile(rf"[{''.join(_SHORT)}]译(?P<word>[{''.join(_SHORT)}])")
+
+
+def find_language(text: str, written_in: str) -> tuple[str, int, int] | None:
+    """The language that the text names, by its name in `written_in`, and where it stands.
+
+    One after *to*, *into*, *in*, *成* and the like is preferred; else the last one.
+    """
+    pair = _PAIR.search(text)
+    if pair:
+        return _name(_SHORT[pair["word"]], written_in), pair.start("word"), pair.end("word")
+    targets = list(_TARGET.finditer(text))
+    if targets:
+        found = targets[-1]
+        return _name(found["word"], written_in), found.start("word"), found.end("word")
+    named = list(_ANY.finditer(text))
+    return (_name(named[-1][0], written_in), *named[-1].span()) if named else None
+
+
+def _name(word: str, written_in: str) -> str:
+    en, zh = _BY_WORD[word.lower()]
+    return zh if written_in == "zh" else en

@@ -1,0 +1,186 @@
+"""Tells what a query is about from what it asks: `Translate to French: good morning`.
+
+Rules only, tried from the most certain (a code fence) to the least (a verb and what is left). Where
+none applies there is no payload, and a template that needs one does not speak.
+"""
+
+import re
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from gateway.prompt.marks import QUOTED, fences
+from gateway.prompt.wording import POINTS_BACK, TASK_CHARS, VERB_LED, is_about_text, is_task
+
+
+class Span(Struct, frozen=True):
+    """Characters [start, end) of the query."""
+
+    start: int
+    end: int
+
+
+class Split(Struct, frozen=True):
+    """A query taken apart. `payload` is None where it could not be told apart; `instruction` are the
+    other spans, and the whole query then."""
+
+    query: str
+    instruction: tuple[Span, ...]
+    payload: Span | None = None
+    rule: str = ""
+
+    @property
+    def payload_text(self) -> str:
+        return self.query[self.payload.start : self.payload.end] if self.payload else ""
+
+    @property
+    def instruction_text(self) -> str:
+        return " ".join(self.query[span.start : span.end] for span in self.instruction)
+
+
+COLON = re.compile(r"(?<!\d)[:：](?!//)(?=\s|[^\x00-\x7f]|[\"'“‘(\[{]|[A-Za-z])|[:：](?=\s)")
+DASH = re.compile(r"[ \t](?:--?|–|—)[ \t]|——|=>|->|→|—")
+LINE = re.compile(r"\n")
+PARAGRAPH = re.compile(r"\n[ \t]*\n+")
+BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
+"""`Label:` at the very end: a form to fill in, not part of the text."""
+SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
+OPENING = "\"'“‘«「『"
+
+
+def split(query: str) -> Split:
+    """Take a query apart by the first rule that applies."""
+    for rule, payload, drop in _candidates(query):
+        trimmed = _trim(query, payload)
+        if trimmed is not None:
+            return Split(query, _rest(query, drop), trimmed, rule)
+    whole = _trim(query, Span(0, len(query)))
+    return Split(query, (whole,) if whole else ())
+
+
+def _candidates(query: str) -> Iterator[tuple[str, Span, Span]]:
+    """(rule, payload, what the payload takes with it: its quotes, fences or colon)."""
+    yield from _fenced(query)
+    yield from _after_break(query)
+    yield from _before_break(query)
+    yield from _quoted(query)
+    yield from _by_sentence(query)
+    yield from _verb_led(query)
+
+
+def _fenced(query: str) -> Iterator[tuple[str, Span, Span]]:
+    blocks = fences(query)
+    if not blocks:
+        return
+    first, last = blocks[0], blocks[-1]
+    # two blocks (the code and its error, say) belong together: the payload spans both
+    payload = Span(first.body_start, first.body_end) if len(blocks) == 1 else Span(first.start, last.end)
+    if (query[: first.start] + query[last.end :]).strip():
+        yield "fence", payload, Span(first.start, last.end)
+
+
+def _after_break(query: str) -> Iterator[tuple[str, Span, Span]]:
+    """The text after the first colon, line break or dash whose left side is a task."""
+    head = query[: TASK_CHARS + 1]
+    breaks = [(found.start(), found.end(), "colon") for found in COLON.finditer(head)]
+    breaks += [(found.start(), found.end(), "line") for found in re.finditer(r"\n", head)]
+    breaks += [(found.start(), found.end(), "dash") for found in DASH.finditer(head)]
+    quotes = [found.span() for found in QUOTED.finditer(head)]
+    for start, end, rule in sorted(breaks):
+        left = query[:start]
+        if any(a < start < b for a, b in quotes) or not is_task(_last_lines(left)) or not query[end:].strip():
+            continue
+        if rule == "line" and len(query) - end < len(left) and POINTS_BACK.search(query, end):
+            continue
+        inner = _leading_quote(query, end)
+        stop = BLANK_FIELD.search(query, end)
+        last = stop.start() if stop else len(query)
+        yield (rule, *inner) if inner else (rule, Span(end, last), Span(start, last))
+
+
+def _last_lines(text: str) -> str:
+    """A head is judged by its last two lines; what stands above is preface."""
+    return "\n".join(text.strip().split("\n")[-2:])
+
+
+def _leading_quote(query: str, start: int) -> tuple[Span, Span] | None:
+    """The quotation that the right side begins with, if nothing or only another task follows it."""
+    offset = start + len(query[start:]) - len(query[start:].lstrip())
+    if query[offset : offset + 1] not in tuple(OPENING):
+        return None
+    found = QUOTED.match(query, offset)
+    if found is None:
+        return None
+    rest = query[found.end() :].strip(" \t\n.,;。，；")
+    if rest and not (is_task(rest) or re.match(r"\w[\w ]{0,30}[:：]", rest)):
+        return None
+    return _inside(found), Span(found.start(), found.end())
+
+
+def _before_break(query: str) -> Iterator[tuple[str, Span, Span]]:
+    """A text, then what to do with it: `<text>\\n\\nSummarise the above.`"""
+    for rule, pattern in (("paragraph-before", PARAGRAPH), ("line-before", LINE), ("dash-before", DASH)):
+        found = list(pattern.finditer(query.rstrip()))
+        if not found:
+            continue
+        tail = query[found[-1].end() :]
+        if (
+            is_task(tail)
+            and (POINTS_BACK.search(tail) or tail.strip()[-1:] in "?？")
+            and query[: found[-1].start()].strip()
+        ):
+            yield rule, Span(0, found[-1].start()), Span(0, found[-1].end())
+
+
+def _quoted(query: str) -> Iterator[tuple[str, Span, Span]]:
+    """The longest quotation, where what is around it is a task."""
+    found = sorted(QUOTED.finditer(query), key=lambda match: match.start() - match.end())
+    if not found:
+        return
+    longest = found[0]
+    around = query[: longest.start()] + " " + query[longest.end() :]
+    if is_task(around):
+        yield "quoted", _inside(longest), Span(longest.start(), longest.end())
+
+
+def _by_sentence(query: str) -> Iterator[tuple[str, Span, Span]]:
+    """`What does the customer want? I lost my card`, and the same the other way round."""
+    if len(query) > 4 * TASK_CHARS:
+        return
+    ends = [found.end() for found in SENTENCE_END.finditer(query.rstrip())]
+    if ends:
+        first, last = ends[0], ends[-1]
+        if is_about_text(query[:first]) and query[first:].strip():
+            yield "sentence", Span(first, len(query)), Span(first, len(query))
+        if is_about_text(query[last:]) and POINTS_BACK.search(query[last:]):
+            yield "sentence-before", Span(0, last), Span(0, last)
+
+
+def _verb_led(query: str) -> Iterator[tuple[str, Span, Span]]:
+    text = query[:2000]
+    if len(query) > len(text):
+        return
+    for rule, pattern in VERB_LED.items():
+        found = pattern.match(text)
+        if found:
+            span = Span(*found.span("payload"))
+            yield rule, span, span
+
+
+def _inside(quotation: re.Match[str]) -> Span:
+    group = quotation.lastindex or 0
+    return Span(*quotation.span(group))
+
+
+def _trim(query: str, span: Span) -> Span | None:
+    """The span without white space at its ends; None if nothing else is in it."""
+    text = query[span.start : span.end]
+    start = span.start + len(text) - len(text.lstrip())
+    end = span.start + len(text.rstrip())
+    return Span(start, end) if start < end else None
+
+
+def _rest(query: str, drop: Span) -> tuple[Span, ...]:
+    left = query[: drop.start].rstrip(" \t\n:：")
+    parts = (_trim(query, Span(0, len(left))), _trim(query, Span(drop.end, len(query))))
+    return tuple(part for part in parts if part and query[part.start : part.end].strip(".,;:!。，；：！ \"'"))
