@@ -1,22 +1,28 @@
 """The `--config` option that every command shares, and what happens when the file is wrong."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, TypeVar
 
 import click
 
 from gateway.errors import ConfigError
 from gateway.settings import Settings, load
 
-config_option: Any = click.option(
-    "--config",
-    "config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("config.toml"),
-    show_default=True,
-    envvar="FOREWORD_CONFIG",
-    help="The configuration file.",
-)
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def config_option(command: Command) -> Command:
+    """Adds `--config PATH` to a command."""
+    return click.option(
+        "--config",
+        "config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=Path("config.toml"),
+        show_default=True,
+        envvar="FOREWORD_CONFIG",
+        help="The configuration file.",
+    )(command)
 
 
 def load_settings(config: Path) -> Settings:
