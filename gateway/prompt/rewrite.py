@@ -1,0 +1,193 @@
+"""The stage `rewrite`: the right template for the intent, its slots filled, its nearest examples
+chosen, and a guard that drops the result if anything of the user's went missing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway import exchange as values
+from gateway.errors import TemplateError
+from gateway.exchange import Exchange, Mode, Sampling, SlotValue, Turn
+from gateway.prompt import guards
+from gateway.prompt.fields import Pool, Shot, Status
+from gateway.prompt.library import Library
+from gateway.prompt.shots import Loaded, Pools
+from gateway.prompt.slots import Filled, Missing, fill
+from gateway.prompt.template import Template
+from gateway.prompt.touch import may_touch
+from gateway.settings import Prompt
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+
+LONGEST_QUERY_CHARS = 200_000
+"""A longer message is a document; looking through it would hold up the other requests."""
+
+SYSTEM = ("system", "developer")
+
+Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
+
+
+class Kept(Exception):
+    """The prompt stays as it is; the message is the reason in the note."""
+
+    def __init__(self, reason: str, template: Template | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.template = reason, template
+
+
+class Composed(Struct, frozen=True):
+    """A rendered template, before it is put in the exchange's place."""
+
+    template: Template
+    turns: tuple[Turn, ...]
+    slots: tuple[SlotValue, ...]
+    shots: tuple[Shot, ...] = ()
+
+
+class Rewrite:
+    """Stage `rewrite`. `library`, `pools` and `embed` are set, and later swapped, by whoever loads them."""
+
+    name = "rewrite"
+
+    def __init__(
+        self,
+        settings: Prompt,
+        library: Library | None = None,
+        pools: Pools | None = None,
+        embed: Embed | None = None,
+    ) -> None:
+        self.settings = settings
+        self.library = library
+        self.pools = pools
+        self.embed = embed
+
+    async def __call__(self, exchange: Exchange) -> Exchange:
+        if exchange.mode is Mode.OFF:
+            return exchange
+        try:
+            template = self._choose(exchange)
+            prompt = await self._speak(template, exchange)
+        except Kept as kept:
+            data = {"template": kept.template.id, "version": kept.template.version} if kept.template else {}
+            return exchange.noted(self.name, "kept", kept.reason, data)
+        return _rewritten(exchange, prompt)
+
+    def _choose(self, exchange: Exchange) -> Template:
+        """The template that would speak. Raises `Kept`."""
+        reason = may_touch(exchange)
+        if reason:
+            raise Kept(reason)
+        if self.library is None:
+            raise Kept("the template library is still loading")
+        if exchange.ask.controls.template:
+            return _named(self.library, exchange.ask.controls.template)
+        intent = exchange.intent
+        if not intent.known:
+            raise Kept("no known intent")
+        needed = self.settings.confidence
+        if intent.confidence < needed:
+            raise Kept(f"intent {intent.name!r} is only {intent.confidence:.2f} certain; {needed:.2f} is needed")
+        if intent.improvable < self.settings.improvable:
+            raise Kept(f"improvable {intent.improvable:.2f} is below {self.settings.improvable:.2f}")
+        target = exchange.route[0] if exchange.route else None
+        model, window = (target.model, target.window_tokens) if target else (exchange.ask.model, 0)
+        found = self.library.for_intent(intent.name, intent.language, model, window)
+        if found is None:
+            language = intent.language or "this language"
+            raise Kept(f"no active template for {intent.name!r} in {language} that fits model {model!r}")
+        return found
+
+    async def _speak(self, template: Template, exchange: Exchange) -> Composed:
+        """Fill, choose examples, render and guard. Raises `Kept`."""
+        query = exchange.ask.query
+        if len(query) > LONGEST_QUERY_CHARS:
+            raise Kept(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are looked through")
+        filled = fill(template, query)
+        if isinstance(filled, Missing):
+            raise Kept(f"slot {filled.slot!r} of {template.id} cannot be filled: {filled.why}", template)
+        shots, labels = await self._shots(template, filled)
+        try:
+            return compose(template, filled, query, shots, labels)
+        except TemplateError as error:
+            raise Kept(str(error), template) from error
+
+    async def _shots(self, template: Template, filled: Filled) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
+        if not isinstance(template.examples, Pool):
+            return template.examples, fixed_labels(template)
+        pool: Loaded | None = self.pools.of(template) if self.pools else None
+        if pool is None or self.embed is None:
+            raise Kept(f"the examples of {template.id} are still loading, or cannot be read", template)
+        vectors = await self.embed([filled.values.get(template.shot_slot, filled.values["query"])])
+        return pool.nearest(vectors[0]), pool.rows.labels
+
+
+def compose(
+    template: Template, filled: Filled, query: str, shots: Sequence[Shot] = (), labels: Sequence[str] = ()
+) -> Composed:
+    """Render and guard. Raises `Kept` if something of the query is lost, `TemplateError` if it gets too long."""
+    turns = template.render(filled.values, shots, labels)
+    bare = template.render(filled.values, (), labels) if shots else turns
+    spans = [(slot.start, slot.end) for slot in filled.slots if slot.start >= 0]
+    gone = guards.lost(query, bare, spans)
+    if gone:
+        raise Kept(f"{template.id} would lose {_quoted(gone)}", template)
+    return Composed(template, turns, filled.slots, tuple(shots))
+
+
+def fixed_labels(template: Template) -> tuple[str, ...]:
+    """The distinct outputs of a template's own examples, in their order."""
+    shots = () if isinstance(template.examples, Pool) else template.examples
+    return tuple(dict.fromkeys(shot.output for shot in shots))
+
+
+def _named(library: Library, ref: str) -> Template:
+    """The template that the client named: `id` or `id@version`. Raises `Kept`."""
+    id, _, version = ref.partition("@")
+    template = library.get(id, int(version) if version.isdigit() else None)
+    if template is None:
+        raise Kept(f"there is no template {ref!r}")
+    if template.status is Status.RETIRED:
+        raise Kept(f"the template {ref!r} is retired", template)
+    return template
+
+
+def _rewritten(exchange: Exchange, prompt: Composed) -> Exchange:
+    template = prompt.template
+    done = values.Rewrite(
+        template.id, template.version, template.technique, prompt.slots, tuple(s.id for s in prompt.shots)
+    )
+    output = template.output
+    data = {
+        "template": template.id,
+        "version": template.version,
+        "technique": str(template.technique),
+        "slots": {slot.name: [slot.source, slot.start, slot.end] for slot in prompt.slots},
+        "shots": list(done.shots),
+    }
+    why = "the request names it" if exchange.ask.controls.template else f"intent {exchange.intent.name}"
+    return replace(
+        exchange,
+        turns=_beside(exchange.prompt[:-1], prompt.turns),
+        rewrite=done,
+        sampling=Sampling(output.max_tokens, output.temperature, output.stop),
+    ).noted("rewrite", "rewritten", f"{template.ref}: {why}", data)
+
+
+def _beside(before: Sequence[Turn], rendered: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """What the client sent before its last message stays; two system texts become one, the client's first."""
+    systems = [turn for turn in before if turn.role in SYSTEM]
+    if not systems or rendered[0].role != "system":
+        return (*before, *rendered)
+    others = tuple(turn for turn in before if turn.role not in SYSTEM)
+    joined = "\n\n".join([*(turn.text for turn in systems), rendered[0].text])
+    return (Turn("system", joined), *others, *rendered[1:])
+
+
+def _quoted(items: Sequence[str]) -> str:
+    shown = [f"{item[:60]!r}" for item in items[:5]]
+    return ", ".join(shown) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
