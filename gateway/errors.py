@@ -4,6 +4,7 @@ ForewordError
 ├── ConfigError             all the mistakes of a configuration at once
 ├── TemplateError           one template file, with line and column
 ├── CollectionError         a document or collection that cannot be used
+├── DatabaseFailed          the records' database cannot be reached or refuses
 └── RequestError            answered to the client in OpenAI's form
     ├── BadRequest          400
     ├── ContextTooLong      400  context_length_exceeded
@@ -54,6 +55,10 @@ class TemplateError(ForewordError):
 
 class CollectionError(ForewordError):
     """A document or a collection that cannot be used; the message says which and why."""
+
+
+class DatabaseFailed(ForewordError):
+    """The records' database cannot be reached or refuses. The spool keeps what it could not take."""
 
 
 class RequestError(ForewordError):

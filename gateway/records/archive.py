@@ -1,0 +1,83 @@
+"""Reading exchanges back, and adding feedback to them: what the server's endpoints call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import ConfigError, DatabaseFailed, NotFound
+from gateway.exchange import Key
+from gateway.records.drain import Drain, not_ready
+from gateway.records.feedback import Feedback, signed, visible
+from gateway.records.schema import ExchangeRecord
+
+if TYPE_CHECKING:
+    from gateway.records.database import Database
+
+
+class Entry(Struct, frozen=True):
+    """An exchange and what was said about it."""
+
+    record: ExchangeRecord
+    feedback: tuple[Feedback, ...] = ()
+
+
+class Archive:
+    """The exchanges that a key may see. What it may not see does not exist for it.
+
+    `patience_s`: with several workers another one may not have drained an exchange yet; look once
+    more after that time.
+    """
+
+    def __init__(self, drain: Drain, *, patience_s: float = 0.0, clock: Callable[[], float] = time.time) -> None:
+        self._drain = drain
+        self._patience_s = patience_s
+        self._clock = clock
+
+    async def get(self, id: str, key: Key) -> Entry:
+        """Raises `NotFound`, and `NotReady` while the database is down."""
+        entry = await self._drain.ask(lambda database: entry_of(database, id))
+        if entry is None:
+            entry = await self._later(id)
+        if entry is None or not visible(entry.record, key):
+            raise NotFound(f"There is no exchange {id!r}.", param="id")
+        return entry
+
+    async def add(self, feedback: Feedback, key: Key) -> Feedback:
+        """Store feedback on an exchange that the key may see; returns it as it is stored."""
+        await self.get(feedback.exchange, key)
+        given = signed(feedback, key, self._clock())
+        await self._drain.ask(lambda database: database.add_feedback(given))
+        return given
+
+    async def _later(self, id: str) -> Entry | None:
+        """Look for what only just finished."""
+        try:
+            await self._drain.flush()
+        except (DatabaseFailed, ConfigError) as error:
+            raise not_ready(error) from error
+        entry = await self._drain.ask(lambda database: entry_of(database, id))
+        if entry is None and self._patience_s:
+            await asyncio.sleep(self._patience_s)
+            entry = await self._drain.ask(lambda database: entry_of(database, id))
+        return entry
+
+
+def entry_of(database: Database, id: str) -> Entry | None:
+    """Blocking: for worker threads and commands."""
+    record = database.get(id)
+    return None if record is None else Entry(record, tuple(database.feedback(id)))
+
+
+def as_json(entry: Entry) -> bytes:
+    """The record as a JSON object, with the raw body as text, the turns as sent, and the feedback."""
+    fields: dict[str, Any] = msgspec.to_builtins(entry.record)
+    fields["raw"] = entry.record.raw.decode("utf-8", "replace")
+    fields["sent"] = entry.record.sent
+    fields["feedback"] = entry.feedback
+    return msgspec.json.encode(fields)

@@ -1,0 +1,198 @@
+"""The records in a database: SQLite by default, PostgreSQL by URL.
+
+Blocking: used from worker threads and commands only. Importing it imports SQLAlchemy, so whoever
+starts fast imports it when the database is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Connection, Engine, Select, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.errors import DatabaseFailed
+from gateway.records.engine import engine_for, upgraded
+from gateway.records.feedback import Feedback
+from gateway.records.schema import ExchangeRecord, decode, encode
+from gateway.records.tables import exchanges, feedback
+
+TEXT_LIMIT = 200
+PURGE_ROWS = 1000
+
+
+class Wanted(Struct, frozen=True):
+    """Which exchanges to list. Empty means any."""
+
+    limit: int = 20
+    model: str = ""
+    intent: str = ""
+    template: str = ""
+    key: str = ""
+    since_s: float = 0.0
+
+
+class Summary(Struct, frozen=True):
+    """One line of a list of exchanges."""
+
+    id: str
+    time_s: float
+    key: str
+    endpoint: str
+    model: str
+    intent: str
+    template: str
+    status: int
+    ending: str
+    prompt_tokens: int
+    completion_tokens: int
+    total_us: int
+
+
+class Database:
+    """An open database with the newest schema. Every method raises `DatabaseFailed` if it cannot be used."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._insert = (postgresql if engine.dialect.name == "postgresql" else sqlite).insert
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """Connect, and bring the schema up to date, which is logged.
+
+        Raises `ConfigError` if the URL is wrong or a newer Foreword made the database.
+        """
+        engine = engine_for(url)
+        try:
+            with _translated():
+                upgraded(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def insert(self, records: Sequence[ExchangeRecord]) -> int:
+        """Add all or none; those already there stay as they are. Returns how many were new."""
+        if not records:
+            return 0
+        statement = self._insert(exchanges).on_conflict_do_nothing()
+        with self._writing() as connection:
+            before = _count(connection, records)
+            connection.execute(statement, [_row(record) for record in records])
+            return len({record.id for record in records}) - before
+
+    def get(self, id: str) -> ExchangeRecord | None:
+        with self._reading() as connection:
+            data = connection.scalar(select(exchanges.c.record).where(exchanges.c.id == _text(id)))
+        return None if data is None else decode(data)
+
+    def find(self, wanted: Wanted) -> list[Summary]:
+        """The newest first."""
+        with self._reading() as connection:
+            return [Summary(*row) for row in connection.execute(_query(wanted))]
+
+    def add_feedback(self, given: Feedback) -> None:
+        """The exchange must be there."""
+        row = {
+            "exchange": given.exchange,
+            "time_s": given.time_s,
+            "key": _text(given.key),
+            "score": given.score,
+            "label": _text(given.label),
+            "comment": _without_nul(given.comment),
+            "answer": _without_nul(given.answer),
+        }
+        with self._writing() as connection:
+            connection.execute(feedback.insert(), row)
+
+    def feedback(self, exchange: str) -> list[Feedback]:
+        """All that was said about an exchange, the oldest first."""
+        columns = [feedback.c[name] for name in Feedback.__struct_fields__]
+        query = select(*columns).where(feedback.c.exchange == _text(exchange)).order_by(feedback.c.number)
+        with self._reading() as connection:
+            return [Feedback(*row) for row in connection.execute(query)]
+
+    def purge(self, before_s: float) -> int:
+        """Delete exchanges that came in earlier, with their feedback. Returns how many went."""
+        old = select(exchanges.c.id).where(exchanges.c.time_s < before_s).limit(PURGE_ROWS)
+        total = 0
+        # in portions, so that other workers' drains get their turn
+        while True:
+            with self._writing() as connection:
+                gone = connection.execute(delete(exchanges).where(exchanges.c.id.in_(old))).rowcount
+            total += gone
+            if gone < PURGE_ROWS:
+                return total
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with _translated(), self._engine.execution_options(foreword_writes=True).begin() as connection:
+            yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        raise DatabaseFailed(f"the records' database: {str(cause).strip().splitlines()[0]}") from error
+
+
+def _count(connection: Connection, records: Sequence[ExchangeRecord]) -> int:
+    """How many of the records are there already."""
+    ids = [record.id for record in records]
+    return connection.scalar(select(func.count()).select_from(exchanges).where(exchanges.c.id.in_(ids))) or 0
+
+
+def _query(wanted: Wanted) -> Select[Any]:
+    columns = [exchanges.c[name] for name in Summary.__struct_fields__]
+    query = select(*columns).order_by(exchanges.c.time_s.desc(), exchanges.c.id.desc()).limit(wanted.limit)
+    for name in ("model", "intent", "template", "key"):
+        if value := getattr(wanted, name):
+            query = query.where(exchanges.c[name] == _text(value))
+    return query.where(exchanges.c.time_s >= wanted.since_s) if wanted.since_s else query
+
+
+def _row(record: ExchangeRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "time_s": record.time_s,
+        "key": _text(record.key),
+        "endpoint": _text(record.endpoint),
+        "model": _text(record.model),
+        "intent": _text(record.intent.name),
+        "template": _text(record.rewrite.template),
+        "status": record.status,
+        "ending": _text(record.ending),
+        "prompt_tokens": _figure(record.answer.prompt_tokens),
+        "completion_tokens": _figure(record.answer.completion_tokens),
+        "total_us": record.total_us,
+        "record": encode(record),
+    }
+
+
+def _text(value: str) -> str:
+    """What an index can hold. A client chooses the model's name, and one bad name must not stop the drain."""
+    return _without_nul(value)[:TEXT_LIMIT]
+
+
+def _without_nul(value: str) -> str:
+    return value.replace("\0", "\ufffd")  # PostgreSQL refuses it
+
+
+def _figure(value: int) -> int:
+    """A backend reports it, so it may be anything."""
+    return value if -1 <= value < 2**31 else -1

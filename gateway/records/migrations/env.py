@@ -1,0 +1,6 @@
+"""Run by alembic: applies the revisions inside the transaction that `database.py` opened."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+context.run_migrations()

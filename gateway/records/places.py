@@ -1,0 +1,14 @@
+"""Where the records of a configuration live."""
+
+from pathlib import Path
+
+from gateway.settings import Settings
+
+
+def spool_folder(settings: Settings) -> Path:
+    return settings.data_folder / "spool"
+
+
+def database_url(settings: Settings) -> str:
+    """The configured database, else SQLite in the data folder."""
+    return settings.records.database or f"sqlite:///{settings.data_folder / 'records.db'}"

@@ -1,0 +1,100 @@
+"""What may be kept of an exchange, decided before anything is written: `full`, `hashed` or `none`."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from msgspec.structs import replace
+
+from gateway.errors import Problem
+from gateway.exchange import Chunk, Intent, Note, Rewrite, SlotValue, Turn
+from gateway.ports import Answer
+from gateway.records.schema import ExchangeRecord
+from gateway.settings import Settings
+
+
+class Policy(StrEnum):
+    """How much of an exchange is kept."""
+
+    FULL = "full"  # prompts, answers, figures
+    HASHED = "hashed"  # figures, names and the SHA-256 of each text
+    NONE = "none"  # nothing
+
+
+def policy_problems(settings: Settings) -> Iterable[Problem]:
+    """Policies in the configuration that do not exist."""
+    asked = {"[records] policy": settings.records.policy} | {
+        f"[keys.{name}] record": key.record for name, key in settings.keys.items() if key.record
+    }
+    known = ", ".join(Policy)
+    for where, policy in asked.items():
+        if policy not in set(Policy):
+            yield Problem(f"{settings.file} {where}", f"unknown record policy {policy!r}", f"Known: {known}.")
+
+
+def hashed_text(text: str) -> str:
+    """`sha256:<hex>:<characters>`: equal texts stay recognisable as equal. Nothing stays nothing.
+
+    A hash does not hide a text that can be guessed, such as a yes or a phone number.
+    """
+    if not text:
+        return ""
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}:{len(text)}"
+
+
+def hashed_record(record: ExchangeRecord) -> ExchangeRecord:
+    """The record without anything that a user or a document wrote."""
+    return replace(
+        record,
+        user=hashed_text(record.user),
+        conversation=hashed_text(record.conversation),
+        asked=_turns(record.asked),
+        raw=b"",
+        intent=_intent(record.intent),
+        rewrite=_rewrite(record.rewrite),
+        prompt=None if record.prompt is None else _turns(record.prompt),
+        chunks=tuple(_chunk(chunk) for chunk in record.chunks),
+        notes=tuple(_note(note) for note in record.notes),
+        error=hashed_text(record.error),
+        answer=_answer(record.answer),
+    )
+
+
+def _turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    return tuple(replace(turn, text=hashed_text(turn.text)) for turn in turns)
+
+
+def _intent(intent: Intent) -> Intent:
+    return replace(intent, reasons=())  # they may quote the query
+
+
+def _rewrite(rewrite: Rewrite) -> Rewrite:
+    return replace(rewrite, slots=tuple(_slot(slot) for slot in rewrite.slots))
+
+
+def _slot(slot: SlotValue) -> SlotValue:
+    return replace(slot, value=hashed_text(slot.value))
+
+
+def _chunk(chunk: Chunk) -> Chunk:
+    return replace(chunk, text=hashed_text(chunk.text), heading=hashed_text(chunk.heading))
+
+
+def _note(note: Note) -> Note:
+    # a reason may quote the query, and so may any text in the data: figures stay
+    return replace(note, reason=hashed_text(note.reason), data=_figures(note.data))
+
+
+def _figures(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _figures(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_figures(entry) for entry in value]
+    return hashed_text(str(value))
+
+
+def _answer(answer: Answer) -> Answer:
+    return replace(answer, text=hashed_text(answer.text), extra={})

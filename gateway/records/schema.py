@@ -1,0 +1,150 @@
+"""The exchange record: the written format in which the gateway tells the offline jobs what happened.
+
+Records outlive the code that wrote them. A change that old readers or old records could stumble over
+raises `SCHEMA` and adds an entry to `UPGRADES`, so that every version decodes for ever.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import ForewordError
+from gateway.exchange import Chunk, ContextPlan, Exchange, Intent, Mode, Note, Rewrite, Sampling, Target, Turn
+from gateway.ports import Answer, Outcome
+
+ReadAnswer = Callable[[bytes, str, str], Answer]
+"""A reply's bytes, content type and content encoding to what they say: `wire.answer.read_answer`."""
+
+SCHEMA = 1
+RAW_LIMIT = 64 * 1024
+
+Fields = dict[str, Any]
+UPGRADES: Mapping[int, Callable[[Fields], Fields]] = {}
+"""From the fields of version n to those of version n + 1."""
+
+
+class UnknownSchema(ForewordError):
+    """A record that a newer Foreword wrote."""
+
+    def __init__(self, schema: int) -> None:
+        super().__init__(
+            f"an exchange record has schema {schema}; this version knows 1 to {SCHEMA}. Upgrade Foreword to read it."
+        )
+        self.schema = schema
+
+
+class ExchangeRecord(Struct, frozen=True):
+    """One exchange: the ask, every decision, what came back, how it ended.
+
+    Under the policy `hashed` each text is `sha256:<hex>:<characters>`, and `raw` is empty.
+    """
+
+    id: str
+    schema: int = SCHEMA
+    policy: str = "full"
+    time_s: float = 0.0
+    """When the request came in, in seconds since 1970."""
+    key: str = ""
+    endpoint: str = ""
+    model: str = ""
+    user: str = ""
+    conversation: str = ""
+    stream: bool = False
+    asked: tuple[Turn, ...] = ()
+    raw: bytes = b""
+    """The request's body, where it is no longer than `RAW_LIMIT`."""
+    mode: Mode = Mode.ON
+    intent: Intent = Intent.UNKNOWN
+    rewrite: Rewrite = Rewrite.NONE
+    prompt: tuple[Turn, ...] | None = None
+    """The turns that the stages made; None where they left the ask as it was."""
+    changed: bool = False
+    """Whether `prompt` was sent. In shadow mode it was only recorded."""
+    sampling: Sampling = Sampling()
+    chunks: tuple[Chunk, ...] = ()
+    plan: ContextPlan = ContextPlan.DIRECT
+    route: tuple[Target, ...] = ()
+    notes: tuple[Note, ...] = ()
+    backend: str = ""
+    upstream: str = ""
+    """The model's name at the backend that answered."""
+    ending: str = ""
+    status: int = 0
+    error: str = ""
+    first_byte_us: int = 0
+    total_us: int = 0
+    answer: Answer = Answer()
+
+    @property
+    def sent(self) -> tuple[Turn, ...]:
+        """The turns that the backend got."""
+        return self.prompt if self.changed and self.prompt is not None else self.asked
+
+
+def record_of(exchange: Exchange, outcome: Outcome, policy: str) -> ExchangeRecord:
+    """All but the answer, which is read later from the reply's bytes."""
+    ask = exchange.ask
+    return ExchangeRecord(
+        id=exchange.id,
+        policy=policy,
+        time_s=exchange.started_s,
+        key=exchange.key.name,
+        endpoint=ask.endpoint.value,
+        model=ask.model,
+        user=ask.user,
+        conversation=ask.controls.conversation,
+        stream=ask.stream,
+        asked=ask.turns,
+        raw=ask.raw if len(ask.raw) <= RAW_LIMIT else b"",
+        mode=exchange.mode,
+        intent=exchange.intent,
+        rewrite=exchange.rewrite,
+        prompt=exchange.turns,
+        changed=exchange.changed,
+        sampling=exchange.sampling,
+        chunks=exchange.chunks,
+        plan=exchange.plan,
+        route=exchange.route,
+        notes=exchange.notes,
+        backend=outcome.backend,
+        upstream=outcome.model,
+        ending=outcome.ending,
+        status=outcome.status,
+        error=outcome.error,
+        first_byte_us=outcome.first_byte_us,
+        total_us=outcome.total_us,
+    )
+
+
+class _Version(Struct):
+    schema: int = 1
+
+
+# repr: a note that holds an odd value must not cost the record
+encoder = msgspec.msgpack.Encoder(enc_hook=repr)
+_version = msgspec.msgpack.Decoder(_Version)
+_fields = msgspec.msgpack.Decoder(Fields)
+_current = msgspec.msgpack.Decoder(ExchangeRecord)
+
+
+def encode(record: ExchangeRecord) -> bytes:
+    return encoder.encode(record)
+
+
+def decode(data: bytes | msgspec.Raw) -> ExchangeRecord:
+    """A record of any version. Raises `UnknownSchema`, or `msgspec.DecodeError` if it is none."""
+    schema = _version.decode(data).schema
+    if schema == SCHEMA:
+        return _current.decode(data)
+    if not 1 <= schema < SCHEMA:
+        raise UnknownSchema(schema)
+    return msgspec.convert(upgraded(_fields.decode(data), schema, SCHEMA, UPGRADES), ExchangeRecord)
+
+
+def upgraded(fields: Fields, have: int, want: int, upgrades: Mapping[int, Callable[[Fields], Fields]]) -> Fields:
+    """Take a record's fields from version `have` to version `want`, one step at a time."""
+    for version in range(have, want):
+        fields = {**upgrades[version](fields), "schema": version + 1}
+    return fields

@@ -1,0 +1,91 @@
+"""Segment files: who writes one holds a lock on it, which the kernel takes away when that process dies.
+
+So a segment without a lock is one that nobody writes any more, whatever its process id says:
+ids are used again, and in a container every process has the same one.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+SUFFIX = ".spool"
+DAMAGED = ".damaged"
+
+
+class Segment:
+    """An open segment file. It stays locked until `close`, also when it is no longer written."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self.path = path
+        self.size = 0
+        # locked before it has its name: else another process could take it for a dead one's
+        unborn = path.with_suffix(".new")
+        self._fd = os.open(unborn, flags, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unborn.rename(path)
+
+    def append(self, data: bytes | bytearray) -> None:
+        """One write. Raises `OSError` and leaves the file as it was if not all of it fits on the disk."""
+        wrote = os.write(self._fd, data)
+        if wrote != len(data):
+            os.ftruncate(self._fd, self.size)
+            raise OSError(f"the disk took {wrote} of {len(data)} bytes")
+        self.size += wrote
+
+    def remove(self) -> None:
+        """Delete the file and let it go."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def set_aside(self) -> None:
+        """Keep the file under another name, where no drain reads it again."""
+        set_aside(self.path)
+        self.close()
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def set_aside(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.rename(path.with_suffix(DAMAGED))
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Whether `path` was left by a dead process; if so, no one else claims it inside the block."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        yield _locks(fd) and path.exists()
+    finally:
+        os.close(fd)
+
+
+def _locks(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def segments(folder: Path) -> list[Path]:
+    """All segment files, the oldest first. Their names begin with the time of their creation."""
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def folder_bytes(folder: Path) -> int:
+    """What all files of the spool weigh, those set aside included."""
+    total = 0
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                total += entry.stat().st_size
+    return total

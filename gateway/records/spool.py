@@ -1,0 +1,121 @@
+"""The spool: where an exchange is written when it is over, with one write and without waiting."""
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from gateway.exchange import Exchange
+from gateway.ports import Outcome
+from gateway.records.frames import Frame, pack
+from gateway.records.policy import Policy, hashed_record
+from gateway.records.schema import ReadAnswer, record_of
+from gateway.records.segments import SUFFIX, Segment, folder_bytes
+
+log = logging.getLogger("foreword.spool")
+
+MB = 1024 * 1024
+READ_AGAIN_BYTES = 64 * 1024
+"""The write buffer is kept up to this size, so that one huge body does not stay in memory."""
+
+
+class Spool:
+    """A `ports.Recorder` that appends to segment files. Used by one thread, the event loop's.
+
+    What is written survives the process, not the machine: there is no fsync. A record that cannot
+    be written is counted in `dropped`, and in `errors` where the disk refused it. The folder holds
+    at most about `max_spool_mb`; beyond that the old is kept and the new dropped.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        policy_default: str,
+        *,
+        read_answer: ReadAnswer,
+        segment_mb: float = 16,
+        max_spool_mb: float = 1024,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.folder = folder
+        self.written = 0
+        self.dropped = 0
+        self.errors = 0
+        self.closed: deque[Segment] = deque()
+        """Segments that wait for the drain, the oldest first."""
+        self._policy_default = policy_default
+        self._read_answer = read_answer
+        self._segment_bytes = int(segment_mb * MB)
+        self._max_bytes = int(max_spool_mb * MB)
+        self._clock_ns = clock_ns
+        self._buffer = bytearray()
+        self._current: Segment | None = None
+        self._complained = False
+        folder.mkdir(parents=True, exist_ok=True)
+        self.bytes = folder_bytes(folder)
+        """What the folder weighs: exact after each drain, and in between with this process's writes."""
+
+    def record(self, exchange: Exchange, outcome: Outcome) -> None:
+        policy = exchange.key.record or self._policy_default
+        if policy == Policy.NONE:
+            return
+        # A recorder that raised would turn a finished answer into a failed one.
+        try:
+            self._write(exchange, outcome, policy)
+        except Exception as error:
+            self._refused(error)
+
+    def rotate(self) -> None:
+        """Close the current segment, so that the drain can take it whole."""
+        if self._current is not None:
+            self.closed.append(self._current)
+            self._current = None
+
+    def measure(self) -> None:
+        """Weigh the folder anew, with what other workers added and drains took away."""
+        self.bytes = folder_bytes(self.folder)
+
+    def close(self) -> None:
+        """Let go of all segments. Those not drained yet are read by the next process."""
+        self.rotate()
+        while self.closed:
+            self.closed.popleft().close()
+
+    def _write(self, exchange: Exchange, outcome: Outcome, policy: str) -> None:
+        if self.bytes >= self._max_bytes:
+            raise OSError(f"the spool is full: {self.bytes // MB} MB wait for the database")
+        pack(self._frame(exchange, outcome, policy), self._buffer)
+        segment = self._current or self._open()
+        segment.append(self._buffer)
+        self.written += 1
+        self.bytes += len(self._buffer)
+        self._complained = False
+        if segment.size >= self._segment_bytes:
+            self.rotate()
+        if len(self._buffer) > READ_AGAIN_BYTES:
+            self._buffer = bytearray()
+
+    def _frame(self, exchange: Exchange, outcome: Outcome, policy: str) -> Frame:
+        record = record_of(exchange, outcome, policy)
+        if policy == Policy.FULL:
+            return Frame(record, outcome.body, outcome.content_type, outcome.content_encoding)
+        # The reply is read here and not by the drain: its text must not reach the disk.
+        answer = self._read_answer(outcome.body, outcome.content_type, outcome.content_encoding)
+        return Frame(hashed_record(replace(record, answer=answer)))
+
+    def _open(self) -> Segment:
+        name = f"{self._clock_ns():020d}-{os.getpid()}{SUFFIX}"
+        self._current = Segment(self.folder / name)
+        return self._current
+
+    def _refused(self, error: Exception) -> None:
+        self.dropped += 1
+        if isinstance(error, OSError):
+            self.errors += 1
+        if not self._complained:  # once until it works again: a full disk would fill the log too
+            log.error("exchanges are not recorded: %s", error)
+            self._complained = True
