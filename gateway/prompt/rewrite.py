@@ -158,16 +158,15 @@ def _named(library: Library, ref: str) -> Template:
 
 def _rewritten(exchange: Exchange, prompt: Composed) -> Exchange:
     template = prompt.template
-    done = values.Rewrite(
-        template.id, template.version, template.technique, prompt.slots, tuple(s.id for s in prompt.shots)
-    )
+    shots = tuple(shot.id for shot in prompt.shots)
+    done = values.Rewrite(template.id, template.version, template.technique, prompt.slots, shots)
     output = template.output
     data = {
         "template": template.id,
         "version": template.version,
         "technique": str(template.technique),
         "slots": {slot.name: [slot.source, slot.start, slot.end] for slot in prompt.slots},
-        "shots": list(done.shots),
+        "shots": list(shots),
     }
     why = "the request names it" if exchange.ask.controls.template else f"intent {exchange.intent.name}"
     return replace(
