@@ -1,4 +1,7 @@
-"""Runs the `tests:` of a template against the messages that it renders. No model is called."""
+"""Runs the `tests:` of a template against the messages that it renders. No model is called.
+
+A pool's examples are left out, since which of them stand in the messages differs from query to query.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,9 +10,8 @@ from msgspec import Struct
 from gateway.errors import TemplateError
 from gateway.exchange import Turn
 from gateway.prompt.fields import Case, Expect, Pool, Shot
-from gateway.prompt.rewrite import Kept, compose, fixed_labels
+from gateway.prompt.rewrite import Kept, compose, fill_or_keep, fixed_labels
 from gateway.prompt.shots import read_pool
-from gateway.prompt.slots import Missing, fill
 from gateway.prompt.template import Template
 
 
@@ -37,14 +39,11 @@ def run_cases(template: Template) -> tuple[Failure, ...]:
 def render_for(template: Template, query: str) -> tuple[Turn, ...]:
     """The messages for a query, as the gateway would send them, but with the first of a pool's
     examples instead of the nearest. Raises `Kept` or `TemplateError`."""
-    filled = fill(template, query)
-    if isinstance(filled, Missing):
-        raise Kept(f"slot {filled.slot!r} cannot be filled: {filled.why}", template)
-    return compose(template, filled, query, *sample(template)).turns
+    return compose(template, fill_or_keep(template, query), query, *sample(template)).turns
 
 
 def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-    """Some examples of the template, and all labels."""
+    """The template's own examples, or the first `k` of its pool; and all labels."""
     if not isinstance(template.examples, Pool):
         return template.examples, fixed_labels(template)
     rows = read_pool(template)
@@ -53,10 +52,12 @@ def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
 
 def _case(template: Template, case: Case) -> Iterator[str]:
     try:
+        shots, labels = sample(template)
+        shots = () if isinstance(template.examples, Pool) else shots
         if case.query:
-            turns = render_for(template, case.query)
+            turns = compose(template, fill_or_keep(template, case.query), case.query, shots, labels).turns
         else:
-            turns = template.render({"query": "", **case.slots}, *sample(template))
+            turns = template.render({"query": "", **case.slots}, shots, labels)
     except Kept as kept:
         if not any(expect.no_match for expect in case.expect):
             yield f"no rewrite: {kept.reason}"

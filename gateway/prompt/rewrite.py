@@ -107,9 +107,7 @@ class Rewrite:
         query = exchange.ask.query
         if len(query) > LONGEST_QUERY_CHARS:
             raise Kept(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are looked through")
-        filled = fill(template, query)
-        if isinstance(filled, Missing):
-            raise Kept(f"slot {filled.slot!r} of {template.id} cannot be filled: {filled.why}", template)
+        filled = fill_or_keep(template, query)
         shots, labels = await self._shots(template, filled)
         try:
             return compose(template, filled, query, shots, labels)
@@ -124,6 +122,14 @@ class Rewrite:
             raise Kept(f"the examples of {template.id} are still loading, or cannot be read", template)
         vectors = await self.embed([filled.values.get(template.shot_slot, filled.values["query"])])
         return pool.nearest(vectors[0]), pool.rows.labels
+
+
+def fill_or_keep(template: Template, query: str) -> Filled:
+    """The slots. Raises `Kept` if a required one is missing."""
+    filled = fill(template, query)
+    if isinstance(filled, Missing):
+        raise Kept(f"slot {filled.slot!r} of {template.id} cannot be filled: {filled.why}", template)
+    return filled
 
 
 def compose(
