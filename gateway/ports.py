@@ -153,6 +153,7 @@ class Outcome(Struct, frozen=True):
     backend: str = ""
     model: str = ""
     content_type: str = ""
+    content_encoding: str = ""
     body: bytes = b""
     error: str = ""
     first_byte_us: int = 0

@@ -29,8 +29,6 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Worker processes. More than one needs `[state] kind = "redis"` and a store that several processes may open."""
     max_body_mb: int = 32
     """A larger request body is refused with 413."""
-    request_timeout_s: float = 600.0
-    """The longest that a request may take in all."""
     log_level: str = "info"
 
 

@@ -42,3 +42,7 @@ def main() -> None:
                         foreword explain "Summarise this: ..."
     Check the config:   foreword check
     """
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""A gateway as a process of its own, as an operator starts it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class GatewayProcess:
+    """`foreword serve` on a free port. `folder` holds its config, its data and its log."""
+
+    def __init__(self, folder: Path, config: str, env: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "gateway.log"
+        self.config = folder / "config.toml"
+        self.config.write_text(config, "utf-8")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "gateway.cli.main",
+                    "serve",
+                    "--config",
+                    str(self.config),
+                    "--port",
+                    str(self.port),
+                ],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
+
+    def wait(self, path: str = "/health/ready", timeout_s: float = 120.0) -> "GatewayProcess":
+        """Until `path` answers 200. Raises with the log if the process ends or it takes too long."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(self.url + path).status_code == 200:
+                    return self
+            time.sleep(0.05)
+        raise AssertionError(f"the gateway did not become ready:\n{self.log.read_text('utf-8', 'replace')}")
+
+    def kill(self) -> None:
+        """As `kill -9` on the whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+
+@contextlib.contextmanager
+def running(folder: Path, config: str, *, wait: str = "/health/ready") -> Iterator[GatewayProcess]:
+    gateway = GatewayProcess(folder, config)
+    try:
+        yield gateway.wait(wait)
+    finally:
+        gateway.stop()

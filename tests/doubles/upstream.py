@@ -1,0 +1,101 @@
+"""A scripted upstream on a real socket: it keeps what it received and answers as it is told, byte by byte."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Script:
+    """One answer. `end`: `whole`, `cut` (closes early), `stall` (says nothing more), `reset`."""
+
+    status: int = 200
+    headers: list[tuple[str, str]] = field(default_factory=lambda: [("content-type", "application/json")])
+    pieces: list[bytes] = field(default_factory=list)
+    framing: str = "length"
+    end: str = "whole"
+
+
+@dataclass
+class Received:
+    """One request as it arrived. `left` is set when the connection ended before the answer did."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Upstream:
+    """Serves the scripts in order; the last one again and again."""
+
+    def __init__(self) -> None:
+        self.scripts: list[Script] = []
+        self.received: list[Received] = []
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def start(self, port: int = 0) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    def play(self, *scripts: Script) -> None:
+        self.scripts, self.received = list(scripts), []
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while await self._one(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.transport.abort()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        received = Received(head[0], headers, await reader.readexactly(int(headers.get("content-length", "0"))))
+        self.received.append(received)
+        script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+        writer.write(_head(script))
+        for piece in script.pieces:
+            writer.write(_framed(piece, script))
+            await writer.drain()
+            await asyncio.sleep(0.01)  # apart on the wire: each piece is a read of its own
+        if script.end == "stall":
+            await reader.read()  # until the gateway gives up
+            received.left.set()
+            return False
+        if script.end == "reset":
+            writer.transport.abort()
+            return False
+        if script.end == "cut" or script.framing == "close":
+            return False
+        if script.framing == "chunked":
+            writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True
+
+
+def _head(script: Script) -> bytes:
+    lines = [f"HTTP/1.1 {script.status} Said So", *(f"{name}: {value}" for name, value in script.headers)]
+    if script.framing == "chunked":
+        lines.append("transfer-encoding: chunked")
+    elif script.framing == "length":
+        missing = 100 if script.end != "whole" else 0
+        lines.append(f"content-length: {sum(map(len, script.pieces)) + missing}")
+    else:
+        lines.append("connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _framed(piece: bytes, script: Script) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece) if script.framing == "chunked" else piece

@@ -1,0 +1,153 @@
+"""Each file in cases/ is one wire behaviour: what the client sends, what the upstream does, what must come of it."""
+
+import asyncio
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.doubles.process import GatewayProcess, free_port, running
+from tests.doubles.upstream import Script, Upstream
+
+CASES = sorted(Path(__file__).with_name("cases").glob("*.yaml"))
+CONFIG = """
+[data]
+folder = "data"
+[prompt]
+mode = "off"
+[backends.up]
+kind = "openai"
+base_url = "http://127.0.0.1:{upstream}/v1"
+api_key = "sk-upstream-secret"
+models = ["*"]
+idle_timeout_s = 1.0
+[backends.dead]
+kind = "openai"
+base_url = "http://127.0.0.1:{dead}/v1"
+models = ["dead-model"]
+[models.renamed]
+backend = "up"
+upstream = "gpt-4o-2024-11-20"
+[models.with-fallback]
+backend = "dead"
+fallback = "renamed"
+[models.sick]
+backend = "up"
+upstream = "sick-model"
+fallback = "renamed"
+[models.dead]
+backend = "dead"
+[routing]
+default = "gpt-4o"
+"""
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[tuple[Upstream, int]]:
+    """The scripted upstream, on an event loop in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    double = Upstream()
+    port = asyncio.run_coroutine_threadsafe(double.start(), loop).result()
+    yield double, port
+    asyncio.run_coroutine_threadsafe(double.stop(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(upstream: tuple[Upstream, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    config = CONFIG.format(upstream=upstream[1], dead=free_port())
+    with running(tmp_path_factory.mktemp("golden"), config) as process:
+        yield process
+
+
+@pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
+def test_wire_behaviour(file: Path, gateway: GatewayProcess, upstream: tuple[Upstream, int]) -> None:
+    case = yaml.safe_load(file.read_text("utf-8"))
+    double = upstream[0]
+    double.play(*[_script(entry) for entry in case.get("upstream", [{}])])
+    sent = _bytes(case["request"]["body"])
+
+    headers = {"content-type": "application/json", "accept-encoding": "identity"}
+    with httpx.stream(
+        case["request"].get("method", "POST"),
+        gateway.url + case["request"].get("path", "/v1/chat/completions"),
+        content=sent,
+        headers=headers | case["request"].get("headers", {}),
+        timeout=20,
+    ) as answer:
+        body = b"".join(answer.iter_raw())
+
+    expect = case["expect"]
+    assert answer.status_code == expect["status"], body
+    for name, value in expect.get("headers", {}).items():
+        assert answer.headers.get(name) == value, name
+    for name in expect.get("absent_headers", []):
+        assert name not in answer.headers
+    _check_body(body, expect, double, case)
+    _check_sent(double, expect, sent)
+
+
+def _check_body(body: bytes, expect: dict[str, Any], double: Upstream, case: dict[str, Any]) -> None:
+    came = b"".join(piece for entry in case.get("upstream", [{}])[-1:] for piece in _script(entry).pieces)
+    kind = expect.get("body", "as_upstream")
+    if kind == "as_upstream":
+        assert body == came
+    elif kind == "then_error":
+        assert body.startswith(came)
+        event = body[len(came) :].strip()
+        assert event.startswith(b"data: ")
+        assert json.loads(event[6:])["error"]["code"] == expect["code"]
+        assert b"[DONE]" not in body
+    elif kind == "error":
+        error = json.loads(body)["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert {name: error[name] for name in expect["error"]} == expect["error"]
+        for words in expect.get("message_has", []):
+            assert words in error["message"]
+        assert b"127.0.0.1" not in body, "an address of the upstream is nobody's business"
+        assert b"sk-upstream-secret" not in body
+    else:
+        assert body == _bytes(kind)
+
+
+def _check_sent(double: Upstream, expect: dict[str, Any], sent: bytes) -> None:
+    assert len(double.received) == expect.get("calls", 1)
+    if not double.received:
+        return
+    last = double.received[-1]
+    assert last.body == (_bytes(expect["sent"]) if "sent" in expect else sent)
+    for name, value in expect.get("sent_headers", {}).items():
+        assert last.headers.get(name) == value, name
+    for name in expect.get("unsent_headers", []):
+        assert name not in last.headers
+
+
+def _script(entry: dict[str, Any]) -> Script:
+    headers = [(name, value) for name, value in entry.get("headers", {"content-type": "application/json"}).items()]
+    return Script(
+        status=entry.get("status", 200),
+        headers=headers,
+        pieces=[_bytes(piece) for piece in entry.get("pieces", [])],
+        framing=entry.get("framing", "length"),
+        end=entry.get("end", "whole"),
+    )
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, dict) and "repeat" in value:
+        return _bytes(value["before"]) + _bytes(value["repeat"]) * value["times"] + _bytes(value["after"])
+    if isinstance(value, dict):
+        return base64.b64decode(value["base64"])
+    return str(value).encode()
