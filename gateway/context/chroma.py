@@ -107,15 +107,11 @@ class ChromaStore:
             found = _collection(client, collection)
             if found is None:
                 return 0
-            if source is None:
-                count = found.count()
-                client.delete_collection(found.name)
-                return count
-            ids = found.get(where={"source": source}, include=[])["ids"]
-            step = client.get_max_batch_size()
-            for first in range(0, len(ids), step):
-                found.delete(ids=ids[first : first + step])
-            return len(ids)
+            if source is not None:
+                return _delete(found, source, client.get_max_batch_size())
+            count = found.count()
+            client.delete_collection(found.name)
+            return count
 
     def count(self, collection: str) -> int:
         with self._open() as client:
@@ -148,6 +144,11 @@ class ChromaStore:
     def _drop(self) -> None:
         if self._client is not None:
             self._client.close()
+            owners: tuple[Any, ...] = (self._client, self._client._admin_client)
+            for owner in owners:
+                session = getattr(owner._server, "_session", None)
+                if session is not None:  # Chroma leaves its HTTP connections open
+                    session.close()
             self._client = None
 
 
@@ -164,6 +165,13 @@ def _collection(client: Client, name: str) -> Collection | None:
         return client.get_collection(safe_name(name), embedding_function=None)
     except NotFoundError:
         return None
+
+
+def _delete(found: Collection, source: str, step: int) -> int:
+    ids = found.get(where={"source": source}, include=[])["ids"]
+    for first in range(0, len(ids), step):
+        found.delete(ids=ids[first : first + step])
+    return len(ids)
 
 
 @contextmanager

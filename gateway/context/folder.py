@@ -1,14 +1,15 @@
 """Lets several processes use one folder of files that only one may have open.
 
 Embedded Chroma keeps its index in memory, so a second process works on a stale copy and may write it
-back. Here every use takes the lock, and every writer counts up a version: whoever finds a version
-that it has not seen opens the files anew. The lock is the kernel's, so it ends with its holder,
-`kill -9` included; and the version is counted up before the first byte is written, so a writer that
-dies half-way is noticed as well.
+back. Here every use takes the lock, and every writer leaves a new version, a random number: whoever
+finds a version that it has not seen opens the files anew. The lock is the kernel's, so it ends with
+its holder, `kill -9` included; and the version changes before the first byte is written, so a writer
+that dies half-way is noticed as well.
 """
 
 import fcntl
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,9 +44,10 @@ class SharedFolder:
         try:
             self._lock(handle)
             found = int(os.pread(handle, 32, 0) or b"0")
+            held = secrets.randbelow(10**18) + 10**18 if writing else found
             if writing:
-                os.pwrite(handle, b"%d" % (found + 1), 0)
-            yield Versions(found, found + writing)
+                os.pwrite(handle, b"%d" % held, 0)  # always 19 digits: nothing of the old one is left
+            yield Versions(found, held)
         finally:
             os.close(handle)  # lets go of the lock, too
 
