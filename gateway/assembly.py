@@ -18,10 +18,18 @@ from gateway.backends.route import Route, Routes
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Exchange
 from gateway.pipeline import Step, prepare
-from gateway.ports import Backend, HotState, Outcome, Recorder
+from gateway.ports import Backend, HotState, Outcome
 from gateway.readiness import Readiness
-from gateway.settings import KindTable, Settings, decode
+from gateway.records.archive import Archive
+from gateway.records.drain import Drain
+from gateway.records.places import database_url, spool_folder
+from gateway.records.policy import Policy, policy_problems
+from gateway.records.spool import Spool
+from gateway.settings import KindTable, Settings, decode, is_loopback
+from gateway.telemetry import names
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.traces import Traces
+from gateway.wire.answer import read_answer
 
 log = logging.getLogger("foreword.assembly")
 
@@ -31,6 +39,14 @@ class Parts(Struct):
 
     settings: Settings
     embedder: Any = None
+
+
+class Keeping(Struct):
+    """How exchanges are kept: the spool that takes them, and the drain that stores them."""
+
+    spool: Spool
+    drain: Drain
+    archive: Archive
 
 
 class Gateway:
@@ -44,7 +60,7 @@ class Gateway:
         state: HotState,
         steps: Sequence[Step],
         *,
-        recorder: Recorder | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
         self.settings = settings
         self.backends = backends
@@ -52,16 +68,30 @@ class Gateway:
         self.state = state
         self.steps = tuple(steps)
         self.caller = Caller(backends, state)
-        self.recorder = recorder
+        self.keeping = keeping
         self.metrics = Metrics(shared=settings.server.workers > 1)
+        self.traces = None if settings.telemetry.traces == "off" else Traces(settings.telemetry)
         self.readiness = Readiness()
         self.in_flight = 0
         self._stack = AsyncExitStack()
+        self._gauges()
+
+    @property
+    def archive(self) -> Archive | None:
+        return self.keeping.archive if self.keeping else None
 
     async def open(self) -> None:
         """Start loading in the background; returns at once."""
-        group = asyncio.create_task(self._load(), name="load")
-        self._stack.push_async_callback(_cancelled, group)
+        stack = self._stack
+        stack.push_async_callback(self.state.aclose)
+        for backend in self.backends.values():
+            stack.push_async_callback(backend.aclose)
+        if self.traces is not None:
+            stack.callback(self.traces.close)
+        if self.keeping is not None:
+            stack.push_async_callback(self.keeping.drain.aclose)
+            stack.push_async_callback(_cancelled, asyncio.create_task(self.keeping.drain.run(), name="drain"))
+        stack.push_async_callback(_cancelled, asyncio.create_task(self._load(), name="load"))
 
     async def aclose(self) -> None:
         await self._stack.aclose()
@@ -70,21 +100,35 @@ class Gateway:
         return await prepare(exchange, self.steps)
 
     def over(self, exchange: Exchange, outcome: Outcome, traceparent: str = "") -> None:
-        """An exchange has ended: count it and hand it to the recorder. Never waits, never raises."""
+        """An exchange has ended: count it, trace it, hand it to the spool. Never waits, never raises."""
         self.metrics.count(exchange, outcome)
-        if self.recorder is not None:
-            self.recorder.record(exchange, outcome)
+        if self.traces is not None:
+            self.traces.add(exchange, outcome, traceparent)
+        if self.keeping is not None:
+            self.keeping.spool.record(exchange, outcome)
+
+    def reports(self) -> list[str]:
+        """What an operator should know although everything is ready."""
+        if self.keeping is not None and self.keeping.drain.failing:
+            return [f"records stay in the spool: {self.keeping.drain.failing}"]
+        return []
+
+    def _gauges(self) -> None:
+        self.metrics.gauge(names.IN_FLIGHT, "Requests being answered", lambda: self.in_flight)
+        if self.keeping is not None:
+            spool = self.keeping.spool
+            self.metrics.gauge(names.SPOOL_LAG, "Bytes recorded and not in the database yet", lambda: spool.bytes)
+            self.metrics.gauge(names.SPOOL_DROPPED, "Exchanges that could not be recorded", lambda: spool.dropped)
 
     async def _load(self) -> None:
         async with asyncio.TaskGroup() as group:
             for name, backend in self.backends.items():
-                self._stack.push_async_callback(backend.aclose)
                 group.create_task(self.readiness.watch(f"backend {name}", backend.open))
 
 
 def assemble(settings: Settings) -> Gateway:
     """Build a gateway. Raises `ConfigError` with everything that is wrong with the configuration."""
-    problems: list[Problem] = []
+    problems = list(policy_problems(settings))
     parts = Parts(settings)
     state: HotState | None = _build("state", "state", settings.state, parts, problems)
     backends: dict[str, Backend] = {}
@@ -93,11 +137,52 @@ def assemble(settings: Settings) -> Gateway:
         if backend is not None:
             backends[name] = backend
     routes = Routes(settings.models, backends, settings.routing.default)
-    problems += routes.problems(settings.file)
+    # what a broken backend would have offered is unknown, so its models are not called unknown
+    if len(backends) == len(settings.backends):
+        problems += routes.problems(settings.file)
+    problems += _server_problems(settings)
     if problems or state is None:
         raise ConfigError(problems)
     steps = (Step(Route(routes, settings.prompt.mode)),)
-    return Gateway(settings, backends, routes, state, steps)
+    return Gateway(settings, backends, routes, state, steps, keeping=_keeping(settings))
+
+
+def _keeping(settings: Settings) -> Keeping | None:
+    policies = {settings.records.policy, *(key.record for key in settings.keys.values() if key.record)}
+    if policies == {Policy.NONE}:
+        return None
+    spool = Spool(spool_folder(settings), settings.records.policy, read_answer=read_answer)
+
+    def opened() -> Any:
+        # imported here: SQLAlchemy would cost the start 0.3 s
+        from gateway.records.database import Database
+
+        return Database.open(database_url(settings))
+
+    records = settings.records
+    drain = Drain(spool, opened, read_answer, records.drain_s, retention_days=records.retention_days)
+    # another worker's exchange is in the database after its next drain
+    patience_s = records.drain_s + 0.5 if settings.server.workers > 1 else 0.0
+    return Keeping(spool, drain, Archive(drain, patience_s=patience_s))
+
+
+def _server_problems(settings: Settings) -> list[Problem]:
+    """What fits no single table: who may reach the port, and what several workers need."""
+    file, server = settings.file, settings.server
+    found = []
+    if not settings.backends:
+        remedy = 'Add a table such as [backends.local] with kind = "llamacpp".'
+        found.append(Problem(f"{file} [backends]", "there is no backend, so nothing can answer", remedy))
+    if not is_loopback(server.host) and not settings.keys:
+        remedy = "Add a [keys.name] table, or listen on 127.0.0.1."
+        found.append(Problem(f"{file} [server] host", f"{server.host} is open to others and there is no key", remedy))
+    if server.workers > 1 and settings.state.kind == "memory":
+        remedy = 'Add [state] kind = "redis" with a url.'
+        found.append(Problem(f"{file} [server] workers", "several workers need a state they share", remedy))
+    for name, key in settings.keys.items():
+        if bool(key.secret) == bool(key.sha256):
+            found.append(Problem(f"{file} [keys.{name}]", "needs either sha256 or secret"))
+    return found
 
 
 def _build(group: str, name: str, table: KindTable, parts: Parts, problems: list[Problem]) -> Any:

@@ -19,6 +19,10 @@ class Readiness:
     def ready(self) -> bool:
         return all(state == READY for state in self.parts.values())
 
+    @property
+    def failed(self) -> bool:
+        return any(state.startswith("failed") for state in self.parts.values())
+
     async def watch(self, part: str, load: Callable[[], Awaitable[None]]) -> bool:
         """Run one part's loading and keep its state. False if it failed; the reason is logged and kept."""
         self.parts[part] = LOADING

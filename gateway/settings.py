@@ -271,6 +271,11 @@ def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Prob
     return (None if problems else struct(**values)), problems
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address of that name."""
+    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")
+
+
 def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]]:
     if not isinstance(value, dict):
         return None, [Problem(where, f"must be a table, not {type(value).__name__}")]

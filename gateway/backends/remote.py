@@ -161,7 +161,7 @@ class Remote:
         finally:
             answer.close()
         if self._settings.done_marker and endpoint in STREAMED and DONE not in tail:
-            raise BackendFailed(f"The backend {self.name!r} ended its stream without [DONE].", code="stream_cut")
+            raise BackendFailed(f"The backend {self.name!r} ended its stream without its end mark.", code="stream_cut")
 
     def _failure(self, error: Exception, what: str, code: str | None = None) -> RequestError:
         """Our error for the connection's. Its text is left out: it may hold the upstream's address."""

@@ -8,21 +8,16 @@ from collections.abc import Mapping
 from gateway.errors import LimitReached, NoKey, NotAllowed
 from gateway.exchange import Key
 from gateway.ports import HotState
-from gateway.settings import AccessKey, Settings
+from gateway.settings import AccessKey, Settings, is_loopback
 
 log = logging.getLogger("foreword.access")
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 # without keys, whoever reaches the loopback address owns the gateway
 OWNER = Key(name="local", admin=True)
 
 
 def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def is_loopback(host: str) -> bool:
-    return host in LOOPBACK or host.startswith("127.")
 
 
 class Access:

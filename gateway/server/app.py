@@ -1,19 +1,33 @@
-"""The Litestar application: routes, error answers, lifespan."""
+"""The Litestar application: routes, who may call them, error answers, lifespan."""
 
+import gc
+import logging
 import os
 from pathlib import Path
+from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request, Response
+from litestar.connection import ASGIConnection
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
 from litestar.handlers import asgi
 
 from gateway.assembly import Gateway, assemble
-from gateway.exchange import Endpoint
+from gateway.errors import RequestError
+from gateway.exchange import Endpoint, Key
+from gateway.server import foreword, models, openapi, operations
 from gateway.server.access import Access
 from gateway.server.answer import Answering
 from gateway.settings import load
-from gateway.wire import decode
+from gateway.wire import decode, errors
 
 CONFIG = "FOREWORD_CONFIG"
+log = logging.getLogger("foreword.server")
+ANSWERED = (
+    (Endpoint.CHAT, decode.chat),
+    (Endpoint.COMPLETION, decode.completion),
+    (Endpoint.EMBEDDING, decode.embedding),
+)
 
 
 def create() -> Litestar:
@@ -23,25 +37,63 @@ def create() -> Litestar:
 
 def application(gateway: Gateway) -> Litestar:
     access = Access(gateway.settings, gateway.state)
-    answering = [
-        asgi(f"/v1/{endpoint}", name=endpoint.value, copy_scope=False)(Answering(gateway, access, read).__call__)
-        for endpoint, read in (
-            (Endpoint.CHAT, decode.chat),
-            (Endpoint.COMPLETION, decode.completion),
-            (Endpoint.EMBEDDING, decode.embedding),
-        )
-    ]
+
+    async def caller(request: Request[Any, Any, Any]) -> Key:
+        return await access.admit(dict(request.scope["headers"]))
+
+    async def shared() -> Gateway:
+        return gateway
 
     async def open_gateway() -> None:
         await gateway.open()
-
-    async def close_gateway() -> None:
-        await gateway.aclose()
+        # what is there now stays: the collector need not look at it again on each of its rounds
+        gc.collect()
+        gc.freeze()
 
     return Litestar(
-        [*answering],
+        [
+            *[
+                asgi(f"/v1/{endpoint}", name=endpoint.value, copy_scope=False)(Answering(gateway, access, read))
+                for endpoint, read in ANSWERED
+            ],
+            models.list_models,
+            models.get_model,
+            foreword.preview_request,
+            foreword.get_exchange,
+            foreword.give_feedback,
+            operations.live,
+            operations.ready,
+            operations.metrics,
+            openapi.document,
+        ],
+        dependencies={"gateway": Provide(shared), "key": Provide(caller)},
+        exception_handlers={RequestError: _refused, HTTPException: _unrouted, Exception: _failed},
         on_startup=[open_gateway],
-        on_shutdown=[close_gateway],
-        openapi_config=None,
+        on_shutdown=[gateway.aclose],
+        openapi_config=openapi.CONFIG,
         logging_config=None,
+        request_max_body_size=gateway.settings.server.max_body_mb * 1024 * 1024,
+    )
+
+
+def _refused(_: ASGIConnection[Any, Any, Any, Any], error: RequestError) -> Response[bytes]:
+    headers = {"retry-after": str(max(1, round(error.retry_after_s)))} if error.retry_after_s else {}
+    return Response(errors.envelope(error), status_code=error.status, headers=headers, media_type="application/json")
+
+
+def _unrouted(request: ASGIConnection[Any, Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Litestar's own refusals, such as an unknown path, in OpenAI's form."""
+    if error.status_code >= 500:
+        return _failed(request, error)
+    known = RequestError(f"{error.detail} ({request.url.path})", code="not_found" if error.status_code == 404 else None)
+    known.status, known.type = error.status_code, "invalid_request_error"
+    return _refused(request, known)
+
+
+def _failed(_: ASGIConnection[Any, Any, Any, Any], error: Exception) -> Response[bytes]:
+    log.error("a request failed", exc_info=error)
+    return Response(
+        errors.envelope(RequestError("The gateway failed on this request; its log has the reason.")),
+        status_code=500,
+        media_type="application/json",
     )

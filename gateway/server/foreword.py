@@ -1,0 +1,53 @@
+"""What is the gateway's own: preview a request, read an exchange back, give feedback."""
+
+import secrets
+from time import time
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.params import Dependency
+
+from gateway.assembly import Gateway
+from gateway.errors import NotFound
+from gateway.exchange import Exchange, Key
+from gateway.records.archive import Archive, as_json
+from gateway.records.feedback import read_feedback
+from gateway.wire import decode, preview
+
+Shared = Annotated[Gateway, Dependency(skip_validation=True)]
+Caller = Annotated[Key, Dependency(skip_validation=True)]
+AnyRequest = Request[Any, Any, Any]
+
+
+@post("/v1/foreword/preview", status_code=200, summary="What would be done to a chat request", tags=["Foreword"])
+async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
+    """Takes the body of a chat completion, runs every stage, calls no model, and shows each decision."""
+    ask = decode.chat(await request.body(), dict(request.scope["headers"]))
+    exchange = Exchange("preview-" + secrets.token_hex(8), ask, key, started_s=time())
+    return _json(preview.shown(await gateway.prepare(exchange)))
+
+
+@get("/v1/foreword/exchanges/{id:str}", summary="An exchange as it was recorded", tags=["Foreword"])
+async def get_exchange(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """The ask, each decision, what was sent, the answer, and the feedback so far. A key sees its own."""
+    return _json(as_json(await _archive(gateway).get(id, key)))
+
+
+@post("/v1/foreword/feedback", status_code=201, summary="Say how good an answer was", tags=["Foreword"])
+async def give_feedback(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
+    """`{"exchange": id, "score": 0 to 1, "label", "comment", "answer": the corrected one}`; the id is in the
+    header `x-foreword-id` of each answer."""
+    given = read_feedback(await request.body())
+    stored = await _archive(gateway).add(given, key)
+    return _json(msgspec.json.encode(stored), 201)
+
+
+def _archive(gateway: Gateway) -> Archive:
+    if gateway.archive is None:
+        raise NotFound("This gateway keeps no records: [records] policy is none.")
+    return gateway.archive
+
+
+def _json(body: bytes, status: int = 200) -> Response[bytes]:
+    return Response(body, status_code=status, media_type="application/json")

@@ -1,0 +1,32 @@
+"""For those who run it: is it alive, is it ready, how is it doing."""
+
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.params import Dependency
+
+from gateway.assembly import Gateway
+from gateway.telemetry.metrics import CONTENT_TYPE
+
+Shared = Annotated[Gateway, Dependency(skip_validation=True)]
+
+
+@get("/health/live", summary="Is the process alive?", tags=["operations"])
+async def live() -> dict[str, str]:
+    """Answers as soon as the port is open."""
+    return {"status": "alive"}
+
+
+@get("/health/ready", summary="Is everything loaded?", tags=["operations"])
+async def ready(gateway: Shared) -> Response[dict[str, object]]:
+    """200 when every part is ready; 503 with each part's state while something loads or if it failed."""
+    readiness = gateway.readiness
+    state = "ready" if readiness.ready else "failed" if readiness.failed else "loading"
+    body: dict[str, object] = {"status": state, "parts": readiness.parts, "reports": gateway.reports()}
+    return Response(body, status_code=200 if readiness.ready else 503)
+
+
+@get("/metrics", summary="Metrics in Prometheus' text format", tags=["operations"], media_type="text/plain")
+async def metrics(gateway: Shared) -> Response[bytes]:
+    """Requests, seconds, decisions of the stages, and the spool's lag."""
+    return Response(gateway.metrics.page(), headers={"content-type": CONTENT_TYPE})
