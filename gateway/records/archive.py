@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gateway.records.database import Database
 
 
+LOOK_AGAIN_S = 0.1
+
+
 class Entry(Struct, frozen=True):
     """An exchange and what was said about it."""
 
@@ -30,8 +33,8 @@ class Entry(Struct, frozen=True):
 class Archive:
     """The exchanges that a key may see. What it may not see does not exist for it.
 
-    `patience_s`: with several workers another one may not have drained an exchange yet; look once
-    more after that time.
+    `patience_s`: with several workers another one may not have drained an exchange yet; how long to
+    look again for it.
     """
 
     def __init__(self, drain: Drain, *, patience_s: float = 0.0, clock: Callable[[], float] = time.time) -> None:
@@ -62,8 +65,9 @@ class Archive:
         except (DatabaseFailed, ConfigError) as error:
             raise not_ready(error) from error
         entry = await self._drain.ask(lambda database: entry_of(database, id))
-        if entry is None and self._patience_s:
-            await asyncio.sleep(self._patience_s)
+        until = self._clock() + self._patience_s
+        while entry is None and self._clock() < until:
+            await asyncio.sleep(LOOK_AGAIN_S)
             entry = await self._drain.ask(lambda database: entry_of(database, id))
         return entry
 
