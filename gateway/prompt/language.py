@@ -1,0 +1,60 @@
+"""Which language a prompt is asked in: English, Chinese, or one that no template serves.
+
+The question is in which language the *asker* speaks, not what is pasted below: the part before a
+colon or a line break decides where there is one. So `Translate to English: 你好` is English.
+"""
+
+import re
+
+WEIGHT = 2.5  # a Chinese character says about as much as this many Latin letters
+SHORTEST = 4.0  # a head of less weight ("Q:") decides nothing
+
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_LATIN = re.compile(r"[A-Za-z]")
+_OTHER = re.compile(
+    r"[\u00c0-\u024f\u0370-\u052f\u0590-\u06ff\u0900-\u0dff\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\uac00-\ud7af]"
+)
+_PAYLOAD = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\"[^\"]*\"|“[^”]*”|「[^」]*」|『[^』]*』|《[^》]*》", re.S
+)
+_HEAD = re.compile(r"[^\n:：]*")
+
+# Words that only hold sentences together: two of a foreign kind, and more than English ones, decide.
+_ENGLISH = re.compile(
+    r"\b(?:the|an?|of|to|in|is|are|was|were|be|and|or|for|on|with|this|that|these|it|you|i|me|my|we|our|your|can"
+    r"|could|would|should|please|what|how|why|who|which|when|where|do|does|did|not|from|as|at|by|if|into|about)\b",
+    re.I,
+)
+_FOREIGN = re.compile(
+    r"\b(?:el|la|los|las|una?|de|del|que|y|en|es|por|para|con|como|cuál|qué|mi|tu|su|se"
+    r"|les?|des|une|du|et|est|pour|avec|dans|sur|qui|quel|quelle|je|vous|nous|comment|pourquoi"
+    r"|der|die|das|eine?|und|ist|für|mit|auf|wie|ich|sie|nicht|bitte|den|dem|zu|von|im|warum"
+    r"|il|lo|gli|di|che|è|per|non|sono|della|nel|puoi|os?|um|uma|do|da|e|não|em|no|na|você)\b",
+    re.I,
+)
+
+
+def language_of(text: str) -> str:
+    """`en`, `zh`, or "" for any other language and for texts without words."""
+    plain = _PAYLOAD.sub(" ", text)
+    head = _HEAD.match(plain.strip())
+    return (_decide(head.group()) if head else None) or _decide(plain) or _decide(text) or ""
+
+
+def _decide(text: str) -> str | None:
+    """The language, "" if it is one we do not serve, None if there is too little text to tell."""
+    han, latin, other = len(_HAN.findall(text)), len(_LATIN.findall(text)), len(_OTHER.findall(text))
+    if han * WEIGHT + latin + other < SHORTEST:
+        return None
+    if _is_foreign_script(han, latin, other, text):
+        return ""
+    if han * WEIGHT > latin:
+        return "zh"
+    english, foreign = len(_ENGLISH.findall(text)), len(_FOREIGN.findall(text))
+    return "" if foreign >= 2 and foreign > english else "en"
+
+
+def _is_foreign_script(han: int, latin: int, other: int, text: str) -> bool:
+    """Kana or Hangul beside Chinese characters are Japanese or Korean; else the majority decides."""
+    kana = len(re.findall(r"[\u3040-\u30ff\uac00-\ud7af]", text))
+    return (kana > max(1, han // 8) and kana * WEIGHT > latin) or other > latin + han * WEIGHT

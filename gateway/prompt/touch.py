@@ -1,0 +1,75 @@
+"""May this request's prompt be changed at all? Rules only, no model: the application is in charge."""
+
+import re
+
+from gateway.exchange import Ask, Endpoint, Exchange, Mode
+
+LONGEST = 6000  # characters; whoever writes more has said what they want
+
+# Marks of a prompt that was built already, by hand, by a program, or by us.
+_CHAT_MARKUP = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<<SYS>>|^### (?:Instruction|Response):", re.M)
+_SECTION_WORDS = (
+    "role|task|goal|instructions?|context|background|input|output(?: format)?|format|examples?|constraints?|rules"
+    "|requirements?|steps|角色|任务|目标|背景|上下文|指令|要求|输入|输出|输出格式|格式|示例|例子|约束|限制|规则|步骤"
+)
+_SECTION = re.compile(
+    rf"^[ \t]*(?:#{{1,4}}[ \t]*|\*\*|【|<)({_SECTION_WORDS})(?:\*\*|】|>|[ \t]*[:：]|[ \t]*$)", re.M | re.I
+)
+_SHOT = re.compile(
+    r"^[ \t]*(?:output|answer|label|category|intent|a|输出|答案|标签|类别|回答)[ \t]*[:：][ \t]*\S", re.M | re.I
+)
+
+
+def may_touch(exchange: Exchange) -> str:
+    """ "" if the prompt may be rewritten, else the reason why it stays as it is."""
+    if exchange.mode is Mode.OFF:
+        return "mode is off"
+    ask = exchange.ask
+    return _form(ask) or _turns(ask) or _text(ask.query, named=bool(ask.controls.template))
+
+
+def _form(ask: Ask) -> str:
+    """What the request asks for besides text."""
+    if ask.endpoint is not Endpoint.CHAT:
+        return f"{ask.endpoint.value} requests are passed on as they are"
+    if ask.has_tools:
+        return "the request has tools"
+    if ask.has_format:
+        return "the request demands a response format"
+    return ""
+
+
+def _turns(ask: Ask) -> str:
+    """Only a single plain user message, unless the caller names the template to put around it."""
+    if not ask.turns:
+        return "there are no messages"
+    if not all(turn.plain for turn in ask.turns):
+        return "a message is more than plain text"
+    if ask.turns[-1].role != "user":
+        return "the last message is not the user's"
+    others = [turn.role for turn in ask.turns[:-1]]
+    if any(role not in ("system", "developer") for role in others):
+        return "the conversation is past its first turn"
+    if others and not ask.controls.template:
+        return "the caller has a system prompt of its own"
+    return ""
+
+
+def _text(query: str, *, named: bool) -> str:
+    if not query.strip():
+        return "the message is empty"
+    if named:
+        return ""
+    if len(query) > LONGEST:
+        return f"the message is longer than {LONGEST} characters"
+    if is_built(query):
+        return "the message is a built prompt already"
+    return ""
+
+
+def is_built(text: str) -> bool:
+    """Whether the text has the marks of a prompt template: chat markup, named sections, worked examples."""
+    if _CHAT_MARKUP.search(text):
+        return True
+    sections = {match.group(1).lower() for match in _SECTION.finditer(text)}
+    return len(sections) >= 2 or len(_SHOT.findall(text)) >= 2
