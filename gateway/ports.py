@@ -6,7 +6,7 @@ An adapter is chosen by `kind = "..."` in the configuration and built through `r
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
@@ -83,6 +83,15 @@ class Backend(Protocol):
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
         """Answer. `headers` are those of the client that may travel on (tracing, idempotency)."""
+        ...
+
+
+@runtime_checkable
+class Catalogue(Protocol):
+    """A backend that knows more models than its configuration names."""
+
+    async def about_models(self, method: str, name: str = "") -> tuple[int, bytes]:
+        """`GET` or `DELETE` the list or one model at the server itself: status and JSON body."""
         ...
 
 

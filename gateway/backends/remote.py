@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
@@ -112,6 +112,25 @@ class Remote:
         except (Unreachable, Broken, Idle) as error:
             raise self._failure(error, "cannot be reached") from error
         return await self._reply(answer, exchange.ask.endpoint, model)
+
+    async def about_models(self, method: str, name: str = "") -> tuple[int, bytes]:
+        """Ask the server itself about its models: status and body. Raises `BackendFailed`.
+
+        Rare, so it is httpx's client that asks, over a connection of its own.
+        """
+        import httpx
+
+        settings = self._settings
+        url = f"{settings.base_url.rstrip('/')}/models" + (f"/{quote(name, safe='')}" if name else "")
+        headers = dict(settings.headers)
+        if settings.api_key:
+            headers["Authorization"] = f"Bearer {settings.api_key}"
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=settings.connect_timeout_s) as client:
+                answer = await client.request(method, url, headers=headers)
+        except httpx.HTTPError as error:
+            raise BackendFailed(f"The backend {self.name!r} cannot be asked about its models.") from error
+        return answer.status_code, answer.content
 
     async def _reply(self, answer: Answer, endpoint: Endpoint, model: str) -> Reply:
         status = answer.status

@@ -61,6 +61,17 @@ class Routes:
                 listed.setdefault(offer.card.name, offer.backend)
         return list(listed.items())
 
+    def open_ended(self) -> list[str]:
+        """The backends that answer to a pattern, so that only they know all their models."""
+        return list(dict.fromkeys(offer.backend for offer in self._offers if offer.card.name.endswith("*")))
+
+    def owner(self, name: str) -> str | None:
+        """The backend of a model's name, or None for an unknown name."""
+        model = self._models.get(name)
+        if model is not None:
+            return model.backend
+        return next((offer.backend for offer in self._offers if matches(name, offer.card.name)), None)
+
     def problems(self, file: str) -> list[Problem]:
         """What is wrong with `[models]` and `[routing]` given the backends that there are."""
         backends = sorted({offer.backend for offer in self._offers})

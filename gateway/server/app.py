@@ -58,6 +58,7 @@ def application(gateway: Gateway) -> Litestar:
             ],
             models.list_models,
             models.get_model,
+            models.delete_model,
             foreword.preview_request,
             foreword.get_exchange,
             foreword.give_feedback,

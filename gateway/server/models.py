@@ -1,15 +1,17 @@
-"""`/v1/models`: the names that a client may use."""
+"""`/v1/models`: the names that a client may use, with those that only the backends know."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import get
+import msgspec
+from litestar import Response, delete, get
 from litestar.params import Dependency
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.assembly import Gateway
 from gateway.backends.route import matches
-from gateway.errors import NotFound
+from gateway.errors import BackendFailed, NotAllowed, NotFound
 from gateway.exchange import Key
+from gateway.ports import Catalogue
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
 Caller = Annotated[Key, Dependency(skip_validation=True)]
@@ -24,25 +26,66 @@ class ModelObject(Struct):
     object: str = "model"
 
 
-class ModelList(Struct):
-    data: list[ModelObject]
-    object: str = "list"
+class _Listed(Struct):
+    data: list[Raw] = []
+
+
+class _Named(Struct):
+    id: str | UnsetType = UNSET
 
 
 @get("/v1/models", summary="The models that this key may use", tags=["OpenAI"])
-async def list_models(gateway: Shared, key: Caller) -> ModelList:
-    """Names under a pattern (`gpt-*`) are the backend's and are not listed."""
-    return ModelList([ModelObject(name, backend) for name, backend in gateway.routes.names() if _allowed(key, name)])
+async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
+    """The configured names, then what backends with a pattern (`gpt-*`) list themselves. A backend that
+    cannot be asked now is left out."""
+    listed: dict[str, Any] = {
+        name: ModelObject(name, backend) for name, backend in gateway.routes.names() if _allowed(key, name)
+    }
+    for backend in gateway.routes.open_ended():
+        for name, raw in await _theirs(gateway, backend):
+            if gateway.routes.owner(name) == backend and _allowed(key, name):
+                listed.setdefault(name, raw)
+    body = msgspec.json.encode({"object": "list", "data": list(listed.values())})
+    return Response(body, media_type="application/json")
 
 
 @get("/v1/models/{name:path}", summary="One model", tags=["OpenAI"])
-async def get_model(gateway: Shared, key: Caller, name: str) -> ModelObject:
+async def get_model(gateway: Shared, key: Caller, name: str) -> Response[bytes]:
     """404 for a name that is unknown or not this key's."""
     wanted = name.lstrip("/")
     for known, backend in gateway.routes.names():
         if known == wanted and _allowed(key, known):
-            return ModelObject(known, backend)
-    raise NotFound(f"The model {wanted!r} does not exist.", param="model", code="model_not_found")
+            return Response(msgspec.json.encode(ModelObject(known, backend)), media_type="application/json")
+    return await _ask(gateway, key, "GET", wanted)
+
+
+@delete("/v1/models/{name:path}", status_code=200, summary="Delete a fine-tuned model", tags=["OpenAI"])
+async def delete_model(gateway: Shared, key: Caller, name: str) -> Response[bytes]:
+    """Passed on to the backend; for keys with `admin` only."""
+    if not key.admin:
+        raise NotAllowed("Only a key with admin = true may delete models.")
+    return await _ask(gateway, key, "DELETE", name.lstrip("/"))
+
+
+async def _ask(gateway: Gateway, key: Key, method: str, name: str) -> Response[bytes]:
+    backend = gateway.backends.get(gateway.routes.owner(name) or "")
+    if not isinstance(backend, Catalogue) or not _allowed(key, name):
+        raise NotFound(f"The model {name!r} does not exist.", param="model", code="model_not_found")
+    status, body = await backend.about_models(method, name)
+    return Response(body, status_code=status, media_type="application/json")
+
+
+async def _theirs(gateway: Gateway, name: str) -> list[tuple[str, Raw]]:
+    backend = gateway.backends[name]
+    if not isinstance(backend, Catalogue):
+        return []
+    try:
+        status, body = await backend.about_models("GET")
+        listed = msgspec.json.decode(body, type=_Listed) if status == 200 else _Listed()
+        named = [(msgspec.json.decode(raw, type=_Named).id, raw) for raw in listed.data]
+    except (BackendFailed, msgspec.DecodeError):
+        return []
+    return [(model, raw) for model, raw in named if isinstance(model, str)]
 
 
 def _allowed(key: Key, name: str) -> bool:
