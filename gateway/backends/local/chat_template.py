@@ -1,0 +1,93 @@
+"""Takes the built-in system prompt out of a model's own chat template.
+
+Many models open every conversation that has no system message with one of their makers'
+("You are a helpful AI assistant named ..."). A small model follows it to the letter and answers
+worse for it, and the client never asked for it.
+"""
+
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+MARK = "\N{OBJECT REPLACEMENT CHARACTER}system\N{OBJECT REPLACEMENT CHARACTER}"
+USER = {"role": "user", "content": "\N{OBJECT REPLACEMENT CHARACTER}user\N{OBJECT REPLACEMENT CHARACTER}"}
+SYSTEM = {"role": "system", "content": MARK}
+
+
+class CannotChange(ValueError):
+    """The template is written in a way that this module does not understand."""
+
+
+def without_default_system(template: str, *, bos: str = "", eos: str = "") -> str:
+    """The same template, which says nothing of its own where the client sent no system message.
+
+    The result is proven by rendering: conversations with a system message come out as before.
+    Raises `CannotChange` if there is a default that cannot be taken out.
+    """
+    given = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
+    bare = _render(template, [USER], given)
+    spoken = _render(template, [SYSTEM, USER], given)
+    default = _default(bare, spoken)
+    if not default:
+        return template
+    changed = _without(template, default)
+    if default in _render(changed, [USER], given) or _render(changed, [SYSTEM, USER], given) != spoken:
+        raise CannotChange(f"the default system prompt {default!r} is woven into the chat template")
+    return changed
+
+
+def _default(bare: str, spoken: str) -> str:
+    """What the template says of its own, found by comparing it with a conversation that has a system message."""
+    before = _shared(bare, spoken)
+    after = _shared(bare[before:][::-1], spoken[before:][::-1])
+    rest = bare[before : len(bare) - after]
+    # without a default, `bare` lacks the system turn and nothing else
+    return "" if MARK not in spoken or USER["content"] in rest else rest.strip()
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both start with."""
+    return next(
+        (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
+    )
+
+
+def _without(template: str, default: str) -> str:
+    """The template's source with every text literal that holds `default` emptied."""
+    pieces = []
+    for _line, kind, value in _environment().lex(template):
+        if kind == "string" and default in _meant(value):
+            pieces.append("''")
+        elif kind == "data" and default in value:
+            pieces.append("")
+        else:
+            pieces.append(value)
+    return "".join(pieces)
+
+
+def _meant(literal: str) -> str:
+    """The text of a quoted literal, as jinja2's own lexer reads it."""
+    return literal[1:-1].encode("ascii", "backslashreplace").decode("unicode-escape")
+
+
+def _render(template: str, messages: list[dict[str, str]], given: dict[str, Any]) -> str:
+    try:
+        return _environment().from_string(template).render(messages=messages, **given)
+    except (TemplateError, SecurityError, TypeError, ValueError, KeyError) as error:
+        raise CannotChange(f"the chat template cannot be rendered: {error}") from error
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """As transformers renders chat templates."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda form: "1 Jan 2026"
+    return environment
+
+
+def _refuse(message: str) -> str:
+    raise TemplateError(message)

@@ -1,0 +1,116 @@
+"""`/v1/embeddings` from the gateway's own sentence model, the one behind classification and collections."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+from gateway.errors import NotFound, NotReady, Problem
+from gateway.exchange import Endpoint, Exchange
+from gateway.ports import Embedder, Headers, ModelCard, Reply
+from gateway.registry import Kind
+from gateway.wire import embeddings, encode
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+
+JSON: Headers = ((b"content-type", b"application/json"),)
+SHORT = 2000  # characters that are counted on the event loop, as that takes less than a thread switch
+
+
+class EmbedderSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[backends.x] kind = "embedder"`: serves the model of `[embedder]` at `/v1/embeddings`."""
+
+    name: str = "all-minilm-l6-v2"
+    """What clients call the model."""
+
+
+class Batched(Protocol):
+    """What the assembly shares: an embedder behind its worker thread."""
+
+    embedder: Embedder
+
+    async def embed(self, texts: Sequence[str]) -> "Vectors": ...
+
+
+class SharesEmbedder(Protocol):
+    """`assembly.Parts`: read at each request, since the embedder may be loaded after the port is open."""
+
+    @property
+    def embedder(self) -> Batched | None: ...
+
+
+class EmbedderBackend:
+    """Satisfies `ports.Backend`. Opens and closes nothing: the embedder is the assembly's."""
+
+    def __init__(self, name: str, settings: EmbedderSettings, parts: SharesEmbedder) -> None:
+        self.name = name
+        self._settings = settings
+        self._parts = parts
+
+    async def open(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+    def models(self) -> Sequence[ModelCard]:
+        shared = self._parts.embedder
+        window = shared.embedder.window_tokens if shared else 0
+        return [ModelCard(self._settings.name, (Endpoint.EMBEDDING,), window)]
+
+    def count_tokens(self, text: str) -> int:
+        return self._shared().embedder.count_tokens(text)
+
+    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
+        if exchange.ask.endpoint is not Endpoint.EMBEDDING:
+            raise NotFound(
+                f"The model {self._settings.name!r} makes embeddings; it does not serve /v1/{exchange.ask.endpoint}.",
+                param="model",
+            )
+        shared = self._shared()
+        ask = embeddings.ask(encode.body(exchange, model), dimensions=shared.embedder.dimensions)
+        vectors = await shared.embed(ask.texts)
+        tokens = await self._tokens(ask.texts)
+        shown = exchange.ask.model or self._settings.name
+        body = embeddings.answer(shown, _cut(vectors, ask.dimensions), tokens, as_base64=ask.base64)
+        return Reply(200, JSON, _once(body), False, self.name, model)
+
+    async def _tokens(self, texts: Sequence[str]) -> int:
+        if sum(map(len, texts)) <= SHORT:
+            return sum(map(self.count_tokens, texts))
+        return await asyncio.to_thread(lambda: sum(map(self.count_tokens, texts)))
+
+    def _shared(self) -> Batched:
+        shared = self._parts.embedder
+        if shared is None:
+            raise NotReady(f"The model {self._settings.name!r} is still loading.", retry_after_s=5.0)
+        return shared
+
+
+def _cut(vectors: "Vectors", dimensions: int) -> list[list[float]]:
+    """The rows as lists: the first `dimensions` numbers, made unit length again (0: all)."""
+    if dimensions and dimensions < vectors.shape[1]:
+        import numpy as np
+
+        vectors = vectors[:, :dimensions]
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    rows: list[list[float]] = vectors.tolist()
+    return rows
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def _check(name: str, settings: EmbedderSettings) -> Iterable[Problem]:
+    if not settings.name:
+        yield Problem(f"[backends.{name}] name", "must not be empty", 'For example name = "all-minilm-l6-v2".')
+
+
+def _build(name: str, settings: EmbedderSettings, parts: Any) -> EmbedderBackend:
+    return EmbedderBackend(name, settings, parts)
+
+
+KIND = Kind(EmbedderSettings, _build, _check)

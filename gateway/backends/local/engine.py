@@ -1,0 +1,111 @@
+"""llama.cpp, loaded: the one module that knows the library xllamacpp.
+
+The library always opens a port of its own. Here that is a Unix socket in a folder that no other
+user may enter, behind a random key; it serves the tokenizer and nothing else of use.
+"""
+
+import contextlib
+import gc
+import logging
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.backends.local import signals
+from gateway.backends.local.chat_template import CannotChange, without_default_system
+from gateway.backends.local.generation import Callback
+from gateway.backends.local.gguf import ModelFile
+from gateway.backends.local.tokens import SocketTokenizer
+
+log = logging.getLogger("foreword.llamacpp")
+
+ERRORS_ONLY = 1
+
+
+class EngineOptions(Struct, frozen=True):
+    """How to load a model; see `LlamaCppSettings`."""
+
+    context_tokens: int = 8192
+    parallel: int = 4
+    threads: int = 1
+    chat_template: str = ""
+    default_system: bool = False
+    prompt_cache_mb: int = 128
+
+
+class Engine:
+    """A loaded model. The constructor loads it and blocks; `chat` and `complete` block too, and
+    release the interpreter's lock while they compute. Several threads may call them at a time."""
+
+    def __init__(self, path: Path, file: ModelFile, options: EngineOptions) -> None:
+        import xllamacpp
+
+        self._folder = Path(tempfile.mkdtemp(prefix="foreword-"))  # mode 0700
+        secret = secrets.token_urlsafe(24)
+        socket = str(self._folder / "llama.sock")
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.hostnames = [socket]
+        params.api_keys = [secret]
+        _configure(params, file, options)
+        try:
+            with signals.kept():
+                self._server: Any = xllamacpp.Server(params)
+        except RuntimeError as error:
+            self._remove_folder()
+            raise RuntimeError(f"llama.cpp cannot load {path}; its reason is on the error output") from error
+        self._tokenizer = SocketTokenizer(socket, secret)
+
+    def chat(self, body: bytes, callback: Callback) -> None:
+        """Answer a chat request piece by piece. The callback returns True to stop."""
+        self._server.handle_chat_completions(body, callback)
+
+    def complete(self, body: bytes, callback: Callback) -> None:
+        """The same for the completions endpoint."""
+        self._server.handle_completions(body, callback)
+
+    def count_tokens(self, text: str) -> int:
+        return self._tokenizer.count(text)
+
+    def close(self) -> None:
+        """Unload. Nothing may be running."""
+        self._server = None
+        gc.collect()
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(self._folder)
+
+
+def _configure(params: Any, file: ModelFile, options: EngineOptions) -> None:
+    params.n_ctx = options.context_tokens
+    params.n_parallel = options.parallel
+    # one room for all: a long request may use what short ones leave free
+    params.kv_unified = True
+    params.cpuparams.n_threads = options.threads
+    params.cpuparams_batch.n_threads = options.threads
+    params.cache_ram_mib = options.prompt_cache_mb
+    params.verbosity = ERRORS_ONLY
+    params.fit_params = False
+    params.ui = False
+    params.endpoint_slots = False
+    params.n_threads_http = 2
+    # an assistant's message at the end is a turn that is over, as with OpenAI
+    params.prefill_assistant = False
+    params.chat_template = options.chat_template or _template(file, options)
+
+
+def _template(file: ModelFile, options: EngineOptions) -> str:
+    """ "" lets llama.cpp take the model's own."""
+    if options.default_system or not file.chat_template:
+        return ""
+    try:
+        return without_default_system(file.chat_template, bos=file.bos, eos=file.eos)
+    except CannotChange as reason:
+        log.warning("the model's default system prompt stays: %s", reason)
+        return ""

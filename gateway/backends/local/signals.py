@@ -1,0 +1,31 @@
+"""Keeps the process's signal handlers while a C library is loaded that installs its own.
+
+llama.cpp's server takes SIGINT and SIGTERM for itself, which would leave the gateway deaf to both.
+Python's `signal` can set handlers on the main thread only; the C function can on any.
+"""
+
+import ctypes
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+KEPT = (signal.SIGINT, signal.SIGTERM)
+_ROOM = 256  # more than any platform's `struct sigaction`
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Whatever the block does to the handlers of SIGINT and SIGTERM is undone after it."""
+    if sys.platform == "win32":
+        yield
+        return
+    library = ctypes.CDLL(None, use_errno=True)
+    before = {number: ctypes.create_string_buffer(_ROOM) for number in KEPT}
+    for number, action in before.items():
+        library.sigaction(int(number), None, action)
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            library.sigaction(int(number), action, None)

@@ -1,0 +1,79 @@
+"""`/v1/embeddings` in OpenAI's JSON: the request, and the answer from plain vectors."""
+
+import array
+import base64
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway.errors import BadRequest
+from gateway.wire.decode import _explained
+
+_encode = msgspec.json.Encoder().encode
+MOST_INPUTS = 2048  # as OpenAI
+
+
+class EmbeddingAsk(Struct, frozen=True):
+    """What to embed. `dimensions` 0: as many as the model has."""
+
+    texts: tuple[str, ...]
+    base64: bool = False
+    dimensions: int = 0
+
+
+class _Body(Struct):
+    input: str | list[Any]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+
+
+_body = msgspec.json.Decoder(_Body)
+
+
+def ask(body: bytes, *, dimensions: int) -> EmbeddingAsk:
+    """A request for a model with that many dimensions. Raises `BadRequest` in OpenAI's words."""
+    try:
+        given = _body.decode(body)
+    except msgspec.ValidationError as error:
+        raise _explained(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json") from None
+    if given.dimensions is not None and given.dimensions > dimensions:
+        raise BadRequest(f"This model has {dimensions} dimensions, not {given.dimensions}.", param="dimensions")
+    return EmbeddingAsk(_texts(given.input), given.encoding_format == "base64", given.dimensions or 0)
+
+
+def answer(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_base64: bool) -> bytes:
+    """The whole body. Each vector is one float32 list, or one little-endian base64 text."""
+    data = [
+        {"object": "embedding", "index": index, "embedding": _base64(vector) if as_base64 else vector}
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return _encode({"object": "list", "data": data, "model": model, "usage": usage})
+
+
+def _texts(given: str | list[Any]) -> tuple[str, ...]:
+    texts = [given] if isinstance(given, str) else given
+    if not texts:
+        raise BadRequest("'input' is empty: give a text or a list of texts.", param="input")
+    if len(texts) > MOST_INPUTS:
+        raise BadRequest(f"'input' holds {len(texts)} texts; at most {MOST_INPUTS} go in one request.", param="input")
+    for index, text in enumerate(texts):
+        if isinstance(text, int | list):
+            raise BadRequest("'input' must hold texts: this model does not take token numbers.", param="input")
+        if not isinstance(text, str):
+            raise BadRequest(f"'input[{index}]' is not a text.", param="input")
+        if not text:
+            raise BadRequest(f"'input[{index}]' is an empty text.", param="input")
+    return tuple(texts)
+
+
+def _base64(vector: Sequence[float]) -> str:
+    numbers = array.array("f", vector)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return base64.b64encode(numbers.tobytes()).decode()
