@@ -177,8 +177,8 @@ def _row(record: ExchangeRecord) -> dict[str, Any]:
         "template": _text(record.rewrite.template),
         "status": record.status,
         "ending": _text(record.ending),
-        "prompt_tokens": _figure(record.answer.prompt_tokens),
-        "completion_tokens": _figure(record.answer.completion_tokens),
+        "prompt_tokens": record.answer.prompt_tokens,
+        "completion_tokens": record.answer.completion_tokens,
         "total_us": record.total_us,
         "record": encode(record),
     }
@@ -191,8 +191,3 @@ def _text(value: str) -> str:
 
 def _without_nul(value: str) -> str:
     return value.replace("\0", "\ufffd")  # PostgreSQL refuses it
-
-
-def _figure(value: int) -> int:
-    """A backend reports it, so it may be anything."""
-    return value if -1 <= value < 2**31 else -1

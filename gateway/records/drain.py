@@ -15,8 +15,8 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.errors import ConfigError, DatabaseFailed, NotReady
-from gateway.ports import Answer
-from gateway.records.frames import StoredFrame, stored, unpack
+from gateway.records.frames import stored, unpack
+from gateway.records.reply import answer_in
 from gateway.records.schema import ExchangeRecord, ReadAnswer, UnknownSchema, decode
 from gateway.records.segments import claimed, segments, set_aside
 from gateway.records.spool import Spool
@@ -78,15 +78,10 @@ class Intake:
             self.unreadable += 1
             log.error("unreadable record in %s: %s", path.name, error)
             return None
-        return replace(record, answer=self._answer(frame)) if frame.body else record
-
-    def _answer(self, frame: StoredFrame) -> Answer:
-        # The bytes come from a backend. One that no reader can take must not stop all after it.
-        try:
-            return self._read_answer(frame.body, frame.content_type, frame.content_encoding)
-        except Exception:
-            log.exception("a reply could not be read")
-            return Answer()
+        if not frame.body:
+            return record
+        answer = answer_in(self._read_answer, frame.body, frame.content_type, frame.content_encoding)
+        return replace(record, answer=answer)
 
 
 class Drain:

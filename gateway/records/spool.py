@@ -13,6 +13,7 @@ from gateway.exchange import Exchange
 from gateway.ports import Outcome
 from gateway.records.frames import Frame, pack
 from gateway.records.policy import Policy, hashed_record
+from gateway.records.reply import answer_in
 from gateway.records.schema import ReadAnswer, record_of
 from gateway.records.segments import SUFFIX, Segment, folder_bytes
 
@@ -104,7 +105,7 @@ class Spool:
         if policy == Policy.FULL:
             return Frame(record, outcome.body, outcome.content_type, outcome.content_encoding)
         # The reply is read here and not by the drain: its text must not reach the disk.
-        answer = self._read_answer(outcome.body, outcome.content_type, outcome.content_encoding)
+        answer = answer_in(self._read_answer, outcome.body, outcome.content_type, outcome.content_encoding)
         return Frame(hashed_record(replace(record, answer=answer)))
 
     def _open(self) -> Segment:

@@ -172,22 +172,6 @@ async def test_a_dead_database_keeps_everything_in_the_spool_until_it_is_back(
         assert (drain.failing, drain.lag_bytes, drain.inserted) == ("", 0, 3)
 
 
-async def test_a_reply_that_no_reader_can_take_costs_its_answer_and_not_the_record(
-    spool: Spool, switch: Switch, database: Database
-) -> None:
-    def broken(_body: bytes, _type: str, _encoding: str) -> Answer:
-        raise RuntimeError("no reader for this")
-
-    drain = Drain(spool, switch, broken)
-    spool.record(an_exchange(), an_outcome())
-    await drain.flush()
-    await drain.aclose()
-
-    record = database.get("ex-1")
-    assert record is not None
-    assert record.answer == Answer()
-
-
 async def test_shutting_down_while_the_database_is_down_leaves_the_spool_to_the_next_process(
     tmp_path: Path, spool: Spool, switch: Switch, database: Database
 ) -> None:

@@ -9,7 +9,6 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.exchange import Key, Note
-from gateway.ports import Answer
 from gateway.records.frames import StoredFrame, stored, unpack
 from gateway.records.schema import decode, record_of
 from gateway.records.segments import claimed, segments
@@ -121,16 +120,6 @@ def test_a_spool_folder_that_is_gone_fails_no_answer(spool: Spool) -> None:
     spool.record(an_exchange(), an_outcome())
 
     assert (spool.dropped, spool.errors) == (1, 1)
-
-
-def test_a_reply_that_cannot_be_read_fails_no_answer(tmp_path: Path) -> None:
-    def broken(_body: bytes, _type: str, _encoding: str) -> Answer:
-        raise RuntimeError("no reader for this")
-
-    spool = Spool(tmp_path, "hashed", read_answer=broken)
-    spool.record(an_exchange(), an_outcome())
-
-    assert (spool.dropped, spool.errors) == (1, 0)
 
 
 def test_a_note_with_an_odd_value_costs_no_record(spool: Spool) -> None:

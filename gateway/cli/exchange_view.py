@@ -1,0 +1,122 @@
+"""How recorded exchanges look in a terminal."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rich.console import Console, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from gateway.exchange import Note, Turn
+from gateway.records.archive import Entry
+from gateway.records.database import Summary
+from gateway.records.feedback import Feedback
+from gateway.records.schema import ExchangeRecord
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def print_exchanges(found: Sequence[Summary]) -> None:
+    console = Console()
+    if not found:
+        console.print("No exchanges. They appear a second after the gateway answered them.")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("time", "id", "key", "model", "intent", "template"):
+        table.add_column(name, no_wrap=name in ("time", "id"))
+    for name in ("status", "tokens", "ms"):
+        table.add_column(name, justify="right")
+    for one in found:
+        status = str(one.status) if one.ending == "finished" else f"{one.status} {one.ending}"
+        tokens = f"{_known(one.prompt_tokens)} + {_known(one.completion_tokens)}"
+        cells = (_time(one.time_s), one.id, one.key, one.model, one.intent or "-", one.template or "-", status, tokens)
+        table.add_row(*(_text(cell) for cell in cells), f"{one.total_us / 1000:.1f}")
+    console.print(table)
+
+
+def print_entry(entry: Entry) -> None:
+    record = entry.record
+    console = Console()
+    console.print(_facts(record))
+    if record.policy == "hashed":
+        console.print("Recorded as hashes: texts show as sha256, with their length.", style="yellow")
+    console.print(_panel("prompt as it came in", _turns(record.asked)))
+    if record.prompt is not None:
+        title = "prompt as it was sent" if record.changed else "prompt as it would have been sent (shadow mode)"
+        console.print(_panel(title, _turns(record.prompt)))
+    console.print(_notes(record.notes))
+    for number, chunk in enumerate(record.chunks, 1):
+        title = f"[{number}] {chunk.collection} · {chunk.source} · {chunk.score:.2f}"
+        console.print(_panel(title, _text(chunk.text)))
+    console.print(_panel("answer", _text(record.answer.text or record.error or "(none)")))
+    for one in entry.feedback:
+        console.print(_panel(f"feedback of {one.key}, {_time(one.time_s)}", _feedback(one)))
+
+
+def _facts(record: ExchangeRecord) -> Table:
+    rewrite = f"{record.rewrite.template} version {record.rewrite.version}, {record.rewrite.technique}"
+    usage = f"{_known(record.answer.prompt_tokens)} in, {_known(record.answer.completion_tokens)} out"
+    facts = {
+        "exchange": record.id,
+        "time": _time(record.time_s),
+        "asked": f"{record.key} for {record.model} at {record.endpoint}, mode {record.mode}",
+        "intent": f"{record.intent.name} ({record.intent.confidence:.2f})" if record.intent.known else "unknown",
+        "template": rewrite if record.rewrite.template else "none",
+        "context": f"{record.plan.strategy}, {record.plan.prompt_tokens} of {record.plan.window_tokens} tokens",
+        "answered by": f"{record.backend or 'nobody'} {record.upstream}",
+        "outcome": f"{record.ending}, status {record.status}, {record.answer.finish or 'no finish reason'}",
+        "tokens": usage,
+        "took": f"{record.total_us / 1000:.1f} ms, first byte after {record.first_byte_us / 1000:.1f} ms",
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in facts.items():
+        table.add_row(name, _text(value))
+    return table
+
+
+def _notes(notes: Iterable[Note]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("stage")
+    table.add_column("decision")
+    table.add_column("why")
+    table.add_column("µs", justify="right")
+    for note in notes:
+        table.add_row(_text(note.stage), _text(note.decision), _text(note.reason), str(note.took_us))
+    return table
+
+
+def _turns(turns: Iterable[Turn]) -> Text:
+    text = Text()
+    for turn in turns:
+        text.append(_text(f"{turn.role}: ", "bold cyan"))
+        text.append(_text(turn.text) if turn.plain else Text("(not plain text)", style="dim"))
+        text.append("\n")
+    text.rstrip()
+    return text
+
+
+def _feedback(one: Feedback) -> Text:
+    score = "" if one.score is None else f"{one.score:g}"
+    said = {"score": score, "label": one.label, "comment": one.comment, "answer": one.answer}
+    return _text("\n".join(f"{name}: {value}" for name, value in said.items() if value))
+
+
+def _panel(title: str, content: RenderableType) -> Panel:
+    return Panel(content, title=_text(title, "bold"), title_align="left", border_style="dim")
+
+
+def _text(value: str, style: str = "") -> Text:
+    """Text from outside: no markup of ours, and no control character that would reach the terminal."""
+    return Text(CONTROL.sub("\ufffd", value), style=style)
+
+
+def _known(tokens: int) -> str:
+    return "?" if tokens < 0 else str(tokens)
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
