@@ -126,8 +126,33 @@ class Gateway:
                 group.create_task(self.readiness.watch(f"backend {name}", backend.open))
 
 
-def assemble(settings: Settings) -> Gateway:
-    """Build a gateway. Raises `ConfigError` with everything that is wrong with the configuration."""
+class Adapters(Struct):
+    """Everything that the configuration names, built but not opened."""
+
+    state: HotState
+    backends: dict[str, Backend]
+    routes: Routes
+
+
+def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
+    """Build a gateway. Raises `ConfigError` with everything that is wrong with the configuration.
+
+    `only_prepare`: for looking at decisions; nothing is recorded.
+    """
+    adapters, problems = _adapters(settings)
+    if adapters is None:
+        raise ConfigError(problems)
+    steps = (Step(Route(adapters.routes, settings.prompt.mode)),)
+    keeping = None if only_prepare else _keeping(settings)
+    return Gateway(settings, adapters.backends, adapters.routes, adapters.state, steps, keeping=keeping)
+
+
+def problems_of(settings: Settings) -> list[Problem]:
+    """Everything that is wrong with the parts that a configuration names. Opens and writes nothing."""
+    return _adapters(settings)[1]
+
+
+def _adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
     problems = list(policy_problems(settings))
     parts = Parts(settings)
     state: HotState | None = _build("state", "state", settings.state, parts, problems)
@@ -142,9 +167,8 @@ def assemble(settings: Settings) -> Gateway:
         problems += routes.problems(settings.file)
     problems += _server_problems(settings)
     if problems or state is None:
-        raise ConfigError(problems)
-    steps = (Step(Route(routes, settings.prompt.mode)),)
-    return Gateway(settings, backends, routes, state, steps, keeping=_keeping(settings))
+        return None, problems
+    return Adapters(state, backends, routes), []
 
 
 def _keeping(settings: Settings) -> Keeping | None:

@@ -182,26 +182,24 @@ KINDS = ("embedder", "store", "state")
 
 def load(path: Path) -> Settings:
     """Read and check a configuration. Raises `ConfigError` with every mistake in it."""
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise ConfigError(
-            [
-                Problem(
-                    str(path), "there is no such file", "Copy config.toml from the repository, or pass --config PATH."
-                )
-            ]
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), f"cannot be read: {error}")]) from error
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([Problem(str(path), f"is not valid TOML: {error}")]) from error
-    settings, problems = read(table, root=path.resolve().parent, file=path.name)
-    if problems:
+    settings, problems = read_file(path)
+    if settings is None or problems:
         raise ConfigError(problems)
     return settings
+
+
+def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
+    """What the file says, as far as it can be read, and every mistake in it."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        remedy = "Copy config.toml from the repository, or pass --config PATH."
+        return None, [Problem(str(path), "there is no such file", remedy)]
+    except (OSError, UnicodeDecodeError) as error:
+        return None, [Problem(str(path), f"cannot be read: {error}")]
+    except tomllib.TOMLDecodeError as error:
+        return None, [Problem(str(path), f"is not valid TOML: {error}")]
+    return read(table, root=path.resolve().parent, file=path.name)
 
 
 def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> tuple[Settings, list[Problem]]:

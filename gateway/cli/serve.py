@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from gateway.cli.check import mistakes
 from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError
 
@@ -28,13 +29,10 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
     from granian.log import LogLevels
     from granian.server import Server
 
-    from gateway.assembly import assemble
-
+    problems = mistakes(config)
+    if problems:
+        report(ConfigError(problems))
     settings = load_settings(config)
-    try:
-        assemble(settings)
-    except ConfigError as error:
-        report(error)
     os.environ["FOREWORD_CONFIG"] = str(config.resolve())
     Server(
         "gateway.server.app:create",

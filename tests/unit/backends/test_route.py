@@ -1,0 +1,121 @@
+"""Model names to backends."""
+
+from typing import Any, cast
+
+import pytest
+
+from gateway.backends.route import Route, Routes
+from gateway.errors import NotAllowed, NotFound
+from gateway.exchange import Ask, Controls, Endpoint, Exchange, Key, Mode, Target
+from gateway.ports import Backend, ModelCard
+from gateway.settings import Model
+
+
+class Offering:
+    """A backend that only offers."""
+
+    def __init__(self, *names: str, endpoints: tuple[Endpoint, ...] = tuple(Endpoint), window: int = 0) -> None:
+        self.cards = [ModelCard(name, endpoints, window) for name in names]
+
+    def models(self) -> list[ModelCard]:
+        return self.cards
+
+
+def routes(models: dict[str, Model] | None = None, default: str = "gpt-4o") -> Routes:
+    backends = {
+        "openai": Offering("gpt-4o", "gpt-4.1-*"),
+        "local": Offering("smol", endpoints=(Endpoint.CHAT, Endpoint.COMPLETION), window=8192),
+        "embed": Offering("minilm", endpoints=(Endpoint.EMBEDDING,)),
+    }
+    return Routes(models or {}, cast(dict[str, Backend], backends), default)
+
+
+def exchange(model: str, key: Key = Key.ANONYMOUS, mode: Mode | None = None) -> Exchange:
+    return Exchange("x", Ask(Endpoint.CHAT, model, b"", controls=Controls(mode=mode)), key)
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("smol", Target("local", "smol", 8192)),
+        ("gpt-4.1-mini", Target("openai", "gpt-4.1-mini")),
+        ("auto", Target("openai", "gpt-4o")),
+        ("", Target("openai", "gpt-4o")),
+    ],
+)
+def test_a_name_finds_its_backend(name: str, target: Target) -> None:
+    assert routes().targets(name, Endpoint.CHAT) == (target,)
+
+
+def test_an_alias_names_the_upstream_model_and_one_fallback() -> None:
+    alias = Model("openai", upstream="gpt-4o", fallback="smol")
+
+    found = routes({"best": alias}).targets("best", Endpoint.CHAT)
+
+    assert found == (Target("openai", "gpt-4o"), Target("local", "smol", 8192))
+
+
+def test_an_unknown_model_is_not_found_and_the_known_ones_are_named() -> None:
+    with pytest.raises(NotFound, match=r"gpt-4o, smol, minilm, gpt-4\.1-\*") as caught:
+        routes().targets("gpt-5", Endpoint.CHAT)
+
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
+
+def test_an_embedding_model_does_not_chat() -> None:
+    with pytest.raises(NotFound):
+        routes().targets("minilm", Endpoint.CHAT)
+
+
+def test_without_a_name_an_endpoint_that_the_default_does_not_serve_gets_a_model_that_does() -> None:
+    assert routes(default="smol").targets("", Endpoint.EMBEDDING)[0].backend == "openai"
+
+
+def test_mistakes_in_the_tables_are_all_reported() -> None:
+    models = {"a": Model("nowhere"), "b": Model("local", fallback="nothing")}
+
+    found = routes(models, default="missing").problems("config.toml")
+
+    assert [problem.where for problem in found] == [
+        "config.toml [models.a] backend",
+        "config.toml [models.b] fallback",
+        "config.toml [routing] default",
+    ]
+
+
+async def test_a_key_reaches_its_own_models_only() -> None:
+    route = Route(routes(), Mode.ON)
+    key = Key("team", models=("gpt-4.1-*",))
+
+    assert (await route(exchange("gpt-4.1-nano", key))).route[0].backend == "openai"
+    with pytest.raises(NotAllowed):
+        await route(exchange("smol", key))
+
+
+@pytest.mark.parametrize(
+    ("configured", "of_model", "of_key", "asked", "result"),
+    [
+        (Mode.ON, None, Mode.ON, None, Mode.ON),
+        (Mode.ON, Mode.OFF, Mode.ON, None, Mode.OFF),
+        (Mode.OFF, None, Mode.ON, Mode.ON, Mode.ON),
+        (Mode.ON, None, Mode.SHADOW, Mode.ON, Mode.SHADOW),
+        (Mode.ON, None, Mode.ON, Mode.OFF, Mode.OFF),
+        (Mode.ON, None, Mode.OFF, Mode.ON, Mode.OFF),
+    ],
+)
+async def test_a_request_gets_the_mode_it_asks_for_but_never_more_than_its_key_allows(
+    configured: Mode, of_model: Mode | None, of_key: Mode, asked: Mode | None, result: Mode
+) -> None:
+    models = {"smol": Model("local", mode=of_model)}
+
+    done = await Route(routes(models), configured)(exchange("smol", Key(mode=of_key), asked))
+
+    assert done.mode is result
+
+
+def test_names_under_a_pattern_do_not_fill_the_memory() -> None:
+    many: Any = routes()
+    for number in range(10_050):
+        many.targets(f"gpt-4.1-{number}", Endpoint.CHAT)
+
+    assert len(many._known) == 10_000
