@@ -1,0 +1,134 @@
+"""Says what a prompt is for, how sure that is, and whether a rewrite can help: the stage `classify`.
+
+A cascade: the static embedding answers at once, on the event loop; only where its calibrated
+confidence is below `[prompt] first_tier` is the sentence model asked, on its own thread. Unknown is
+a real answer. Nothing here imports numpy: the trained model comes ready from `train.trained`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
+
+from gateway.errors import NotReady
+from gateway.exchange import Exchange, Intent
+from gateway.ports import Embedder
+from gateway.prompt.language import language_of
+from gateway.prompt.look import Look, look
+from gateway.prompt.touch import may_touch
+from gateway.settings import Prompt
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+    from gateway.prompt.model import Model, Tier, Verdict
+
+QUOTED_CHARACTERS = 80  # of an example in a reason
+
+
+class Asynchronous(Protocol):
+    """An embedder that is awaited; `context.embed.Batcher` is one."""
+
+    async def embed(self, texts: Sequence[str]) -> Vectors: ...
+
+
+class Classifier:
+    """A trained model with the embedders it was trained on. Frozen in effect: swap it whole."""
+
+    def __init__(
+        self, model: Model, settings: Prompt, static: Embedder | None = None, sentence: Asynchronous | None = None
+    ) -> None:
+        self.model = model
+        self._settings = settings
+        self._static = static
+        self._sentence = sentence
+
+    async def classify(self, text: str) -> Intent:
+        """The intent of a prompt, or an unknown one with the reasons why. `improvable` is always set."""
+        seen = look(text)
+        language = language_of(text)
+        raw, signs = self.model.looks.judge(seen)
+        looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
+        tiers = self.model.tiers.get(language)
+        if not tiers:
+            reason = f"no template speaks the language {language!r}" if language else "the language is not one of ours"
+            return Intent(improvable=raw, language=language, reasons=(reason, looks))
+        verdict, tier = await self._cascade(seen, tiers)
+        intent = Intent(confidence=verdict.confidence, improvable=raw, language=language, tier=tier)
+        if verdict.confidence < self._settings.confidence:
+            return replace(intent, reasons=(*self._unknown(verdict), looks))
+        reasons = [*_known(verdict), looks]
+        if verdict.name in self.model.eager and verdict.confidence > raw:
+            intent = replace(intent, improvable=verdict.confidence)
+            reasons.append("worked examples help here, however well the prompt is put")
+        return replace(intent, name=verdict.name, reasons=tuple(reasons))
+
+    async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[Verdict, str]:
+        """The first tier's verdict where it is sure either way, else the second's."""
+        first: tuple[Verdict, str] | None = None
+        if "static" in tiers and self._static is not None:
+            first = tiers["static"].judge(seen, self._static.embed([seen.asked])[0]), "static"
+        elif "words" in tiers:
+            first = tiers["words"].judge(seen), "words"
+        second = tiers.get("sentence") if self._sentence is not None else None
+        sure = self._settings.first_tier
+        if first and (second is None or first[0].confidence >= sure or first[0].none >= sure):
+            return first
+        if second is None or self._sentence is None:
+            raise NotReady("the embedding that the classifier was trained on is not loaded")
+        try:
+            vectors = await self._sentence.embed([seen.asked])
+        except NotReady:
+            if first is None:
+                raise
+            return first  # overloaded: the cheap answer is better than none
+        return second.judge(seen, vectors[0]), "sentence"
+
+    def _unknown(self, verdict: Verdict) -> tuple[str, ...]:
+        if verdict.none >= 0.5:
+            return (f"unlike anything that a template is for (probability {verdict.none:.2f})", *_near(verdict))
+        best = f"the best intent, {verdict.name}, has {verdict.confidence:.2f}, below {self._settings.confidence:.2f}"
+        return (best, *_near(verdict))
+
+
+class Classify:
+    """The stage. `classifier` is None while it is loading, and is swapped whole on reload."""
+
+    name = "classify"
+
+    def __init__(self, classifier: Classifier | None = None) -> None:
+        self.classifier = classifier
+
+    async def __call__(self, exchange: Exchange) -> Exchange:
+        reason = may_touch(exchange)
+        if reason:
+            return exchange.noted(self.name, "untouched", reason)
+        if exchange.ask.controls.template:
+            return exchange.noted(self.name, "not needed", "the request names its template")
+        if self.classifier is None:
+            return exchange.noted(self.name, "unknown", "the classifier is still loading")
+        intent = await self.classifier.classify(exchange.ask.query)
+        data = {
+            "intent": intent.name,
+            "confidence": round(intent.confidence, 3),
+            "improvable": round(intent.improvable, 3),
+            "language": intent.language,
+            "tier": intent.tier,
+            "reasons": list(intent.reasons),
+        }
+        noted = exchange.noted(self.name, intent.name or "unknown", next(iter(intent.reasons), ""), data)
+        return replace(noted, intent=intent)
+
+
+def _known(verdict: Verdict) -> tuple[str, ...]:
+    words = (f"words: {', '.join(verdict.words)}",) if verdict.words else ()
+    return (*_near(verdict), *words)
+
+
+def _near(verdict: Verdict) -> tuple[str, ...]:
+    if not verdict.nearest:
+        return ()
+    shown = " ".join(verdict.nearest.split())
+    shown = shown if len(shown) <= QUOTED_CHARACTERS else f"{shown[: QUOTED_CHARACTERS - 1]}…"
+    return (f"nearest example of {verdict.name} ({verdict.similarity:.2f}): {shown}",)

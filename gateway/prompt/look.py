@@ -1,0 +1,92 @@
+"""A prompt as the classifier sees it: what is asked, apart from the text that it is asked about.
+
+`What is the intent of this message: "I lost my card"` and the same about a train ticket are one
+kind of request, so the payload is taken out, and it is the instruction that is embedded and read.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from msgspec import Struct
+
+from gateway.prompt.payload import split
+
+HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction stands at the beginning or at the end
+HEAD_ZH, TAIL_ZH = 60, 24  # the same in Chinese characters
+SHORTEST = 6  # characters; a shorter instruction says too little without its payload
+
+_EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
+_CODE = re.compile(
+    r"```|\bdef \w|\bfunction\b|\bclass \w+[:({]|[;{]\s*$|\w\(\)|=>|</\w|\bSELECT\b|\breturn\b|^\s*#include", re.M
+)
+_TRACE = re.compile(r"Traceback|\b\w+(?:Error|Exception)\b|undefined is not|segfault|stack trace|报错|异常")
+_ARITHMETIC = re.compile(r"\d\s*[-+*/×÷^=%]\s*\d|\d\s*%|[a-z]\^\d|[√∫∑]")
+_CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
+
+
+class Look(Struct, frozen=True):
+    """`asked` is what is embedded: the instruction, or head and tail of a prompt that has no payload."""
+
+    text: str
+    asked: str
+    rule: str = ""
+    """How the payload was found; "" if there is none."""
+
+
+def look(text: str) -> Look:
+    """Take a prompt apart."""
+    parts = split(text)
+    instruction = parts.instruction_text
+    if parts.payload is None or len(instruction) < SHORTEST:
+        return Look(text, ends(text), parts.rule)
+    return Look(text, ends(instruction), parts.rule)
+
+
+def ends(text: str) -> str:
+    """Head and tail of a text: what it costs to embed grows with its length."""
+    if len(text) < 4 * HEAD_ZH:
+        return text
+    words = text.split()
+    if len(words) > HEAD_WORDS + TAIL_WORDS:
+        text = f"{' '.join(words[:HEAD_WORDS])} … {' '.join(words[-TAIL_WORDS:])}"
+    return text if len(text) <= 800 else f"{text[:500]} … {text[-200:]}"
+
+
+def tokens(seen: Look, language: str, keywords: Mapping[str, Sequence[str]]) -> list[str]:
+    """The words, or in Chinese the runs of characters, and a few marks of form such as `<code>`.
+
+    `keywords` are those of the templates, by intent: a hit is a token of its own.
+    """
+    asked = seen.asked.lower()
+    words = _grams_zh(asked) if language == "zh" else _grams_en(asked)
+    named = [f"<{intent}>" for intent, those in keywords.items() for word in those if word in asked]
+    return [*words, *named, *_form(seen)]
+
+
+def _grams_en(asked: str) -> list[str]:
+    words = ["#" if word.isdigit() else word for word in _EN.findall(asked)][:80]
+    pairs = [f"{first} {second}" for first, second in pairwise(words)]
+    return [*words, *pairs, *(f"^{' '.join(words[:count])}" for count in (1, 2) if len(words) >= count)]
+
+
+def _grams_zh(asked: str) -> list[str]:
+    text = re.sub(r"\d+", "#", re.sub(r"\s+", "", asked))
+    text = text if len(text) <= HEAD_ZH + TAIL_ZH else text[:HEAD_ZH] + text[-TAIL_ZH:]
+    runs = [text[start : start + size] for size in (1, 2, 3) for start in range(len(text) - size + 1)]
+    return [*runs, *(f"^{text[:count]}" for count in (1, 2) if len(text) >= count)]
+
+
+def _form(seen: Look) -> list[str]:
+    """How the whole prompt is made, in marks."""
+    text = seen.text[:4000]
+    marks = [f"<payload {seen.rule}>" if seen.rule else "<no payload>"]
+    if seen.rule:
+        marks.append("<payload>")
+    marks.append(f"<numbers {min(3, len(re.findall(r'[0-9]+', text)))}>")
+    marks.append(f"<sentences {min(4, len(_CLAUSE.findall(text)))}>")
+    found = {"<code>": _CODE, "<trace>": _TRACE, "<arithmetic>": _ARITHMETIC}
+    marks += [mark for mark, pattern in found.items() if pattern.search(text)]
+    if text.rstrip()[-1:] in ("?", "？"):
+        marks.append("<asks>")
+    return marks

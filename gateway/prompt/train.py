@@ -1,0 +1,374 @@
+"""Trains the classifier from what the library's templates say of themselves, and from a seed set of ours.
+
+Per language: each `match` example is a case of its intent, each seed prompt in `unknown.jsonl` a
+case of none, and each `not` example a case of whatever it fits best apart from its own intent. The
+scores are made honest out of fold: a temperature for the probabilities, then a gate that learned
+when the best intent is the right one. scikit-learn is used here only; a request needs numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gateway.ports import Embedder
+from gateway.prompt.fields import Technique
+from gateway.prompt.library import Library
+from gateway.prompt.look import Look, look, tokens
+from gateway.prompt.model import (
+    GATE,
+    NONE,
+    Array,
+    Looks,
+    Model,
+    ModelUnusable,
+    Names,
+    Tier,
+    gate_features,
+    load,
+    measures,
+    save,
+    softmax,
+)
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+log = logging.getLogger("foreword.classify")
+
+RECIPE = "1"  # part of the key under which a trained model is kept: raise it when training changes
+SEED = Path(__file__).parent / "seed"
+FOLDS = 5
+STRENGTH = 30.0  # inverse regularisation; features are of length one
+SURE = 0.5  # a `not` example that fits nothing this well is left out
+ALARM = 3.0  # leaving a good prompt alone matters this much more than improving a raw one
+PAIRED = 2.0  # a pair of one prompt raw and well put says more than two unrelated prompts
+
+
+class Seeds(Struct, frozen=True):
+    """The prompts that we wrote: which look raw, pairs of raw and better, and which are nobody's intent."""
+
+    improvable: tuple[tuple[str, bool], ...]
+    pairs: tuple[tuple[str, str], ...]
+    unknown: tuple[tuple[str, str], ...]
+    """(text, language)"""
+
+
+class Embedders(Struct, frozen=True):
+    """The two tiers of embeddings; None where there is none. They serve English."""
+
+    static: Embedder | None = None
+    sentence: Embedder | None = None
+
+
+class _Example(Struct, frozen=True):
+    text: str
+    intent: str
+    seen: Look
+
+
+class _Row(Struct):
+    text: str = ""
+    improvable: bool = False
+    raw: str = ""
+    better: str = ""
+    language: str = ""
+
+
+def read_seeds(folder: Path = SEED) -> Seeds:
+    """The committed seed set."""
+    return Seeds(
+        improvable=tuple((row.text, row.improvable) for row in _rows(folder / "improvable.jsonl")),
+        pairs=tuple((row.raw, row.better) for row in _rows(folder / "pairs.jsonl")),
+        unknown=tuple((row.text, row.language) for row in _rows(folder / "unknown.jsonl")),
+    )
+
+
+def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds | None = None) -> Model:
+    """The model for exactly this library, these embedders and seeds: from the data folder, or trained now.
+
+    Blocking: some seconds of one core the first time, milliseconds after that.
+    """
+    seeds = seeds or read_seeds()
+    key = training_key(library, embedders, seeds)
+    folder = data_folder / "classifier" / key
+    if (folder / "model.json").exists():
+        try:
+            return load(folder)
+        except ModelUnusable as error:
+            log.warning("classifier is trained again", extra={"reason": str(error)})
+    model = train(library, embedders, seeds)
+    save(model, folder)
+    return model
+
+
+def training_key(library: Library, embedders: Embedders, seeds: Seeds) -> str:
+    """Sixteen hex digits that change with anything that training depends on."""
+    intents = sorted((t.language.value, t.id, t.technique.value, t.intent) for t in library.templates if t.active)
+    names = [embedder.name if embedder else "" for embedder in (embedders.static, embedders.sentence)]
+    written = msgspec.json.encode([RECIPE, intents, names, seeds])
+    return hashlib.sha256(written).hexdigest()[:16]
+
+
+def train(library: Library, embedders: Embedders, seeds: Seeds) -> Model:
+    """A model for every language that the library's active templates speak."""
+    tiers: dict[str, dict[str, Tier]] = {}
+    report: dict[str, float] = {}
+    for language in sorted({template.language.value for template in library.templates if template.active}):
+        kinds: dict[str, Embedder | None] = {"words": None}
+        if language == "en":
+            both = {"static": embedders.static, "sentence": embedders.sentence}
+            kinds = {kind: embedder for kind, embedder in both.items() if embedder} or kinds
+        tiers[language] = {}
+        for kind, embedder in kinds.items():
+            tier, figures = _train_tier(library, language, embedder, seeds)
+            tiers[language][kind] = tier
+            report |= {f"{language} {kind} {name}": value for name, value in figures.items()}
+    eager = {t.intent.name for t in library.templates if t.active and t.technique is Technique.FEW_SHOT}
+    return Model(
+        trained_on=training_key(library, embedders, seeds),
+        tiers=tiers,
+        looks=train_looks(seeds),
+        eager=tuple(sorted(eager)),
+        report=report,
+    )
+
+
+def _train_tier(
+    library: Library, language: str, embedder: Embedder | None, seeds: Seeds
+) -> tuple[Tier, dict[str, float]]:
+    keywords = _keywords(library, language)
+    cases = _cases(library, language, seeds)
+    near_misses = _near_misses(library, language)
+    everything = [*cases, *(miss for miss in near_misses)]
+    vectors = _vectors(embedder, everything)
+    vocabulary, idf = _vocabulary([tokens(case.seen, language, keywords) for case in everything])
+    words = np.stack([_weigh(tokens(case.seen, language, keywords), vocabulary, idf) for case in everything])
+    table = np.hstack([words, vectors]).astype(np.float32)
+    labels = np.array([case.intent for case in cases])
+    extra, extra_labels = _settle(table[: len(cases)], labels, table[len(cases) :], near_misses)
+    honest = _out_of_fold(table[: len(cases)], labels, extra, extra_labels, _anchor_columns(words.shape[1], embedder))
+    fitted = _fit(np.vstack([table[: len(cases)], extra]), np.concatenate([labels, extra_labels]))
+    split = words.shape[1]
+    classes = [str(name) for name in fitted.classes_]
+    shown = np.flatnonzero(labels != NONE)
+    arrays = {
+        "idf": idf,
+        "words": fitted.coef_[:, :split].T.astype(np.float32),
+        "vector": fitted.coef_[:, split:].T.astype(np.float32),
+        "bias": fitted.intercept_.astype(np.float32),
+        "temperature": np.array([honest.temperature], np.float32),
+        "anchors": (vectors if embedder else words)[shown].astype(np.float32),
+        "anchor_class": np.array([classes.index(labels[row]) for row in shown], np.float32),
+        "gate": honest.gate,
+    }
+    names = Names(language, tuple(classes), tuple(vocabulary), tuple(cases[row].text for row in shown), keywords)
+    return Tier(names, arrays), honest.figures
+
+
+def train_looks(seeds: Seeds) -> Looks:
+    """The model of what a raw prompt looks like, from our seed set alone."""
+    from sklearn.linear_model import LogisticRegression
+
+    texts = [text for text, _ in seeds.improvable] + [text for pair in seeds.pairs for text in pair]
+    raw = np.array([is_raw for _, is_raw in seeds.improvable] + [True, False] * len(seeds.pairs))
+    weight = np.array([1.0] * len(seeds.improvable) + [PAIRED, PAIRED] * len(seeds.pairs))
+    rows = np.array([measures(look(text)) for text in texts], dtype=np.float32)
+    mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+    fitted = LogisticRegression(C=0.1, max_iter=500)
+    fitted.fit((rows - mean) / scale, raw, sample_weight=weight * np.where(raw, 1.0, ALARM))
+    return Looks(
+        {
+            "mean": mean,
+            "scale": scale,
+            "weights": fitted.coef_[0].astype(np.float32),
+            "bias": fitted.intercept_.astype(np.float32),
+        }
+    )
+
+
+class _Honest(Struct):
+    """What was learned on cases that the classifier had not seen."""
+
+    temperature: float
+    gate: Array
+    figures: dict[str, float]
+
+
+def _out_of_fold(
+    table: Array, labels: NDArray[np.str_], extra: Array, extra_labels: NDArray[np.str_], anchor: slice
+) -> _Honest:
+    """Temperature and gate, from predictions for cases that were left out of the training."""
+    from sklearn.model_selection import StratifiedKFold
+
+    classes = np.unique(labels)
+    known = classes != NONE
+    scores = np.zeros((len(labels), len(classes)), np.float32)
+    likeness: list[tuple[int, Array, NDArray[np.int64]]] = []
+    for seen, left in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(table, labels):
+        fitted = _fit(np.vstack([table[seen], extra]), np.concatenate([labels[seen], extra_labels]))
+        scores[left] = fitted.decision_function(table[left])
+        shown = seen[labels[seen] != NONE]
+        own = np.searchsorted(classes, labels[shown])
+        near = table[left][:, anchor] @ table[shown][:, anchor].T
+        likeness.extend((row, near[index], own) for index, row in enumerate(left))
+    within = labels != NONE
+    temperature = _temperature(scores[within][:, known], np.searchsorted(classes[known], labels[within]))
+    chances = softmax(scores / temperature)
+    signs = np.zeros((len(labels), len(GATE)), np.float32)
+    for row, near, own in likeness:
+        signs[row] = gate_features(chances[row], near, own, known)
+    top = classes[np.where(known, chances, -1.0).argmax(axis=1)]
+    gate, scope = _gate(signs, within)
+    trust = scope * signs[:, 0] / np.maximum(1.0 - signs[:, -1], 1e-9)
+    return _Honest(temperature, gate, figures(trust, top == labels, within))
+
+
+def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """A logistic model of *some template is for this*, its scaling folded into its weights, and its
+    held-out answers."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    made = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
+    parts = StratifiedKFold(FOLDS, shuffle=True, random_state=1)
+    scope = cross_val_predict(made, signs, within, cv=parts, method="predict_proba")[:, 1]
+    made.fit(signs, within)
+    scaler, fitted = made[0], made[1]
+    weights = fitted.coef_[0] / scaler.scale_
+    bias = fitted.intercept_[0] - float(weights @ scaler.mean_)
+    return np.append(weights, bias).astype(np.float32), scope.astype(np.float32)
+
+
+def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], floor: float = 0.6) -> dict[str, float]:
+    """How good a tier is on cases that it had not seen. `floor` is the default of `[prompt] confidence`."""
+    from sklearn.metrics import roc_auc_score
+
+    taken = trust >= floor
+    return {
+        "cases": float(within.sum()),
+        "accuracy": float(right[within].mean()),
+        "unknown AUROC": float(roc_auc_score(within, trust)),
+        "taken": float(taken[within].mean()),
+        "right of those taken": float(right[taken].mean()) if taken.any() else 0.0,
+        "false alarms on unknown": float(taken[~within].mean()),
+        "calibration error": calibration_error(trust, right),
+    }
+
+
+def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10) -> float:
+    """ECE: the mean distance between trust and success, over bins of trust."""
+    place = np.minimum((trust * bins).astype(int), bins - 1)
+    parts = [place == index for index in range(bins)]
+    return float(sum(abs(trust[part].mean() - right[part].mean()) * part.mean() for part in parts if part.any()))
+
+
+def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
+    """The divisor that makes the probabilities of held-out cases most likely."""
+
+    def surprise(temperature: float) -> float:
+        chances = softmax(scores / temperature)
+        return float(-np.log(chances[np.arange(len(labels)), labels] + 1e-9).mean())
+
+    return float(min(np.geomspace(0.1, 10.0, 81), key=surprise))
+
+
+def _fit(table: Array, labels: NDArray[np.str_]) -> LogisticRegression:
+    from sklearn.linear_model import LogisticRegression
+
+    counts = Counter(labels.tolist())
+    typical = float(np.median(list(counts.values())))
+    # "none" is as wide as all intents together, so it may weigh more than one, but not as its number says.
+    weights = np.array([min(1.0, 4.0 * typical / counts[label]) for label in labels.tolist()])
+    return LogisticRegression(C=STRENGTH, max_iter=200, tol=1e-3).fit(table, labels, sample_weight=weights)
+
+
+def _settle(
+    table: Array, labels: NDArray[np.str_], misses: Array, near_misses: Sequence[_Example]
+) -> tuple[Array, NDArray[np.str_]]:
+    """Give each `not` example the class that it fits best apart from its own intent's, or leave it out."""
+    if not near_misses:
+        return misses, np.array([], dtype=labels.dtype)
+    fitted = _fit(table, labels)
+    chances = fitted.predict_proba(misses)
+    barred = np.array([[name == miss.intent for name in fitted.classes_] for miss in near_misses])
+    chances = np.where(barred, 0.0, chances)
+    sure = chances.max(axis=1) >= SURE
+    return misses[sure], fitted.classes_[chances.argmax(axis=1)][sure]
+
+
+def _cases(library: Library, language: str, seeds: Seeds) -> list[_Example]:
+    """Every prompt with a known class, once."""
+    found = {
+        text: template.intent.name
+        for template in library.templates
+        if template.active and template.language == language
+        for text in template.intent.match
+    }
+    for text, spoken in seeds.unknown:
+        if spoken == language:
+            found.setdefault(text, NONE)
+    return [_Example(text, intent, look(text)) for text, intent in found.items()]
+
+
+def _near_misses(library: Library, language: str) -> list[_Example]:
+    """The `not` examples; `intent` is the one they are not of."""
+    return [
+        _Example(text, template.intent.name, look(text))
+        for template in library.templates
+        if template.active and template.language == language
+        for text in template.intent.not_
+    ]
+
+
+def _keywords(library: Library, language: str) -> dict[str, tuple[str, ...]]:
+    return {
+        template.intent.name: tuple(word.lower() for word in template.intent.keywords)
+        for template in library.templates
+        if template.active and template.language == language
+    }
+
+
+def _vectors(embedder: Embedder | None, cases: Sequence[_Example]) -> Array:
+    if embedder is None:
+        return np.zeros((len(cases), 0), np.float32)
+    return np.asarray(embedder.embed([case.seen.asked for case in cases]), dtype=np.float32)
+
+
+def _anchor_columns(words: int, embedder: Embedder | None) -> slice:
+    """Which columns tell how alike two prompts are: the embedding's, or the words'."""
+    return slice(words, None) if embedder else slice(0, words)
+
+
+def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
+    """The words that stand in at least two prompts, and their inverse document frequency."""
+    counts = Counter(word for document in documents for word in set(document))
+    vocabulary = sorted(word for word, count in counts.items() if count >= 2)
+    seen = np.array([counts[word] for word in vocabulary], dtype=np.float32)
+    return vocabulary, (np.log((1.0 + len(documents)) / (1.0 + seen)) + 1.0).astype(np.float32)
+
+
+def _weigh(words: Sequence[str], vocabulary: Sequence[str], idf: Array) -> Array:
+    """[vocabulary]: tf-idf of length 1, as `Tier` weighs a prompt."""
+    column = {word: index for index, word in enumerate(vocabulary)}
+    row = np.zeros(len(vocabulary), np.float32)
+    for word, count in Counter(words).items():
+        if word in column:
+            row[column[word]] = (1.0 + np.log(count)) * idf[column[word]]
+    length = float(np.linalg.norm(row))
+    return row / length if length else row
+
+
+def _rows(file: Path) -> list[_Row]:
+    return [msgspec.json.decode(line, type=_Row) for line in file.read_bytes().splitlines() if line.strip()]
