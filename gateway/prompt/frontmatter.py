@@ -19,6 +19,7 @@ Data = dict[str, Any]
 Path = tuple[str | int, ...]
 
 FENCE = "---"
+QUOTE_IT = "a text that starts with a mark or has `: `, `?` or ` #` in it goes in quotes"
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,7 +38,7 @@ class Head:
         try:
             node = yaml.compose(source, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
-            raise self._broken_yaml(error, source) from error
+            raise self._broken_yaml(error) from error
         except yaml.YAMLError as error:
             raise TemplateError(file, f"the front matter is not valid YAML: {error}", first_line, 1) from error
         if node is None:
@@ -112,13 +113,10 @@ class Head:
             data[key] = self._read(value_node, (*path, key))
         return data
 
-    def _broken_yaml(self, error: yaml.MarkedYAMLError, source: str) -> TemplateError:
+    def _broken_yaml(self, error: yaml.MarkedYAMLError) -> TemplateError:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
-        what = f"the front matter is not valid YAML: {error.problem or error.context}"
-        text = source.splitlines()[line] if mark and line < len(source.splitlines()) else ""
-        if re.search(r"\[.*[?:#].*\]|\{.*[?#].*\}", text) or ": " in text.partition(": ")[2]:
-            what += "; put a text with `?`, `:` or `#` on a line of its own after `- `, or in quotes"
+        what = f"the front matter is not valid YAML: {error.problem or error.context}; {QUOTE_IT}"
         return TemplateError(self.file, what, line + self._first_line, column + 1)
 
 
@@ -135,7 +133,7 @@ def split_head(source: str, file: str) -> tuple[Head, str, int]:
 
 
 def suggest(word: str, known: Any) -> str:
-    names = sorted(known)
+    names = sorted(str(name) for name in known)
     close = difflib.get_close_matches(word, names, 1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
@@ -151,4 +149,6 @@ def _plain(what: str, value: Any) -> str:
     for name, word in words.items():
         what = what.replace(name, word)
     what = what[0].lower() + what[1:]
+    if isinstance(value, list) and "text, got a mapping" in what:
+        return f"{what}; {QUOTE_IT}"
     return f"{what} ({value!r})" if isinstance(value, str) and value and repr(value) not in what else what

@@ -33,7 +33,9 @@ LANGUAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 _BY_WORD = {word.lower(): (en, zh) for en, zh, others in LANGUAGES for word in (en, zh, *others)}
 _WORDS = sorted(_BY_WORD, key=len, reverse=True)
-LANGUAGE_WORD = "(?:" + "|".join(rf"\b{word}\b" if word.isascii() else re.escape(word) for word in _WORDS) + ")"
+# not \b: in Chinese text an English word stands between letters
+_LATIN, _OTHER = ([word for word in _WORDS if word.isascii() is latin] for latin in (True, False))
+LANGUAGE_WORD = rf"(?:(?<![A-Za-z])(?:{'|'.join(_LATIN)})(?![A-Za-z])|{'|'.join(_OTHER)})"
 _SHORT = {"中": "中文", "英": "英文", "日": "日语", "法": "法语", "德": "德语", "俄": "俄语", "韩": "韩语"}
 
 _ANY = re.compile(LANGUAGE_WORD, re.IGNORECASE)

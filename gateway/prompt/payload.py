@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gateway.prompt.marks import QUOTED, fences
-from gateway.prompt.wording import POINTS_BACK, TASK_CHARS, VERB_LED, is_about_text, is_task
+from gateway.prompt.wording import OFFERS, POINTS_BACK, TASK_CHARS, VERB_LED, is_about_text, is_task
 
 
 class Span(Struct, frozen=True):
@@ -89,6 +89,8 @@ def _after_break(query: str) -> Iterator[tuple[str, Span, Span]]:
     for start, end, rule in sorted(breaks):
         left = query[:start]
         if any(a < start < b for a, b in quotes) or not is_task(_last_lines(left)) or not query[end:].strip():
+            continue
+        if OFFERS.search(left):
             continue
         if rule == "line" and len(query) - end < len(left) and POINTS_BACK.search(query, end):
             continue

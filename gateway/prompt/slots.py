@@ -87,7 +87,7 @@ def _find(slot: Slot, reading: Reading) -> tuple[str, Place | None]:
     for source in slot.sources:
         place = FINDERS[source](slot, reading)
         if place is not None and place.value.strip():
-            return source, place
+            return str(source), place
     return "", None
 
 

@@ -41,6 +41,13 @@ POINTS_BACK = re.compile(
     rf"\b(?:this|that|above|it|the (?:[\w-]+ )?{TEXT_WORD})\b|以上|上面|上述|这[段句篇条个些]|前面", re.IGNORECASE
 )
 
+OFFERS = re.compile(
+    r"\b(?:labels|categories|classes|options|choices|intents|topics|one of(?: \w+){0,3})\W*$"
+    r"|(?:标签|类别|选项|分类)\W*$",
+    re.IGNORECASE,
+)
+"""What stands before a list of choices, which is no text to work on."""
+
 _VERB_LED = {
     "how-say": (
         r"^\W*(?:how (?:do|would|can|should) (?:you|i|we|one) say|what(?:'s| is))\s+(?P<payload>.+?)\s+in LANG\W*$"
