@@ -6,7 +6,7 @@ kind; nothing heavy is imported before `open` starts to load it.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -15,10 +15,13 @@ from msgspec import Struct
 from gateway import registry
 from gateway.backends.call import Caller
 from gateway.backends.route import Route, Routes
+from gateway.context.embed import Batcher
+from gateway.context.fit import Fit
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Exchange
+from gateway.learning import Learned
 from gateway.pipeline import Step, prepare
-from gateway.ports import Backend, HotState, Outcome
+from gateway.ports import Backend, Embedder, HotState, Outcome, VectorStore
 from gateway.readiness import Readiness
 from gateway.records.archive import Archive
 from gateway.records.drain import Drain
@@ -35,10 +38,10 @@ log = logging.getLogger("foreword.assembly")
 
 
 class Parts(Struct):
-    """What adapters may share."""
+    """What adapters may share. `embedder` is the one of `[embedder]` behind its worker thread."""
 
     settings: Settings
-    embedder: Any = None
+    embedder: Batcher | None = None
 
 
 class Keeping(Struct):
@@ -60,6 +63,7 @@ class Gateway:
         state: HotState,
         steps: Sequence[Step],
         *,
+        learned: Learned | None = None,
         keeping: Keeping | None = None,
     ) -> None:
         self.settings = settings
@@ -68,6 +72,7 @@ class Gateway:
         self.state = state
         self.steps = tuple(steps)
         self.caller = Caller(backends, state)
+        self.learned = learned
         self.keeping = keeping
         self.metrics = Metrics(shared=settings.server.workers > 1)
         self.traces = None if settings.telemetry.traces == "off" else Traces(settings.telemetry)
@@ -86,15 +91,24 @@ class Gateway:
         stack.push_async_callback(self.state.aclose)
         for backend in self.backends.values():
             stack.push_async_callback(backend.aclose)
+        if self.learned is not None:
+            stack.push_async_callback(self.learned.aclose)
         if self.traces is not None:
             stack.callback(self.traces.close)
         if self.keeping is not None:
             stack.push_async_callback(self.keeping.drain.aclose)
             stack.push_async_callback(_cancelled, asyncio.create_task(self.keeping.drain.run(), name="drain"))
+        self.readiness.expect(*[f"backend {name}" for name in self.backends])
         stack.push_async_callback(_cancelled, asyncio.create_task(self._load(), name="load"))
 
     async def aclose(self) -> None:
         await self._stack.aclose()
+
+    async def load_prompt(self) -> None:
+        """Load what `prepare` needs and wait for it: for a command that prepares one request."""
+        if self.learned is not None:
+            self._stack.push_async_callback(self.learned.aclose)
+            await self.learned.load(self.readiness)
 
     async def prepare(self, exchange: Exchange) -> Exchange:
         return await prepare(exchange, self.steps)
@@ -109,9 +123,10 @@ class Gateway:
 
     def reports(self) -> list[str]:
         """What an operator should know although everything is ready."""
+        found = [f"template left out: {error}" for error in self.learned.broken] if self.learned else []
         if self.keeping is not None and self.keeping.drain.failing:
-            return [f"records stay in the spool: {self.keeping.drain.failing}"]
-        return []
+            found.append(f"records stay in the spool: {self.keeping.drain.failing}")
+        return found
 
     def _gauges(self) -> None:
         self.metrics.gauge(names.IN_FLIGHT, "Requests being answered", lambda: self.in_flight)
@@ -124,6 +139,8 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             for name, backend in self.backends.items():
                 group.create_task(self.readiness.watch(f"backend {name}", backend.open))
+            if self.learned is not None:
+                group.create_task(self.learned.load(self.readiness))
 
 
 class Adapters(Struct):
@@ -132,6 +149,8 @@ class Adapters(Struct):
     state: HotState
     backends: dict[str, Backend]
     routes: Routes
+    embedder: Batcher | None = None
+    store: VectorStore | None = None
 
 
 def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
@@ -142,9 +161,37 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     adapters, problems = _adapters(settings)
     if adapters is None:
         raise ConfigError(problems)
-    steps = (Step(Route(adapters.routes, settings.prompt.mode)),)
-    keeping = None if only_prepare else _keeping(settings)
-    return Gateway(settings, adapters.backends, adapters.routes, adapters.state, steps, keeping=keeping)
+
+    def count(backend: str, text: str) -> int:
+        return adapters.backends[backend].count_tokens(text)
+
+    learned = Learned(settings, adapters.embedder, adapters.store, count) if adapters.embedder else None
+    return Gateway(
+        settings,
+        adapters.backends,
+        adapters.routes,
+        adapters.state,
+        _steps(settings, adapters.routes, learned, count),
+        learned=learned,
+        keeping=None if only_prepare else _keeping(settings),
+    )
+
+
+def _steps(
+    settings: Settings, routes: Routes, learned: Learned | None, count: Callable[[str, str], int]
+) -> tuple[Step, ...]:
+    """The path of a request. Routing is first: an unknown model is answered before any work is done for it."""
+    route, fit = Step(Route(routes, settings.prompt.mode)), Step(Fit(count))
+    if learned is None:
+        return route, fit
+    prompt_s, context_s = settings.prompt.budget_ms / 1000, settings.context.budget_ms / 1000
+    return (
+        route,
+        Step(learned.classify, prompt_s, improves=True),
+        Step(learned.rewrite, prompt_s, improves=True),
+        Step(learned.retrieve, context_s),
+        fit,
+    )
 
 
 def problems_of(settings: Settings) -> list[Problem]:
@@ -156,6 +203,12 @@ def _adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
     problems = list(policy_problems(settings))
     parts = Parts(settings)
     state: HotState | None = _build("state", "state", settings.state, parts, problems)
+    store: VectorStore | None = None
+    if settings.embedder is not None:
+        embedder: Embedder | None = _build("embedders", "embedder", settings.embedder, parts, problems)
+        parts.embedder = Batcher(embedder) if embedder else None
+    if settings.store is not None:
+        store = _build("stores", "store", settings.store, parts, problems)
     backends: dict[str, Backend] = {}
     for name, table in settings.backends.items():
         backend = _build("backends", name, table, parts, problems)
@@ -168,7 +221,7 @@ def _adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
     problems += _server_problems(settings)
     if problems or state is None:
         return None, problems
-    return Adapters(state, backends, routes), []
+    return Adapters(state, backends, routes, parts.embedder, store), []
 
 
 def _keeping(settings: Settings) -> Keeping | None:
@@ -203,6 +256,9 @@ def _server_problems(settings: Settings) -> list[Problem]:
     if server.workers > 1 and settings.state.kind == "memory":
         remedy = 'Add [state] kind = "redis" with a url.'
         found.append(Problem(f"{file} [server] workers", "several workers need a state they share", remedy))
+    if settings.store is not None and settings.embedder is None:
+        remedy = 'Add [embedder] with kind = "sentence".'
+        found.append(Problem(f"{file} [store]", "a store needs an embedder", remedy))
     for name, key in settings.keys.items():
         if bool(key.secret) == bool(key.sha256):
             found.append(Problem(f"{file} [keys.{name}]", "needs either sha256 or secret"))

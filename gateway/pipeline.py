@@ -9,17 +9,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.errors import RequestError
-from gateway.exchange import Exchange, Note
+from gateway.exchange import Exchange, Mode, Note
 from gateway.ports import Stage
 
 log = logging.getLogger("foreword.pipeline")
 
 
 class Step(Struct, frozen=True):
-    """A stage and how it is run. `budget_s` 0: it never waits, so it needs no clock."""
+    """A stage and how it is run.
+
+    `budget_s` 0: it never waits, so it needs no clock. `improves`: all it does is better prompts,
+    so it is passed over where the mode is off.
+    """
 
     stage: Stage
     budget_s: float = 0.0
+    improves: bool = False
 
 
 async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
@@ -29,6 +34,8 @@ async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
     so. A `RequestError` is an answer to the client and passes; so does cancellation.
     """
     for step in steps:
+        if step.improves and exchange.mode is Mode.OFF:
+            continue
         started = perf_counter_ns()
         before = exchange
         try:

@@ -15,6 +15,10 @@ class Readiness:
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
 
+    def expect(self, *parts: str) -> None:
+        """These will be loaded: until they are, nothing is ready."""
+        self.parts.update(dict.fromkeys(parts, LOADING))
+
     @property
     def ready(self) -> bool:
         return all(state == READY for state in self.parts.values())

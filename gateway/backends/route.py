@@ -1,5 +1,6 @@
 """Which backends may answer a model's name, in the order they are tried."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -155,7 +156,15 @@ class Route:
 def _mode(exchange: Exchange, configured: Mode, key: Key) -> Mode:
     """What the request asks for, else what is configured; never more than its key allows."""
     wanted = exchange.ask.controls.mode or configured
+    if wanted is Mode.ON and key.canary < 1.0 and not _in_canary(exchange, key.canary):
+        wanted = Mode.SHADOW
     return wanted if RANK[wanted] <= RANK[key.mode] else key.mode
+
+
+def _in_canary(exchange: Exchange, share: float) -> bool:
+    """Whether this one is among the `share` that is rewritten. A conversation, or else a user, stays on its side."""
+    who = exchange.ask.controls.conversation or exchange.ask.user or exchange.id
+    return zlib.crc32(who.encode("utf-8", "surrogatepass")) < share * 2**32
 
 
 def _list(names: Sequence[str]) -> str:

@@ -1,0 +1,107 @@
+"""What takes long to load and can be had late: templates, embedder, classifier, examples, collections.
+
+Until a part is there, its stage leaves the exchange as it is and says that it is still loading.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from gateway.context.retrieve import Retrieve
+from gateway.errors import TemplateError
+from gateway.ports import VectorStore
+from gateway.prompt.classify import Classifier, Classify
+from gateway.prompt.library import Library, load_library
+from gateway.prompt.rewrite import Rewrite
+from gateway.readiness import Readiness
+from gateway.settings import Settings
+
+log = logging.getLogger("foreword.learning")
+
+
+class Learned:
+    """The stages that learn from files, and how they come by what they need."""
+
+    def __init__(
+        self, settings: Settings, batcher: Any, store: VectorStore | None, count: Callable[[str, str], int]
+    ) -> None:
+        self.classify = Classify()
+        self.rewrite = Rewrite(settings.prompt)
+        self.retrieve = Retrieve(settings.context, count)
+        self.broken: list[TemplateError] = []
+        """Template files that were left out."""
+        self._settings = settings
+        self._batcher = batcher
+        self._store = store
+
+    async def load(self, readiness: Readiness) -> None:
+        """Load everything, the cheap before the dear. A part that fails does not stop the others."""
+        readiness.expect("templates", "embedder", "examples", "classifier")
+        folders = await readiness.watch("templates", self._load_templates)
+        embedder = await readiness.watch("embedder", self._load_embedder)
+        if not folders or not embedder:
+            readiness.parts.update(examples="failed: needs templates and embedder", classifier="failed: needs both")
+            return
+        await readiness.watch("examples", self._load_examples)
+        await readiness.watch("classifier", self._load_classifier)
+        if self._store is not None:
+            await readiness.watch("collections", self._open_store)
+
+    async def aclose(self) -> None:
+        await self._batcher.aclose()
+        if self._store is not None:
+            await asyncio.to_thread(self._store.close)
+
+    async def _load_templates(self) -> None:
+        folders = [(self._settings.root / folder).resolve() for folder in self._settings.prompt.templates]
+        library, broken = await asyncio.to_thread(load_library, folders)
+        self._report(broken)
+        self.rewrite.library = library
+
+    async def _load_embedder(self) -> None:
+        await self._batcher.embed(["the first text makes it read its weights"])
+        self.rewrite.embed = self._batcher.embed
+
+    async def _load_examples(self) -> None:
+        from gateway.prompt.shots import load_pools
+
+        embedder, cache = self._batcher.embedder, self._settings.data_folder / "examples"
+        pools, broken = await asyncio.to_thread(
+            load_pools, self._library.templates, self._batcher.embed_sync, embedder.name, cache
+        )
+        self._report(broken)
+        self.rewrite.pools = pools
+
+    async def _load_classifier(self) -> None:
+        self.classify.classifier = await asyncio.to_thread(
+            make_classifier, self._settings, self._library, self._batcher
+        )
+
+    async def _open_store(self) -> None:
+        assert self._store is not None
+        await asyncio.to_thread(self._store.collections)
+        self.retrieve.embed, self.retrieve.store = self._batcher.embed, self._store
+
+    @property
+    def _library(self) -> Library:
+        assert self.rewrite.library is not None
+        return self.rewrite.library
+
+    def _report(self, broken: list[TemplateError]) -> None:
+        for error in broken:
+            log.error("template left out: %s", error)
+        self.broken += broken
+
+
+def make_classifier(settings: Settings, library: Library, batcher: Any) -> Classifier:
+    """Train it, or read it if nothing it learns from has changed. Blocking, some seconds at first."""
+    # imported here: numpy and scikit-learn cost a bare gateway 60 MB
+    from gateway.context.sentence import SentenceEmbedder
+    from gateway.context.static import load_static
+    from gateway.prompt.train import Embedders, trained
+
+    embedder, folder = batcher.embedder, settings.data_folder
+    static = load_static(embedder, folder) if isinstance(embedder, SentenceEmbedder) else None
+    model = trained(library, Embedders(static=static, sentence=embedder), folder)
+    return Classifier(model, settings.prompt, static, batcher)
