@@ -125,7 +125,8 @@ class LlamaCpp:
 
     async def _ready(self) -> Engine:
         try:
-            await asyncio.wait_for(self._opened.wait(), self._settings.ready_wait_s)
+            if not self._opened.is_set():
+                await asyncio.wait_for(self._opened.wait(), self._settings.ready_wait_s)
         except TimeoutError:
             raise NotReady(f"The model {self._settings.name!r} is still loading.", retry_after_s=5.0) from None
         if self._engine is None:

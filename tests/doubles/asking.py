@@ -1,0 +1,59 @@
+"""Asks a backend without a server: exchanges from JSON fields, and the official client over a backend."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+
+from gateway.errors import RequestError
+from gateway.exchange import Ask, Endpoint, Exchange
+from gateway.ports import Backend, Reply
+from gateway.wire import decode
+from gateway.wire.errors import envelope, event
+
+DECODE = {
+    Endpoint.CHAT: decode.chat,
+    Endpoint.COMPLETION: decode.completion,
+    Endpoint.EMBEDDING: decode.embedding,
+}
+
+
+def asked(endpoint: Endpoint, **fields: Any) -> Exchange:
+    raw = json.dumps({"model": "small", **fields}).encode()
+    return Exchange("ex-1", DECODE[endpoint](raw, {}))
+
+
+async def body(reply: Reply) -> bytes:
+    return b"".join([piece async for piece in reply.body])
+
+
+class BackendTransport(httpx.AsyncBaseTransport):
+    """What the official client takes for a server."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            endpoint = Endpoint(request.url.path.removeprefix("/v1/"))
+            ask: Ask = DECODE[endpoint](await request.aread(), {})
+            reply = await self._backend.send(Exchange("ex-1", ask), ask.model, ())
+        except RequestError as error:
+            return httpx.Response(error.status, json=json.loads(envelope(error)))
+        return httpx.Response(reply.status, headers=list(reply.headers), stream=_Stream(reply))
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._reply.body:
+                yield piece
+        except RequestError as error:
+            yield event(error)
+
+    async def aclose(self) -> None:
+        await self._reply.aclose()
