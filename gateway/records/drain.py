@@ -141,6 +141,9 @@ class Drain:
 
     async def flush(self) -> None:
         """Drain now all that this process recorded so far. Raises `DatabaseFailed` or `ConfigError`."""
+        if self.failing:
+            # each try would else leave one more small segment, and its open file
+            await self._in_thread(self._drain)
         self._spool.rotate()
         await self._in_thread(self._drain)
 
@@ -184,10 +187,12 @@ class Drain:
         waiting = self._spool.closed
         while waiting:
             segment = waiting[0]
-            if self._intake.take(segment.path, database):
-                segment.remove()
-            else:
-                segment.set_aside()
+            try:
+                whole = self._intake.take(segment.path, database)
+            except FileNotFoundError:
+                log.error("%s was deleted before it was drained", segment.path.name)
+                whole = True
+            segment.remove() if whole else segment.set_aside()
             waiting.popleft()
 
     def _purge(self, database: Database) -> None:

@@ -152,6 +152,21 @@ async def test_a_damaged_segment_gives_what_is_whole_and_is_kept_aside(
         assert [path.suffix for path in spool.folder.iterdir()] == [".damaged"]
 
 
+async def test_a_segment_that_somebody_deleted_does_not_stop_those_after_it(
+    spool: Spool, switch: Switch, database: Database
+) -> None:
+    spool.record(an_exchange("gone"), an_outcome())
+    spool.rotate()
+    for path in segments(spool.folder):
+        path.unlink()
+    spool.record(an_exchange("there"), an_outcome())
+
+    async with draining(spool, switch) as drain:
+        await drain.flush()
+
+    assert [one.id for one in database.find(Wanted())] == ["there"]
+
+
 async def test_a_dead_database_keeps_everything_in_the_spool_until_it_is_back(
     spool: Spool, switch: Switch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -164,6 +179,7 @@ async def test_a_dead_database_keeps_everything_in_the_spool_until_it_is_back(
 
         assert (drain.failing, spool.dropped) == ("down for the test", 0)
         assert drain.lag_bytes == sum(path.stat().st_size for path in segments(spool.folder)) > 0
+        assert len(segments(spool.folder)) == 2
         assert len(caplog.records) == 1
 
         switch.down = False
