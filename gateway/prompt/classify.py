@@ -59,7 +59,7 @@ class Classifier:
         if verdict.confidence < self._settings.confidence:
             return replace(intent, reasons=(*self._unknown(verdict), looks))
         reasons = [*_known(verdict), looks]
-        if verdict.name in self.model.eager and verdict.confidence > raw:
+        if seen.rule and verdict.name in self.model.eager and verdict.confidence > raw:
             intent = replace(intent, improvable=verdict.confidence)
             reasons.append("worked examples help here, however well the prompt is put")
         return replace(intent, name=verdict.name, reasons=tuple(reasons))

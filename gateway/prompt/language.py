@@ -43,7 +43,8 @@ def language_of(text: str) -> str:
 
 def _decide(text: str) -> str | None:
     """The language, "" if it is one we do not serve, None if there is too little text to tell."""
-    han, latin, other = len(_HAN.findall(text)), len(_LATIN.findall(text)), len(_OTHER.findall(text))
+    latin = len(_LATIN.findall(text))
+    han, other = (0, 0) if text.isascii() else (len(_HAN.findall(text)), len(_OTHER.findall(text)))
     if han * WEIGHT + latin + other < SHORTEST:
         return None
     if _is_foreign_script(han, latin, other, text):

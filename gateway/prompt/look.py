@@ -53,15 +53,30 @@ def ends(text: str) -> str:
     return text if len(text) <= 800 else f"{text[:500]} … {text[-200:]}"
 
 
-def tokens(seen: Look, language: str, keywords: Mapping[str, Sequence[str]]) -> list[str]:
+class Keywords:
+    """The keywords of the templates; one pass finds them all."""
+
+    def __init__(self, by_intent: Mapping[str, Sequence[str]]) -> None:
+        self._marks: dict[str, list[str]] = {}
+        for intent, words in by_intent.items():
+            for word in words:
+                self._marks.setdefault(word, []).append(f"<{intent}>")
+        # the longest first: "write an email" before "write"
+        longest = sorted(self._marks, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest)) if longest else r"(?!)")
+
+    def marks(self, asked: str) -> list[str]:
+        return [mark for word in self._pattern.findall(asked) for mark in self._marks[word]]
+
+
+def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
     """The words, or in Chinese the runs of characters, and a few marks of form such as `<code>`.
 
-    `keywords` are those of the templates, by intent: a hit is a token of its own.
+    A keyword of a template is one more token, named after its intent.
     """
     asked = seen.asked.lower()
     words = _grams_zh(asked) if language == "zh" else _grams_en(asked)
-    named = [f"<{intent}>" for intent, those in keywords.items() for word in those if word in asked]
-    return [*words, *named, *_form(seen)]
+    return [*words, *keywords.marks(asked), *_form(seen)]
 
 
 def _grams_en(asked: str) -> list[str]:
@@ -73,7 +88,7 @@ def _grams_en(asked: str) -> list[str]:
 def _grams_zh(asked: str) -> list[str]:
     text = re.sub(r"\d+", "#", re.sub(r"\s+", "", asked))
     text = text if len(text) <= HEAD_ZH + TAIL_ZH else text[:HEAD_ZH] + text[-TAIL_ZH:]
-    runs = [text[start : start + size] for size in (1, 2, 3) for start in range(len(text) - size + 1)]
+    runs = [text[start : start + size] for size in (1, 2) for start in range(len(text) - size + 1)]
     return [*runs, *(f"^{text[:count]}" for count in (1, 2) if len(text) >= count)]
 
 

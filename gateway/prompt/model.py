@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from gateway.errors import ForewordError
 from gateway.prompt.features import NAMES, features
-from gateway.prompt.look import Look, tokens
+from gateway.prompt.look import Keywords, Look, tokens
 
 Array: TypeAlias = NDArray[np.float32]
 FORMAT = 1
+SAME = 0.995  # from this likeness on, a prompt asks just what an example asks
 NONE = ""  # the class of prompts that no template is for
 GATE = ("top", "margin", "entropy", "nearest", "nearest five", "nearest of its own", "none")
 
@@ -63,6 +64,7 @@ class Tier:
         anchor_class [anchors]; gate [features + 1]."""
         self.names = names
         self.arrays = dict(arrays)
+        self._keywords = Keywords(names.keywords)
         self._column = {word: column for column, word in enumerate(names.vocabulary)}
         self._own = arrays["anchor_class"].astype(np.int64)
         self._known = np.array([name != NONE for name in names.classes])
@@ -74,6 +76,8 @@ class Tier:
         chances = self.chances(columns, weights, vector)
         likeness = self._likeness(columns, weights, vector)
         top = int(np.where(self._known, chances, -1.0).argmax())
+        if len(likeness) and float(likeness.max()) >= SAME:
+            return self._recognise(int(likeness.argmax()), columns, weights)
         of_top = np.where(self._own == top, likeness, -1.0)
         nearest = int(of_top.argmax())
         signs = gate_features(chances, likeness, self._own, self._known)
@@ -89,6 +93,12 @@ class Tier:
             words=self._strongest(columns, weights, top),
         )
 
+    def _recognise(self, anchor: int, columns: NDArray[np.int64], weights: Array) -> Verdict:
+        """The prompt asks what a template's own example asks, word for word."""
+        top = int(self._own[anchor])
+        words = self._strongest(columns, weights, top)
+        return Verdict(self.names.classes[top], 1.0, 0.0, self.names.anchors[anchor], 1.0, words)
+
     def chances(self, columns: NDArray[np.int64], weights: Array, vector: Array | None) -> Array:
         """[classes], summing to 1, after temperature."""
         arrays = self.arrays
@@ -99,7 +109,7 @@ class Tier:
 
     def _weigh(self, seen: Look) -> tuple[NDArray[np.int64], Array]:
         """The known words of a prompt as columns, with tf-idf weights of length 1."""
-        counted = Counter(tokens(seen, self.names.language, self.names.keywords))
+        counted = Counter(tokens(seen, self.names.language, self._keywords))
         found = [(self._column[word], count) for word, count in counted.items() if word in self._column]
         columns = np.array([column for column, _ in found], dtype=np.int64)
         counts = np.array([count for _, count in found], dtype=np.float32)
@@ -109,12 +119,11 @@ class Tier:
 
     def _likeness(self, columns: NDArray[np.int64], weights: Array, vector: Array | None) -> Array:
         anchors = self.arrays["anchors"]
-        return anchors @ vector if vector is not None else anchors[:, columns] @ weights
+        return np.asarray(anchors @ vector if vector is not None else anchors[:, columns] @ weights)
 
     def _strongest(self, columns: NDArray[np.int64], weights: Array, top: int, limit: int = 3) -> tuple[str, ...]:
-        """The words that speak most for the class, against the mean of the others."""
-        table = self.arrays["words"][columns]
-        push = weights * (table[:, top] - table.mean(axis=1))
+        """The words that speak most for the class."""
+        push = weights * self.arrays["words"][columns, top]
         best = np.argsort(-push)[:limit]
         return tuple(self.names.vocabulary[columns[row]] for row in best if push[row] > 0.0)
 
@@ -241,7 +250,3 @@ def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
 def _checksum(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def stack(rows: Sequence[Array]) -> Array:
-    return np.stack(rows).astype(np.float32)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from gateway.ports import Embedder
 from gateway.prompt.fields import Technique
 from gateway.prompt.library import Library
-from gateway.prompt.look import Look, look, tokens
+from gateway.prompt.look import Keywords, Look, look, tokens
 from gateway.prompt.model import (
     GATE,
     NONE,
@@ -39,19 +39,21 @@ from gateway.prompt.model import (
     save,
     softmax,
 )
+from gateway.settings import Prompt
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
 log = logging.getLogger("foreword.classify")
 
-RECIPE = "1"  # part of the key under which a trained model is kept: raise it when training changes
+RECIPE = "2"  # part of the key under which a trained model is kept: raise it when training changes
 SEED = Path(__file__).parent / "seed"
 FOLDS = 5
 STRENGTH = 30.0  # inverse regularisation; features are of length one
 SURE = 0.5  # a `not` example that fits nothing this well is left out
-ALARM = 3.0  # leaving a good prompt alone matters this much more than improving a raw one
-PAIRED = 2.0  # a pair of one prompt raw and well put says more than two unrelated prompts
+PAIRED = 4.0  # a pair of one prompt raw and well put says more than two unrelated prompts
+ALARMS = 0.1  # the share of well-put prompts that may look improvable
+THRESHOLD = Prompt().improvable  # at this probability
 
 
 class Seeds(Struct, frozen=True):
@@ -149,10 +151,11 @@ def _train_tier(
     keywords = _keywords(library, language)
     cases = _cases(library, language, seeds)
     near_misses = _near_misses(library, language)
-    everything = [*cases, *(miss for miss in near_misses)]
+    everything = [*cases, *near_misses]
     vectors = _vectors(embedder, everything)
-    vocabulary, idf = _vocabulary([tokens(case.seen, language, keywords) for case in everything])
-    words = np.stack([_weigh(tokens(case.seen, language, keywords), vocabulary, idf) for case in everything])
+    documents = [tokens(case.seen, language, Keywords(keywords)) for case in everything]
+    vocabulary, idf = _vocabulary(documents)
+    words = np.stack([_weigh(document, vocabulary, idf) for document in documents])
     table = np.hstack([words, vectors]).astype(np.float32)
     labels = np.array([case.intent for case in cases])
     extra, extra_labels = _settle(table[: len(cases)], labels, table[len(cases) :], near_misses)
@@ -176,24 +179,35 @@ def _train_tier(
 
 
 def train_looks(seeds: Seeds) -> Looks:
-    """The model of what a raw prompt looks like, from our seed set alone."""
-    from sklearn.linear_model import LogisticRegression
+    """The model of what a raw prompt looks like, from our seed set alone.
 
+    Doing nothing is the safe error. So the bias is set, out of fold, where at most `ALARMS` of the
+    well-put prompts reach `THRESHOLD`: the probability of a world in which most prompts are good.
+    """
     texts = [text for text, _ in seeds.improvable] + [text for pair in seeds.pairs for text in pair]
     raw = np.array([is_raw for _, is_raw in seeds.improvable] + [True, False] * len(seeds.pairs))
     weight = np.array([1.0] * len(seeds.improvable) + [PAIRED, PAIRED] * len(seeds.pairs))
     rows = np.array([measures(look(text)) for text in texts], dtype=np.float32)
-    mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
-    fitted = LogisticRegression(C=0.1, max_iter=500)
-    fitted.fit((rows - mean) / scale, raw, sample_weight=weight * np.where(raw, 1.0, ALARM))
-    return Looks(
-        {
-            "mean": mean,
-            "scale": scale,
-            "weights": fitted.coef_[0].astype(np.float32),
-            "bias": fitted.intercept_.astype(np.float32),
-        }
-    )
+    # the two halves of a pair are always left out together
+    alone = len(seeds.improvable)
+    fold = np.array([row % FOLDS if row < alone else (row - alone) // 2 % FOLDS for row in range(len(texts))])
+    held_out = np.zeros(len(texts))
+    for part in range(FOLDS):
+        arrays = _fit_looks(rows[fold != part], raw[fold != part], weight[fold != part])
+        scaled = (rows[fold == part] - arrays["mean"]) / arrays["scale"]
+        held_out[fold == part] = scaled @ arrays["weights"] + arrays["bias"][0]
+    arrays = _fit_looks(rows, raw, weight)
+    shift = np.log(THRESHOLD / (1 - THRESHOLD)) - np.quantile(held_out[~raw], 1 - ALARMS)
+    return Looks({**arrays, "bias": (arrays["bias"] + shift).astype(np.float32)})
+
+
+def _fit_looks(rows: Array, raw: NDArray[np.bool_], weight: NDArray[np.float64]) -> dict[str, Array]:
+    from sklearn.linear_model import LogisticRegression
+
+    mean, scale = rows.mean(axis=0), rows.std(axis=0) + np.float32(1e-6)
+    fitted = LogisticRegression(C=0.1, max_iter=500).fit((rows - mean) / scale, raw, sample_weight=weight)
+    weights, bias = fitted.coef_[0].astype(np.float32), fitted.intercept_.astype(np.float32)
+    return {"mean": mean, "scale": scale, "weights": weights, "bias": bias}
 
 
 class _Honest(Struct):
@@ -289,8 +303,9 @@ def _fit(table: Array, labels: NDArray[np.str_]) -> LogisticRegression:
 
     counts = Counter(labels.tolist())
     typical = float(np.median(list(counts.values())))
-    # "none" is as wide as all intents together, so it may weigh more than one, but not as its number says.
-    weights = np.array([min(1.0, 4.0 * typical / counts[label]) for label in labels.tolist()])
+    # An intent with few examples weighs as much as others; "none", as wide as all of them, more.
+    weight = {label: min(2.0, (4.0 if label == NONE else 1.0) * typical / count) for label, count in counts.items()}
+    weights = np.array([weight[label] for label in labels.tolist()])
     return LogisticRegression(C=STRENGTH, max_iter=200, tol=1e-3).fit(table, labels, sample_weight=weights)
 
 
