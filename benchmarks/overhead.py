@@ -1,0 +1,199 @@
+"""What a gateway costs per request: ours beside its peers and nginx, in one run.
+
+One nginx answers every request with the same completion. Before it stand, in turn and in
+interleaved rounds, nginx as a proxy, Foreword in three set-ups, TensorZero, Portkey and LiteLLM.
+`wrk` loads each with 32 connections. CPU is user and system time of the gateway's whole process
+tree, divided by the requests that were answered.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from harness import foreword, nginx, peers, texts
+from harness.load import CONNECTIONS, Load, script, varied_script, wrk
+from harness.peers import MODEL, Running
+from harness.processes import NotUp, Process
+from harness.report import table
+
+QUESTION = "What is the capital of France? Answer in one short sentence."
+ANSWER = b"The capital of France is Paris."
+FULL = "Foreword, rewrite + records"
+WARM_UP_S = 1
+
+
+@dataclass
+class Target:
+    """One gateway under load."""
+
+    name: str
+    running: Running
+    lua: Path
+    rounds: list[tuple[Load, float]]
+
+    @property
+    def cpu_us(self) -> float:
+        return statistics.median(cpu for _, cpu in self.rounds)
+
+    @property
+    def row(self) -> list[str]:
+        loads = [load for load, _ in self.rounds]
+        middle = [
+            statistics.median(values)
+            for values in zip(*((load.rate, load.p50_ms, load.p99_ms) for load in loads), strict=True)
+        ]
+        spread = sorted(cpu for _, cpu in self.rounds)
+        return [
+            self.name,
+            f"{middle[0]:,.0f}",
+            f"{middle[1]:.2f}",
+            f"{middle[2]:.2f}",
+            f"{self.cpu_us:,.0f}",
+            f"{spread[0]:,.0f}-{spread[-1]:,.0f}",
+            str(sum(load.errors for load in loads)),
+        ]
+
+
+@click.command()
+@click.option("--peers", "peers_folder", type=click.Path(path_type=Path), help="Where peers are, or get, installed.")
+@click.option("--no-peers", is_flag=True, help="Only nginx and Foreword.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--seconds", default=4, show_default=True, help="How long one round of one gateway takes.")
+@click.option("--only", default="", help="Only targets whose name contains this.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures here.")
+def overhead(
+    peers_folder: Path | None, no_peers: bool, rounds: int, seconds: int, only: str, json_file: Path | None
+) -> None:
+    """Requests/s, latency and CPU per request of gateways, side by side."""
+    folder = peers_folder or peers.default_folder()
+    missing = {} if no_peers else peers.install(folder)
+    with tempfile.TemporaryDirectory(prefix="foreword-overhead-") as scratch, ExitStack() as stack:
+        targets = _start_all(Path(scratch), None if no_peers else folder, only, missing, stack)
+        for number in range(rounds):
+            for target in targets:
+                target.rounds.append(_measure(target, seconds, number))
+                click.echo(f"round {number + 1} {target.name}: {target.rounds[-1][1]:,.0f} us", err=True)
+    _report(targets, missing, rounds, seconds)
+    if json_file:
+        json_file.write_text(json.dumps({t.name: [(vars(load), cpu) for load, cpu in t.rounds] for t in targets}))
+
+
+def _start_all(
+    scratch: Path, installed: Path | None, only: str, missing: dict[str, str], stack: ExitStack
+) -> list[Target]:
+    upstream, port = nginx.fixed(scratch / "upstream")
+    stack.callback(upstream.stop)
+    starts: dict[str, Callable[[], Running]] = {
+        "nginx proxy_pass": lambda: _plain(nginx.proxy(scratch / "proxy", port)),
+        "Foreword, pass-through": lambda: _plain(foreword.start(scratch / "off", foreword.PASS_THROUGH, port)),
+        "Foreword, records": lambda: _plain(foreword.start(scratch / "recorded", foreword.RECORDED, port)),
+        FULL: lambda: _plain(foreword.start(scratch / "full", foreword.FULL_PATH, port)),
+    }
+    for name, start in peers.PEERS.items() if installed else ():
+        if name not in missing:
+            starts[name] = lambda name=name, start=start: start(installed / name, scratch, port)  # type: ignore[misc]
+    targets = []
+    for name, begin in starts.items():
+        if only and only not in name:
+            continue
+        try:
+            running = begin()
+        except (NotUp, OSError) as error:
+            missing[name] = f"not started: {error}"
+            continue
+        stack.callback(running.process.stop)
+        target = Target(name, running, _script(scratch, name, running), [])
+        wrong = _wrong(target)
+        if wrong:
+            missing[name] = wrong
+        else:
+            targets.append(target)
+    return targets
+
+
+def _plain(started: tuple[Process, int]) -> Running:
+    return Running(*started)
+
+
+def _script(scratch: Path, name: str, running: Running) -> Path:
+    headers = {"content-type": "application/json", **running.headers}
+    file = "".join(letter for letter in name if letter.isalnum())
+    if name == FULL:
+        bodies = [json.dumps(_ask(running.model, text)) for text in texts.summaries(20_000)]
+        return varied_script(scratch, file, bodies, headers)
+    return script(scratch, file, json.dumps(_ask(running.model, QUESTION)), headers)
+
+
+def _ask(model: str, text: str) -> dict[str, object]:
+    return {"model": model, "messages": [{"role": "user", "content": text}], "temperature": 0.2}
+
+
+def _wrong(target: Target) -> str:
+    """Why this target must not be measured, or "": it gives another answer, or its tier is not the first."""
+    running = target.running
+    try:
+        answer = foreword.post(running.port, running.path, _ask(running.model, QUESTION), running.headers)
+    except OSError as error:
+        return f"gave no answer: {error} {running.process.tail()[-200:]}"
+    if ANSWER not in answer:
+        return f"gave another answer: {answer[:200]!r}"
+    if target.name != FULL:
+        return ""
+    shown = [_preview(running, text) for text in texts.summaries(40)]
+    decided = sum('"static"' in text and '"rewrite"' in text for text in shown)
+    click.echo(f"{FULL}: {decided} of {len(shown)} sampled prompts decided by the first tier", err=True)
+    return (
+        "" if decided >= len(shown) // 2 else f"the first tier decided only {decided} of {len(shown)}: {shown[0][:900]}"
+    )
+
+
+def _preview(running: Running, text: str) -> str:
+    return foreword.post(running.port, "/v1/foreword/preview", _ask(running.model, text)).decode()
+
+
+def _measure(target: Target, seconds: int, number: int) -> tuple[Load, float]:
+    """Load it once: what wrk saw, and CPU in microseconds a request.
+
+    What is still being done for earlier requests is waited for before and after, so that work
+    put off (a drain into a database) counts for the requests that caused it.
+    """
+    running = target.running
+    wrk(running.port, running.path, target.lua, WARM_UP_S, number * 4999)
+    _settle(running.process)
+    before = running.process.cpu_s()
+    load = wrk(running.port, running.path, target.lua, seconds, number * 4999 + 2000)
+    _settle(running.process)
+    return load, (running.process.cpu_s() - before) * 1e6 / max(1, load.requests)
+
+
+def _settle(process: Process, quiet_s: float = 0.7, limit_s: float = 60) -> None:
+    deadline = time.monotonic() + limit_s
+    last = process.cpu_s()
+    while time.monotonic() < deadline:
+        time.sleep(quiet_s)
+        now = process.cpu_s()
+        if now - last < 0.03:
+            return
+        last = now
+
+
+def _report(targets: list[Target], missing: dict[str, str], rounds: int, seconds: int) -> None:
+    click.echo(f"{CONNECTIONS} connections, {rounds} interleaved rounds of {seconds} s, medians, model {MODEL}\n")
+    head = ["gateway", "requests/s", "p50 ms", "p99 ms", "CPU us a request", "lowest-highest", "errors"]
+    click.echo(table(head, [target.row for target in targets]))
+    ours = next((target for target in targets if target.name == "Foreword, pass-through"), None)
+    if ours and ours.cpu_us:
+        for target in targets:
+            click.echo(f"{target.name}: {target.cpu_us / ours.cpu_us:.2f} times Foreword's pass-through")
+    for name, reason in missing.items():
+        click.echo(f"MISSING {name}: {reason}")
+
+
+if __name__ == "__main__":
+    overhead()
