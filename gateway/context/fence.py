@@ -29,7 +29,7 @@ CHAT_MARKS = re.compile(
 )
 """What opens or closes a control token of the common chat formats; a space behind or before it breaks it."""
 
-UNSEEN = ("Cc", "Cf", "Cs", "Co")
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 """Unicode categories without a shape: control, zero-width and bidi characters, tags, private use."""
 SELECTORS = range(0xE0100, 0xE01F0)
 """Variation selectors that no text needs, and that can carry a hidden one."""
@@ -59,9 +59,7 @@ def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new
 
 def harmless(text: str) -> str:
     """The text as it is seen, with nothing in it that a model or a reader could take for a mark of ours."""
-    seen = "".join(
-        char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co")
-    )
+    seen = "".join(char for char in text if _is_seen(char))
     broken = CHAT_MARKS.sub(lambda found: " >" if found[0] == ">" else f"{found[0]} ", seen)
     return SOURCE_NUMBER.sub(r"\1(\2)", broken)
 
