@@ -1,9 +1,7 @@
 """Each file in cases/ is one wire behaviour: what the client sends, what the upstream does, what must come of it."""
 
-import asyncio
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.conftest import UpstreamInThread
 from tests.doubles.process import GatewayProcess, free_port, running
 from tests.doubles.upstream import Script, Upstream
 
@@ -49,31 +48,16 @@ default = "gpt-4o"
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[tuple[Upstream, int]]:
-    """The scripted upstream, on an event loop in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    double = Upstream()
-    port = asyncio.run_coroutine_threadsafe(double.start(), loop).result()
-    yield double, port
-    asyncio.run_coroutine_threadsafe(double.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-@pytest.fixture(scope="module")
-def gateway(upstream: tuple[Upstream, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    config = CONFIG.format(upstream=upstream[1], dead=free_port())
+def gateway(upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    config = CONFIG.format(upstream=upstream.port, dead=free_port())
     with running(tmp_path_factory.mktemp("golden"), config) as process:
         yield process
 
 
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
-def test_wire_behaviour(file: Path, gateway: GatewayProcess, upstream: tuple[Upstream, int]) -> None:
+def test_wire_behaviour(file: Path, gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
     case = yaml.safe_load(file.read_text("utf-8"))
-    double = upstream[0]
+    double = upstream.double
     double.play(*[_script(entry) for entry in case.get("upstream", [{}])])
     sent = _bytes(case["request"]["body"])
 

@@ -1,0 +1,50 @@
+"""Fixtures that several rooms share: a scripted upstream, and gateways as processes of their own."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from tests.doubles.upstream import Upstream
+
+
+class UpstreamInThread:
+    """A scripted upstream on an event loop of its own, so that plain tests can use it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.double = Upstream()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+        self.port: int = self.run(self.double.start())
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def left(self, request: int = -1, within_s: float = 5.0) -> bool:
+        """Whether the gateway hung up on a request of which it had not heard the end."""
+        return bool(self.run(_within(self.double.received[request].left.wait, within_s)))
+
+    def stop(self) -> None:
+        self.run(self.double.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+async def _within(wait: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[UpstreamInThread]:
+    made = UpstreamInThread()
+    yield made
+    made.stop()
