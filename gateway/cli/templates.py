@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+from msgspec.structs import replace
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +21,7 @@ from gateway.prompt.lint import Level, lint
 from gateway.prompt.rewrite import Kept
 from gateway.prompt.scaffold import scaffold
 from gateway.prompt.template import Template
+from gateway.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -184,8 +186,8 @@ def test_(ids: tuple[str, ...], no_classifier: bool, folders: tuple[Path, ...], 
 
     library, errors = open_library(folders, config)
     chosen = [find_template(library, id) for id in ids] or list(library.templates)
-    settings = None if no_classifier else load_settings(config)
-    report = run(library, chosen, settings)
+    settings = None if no_classifier else settings_for(folders, config)
+    report = run(chosen, settings)
     if as_json:
         echo_json(report)
     else:
@@ -202,6 +204,15 @@ def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[T
         settings = load_settings(config)
         folders = [_shown(settings.root / folder) for folder in settings.prompt.templates]
     return load_library(folders)
+
+
+def settings_for(folders: Sequence[Path], config: Path) -> Settings:
+    """The configuration, with these folders as its library if there are any."""
+    settings = load_settings(config)
+    if not folders:
+        return settings
+    prompt = replace(settings.prompt, templates=tuple(str(folder.resolve()) for folder in folders))
+    return replace(settings, prompt=prompt)
 
 
 def find_template(library: Library, ref: str) -> Template:

@@ -165,7 +165,7 @@ def _named(library: Library, ref: str) -> Template:
 def _rewritten(exchange: Exchange, prompt: Composed) -> Exchange:
     template = prompt.template
     shots = tuple(shot.id for shot in prompt.shots)
-    done = values.Rewrite(template.id, template.version, template.technique, prompt.slots, shots)
+    done = values.Rewrite(template.id, template.version, str(template.technique), prompt.slots, shots)
     output = template.output
     data = {
         "template": template.id,

@@ -49,7 +49,7 @@ async def test_a_known_intent_is_rewritten_with_everything_on_the_note() -> None
     done = await stage(library(more=more))(exchange("Which intent is this message: where is my money"))
     assert done.turns == (Turn("system", "Give the intent."), Turn("user", "Message: where is my money"))
     assert done.sampling == Sampling(12, 0.0, ("\n",))
-    assert done.rewrite.slots == (SlotValue("text", "where is my money", "payload", 30, 47))
+    assert done.rewrite.slots == (SlotValue("text", "where is my money", "payload", 30, 47),)
     note = last_note(done)
     assert (note.decision, note.reason) == ("rewritten", "refund.en@1: intent refund")
     assert note.data == {
