@@ -25,13 +25,14 @@ check: $(VENV)/.tests ## Style, types, dependencies between the rooms, and the l
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/foreword templates lint
+	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python tests/longest.py
 
 tests: $(VENV)/.tests redis
 	@$(BIN)/python -m pytest
 
 docs: $(VENV)/.tests ## Write the generated pages again
-	@$(BIN)/python -m docs.generate
+	@$(BIN)/python docs/generate.py
 
 redis:
 	@command -v redis-server >/dev/null || { \

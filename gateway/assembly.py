@@ -125,15 +125,18 @@ class Gateway:
         """What an operator should know although everything is ready."""
         found = [f"template left out: {error}" for error in self.learned.broken] if self.learned else []
         if self.keeping is not None and self.keeping.drain.failing:
-            found.append(f"records stay in the spool: {self.keeping.drain.failing}")
+            # without the reason, which may name the database's address
+            found.append("records stay in the spool, since the database cannot be used; the log has the reason")
         return found
 
     def _gauges(self) -> None:
         self.metrics.gauge(names.IN_FLIGHT, "Requests being answered", lambda: self.in_flight)
         if self.keeping is not None:
-            spool = self.keeping.spool
+            spool, drain = self.keeping.spool, self.keeping.drain
             self.metrics.gauge(names.SPOOL_LAG, "Bytes recorded and not in the database yet", lambda: spool.bytes)
             self.metrics.gauge(names.SPOOL_DROPPED, "Exchanges that could not be recorded", lambda: spool.dropped)
+            self.metrics.gauge(names.STORED, "Exchanges stored in the database", lambda: drain.inserted)
+            self.metrics.gauge(names.UNREADABLE, "Spooled records that could not be read", lambda: drain.unreadable)
 
     async def _load(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -25,11 +25,13 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     """The address to listen on. Anything but loopback needs at least one `[keys.x]`."""
     port: int = 8080
+    """The port to listen on."""
     workers: int = 1
     """Worker processes. More than one needs `[state] kind = "redis"` and a store that several processes may open."""
     max_body_mb: int = 32
     """A larger request body is refused with 413."""
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    """What is written to standard error."""
 
 
 class Data(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +83,7 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """`[context]`: collections, retrieval, and fitting prompts into windows."""
 
     chunk_tokens: int = 200
+    """How long the chunks of a document are; never over the embedding model's window."""
     top_k: int = 6
     """How many chunks a request gets at the most."""
     budget_tokens: int = 800

@@ -36,8 +36,8 @@ T = TypeVar("T")
 class Intake:
     """Reads segment files into a database. Blocking, and one at a time.
 
-    A segment is inserted whole or not at all; after a crash it is read again, and what was there
-    already stays as it is.
+    A segment goes in by batches. After a crash or a failure it is read again from its start, and
+    what is there already stays as it is.
     """
 
     def __init__(self, read_answer: ReadAnswer) -> None:

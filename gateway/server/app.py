@@ -19,6 +19,7 @@ from gateway.server import foreword, models, openapi, operations
 from gateway.server.access import Access
 from gateway.server.answer import Answering
 from gateway.settings import load
+from gateway.telemetry.logs import set_up
 from gateway.wire import decode, errors
 
 CONFIG = "FOREWORD_CONFIG"
@@ -32,7 +33,9 @@ ANSWERED = (
 
 def create() -> Litestar:
     """The application of one worker process; the configuration's path is in the environment."""
-    return application(assemble(load(Path(os.environ[CONFIG]))))
+    settings = load(Path(os.environ[CONFIG]))
+    set_up(settings.server.log_level)
+    return application(assemble(settings))
 
 
 def application(gateway: Gateway) -> Litestar:

@@ -7,6 +7,8 @@ IN_FLIGHT = "foreword_requests_in_flight"
 DECISIONS = "foreword_decisions"
 SPOOL_LAG = "foreword_spool_lag_bytes"
 SPOOL_DROPPED = "foreword_spool_dropped"
+STORED = "foreword_records_stored"
+UNREADABLE = "foreword_records_unreadable"
 
 OPERATION = "gen_ai.operation.name"
 REQUEST_MODEL = "gen_ai.request.model"

@@ -1,0 +1,104 @@
+"""Writes docs/configuration.md from the settings structs; `--check` fails if the page is out of date."""
+
+import ast
+import inspect
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway import registry, settings
+
+PAGE = Path(__file__).with_name("configuration.md")
+OPENING = """# Configuration
+
+*Generated from the settings structs by `make docs`; do not edit by hand.*
+
+Foreword reads one TOML file, `config.toml` in the working directory or the one that `--config` (or
+`FOREWORD_CONFIG`) names. Unknown tables and keys are mistakes. `foreword check` reports all the
+mistakes of a file at once, and `foreword serve` does the same before it opens the port.
+
+A text of the form `env:NAME` is replaced by that environment variable. File names may be relative
+to the configuration file, or `package:name/file` for a file inside an installed Python package.
+"""
+TABLES = [*settings.PLAIN.items(), *((f"{name}.x", struct) for name, struct in settings.NAMED.items())]
+GROUPS = {"backends": "backends.x", "embedders": "embedder", "stores": "store", "state": "state"}
+
+
+def page() -> str:
+    kinds = [(table, group, kind) for group, table in GROUPS.items() for kind in registry.BUILT_IN[group]]
+    return "\n".join(
+        [
+            OPENING,
+            *[_table(f"[{name}]", struct) for name, struct in TABLES],
+            *[
+                _table(f'[{table}] kind = "{kind}"', registry.find(group, kind).settings)
+                for table, group, kind in kinds
+            ],
+        ]
+    )
+
+
+def _table(title: str, struct: type[Struct]) -> str:
+    about = inspect.cleandoc(struct.__doc__ or "").split(": ", 1)[-1]
+    rows = [f"## `{title}`", "", about[:1].upper() + about[1:], ""]
+    texts = _texts(struct)
+    fields = msgspec.structs.fields(struct)
+    if fields:
+        rows += ["| key | type | default | |", "| --- | --- | --- | --- |"]
+    for field in fields:
+        text = " ".join(texts.get(field.name, "").split()).replace("|", "\\|")
+        rows.append(f"| `{field.encode_name}` | {_type(field.type)} | {_default(field)} | {text} |")
+    return "\n".join(rows) + "\n"
+
+
+def _texts(struct: type[Struct]) -> dict[str, str]:
+    """The strings that follow the fields in the source."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(struct))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found: dict[str, str] = {}
+    last = ""
+    for node in body.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            last = node.target.id
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and last:
+            found[last] = str(node.value.value)
+            last = ""
+        else:
+            last = ""
+    return found
+
+
+def _type(kind: Any) -> str:
+    text = kind.__name__ if isinstance(kind, type) and not getattr(kind, "__args__", None) else str(kind)
+    text = text.replace("typing.", "").replace("gateway.exchange.", "").replace("tuple[str, ...]", "list of texts")
+    names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Mode": "mode"}
+    return names.get(text, text.replace("Mode | None", "mode").replace("dict[str, str]", "table of texts"))
+
+
+def _default(field: Any) -> str:
+    if field.required:
+        return "required"
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if value is None:
+        return ""
+    plain = msgspec.to_builtins(value)
+    return f"`{msgspec.json.encode(plain).decode()}`"
+
+
+def main() -> int:
+    text = page()
+    if "--check" not in sys.argv:
+        PAGE.write_text(text, "utf-8")
+        return 0
+    if PAGE.read_text("utf-8") == text:
+        return 0
+    sys.stderr.write("docs/configuration.md is out of date: run make docs\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""Log lines: time, level, event, and the event's fields as key=value."""
+
+import logging
+
+# what every record has; the rest are an event's own fields
+STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class Fields(logging.Formatter):
+    """Appends the fields that were passed as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        fields = [f"{name}={value}" for name, value in record.__dict__.items() if name not in STANDARD]
+        return " ".join([line, *fields])
+
+
+def set_up(level: str) -> None:
+    """Our own loggers write to standard error at this level; others are left as they are."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Fields("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    ours = logging.getLogger("foreword")
+    ours.setLevel(level.upper())
+    ours.handlers = [handler]
+    ours.propagate = False
