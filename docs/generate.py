@@ -29,7 +29,11 @@ GROUPS = {"backends": "backends.x", "embedders": "embedder", "stores": "store", 
 
 
 def page() -> str:
-    kinds = [(table, group, kind) for group, table in GROUPS.items() for kind in registry.BUILT_IN[group]]
+    kinds = [
+        (table, kind, registry.find(group, kind).settings)
+        for group, table in GROUPS.items()
+        for kind in registry.BUILT_IN[group]
+    ]
     return "\n".join(
         [
             OPENING,
@@ -75,6 +79,8 @@ def _texts(struct: type[Struct]) -> dict[str, str]:
 def _type(kind: Any) -> str:
     text = kind.__name__ if isinstance(kind, type) and not getattr(kind, "__args__", None) else str(kind)
     text = text.replace("typing.", "").replace("gateway.exchange.", "").replace("tuple[str, ...]", "list of texts")
+    if text.startswith("Literal["):
+        return "one of " + text.removeprefix("Literal[").removesuffix("]").replace("'", "`")
     names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Mode": "mode"}
     return names.get(text, text.replace("Mode | None", "mode").replace("dict[str, str]", "table of texts"))
 
