@@ -17,8 +17,9 @@ import pytest_asyncio
 from gateway.backends.local.llamacpp import LlamaCpp, LlamaCppSettings
 from gateway.exchange import Endpoint
 from gateway.resources import locate
+from gateway.wire.answer import read_answer
 from gateway.wire.engine import Neutraliser
-from tests.doubles.asking import BackendTransport, asked
+from tests.doubles.asking import BackendTransport, asked, body
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -150,8 +151,8 @@ async def test_a_user_cannot_open_a_system_turn(chat: Callable[..., Any], engine
 
 
 async def test_clients_that_leave_stop_their_generations(chat: Callable[..., Any], engine: LlamaCpp) -> None:
-    """Both slots are taken by answers of 3,000 tokens: only stopped can they let the third in so soon."""
-    endless = asked(Endpoint.CHAT, messages=STORY, stream=True, max_tokens=3000, logit_bias={"2": -100})
+    """Both slots are taken by answers of 1,900 tokens: only stopped can they let the third in so soon."""
+    endless = asked(Endpoint.CHAT, messages=STORY, stream=True, max_tokens=1900, logit_bias={"2": -100})
     replies = [await engine.send(endless, "smollm2", ()) for _ in range(2)]
     for reply in replies:
         await anext(reply.body)
@@ -163,6 +164,21 @@ async def test_clients_that_leave_stop_their_generations(chat: Callable[..., Any
 async def test_more_requests_than_slots_are_all_answered(chat: Callable[..., Any]) -> None:
     replies = await asyncio.gather(*[chat(max_tokens=8) for _ in range(5)])
     assert {reply.choices[0].message.content for reply in replies} == {"The capital of France is Paris."}
+
+
+async def test_answers_that_do_not_fit_together_come_one_after_the_other(tmp_path: Path) -> None:
+    """Together they would overflow the engine's cache, which breaks all of them off."""
+    settings = LlamaCppSettings(name="narrow", model=MODEL, context_tokens=256, parallel=2)
+    narrow = LlamaCpp("narrow", settings, locate(MODEL, Path("/")))
+    await narrow.open()
+    try:
+        long = [{"role": "user", "content": "Go on: " + "word " * 200}]
+        ask = asked(Endpoint.CHAT, messages=long, max_tokens=100, logit_bias={"2": -100}, temperature=0)
+        replies = await asyncio.gather(*[narrow.send(ask, "narrow", ()) for _ in range(2)])
+        answers = [read_answer(await body(reply), "application/json") for reply in replies]
+        assert [(one.finish, one.prompt_tokens + one.completion_tokens) for one in answers] == [("length", 256)] * 2
+    finally:
+        await narrow.aclose()
 
 
 async def test_tokens_are_counted_from_many_threads(engine: LlamaCpp) -> None:

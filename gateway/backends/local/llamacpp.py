@@ -17,7 +17,17 @@ from msgspec import Struct
 from gateway.backends.local import gguf
 from gateway.backends.local.engine import Engine, EngineOptions
 from gateway.backends.local.generation import Generation
-from gateway.errors import BackendFailed, ConfigError, LimitReached, NotFound, NotReady, Problem, RequestError
+from gateway.backends.local.room import Room
+from gateway.errors import (
+    BackendFailed,
+    BadRequest,
+    ConfigError,
+    LimitReached,
+    NotFound,
+    NotReady,
+    Problem,
+    RequestError,
+)
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.registry import Kind
@@ -28,6 +38,7 @@ from gateway.wire.engine_answer import Body, Events, refusal
 
 log = logging.getLogger("foreword.llamacpp")
 
+BLOCK = 256  # llama.cpp rounds its cache up to whole blocks
 ENDPOINTS = (Endpoint.CHAT, Endpoint.COMPLETION)
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
@@ -44,7 +55,7 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The window of one request, and the room that all running requests share. A model trained for less
     gets less. 8192 tokens of the default model take 190 MB."""
     parallel: int = 4
-    """How many answers are made at a time."""
+    """How many answers are made at a time, as far as `context_tokens` holds them all."""
     queue: int = 32
     """How many requests may wait for a slot; past that they get 429."""
     threads: int = 1
@@ -70,8 +81,8 @@ class LlamaCpp:
         self._settings = settings
         self._path = path
         self._file = gguf.read(path)
-        trained = self._file.window_tokens or settings.context_tokens
-        self.window_tokens = min(settings.context_tokens, trained)
+        given = -(-settings.context_tokens // BLOCK) * BLOCK
+        self.window_tokens = min(given, self._file.window_tokens or given)
         self._limits = Limits(choices=settings.parallel, answer_tokens=settings.answer_tokens)
         self._neutral = Neutraliser(self._file.control_tokens)
         self._pool = ThreadPoolExecutor(settings.parallel, thread_name_prefix=f"llamacpp-{name}")
@@ -79,8 +90,7 @@ class LlamaCpp:
         self._failed = ""
         self._opened = asyncio.Event()
         self._running: set[Generation] = set()
-        self._slots = asyncio.Semaphore(settings.parallel)
-        self._waiting = 0
+        self._room = Room(settings.parallel, self.window_tokens)
 
     async def open(self) -> None:
         """Load the model on a worker thread: about a second for the default one."""
@@ -134,30 +144,45 @@ class LlamaCpp:
         return self._engine
 
     async def _started(self, ask: EngineAsk, loaded: Engine) -> Generation:
-        """The generation, once a slot is free. Raises `LimitReached` when too many wait for one."""
-        if self._slots.locked() and self._waiting >= self._settings.queue:
+        """The generation, once there is room. Raises `LimitReached` when too many wait for it."""
+        room = self._room
+        if room.busy and room.waiting >= self._settings.queue:
             raise LimitReached(
-                f"The model {self._settings.name!r} is busy and {self._waiting} requests wait for it.",
+                f"The model {self._settings.name!r} is busy and {room.waiting} requests wait for it.",
                 code="engine_busy",
                 retry_after_s=2.0,
             )
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
+        needed = await self._needed(ask, loaded)
+        await room.take(needed)
         call = loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
         try:
-            generation = Generation(call, ask.body, self._pool, lambda: self._over(generation))
+            generation = Generation(call, ask.body, self._pool, lambda: self._over(generation, needed))
         except RuntimeError as error:  # the pool is shut down
-            self._slots.release()
+            room.give(needed)
             raise NotReady(f"The model {self._settings.name!r} is being unloaded.") from error
         self._running.add(generation)
         return generation
 
-    def _over(self, generation: Generation) -> None:
+    async def _needed(self, ask: EngineAsk, loaded: Engine) -> int:
+        """How many tokens of the engine's cache the request may fill at the most."""
+        # JSON's own signs count for more than the chat template's
+        prompt = await asyncio.to_thread(loaded.count_tokens, ask.body.decode())
+        answers = ask.choices * ask.prompts
+        if answers == 1:
+            return min(prompt + ask.answer_tokens, self._room.tokens)
+        together = min(answers, self._settings.parallel)
+        needed = prompt * together // answers + together * ask.answer_tokens
+        if needed > self._room.tokens:
+            raise BadRequest(
+                f"{answers} answers of up to {ask.answer_tokens} tokens do not fit this model's window of "
+                f"{self._room.tokens} tokens together. Lower 'max_tokens' or 'n'.",
+                param="max_tokens",
+            )
+        return needed
+
+    def _over(self, generation: Generation, needed: int) -> None:
         self._running.discard(generation)
-        self._slots.release()
+        self._room.give(needed)
 
     async def _first(self, generation: Generation, events: Events) -> bytes:
         try:

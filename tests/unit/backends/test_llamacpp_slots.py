@@ -25,7 +25,7 @@ class ScriptedEngine:
 
     def __init__(self, *_: Any) -> None:
         self.go_on = threading.Semaphore(0)
-        self.said = 0
+        self.started = threading.Semaphore(0)
         self.stopped = 0
         self.failure: Exception | None = None
 
@@ -33,7 +33,7 @@ class ScriptedEngine:
         if self.failure is not None:
             raise self.failure
         while not callback(PIECE):
-            self.said += 1
+            self.started.release()
             self.go_on.acquire()
         self.stopped += 1
 
@@ -53,6 +53,13 @@ class Rig:
     async def stream(self) -> Reply:
         return await self.backend.send(asked(Endpoint.CHAT, messages=HELLO, stream=True), "small", ())
 
+    async def queued(self) -> "asyncio.Task[Reply]":
+        """One more request, which is known to wait."""
+        task = asyncio.create_task(self.stream())
+        while not self.backend._room.waiting:  # noqa: ASYNC110  # the room has nobody to tell
+            await asyncio.sleep(0)
+        return task
+
 
 @pytest.fixture
 async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -69,8 +76,7 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 async def test_a_request_beyond_the_queue_is_refused_with_a_time_to_come_back(rig: Rig) -> None:
     running = await rig.stream()
-    waiting = asyncio.create_task(rig.stream())
-    await asyncio.sleep(0)
+    waiting = await rig.queued()
     with pytest.raises(LimitReached) as refused:
         await rig.stream()
     assert (refused.value.status, refused.value.retry_after_s) == (429, 2.0)
@@ -100,8 +106,7 @@ async def test_a_reply_that_is_closed_unread_frees_the_slot(rig: Rig) -> None:
 
 async def test_a_whole_answer_that_nobody_awaits_any_more_is_stopped(rig: Rig) -> None:
     task = asyncio.create_task(rig.backend.send(asked(Endpoint.CHAT, messages=HELLO), "small", ()))
-    while not rig.engine.said:
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(rig.engine.started.acquire)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -113,8 +118,7 @@ async def test_a_whole_answer_that_nobody_awaits_any_more_is_stopped(rig: Rig) -
 
 async def test_a_request_that_leaves_the_queue_takes_no_slot(rig: Rig) -> None:
     running = await rig.stream()
-    waiting = asyncio.create_task(rig.stream())
-    await asyncio.sleep(0)
+    waiting = await rig.queued()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await running.aclose()

