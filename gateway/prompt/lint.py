@@ -53,7 +53,10 @@ def _template(template: Template) -> Iterator[Finding]:
     if size > MAX_BODY_CHARS:
         line = template.parts[0].line
         yield Finding(
-            template.file, line, 1, f"the body has {size} characters; at most {MAX_BODY_CHARS} are good for it"
+            template.file,
+            line,
+            1,
+            f"the body has {size} characters; more than {MAX_BODY_CHARS} crowd out what the user wrote",
         )
     if template.active and not template.tests:
         yield _at(template, "id", "an active template has `tests:`, at least one", Level.WARNING)
@@ -125,7 +128,7 @@ def _translations(templates: Iterable[Template]) -> Iterator[Finding]:
         languages.setdefault(template.family, set()).add(template.language)
     for template in active:
         for language in sorted(set(Language) - languages[template.family]):
-            what = f"the family {template.family!r} has no active template in {language!r}"
+            what = f"the family {template.family!r} has no active template in {language.value!r}"
             yield _at(template, "language", what, Level.WARNING)
 
 

@@ -1,0 +1,143 @@
+"""Lint finds what parsing lets through, with file, line and column."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.prompt.cases import run_cases
+from gateway.prompt.fields import Language, Technique
+from gateway.prompt.library import load_library
+from gateway.prompt.lint import MAX_BODY_CHARS, Level, lint
+from gateway.prompt.scaffold import scaffold
+from gateway.prompt.template import parse
+from tests.doubles.templates import MATCH, source, template, write
+
+TESTS = "tests:\n  - query: hello\n    expect: [{contains: hello}]\n"
+
+
+def findings(folder: Path, level: Level = Level.ERROR) -> list[str]:
+    library, errors = load_library([folder])
+    return [str(found).removeprefix(f"{folder}/") for found in lint(library, errors) if found.level is level]
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        (source(more="slots: {order: number}\n"), "21:9: slot 'order' is not used in the body; use it or delete it"),
+        (source(match=MATCH[:7]), "9:3: 7 match examples; at least 8, in the words of your users"),
+        (source(not_=["x"]), "18:3: 1 `not` examples; at least 2 near misses show where the intent ends"),
+        (source("# user\n{{ query }}" + "x" * MAX_BODY_CHARS), "22:1: the body has 4011 characters; more than 4000"),
+        (source(more="technique: few-shot\n"), "21:1: a few-shot template has `examples:`"),
+        (source(more="examples: [{input: a, output: b}]\n"), "21:1: the body does not use the examples"),
+        (source(not_=["x", MATCH[0].upper() + "."]), "18:3: 'please refund order number 0' is both a match"),
+        (source(more="examples: {pool: no.jsonl, as: turns}\n"), "21:1: the pool no.jsonl cannot be read"),
+        (source("# user\n{{ querry }}"), "23:4: no slot 'querry' is declared; known: query"),
+    ],
+)
+def test_a_mistake_is_found_at_its_place(tmp_path: Path, text: str, finding: str) -> None:
+    write(tmp_path, "a", text)
+    (found,) = findings(tmp_path)
+    assert found.startswith(f"a.prompt.md:{finding}")
+
+
+def test_a_required_slot_may_be_a_condition_only(tmp_path: Path) -> None:
+    write(tmp_path, "a", source(more="slots: {order: {from: number, required: true}}\n"))
+    assert findings(tmp_path) == []
+
+
+def test_the_same_example_in_two_intents_is_found_but_not_in_two_translations(tmp_path: Path) -> None:
+    write(tmp_path, "a", source())
+    write(tmp_path, "b", source(id="again.en"))
+    assert findings(tmp_path) == []
+    write(tmp_path, "c", source(id="other.en", intent="other", match=[MATCH[0] + "!", *"abcdefgh"]))
+    (found,) = findings(tmp_path)
+    assert found.startswith(
+        "c.prompt.md:9:3: 'please refund order number 0' is also a match example of intent 'refund'"
+    )
+
+
+def test_an_id_that_is_there_twice_is_found(tmp_path: Path) -> None:
+    write(tmp_path, "a", source())
+    write(tmp_path, "b", source())
+    (found,) = findings(tmp_path)
+    assert found.startswith("b.prompt.md:3:1: the id 'refund.en' with version 1 is taken by")
+
+
+def test_a_pool_smaller_than_k_and_a_broken_row_are_found(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.jsonl"
+    write(tmp_path, "a", source(more="examples: {pool: pool.jsonl, k: 3, as: turns}\n"))
+    pool.write_text(json.dumps({"text": "a", "label": "b"}) + "\n")
+    assert findings(tmp_path) == ["a.prompt.md:21:1: the pool has 1 different examples, fewer than k: 3"]
+    pool.write_text("{}\n")
+    assert findings(tmp_path) == ["pool.jsonl:1:1: has no field 'text'; the template says input: text, output: label"]
+
+
+def test_missing_translations_and_tests_are_warnings(tmp_path: Path) -> None:
+    write(tmp_path, "en", source())
+    assert findings(tmp_path, Level.WARNING) == [
+        "en.prompt.md:3:1: warning: an active template has `tests:`, at least one",
+        "en.prompt.md:6:1: warning: the family 'refund' has no active template in 'zh'",
+    ]
+    write(tmp_path, "en", source(more=TESTS))
+    write(tmp_path, "zh", source(id="refund.zh", language="zh", more=TESTS))
+    assert findings(tmp_path, Level.WARNING) == []
+
+
+def test_a_slot_of_the_request_in_each_examples_message_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "pool.jsonl").write_text('{"text": "a", "label": "b"}\n')
+    more = "slots: {text: payload, order: number}\nexamples: {pool: pool.jsonl, k: 1, as: turns}\n"
+    write(tmp_path, "a", source("# user\n{{ text }} {{ order }}", status="draft", more=more))
+    (found,) = findings(tmp_path, Level.WARNING)
+    assert "each example's message shows this request's 'order'" in found
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("technique", Technique)
+def test_a_new_template_lints_clean_and_passes_its_own_test(
+    tmp_path: Path, language: Language, technique: Technique
+) -> None:
+    path = write(tmp_path, "new", scaffold(f"refund.{language}", "refund", language, technique))
+    assert findings(tmp_path) == []
+    assert findings(tmp_path, Level.WARNING) == []
+    assert run_cases(parse(path.read_text("utf-8"), str(path))) == ()
+
+
+@pytest.mark.parametrize(
+    ("expect", "what"),
+    [
+        ("{contains: bye}", "the messages do not contain 'bye'"),
+        ("{not_contains: hello}", "the messages contain 'hello'"),
+        ("{system_contains: kind}", "the system message does not contain 'kind'"),
+        ("{max_words: 2}", "the messages have 4 words; expected at most 2"),
+        ("{roles: [user]}", "the roles are system, user; expected user"),
+        ("{no_match: true}", "expected no rewrite, but the template speaks"),
+    ],
+)
+def test_an_expectation_that_does_not_hold_is_told_with_the_line_of_its_test(expect: str, what: str) -> None:
+    more = f"tests:\n  - query: hello you\n    expect: [{expect}]\n"
+    (failure,) = run_cases(template("# system\nBe brief.\n# user\n{{ query }}", more=more))
+    assert (failure.line, failure.what) == (22, what)
+
+
+def test_a_query_that_does_not_fit_fails_unless_the_test_says_so() -> None:
+    more = "slots: {text: {from: payload, required: true}}\ntests:\n  - query: hello\n    expect: [{%s}]\n"
+    body = "# user\n{{ text }}"
+    (failure,) = run_cases(template(body, more=more % "contains: hello"))
+    assert failure.what.startswith("no rewrite: slot 'text' of refund.en cannot be filled")
+    assert run_cases(template(body, more=more % "no_match: true")) == ()
+
+
+def test_slots_can_be_given_in_a_test() -> None:
+    more = (
+        "slots: {tone: quoted}\ntests:\n  - slots: {tone: warm, query: hello}\n    expect: [{contains: warm hello}]\n"
+    )
+    assert run_cases(template("# user\n{{ tone }} {{ query }}", more=more)) == ()
+
+
+def test_the_templates_that_we_ship_have_no_mistakes() -> None:
+    folder = Path(__file__).parents[3] / "templates"
+    library, errors = load_library([folder])
+    assert [str(found) for found in lint(library, errors) if found.level is Level.ERROR] == []
+    assert [str(failure) for read in library.templates for failure in run_cases(read)] == []
+    assert len([read for read in library.templates if read.active]) >= 28
