@@ -32,7 +32,7 @@ def findings(folder: Path, level: Level = Level.ERROR) -> list[str]:
         (source(more="examples: [{input: a, output: b}]\n"), "21:1: the body does not use the examples"),
         (source(not_=["x", MATCH[0].upper() + "."]), "18:3: 'please refund order number 0' is both a match"),
         (source(more="examples: {pool: no.jsonl, as: turns}\n"), "21:1: the pool no.jsonl cannot be read"),
-        (source("# user\n{{ querry }}"), "23:4: no slot 'querry' is declared; known: query"),
+        (source("# user\n{{ querry }}"), "23:4: no slot 'querry' is declared; did you mean 'query'?"),
     ],
 )
 def test_a_mistake_is_found_at_its_place(tmp_path: Path, text: str, finding: str) -> None:
@@ -52,9 +52,7 @@ def test_the_same_example_in_two_intents_is_found_but_not_in_two_translations(tm
     assert findings(tmp_path) == []
     write(tmp_path, "c", source(id="other.en", intent="other", match=[MATCH[0] + "!", *"abcdefgh"]))
     (found,) = findings(tmp_path)
-    assert found.startswith(
-        "c.prompt.md:9:3: 'please refund order number 0' is also a match example of intent 'refund'"
-    )
+    assert found.startswith("c.prompt.md:9:3: 'please refund order number 0!' is also a match example of")
 
 
 def test_an_id_that_is_there_twice_is_found(tmp_path: Path) -> None:
