@@ -24,7 +24,12 @@ def ask(engine: Engine, number: int, tokens: int) -> int:
     text = f"{number} Tell a story about the sea. " + "Some words that make it long. " * 20
     body = {"messages": [{"role": "user", "content": text}], "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
     pieces: list[bytes] = []
-    engine.chat(json.dumps(body).encode(), lambda piece: bool(pieces.append(piece)))
+
+    def take(piece: bytes) -> bool:
+        pieces.append(piece)
+        return False
+
+    engine.chat(json.dumps(body).encode(), take)
     return int(json.loads(pieces[0])["usage"]["prompt_tokens"])
 
 
