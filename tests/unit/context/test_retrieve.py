@@ -1,0 +1,198 @@
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gateway.context.chroma import ChromaStore
+from gateway.context.retrieve import CHUNK_TOKENS, Retrieve, ahead_of_the_user, distinct, pack
+from gateway.errors import NotAllowed, NotFound
+from gateway.exchange import Ask, Chunk, Controls, Endpoint, Exchange, Intent, Key, Target, Turn
+from gateway.ports import Vectors
+from gateway.settings import Context
+from tests.doubles.bag_embedder import BagEmbedder
+
+TEXTS = {
+    "leave.md": ["Every employee has fifteen days of paid leave.", "Leave forms are signed by the head of department."],
+    "pay.md": ["Pay comes on the last day of the month."],
+}
+
+
+def words(_backend: str, text: str) -> int:
+    return len(text.split())
+
+
+@pytest.fixture
+def stage(store: ChromaStore) -> Retrieve:
+    """The stage over a collection of three chunks in two documents."""
+    embedder = BagEmbedder()
+    chunks = [
+        Chunk(f"{source}-{place}", "handbook", source, text, start=place * 100, end=place * 100 + len(text), tokens=10)
+        for source, texts in TEXTS.items()
+        for place, text in enumerate(texts)
+    ]
+    store.add("handbook", chunks, embedder.embed([chunk.text for chunk in chunks]))
+    store.add("secret", [replace(chunks[0], id="s", collection="secret")], embedder.embed(["secret leave"]))
+
+    async def embed(texts: Sequence[str]) -> Vectors:
+        return embedder.embed(texts)
+
+    return Retrieve(Context(), words, embed=embed, store=store, draw=lambda: "q7")
+
+
+def asking(query: str, controls: Controls | None = None, *, key: Key = Key.ANONYMOUS, window: int = 0) -> Exchange:
+    turns = (Turn("system", "Be brief.", 0), Turn("user", query, 1))
+    ask = Ask(Endpoint.CHAT, "m", b"{}", turns, controls=controls or Controls(collections=("handbook",)))
+    return Exchange("x1", ask, key=key, route=(Target("main", "m", window),))
+
+
+async def test_a_request_without_collections_passes_untouched(stage: Retrieve) -> None:
+    exchange = asking("leave?", Controls())
+
+    assert await stage(exchange) is exchange
+
+
+async def test_what_is_found_goes_ahead_of_the_users_own_words(stage: Retrieve) -> None:
+    done = await stage(asking("How many days of paid leave has an employee?"))
+
+    assert [turn.role for turn in done.prompt] == ["system", "user"]
+    assert done.prompt[0] == done.ask.turns[0]
+    text = done.prompt[1].text
+    assert text.endswith("sources q7>>>\n\nHow many days of paid leave has an employee?")
+    assert "[1] leave.md\nEvery employee has fifteen days of paid leave." in text
+    assert done.prompt[1].source == -1
+
+
+async def test_the_citations_are_in_the_note_and_the_chunks_in_the_exchange(stage: Retrieve) -> None:
+    done = await stage(
+        asking("How many days of paid leave has an employee?", Controls(collections=("handbook",), top_k=1))
+    )
+
+    (chunk,) = done.chunks
+    (note,) = done.notes
+    assert (note.stage, note.decision, note.reason) == ("retrieve", "retrieved", "1 chunk of handbook")
+    assert note.data["citations"] == [
+        {
+            "n": 1,
+            "id": "leave.md-0",
+            "collection": "handbook",
+            "source": "leave.md",
+            "heading": "",
+            "page": 0,
+            "start": 0,
+            "end": 46,
+            "score": round(chunk.score, 4),
+        }
+    ]
+    assert (chunk.text, chunk.tokens) == (TEXTS["leave.md"][0], 8)  # as the answering model counts
+
+
+async def test_a_rewritten_prompt_is_what_the_sources_go_into(stage: Retrieve) -> None:
+    rewritten = (Turn("user", "Shot"), Turn("assistant", "Answer"), Turn("user", "Question: days of leave"))
+
+    done = await stage(replace(asking("days of paid leave"), turns=rewritten))
+
+    assert done.prompt[:2] == rewritten[:2]
+    assert done.prompt[2].text.endswith(">>>\n\nQuestion: days of leave")
+
+
+async def test_the_instruction_is_in_the_querys_language(stage: Retrieve) -> None:
+    exchange = asking("days of paid leave")
+
+    assert "Answer the request" in (await stage(exchange)).prompt[1].text
+    assert "请根据" in (await stage(replace(exchange, intent=Intent("ask", language="zh")))).prompt[1].text
+
+
+async def test_nothing_near_enough_changes_nothing_and_says_so(stage: Retrieve) -> None:
+    done = await stage(asking("zebra crossing"))
+
+    assert (done.turns, done.chunks, done.notes[-1].decision) == (None, (), "nothing found")
+    assert "the floor 0.20" in done.notes[-1].reason
+
+
+async def test_a_key_reads_only_its_collections(stage: Retrieve) -> None:
+    key = Key("app", collections=("handbook",))
+
+    with pytest.raises(NotAllowed, match="may not read the collection 'secret'"):
+        await stage(asking("leave", Controls(collections=("handbook", "secret")), key=key))
+
+
+async def test_an_unknown_collection_is_answered_with_those_the_key_may_see(stage: Retrieve) -> None:
+    with pytest.raises(NotFound, match=r"no collection 'hand-book'\. Known: handbook, secret\."):
+        await stage(asking("leave", Controls(collections=("hand-book",))))
+    with pytest.raises(NotFound, match=r"Known: handbook\.") as refusal:
+        key = Key("app", collections=("handbook", "hand-book"))
+        await stage(asking("leave", Controls(collections=("hand-book",)), key=key))
+    assert refusal.value.code == "collection_not_found"
+
+
+async def test_several_collections_are_searched_together(stage: Retrieve) -> None:
+    done = await stage(asking("secret paid leave for an employee", Controls(collections=("handbook", "secret"))))
+
+    assert {chunk.collection for chunk in done.chunks} == {"handbook", "secret"} or len(done.chunks) == 1
+    assert len({chunk.text for chunk in done.chunks}) == len(done.chunks)
+
+
+async def test_while_the_embedder_loads_the_request_goes_on_and_says_so() -> None:
+    done = await Retrieve(Context(), words)(asking("leave"))
+
+    assert (done.turns, done.notes[-1].decision) == (None, "skipped")
+    assert "still loading" in done.notes[-1].reason
+
+
+async def test_the_sources_leave_room_for_the_question_and_the_answer(stage: Retrieve) -> None:
+    done = await stage(asking("How many days of paid leave has an employee?", window=400))
+    full = await stage(asking("How many days of paid leave? " * 20, window=400))
+
+    assert 0 < len(done.chunks) < 3
+    assert (full.turns, full.notes[-1].decision) == (None, "skipped")
+
+
+async def test_a_query_in_a_message_with_an_image_is_not_guessed(stage: Retrieve) -> None:
+    exchange = asking("")
+    turns = (Turn("user", "", 0, plain=False),)
+
+    done = await stage(replace(exchange, ask=replace(exchange.ask, turns=turns)))
+
+    assert (done.turns, done.notes[-1].decision) == (None, "skipped")
+
+
+def test_sources_get_a_turn_of_their_own_ahead_of_one_that_is_not_plain() -> None:
+    turns = (Turn("system", "s", 0), Turn("user", "", 1, plain=False))
+
+    assert ahead_of_the_user(turns, "sources") == (turns[0], Turn("user", "sources"), turns[1])
+
+
+def piece(source: str, start: int, score: float, tokens: int = 10, text: str = "") -> Chunk:
+    return Chunk(
+        f"{source}{start}", "c", source, text or f"{source} {start}", start, start + 5, tokens=tokens, score=score
+    )
+
+
+def test_packed_chunks_are_in_document_order_the_best_document_first() -> None:
+    chunks = [piece("a", 50, 0.5), piece("b", 90, 0.9), piece("a", 10, 0.4), piece("b", 20, 0.3)]
+
+    assert [chunk.id for chunk in pack(chunks, 1000)] == ["b20", "b90", "a10", "a50"]
+
+
+def test_a_chunk_that_does_not_fit_makes_way_for_a_smaller_one() -> None:
+    chunks = [piece("a", 0, 0.9), piece("b", 0, 0.8, tokens=500), piece("c", 0, 0.7)]
+
+    assert [chunk.id for chunk in pack(chunks, 2 * (10 + CHUNK_TOKENS))] == ["a0", "c0"]
+
+
+def test_the_same_words_are_used_once_with_the_best_score() -> None:
+    chunks = [piece("a", 0, 0.9, text="Fifteen  days."), piece("b", 0, 0.8, text="fifteen days.\n")]
+
+    assert distinct(chunks) == chunks[:1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.floats(-1, 1)), max_size=20), st.integers(-10, 1000))
+def test_a_pack_is_never_over_its_room(sizes: list[tuple[int, float]], room: int) -> None:
+    chunks = [piece("a", place, score, tokens) for place, (tokens, score) in enumerate(sizes)]
+
+    packed = pack(chunks, room)
+
+    assert sum(chunk.tokens + CHUNK_TOKENS for chunk in packed) <= max(room, 0)
+    assert set(packed) <= set(chunks)
