@@ -61,7 +61,7 @@ class Classifier:
         reasons = [*_known(verdict), looks]
         if seen.rule and verdict.name in self.model.eager and verdict.confidence > raw:
             intent = replace(intent, improvable=verdict.confidence)
-            reasons.append("worked examples help here, however well the prompt is put")
+            reasons.append("its template shows labelled examples of this task, which no wording makes up for")
         return replace(intent, name=verdict.name, reasons=tuple(reasons))
 
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[Verdict, str]:

@@ -160,7 +160,7 @@ class Model(Struct, frozen=True):
     tiers: dict[str, dict[str, Tier]]
     looks: Looks
     eager: tuple[str, ...] = ()
-    """Intents whose template shows worked examples, which help however well the prompt is put."""
+    """Intents whose template shows labelled examples of the very task: a help however well one asks."""
     report: dict[str, float] = {}
 
 

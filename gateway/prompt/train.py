@@ -21,7 +21,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gateway.ports import Embedder
-from gateway.prompt.fields import Technique
+from gateway.prompt.fields import Pool
 from gateway.prompt.library import Library
 from gateway.prompt.look import Keywords, Look, look, tokens
 from gateway.prompt.model import (
@@ -39,6 +39,7 @@ from gateway.prompt.model import (
     save,
     softmax,
 )
+from gateway.prompt.template import Template
 from gateway.settings import Prompt
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("foreword.classify")
 
-RECIPE = "2"  # part of the key under which a trained model is kept: raise it when training changes
+RECIPE = "3"  # part of the key under which a trained model is kept: raise it when training changes
 SEED = Path(__file__).parent / "seed"
 FOLDS = 5
 STRENGTH = 30.0  # inverse regularisation; features are of length one
@@ -115,7 +116,7 @@ def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Se
 
 def training_key(library: Library, embedders: Embedders, seeds: Seeds) -> str:
     """Sixteen hex digits that change with anything that training depends on."""
-    intents = sorted((t.language.value, t.id, t.technique.value, t.intent) for t in library.templates if t.active)
+    intents = sorted((t.language.value, t.id, _teaches(t), t.intent) for t in library.templates if t.active)
     names = [embedder.name if embedder else "" for embedder in (embedders.static, embedders.sentence)]
     written = msgspec.json.encode([RECIPE, intents, names, seeds])
     return hashlib.sha256(written).hexdigest()[:16]
@@ -135,7 +136,7 @@ def train(library: Library, embedders: Embedders, seeds: Seeds) -> Model:
             tier, figures = _train_tier(library, language, embedder, seeds)
             tiers[language][kind] = tier
             report |= {f"{language} {kind} {name}": value for name, value in figures.items()}
-    eager = {t.intent.name for t in library.templates if t.active and t.technique is Technique.FEW_SHOT}
+    eager = {template.intent.name for template in library.templates if template.active and _teaches(template)}
     return Model(
         trained_on=training_key(library, embedders, seeds),
         tiers=tiers,
@@ -143,6 +144,14 @@ def train(library: Library, embedders: Embedders, seeds: Seeds) -> Model:
         eager=tuple(sorted(eager)),
         report=report,
     )
+
+
+def _teaches(template: Template) -> bool:
+    """Whether it shows labelled examples of the very task: that no wording of a prompt makes up for.
+
+    A pool whose inputs stand for the whole query shows general ways of answering, no more.
+    """
+    return isinstance(template.examples, Pool) and template.examples.slot != "query"
 
 
 def _train_tier(

@@ -1,0 +1,138 @@
+"""How good the classifier is, on its own examples left out and on public data.
+
+    python benchmarks/classifier.py --data FOLDER [--templates templates] [--cache data]
+
+FOLDER holds `clinc150/oos_val.jsonl` (queries out of scope), `clinc150/train.jsonl` and
+`banking77/dev.jsonl` (queries that belong to an assistant or a bank) and `bpo/dev.jsonl` (prompts
+with rewrites that people preferred). What is missing is left out.
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+
+from gateway.context.embed import Batcher
+from gateway.context.sentence import DEFAULT_MODEL, SentenceEmbedder
+from gateway.context.static import load_static
+from gateway.exchange import Intent
+from gateway.prompt.classify import Classifier
+from gateway.prompt.library import load_library
+from gateway.prompt.train import Embedders, read_seeds, train
+from gateway.resources import locate
+from gateway.settings import Prompt
+
+
+@click.command()
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--templates", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path("templates"))
+@click.option("--cache", type=click.Path(path_type=Path), default=Path("data"), help="Where the static table is kept.")
+def main(data: Path, templates: Path, cache: Path) -> None:
+    """Print the figures of docs/benchmarks.md, section *Classifier*."""
+    sentence = SentenceEmbedder("minilm", locate(DEFAULT_MODEL, Path.cwd()))
+    static = load_static(sentence, cache)
+    sentence.load()
+    library, broken = load_library([templates])
+    started = time.perf_counter()
+    model = train(library, Embedders(static, sentence), read_seeds())
+    took = time.perf_counter() - started
+    click.echo(f"trained on {len(library.templates)} templates ({len(broken)} broken) in {took:.1f} s\n")
+    _show_training(model.report)
+    asyncio.run(_measure(Classifier(model, Prompt(), static, batcher := Batcher(sentence)), batcher, data))
+
+
+def _show_training(report: dict[str, float]) -> None:
+    """The held-out figures of each tier: 5-fold, each example judged by a model that did not see it."""
+    tiers = list(dict.fromkeys(name.split(" ", 2)[0] + " " + name.split(" ", 2)[1] for name in report))
+    names = list(dict.fromkeys(name.split(" ", 2)[2] for name in report))
+    click.echo("| held out, 5 folds | " + " | ".join(tiers) + " |\n|---|" + "---|" * len(tiers))
+    for name in names:
+        row = [report[f"{tier} {name}"] for tier in tiers]
+        click.echo(
+            f"| {name} | " + " | ".join(f"{value:.0f}" if name == "cases" else f"{value:.3f}" for value in row) + " |"
+        )
+
+
+async def _measure(classifier: Classifier, batcher: Batcher, data: Path) -> None:
+    chance = random.Random(0)
+    outside = {
+        "clinc150 out of scope": _texts(data / "clinc150/oos_val.jsonl", chance, 100),
+        "clinc150 in its own scope": _texts(data / "clinc150/train.jsonl", chance, 200),
+        "banking77": _texts(data / "banking77/dev.jsonl", chance, 100),
+    }
+    click.echo(
+        "\n| prompts of other applications | n | taken for one of ours | first tier decides |\n|---|---|---|---|"
+    )
+    for name, texts in outside.items():
+        if texts:
+            found, _ = await _classify(classifier, texts)
+            click.echo(f"| {name} | {len(texts)} | {_share(i.known for i in found)} | {_first(found)} |")
+    if (data / "bpo/dev.jsonl").exists():
+        rows = [json.loads(line) for line in (data / "bpo/dev.jsonl").read_text("utf-8").splitlines()]
+        await _pairs(classifier, [(row["prompt"].strip(), row["optimized_prompt"].strip()) for row in rows])
+    await batcher.aclose()
+
+
+async def _pairs(classifier: Classifier, rows: Sequence[tuple[str, str]]) -> None:
+    """Which of the two of a pair looks more improvable. A few rewrites changed nothing: no pair."""
+    rows = [row for row in rows if row[0] != row[1]]
+    raw, raw_us = await _classify(classifier, [before for before, _ in rows])
+    better, _ = await _classify(classifier, [after for _, after in rows])
+    floor = Prompt().improvable
+    pairs = list(zip(raw, better, strict=True))
+    click.echo(f"\n| real prompts and their preferred rewrites, n = {len(rows)} | |\n|---|---|")
+    click.echo(f"| the original looks more improvable | {_share(a.improvable > b.improvable for a, b in pairs)} |")
+    auroc = _auroc([intent.improvable for intent in raw], [intent.improvable for intent in better])
+    click.echo(f"| AUROC original against rewrite | {auroc:.3f} |")
+    click.echo(f"| rewrites at or over {floor} (false alarms) | {_share(i.improvable >= floor for i in better)} |")
+    click.echo(f"| originals at or over {floor} | {_share(i.improvable >= floor for i in raw)} |")
+    click.echo(f"| originals with a known intent | {_share(i.known for i in raw)} |")
+    click.echo(f"| first tier decides | {_first(raw)} |")
+    for tier in ("static", "sentence"):
+        spent = [us for us, intent in zip(raw_us, raw, strict=True) if intent.tier == tier]
+        if spent:
+            click.echo(
+                f"| {tier} tier, µs a query: median, p90 | {np.median(spent):.0f}, {np.quantile(spent, 0.9):.0f} |"
+            )
+
+
+async def _classify(classifier: Classifier, texts: Sequence[str]) -> tuple[list[Intent], list[float]]:
+    """The intents, and the time each took in µs, waiting included."""
+    found, spent = [], []
+    for text in texts:
+        started = time.perf_counter()
+        found.append(await classifier.classify(text))
+        spent.append((time.perf_counter() - started) * 1e6)
+    return found, spent
+
+
+def _texts(file: Path, chance: random.Random, limit: int) -> list[str]:
+    if not file.exists():
+        return []
+    texts = [json.loads(line)["text"] for line in file.read_text("utf-8").splitlines()]
+    return chance.sample(texts, min(limit, len(texts)))
+
+
+def _share(found: Iterable[bool]) -> str:
+    """`0.81 ± 0.08`: a share with half its 95 % interval."""
+    values = np.array(list(found), dtype=float)
+    share = float(values.mean())
+    return f"{share:.3f} ± {1.96 * (share * (1 - share) / len(values)) ** 0.5:.3f}"
+
+
+def _first(found: Sequence[Intent]) -> str:
+    return _share(intent.tier != "sentence" for intent in found)
+
+
+def _auroc(high: Sequence[float], low: Sequence[float]) -> float:
+    above = np.array(high)[:, None] - np.array(low)[None, :]
+    return float((above > 0).mean() + (above == 0).mean() / 2)
+
+
+if __name__ == "__main__":
+    main()
