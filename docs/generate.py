@@ -30,20 +30,12 @@ GROUPS = {"backends": "backends.x", "embedders": "embedder", "stores": "store", 
 
 def page() -> str:
     kinds = [
-        (table, kind, registry.find(group, kind).settings)
+        (f'[{table}] kind = "{kind}"', registry.find(group, kind).settings)
         for group, table in GROUPS.items()
         for kind in registry.BUILT_IN[group]
     ]
-    return "\n".join(
-        [
-            OPENING,
-            *[_table(f"[{name}]", struct) for name, struct in TABLES],
-            *[
-                _table(f'[{table}] kind = "{kind}"', registry.find(group, kind).settings)
-                for table, group, kind in kinds
-            ],
-        ]
-    )
+    tables = [(f"[{name}]", struct) for name, struct in TABLES]
+    return "\n".join([OPENING, *[_table(title, struct) for title, struct in [*tables, *kinds]]])
 
 
 def _table(title: str, struct: type[Struct]) -> str:

@@ -30,22 +30,21 @@ class Stage(Protocol):
 
 
 class Reply(Struct):
-    """An answer as wire bytes. Whoever holds it must iterate `body` to its end or call `aclose`.
+    """An answer as wire bytes: the whole `body`, or the `pieces` of a stream as the backend sent them.
 
-    `body` yields the backend's bytes as they came. Where `stream` is false it is one whole body
-    in one piece. An error after the first byte of a stream is raised out of `body` as a
-    `RequestError`.
+    Whoever holds a stream must iterate it to its end or call `aclose`. An error after its first
+    byte is raised out of `pieces` as a `RequestError`.
     """
 
     status: int
     headers: Headers
-    body: AsyncIterator[bytes]
-    stream: bool = False
+    body: bytes = b""
+    pieces: AsyncIterator[bytes] | None = None
     backend: str = ""
     model: str = ""
 
     async def aclose(self) -> None:
-        close = getattr(self.body, "aclose", None)
+        close = getattr(self.pieces, "aclose", None)
         if close is not None:
             await close()
 

@@ -60,15 +60,16 @@ class Caller:
                     raise
                 reply = await backend.send(exchange, target.model, headers)
         except RequestError as error:
-            await self._count(target.backend, failed=error.status >= 500)
+            if error.status >= 500:
+                await self._failed(target.backend)
             raise
-        await self._count(target.backend, failed=reply.status >= 500)
+        if reply.status >= 500:
+            await self._failed(target.backend)
+        else:
+            self._failures[target.backend] = 0
         return reply
 
-    async def _count(self, backend: str, *, failed: bool) -> None:
-        if not failed:
-            self._failures[backend] = 0
-            return
+    async def _failed(self, backend: str) -> None:
         self._failures[backend] += 1
         if self._failures[backend] >= self._trip_after:
             await self._state.block(f"backend:{backend}", self._rest_s)

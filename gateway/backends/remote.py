@@ -142,15 +142,15 @@ class Remote:
         if status < 300 and kind.startswith(b"text/event-stream"):
             pieces = aiter(answer)
             first = await self._first(pieces, answer)
-            body = self._stream(first, pieces, answer, endpoint)
-            return Reply(status, passed, body, stream=True, backend=self.name, model=model)
+            checked = self._stream(first, pieces, answer, endpoint)
+            return Reply(status, passed, pieces=checked, backend=self.name, model=model)
         try:
             whole = await answer.whole()
         except (Broken, Idle) as error:
             raise self._failure(error, "broke off in the middle of its answer") from error
         if kind.startswith(b"text/html"):
             raise _no_api(self.name, status)
-        return Reply(status, passed, _once(whole), backend=self.name, model=model)
+        return Reply(status, passed, whole, backend=self.name, model=model)
 
     async def _first(self, pieces: AsyncIterator[bytes], answer: Answer) -> bytes:
         # pulled before the answer starts, so that a refusal is still a status
@@ -201,10 +201,6 @@ def _no_api(name: str, status: int) -> RequestError:
     if status >= 400:
         error.status = status
     return error
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
 
 
 def _check(name: str, settings: RemoteSettings) -> Iterable[Problem]:

@@ -7,7 +7,7 @@ the reply's pieces go out as they come in.
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from time import perf_counter_ns, time
 from typing import Any
 
@@ -109,16 +109,16 @@ class _Run:
         finally:
             gateway.in_flight -= 1
             self._record(exchange, headers, ending, error_text, status)
-            if self._reply is not None and self._reply.stream:
+            if self._reply is not None and self._reply.pieces is not None:
                 await self._reply.aclose()
 
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         extra = annotate.account(exchange) if exchange.changed and reply.status < 300 else b""
         head = [*reply.headers, *decisions(exchange, reply)]
-        if reply.stream:
-            await self._stream(reply, head, extra)
+        if reply.pieces is not None:
+            await self._stream(reply.status, reply.pieces, head, extra)
             return
-        body = b"".join([piece async for piece in reply.body])
+        body = reply.body
         if extra and not _encoded(reply.headers):
             body = annotate.body(body, extra)
         head.append((b"content-length", str(len(body)).encode()))
@@ -126,10 +126,12 @@ class _Run:
         self._sent.append(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def _stream(self, reply: Reply, head: list[tuple[bytes, bytes]], extra: bytes) -> None:
+    async def _stream(
+        self, status: int, pieces: AsyncIterator[bytes], head: list[tuple[bytes, bytes]], extra: bytes
+    ) -> None:
         send, sent = self._send, self._sent
-        await self._start(reply.status, head)
-        async for piece in reply.body:
+        await self._start(status, head)
+        async for piece in pieces:
             if extra:
                 piece, done = annotate.first_event(piece, extra)
                 if done:

@@ -6,7 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from gateway.exchange import Exchange
+from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Outcome
 from gateway.telemetry import names
 
@@ -28,10 +28,11 @@ class Metrics:
             names.SECONDS, "Seconds from request to last byte", ["endpoint"], buckets=SECONDS, **in_registry
         )
         self._first = Histogram(
-            names.FIRST_BYTE_SECONDS, "Seconds to the first byte", ["endpoint"], buckets=SECONDS, **in_registry
+            names.FIRST_BYTE_SECONDS, "Seconds to a stream's first byte", ["endpoint"], buckets=SECONDS, **in_registry
         )
         self._decisions = Counter(names.DECISIONS, "What the stages decided", ["stage", "decision"], **in_registry)
-        self._children: dict[tuple[Any, ...], Any] = {}
+        self._children: dict[tuple[Endpoint, int, str], tuple[Counter, Histogram, Histogram]] = {}
+        self._decisions_by: dict[tuple[str, str], Counter] = {}
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A figure that is read when it is asked for."""
@@ -40,13 +41,17 @@ class Metrics:
 
     def count(self, exchange: Exchange, outcome: Outcome) -> None:
         """Count a finished exchange."""
-        endpoint = exchange.ask.endpoint.value
-        self._child(self._requests, endpoint, str(outcome.status), outcome.ending).inc()
-        self._child(self._seconds, endpoint).observe(outcome.total_us / 1e6)
-        if outcome.first_byte_us:
-            self._child(self._first, endpoint).observe(outcome.first_byte_us / 1e6)
+        kind = (exchange.ask.endpoint, outcome.status, outcome.ending)
+        children = self._children.get(kind)
+        if children is None:
+            children = self._children[kind] = self._kind(*kind)
+        requests, seconds, first = children
+        requests.inc()
+        seconds.observe(outcome.total_us / 1e6)
+        if exchange.ask.stream and outcome.first_byte_us:
+            first.observe(outcome.first_byte_us / 1e6)
         for note in exchange.notes:
-            self._child(self._decisions, note.stage, note.decision).inc()
+            self._decided(note.stage, note.decision)
 
     def page(self) -> bytes:
         """The metrics in Prometheus' text format, of all workers where there are several."""
@@ -56,9 +61,15 @@ class Metrics:
             return generate_latest(registry)
         return generate_latest(self._registry)
 
-    def _child(self, metric: Any, *labels: str) -> Any:
-        key = (metric, *labels)
-        child = self._children.get(key)
+    def _kind(self, endpoint: Endpoint, status: int, ending: str) -> tuple[Counter, Histogram, Histogram]:
+        return (
+            self._requests.labels(endpoint.value, str(status), ending),
+            self._seconds.labels(endpoint.value),
+            self._first.labels(endpoint.value),
+        )
+
+    def _decided(self, stage: str, decision: str) -> None:
+        child = self._decisions_by.get((stage, decision))
         if child is None:
-            child = self._children[key] = metric.labels(*labels)
-        return child
+            child = self._decisions_by[stage, decision] = self._decisions.labels(stage, decision)
+        child.inc()

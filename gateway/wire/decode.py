@@ -76,6 +76,10 @@ _embedding = msgspec.json.Decoder(EmbeddingBody)
 _part = msgspec.json.Decoder(_Part)
 _text = msgspec.json.Decoder(str)
 
+_NOTHING = Controls()
+_HEADERS = frozenset(
+    {b"x-foreword-mode", b"x-foreword-collections", b"x-foreword-template", b"x-foreword-conversation"}
+)
 _NONE = (b"null", b"[]")
 _FREE_FORMAT = re.compile(rb'^\{\s*"type"\s*:\s*"text"\s*\}$')
 
@@ -185,6 +189,8 @@ def _given(raw: Raw | UnsetType) -> bool:
 
 def _controls(body: _Controls | UnsetType, headers: Mapping[bytes, bytes]) -> Controls:
     """What the body's `foreword` object says, else what the `x-foreword-*` headers say."""
+    if body is UNSET and headers.keys().isdisjoint(_HEADERS):
+        return _NOTHING
     given = _Controls() if body is UNSET else body
     mode = given.mode
     header = headers.get(b"x-foreword-mode")

@@ -155,7 +155,7 @@ async def test_clients_that_leave_stop_their_generations(chat: Callable[..., Any
     endless = asked(Endpoint.CHAT, messages=STORY, stream=True, max_tokens=1900, logit_bias={"2": -100})
     replies = [await engine.send(endless, "smollm2", ()) for _ in range(2)]
     for reply in replies:
-        await anext(reply.body)
+        await anext(reply.pieces)
         await reply.aclose()
     async with asyncio.timeout(10):
         assert (await chat(max_tokens=1)).choices[0].message.content == "The"

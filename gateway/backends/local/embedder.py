@@ -1,7 +1,7 @@
 """`/v1/embeddings` from the gateway's own sentence model, the one behind classification and collections."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
@@ -75,7 +75,7 @@ class EmbedderBackend:
         tokens = await self._tokens(ask.texts)
         shown = exchange.ask.model or self._settings.name
         body = embeddings.answer(shown, _cut(vectors, ask.dimensions), tokens, as_base64=ask.base64)
-        return Reply(200, JSON, _once(body), False, self.name, model)
+        return Reply(200, JSON, body, backend=self.name, model=model)
 
     async def _tokens(self, texts: Sequence[str]) -> int:
         if sum(map(len, texts)) <= SHORT:
@@ -98,10 +98,6 @@ def _cut(vectors: "Vectors", dimensions: int) -> list[list[float]]:
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     rows: list[list[float]] = vectors.tolist()
     return rows
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
 
 
 def _check(name: str, settings: EmbedderSettings) -> Iterable[Problem]:

@@ -7,7 +7,7 @@ is loaded is in `engine.py`.
 import asyncio
 import importlib.util
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ class LlamaCpp:
         self._opened = asyncio.Event()
         self._running: set[Generation] = set()
         self._room = Room(settings.parallel, self.window_tokens)
+        self._waiting = 0
 
     async def open(self) -> None:
         """Load the model on a worker thread: about a second for the default one."""
@@ -130,8 +131,8 @@ class LlamaCpp:
             # the first event is pulled here, so that a refusal is still a status
             events = Events(ask, shown)
             first = await self._first(generation, events)
-            return Reply(200, EVENTS, _Stream(generation, events, first), True, self.name, model)
-        return Reply(200, JSON, _once(await self._whole(generation, Body(ask, shown))), False, self.name, model)
+            return Reply(200, EVENTS, pieces=_Stream(generation, events, first), backend=self.name, model=model)
+        return Reply(200, JSON, await self._whole(generation, Body(ask, shown)), backend=self.name, model=model)
 
     async def _ready(self) -> Engine:
         try:
@@ -145,15 +146,19 @@ class LlamaCpp:
 
     async def _started(self, ask: EngineAsk, loaded: Engine) -> Generation:
         """The generation, once there is room. Raises `LimitReached` when too many wait for it."""
-        room = self._room
-        if room.busy and room.waiting >= self._settings.queue:
+        settings, room = self._settings, self._room
+        if len(self._running) + self._waiting >= settings.parallel + settings.queue:
             raise LimitReached(
-                f"The model {self._settings.name!r} is busy and {room.waiting} requests wait for it.",
+                f"The model {settings.name!r} is busy and {self._waiting} requests wait for it.",
                 code="engine_busy",
                 retry_after_s=2.0,
             )
-        needed = await self._needed(ask, loaded)
-        await room.take(needed)
+        self._waiting += 1
+        try:
+            needed = await self._needed(ask, loaded)
+            await room.take(needed)
+        finally:
+            self._waiting -= 1
         call = loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
         try:
             generation = Generation(call, ask.body, self._pool, lambda: self._over(generation, needed))
@@ -259,10 +264,6 @@ class _Stream:
     async def aclose(self) -> None:
         self._over = True
         self._generation.cancel()
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
 
 
 def _check(name: str, settings: LlamaCppSettings) -> Iterable[Problem]:

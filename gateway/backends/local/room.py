@@ -20,11 +20,6 @@ class Room:
     def waiting(self) -> int:
         return len(self._queue)
 
-    @property
-    def busy(self) -> bool:
-        """Whether the next one has to wait whatever it needs."""
-        return bool(self._queue) or self._slots == 0
-
     async def take(self, tokens: int) -> None:
         """Wait for a slot and `tokens` of the cache, at most all of it. Give the same back later."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

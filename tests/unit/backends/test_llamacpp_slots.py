@@ -86,9 +86,19 @@ async def test_a_request_beyond_the_queue_is_refused_with_a_time_to_come_back(ri
         await (await waiting).aclose()
 
 
+async def test_a_burst_is_held_to_the_same_bound(rig: Rig) -> None:
+    tasks = [asyncio.create_task(rig.stream()) for _ in range(5)]
+    done, waiting = await asyncio.wait(tasks, timeout=0.5)
+    assert sum(isinstance(task.exception(), LimitReached) for task in done) == 3
+    rig.engine.go_on.release(1000)
+    for task in [*(one for one in done if not one.exception()), *waiting]:
+        async with asyncio.timeout(10):
+            await (await task).aclose()
+
+
 async def test_a_client_that_leaves_frees_the_slot_for_the_next(rig: Rig) -> None:
     first = await rig.stream()
-    assert (await anext(first.body)).startswith(b"data: ")
+    assert (await anext(first.pieces)).startswith(b"data: ")
     await first.aclose()
     rig.engine.go_on.release()
     async with asyncio.timeout(10):
@@ -129,7 +139,7 @@ async def test_a_request_that_leaves_the_queue_takes_no_slot(rig: Rig) -> None:
 
 async def test_unloading_breaks_off_what_runs_instead_of_ending_it_as_if_whole(rig: Rig) -> None:
     reply = await rig.stream()
-    await anext(reply.body)
+    await anext(reply.pieces)
     closing = asyncio.create_task(rig.backend.aclose())
     await asyncio.sleep(0)
     rig.engine.go_on.release()
