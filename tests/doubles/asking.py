@@ -25,7 +25,7 @@ def asked(endpoint: Endpoint, **fields: Any) -> Exchange:
 
 
 async def body(reply: Reply) -> bytes:
-    return b"".join([piece async for piece in reply.body])
+    return reply.body if reply.pieces is None else b"".join([piece async for piece in reply.pieces])
 
 
 class BackendTransport(httpx.AsyncBaseTransport):
@@ -41,16 +41,20 @@ class BackendTransport(httpx.AsyncBaseTransport):
             reply = await self._backend.send(Exchange("ex-1", ask), ask.model, ())
         except RequestError as error:
             return httpx.Response(error.status, json=json.loads(envelope(error)))
-        return httpx.Response(reply.status, headers=list(reply.headers), stream=_Stream(reply))
+        headers = list(reply.headers)
+        if reply.pieces is None:
+            return httpx.Response(reply.status, headers=headers, content=reply.body)
+        return httpx.Response(reply.status, headers=headers, stream=_Stream(reply, reply.pieces))
 
 
 class _Stream(httpx.AsyncByteStream):
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, pieces: AsyncIterator[bytes]) -> None:
         self._reply = reply
+        self._pieces = pieces
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in self._reply.body:
+            async for piece in self._pieces:
                 yield piece
         except RequestError as error:
             yield event(error)

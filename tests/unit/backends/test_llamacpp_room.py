@@ -16,7 +16,7 @@ async def test_who_fits_goes_in_and_who_does_not_waits() -> None:
     room = Room(slots=3, tokens=100)
     first, second, third = [await started(room, tokens) for tokens in (60, 60, 30)]
     assert [task.done() for task in (first, second, third)] == [True, False, False]
-    assert (room.busy, room.waiting) == (True, 2)
+    assert room.waiting == 2
     room.give(60)
     await asyncio.gather(second, third)
     assert room.waiting == 0
