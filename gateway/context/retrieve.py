@@ -70,7 +70,7 @@ class Retrieve:
             return exchange
         _check_allowed(exchange.key, controls.collections)
         if self.embed is None or self.store is None:
-            return exchange.noted(self.name, "skipped", "the embedder or the vector store is still loading")
+            return exchange.noted(self.name, "skipped", "the collections are still loading, or [embedder] or [store] is not configured")
         query = exchange.ask.query.strip()
         if not query or not any(turn.role == "user" for turn in exchange.prompt):
             return exchange.noted(self.name, "skipped", "there is no user message in plain text to look up")
