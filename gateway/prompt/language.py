@@ -14,6 +14,7 @@ _LATIN = re.compile(r"[A-Za-z]")
 _OTHER = re.compile(
     r"[\u00c0-\u024f\u0370-\u052f\u0590-\u06ff\u0900-\u0dff\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\uac00-\ud7af]"
 )
+_KANA = re.compile(r"[\u3040-\u30ff\uac00-\ud7af]")
 _PAYLOAD = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\"[^\"]*\"|“[^”]*”|「[^」]*」|『[^』]*』|《[^》]*》", re.S
 )
@@ -51,11 +52,11 @@ def _decide(text: str) -> str | None:
         return ""
     if han * WEIGHT > latin:
         return "zh"
-    english, foreign = len(_ENGLISH.findall(text)), len(_FOREIGN.findall(text))
-    return "" if foreign >= 2 and foreign > english else "en"
+    foreign = len(_FOREIGN.findall(text))
+    return "" if foreign >= 2 and foreign > len(_ENGLISH.findall(text)) else "en"
 
 
 def _is_foreign_script(han: int, latin: int, other: int, text: str) -> bool:
     """Kana or Hangul beside Chinese characters are Japanese or Korean; else the majority decides."""
-    kana = len(re.findall(r"[\u3040-\u30ff\uac00-\ud7af]", text))
+    kana = len(_KANA.findall(text)) if other else 0
     return (kana > max(1, han // 8) and kana * WEIGHT > latin) or other > latin + han * WEIGHT

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping
+from math import exp, log
 from pathlib import Path
 from typing import TypeAlias
 
@@ -68,25 +69,24 @@ class Tier:
         self._column = {word: column for column, word in enumerate(names.vocabulary)}
         self._own = arrays["anchor_class"].astype(np.int64)
         self._known = np.array([name != NONE for name in names.classes])
-        self._anchor_known = self._known[self._own]
 
     def judge(self, seen: Look, vector: Array | None = None) -> Verdict:
         """`vector`: [dimensions], the embedding of `seen.asked`; None for a tier of words alone."""
         columns, weights = self._weigh(seen)
         chances = self.chances(columns, weights, vector)
         likeness = self._likeness(columns, weights, vector)
-        top = int(np.where(self._known, chances, -1.0).argmax())
+        top = int((chances * self._known).argmax())
         if len(likeness) and float(likeness.max()) >= SAME:
             return self._recognise(int(likeness.argmax()), columns, weights)
         of_top = np.where(self._own == top, likeness, -1.0)
         nearest = int(of_top.argmax())
         signs = gate_features(chances, likeness, self._own, self._known)
         gate = self.arrays["gate"]
-        within = float(1.0 / (1.0 + np.exp(-(signs @ gate[:-1] + gate[-1]))))
-        none = float(chances[~self._known].sum())
+        within = logistic(float(signs @ gate[:-1] + gate[-1]))
+        share = float(chances[top]) / max(float(chances @ self._known), 1e-9)
         return Verdict(
             name=self.names.classes[top],
-            confidence=within * float(chances[top]) / max(1.0 - none, 1e-9),
+            confidence=within * share,
             none=1.0 - within,
             nearest=self.names.anchors[nearest] if len(self.names.anchors) else "",
             similarity=float(of_top[nearest]),
@@ -142,7 +142,7 @@ class Looks:
         score = float(pushes.sum() + self.arrays["bias"][0])
         best = np.argsort(-np.abs(pushes))[:3]
         told = tuple(f"{'+' if pushes[index] > 0 else '-'}{MEASURED[index]}" for index in best)
-        return float(1.0 / (1.0 + np.exp(-score))), told
+        return logistic(score), told
 
 
 MEASURED = (*NAMES, "text to work on")
@@ -174,24 +174,31 @@ class _Header(Struct, frozen=True):
 
 
 def gate_features(chances: Array, likeness: Array, own: NDArray[np.int64], known: NDArray[np.bool_]) -> Array:
-    """[7]: how sure the classifier is, and how near the prompt is to anything it was shown."""
-    within = np.where(known, chances, 0.0)
+    """[7]: how sure the classifier is, and how near the prompt is to anything it was shown.
+
+    `likeness` and `own` [anchors]: how alike each example is, and its class. All are of known classes.
+    """
+    within = chances * known
     top = int(within.argmax())
-    second = float(np.partition(within, -2)[-2]) if len(within) > 1 else 0.0
-    entropy = float(-(chances * np.log(chances + 1e-9)).sum() / np.log(max(2, len(chances))))
-    near = likeness[known[own]]
-    best = np.sort(near)[-5:] if len(near) else np.zeros(1, np.float32)
+    second, first = np.partition(within, -2)[-2:].tolist() if len(within) > 1 else (0.0, float(within[0]))
+    entropy = float(-(chances @ np.log(chances + 1e-9)) / log(max(2, len(chances))))
+    best = np.partition(likeness, -5)[-5:] if len(likeness) >= 5 else likeness
     of_top = likeness[own == top]
-    signs = [
-        within[top],
-        within[top] - second,
+    signs = (
+        first,
+        first - second,
         entropy,
-        best[-1],
-        best.mean(),
-        of_top.max() if len(of_top) else 0.0,
+        best.max(initial=0.0),
+        best.mean() if len(best) else 0.0,
+        of_top.max(initial=0.0),
         1.0 - within.sum(),
-    ]
+    )
     return np.array(signs, dtype=np.float32)
+
+
+def logistic(score: float) -> float:
+    """The probability of a score. Clipped: beyond that it is as good as certain, and exp overflows."""
+    return 1.0 / (1.0 + exp(-min(60.0, max(-60.0, score))))
 
 
 def softmax(scores: Array) -> Array:

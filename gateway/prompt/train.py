@@ -63,7 +63,7 @@ class Seeds(Struct, frozen=True):
     improvable: tuple[tuple[str, bool], ...]
     pairs: tuple[tuple[str, str], ...]
     unknown: tuple[tuple[str, str], ...]
-    """(text, language)"""
+    """(text, language); without a language they are of every one."""
 
 
 class Embedders(Struct, frozen=True):
@@ -341,7 +341,7 @@ def _cases(library: Library, language: str, seeds: Seeds) -> list[_Example]:
         for text in template.intent.match
     }
     for text, spoken in seeds.unknown:
-        if spoken == language:
+        if spoken in (language, ""):
             found.setdefault(text, NONE)
     return [_Example(text, intent, look(text)) for text, intent in found.items()]
 

@@ -1,0 +1,154 @@
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.errors import NotReady
+from gateway.exchange import Ask, Controls, Endpoint, Exchange, Intent, Mode, Turn
+from gateway.ports import Vectors
+from gateway.prompt.classify import Classifier, Classify
+from gateway.prompt.model import Model
+from gateway.prompt.train import Embedders, train
+from gateway.settings import Prompt
+from tests.doubles.bag_embedder import BagEmbedder
+from tests.doubles.small_library import library, seeds
+
+STATIC = BagEmbedder("static")
+
+
+class Awaited:
+    """The sentence tier, awaited; `busy` refuses."""
+
+    def __init__(self, busy: bool = False) -> None:
+        self.embedder = BagEmbedder("sentence", shift=7)
+        self.busy = busy
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        if self.busy:
+            raise NotReady("too much is waiting")
+        return self.embedder.embed(texts)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return train(library(), Embedders(STATIC, BagEmbedder("sentence", shift=7)), seeds())
+
+
+def classifier(model: Model, sentence: Awaited | None = None, **settings: float) -> Classifier:
+    return Classifier(model, Prompt(**settings), STATIC, sentence or Awaited())  # type: ignore[arg-type]  # all floats
+
+
+def asked(text: str, **changes: object) -> Exchange:
+    return Exchange("x", replace(Ask(Endpoint.CHAT, "m", b"{}", (Turn("user", text),)), **changes))
+
+
+@pytest.mark.parametrize(
+    ("text", "intent", "language"),
+    [
+        ("please write an email about the noisy neighbour", "write-email", "en"),
+        ("translate into French: good morning", "translate", "en"),
+        ("写一封关于停电的邮件", "write-email", "zh"),
+    ],
+)
+async def test_a_prompt_like_the_examples_gets_their_intent(
+    model: Model, text: str, intent: str, language: str
+) -> None:
+    found = await classifier(model).classify(text)
+    assert (found.name, found.language) == (intent, language)
+    assert 0.6 <= found.confidence <= 1.0
+    assert 0.0 < found.improvable < 1.0
+    assert any(reason.startswith(f"nearest example of {intent}") for reason in found.reasons)
+
+
+@pytest.mark.parametrize("text", ["play the radio", "播放新闻", "zzzz qqqq"])
+async def test_unknown_is_an_answer_with_reasons(model: Model, text: str) -> None:
+    found = await classifier(model).classify(text)
+    assert not found.known
+    assert found.confidence < 0.6
+    assert found.reasons
+
+
+async def test_the_payload_does_not_decide(model: Model) -> None:
+    found = await classifier(model).classify("Which desk handles this ticket: translate into French please")
+    assert found.name == "sort-ticket"
+
+
+async def test_each_example_of_the_library_is_recognised(model: Model) -> None:
+    wrong = [
+        text
+        for template in library().templates
+        for text in template.intent.match
+        if (await classifier(model).classify(text)).name != template.intent.name
+    ]
+    assert wrong == []
+
+
+async def test_a_language_without_templates_is_unknown(model: Model) -> None:
+    found = await classifier(model).classify("Bonjour, je voudrais une lettre pour mon patron")
+    assert (found.name, found.language) == ("", "")
+    assert found.improvable > 0.0
+
+
+async def test_a_raw_prompt_is_more_improvable_than_a_well_put_one(model: Model) -> None:
+    raw = await classifier(model).classify("tell me about cats")
+    put = await classifier(model).classify("Please describe cats in exactly 4 sentences, including their cost.")
+    assert raw.improvable > 0.5 > put.improvable
+
+
+async def test_examples_of_the_task_help_however_well_it_is_put(model: Model) -> None:
+    found = await classifier(model).classify("Which desk handles this ticket: the coffee machine leaks.")
+    assert found.name == "sort-ticket"
+    assert found.improvable >= found.confidence
+
+
+async def test_the_first_tier_decides_alone_when_it_is_sure(model: Model) -> None:
+    sentence = Awaited()
+    found = await classifier(model, sentence, first_tier=0.5).classify(
+        "please write an email about the noisy neighbour"
+    )
+    assert found.tier == "static"
+    assert sentence.embedder.texts == []
+
+
+async def test_the_second_tier_is_asked_when_the_first_is_not_sure(model: Model) -> None:
+    sentence = Awaited()
+    found = await classifier(model, sentence, first_tier=1.01).classify(
+        "please write an email about the noisy neighbour"
+    )
+    assert found.tier == "sentence"
+    assert len(sentence.embedder.texts) == 1
+
+
+async def test_an_overloaded_second_tier_leaves_the_first_ones_answer(model: Model) -> None:
+    found = await classifier(model, Awaited(busy=True), first_tier=1.01).classify("write an email about the noise")
+    assert found.tier == "static"
+
+
+async def test_the_stage_notes_what_it_found_and_changes_no_prompt(model: Model) -> None:
+    exchange = asked("write an email about the noise")
+    after = await Classify(classifier(model))(exchange)
+    assert after.intent.name == after.notes[0].decision == after.notes[0].data["intent"] == "write-email"
+    assert after.turns is None
+
+
+@pytest.mark.parametrize(
+    ("exchange", "decision"),
+    [
+        (replace(asked("write an email"), mode=Mode.OFF), "untouched"),
+        (asked("write an email", has_tools=True), "untouched"),
+        (asked("write an email", controls=Controls(template="write-email.en")), "not needed"),
+    ],
+)
+async def test_nothing_is_computed_where_nothing_may_be_changed(exchange: Exchange, decision: str) -> None:
+    class Never:
+        async def classify(self, text: str) -> Intent:
+            raise AssertionError(text)
+
+    after = await Classify(Never())(exchange)  # type: ignore[arg-type]  # must not be used
+    assert [note.decision for note in after.notes] == [decision]
+    assert after.intent is Intent.UNKNOWN
+
+
+async def test_a_classifier_that_is_still_loading_is_said_so() -> None:
+    after = await Classify()(asked("write an email"))
+    assert after.notes[0].reason == "the classifier is still loading"
