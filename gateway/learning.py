@@ -40,13 +40,13 @@ class Learned:
         readiness.expect("templates", "embedder", "examples", "classifier")
         folders = await readiness.watch("templates", self._load_templates)
         embedder = await readiness.watch("embedder", self._load_embedder)
+        if self._store is not None and embedder:
+            await readiness.watch("collections", self._open_store)
         if not folders or not embedder:
             readiness.parts.update(examples="failed: needs templates and embedder", classifier="failed: needs both")
             return
         await readiness.watch("examples", self._load_examples)
         await readiness.watch("classifier", self._load_classifier)
-        if self._store is not None:
-            await readiness.watch("collections", self._open_store)
 
     async def aclose(self) -> None:
         await self._batcher.aclose()
