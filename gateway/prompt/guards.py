@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from gateway.exchange import Turn
 from gateway.prompt import marks
 
-UNCHECKED_CHARS = 20_000
+UNCHECKED_CHARS = 4_000
 """So much text outside of every slot is not an instruction; it is taken as lost."""
 
 

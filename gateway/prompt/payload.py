@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gateway.prompt.marks import QUOTED, fences
-from gateway.prompt.wording import OFFERS, POINTS_BACK, TASK_CHARS, VERB_LED, is_about_text, is_task
+from gateway.prompt.wording import KIND_WORD, OFFERS, POINTS_BACK, TASK_CHARS, VERB_LED, is_about_text, is_task
 
 
 class Span(Struct, frozen=True):
@@ -44,6 +44,7 @@ LINE = re.compile(r"\n")
 PARAGRAPH = re.compile(r"\n[ \t]*\n+")
 BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
 """`Label:` at the very end: a form to fill in, not part of the text."""
+NESTED = re.compile(r'"(?P<payload>[^"\n]*(?:\s"[^\s"][^"\n]*"[^"\n]*)+)"\W*$')
 SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
 OPENING = "\"'“‘«「『"
 
@@ -63,8 +64,9 @@ def _candidates(query: str) -> Iterator[tuple[str, Span, Span]]:
     yield from _fenced(query)
     yield from _after_break(query)
     yield from _before_break(query)
-    yield from _quoted(query)
+    yield from _outer_quotes(query)
     yield from _by_sentence(query)
+    yield from _quoted(query)
     yield from _verb_led(query)
 
 
@@ -92,12 +94,19 @@ def _after_break(query: str) -> Iterator[tuple[str, Span, Span]]:
             continue
         if OFFERS.search(left):
             continue
-        if rule == "line" and len(query) - end < len(left) and POINTS_BACK.search(query, end):
+        if rule != "colon" and _asks_back(left, query[end:]):
             continue
         inner = _leading_quote(query, end)
         stop = BLANK_FIELD.search(query, end)
         last = stop.start() if stop else len(query)
         yield (rule, *inner) if inner else (rule, Span(end, last), Span(start, last))
+
+
+def _asks_back(left: str, right: str) -> bool:
+    """Whether the right side says what to do with the left, rather than the other way round."""
+    if not is_about_text(right) or not (right.rstrip()[-1:] in ("?", "？") or POINTS_BACK.search(right)):
+        return False
+    return not is_about_text(left) or bool(KIND_WORD.search(right) and not KIND_WORD.search(left))
 
 
 def _last_lines(text: str) -> str:
@@ -134,6 +143,13 @@ def _before_break(query: str) -> Iterator[tuple[str, Span, Span]]:
             yield rule, Span(0, found[-1].start()), Span(0, found[-1].end())
 
 
+def _outer_quotes(query: str) -> Iterator[tuple[str, Span, Span]]:
+    """A quotation in straight quotes with another inside it, at the end: `Classify "he said "no" to me"`."""
+    found = NESTED.search(query[: 4 * TASK_CHARS])
+    if found and len(query) <= 4 * TASK_CHARS and is_task(query[: found.start()]):
+        yield "outer-quotes", Span(*found.span("payload")), Span(found.start(), found.end("payload") + 1)
+
+
 def _quoted(query: str) -> Iterator[tuple[str, Span, Span]]:
     """The longest quotation, where what is around it is a task."""
     found = sorted(QUOTED.finditer(query), key=lambda match: match.start() - match.end())
@@ -149,13 +165,18 @@ def _by_sentence(query: str) -> Iterator[tuple[str, Span, Span]]:
     """`What does the customer want? I lost my card`, and the same the other way round."""
     if len(query) > 4 * TASK_CHARS:
         return
-    ends = [found.end() for found in SENTENCE_END.finditer(query.rstrip())]
+    quotes = [found.span() for found in QUOTED.finditer(query)]
+    ends = [
+        found.end()
+        for found in SENTENCE_END.finditer(query.rstrip())
+        if not any(start < found.start() and found.end() < end for start, end in quotes)
+    ]
     if ends:
         first, last = ends[0], ends[-1]
         if is_about_text(query[:first]) and query[first:].strip():
-            yield "sentence", Span(first, len(query)), Span(first, len(query))
+            yield "sentence", _unquoted(query, Span(first, len(query))), Span(first, len(query))
         if is_about_text(query[last:]) and POINTS_BACK.search(query[last:]):
-            yield "sentence-before", Span(0, last), Span(0, last)
+            yield "sentence-before", _unquoted(query, Span(0, last)), Span(0, last)
 
 
 def _verb_led(query: str) -> Iterator[tuple[str, Span, Span]]:
@@ -167,6 +188,13 @@ def _verb_led(query: str) -> Iterator[tuple[str, Span, Span]]:
         if found:
             span = Span(*found.span("payload"))
             yield rule, span, span
+
+
+def _unquoted(query: str, span: Span) -> Span:
+    """The span without the quotes around all of it."""
+    trimmed = _trim(query, span) or span
+    found = QUOTED.fullmatch(query, trimmed.start, trimmed.end)
+    return _inside(found) if found else span
 
 
 def _inside(quotation: re.Match[str]) -> Span:

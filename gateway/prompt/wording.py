@@ -37,6 +37,10 @@ _TASK_ZH = re.compile(
 _ABOUT_TEXT = re.compile(
     rf"\b(?:this|following|{TEXT_WORD})\b|这[段句篇条个些]|以下|下面|意图|类别|情感|上述|以上", re.IGNORECASE
 )
+KIND_WORD = re.compile(
+    r"\b(?:intent|intention|category|label|sentiment|emotion|topic)\b|意图|类别|情感|主题", re.IGNORECASE
+)
+"""What a text is asked to be sorted by."""
 POINTS_BACK = re.compile(
     rf"\b(?:this|that|above|it|the (?:[\w-]+ )?{TEXT_WORD})\b|以上|上面|上述|这[段句篇条个些]|前面", re.IGNORECASE
 )

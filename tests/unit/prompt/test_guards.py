@@ -88,20 +88,20 @@ ITEMS = ["42", "https://b.example/y", '"quoted words"', "`snippet`", "b@c.exampl
 SENTENCES = st.lists(PIECES, max_size=14).map(" ".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(SENTENCES | st.text(max_size=120), st.text(max_size=40), st.text(max_size=40))
 def test_a_prompt_around_the_query_never_loses_anything(query: str, before: str, after: str) -> None:
     assert lost(query, user(f"{before}{query}{after}")) == ()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(SENTENCES | st.text(max_size=120), SENTENCES)
 def test_what_passes_the_guard_has_every_item_word_for_word(query: str, prompt: str) -> None:
     if lost(query, user(prompt)) == ():
         assert all(item in prompt for item in hard_items(query))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     SENTENCES,
     st.sampled_from(["42", "https://b.example/y", '"quoted words"', "`snippet`", "b@c.example", "NATO"]),
@@ -114,7 +114,7 @@ def test_a_hard_item_anywhere_in_the_query_cannot_vanish(before: str, item: str,
     assert lost(query, user(kept)) != ()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(SENTENCES, st.data())
 def test_dropping_a_word_of_a_kept_span_is_noticed(text: str, data: st.DataObject) -> None:
     text = f"pay 5 {text} now"

@@ -18,6 +18,11 @@ APART = [
     ("I lost my card -- what intent is this?", "I lost my card", "what intent is this?"),
     ("Label the intent of this message - where is my card", "where is my card", None),
     ("Sentiment? I love it", "I love it", "Sentiment?"),
+    ('Classify the text "I got a "decline" message."', 'I got a "decline" message.', "Classify the text"),
+    ('"I lost it! What now?" Which intent is this?', "I lost it! What now?", "Which intent is this?"),
+    ("tell me the forecast\n\nWhich intent is this?", "tell me the forecast", "Which intent is this?"),
+    ("put this text in French - what's the intent?", "put this text in French", "what's the intent?"),
+    ("What is the intent of the following message?\n\ndefine the word pug", "define the word pug", None),
     ("Text: I love it\nLabel:", "I love it", None),
     ("Here is a review: it was bad. Is it positive?", "it was bad. Is it positive?", None),
     (
@@ -80,7 +85,7 @@ def test_where_nothing_is_quoted_or_given_there_is_no_payload(query: str) -> Non
 PIECES = [*"ab:：\n\"'“”「」`-—.?？。 ", "```", "this text", "Translate ", "把", " to French"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
 def test_payload_and_instruction_are_apart_and_within_the_query(query: str) -> None:
     found = split(query)
