@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from math import log1p
 
+HEAD, TAIL = 1000, 300  # characters
+
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.S)
 _QUOTED = re.compile(r"\"[^\"\n]{2,}\"|“[^”\n]{2,}”|「[^」\n]+」|'[^'\n]{12,}'")
 _WORD = re.compile(r"[A-Za-z']+|[\u3400-\u9fff]|\d+")
@@ -99,7 +101,12 @@ NAMES = (*MEASURES, "quotes", "code")
 
 
 def features(text: str) -> list[float]:
-    """One number for each of `NAMES`. What is pasted or quoted is counted, but not read."""
+    """One number for each of `NAMES`. What is pasted or quoted is counted, but not read.
+
+    Of a long prompt only the ends are measured: this runs on the event loop.
+    """
+    if len(text) > HEAD + TAIL:
+        text = f"{text[:HEAD]}\n{text[-TAIL:]}"
     own = _QUOTED.sub(" ", _FENCE.sub(" ", text)).strip()
     found = [measure(own) for measure in MEASURES.values()]
     return [*found, log1p(len(_QUOTED.findall(text))), float("```" in text or "`" in text)]

@@ -9,6 +9,8 @@ import re
 WEIGHT = 2.5  # a Chinese character says about as much as this many Latin letters
 SHORTEST = 4.0  # a head of less weight ("Q:") decides nothing
 
+LONGEST = 2000  # characters that are read: enough to tell, and this runs on the event loop
+
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _LATIN = re.compile(r"[A-Za-z]")
 _OTHER = re.compile(
@@ -37,6 +39,7 @@ _FOREIGN = re.compile(
 
 def language_of(text: str) -> str:
     """`en`, `zh`, or "" for any other language and for texts without words."""
+    text = text[:LONGEST]
     plain = _PAYLOAD.sub(" ", text)
     head = _HEAD.match(plain.strip())
     return (_decide(head.group()) if head else None) or _decide(plain) or _decide(text) or ""
