@@ -282,7 +282,13 @@ def _build(group: str, name: str, table: KindTable, parts: Parts, problems: list
     if settings is not None:
         wrong = list(kind.check(name, settings))
     problems += wrong
-    return None if wrong else kind.build(name, settings, parts)
+    if wrong:
+        return None
+    try:
+        return kind.build(name, settings, parts)
+    except ConfigError as error:
+        problems += error.problems
+        return None
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

@@ -8,7 +8,6 @@ CPU; `docs/benchmarks.md` has the figures.
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 
@@ -201,12 +200,9 @@ class Answer:
         self.status = connection.status
         self.headers = connection.headers
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        connection = self._connection
-        if connection is None:
-            return
-        while piece := await connection.piece():
-            yield piece
+    async def piece(self) -> bytes:
+        """The next piece of the body, as it came off the wire; b"" at its end."""
+        return await self._connection.piece() if self._connection is not None else b""
 
     async def whole(self) -> bytes:
         """All of the body. The answer is over then."""

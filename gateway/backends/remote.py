@@ -140,10 +140,9 @@ class Remote:
         kind = next((value for name, value in answer.headers if name == b"content-type"), b"")
         passed = tuple([header for header in answer.headers if header[0] not in NOT_PASSED_BACK])
         if status < 300 and kind.startswith(b"text/event-stream"):
-            pieces = aiter(answer)
-            first = await self._first(pieces, answer)
-            checked = self._stream(first, pieces, answer, endpoint)
-            return Reply(status, passed, pieces=checked, backend=self.name, model=model)
+            first = await self._first(answer)
+            pieces = self._pieces(first, answer, endpoint)
+            return Reply(status, passed, pieces=pieces, backend=self.name, model=model)
         try:
             whole = await answer.whole()
         except (Broken, Idle) as error:
@@ -152,27 +151,26 @@ class Remote:
             raise _no_api(self.name, status)
         return Reply(status, passed, whole, backend=self.name, model=model)
 
-    async def _first(self, pieces: AsyncIterator[bytes], answer: Answer) -> bytes:
+    async def _first(self, answer: Answer) -> bytes:
         # pulled before the answer starts, so that a refusal is still a status
         try:
-            return await anext(pieces)
-        except StopAsyncIteration:
-            answer.close()
-            raise BackendFailed(f"The backend {self.name!r} ended its stream before the first event.") from None
+            first = await answer.piece()
         except (Broken, Idle) as error:
             answer.close()
             raise self._failure(error, "broke off before the first event") from error
         except BaseException:
             answer.close()
             raise
+        if not first:
+            answer.close()
+            raise BackendFailed(f"The backend {self.name!r} ended its stream before the first event.")
+        return first
 
-    async def _stream(
-        self, first: bytes, pieces: AsyncIterator[bytes], answer: Answer, endpoint: Endpoint
-    ) -> AsyncIterator[bytes]:
+    async def _pieces(self, first: bytes, answer: Answer, endpoint: Endpoint) -> AsyncIterator[bytes]:
         tail = first
         try:
             yield first
-            async for piece in pieces:
+            while piece := await answer.piece():
                 tail = piece if len(piece) > len(DONE) else tail[-len(DONE) :] + piece
                 yield piece
         except (Broken, Idle) as error:

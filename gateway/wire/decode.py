@@ -11,7 +11,6 @@ from gateway.errors import BadRequest
 from gateway.exchange import Ask, Controls, Endpoint, Mode, Turn
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
-PositiveInt = Annotated[int, Meta(ge=1)]
 
 
 class _Message(Struct):
@@ -41,8 +40,8 @@ class ChatBody(Struct):
     messages: Annotated[list[_Message], Meta(min_length=1)]
     model: str = ""
     stream: bool | None = None
-    max_tokens: PositiveInt | None = None
-    max_completion_tokens: PositiveInt | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
     tools: Raw | UnsetType = UNSET
     functions: Raw | UnsetType = UNSET
     response_format: Raw | UnsetType = UNSET
@@ -56,7 +55,7 @@ class CompletionBody(Struct):
     prompt: Raw
     model: str = ""
     stream: bool | None = None
-    max_tokens: Annotated[int, Meta(ge=0)] | None = None
+    max_tokens: int | None = None
     user: str | None = None
     foreword: _Controls | UnsetType = UNSET
 
@@ -93,7 +92,7 @@ def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         raw=raw,
         turns=tuple([_turn(index, message) for index, message in enumerate(body.messages)]),
         stream=bool(body.stream),
-        room_tokens=body.max_completion_tokens or body.max_tokens or 0,
+        room_tokens=max(0, body.max_completion_tokens or body.max_tokens or 0),
         has_tools=_given(body.tools) or _given(body.functions),
         has_format=_given(body.response_format) and not _FREE_FORMAT.match(bytes(body.response_format)),
         user=body.user or "",
@@ -115,7 +114,7 @@ def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         raw=raw,
         turns=turns,
         stream=bool(body.stream),
-        room_tokens=body.max_tokens or 0,
+        room_tokens=max(0, body.max_tokens or 0),
         user=body.user or "",
         controls=_controls(body.foreword, headers),
         marked=body.foreword is not UNSET,
@@ -139,7 +138,7 @@ def _decode(decoder: Any, raw: bytes) -> Any:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise _explained(error) from None
+        raise explained(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json") from None
 
@@ -148,7 +147,7 @@ _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
-def _explained(error: msgspec.ValidationError) -> BadRequest:
+def explained(error: msgspec.ValidationError) -> BadRequest:
     """The decoder's complaint with the field at fault as OpenAI's `param`."""
     text = str(error)
     path = _PATH.search(text)

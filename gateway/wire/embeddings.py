@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.errors import BadRequest
-from gateway.wire.decode import _explained
+from gateway.wire.decode import explained
 
 _encode = msgspec.json.Encoder().encode
 MOST_INPUTS = 2048  # as OpenAI
@@ -38,7 +38,7 @@ def ask(body: bytes, *, dimensions: int) -> EmbeddingAsk:
     try:
         given = _body.decode(body)
     except msgspec.ValidationError as error:
-        raise _explained(error) from None
+        raise explained(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json") from None
     if given.dimensions is not None and given.dimensions > dimensions:

@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint
-from gateway.wire.decode import _explained
+from gateway.wire.decode import explained
 
 # What reaches the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
 SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")
@@ -200,6 +200,6 @@ def _decoded(decoder: Any, body: bytes) -> Any:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _explained(error) from None
+        raise explained(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json") from None

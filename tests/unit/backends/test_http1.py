@@ -57,7 +57,7 @@ async def test_an_answer_that_is_not_read_to_its_end_takes_its_connection_with_i
     upstream.play(Script(pieces=[b"a", b"b", b"c"], framing="chunked"))
 
     answer = await pool.post(b"/x", b"{}")
-    assert await anext(aiter(answer)) == b"a"
+    assert await answer.piece() == b"a"
     answer.close()
     rest = await (await pool.post(b"/x", b"{}")).whole()
 

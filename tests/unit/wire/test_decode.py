@@ -73,6 +73,13 @@ def test_tools_and_formats_are_seen_only_where_there_are_some(fields: Any, tools
     assert (ask.has_tools, ask.has_format) == (tools, format)
 
 
+@pytest.mark.parametrize(
+    ("fields", "room"), [({"max_tokens": 0}, 0), ({"max_completion_tokens": -5}, 0), ({"max_tokens": 7}, 7)]
+)
+def test_a_length_that_makes_no_sense_is_the_backends_to_judge(fields: Any, room: int) -> None:
+    assert ask_of(**fields).room_tokens == room
+
+
 def test_the_body_says_more_than_the_headers() -> None:
     raw = json.dumps({"messages": [{"role": "user", "content": "a"}], "foreword": {"mode": "shadow"}}).encode()
     headers = {b"x-foreword-mode": b"off", b"x-foreword-collections": "Händbuch, wiki".encode()}
@@ -89,7 +96,7 @@ def test_the_body_says_more_than_the_headers() -> None:
         ({"foreword": {"mod": "off"}}, "foreword"),
         ({"foreword": {"top_k": 1000}}, "foreword.top_k"),
         ({"model": 5}, "model"),
-        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": "many"}, "max_tokens"),
         ({"messages": [{"content": "a"}]}, "messages[0].role"),
         ({"messages": "hi"}, "messages"),
         ({"stream": "yes"}, "stream"),
