@@ -32,7 +32,7 @@ class Language(StrEnum):
 
 
 class Source(StrEnum):
-    """Where a slot's value comes from; `slots.py` does each."""
+    """Where a slot's value comes from; `finders.py` does each."""
 
     QUERY = "query"
     PAYLOAD = "payload"
