@@ -86,11 +86,11 @@ class Backend(Protocol):
 
 
 @runtime_checkable
-class Catalogue(Protocol):
-    """A backend that knows more models than its configuration names."""
+class Manageable(Protocol):
+    """A backend that keeps things of its own: models beyond the configured ones, stored completions."""
 
-    async def about_models(self, method: str, name: str = "") -> tuple[int, bytes]:
-        """`GET` or `DELETE` the list or one model at the server itself: status and JSON body."""
+    async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
+        """One rare request below `/v1/`: status and JSON body. Raises `BackendFailed`."""
         ...
 
 

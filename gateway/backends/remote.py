@@ -113,23 +113,20 @@ class Remote:
             raise self._failure(error, "cannot be reached") from error
         return await self._reply(answer, exchange.ask.endpoint, model)
 
-    async def about_models(self, method: str, name: str = "") -> tuple[int, bytes]:
-        """Ask the server itself about its models: status and body. Raises `BackendFailed`.
-
-        Rare, so it is httpx's client that asks, over a connection of its own.
-        """
+    async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
+        # rare, so it is httpx's client that asks, over a connection of its own
         import httpx
 
         settings = self._settings
-        url = f"{settings.base_url.rstrip('/')}/models" + (f"/{quote(name, safe='')}" if name else "")
-        headers = dict(settings.headers)
+        url = f"{settings.base_url.rstrip('/')}/{quote(path)}" + (f"?{query}" if query else "")
+        headers = {"content-type": "application/json", **settings.headers}
         if settings.api_key:
-            headers["Authorization"] = f"Bearer {settings.api_key}"
+            headers["authorization"] = f"Bearer {settings.api_key}"
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=settings.connect_timeout_s) as client:
-                answer = await client.request(method, url, headers=headers)
+            async with httpx.AsyncClient(trust_env=False, timeout=settings.idle_timeout_s) as client:
+                answer = await client.request(method, url, headers=headers, content=body)
         except httpx.HTTPError as error:
-            raise BackendFailed(f"The backend {self.name!r} cannot be asked about its models.") from error
+            raise BackendFailed(f"The backend {self.name!r} cannot be asked about {path}.") from error
         return answer.status_code, answer.content
 
     async def _reply(self, answer: Answer, endpoint: Endpoint, model: str) -> Reply:

@@ -16,7 +16,7 @@ from litestar.types import Receive, Scope, Send
 from gateway.assembly import Gateway, assemble
 from gateway.errors import RequestError
 from gateway.exchange import Endpoint, Key
-from gateway.server import foreword, models, openapi, operations
+from gateway.server import foreword, models, openapi, operations, stored
 from gateway.server.access import Access
 from gateway.server.answer import Answering
 from gateway.settings import load
@@ -44,7 +44,8 @@ class Front:
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = self._hot.get(scope["path"]) if scope["type"] == ScopeType.HTTP else None
+        hot = scope["type"] == ScopeType.HTTP and scope["method"] != "GET"
+        handler = self._hot.get(scope["path"]) if hot else None
         if handler is not None:
             await handler(scope, receive, send)
         else:
@@ -81,6 +82,11 @@ def application(gateway: Gateway) -> Front:
             foreword.preview_request,
             foreword.get_exchange,
             foreword.give_feedback,
+            stored.list_stored,
+            stored.get_stored,
+            stored.get_stored_messages,
+            stored.change_stored,
+            stored.delete_stored,
             operations.live,
             operations.ready,
             operations.metrics,

@@ -11,7 +11,7 @@ from gateway.assembly import Gateway
 from gateway.backends.route import matches
 from gateway.errors import BackendFailed, NotAllowed, NotFound
 from gateway.exchange import Key
-from gateway.ports import Catalogue
+from gateway.ports import Manageable
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
 Caller = Annotated[Key, Dependency(skip_validation=True)]
@@ -69,18 +69,18 @@ async def delete_model(gateway: Shared, key: Caller, name: str) -> Response[byte
 
 async def _ask(gateway: Gateway, key: Key, method: str, name: str) -> Response[bytes]:
     backend = gateway.backends.get(gateway.routes.owner(name) or "")
-    if not isinstance(backend, Catalogue) or not _allowed(key, name):
+    if not isinstance(backend, Manageable) or not _allowed(key, name):
         raise NotFound(f"The model {name!r} does not exist.", param="model", code="model_not_found")
-    status, body = await backend.about_models(method, name)
+    status, body = await backend.manage(method, f"models/{name}")
     return Response(body, status_code=status, media_type="application/json")
 
 
 async def _theirs(gateway: Gateway, name: str) -> list[tuple[str, Raw]]:
     backend = gateway.backends[name]
-    if not isinstance(backend, Catalogue):
+    if not isinstance(backend, Manageable):
         return []
     try:
-        status, body = await backend.about_models("GET")
+        status, body = await backend.manage("GET", "models")
         listed = msgspec.json.decode(body, type=_Listed) if status == 200 else _Listed()
         named = [(msgspec.json.decode(raw, type=_Named).id, raw) for raw in listed.data]
     except (BackendFailed, msgspec.DecodeError):

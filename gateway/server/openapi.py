@@ -52,7 +52,7 @@ def complete(app: Litestar) -> dict[str, Any]:
     )
     schema.setdefault("components", {}).setdefault("schemas", {}).update(components | {"Error": ERROR})
     for (endpoint, (_, summary)), body in zip(HOT.items(), bodies, strict=True):
-        schema.setdefault("paths", {})[f"/v1/{endpoint}"] = {"post": _operation(endpoint, summary, body)}
+        schema["paths"].setdefault(f"/v1/{endpoint}", {})["post"] = _operation(endpoint, summary, body)
     return schema
 
 

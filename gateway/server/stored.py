@@ -1,0 +1,63 @@
+"""Chat completions that a backend keeps (`"store": true`): read, changed and deleted there.
+
+They belong to the backend's account, which all keys share, so only a key with `admin` may see them.
+"""
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, delete, get, post
+from litestar.params import Dependency
+
+from gateway.assembly import Gateway
+from gateway.errors import NotAllowed, NotFound
+from gateway.exchange import Endpoint, Key
+from gateway.ports import Manageable
+
+Shared = Annotated[Gateway, Dependency(skip_validation=True)]
+Caller = Annotated[Key, Dependency(skip_validation=True)]
+AnyRequest = Request[Any, Any, Any]
+ONE = "/v1/chat/completions/{id:str}"
+
+
+@get("/v1/chat/completions", summary="The stored completions", tags=["OpenAI"])
+async def list_stored(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
+    """Passed on to the backend of the default model."""
+    return await passed_on(request, gateway, key, "")
+
+
+@get(ONE, summary="A stored completion", tags=["OpenAI"])
+async def get_stored(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """Passed on to the backend of the default model."""
+    return await passed_on(request, gateway, key, id)
+
+
+@get(ONE + "/messages", summary="The messages of a stored completion", tags=["OpenAI"])
+async def get_stored_messages(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """Passed on to the backend of the default model."""
+    return await passed_on(request, gateway, key, f"{id}/messages")
+
+
+@post(ONE, status_code=200, summary="Change a stored completion's metadata", tags=["OpenAI"])
+async def change_stored(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """Passed on to the backend of the default model."""
+    return await passed_on(request, gateway, key, id)
+
+
+@delete(ONE, status_code=200, summary="Delete a stored completion", tags=["OpenAI"])
+async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """Passed on to the backend of the default model."""
+    return await passed_on(request, gateway, key, id)
+
+
+async def passed_on(request: AnyRequest, gateway: Gateway, key: Key, path: str) -> Response[bytes]:
+    """The request as it is, to the backend of the default model. `path` is what follows the collection's."""
+    if not key.admin:
+        raise NotAllowed("Only a key with admin = true may see what a backend stores.")
+    backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
+    if not isinstance(backend, Manageable):
+        raise NotFound("The backend of the default model stores no completions.")
+    place = f"chat/completions/{path}".rstrip("/")
+    status, body = await backend.manage(
+        request.method, place, request.scope["query_string"].decode("latin-1"), await request.body()
+    )
+    return Response(body, status_code=status, media_type="application/json")
