@@ -5,7 +5,7 @@ none applies there is no payload, and a template that needs one does not speak.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -46,6 +46,7 @@ BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
 """`Label:` at the very end: a form to fill in, not part of the text."""
 NESTED = re.compile(r'"(?P<payload>[^"\n]*(?:\s"[^\s"][^"\n]*"[^"\n]*)+)"\W*$')
 SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
+LONG_QUOTE_WORDS = 4
 OPENING = "\"'“‘«「『"
 
 
@@ -65,6 +66,7 @@ def _candidates(query: str) -> Iterator[tuple[str, Span, Span]]:
     yield from _after_break(query)
     yield from _before_break(query)
     yield from _outer_quotes(query)
+    yield from _long_quote(query)
     yield from _by_sentence(query)
     yield from _quoted(query)
     yield from _verb_led(query)
@@ -94,11 +96,11 @@ def _after_break(query: str) -> Iterator[tuple[str, Span, Span]]:
             continue
         if OFFERS.search(left):
             continue
-        if rule != "colon" and _asks_back(left, query[end:]):
+        if rule != "colon" and _asks_back(left, query[end : end + 2 * TASK_CHARS]):
             continue
         inner = _leading_quote(query, end)
         stop = BLANK_FIELD.search(query, end)
-        last = stop.start() if stop else len(query)
+        last = stop.start() if stop else len(query) - len(_closing_question(left, query[end:]))
         yield (rule, *inner) if inner else (rule, Span(end, last), Span(start, last))
 
 
@@ -107,6 +109,15 @@ def _asks_back(left: str, right: str) -> bool:
     if not is_about_text(right) or not (right.rstrip()[-1:] in ("?", "？") or POINTS_BACK.search(right)):
         return False
     return not is_about_text(left) or bool(KIND_WORD.search(right) and not KIND_WORD.search(left))
+
+
+def _closing_question(left: str, right: str) -> str:
+    """`What is its intent?` at the end of a text, where what stands before the text did not ask that."""
+    tail = right[-TASK_CHARS:]
+    ends = [found.end() for found in SENTENCE_END.finditer(tail.rstrip())]
+    closing = tail[ends[-1] :] if ends else ""
+    asks = KIND_WORD.search(closing) and is_about_text(closing) and not KIND_WORD.search(left)
+    return closing if asks else ""
 
 
 def _last_lines(text: str) -> str:
@@ -150,6 +161,18 @@ def _outer_quotes(query: str) -> Iterator[tuple[str, Span, Span]]:
         yield "outer-quotes", Span(*found.span("payload")), Span(found.start(), found.end("payload") + 1)
 
 
+def _long_quote(query: str) -> Iterator[tuple[str, Span, Span]]:
+    """The one quotation of the query, where it is a sentence and not a word that is talked about."""
+    if len(query) > 4 * TASK_CHARS:
+        return
+    found = list(QUOTED.finditer(query))
+    if len(found) == 1:
+        inside = _inside(found[0])
+        text = query[inside.start : inside.end]
+        if len(text.split()) >= LONG_QUOTE_WORDS or (not text.isascii() and len(text) >= 2 * LONG_QUOTE_WORDS):
+            yield "long-quote", inside, Span(*found[0].span())
+
+
 def _quoted(query: str) -> Iterator[tuple[str, Span, Span]]:
     """The longest quotation, where what is around it is a task."""
     found = sorted(QUOTED.finditer(query), key=lambda match: match.start() - match.end())
@@ -172,11 +195,22 @@ def _by_sentence(query: str) -> Iterator[tuple[str, Span, Span]]:
         if not any(start < found.start() and found.end() < end for start, end in quotes)
     ]
     if ends:
-        first, last = ends[0], ends[-1]
+        first, last = _task_end(query, ends), ends[-1]
         if is_about_text(query[:first]) and query[first:].strip():
             yield "sentence", _unquoted(query, Span(first, len(query))), Span(first, len(query))
         if is_about_text(query[last:]) and POINTS_BACK.search(query[last:]):
             yield "sentence-before", _unquoted(query, Span(0, last)), Span(0, last)
+
+
+def _task_end(query: str, ends: Sequence[int]) -> int:
+    """Where the sentences that state the task end: the first, and questions about the text after it."""
+    first = ends[0]
+    for end in ends[1:]:
+        sentence = query[first:end].rstrip()
+        if not (sentence.endswith(("?", "？")) and is_about_text(sentence) and query[end:].strip()):
+            break
+        first = end
+    return first
 
 
 def _verb_led(query: str) -> Iterator[tuple[str, Span, Span]]:

@@ -15,7 +15,8 @@ _VERBS = "|".join(
 TEXT_WORD = (
     "(?:texts?|messages?|sentences?|query|question|utterance|passage|paragraph|article|review|comment|tweet|e-?mail|letter|"
     "notes?|document|report|code|snippet|function|script|error|problem|request|customer|user|phrase|words?|statement|"
-    "story|input|intent|intention|category|class|label|topic|sentiment|emotion|language|translation|summary)"
+    "story|input|intent|intention|category|class|label|topic|sentiment|emotion|language|translation|summary|"
+    "person|client|caller|assistant|chatbot|command|ticket|enquiry|inquiry|issue)"
 )
 _POLITE = r"(?:(?:please|kindly|now|hey|hi|hello|ok|okay)\W+)*"
 _WISH = (

@@ -23,6 +23,13 @@ APART = [
     ("tell me the forecast\n\nWhich intent is this?", "tell me the forecast", "Which intent is this?"),
     ("put this text in French - what's the intent?", "put this text in French", "what's the intent?"),
     ("What is the intent of the following message?\n\ndefine the word pug", "define the word pug", None),
+    (
+        'Our chatbot heard "remind me to water the plants". Which intent should fire?',
+        "remind me to water the plants",
+        None,
+    ),
+    ("Utterance: where did i park. What is the intent of the user?", "where did i park.", None),
+    ("A person wrote this message. What kind of request is this? is it late", "is it late", None),
     ("Text: I love it\nLabel:", "I love it", None),
     ("Here is a review: it was bad. Is it positive?", "it was bad. Is it positive?", None),
     (
