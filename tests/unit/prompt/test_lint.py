@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from gateway.prompt.cases import run_cases
-from gateway.prompt.fields import Language, Technique
+from gateway.prompt.fields import Language, Source, Technique
 from gateway.prompt.library import load_library
 from gateway.prompt.lint import MAX_BODY_CHARS, Level, lint
+from gateway.prompt.sandbox import FILTERS
 from gateway.prompt.scaffold import scaffold
 from gateway.prompt.template import parse
 from tests.doubles.templates import MATCH, source, template, write
@@ -131,6 +132,16 @@ def test_slots_can_be_given_in_a_test() -> None:
         "slots: {tone: quoted}\ntests:\n  - slots: {tone: warm, query: hello}\n    expect: [{contains: warm hello}]\n"
     )
     assert run_cases(template("# user\n{{ tone }} {{ query }}", more=more)) == ()
+
+
+def test_the_example_on_the_page_for_authors_is_true() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "templates.md").read_text("utf-8")
+    text = page.split("```markdown\n", 1)[1].split("```", 1)[0]
+    read = parse(text, "docs.prompt.md")
+    assert read.id == "support.refund.en"
+    assert run_cases(read) == ()
+    assert [name for name in FILTERS if name not in page] == []
+    assert [str(name) for name in Source if f"`{name}`" not in page] == []
 
 
 def test_the_templates_that_we_ship_have_no_mistakes() -> None:
