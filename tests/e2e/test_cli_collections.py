@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import docx
 import httpx
 import pytest
+from click.testing import CliRunner
 
-from tests.doubles.process import GatewayProcess, running
+from gateway.cli.collections import collections
+from tests.doubles.process import GatewayProcess
 
 CONFIG = """
 [prompt]
@@ -34,25 +37,34 @@ PAGE = "<h1>Travel</h1><p>Train journeys are booked in second class.</p><script>
 
 
 class Cli:
-    """`foreword collections` with one config."""
+    """`foreword collections` with one config, in this process, which is another than the gateway's."""
 
     def __init__(self, config: Path) -> None:
         self.config = config
 
     def __call__(self, command: str, *arguments: object, status: int = 0) -> str:
-        call = [sys.executable, "-m", "gateway.cli.main", "collections", command, "--config", self.config, *arguments]
-        done = subprocess.run([str(part) for part in call], capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == status, done.stderr
-        return done.stdout if status == 0 or done.stdout else done.stderr
+        call = [command, "--config", str(self.config), *(str(argument) for argument in arguments)]
+        done = CliRunner().invoke(collections, call)
+        assert done.exit_code == status, done.output
+        return done.output
 
-    def json(self, command: str, *arguments: object, status: int = 0) -> Any:
-        return json.loads(self(command, "--json", *arguments, status=status))
+    def json(self, command: str, *arguments: object) -> Any:
+        return json.loads(self(command, "--json", *arguments))
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    with running(tmp_path_factory.mktemp("gateway"), CONFIG) as process:
+    """A gateway that has its collections open; its classifier may still be learning."""
+    process = GatewayProcess(tmp_path_factory.mktemp("gateway"), CONFIG)
+    try:
+        process.wait("/health/live")
+        deadline = time.monotonic() + 120
+        while httpx.get(process.url + "/health/ready").json()["parts"].get("collections") != "ready":
+            assert time.monotonic() < deadline, process.log.read_text("utf-8")
+            time.sleep(0.1)
         yield process
+    finally:
+        process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +99,9 @@ def test_a_running_gateway_answers_from_what_is_added_beside_it(
 ) -> None:
     assert ask(gateway, "How many days of leave?", "员工手册").status_code == 404
 
-    added = cli.json("add", "员工手册", *documents)
+    command = [sys.executable, "-m", "gateway.cli.main", "collections", "add", "员工手册", *documents, "--json"]
+    told = subprocess.run([*command, "--config", cli.config], stdout=subprocess.PIPE, timeout=300, check=True).stdout
+    added = json.loads(told)
     answer = ask(gateway, "How many days of annual leave does an employee have?", "员工手册")
 
     assert [(row["source"], row["state"]) for row in added["files"]] == [
