@@ -9,7 +9,6 @@ tree, divided by the requests that were answered.
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from pathlib import Path
 
 import click
 from harness import foreword, nginx, peers, texts
-from harness.load import CONNECTIONS, Load, script, varied_script, wrk
+from harness.load import CONNECTIONS, Load, script, varied_script
+from harness.measure import measure
 from harness.peers import MODEL, Running
 from harness.processes import NotUp, Process
 from harness.report import table
@@ -25,7 +25,6 @@ from harness.report import table
 QUESTION = "What is the capital of France? Answer in one short sentence."
 ANSWER = b"The capital of France is Paris."
 FULL = "Foreword, rewrite + records"
-WARM_UP_S = 1
 
 
 @dataclass
@@ -77,7 +76,7 @@ def overhead(
         targets = _start_all(Path(scratch), None if no_peers else folder, only, missing, stack)
         for number in range(rounds):
             for target in targets:
-                target.rounds.append(_measure(target, seconds, number))
+                target.rounds.append(measure(target.running, target.lua, seconds, number))
                 click.echo(f"round {number + 1} {target.name}: {target.rounds[-1][1]:,.0f} us", err=True)
     _report(targets, missing, rounds, seconds)
     if json_file:
@@ -93,7 +92,7 @@ def _start_all(
         "nginx proxy_pass": lambda: _plain(nginx.proxy(scratch / "proxy", port)),
         "Foreword, pass-through": lambda: _plain(foreword.start(scratch / "off", foreword.PASS_THROUGH, port)),
         "Foreword, records": lambda: _plain(foreword.start(scratch / "recorded", foreword.RECORDED, port)),
-        FULL: lambda: _plain(foreword.start(scratch / "full", foreword.FULL_PATH, port)),
+        FULL: lambda: _plain(foreword.start(scratch / "full", foreword.FULL_PATH, port, ready_s=1200)),
     }
     for name, start in peers.PEERS.items() if installed else ():
         if name not in missing:
@@ -155,32 +154,6 @@ def _wrong(target: Target) -> str:
 
 def _preview(running: Running, text: str) -> str:
     return foreword.post(running.port, "/v1/foreword/preview", _ask(running.model, text)).decode()
-
-
-def _measure(target: Target, seconds: int, number: int) -> tuple[Load, float]:
-    """Load it once: what wrk saw, and CPU in microseconds a request.
-
-    What is still being done for earlier requests is waited for before and after, so that work
-    put off (a drain into a database) counts for the requests that caused it.
-    """
-    running = target.running
-    wrk(running.port, running.path, target.lua, WARM_UP_S, number * 4999)
-    _settle(running.process)
-    before = running.process.cpu_s()
-    load = wrk(running.port, running.path, target.lua, seconds, number * 4999 + 2000)
-    _settle(running.process)
-    return load, (running.process.cpu_s() - before) * 1e6 / max(1, load.requests)
-
-
-def _settle(process: Process, quiet_s: float = 0.7, limit_s: float = 60) -> None:
-    deadline = time.monotonic() + limit_s
-    last = process.cpu_s()
-    while time.monotonic() < deadline:
-        time.sleep(quiet_s)
-        now = process.cpu_s()
-        if now - last < 0.03:
-            return
-        last = now
 
 
 def _report(targets: list[Target], missing: dict[str, str], rounds: int, seconds: int) -> None:

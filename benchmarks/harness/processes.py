@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -76,10 +77,8 @@ class Process:
                 self._popen.wait(8)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 pass
-        try:  # what is left of the session, such as workers whose parent is gone
+        with suppress(ProcessLookupError):  # what is left of the session, such as workers whose parent is gone
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._popen.wait(5)
 
 

@@ -1,0 +1,113 @@
+"""The two classification tasks of the main job: their questions, their texts, and the templates to compare."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+# plain questions, as an application's author may write them; none is among the templates' own examples
+WORDINGS = {
+    "clinc10": (
+        'A user told our voice assistant: "{text}". What does the user want?',
+        "What is the user asking the assistant for here? {text}",
+        "Here is something that was said to a voice assistant.\n\n{text}\n\nWhich intent is it?",
+    ),
+    "banking8": (
+        'A customer of our bank wrote: "{text}". What is the problem about?',
+        "What is this bank customer writing about? {text}",
+        "This message came in at the bank's support desk.\n\n{text}\n\nWhat is the customer's concern?",
+    ),
+}
+INSTRUCTION = """
+# user
+{{{{ text }}}}
+
+Which one of these labels fits: {labels}? Answer with the label alone.
+"""
+STATIC = """
+# user
+{{% for e in examples %}}{{{{ e.input }}}}
+Label: {{{{ e.output }}}}
+
+{{% endfor %}}{{{{ text }}}}
+Label:
+"""
+HEAD = """---
+schema: 1
+id: benchmark.{task}.{kind}
+version: 1
+status: draft
+language: en
+intent:
+  name: benchmark-{task}-{kind}
+  match: [only named by the benchmark]
+technique: {technique}
+slots:
+  text: {{from: payload, required: true}}
+{examples}output:
+  max_tokens: 16
+  temperature: 0
+  stop: ["\\n"]
+---"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text to label, with its right label."""
+
+    text: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Task:
+    name: str
+    train: tuple[Item, ...]
+    dev: tuple[Item, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(sorted({item.label for item in self.train}))
+
+    @property
+    def template(self) -> str:
+        return f"benchmark.{self.name}.en"
+
+    def questions(self, item: Item) -> tuple[str, ...]:
+        return tuple(wording.format(text=item.text) for wording in WORDINGS[self.name])
+
+
+def read(data: Path, name: str, limit: int) -> Task:
+    folder = data / "intents" / name
+    dev = _items(folder / "dev.jsonl")
+    # every n-th, so that a shorter run sees all labels: the file is sorted by them or not
+    step = max(1, len(dev) // limit)
+    return Task(name, _items(folder / "train.jsonl"), dev[::step][:limit])
+
+
+def _items(path: Path) -> tuple[Item, ...]:
+    rows = map(json.loads, path.read_text("utf-8").splitlines())
+    return tuple(Item(row["text"], row["label"]) for row in rows)
+
+
+def write_templates(folder: Path, data: Path, tasks: tuple[Task, ...]) -> None:
+    """The benchmark's template folder, with each task's train file as its pool.
+
+    Beside the template that the classifier must choose stand two that only a request's own
+    `template` field reaches (their status is draft): fixed examples, and an instruction alone.
+    """
+    for task in tasks:
+        target = folder / task.name
+        shutil.copytree(TEMPLATES / task.name, target)
+        (target / "train.jsonl").symlink_to((data / "intents" / task.name / "train.jsonl").resolve())
+        first = {item.label: item for item in reversed(task.train)}
+        shots = "".join(
+            f"  - {{input: {json.dumps(first[label].text, ensure_ascii=False)}, output: {json.dumps(label)}}}\n"
+            for label in task.labels
+        )
+        head = HEAD.format(task=task.name, kind="static", technique="few-shot", examples=f"examples:\n{shots}")
+        (target / "static.prompt.md").write_text(head + STATIC.format(), "utf-8")
+        head = HEAD.format(task=task.name, kind="instruction", technique="direct", examples="")
+        body = INSTRUCTION.format(labels=", ".join(task.labels))
+        (target / "instruction.prompt.md").write_text(head + body, "utf-8")
