@@ -109,7 +109,11 @@ def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Se
             return load(folder)
         except ModelUnusable as error:
             log.warning("classifier is trained again", extra={"reason": str(error)})
-    model = train(library, embedders, seeds)
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    # one core: the gateway is serving meanwhile, and BLAS threads that wait for each other are slower
+    with threadpool_limits(1):
+        model = train(library, embedders, seeds)
     save(model, folder)
     return model
 
