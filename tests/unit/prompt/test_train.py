@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateway.prompt.calibrate import calibration_error
 from gateway.prompt.model import ModelUnusable, load, save
-from gateway.prompt.train import Embedders, calibration_error, read_seeds, train, trained, training_key
+from gateway.prompt.train import Embedders, read_seeds, train, trained, training_key
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.small_library import library, seeds
 
