@@ -50,6 +50,8 @@ class SharedFolder:
             yield Versions(found, held)
         finally:
             os.close(handle)  # lets go of the lock, too
+            if writing:  # who writes again and again would never be found to be through
+                time.sleep(2 * POLL_S)
 
     def _lock(self, handle: int) -> None:
         deadline = time.monotonic() + self.patience_s

@@ -20,6 +20,9 @@ from gateway.ports import Embedder, Vectors, VectorStore
 BATCH = 32
 """Chunks that are embedded between two reports of progress."""
 
+WRITTEN = 256
+"""Chunks that are written at once: a gateway that reads the same store waits for no longer than that takes."""
+
 PROBE = "The embedder that this collection was made with."
 SAME_EMBEDDER = 0.999
 """The same model on another machine or in another batch gives almost the same vector."""
@@ -90,7 +93,8 @@ class Ingest(Struct, frozen=True):
         # Embedding took the time; so the old chunks are missing for no longer than the writing takes.
         self.manifest.forget(collection, source)
         self.store.remove(collection, source)
-        self.store.add(collection, chunks, vectors)
+        for first in range(0, len(chunks), WRITTEN):
+            self.store.add(collection, chunks[first : first + WRITTEN], vectors[first : first + WRITTEN])
         self.manifest.put(collection, Entry(source, recipe, len(chunks)))
         return Added(source, "replaced" if known else "added", len(chunks))
 

@@ -70,7 +70,8 @@ class Retrieve:
             return exchange
         _check_allowed(exchange.key, controls.collections)
         if self.embed is None or self.store is None:
-            return exchange.noted(self.name, "skipped", "the collections are still loading, or [embedder] or [store] is not configured")
+            reason = "the collections are still loading, or [embedder] or [store] is not configured"
+            return exchange.noted(self.name, "skipped", reason)
         query = exchange.ask.query.strip()
         if not query or not any(turn.role == "user" for turn in exchange.prompt):
             return exchange.noted(self.name, "skipped", "there is no user message in plain text to look up")
