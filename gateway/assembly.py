@@ -6,7 +6,7 @@ kind; nothing heavy is imported before `open` starts to load it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,6 +17,7 @@ from gateway.backends.call import Caller
 from gateway.backends.route import Route, Routes
 from gateway.context.embed import Batcher
 from gateway.context.fit import Fit
+from gateway.context.retrieve import Retrieve
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Exchange
 from gateway.learning import Learned
@@ -168,32 +169,30 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     def count(backend: str, text: str) -> int:
         return adapters.backends[backend].count_tokens(text)
 
-    learned = Learned(settings, adapters.embedder, adapters.store, count) if adapters.embedder else None
+    retrieve = Retrieve(settings.context, count)
+    learned = Learned(settings, adapters.embedder, adapters.store, retrieve) if adapters.embedder else None
     return Gateway(
         settings,
         adapters.backends,
         adapters.routes,
         adapters.state,
-        _steps(settings, adapters.routes, learned, count),
+        _steps(settings, adapters.routes, learned, retrieve, Fit(count)),
         learned=learned,
         keeping=None if only_prepare else _keeping(settings),
     )
 
 
 def _steps(
-    settings: Settings, routes: Routes, learned: Learned | None, count: Callable[[str, str], int]
+    settings: Settings, routes: Routes, learned: Learned | None, retrieve: Retrieve, fit: Fit
 ) -> tuple[Step, ...]:
     """The path of a request. Routing is first: an unknown model is answered before any work is done for it."""
-    route, fit = Step(Route(routes, settings.prompt.mode)), Step(Fit(count))
-    if learned is None:
-        return route, fit
     prompt_s, context_s = settings.prompt.budget_ms / 1000, settings.context.budget_ms / 1000
+    improving = () if learned is None else (learned.classify, learned.rewrite)
     return (
-        route,
-        Step(learned.classify, prompt_s, improves=True),
-        Step(learned.rewrite, prompt_s, improves=True),
-        Step(learned.retrieve, context_s),
-        fit,
+        Step(Route(routes, settings.prompt.mode)),
+        *[Step(stage, prompt_s, improves=True) for stage in improving],
+        Step(retrieve, context_s),
+        Step(fit),
     )
 
 

@@ -232,8 +232,11 @@ class Exchange(Struct, frozen=True):
 
     @property
     def changed(self) -> bool:
-        """Whether what is sent differs from what came in. In shadow mode it never does."""
-        return self.turns is not None and self.mode is Mode.ON
+        """Whether what is sent differs from what came in. In shadow mode it never does.
+
+        With the mode off, it does where the request named collections: those are context it asked for.
+        """
+        return self.turns is not None and (self.mode is Mode.ON or (self.mode is Mode.OFF and bool(self.chunks)))
 
     def noted(self, stage: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> "Exchange":
         """The same exchange with one more note."""

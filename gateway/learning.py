@@ -5,11 +5,11 @@ Until a part is there, its stage leaves the exchange as it is and says that it i
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.context.retrieve import Retrieve
-from gateway.errors import TemplateError
+from gateway.errors import NotReady, TemplateError
 from gateway.ports import VectorStore
 from gateway.prompt.classify import Classifier, Classify
 from gateway.prompt.library import Library, load_library
@@ -23,12 +23,10 @@ log = logging.getLogger("foreword.learning")
 class Learned:
     """The stages that learn from files, and how they come by what they need."""
 
-    def __init__(
-        self, settings: Settings, batcher: Any, store: VectorStore | None, count: Callable[[str, str], int]
-    ) -> None:
+    def __init__(self, settings: Settings, batcher: Any, store: VectorStore | None, retrieve: Retrieve) -> None:
         self.classify = Classify()
         self.rewrite = Rewrite(settings.prompt)
-        self.retrieve = Retrieve(settings.context, count)
+        self.retrieve = retrieve
         self.broken: list[TemplateError] = []
         """Template files that were left out."""
         self._settings = settings
@@ -36,17 +34,18 @@ class Learned:
         self._store = store
 
     async def load(self, readiness: Readiness) -> None:
-        """Load everything, the cheap before the dear. A part that fails does not stop the others."""
-        readiness.expect("templates", "embedder", "examples", "classifier")
-        folders = await readiness.watch("templates", self._load_templates)
-        embedder = await readiness.watch("embedder", self._load_embedder)
-        if self._store is not None and embedder:
-            await readiness.watch("collections", self._open_store)
-        if not folders or not embedder:
-            readiness.parts.update(examples="failed: needs templates and embedder", classifier="failed: needs both")
-            return
-        await readiness.watch("examples", self._load_examples)
-        await readiness.watch("classifier", self._load_classifier)
+        """Load everything. The classifier is first: once it is trained it needs no embedding model to start."""
+        parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("templates", self._load_templates),
+            ("classifier", self._load_classifier),
+            ("embedder", self._load_embedder),
+            ("examples", self._load_examples),
+        ]
+        if self._store is not None:
+            parts.append(("collections", self._open_store))
+        readiness.expect(*[name for name, _ in parts])
+        for name, load in parts:
+            await readiness.watch(name, load)
 
     async def aclose(self) -> None:
         await self._batcher.aclose()
@@ -85,7 +84,8 @@ class Learned:
 
     @property
     def _library(self) -> Library:
-        assert self.rewrite.library is not None
+        if self.rewrite.library is None:
+            raise NotReady("the templates could not be loaded")
         return self.rewrite.library
 
     def _report(self, broken: list[TemplateError]) -> None:

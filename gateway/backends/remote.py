@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gateway.backends.call import UNREACHABLE
 from gateway.backends.http1 import Answer, Broken, Idle, Pool, Unreachable
+from gateway.context.tokens import Counter
 from gateway.errors import BackendFailed, BackendTimeout, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Headers, ModelCard, Reply
@@ -71,6 +72,7 @@ class Remote:
         self._origin = urlsplit(settings.base_url)
         base = self._origin.path.rstrip("/")
         self._paths = {endpoint: f"{base}/{endpoint}".encode() for endpoint in Endpoint}
+        self._counter = Counter(next((name for name in settings.models if not name.endswith("*")), "gpt-4o"))
         self._pool: Pool | None = None
 
     async def open(self) -> None:
@@ -98,8 +100,7 @@ class Remote:
         return [ModelCard(name, tuple(Endpoint), self._settings.window_tokens) for name in self._settings.models]
 
     def count_tokens(self, text: str) -> int:
-        """An upper bound: no byte-level tokenizer makes more tokens than there are bytes."""
-        return len(text.encode())
+        return self._counter.count(text)
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
         if self._pool is None:

@@ -43,5 +43,7 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
         workers=settings.server.workers,
         factory=True,
         websockets=False,
+        # a worker that is in the middle of training would not end by itself; what it recorded is in the spool
+        workers_kill_timeout=10,
         log_level=LogLevels(settings.server.log_level),
     ).serve()

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.context.fence import fenced, language_of, new_mark
 from gateway.context.fit import PROMPT_TOKENS, Count, answer_room, is_kept, sizes_of, upper_bound
 from gateway.errors import CollectionError, NotAllowed, NotFound
-from gateway.exchange import Chunk, Exchange, Key, Turn
+from gateway.exchange import Chunk, Exchange, Key, Mode, Turn
 from gateway.ports import Vectors, VectorStore
 from gateway.settings import Context
 
@@ -68,6 +68,8 @@ class Retrieve:
         controls = exchange.ask.controls
         if not controls.collections:
             return exchange
+        if exchange.key.mode is Mode.OFF:
+            return exchange.noted(self.name, "skipped", "with this key nothing may be added to a prompt")
         _check_allowed(exchange.key, controls.collections)
         if self.embed is None or self.store is None:
             reason = "the collections are still loading, or [embedder] or [store] is not configured"

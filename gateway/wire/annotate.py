@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from gateway.exchange import Exchange, Mode
+from gateway.exchange import Exchange
 
 _encode = msgspec.json.Encoder().encode
 _EVENT = re.compile(rb"^data:[ ]?(\{[^\n\r]*\})[ ]*(?=\r?\n)", re.MULTILINE)
@@ -34,7 +34,7 @@ def account(exchange: Exchange) -> bytes:
                     "score": round(chunk.score, 4),
                     "text": chunk.text,
                 }
-                for number, chunk in enumerate(exchange.chunks if exchange.mode is Mode.ON else (), 1)
+                for number, chunk in enumerate(exchange.chunks, 1)
             ],
         }
     )
