@@ -42,6 +42,13 @@ COLON = re.compile(r"(?<!\d)[:：](?!//)(?=\s|[^\x00-\x7f]|[\"'“‘(\[{]|[A-Za
 DASH = re.compile(r"[ \t](?:--?|–|—)[ \t]|——|=>|->|→|—")
 LINE = re.compile(r"\n")
 PARAGRAPH = re.compile(r"\n[ \t]*\n+")
+INTRODUCTION = re.compile(
+    r"\W*(?:here(?:'s| is| are| comes)|below|the following|"
+    r"(?:this|that|the) (?:is|was|came|text|[\w-]+ (?:below|came|is|was|says|said))"
+    r"|(?:i|we|someone|somebody|a \w+) (?:got|have|had|received|wrote|said|sent|asked))\b",
+    re.IGNORECASE,
+)
+"""What says, before a text, where it comes from."""
 BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
 """`Label:` at the very end: a form to fill in, not part of the text."""
 NESTED = re.compile(r'"(?P<payload>[^"\n]*(?:\s"[^\s"][^"\n]*"[^"\n]*)+)"\W*$')
@@ -63,6 +70,7 @@ def split(query: str) -> Split:
 def _candidates(query: str) -> Iterator[tuple[str, Span, Span]]:
     """(rule, payload, what the payload takes with it: its quotes, fences or colon)."""
     yield from _fenced(query)
+    yield from _between(query)
     yield from _after_break(query)
     yield from _before_break(query)
     yield from _outer_quotes(query)
@@ -137,6 +145,19 @@ def _leading_quote(query: str, start: int) -> tuple[Span, Span] | None:
     if rest and not (is_task(rest) or re.match(r"\w[\w ]{0,30}[:：]", rest)):
         return None
     return _inside(found), Span(found.start(), found.end())
+
+
+def _between(query: str) -> Iterator[tuple[str, Span, Span]]:
+    """What introduces a text, the text, and a question about it, each a paragraph of its own."""
+    found = list(PARAGRAPH.finditer(query.strip()))
+    if len(found) < 2:
+        return
+    offset = len(query) - len(query.lstrip())
+    start, end = found[0].end() + offset, found[-1].start() + offset
+    head, tail = query[: found[0].start() + offset], query[found[-1].end() + offset :]
+    introduces = len(head) <= TASK_CHARS and INTRODUCTION.match(head) and "\n" not in head
+    if introduces and len(tail) <= TASK_CHARS and (is_task(tail) or tail.strip()[-1:] in "?？"):
+        yield "between", Span(start, end), Span(found[0].start() + offset, found[-1].end() + offset)
 
 
 def _before_break(query: str) -> Iterator[tuple[str, Span, Span]]:

@@ -31,6 +31,16 @@ APART = [
     ("Utterance: where did i park. What is the intent of the user?", "where did i park.", None),
     ("A person wrote this message. What kind of request is this? is it late", "is it late", None),
     ("Text: I love it\nLabel:", "I love it", None),
+    (
+        "Here is something that was said to us.\n\nin french, how do i say hello\n\nWhich intent is it?",
+        "in french, how do i say hello",
+        "Here is something that was said to us. Which intent is it?",
+    ),
+    (
+        "This message came in today.\n\nMy card is lost.\n\nI need one.\n\nWhat's the concern?",
+        "My card is lost.\n\nI need one.",
+        None,
+    ),
     ("Here is a review: it was bad. Is it positive?", "it was bad. Is it positive?", None),
     (
         "Summarise the following article in 3 bullet points:\n\nThe sun: it is big.\n\nIt shines.",
