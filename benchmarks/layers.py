@@ -34,7 +34,6 @@ sys.path.insert(0, sys.argv[3])
 Server(
     "harness.layer_apps:" + sys.argv[1], address="127.0.0.1", port=int(sys.argv[2]), interface=Interfaces.ASGI,
     loop=Loops.uvloop, workers=1, factory=True, websockets=False, log_level=LogLevels.warning,
-    working_dir=sys.argv[3],
 ).serve()
 """
 

@@ -18,13 +18,16 @@ from harness.report import table
 
 EACH = 200
 # an odd but legal way to write it: order of keys, white space and unknown fields must survive
-BODY = '{ "messages" : [{"content": %s, "role":"user"}],\n  "x_unknown":1.50,"model":"gpt-4o-mini" ,"seed":12345678901234567890}'
+BODY = (
+    '{ "messages" : [{"content": %s, "role":"user"}],\n  "x_unknown":1.50,'
+    '"model":"gpt-4o-mini" ,"seed":12345678901234567890}'
+)
 
 
 class Hashing(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802  # the name is http.server's
+    def do_POST(self) -> None:
         got = hashlib.sha256(self.rfile.read(int(self.headers["content-length"]))).hexdigest()
         choice = {"index": 0, "message": {"role": "assistant", "content": got}, "finish_reason": "stop"}
         body = json.dumps({"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]})

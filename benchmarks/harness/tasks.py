@@ -25,13 +25,16 @@ INSTRUCTION = """
 
 Which one of these labels fits: {labels}? Answer with the label alone.
 """
+# the form that serves a small model best: turns, as in the template that is to be chosen
+STATIC_TURN = """
+# user
+{text}
+# assistant
+{label}
+"""
 STATIC = """
 # user
-{{% for e in examples %}}{{{{ e.input }}}}
-Label: {{{{ e.output }}}}
-
-{{% endfor %}}{{{{ text }}}}
-Label:
+{{ text }}
 """
 HEAD = """---
 schema: 1
@@ -45,7 +48,7 @@ intent:
 technique: {technique}
 slots:
   text: {{from: payload, required: true}}
-{examples}output:
+output:
   max_tokens: 16
   temperature: 0
   stop: ["\\n"]
@@ -102,12 +105,9 @@ def write_templates(folder: Path, data: Path, tasks: tuple[Task, ...]) -> None:
         shutil.copytree(TEMPLATES / task.name, target)
         (target / "train.jsonl").symlink_to((data / "intents" / task.name / "train.jsonl").resolve())
         first = {item.label: item for item in reversed(task.train)}
-        shots = "".join(
-            f"  - {{input: {json.dumps(first[label].text, ensure_ascii=False)}, output: {json.dumps(label)}}}\n"
-            for label in task.labels
-        )
-        head = HEAD.format(task=task.name, kind="static", technique="few-shot", examples=f"examples:\n{shots}")
-        (target / "static.prompt.md").write_text(head + STATIC.format(), "utf-8")
-        head = HEAD.format(task=task.name, kind="instruction", technique="direct", examples="")
+        turns = "".join(STATIC_TURN.format(text=first[label].text, label=label) for label in task.labels)
+        head = HEAD.format(task=task.name, kind="static", technique="few-shot")
+        (target / "static.prompt.md").write_text(head + turns.rstrip("\n") + STATIC, "utf-8")
+        head = HEAD.format(task=task.name, kind="instruction", technique="direct")
         body = INSTRUCTION.format(labels=", ".join(task.labels))
         (target / "instruction.prompt.md").write_text(head + body, "utf-8")
