@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 log = logging.getLogger("foreword.ready")
 
@@ -30,6 +31,7 @@ class Readiness:
     async def watch(self, part: str, load: Callable[[], Awaitable[None]]) -> bool:
         """Run one part's loading and keep its state. False if it failed; the reason is logged and kept."""
         self.parts[part] = LOADING
+        began = monotonic()
         try:
             await load()
         except asyncio.CancelledError:
@@ -39,4 +41,5 @@ class Readiness:
             self.parts[part] = f"failed: {error}"
             return False
         self.parts[part] = READY
+        log.info("ready", extra={"part": part, "seconds": round(monotonic() - began, 2)})
         return True

@@ -79,7 +79,8 @@ class Rewrite:
 
     def _choose(self, exchange: Exchange) -> Template:
         """The template that would speak. Raises `Kept`."""
-        reason = may_touch(exchange)
+        # a known intent means that `classify` has found nothing against it
+        reason = "" if exchange.intent.known else may_touch(exchange)
         if reason:
             raise Kept(reason)
         if self.library is None:
