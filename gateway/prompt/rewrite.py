@@ -79,8 +79,7 @@ class Rewrite:
 
     def _choose(self, exchange: Exchange) -> Template:
         """The template that would speak. Raises `Kept`."""
-        # a known intent means that `classify` has found nothing against it
-        reason = "" if exchange.intent.known else may_touch(exchange)
+        reason = may_touch(exchange)
         if reason:
             raise Kept(reason)
         if self.library is None:
