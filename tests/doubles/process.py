@@ -74,9 +74,9 @@ class GatewayProcess:
 
 
 @contextlib.contextmanager
-def running(folder: Path, config: str, *, wait: str = "/health/ready") -> Iterator[GatewayProcess]:
+def running(folder: Path, config: str, *, timeout_s: float = 120.0) -> Iterator[GatewayProcess]:
     gateway = GatewayProcess(folder, config)
     try:
-        yield gateway.wait(wait)
+        yield gateway.wait(timeout_s=timeout_s)
     finally:
         gateway.stop()
