@@ -34,6 +34,10 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
         report(ConfigError(problems))
     settings = load_settings(config)
     os.environ["FOREWORD_CONFIG"] = str(config.resolve())
+    # small matrices are faster on one thread, and the second core has other work
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     Server(
         "gateway.server.app:create",
         address=host or settings.server.host,

@@ -5,6 +5,7 @@ colon or a line break decides where there is one. So `Translate to English: 你�
 """
 
 import re
+from string import ascii_lowercase, ascii_uppercase
 
 WEIGHT = 2.5  # a Chinese character says about as much as this many Latin letters
 SHORTEST = 4.0  # a head of less weight ("Q:") decides nothing
@@ -12,7 +13,6 @@ SHORTEST = 4.0  # a head of less weight ("Q:") decides nothing
 LONGEST = 2000  # characters that are read: enough to tell, and this runs on the event loop
 
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
-_LATIN = re.compile(r"[A-Za-z]")
 _OTHER = re.compile(
     r"[\u00c0-\u024f\u0370-\u052f\u0590-\u06ff\u0900-\u0dff\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\uac00-\ud7af]"
 )
@@ -22,19 +22,21 @@ _PAYLOAD = re.compile(
 )
 _HEAD = re.compile(r"[^\n:：]*")
 
+_LETTERS = (ascii_lowercase + ascii_uppercase).encode()
+_WORD = re.compile(r"[^\W\d_]+")
+
 # Words that only hold sentences together: two of a foreign kind, and more than English ones, decide.
-_ENGLISH = re.compile(
-    r"\b(?:the|an?|of|to|in|is|are|was|were|be|and|or|for|on|with|this|that|these|it|you|i|me|my|we|our|your|can"
-    r"|could|would|should|please|what|how|why|who|which|when|where|do|does|did|not|from|as|at|by|if|into|about)\b",
-    re.I,
+_ENGLISH_WORDS = (
+    "the a an of to in is are was were be and or for on with this that these it you i me my we our your can could"
+    " would should please what how why who which when where do does did not from as at by if into about"
 )
-_FOREIGN = re.compile(
-    r"\b(?:el|la|los|las|una?|de|del|que|y|en|es|por|para|con|como|cuál|qué|mi|tu|su|se"
-    r"|les?|des|une|du|et|est|pour|avec|dans|sur|qui|quel|quelle|je|vous|nous|comment|pourquoi"
-    r"|der|die|das|eine?|und|ist|für|mit|auf|wie|ich|sie|nicht|bitte|den|dem|zu|von|im|warum"
-    r"|il|lo|gli|di|che|è|per|non|sono|della|nel|puoi|os?|um|uma|do|da|e|não|em|no|na|você)\b",
-    re.I,
+_FOREIGN_WORDS = (
+    "el la los las un una de del que y en es por para con como cuál qué mi tu su se"
+    " le les des une du et est pour avec dans sur qui quel quelle je vous nous comment pourquoi"
+    " der die das ein eine und ist für mit auf wie ich sie nicht bitte den dem zu von im warum"
+    " il lo gli di che è per non sono della nel puoi o os um uma do da e não em no na você"
 )
+_ENGLISH, _FOREIGN = frozenset(_ENGLISH_WORDS.split()), frozenset(_FOREIGN_WORDS.split())
 
 
 def language_of(text: str) -> str:
@@ -47,7 +49,8 @@ def language_of(text: str) -> str:
 
 def _decide(text: str) -> str | None:
     """The language, "" if it is one we do not serve, None if there is too little text to tell."""
-    latin = len(_LATIN.findall(text))
+    ascii_bytes = text.encode("ascii", "ignore")
+    latin = len(ascii_bytes) - len(ascii_bytes.translate(None, _LETTERS))
     han, other = (0, 0) if text.isascii() else (len(_HAN.findall(text)), len(_OTHER.findall(text)))
     if han * WEIGHT + latin + other < SHORTEST:
         return None
@@ -55,8 +58,9 @@ def _decide(text: str) -> str | None:
         return ""
     if han * WEIGHT > latin:
         return "zh"
-    foreign = len(_FOREIGN.findall(text))
-    return "" if foreign >= 2 and foreign > len(_ENGLISH.findall(text)) else "en"
+    words = _WORD.findall(text.lower())
+    foreign = sum(word in _FOREIGN for word in words)
+    return "" if foreign >= 2 and foreign > sum(word in _ENGLISH for word in words) else "en"
 
 
 def _is_foreign_script(han: int, latin: int, other: int, text: str) -> bool:

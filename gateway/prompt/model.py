@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Mapping
 from math import exp, log
 from pathlib import Path
@@ -109,10 +108,13 @@ class Tier:
 
     def _weigh(self, seen: Look) -> tuple[NDArray[np.int64], Array]:
         """The known words of a prompt as columns, with tf-idf weights of length 1."""
-        counted = Counter(tokens(seen, self.names.language, self._keywords))
-        found = [(self._column[word], count) for word, count in counted.items() if word in self._column]
-        columns = np.array([column for column, _ in found], dtype=np.int64)
-        counts = np.array([count for _, count in found], dtype=np.float32)
+        counted: dict[int, int] = {}
+        for word in tokens(seen, self.names.language, self._keywords):
+            column = self._column.get(word)
+            if column is not None:
+                counted[column] = counted.get(column, 0) + 1
+        columns = np.fromiter(counted.keys(), np.int64, len(counted))
+        counts = np.fromiter(counted.values(), np.float32, len(counted))
         weights = (1.0 + np.log(counts)) * self.arrays["idf"][columns]
         length = float(np.sqrt(weights @ weights))
         return columns, (weights / length if length else weights).astype(np.float32)

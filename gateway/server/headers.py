@@ -24,4 +24,7 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
 
 def _ascii(text: str) -> bytes:
     """A header's value: printable ASCII on one line, cut at 200 characters."""
-    return "".join(mark if " " <= mark <= "~" else "?" for mark in text[:200]).encode()
+    short = text[:200]
+    if short.isascii() and short.isprintable():
+        return short.encode()
+    return "".join(mark if " " <= mark <= "~" else "?" for mark in short).encode()
