@@ -31,9 +31,10 @@ class Target:
     running: Running
     first_bytes: list[float] = field(default_factory=list)
     paced: list[Seen] = field(default_factory=list)
-    loaded: list[Seen] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
-    """CPU of the process tree per piece, by round."""
+    """CPU of the process tree per piece, by round; the upstream sends at a pace."""
+    rushed_us: list[float] = field(default_factory=list)
+    """The same with an upstream that sends as fast as it can."""
 
 
 @click.command()
@@ -91,15 +92,17 @@ async def _run(targets: list[Target], missing: dict[str, str], rounds: int, stre
         for target in targets:
             target.paced.append(await Reader(target.running).stream(PACED_PIECES, PACED_EVERY_US))
         for target in targets:
-            before = target.running.process.cpu_s()
-            seen = await asyncio.gather(
-                *(Reader(target.running).stream(LOAD_PIECES, LOAD_EVERY_US) for _ in range(LOAD_STREAMS))
-            )
-            await asyncio.sleep(0.5)
-            used = target.running.process.cpu_s() - before
-            target.loaded += seen
-            target.cpu_us.append(used * 1e6 / (LOAD_PIECES * LOAD_STREAMS))
+            target.cpu_us.append(await _cpu_us(target, LOAD_EVERY_US))
+            target.rushed_us.append(await _cpu_us(target, 0))
         click.echo(f"round {number + 1} done", err=True)
+
+
+async def _cpu_us(target: Target, every_us: int) -> float:
+    """CPU of the process tree for each of many pieces in streams at once."""
+    before = target.running.process.cpu_s()
+    await asyncio.gather(*(Reader(target.running).stream(LOAD_PIECES, every_us) for _ in range(LOAD_STREAMS)))
+    await asyncio.sleep(0.5)
+    return (target.running.process.cpu_s() - before) * 1e6 / (LOAD_PIECES * LOAD_STREAMS)
 
 
 async def _first_bytes(targets: list[Target], streams: int) -> None:
@@ -133,17 +136,18 @@ def _report(targets: list[Target], missing: dict[str, str], rounds: int, streams
                 f"{delays[int(len(delays) * 0.99)]:,.0f}",
                 f"{late}/{len(delays)}",
                 str(together),
-                f"{statistics.median(target.cpu_us):.1f}",
+                f"{statistics.median(target.cpu_us):.0f}",
+                f"{statistics.median(target.rushed_us):.0f}",
             ]
         )
     click.echo(
         f"{rounds} interleaved rounds; first byte: {streams} streams of {SHORT_PIECES} pieces each; pace: "
         f"{PACED_PIECES} pieces, one each {PACED_EVERY_US / 1000:g} ms; CPU: {LOAD_STREAMS} streams at once of "
-        f"{LOAD_PIECES} pieces, one each {LOAD_EVERY_US / 1000:g} ms, cost of the request included\n"
+        f"{LOAD_PIECES} pieces, one each {LOAD_EVERY_US / 1000:g} ms, or unpaced; cost of the request included\n"
     )
     head = [
         "gateway", "first byte ms", "added", "p90", "delay of a piece us", "added us", "p99 us",
-        "after the next was sent", "arrived together", "CPU us a piece",
+        "after the next was sent", "arrived together", "CPU us a piece", "unpaced",
     ]  # fmt: skip
     click.echo(table(head, rows))
     for name, reason in missing.items():
