@@ -32,6 +32,8 @@ class Upstream:
         self.scripts: list[Script] = []
         self.received: list[Received] = []
         self.connections = 0
+        self.heard = asyncio.Event()
+        """Set when a request has arrived."""
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -48,6 +50,7 @@ class Upstream:
 
     def play(self, *scripts: Script) -> None:
         self.scripts, self.received = list(scripts), []
+        self.heard.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -66,6 +69,7 @@ class Upstream:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         received = Received(head[0], headers, await reader.readexactly(int(headers.get("content-length", "0"))))
         self.received.append(received)
+        self.heard.set()
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
         writer.write(_head(script))
         for piece in script.pieces:

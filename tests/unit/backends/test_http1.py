@@ -118,8 +118,7 @@ async def test_a_caller_that_gives_up_cuts_its_own_connection_only(upstream: Ups
     pool = await pool_to(await upstream.start())
     upstream.play(Script(end="stall"), Script(pieces=[b"fine"]))
     waiting = asyncio.create_task(pool.post(b"/x", b"{}"))
-    while not upstream.received:
-        await asyncio.sleep(0.01)
+    await upstream.heard.wait()
 
     other = await (await pool.post(b"/x", b"{}")).whole()
     answer = await waiting
