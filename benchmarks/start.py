@@ -1,0 +1,63 @@
+"""How long a start takes and what it weighs: the bare gateway, and the embedded default started again.
+
+Medians over some starts: seconds from the command to the first answer of /health/live and of
+/health/ready, and the resident memory of the process tree (pages that parent and worker share count twice).
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import httpx
+from harness.processes import Process, free_port, rss_bytes, tree
+from harness.report import table
+
+ROOT = Path(__file__).parents[1]
+BARE = '[backends.up]\nkind = "openai"\nbase_url = "http://127.0.0.1:1/v1"\nmodels = ["*"]\n'
+
+
+def start(config: Path) -> tuple[float, float, float]:
+    """Seconds to live, seconds to ready, MB of the tree."""
+    port = free_port()
+    began = time.monotonic()
+    command = [sys.executable, "-m", "gateway.cli.main", "serve", "--config", str(config), "--port", str(port)]
+    process = Process(command, config.with_suffix(".log"))
+    try:
+        live, ready = (_answers(port, path, began) for path in ("/health/live", "/health/ready"))
+        return live, ready, sum(map(rss_bytes, tree(process.pid))) / 1e6
+    finally:
+        process.stop()
+
+
+def _answers(port: int, path: str, began: float) -> float:
+    while True:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}{path}").status_code == 200:
+                return time.monotonic() - began
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.02)
+
+
+@click.command()
+@click.option("--starts", default=5, show_default=True, help="How often each is started.")
+def main(starts: int) -> None:
+    """Start the bare gateway and the embedded default, again and again, and print a table."""
+    with tempfile.TemporaryDirectory(prefix="foreword-start-") as folder:
+        bare, whole = Path(folder) / "bare.toml", Path(folder) / "whole.toml"
+        bare.write_text(BARE, "utf-8")
+        default = (ROOT / "config.toml").read_text("utf-8")
+        whole.write_text(default.replace('["templates"]', f'["{ROOT / "templates"}"]'), "utf-8")
+        first = start(whole)  # trains the classifier
+        rows = [["embedded default, the first time", *map("{:.2f}".format, first)]]
+        for name, config in (("embedded default, again", whole), ("remote backends only", bare)):
+            columns = zip(*[start(config) for _ in range(starts)], strict=True)
+            rows.append([name, *(f"{statistics.median(column):.2f}" for column in columns)])
+    click.echo(table(["start", "s to live", "s to ready", "MB resident"], rows))
+
+
+if __name__ == "__main__":
+    main()
