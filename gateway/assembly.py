@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import registry
 from gateway.backends.call import Caller
@@ -261,6 +262,10 @@ def _server_problems(settings: Settings) -> list[Problem]:
     if settings.store is not None and settings.embedder is None:
         remedy = 'Add [embedder] with kind = "sentence".'
         found.append(Problem(f"{file} [store]", "a store needs an embedder", remedy))
+    for folder in settings.prompt.templates if settings.embedder is not None else ():
+        if not (settings.root / folder).is_dir():
+            where, what = f"{file} [prompt] templates", f"{folder!r} is not a folder"
+            found.append(Problem(where, what, f"It is looked for from {settings.root}."))
     for name, key in settings.keys.items():
         if bool(key.secret) == bool(key.sha256):
             found.append(Problem(f"{file} [keys.{name}]", "needs either sha256 or secret"))
@@ -279,7 +284,7 @@ def _build(group: str, name: str, table: KindTable, parts: Parts, problems: list
         return None
     settings, wrong = decode(table.table, kind.settings, table.where)
     if settings is not None:
-        wrong = list(kind.check(name, settings))
+        wrong = [replace(one, where=f"{table.where} {one.where}") for one in kind.check(settings, parts.settings.root)]
     problems += wrong
     if wrong:
         return None

@@ -8,6 +8,7 @@ in the groups `foreword.backends`, `foreword.embedders`, `foreword.stores` and `
 import importlib
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -37,13 +38,14 @@ class Kind(Struct, frozen=True):
     """A way to build one adapter: the struct of its settings, and the builder.
 
     `build(name, settings, parts)` gets the table's name, its decoded settings, and the parts that
-    adapters may share (`assembly.Parts`). `check(name, settings)` reports what is wrong beyond the
-    types, such as a missing model file; it must be cheap and must not import heavy libraries.
+    adapters may share (`assembly.Parts`). `check(settings, root)` reports what is wrong beyond the
+    types, such as a missing model file, with the key as `where`; it must be cheap and must not import
+    heavy libraries. `root` is the folder that relative paths start from.
     """
 
     settings: type[Struct]
     build: Callable[..., Any]
-    check: Callable[[str, Any], Iterable[Problem]] = lambda _name, _settings: ()
+    check: Callable[[Any, Path], Iterable[Problem]] = lambda _settings, _root: ()
 
 
 class UnknownKind(LookupError):

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
@@ -199,18 +200,18 @@ def _no_api(name: str, status: int) -> RequestError:
     return error
 
 
-def _check(name: str, settings: RemoteSettings) -> Iterable[Problem]:
+def _check(settings: RemoteSettings, _root: Path) -> Iterable[Problem]:
     parts = urlsplit(settings.base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         remedy = "For example https://api.openai.com/v1"
-        yield Problem(f"[backends.{name}] base_url", f"{settings.base_url!r} is not an http(s) URL", remedy)
+        yield Problem("base_url", f"{settings.base_url!r} is not an http(s) URL", remedy)
     if parts.username or parts.password:
-        yield Problem(f"[backends.{name}] base_url", "must not hold credentials", "Use api_key.")
+        yield Problem("base_url", "must not hold credentials", "Use api_key.")
     for key, value in {**settings.headers, "api_key": settings.api_key}.items():
         if any(mark in key + value for mark in "\r\n\0"):
-            yield Problem(f"[backends.{name}] {key}", "must not hold line breaks")
+            yield Problem(key, "must not hold line breaks")
     if not settings.models:
-        yield Problem(f"[backends.{name}] models", "is empty, so no request reaches it", 'For example models = ["*"].')
+        yield Problem("models", "is empty, so no request reaches it", 'For example models = ["*"].')
 
 
 def _build(name: str, settings: RemoteSettings, parts: object) -> Remote:

@@ -15,19 +15,34 @@ from gateway.errors import ConfigError, Problem
 def check(config: Path, as_json: bool) -> None:
     """Check the configuration and report all its mistakes at once.
 
-    Exit status 0 if the gateway would start, 2 if not.
+    Exit status 0 if the gateway would start, 2 if not. Template files that the gateway would
+    leave out are named too; they do not keep it from starting.
 
     \b
     Example:
         foreword check --config config.toml
     """
     problems = mistakes(config)
+    broken = [] if problems else broken_templates(config)
     if as_json:
-        click.echo(msgspec.json.encode(problems))
+        click.echo(msgspec.json.encode({"mistakes": problems, "templates_left_out": broken}))
         raise SystemExit(2 if problems else 0)
     if problems:
         report(ConfigError(problems))
+    for text in broken:
+        click.secho(f"left out: {text}", fg="yellow", err=True)
     click.secho(f"{config} is fine.", fg="green")
+
+
+def broken_templates(config: Path) -> list[str]:
+    """The template files that cannot be used, each with its line, column and reason."""
+    from gateway.prompt.library import load_library
+    from gateway.settings import load
+
+    settings = load(config)
+    if settings.embedder is None:
+        return []
+    return [str(error) for error in load_library([settings.root / folder for folder in settings.prompt.templates])[1]]
 
 
 def mistakes(config: Path) -> list[Problem]:

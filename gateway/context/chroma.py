@@ -237,13 +237,13 @@ def build(name: str, settings: ChromaSettings, parts: Any) -> ChromaStore:
     return ChromaStore(parts.settings.data_folder / "chroma")
 
 
-def check(name: str, settings: ChromaSettings) -> Iterable[Problem]:
+def check(settings: ChromaSettings, _root: Path) -> Iterable[Problem]:
     if find_spec("chromadb") is None:
-        yield Problem(f"{name} kind", "chromadb is not installed", "Run: pip install 'foreword[context]'")
+        yield Problem("kind", "chromadb is not installed", "Run: pip install 'foreword[context]'")
     if settings.url and settings.path:
-        yield Problem(f"{name} path", "is not used when there is a url", "Keep one of the two.")
+        yield Problem("path", "is not used when there is a url", "Keep one of the two.")
     if settings.url and urlsplit(settings.url).scheme not in ("http", "https"):
-        yield Problem(f"{name} url", f"{settings.url!r} is no address", 'For example "http://127.0.0.1:8000".')
+        yield Problem("url", f"{settings.url!r} is no address", 'For example "http://127.0.0.1:8000".')
 
 
 KIND = Kind(settings=ChromaSettings, build=build, check=check)

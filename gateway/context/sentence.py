@@ -139,24 +139,22 @@ def _root(parts: Any) -> Path:
     return Path(getattr(settings, "root", None) or Path.cwd())
 
 
-def check(name: str, settings: SentenceSettings) -> Iterable[Problem]:
+def check(settings: SentenceSettings, root: Path) -> Iterable[Problem]:
     """Whether the model's files and the packages that read them are there, without importing them."""
     import importlib.util
 
     try:
-        folder = locate(settings.model, Path.cwd())
+        folder = locate(settings.model, root)
     except NoSuchResource as error:
-        yield Problem(f"{name} model", str(error), "Install the package, or give the path of a model folder.")
+        yield Problem("model", str(error), "Install the package, or give the path of a model folder.")
         return
     for file in ("config.json", "modules.json", "tokenizer.json"):
         if not (folder / file).is_file():
-            yield Problem(
-                f"{name} model", f"{folder} holds no {file}", "Give the folder of a sentence-transformers model."
-            )
+            yield Problem("model", f"{folder} holds no {file}", "Give the folder of a sentence-transformers model.")
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-        yield Problem(f"{name} model", f"{folder} holds no weights (*.safetensors)", "Fetch the model again.")
+        yield Problem("model", f"{folder} holds no weights (*.safetensors)", "Fetch the model again.")
     if importlib.util.find_spec("sentence_transformers") is None:
-        yield Problem(name, "needs the package sentence-transformers", 'Run: pip install "foreword[context]"')
+        yield Problem("kind", "needs the package sentence-transformers", 'Run: pip install "foreword[context]"')
 
 
 KIND = Kind(SentenceSettings, build, check)

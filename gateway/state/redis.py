@@ -1,6 +1,7 @@
 """Hot state shared by all workers and machines, in Redis; each operation is one atomic step there."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,9 +61,9 @@ class RedisState:
         await self._redis.aclose()
 
 
-def _check(name: str, settings: RedisSettings) -> Iterable[Problem]:
+def _check(settings: RedisSettings, _root: Path) -> Iterable[Problem]:
     if urlsplit(settings.url).scheme not in ("redis", "rediss", "unix"):
-        yield Problem("[state] url", "must begin with redis://, rediss:// or unix://")
+        yield Problem("url", "must begin with redis://, rediss:// or unix://")
 
 
 KIND = Kind(RedisSettings, lambda _name, settings, _parts: RedisState(settings), _check)

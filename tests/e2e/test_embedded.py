@@ -187,7 +187,7 @@ def test_a_text_that_no_window_holds_is_refused_with_the_numbers(client: openai.
 
 
 def test_an_old_conversation_is_trimmed_and_says_so(client: openai.OpenAI) -> None:
-    old = [{"role": role, "content": "word " * 60} for _ in range(4) for role in ("user", "assistant")]
+    old = [{"role": role, "content": "word " * 100} for _ in range(4) for role in ("user", "assistant")]
 
     raw = client.chat.completions.with_raw_response.create(
         model="small-window",

@@ -291,6 +291,39 @@ def test_three_mistakes_are_reported_at_once_and_the_port_stays_closed(tmp_path:
     assert "Listening" not in done.stdout + done.stderr
 
 
+def check(config: Path, text: str) -> "subprocess.CompletedProcess[str]":
+    config.write_text(text, "utf-8")
+    command = [sys.executable, "-m", "gateway.cli.main", "check", "--config", str(config), "--json"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_missing_model_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+    local = '[backends.a]\nkind = "llamacpp"\nname = "m"\nmodel = "nowhere.gguf"\n'
+    package = '[backends.b]\nkind = "llamacpp"\nname = "n"\nmodel = "package:no_such_package/x.gguf"\n'
+
+    done = check(tmp_path / "config.toml", local + package)
+
+    found = json.loads(done.stdout)["mistakes"]
+    assert done.returncode == 2
+    places = [problem["where"] for problem in found]
+    assert places == ["config.toml [backends.a] model", "config.toml [backends.b] model"]
+    assert "nowhere.gguf" in found[0]["what"]
+    assert "pip install" in found[1]["what"] + found[1]["remedy"]
+
+
+def test_a_broken_template_is_left_out_and_named_with_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "bad.prompt.md").write_text("---\nschema: 1\nid: bad\nversoin: 1\n---\n# user\nhi\n", "utf-8")
+    backend = '[backends.up]\nkind = "openai"\nbase_url = "http://127.0.0.1:1/v1"\nmodels = ["*"]\n'
+    text = f'{backend}[embedder]\nkind = "sentence"\n[prompt]\ntemplates = ["mine"]\n'
+
+    done = check(tmp_path / "config.toml", text)
+
+    assert done.returncode == 0
+    assert "bad.prompt.md:4:1" in json.loads(done.stdout)["templates_left_out"][0]
+
+
 def test_kill_9_in_the_middle_of_load_loses_no_finished_exchange(upstream: UpstreamInThread, tmp_path: Path) -> None:
     config = CONFIG.format(port=upstream.port)
     upstream.double.play(Script(pieces=[ANSWER]))

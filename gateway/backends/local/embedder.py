@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
@@ -100,9 +101,9 @@ def _cut(vectors: "Vectors", dimensions: int) -> list[list[float]]:
     return rows
 
 
-def _check(name: str, settings: EmbedderSettings) -> Iterable[Problem]:
+def _check(settings: EmbedderSettings, _root: Path) -> Iterable[Problem]:
     if not settings.name:
-        yield Problem(f"[backends.{name}] name", "must not be empty", 'For example name = "all-minilm-l6-v2".')
+        yield Problem("name", "must not be empty", 'For example name = "all-minilm-l6-v2".')
 
 
 def _build(name: str, settings: EmbedderSettings, parts: Any) -> EmbedderBackend:

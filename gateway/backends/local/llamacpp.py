@@ -31,7 +31,7 @@ from gateway.errors import (
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.registry import Kind
-from gateway.resources import PACKAGE, NoSuchResource, locate
+from gateway.resources import NoSuchResource, locate
 from gateway.wire import encode, engine
 from gateway.wire.engine import EngineAsk, Limits, Neutraliser
 from gateway.wire.engine_answer import Body, Events, refusal
@@ -266,38 +266,30 @@ class _Stream:
         self._generation.cancel()
 
 
-def _check(name: str, settings: LlamaCppSettings) -> Iterable[Problem]:
-    where = f"[backends.{name}]"
+def _check(settings: LlamaCppSettings, root: Path) -> Iterable[Problem]:
     for field in ("context_tokens", "parallel", "threads", "answer_tokens"):
         if getattr(settings, field) < 1:
-            yield Problem(f"{where} {field}", "must be at least 1")
+            yield Problem(field, "must be at least 1")
     if importlib.util.find_spec("xllamacpp") is None:
-        yield Problem(where, "needs the package xllamacpp", 'Run: pip install "foreword[local]"')
-    # a relative path starts from the configuration's folder, which only the builder knows
-    if settings.model.startswith(PACKAGE) or Path(settings.model).expanduser().is_absolute():
-        yield from _file_problems(f"{where} model", settings.model, Path("/"))
-
-
-def _file_problems(where: str, model: str, root: Path) -> Iterable[Problem]:
+        yield Problem("kind", "needs the package xllamacpp", 'Run: pip install "foreword[local]"')
     remedy = "Name a GGUF file: a path, or package:name/file.gguf inside an installed package."
     try:
-        path = locate(model, root)
+        path = locate(settings.model, root)
+        whole = path.is_file() and gguf.is_model(path)
     except NoSuchResource as error:
-        yield Problem(where, str(error), remedy)
-        return
-    if not path.is_file() or not gguf.is_model(path):
-        yield Problem(where, f"{path} is not a GGUF model", remedy)
+        yield Problem("model", str(error), remedy)
+    else:
+        if not whole:
+            yield Problem("model", f"{path} is not a GGUF model", remedy)
 
 
 def _build(name: str, settings: LlamaCppSettings, parts: Any) -> LlamaCpp:
     """`parts.settings.root` is the folder that a relative model path starts from."""
-    where, root = f"[backends.{name}] model", Path(parts.settings.root)
-    problems = list(_file_problems(where, settings.model, root))
-    if problems:
-        raise ConfigError(problems)
+    path = locate(settings.model, parts.settings.root)
     try:
-        return LlamaCpp(name, settings, locate(settings.model, root))
+        return LlamaCpp(name, settings, path)
     except gguf.NotAModel as error:
+        where = f"[backends.{name}] model"
         raise ConfigError([Problem(where, str(error), "Fetch the model file again.")]) from error
 
 

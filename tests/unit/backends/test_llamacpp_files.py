@@ -90,15 +90,16 @@ def test_a_template_cannot_reach_out_of_its_sandbox() -> None:
     ],
 )
 def test_a_wrong_model_file_is_a_problem_with_a_remedy(model: str, what: str) -> None:
-    (problem,) = llamacpp.KIND.check("local", LlamaCppSettings(name="small", model=model))
-    assert problem.where == "[backends.local] model"
+    (problem,) = llamacpp.KIND.check(LlamaCppSettings(name="small", model=model), Path("/"))
+    assert problem.where == "model"
     assert what in problem.what
     assert "GGUF" in problem.remedy
 
 
 def test_figures_below_one_are_problems() -> None:
     settings = LlamaCppSettings(name="small", model="m.gguf", parallel=0, context_tokens=0)
-    assert [problem.where for problem in llamacpp.KIND.check("local", settings)] == [
-        "[backends.local] context_tokens",
-        "[backends.local] parallel",
+    assert [problem.where for problem in llamacpp.KIND.check(settings, Path("/"))] == [
+        "context_tokens",
+        "parallel",
+        "model",
     ]

