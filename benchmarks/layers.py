@@ -75,7 +75,6 @@ def _layers() -> list[Layer]:
         Layer("+ Litestar's router, ASGI handler", _app("litestar_asgi"), "granian, raw ASGI, fixed answer"),
         Layer("* instead: an ordinary Litestar handler", _app("litestar_handler"), "granian, raw ASGI, fixed answer"),
         Layer("+ the call to the upstream", _app("calling"), "+ Litestar's router, ASGI handler"),
-        Layer("* instead: the call by httpx.AsyncClient", _app("calling_httpx"), "+ Litestar's router, ASGI handler"),
         Layer("+ the gateway, mode off, no records", _gateway(foreword.PASS_THROUGH), "+ the call to the upstream"),
         Layer(
             "+ recording (spool and database)",

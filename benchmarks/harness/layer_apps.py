@@ -7,7 +7,6 @@ in the environment.
 import os
 from typing import Any
 
-import httpx
 from litestar import Litestar, Request, Response, post
 from litestar.handlers import asgi
 
@@ -74,23 +73,6 @@ def calling() -> Any:
         head = [(b"content-type", b"application/json"), (b"content-length", str(len(got)).encode())]
         await send({"type": "http.response.start", "status": answer.status, "headers": head})
         await send({"type": "http.response.body", "body": got, "more_body": False})
-
-    return Litestar([asgi(PATH, copy_scope=False)(through)], openapi_config=None, logging_config=None)
-
-
-def calling_httpx() -> Any:
-    """The same call with httpx's own client, for comparison."""
-    clients: list[httpx.AsyncClient] = []
-
-    async def through(scope: Any, receive: Any, send: Any) -> None:
-        body = await _whole(receive)
-        if not clients:
-            clients.append(httpx.AsyncClient(limits=httpx.Limits(max_connections=1000, max_keepalive_connections=1000)))
-        url = f"http://127.0.0.1:{os.environ[UPSTREAM]}{PATH}"
-        answer = await clients[0].post(url, content=body, headers={"content-type": "application/json"})
-        head = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.content)).encode())]
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": head})
-        await send({"type": "http.response.body", "body": answer.content, "more_body": False})
 
     return Litestar([asgi(PATH, copy_scope=False)(through)], openapi_config=None, logging_config=None)
 
