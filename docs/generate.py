@@ -5,7 +5,7 @@ import inspect
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,16 @@ A text of the form `env:NAME` is replaced by that environment variable. File nam
 to the configuration file, or `package:name/file` for a file inside an installed Python package.
 """
 TABLES = [*settings.PLAIN.items(), *((f"{name}.x", struct) for name, struct in settings.NAMED.items())]
+NAMES = {
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "true or false",
+    "Mode": "mode",
+    "gateway.exchange.Mode | None": "mode",
+    "tuple[str, ...]": "list of texts",
+    "dict[str, str]": "table of texts",
+}
 GROUPS = {"backends": "backends.x", "embedders": "embedder", "stores": "store", "state": "state"}
 
 
@@ -69,12 +79,21 @@ def _texts(struct: type[Struct]) -> dict[str, str]:
 
 
 def _type(kind: Any) -> str:
-    text = kind.__name__ if isinstance(kind, type) and not getattr(kind, "__args__", None) else str(kind)
-    text = text.replace("typing.", "").replace("gateway.exchange.", "").replace("tuple[str, ...]", "list of texts")
-    if text.startswith("Literal["):
-        return "one of " + text.removeprefix("Literal[").removesuffix("]").replace("'", "`")
-    names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Mode": "mode"}
-    return names.get(text, text.replace("Mode | None", "mode").replace("dict[str, str]", "table of texts"))
+    limits = ""
+    if get_origin(kind) is Annotated:
+        kind, meta = get_args(kind)
+        limits = _limits(meta)
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(f"`{value}`" for value in get_args(kind))
+    return NAMES.get(str(kind), NAMES.get(getattr(kind, "__name__", ""), str(kind))) + limits
+
+
+def _limits(meta: msgspec.Meta) -> str:
+    if meta.pattern:
+        return f", matching `{meta.pattern}`"
+    bounds = [("over", meta.gt), ("from", meta.ge), ("to", meta.le)]
+    said = " ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+    return f" {said}" if said else ""
 
 
 def _default(field: Any) -> str:

@@ -31,7 +31,8 @@ async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
     """Take the exchange through all steps.
 
     A step that fails or exceeds its budget leaves the exchange as it was, with a note that says
-    so. A `RequestError` is an answer to the client and passes; so does cancellation.
+    so. A `RequestError` is an answer to the client and passes, unless all the step does is better
+    the prompt; cancellation always passes.
     """
     for step in steps:
         if step.improves and exchange.mode is Mode.OFF:
@@ -44,8 +45,10 @@ async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
                     exchange = await step.stage(before)
             else:
                 exchange = await step.stage(before)
-        except RequestError:
-            raise
+        except RequestError as error:
+            if not step.improves:
+                raise
+            exchange = before.noted(step.stage.name, "skipped", error.message)
         except TimeoutError:
             exchange = before.noted(step.stage.name, "skipped", f"took longer than {step.budget_s * 1000:.0f} ms")
         except Exception as error:

@@ -9,14 +9,21 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Mode
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+Amount = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+Digest = Annotated[str, Meta(pattern="^([0-9a-fA-F]{64})?$")]
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,11 +31,11 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     """The address to listen on. Anything but loopback needs at least one `[keys.x]`."""
-    port: int = 8080
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8080
     """The port to listen on."""
-    workers: int = 1
+    workers: Count = 1
     """Worker processes. More than one needs `[state] kind = "redis"` and a store that several processes may open."""
-    max_body_mb: int = 32
+    max_body_mb: Count = 32
     """A larger request body is refused with 413."""
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     """What is written to standard error."""
@@ -58,7 +65,7 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     """Another model's name, tried once when the backend cannot be reached, is overloaded or fails."""
     mode: Mode | None = None
     """`off`, `shadow` or `on` for requests to this model; left out: `[prompt] mode`."""
-    window_tokens: int = 0
+    window_tokens: Amount = 0
     """The context window, where the backend does not tell it."""
 
 
@@ -69,28 +76,28 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """`off`: plain proxy. `shadow`: decide and record, change nothing. `on`: rewrite."""
     templates: tuple[str, ...] = ("templates",)
     """Folders of template files, relative to the config file. All are one library."""
-    budget_ms: int = 300
-    """What classifying and rewriting together may take; past it the client's prompt goes through."""
-    confidence: float = 0.6
+    budget_ms: Count = 300
+    """What classifying may take, and rewriting again; past it the client's prompt goes through."""
+    confidence: Share = 0.6
     """Below this calibrated probability an intent is *unknown* and nothing is rewritten."""
-    first_tier: float = 0.9
+    first_tier: Share = 0.9
     """At this probability the static embedding decides alone; below it the sentence model is asked."""
-    improvable: float = 0.4
+    improvable: Share = 0.4
     """Below this probability a prompt is left as it is."""
 
 
 class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """`[context]`: collections, retrieval, and fitting prompts into windows."""
 
-    chunk_tokens: int = 200
+    chunk_tokens: Annotated[int, Meta(ge=16)] = 200
     """How long the chunks of a document are; never over the embedding model's window."""
-    top_k: int = 6
+    top_k: Count = 6
     """How many chunks a request gets at the most."""
-    budget_tokens: int = 800
+    budget_tokens: Count = 800
     """How many tokens of chunks a request gets at the most."""
-    floor: float = 0.2
+    floor: Annotated[float, Meta(ge=-1, le=1)] = 0.2
     """Chunks with a lower similarity than this are not used."""
-    budget_ms: int = 2000
+    budget_ms: Count = 2000
     """What retrieval may take; past it the request goes on without chunks and says so."""
 
 
@@ -101,9 +108,9 @@ class Records(Struct, frozen=True, forbid_unknown_fields=True):
     """`full` keeps prompts and answers, `hashed` keeps hashes and figures, `none` keeps nothing."""
     database: str = ""
     """An SQLAlchemy URL; left out: SQLite in the data folder."""
-    retention_days: int = 30
+    retention_days: Amount = 30
     """Older exchanges are deleted; 0 keeps them for ever."""
-    drain_s: float = 1.0
+    drain_s: Seconds = 1.0
     """How often the spool is drained into the database."""
 
 
@@ -112,22 +119,22 @@ class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
 
     secret: str = ""
     """`env:NAME` reads it from the environment. Prefer `sha256`, so that the file holds no secret."""
-    sha256: str = ""
+    sha256: Digest = ""
     """The key's SHA-256 in hex: `printf %s "$KEY" | sha256sum`."""
     mode: Mode = Mode.ON
     """The most that requests with this key may have done to them."""
-    canary: float = 1.0
+    canary: Share = 1.0
     """The share of conversations that are rewritten when the mode is `on`; the rest is `shadow`."""
     models: tuple[str, ...] = ()
     """Model names this key may use (`*` at the end matches any rest). Left out: all."""
     collections: tuple[str, ...] = ()
     """Collections this key may name. Left out: all."""
-    requests_per_minute: int = 0
+    requests_per_minute: Amount = 0
     """0: no limit."""
     record: str = ""
     """`full`, `hashed` or `none` for this key; left out: `[records] policy`."""
     admin: bool = False
-    """May read every exchange, not only its own."""
+    """May read every exchange, see what backends store, and delete models."""
 
 
 class Telemetry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -274,7 +281,12 @@ def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Prob
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address of that name."""
-    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False  # a name, such as 127.example.com: whoever owns it says where it leads
 
 
 def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]]:

@@ -38,7 +38,7 @@ class Caller:
         """
         *others, last = exchange.route
         for target in others:
-            if await self._state.blocked(f"backend:{target.backend}"):
+            if await self._rests(target.backend):
                 continue
             try:
                 reply = await self._try(exchange, target, headers)
@@ -69,7 +69,18 @@ class Caller:
             self._failures[target.backend] = 0
         return reply
 
+    async def _rests(self, backend: str) -> bool:
+        try:
+            return await self._state.blocked(f"backend:{backend}") > 0
+        except Exception:
+            log.exception("hot state is gone: every backend is tried")
+            return False
+
     async def _failed(self, backend: str) -> None:
         self._failures[backend] += 1
-        if self._failures[backend] >= self._trip_after:
+        if self._failures[backend] < self._trip_after:
+            return
+        try:
             await self._state.block(f"backend:{backend}", self._rest_s)
+        except Exception:
+            log.exception("hot state is gone: a failing backend is not passed over")

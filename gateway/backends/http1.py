@@ -43,6 +43,9 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self.closed = False
         self.rested_at = 0.0
+        self.fresh = True
+        """Whether it has not answered anything yet."""
+        self._resting = True
         self._reset()
 
     def _reset(self) -> None:
@@ -63,6 +66,7 @@ class Connection(asyncio.Protocol):
     async def post(self, head: bytes, body: bytes) -> None:
         """Send a request and wait for the head of its answer: then `status` and `headers` are set."""
         self._reset()
+        self._resting = False
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         self._heard_at = monotonic()
@@ -99,6 +103,8 @@ class Connection(asyncio.Protocol):
         """The exchange is over; the connection waits for the next one."""
         self._stop_timer()
         self.rested_at = monotonic()
+        self.fresh = False
+        self._resting = True
 
     def close(self) -> None:
         self._stop_timer()
@@ -142,11 +148,14 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if self._resting or self.complete:
+            self.close()  # nobody asked for this: whatever it is, it must not be taken for the next answer
+            return
         self._heard_at = monotonic()
         self._answering = True
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, AttributeError) as error:
+        except httptools.HttpParserError as error:
             self._fail(Broken(f"not HTTP: {error}"))
             return
         if self._held > HIGH_WATER and not self._paused and not self.complete:
@@ -166,7 +175,14 @@ class Connection(asyncio.Protocol):
 
     # httptools' callbacks
 
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self._keeps = False
+            raise httptools.HttpParserError("a second answer to one request")
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.status:
+            return  # a trailer: it came too late to be a header
         self._head_size += len(name) + len(value)
         if self._head_size > HEAD_LIMIT:
             raise httptools.HttpParserError("the head is too large")
@@ -256,7 +272,7 @@ class Pool:
     async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
         """Send one request. Raises `Unreachable`, `Broken` or `Idle`."""
         head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
-        await self._places.acquire()
+        await self._place()
         try:
             connection = self._rested() or await self._connect()
         except BaseException:
@@ -265,11 +281,27 @@ class Pool:
         self._used.add(connection)
         try:
             await connection.post(head, body)
+        except Unreachable as error:
+            connection.close()
+            self.give_back(connection)
+            if connection.fresh:  # it took the request, so asking again could do the work twice
+                raise Broken("the connection closed without an answer") from error
+            raise
         except BaseException:
             connection.close()
             self.give_back(connection)
             raise
         return Answer(self, connection)
+
+    async def _place(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise Unreachable("all connections are in use") from error
 
     def give_back(self, connection: Connection) -> None:
         if connection not in self._used:

@@ -1,7 +1,8 @@
 """Any OpenAI-compatible server as a backend: its bytes in, its bytes out."""
 
+import re
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -14,6 +15,7 @@ from gateway.errors import BackendFailed, BackendTimeout, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.registry import Kind
+from gateway.settings import Count, Seconds
 from gateway.wire import encode
 
 # what belongs to one connection (RFC 9110, 7.6.1), and what the gateway says itself
@@ -36,8 +38,9 @@ NOT_PASSED_BACK = frozenset(
         b"strict-transport-security",
     }
 )
-WINDOW_UNKNOWN = 0
-DONE = b"[DONE]"
+DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+MANAGE_S = 10.0
+OURS = ("host", "content-length", "transfer-encoding", "connection")
 STREAMED = (Endpoint.CHAT, Endpoint.COMPLETION)
 
 
@@ -52,16 +55,58 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
     headers: dict[str, str] = {}
     """More headers for every request, such as `OpenAI-Organization`."""
-    window_tokens: int = WINDOW_UNKNOWN
+    window_tokens: int = 0
     """The context window of its models; 0 leaves length to the backend."""
-    connect_timeout_s: float = 5.0
-    idle_timeout_s: float = 120.0
+    connect_timeout_s: Seconds = 5.0
+    """The longest that a connection may take to come about, or to become free."""
+    idle_timeout_s: Seconds = 120.0
     """The longest silence, before the first byte and between two pieces of a stream."""
-    max_connections: int = 1000
+    max_connections: Count = 1000
     room_field: str = "max_tokens"
     """What a template's answer length is called here; OpenAI's reasoning models want `max_completion_tokens`."""
     done_marker: bool = True
     """Whether its streams end with `[DONE]`. If so, one that ends without it counts as broken."""
+
+
+class _Pieces:
+    """The pieces of a stream, and a check that it ends with its end mark where it should (`marked`).
+
+    A class rather than a generator, since closing a generator that was never started closes nothing.
+    """
+
+    def __init__(self, first: bytes, answer: Answer, failure: Callable[..., RequestError], *, marked: bool) -> None:
+        self._first = first
+        self._answer = answer
+        self._failure = failure
+        self._marked = marked
+        self._tail = b""
+        self._done = False
+
+    def __aiter__(self) -> "_Pieces":
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece, self._first = self._first, b""
+        if not piece:
+            try:
+                piece = await self._answer.piece()
+            except (Broken, Idle) as error:
+                self._answer.close()
+                raise self._failure(error, "broke off in the middle of its stream", "stream_cut") from error
+        if not piece:
+            self._answer.close()
+            if self._marked and not self._done:
+                raise self._failure(Broken(), "ended its stream without its end mark", "stream_cut")
+            raise StopAsyncIteration
+        if self._marked and not self._done:
+            window = self._tail + piece
+            # an answer's text cannot hold it: there a line break is written as two characters
+            self._done = DONE.search(window) is not None
+            self._tail = window[-32:]
+        return piece
+
+    async def aclose(self) -> None:
+        self._answer.close()
 
 
 class Remote:
@@ -124,8 +169,9 @@ class Remote:
         headers = {"content-type": "application/json", **settings.headers}
         if settings.api_key:
             headers["authorization"] = f"Bearer {settings.api_key}"
+        timeout = httpx.Timeout(MANAGE_S, connect=settings.connect_timeout_s)
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=settings.idle_timeout_s) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=timeout) as client:
                 answer = await client.request(method, url, headers=headers, content=body)
         except httpx.HTTPError as error:
             raise BackendFailed(f"The backend {self.name!r} cannot be asked about {path}.") from error
@@ -140,7 +186,8 @@ class Remote:
         passed = tuple([header for header in answer.headers if header[0] not in NOT_PASSED_BACK])
         if status < 300 and kind.startswith(b"text/event-stream"):
             first = await self._first(answer)
-            pieces = self._pieces(first, answer, endpoint)
+            marked = self._settings.done_marker and endpoint in STREAMED and not _encoded(passed)
+            pieces = _Pieces(first, answer, self._failure, marked=marked)
             return Reply(status, passed, pieces=pieces, backend=self.name, model=model)
         try:
             whole = await answer.whole()
@@ -165,20 +212,6 @@ class Remote:
             raise BackendFailed(f"The backend {self.name!r} ended its stream before the first event.")
         return first
 
-    async def _pieces(self, first: bytes, answer: Answer, endpoint: Endpoint) -> AsyncIterator[bytes]:
-        tail = first
-        try:
-            yield first
-            while piece := await answer.piece():
-                tail = piece if len(piece) > len(DONE) else tail[-len(DONE) :] + piece
-                yield piece
-        except (Broken, Idle) as error:
-            raise self._failure(error, "broke off in the middle of its stream", "stream_cut") from error
-        finally:
-            answer.close()
-        if self._settings.done_marker and endpoint in STREAMED and DONE not in tail:
-            raise BackendFailed(f"The backend {self.name!r} ended its stream without its end mark.", code="stream_cut")
-
     def _failure(self, error: Exception, what: str, code: str | None = None) -> RequestError:
         """Our error for the connection's. Its text is left out: it may hold the upstream's address."""
         if isinstance(error, Idle):
@@ -187,6 +220,10 @@ class Remote:
         if isinstance(error, Unreachable):
             code = UNREACHABLE
         return BackendFailed(f"The backend {self.name!r} {what}.", code=code)
+
+
+def _encoded(headers: Headers) -> bool:
+    return any(name == b"content-encoding" for name, _ in headers)
 
 
 def _no_api(name: str, status: int) -> RequestError:
@@ -205,13 +242,27 @@ def _check(settings: RemoteSettings, _root: Path) -> Iterable[Problem]:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         remedy = "For example https://api.openai.com/v1"
         yield Problem("base_url", f"{settings.base_url!r} is not an http(s) URL", remedy)
+    elif not _usable_port(settings.base_url):
+        yield Problem("base_url", f"{settings.base_url!r} has no usable port")
+    if parts.query or parts.fragment:
+        yield Problem("base_url", "must end with the path: a query would not be sent")
     if parts.username or parts.password:
         yield Problem("base_url", "must not hold credentials", "Use api_key.")
+    for key in settings.headers:
+        if key.lower() in OURS:
+            yield Problem(f"headers.{key}", "is the gateway's own to set", "Leave it out.")
     for key, value in {**settings.headers, "api_key": settings.api_key}.items():
         if any(mark in key + value for mark in "\r\n\0"):
             yield Problem(key, "must not hold line breaks")
     if not settings.models:
         yield Problem("models", "is empty, so no request reaches it", 'For example models = ["*"].')
+
+
+def _usable_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _build(name: str, settings: RemoteSettings, parts: object) -> Remote:

@@ -12,6 +12,7 @@ from gateway.ports import Backend, ModelCard
 from gateway.settings import Model
 
 AUTO = ("", "auto")
+LONGEST_NAME = 256
 RANK = {Mode.OFF: 0, Mode.SHADOW: 1, Mode.ON: 2}
 
 
@@ -45,7 +46,7 @@ class Routes:
         if found is None:
             found = self._find(name, endpoint)
             # names under a pattern are the clients' to choose, so the memory of them is bounded
-            if len(self._known) < 10_000:
+            if len(name) <= LONGEST_NAME and len(self._known) < 10_000:
                 self._known[name, endpoint] = found
         return found
 
@@ -88,8 +89,12 @@ class Routes:
             found.append(Problem(f"{file} [routing] default", what, self._known_models()))
         return found
 
+    def name(self, name: str, endpoint: Endpoint) -> str:
+        """The name that is meant: the default's where the request leaves it open."""
+        return self._default_for(endpoint) if name in AUTO else name
+
     def _find(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
-        asked = self._default_for(endpoint) if name in AUTO else name
+        asked = self.name(name, endpoint)
         targets = self._direct(asked, endpoint)
         model = self._models.get(asked)
         if model and model.fallback:
@@ -147,8 +152,10 @@ class Route:
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         ask, key = exchange.ask, exchange.key
-        if key.models and not any(matches(ask.model, pattern) for pattern in key.models):
-            raise NotAllowed(f"This key may not use the model {ask.model!r}.", param="model", code="model_not_allowed")
+        if key.models:
+            name = self.routes.name(ask.model, ask.endpoint)
+            if not any(matches(name, pattern) for pattern in key.models):
+                raise NotAllowed(f"This key may not use the model {name!r}.", param="model", code="model_not_allowed")
         targets = self.routes.targets(ask.model, ask.endpoint)
         return replace(exchange, route=targets, mode=_mode(exchange, self.routes.mode(ask.model) or self._mode, key))
 

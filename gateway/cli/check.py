@@ -1,9 +1,12 @@
 """`foreword check`: everything that is wrong with a configuration, without serving it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from gateway.cli.config import config_option, report
 from gateway.errors import ConfigError, Problem
@@ -45,10 +48,13 @@ def broken_templates(config: Path) -> list[str]:
     return [str(error) for error in load_library([settings.root / folder for folder in settings.prompt.templates])[1]]
 
 
-def mistakes(config: Path) -> list[Problem]:
-    """Of the file, and of the parts that it names."""
+def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Problem]:
+    """Of the file, and of the parts that it names. `server` stands for what the command line sets otherwise."""
     from gateway.assembly import problems_of
     from gateway.settings import read_file
 
     settings, problems = read_file(config)
-    return problems if settings is None else [*problems, *problems_of(settings)]
+    if settings is None:
+        return problems
+    settings = replace(settings, server=replace(settings.server, **(server or {})))
+    return [*problems, *problems_of(settings)]

@@ -1,6 +1,7 @@
 """`foreword serve`: check the configuration, then open the port."""
 
 import os
+import shutil
 from pathlib import Path
 
 import click
@@ -8,6 +9,15 @@ import click
 from gateway.cli.check import mistakes
 from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError
+from gateway.settings import Settings
+
+
+def share_metrics(settings: Settings) -> None:
+    """An empty folder through which the workers' metrics come together; Prometheus' client wants it named so."""
+    folder = settings.data_folder / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 @click.command()
@@ -29,10 +39,13 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
     from granian.log import LogLevels
     from granian.server import Server
 
-    problems = mistakes(config)
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    problems = mistakes(config, given)
     if problems:
         report(ConfigError(problems))
     settings = load_settings(config)
+    if settings.server.workers > 1:
+        share_metrics(settings)
     os.environ["FOREWORD_CONFIG"] = str(config.resolve())
     # small matrices are faster on one thread, and the second core has other work
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

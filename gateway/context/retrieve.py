@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from gateway.context.fence import fenced, language_of, new_mark
 from gateway.context.fit import PROMPT_TOKENS, Count, answer_room, is_kept, sizes_of, upper_bound
-from gateway.errors import CollectionError, NotAllowed, NotFound
-from gateway.exchange import Chunk, Exchange, Key, Mode, Turn
+from gateway.errors import CollectionError, NotAllowed, NotFound, NotReady
+from gateway.exchange import Chunk, Endpoint, Exchange, Key, Mode, Turn
 from gateway.ports import Vectors, VectorStore
 from gateway.settings import Context
 
@@ -68,6 +68,8 @@ class Retrieve:
         controls = exchange.ask.controls
         if not controls.collections:
             return exchange
+        if exchange.ask.endpoint is not Endpoint.CHAT:
+            return exchange.noted(self.name, "skipped", "only chat completions take sources")
         if exchange.key.mode is Mode.OFF:
             return exchange.noted(self.name, "skipped", "with this key nothing may be added to a prompt")
         _check_allowed(exchange.key, controls.collections)
@@ -80,7 +82,10 @@ class Retrieve:
         wanted = await self._wanted(exchange)
         if wanted.tokens <= 0:
             return exchange.noted(self.name, "skipped", "the model's window has no room left for sources")
-        vectors = await self.embed([query])
+        try:
+            vectors = await self.embed([query])
+        except NotReady as error:
+            return exchange.noted(self.name, "skipped", error.message)
         found = await asyncio.to_thread(self._look_up, self.store, exchange.key, wanted, vectors)
         chunks = pack(found.chunks, wanted.tokens)
         if chunks:

@@ -26,7 +26,6 @@ log = logging.getLogger("foreword.answer")
 Decode = Callable[[bytes, Mapping[bytes, bytes]], Ask]
 # what of the client's headers a backend may see; never its credentials
 TRAVELLING = (
-    b"accept-encoding",
     b"traceparent",
     b"tracestate",
     b"baggage",
@@ -35,10 +34,8 @@ TRAVELLING = (
     b"openai-beta",
 )
 JSON = (b"content-type", b"application/json")
-
-
-class _Left(Exception):
-    """The client went away."""
+DONE = b"data: [DONE]"
+FAILED = RequestError("The gateway failed on this request; its log has the reason.")
 
 
 class Answering:
@@ -62,6 +59,10 @@ class Answering:
         except RequestError as error:
             await refuse(send, error, run.id)
             return
+        except Exception:
+            log.exception("a request could not be read", extra={"exchange": run.id})
+            await refuse(send, FAILED, run.id)
+            return
         exchange = Exchange(run.id, ask, key, started_s=time())
         task = asyncio.current_task()
         assert task is not None
@@ -83,7 +84,9 @@ class _Run:
         self._began = perf_counter_ns()
         self._started = False
         self._first_byte_us = 0
+        self._kept = gateway.keeping is not None
         self._sent: list[bytes] = []
+        self._whole = False
         self._reply: Reply | None = None
 
     async def answer(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
@@ -99,18 +102,19 @@ class _Run:
             ending, error_text, status = "failed", error.message, status or error.status
             await self._fail(error)
         except asyncio.CancelledError:
-            ending, status = "left", status or 499
+            # who leaves after the end mark has had the whole answer
+            ending, status = "finished" if self._whole else "left", status or 499
             if not self.left:
                 raise
         except Exception as error:
             log.exception("the gateway itself failed", extra={"exchange": exchange.id})
             ending, error_text, status = "failed", type(error).__name__, status or 500
-            await self._fail(RequestError("The gateway failed on this request; its log has the reason."))
+            await self._fail(FAILED)
         finally:
             gateway.in_flight -= 1
-            self._record(exchange, headers, ending, error_text, status)
             if self._reply is not None and self._reply.pieces is not None:
                 await self._reply.aclose()
+            self._record(exchange, headers, ending, error_text, status)
 
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         extra = annotate.account(exchange) if exchange.changed and reply.status < 300 else b""
@@ -129,15 +133,17 @@ class _Run:
     async def _stream(
         self, status: int, pieces: AsyncIterator[bytes], head: list[tuple[bytes, bytes]], extra: bytes
     ) -> None:
-        send, sent = self._send, self._sent
+        send, sent, kept = self._send, self._sent, self._kept
         await self._start(status, head)
         async for piece in pieces:
             if extra:
                 piece, done = annotate.first_event(piece, extra)
                 if done:
                     extra = b""
-            sent.append(piece)
+            if kept:
+                sent.append(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+            self._whole = DONE in piece
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _start(self, status: int, head: list[tuple[bytes, bytes]]) -> None:
@@ -150,7 +156,7 @@ class _Run:
             await refuse(self._send, error, self.id)
             return
         # the status is gone, so the stream says it; without [DONE] no client takes it for whole
-        last = errors.event(error)
+        last = b"" if self._reply is not None and _encoded(self._reply.headers) else errors.event(error)
         self._sent.append(last)
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
@@ -218,7 +224,11 @@ async def _watch(receive: Receive, run: _Run, task: "asyncio.Task[Any]") -> None
 
 
 def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
-    return tuple([(name, headers[name]) for name in TRAVELLING if name in headers])
+    travelling = [(name, headers[name]) for name in TRAVELLING if name in headers]
+    # of the encodings only one that the records can read
+    if b"gzip" in headers.get(b"accept-encoding", b""):
+        travelling.append((b"accept-encoding", b"gzip"))
+    return tuple(travelling)
 
 
 def _encoded(headers: Headers) -> bool:

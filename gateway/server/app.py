@@ -11,6 +11,7 @@ from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from gateway.assembly import Gateway, assemble
@@ -44,12 +45,16 @@ class Front:
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        hot = scope["type"] == ScopeType.HTTP and scope["method"] != "GET"
-        handler = self._hot.get(scope["path"]) if hot else None
-        if handler is not None:
+        handler = self._hot.get(scope["path"]) if scope["type"] == ScopeType.HTTP else None
+        if handler is not None and not _lists_stored(scope):
             await handler(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+
+def _lists_stored(scope: Scope) -> bool:
+    """The list of stored completions has the path of new ones."""
+    return scope["type"] == ScopeType.HTTP and scope["method"] == "GET" and scope["path"] == f"/v1/{Endpoint.CHAT}"
 
 
 def create() -> Front:
@@ -62,8 +67,17 @@ def create() -> Front:
 def application(gateway: Gateway) -> Front:
     access = Access(gateway.settings, gateway.state)
 
+    async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """Runs before every handler: whoever has no key gets no further, unless the handler is open to all."""
+        headers = dict(connection.scope["headers"])
+        if handler.opt.get("open"):
+            access.admit_anyone(headers)
+        else:
+            connection.scope["state"]["key"] = await access.admit(headers)
+
     async def caller(request: Request[Any, Any, Any]) -> Key:
-        return await access.admit(dict(request.scope["headers"]))
+        key: Key = request.scope["state"]["key"]
+        return key
 
     async def shared() -> Gateway:
         return gateway
@@ -92,6 +106,7 @@ def application(gateway: Gateway) -> Front:
             operations.metrics,
             openapi.document,
         ],
+        guards=[admitted],
         dependencies={"gateway": Provide(shared), "key": Provide(caller)},
         exception_handlers={RequestError: _refused, HTTPException: _unrouted, Exception: _failed},
         on_startup=[open_gateway],
@@ -113,7 +128,8 @@ def _unrouted(request: ASGIConnection[Any, Any, Any, Any], error: HTTPException)
     """Litestar's own refusals, such as an unknown path, in OpenAI's form."""
     if error.status_code >= 500:
         return _failed(request, error)
-    known = RequestError(f"{error.detail} ({request.url.path})", code="not_found" if error.status_code == 404 else None)
+    code = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
+    known = RequestError(f"{error.detail} ({request.url.path})", code=code)
     known.status, known.type = error.status_code, "invalid_request_error"
     return _refused(request, known)
 

@@ -1,5 +1,6 @@
 """`/v1/models`: the names that a client may use, with those that only the backends know."""
 
+import asyncio
 from typing import Annotated, Any
 
 import msgspec
@@ -41,8 +42,10 @@ async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
     listed: dict[str, Any] = {
         name: ModelObject(name, backend) for name, backend in gateway.routes.names() if _allowed(key, name)
     }
-    for backend in gateway.routes.open_ended():
-        for name, raw in await _theirs(gateway, backend):
+    backends = gateway.routes.open_ended()
+    theirs = await asyncio.gather(*[_theirs(gateway, backend) for backend in backends])
+    for backend, models in zip(backends, theirs, strict=True):
+        for name, raw in models:
             if gateway.routes.owner(name) == backend and _allowed(key, name):
                 listed.setdefault(name, raw)
     body = msgspec.json.encode({"object": "list", "data": list(listed.values())})
@@ -68,11 +71,18 @@ async def delete_model(gateway: Shared, key: Caller, name: str) -> Response[byte
 
 
 async def _ask(gateway: Gateway, key: Key, method: str, name: str) -> Response[bytes]:
+    refuse_other_places(name)
     backend = gateway.backends.get(gateway.routes.owner(name) or "")
     if not isinstance(backend, Manageable) or not _allowed(key, name):
         raise NotFound(f"The model {name!r} does not exist.", param="model", code="model_not_found")
     status, body = await backend.manage(method, f"models/{name}")
     return Response(body, status_code=status, media_type="application/json")
+
+
+def refuse_other_places(path: str) -> None:
+    """A name becomes part of an upstream's path, where `..` would lead out of what it names. Raises `NotFound`."""
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise NotFound(f"There is nothing called {path!r} here.", code="not_found")
 
 
 async def _theirs(gateway: Gateway, name: str) -> list[tuple[str, Raw]]:

@@ -38,7 +38,7 @@ HOT = {
 }
 
 
-@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+@get("/openapi.json", include_in_schema=False, sync_to_thread=False, opt={"open": True})
 def document(request: Any) -> Response[dict[str, Any]]:
     """OpenAPI 3.1 for every route."""
     return Response(complete(request.app))

@@ -8,16 +8,18 @@ from litestar.params import Dependency
 from gateway.assembly import Gateway
 from gateway.telemetry.metrics import CONTENT_TYPE
 
+OPEN = {"open": True}
+"""Asked without a key: orchestrators and Prometheus have none."""
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
 
 
-@get("/health/live", summary="Is the process alive?", tags=["operations"])
+@get("/health/live", summary="Is the process alive?", tags=["operations"], opt=OPEN)
 async def live() -> dict[str, str]:
     """Answers as soon as the port is open."""
     return {"status": "alive"}
 
 
-@get("/health/ready", summary="Is everything loaded?", tags=["operations"])
+@get("/health/ready", summary="Is everything loaded?", tags=["operations"], opt=OPEN)
 async def ready(gateway: Shared) -> Response[dict[str, object]]:
     """200 when every part is ready; 503 with each part's state while something loads or if it failed."""
     readiness = gateway.readiness
@@ -26,7 +28,7 @@ async def ready(gateway: Shared) -> Response[dict[str, object]]:
     return Response(body, status_code=200 if readiness.ready else 503)
 
 
-@get("/metrics", summary="Metrics in Prometheus' text format", tags=["operations"], media_type="text/plain")
+@get("/metrics", summary="Metrics in Prometheus' text format", tags=["operations"], media_type="text/plain", opt=OPEN)
 async def metrics(gateway: Shared) -> Response[bytes]:
     """Requests, seconds, decisions of the stages, and the spool's lag."""
     return Response(gateway.metrics.page(), headers={"content-type": CONTENT_TYPE})

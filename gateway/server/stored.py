@@ -12,6 +12,7 @@ from gateway.assembly import Gateway
 from gateway.errors import NotAllowed, NotFound
 from gateway.exchange import Endpoint, Key
 from gateway.ports import Manageable
+from gateway.server.models import refuse_other_places
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
 Caller = Annotated[Key, Dependency(skip_validation=True)]
@@ -53,6 +54,8 @@ async def passed_on(request: AnyRequest, gateway: Gateway, key: Key, path: str) 
     """The request as it is, to the backend of the default model. `path` is what follows the collection's."""
     if not key.admin:
         raise NotAllowed("Only a key with admin = true may see what a backend stores.")
+    if path:
+        refuse_other_places(path)
     backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
     if not isinstance(backend, Manageable):
         raise NotFound("The backend of the default model stores no completions.")

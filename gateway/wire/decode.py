@@ -108,6 +108,8 @@ def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         turns: tuple[Turn, ...] = (Turn("user", _text.decode(body.prompt), 0),)
     except msgspec.ValidationError:
         turns = (Turn("user", "", 0, plain=False),)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _not_json(error) from None
     return Ask(
         endpoint=Endpoint.COMPLETION,
         model=body.model,
@@ -140,7 +142,11 @@ def _decode(decoder: Any, raw: bytes) -> Any:
     except msgspec.ValidationError as error:
         raise explained(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json") from None
+        raise _not_json(error) from None
+
+
+def _not_json(error: Exception) -> BadRequest:
+    return BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json")
 
 
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -179,6 +185,8 @@ def _only_text(part: Raw) -> str | None:
         decoded = _part.decode(part)
     except msgspec.ValidationError:
         return None  # a kind of part that we do not know: the backend's to judge
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _not_json(error) from None
     return decoded.text if decoded.type == "text" and isinstance(decoded.text, str) else None
 
 

@@ -11,8 +11,10 @@ from gateway.exchange import Exchange, Sampling, Turn
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _list = msgspec.json.Decoder(list[Raw])
+_text = msgspec.json.Decoder(str)
 _encode = msgspec.json.Encoder().encode
 
+_KEY = re.compile(rb'"model"\s*:')
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
@@ -30,8 +32,8 @@ def body(
         if model == ask.model:
             return ask.raw
         found = _MODEL.findall(ask.raw)
-        # exactly one match can only be the top-level field: inside a JSON text the quotes are escaped
-        if len(found) == 1 and ask.model:
+        # one key of that name and value can only be the top-level field: inside a JSON text quotes are escaped
+        if len(found) == len(_KEY.findall(ask.raw)) == 1 and _text.decode(found[0]) == ask.model:
             return _MODEL.sub(lambda match: _renamed(match, model), ask.raw, count=1)
     fields = _object.decode(ask.raw)
     fields.pop("foreword", None)
