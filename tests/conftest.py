@@ -1,12 +1,16 @@
 """Fixtures that several rooms share: a scripted upstream, and gateways as processes of their own."""
 
 import asyncio
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.doubles.process import free_port
 from tests.doubles.upstream import Upstream
 
 
@@ -48,3 +52,21 @@ def upstream() -> Iterator[UpstreamInThread]:
     made = UpstreamInThread()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program = shutil.which("redis-server")
+    assert program, "install redis-server (Debian: apt-get install redis-server), or run make test"
+    folder: Path = tmp_path_factory.mktemp("redis")
+    port = free_port()
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    for line in server.stdout:
+        if b"Ready to accept connections" in line:
+            break
+    yield f"redis://127.0.0.1:{port}/0"
+    server.terminate()
+    server.wait()
+    server.stdout.close()

@@ -38,7 +38,7 @@ NOT_PASSED_BACK = frozenset(
         b"strict-transport-security",
     }
 )
-DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+DONE = re.compile(rb"[\r\n]data: ?\[DONE\]")
 MANAGE_S = 10.0
 OURS = ("host", "content-length", "transfer-encoding", "connection")
 STREAMED = (Endpoint.CHAT, Endpoint.COMPLETION)
@@ -79,7 +79,7 @@ class _Pieces:
         self._answer = answer
         self._failure = failure
         self._marked = marked
-        self._tail = b""
+        self._tail = b"\n"  # the mark stands at the start of a line
         self._done = False
 
     def __aiter__(self) -> "_Pieces":

@@ -9,7 +9,7 @@ import click
 from gateway.cli.check import mistakes
 from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError
-from gateway.settings import Settings
+from gateway.settings import Settings, read_file
 
 
 def share_metrics(settings: Settings) -> None:
@@ -40,12 +40,13 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
     from granian.server import Server
 
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    readable, problems = read_file(config)
+    if readable is not None and not problems and readable.server.workers > 1:
+        share_metrics(readable)  # before anything imports Prometheus' client, which looks for the folder then
     problems = mistakes(config, given)
     if problems:
         report(ConfigError(problems))
     settings = load_settings(config)
-    if settings.server.workers > 1:
-        share_metrics(settings)
     os.environ["FOREWORD_CONFIG"] = str(config.resolve())
     # small matrices are faster on one thread, and the second core has other work
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -1,35 +1,13 @@
 """One suite for every kind of hot state: in the process, and in a real Redis."""
 
 import asyncio
-import shutil
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway.ports import HotState
 from gateway.state.memory import MemoryState
 from gateway.state.redis import RedisSettings, RedisState
-from tests.doubles.process import free_port
-
-
-@pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = shutil.which("redis-server")
-    assert program, "install redis-server (Debian: apt-get install redis-server), or run make test"
-    folder: Path = tmp_path_factory.mktemp("redis")
-    port = free_port()
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert server.stdout is not None
-    for line in server.stdout:
-        if b"Ready to accept connections" in line:
-            break
-    yield f"redis://127.0.0.1:{port}/0"
-    server.terminate()
-    server.wait()
-    server.stdout.close()
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -177,7 +177,9 @@ def test_a_preview_calls_nobody(gateway: GatewayProcess, upstream: UpstreamInThr
     [
         ({"host": "evil.example"}, 403),
         ({"origin": "https://evil.example"}, 403),
+        ({"host": "127.evil.example:1", "origin": "http://127.evil.example:1"}, 403),
         ({"host": "localhost:8080"}, 200),
+        ({"host": "[::1]:8080"}, 200),
         ({}, 200),
     ],
 )
@@ -187,7 +189,8 @@ def test_without_keys_only_this_machines_own_programs_are_served(
     upstream.double.play(Script(pieces=[ANSWER]))
 
     assert httpx.post(gateway.url + "/v1/chat/completions", json=CHAT, headers=headers).status_code == status
-    assert httpx.get(gateway.url + "/v1/models", headers=headers).status_code == status
+    for path in ("/v1/models", "/metrics", "/health/live"):
+        assert httpx.get(gateway.url + path, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -242,6 +245,60 @@ def test_no_secret_is_logged_or_shown(guarded: GatewayProcess, upstream: Upstrea
     for text in [*pages, guarded.log.read_text("utf-8")]:
         for secret in ("sk-upstream-secret", "key-of-the-boss", "key-of-the-app"):
             assert secret not in text
+
+
+@pytest.mark.parametrize("name", ["gpt-x/../../files", "gpt-x/%2e%2e/%2e%2e/files", "gpt-x/..", ".."])
+def test_a_models_name_never_leads_to_another_place_at_the_upstream(
+    guarded: GatewayProcess, upstream: UpstreamInThread, name: str
+) -> None:
+    upstream.double.play(Script(pieces=[b"{}"]))
+    head = "host: x\r\nauthorization: Bearer key-of-the-app\r\nconnection: close\r\n\r\n"
+    line = f"GET /v1/models/{name} HTTP/1.1\r\n{head}"
+
+    with socket.create_connection(("127.0.0.1", guarded.port)) as raw:
+        raw.sendall(line.encode())
+        status = raw.makefile("rb").readline().split()[1]
+
+    assert status in (b"404", b"403")
+    assert upstream.double.received == []
+
+
+def test_the_command_line_cannot_open_a_gateway_without_keys_to_the_network(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(CONFIG.format(port=1), "utf-8")
+    command = [sys.executable, "-m", "gateway.cli.main", "serve", "--config", str(config), "--host", "0.0.0.0"]
+
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert "there is no key" in done.stderr
+
+
+def test_a_legacy_completion_that_names_a_collection_is_answered_without_it(
+    gateway: GatewayProcess, upstream: UpstreamInThread
+) -> None:
+    upstream.double.play(Script(pieces=[b'{"choices":[]}']))
+    body = {"model": "m", "prompt": "a", "foreword": {"collections": ["x"]}}
+
+    answer = httpx.post(gateway.url + "/v1/completions", json=body)
+
+    assert answer.status_code == 200
+    assert answer.headers["x-foreword-retrieve"].startswith("skipped")
+
+
+def test_two_workers_share_their_metrics_and_limits(upstream: UpstreamInThread, redis_url: str, tmp_path: Path) -> None:
+    upstream.double.play(Script(pieces=[ANSWER]))
+    shared = f'[server]\nworkers = 2\n[state]\nkind = "redis"\nurl = "{redis_url}"\nprefix = "{tmp_path}"\n'
+    mine = bearer("key-of-the-slow")
+    with running(tmp_path, CONFIG.format(port=upstream.port) + KEYS + shared) as gateway:
+        answers = [
+            httpx.post(gateway.url + "/v1/chat/completions", json=CHAT, headers=mine).status_code for _ in range(8)
+        ]
+        pages = [httpx.get(gateway.url + "/metrics").text for _ in range(4)]
+
+    assert answers.count(200) == 2
+    for page in pages:
+        assert 'foreword_requests_total{ending="finished",endpoint="chat/completions",status="200"} 2.0' in page
 
 
 def test_an_unknown_path_is_refused_in_openais_form(gateway: GatewayProcess) -> None:

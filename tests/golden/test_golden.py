@@ -91,7 +91,7 @@ def _check_body(body: bytes, expect: dict[str, Any], double: Upstream, case: dic
         event = body[len(came) :].strip()
         assert event.startswith(b"data: ")
         assert json.loads(event[6:])["error"]["code"] == expect["code"]
-        assert b"[DONE]" not in body
+        assert b"[DONE]" not in event
     elif kind == "error":
         error = json.loads(body)["error"]
         assert set(error) == {"message", "type", "param", "code"}

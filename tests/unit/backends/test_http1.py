@@ -23,7 +23,7 @@ async def pool_to(port: int, idle_s: float = 5.0, limit: int = 10) -> Pool:
         port,
         tls=None,
         headers=[(b"x-fixed", b"1")],
-        connect_timeout_s=2.0,
+        connect_timeout_s=10.0,
         idle_timeout_s=idle_s,
         limit=limit,
     )
@@ -131,6 +131,79 @@ async def test_a_caller_that_gives_up_cuts_its_own_connection_only(upstream: Ups
 
     assert other == b"fine"
     pool.close()
+
+
+async def raw_server(*sends: bytes, then_close: bool = False) -> tuple[asyncio.Server, list[int]]:
+    """Answers the nth request of a connection with the nth bytes."""
+    requests: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for send in sends:
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError:
+                break
+            await reader.readexactly(2)
+            requests.append(1)
+            writer.write(send)
+            await writer.drain()
+            if then_close:
+                break
+        writer.close()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0), requests
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+async def test_a_second_answer_to_one_request_is_never_taken_for_the_next_ones() -> None:
+    server, _ = await raw_server(OK + b"HTTP/1.1 404 No\r\ncontent-length: 3\r\n\r\nbad", OK)
+    pool = await pool_to(server.sockets[0].getsockname()[1])
+
+    for _ in range(2):
+        try:
+            answer = await pool.post(b"/x", b"{}")
+            assert (answer.status, await answer.whole()) == (200, b"ok")
+        except Broken:
+            pass
+    pool.close()
+    server.close()
+
+
+async def test_trailers_are_no_headers() -> None:
+    trailed = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\ncontent-encoding: gzip\r\n\r\n"
+    server, _ = await raw_server(trailed)
+    pool = await pool_to(server.sockets[0].getsockname()[1])
+
+    answer = await pool.post(b"/x", b"{}")
+
+    assert await answer.whole() == b"ok"
+    assert answer.headers == [(b"transfer-encoding", b"chunked")]
+    pool.close()
+    server.close()
+
+
+async def test_a_request_that_a_fresh_connection_took_is_not_safe_to_ask_again() -> None:
+    server, requests = await raw_server(b"", then_close=True)
+    pool = await pool_to(server.sockets[0].getsockname()[1])
+
+    with pytest.raises(Broken):
+        await pool.post(b"/x", b"{}")
+    assert len(requests) == 1
+    pool.close()
+    server.close()
+
+
+async def test_early_hints_are_passed_over() -> None:
+    server, _ = await raw_server(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + OK)
+    pool = await pool_to(server.sockets[0].getsockname()[1])
+
+    answer = await pool.post(b"/x", b"{}")
+
+    assert (answer.status, answer.headers, await answer.whole()) == (200, [(b"content-length", b"2")], b"ok")
+    pool.close()
+    server.close()
 
 
 async def test_no_more_connections_than_the_limit(upstream: Upstream) -> None:

@@ -1,0 +1,90 @@
+"""Handing over from one backend to the next."""
+
+from typing import Any, cast
+
+import pytest
+
+from gateway.backends.call import UNREACHABLE, Caller
+from gateway.errors import BackendFailed
+from gateway.exchange import Ask, Endpoint, Exchange, Target
+from gateway.ports import Backend, HotState, Reply
+from gateway.state.memory import MemoryState
+
+
+class Answering:
+    """A backend that does what it was told, one thing after the other."""
+
+    def __init__(self, *does: int | BackendFailed) -> None:
+        self.does = list(does)
+        self.asked = 0
+
+    async def send(self, exchange: Exchange, model: str, headers: Any) -> Reply:
+        self.asked += 1
+        done = self.does.pop(0) if len(self.does) > 1 else self.does[0]
+        if isinstance(done, BackendFailed):
+            raise done
+        return Reply(done, ())
+
+
+class GoneState:
+    """A hot state whose server is gone."""
+
+    async def blocked(self, key: str) -> float:
+        raise ConnectionError("no Redis")
+
+    async def block(self, key: str, for_s: float) -> None:
+        raise ConnectionError("no Redis")
+
+
+def exchange_to(*backends: str) -> Exchange:
+    return Exchange("x", Ask(Endpoint.CHAT, "m", b"{}"), route=tuple(Target(name, "m") for name in backends))
+
+
+def caller(state: Any = None, **backends: Answering) -> Caller:
+    return Caller(cast(dict[str, Backend], backends), cast(HotState, state or MemoryState()), trip_after=2)
+
+
+FAILS = BackendFailed("it broke")
+UNREACHED = BackendFailed("nobody there", code=UNREACHABLE)
+
+
+async def test_a_refused_backend_hands_over_to_the_next() -> None:
+    assert (await caller(a=Answering(503), b=Answering(200)).call(exchange_to("a", "b"), ())).status == 200
+
+
+async def test_where_all_refuse_the_last_refusal_is_the_answer() -> None:
+    assert (await caller(a=Answering(503), b=Answering(429)).call(exchange_to("a", "b"), ())).status == 429
+
+
+async def test_a_wrong_request_is_not_handed_over() -> None:
+    other = Answering(200)
+
+    assert (await caller(a=Answering(400), b=other).call(exchange_to("a", "b"), ())).status == 400
+    assert other.asked == 0
+
+
+async def test_an_unreachable_backend_is_asked_once_more_and_a_broken_one_is_not() -> None:
+    away, broken = Answering(UNREACHED, 200), Answering(FAILS)
+
+    assert (await caller(a=away).call(exchange_to("a"), ())).status == 200
+    with pytest.raises(BackendFailed):
+        await caller(a=broken).call(exchange_to("a"), ())
+    assert (away.asked, broken.asked) == (2, 1)
+
+
+async def test_a_backend_that_keeps_failing_is_passed_over_where_there_is_another() -> None:
+    sick = Answering(FAILS)
+    call = caller(a=sick, b=Answering(200))
+    for _ in range(4):
+        await call.call(exchange_to("a", "b"), ())
+
+    assert sick.asked == 2
+    with pytest.raises(BackendFailed):
+        await call.call(exchange_to("a"), ())
+
+
+async def test_without_the_hot_state_requests_are_answered_all_the_same() -> None:
+    call = caller(GoneState(), a=Answering(FAILS), b=Answering(200))
+
+    for _ in range(3):
+        assert (await call.call(exchange_to("a", "b"), ())).status == 200

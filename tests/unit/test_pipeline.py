@@ -1,0 +1,69 @@
+"""No stage can lose a request."""
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.errors import NotFound, NotReady
+from gateway.exchange import Ask, Endpoint, Exchange, Intent, Mode
+from gateway.pipeline import Step, prepare
+
+ASKED = Exchange("x", Ask(Endpoint.CHAT, "m", b"{}"))
+
+
+class Stage:
+    """A stage that knows an intent, or raises, or takes too long."""
+
+    name = "stage"
+
+    def __init__(self, error: Exception | None = None, takes_s: float = 0.0) -> None:
+        self.error, self.takes_s = error, takes_s
+
+    async def __call__(self, exchange: Exchange) -> Exchange:
+        await asyncio.sleep(self.takes_s)
+        if self.error:
+            raise self.error
+        return replace(exchange, intent=Intent("known")).noted(self.name, "done")
+
+
+async def test_a_stage_takes_the_exchange_on_and_its_time_is_noted() -> None:
+    done = await prepare(ASKED, [Step(Stage())])
+
+    assert (done.intent.name, done.notes[0].decision) == ("known", "done")
+    assert done.notes[0].took_us > 0
+
+
+@pytest.mark.parametrize(
+    ("step", "decision"),
+    [
+        (Step(Stage(RuntimeError("a bug"))), "failed"),
+        (Step(Stage(takes_s=5), budget_s=0.01), "skipped"),
+        (Step(Stage(NotReady("overloaded")), improves=True), "skipped"),
+    ],
+)
+async def test_a_stage_that_fails_leaves_the_exchange_as_it_was_and_says_so(step: Step, decision: str) -> None:
+    done = await prepare(ASKED, [step])
+
+    assert replace(done, notes=()) == ASKED
+    assert [note.decision for note in done.notes] == [decision]
+
+
+async def test_a_refusal_reaches_the_client() -> None:
+    with pytest.raises(NotFound):
+        await prepare(ASKED, [Step(Stage(NotFound("no such collection")))])
+
+
+async def test_with_the_mode_off_nothing_that_improves_is_run() -> None:
+    off = replace(ASKED, mode=Mode.OFF)
+
+    assert await prepare(off, [Step(Stage(), improves=True)]) is off
+
+
+async def test_cancelling_is_not_swallowed() -> None:
+    task = asyncio.create_task(prepare(ASKED, [Step(Stage(takes_s=60))]))
+    await asyncio.sleep(0)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
