@@ -187,12 +187,12 @@ def _steps(
     settings: Settings, routes: Routes, learned: Learned | None, retrieve: Retrieve, fit: Fit
 ) -> tuple[Step, ...]:
     """The path of a request. Routing is first: an unknown model is answered before any work is done for it."""
-    prompt_s, context_s = settings.prompt.budget_ms / 1000, settings.context.budget_ms / 1000
+    prompt_s = settings.prompt.budget_ms / 1000
     improving = () if learned is None else (learned.classify, learned.rewrite)
     return (
         Step(Route(routes, settings.prompt.mode)),
         *[Step(stage, prompt_s, improves=True) for stage in improving],
-        Step(retrieve, context_s),
+        Step(retrieve),
         Step(fit),
     )
 

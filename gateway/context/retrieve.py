@@ -83,10 +83,14 @@ class Retrieve:
         if wanted.tokens <= 0:
             return exchange.noted(self.name, "skipped", "the model's window has no room left for sources")
         try:
-            vectors = await self.embed([query])
+            # the clock runs here rather than around the stage, since most requests name no collection
+            async with asyncio.timeout(self.settings.budget_ms / 1000):
+                vectors = await self.embed([query])
+                found = await asyncio.to_thread(self._look_up, self.store, exchange.key, wanted, vectors)
         except NotReady as error:
             return exchange.noted(self.name, "skipped", error.message)
-        found = await asyncio.to_thread(self._look_up, self.store, exchange.key, wanted, vectors)
+        except TimeoutError:
+            return exchange.noted(self.name, "skipped", f"took longer than {self.settings.budget_ms} ms")
         chunks = pack(found.chunks, wanted.tokens)
         if chunks:
             return self._with(exchange, chunks)

@@ -48,7 +48,8 @@ def out_of_fold(
     chances = softmax(scores / temperature)
     signs = np.zeros((len(labels), len(GATE)), np.float32)
     for row, near, own in likeness:
-        signs[row] = gate_features(chances[row], near, own, known)
+        examples = np.flatnonzero(own == int((chances[row] * known).argmax()))
+        signs[row] = gate_features(chances[row], near, examples, known)
     top = classes[np.where(known, chances, -1.0).argmax(axis=1)]
     gate, scope = _gate(signs, within)
     trust = scope * signs[:, 0] / np.maximum(1.0 - signs[:, -1], 1e-9)

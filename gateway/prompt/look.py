@@ -22,6 +22,13 @@ _CODE = re.compile(
 )
 _TRACE = re.compile(r"Traceback|\b\w+(?:Error|Exception)\b|undefined is not|segfault|stack trace|报错|异常")
 _ARITHMETIC = re.compile(r"\d\s*[-+*/×÷^=%]\s*\d|\d\s*%|[a-z]\^\d|[√∫∑]")
+_CODE_NEEDS = ("```", "def ", "function", "class ", "{", ";", "()", "=>", "</", "SELECT", "return", "#include")
+_TRACE_NEEDS = ("Traceback", "Error", "Exception", "undefined is", "segfault", "stack trace", "报错", "异常")
+_KINDS = (
+    ("<code>", _CODE, _CODE_NEEDS),
+    ("<trace>", _TRACE, _TRACE_NEEDS),
+    ("<arithmetic>", _ARITHMETIC, (*"0123456789^√∫∑",)),
+)
 _CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
 
 
@@ -100,8 +107,8 @@ def _form(seen: Look) -> list[str]:
         marks.append("<payload>")
     marks.append(f"<numbers {min(3, len(re.findall(r'[0-9]+', text)))}>")
     marks.append(f"<sentences {min(4, len(_CLAUSE.findall(text)))}>")
-    found = {"<code>": _CODE, "<trace>": _TRACE, "<arithmetic>": _ARITHMETIC}
-    marks += [mark for mark, pattern in found.items() if pattern.search(text)]
+    # what a pattern cannot do without is looked for first: that is ten times as fast as the pattern
+    marks += [mark for mark, pattern, needs in _KINDS if any(need in text for need in needs) and pattern.search(text)]
     if text.rstrip()[-1:] in ("?", "？"):
         marks.append("<asks>")
     return marks

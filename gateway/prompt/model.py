@@ -68,6 +68,7 @@ class Tier:
         self._column = {word: column for column, word in enumerate(names.vocabulary)}
         self._own = arrays["anchor_class"].astype(np.int64)
         self._known = np.array([name != NONE for name in names.classes])
+        self._examples = [np.flatnonzero(self._own == place) for place in range(len(names.classes))]
 
     def judge(self, seen: Look, vector: Array | None = None) -> Verdict:
         """`vector`: [dimensions], the embedding of `seen.asked`; None for a tier of words alone."""
@@ -75,11 +76,12 @@ class Tier:
         chances = self.chances(columns, weights, vector)
         likeness = self._likeness(columns, weights, vector)
         top = int((chances * self._known).argmax())
-        if len(likeness) and float(likeness.max()) >= SAME:
-            return self._recognise(int(likeness.argmax()), columns, weights)
-        of_top = np.where(self._own == top, likeness, -1.0)
-        nearest = int(of_top.argmax())
-        signs = gate_features(chances, likeness, self._own, self._known)
+        likest = int(likeness.argmax()) if len(likeness) else -1
+        if likest >= 0 and likeness[likest] >= SAME:
+            return self._recognise(likest, columns, weights)
+        examples = self._examples[top]
+        nearest = int(examples[likeness[examples].argmax()]) if len(examples) else -1
+        signs = gate_features(chances, likeness, examples, self._known)
         gate = self.arrays["gate"]
         within = logistic(float(signs @ gate[:-1] + gate[-1]))
         share = float(chances[top]) / max(float(chances @ self._known), 1e-9)
@@ -87,8 +89,8 @@ class Tier:
             name=self.names.classes[top],
             confidence=within * share,
             none=1.0 - within,
-            nearest=self.names.anchors[nearest] if len(self.names.anchors) else "",
-            similarity=float(of_top[nearest]),
+            nearest=self.names.anchors[nearest] if nearest >= 0 else "",
+            similarity=float(likeness[nearest]) if nearest >= 0 else -1.0,
             words=self._strongest(columns, weights, top),
         )
 
@@ -136,15 +138,18 @@ class Looks:
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         """`arrays`: mean, scale, weights [features]; bias [1]."""
         self.arrays = dict(arrays)
+        mean, scale, weights = (arrays[name].tolist() for name in ("mean", "scale", "weights"))
+        # so few numbers are faster in Python than in numpy
+        self._terms = [(m, w / s) for m, s, w in zip(mean, scale, weights, strict=True)]
+        self._bias = float(arrays["bias"][0])
 
     def judge(self, seen: Look) -> tuple[float, tuple[str, ...]]:
         """The probability that a rewrite can help, and what speaks most for and against it."""
-        row = (np.array(measures(seen), np.float32) - self.arrays["mean"]) / self.arrays["scale"]
-        pushes = row * self.arrays["weights"]
-        score = float(pushes.sum() + self.arrays["bias"][0])
-        best = np.argsort(-np.abs(pushes))[:3]
-        told = tuple(f"{'+' if pushes[index] > 0 else '-'}{MEASURED[index]}" for index in best)
-        return logistic(score), told
+        measured = zip(measures(seen), self._terms, strict=True)
+        pushes = [(value - mean) * weight for value, (mean, weight) in measured]
+        best = sorted(zip(pushes, MEASURED, strict=True), key=lambda push: -abs(push[0]))[:3]
+        told = tuple(f"{'+' if push > 0 else '-'}{name}" for push, name in best)
+        return logistic(sum(pushes) + self._bias), told
 
 
 MEASURED = (*NAMES, "text to work on")
@@ -175,25 +180,26 @@ class _Header(Struct, frozen=True):
     report: dict[str, float]
 
 
-def gate_features(chances: Array, likeness: Array, own: NDArray[np.int64], known: NDArray[np.bool_]) -> Array:
+def gate_features(chances: Array, likeness: Array, examples: NDArray[np.int64], known: NDArray[np.bool_]) -> Array:
     """[7]: how sure the classifier is, and how near the prompt is to anything it was shown.
 
-    `likeness` and `own` [anchors]: how alike each example is, and its class. All are of known classes.
+    `likeness` [anchors]: how alike each example is; `examples`: which of them are the top class's.
+    All are of known classes.
     """
-    within = chances * known
-    top = int(within.argmax())
-    second, first = np.partition(within, -2)[-2:].tolist() if len(within) > 1 else (0.0, float(within[0]))
-    entropy = float(-(chances @ np.log(chances + 1e-9)) / log(max(2, len(chances))))
-    best = np.partition(likeness, -5)[-5:] if len(likeness) >= 5 else likeness
-    of_top = likeness[own == top]
+    # a few dozen numbers are faster in Python than in numpy
+    within: list[float] = (chances * known).tolist()
+    second, first = sorted([0.0, *within])[-2:]
+    entropy = -sum(chance * log(chance + 1e-9) for chance in chances.tolist()) / log(max(2, len(chances)))
+    best: list[float] = (np.partition(likeness, -5)[-5:] if len(likeness) >= 5 else likeness).tolist()
+    of_top = float(likeness[examples].max()) if len(examples) else 0.0
     signs = (
         first,
         first - second,
         entropy,
-        best.max(initial=0.0),
-        best.mean() if len(best) else 0.0,
-        of_top.max(initial=0.0),
-        1.0 - within.sum(),
+        max([0.0, *best]),
+        sum(best) / len(best) if best else 0.0,
+        max(0.0, of_top),
+        1.0 - sum(within),
     )
     return np.array(signs, dtype=np.float32)
 

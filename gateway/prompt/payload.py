@@ -5,7 +5,7 @@ none applies there is no payload, and a template that needs one does not speak.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
@@ -96,9 +96,11 @@ def _fenced(query: str) -> Iterator[tuple[str, Span, Span]]:
 def _after_break(query: str) -> Iterator[tuple[str, Span, Span]]:
     """The text after the first colon, line break or dash whose left side is a task."""
     head = query[: TASK_CHARS + 1]
-    breaks = [(found.start(), found.end(), "colon") for found in COLON.finditer(head)]
-    breaks += [(found.start(), found.end(), "line") for found in re.finditer(r"\n", head)]
-    breaks += [(found.start(), found.end(), "dash") for found in DASH.finditer(head)]
+    breaks = [(found.start(), found.end(), "colon") for found in _found(COLON, head, ":：")]
+    breaks += [(found.start(), found.end(), "line") for found in _found(LINE, head, "\n")]
+    breaks += [(found.start(), found.end(), "dash") for found in _found(DASH, head, "-–—=")]
+    if not breaks:
+        return
     quotes = [found.span() for found in QUOTED.finditer(head)]
     for start, end, rule in sorted(breaks):
         left = query[:start]
@@ -112,6 +114,11 @@ def _after_break(query: str) -> Iterator[tuple[str, Span, Span]]:
         stop = BLANK_FIELD.search(query, end)
         last = stop.start() if stop else len(query) - len(_closing_question(left, query[end:]))
         yield (rule, *inner) if inner else (rule, Span(end, last), Span(start, last))
+
+
+def _found(pattern: re.Pattern[str], text: str, marks: str) -> Iterable[re.Match[str]]:
+    """The matches of a pattern that cannot do without one of the marks: looking for those is much faster."""
+    return pattern.finditer(text) if any(mark in text for mark in marks) else ()
 
 
 def _asks_back(left: str, right: str) -> bool:

@@ -35,6 +35,7 @@ TRAVELLING = (
 )
 JSON = (b"content-type", b"application/json")
 DONE = b"data: [DONE]"
+WATCH_AFTER_S = 0.05
 FAILED = RequestError("The gateway failed on this request; its log has the reason.")
 
 
@@ -66,11 +67,11 @@ class Answering:
         exchange = Exchange(run.id, ask, key, started_s=time())
         task = asyncio.current_task()
         assert task is not None
-        watch = asyncio.create_task(_watch(receive, run, task))
+        watch = _Watch(receive, run, task)
         try:
             await run.answer(exchange, headers)
         finally:
-            watch.cancel()
+            watch.end()
 
 
 class _Run:
@@ -214,13 +215,32 @@ async def refuse(send: Send, error: RequestError, exchange_id: str) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def _watch(receive: Receive, run: _Run, task: "asyncio.Task[Any]") -> None:
-    """Cancel the work as soon as the client leaves."""
-    message: Any = await receive()
-    while message["type"] != "http.disconnect":
-        message = await receive()
-    run.left = True
-    task.cancel()
+class _Watch:
+    """Cancels the work as soon as the client leaves.
+
+    It begins to look after a moment only: most answers are out by then, and a task for each costs
+    more than all that this file does besides.
+    """
+
+    def __init__(self, receive: Receive, run: _Run, work: "asyncio.Task[Any]") -> None:
+        self._receive, self._run, self._work = receive, run, work
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._begin)
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        message: Any = await self._receive()
+        while message["type"] != "http.disconnect":
+            message = await self._receive()
+        self._run.left = True
+        self._work.cancel()
 
 
 def _travelling(headers: Mapping[bytes, bytes]) -> Headers:

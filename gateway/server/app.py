@@ -87,6 +87,8 @@ def application(gateway: Gateway) -> Front:
         # what is there now stays: the collector need not look at it again on each of its rounds
         gc.collect()
         gc.freeze()
+        # a request makes hundreds of objects and hardly a cycle: the usual 700 is several rounds a request
+        gc.set_threshold(20_000, 20, 20)
 
     rest = Litestar(
         [
