@@ -96,7 +96,7 @@ def _fenced(query: str) -> Iterator[tuple[str, Span, Span]]:
 def _after_break(query: str) -> Iterator[tuple[str, Span, Span]]:
     """The text after the first colon, line break or dash whose left side is a task."""
     head = query[: TASK_CHARS + 1]
-    breaks = [(found.start(), found.end(), "colon") for found in _found(COLON, head, ":：")]
+    breaks = [(found.start(), found.end(), "colon") for found in _colons(head)]
     breaks += [(found.start(), found.end(), "line") for found in _found(LINE, head, "\n")]
     breaks += [(found.start(), found.end(), "dash") for found in _found(DASH, head, "-–—=")]
     if not breaks:
@@ -114,6 +114,13 @@ def _after_break(query: str) -> Iterator[tuple[str, Span, Span]]:
         stop = BLANK_FIELD.search(query, end)
         last = stop.start() if stop else len(query) - len(_closing_question(left, query[end:]))
         yield (rule, *inner) if inner else (rule, Span(end, last), Span(start, last))
+
+
+def _colons(text: str) -> Iterator[re.Match[str]]:
+    """The matches of `COLON`, which begins with one: looked at only where one is."""
+    for place, mark in enumerate(text):
+        if mark in ":：" and (found := COLON.match(text, place)):
+            yield found
 
 
 def _found(pattern: re.Pattern[str], text: str, marks: str) -> Iterable[re.Match[str]]:

@@ -17,6 +17,8 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
     if exchange.plan.strategy != "direct":
         head.append((b"x-foreword-strategy", exchange.plan.strategy.encode()))
     for note in exchange.notes:
+        if note.decision == "direct":
+            continue  # nothing was done
         said = note.decision + (f"; {note.reason}" if note.reason else "")
         head.append((f"x-foreword-{note.stage}".encode(), _ascii(said)))
     return head
