@@ -35,9 +35,9 @@ class StaticEmbedder:
     """Satisfies `ports.Embedder` with a lookup and a mean: some ten microseconds for a short text."""
 
     def __init__(self, name: str, tokenizer: Tokenizer, table: NDArray[np.float32]) -> None:
+        """`table`: [vocabulary, dimensions], a row of zeros for a piece that counts nothing."""
         import numpy as np
 
-        """`table`: [vocabulary, dimensions], a row of zeros for a piece that counts nothing."""
         self.name = name
         # a view without the mapping's type, whose every operation goes through Python
         self.table = table.view(type=np.ndarray)
