@@ -11,7 +11,7 @@ from msgspec import Struct
 from gateway.backends.call import UNREACHABLE
 from gateway.backends.http1 import Answer, Broken, Idle, Pool, Unreachable
 from gateway.context.tokens import Counter
-from gateway.errors import BackendFailed, BackendTimeout, Problem, RequestError
+from gateway.errors import BackendFailed, BackendTimeout, NotReady, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.registry import Kind
@@ -150,7 +150,7 @@ class Remote:
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
         if self._pool is None:
-            raise BackendFailed(f"The backend {self.name!r} is not open.")
+            raise NotReady(f"The backend {self.name!r} is still opening. Try again.", retry_after_s=1.0)
         content = encode.body(exchange, model, room_field=self._settings.room_field)
         if exchange.changed:  # its answer is annotated, so it must not come compressed
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
