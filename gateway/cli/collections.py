@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import registry
 from gateway.cli.config import config_option, load_settings, report
@@ -210,7 +211,7 @@ def _adapter(settings: Settings, group: str, name: str, table: KindTable | None)
         report(ConfigError([Problem(f"{table.where} kind", str(error))]))
     chosen, problems = decode(table.table, kind.settings, table.where)
     if chosen is not None:
-        problems = list(kind.check(name, chosen))
+        problems = [replace(one, where=f"{table.where} {one.where}") for one in kind.check(chosen, settings.root)]
     if problems:
         report(ConfigError(problems))
     return kind.build(name, chosen, _Parts(settings))

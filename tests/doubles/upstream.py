@@ -58,8 +58,8 @@ class Upstream:
         try:
             while await self._one(reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the loop is closing: a cancelled handler would be reported as an unhandled error
         finally:
             self._writers.discard(writer)
             writer.transport.abort()

@@ -141,7 +141,7 @@ async def raw_server(*sends: bytes, then_close: bool = False) -> tuple[asyncio.S
         for send in sends:
             try:
                 await reader.readuntil(b"\r\n\r\n")
-            except asyncio.IncompleteReadError:
+            except (asyncio.IncompleteReadError, asyncio.CancelledError):
                 break
             await reader.readexactly(2)
             requests.append(1)
