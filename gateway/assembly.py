@@ -205,16 +205,16 @@ def problems_of(settings: Settings) -> list[Problem]:
 def _adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
     problems = list(policy_problems(settings))
     parts = Parts(settings)
-    state: HotState | None = _build("state", "state", settings.state, parts, problems)
+    state: HotState | None = build_adapter("state", "state", settings.state, parts, problems)
     store: VectorStore | None = None
     if settings.embedder is not None:
-        embedder: Embedder | None = _build("embedders", "embedder", settings.embedder, parts, problems)
+        embedder: Embedder | None = build_adapter("embedders", "embedder", settings.embedder, parts, problems)
         parts.embedder = Batcher(embedder) if embedder else None
     if settings.store is not None:
-        store = _build("stores", "store", settings.store, parts, problems)
+        store = build_adapter("stores", "store", settings.store, parts, problems)
     backends: dict[str, Backend] = {}
     for name, table in settings.backends.items():
-        backend = _build("backends", name, table, parts, problems)
+        backend = build_adapter("backends", name, table, parts, problems)
         if backend is not None:
             backends[name] = backend
     routes = Routes(settings.models, backends, settings.routing.default)
@@ -272,7 +272,7 @@ def _server_problems(settings: Settings) -> list[Problem]:
     return found
 
 
-def _build(group: str, name: str, table: KindTable, parts: Parts, problems: list[Problem]) -> Any:
+def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problems: list[Problem]) -> Any:
     """One adapter from its table, or None with what is wrong added to `problems`."""
     try:
         kind = registry.find(group, table.kind)

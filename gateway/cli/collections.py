@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import Struct
-from msgspec.structs import replace
 
-from gateway import registry
 from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import CollectionError, ConfigError, Problem
-from gateway.settings import KindTable, Settings, decode
+from gateway.settings import KindTable, Settings
 
 if TYPE_CHECKING:  # rich, numpy and the stores are loaded when a command runs, not for --help
     from gateway.context.ingest import Added
@@ -178,12 +175,6 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-class _Parts(Struct, frozen=True):
-    """What the adapters need here of what `assembly.Parts` has."""
-
-    settings: Settings
-
-
 @contextmanager
 def opened(settings: Settings) -> Iterator[VectorStore]:
     """The configured store. What is wrong with a document or a collection ends the command with its message."""
@@ -205,16 +196,13 @@ def _adapter(settings: Settings, group: str, name: str, table: KindTable | None)
     if table is None:
         remedy = 'Add [store] with kind = "chroma" and [embedder] with kind = "sentence".'
         report(ConfigError([Problem(f"{settings.file} [{name}]", "collections need this table", remedy)]))
-    try:
-        kind = registry.find(group, table.kind)
-    except (registry.UnknownKind, ImportError) as error:
-        report(ConfigError([Problem(f"{table.where} kind", str(error))]))
-    chosen, problems = decode(table.table, kind.settings, table.where)
-    if chosen is not None:
-        problems = [replace(one, where=f"{table.where} {one.where}") for one in kind.check(chosen, settings.root)]
+    from gateway.assembly import Parts, build_adapter
+
+    problems: list[Problem] = []
+    adapter = build_adapter(group, name, table, Parts(settings), problems)
     if problems:
         report(ConfigError(problems))
-    return kind.build(name, chosen, _Parts(settings))
+    return adapter
 
 
 def _require(store: VectorStore, collection: str) -> None:

@@ -109,7 +109,7 @@ def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     except msgspec.ValidationError:
         turns = (Turn("user", "", 0, plain=False),)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _not_json(error) from None
+        raise not_json(error) from None
     return Ask(
         endpoint=Endpoint.COMPLETION,
         model=body.model,
@@ -142,10 +142,10 @@ def _decode(decoder: Any, raw: bytes) -> Any:
     except msgspec.ValidationError as error:
         raise explained(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(error) from None
+        raise not_json(error) from None
 
 
-def _not_json(error: Exception) -> BadRequest:
+def not_json(error: Exception) -> BadRequest:
     return BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json")
 
 
@@ -186,7 +186,7 @@ def _only_text(part: Raw) -> str | None:
     except msgspec.ValidationError:
         return None  # a kind of part that we do not know: the backend's to judge
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _not_json(error) from None
+        raise not_json(error) from None
     return decoded.text if decoded.type == "text" and isinstance(decoded.text, str) else None
 
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.errors import BadRequest
-from gateway.wire.decode import explained
+from gateway.wire.decode import explained, not_json
 
 _encode = msgspec.json.Encoder().encode
 MOST_INPUTS = 2048  # as OpenAI
@@ -40,7 +40,7 @@ def ask(body: bytes, *, dimensions: int) -> EmbeddingAsk:
     except msgspec.ValidationError as error:
         raise explained(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json") from None
+        raise not_json(error) from None
     if given.dimensions is not None and given.dimensions > dimensions:
         raise BadRequest(f"This model has {dimensions} dimensions, not {given.dimensions}.", param="dimensions")
     return EmbeddingAsk(_texts(given.input), given.encoding_format == "base64", given.dimensions or 0)

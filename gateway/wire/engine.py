@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint
-from gateway.wire.decode import explained
+from gateway.wire.decode import explained, not_json
 
 # What reaches the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
 SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")
@@ -202,4 +202,4 @@ def _decoded(decoder: Any, body: bytes) -> Any:
     except msgspec.ValidationError as error:
         raise explained(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json") from None
+        raise not_json(error) from None
