@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from gateway import registry
 from gateway.backends.call import Caller
+from gateway.backends.complete import Completions
 from gateway.backends.route import Route, Routes
 from gateway.context.embed import Batcher
 from gateway.context.fit import Fit
@@ -64,6 +65,7 @@ class Gateway:
         routes: Routes,
         state: HotState,
         steps: Sequence[Step],
+        caller: Caller,
         *,
         learned: Learned | None = None,
         keeping: Keeping | None = None,
@@ -73,7 +75,7 @@ class Gateway:
         self.routes = routes
         self.state = state
         self.steps = tuple(steps)
-        self.caller = Caller(backends, state)
+        self.caller = caller
         self.learned = learned
         self.keeping = keeping
         self.metrics = Metrics(shared=settings.server.workers > 1)
@@ -170,14 +172,19 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     def count(backend: str, text: str) -> int:
         return adapters.backends[backend].count_tokens(text)
 
+    caller = Caller(adapters.backends, adapters.state)
+    completions = Completions(caller, adapters.routes)
     retrieve = Retrieve(settings.context, count)
-    learned = Learned(settings, adapters.embedder, adapters.store, retrieve) if adapters.embedder else None
+    learned = None
+    if adapters.embedder:
+        learned = Learned(settings, adapters.embedder, adapters.store, retrieve, completions)
     return Gateway(
         settings,
         adapters.backends,
         adapters.routes,
         adapters.state,
         _steps(settings, adapters.routes, learned, retrieve, Fit(count)),
+        caller,
         learned=learned,
         keeping=None if only_prepare else _keeping(settings),
     )

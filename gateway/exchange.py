@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 
@@ -140,6 +140,11 @@ class Sampling(Struct, frozen=True):
     temperature: float | None = None
     stop: tuple[str, ...] = ()
 
+    NONE: ClassVar["Sampling"]
+
+
+Sampling.NONE = Sampling()
+
 
 class Rewrite(Struct, frozen=True):
     """Which template spoke, with what in its slots."""
@@ -197,6 +202,22 @@ class Target(Struct, frozen=True):
     window_tokens: int = 0
 
 
+class Call(Struct, frozen=True):
+    """One call of a model that the gateway made on its own account, beside the one that answers.
+
+    `purpose` says what for: `refine`, `slots`, a template's own first call, `sample`, `retry`, `judge`.
+    Tokens are -1 where the backend did not tell.
+    """
+
+    purpose: str
+    backend: str = ""
+    model: str = ""
+    prompt_tokens: int = -1
+    completion_tokens: int = -1
+    took_us: int = 0
+    error: str = ""
+
+
 class Note(Struct, frozen=True):
     """One decision: which stage, what, why, and what it cost."""
 
@@ -218,11 +239,13 @@ class Exchange(Struct, frozen=True):
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
     """The prompt to send instead of the ask's turns; None while no stage changed it."""
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
     chunks: tuple[Chunk, ...] = ()
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()
+    calls: tuple[Call, ...] = ()
+    """The calls of a model that the gateway made to prepare the prompt or to better the answer."""
     notes: tuple[Note, ...] = ()
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.context.retrieve import Retrieve
 from gateway.errors import NotReady, TemplateError
-from gateway.ports import VectorStore
+from gateway.ports import Completer, VectorStore
 from gateway.prompt.classify import Classifier, Classify
 from gateway.prompt.library import Library, load_library
 from gateway.prompt.rewrite import Rewrite
@@ -23,9 +23,11 @@ log = logging.getLogger("foreword.learning")
 class Learned:
     """The stages that learn from files, and how they come by what they need."""
 
-    def __init__(self, settings: Settings, batcher: Any, store: VectorStore | None, retrieve: Retrieve) -> None:
+    def __init__(
+        self, settings: Settings, batcher: Any, store: VectorStore | None, retrieve: Retrieve, completer: Completer
+    ) -> None:
         self.classify = Classify()
-        self.rewrite = Rewrite(settings.prompt)
+        self.rewrite = Rewrite(settings.prompt, completer=completer)
         self.retrieve = retrieve
         self.broken: list[TemplateError] = []
         """Template files that were left out."""

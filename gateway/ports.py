@@ -5,12 +5,12 @@ An adapter is chosen by `kind = "..."` in the configuration and built through `r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
-from gateway.exchange import Chunk, Endpoint, Exchange
+from gateway.exchange import Call, Chunk, Endpoint, Exchange, Sampling, Turn
 
 if TYPE_CHECKING:  # numpy would cost a bare gateway 20 MB and 0.1 s at start
     import numpy as np
@@ -182,3 +182,31 @@ class Answer(Struct, frozen=True):
     prompt_tokens: int = -1
     completion_tokens: int = -1
     extra: dict[str, Any] = {}
+
+
+class Completed(Struct, frozen=True):
+    """A model's answer to the gateway itself, and what the call cost."""
+
+    answer: Answer
+    call: Call
+
+
+class Completer(Protocol):
+    """Asks a model on the gateway's own account: a refiner, a judge, a template's first call."""
+
+    async def complete(
+        self,
+        exchange: Exchange,
+        turns: Sequence[Turn],
+        *,
+        purpose: str,
+        model: str = "",
+        sampling: Sampling = Sampling.NONE,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Completed:
+        """Ask `model`, or where that is "" the one that will answer the exchange.
+
+        `schema`: a JSON schema that the answer is to follow, as far as the backend can see to it. The
+        caller sets the time limit. Raises `RequestError` where no target answers with a 200.
+        """
+        ...

@@ -22,7 +22,7 @@ from gateway.prompt.touch import may_touch
 from gateway.settings import Prompt
 
 if TYPE_CHECKING:
-    from gateway.ports import Vectors
+    from gateway.ports import Completer, Vectors
 
 LONGEST_QUERY_CHARS = 200_000
 """A longer message is a document; looking through it would hold up the other requests."""
@@ -60,8 +60,10 @@ class Rewrite:
         library: Library | None = None,
         pools: Pools | None = None,
         embed: Embed | None = None,
+        completer: Completer | None = None,
     ) -> None:
         self.settings = settings
+        self.completer = completer
         self.library = library
         self.pools = pools
         self.embed = embed

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import ForewordError
-from gateway.exchange import Chunk, ContextPlan, Exchange, Intent, Mode, Note, Rewrite, Sampling, Target, Turn
+from gateway.exchange import Call, Chunk, ContextPlan, Exchange, Intent, Mode, Note, Rewrite, Sampling, Target, Turn
 from gateway.ports import Answer, Outcome
 
 ReadAnswer = Callable[[bytes, str, str], Answer]
@@ -66,6 +66,7 @@ class ExchangeRecord(Struct, frozen=True):
     chunks: tuple[Chunk, ...] = ()
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()
+    calls: tuple[Call, ...] = ()
     notes: tuple[Note, ...] = ()
     backend: str = ""
     upstream: str = ""
@@ -107,6 +108,7 @@ def record_of(exchange: Exchange, outcome: Outcome, policy: str) -> ExchangeReco
         chunks=exchange.chunks,
         plan=exchange.plan,
         route=exchange.route,
+        calls=exchange.calls,
         notes=exchange.notes,
         backend=outcome.backend,
         upstream=outcome.model,

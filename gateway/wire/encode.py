@@ -46,6 +46,24 @@ def body(
     return _encode(fields)
 
 
+def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapping[str, Any] | None = None) -> bytes:
+    """The body of a chat request of the gateway's own; `schema` is what a JSON answer must follow."""
+    fields: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": turn.role, "content": turn.text} for turn in turns],
+    }
+    if sampling.max_tokens:
+        fields["max_tokens"] = sampling.max_tokens
+    if sampling.temperature is not None:
+        fields["temperature"] = sampling.temperature
+    if sampling.stop:
+        fields["stop"] = sampling.stop
+    if schema is not None:
+        wanted = {"name": "answer", "schema": schema, "strict": True}
+        fields["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    return _encode(fields)
+
+
 def _renamed(match: re.Match[bytes], model: str) -> bytes:
     whole, name = match.group(0), match.group(1)
     return whole[: len(whole) - len(name)] + _encode(model)

@@ -1,0 +1,1 @@
+"""Has a template's technique done that one plain call cannot do: several answers, checks, another round."""
