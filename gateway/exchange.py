@@ -4,9 +4,9 @@ Everything here is frozen. A stage takes an `Exchange` and returns a new one wit
 `msgspec.structs.replace`; a stage that fails returns the one it was given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -64,6 +64,10 @@ class Ask(Struct, frozen=True):
     turns: tuple[Turn, ...] = ()
     stream: bool = False
     room_tokens: int = 0
+    choices: int = 1
+    """How many answers the client wants (`n`)."""
+    greedy: bool = False
+    """The client wants the likeliest answer (`temperature` 0), so that drawing several makes no sense."""
     has_tools: bool = False
     has_format: bool = False
     """The client demands an output format (`response_format`), which a template could contradict."""
@@ -228,6 +232,51 @@ class Note(Struct, frozen=True):
     took_us: int = 0
 
 
+class Drawn(Struct, frozen=True):
+    """One of the answers to a prompt. `number` tells it from the others; `tokens` counts prompt and answer."""
+
+    number: int
+    text: str
+    tokens: int = 0
+
+
+class Asking(Protocol):
+    """Draws answers to one exchange and books what each costs. Raises `RequestError`."""
+
+    async def draw(
+        self, purpose: str = "sample", follow: Sequence[Turn] = (), temperature: float | None = None
+    ) -> Drawn:
+        """One more answer; `follow` are turns after the prompt."""
+        ...
+
+    async def judge(self, turns: Sequence[Turn], model: str = "") -> str:
+        """What a model says to a question of the gateway's own; "" asks the one that answers."""
+        ...
+
+
+class Settled(Struct, frozen=True):
+    """The answer that the client gets, by its number, and how it came to be chosen."""
+
+    number: int
+    notes: tuple["Note", ...] = ()
+
+
+class Procedure(Protocol):
+    """The part of a technique that comes after the prompt: several answers, checks, another round."""
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one plain call may be needed."""
+        ...
+
+    @property
+    def marker(self) -> str:
+        """What the line with the answer proper begins with, where the reasoning is to be split off; else ""."""
+        ...
+
+    async def settle(self, exchange: "Exchange", asking: Asking) -> Settled: ...
+
+
 class Exchange(Struct, frozen=True):
     """One request with everything decided about it. Neutral defaults: any stage can be left out."""
 
@@ -235,12 +284,15 @@ class Exchange(Struct, frozen=True):
     ask: Ask
     key: Key = Key.ANONYMOUS
     mode: Mode = Mode.ON
+    dry: bool = False
+    """Only looked at: no model is called."""
     started_s: float = 0.0
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
     """The prompt to send instead of the ask's turns; None while no stage changed it."""
     sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
+    procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()
@@ -260,6 +312,11 @@ class Exchange(Struct, frozen=True):
         With the mode off, it does where the request named collections: those are context it asked for.
         """
         return self.turns is not None and (self.mode is Mode.ON or (self.mode is Mode.OFF and bool(self.chunks)))
+
+    @property
+    def may_call(self) -> bool:
+        """Whether a stage may call a model to prepare the prompt: not for a preview, and not in the shadow."""
+        return self.mode is Mode.ON and not self.dry
 
     def noted(self, stage: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> "Exchange":
         """The same exchange with one more note."""

@@ -74,7 +74,7 @@ async def _preview(settings: object, body: bytes) -> bytes:
         ask = decode.chat(body, {})
         with Console(stderr=True).status("loading the models"):
             await gateway.load_prompt()
-        return preview.shown(await gateway.prepare(Exchange("explain", ask, Key(name="local", admin=True))))
+        return preview.shown(await gateway.prepare(Exchange("explain", ask, Key(name="local", admin=True), dry=True)))
     finally:
         await gateway.aclose()
 

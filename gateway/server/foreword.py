@@ -24,7 +24,7 @@ AnyRequest = Request[Any, Any, Any]
 async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
     """Takes the body of a chat completion, runs every stage, calls no model, and shows each decision."""
     ask = decode.chat(await request.body(), dict(request.scope["headers"]))
-    exchange = Exchange("preview-" + secrets.token_hex(8), ask, key, started_s=time())
+    exchange = Exchange("preview-" + secrets.token_hex(8), ask, key, dry=True, started_s=time())
     return _json(preview.shown(await gateway.prepare(exchange)))
 
 

@@ -42,6 +42,8 @@ class ChatBody(Struct):
     stream: bool | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    n: Raw | UnsetType = UNSET
+    temperature: Raw | UnsetType = UNSET
     tools: Raw | UnsetType = UNSET
     functions: Raw | UnsetType = UNSET
     response_format: Raw | UnsetType = UNSET
@@ -80,6 +82,7 @@ _HEADERS = frozenset(
     {b"x-foreword-mode", b"x-foreword-collections", b"x-foreword-template", b"x-foreword-conversation"}
 )
 _NONE = (b"null", b"[]")
+_ZERO = (b"0", b"0.0")
 _FREE_FORMAT = re.compile(rb'^\{\s*"type"\s*:\s*"text"\s*\}$')
 
 
@@ -93,6 +96,8 @@ def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         turns=tuple([_turn(index, message) for index, message in enumerate(body.messages)]),
         stream=bool(body.stream),
         room_tokens=max(0, body.max_completion_tokens or body.max_tokens or 0),
+        choices=_number(body.n),
+        greedy=body.temperature is not UNSET and bytes(body.temperature) in _ZERO,
         has_tools=_given(body.tools) or _given(body.functions),
         has_format=_given(body.response_format) and not _FREE_FORMAT.match(bytes(body.response_format)),
         user=body.user or "",
@@ -192,6 +197,11 @@ def _only_text(part: Raw) -> str | None:
 
 def _given(raw: Raw | UnsetType) -> bool:
     return raw is not UNSET and bytes(raw) not in _NONE
+
+
+def _number(raw: Raw | UnsetType) -> int:
+    """A whole number; anything else is the backend's to judge."""
+    return int(bytes(raw)) if raw is not UNSET and bytes(raw).isdigit() else 1
 
 
 def _controls(body: _Controls | UnsetType, headers: Mapping[bytes, bytes]) -> Controls:
