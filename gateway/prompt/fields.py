@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -23,6 +24,9 @@ class Technique(StrEnum):
     FEW_SHOT = "few-shot"
     CHAIN_OF_THOUGHT = "chain-of-thought"
     GENERATED_KNOWLEDGE = "generated-knowledge"
+    REPHRASE = "rephrase"
+    SELF_CONSISTENCY = "self-consistency"
+    ITERATE = "iterate"
     REWRITE = "rewrite"
 
 
@@ -91,6 +95,8 @@ class Pool(Struct, frozen=True):
     """`turns`: each example is a user and an assistant message. `list`: the body writes them."""
     balanced: bool = False
     """At most an equal share of `k` for each output."""
+    budget_tokens: int = 0
+    """The most tokens that the examples may have together; the farthest are left out first. 0: no cap."""
     slot: str = ""
     """The slot that the examples' inputs stand for; left out: the slot filled from `payload`, else the query."""
 
@@ -101,6 +107,61 @@ class Output(Struct, frozen=True):
     max_tokens: int = 0
     temperature: float | None = None
     stop: tuple[str, ...] = ()
+
+
+class FirstCall(Struct, frozen=True):
+    """A call before the one that answers. Its prompt is the part `# call <name>`, its answer the value `<name>`."""
+
+    max_tokens: int = 200
+    temperature: float | None = 0.0
+    stop: tuple[str, ...] = ()
+    timeout_s: float = 20.0
+    model: str = ""
+    """Who is asked; left out: the model that answers."""
+
+
+class Reasoning(Struct, frozen=True):
+    """What becomes of the reasoning. `split`: it goes to `reasoning_content`, the answer stands alone."""
+
+    mode: str = "keep"
+    marker: str = ""
+    """What the line with the answer proper begins with, such as `Answer:`."""
+
+
+class Samples(Struct, frozen=True):
+    """Several answers to one prompt, of which the most frequent result wins."""
+
+    n: int
+    temperature: float = 0.7
+    answer: re.Pattern[str] | None = None
+    """Finds the result in an answer (its last match, the group if there is one); left out: what follows the marker."""
+
+
+class Check(Struct, frozen=True):
+    """One demand on an answer. Each field that is set must hold."""
+
+    json_schema: Mapping[str, Any] | None = None
+    regex: re.Pattern[str] | None = None
+    min_words: int = 0
+    max_words: int = 0
+    max_chars: int = 0
+    language: str = ""
+    contains: str = ""
+    not_contains: str = ""
+    judge: str = ""
+    """A question to a model, with `{{ answer }}` and the slots."""
+    passes: str = "yes"
+    """What the judge's reply starts with where the answer passes."""
+    model: str = ""
+    """The judge; left out: the model that answers."""
+
+
+class Iterate(Struct, frozen=True):
+    """Answer, check, feed what failed back (the part `# retry`), at most `rounds` times. The best answer is kept."""
+
+    rounds: int = 1
+    budget_tokens: int = 0
+    """No further round once the answers have cost this many tokens; 0: no cap."""
 
 
 class Models(Struct, frozen=True):

@@ -19,7 +19,7 @@ from gateway.prompt.frontmatter import suggest
 MAX_CHARS = 400_000
 """The most that one part of a template may render to."""
 
-LISTS = ("examples", "labels")
+LISTS = ("examples", "labels", "failures")
 """What `for` may run over, besides slots."""
 
 EXAMPLE_FIELDS = ("input", "output")

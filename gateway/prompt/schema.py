@@ -12,12 +12,14 @@ from gateway.prompt.fields import (
     Case,
     Expect,
     IntentSpec,
+    Iterate,
     Language,
     Models,
     Optimise,
     Output,
     Pool,
     Provenance,
+    Reasoning,
     Shot,
     Slot,
     Source,
@@ -25,8 +27,9 @@ from gateway.prompt.fields import (
     Technique,
 )
 from gateway.prompt.frontmatter import Head, suggest
+from gateway.prompt.steps import read_calls, read_checks, read_iterate, read_reasoning, read_samples
 
-RESERVED = ("query", "examples", "labels", "loop")
+RESERVED = ("query", "examples", "labels", "loop", "answer", "failures")
 
 
 class _Front(Struct, frozen=True):
@@ -43,6 +46,11 @@ class _Front(Struct, frozen=True):
     family: str = ""
     slots: dict[str, Any] = {}
     examples: Any = ()
+    calls: dict[str, Any] = {}
+    reasoning: Reasoning = Reasoning()
+    samples: Any = None
+    checks: list[Any] = []
+    iterate: Iterate | None = None
     output: Output = Output()
     models: Models = Models()
     optimise: Optimise = Optimise()
@@ -83,6 +91,11 @@ def read_head(head: Head) -> dict[str, Any]:
         "description": front.description,
         "slots": slots,
         "examples": _examples(head, front.examples),
+        "calls": read_calls(head, front.calls, {*RESERVED, *slots}),
+        "reasoning": read_reasoning(head, front.reasoning),
+        "samples": read_samples(head, front.samples),
+        "checks": read_checks(head, front.checks),
+        "iterate": read_iterate(head, front.iterate, front.checks),
         "output": front.output,
         "models": front.models,
         "optimise": front.optimise,

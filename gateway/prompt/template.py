@@ -16,13 +16,18 @@ from gateway.errors import TemplateError
 from gateway.exchange import Turn
 from gateway.prompt.fields import (
     Case,
+    Check,
+    FirstCall,
     IntentSpec,
+    Iterate,
     Language,
     Models,
     Optimise,
     Output,
     Pool,
     Provenance,
+    Reasoning,
+    Samples,
     Shot,
     Slot,
     Source,
@@ -34,8 +39,11 @@ from gateway.prompt.sandbox import Body, NotAllowed, TooLong, compile_body
 from gateway.prompt.schema import read_head
 
 ROLES = ("system", "user", "assistant")
-HEADING = re.compile(r"^# (system|user|assistant)[ \t]*$")
-ESCAPED = re.compile(r"^\\(# (?:system|user|assistant)[ \t]*)$", re.MULTILINE)
+_HEADINGS = r"# (system|user|assistant|retry|call [a-z][a-z0-9_]*)[ \t]*"
+HEADING = re.compile(rf"^{_HEADINGS}$")
+ESCAPED = re.compile(rf"^\\({_HEADINGS})$", re.MULTILINE)
+CALL = "call "
+RETRY = "retry"
 
 
 class Part(Struct, frozen=True):
@@ -59,12 +67,24 @@ class Template(Struct, frozen=True):
     technique: Technique
     slots: Mapping[str, Slot]
     examples: tuple[Shot, ...] | Pool
+    calls: Mapping[str, FirstCall]
+    reasoning: Reasoning
+    samples: Samples | None
+    checks: tuple[Check, ...]
+    iterate: Iterate | None
     output: Output
     models: Models
     optimise: Optimise
     tests: tuple[Case, ...]
     provenance: Provenance
     parts: tuple[Part, ...]
+    """The messages, in order."""
+    first: Mapping[str, Part]
+    """What each of `calls` is asked."""
+    retry: Part | None
+    """What the model is told when its answer failed a check."""
+    judges: Mapping[int, Body]
+    """The question of each check that has a judge, by the check's index."""
     file: str
     digest: str
     description: str = ""
@@ -98,10 +118,7 @@ class Template(Struct, frozen=True):
 
         Raises `TemplateError` if a part renders too long.
         """
-        context: dict[str, Any] = dict.fromkeys(self.slots, "")
-        context.update(values)
-        context["examples"] = () if self.shot_turns else tuple(shots)
-        context["labels"] = tuple(labels)
+        context = self._context(values, () if self.shot_turns else shots, labels)
         turns: list[Turn] = []
         for part in self.parts[:-1]:
             text = self._text(part, context)
@@ -115,6 +132,29 @@ class Template(Struct, frozen=True):
         turns.append(Turn(ask.role, self._text(ask, context)))
         return tuple(turns)
 
+    def ask_first(self, name: str, values: Mapping[str, str], shots: Sequence[Shot], labels: Sequence[str]) -> str:
+        """The prompt of the first call `name`. Raises `TemplateError` if it renders too long."""
+        return self._text(self.first[name], self._context(values, shots, labels))
+
+    def ask_again(self, values: Mapping[str, str], answer: str, failures: Sequence[str]) -> str:
+        """What the model is told after an answer that failed. Raises `TemplateError` if it renders too long."""
+        assert self.retry is not None
+        return self._text(self.retry, {**self._context(values), "answer": answer, "failures": tuple(failures)})
+
+    def ask_judge(self, check: int, values: Mapping[str, str], answer: str) -> str:
+        """The question to the judge of a check. Raises `TemplateError` if it renders too long."""
+        part = Part("checks", "", self.places.get("checks", (0, 0))[0], self.judges[check])
+        return self._text(part, {**self._context(values), "answer": answer})
+
+    def _context(
+        self, values: Mapping[str, str], shots: Sequence[Shot] = (), labels: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        context: dict[str, Any] = dict.fromkeys((*self.slots, *self.calls), "")
+        context.update(values)
+        context["examples"] = tuple(shots)
+        context["labels"] = tuple(labels)
+        return context
+
     def _text(self, part: Part, context: Mapping[str, Any]) -> str:
         try:
             return part.body.render(context)
@@ -127,28 +167,81 @@ def parse(source: str, file: str) -> Template:
     source = source.replace("\r\n", "\n").removeprefix("\ufeff")
     head, body, first_line = split_head(source, file)
     fields = read_head(head)
-    slots: Mapping[str, Slot] = fields["slots"]
-    names = {"query", *slots}
+    names = {"query", *fields["slots"]}
     if fields["examples"]:
         names |= {"examples", "labels"}
-    parts = _parts(body, file, first_line, names)
-    _check_shot_turns(head, fields, parts)
+    parts = _parts(body, file, first_line, names, tuple(fields["calls"]))
+    messages = tuple(part for part in parts if part.role in ROLES)
+    _check_order(messages, file, first_line)
+    _check_shot_turns(head, fields, messages)
     digest = hashlib.sha256(source.encode()).hexdigest()
-    return Template(**fields, parts=parts, file=file, digest=digest)
+    return Template(
+        **fields,
+        parts=messages,
+        first=_first(head, fields["calls"], parts),
+        retry=_retry(head, fields["iterate"], parts),
+        judges=_judges(head, fields["checks"], names),
+        file=file,
+        digest=digest,
+    )
 
 
-def _parts(body: str, file: str, first_line: int, names: set[str]) -> tuple[Part, ...]:
+def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequence[str]) -> tuple[Part, ...]:
     parts: list[Part] = []
     for role, text, line in _split(body, file, first_line):
         source = ESCAPED.sub(r"\1", text)
         try:
-            compiled = compile_body(source, names)
+            compiled = compile_body(source, names | _more_names(role, calls))
         except NotAllowed as error:
             at = line + error.line
             raise TemplateError(file, error.what, at, _column(text, error.line, error.word)) from error
         parts.append(Part(role, source.strip(), line, compiled))
-    _check_order(parts, file, first_line)
+    for part in parts:
+        if not part.source:
+            raise TemplateError(file, f"`# {part.role}` is empty", part.line, 1)
     return tuple(parts)
+
+
+def _more_names(role: str, calls: Sequence[str]) -> set[str]:
+    """What a part may use besides slots and examples: the answers of calls that come before it."""
+    if role.startswith(CALL):
+        name = role.removeprefix(CALL)
+        return set(calls[: calls.index(name)]) if name in calls else set()
+    return {*calls, "answer", "failures"} if role == RETRY else set(calls)
+
+
+def _first(head: Head, calls: Mapping[str, FirstCall], parts: Sequence[Part]) -> Mapping[str, Part]:
+    found = {part.role.removeprefix(CALL): part for part in parts if part.role.startswith(CALL)}
+    for name, part in found.items():
+        if name not in calls:
+            raise TemplateError(
+                head.file, f"`# call {name}` is not declared: add `calls: {{{name}: {{}}}}`", part.line, 1
+            )
+    for name in calls:
+        if name not in found:
+            raise head.error(f"the body has no part `# call {name}`: the prompt of that call", "calls", name)
+    return {name: found[name] for name in calls}
+
+
+def _retry(head: Head, iterate: Iterate | None, parts: Sequence[Part]) -> Part | None:
+    found = next((part for part in parts if part.role == RETRY), None)
+    if iterate is not None and found is None:
+        raise head.error("the body has no part `# retry`: what the model is told after a failure", "iterate")
+    if iterate is None and found is not None:
+        raise TemplateError(head.file, "`# retry` is never used: the head has no `iterate:`", found.line, 1)
+    return found
+
+
+def _judges(head: Head, checks: Sequence[Check], names: set[str]) -> Mapping[int, Body]:
+    found = {}
+    for index, check in enumerate(checks):
+        if not check.judge:
+            continue
+        try:
+            found[index] = compile_body(check.judge, {*names, "answer"})
+        except NotAllowed as error:
+            raise head.error(error.what, "checks", index, "judge") from error
+    return found
 
 
 def _split(body: str, file: str, first_line: int) -> list[tuple[str, str, int]]:
@@ -175,9 +268,6 @@ def _check_order(parts: Sequence[Part], file: str, first_line: int) -> None:
     for part in parts[1:]:
         if part.role == "system":
             raise TemplateError(file, "`# system` stands first, and once", part.line, 1)
-    for part in parts:
-        if not part.source:
-            raise TemplateError(file, f"`# {part.role}` is empty", part.line, 1)
 
 
 def _check_shot_turns(head: Head, fields: Mapping[str, Any], parts: Sequence[Part]) -> None:
