@@ -31,7 +31,6 @@ NAMES = {
     "float": "number",
     "bool": "true or false",
     "Mode": "mode",
-    "gateway.exchange.Mode | None": "mode",
     "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",
 }
@@ -80,6 +79,8 @@ def _texts(struct: type[Struct]) -> dict[str, str]:
 
 def _type(kind: Any) -> str:
     limits = ""
+    if type(None) in get_args(kind):  # what may be left out is of the other type
+        kind = get_args(kind)[0]
     if get_origin(kind) is Annotated:
         kind, meta = get_args(kind)
         limits = _limits(meta)

@@ -197,7 +197,7 @@ def _steps(
     prompt_s = settings.prompt.budget_ms / 1000
     improving = () if learned is None else (learned.classify, learned.rewrite)
     return (
-        Step(Route(routes, settings.prompt.mode)),
+        Step(Route(routes, settings.prompt.mode, settings.prompt.canary)),
         *[Step(stage, prompt_s, improves=True) for stage in improving],
         Step(retrieve),
         Step(fit),

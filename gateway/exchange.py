@@ -28,6 +28,23 @@ class Mode(StrEnum):
     ON = "on"
 
 
+class Arm(StrEnum):
+    """Which side of an experiment an exchange is on."""
+
+    NONE = ""  # of none: its prompt stays as it is
+    STABLE = "stable"  # the template that everybody gets
+    CANARY = "canary"  # the version on trial
+    HELD = "held"  # a control: it would have been rewritten, and was not
+    SHADOW = "shadow"  # decided and recorded; nothing is changed for anybody
+
+
+class Trial(Struct, frozen=True):
+    """An experiment on rewriting: the share of conversations that are rewritten. The rest are its control."""
+
+    name: str
+    share: float
+
+
 class Turn(Struct, frozen=True):
     """One message. `text` is "" where the content is not plain text (images, audio, tool calls).
 
@@ -159,6 +176,9 @@ class Rewrite(Struct, frozen=True):
     slots: tuple[SlotValue, ...] = ()
     shots: tuple[str, ...] = ()
     """Ids of the few-shot examples chosen for this request."""
+    arm: Arm = Arm.NONE
+    withheld: tuple[Turn, ...] = ()
+    """What would have been sent, where the arm or the template's own policy kept it back."""
 
     NONE: ClassVar["Rewrite"]
 
@@ -287,6 +307,8 @@ class Exchange(Struct, frozen=True):
     dry: bool = False
     """Only looked at: no model is called."""
     started_s: float = 0.0
+    trials: tuple[Trial, ...] = ()
+    """The experiments of the route and the key that it takes part in."""
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
     """The prompt to send instead of the ask's turns; None while no stage changed it."""

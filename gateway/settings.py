@@ -65,6 +65,9 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     """Another model's name, tried once when the backend cannot be reached, is overloaded or fails."""
     mode: Mode | None = None
     """`off`, `shadow` or `on` for requests to this model; left out: `[prompt] mode`."""
+    canary: Share | None = None
+    """The share of conversations with this model that are rewritten when the mode is `on`; left out:
+    `[prompt] canary`."""
     window_tokens: Amount = 0
     """The context window, where the backend does not tell it."""
 
@@ -74,6 +77,10 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
 
     mode: Mode = Mode.ON
     """`off`: plain proxy. `shadow`: decide and record, change nothing. `on`: rewrite."""
+    canary: Share = 1.0
+    """The share of conversations that are rewritten when the mode is `on`; the rest are the control."""
+    gains: Literal["use", "ignore"] = "use"
+    """`use`: an intent that was measured not to gain with a model is left as it is there."""
     templates: tuple[str, ...] = ("templates",)
     """Folders of template files, relative to the config file. All are one library."""
     budget_ms: Count = 300
@@ -84,6 +91,15 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """At this probability the static embedding decides alone; below it the sentence model is asked."""
     improvable: Share = 0.4
     """Below this probability a prompt is left as it is."""
+
+
+class TemplatePolicy(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[templates."id"]`: how far one template may go. It can only lessen what route and key allow."""
+
+    mode: Mode = Mode.ON
+    """`off`: it never speaks. `shadow`: what it would have said is recorded, and nothing is changed."""
+    canary: Share = 1.0
+    """The share of conversations in which it speaks; the rest are the control."""
 
 
 class Context(Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +140,7 @@ class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode = Mode.ON
     """The most that requests with this key may have done to them."""
     canary: Share = 1.0
-    """The share of conversations that are rewritten when the mode is `on`; the rest is `shadow`."""
+    """The share of this key's conversations that are rewritten when the mode is `on`; the rest are the control."""
     models: tuple[str, ...] = ()
     """Model names this key may use (`*` at the end matches any rest). Left out: all."""
     collections: tuple[str, ...] = ()
@@ -163,6 +179,7 @@ class Settings(Struct, frozen=True):
     routing: Routing = Routing()
     models: dict[str, Model] = field(default_factory=dict)
     prompt: Prompt = Prompt()
+    templates: dict[str, TemplatePolicy] = field(default_factory=dict)
     context: Context = Context()
     records: Records = Records()
     keys: dict[str, AccessKey] = field(default_factory=dict)
@@ -186,7 +203,7 @@ PLAIN: dict[str, type[Struct]] = {
     "records": Records,
     "telemetry": Telemetry,
 }
-NAMED: dict[str, type[Struct]] = {"models": Model, "keys": AccessKey}
+NAMED: dict[str, type[Struct]] = {"models": Model, "keys": AccessKey, "templates": TemplatePolicy}
 KINDS = ("embedder", "store", "state")
 
 

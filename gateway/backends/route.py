@@ -1,13 +1,12 @@
 """Which backends may answer a model's name, in the order they are tried."""
 
-import zlib
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.errors import NotAllowed, NotFound, Problem
-from gateway.exchange import Endpoint, Exchange, Key, Mode, Target
+from gateway.exchange import Endpoint, Exchange, Key, Mode, Target, Trial
 from gateway.ports import Backend, ModelCard
 from gateway.settings import Model
 
@@ -52,8 +51,14 @@ class Routes:
 
     def mode(self, name: str) -> Mode | None:
         """The mode that `[models.x]` sets for this name."""
-        model = self._models.get(name or self._default)
+        model = self._models.get(self._default if name in AUTO else name)
         return model.mode if model else None
+
+    def trial(self, name: str) -> Trial | None:
+        """The experiment that `[models.x] canary` makes of this name."""
+        name = self._default if name in AUTO else name
+        model = self._models.get(name)
+        return None if model is None or model.canary is None else Trial(f"models.{name}", model.canary)
 
     def names(self) -> list[tuple[str, str]]:
         """All model names that can be listed, each with who serves it. Patterns are left out."""
@@ -146,9 +151,10 @@ class Route:
 
     name = "route"
 
-    def __init__(self, routes: Routes, mode: Mode) -> None:
+    def __init__(self, routes: Routes, mode: Mode, canary: float = 1.0) -> None:
         self.routes = routes
         self._mode = mode
+        self._trial = Trial("prompt", canary)
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         ask, key = exchange.ask, exchange.key
@@ -157,21 +163,23 @@ class Route:
             if not any(matches(name, pattern) for pattern in key.models):
                 raise NotAllowed(f"This key may not use the model {name!r}.", param="model", code="model_not_allowed")
         targets = self.routes.targets(ask.model, ask.endpoint)
-        return replace(exchange, route=targets, mode=_mode(exchange, self.routes.mode(ask.model) or self._mode, key))
+        mode = _mode(exchange, self.routes.mode(ask.model) or self._mode, key)
+        trials = self._trials(exchange) if mode is Mode.ON else ()
+        return replace(exchange, route=targets, mode=mode, trials=trials)
+
+    def _trials(self, exchange: Exchange) -> tuple[Trial, ...]:
+        """The route's experiment, unless the request asks to be rewritten; and the key's, whatever it asks."""
+        ask, key = exchange.ask, exchange.key
+        found = [] if ask.controls.mode is Mode.ON else [self.routes.trial(ask.model) or self._trial]
+        if key.canary < 1.0:
+            found.append(Trial(f"keys.{key.name}", key.canary))
+        return tuple([trial for trial in found if trial.share < 1.0])
 
 
 def _mode(exchange: Exchange, configured: Mode, key: Key) -> Mode:
     """What the request asks for, else what is configured; never more than its key allows."""
     wanted = exchange.ask.controls.mode or configured
-    if wanted is Mode.ON and key.canary < 1.0 and not _in_canary(exchange, key.canary):
-        wanted = Mode.SHADOW
     return wanted if RANK[wanted] <= RANK[key.mode] else key.mode
-
-
-def _in_canary(exchange: Exchange, share: float) -> bool:
-    """Whether this one is among the `share` that is rewritten. A conversation, or else a user, stays on its side."""
-    who = exchange.ask.controls.conversation or exchange.ask.user or exchange.id
-    return zlib.crc32(who.encode("utf-8", "surrogatepass")) < share * 2**32
 
 
 def _list(names: Sequence[str]) -> str:

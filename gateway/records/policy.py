@@ -70,7 +70,8 @@ def _intent(intent: Intent) -> Intent:
 
 
 def _rewrite(rewrite: Rewrite) -> Rewrite:
-    return replace(rewrite, slots=tuple(_slot(slot) for slot in rewrite.slots))
+    slots = tuple(_slot(slot) for slot in rewrite.slots)
+    return replace(rewrite, slots=slots, withheld=_turns(rewrite.withheld))
 
 
 def _slot(slot: SlotValue) -> SlotValue:

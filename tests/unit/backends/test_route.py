@@ -6,7 +6,7 @@ import pytest
 
 from gateway.backends.route import Route, Routes
 from gateway.errors import NotAllowed, NotFound
-from gateway.exchange import Ask, Controls, Endpoint, Exchange, Key, Mode, Target
+from gateway.exchange import Ask, Controls, Endpoint, Exchange, Key, Mode, Target, Trial
 from gateway.ports import Backend, ModelCard
 from gateway.settings import Model
 
@@ -111,6 +111,36 @@ async def test_a_request_gets_the_mode_it_asks_for_but_never_more_than_its_key_a
     done = await Route(routes(models), configured)(exchange("smol", Key(mode=of_key), asked))
 
     assert done.mode is result
+
+
+async def test_a_model_that_is_left_open_has_the_mode_of_the_default() -> None:
+    models = {"gpt-4o": Model("openai", mode=Mode.SHADOW)}
+
+    for name in ("", "auto", "gpt-4o"):
+        assert (await Route(routes(models), Mode.ON)(exchange(name))).mode is Mode.SHADOW
+
+
+@pytest.mark.parametrize(
+    ("of_gateway", "of_model", "of_key", "asked", "trials"),
+    [
+        (1.0, None, 1.0, None, ()),
+        (0.5, None, 1.0, None, (Trial("prompt", 0.5),)),
+        (0.5, 0.1, 1.0, None, (Trial("models.smol", 0.1),)),
+        (0.5, 1.0, 1.0, None, ()),
+        (1.0, 0.1, 0.2, None, (Trial("models.smol", 0.1), Trial("keys.team", 0.2))),
+        (1.0, 0.1, 0.2, Mode.ON, (Trial("keys.team", 0.2),)),
+        (1.0, 0.1, 0.2, Mode.SHADOW, ()),
+        (1.0, 0.1, 0.2, Mode.OFF, ()),
+    ],
+)
+async def test_an_exchange_takes_part_in_the_experiments_of_its_route_and_its_key(
+    of_gateway: float, of_model: float | None, of_key: float, asked: Mode | None, trials: tuple[Trial, ...]
+) -> None:
+    route = Route(routes({"smol": Model("local", canary=of_model)}), Mode.ON, of_gateway)
+
+    done = await route(exchange("smol", Key("team", canary=of_key), asked))
+
+    assert done.trials == trials
 
 
 def test_names_under_a_pattern_do_not_fill_the_memory() -> None:
