@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from gateway.errors import TemplateError
@@ -45,6 +46,9 @@ ESCAPED = re.compile(rf"^\\({_HEADINGS})$", re.MULTILINE)
 CALL = "call "
 RETRY = "retry"
 
+BESIDES = ("schema", "id", "version", "status", "description", "family", "intent", "optimise", "tests", "provenance")
+"""What may change without a new version: it changes nothing that a model is told."""
+
 
 class Part(Struct, frozen=True):
     """One message of the template. `line` is the heading's line in the file."""
@@ -56,7 +60,8 @@ class Part(Struct, frozen=True):
 
 
 class Template(Struct, frozen=True):
-    """A template file that parsed. `file` is its path as given; `digest` the SHA-256 of its source."""
+    """A template file that parsed. `file` is its path as given, `digest` the SHA-256 of its source, `content` that
+    of what it says to a model: two versions with the same content speak alike."""
 
     id: str
     version: int
@@ -87,6 +92,7 @@ class Template(Struct, frozen=True):
     """The question of each check that has a judge, by the check's index."""
     file: str
     digest: str
+    content: str = ""
     description: str = ""
     places: Mapping[str, tuple[int, int]] = {}
     """Line and column of the head's top keys, of each slot and of each test, for whoever reports on the file."""
@@ -164,8 +170,9 @@ class Template(Struct, frozen=True):
 
 def parse(source: str, file: str) -> Template:
     """Read a template file. Raises `TemplateError` at the first mistake, with line and column."""
-    source = source.replace("\r\n", "\n").removeprefix("\ufeff")
+    source = _plain(source)
     head, body, first_line = split_head(source, file)
+    content = _content(head.data, body)
     fields = read_head(head)
     names = {"query", *fields["slots"]}
     if fields["examples"]:
@@ -174,7 +181,6 @@ def parse(source: str, file: str) -> Template:
     messages = tuple(part for part in parts if part.role in ROLES)
     _check_order(messages, file, first_line)
     _check_shot_turns(head, fields, messages)
-    digest = hashlib.sha256(source.encode()).hexdigest()
     return Template(
         **fields,
         parts=messages,
@@ -182,8 +188,23 @@ def parse(source: str, file: str) -> Template:
         retry=_retry(head, fields["iterate"], parts),
         judges=_judges(head, fields["checks"], names),
         file=file,
-        digest=digest,
+        digest=digest_of(source),
+        content=content,
     )
+
+
+def digest_of(source: str) -> str:
+    """The digest of a file's text, however its lines end."""
+    return hashlib.sha256(_plain(source).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(source: str) -> str:
+    return source.replace("\r\n", "\n").removeprefix("\ufeff")
+
+
+def _content(head: Mapping[str, Any], body: str) -> str:
+    said = {key: value for key, value in head.items() if key not in BESIDES}
+    return hashlib.sha256(msgspec.json.encode([said, body.strip()], order="deterministic")).hexdigest()
 
 
 def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequence[str]) -> tuple[Part, ...]:
