@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from gateway import exchange as values
 from gateway.errors import TemplateError
-from gateway.exchange import Exchange, Mode, Sampling, SlotValue, Turn
+from gateway.exchange import Arm, Exchange, Mode, Sampling, SlotValue, Turn
 from gateway.prompt import guards
 from gateway.prompt.fields import Pool, Shot, Status
 from gateway.prompt.library import Library
+from gateway.prompt.policy import Decision, Policy
 from gateway.prompt.shots import Loaded, Pools
 from gateway.prompt.slots import Filled, Missing, fill
 from gateway.prompt.template import Template
@@ -61,8 +62,10 @@ class Rewrite:
         pools: Pools | None = None,
         embed: Embed | None = None,
         completer: Completer | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self.settings = settings
+        self.policy = policy or Policy()
         self.completer = completer
         self.library = library
         self.pools = pools
@@ -72,15 +75,23 @@ class Rewrite:
         if exchange.mode is Mode.OFF:
             return exchange
         try:
-            template = self._choose(exchange)
-            prompt = await self._speak(template, exchange)
+            chosen = self._choose(exchange)
+            # what is not sent is not worth a call
+            prompt = await self._speak(chosen.template, exchange if chosen.speaks else replace(exchange, dry=True))
         except Kept as kept:
             data = {"template": kept.template.id, "version": kept.template.version} if kept.template else {}
             return exchange.noted(self.name, "kept", kept.reason, data)
-        return _rewritten(exchange, prompt)
+        return _rewritten(exchange, prompt, chosen)
 
-    def _choose(self, exchange: Exchange) -> Template:
-        """The template that would speak. Raises `Kept`."""
+    def _choose(self, exchange: Exchange) -> Decision:
+        """The template that would speak, and whether it may. Raises `Kept`."""
+        chosen = self.policy.decide(exchange, self._match(exchange))
+        if chosen.arm is Arm.NONE:
+            raise Kept(chosen.why, chosen.template)
+        return chosen
+
+    def _match(self, exchange: Exchange) -> Template:
+        """The template for the intent, or the one that the client names. Raises `Kept`."""
         reason = may_touch(exchange)
         if reason:
             raise Kept(reason)
@@ -164,10 +175,10 @@ def _named(library: Library, ref: str) -> Template:
     return template
 
 
-def _rewritten(exchange: Exchange, prompt: Composed) -> Exchange:
+def _rewritten(exchange: Exchange, prompt: Composed, chosen: Decision) -> Exchange:
     template = prompt.template
     shots = tuple(shot.id for shot in prompt.shots)
-    done = values.Rewrite(template.id, template.version, str(template.technique), prompt.slots, shots)
+    done = values.Rewrite(template.id, template.version, str(template.technique), prompt.slots, shots, chosen.arm)
     output = template.output
     data = {
         "template": template.id,
@@ -175,14 +186,19 @@ def _rewritten(exchange: Exchange, prompt: Composed) -> Exchange:
         "technique": str(template.technique),
         "slots": {slot.name: [slot.source, slot.start, slot.end] for slot in prompt.slots},
         "shots": list(shots),
+        "arm": str(chosen.arm),
     }
     why = "the request names it" if exchange.ask.controls.template else f"intent {exchange.intent.name}"
+    reason = f"{template.ref}: {why}" + (f"; {chosen.why}" if chosen.why else "")
+    turns = _beside(exchange.prompt[:-1], prompt.turns)
+    if not chosen.speaks and exchange.mode is Mode.ON:
+        return replace(exchange, rewrite=replace(done, withheld=turns)).noted("rewrite", chosen.arm, reason, data)
     return replace(
         exchange,
-        turns=_beside(exchange.prompt[:-1], prompt.turns),
+        turns=turns,
         rewrite=done,
         sampling=Sampling(output.max_tokens, output.temperature, output.stop),
-    ).noted("rewrite", "rewritten", f"{template.ref}: {why}", data)
+    ).noted("rewrite", "rewritten", reason, data)
 
 
 def _beside(before: Sequence[Turn], rendered: tuple[Turn, ...]) -> tuple[Turn, ...]:

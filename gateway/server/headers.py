@@ -14,8 +14,11 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
         head.append((b"x-foreword-confidence", f"{exchange.intent.confidence:.3f}".encode()))
     if exchange.rewrite.template:
         head.append((b"x-foreword-template", _ascii(f"{exchange.rewrite.template}@{exchange.rewrite.version}")))
+        head.append((b"x-foreword-arm", exchange.rewrite.arm.encode()))
     if exchange.plan.strategy != "direct":
         head.append((b"x-foreword-strategy", exchange.plan.strategy.encode()))
+    if exchange.calls:
+        head.append((b"x-foreword-calls", str(len(exchange.calls)).encode()))
     for note in exchange.notes:
         if note.decision == "direct":
             continue  # nothing was done

@@ -20,6 +20,8 @@ def account(exchange: Exchange) -> bytes:
             "template": f"{exchange.rewrite.template}@{exchange.rewrite.version}"
             if exchange.rewrite.template
             else None,
+            "arm": exchange.rewrite.arm or None,
+            "calls": exchange.calls,
             "strategy": exchange.plan.strategy,
             "citations": [
                 {

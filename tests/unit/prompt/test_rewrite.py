@@ -58,6 +58,7 @@ async def test_a_known_intent_is_rewritten_with_everything_on_the_note() -> None
         "technique": "direct",
         "slots": {"text": ["payload", 30, 47]},
         "shots": [],
+        "arm": "stable",
     }
 
 
