@@ -12,8 +12,7 @@ from gateway.context.retrieve import Retrieve
 from gateway.errors import NotReady, TemplateError
 from gateway.ports import Completer, VectorStore
 from gateway.prompt.classify import Classifier, Classify
-from gateway.prompt.gains import FILE as gains_file
-from gateway.prompt.gains import GainTable
+from gateway.prompt.gains import GainTable, gains_path
 from gateway.prompt.library import Library, load_library
 from gateway.prompt.policy import Policy
 from gateway.prompt.rewrite import Rewrite
@@ -30,7 +29,7 @@ class Learned:
         self, settings: Settings, batcher: Any, store: VectorStore | None, retrieve: Retrieve, completer: Completer
     ) -> None:
         self.classify = Classify()
-        gains = GainTable(settings.data_folder / gains_file) if settings.prompt.gains == "use" else None
+        gains = GainTable(gains_path(settings.data_folder)) if settings.prompt.gains == "use" else None
         self.rewrite = Rewrite(settings.prompt, completer=completer, policy=Policy(settings.templates, gains))
         self.retrieve = retrieve
         self.broken: list[TemplateError] = []

@@ -16,7 +16,6 @@ from gateway.prompt.whole_file import write_whole
 
 log = logging.getLogger("foreword.gains")
 
-FILE = "gains.json"
 SCHEMA = 1
 FEWEST_PAIRS = 30
 RESOLUTION = 0.05
@@ -64,6 +63,10 @@ class _File(Struct):
 
 Gains = dict[tuple[str, str], Gain]
 """By (intent, the model's name at its backend)."""
+
+
+def gains_path(data_folder: Path) -> Path:
+    return data_folder / "gains.json"
 
 
 def read_gains(path: Path) -> Gains:

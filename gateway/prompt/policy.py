@@ -29,7 +29,7 @@ class Decision(Struct, frozen=True):
 
 
 class Policy:
-    """`templates` are the tables `[templates.x]`. Without a gain table, whatever a template's intent gains, it speaks."""
+    """`templates` are the tables `[templates.x]`. Without a gain table, nothing counts as measured."""
 
     def __init__(self, templates: Mapping[str, TemplatePolicy] | None = None, gains: GainTable | None = None) -> None:
         self._templates = templates or {}
