@@ -7,11 +7,22 @@ none applies there is no payload, and a template that needs one does not speak.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from msgspec import Struct
 
 from gateway.prompt.marks import QUOTED, fences
-from gateway.prompt.wording import KIND_WORD, OFFERS, POINTS_BACK, TASK_CHARS, VERB_LED, is_about_text, is_task
+from gateway.prompt.vocabulary import folded
+from gateway.prompt.wording import (
+    TASK_CHARS,
+    introduces,
+    is_about_text,
+    is_task,
+    names_kind,
+    offers,
+    points_back,
+    verb_led,
+)
 
 
 class Span(Struct, frozen=True):
@@ -43,13 +54,6 @@ COLON = re.compile(r"(?<!\d)[:：](?!//)(?=\s|[^\x00-\x7f]|[\"'“‘(\[{]|[A-Za
 DASH = re.compile(r"[ \t](?:--?|–|—)[ \t]|——|=>|->|→|—")
 LINE = re.compile(r"\n")
 PARAGRAPH = re.compile(r"\n[ \t]*\n+")
-INTRODUCTION = re.compile(
-    r"\W*(?:here(?:'s| is| are| comes)|below|the following|"
-    r"(?:this|that|the) (?:is|was|came|text|[\w-]+ (?:below|came|is|was|says|said))"
-    r"|(?:i|we|someone|somebody|a \w+) (?:got|have|had|received|wrote|said|sent|asked))\b",
-    re.IGNORECASE,
-)
-"""What says, before a text, where it comes from."""
 BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
 """`Label:` at the very end: a form to fill in, not part of the text."""
 NESTED = re.compile(r'"(?P<payload>[^"\n]*(?:\s"[^\s"][^"\n]*"[^"\n]*)+)"\W*$')
@@ -58,10 +62,30 @@ LONG_QUOTE_WORDS = 4
 OPENING = "\"'“‘«「『"
 
 
+class _Seen:
+    """A query with what several rules look at: lower case, where its quotations are."""
+
+    def __init__(self, query: str) -> None:
+        self.query = query
+        self.low = folded(query)
+        self._quotes: tuple[re.Match[str], ...] | None = None
+
+    @property
+    def quotes(self) -> tuple[re.Match[str], ...]:
+        if self._quotes is None:
+            marked = any(mark in self.query for mark in OPENING)
+            self._quotes = tuple(QUOTED.finditer(self.query)) if marked else ()
+        return self._quotes
+
+    def quoted(self, start: int, end: int) -> bool:
+        """Whether a place is inside of a quotation."""
+        return any(found.start() < start and end <= found.end() for found in self.quotes)
+
+
 @lru_cache(maxsize=32)  # a request's stages each ask for it
 def split(query: str) -> Split:
     """Take a query apart by the first rule that applies."""
-    for rule, payload, drop in _candidates(query):
+    for rule, payload, drop in _candidates(_Seen(query)):
         trimmed = _trim(query, payload)
         if trimmed is not None:
             return Split(query, _rest(query, drop), trimmed, rule)
@@ -69,21 +93,21 @@ def split(query: str) -> Split:
     return Split(query, (whole,) if whole else ())
 
 
-def _candidates(query: str) -> Iterator[tuple[str, Span, Span]]:
+def _candidates(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     """(rule, payload, what the payload takes with it: its quotes, fences or colon)."""
-    yield from _fenced(query)
-    yield from _between(query)
-    yield from _after_break(query)
-    yield from _before_break(query)
-    yield from _outer_quotes(query)
-    yield from _long_quote(query)
-    yield from _by_sentence(query)
-    yield from _quoted(query)
-    yield from _verb_led(query)
+    yield from _fenced(seen.query)
+    yield from _between(seen)
+    yield from _after_break(seen)
+    yield from _before_break(seen)
+    yield from _outer_quotes(seen)
+    yield from _long_quote(seen)
+    yield from _by_sentence(seen)
+    yield from _quoted(seen)
+    yield from _verb_led(seen)
 
 
 def _fenced(query: str) -> Iterator[tuple[str, Span, Span]]:
-    blocks = fences(query)
+    blocks = fences(query) if "```" in query or "~~~" in query else ()
     if not blocks:
         return
     first, last = blocks[0], blocks[-1]
@@ -93,27 +117,35 @@ def _fenced(query: str) -> Iterator[tuple[str, Span, Span]]:
         yield "fence", payload, Span(first.start, last.end)
 
 
-def _after_break(query: str) -> Iterator[tuple[str, Span, Span]]:
+def _after_break(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     """The text after the first colon, line break or dash whose left side is a task."""
-    head = query[: TASK_CHARS + 1]
-    breaks = [(found.start(), found.end(), "colon") for found in _colons(head)]
-    breaks += [(found.start(), found.end(), "line") for found in _found(LINE, head, "\n")]
-    breaks += [(found.start(), found.end(), "dash") for found in _found(DASH, head, "-–—=")]
-    if not breaks:
-        return
-    quotes = [found.span() for found in QUOTED.finditer(head)]
-    for start, end, rule in sorted(breaks):
-        left = query[:start]
-        if any(a < start < b for a, b in quotes) or not is_task(_last_lines(left)) or not query[end:].strip():
+    query, low = seen.query, seen.low
+    for start, end, rule in _breaks(low[: TASK_CHARS + 1]):
+        left = low[:start]
+        if seen.quoted(start, start + 1) or not is_task(_last_lines(left)) or not query[end:].strip() or offers(left):
             continue
-        if OFFERS.search(left):
+        if rule != "colon" and _asks_back(left, low[end : end + 2 * TASK_CHARS]):
             continue
-        if rule != "colon" and _asks_back(left, query[end : end + 2 * TASK_CHARS]):
-            continue
-        inner = _leading_quote(query, end)
+        inner = _leading_quote(seen, end)
         stop = BLANK_FIELD.search(query, end)
-        last = stop.start() if stop else len(query) - len(_closing_question(left, query[end:]))
+        last = stop.start() if stop else len(query) - len(_closing_question(left, low[end:]))
         yield (rule, *inner) if inner else (rule, Span(end, last), Span(start, last))
+
+
+def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
+    """Every colon, line break and dash of the head, in order; a pair of dashes puts something in brackets."""
+    found = [(match.start(), match.end(), "colon") for match in _colons(head)]
+    found += [(match.start(), match.end(), "line") for match in _found(LINE, head, "\n")]
+    dashes = list(_found(DASH, head, "-–—=→"))
+    bracketing = {
+        match.start()
+        for pair in pairwise(dashes)
+        if pair[0][0] == pair[1][0] and not SENTENCE_END.search(head, pair[0].end(), pair[1].end())
+        for match in pair
+        if not is_about_text(head[: pair[0].start()])
+    }
+    found += [(match.start(), match.end(), "dash") for match in dashes if match.start() not in bracketing]
+    return sorted(found)
 
 
 def _colons(text: str) -> Iterator[re.Match[str]]:
@@ -130,17 +162,19 @@ def _found(pattern: re.Pattern[str], text: str, marks: str) -> Iterable[re.Match
 
 def _asks_back(left: str, right: str) -> bool:
     """Whether the right side says what to do with the left, rather than the other way round."""
-    if not is_about_text(right) or not (right.rstrip()[-1:] in ("?", "？") or POINTS_BACK.search(right)):
+    if not is_about_text(right) or not (right.rstrip()[-1:] in ("?", "？") or points_back(right)):
         return False
-    return not is_about_text(left) or bool(KIND_WORD.search(right) and not KIND_WORD.search(left))
+    return not is_about_text(left) or (names_kind(right) and not names_kind(left))
 
 
 def _closing_question(left: str, right: str) -> str:
     """`What is its intent?` at the end of a text, where what stands before the text did not ask that."""
     tail = right[-TASK_CHARS:]
+    if not names_kind(tail):
+        return ""
     ends = [found.end() for found in SENTENCE_END.finditer(tail.rstrip())]
     closing = tail[ends[-1] :] if ends else ""
-    asks = KIND_WORD.search(closing) and is_about_text(closing) and not KIND_WORD.search(left)
+    asks = names_kind(closing) and is_about_text(closing) and not names_kind(left)
     return closing if asks else ""
 
 
@@ -149,93 +183,101 @@ def _last_lines(text: str) -> str:
     return "\n".join(text.strip().split("\n")[-2:])
 
 
-def _leading_quote(query: str, start: int) -> tuple[Span, Span] | None:
+def _leading_quote(seen: _Seen, start: int) -> tuple[Span, Span] | None:
     """The quotation that the right side begins with, if nothing or only another task follows it."""
+    query = seen.query
     offset = start + len(query[start:]) - len(query[start:].lstrip())
     if query[offset : offset + 1] not in tuple(OPENING):
         return None
+    nested = NESTED.fullmatch(query, offset)
+    if nested:
+        return Span(*nested.span("payload")), Span(*nested.span())
     found = QUOTED.match(query, offset)
     if found is None:
         return None
-    rest = query[found.end() :].strip(" \t\n.,;。，；")
+    rest = seen.low[found.end() :].strip(" \t\n.,;。，；")
     if rest and not (is_task(rest) or re.match(r"\w[\w ]{0,30}[:：]", rest)):
         return None
     return _inside(found), Span(found.start(), found.end())
 
 
-def _between(query: str) -> Iterator[tuple[str, Span, Span]]:
+def _between(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     """What introduces a text, the text, and a question about it, each a paragraph of its own."""
-    found = list(PARAGRAPH.finditer(query.strip()))
+    if "\n" not in seen.query:
+        return
+    low = seen.low
+    found = list(PARAGRAPH.finditer(low.strip()))
     if len(found) < 2:
         return
-    offset = len(query) - len(query.lstrip())
+    offset = len(low) - len(low.lstrip())
     start, end = found[0].end() + offset, found[-1].start() + offset
-    head, tail = query[: found[0].start() + offset], query[found[-1].end() + offset :]
-    introduces = len(head) <= TASK_CHARS and INTRODUCTION.match(head) and "\n" not in head
-    if introduces and len(tail) <= TASK_CHARS and (is_task(tail) or tail.strip()[-1:] in "?？"):
+    head, tail = low[: found[0].start() + offset], low[found[-1].end() + offset :]
+    introduced = len(head) <= TASK_CHARS and "\n" not in head and introduces(head)
+    if introduced and len(tail) <= TASK_CHARS and (is_task(tail) or tail.strip()[-1:] in "?？"):
         yield "between", Span(start, end), Span(found[0].start() + offset, found[-1].end() + offset)
 
 
-def _before_break(query: str) -> Iterator[tuple[str, Span, Span]]:
+def _before_break(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     """A text, then what to do with it: `<text>\\n\\nSummarise the above.`"""
-    for rule, pattern in (("paragraph-before", PARAGRAPH), ("line-before", LINE), ("dash-before", DASH)):
-        found = list(pattern.finditer(query.rstrip()))
+    low = seen.low.rstrip()
+    for rule, pattern, marks in (
+        ("paragraph-before", PARAGRAPH, "\n"),
+        ("line-before", LINE, "\n"),
+        ("dash-before", DASH, "-–—=→"),
+    ):
+        found = list(_found(pattern, low, marks))
         if not found:
             continue
-        tail = query[found[-1].end() :]
-        if (
-            is_task(tail)
-            and (POINTS_BACK.search(tail) or tail.strip()[-1:] in "?？")
-            and query[: found[-1].start()].strip()
-        ):
+        tail = seen.low[found[-1].end() :]
+        asks = tail.strip()[-1:] in "?？" or points_back(tail)
+        if asks and is_task(tail) and low[: found[-1].start()].strip():
             yield rule, Span(0, found[-1].start()), Span(0, found[-1].end())
 
 
-def _outer_quotes(query: str) -> Iterator[tuple[str, Span, Span]]:
+def _outer_quotes(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     """A quotation in straight quotes with another inside it, at the end: `Classify "he said "no" to me"`."""
-    found = NESTED.search(query[: 4 * TASK_CHARS])
-    if found and len(query) <= 4 * TASK_CHARS and is_task(query[: found.start()]):
+    if len(seen.query) > 4 * TASK_CHARS or seen.query.count('"') < 4:
+        return
+    found = NESTED.search(seen.query)
+    if found and is_task(seen.low[: found.start()]):
         yield "outer-quotes", Span(*found.span("payload")), Span(found.start(), found.end("payload") + 1)
 
 
-def _long_quote(query: str) -> Iterator[tuple[str, Span, Span]]:
+def _long_quote(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     """The one quotation of the query, where it is a sentence and not a word that is talked about."""
-    if len(query) > 4 * TASK_CHARS:
+    if len(seen.query) > 4 * TASK_CHARS or len(seen.quotes) != 1:
         return
-    found = list(QUOTED.finditer(query))
-    if len(found) == 1:
-        inside = _inside(found[0])
-        text = query[inside.start : inside.end]
-        if len(text.split()) >= LONG_QUOTE_WORDS or (not text.isascii() and len(text) >= 2 * LONG_QUOTE_WORDS):
-            yield "long-quote", inside, Span(*found[0].span())
+    inside = _inside(seen.quotes[0])
+    text = seen.query[inside.start : inside.end]
+    if len(text.split()) >= LONG_QUOTE_WORDS or (not text.isascii() and len(text) >= 2 * LONG_QUOTE_WORDS):
+        yield "long-quote", inside, Span(*seen.quotes[0].span())
 
 
-def _quoted(query: str) -> Iterator[tuple[str, Span, Span]]:
+def _quoted(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     """The longest quotation, where what is around it is a task."""
-    found = sorted(QUOTED.finditer(query), key=lambda match: match.start() - match.end())
-    if not found:
+    if not seen.quotes:
         return
-    longest = found[0]
-    around = query[: longest.start()] + " " + query[longest.end() :]
+    longest = max(seen.quotes, key=lambda match: match.end() - match.start())
+    around = seen.low[: longest.start()] + " " + seen.low[longest.end() :]
     if is_task(around):
         yield "quoted", _inside(longest), Span(longest.start(), longest.end())
 
 
-def _by_sentence(query: str) -> Iterator[tuple[str, Span, Span]]:
+def _by_sentence(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     """`What does the customer want? I lost my card`, and the same the other way round."""
+    query, low = seen.query, seen.low
     if len(query) > 4 * TASK_CHARS:
         return
-    quotes = [found.span() for found in QUOTED.finditer(query)]
     ends = [
         found.end()
-        for found in SENTENCE_END.finditer(query.rstrip())
-        if not any(start < found.start() and found.end() < end for start, end in quotes)
+        for found in SENTENCE_END.finditer(low.rstrip())
+        if not (seen.quotes and seen.quoted(found.start(), found.end() + 1))
     ]
     if ends:
-        first, last = _task_end(query, ends), ends[-1]
-        if is_about_text(query[:first]) and query[first:].strip():
+        first, last = _task_end(low, ends), ends[-1]
+        if query[first:].strip() and is_about_text(low[:first]):
             yield "sentence", _unquoted(query, Span(first, len(query))), Span(first, len(query))
-        if is_about_text(query[last:]) and POINTS_BACK.search(query[last:]):
+        if query[last:].strip() and points_back(low[last:]) and is_about_text(low[last:]):
             yield "sentence-before", _unquoted(query, Span(0, last)), Span(0, last)
 
 
@@ -250,13 +292,9 @@ def _task_end(query: str, ends: Sequence[int]) -> int:
     return first
 
 
-def _verb_led(query: str) -> Iterator[tuple[str, Span, Span]]:
-    text = query[:2000]
-    if len(query) > len(text):
-        return
-    for rule, pattern in VERB_LED.items():
-        found = pattern.match(text)
-        if found:
+def _verb_led(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+    if len(seen.low) <= 5 * TASK_CHARS:
+        for rule, found in verb_led(seen.low):
             span = Span(*found.span("payload"))
             yield rule, span, span
 

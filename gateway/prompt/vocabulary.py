@@ -1,0 +1,135 @@
+"""The words of the languages that the rules of this package know: one file each in `words/`.
+
+A new language is a new file there. `spaced` languages put blanks between words; the others do not,
+so their words are looked for anywhere.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+FOLDER = Path(__file__).parent / "words"
+
+
+class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a task on a text is worded."""
+
+    polite: tuple[str, ...] = ()
+    wishes: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ()
+    pointers: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    back: tuple[str, ...] = ()
+    article: str = ""
+    offers: tuple[str, ...] = ()
+    introductions: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
+
+
+class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """What has to survive a rewrite, besides what looks the same in every language."""
+
+    negations: tuple[str, ...] = ()
+    negated: int = 2
+    constraints: tuple[str, ...] = ()
+    constrained: int = 3
+    formats: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    and_: tuple[str, ...] = field(default=(), name="and")
+
+
+class NumberWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """Words of numbers. A unit multiplies what stands before it, a group all that stands before it."""
+
+    digits: Mapping[str, int] = {}
+    units: Mapping[str, int] = {}
+    groups: Mapping[str, int] = {}
+    joins: tuple[str, ...] = ()
+    vague: tuple[str, ...] = ()
+    counted: tuple[str, ...] = ()
+
+
+class DateWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """How dates are written."""
+
+    months: Mapping[str, int] = {}
+    days: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    relative: tuple[str, ...] = ()
+
+
+class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a prompt tells a model to drop or to show what it was told."""
+
+    hints: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+
+class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a refiner's answer may begin with, and what introduces the original."""
+
+    refusals: tuple[str, ...] = ()
+    lead_ins: tuple[str, ...] = ()
+    original: str = ""
+
+
+class ExtractWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a model is asked for the values of slots."""
+
+    ask: str = ""
+    text: str = ""
+
+
+class Words(Struct, frozen=True, forbid_unknown_fields=True):
+    """One language's file."""
+
+    spaced: bool = True
+    task: TaskWords = TaskWords()
+    led: Mapping[str, str] = {}
+    keep: KeepWords = KeepWords()
+    numbers: NumberWords = NumberWords()
+    dates: DateWords = DateWords()
+    hostile: HostileWords = HostileWords()
+    refine: RefineWords = RefineWords()
+    extract: ExtractWords = ExtractWords()
+
+    def whole(self, patterns: Iterable[str]) -> str:
+        """One pattern for any of these, as whole words where words stand between blanks."""
+        joined = "|".join(sorted(patterns, key=len, reverse=True))
+        if not joined:
+            return r"(?!)"
+        return rf"(?<!\w)(?:{joined})(?!\w)" if self.spaced else f"(?:{joined})"
+
+
+def read_words(folder: Path) -> dict[str, Words]:
+    """Every language of a folder, by its code: the file's name."""
+    return {path.stem: msgspec.toml.decode(path.read_bytes(), type=Words) for path in sorted(folder.glob("*.toml"))}
+
+
+VOCABULARY: Mapping[str, Words] = read_words(FOLDER)
+LANGUAGES = tuple(VOCABULARY)
+
+
+def any_of(parts: Iterable[str]) -> re.Pattern[str]:
+    """One pattern for lower-case text; what the languages have nothing for is left out."""
+    return re.compile("|".join(part for part in parts if part != r"(?!)") or r"(?!)")
+
+
+def spoken(*, ascii_only: bool) -> Iterator[Words]:
+    """The languages that a text may be in: one of plain ASCII is in none without blanks."""
+    return (words for words in VOCABULARY.values() if words.spaced or not ascii_only)
+
+
+def folded(text: str) -> str:
+    """The text in lower case, each character at its old place."""
+    low = text.lower()
+    if len(low) == len(text):
+        return low
+    return "".join(small if len(small := character.lower()) == 1 else character for character in text)
