@@ -10,6 +10,7 @@ from msgspec import Struct
 from gateway.exchange import Arm, Exchange, Mode, Trial
 from gateway.prompt.arms import takes_part
 from gateway.prompt.gains import GainTable
+from gateway.prompt.library import Offered
 from gateway.prompt.template import Template
 from gateway.settings import TemplatePolicy
 
@@ -19,7 +20,7 @@ ANY = TemplatePolicy()
 class Decision(Struct, frozen=True):
     """The version, the arm, and the reason where it is not plain. `Arm.NONE`: the prompt stays as it is."""
 
-    template: Template
+    template: Template | None
     arm: Arm
     why: str = ""
 
@@ -35,23 +36,21 @@ class Policy:
         self._templates = templates or {}
         self._gains = gains
 
-    def decide(
-        self, exchange: Exchange, stable: Template, canary: Template | None = None, share: float = 0.0
-    ) -> Decision:
-        """`canary` is the version on trial, and `share` the part of the conversations that get it."""
-        template, arm, why = stable, Arm.STABLE, ""
-        if canary is not None and takes_part(exchange, Trial(canary.ref, share)):
-            template, arm, why = canary, Arm.CANARY, f"among the {share:.0%} of the canary"
-        own = self._templates.get(template.id, ANY)
-        against = self._against(exchange, template, own)
+    def decide(self, exchange: Exchange, offered: Offered) -> Decision:
+        found = _version(exchange, offered)
+        if found.template is None:
+            return found
+        id = found.template.id
+        own = self._templates.get(id, ANY)
+        against = self._against(exchange, found.template, own)
         if against:
-            return Decision(template, Arm.NONE, against)
+            return Decision(found.template, Arm.NONE, against)
         if exchange.mode is Mode.SHADOW:
-            return Decision(template, Arm.SHADOW)
+            return Decision(found.template, Arm.SHADOW)
         if own.mode is Mode.SHADOW:
-            return Decision(template, Arm.SHADOW, f"[templates.{template.id}] mode is shadow")
-        held = _held(exchange, template.id, own)
-        return Decision(template, Arm.HELD, held) if held else Decision(template, arm, why)
+            return Decision(found.template, Arm.SHADOW, f"[templates.{id}] mode is shadow")
+        held = _held(exchange, id, own)
+        return Decision(found.template, Arm.HELD, held) if held else found
 
     def _against(self, exchange: Exchange, template: Template, own: TemplatePolicy) -> str:
         if own.mode is Mode.OFF:
@@ -61,6 +60,17 @@ class Policy:
             return ""
         target = exchange.route[0] if exchange.route else None
         return self._gains.against(template.intent.name, target.model if target else exchange.ask.model)
+
+
+def _version(exchange: Exchange, offered: Offered) -> Decision:
+    """The version on trial for its share of the conversations, the stable one for the rest."""
+    canary, share = offered.canary, offered.share
+    if canary is not None and takes_part(exchange, Trial(canary.ref, share)):
+        return Decision(canary, Arm.CANARY, f"among the {share:.0%} of the canary")
+    if offered.stable is None:
+        ref = canary.ref if canary else "nothing"
+        return Decision(None, Arm.NONE, f"outside the {share:.0%} of the canary {ref}, and nothing else speaks")
+    return Decision(offered.stable, Arm.STABLE)
 
 
 def _held(exchange: Exchange, id: str, own: TemplatePolicy) -> str:

@@ -14,7 +14,7 @@ from gateway.errors import TemplateError
 from gateway.exchange import Arm, Exchange, Mode, Sampling, SlotValue, Turn
 from gateway.prompt import guards
 from gateway.prompt.fields import Pool, Shot, Status
-from gateway.prompt.library import Library
+from gateway.prompt.library import Library, Offered
 from gateway.prompt.policy import Decision, Policy
 from gateway.prompt.shots import Loaded, Pools
 from gateway.prompt.slots import Filled, Missing, fill
@@ -75,30 +75,30 @@ class Rewrite:
         if exchange.mode is Mode.OFF:
             return exchange
         try:
-            chosen = self._choose(exchange)
+            template, chosen = self._choose(exchange)
             # what is not sent is not worth a call
-            prompt = await self._speak(chosen.template, exchange if chosen.speaks else replace(exchange, dry=True))
+            prompt = await self._speak(template, exchange if chosen.speaks else replace(exchange, dry=True))
         except Kept as kept:
             data = {"template": kept.template.id, "version": kept.template.version} if kept.template else {}
             return exchange.noted(self.name, "kept", kept.reason, data)
         return _rewritten(exchange, prompt, chosen)
 
-    def _choose(self, exchange: Exchange) -> Decision:
+    def _choose(self, exchange: Exchange) -> tuple[Template, Decision]:
         """The template that would speak, and whether it may. Raises `Kept`."""
-        chosen = self.policy.decide(exchange, self._match(exchange))
-        if chosen.arm is Arm.NONE:
+        chosen = self.policy.decide(exchange, self._offered(exchange))
+        if chosen.template is None or chosen.arm is Arm.NONE:
             raise Kept(chosen.why, chosen.template)
-        return chosen
+        return chosen.template, chosen
 
-    def _match(self, exchange: Exchange) -> Template:
-        """The template for the intent, or the one that the client names. Raises `Kept`."""
+    def _offered(self, exchange: Exchange) -> Offered:
+        """What the library has for the intent, or the template that the client names. Raises `Kept`."""
         reason = may_touch(exchange)
         if reason:
             raise Kept(reason)
         if self.library is None:
             raise Kept("the template library is still loading")
         if exchange.ask.controls.template:
-            return _named(self.library, exchange.ask.controls.template)
+            return Offered(_named(self.library, exchange.ask.controls.template))
         intent = exchange.intent
         if not intent.known:
             raise Kept("no known intent")
@@ -109,8 +109,8 @@ class Rewrite:
             raise Kept(f"improvable {intent.improvable:.2f} is below {self.settings.improvable:.2f}")
         target = exchange.route[0] if exchange.route else None
         model, window = (target.model, target.window_tokens) if target else (exchange.ask.model, 0)
-        found = self.library.for_intent(intent.name, intent.language, model, window)
-        if found is None:
+        found = self.library.candidates(intent.name, intent.language, model, window)
+        if found == Offered():
             language = intent.language or "this language"
             raise Kept(f"no active template for {intent.name!r} in {language} that fits model {model!r}")
         return found

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.exchange import Arm, Ask, Controls, Endpoint, Exchange, Intent, Mode, Target, Trial, Turn
 from gateway.prompt.gains import Gain, GainTable, write_gains
-from gateway.prompt.library import build_library
+from gateway.prompt.library import Offered, build_library
 from gateway.prompt.policy import Decision, Policy
 from gateway.prompt.rewrite import Rewrite
 from gateway.settings import Prompt, TemplatePolicy
@@ -68,7 +68,7 @@ def test_the_order_of_what_decides(
 ) -> None:
     policy = Policy(templates, no_gain if measured else None)
 
-    assert policy.decide(before, STABLE) == Decision(STABLE, arm, why)
+    assert policy.decide(before, Offered(STABLE)) == Decision(STABLE, arm, why)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,20 @@ def test_the_order_of_what_decides(
 def test_a_version_on_trial_speaks_to_its_share_and_has_its_own_controls(
     share: float, trials: tuple[Trial, ...], decision: Decision
 ) -> None:
-    assert Policy().decide(exchange(trials=trials), STABLE, ON_TRIAL, share) == decision
+    assert Policy().decide(exchange(trials=trials), Offered(STABLE, ON_TRIAL, share)) == decision
+
+
+def test_a_first_version_on_trial_leaves_the_others_as_they_are() -> None:
+    assert Policy().decide(exchange(), Offered(None, ON_TRIAL, NOBODY)) == Decision(
+        None, Arm.NONE, "outside the 0% of the canary refund.en@2, and nothing else speaks"
+    )
 
 
 def test_a_user_keeps_the_version_on_trial_from_request_to_request() -> None:
     def arm(id: str, user: str) -> Arm:
         before = exchange()
-        return Policy().decide(replace(before, id=id, ask=replace(before.ask, user=user)), STABLE, ON_TRIAL, HALF).arm
+        asks = replace(before, id=id, ask=replace(before.ask, user=user))
+        return Policy().decide(asks, Offered(STABLE, ON_TRIAL, HALF)).arm
 
     users = [f"user-{number}" for number in range(40)]
     arms = [{arm(f"x-{number}", user) for number in range(5)} for user in users]
