@@ -23,6 +23,7 @@ from gateway.context.retrieve import Retrieve
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Exchange
 from gateway.learning import Learned
+from gateway.perform.perform import Performer
 from gateway.pipeline import Step, prepare
 from gateway.ports import Backend, Embedder, HotState, Outcome, VectorStore
 from gateway.readiness import Readiness
@@ -65,7 +66,7 @@ class Gateway:
         routes: Routes,
         state: HotState,
         steps: Sequence[Step],
-        caller: Caller,
+        perform: Performer,
         *,
         learned: Learned | None = None,
         keeping: Keeping | None = None,
@@ -75,7 +76,7 @@ class Gateway:
         self.routes = routes
         self.state = state
         self.steps = tuple(steps)
-        self.caller = caller
+        self.perform = perform
         self.learned = learned
         self.keeping = keeping
         self.metrics = Metrics(shared=settings.server.workers > 1)
@@ -184,7 +185,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         adapters.routes,
         adapters.state,
         _steps(settings, adapters.routes, learned, retrieve, Fit(count)),
-        caller,
+        Performer(caller, completions),
         learned=learned,
         keeping=None if only_prepare else _keeping(settings),
     )
@@ -195,10 +196,13 @@ def _steps(
 ) -> tuple[Step, ...]:
     """The path of a request. Routing is first: an unknown model is answered before any work is done for it."""
     prompt_s = settings.prompt.budget_ms / 1000
-    improving = () if learned is None else (learned.classify, learned.rewrite)
+    improving: tuple[Step, ...] = ()
+    if learned is not None:
+        # the rewrite keeps its own time: the calls that a template makes first have budgets of their own
+        improving = (Step(learned.classify, prompt_s, improves=True), Step(learned.rewrite, improves=True))
     return (
         Step(Route(routes, settings.prompt.mode, settings.prompt.canary)),
-        *[Step(stage, prompt_s, improves=True) for stage in improving],
+        *improving,
         Step(retrieve),
         Step(fit),
     )

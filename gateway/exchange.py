@@ -18,6 +18,12 @@ class Endpoint(StrEnum):
     CHAT = "chat/completions"
     COMPLETION = "completions"
     EMBEDDING = "embeddings"
+    RESPONSES = "responses"
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether it is asked with messages, which the stages can work on."""
+        return self in (Endpoint.CHAT, Endpoint.RESPONSES)
 
 
 class Mode(StrEnum):
@@ -69,6 +75,19 @@ class Controls(Struct, frozen=True):
     conversation: str = ""
 
 
+class Named(Struct, frozen=True):
+    """A template that the request asks for by its id, with what goes into its slots (OpenAI's `prompt`).
+
+    `id` may be a template's or a family's; `version` 0 is the one in use. `filled`: its messages
+    are in the ask's turns, ahead of the client's own.
+    """
+
+    id: str
+    version: int = 0
+    variables: Mapping[str, str] = {}
+    filled: bool = False
+
+
 class Ask(Struct, frozen=True):
     """A request as it came in. `raw` is the body's bytes, never changed.
 
@@ -88,10 +107,18 @@ class Ask(Struct, frozen=True):
     has_tools: bool = False
     has_format: bool = False
     """The client demands an output format (`response_format`), which a template could contradict."""
+    kept_elsewhere: bool = False
+    """Part of the prompt is kept by the backend: an earlier response, a conversation, a stored prompt of its own."""
     user: str = ""
+    named: Named | None = None
     controls: Controls = Controls()
     # True where the body cannot be sent on as it is: it holds a "foreword" object.
     marked: bool = False
+
+    @property
+    def spoken_for(self) -> bool:
+        """Whether the turns begin with a template's messages, so that the body cannot be sent as it came."""
+        return self.named is not None and self.named.filled
 
     @property
     def query(self) -> str:
@@ -263,10 +290,8 @@ class Drawn(Struct, frozen=True):
 class Asking(Protocol):
     """Draws answers to one exchange and books what each costs. Raises `RequestError`."""
 
-    async def draw(
-        self, purpose: str = "sample", follow: Sequence[Turn] = (), temperature: float | None = None
-    ) -> Drawn:
-        """One more answer; `follow` are turns after the prompt."""
+    async def draw(self, purpose: str = "", follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
+        """One more answer; `follow` are turns after the prompt. With a purpose it is booked as a call of its own."""
         ...
 
     async def judge(self, turns: Sequence[Turn], model: str = "") -> str:

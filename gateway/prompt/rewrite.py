@@ -3,6 +3,7 @@ chosen, and a guard that drops the result if anything of the user's went missing
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,15 @@ from msgspec.structs import replace
 
 from gateway import exchange as values
 from gateway.errors import TemplateError
-from gateway.exchange import Arm, Exchange, Mode, Sampling, SlotValue, Turn
+from gateway.exchange import Arm, Call, Exchange, Mode, Sampling, SlotValue, Turn
 from gateway.prompt import guards
 from gateway.prompt.fields import Pool, Shot, Status
+from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
 from gateway.prompt.library import Library, Offered
 from gateway.prompt.policy import Decision, Policy
 from gateway.prompt.shots import Loaded, Pools
 from gateway.prompt.slots import Filled, Missing, fill
+from gateway.prompt.technique import Technique, technique_of
 from gateway.prompt.template import Template
 from gateway.prompt.touch import may_touch
 from gateway.settings import Prompt
@@ -36,9 +39,9 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 class Kept(Exception):
     """The prompt stays as it is; the message is the reason in the note."""
 
-    def __init__(self, reason: str, template: Template | None = None) -> None:
+    def __init__(self, reason: str, template: Template | None = None, calls: tuple[Call, ...] = ()) -> None:
         super().__init__(reason)
-        self.reason, self.template = reason, template
+        self.reason, self.template, self.calls = reason, template, calls
 
 
 class Composed(Struct, frozen=True):
@@ -48,6 +51,8 @@ class Composed(Struct, frozen=True):
     turns: tuple[Turn, ...]
     slots: tuple[SlotValue, ...]
     shots: tuple[Shot, ...] = ()
+    procedure: Technique | None = None
+    calls: tuple[Call, ...] = ()
 
 
 class Rewrite:
@@ -80,7 +85,8 @@ class Rewrite:
             prompt = await self._speak(template, exchange if chosen.speaks else replace(exchange, dry=True))
         except Kept as kept:
             data = {"template": kept.template.id, "version": kept.template.version} if kept.template else {}
-            return exchange.noted(self.name, "kept", kept.reason, data)
+            noted = exchange.noted(self.name, "kept", kept.reason, data)
+            return replace(noted, calls=(*exchange.calls, *kept.calls)) if kept.calls else noted
         return _rewritten(exchange, prompt, chosen)
 
     def _choose(self, exchange: Exchange) -> tuple[Template, Decision]:
@@ -123,9 +129,29 @@ class Rewrite:
         filled = fill_or_keep(template, query)
         shots, labels = await self._shots(template, filled)
         try:
-            return compose(template, filled, query, shots, labels)
+            prompt = compose(template, filled, query, shots, labels)
+            return await self._after_calls(prompt, exchange, filled, labels) if template.calls else prompt
         except TemplateError as error:
             raise Kept(str(error), template) from error
+
+    async def _after_calls(
+        self, prompt: Composed, exchange: Exchange, filled: Filled, labels: Sequence[str]
+    ) -> Composed:
+        """The prompt with the answers of the template's first calls in it. Raises `Kept`, `TemplateError`."""
+        template = prompt.template
+        if self.completer is None or not exchange.may_call:
+            known = {**filled.values, **stand_ins(template)}
+            return replace(prompt, turns=template.render(known, prompt.shots, labels))
+        try:
+            known, calls = await first_calls(template, exchange, filled.values, prompt.shots, labels, self.completer)
+        except CallFailed as failed:
+            raise Kept(failed.reason, template, failed.calls) from failed
+        return replace(
+            prompt,
+            turns=template.render(known, prompt.shots, labels),
+            procedure=technique_of(template, known),
+            calls=calls,
+        )
 
     async def _shots(self, template: Template, filled: Filled) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
         if not isinstance(template.examples, Pool):
@@ -133,7 +159,12 @@ class Rewrite:
         pool: Loaded | None = self.pools.of(template) if self.pools else None
         if pool is None or self.embed is None:
             raise Kept(f"the examples of {template.id} are still loading, or cannot be read", template)
-        vectors = await self.embed([filled.values.get(template.shot_slot, filled.values["query"])])
+        budget_ms = self.settings.budget_ms
+        try:
+            async with asyncio.timeout(budget_ms / 1000):
+                vectors = await self.embed([filled.values.get(template.shot_slot, filled.values["query"])])
+        except TimeoutError:
+            raise Kept(f"choosing the examples took longer than {budget_ms} ms", template) from None
         return pool.nearest(vectors[0]), pool.rows.labels
 
 
@@ -155,7 +186,7 @@ def compose(
     gone = guards.lost(query, bare, spans)
     if gone:
         raise Kept(f"{template.id} would lose {_quoted(gone)}", template)
-    return Composed(template, turns, filled.slots, tuple(shots))
+    return Composed(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
 
 
 def fixed_labels(template: Template) -> tuple[str, ...]:
@@ -197,6 +228,8 @@ def _rewritten(exchange: Exchange, prompt: Composed, chosen: Decision) -> Exchan
         exchange,
         turns=turns,
         rewrite=done,
+        procedure=prompt.procedure,
+        calls=(*exchange.calls, *prompt.calls),
         sampling=Sampling(output.max_tokens, output.temperature, output.stop),
     ).noted("rewrite", "rewritten", reason, data)
 

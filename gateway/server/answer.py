@@ -96,7 +96,8 @@ class _Run:
         ending, error_text, status = "finished", "", 0
         try:
             exchange = await gateway.prepare(exchange)
-            reply = self._reply = await gateway.caller.call(exchange, _travelling(headers))
+            exchange, reply = await gateway.perform(exchange, _travelling(headers))
+            self._reply = reply
             status = reply.status
             await self._pass_on(exchange, reply)
         except RequestError as error:

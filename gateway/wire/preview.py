@@ -23,6 +23,7 @@ def shown(exchange: Exchange) -> bytes:
             "chunks": exchange.chunks,
             "plan": exchange.plan,
             "route": exchange.route,
+            "calls": exchange.calls,
             "notes": exchange.notes,
             "body": msgspec.Raw(encode.body(exchange, target.model)),
         }

@@ -1,0 +1,86 @@
+"""Where the reasoning in an answer ends and the answer proper begins: at a line that starts with a marker.
+
+Models write `**Answer:** 42` as well as `answer: 42`, so case and Markdown's marks before and after do not count.
+"""
+
+import re
+from functools import lru_cache
+
+DECORATION = " \t*#>_`"
+COLONS = ":："
+
+
+@lru_cache(maxsize=256)
+def _line(marker: str) -> re.Pattern[str]:
+    word = re.escape(marker.strip().rstrip(COLONS))
+    colon = f"[{DECORATION}]*[{COLONS}]" if marker.strip()[-1:] in COLONS else ""
+    return re.compile(rf"^[{DECORATION}]*{word}{colon}[{DECORATION}]*", re.IGNORECASE | re.MULTILINE)
+
+
+def split(text: str, marker: str) -> tuple[str, str] | None:
+    """Reasoning and answer, or None where no line starts with the marker."""
+    found = _line(marker).search(text)
+    if found is None:
+        return None
+    return text[: found.start()].rstrip(), text[found.end() :].strip()
+
+
+class Splitter:
+    """The same for a text that comes in pieces. Holds back no more than a line that may be the marker's."""
+
+    def __init__(self, marker: str) -> None:
+        self._marker = marker
+        self._begin = marker.strip().rstrip(COLONS).lower()
+        self._held = ""
+        self._within_line = False
+        self._seen: list[str] = []
+        self._found = False
+        self._started = False
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """What of the text so far can be told to be reasoning, and what answer."""
+        if self._found:
+            return "", self._answer(text)
+        self._seen.append(text)
+        released = ""
+        if self._within_line:
+            head, newline, text = text.partition("\n")
+            released = head + newline
+            if not newline:
+                return released, ""
+            self._within_line = False
+        self._held += text
+        match = _line(self._marker).search(self._held)
+        if match is not None and match.end() < len(self._held):
+            return released + self._held[: match.start()], self._find(match)
+        start = self._held.rfind("\n") + 1
+        last = self._held[start:]
+        if self._may_begin(last):
+            released, self._held = released + self._held[:start], last
+        else:
+            released, self._held, self._within_line = released + self._held, "", True
+        return released, ""
+
+    def finish(self) -> tuple[str, str]:
+        """The rest. Without a marker the whole text was the answer, so it comes as one."""
+        if self._found:
+            return "", ""
+        match = _line(self._marker).search(self._held)
+        if match is not None:
+            return self._held[: match.start()], self._find(match)
+        return "", "".join(self._seen)
+
+    def _find(self, match: re.Match[str]) -> str:
+        self._found = True
+        self._seen.clear()
+        return self._answer(self._held[match.end() :])
+
+    def _answer(self, text: str) -> str:
+        if not self._started:
+            text = text.lstrip(f"{DECORATION}\n")
+            self._started = bool(text)
+        return text
+
+    def _may_begin(self, line: str) -> bool:
+        bare = line.lstrip(DECORATION).lower()
+        return self._begin.startswith(bare) or bare.startswith(self._begin)

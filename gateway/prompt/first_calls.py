@@ -1,0 +1,64 @@
+"""The calls that a template makes before the one that answers: background knowledge, a rephrased question."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from time import perf_counter_ns
+
+from gateway.errors import RequestError
+from gateway.exchange import Call, Exchange, Sampling, Turn
+from gateway.ports import Completer
+from gateway.prompt.fields import FirstCall, Shot
+from gateway.prompt.template import Template
+
+
+class CallFailed(Exception):
+    """A first call gave nothing. `calls` are those that were made, this one included."""
+
+    def __init__(self, reason: str, calls: tuple[Call, ...]) -> None:
+        super().__init__(reason)
+        self.reason, self.calls = reason, calls
+
+
+async def first_calls(
+    template: Template,
+    exchange: Exchange,
+    values: Mapping[str, str],
+    shots: Sequence[Shot],
+    labels: Sequence[str],
+    completer: Completer,
+) -> tuple[dict[str, str], tuple[Call, ...]]:
+    """The values with each call's answer beside the slots, and what the calls cost.
+
+    Raises `CallFailed`, and `TemplateError` where a call's prompt renders too long.
+    """
+    known, made = dict(values), list[Call]()
+    for name, wish in template.calls.items():
+        prompt = template.ask_first(name, known, shots, labels)
+        text, call = await _one(exchange, prompt, name, wish, completer)
+        made.append(call)
+        if not text:
+            raise CallFailed(f"the call {name!r} of {template.id} failed: {call.error or 'it is empty'}", tuple(made))
+        known[name] = text
+    return known, tuple(made)
+
+
+def stand_ins(template: Template) -> dict[str, str]:
+    """What stands for the answers of first calls where none is made."""
+    return {name: f"[{name}: a model writes this first]" for name in template.calls}
+
+
+async def _one(exchange: Exchange, prompt: str, name: str, wish: FirstCall, completer: Completer) -> tuple[str, Call]:
+    began = perf_counter_ns()
+    sampling = Sampling(wish.max_tokens, wish.temperature, wish.stop)
+    try:
+        async with asyncio.timeout(wish.timeout_s):
+            done = await completer.complete(
+                exchange, [Turn("user", prompt)], purpose=name, model=wish.model, sampling=sampling
+            )
+    except TimeoutError:
+        error = f"it took longer than {wish.timeout_s:g} s"
+    except RequestError as failed:
+        error = failed.message
+    else:
+        return done.answer.text.strip(), done.call
+    return "", Call(name, model=wish.model, took_us=(perf_counter_ns() - began) // 1000, error=error)

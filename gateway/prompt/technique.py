@@ -1,0 +1,115 @@
+"""What a template does after its prompt is rendered: several samples and a vote, checks and further rounds."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from gateway.errors import RequestError, TemplateError
+from gateway.exchange import Asking, Drawn, Exchange, Note, Settled, Turn
+from gateway.prompt.checks import failures
+from gateway.prompt.fields import Samples
+from gateway.prompt.template import Template
+from gateway.prompt.vote import elect, result_of
+
+
+class Technique(Struct, frozen=True):
+    """A template's `Procedure` for one request. `values` are its filled slots."""
+
+    template: Template
+    values: Mapping[str, str]
+
+    @property
+    def several(self) -> bool:
+        return self.template.samples is not None or self.template.iterate is not None
+
+    @property
+    def marker(self) -> str:
+        reasoning = self.template.reasoning
+        return reasoning.marker if reasoning.mode == "split" else ""
+
+    async def settle(self, exchange: Exchange, asking: Asking) -> Settled:
+        notes: list[Note] = []
+        drawn = await self._drawn(exchange, asking, notes)
+        if self.template.iterate is not None:
+            drawn = await self._better(drawn, asking, notes)
+        return Settled(drawn.number, tuple(notes))
+
+    async def _drawn(self, exchange: Exchange, asking: Asking, notes: list[Note]) -> Drawn:
+        samples = self.template.samples
+        if samples is None:
+            return await asking.draw()
+        if exchange.ask.greedy:
+            notes.append(Note("samples", "one", "at the client's temperature of 0 all samples would be the same"))
+            return await asking.draw()
+        return self._elected(await _all(asking, samples), samples, notes)
+
+    def _elected(self, drawn: Sequence[Drawn], samples: Samples, notes: list[Note]) -> Drawn:
+        marker = self.template.reasoning.marker
+        results = [result_of(one.text, marker, samples.answer) for one in drawn]
+        index, votes = elect(results)
+        notes.append(Note("samples", "voted", f"{votes} of {samples.n} agree", {"votes": votes, "n": len(drawn)}))
+        return drawn[index]
+
+    async def _better(self, drawn: Drawn, asking: Asking, notes: list[Note]) -> Drawn:
+        """Further rounds while a check fails, within the budget. The answer with the fewest failures is kept."""
+        iterate = self.template.iterate
+        assert iterate is not None
+        wrong = await self._wrong(drawn, asking)
+        best, fewest, spent, rounds = drawn, len(wrong), drawn.tokens, 0
+        why = ""
+        while wrong and rounds < iterate.rounds and not why:
+            if iterate.budget_tokens and spent >= iterate.budget_tokens:
+                why = f"its {iterate.budget_tokens} tokens are spent"
+                break
+            rounds += 1
+            try:
+                drawn = await asking.draw("retry", self._follow(drawn, wrong))
+            except (RequestError, TemplateError) as error:
+                why = f"a further round failed: {error}"
+                break
+            spent += drawn.tokens
+            wrong = await self._wrong(drawn, asking)
+            if len(wrong) < fewest:
+                best, fewest = drawn, len(wrong)
+        said = why or ("all checks hold" if not fewest else f"{fewest} of its checks fail")
+        data = {"rounds": rounds, "failed": fewest, "tokens": spent}
+        notes.append(Note("iterate", "passed" if not fewest else "kept the best", said, data))
+        return best
+
+    def _follow(self, drawn: Drawn, wrong: Sequence[str]) -> tuple[Turn, ...]:
+        again = self.template.ask_again(self.values, drawn.text, wrong)
+        return (Turn("assistant", drawn.text), Turn("user", again))
+
+    async def _wrong(self, drawn: Drawn, asking: Asking) -> tuple[str, ...]:
+        """What fails; a judge is asked only where everything else holds, since it costs a call."""
+        found = failures(drawn.text, self.template.checks)
+        if found:
+            return found
+        return tuple([what for index in self.template.judges if (what := await self._judged(index, drawn, asking))])
+
+    async def _judged(self, index: int, drawn: Drawn, asking: Asking) -> str:
+        check = self.template.checks[index]
+        question = self.template.ask_judge(index, self.values, drawn.text)
+        try:
+            said = await asking.judge([Turn("user", question)], check.model)
+        except RequestError:
+            return ""  # who cannot be asked has no objection
+        passes = said.strip().casefold().startswith(check.passes.casefold())
+        return "" if passes else said.strip() or "The judge said nothing."
+
+
+def technique_of(template: Template, values: Mapping[str, str]) -> Technique | None:
+    """What is to be done with the answer, or None where one plain call is all."""
+    technique = Technique(template, values)
+    return technique if technique.several or technique.marker else None
+
+
+async def _all(asking: Asking, samples: Samples) -> list[Drawn]:
+    """The samples that could be had. Raises the first one's error if none could."""
+    draws = [asking.draw("sample" if index else "", (), samples.temperature) for index in range(samples.n)]
+    drawn = await asyncio.gather(*draws, return_exceptions=True)
+    got = [one for one in drawn if isinstance(one, Drawn)]
+    if not got:
+        raise next(one for one in drawn if isinstance(one, BaseException))
+    return got

@@ -1,0 +1,89 @@
+"""Moves the reasoning in a chat answer's text to `reasoning_content`, so that `content` is the answer alone."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from gateway.marker import Splitter, split
+
+_object = msgspec.json.Decoder(dict[str, Any])
+_encode = msgspec.json.Encoder().encode
+CONTENT, REASONING = "content", "reasoning_content"
+
+
+def split_body(body: bytes, marker: str) -> bytes:
+    """A chat completion with the reasoning of each choice split off. What cannot be split comes back unchanged."""
+    whole = _try(body)
+    changed = False
+    for choice in (whole or {}).get("choices") or ():
+        message = choice.get("message") or {}
+        parts = split(message.get(CONTENT) or "", marker)
+        if parts is not None:
+            message[REASONING], message[CONTENT] = parts
+            changed = True
+    return _encode(whole) if changed else body
+
+
+class SplitStream:
+    """The pieces of a chat stream with the reasoning split off as it comes.
+
+    Events without text pass as they are; no text is held back but a line that may be the marker's.
+    """
+
+    def __init__(self, pieces: AsyncIterator[bytes], marker: str) -> None:
+        self._pieces = pieces
+        self._marker = marker
+        self._splitters: dict[int, Splitter] = {}
+        self._line = b""
+
+    def __aiter__(self) -> "SplitStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while True:
+            try:
+                piece = await anext(self._pieces)
+            except StopAsyncIteration:
+                rest, self._line = self._line, b""
+                if rest:
+                    return rest
+                raise
+            *lines, self._line = (self._line + piece).split(b"\n")
+            if lines:
+                return b"".join(self._event(line) + b"\n" for line in lines)
+
+    async def aclose(self) -> None:
+        close = getattr(self._pieces, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _event(self, line: bytes) -> bytes:
+        fields = _try(line[5:]) if line.startswith(b"data:") else None
+        if not fields:
+            return line
+        texts = [self._choice(choice) for choice in fields.get("choices") or ()]
+        return b"data: " + _encode(fields) if any(texts) else line
+
+    def _choice(self, choice: dict[str, Any]) -> bool:
+        """Split one choice's text. False if it has none to split."""
+        delta = choice.get("delta") or {}
+        text, finished = delta.get(CONTENT) or "", choice.get("finish_reason") is not None
+        if not text and not finished:
+            return False
+        splitter = self._splitters.setdefault(choice.get("index", 0), Splitter(self._marker))
+        reasoning, answer = splitter.feed(text) if text else ("", "")
+        if finished:
+            more, rest = splitter.finish()
+            reasoning, answer = reasoning + more, answer + rest
+        delta.pop(CONTENT, None)
+        delta.update({name: said for name, said in ((REASONING, reasoning), (CONTENT, answer)) if said})
+        choice["delta"] = delta
+        return True
+
+
+def _try(data: bytes) -> dict[str, Any] | None:
+    try:
+        return _object.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
