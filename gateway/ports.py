@@ -50,11 +50,18 @@ class Reply(Struct):
 
 
 class ModelCard(Struct, frozen=True):
-    """A model that a backend offers. `window_tokens` 0: unknown, so never trimmed for."""
+    """A model that a backend offers. `window_tokens` 0: unknown, so never trimmed for.
+
+    `endpoints` are those it speaks itself; what speaks chat can be asked for responses too.
+    """
 
     name: str
     endpoints: tuple[Endpoint, ...]
     window_tokens: int = 0
+
+    def answers(self, endpoint: Endpoint) -> bool:
+        """Whether it can be asked there, if need be in translation."""
+        return endpoint in self.endpoints or (endpoint is Endpoint.RESPONSES and Endpoint.CHAT in self.endpoints)
 
 
 class Backend(Protocol):

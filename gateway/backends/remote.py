@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from gateway.backends.call import UNREACHABLE
 from gateway.backends.http1 import Answer, Broken, Idle, Pool, Unreachable
+from gateway.backends.route import matches
 from gateway.context.tokens import Counter
 from gateway.errors import BackendFailed, BackendTimeout, NotReady, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
@@ -39,9 +40,15 @@ NOT_PASSED_BACK = frozenset(
     }
 )
 DONE = re.compile(rb"[\r\n]data: ?\[DONE\]")
+OVER = re.compile(
+    rb'[\r\n](?:event: ?|data: ?\{"type": ?")(?:error|response\.(?:completed|incomplete|failed|cancelled))\b'
+)
+"""How a stream of a response ends: with an event of one of these types, with or without `[DONE]` after it."""
+END_MARKS = {Endpoint.CHAT: DONE, Endpoint.COMPLETION: DONE, Endpoint.RESPONSES: OVER}
+TAIL = 64  # bytes that an end mark may begin in, before the piece that holds its rest
 MANAGE_S = 10.0
 OURS = ("host", "content-length", "transfer-encoding", "connection")
-STREAMED = (Endpoint.CHAT, Endpoint.COMPLETION)
+OPENAI = "api.openai.com"
 
 
 class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,19 +73,25 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What a template's answer length is called here; OpenAI's reasoning models want `max_completion_tokens`."""
     done_marker: bool = True
     """Whether its streams end with `[DONE]`. If so, one that ends without it counts as broken."""
+    responses: tuple[str, ...] | None = None
+    """The models that speak `/v1/responses` themselves, `["*"]` for all: their requests and answers pass through
+    untouched. Other models are asked for a chat completion, and the answer is translated. Left out: all at
+    OpenAI's own address, none elsewhere."""
 
 
 class _Pieces:
-    """The pieces of a stream, and a check that it ends with its end mark where it should (`marked`).
+    """The pieces of a stream, and a check that it ends with its end mark (`mark`), if it should have one.
 
     A class rather than a generator, since closing a generator that was never started closes nothing.
     """
 
-    def __init__(self, first: bytes, answer: Answer, failure: Callable[..., RequestError], *, marked: bool) -> None:
+    def __init__(
+        self, first: bytes, answer: Answer, failure: Callable[..., RequestError], mark: re.Pattern[bytes] | None
+    ) -> None:
         self._first = first
         self._answer = answer
         self._failure = failure
-        self._marked = marked
+        self._mark = mark
         self._tail = b"\n"  # the mark stands at the start of a line
         self._done = False
 
@@ -95,14 +108,14 @@ class _Pieces:
                 raise self._failure(error, "broke off in the middle of its stream", "stream_cut") from error
         if not piece:
             self._answer.close()
-            if self._marked and not self._done:
+            if self._mark is not None and not self._done:
                 raise self._failure(Broken(), "ended its stream without its end mark", "stream_cut")
             raise StopAsyncIteration
-        if self._marked and not self._done:
+        if self._mark is not None and not self._done:
             window = self._tail + piece
             # an answer's text cannot hold it: there a line break is written as two characters
-            self._done = DONE.search(window) is not None
-            self._tail = window[-32:]
+            self._done = self._mark.search(window) is not None
+            self._tail = window[-TAIL:]
         return piece
 
     async def aclose(self) -> None:
@@ -143,7 +156,11 @@ class Remote:
             self._pool.close()
 
     def models(self) -> Sequence[ModelCard]:
-        return [ModelCard(name, tuple(Endpoint), self._settings.window_tokens) for name in self._settings.models]
+        settings = self._settings
+        cards = [ModelCard(name, tuple(Endpoint), settings.window_tokens) for name in speakers(settings)]
+        spoken = tuple([endpoint for endpoint in Endpoint if endpoint is not Endpoint.RESPONSES])
+        others = [name for name in settings.models if all(name != card.name for card in cards)]
+        return cards + [ModelCard(name, spoken, settings.window_tokens) for name in others]
 
     def count_tokens(self, text: str) -> int:
         return self._counter.count(text)
@@ -186,8 +203,8 @@ class Remote:
         passed = tuple([header for header in answer.headers if header[0] not in NOT_PASSED_BACK])
         if status < 300 and kind.startswith(b"text/event-stream"):
             first = await self._first(answer)
-            marked = self._settings.done_marker and endpoint in STREAMED and not _encoded(passed)
-            pieces = _Pieces(first, answer, self._failure, marked=marked)
+            marked = self._settings.done_marker and not _encoded(passed)
+            pieces = _Pieces(first, answer, self._failure, END_MARKS.get(endpoint) if marked else None)
             return Reply(status, passed, pieces=pieces, backend=self.name, model=model)
         try:
             whole = await answer.whole()
@@ -222,6 +239,19 @@ class Remote:
         return BackendFailed(f"The backend {self.name!r} {what}.", code=code)
 
 
+def speakers(settings: RemoteSettings) -> tuple[str, ...]:
+    """The models, by name or pattern, that speak `/v1/responses` themselves."""
+    named = settings.responses
+    if named is None:
+        named = ("*",) if urlsplit(settings.base_url).hostname == OPENAI else ()
+    inside = [name for name in settings.models if any(matches(name, pattern) for pattern in named)]
+    return (*inside, *[name for name in named if name not in inside and _offered(name, settings)])
+
+
+def _offered(name: str, settings: RemoteSettings) -> bool:
+    return any(matches(name, pattern) for pattern in settings.models)
+
+
 def _encoded(headers: Headers) -> bool:
     return any(name == b"content-encoding" for name, _ in headers)
 
@@ -254,6 +284,9 @@ def _check(settings: RemoteSettings, _root: Path) -> Iterable[Problem]:
     for key, value in {**settings.headers, "api_key": settings.api_key}.items():
         if any(mark in key + value for mark in "\r\n\0"):
             yield Problem(key, "must not hold line breaks")
+    for name in settings.responses or ():
+        if not _offered(name, settings) and not any(matches(model, name) for model in settings.models):
+            yield Problem("responses", f"{name!r} is not among the models", "Name it there too.")
     if not settings.models:
         yield Problem("models", "is empty, so no request reaches it", 'For example models = ["*"].')
 

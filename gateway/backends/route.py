@@ -22,7 +22,7 @@ class Offer(Struct, frozen=True):
     card: ModelCard
 
     def serves(self, name: str, endpoint: Endpoint) -> bool:
-        return endpoint in self.card.endpoints and matches(name, self.card.name)
+        return self.card.answers(endpoint) and matches(name, self.card.name)
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -128,7 +128,7 @@ class Routes:
         if any(offer.serves(self._default, endpoint) for offer in self._offers) or self._default in self._models:
             return self._default
         for offer in self._offers:
-            if endpoint in offer.card.endpoints and not offer.card.name.endswith("*"):
+            if offer.card.answers(endpoint) and not offer.card.name.endswith("*"):
                 return offer.card.name
         return self._default
 

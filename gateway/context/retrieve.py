@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.context.fence import fenced, language_of, new_mark
 from gateway.context.fit import PROMPT_TOKENS, Count, answer_room, is_kept, sizes_of, upper_bound
 from gateway.errors import CollectionError, NotAllowed, NotFound, NotReady
-from gateway.exchange import Chunk, Endpoint, Exchange, Key, Mode, Turn
+from gateway.exchange import Chunk, Exchange, Key, Mode, Turn
 from gateway.ports import Vectors, VectorStore
 from gateway.settings import Context
 
@@ -68,8 +68,8 @@ class Retrieve:
         controls = exchange.ask.controls
         if not controls.collections:
             return exchange
-        if exchange.ask.endpoint is not Endpoint.CHAT:
-            return exchange.noted(self.name, "skipped", "only chat completions take sources")
+        if not exchange.ask.endpoint.takes_messages:
+            return exchange.noted(self.name, "skipped", "only chat completions and responses take sources")
         if exchange.key.mode is Mode.OFF:
             return exchange.noted(self.name, "skipped", "with this key nothing may be added to a prompt")
         _check_allowed(exchange.key, controls.collections)

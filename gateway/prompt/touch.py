@@ -2,7 +2,7 @@
 
 import re
 
-from gateway.exchange import Ask, Endpoint, Exchange, Mode
+from gateway.exchange import Ask, Exchange, Mode
 
 LONGEST = 6000  # characters; whoever writes more has said what they want
 
@@ -30,8 +30,12 @@ def may_touch(exchange: Exchange) -> str:
 
 def _form(ask: Ask) -> str:
     """What the request asks for besides text."""
-    if ask.endpoint is not Endpoint.CHAT:
+    if not ask.endpoint.takes_messages:
         return f"{ask.endpoint.value} requests are passed on as they are"
+    if ask.named is not None:
+        return "the request names its prompt"
+    if ask.kept_elsewhere:
+        return "part of the conversation is kept by the backend"
     if ask.has_tools:
         return "the request has tools"
     if ask.has_format:

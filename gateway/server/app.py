@@ -22,7 +22,7 @@ from gateway.server.access import Access
 from gateway.server.answer import Answering
 from gateway.settings import load
 from gateway.telemetry.logs import set_up
-from gateway.wire import decode, errors
+from gateway.wire import decode, errors, responses
 
 CONFIG = "FOREWORD_CONFIG"
 log = logging.getLogger("foreword.server")
@@ -30,6 +30,7 @@ ANSWERED = (
     (Endpoint.CHAT, decode.chat),
     (Endpoint.COMPLETION, decode.completion),
     (Endpoint.EMBEDDING, decode.embedding),
+    (Endpoint.RESPONSES, responses.ask),
 )
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: Litestar's for its own handlers, and the three hot routes beside them."""
+"""The OpenAPI document: Litestar's for its own handlers, and the hot routes beside them."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from litestar.openapi.config import OpenAPIConfig
 
 from gateway.exchange import Endpoint
 from gateway.wire.decode import ChatBody, CompletionBody, EmbeddingBody
+from gateway.wire.responses import ResponsesBody
 
 CONFIG = OpenAPIConfig(
     title="Foreword",
@@ -35,6 +36,7 @@ HOT = {
     Endpoint.CHAT: (ChatBody, "A chat completion, plain or streamed"),
     Endpoint.COMPLETION: (CompletionBody, "A legacy completion, plain or streamed"),
     Endpoint.EMBEDDING: (EmbeddingBody, "Embeddings"),
+    Endpoint.RESPONSES: (ResponsesBody, "A response, plain or streamed"),
 }
 
 

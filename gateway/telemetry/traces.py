@@ -37,7 +37,7 @@ class Traces:
         parent = TraceContextTextMapPropagator().extract({"traceparent": traceparent}) if traceparent else None
         begun = int(exchange.started_s * 1e9)
         attributes: dict[str, Any] = {
-            names.OPERATION: "chat" if exchange.ask.endpoint == "chat/completions" else exchange.ask.endpoint.value,
+            names.OPERATION: "chat" if exchange.ask.endpoint.takes_messages else exchange.ask.endpoint.value,
             names.REQUEST_MODEL: exchange.ask.model,
             names.RESPONSE_MODEL: outcome.model,
             names.PROVIDER: outcome.backend,

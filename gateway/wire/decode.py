@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.exchange import Ask, Controls, Endpoint, Mode, Turn
+from gateway.wire.prompts import prompt_of
+from gateway.wire.reading import decoded, missing, not_json
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
@@ -25,7 +27,9 @@ class _Part(Struct):
     text: str | UnsetType = UNSET
 
 
-class _Controls(Struct, forbid_unknown_fields=True):
+class ForewordObject(Struct, forbid_unknown_fields=True):
+    """The gateway's own object in a request body."""
+
     mode: Mode | None = None
     template: str = ""
     collections: list[str] = []
@@ -37,7 +41,8 @@ class _Controls(Struct, forbid_unknown_fields=True):
 class ChatBody(Struct):
     """The fields of a chat request that the gateway acts on; all others pass through unread."""
 
-    messages: Annotated[list[_Message], Meta(min_length=1)]
+    messages: Annotated[list[_Message], Meta(min_length=1)] | UnsetType = UNSET
+    """Required, unless `prompt` names a template."""
     model: str = ""
     stream: bool | None = None
     max_tokens: int | None = None
@@ -47,8 +52,9 @@ class ChatBody(Struct):
     tools: Raw | UnsetType = UNSET
     functions: Raw | UnsetType = UNSET
     response_format: Raw | UnsetType = UNSET
+    prompt: Raw | UnsetType = UNSET
     user: str | None = None
-    foreword: _Controls | UnsetType = UNSET
+    foreword: ForewordObject | UnsetType = UNSET
 
 
 class CompletionBody(Struct):
@@ -59,7 +65,7 @@ class CompletionBody(Struct):
     stream: bool | None = None
     max_tokens: int | None = None
     user: str | None = None
-    foreword: _Controls | UnsetType = UNSET
+    foreword: ForewordObject | UnsetType = UNSET
 
 
 class EmbeddingBody(Struct):
@@ -68,7 +74,7 @@ class EmbeddingBody(Struct):
     input: Raw
     model: str = ""
     user: str | None = None
-    foreword: _Controls | UnsetType = UNSET
+    foreword: ForewordObject | UnsetType = UNSET
 
 
 _chat = msgspec.json.Decoder(ChatBody)
@@ -88,27 +94,33 @@ _FREE_FORMAT = re.compile(rb'^\{\s*"type"\s*:\s*"text"\s*\}$')
 
 def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     """A chat completion request. Raises `BadRequest` in OpenAI's words, with the field at fault."""
-    body = _decode(_chat, raw)
+    body = decoded(_chat, raw)
+    named, kept_elsewhere = prompt_of(body.prompt)
+    if body.messages is UNSET and named is None and not kept_elsewhere:
+        raise missing("messages")
+    messages = () if body.messages is UNSET else body.messages
     return Ask(
         endpoint=Endpoint.CHAT,
         model=body.model,
         raw=raw,
-        turns=tuple([_turn(index, message) for index, message in enumerate(body.messages)]),
+        turns=tuple([_turn(index, message) for index, message in enumerate(messages)]),
         stream=bool(body.stream),
         room_tokens=max(0, body.max_completion_tokens or body.max_tokens or 0),
         choices=_number(body.n),
         greedy=body.temperature is not UNSET and bytes(body.temperature) in _ZERO,
-        has_tools=_given(body.tools) or _given(body.functions),
-        has_format=_given(body.response_format) and not _FREE_FORMAT.match(bytes(body.response_format)),
+        has_tools=is_given(body.tools) or is_given(body.functions),
+        has_format=is_given(body.response_format) and not _FREE_FORMAT.match(bytes(body.response_format)),
+        kept_elsewhere=kept_elsewhere,
         user=body.user or "",
-        controls=_controls(body.foreword, headers),
+        named=named,
+        controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,
     )
 
 
 def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     """A legacy completion request. A prompt that is not one text is passed on unread."""
-    body = _decode(_completion, raw)
+    body = decoded(_completion, raw)
     try:
         turns: tuple[Turn, ...] = (Turn("user", _text.decode(body.prompt), 0),)
     except msgspec.ValidationError:
@@ -123,54 +135,22 @@ def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         stream=bool(body.stream),
         room_tokens=max(0, body.max_tokens or 0),
         user=body.user or "",
-        controls=_controls(body.foreword, headers),
+        controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,
     )
 
 
 def embedding(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     """An embeddings request. The input is the backend's to judge."""
-    body = _decode(_embedding, raw)
+    body = decoded(_embedding, raw)
     return Ask(
         endpoint=Endpoint.EMBEDDING,
         model=body.model,
         raw=raw,
         user=body.user or "",
-        controls=_controls(body.foreword, headers),
+        controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,
     )
-
-
-def _decode(decoder: Any, raw: bytes) -> Any:
-    try:
-        return decoder.decode(raw)
-    except msgspec.ValidationError as error:
-        raise explained(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json(error) from None
-
-
-def not_json(error: Exception) -> BadRequest:
-    return BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json")
-
-
-_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
-_MISSING = re.compile(r"missing required field `([^`]+)`")
-
-
-def explained(error: msgspec.ValidationError) -> BadRequest:
-    """The decoder's complaint with the field at fault as OpenAI's `param`."""
-    text = str(error)
-    path = _PATH.search(text)
-    what = text[: path.start()] if path else text
-    param = path.group(1) if path else ""
-    missing = _MISSING.search(what)
-    if missing:
-        param = f"{param}.{missing.group(1)}".lstrip(".")
-        return BadRequest(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
-    if param == "messages" and "length" in what:
-        return BadRequest("Invalid 'messages': an empty list was given, at least one message is needed.", param=param)
-    return BadRequest(f"Invalid value for '{param or 'body'}': {what}.", param=param or None, code="invalid_value")
 
 
 def _turn(index: int, message: _Message) -> Turn:
@@ -187,15 +167,16 @@ def _turn(index: int, message: _Message) -> Turn:
 
 def _only_text(part: Raw) -> str | None:
     try:
-        decoded = _part.decode(part)
+        found = _part.decode(part)
     except msgspec.ValidationError:
         return None  # a kind of part that we do not know: the backend's to judge
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise not_json(error) from None
-    return decoded.text if decoded.type == "text" and isinstance(decoded.text, str) else None
+    return found.text if found.type == "text" and isinstance(found.text, str) else None
 
 
-def _given(raw: Raw | UnsetType) -> bool:
+def is_given(raw: Raw | UnsetType) -> bool:
+    """Whether a field says anything: not null, and not an empty list."""
     return raw is not UNSET and bytes(raw) not in _NONE
 
 
@@ -204,11 +185,11 @@ def _number(raw: Raw | UnsetType) -> int:
     return int(bytes(raw)) if raw is not UNSET and bytes(raw).isdigit() else 1
 
 
-def _controls(body: _Controls | UnsetType, headers: Mapping[bytes, bytes]) -> Controls:
+def controls_of(body: ForewordObject | UnsetType, headers: Mapping[bytes, bytes]) -> Controls:
     """What the body's `foreword` object says, else what the `x-foreword-*` headers say."""
     if body is UNSET and headers.keys().isdisjoint(_HEADERS):
         return _NOTHING
-    given = _Controls() if body is UNSET else body
+    given = ForewordObject() if body is UNSET else body
     mode = given.mode
     header = headers.get(b"x-foreword-mode")
     if mode is None and header is not None:

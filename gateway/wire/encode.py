@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.exchange import Exchange, Sampling, Turn
+from gateway.exchange import Endpoint, Exchange, Sampling, Turn
+from gateway.wire import responses
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _list = msgspec.json.Decoder(list[Raw])
 _text = msgspec.json.Decoder(str)
 _encode = msgspec.json.Encoder().encode
 
+NO_MESSAGES = Raw(b"[]")
+ROOM_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 _KEY = re.compile(rb'"model"\s*:')
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
@@ -28,7 +31,8 @@ def body(
     fields whatever the client said; `room_field` is what this backend calls the answer's length.
     """
     ask = exchange.ask
-    if not exchange.changed and not ask.marked and not force:
+    changed = exchange.changed or ask.spoken_for
+    if not changed and not ask.marked and not force:
         if model == ask.model:
             return ask.raw
         found = _MODEL.findall(ask.raw)
@@ -38,9 +42,16 @@ def body(
     fields = _object.decode(ask.raw)
     fields.pop("foreword", None)
     fields["model"] = Raw(_encode(model))
-    if exchange.changed:
-        fields["messages"] = _messages(exchange.prompt, fields["messages"])
-        fields.update(_sampling(exchange.sampling, fields, room_field))
+    if ask.spoken_for:
+        fields.pop("prompt", None)
+    if changed:
+        turns = exchange.prompt if exchange.changed else ask.turns
+        if ask.endpoint is Endpoint.RESPONSES:
+            responses.put_turns(fields, turns)
+            fields.update(_sampling(exchange.sampling, fields, "max_output_tokens", stop=False))
+        else:
+            fields["messages"] = _messages(turns, fields.get("messages", NO_MESSAGES))
+            fields.update(_sampling(exchange.sampling, fields, room_field))
     for name, value in (force or {}).items():
         fields[name] = Raw(_encode(value))
     return _encode(fields)
@@ -81,14 +92,17 @@ def _messages(turns: Sequence[Turn], original: Raw) -> Raw:
     )
 
 
-def _sampling(wanted: Sampling, fields: Mapping[str, Raw], room_field: str) -> dict[str, Raw]:
-    """A template's wishes for the decoder, where the client expressed none of its own."""
+def _sampling(wanted: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: bool = True) -> dict[str, Raw]:
+    """A template's wishes for the decoder, where the client expressed none of its own.
+
+    `stop`: whether the endpoint knows stop words; `/v1/responses` does not.
+    """
     given = {name for name, value in fields.items() if bytes(value) != b"null"}
     extra: dict[str, Raw] = {}
-    if wanted.max_tokens and not given & {"max_tokens", "max_completion_tokens"}:
+    if wanted.max_tokens and not given & ROOM_FIELDS:
         extra[room_field] = Raw(_encode(wanted.max_tokens))
     if wanted.temperature is not None and "temperature" not in given:
         extra["temperature"] = Raw(_encode(wanted.temperature))
-    if wanted.stop and "stop" not in given:
+    if stop and wanted.stop and "stop" not in given:
         extra["stop"] = Raw(_encode(wanted.stop))
     return extra

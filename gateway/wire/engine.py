@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint
-from gateway.wire.decode import explained, not_json
+from gateway.wire.reading import explained, not_json
 
 # What reaches the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
 SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")

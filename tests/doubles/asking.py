@@ -9,13 +9,14 @@ import httpx
 from gateway.errors import RequestError
 from gateway.exchange import Ask, Endpoint, Exchange
 from gateway.ports import Backend, Reply
-from gateway.wire import decode
+from gateway.wire import decode, responses
 from gateway.wire.errors import envelope, event
 
 DECODE = {
     Endpoint.CHAT: decode.chat,
     Endpoint.COMPLETION: decode.completion,
     Endpoint.EMBEDDING: decode.embedding,
+    Endpoint.RESPONSES: responses.ask,
 }
 
 

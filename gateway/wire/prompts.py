@@ -1,0 +1,92 @@
+"""OpenAI's `prompt` object: a template by its id, and what goes into its slots."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.errors import BadRequest
+from gateway.exchange import Named
+from gateway.wire.reading import explained
+
+STORED_ELSEWHERE = "pmpt_"
+"""What the ids of prompts begin with that OpenAI stores itself; a backend that has them fills them in."""
+
+
+class _Prompt(Struct):
+    id: str
+    version: str | int | None = None
+    variables: dict[str, Raw] | None = None
+
+
+class _Part(Struct):
+    type: str = ""
+    text: str | UnsetType = UNSET
+
+
+_prompt = msgspec.json.Decoder(_Prompt)
+_variable = msgspec.json.Decoder(str | int | float | _Part)
+
+
+def prompt_of(raw: Raw | UnsetType) -> tuple[Named | None, bool]:
+    """What the field names, and whether it is for the backend to fill in.
+
+    Something else than an object is another server's field of that name, and its to judge.
+    """
+    if raw is UNSET or not bytes(raw).startswith(b"{"):
+        return None, False
+    try:
+        prompt = _prompt.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _within("prompt", explained(error)) from None
+    if prompt.id.startswith(STORED_ELSEWHERE):
+        return None, True
+    variables = {name: _text(name, value) for name, value in (prompt.variables or {}).items()}
+    return Named(prompt.id, _version(prompt.version), variables), False
+
+
+def _version(version: str | int | None) -> int:
+    text = str(version or "")
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise BadRequest(
+            f"Invalid value for 'prompt.version': versions are whole numbers from 1, not {text[:40]!r}. "
+            "Leave it out for the version in use.",
+            param="prompt.version",
+            code="invalid_value",
+        )
+    return int(text)
+
+
+def _text(name: str, value: Raw) -> str:
+    """A variable's text: a string, a number, or a part of type `input_text`."""
+    param = f"prompt.variables.{name}"
+    try:
+        found: Any = _variable.decode(value)
+    except msgspec.ValidationError:
+        found = None
+    if isinstance(found, _Part):
+        if found.type in ("input_image", "input_file", "input_audio"):
+            raise BadRequest(
+                f"Invalid value for '{param}': a template's slots hold text, not {found.type}. "
+                "Send it as part of a message beside the prompt.",
+                param=param,
+                code="invalid_value",
+            )
+        found = found.text if found.type == "input_text" and isinstance(found.text, str) else None
+    if found is None:
+        raise BadRequest(
+            f"Invalid value for '{param}': give a text, or an object of type 'input_text'.",
+            param=param,
+            code="invalid_value",
+        )
+    return found if isinstance(found, str) else bytes(value).decode()
+
+
+def _within(field: str, error: BadRequest) -> BadRequest:
+    """The same complaint about a part of the body, its place told from the body's own top."""
+    inner = error.param or ""
+    param = f"{field}.{inner}" if inner else field
+    message = error.message.replace(f"'{inner or 'body'}'", f"'{param}'", 1)
+    return BadRequest(message, param=param, code=error.code)
