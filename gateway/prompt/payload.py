@@ -5,7 +5,7 @@ none applies there is no payload, and a template that needs one does not speak.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -60,6 +60,8 @@ NESTED = re.compile(r'"(?P<payload>[^"\n]*(?:\s"[^\s"][^"\n]*"[^"\n]*)+)"\W*$')
 SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
 LONG_QUOTE_WORDS = 4
 OPENING = "\"'“‘«「『"
+_OPENING = re.compile(f"[{OPENING}]")
+_DASHES = re.compile("[-–—=→]")
 
 
 class _Seen:
@@ -73,8 +75,7 @@ class _Seen:
     @property
     def quotes(self) -> tuple[re.Match[str], ...]:
         if self._quotes is None:
-            marked = any(mark in self.query for mark in OPENING)
-            self._quotes = tuple(QUOTED.finditer(self.query)) if marked else ()
+            self._quotes = tuple(QUOTED.finditer(self.query)) if _OPENING.search(self.query) else ()
         return self._quotes
 
     def quoted(self, start: int, end: int) -> bool:
@@ -133,10 +134,16 @@ def _after_break(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
 
 
 def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
-    """Every colon, line break and dash of the head, in order; a pair of dashes puts something in brackets."""
+    """Every colon, line break and dash of the head, in order."""
     found = [(match.start(), match.end(), "colon") for match in _colons(head)]
-    found += [(match.start(), match.end(), "line") for match in _found(LINE, head, "\n")]
-    dashes = list(_found(DASH, head, "-–—=→"))
+    if "\n" in head:
+        found += [(match.start(), match.end(), "line") for match in LINE.finditer(head)]
+    return sorted(found + _dashes(head)) if _DASHES.search(head) else sorted(found)
+
+
+def _dashes(head: str) -> list[tuple[int, int, str]]:
+    """Dashes that part a text from its task; a pair of them in one sentence only puts something in brackets."""
+    dashes = list(DASH.finditer(head))
     bracketing = {
         match.start()
         for pair in pairwise(dashes)
@@ -144,20 +151,17 @@ def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
         for match in pair
         if not is_about_text(head[: pair[0].start()])
     }
-    found += [(match.start(), match.end(), "dash") for match in dashes if match.start() not in bracketing]
-    return sorted(found)
+    return [(match.start(), match.end(), "dash") for match in dashes if match.start() not in bracketing]
 
 
 def _colons(text: str) -> Iterator[re.Match[str]]:
     """The matches of `COLON`, which begins with one: looked at only where one is."""
-    for place, mark in enumerate(text):
-        if mark in ":：" and (found := COLON.match(text, place)):
-            yield found
-
-
-def _found(pattern: re.Pattern[str], text: str, marks: str) -> Iterable[re.Match[str]]:
-    """The matches of a pattern that cannot do without one of the marks: looking for those is much faster."""
-    return pattern.finditer(text) if any(mark in text for mark in marks) else ()
+    for mark in ":：":
+        place = text.find(mark)
+        while place >= 0:
+            if found := COLON.match(text, place):
+                yield found
+            place = text.find(mark, place + 1)
 
 
 def _asks_back(left: str, right: str) -> bool:
@@ -220,12 +224,12 @@ def _between(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
 def _before_break(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     """A text, then what to do with it: `<text>\\n\\nSummarise the above.`"""
     low = seen.low.rstrip()
-    for rule, pattern, marks in (
-        ("paragraph-before", PARAGRAPH, "\n"),
-        ("line-before", LINE, "\n"),
-        ("dash-before", DASH, "-–—=→"),
+    for rule, pattern, needs in (
+        ("paragraph-before", PARAGRAPH, LINE),
+        ("line-before", LINE, LINE),
+        ("dash-before", DASH, _DASHES),
     ):
-        found = list(_found(pattern, low, marks))
+        found = list(pattern.finditer(low)) if needs.search(low) else ()
         if not found:
             continue
         tail = seen.low[found[-1].end() :]

@@ -5,6 +5,7 @@ All of it reads lower-case text. Sets of words are asked before patterns, which 
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from gateway.prompt.languages import LANGUAGE_WORD
 from gateway.prompt.vocabulary import VOCABULARY, Words
@@ -13,6 +14,11 @@ TASK_CHARS = 400
 """An instruction about a text is not longer than this."""
 
 _WORD = re.compile(r"\w+")
+
+
+@lru_cache(maxsize=64)  # the rules ask several things of the same text
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text))
 
 
 class Wording:
@@ -51,7 +57,7 @@ class Wording:
             return True
         if not self.spaced:
             return False
-        words = set(_WORD.findall(text))
+        words = _words(text)
         if not words.isdisjoint(self._pointers):
             return True
         if not self._has_text(text, words):
@@ -62,27 +68,28 @@ class Wording:
     def is_about(self, text: str) -> bool:
         if not self.spaced:
             return bool(self._unspaced["about"].search(text))
-        words = set(_WORD.findall(text))
+        words = _words(text)
         return not words.isdisjoint(self._about) or self._has_text(text, words)
 
     def names_kind(self, text: str) -> bool:
         if not self.spaced:
             return bool(self._unspaced["kinds"].search(text))
-        return not self._kinds.isdisjoint(_WORD.findall(text))
+        return not self._kinds.isdisjoint(_words(text))
 
     def points_back(self, text: str) -> bool:
         if not self.spaced:
             return bool(self._unspaced["back"].search(text))
-        return not self._back.isdisjoint(_WORD.findall(text)) or bool(self._the_text.search(text))
+        return not self._back.isdisjoint(_words(text)) or bool(self._the_text.search(text))
 
     def offers(self, text: str) -> bool:
         return bool(self._offers.search(text))
 
-    def _has_text(self, text: str, words: set[str]) -> bool:
+    def _has_text(self, text: str, words: frozenset[str]) -> bool:
         return not words.isdisjoint(self._texts) or any(word in text for word in self._hyphened)
 
 
-_WORDINGS = tuple(Wording(words) for words in VOCABULARY.values())
+# those without blanks first: where a text has their characters they are the likelier ones
+_WORDINGS = tuple(sorted((Wording(words) for words in VOCABULARY.values()), key=lambda wording: wording.spaced))
 _SPACED = tuple(wording for wording in _WORDINGS if wording.spaced)
 
 
@@ -91,6 +98,7 @@ def _heard(text: str) -> tuple[Wording, ...]:
     return _SPACED if text.isascii() else _WORDINGS
 
 
+@lru_cache(maxsize=64)
 def is_task(text: str) -> bool:
     """Whether the text asks for something to be done on another text."""
     return 0 < len(text.strip()) <= TASK_CHARS and any(wording.is_task(text) for wording in _heard(text))
