@@ -1,0 +1,210 @@
+"""Statistics on scores from 0 to 1: is one set of answers better than another, and do the data suffice to say so?
+
+Plain Python on counts of distinct scores, so that a million exchanges take no more room than a thousand.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+
+from msgspec import Struct
+
+Z95 = 1.959963984540054
+Z_POWER = 0.8416212335729143
+"""For 80 % power."""
+DIGITS = 3
+RESAMPLES = 5000
+BOOTSTRAP_UP_TO = 1000
+"""With more scores a side, resampling says what the normal interval says."""
+WORTHWHILE = 0.05
+"""A smaller difference than this counts as none."""
+FEWEST = 10
+
+
+class Scores(Struct, frozen=True):
+    """How often each score was given, to three digits."""
+
+    counts: Mapping[float, int] = {}
+
+    @classmethod
+    def of(cls, scores: Iterable[float]) -> "Scores":
+        return cls(Counter(round(score, DIGITS) for score in scores))
+
+    @property
+    def n(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def mean(self) -> float:
+        return sum(score * count for score, count in self.counts.items()) / self.n if self.n else math.nan
+
+    @property
+    def variance(self) -> float:
+        """Of the sample, with n - 1."""
+        mean, n = self.mean, self.n
+        return sum(count * (score - mean) ** 2 for score, count in self.counts.items()) / (n - 1) if n > 1 else 0.0
+
+    @property
+    def binary(self) -> bool:
+        return self.counts.keys() <= {0.0, 1.0}
+
+
+class Difference(Struct, frozen=True):
+    """The first mean less the second, its 95 % interval, and how surprising it is if there is none."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    method: str
+    needed: int
+    """Scores a side for which a difference as large as the one seen is found in four of five tries."""
+
+
+def difference(first: Scores, second: Scores, random: Random) -> Difference:
+    """Independent samples, neither empty."""
+    needed = needed_a_side(first, second)
+    seen = first.mean - second.mean
+    if first.binary and second.binary:
+        low, high = newcombe(_ones(first), first.n, _ones(second), second.n)
+        p = fisher(_ones(first), first.n, _ones(second), second.n)
+        return Difference(seen, low, high, p, "Newcombe, Fisher", needed)
+    p = mann_whitney(first, second)
+    if max(first.n, second.n) <= BOOTSTRAP_UP_TO:
+        low, high = bootstrap(first, second, random)
+        return Difference(seen, low, high, p, "bootstrap, Mann-Whitney", needed)
+    half = Z95 * math.sqrt(first.variance / first.n + second.variance / second.n)
+    return Difference(seen, seen - half, seen + half, p, "normal, Mann-Whitney", needed)
+
+
+def wilson(ones: int, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson 1927)."""
+    if n == 0:
+        return 0.0, 1.0
+    share, z2 = ones / n, Z95 * Z95
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def newcombe(ones_a: int, n_a: int, ones_b: int, n_b: int) -> tuple[float, float]:
+    """The 95 % interval of a difference of shares from both Wilson intervals (Newcombe 1998, method 10)."""
+    a, b = ones_a / n_a, ones_b / n_b
+    low_a, high_a = wilson(ones_a, n_a)
+    low_b, high_b = wilson(ones_b, n_b)
+    low = a - b - math.hypot(a - low_a, high_b - b)
+    return max(-1.0, low), min(1.0, a - b + math.hypot(high_a - a, b - low_b))
+
+
+def fisher(ones_a: int, n_a: int, ones_b: int, n_b: int) -> float:
+    """Fisher's exact test, two-sided: the tables no more probable than this one."""
+    ones = ones_a + ones_b
+    total = _log_choose(n_a + n_b, ones)
+
+    def probability(k: int) -> float:
+        return math.exp(_log_choose(n_a, k) + _log_choose(n_b, ones - k) - total)
+
+    here = probability(ones_a) * (1 + 1e-7)
+    fewest, most = max(0, ones - n_b), min(n_a, ones)
+    return min(1.0, math.fsum(chance for k in range(fewest, most + 1) if (chance := probability(k)) <= here))
+
+
+def mann_whitney(first: Scores, second: Scores) -> float:
+    """The two-sided p of the rank-sum test, by the normal approximation with ties and continuity corrected."""
+    n_a, n_b = first.n, second.n
+    n = n_a + n_b
+    u, below, ties = 0.0, 0, 0
+    for score in sorted({*first.counts, *second.counts}):
+        a, b = first.counts.get(score, 0), second.counts.get(score, 0)
+        u += a * (below + b / 2)
+        below += b
+        ties += (a + b) ** 3 - (a + b)
+    spread = n_a * n_b / 12 * (n + 1 - ties / (n * (n - 1))) if n > 1 else 0.0
+    if spread <= 0:
+        return 1.0
+    z = max(0.0, abs(u - n_a * n_b / 2) - 0.5) / math.sqrt(spread)
+    return _two_sided(z)
+
+
+def bootstrap(first: Scores, second: Scores, random: Random) -> tuple[float, float]:
+    """The 95 % percentile interval of the difference of means."""
+    a, b = _means(first, random), _means(second, random)
+    return _middle([x - y for x, y in zip(a, b, strict=True)])
+
+
+def needed_a_side(first: Scores, second: Scores) -> int:
+    """For the difference seen, or a worthwhile one where that is smaller; 80 % power, 5 % two-sided."""
+    seen = max(abs(first.mean - second.mean), WORTHWHILE)
+    spread = _cautious(first).variance + _cautious(second).variance
+    return math.ceil((Z95 + Z_POWER) ** 2 * spread / seen**2)
+
+
+class Paired(Struct, frozen=True):
+    """The mean of differences within pairs, its 95 % bootstrap interval, and the p of no difference."""
+
+    pairs: int
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def paired(differences: Sequence[float], random: Random) -> Paired:
+    """Differences of pairs, each from -1 to 1. `p` is McNemar's exact one where all are -1, 0 or 1."""
+    seen = Scores.of(differences)
+    if not seen.n:
+        return Paired(0, 0.0, -1.0, 1.0, 1.0)
+    low, high = _middle(_means(seen, random))
+    if seen.counts.keys() <= {-1.0, 0.0, 1.0}:
+        p = mcnemar(seen.counts.get(1.0, 0), seen.counts.get(-1.0, 0))
+    else:
+        p = sign_flip(differences, random)
+    return Paired(seen.n, seen.mean, low, high, p)
+
+
+def mcnemar(better: int, worse: int) -> float:
+    """McNemar's exact test, two-sided, on the pairs that differ."""
+    n = better + worse
+    tail = math.fsum(math.exp(_log_choose(n, k) - n * math.log(2)) for k in range(min(better, worse) + 1))
+    return min(1.0, 2 * tail)
+
+
+def sign_flip(differences: Sequence[float], random: Random) -> float:
+    """The two-sided p of a random-sign permutation test of no difference."""
+    sizes = [abs(one) for one in differences if one]
+    seen = abs(math.fsum(differences)) - 1e-9
+    extreme = 0
+    for _ in range(RESAMPLES):
+        bits = random.getrandbits(max(1, len(sizes)))
+        extreme += abs(sum(size if bits >> at & 1 else -size for at, size in enumerate(sizes))) >= seen
+    return (extreme + 1) / (RESAMPLES + 1)
+
+
+def _means(scores: Scores, random: Random) -> list[float]:
+    values, weights, n = list(scores.counts), list(scores.counts.values()), scores.n
+    return [math.fsum(random.choices(values, weights, k=n)) / n for _ in range(RESAMPLES)]
+
+
+def _middle(sample: Sequence[float]) -> tuple[float, float]:
+    """Where 95 % of it lie."""
+    ordered = sorted(sample)
+    last = len(ordered) - 1
+    return ordered[round(0.025 * last)], ordered[round(0.975 * last)]
+
+
+def _cautious(scores: Scores) -> Scores:
+    """As if each extreme had been seen once more: three answers that are all right do not prove that all are."""
+    return Scores(Counter(scores.counts) + Counter({0.0: 1, 1.0: 1}))
+
+
+def _ones(scores: Scores) -> int:
+    return scores.counts.get(1.0, 0)
+
+
+def _two_sided(z: float) -> float:
+    return math.erfc(z / math.sqrt(2))
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
