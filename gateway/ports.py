@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
-from gateway.exchange import Call, Chunk, Endpoint, Exchange, Sampling, Turn
+from gateway.exchange import Call, Chunk, Endpoint, Exchange, Note, Sampling, Turn
 
 if TYPE_CHECKING:  # numpy would cost a bare gateway 20 MB and 0.1 s at start
     import numpy as np
@@ -33,7 +33,8 @@ class Reply(Struct):
     """An answer as wire bytes: the whole `body`, or the `pieces` of a stream as the backend sent them.
 
     Whoever holds a stream must iterate it to its end or call `aclose`. An error after its first
-    byte is raised out of `pieces` as a `RequestError`.
+    byte is raised out of `pieces` as a `RequestError`. `told` is what the backend itself decided; it
+    grows until the stream's end.
     """
 
     status: int
@@ -42,6 +43,7 @@ class Reply(Struct):
     pieces: AsyncIterator[bytes] | None = None
     backend: str = ""
     model: str = ""
+    told: list[Note] = []
 
     async def aclose(self) -> None:
         close = getattr(self.pieces, "aclose", None)
@@ -53,11 +55,13 @@ class ModelCard(Struct, frozen=True):
     """A model that a backend offers. `window_tokens` 0: unknown, so never trimmed for.
 
     `endpoints` are those it speaks itself; what speaks chat can be asked for responses too.
+    `logits`: whole distributions over the next token can be had, which NBCE mixes.
     """
 
     name: str
     endpoints: tuple[Endpoint, ...]
     window_tokens: int = 0
+    logits: bool = False
 
     def answers(self, endpoint: Endpoint) -> bool:
         """Whether it can be asked there, if need be in translation."""

@@ -1,0 +1,250 @@
+"""A model inside this process as a backend, whatever library runs it.
+
+Requests wait here for room, run on worker threads, and become OpenAI's JSON with the help of
+`wire/engine*.py`. The engine that is loaded computes and knows nothing of all that.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.backends.local.generation import Call, Callback, Generation
+from gateway.backends.local.room import Room
+from gateway.errors import BackendFailed, BadRequest, LimitReached, NotFound, NotReady, RequestError
+from gateway.exchange import Endpoint, Exchange, Note
+from gateway.ports import Headers, ModelCard, Reply
+from gateway.wire import encode, engine
+from gateway.wire.engine import EngineAsk, Limits, Neutraliser
+from gateway.wire.engine_answer import Body, Events, refusal
+
+ENDPOINTS = (Endpoint.CHAT, Endpoint.COMPLETION)
+JSON: Headers = ((b"content-type", b"application/json"),)
+EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+
+
+class Loaded(Protocol):
+    """An engine with its model in memory. All methods block; several threads may call them at a time."""
+
+    def chat(self, body: bytes, callback: Callback) -> None:
+        """Answer a chat request piece by piece. The callback returns True to stop."""
+        ...
+
+    def complete(self, body: bytes, callback: Callback) -> None:
+        """The same for the completions endpoint."""
+        ...
+
+    def count_tokens(self, text: str) -> int: ...
+
+    def close(self) -> None:
+        """Unload. Nothing may be running."""
+        ...
+
+
+class Serving(Struct, frozen=True):
+    """What a local backend promises, known before anything is loaded."""
+
+    name: str
+    """What clients call the model."""
+    window_tokens: int
+    parallel: int
+    queue: int
+    ready_wait_s: float
+    answer_tokens: int
+    control_tokens: tuple[str, ...] = ()
+    """Those that must be broken apart in texts, because the engine would take them for real."""
+    logits: bool = False
+    """Whether whole distributions can be had, as NBCE needs them."""
+
+
+class LocalModel:
+    """Satisfies `ports.Backend`; one event loop, `open` once, `aclose` at the end. A kind adds `_load`."""
+
+    def __init__(self, name: str, serving: Serving) -> None:
+        self.name = name
+        self.window_tokens = serving.window_tokens
+        self._serving = serving
+        self._limits = Limits(choices=serving.parallel, answer_tokens=serving.answer_tokens)
+        self._neutral = Neutraliser(serving.control_tokens)
+        self._pool = ThreadPoolExecutor(serving.parallel, thread_name_prefix=f"engine-{name}")
+        self._engine: Loaded | None = None
+        self._failed = ""
+        self._opened = asyncio.Event()
+        self._running: set[Generation] = set()
+        self._room = Room(serving.parallel, serving.window_tokens)
+        self._waiting = 0
+
+    def _load(self) -> Loaded:
+        """Load the engine; runs on a worker thread."""
+        raise NotImplementedError
+
+    def _call(self, loaded: Loaded, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
+        """The engine's method for a request. It may add to `told` what it decided, until its last piece."""
+        return loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
+
+    async def open(self) -> None:
+        """Load the model on a worker thread."""
+        try:
+            self._engine = await asyncio.to_thread(self._load)
+        except Exception as error:
+            self._failed = str(error)
+            raise
+        finally:
+            self._opened.set()
+
+    async def aclose(self) -> None:
+        """Stop what runs, then unload."""
+        for generation in tuple(self._running):
+            generation.cancel()
+        await asyncio.to_thread(self._pool.shutdown)
+        loaded, self._engine = self._engine, None
+        if loaded is not None:
+            await asyncio.to_thread(loaded.close)
+
+    def models(self) -> Sequence[ModelCard]:
+        return [ModelCard(self._serving.name, ENDPOINTS, self.window_tokens, self._serving.logits)]
+
+    def count_tokens(self, text: str) -> int:
+        """Exact once the model is loaded. Before that a low guess: the engine has the last word on length."""
+        loaded = self._engine
+        return loaded.count_tokens(text) if loaded is not None else len(text.encode()) // 4
+
+    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
+        endpoint = exchange.ask.endpoint
+        if endpoint not in ENDPOINTS:
+            raise NotFound(f"The model {self._serving.name!r} does not serve /v1/{endpoint}.", param="model")
+        ask = engine.ask(encode.body(exchange, model), endpoint, self._limits, self._neutral)
+        loaded = await self._ready()
+        told: list[Note] = []
+        generation = await self._started(ask, loaded, self._call(loaded, ask, exchange, told))
+        shown = exchange.ask.model if exchange.ask.model not in ("", "auto") else self._serving.name
+        reply = Reply(200, EVENTS if ask.stream else JSON, backend=self.name, model=model, told=told)
+        if ask.stream:
+            # the first event is pulled here, so that a refusal is still a status
+            events = Events(ask, shown)
+            first = await self._first(generation, events)
+            reply.pieces = _Stream(generation, events, first)
+        else:
+            reply.body = await self._whole(generation, Body(ask, shown))
+        return reply
+
+    async def _ready(self) -> Loaded:
+        try:
+            if not self._opened.is_set():
+                await asyncio.wait_for(self._opened.wait(), self._serving.ready_wait_s)
+        except TimeoutError:
+            raise NotReady(f"The model {self._serving.name!r} is still loading.", retry_after_s=5.0) from None
+        if self._engine is None:
+            raise BackendFailed(f"The model {self._serving.name!r} could not be loaded: {self._failed or 'closed'}.")
+        return self._engine
+
+    async def _started(self, ask: EngineAsk, loaded: Loaded, call: Call) -> Generation:
+        """The generation, once there is room. Raises `LimitReached` when too many wait for it."""
+        serving, room = self._serving, self._room
+        if len(self._running) + self._waiting >= serving.parallel + serving.queue:
+            raise LimitReached(
+                f"The model {serving.name!r} is busy and {self._waiting} requests wait for it.",
+                code="engine_busy",
+                retry_after_s=2.0,
+            )
+        self._waiting += 1
+        try:
+            needed = await self._needed(ask, loaded)
+            await room.take(needed)
+        finally:
+            self._waiting -= 1
+        try:
+            generation = Generation(call, ask.body, self._pool, lambda: self._over(generation, needed))
+        except RuntimeError as error:  # the pool is shut down
+            room.give(needed)
+            raise NotReady(f"The model {serving.name!r} is being unloaded.") from error
+        self._running.add(generation)
+        return generation
+
+    async def _needed(self, ask: EngineAsk, loaded: Loaded) -> int:
+        """How many tokens of the engine's cache the request may fill at the most."""
+        # JSON's own signs count for more than the chat template's
+        prompt = await asyncio.to_thread(loaded.count_tokens, ask.body.decode())
+        answers = ask.choices * ask.prompts
+        if answers == 1:
+            return min(prompt + ask.answer_tokens, self._room.tokens)
+        together = min(answers, self._serving.parallel)
+        needed = prompt * together // answers + together * ask.answer_tokens
+        if needed > self._room.tokens:
+            raise BadRequest(
+                f"{answers} answers of up to {ask.answer_tokens} tokens do not fit this model's window of "
+                f"{self._room.tokens} tokens together. Lower 'max_tokens' or 'n'.",
+                param="max_tokens",
+            )
+        return needed
+
+    def _over(self, generation: Generation, needed: int) -> None:
+        self._running.discard(generation)
+        self._room.give(needed)
+
+    async def _first(self, generation: Generation, events: Events) -> bytes:
+        try:
+            while (piece := await generation.next()) is not None:
+                if event := events.event(piece):
+                    return event
+        except BaseException as error:
+            raise _stopped(generation, error) from error
+        return b""
+
+    async def _whole(self, generation: Generation, body: Body) -> bytes:
+        try:
+            while (piece := await generation.next()) is not None:
+                body.add(piece)
+        except BaseException as error:
+            raise _stopped(generation, error) from error
+        return body.whole()
+
+
+def _stopped(generation: Generation, error: BaseException) -> BaseException:
+    """What to raise for an error before the first byte; the generation ends either way."""
+    generation.cancel()
+    return refusal(error) if isinstance(error, Exception) else error
+
+
+class _Stream:
+    """A reply's body. Closing it, as when the client leaves, stops the engine.
+
+    Not a generator: closing one that was never started would run nothing.
+    """
+
+    def __init__(self, generation: Generation, events: Events, first: bytes) -> None:
+        self._generation = generation
+        self._events = events
+        self._next = first
+        self._over = False
+
+    def __aiter__(self) -> "_Stream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            return await self._event()
+        except RequestError:
+            await self.aclose()
+            raise
+        except Exception as error:
+            await self.aclose()
+            raise BackendFailed(f"The engine broke off: {error}") from error
+
+    async def _event(self) -> bytes:
+        event, self._next = self._next, b""
+        while not event:
+            piece = await self._generation.next()
+            if piece is None:
+                self._over = True
+                return self._events.end()
+            event = self._events.event(piece)
+        return event
+
+    async def aclose(self) -> None:
+        self._over = True
+        self._generation.cancel()
