@@ -72,7 +72,7 @@ class Learned:
 
         embedder, cache = self._batcher.embedder, self._settings.data_folder / "examples"
         pools, broken = await asyncio.to_thread(
-            load_pools, self._library.templates, self._batcher.embed_sync, embedder.name, cache
+            load_pools, self._library.templates, self._batcher.embed_sync, embedder.name, cache, embedder.count_tokens
         )
         self._report(broken)
         self.rewrite.pools = pools
@@ -86,6 +86,7 @@ class Learned:
         assert self._store is not None
         await asyncio.to_thread(self._store.collections)
         self.retrieve.embed, self.retrieve.store = self._batcher.embed, self._store
+        self.rewrite.store = self._store
 
     @property
     def _library(self) -> Library:

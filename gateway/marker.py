@@ -83,4 +83,6 @@ class Splitter:
 
     def _may_begin(self, line: str) -> bool:
         bare = line.lstrip(DECORATION).lower()
-        return self._begin.startswith(bare) or bare.startswith(self._begin)
+        if len(bare) <= len(self._begin):
+            return self._begin.startswith(bare)
+        return bare.startswith(self._begin) and not bare[len(self._begin) :].strip(DECORATION + COLONS)

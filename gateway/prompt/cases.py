@@ -43,9 +43,11 @@ def render_for(template: Template, query: str) -> tuple[Turn, ...]:
 
 
 def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-    """The template's own examples, or the first `k` of its pool; and all labels."""
+    """The template's own examples, or the first `k` of its pool; and all labels. A collection's are not at hand."""
     if not isinstance(template.examples, Pool):
         return template.examples, fixed_labels(template)
+    if not template.examples.pool:
+        return (), ()
     rows = read_pool(template)
     return rows.shots[: template.examples.k], rows.labels
 

@@ -85,9 +85,12 @@ class Shot(Struct, frozen=True):
 
 
 class Pool(Struct, frozen=True):
-    """A file of labelled examples, of which each request gets the `k` nearest to its `slot`."""
+    """Labelled examples in a file or a collection, of which each request gets the `k` nearest to its `slot`."""
 
-    pool: str
+    pool: str = ""
+    """A JSONL file, relative to the template's own."""
+    collection: str = ""
+    """A collection whose chunks are the examples: what stands before the last line is the input."""
     k: int = 6
     input: str = "text"
     output: str = "label"

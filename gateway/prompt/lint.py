@@ -79,7 +79,7 @@ def _examples(template: Template) -> Iterator[Finding]:
     used = any("examples" in part.body.names for part in template.parts)
     if not used and not template.shot_turns:
         yield _at(template, "examples", "the body does not use the examples: {% for e in examples %}, or `as: turns`")
-    if isinstance(examples, Pool):
+    if isinstance(examples, Pool) and examples.pool:
         yield from _pool(template, examples)
     if template.shot_turns:
         others = template.parts[-1].body.names - {template.shot_slot, "query", "labels"}

@@ -11,14 +11,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import exchange as values
-from gateway.errors import TemplateError
-from gateway.exchange import Arm, Call, Exchange, Mode, Sampling, SlotValue, Turn
+from gateway.errors import CollectionError, TemplateError
+from gateway.exchange import Arm, Call, Exchange, Key, Mode, Sampling, SlotValue, Turn
 from gateway.prompt import guards
 from gateway.prompt.fields import Pool, Shot, Status
 from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
 from gateway.prompt.library import Library, Offered
 from gateway.prompt.policy import Decision, Policy
-from gateway.prompt.shots import Loaded, Pools
+from gateway.prompt.shots import Pools, of_chunks
 from gateway.prompt.slots import Filled, Missing, fill
 from gateway.prompt.technique import Technique, technique_of
 from gateway.prompt.template import Template
@@ -26,7 +26,7 @@ from gateway.prompt.touch import may_touch
 from gateway.settings import Prompt
 
 if TYPE_CHECKING:
-    from gateway.ports import Completer, Vectors
+    from gateway.ports import Completer, Vectors, VectorStore
 
 LONGEST_QUERY_CHARS = 200_000
 """A longer message is a document; looking through it would hold up the other requests."""
@@ -75,6 +75,7 @@ class Rewrite:
         self.library = library
         self.pools = pools
         self.embed = embed
+        self.store: VectorStore | None = None
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         if exchange.mode is Mode.OFF:
@@ -127,7 +128,7 @@ class Rewrite:
         if len(query) > LONGEST_QUERY_CHARS:
             raise Kept(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are looked through")
         filled = fill_or_keep(template, query)
-        shots, labels = await self._shots(template, filled)
+        shots, labels = await self._shots(template, filled, exchange.key)
         try:
             prompt = compose(template, filled, query, shots, labels)
             return await self._after_calls(prompt, exchange, filled, labels) if template.calls else prompt
@@ -153,19 +154,35 @@ class Rewrite:
             calls=calls,
         )
 
-    async def _shots(self, template: Template, filled: Filled) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-        if not isinstance(template.examples, Pool):
-            return template.examples, fixed_labels(template)
-        pool: Loaded | None = self.pools.of(template) if self.pools else None
-        if pool is None or self.embed is None:
-            raise Kept(f"the examples of {template.id} are still loading, or cannot be read", template)
+    async def _shots(self, template: Template, filled: Filled, key: Key) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
+        """The examples for this request, and all labels that there are. Raises `Kept`."""
+        examples = template.examples
+        if not isinstance(examples, Pool):
+            return examples, fixed_labels(template)
         budget_ms = self.settings.budget_ms
         try:
             async with asyncio.timeout(budget_ms / 1000):
-                vectors = await self.embed([filled.values.get(template.shot_slot, filled.values["query"])])
+                return await self._nearest(template, examples, filled, key)
         except TimeoutError:
             raise Kept(f"choosing the examples took longer than {budget_ms} ms", template) from None
-        return pool.nearest(vectors[0]), pool.rows.labels
+        except CollectionError as error:
+            raise Kept(f"the examples of {template.id}: {error}", template) from error
+
+    async def _nearest(
+        self, template: Template, pool: Pool, filled: Filled, key: Key
+    ) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
+        loaded = self.pools.of(template) if self.pools else None
+        if self.embed is None or (self.store if pool.collection else loaded) is None:
+            raise Kept(f"the examples of {template.id} are still loading, or cannot be read", template)
+        vector = (await self.embed([filled.values.get(template.shot_slot, filled.values["query"])]))[0]
+        if loaded is not None:
+            return loaded.nearest(vector), loaded.rows.labels
+        assert self.store is not None
+        if key.collections and pool.collection not in key.collections:
+            raise Kept(f"this key may not use the collection of the examples of {template.id}", template)
+        chunks = await asyncio.to_thread(self.store.search, pool.collection, vector, 2 * pool.k)
+        shots = of_chunks(chunks, pool)
+        return shots, tuple(sorted({shot.output for shot in shots}))
 
 
 def fill_or_keep(template: Template, query: str) -> Filled:

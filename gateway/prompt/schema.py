@@ -161,10 +161,14 @@ def _values(values: tuple[str, ...] | dict[str, tuple[str, ...]]) -> Mapping[str
 def _examples(head: Head, value: Any) -> tuple[Shot, ...] | Pool:
     if isinstance(value, dict):
         pool = head.decode(value, Pool, "examples")
+        if bool(pool.pool) == bool(pool.collection):
+            raise head.error("examples have either a `pool:` (a file) or a `collection:`", "examples")
         if pool.as_ not in ("turns", "list"):
             raise head.error("`as` is `turns` or `list`", "examples", "as")
         if not 1 <= pool.k <= 64:
             raise head.error("`k` is between 1 and 64", "examples", "k")
+        if pool.budget_tokens < 0:
+            raise head.error("`budget_tokens` is 0 (no cap) or more", "examples", "budget_tokens")
         return pool
     if isinstance(value, list | tuple):
         shots = (head.decode(item, Shot, "examples", index) for index, item in enumerate(value))

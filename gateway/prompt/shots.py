@@ -1,7 +1,8 @@
-"""Few-shot pools: files of labelled examples, of which each request gets the nearest.
+"""Few-shot pools: labelled examples, of which each request gets the nearest.
 
-A pool is read and embedded once; its vectors are kept on disk under the hash of the inputs and the
-embedder's name. Finding neighbours is one matrix-vector product and a partial sort.
+A pool in a file is read and embedded once; its vectors are kept on disk under the hash of the inputs
+and the embedder's name. Finding neighbours is one matrix-vector product and a partial sort. A pool in
+a collection was embedded when the collection was made.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import TemplateError
+from gateway.exchange import Chunk
 from gateway.prompt.fields import Pool, Shot
 from gateway.prompt.template import Template
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 Embed = Callable[[Sequence[str]], "Vectors"]
+Count = Callable[[str], int]
 PoolKey = tuple[Path, str, str]
 """A pool's file, and its fields for input and output."""
 
@@ -32,6 +35,8 @@ class Rows(Struct, frozen=True):
 
     shots: tuple[Shot, ...]
     labels: tuple[str, ...]
+    tokens: tuple[int, ...] = ()
+    """Of each example, where a template caps them."""
 
 
 class Loaded(Struct, frozen=True):
@@ -41,6 +46,7 @@ class Loaded(Struct, frozen=True):
     vectors: Vectors
     k: int
     balanced: bool
+    budget_tokens: int = 0
 
     def nearest(self, vector: Vectors, k: int = 0) -> tuple[Shot, ...]:
         """The `k` most similar rows, the most similar last; rows that are equally near keep the file's order.
@@ -59,6 +65,8 @@ class Loaded(Struct, frozen=True):
             candidates = np.flatnonzero(scores >= kth)
             order = candidates[np.argsort(-scores[candidates], kind="stable")]
             chosen = [int(index) for index in order[:k]]
+        if self.budget_tokens:
+            chosen = chosen[: fitting([self.rows.tokens[index] for index in chosen], self.budget_tokens)]
         return tuple(self.rows.shots[index] for index in reversed(chosen))
 
 
@@ -72,12 +80,36 @@ class Pools(Struct, frozen=True):
         found = self.loaded.get(key) if key else None
         if found is None or not isinstance(template.examples, Pool):
             return None
-        return msgspec.structs.replace(found, k=template.examples.k, balanced=template.examples.balanced)
+        pool = template.examples
+        return msgspec.structs.replace(found, k=pool.k, balanced=pool.balanced, budget_tokens=pool.budget_tokens)
+
+
+def fitting(tokens: Sequence[int], budget: int) -> int:
+    """How many of the first examples fit together."""
+    total = 0
+    for count, one in enumerate(tokens):
+        total += one
+        if total > budget:
+            return count
+    return len(tokens)
+
+
+def of_chunks(chunks: Sequence[Chunk], pool: Pool) -> tuple[Shot, ...]:
+    """The nearest chunks of a collection as examples, the nearest last. A chunk of one line shows nothing."""
+    found = []
+    for chunk in chunks:
+        text, _, output = chunk.text.strip().rpartition("\n")
+        if text.strip():
+            found.append((Shot(text.strip(), output.strip(), chunk.id), chunk.tokens))
+    found = found[: pool.k]
+    if pool.budget_tokens:
+        found = found[: fitting([tokens for _, tokens in found], pool.budget_tokens)]
+    return tuple(shot for shot, _ in reversed(found))
 
 
 def pool_path(template: Template) -> Path | None:
     """Where the template's pool is: relative to the template's own file."""
-    if not isinstance(template.examples, Pool):
+    if not isinstance(template.examples, Pool) or not template.examples.pool:
         return None
     return (Path(template.file).parent / template.examples.pool).resolve()
 
@@ -107,10 +139,12 @@ def read_pool(template: Template) -> Rows:
 
 
 def load_pools(
-    templates: Iterable[Template], embed: Embed, embedder: str, cache: Path
+    templates: Iterable[Template], embed: Embed, embedder: str, cache: Path, count: Count
 ) -> tuple[Pools, list[TemplateError]]:
     """Read and embed every pool once. Blocking, for a worker thread. A broken pool is reported and left out."""
     loaded: dict[PoolKey, Loaded] = {}
+    templates = tuple(templates)
+    capped = {_key(one) for one in templates if isinstance(one.examples, Pool) and one.examples.budget_tokens}
     errors: list[TemplateError] = []
     for template in templates:
         key = _key(template)
@@ -122,6 +156,8 @@ def load_pools(
             errors.append(error)
             continue
         vectors = _vectors(rows, embed, embedder, cache)
+        tokens = tuple(count(f"{shot.input}\n{shot.output}") for shot in rows.shots) if key in capped else ()
+        rows = msgspec.structs.replace(rows, tokens=tokens)
         loaded[key] = Loaded(rows, vectors, template.examples.k, template.examples.balanced)
     return Pools(loaded), errors
 

@@ -171,7 +171,7 @@ async def test_the_nearest_examples_are_messages(tmp_path: Path) -> None:
     async def embed_soon(texts: Sequence[str]) -> Vectors:
         return embed(texts)
 
-    pools, errors = load_pools(found.templates, embed, "letters", tmp_path)
+    pools, errors = load_pools(found.templates, embed, "letters", tmp_path, len)
     assert errors == []
     run = Rewrite(Prompt(), found, pools, embed_soon)
     done = await run(exchange("Which intent is this message: money back"))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from gateway.errors import TemplateError
+from gateway.exchange import Chunk
 from gateway.ports import Vectors
-from gateway.prompt.fields import Shot
-from gateway.prompt.shots import Loaded, Pools, Rows, load_pools, read_pool
+from gateway.prompt.fields import Pool, Shot
+from gateway.prompt.shots import Loaded, Pools, Rows, load_pools, of_chunks, read_pool
 from gateway.prompt.template import Template, parse
 from tests.doubles.templates import source, write
 
@@ -52,7 +53,7 @@ def pooled(folder: Path, rows: Sequence[object] = ROWS, more: str = "k: 2") -> T
 
 
 def load(template: Template, cache: Path, embed: Counting | None = None) -> Pools:
-    pools, errors = load_pools([template], embed or words, "words", cache)
+    pools, errors = load_pools([template], embed or words, "words", cache, len)
     assert errors == []
     return pools
 
@@ -99,7 +100,7 @@ def test_a_pool_is_embedded_once_for_the_same_content_and_embedder(tmp_path: Pat
     again = load(read, tmp_path / "cache", embed)
     assert embed.texts == 4
     assert nearest(read, again, "card stolen") == nearest(read, first, "card stolen")
-    load_pools([read], embed, "another embedder", tmp_path / "cache")
+    load_pools([read], embed, "another embedder", tmp_path / "cache", len)
     assert embed.texts == 8
     changed = pooled(tmp_path, [*ROWS, {"text": "new", "label": "x"}])
     load(changed, tmp_path / "cache", embed)
@@ -117,9 +118,26 @@ def test_a_broken_cache_file_is_made_anew(tmp_path: Path) -> None:
 def test_two_templates_share_a_pool_but_not_its_settings(tmp_path: Path) -> None:
     one, two = pooled(tmp_path, more="k: 1"), pooled(tmp_path, more="k: 3")
     embed = Counting()
-    pools, _ = load_pools([one, two], embed, "words", tmp_path / "cache")
+    pools, _ = load_pools([one, two], embed, "words", tmp_path / "cache", len)
     assert embed.texts == 4
     assert [len(nearest(read, pools, "card")) for read in (one, two)] == [1, 3]
+
+
+def test_a_token_budget_leaves_the_farthest_out(tmp_path: Path) -> None:
+    read = pooled(tmp_path, more="k: 3, budget_tokens: 40")
+    assert nearest(read, load(read, tmp_path), "i lost my card") == ["card stolen", "lost my card"]
+    tight = pooled(tmp_path, more="k: 3, budget_tokens: 5")
+    assert nearest(tight, load(tight, tmp_path), "i lost my card") == []
+
+
+def test_chunks_of_a_collection_are_examples_with_the_output_on_the_last_line() -> None:
+    chunks = [
+        Chunk(f"c{n}", "tickets", "t.md", text, tokens=5)
+        for n, text in enumerate(["lost it\nlost", "alone", "a\nb\nx"])
+    ]
+    near = of_chunks(chunks, Pool(collection="tickets", k=2))
+    assert near == (Shot("a\nb", "x", "c2"), Shot("lost it", "lost", "c0"))
+    assert of_chunks(chunks, Pool(collection="tickets", k=2, budget_tokens=6)) == (Shot("lost it", "lost", "c0"),)
 
 
 def test_labels_and_ids_come_from_the_file(tmp_path: Path) -> None:
@@ -140,7 +158,7 @@ def test_labels_and_ids_come_from_the_file(tmp_path: Path) -> None:
 def test_a_broken_pool_is_reported_with_its_line(tmp_path: Path, text: str, what: str, line: int) -> None:
     read = pooled(tmp_path)
     (tmp_path / "pool.jsonl").write_text(text)
-    pools, errors = load_pools([read], words, "words", tmp_path / "cache")
+    pools, errors = load_pools([read], words, "words", tmp_path / "cache", len)
     assert pools.of(read) is None
     assert what in errors[0].what
     assert (errors[0].file, errors[0].line) == (str(tmp_path / "pool.jsonl"), line)
