@@ -23,6 +23,7 @@ from gateway.records.tables import exchanges, feedback
 
 TEXT_LIMIT = 200
 PURGE_ROWS = 1000
+PORTION = 200
 
 
 class Wanted(Struct, frozen=True):
@@ -51,6 +52,19 @@ class Summary(Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     total_us: int
+
+
+class Spoken(Struct, frozen=True):
+    """A whole answer to a prompt that a template made, or would have made. `record` is `schema.decode`'s to read."""
+
+    id: str
+    time_s: float
+    prompt_tokens: int
+    completion_tokens: int
+    total_us: int
+    record: bytes
+    score: float | None
+    """The mean of the scores that it was given."""
 
 
 class Database:
@@ -97,6 +111,16 @@ class Database:
         """The newest first."""
         with self._reading() as connection:
             return [Summary(*row) for row in connection.execute(_query(wanted))]
+
+    def spoken(self, templates: Sequence[str] = (), since_s: float = 0.0) -> Iterator[Spoken]:
+        """The answers that were whole, the oldest first; without names, those of every template.
+
+        They come from the database in portions, so that their number does not matter.
+        """
+        with _translated(), self._engine.connect() as connection, connection.begin():
+            found = connection.execution_options(yield_per=PORTION).execute(_spoken(templates, since_s))
+            for row in found:
+                yield Spoken(*row)
 
     def add_feedback(self, given: Feedback) -> None:
         """The exchange must be there."""
@@ -164,6 +188,15 @@ def _query(wanted: Wanted) -> Select[Any]:
         if value := getattr(wanted, name):
             query = query.where(exchanges.c[name] == _text(value))
     return query.where(exchanges.c.time_s >= wanted.since_s) if wanted.since_s else query
+
+
+def _spoken(templates: Sequence[str], since_s: float) -> Select[Any]:
+    score = select(func.avg(feedback.c.score)).where(feedback.c.exchange == exchanges.c.id).scalar_subquery()
+    columns = [exchanges.c[name] for name in Spoken.__struct_fields__ if name != "score"]
+    query = select(*columns, score).where(exchanges.c.status == 200, exchanges.c.ending == "finished")
+    names = [_text(name) for name in templates]
+    query = query.where(exchanges.c.template.in_(names) if names else exchanges.c.template != "")
+    return query.where(exchanges.c.time_s >= since_s).order_by(exchanges.c.time_s)
 
 
 def _row(record: ExchangeRecord) -> dict[str, Any]:
