@@ -30,6 +30,13 @@ class Technique(StrEnum):
     REWRITE = "rewrite"
 
 
+class Purpose(StrEnum):
+    """What a template is for: to be answered, or to ask a refiner for a better prompt."""
+
+    ANSWER = "answer"
+    REFINE = "refine"
+
+
 class Language(StrEnum):
     EN = "en"
     ZH = "zh"
@@ -55,6 +62,18 @@ class Source(StrEnum):
     PATTERN = "pattern"
 
 
+class SlotType(StrEnum):
+    """What a slot's words are read as; `kinds.py` does each."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    DATE = "date"
+    LIST = "list"
+    ENUM = "enum"
+    LANGUAGE = "language"
+    CODE = "code"
+
+
 class IntentSpec(Struct, frozen=True):
     """What the template is for. `match` and `not_` train the classifier."""
 
@@ -74,6 +93,21 @@ class Slot(Struct, frozen=True):
     pattern: re.Pattern[str] | None = None
     values: Mapping[str, tuple[str, ...]] = {}
     """For `choice` and `section`: each value with the words that mean it."""
+    type: SlotType | None = None
+    """None: the words as they stand."""
+    nearest: float = 0.0
+    """For an enum: how similar a word has to be to count for the nearest value; 0: only the words of `values` count."""
+
+
+class Extract(Struct, frozen=True):
+    """One call of a model for the slots that the rules left empty."""
+
+    model: str = ""
+    """Left out: the model that will answer."""
+    slots: tuple[str, ...] = ()
+    """Left out: every slot with a type."""
+    timeout_ms: int = 3000
+    max_tokens: int = 200
 
 
 class Shot(Struct, frozen=True):

@@ -1,18 +1,27 @@
-"""Sees to it that a rewrite loses nothing that the user wrote.
+"""Sees to it that a rewrite loses nothing that the user wrote, and gives nothing away.
 
-Word-for-word containment, no judgement: a number, a quotation, a piece of code, a link, a name, a
-negation or a constraint of the query is in the rewritten prompt, or the rewrite is dropped.
+A template copies: each number, quotation, piece of code, link, name, negation or constraint of the
+query is in the prompt word for word. A refiner uses other words: the same pieces must still be
+there, numbers and dates by their value. What fails is dropped, and what was lost is named.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from gateway.exchange import Turn
-from gateway.prompt import marks
+from gateway.prompt.invariants import LANGUAGE, NEGATING, Item, Kind, items
+from gateway.prompt.kinds import NUMBER_WORDS, date_of, find_dates, items_of, number_of
+from gateway.prompt.languages import find_language
+from gateway.prompt.marks import NUMBER
+from gateway.prompt.vocabulary import VOCABULARY, any_of, folded
 
 UNCHECKED_CHARS = 4_000
 """So much text outside of every slot is not an instruction; it is taken as lost."""
+NEGATED_CHARS = 60
+"""How far a negation reaches in a prompt that was put in other words."""
+
+_WORDS = re.compile(r"[\w'’-]+")
 
 
 def lost(original: str, turns: Sequence[Turn], kept: Sequence[tuple[int, int]] = ()) -> tuple[str, ...]:
@@ -25,37 +34,140 @@ def lost(original: str, turns: Sequence[Turn], kept: Sequence[tuple[int, int]] =
     text = "\n".join(turn.text for turn in turns if turn.role in ("system", "user"))
     if original.strip() in text:
         return ()
-    rest = original
-    for start, end in sorted(kept, reverse=True):
-        span = original[start:end].strip()
-        if span and len(span) > 1 and span in text:
-            rest = rest[:start] + "\n" + rest[end:]
+    rest = _without(original, text, kept)
+    if not _WORDS.search(rest):
+        return ()
     if len(rest) > UNCHECKED_CHARS:
         return (f"{len(rest)} characters outside the template's slots",)
-    needed = Counter(hard_items(rest))
-    return tuple(item for item, times in needed.items() if not _holds(text, item, times))
+    prompt = _Prompt(text)
+    needed = Counter(items(rest))
+    return tuple(dict.fromkeys(item.text for item, times in needed.items() if not prompt.repeats(item, times)))
 
 
-def hard_items(text: str) -> Iterator[str]:
-    """Every piece of the text that has to survive word for word, in the order of the kinds below."""
-    for block in reversed(marks.fences(text)):
-        yield text[block.body_start : block.body_end]
-        text = text[: block.start] + "\n" + text[block.end :]
-    for pattern in (marks.INLINE_CODE, marks.URL, marks.EMAIL, marks.QUOTED, marks.TITLE, marks.PLACEHOLDER):
-        yield from (found[found.lastindex or 0] for found in pattern.finditer(text))
-        text = pattern.sub("\n", text)
-    for pattern in (marks.DATE, marks.NUMBER, marks.NUMBER_WORD, marks.HAN_NUMBER, marks.NAME):
-        yield from (found[0].strip() for found in pattern.finditer(text))
-    options = marks.find_options(text)
-    if options:
-        yield options[options.lastgroup or 0].strip()
-    for pattern in (marks.NEGATION, marks.CONSTRAINT):
-        yield from (found[0].strip() for found in pattern.finditer(text))
+def changed(original: str, refined: str) -> tuple[str, ...]:
+    """What of `original` a prompt in other words does not say any more; () if nothing is missing."""
+    if original.strip() in refined:
+        return ()
+    prompt = _Prompt(refined)
+    return tuple(dict.fromkeys(item.text for item in items(original) if not prompt.says(item)))
+
+
+def hostile(text: str) -> str:
+    """The words with which a text tells the model to drop or to show its instructions; "" if it does not."""
+    low = folded(text)
+    for language, hints in _HOSTILE.items():
+        if not VOCABULARY[language].spaced and low.isascii():
+            continue
+        verbs, objects, pattern = hints
+        if any(word in low for word in objects) and any(word in low for word in verbs):
+            found = pattern.search(low)
+            if found:
+                return text[found.start() : found.end()]
+    return ""
+
+
+def growth(query: str, turns: Sequence[Turn]) -> int:
+    """By how many characters the turns are longer than the query."""
+    return sum(len(turn.text) for turn in turns) - len(query)
+
+
+_HOSTILE = {
+    language: (words.hostile.verbs, words.hostile.objects, any_of(words.hostile.patterns))
+    for language, words in VOCABULARY.items()
+}
+
+
+def _without(original: str, text: str, kept: Sequence[tuple[int, int]]) -> str:
+    """The original without the spans that stand in the text as a whole."""
+    pieces, end = [], 0
+    for start, stop in sorted(set(kept)):
+        span = original[start:stop].strip()
+        if start >= end and len(span) > 1 and span in text:
+            pieces.append(original[end:start])
+            end = stop
+    return "\n".join((*pieces, original[end:]))
+
+
+class _Prompt:
+    """A rewritten prompt, and what it says, found out when it is first asked for."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.low = folded(text)
+        self._values: Counter[str] | None = None
+
+    def repeats(self, item: Item, times: int) -> bool:
+        """Whether a piece stands here as often; a number, date or language may be written otherwise."""
+        if _holds(self.text, item.text, times):
+            return True
+        if item.kind is Kind.LANGUAGE:
+            return _language(item.text) in self._languages()
+        return item.kind in (Kind.NUMBER, Kind.DATE) and self.values[_value(item)] >= times
+
+    def says(self, item: Item) -> bool:
+        """Whether a piece is here in whatever words may stand for it."""
+        small = folded(item.text)
+        match item.kind:
+            case Kind.CODE | Kind.LINK | Kind.PLACEHOLDER | Kind.QUOTATION:
+                return item.text in self.text
+            case Kind.NUMBER | Kind.DATE:
+                return self.values[_value(item)] > 0 or small in self.low
+            case Kind.LANGUAGE:
+                return _language(item.text) in self._languages()
+            case Kind.OPTIONS:
+                return all(folded(option) in self.low for option in items_of(item.text))
+            case Kind.NEGATION:
+                return self._negates(small)
+            case Kind.CONSTRAINT:
+                return any(stem in self.low for stem in _stems(small))
+            case _:
+                return small.removesuffix("'s").removesuffix("’s") in self.low
+
+    @property
+    def values(self) -> Counter[str]:
+        """How often each number and date stands here, by its value."""
+        if self._values is None:
+            numbers = [found[0] for found in NUMBER.finditer(self.text)]
+            numbers += [found[0] for found in NUMBER_WORDS.finditer(self.low)]
+            dates = [self.low[start:end] for start, end in find_dates(self.low)]
+            values = (*map(number_of, numbers), *map(date_of, dates))
+            self._values = Counter(value for value in values if value is not None)
+        return self._values
+
+    def _languages(self) -> set[str]:
+        return {_language(found[0]) for found in LANGUAGE.finditer(self.low)}
+
+    def _negates(self, negation: str) -> bool:
+        """Whether something here negates one of the same words."""
+        negating = NEGATING.match(negation)
+        stems = _stems(negation[negating.end() :] if negating else negation)
+        reaches = (self.low[found.end() : found.end() + NEGATED_CHARS] for found in NEGATING.finditer(self.low))
+        return any(not stems or any(stem in reach for stem in stems) for reach in reaches)
+
+
+def _value(item: Item) -> str:
+    read = number_of if item.kind is Kind.NUMBER else date_of
+    return read(item.text) or item.text
+
+
+def _language(word: str) -> str:
+    found = find_language(word, "en")
+    return found[0] if found else word
+
+
+def _stems(text: str) -> list[str]:
+    """What the forms of its words share, roughly: `format` and `formatted`; in Chinese each two characters."""
+    if text.isascii():
+        return [word[:6] for word in _WORDS.findall(text)]
+    return [text[place : place + 2] for place in range(len(text) - 1)] or [text]
 
 
 def _holds(text: str, item: str, times: int) -> bool:
     """Whether `item` stands in the text as often, and not as a part of a longer word or number."""
+    if text.count(item) < times:
+        return False
     left = r"(?<![A-Za-z0-9_])" if item[:1].isascii() and item[:1].isalnum() else ""
     right = r"(?![A-Za-z0-9_]|\.\d)" if item[-1:].isascii() and item[-1:].isalnum() else ""
-    found = re.findall(left + re.escape(item) + right, text)
-    return len(found) >= times
+    if not left and not right:
+        return True
+    return len(re.findall(left + re.escape(item) + right, text)) >= times

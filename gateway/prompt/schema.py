@@ -1,16 +1,16 @@
 """The head of a template file as typed values: which keys there are, and what each may hold."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from gateway.prompt.fields import (
     ID,
     SCHEMA,
     Case,
     Expect,
+    Extract,
     IntentSpec,
     Iterate,
     Language,
@@ -19,14 +19,15 @@ from gateway.prompt.fields import (
     Output,
     Pool,
     Provenance,
+    Purpose,
     Reasoning,
     Shot,
     Slot,
-    Source,
     Status,
     Technique,
 )
-from gateway.prompt.frontmatter import Head, suggest
+from gateway.prompt.frontmatter import Head
+from gateway.prompt.slot_schema import read_extract, read_slot
 from gateway.prompt.steps import read_calls, read_checks, read_iterate, read_reasoning, read_samples
 
 RESERVED = ("query", "examples", "labels", "loop", "answer", "failures")
@@ -44,7 +45,10 @@ class _Front(Struct, frozen=True):
     technique: Technique = Technique.DIRECT
     description: str = ""
     family: str = ""
+    purpose: Purpose = Purpose.ANSWER
+    growth_chars: int = 0
     slots: dict[str, Any] = {}
+    extract: Extract | None = None
     examples: Any = ()
     calls: dict[str, Any] = {}
     reasoning: Reasoning = Reasoning()
@@ -56,15 +60,6 @@ class _Front(Struct, frozen=True):
     optimise: Optimise = Optimise()
     tests: tuple[Case, ...] = ()
     provenance: Provenance = Provenance()
-
-
-class _SlotFront(Struct, frozen=True):
-    sources: str | tuple[str, ...] = field(default="", name="from")
-    required: bool = False
-    default: str = ""
-    max_chars: int = 0
-    pattern: str = ""
-    values: tuple[str, ...] | dict[str, tuple[str, ...]] = ()
 
 
 def read_head(head: Head) -> dict[str, Any]:
@@ -79,7 +74,7 @@ def read_head(head: Head) -> dict[str, Any]:
         raise head.error("versions count from 1", "version")
     if not ID.fullmatch(front.intent.name):
         raise head.error("an intent's name is lower-case words joined by `-` or `_`", "intent", "name")
-    slots = {name: _slot(head, name, value) for name, value in front.slots.items()}
+    slots = {name: read_slot(head, name, value, RESERVED) for name, value in front.slots.items()}
     return {
         "id": front.id,
         "version": front.version,
@@ -89,7 +84,10 @@ def read_head(head: Head) -> dict[str, Any]:
         "intent": front.intent,
         "technique": front.technique,
         "description": front.description,
+        "purpose": front.purpose,
+        "growth_chars": front.growth_chars,
         "slots": slots,
+        "extract": read_extract(head, front.extract, slots) if front.extract else None,
         "examples": _examples(head, front.examples),
         "calls": read_calls(head, front.calls, {*RESERVED, *slots}),
         "reasoning": read_reasoning(head, front.reasoning),
@@ -103,59 +101,6 @@ def read_head(head: Head) -> dict[str, Any]:
         "provenance": front.provenance,
         "places": _places(head, slots, len(tests) if isinstance(tests, list) else 0),
     }
-
-
-def _slot(head: Head, name: str, value: Any) -> Slot:
-    path = ("slots", name)
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in RESERVED:
-        raise head.error(f"{name!r} cannot be a slot's name (lower-case, and not {', '.join(RESERVED)})", *path)
-    front = head.decode({"from": value} if isinstance(value, str) else value, _SlotFront, *path)
-    written = (front.sources,) if isinstance(front.sources, str) else front.sources
-    if written == ("",):
-        written = ("pattern",) if front.pattern else ("choice",) if front.values else ()
-    sources = tuple(_source(head, word, path) for word in written)
-    if not sources:
-        raise head.error(f"slot {name!r} must say `from:`, one of: {', '.join(Source)}", *path)
-    if Source.PATTERN in sources and not front.pattern:
-        raise head.error(f"slot {name!r} is from `pattern`, so it must say `pattern:`", *path)
-    needs_values = {Source.CHOICE, Source.SECTION} & set(sources)
-    if needs_values and not front.values:
-        raise head.error(f"slot {name!r} is from `{needs_values.pop()}`, so it must say `values:`", *path)
-    if front.required and front.default:
-        raise head.error(f"slot {name!r} has a default, so it cannot be missing; drop `required`", *path, "required")
-    return Slot(
-        sources=sources,
-        required=front.required,
-        default=front.default,
-        max_chars=front.max_chars,
-        pattern=_pattern(head, front.pattern, path),
-        values=_values(front.values),
-    )
-
-
-def _source(head: Head, word: str, path: tuple[str, ...]) -> Source:
-    try:
-        return Source(word)
-    except ValueError:
-        raise head.error(f"unknown source {word!r}; {suggest(word, [*Source])}", *path, "from") from None
-
-
-def _pattern(head: Head, pattern: str, path: tuple[str, ...]) -> re.Pattern[str] | None:
-    if not pattern:
-        return None
-    try:
-        compiled = re.compile(pattern, re.IGNORECASE)
-    except re.error as error:
-        raise head.error(f"the pattern is not a regular expression: {error}", *path, "pattern") from error
-    if compiled.groups > 1:
-        raise head.error("a pattern has at most one group: the value", *path, "pattern")
-    return compiled
-
-
-def _values(values: tuple[str, ...] | dict[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
-    if isinstance(values, dict):
-        return {value: (value, *words) for value, words in values.items()}
-    return {value: (value,) for value in values}
 
 
 def _examples(head: Head, value: Any) -> tuple[Shot, ...] | Pool:

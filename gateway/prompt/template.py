@@ -18,6 +18,7 @@ from gateway.exchange import Turn
 from gateway.prompt.fields import (
     Case,
     Check,
+    Extract,
     FirstCall,
     IntentSpec,
     Iterate,
@@ -27,6 +28,7 @@ from gateway.prompt.fields import (
     Output,
     Pool,
     Provenance,
+    Purpose,
     Reasoning,
     Samples,
     Shot,
@@ -94,6 +96,10 @@ class Template(Struct, frozen=True):
     digest: str
     content: str = ""
     description: str = ""
+    purpose: Purpose = Purpose.ANSWER
+    growth_chars: int = 0
+    """By how many characters it may lengthen the query; 0: the gateway's limit."""
+    extract: Extract | None = None
     places: Mapping[str, tuple[int, int]] = {}
     """Line and column of the head's top keys, of each slot and of each test, for whoever reports on the file."""
 

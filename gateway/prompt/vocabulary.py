@@ -5,7 +5,7 @@ so their words are looked for anywhere.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -68,7 +68,8 @@ class DateWords(Struct, frozen=True, forbid_unknown_fields=True):
 class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
     """How a prompt tells a model to drop or to show what it was told."""
 
-    hints: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
 
 
@@ -101,8 +102,8 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
     extract: ExtractWords = ExtractWords()
 
     def whole(self, patterns: Iterable[str]) -> str:
-        """One pattern for any of these, as whole words where words stand between blanks."""
-        joined = "|".join(sorted(patterns, key=len, reverse=True))
+        """One pattern for any of these, the first that fits; whole words where words stand between blanks."""
+        joined = "|".join(patterns)
         if not joined:
             return r"(?!)"
         return rf"(?<!\w)(?:{joined})(?!\w)" if self.spaced else f"(?:{joined})"
@@ -120,11 +121,6 @@ LANGUAGES = tuple(VOCABULARY)
 def any_of(parts: Iterable[str]) -> re.Pattern[str]:
     """One pattern for lower-case text; what the languages have nothing for is left out."""
     return re.compile("|".join(part for part in parts if part != r"(?!)") or r"(?!)")
-
-
-def spoken(*, ascii_only: bool) -> Iterator[Words]:
-    """The languages that a text may be in: one of plain ASCII is in none without blanks."""
-    return (words for words in VOCABULARY.values() if words.spaced or not ascii_only)
 
 
 def folded(text: str) -> str:

@@ -5,7 +5,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.exchange import Turn
-from gateway.prompt.guards import UNCHECKED_CHARS, hard_items, lost
+from gateway.prompt.guards import UNCHECKED_CHARS, lost
+from gateway.prompt.invariants import items
+
+
+def hard_items(text: str) -> list[str]:
+    return [item.text for item in items(text)]
 
 
 def user(text: str) -> tuple[Turn, ...]:
@@ -35,7 +40,8 @@ def user(text: str) -> tuple[Turn, ...]:
         ("Is v2.1 of GPT4 better", {"v2.1", "GPT4"}),
         ("Summarise the following text", set()),
         ("Which intent is this banking message", set()),
-        ("把下面这句话翻译成英文", set()),
+        ("把下面这句话翻译成英文", {"英文"}),
+        ("这有什么不同，特别是那只猫", set()),
     ],
 )
 def test_what_has_to_survive_is_found(query: str, items: set[str]) -> None:
