@@ -12,7 +12,7 @@ from gateway.ports import Completer, Headers, Reply
 from gateway.wire import again
 from gateway.wire.answer import read_answer
 
-JUDGED = Sampling(max_tokens=120, temperature=0.0)
+JUDGED = Sampling(max_tokens=120, temperature=0.0)  # `prompt.cost` states as many
 
 
 class Refused(Exception):

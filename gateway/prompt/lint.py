@@ -6,7 +6,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gateway.errors import TemplateError
-from gateway.prompt.fields import Language, Pool, Technique
+from gateway.prompt.fields import Language, Pool, Status, Technique
 from gateway.prompt.library import Library
 from gateway.prompt.shots import read_pool
 from gateway.prompt.template import Template
@@ -100,10 +100,11 @@ def _pool(template: Template, pool: Pool) -> Iterator[Finding]:
 
 def _intent(template: Template) -> Iterator[Finding]:
     intent = template.intent
-    if len(intent.match) < MIN_MATCH:
+    speaks = template.status in (Status.ACTIVE, Status.CANARY)
+    if speaks and len(intent.match) < MIN_MATCH:
         what = f"{len(intent.match)} match examples; at least {MIN_MATCH}, in the words of your users"
         yield _at(template, "intent.match", what)
-    if len(intent.not_) < MIN_NOT:
+    if speaks and len(intent.not_) < MIN_NOT:
         what = f"{len(intent.not_)} `not` examples; at least {MIN_NOT} near misses show where the intent ends"
         yield _at(template, "intent.not", what)
     for text in sorted({_plain(text) for text in intent.match} & {_plain(text) for text in intent.not_}):

@@ -14,6 +14,7 @@ from gateway import exchange as values
 from gateway.errors import CollectionError, TemplateError
 from gateway.exchange import Arm, Call, Exchange, Key, Mode, Sampling, SlotValue, Turn
 from gateway.prompt import guards
+from gateway.prompt.cost import cost_of
 from gateway.prompt.fields import Pool, Shot, Status
 from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
 from gateway.prompt.library import Library, Offered
@@ -236,6 +237,8 @@ def _rewritten(exchange: Exchange, prompt: Composed, chosen: Decision) -> Exchan
         "shots": list(shots),
         "arm": str(chosen.arm),
     }
+    if prompt.procedure or template.calls:
+        data["cost"] = str(cost_of(template))
     why = "the request names it" if exchange.ask.controls.template else f"intent {exchange.intent.name}"
     reason = f"{template.ref}: {why}" + (f"; {chosen.why}" if chosen.why else "")
     turns = _beside(exchange.prompt[:-1], prompt.turns)

@@ -1,0 +1,32 @@
+"""What a template's technique may cost beside the one call that answers: stated before any call is made."""
+
+from msgspec import Struct
+
+from gateway.prompt.template import Template
+
+JUDGE_TOKENS = 120
+
+
+class Cost(Struct, frozen=True):
+    """The most extra calls, and the most tokens that they may write; -1 where nothing caps them."""
+
+    calls: int = 0
+    tokens: int = 0
+
+    def __str__(self) -> str:
+        if not self.calls:
+            return "one call"
+        tokens = "no cap on their tokens" if self.tokens < 0 else f"{self.tokens} tokens"
+        return f"at most {self.calls} more call{'s' if self.calls > 1 else ''}, {tokens}"
+
+
+def cost_of(template: Template) -> Cost:
+    """From the template alone, so that a reader sees it in a list and a lint can warn of it."""
+    rounds = template.iterate.rounds if template.iterate else 0
+    answers = (template.samples.n - 1 if template.samples else 0) + rounds
+    judged = len(template.judges) * (rounds + 1) if template.iterate else 0
+    calls = len(template.calls) + answers + judged
+    if answers and not template.output.max_tokens:
+        return Cost(calls, -1)
+    first = sum(call.max_tokens for call in template.calls.values())
+    return Cost(calls, first + answers * template.output.max_tokens + judged * JUDGE_TOKENS)
