@@ -1,14 +1,19 @@
 """How each source of a slot looks for its value: one small function a source, all by rules."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from itertools import chain
 
 from msgspec import Struct
 
 from gateway.prompt import marks
-from gateway.prompt.fields import Slot, Source
+from gateway.prompt.fields import Slot, SlotType, Source
+from gateway.prompt.invariants import find_options
+from gateway.prompt.kinds import NUMBER_WORDS, find_dates, number_of
 from gateway.prompt.languages import find_language
 from gateway.prompt.payload import Split
+from gateway.prompt.vocabulary import VOCABULARY, folded
 
 SEARCHED_CHARS = 20_000
 """Patterns look no further, so that a long query cannot hold up the others."""
@@ -22,23 +27,24 @@ class Place(Struct, frozen=True):
     end: int = -1
 
 
-class Reading(Struct, frozen=True):
+class Reading:
     """What the finders look at: the query taken apart, and the language of the template."""
 
-    split: Split
-    language: str
+    def __init__(self, split: Split, language: str) -> None:
+        self.split, self.language, self.query = split, language, split.query
 
-    @property
-    def query(self) -> str:
-        return self.split.query
-
-    @property
+    @cached_property
     def instruction(self) -> str:
         """The query with the payload blanked out, so that places in it are places in the query."""
         whole = self.split.payload
         if whole is None:
             return self.query
         return self.query[: whole.start] + "\0" * (whole.end - whole.start) + self.query[whole.end :]
+
+    @cached_property
+    def low(self) -> str:
+        """The beginning of the instruction in lower case."""
+        return folded(self.instruction[:SEARCHED_CHARS])
 
 
 def _query(_slot: Slot, reading: Reading) -> Place:
@@ -85,54 +91,7 @@ def _section(slot: Slot, reading: Reading) -> Place | None:
     return None
 
 
-_COMMON_TITLES = frozenset(
-    [
-        "context",
-        "passage",
-        "text",
-        "article",
-        "document",
-        "background",
-        "material",
-        "question",
-        "query",
-        "task",
-        "instruction",
-        "instructions",
-        "requirements",
-        "input",
-        "output",
-        "code",
-        "error",
-        "notes",
-        "note",
-        "answer",
-        "sources",
-        "source",
-        "facts",
-        "data",
-    ]
-) | frozenset(
-    [
-        "材料",
-        "上下文",
-        "背景",
-        "问题",
-        "文章",
-        "原文",
-        "要求",
-        "代码",
-        "资料",
-        "文本",
-        "任务",
-        "说明",
-        "参考资料",
-        "已知",
-        "输入",
-        "提问",
-        "内容",
-    ]
-)
+_COMMON_TITLES = frozenset(title for words in VOCABULARY.values() for title in words.task.titles)
 
 
 def _is_title(found: re.Match[str]) -> bool:
@@ -162,23 +121,32 @@ def _code(_slot: Slot, reading: Reading) -> Place | None:
     return None
 
 
-def _options(_slot: Slot, reading: Reading) -> Place | None:
-    found = marks.find_options(reading.instruction)
-    return _stripped(reading.query, *found.span(found.lastgroup or 0)) if found else None
+def _options(slot: Slot, reading: Reading) -> Place | None:
+    found = find_options(reading.instruction)
+    if found is None and slot.type is SlotType.LIST and reading.split.payload:
+        found = find_options(reading.query)
+    return _stripped(reading.query, *found) if found else None
 
 
 def _choice(slot: Slot, reading: Reading) -> Place | None:
     """The value whose word comes first in the instruction; the longer word where two begin together."""
-    text = reading.instruction[:SEARCHED_CHARS]
     best: tuple[int, int, str, int] | None = None
     for value, words in slot.values.items():
         for word in words:
-            pattern = rf"(?<!\w){re.escape(word)}(?!\w)" if word.isascii() else re.escape(word)
-            found = re.search(pattern, text, re.IGNORECASE)
-            if found:
-                here = (found.start(), -len(word), value, found.end())
+            place = _find_word(folded(word), reading.low)
+            if place >= 0:
+                here = (place, -len(word), value, place + len(word))
                 best = min(best, here) if best else here
     return Place(best[2], best[0], best[3]) if best else None
+
+
+def _find_word(word: str, text: str) -> int:
+    """Where a word stands as a whole, or in writing without blanks anywhere; -1 if nowhere."""
+    place = text.find(word)
+    if place < 0 or not word.isascii():
+        return place
+    found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)
+    return found.start() if found else -1
 
 
 def _language(_slot: Slot, reading: Reading) -> Place | None:
@@ -187,13 +155,24 @@ def _language(_slot: Slot, reading: Reading) -> Place | None:
 
 
 def _number(slot: Slot, reading: Reading) -> Place | None:
+    """The first number; for `type: number` the first that is one, as a time or a version is not."""
     text = reading.instruction[:SEARCHED_CHARS]
     if slot.pattern:
         found = slot.pattern.search(text)
         return _group(found) if found else None
-    patterns = (marks.NUMBER, marks.NUMBER_WORD, marks.HAN_NUMBER)
-    first = min((m for m in (p.search(text) for p in patterns) if m), key=lambda m: m.start(), default=None)
-    return _place(first) if first else None
+    places = sorted(_numbers(text, reading.low), key=lambda place: (place.start, -place.end))
+    typed = slot.type is SlotType.NUMBER
+    return next((place for place in places if not typed or number_of(place.value) is not None), None)
+
+
+def _numbers(text: str, low: str) -> Iterator[Place]:
+    for found in chain(marks.NUMBER.finditer(text), NUMBER_WORDS.finditer(low)):
+        yield _stripped(text, *found.span())
+
+
+def _date(_slot: Slot, reading: Reading) -> Place | None:
+    spans = find_dates(folded(reading.query[:SEARCHED_CHARS]))
+    return _stripped(reading.query, *spans[0]) if spans else None
 
 
 def _pattern(slot: Slot, reading: Reading) -> Place | None:
@@ -221,7 +200,7 @@ FINDERS: Mapping[Source, Callable[[Slot, Reading], Place | None]] = {
     Source.CHOICE: _choice,
     Source.LANGUAGE: _language,
     Source.NUMBER: _number,
-    Source.DATE: _first(marks.DATE),
+    Source.DATE: _date,
     Source.URL: _first(marks.URL),
     Source.EMAIL: _first(marks.EMAIL),
     Source.PATTERN: _pattern,

@@ -3,13 +3,14 @@
 A required slot that cannot be filled makes the whole template silent: never a half-filled prompt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from gateway.exchange import SlotValue
 from gateway.prompt.fields import Slot
 from gateway.prompt.finders import FINDERS, Place, Reading
+from gateway.prompt.kinds import READERS
 from gateway.prompt.payload import Split, split
 from gateway.prompt.template import Template
 
@@ -29,31 +30,49 @@ class Missing(Struct, frozen=True):
     why: str
 
 
-def fill(template: Template, query: str) -> Filled | Missing:
-    """The values of all slots, or the first reason why the template has to be silent."""
+def fill(template: Template, query: str, given: Sequence[SlotValue] = ()) -> Filled | Missing:
+    """The values of all slots, or the first reason why the template has to be silent.
+
+    `given` are values found by other means, for slots where the rules find nothing.
+    """
     reading = Reading(split(query), template.language)
+    others = {value.name: value for value in given}
     values = {"query": query}
     found: list[SlotValue] = []
     for name, slot in template.slots.items():
-        source, place = _find(slot, reading)
-        if place is None and slot.required:
-            return Missing(name, f"no {' or '.join(slot.sources)} was found in the query")
-        if place is not None and slot.max_chars and len(place.value) > slot.max_chars:
-            if slot.required:
-                return Missing(name, f"it has {len(place.value)} characters; the template takes {slot.max_chars}")
-            place = None
-        if place is not None:
-            values[name] = place.value
-            found.append(SlotValue(name, place.value, source, place.start, place.end))
+        value = _find(name, slot, reading) or others.get(name)
+        why = _unfit(slot, value)
+        if why and slot.required:
+            return Missing(name, why)
+        if value is not None and not why:
+            values[name] = value.value
+            found.append(value)
         elif slot.default:
             values[name] = slot.default
             found.append(SlotValue(name, slot.default, "default"))
     return Filled(values, tuple(found), reading.split)
 
 
-def _find(slot: Slot, reading: Reading) -> tuple[str, Place | None]:
+def read_value(slot: Slot, words: str) -> str | None:
+    """What the words say, by the slot's type; None if they are not of that type."""
+    return words if slot.type is None else READERS[slot.type](words)
+
+
+def _find(name: str, slot: Slot, reading: Reading) -> SlotValue | None:
     for source in slot.sources:
-        place = FINDERS[source](slot, reading)
+        place: Place | None = FINDERS[source](slot, reading)
         if place is not None and place.value.strip():
-            return str(source), place
-    return "", None
+            value = read_value(slot, place.value)
+            if value is not None:
+                return SlotValue(name, value, str(source), place.start, place.end)
+    return None
+
+
+def _unfit(slot: Slot, value: SlotValue | None) -> str:
+    """Why a slot stays empty; "" if it does not."""
+    if value is None:
+        kind = f"{slot.type} from " if slot.type else ""
+        return f"no {kind}{' or '.join(slot.sources)} was found in the query"
+    if slot.max_chars and len(value.value) > slot.max_chars:
+        return f"it has {len(value.value)} characters; the template takes {slot.max_chars}"
+    return ""
