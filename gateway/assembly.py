@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from gateway import registry
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
+from gateway.backends.responses import Responding
 from gateway.backends.route import Route, Routes
 from gateway.context.embed import Batcher
 from gateway.context.fit import Fit
@@ -173,7 +174,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     def count(backend: str, text: str) -> int:
         return adapters.backends[backend].count_tokens(text)
 
-    caller = Caller(adapters.backends, adapters.state)
+    caller = Caller({name: Responding(backend) for name, backend in adapters.backends.items()}, adapters.state)
     completions = Completions(caller, adapters.routes)
     retrieve = Retrieve(settings.context, count)
     learned = None

@@ -2,16 +2,23 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Protocol
 
 from gateway.errors import BackendFailed, BackendTimeout, LimitReached, NotReady, RequestError
 from gateway.exchange import Exchange, Target
-from gateway.ports import Backend, Headers, HotState, Reply
+from gateway.ports import Headers, HotState, Reply
 
 log = logging.getLogger("foreword.call")
 
 # refusals that another backend may not share
 HAND_OVER = frozenset({408, 429, 500, 502, 503, 504})
 UNREACHABLE = "backend_unreachable"
+
+
+class Sender(Protocol):
+    """What a caller needs of a backend."""
+
+    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply: ...
 
 
 class Caller:
@@ -23,7 +30,7 @@ class Caller:
     """
 
     def __init__(
-        self, backends: Mapping[str, Backend], state: HotState, *, trip_after: int = 5, rest_s: float = 10.0
+        self, backends: Mapping[str, Sender], state: HotState, *, trip_after: int = 5, rest_s: float = 10.0
     ) -> None:
         self._backends = backends
         self._state = state

@@ -15,7 +15,7 @@ from litestar.types import Receive, Scope, Send
 
 from gateway.assembly import Gateway
 from gateway.errors import BadRequest, BodyTooLarge, RequestError
-from gateway.exchange import Ask, Exchange
+from gateway.exchange import Ask, Endpoint, Exchange
 from gateway.ports import Headers, Outcome, Reply
 from gateway.server.access import Access
 from gateway.server.headers import decisions
@@ -35,6 +35,8 @@ TRAVELLING = (
 )
 JSON = (b"content-type", b"application/json")
 DONE = b"data: [DONE]"
+ENDS = {Endpoint.RESPONSES: b"event: response.completed"}
+"""What the last event of a whole stream begins with, where it is not `DONE`."""
 WATCH_AFTER_S = 0.05
 FAILED = RequestError("The gateway failed on this request; its log has the reason.")
 
@@ -88,6 +90,7 @@ class _Run:
         self._kept = gateway.keeping is not None
         self._sent: list[bytes] = []
         self._whole = False
+        self._last = b""
         self._reply: Reply | None = None
 
     async def answer(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
@@ -102,7 +105,7 @@ class _Run:
             await self._pass_on(exchange, reply)
         except RequestError as error:
             ending, error_text, status = "failed", error.message, status or error.status
-            await self._fail(error)
+            await self._fail(error, exchange.ask.endpoint)
         except asyncio.CancelledError:
             # who leaves after the end mark has had the whole answer
             ending, status = "finished" if self._whole else "left", status or 499
@@ -111,7 +114,7 @@ class _Run:
         except Exception as error:
             log.exception("the gateway itself failed", extra={"exchange": exchange.id})
             ending, error_text, status = "failed", type(error).__name__, status or 500
-            await self._fail(FAILED)
+            await self._fail(FAILED, exchange.ask.endpoint)
         finally:
             gateway.in_flight -= 1
             if self._reply is not None and self._reply.pieces is not None:
@@ -122,7 +125,8 @@ class _Run:
         extra = annotate.account(exchange) if exchange.changed and reply.status < 300 else b""
         head = [*reply.headers, *decisions(exchange, reply)]
         if reply.pieces is not None:
-            await self._stream(reply.status, reply.pieces, head, extra)
+            end = ENDS.get(exchange.ask.endpoint, DONE)
+            await self._stream(reply.status, reply.pieces, head, extra, end)
             return
         body = reply.body
         if extra and not _encoded(reply.headers):
@@ -133,7 +137,7 @@ class _Run:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _stream(
-        self, status: int, pieces: AsyncIterator[bytes], head: list[tuple[bytes, bytes]], extra: bytes
+        self, status: int, pieces: AsyncIterator[bytes], head: list[tuple[bytes, bytes]], extra: bytes, end: bytes
     ) -> None:
         send, sent, kept = self._send, self._sent, self._kept
         await self._start(status, head)
@@ -145,7 +149,8 @@ class _Run:
             if kept:
                 sent.append(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-            self._whole = DONE in piece
+            self._whole = end in piece
+            self._last = piece
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _start(self, status: int, head: list[tuple[bytes, bytes]]) -> None:
@@ -153,12 +158,17 @@ class _Run:
         self._started = True
         await self._send({"type": "http.response.start", "status": status, "headers": head})
 
-    async def _fail(self, error: RequestError) -> None:
+    async def _fail(self, error: RequestError, endpoint: Endpoint) -> None:
         if not self._started:
             await refuse(self._send, error, self.id)
             return
         # the status is gone, so the stream says it; without [DONE] no client takes it for whole
-        last = b"" if self._reply is not None and _encoded(self._reply.headers) else errors.event(error)
+        if self._reply is not None and _encoded(self._reply.headers):
+            last = b""
+        elif endpoint is Endpoint.RESPONSES:
+            last = errors.response_event(error, self._last)
+        else:
+            last = errors.event(error)
         self._sent.append(last)
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.ports import Answer
+from gateway.wire import responses_read
 
 
 class _Piece(Struct):
@@ -40,12 +41,20 @@ _body = msgspec.json.Decoder(_Body)
 
 
 def read_answer(body: bytes, content_type: str, content_encoding: str = "") -> Answer:
-    """The first choice's text. Bytes that are not such a reply (HTML, an embedding) give an empty answer."""
+    """The first choice's text, or a response's. Bytes that are no such reply (HTML, an embedding) give an empty one."""
     plain = _inflated(body, content_encoding)
     if content_type.startswith("text/event-stream"):
-        return _joined(_events(plain))
+        return _streamed(list(_events(plain)))
+    if responses_read.MARK in plain and (response := responses_read.read_body(plain)) is not None:
+        return response
     decoded = _try(plain)
     return _joined([decoded] if decoded else [])
+
+
+def _streamed(events: list[bytes]) -> Answer:
+    if events and responses_read.MARK in events[0] and (response := responses_read.read_events(events)) is not None:
+        return response
+    return _joined(decoded for data in events if (decoded := _try(data)))
 
 
 def _joined(bodies: Any) -> Answer:
@@ -63,10 +72,8 @@ def _joined(bodies: Any) -> Answer:
     return Answer("".join(texts), finish, usage.prompt_tokens, usage.completion_tokens)
 
 
-def _events(stream: bytes) -> Iterator[_Body]:
-    for line in stream.splitlines():
-        if line.startswith(b"data:") and (decoded := _try(line[5:])):
-            yield decoded
+def _events(stream: bytes) -> Iterator[bytes]:
+    return (line[5:] for line in stream.splitlines() if line.startswith(b"data:"))
 
 
 def _try(data: bytes) -> _Body | None:

@@ -1,9 +1,12 @@
 """OpenAI's error object, as a body and as the event that ends a broken stream."""
 
+import re
+
 import msgspec
 
 from gateway.errors import RequestError
 
+_NUMBER = re.compile(rb'"sequence_number": ?(\d+)')
 _encode = msgspec.json.Encoder().encode
 
 
@@ -18,3 +21,12 @@ def event(error: RequestError) -> bytes:
     It starts with an empty line, because the stream may have broken inside an event.
     """
     return b"\n\ndata: " + envelope(error) + b"\n\n"
+
+
+def response_event(error: RequestError, last_piece: bytes) -> bytes:
+    """The same for the stream of a response, whose events are named and numbered. The object `error` is what
+    the official clients look for in any stream."""
+    numbers = _NUMBER.findall(last_piece)
+    said = {"message": error.message, "param": error.param, "code": error.code}
+    event = {"type": "error", "sequence_number": int(numbers[-1]) + 1 if numbers else 0, **said}
+    return b"\n\nevent: error\ndata: " + _encode({**event, "error": {**said, "type": error.type}}) + b"\n\n"

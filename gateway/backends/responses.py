@@ -1,0 +1,108 @@
+"""Lets every backend that speaks chat answer `/v1/responses` too: it is asked for a chat, and its answer translated.
+
+A backend that speaks `/v1/responses` for the model itself is passed through to, byte for byte.
+"""
+
+from collections.abc import AsyncIterator
+
+from msgspec.structs import replace
+
+from gateway.backends.route import AUTO, matches
+from gateway.errors import BackendFailed, RequestError
+from gateway.exchange import Endpoint, Exchange, Mode, Sampling
+from gateway.ports import Backend, Headers, Reply
+from gateway.wire import decode, encode
+from gateway.wire.responses_answer import Translator, head_of, whole
+from gateway.wire.responses_chat import chat_body
+
+JSON: Headers = ((b"content-type", b"application/json"),)
+EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+# of the chat's body, and not of what it is translated to
+OF_THE_BODY = (b"content-type", b"content-encoding", b"cache-control", b"etag", b"content-md5")
+
+
+class Responding:
+    """A backend as the caller sees it."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
+        if exchange.ask.endpoint is not Endpoint.RESPONSES or self._speaks(model):
+            return await self._backend.send(exchange, model, headers)
+        # translated answers are read, so they must not come compressed
+        plain = tuple([header for header in headers if header[0] != b"accept-encoding"])
+        reply = await self._backend.send(as_chat(exchange, model), model, plain)
+        if reply.status >= 300:
+            return reply
+        shown = model if exchange.ask.model in AUTO else exchange.ask.model
+        head = head_of(exchange.id, exchange.ask, shown, int(exchange.started_s))
+        if reply.pieces is None:
+            return replace(reply, headers=_headers(reply, JSON), body=whole(reply.body, head))
+        if any(name == b"content-encoding" for name, _ in reply.headers):
+            await reply.aclose()
+            raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
+        pieces = _Pieces(reply, reply.pieces, Translator(head))
+        return replace(reply, headers=_headers(reply, EVENTS), pieces=pieces)
+
+    def _speaks(self, model: str) -> bool:
+        cards = self._backend.models()
+        return any(Endpoint.RESPONSES in card.endpoints and matches(model, card.name) for card in cards)
+
+
+def as_chat(exchange: Exchange, model: str) -> Exchange:
+    """The same request for a chat completion. Raises `BadRequest` for what chat cannot say."""
+    # wishes for the decoder go along beside the body, since each backend calls the answer's length its own way
+    asked = encode.body(replace(exchange, sampling=Sampling.NONE), model)
+    ask = decode.chat(chat_body(asked), {})
+    wished = exchange.sampling if exchange.changed or exchange.ask.spoken_for else Sampling.NONE
+    sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
+    chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=ask.raw, turns=ask.turns, named=None, marked=False)
+    return replace(exchange, ask=chat, mode=Mode.ON, turns=ask.turns, sampling=sampling)
+
+
+class _Pieces:
+    """The translated stream. An error of the backend is told as an event, and raised after it.
+
+    A class rather than a generator, since closing a generator that was never started closes nothing.
+    """
+
+    def __init__(self, reply: Reply, pieces: AsyncIterator[bytes], translator: Translator) -> None:
+        self._reply = reply
+        self._pieces = pieces
+        self._translator = translator
+        self._ended = False
+
+    def __aiter__(self) -> "_Pieces":
+        return self
+
+    async def __anext__(self) -> bytes:
+        told = b""
+        while not told:
+            if self._translator.failure is not None:
+                raise self._translator.failure
+            if self._ended:
+                raise StopAsyncIteration
+            told = await self._more()
+        return told
+
+    async def _more(self) -> bytes:
+        try:
+            return self._translator.feed(await anext(self._pieces))
+        except StopAsyncIteration:
+            self._ended = True
+            return self._translator.end()
+        except RequestError as error:
+            # what broke after the end mark took nothing from the answer
+            self._ended = True
+            return b"" if self._translator.over else self._translator.fail(error)
+
+    async def aclose(self) -> None:
+        close = getattr(self._pieces, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _headers(reply: Reply, kind: Headers) -> Headers:
+    kept = tuple([header for header in reply.headers if header[0].lower() not in OF_THE_BODY])
+    return (*kind, *kept)
