@@ -12,25 +12,31 @@ class EventReader:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._line = bytearray()  # that has no end yet
         self._data: list[bytes] = []
         self._held = 0
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Raises `BackendFailed` for an event that does not end."""
         found: list[bytes] = []
-        text = self._rest + piece
-        # a final CR may be the first half of a CRLF
-        held = b"\r" if text.endswith(b"\r") else b""
-        lines = text[: len(text) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        self._rest = lines.pop() + held
-        for line in lines:
-            self._line(line, found)
-        if self._held + len(self._rest) > LONGEST_EVENT:
+        # a CR at the end of the last piece may have been half of a line end
+        if b"\n" in piece or b"\r" in piece or self._line.endswith(b"\r"):
+            for line in self._lines(bytes(self._line) + piece):
+                self._take(line, found)
+        else:
+            self._line += piece
+        if self._held + len(self._line) > LONGEST_EVENT:
             raise BackendFailed(f"The backend sent an event of more than {LONGEST_EVENT // (1024 * 1024)} MB.")
         return found
 
-    def _line(self, line: bytes, found: list[bytes]) -> None:
+    def _lines(self, text: bytes) -> list[bytes]:
+        """The whole lines of a text; what follows the last of them is kept."""
+        held = b"\r" if text.endswith(b"\r") else b""
+        lines = text[: len(text) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._line = bytearray(lines.pop() + held)
+        return lines
+
+    def _take(self, line: bytes, found: list[bytes]) -> None:
         if not line:
             if self._data:
                 found.append(b"\n".join(self._data))
