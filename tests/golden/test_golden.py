@@ -25,6 +25,7 @@ kind = "openai"
 base_url = "http://127.0.0.1:{upstream}/v1"
 api_key = "sk-upstream-secret"
 models = ["*"]
+responses = ["native-*"]
 idle_timeout_s = 1.0
 [backends.dead]
 kind = "openai"
@@ -33,6 +34,9 @@ models = ["dead-model"]
 [models.renamed]
 backend = "up"
 upstream = "gpt-4o-2024-11-20"
+[models.native-renamed]
+backend = "up"
+upstream = "native-2024-11-20"
 [models.with-fallback]
 backend = "dead"
 fallback = "renamed"
@@ -92,6 +96,10 @@ def _check_body(body: bytes, expect: dict[str, Any], double: Upstream, case: dic
         assert event.startswith(b"data: ")
         assert json.loads(event[6:])["error"]["code"] == expect["code"]
         assert b"[DONE]" not in event
+    elif kind == "response":
+        assert _asserted(json.loads(body), expect["response"])
+    elif kind == "response_events":
+        _check_events(body, came, expect)
     elif kind == "error":
         error = json.loads(body)["error"]
         assert set(error) == {"message", "type", "param", "code"}
@@ -104,12 +112,36 @@ def _check_body(body: bytes, expect: dict[str, Any], double: Upstream, case: dic
         assert body == _bytes(kind)
 
 
+def _check_events(body: bytes, came: bytes, expect: dict[str, Any]) -> None:
+    """The types of the events in their order, what the last one holds, and which bytes came first."""
+    if expect.get("as_upstream_first"):
+        assert body.startswith(came)
+    events = [json.loads(line[6:]) for line in body.split(b"\n") if line.startswith(b"data: {")]
+    assert [event["type"].removeprefix("response.") for event in events] == expect["types"]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert _asserted(events[-1], expect["last"])
+
+
+def _asserted(found: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is found; what else there is does not matter."""
+    if isinstance(wanted, dict):
+        return all(name in found and _asserted(found[name], value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(_asserted, found, wanted))
+    return bool(found == wanted)
+
+
 def _check_sent(double: Upstream, expect: dict[str, Any], sent: bytes) -> None:
     assert len(double.received) == expect.get("calls", 1)
     if not double.received:
         return
     last = double.received[-1]
-    assert last.body == (_bytes(expect["sent"]) if "sent" in expect else sent)
+    if "sent_json" in expect:
+        assert json.loads(last.body) == expect["sent_json"]
+    else:
+        assert last.body == (_bytes(expect["sent"]) if "sent" in expect else sent)
+    if "sent_path" in expect:
+        assert last.line.split(" ")[1] == expect["sent_path"]
     for name, value in expect.get("sent_headers", {}).items():
         assert last.headers.get(name) == value, name
     for name in expect.get("unsent_headers", []):
