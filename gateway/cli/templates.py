@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.compare import compare
 from gateway.cli.config import config_option, load_settings
 from gateway.errors import TemplateError
 from gateway.prompt.cases import render_for
@@ -45,6 +46,9 @@ def templates() -> None:
     See what it makes:    foreword templates show refund.en --query "I want my money back"
     Try it:               foreword templates test refund.en
     """
+
+
+templates.add_command(compare)
 
 
 @templates.command("list")

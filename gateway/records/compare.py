@@ -11,14 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from random import Random
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from gateway.errors import BadRequest
 from gateway.exchange import Arm
-from gateway.records.database import Database, Spoken
 from gateway.records.scores import DIGITS, FEWEST, WORTHWHILE, Z95, Difference, Scores, difference
+
+if TYPE_CHECKING:  # SQLAlchemy comes with it, and whoever serves this imports it at start
+    from gateway.records.database import Database, Spoken
 
 RAW = "raw"
 REF = re.compile(r"([a-z0-9]+(?:[._-][a-z0-9]+)*)@(\d{1,9})")
@@ -58,6 +61,11 @@ class Mean(Struct):
     def half(self) -> float:
         return Z95 * math.sqrt(self.squares / (self.n - 1) / self.n) if self.n > 1 else math.inf
 
+    def __str__(self) -> str:
+        if not self.n:
+            return "-"
+        return f"{self.mean:.1f}" + (f" ± {self.half:.1f}" if math.isfinite(self.half) else "")
+
 
 class Side(Struct):
     """What the records have of one of the two."""
@@ -82,7 +90,10 @@ class Better(StrEnum):
 
 
 class Measure(Struct, frozen=True):
-    """One kind of score on both sides. `difference` is A less B; None where a side has no score."""
+    """One kind of score on both sides. `difference` is A less B; None where a side has no score.
+
+    `said` is the verdict in words.
+    """
 
     name: str
     n_a: int
@@ -92,6 +103,10 @@ class Measure(Struct, frozen=True):
     difference: Difference | None
     better: Better
     said: str
+
+    def __str__(self) -> str:
+        found = self.difference
+        return self.said + (f", p = {found.p:.3f} ({found.method})" if found else "")
 
 
 class Comparison(Struct, frozen=True):
@@ -103,6 +118,46 @@ class Comparison(Struct, frozen=True):
     side_b: Side
     measures: tuple[Measure, ...]
     cautions: tuple[str, ...] = ()
+
+
+def rows_of(found: Comparison) -> list[tuple[str, str, str]]:
+    """The figures as lines of a table: what, of A, of B."""
+    a, b = found.side_a, found.side_b
+    rows = [("answers", f"{a.exchanges:,}", f"{b.exchanges:,}")]
+    for one in found.measures:
+        rows.append((f"{one.name}: scores", f"{one.n_a:,}", f"{one.n_b:,}"))
+        rows.append((f"{one.name}: mean", _score(one.mean_a), _score(one.mean_b)))
+    rows.append(("prompt tokens", str(a.prompt_tokens), str(b.prompt_tokens)))
+    rows.append(("answer tokens", str(a.completion_tokens), str(b.completion_tokens)))
+    rows.append(("ms", str(a.milliseconds), str(b.milliseconds)))
+    return rows
+
+
+def _score(mean: float | None) -> str:
+    return "-" if mean is None else f"{mean:.3f}"
+
+
+def as_json(found: Comparison) -> bytes:
+    """The comparison as a JSON object; what is unknown is null."""
+    sides = {"a": (found.a, found.side_a), "b": (found.b, found.side_b)}
+    return msgspec.json.encode(
+        {
+            **{name: _shown(version, side) for name, (version, side) in sides.items()},
+            "measures": found.measures,
+            "cautions": found.cautions,
+        }
+    )
+
+
+def _shown(version: Version, side: Side) -> dict[str, object]:
+    means = {name: getattr(side, name) for name in ("prompt_tokens", "completion_tokens", "milliseconds")}
+    return {
+        "version": str(version),
+        "exchanges": side.exchanges,
+        "from_s": side.first_s,
+        "to_s": side.last_s,
+        **{name: {"n": one.n, "mean": one.mean, "plus_minus": one.half} for name, one in means.items()},
+    }
 
 
 def read_versions(a: str, b: str) -> tuple[Version, Version]:

@@ -17,7 +17,7 @@ from litestar.types import Receive, Scope, Send
 from gateway.assembly import Gateway, assemble
 from gateway.errors import RequestError
 from gateway.exchange import Endpoint, Key
-from gateway.server import foreword, models, openapi, operations, stored
+from gateway.server import compare, foreword, models, openapi, operations, stored
 from gateway.server.access import Access
 from gateway.server.answer import Answering
 from gateway.settings import load
@@ -99,6 +99,8 @@ def application(gateway: Gateway) -> Front:
             foreword.preview_request,
             foreword.get_exchange,
             foreword.give_feedback,
+            compare.compare_versions,
+            compare.compare_page,
             stored.list_stored,
             stored.get_stored,
             stored.get_stored_messages,
