@@ -91,6 +91,8 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """At this probability the static embedding decides alone; below it the sentence model is asked."""
     improvable: Share = 0.4
     """Below this probability a prompt is left as it is."""
+    growth_chars: Count = 20_000
+    """By how many characters a template may lengthen a prompt, its examples included; its own `growth_chars` wins."""
 
 
 class TemplatePolicy(Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,6 +163,49 @@ class Telemetry(Struct, frozen=True, forbid_unknown_fields=True):
     service: str = "foreword"
 
 
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model costs, in any one currency, per million tokens."""
+
+    prompt: Annotated[float, Meta(ge=0)] = 0.0
+    completion: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[jobs]`: what offline jobs may spend, which models they ask, and how far they may go alone."""
+
+    calls: Count = 500
+    """Calls of models that one job may make."""
+    tokens: Count = 1_000_000
+    """Tokens, prompts and answers together, that one job may use."""
+    money: Annotated[float, Meta(ge=0)] = 0.0
+    """What one job may cost, in the currency of `prices`; 0: no limit."""
+    minutes: Annotated[float, Meta(gt=0)] = 120.0
+    """How long one job may run, all its resumptions together."""
+    prices: dict[str, Price] = {}
+    """What models cost: `prices."gpt-4o" = {prompt = 2.5, completion = 10}`. A model without a price is free."""
+    parallel: Count = 2
+    """How many calls of models a job has under way at a time."""
+    model: str = ""
+    """The model that templates are made better for; left out: `[routing] default`."""
+    critic: str = ""
+    """The model that criticises and proposes; left out: no model does, and proposals come from rules alone."""
+    judge: str = ""
+    """The model that judges answers for which nobody said what is right; left out: none does."""
+    auto: Literal["off", "candidate", "canary", "active"] = "candidate"
+    """How far a winner goes without a person: `off` leaves it in the job's folder, `candidate` writes its file,
+    `canary` lets it speak to a share, `active` also lets a canary that did well take over."""
+    share: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
+    """The share of requests that a canary gets."""
+    canary_answers: Count = 200
+    """Scored answers that a canary must have before it may take over."""
+    webhook: Annotated[str, Meta(pattern="^(https?://.*)?$")] = ""
+    """Where alerts are sent, as a POST of JSON."""
+    mlflow: str = ""
+    """A folder in which experiments are kept in MLflow's file format; left out: none."""
+    schedules: dict[str, str] = {}
+    """When each job runs, in cron's five fields, for `foreword jobs cron`: `schedules.harvest = "0 3 * * *"`."""
+
+
 class KindTable(Struct, frozen=True):
     """A table with `kind = "..."`, decoded later by that kind's own struct."""
 
@@ -184,6 +229,7 @@ class Settings(Struct, frozen=True):
     records: Records = Records()
     keys: dict[str, AccessKey] = field(default_factory=dict)
     telemetry: Telemetry = Telemetry()
+    jobs: Jobs = Jobs()
     backends: dict[str, KindTable] = field(default_factory=dict)
     embedder: KindTable | None = None
     store: KindTable | None = None
@@ -202,6 +248,7 @@ PLAIN: dict[str, type[Struct]] = {
     "context": Context,
     "records": Records,
     "telemetry": Telemetry,
+    "jobs": Jobs,
 }
 NAMED: dict[str, type[Struct]] = {"models": Model, "keys": AccessKey, "templates": TemplatePolicy}
 KINDS = ("embedder", "store", "state")

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.errors import TemplateError
 from gateway.exchange import Turn
 from gateway.prompt.fields import Case, Expect, Pool, Shot
-from gateway.prompt.rewrite import Kept, compose, fill_or_keep, fixed_labels
+from gateway.prompt.rewrite import Kept, compose, fill_or_keep, fixed_labels, keep_if_hostile
 from gateway.prompt.shots import read_pool
 from gateway.prompt.template import Template
 
@@ -39,6 +39,7 @@ def run_cases(template: Template) -> tuple[Failure, ...]:
 def render_for(template: Template, query: str) -> tuple[Turn, ...]:
     """The messages for a query, as the gateway would send them, but with the first of a pool's
     examples instead of the nearest. Raises `Kept` or `TemplateError`."""
+    keep_if_hostile(template, query)
     return compose(template, fill_or_keep(template, query), query, *sample(template)).turns
 
 
@@ -57,6 +58,7 @@ def _case(template: Template, case: Case) -> Iterator[str]:
         shots, labels = sample(template)
         shots = () if isinstance(template.examples, Pool) else shots
         if case.query:
+            keep_if_hostile(template, case.query)
             turns = compose(template, fill_or_keep(template, case.query), case.query, shots, labels).turns
         else:
             turns = template.render({"query": "", **case.slots}, shots, labels)

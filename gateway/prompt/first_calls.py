@@ -1,13 +1,11 @@
 """The calls that a template makes before the one that answers: background knowledge, a rephrased question."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from time import perf_counter_ns
 
-from gateway.errors import RequestError
 from gateway.exchange import Call, Exchange, Sampling, Turn
 from gateway.ports import Completer
 from gateway.prompt.fields import FirstCall, Shot
+from gateway.prompt.own_call import own_call
 from gateway.prompt.template import Template
 
 
@@ -48,17 +46,12 @@ def stand_ins(template: Template) -> dict[str, str]:
 
 
 async def _one(exchange: Exchange, prompt: str, name: str, wish: FirstCall, completer: Completer) -> tuple[str, Call]:
-    began = perf_counter_ns()
-    sampling = Sampling(wish.max_tokens, wish.temperature, wish.stop)
-    try:
-        async with asyncio.timeout(wish.timeout_s):
-            done = await completer.complete(
-                exchange, [Turn("user", prompt)], purpose=name, model=wish.model, sampling=sampling
-            )
-    except TimeoutError:
-        error = f"it took longer than {wish.timeout_s:g} s"
-    except RequestError as failed:
-        error = failed.message
-    else:
-        return done.answer.text.strip(), done.call
-    return "", Call(name, model=wish.model, took_us=(perf_counter_ns() - began) // 1000, error=error)
+    return await own_call(
+        completer,
+        exchange,
+        [Turn("user", prompt)],
+        purpose=name,
+        model=wish.model,
+        sampling=Sampling(wish.max_tokens, wish.temperature, wish.stop),
+        timeout_s=wish.timeout_s,
+    )

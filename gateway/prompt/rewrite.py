@@ -15,6 +15,7 @@ from gateway.errors import CollectionError, TemplateError
 from gateway.exchange import Arm, Call, Exchange, Key, Mode, Sampling, SlotValue, Turn
 from gateway.prompt import guards
 from gateway.prompt.cost import cost_of
+from gateway.prompt.extract import NOTHING, Extracted, Extractor, wants_more
 from gateway.prompt.fields import Pool, Shot, Status
 from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
 from gateway.prompt.library import Library, Offered
@@ -54,6 +55,8 @@ class Composed(Struct, frozen=True):
     shots: tuple[Shot, ...] = ()
     procedure: Technique | None = None
     calls: tuple[Call, ...] = ()
+    dropped: tuple[str, ...] = ()
+    """What a model said of the slots and was not believed."""
 
 
 class Rewrite:
@@ -77,6 +80,7 @@ class Rewrite:
         self.pools = pools
         self.embed = embed
         self.store: VectorStore | None = None
+        self._extract = Extractor()
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         if exchange.mode is Mode.OFF:
@@ -128,13 +132,32 @@ class Rewrite:
         query = exchange.ask.query
         if len(query) > LONGEST_QUERY_CHARS:
             raise Kept(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are looked through")
-        filled = fill_or_keep(template, query)
-        shots, labels = await self._shots(template, filled, exchange.key)
+        keep_if_hostile(template, query)
+        more = await self._more_slots(template, exchange) if wants_more(template) else NOTHING
         try:
+            filled = fill_or_keep(template, query, more.values)
+            shots, labels = await self._shots(template, filled, exchange.key)
             prompt = compose(template, filled, query, shots, labels)
-            return await self._after_calls(prompt, exchange, filled, labels) if template.calls else prompt
+            if template.calls:
+                prompt = await self._after_calls(prompt, exchange, filled, labels)
+            self._keep_if_grown(prompt, query)
         except TemplateError as error:
-            raise Kept(str(error), template) from error
+            raise Kept(str(error), template, more.calls) from error
+        except Kept as kept:
+            kept.calls = (*more.calls, *kept.calls)
+            raise
+        return replace(prompt, calls=(*more.calls, *prompt.calls), dropped=more.dropped) if more.calls else prompt
+
+    async def _more_slots(self, template: Template, exchange: Exchange) -> Extracted:
+        return await self._extract(template, exchange, self.embed, self.completer, self.settings.budget_ms / 1000)
+
+    def _keep_if_grown(self, prompt: Composed, query: str) -> None:
+        """Raises `Kept` if the prompt got longer than the template or the gateway allows."""
+        most = prompt.template.growth_chars or self.settings.growth_chars
+        grown = guards.growth(query, prompt.turns)
+        if grown > most:
+            reason = f"{prompt.template.id} would add {grown} characters; it may add {most}"
+            raise Kept(reason, prompt.template, prompt.calls)
 
     async def _after_calls(
         self, prompt: Composed, exchange: Exchange, filled: Filled, labels: Sequence[str]
@@ -186,9 +209,16 @@ class Rewrite:
         return shots, tuple(sorted({shot.output for shot in shots}))
 
 
-def fill_or_keep(template: Template, query: str) -> Filled:
+def keep_if_hostile(template: Template, query: str) -> None:
+    """Raises `Kept` if the query tells the model to drop or to show its instructions: then it gets none of ours."""
+    words = guards.hostile(query)
+    if words:
+        raise Kept(f"the prompt tells the model to drop or to show its instructions: {words[:60]!r}", template)
+
+
+def fill_or_keep(template: Template, query: str, given: Sequence[SlotValue] = ()) -> Filled:
     """The slots. Raises `Kept` if a required one is missing."""
-    filled = fill(template, query)
+    filled = fill(template, query, given)
     if isinstance(filled, Missing):
         raise Kept(f"slot {filled.slot!r} of {template.id} cannot be filled: {filled.why}", template)
     return filled
@@ -237,6 +267,8 @@ def _rewritten(exchange: Exchange, prompt: Composed, chosen: Decision) -> Exchan
         "shots": list(shots),
         "arm": str(chosen.arm),
     }
+    if prompt.dropped:
+        data["dropped"] = list(prompt.dropped)
     if prompt.procedure or template.calls:
         data["cost"] = str(cost_of(template))
     why = "the request names it" if exchange.ask.controls.template else f"intent {exchange.intent.name}"

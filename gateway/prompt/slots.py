@@ -53,6 +53,12 @@ def fill(template: Template, query: str, given: Sequence[SlotValue] = ()) -> Fil
     return Filled(values, tuple(found), reading.split)
 
 
+def empty_slots(template: Template, query: str) -> dict[str, Slot]:
+    """The slots that the rules find nothing for."""
+    reading = Reading(split(query), template.language)
+    return {name: slot for name, slot in template.slots.items() if _find(name, slot, reading) is None}
+
+
 def read_value(slot: Slot, words: str) -> str | None:
     """What the words say, by the slot's type; None if they are not of that type."""
     return words if slot.type is None else READERS[slot.type](words)
