@@ -33,6 +33,7 @@ NAMES = {
     "Mode": "mode",
     "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",
+    "dict[str, gateway.settings.Price]": "table of prices",
 }
 GROUPS = {"backends": "backends.x", "embedders": "embedder", "stores": "store", "state": "state"}
 

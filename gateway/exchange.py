@@ -331,6 +331,8 @@ class Exchange(Struct, frozen=True):
     mode: Mode = Mode.ON
     dry: bool = False
     """Only looked at: no model is called."""
+    job: str = ""
+    """The offline job whose own call this is; "" for a client's."""
     started_s: float = 0.0
     trials: tuple[Trial, ...] = ()
     """The experiments of the route and the key that it takes part in."""
@@ -353,12 +355,19 @@ class Exchange(Struct, frozen=True):
         return self.ask.turns if self.turns is None else self.turns
 
     @property
-    def changed(self) -> bool:
-        """Whether what is sent differs from what came in. In shadow mode it never does.
+    def sent(self) -> tuple[Turn, ...]:
+        """The turns that are sent: in shadow mode what the client asked for, whatever the stages think.
 
-        With the mode off, it does where the request named collections: those are context it asked for.
+        With the mode off, what the stages made is sent where the request named collections: those are context it
+        asked for.
         """
-        return self.turns is not None and (self.mode is Mode.ON or (self.mode is Mode.OFF and bool(self.chunks)))
+        improved = self.mode is Mode.ON or (self.mode is Mode.OFF and bool(self.chunks))
+        return self.turns if self.turns is not None and improved else self.ask.turns
+
+    @property
+    def changed(self) -> bool:
+        """Whether what is sent differs from what came in. In shadow mode it never does, but for a prompt by name."""
+        return self.ask.spoken_for or self.sent is not self.ask.turns
 
     @property
     def may_call(self) -> bool:

@@ -1,6 +1,7 @@
 """`foreword`: the group of all commands. Each is imported only when it is called."""
 
 import importlib
+from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -13,16 +14,18 @@ COMMANDS = {
     "collections": "gateway.cli.collections:collections",
     "exchanges": "gateway.cli.exchanges:exchanges",
 }
+GROUP = "foreword.commands"
+"""Entry points of further commands, such as those of the offline jobs, which the gateway knows nothing of."""
 
 
 class Commands(click.Group):
     """Loads a command when it is asked for, so that `foreword --help` never waits for torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *sorted({point.name for point in entry_points(group=GROUP)} - {*COMMANDS})]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        path = COMMANDS.get(cmd_name)
+        path = COMMANDS.get(cmd_name) or next((one.value for one in entry_points(group=GROUP, name=cmd_name)), None)
         if path is None:
             return None
         module, _, attribute = path.partition(":")

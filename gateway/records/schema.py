@@ -77,6 +77,8 @@ class ExchangeRecord(Struct, frozen=True):
     first_byte_us: int = 0
     total_us: int = 0
     answer: Answer = Answer()
+    job: str = ""
+    """The offline job whose own call this was; "" for a client's."""
 
     @property
     def sent(self) -> tuple[Turn, ...]:
@@ -117,6 +119,7 @@ def record_of(exchange: Exchange, outcome: Outcome, policy: str) -> ExchangeReco
         error=outcome.error,
         first_byte_us=outcome.first_byte_us,
         total_us=outcome.total_us,
+        job=exchange.job,
     )
 
 
