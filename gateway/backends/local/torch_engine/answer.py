@@ -1,0 +1,63 @@
+"""The plain decode loop: read the prompt, then one token after the other for each choice."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gateway.backends.local.torch_engine.block import Block
+from gateway.backends.local.torch_engine.choice import Choice, Say
+from gateway.backends.local.torch_engine.conversation import Tokens
+from gateway.backends.local.torch_engine.model import Model, Segment
+from gateway.backends.local.torch_engine.positions import Positions
+from gateway.backends.local.torch_engine.sampling import Sampler
+from gateway.backends.local.torch_engine.stepper import Run
+from gateway.errors import ContextTooLong
+from gateway.wire.engine_pieces import Wanted
+
+CHUNK = 256
+"""How many tokens of a prompt are read in a step: others' tokens do not wait longer for it."""
+
+
+def answer(
+    model: Model, tokens: Tokens, positions: Positions, wanted: Wanted, prompt: Sequence[int], first: int, say: Say
+) -> Run:
+    """Answer one prompt with `wanted.choices` choices, numbered from `first`."""
+    room = room_after(len(prompt), positions, wanted)
+    length = len(prompt) + min(wanted.max_tokens, room)
+    block = model.block(1, length, positions.variant(length))
+    logits = torch.empty(0)
+    for start in range(0, len(prompt), CHUNK):
+        ids = torch.tensor([prompt[start : start + CHUNK]])
+        (logits,) = yield [Segment(block, ids, "last" if start + CHUNK >= len(prompt) else "none")]
+    choices = [Choice(first + n, tokens, wanted, len(prompt), room, say) for n in range(wanted.choices)]
+    samplers = [Sampler(wanted.knobs, choice.index) for choice in choices]
+    block.select(torch.zeros(len(choices), dtype=torch.long))
+    yield from _decode(block, choices, samplers, logits.expand(len(choices), -1))
+
+
+def _decode(block: Block, choices: list[Choice], samplers: list[Sampler], logits: Tensor) -> Run:
+    while True:
+        picked = [_next(choice, sampler, row) for choice, sampler, row in zip(choices, samplers, logits, strict=True)]
+        alive = [at for at, choice in enumerate(choices) if not choice.over]
+        if not alive:
+            return
+        if len(alive) < len(choices):
+            block.select(torch.tensor(alive))
+            choices, samplers = [choices[at] for at in alive], [samplers[at] for at in alive]
+        (logits,) = yield [Segment(block, torch.tensor([[picked[at]] for at in alive]))]
+
+
+def _next(choice: Choice, sampler: Sampler, logits: Tensor) -> int:
+    logprobs = sampler.logprobs(logits)
+    token = sampler.pick(logprobs)
+    choice.add(token, logprobs)
+    return token
+
+
+def room_after(prompt_tokens: int, positions: Positions, wanted: Wanted) -> int:
+    """How many tokens fit behind a prompt. Raises `ContextTooLong` where it is none."""
+    room = positions.window_tokens - prompt_tokens
+    if room < 1:
+        raise ContextTooLong(prompt_tokens, positions.window_tokens, wanted.max_tokens)
+    return room

@@ -1,0 +1,140 @@
+"""Backend kind `torch`: a transformers model in this process, where logits and positions can be had.
+
+Slower than llama.cpp; for NBCE, stretched positions and weights that are being changed.
+"""
+
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from gateway.backends.local import gguf
+from gateway.backends.local.serve import Loaded, LocalModel, Serving
+from gateway.backends.local.torch_engine.positions import LongContext, Positions
+from gateway.errors import ConfigError, Problem
+from gateway.registry import Kind
+from gateway.resources import NoSuchResource, locate
+
+NEEDED = ("torch", "transformers", "accelerate", "gguf")
+REMEDY = "Name a folder with config.json and safetensors, a GGUF file, or package:name/file.gguf inside a package."
+
+
+class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[backends.x] kind = "torch"`: a transformers model, run in this process by a decode loop of ours."""
+
+    name: str
+    """What clients call the model."""
+    model: str
+    """A folder with safetensors, a GGUF file, or `package:name/file` inside an installed Python package."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """`auto`: bfloat16 where this processor computes with it, else float32. Timed when the model is loaded."""
+    long_context: LongContext = "auto"
+    """How positions are stretched for requests beyond the trained window; `off`: such requests are refused."""
+    max_window_tokens: int = 0
+    """The longest request. 0: what `foreword engines probe-context` found usable, else the trained window."""
+    parallel: int = 4
+    """How many answers are made at a time, as far as their tokens fit one window together."""
+    queue: int = 32
+    """How many requests may wait for a slot; past that they get 429."""
+    threads: int = 1
+    """Threads that compute. On a busy machine a second one slows all down, since each waits for the other."""
+    answer_tokens: int = 512
+    """How long an answer may get where the client sets no `max_tokens`."""
+    chat_template: str = ""
+    """A Jinja chat template to use instead of the model's own."""
+    default_system: bool = False
+    """Whether the model's own template may add its maker's system prompt where the client sent none."""
+    ready_wait_s: float = 60.0
+    """How long a request waits for the model to load before it gets 503. A GGUF file takes half a minute at first."""
+
+
+class TorchModel(LocalModel):
+    """A transformers model."""
+
+    def __init__(self, name: str, settings: TorchSettings, path: Path, data: Path) -> None:
+        """Reads the model's description, not the weights. `data` is the gateway's data folder."""
+        self._settings = settings
+        self._path = path
+        self._keep = data / "engines"
+        trained, longrope = described(path)
+        window = settings.max_window_tokens or trained
+        if settings.long_context == "off":
+            window = min(window, trained)
+        self.positions = Positions(trained, window, settings.long_context, has_longrope=longrope)
+        serving = Serving(
+            name=settings.name,
+            window_tokens=window,
+            parallel=settings.parallel,
+            queue=settings.queue,
+            ready_wait_s=settings.ready_wait_s,
+            answer_tokens=settings.answer_tokens,
+            logits=True,
+        )
+        super().__init__(name, serving)
+
+    def _load(self) -> Loaded:
+        # imported here: torch and transformers take seconds
+        from gateway.backends.local.torch_engine.engine import Engine, EngineOptions
+
+        settings = self._settings
+        options = EngineOptions(
+            self._keep,
+            self.positions,
+            settings.threads,
+            settings.dtype,
+            settings.chat_template,
+            settings.default_system,
+        )
+        return Engine(self._path, options)
+
+
+def described(path: Path) -> tuple[int, bool]:
+    """The trained window, and whether the config has LongRoPE. Raises `NotAModel`."""
+    if path.is_file():
+        file = gguf.read(path)
+        return file.window_tokens, False
+    try:
+        config: dict[str, Any] = msgspec.json.decode((path / "config.json").read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise gguf.NotAModel(f"{path} has no readable config.json: {error}") from error
+    rope: dict[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kind = rope.get("rope_type", rope.get("type"))
+    window = int(config.get("max_position_embeddings", 0))
+    if kind in ("yarn", "longrope"):
+        original = rope.get("original_max_position_embeddings", config.get("original_max_position_embeddings"))
+        window = int(original or window)
+    return window, kind == "longrope"
+
+
+def _check(settings: TorchSettings, root: Path) -> Iterable[Problem]:
+    for field in ("parallel", "threads", "answer_tokens"):
+        if getattr(settings, field) < 1:
+            yield Problem(field, "must be at least 1")
+    missing = [package for package in NEEDED if importlib.util.find_spec(package) is None]
+    if missing:
+        yield Problem("kind", f"needs the packages {', '.join(missing)}", 'Run: pip install "foreword[torch]"')
+    try:
+        path = locate(settings.model, root)
+    except NoSuchResource as error:
+        yield Problem("model", str(error), REMEDY)
+        return
+    if path.is_file() and not gguf.is_model(path):
+        yield Problem("model", f"{path} is not a GGUF model", REMEDY)
+    elif path.is_dir() and not (path / "config.json").is_file():
+        yield Problem("model", f"{path} holds no config.json", REMEDY)
+
+
+def _build(name: str, settings: TorchSettings, parts: Any) -> TorchModel:
+    """`parts.settings` has the folder that a relative model path starts from, and the data folder."""
+    path = locate(settings.model, parts.settings.root)
+    try:
+        return TorchModel(name, settings, path, parts.settings.data_folder)
+    except gguf.NotAModel as error:
+        where = f"[backends.{name}] model"
+        raise ConfigError([Problem(where, str(error), "Fetch the model's files again.")]) from error
+
+
+KIND = Kind(TorchSettings, _build, _check)

@@ -1,0 +1,130 @@
+"""The keys and values of one request's rows, and attention over them.
+
+Rows of different lengths end at the same slot and are filled up on the left; a mask hides the filling and
+positions are counted from each row's own beginning, so that it changes nothing.
+"""
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from gateway.backends.local.torch_engine.positions import NATIVE, Variant
+from gateway.context import rope
+
+NEAR = 1024
+"""Within this distance Self-Extend changes nothing."""
+MOST_SCORES = 1 << 24
+"""How many attention scores Self-Extend holds at a time."""
+
+
+class Shape:
+    """What a model's caches look like."""
+
+    def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype) -> None:
+        self.layers, self.heads, self.width, self.dtype = layers, heads, width, dtype
+
+    def bytes_of(self, tokens: int) -> int:
+        return 2 * self.layers * self.heads * self.width * tokens * self.dtype.itemsize
+
+
+class Block:
+    """Rows that advance together. `end` is the first free slot; slots before `begins[row]` are filling."""
+
+    def __init__(self, shape: Shape, rows: int, capacity: int, variant: Variant = NATIVE) -> None:
+        self.shape = shape
+        self.variant = variant
+        size = (shape.layers, 2, rows, shape.heads, capacity, shape.width)
+        self.kept = torch.empty(size, dtype=shape.dtype)
+        self.begins = torch.zeros(rows, dtype=torch.long)
+        self.end = 0
+        self.gap = 0
+        """Added to the positions of what comes: so can be measured at a distance what is too long to read."""
+        self._places = torch.arange(capacity)
+
+    @property
+    def rows(self) -> int:
+        return self.kept.shape[2]
+
+    @property
+    def capacity(self) -> int:
+        return self.kept.shape[4]
+
+    def positions(self, count: int) -> Tensor:
+        """Of the next tokens: [rows, count]."""
+        places = torch.arange(self.end, self.end + count) + self.gap
+        self._places[self.end : self.end + count] = places
+        return places[None, :] - self.begins[:, None]
+
+    def load(self, row: int, kept: Tensor) -> None:
+        """Put a prefix before `end`. kept: [layers, 2, heads, tokens, width]"""
+        tokens = kept.shape[3]
+        self.kept[:, :, row, :, self.end - tokens : self.end] = kept
+        self.begins[row] = self.end - tokens
+
+    def row(self, row: int) -> Tensor:
+        """A copy of what a row holds, for keeping."""
+        return self.kept[:, :, row, :, self.begins[row] : self.end].clone()
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these rows, in this order; one may come several times."""
+        self.kept = self.kept[:, :, rows]
+        self.begins = self.begins[rows]
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float, theta: Tensor) -> Tensor:
+        """Store k and v at the end, then let q look at all. q: [rows, heads', n, d] -> the same.
+
+        `theta` is used where the variant turns positions at attention time.
+        """
+        new = q.shape[2]
+        till = self.end + new
+        self.kept[layer, 0, :, :, self.end : till] = k
+        self.kept[layer, 1, :, :, self.end : till] = v
+        keys, values = self.kept[layer, 0, :, :, :till], self.kept[layer, 1, :, :, :till]
+        if self.variant.method == "self-extend":
+            return self._extended(q, keys, values, scaling, theta)
+        if new == 1:
+            return self._one(q, keys, values, scaling)
+        group = q.shape[1] // self.shape.heads
+        keys, values = keys.repeat_interleave(group, 1), values.repeat_interleave(group, 1)
+        if self.end == 0 and not self._filled:
+            return functional.scaled_dot_product_attention(q, keys, values, is_causal=True, scale=scaling)
+        mask = self._mask(new, till)
+        return functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scaling)
+
+    @property
+    def _filled(self) -> bool:
+        return bool(self.begins.any())
+
+    def _one(self, q: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
+        """One new token a row: the heads that share keys stand where several queries would, so nothing is copied."""
+        rows, _, _, width = q.shape
+        grouped = q.reshape(rows, self.shape.heads, -1, width)
+        mask = self._mask(1, keys.shape[2]) if self._filled else None
+        out = functional.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scaling)
+        return out.reshape(q.shape)
+
+    def _mask(self, new: int, till: int) -> Tensor:
+        """[rows or 1, 1, new, till], True where a query may look."""
+        slots = torch.arange(till)
+        causal = slots[None, :] <= torch.arange(self.end, till)[:, None]
+        if not self._filled:
+            return causal[None, None]
+        own = slots[None, :] >= self.begins[:, None]
+        return (causal[None] & own[:, None])[:, None]
+
+    def _extended(self, q: Tensor, keys: Tensor, values: Tensor, scaling: float, theta: Tensor) -> Tensor:
+        """Self-Extend, one row at a time and some queries at a time."""
+        out = torch.empty_like(q)
+        group = q.shape[1] // self.shape.heads
+        for row in range(q.shape[0]):
+            begin = int(self.begins[row])
+            k = keys[row, :, begin:].repeat_interleave(group, 0)
+            v = values[row, :, begin:].repeat_interleave(group, 0)
+            stand = self._places[begin : self.end + q.shape[2]] - begin
+            at = stand[self.end - begin :]
+            step = max(1, MOST_SCORES // (q.shape[1] * k.shape[1]))
+            for start in range(0, q.shape[2], step):
+                part = slice(start, start + step)
+                scores = rope.self_extend(q[row, :, part], k, theta, at[part], stand, NEAR, int(self.variant.factor))
+                out[row, :, part] = (scores.float() * scaling).softmax(-1).to(v.dtype) @ v
+        return out

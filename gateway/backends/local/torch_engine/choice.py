@@ -1,0 +1,90 @@
+"""One choice of an answer as it grows: tokens in, OpenAI-like pieces out, until something ends it."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from gateway.backends.local.torch_engine.conversation import Tokens
+from gateway.wire.engine_pieces import Likely, Piece, Spoken, Usage, Wanted
+
+Say = Callable[[Piece], bool]
+"""Hands a piece over; True means that nobody listens any more."""
+
+
+class Choice:
+    def __init__(self, index: int, tokens: Tokens, wanted: Wanted, prompt_tokens: int, room: int, say: Say) -> None:
+        """`room`: how many tokens may come before the window is full."""
+        self.index = index
+        self.over = False
+        self.written = 0
+        self._tokens, self._stop, self._top = tokens, wanted.stop, wanted.top_logprobs
+        self._most = min(wanted.max_tokens, room)
+        self._prompt = prompt_tokens
+        self._say = say
+        self._stream = tokens.stream()
+        self._held = ""
+        self._spoken: list[Spoken] = []
+        self._first = True
+
+    def add(self, token: int, logprobs: Tensor) -> str:
+        """One more token, chosen from `logprobs` [vocab]; the text that it added. Sets `over` at the end."""
+        self.written += 1
+        if token in self._tokens.ends:
+            self._end("stop")
+            return ""
+        text = self._stream.add(token)
+        if self._top is not None:
+            self._spoken.append(self._entry(token, logprobs, self._top))
+        self._held += text
+        if (at := first_stop(self._held, self._stop)) >= 0:
+            self._held = self._held[:at]
+            self._end("stop")
+        elif self.written >= self._most:
+            self._end("length")
+        else:
+            self._speak()
+        return text
+
+    def _speak(self) -> None:
+        """Say what can no longer become the start of a stop text."""
+        free = len(self._held) - longest_start(self._held, self._stop)
+        if not free and not self._first:
+            return
+        text, self._held = self._held[:free], self._held[free:]
+        self._send(Piece(self.index, text, self._spoken, first=self._first))
+
+    def _end(self, finish: str) -> None:
+        self.over = True
+        if self._held or self._first:
+            self._send(Piece(self.index, self._held, self._spoken, first=self._first))
+        usage = Usage(self._prompt, self.written)
+        self._send(Piece(self.index, finish=finish, usage=usage))
+
+    def _send(self, piece: Piece) -> None:
+        self._first, self._spoken = False, []
+        if self._say(piece):
+            self.over = True
+
+    def _entry(self, token: int, logprobs: Tensor, top: int) -> Spoken:
+        best = torch.topk(logprobs, max(top, 1))
+        likely = [self._likely(int(one), float(value)) for value, one in zip(best.values, best.indices, strict=True)]
+        said = self._likely(token, float(logprobs[token]))
+        return Spoken(said.token, said.logprob, said.bytes, likely[:top])
+
+    def _likely(self, token: int, logprob: float) -> Likely:
+        text = self._tokens.text(token)
+        return Likely(text, max(logprob, -9999.0), list(text.encode()))
+
+
+def first_stop(text: str, stops: Sequence[str]) -> int:
+    """Where the first stop text begins, or -1."""
+    return min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=-1)
+
+
+def longest_start(text: str, stops: Sequence[str]) -> int:
+    """How many characters at the end of `text` may be the start of a stop text."""
+    return max(
+        (size for stop in stops for size in range(1, min(len(stop), len(text) + 1)) if text.endswith(stop[:size])),
+        default=0,
+    )

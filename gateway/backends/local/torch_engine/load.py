@@ -1,0 +1,86 @@
+"""Loads a transformers model from a folder or a GGUF file.
+
+A GGUF file is unpacked once, which takes half a minute; the result is kept in the data folder and
+loads in under a second. transformers' own way would keep its weights packed and compute several times slower.
+"""
+
+import hashlib
+import logging
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, masking_utils
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from gateway.backends.local.torch_engine.model import NAME, Model, attention
+
+log = logging.getLogger("foreword.torch")
+
+TRIED = 256
+"""Tokens that each number format is timed with."""
+
+
+def load(path: Path, keep: Path, dtype: str) -> tuple[Model, Any]:
+    """The model and its tokenizer. `keep`: where unpacked models are kept. `dtype` may be `auto`."""
+    ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
+    # masks are made where attention is
+    masking_utils.ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, lambda *_, **__: None)
+    wanted = faster_dtype() if dtype == "auto" else getattr(torch, dtype)
+    folder = _unpacked(path, keep, wanted) if path.is_file() else path
+    network = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=wanted, attn_implementation=NAME, local_files_only=True
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    network.requires_grad_(False)
+    return Model(network), tokenizer
+
+
+def faster_dtype() -> torch.dtype:
+    """bfloat16 where this processor computes with it, else float32: emulated it is several times slower."""
+    took = {}
+    for dtype in (torch.bfloat16, torch.float32):
+        one = torch.ones(TRIED, 512, dtype=dtype)
+        other = torch.ones(512, 512, dtype=dtype)
+        torch.nn.functional.linear(one, other)
+        began = time.perf_counter()
+        for _ in range(3):
+            torch.nn.functional.linear(one, other)
+        took[dtype] = time.perf_counter() - began
+    return min(took, key=lambda dtype: took[dtype])
+
+
+def _unpacked(path: Path, keep: Path, dtype: torch.dtype) -> Path:
+    stat = path.stat()
+    mark = hashlib.sha256(f"{path.name} {stat.st_size} {stat.st_mtime_ns} {dtype}".encode()).hexdigest()[:12]
+    folder = keep / f"{path.stem}-{mark}"
+    if folder.is_dir():
+        return folder
+    log.info("unpacking", extra={"model": path.name})
+    keep.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=keep))
+    try:
+        _unpack(path, half, dtype)
+        half.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # or another process was quicker
+            raise
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return folder
+
+
+def _unpack(path: Path, folder: Path, dtype: torch.dtype) -> None:
+    packed = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
+    )
+    # a model that came out of a GGUF file refuses to be saved, so its weights go into a fresh one
+    described = {key: value for key, value in packed.config.to_dict().items() if key != "quantization_config"}
+    fresh: Any = type(packed)(type(packed.config)(**described))
+    fresh.to(dtype)
+    fresh.load_state_dict(packed.state_dict())
+    fresh.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(folder)

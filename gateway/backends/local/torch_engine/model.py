@@ -1,0 +1,175 @@
+"""A transformers model, run on tokens of many requests at a time.
+
+The tokens of all rows of all requests lie in one line, so that the large matrices see one batch without
+filling; only attention knows which token belongs to which row. transformers' own caches, masks and
+rotary modules are not used.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gateway.backends.local.torch_engine.block import Block, Shape
+from gateway.backends.local.torch_engine.positions import NATIVE, Variant
+from gateway.context import rope
+
+NAME = "foreword"
+"""Under which our attention is known to transformers."""
+Wanted = Literal["none", "last", "all"]
+
+
+class Segment:
+    """The next tokens of a block's rows: ids [rows, n]. `wanted`: of which tokens the logits are."""
+
+    def __init__(self, block: Block, ids: Tensor, wanted: Wanted = "last") -> None:
+        self.block, self.ids, self.wanted = block, ids, wanted
+
+
+class Model:
+    """A loaded network. One thread at a time may run it."""
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+        config = network.config
+        if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
+            raise ValueError("models with sliding or linear attention are not supported by this engine")
+        heads = config.num_key_value_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self.shape = Shape(config.num_hidden_layers, heads, width, network.dtype)
+        self.trained_tokens = _trained(config)
+        self._rotary = Rotary(network.base_model.rotary_emb, config, self.trained_tokens)
+        network.base_model.rotary_emb = self._given = _Given()
+
+    @property
+    def has_longrope(self) -> bool:
+        return self._rotary.has_longrope
+
+    def block(self, rows: int, capacity: int, variant: Variant = NATIVE) -> Block:
+        return Block(self.shape, rows, capacity, variant)
+
+    @torch.inference_mode()
+    def forward(self, segments: Sequence[Segment]) -> list[Tensor]:
+        """Read every segment's tokens into its block. Logits in float32: [rows, vocabulary] of the last tokens,
+        [rows, n, vocabulary] of all, or nothing, as each segment wants."""
+        ids = torch.cat([one.ids.flatten() for one in segments])[None]
+        positions = [one.block.positions(one.ids.shape[1]).flatten() for one in segments]
+        turned = [self._rotary.turn(one.block.variant, at) for one, at in zip(segments, positions, strict=True)]
+        dtype = self.shape.dtype
+        self._given.turned = tuple(torch.cat(each)[None].to(dtype) for each in zip(*turned, strict=True))
+        kept = _kept(segments)
+        steps = [(one.block, one.ids.shape, self._rotary.plain) for one in segments]
+        out = self.network(
+            input_ids=ids,
+            position_ids=torch.cat(positions)[None],
+            use_cache=False,
+            logits_to_keep=torch.cat(kept) if any(len(one) for one in kept) else torch.tensor([0]),
+            segments=steps,
+        ).logits[0]
+        for one in segments:
+            one.block.end += one.ids.shape[1]
+        return _shared_out(out, segments, [len(one) for one in kept])
+
+
+def _kept(segments: Sequence[Segment]) -> list[Tensor]:
+    """The places in the line of which logits are wanted."""
+    found, start = [], 0
+    for one in segments:
+        rows, count = one.ids.shape
+        places = torch.arange(start, start + rows * count).view(rows, count)
+        found.append({"none": places[:0], "last": places[:, -1], "all": places}[one.wanted].flatten())
+        start += rows * count
+    return found
+
+
+def _shared_out(out: Tensor, segments: Sequence[Segment], counts: Sequence[int]) -> list[Tensor]:
+    if not any(counts):
+        return [out[:0]] * len(segments)
+    parts = torch.split(out.float(), list(counts))
+    return [
+        part.view(*one.ids.shape, -1) if one.wanted == "all" else part
+        for one, part in zip(segments, parts, strict=True)
+    ]
+
+
+def attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, *, segments: Any, scaling: float, **_: Any
+) -> tuple[Tensor, None]:
+    """What transformers calls in each layer. query: [1, heads, tokens, d] -> [1, tokens, heads, d]"""
+    out = torch.empty_like(query)
+    start = 0
+    for block, (rows, count), theta in segments:
+        part = slice(start, start + rows * count)
+        q, k, v = (_own(each[0, :, part], rows, count) for each in (query, key, value))
+        seen = block.attend(module.layer_idx, q, k, v, scaling, theta)
+        out[0, :, part] = seen.transpose(0, 1).flatten(1, 2)
+        start += rows * count
+    return out.transpose(1, 2), None
+
+
+def _own(line: Tensor, rows: int, count: int) -> Tensor:
+    """[heads, rows * count, d] -> [rows, heads, count, d]"""
+    return line.view(line.shape[0], rows, count, -1).transpose(0, 1)
+
+
+class _Given(nn.Module):
+    """In the place of a model's rotary module: what `forward` has computed for this line of tokens."""
+
+    turned: tuple[Tensor, ...] = ()
+
+    def forward(self, *_: Any, **__: Any) -> tuple[Tensor, ...]:
+        return self.turned
+
+
+class Rotary:
+    """One table of frequencies for each variant, made when it is first used (0.1 ms); the weights are shared."""
+
+    def __init__(self, own: Any, config: Any, trained_tokens: int) -> None:
+        parameters = config.rope_parameters or {}
+        self._trained = trained_tokens
+        self._scale = float(own.attention_scaling)
+        self._long = parameters.get("long_factor")
+        # `original`: what the module started with, whatever length it has seen since
+        self.plain: Tensor = own.original_inv_freq.detach().float().clone()
+        self._made: dict[Variant, tuple[Tensor, float]] = {NATIVE: (self.plain, self._scale)}
+        self._base = self.plain
+        if self._long is not None:
+            self._base = self.plain * torch.tensor(parameters["short_factor"], dtype=torch.float32)
+
+    @property
+    def has_longrope(self) -> bool:
+        return self._long is not None
+
+    def turn(self, variant: Variant, positions: Tensor) -> tuple[Tensor, Tensor]:
+        made = self._made.get(variant)
+        if made is None:
+            made = self._made[variant] = self._make(variant)
+        return rope.cos_sin(*made, positions)
+
+    def _make(self, variant: Variant) -> tuple[Tensor, float]:
+        theta, factor, scale = self.plain, variant.factor, self._scale
+        match variant.method:
+            case "linear":
+                return rope.linear(theta, factor), scale
+            case "ntk":
+                return rope.ntk(theta, factor), scale
+            case "yarn":
+                stretched, warmth = rope.yarn(theta, factor, self._trained)
+                return stretched, scale * warmth
+            case "llama3":
+                return rope.llama3(theta, factor, self._trained), scale
+            case "self-extend":
+                return torch.zeros_like(theta), 1.0  # keys stay unturned; attention turns them twice
+            case "longrope" if self._long is not None:
+                divisors = torch.tensor(self._long, dtype=torch.float32)
+                return rope.longrope(self._base, divisors, int(self._trained * factor), self._trained)
+        raise ValueError(f"this model has no {variant.method} positions")
+
+
+def _trained(config: Any) -> int:
+    """The window that the weights were trained for, before any stretching that the config asks for."""
+    parameters = config.rope_parameters or {}
+    if parameters.get("rope_type") in ("yarn", "longrope"):
+        return int(parameters.get("original_max_position_embeddings") or config.max_position_embeddings)
+    return int(config.max_position_embeddings)

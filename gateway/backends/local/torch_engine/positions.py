@@ -1,0 +1,71 @@
+"""Which positions a request gets: the model's own where it fits, else a stretched variant, frozen for the request."""
+
+import math
+from typing import Literal
+
+from msgspec import Struct
+
+Method = Literal["native", "linear", "ntk", "dynamic", "yarn", "llama3", "longrope", "self-extend"]
+LongContext = Literal["auto", "off", "linear", "ntk", "dynamic", "yarn", "llama3", "longrope", "self-extend"]
+SMALL, LARGE = 2.0, 4.0
+STRETCH_OF_NTK = 1.5
+"""Published alphas are a bit over the factor: 3 for twice the window, and so on."""
+
+
+class Variant(Struct, frozen=True):
+    """How positions are turned. Part of every cache's key: keys made under one are noise under another."""
+
+    method: Method = "native"
+    factor: float = 1.0
+    """How many times the trained window; for `self-extend` how many positions share one."""
+
+
+NATIVE = Variant()
+
+
+class Positions(Struct, frozen=True):
+    """What a model can do about length."""
+
+    trained_tokens: int
+    window_tokens: int
+    """The longest request that is accepted."""
+    method: LongContext = "auto"
+    best: tuple[tuple[float, Method], ...] = ()
+    """By factor, smallest first: what the probe found best for this model."""
+    has_longrope: bool = False
+    near_tokens: int = 1024
+    """Within this distance Self-Extend changes nothing."""
+
+    def variant(self, length: int) -> Variant:
+        """For a request that may get `length` tokens long in all."""
+        if length <= self.trained_tokens or self.method == "off":
+            return NATIVE
+        factor = _step(length / self.trained_tokens)
+        method = self._automatic(factor) if self.method == "auto" else self.method
+        return self.of(method, length, factor)
+
+    def of(self, method: Method, length: int, factor: float) -> Variant:
+        """A given method, set for `length` tokens."""
+        if method == "native":
+            return NATIVE
+        if method == "dynamic":
+            return Variant("ntk", max(1.0, 2 * length / self.trained_tokens - 1))
+        if method == "ntk":
+            return Variant("ntk", factor * STRETCH_OF_NTK)
+        if method == "self-extend":
+            room = max(1.0, 0.6 * self.trained_tokens - self.near_tokens)
+            return Variant(method, float(max(1, math.ceil((length - self.near_tokens) / room))))
+        return Variant(method, factor)
+
+    def _automatic(self, factor: float) -> Method:
+        if self.has_longrope:
+            return "longrope"
+        for known, method in self.best:
+            if known >= factor:
+                return method
+        return "yarn" if factor <= SMALL else "llama3"
+
+
+def _step(stretch: float) -> float:
+    """The next of 2, 4, 8, ...: few variants, so that caches are shared."""
+    return float(2 ** max(1, math.ceil(math.log2(stretch))))

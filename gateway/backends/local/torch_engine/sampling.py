@@ -1,0 +1,70 @@
+"""The next token from logits: pure functions, and a `Sampler` that remembers what they need."""
+
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gateway.wire.engine_pieces import Knobs
+
+
+def nucleus(logits: Tensor, share: float) -> Tensor:
+    """The smallest set of best tokens that holds `share` of the mass, always at least one; the rest -inf. [vocab]"""
+    ordered, places = logits.softmax(-1).sort(descending=True)
+    outside = ordered.cumsum(-1) - ordered >= share
+    outside[..., 0] = False
+    return logits.masked_fill(torch.zeros_like(outside).scatter(-1, places, outside), -torch.inf)
+
+
+def penalised(logits: Tensor, said: Counter[int], frequency: float, presence: float) -> Tensor:
+    """OpenAI's formula: count * frequency + presence is taken from what was said."""
+    if not said or not (frequency or presence):
+        return logits
+    ids = torch.tensor(list(said))
+    counts = torch.tensor(list(said.values()), dtype=logits.dtype)
+    return logits.index_add(-1, ids, -(counts * frequency + presence))
+
+
+def narrowed(logits: Tensor, knobs: Knobs) -> Tensor:
+    """Temperature, then top_k, min_p and top_p."""
+    logits = logits / max(knobs.temperature, 1e-4)
+    if 0 < knobs.top_k < logits.shape[-1]:
+        logits = logits.masked_fill(logits < logits.topk(knobs.top_k).values[..., -1:], -torch.inf)
+    if knobs.min_p > 0:
+        chances = logits.softmax(-1)
+        logits = logits.masked_fill(chances < knobs.min_p * chances.max(), -torch.inf)
+    return nucleus(logits, knobs.top_p) if knobs.top_p < 1 else logits
+
+
+class Sampler:
+    """One choice's dice. `number` tells the choices of a request apart."""
+
+    def __init__(self, knobs: Knobs, number: int) -> None:
+        self._knobs = knobs
+        self._said: Counter[int] = Counter()
+        self._dice = torch.Generator()
+        if knobs.seed is None:
+            self._dice.seed()
+        else:
+            self._dice.manual_seed(knobs.seed + number)
+        self._bias: Any = None
+        if knobs.logit_bias:
+            self._bias = torch.tensor(list(knobs.logit_bias)), torch.tensor(list(knobs.logit_bias.values()))
+
+    def logprobs(self, logits: Tensor) -> Tensor:
+        """What the model thinks, with bias and penalties: the distribution whose probabilities are told."""
+        if self._bias is not None:
+            known = self._bias[0] < len(logits)
+            logits = logits.index_add(-1, self._bias[0][known], self._bias[1][known])
+        logits = penalised(logits, self._said, self._knobs.frequency_penalty, self._knobs.presence_penalty)
+        return logits.log_softmax(-1)
+
+    def pick(self, logprobs: Tensor) -> int:
+        if self._knobs.temperature == 0:
+            token = int(logprobs.argmax())
+        else:
+            chances = narrowed(logprobs, self._knobs).softmax(-1)
+            token = int(torch.multinomial(chances, 1, generator=self._dice))
+        self._said[token] += 1
+        return token

@@ -1,0 +1,111 @@
+"""The thread that computes: in each step one forward pass for all that run.
+
+A run is a generator. It yields the segments it wants read, gets their logits, and ends when its answer does;
+so a decode loop is written as one, and joins and leaves the batch between two steps.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+
+import torch
+from torch import Tensor
+
+from gateway.backends.local.torch_engine.model import Model, Segment
+
+log = logging.getLogger("foreword.torch")
+
+Run = Generator[list[Segment], list[Tensor], None]
+
+
+class Stepper:
+    """Runs generators on its own thread until they end. Any thread may hand one in."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        self._model = model
+        self._threads = threads
+        self._new: queue.SimpleQueue[tuple[Callable[[], Run], Future[None]] | None] = queue.SimpleQueue()
+        self._running: list[_Running] = []
+        self._thread = threading.Thread(target=self._work, name="torch-engine", daemon=True)
+        self._thread.start()
+
+    def run(self, begin: Callable[[], Run]) -> None:
+        """Blocks until the run is over. Raises what it raised."""
+        over: Future[None] = Future()
+        self._new.put((begin, over))
+        over.result()
+
+    def close(self) -> None:
+        """Ends the thread. Nothing may be running."""
+        self._new.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        torch.set_num_threads(self._threads)
+        while self._admit():
+            if self._running:
+                self._step()
+
+    def _admit(self) -> bool:
+        """Take in who has come; waits only where there is nothing else to do. False: the end."""
+        while not (self._new.empty() and self._running):
+            entry = self._new.get()
+            if entry is None:
+                return False
+            one = _Running(*entry)
+            if one.begin():
+                self._running.append(one)
+        return True
+
+    def _step(self) -> None:
+        running = self._running
+        try:
+            logits = self._model.forward([segment for one in running for segment in one.segments])
+        except Exception as error:
+            log.exception("a step failed")
+            for one in running:
+                one.fail(error)
+            self._running = []
+            return
+        still, at = [], 0
+        for one in running:
+            count = len(one.segments)
+            if one.go_on(logits[at : at + count]):
+                still.append(one)
+            at += count
+        self._running = still
+
+
+class _Running:
+    def __init__(self, begin: Callable[[], Run], over: "Future[None]") -> None:
+        self._make, self._over = begin, over
+        self._run: Run | None = None
+        self.segments: list[Segment] = []
+
+    def begin(self) -> bool:
+        return self._advance(None)
+
+    def go_on(self, logits: list[Tensor]) -> bool:
+        return self._advance(logits)
+
+    def fail(self, error: Exception) -> None:
+        self._over.set_exception(error)
+
+    @torch.inference_mode()
+    def _advance(self, logits: list[Tensor] | None) -> bool:
+        """False where the run is over, well or badly."""
+        try:
+            if self._run is None or logits is None:
+                self._run = self._make()
+                self.segments = next(self._run)
+            else:
+                self.segments = self._run.send(logits)
+        except StopIteration:
+            self._over.set_result(None)
+            return False
+        except Exception as error:
+            self._over.set_exception(error)
+            return False
+        return True

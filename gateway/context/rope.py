@@ -1,0 +1,78 @@
+"""Rotary positions beyond the trained window, as pure functions of a model's inverse frequencies.
+
+Letters as in the papers: `theta` [d/2] are the inverse frequencies, L (`trained`) the trained window, s
+(`factor`) how many times longer it shall get, m a position.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def linear(theta: Tensor, factor: float) -> Tensor:
+    """Position interpolation (Chen et al. 2023): m -> m/s. Blurs neighbours, so a model must be trained for it."""
+    return theta / factor
+
+
+def ntk(theta: Tensor, alpha: float) -> Tensor:
+    """NTK-aware: the base grows by alpha^(d/(d-2)): the slowest pair is stretched by alpha, the fastest not at all."""
+    half = len(theta)
+    return theta * alpha ** (-torch.arange(half, dtype=theta.dtype) / (half - 1))
+
+
+def dynamic_alpha(length: int, trained: int, factor: float = 2.0) -> float:
+    """The alpha of dynamic NTK for a request that will get `length` tokens long."""
+    return max(1.0, factor * length / trained - (factor - 1))
+
+
+def yarn(theta: Tensor, factor: float, trained: int, fast: float = 32.0, slow: float = 1.0) -> tuple[Tensor, float]:
+    """YaRN (Peng et al. 2023): pairs that turn often within L stay, those that never turn once are
+    interpolated, a ramp lies between; cos and sin are scaled by 0.1 ln s + 1."""
+    pairs = torch.arange(len(theta), dtype=theta.dtype)
+    turns = trained * theta / (2 * math.pi)
+    first = (turns > fast).sum() - 1
+    last = (turns >= slow).sum()
+    ramp = ((pairs - first) / (last - first).clamp(min=1)).clamp(0, 1)
+    return theta * (1 - ramp) + theta / factor * ramp, 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
+
+
+def llama3(theta: Tensor, factor: float, trained: int, low: float = 1.0, high: float = 4.0) -> Tensor:
+    """As Llama 3.1: wavelengths under L/high stay, over L/low are divided by s, smooth between."""
+    turns = trained * theta / (2 * math.pi)
+    smooth = ((turns - low) / (high - low)).clamp(0, 1)
+    return theta * smooth + theta / factor * (1 - smooth)
+
+
+def longrope(theta: Tensor, divisors: Tensor, length: int, trained: int) -> tuple[Tensor, float]:
+    """LongRoPE (Ding et al. 2024): searched divisors for each pair, and sqrt(1 + ln s / ln L) on cos and sin."""
+    stretch = length / trained
+    return theta / divisors, math.sqrt(1 + math.log(stretch) / math.log(trained)) if stretch > 1 else 1.0
+
+
+def cos_sin(theta: Tensor, scale: float, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """theta: [d/2], positions: [...] -> two of [..., d]"""
+    angles = positions[..., None].float() * theta
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos() * scale, angles.sin() * scale
+
+
+def rotate(x: Tensor, theta: Tensor, positions: Tensor) -> Tensor:
+    """x: [..., n, d], positions: [n] -> x turned to its positions"""
+    cos, sin = cos_sin(theta, 1.0, positions)
+    one, other = x.chunk(2, dim=-1)
+    return x * cos.to(x.dtype) + torch.cat((-other, one), dim=-1) * sin.to(x.dtype)
+
+
+def self_extend(q: Tensor, k: Tensor, theta: Tensor, at: Tensor, keys: Tensor, window: int, group: int) -> Tensor:
+    """Attention scores of Self-Extend: distances under `window` as they are, others in steps of `group`.
+
+    q: [..., n, d] and k: [..., t, d] are not rotated and stand at `at` [n] and `keys` [t] -> [..., n, t],
+    with -inf where a key lies ahead of its query.
+    """
+    near = rotate(q, theta, at) @ rotate(k, theta, keys).transpose(-1, -2)
+    far_at = at // group + window - window // group
+    far = rotate(q, theta, far_at) @ rotate(k, theta, keys // group).transpose(-1, -2)
+    distance = at[:, None] - keys[None, :]
+    scores = torch.where(distance < window, near, far)
+    return scores.masked_fill(distance < 0, -math.inf)
