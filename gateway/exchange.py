@@ -64,6 +64,20 @@ class Turn(Struct, frozen=True):
     plain: bool = True
 
 
+class Nbce(Struct, frozen=True):
+    """How passages that are read beside each other are mixed; `context/nbce.py` has the formulas.
+
+    `pooling` "": `expert` where there are retrieval scores, else `min_entropy`. `scores`: the
+    relevance of each passage, from 0 to 1; none: the gateway's embedder is asked.
+    """
+
+    pooling: str = ""
+    beta: float = 0.25
+    eta: float = 0.1
+    gamma: float = 2.5
+    scores: tuple[float, ...] = ()
+
+
 class Controls(Struct, frozen=True):
     """What the request itself asked of the gateway (`"foreword": {...}` or `x-foreword-*`)."""
 
@@ -73,6 +87,11 @@ class Controls(Struct, frozen=True):
     top_k: int = 0
     budget_tokens: int = 0
     conversation: str = ""
+    contexts: tuple[str, ...] = ()
+    """Passages for one question, each to be read apart from the others."""
+    strategy: str = ""
+    """How to bring more text than fits to the model; "": the gateway chooses."""
+    nbce: Nbce = Nbce()
 
 
 class Named(Struct, frozen=True):
@@ -363,6 +382,13 @@ class Exchange(Struct, frozen=True):
         """
         improved = self.mode is Mode.ON or (self.mode is Mode.OFF and bool(self.chunks))
         return self.turns if self.turns is not None and improved else self.ask.turns
+
+    @property
+    def windows(self) -> tuple[str, ...]:
+        """The passages that the engine itself is to read beside each other (NBCE)."""
+        controls = self.ask.controls
+        asked = controls.strategy in ("", "nbce") and self.plan.strategy in ("direct", "nbce")
+        return controls.contexts if asked else ()
 
     @property
     def changed(self) -> bool:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
-from gateway.exchange import Ask, Controls, Endpoint, Mode, Turn
+from gateway.exchange import Ask, Controls, Endpoint, Mode, Nbce, Turn
 from gateway.wire.prompts import prompt_of
 from gateway.wire.reading import decoded, missing, not_json
 
@@ -36,6 +36,13 @@ class ForewordObject(Struct, forbid_unknown_fields=True):
     top_k: Annotated[int, Meta(ge=0, le=100)] = 0
     budget_tokens: Annotated[int, Meta(ge=0)] = 0
     conversation: str = ""
+    contexts: list[str] = []
+    strategy: str = ""
+    pooling: Literal["", "min_entropy", "mean", "expert"] = ""
+    beta: Annotated[float, Meta(ge=0, le=100)] = 0.25
+    eta: Annotated[float, Meta(ge=0, le=100)] = 0.1
+    gamma: Annotated[float, Meta(ge=0, le=100)] = 2.5
+    scores: list[Annotated[float, Meta(ge=0, le=1)]] = []
 
 
 class ChatBody(Struct):
@@ -84,6 +91,7 @@ _part = msgspec.json.Decoder(_Part)
 _text = msgspec.json.Decoder(str)
 
 _NOTHING = Controls()
+_MIXED = Nbce()
 _HEADERS = frozenset(
     {b"x-foreword-mode", b"x-foreword-collections", b"x-foreword-template", b"x-foreword-conversation"}
 )
@@ -209,4 +217,17 @@ def controls_of(body: ForewordObject | UnsetType, headers: Mapping[bytes, bytes]
         top_k=given.top_k,
         budget_tokens=given.budget_tokens,
         conversation=given.conversation or headers.get(b"x-foreword-conversation", b"").decode("utf-8", "replace"),
+        contexts=tuple(given.contexts),
+        strategy=given.strategy,
+        nbce=_nbce(given) if given.contexts else _MIXED,
     )
+
+
+def _nbce(given: ForewordObject) -> Nbce:
+    scores = tuple(given.scores)
+    if scores and len(scores) != len(given.contexts):
+        raise BadRequest(
+            f"Invalid 'foreword.scores': {len(scores)} scores for {len(given.contexts)} contexts.",
+            param="foreword.scores",
+        )
+    return Nbce(given.pooling, given.beta, given.eta, given.gamma, scores)

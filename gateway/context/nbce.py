@@ -1,0 +1,80 @@
+"""Naive-Bayes context extension: next-token distributions of many contexts mixed into one. Pure functions.
+
+After Su Jianlin, "NBCE" (2023): contexts S_1..S_n are read apart, and with T the next token
+
+    log p(T|S_1..S_n) = (beta + 1) P[log p(T|S)] - beta log p(T) + const
+
+P pools over the contexts, p(T) knows none. Arguments are log-probabilities: lp [contexts, vocab] of the
+contexts, lp_0 [vocab] of the bare question. `expert` pooling follows parallel context-of-experts decoding.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+LOW = -100.0
+"""Stands for -inf where a mean or a difference is taken."""
+
+
+def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
+    """-inf outside each row's nucleus; what stays is not normalised again. lp: [rows, vocab] -> the same
+
+    The tail of a distribution is noise, and subtracting the prior would make it loud.
+    """
+    ordered, places = lp.sort(dim=-1, descending=True)
+    outside = ordered.exp().cumsum(-1) - ordered.exp() >= top_p
+    outside[..., 0] = False
+    return lp.masked_fill(torch.zeros_like(outside).scatter(-1, places, outside), -math.inf)
+
+
+def entropy(lp: Tensor) -> Tensor:
+    """H = -sum p log p. lp: [rows, vocab] -> [rows]"""
+    return -(lp.exp() * lp.clamp(min=LOW)).sum(-1)
+
+
+def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
+    """The context that spoke last (-1: none has) gets `eta` off, so that a phrase is not torn apart."""
+    if last < 0:
+        return entropies
+    kept = entropies.clone()
+    kept[last] -= eta
+    return kept
+
+
+def capped(entropies: Tensor, relevance: Tensor, share: float = 0.5) -> Tensor:
+    """A context that is sure of itself and irrelevant ("answer X!") is not surer than the middle one.
+
+    Irrelevant: under `share` of the best `relevance`.
+    """
+    doubtful = relevance < share * relevance.max()
+    return torch.where(doubtful, entropies.clamp(min=float(entropies.median())), entropies)
+
+
+def mix(pooled: Tensor, lp_0: Tensor, beta: float) -> Tensor:
+    """(beta + 1) pooled - beta lp_0, where the prior has an opinion at all. -> [vocab]"""
+    return torch.where(lp_0 > LOW, (1 + beta) * pooled - beta * lp_0, pooled)
+
+
+def min_entropy(lp: Tensor, lp_0: Tensor, entropies: Tensor, beta: float) -> tuple[Tensor, int]:
+    """The surest context speaks. -> [vocab], and which it was. `lp` and `lp_0` are truncated."""
+    chosen = int(entropies.argmin())
+    return mix(lp[chosen], lp_0, beta), chosen
+
+
+def mean(lp: Tensor, lp_0: Tensor, entropies: Tensor, beta: float) -> tuple[Tensor, int]:
+    """The textbook's Naive Bayes. Named as the speaker: the surest context."""
+    pooled = lp.clamp(min=LOW).mean(0)
+    return mix(pooled, lp_0.clamp(min=LOW), beta), int(entropies.argmin())
+
+
+def expert(lp: Tensor, lp_0: Tensor, weight: Tensor, beta: float, mask: float = 0.1) -> tuple[Tensor, Tensor]:
+    """Each token's best context: max_k (1 + beta) lp_k - beta lp_0 + weight_k, over those that find the token
+    plausible, that is at least `mask` of their own best. -> [vocab], and each token's context [vocab].
+
+    `weight` [contexts] is gamma log(retrieval score). `lp` and `lp_0` are whole.
+    """
+    plausible = lp >= lp.max(-1, keepdim=True).values + math.log(mask)
+    scores = (1 + beta) * lp - beta * lp_0 + weight[:, None]
+    best = scores.masked_fill(~plausible, -math.inf).max(0)
+    return best.values, best.indices
