@@ -1,1 +1,1 @@
-"""Cron jobs that learn from recorded exchanges."""
+"""Jobs that learn from recorded exchanges: `foreword jobs`. The gateway knows none of them."""

@@ -1,0 +1,63 @@
+"""What a job may spend, and whether the next call still fits. The limits are hard: a call that might pass one is
+not made."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gateway.settings import Jobs, Price
+from offline_jobs.errors import BudgetSpent
+
+MILLION = 1_000_000
+
+
+class Budget(Struct, frozen=True):
+    """The limits of one job. `money` 0: none."""
+
+    calls: int
+    tokens: int
+    money: float
+    seconds: float
+
+
+class Spent(Struct, frozen=True):
+    """What a job has used so far, or would use at the most."""
+
+    calls: int = 0
+    tokens: int = 0
+    money: float = 0.0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        money = f", {self.money:.4f} of money" if self.money else ""
+        return f"{self.calls:,} calls, {self.tokens:,} tokens{money}, {self.seconds:,.0f} s"
+
+
+def budget_of(settings: Jobs) -> Budget:
+    return Budget(settings.calls, settings.tokens, settings.money, settings.minutes * 60)
+
+
+def cost(prices: Mapping[str, Price], model: str, prompt_tokens: int, completion_tokens: int) -> float:
+    """In the currency of the prices; a model without one is free."""
+    price = prices.get(model, Price())
+    return (prompt_tokens * price.prompt + completion_tokens * price.completion) / MILLION
+
+
+def admit(budget: Budget, spent: Spent, tokens: int, money: float) -> None:
+    """Raises `BudgetSpent` if one more call of at most so many tokens could pass a limit."""
+    if spent.calls + 1 > budget.calls:
+        raise BudgetSpent(f"its {budget.calls:,} calls are used up")
+    if spent.tokens + tokens > budget.tokens:
+        raise BudgetSpent(
+            f"{spent.tokens:,} of its {budget.tokens:,} tokens are used, and the next call needs {tokens:,}"
+        )
+    if budget.money and spent.money + money > budget.money:
+        raise BudgetSpent(
+            f"{spent.money:.4f} of its {budget.money:g} of money is spent, and the next call may cost {money:.4f}"
+        )
+
+
+def in_time(budget: Budget, spent: Spent) -> None:
+    """Raises `BudgetSpent` once the time is over."""
+    if spent.seconds >= budget.seconds:
+        raise BudgetSpent(f"its {budget.seconds / 60:g} minutes are over")

@@ -1,0 +1,41 @@
+"""What was decided about templates, by whom and why: one line each, in the data folder. Nothing is ever taken back."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+
+class Decision(Struct, frozen=True):
+    """One decision. `by` is a job's id, or `person`."""
+
+    template: str
+    version: int
+    what: str
+    """`candidate`, `canary`, `active`, `rolled back`, `kept waiting`."""
+    reason: str
+    by: str
+    time_s: float = 0.0
+
+
+def decisions_file(data_folder: Path) -> Path:
+    return data_folder / "jobs" / "decisions.jsonl"
+
+
+def write_down(data_folder: Path, decision: Decision) -> None:
+    file = decisions_file(data_folder)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    now = msgspec.structs.replace(decision, time_s=decision.time_s or time.time())
+    with file.open("ab") as out:
+        out.write(msgspec.json.encode(now) + b"\n")
+
+
+def decisions(data_folder: Path) -> Iterator[Decision]:
+    """The oldest first."""
+    file = decisions_file(data_folder)
+    if file.exists():
+        with file.open("rb") as lines:
+            for line in lines:
+                yield msgspec.json.decode(line, type=Decision)

@@ -1,0 +1,18 @@
+"""The configured embedding model, for jobs: no batcher, no event loop."""
+
+from gateway.assembly import Parts, build_adapter
+from gateway.errors import ConfigError, Problem
+from gateway.ports import Embedder
+from gateway.settings import Settings
+from offline_jobs.errors import JobFailed
+
+
+def open_embedder(settings: Settings) -> Embedder:
+    """Raises `JobFailed` if there is none."""
+    if settings.embedder is None:
+        raise JobFailed('this job needs an embedding model: [embedder] kind = "sentence"')
+    problems: list[Problem] = []
+    embedder: Embedder | None = build_adapter("embedders", "embedder", settings.embedder, Parts(settings), problems)
+    if embedder is None:
+        raise JobFailed(str(ConfigError(problems)))
+    return embedder

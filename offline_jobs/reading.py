@@ -1,0 +1,106 @@
+"""Reads recorded exchanges in portions that are always the same, so that each can be a step and run anywhere."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Engine, Select, and_, select, tuple_
+
+from gateway.records.engine import engine_for
+from gateway.records.feedback import Feedback
+from gateway.records.schema import ExchangeRecord, decode
+from gateway.records.tables import exchanges, feedback
+
+PORTION = 5000
+FETCH = 500
+FIRST = (0.0, "")
+Place = tuple[float, str]
+"""When an exchange came in, and its id, which decides between two of the same moment."""
+
+
+class Window(Struct, frozen=True):
+    """Which exchanges: from `since_s` up to, and without, `until_s`; empty filters take all."""
+
+    since_s: float
+    until_s: float
+    model: str = ""
+    intent: str = ""
+    template: str = ""
+    key: str = ""
+
+    @property
+    def filters(self) -> Mapping[str, str]:
+        named = {name: getattr(self, name) for name in ("model", "intent", "template", "key")}
+        return {name: value for name, value in named.items() if value}
+
+
+class Portion(Struct, frozen=True):
+    """A part of a window: from the first place up to, and without, the second."""
+
+    number: int
+    start: Place
+    end: Place
+
+
+class Seen(Struct, frozen=True):
+    """An exchange with what was said about it."""
+
+    record: ExchangeRecord
+    feedback: tuple[Feedback, ...]
+
+
+def portions(url: str, window: Window, size: int = PORTION) -> list[Portion]:
+    """The window cut into parts of `size` exchanges. Reads the index only."""
+    query = select(exchanges.c.time_s, exchanges.c.id).where(*_within(window)).order_by(*_order())
+    engine = engine_for(url)
+    edges: list[Place] = []
+    with engine.connect().execution_options(yield_per=10 * FETCH) as connection:
+        for index, (time_s, id) in enumerate(connection.execute(query)):
+            if index % size == 0:
+                edges.append((time_s, id))
+    engine.dispose()
+    ends = [*edges[1:], (window.until_s, "")]
+    return [Portion(number, start, end) for number, (start, end) in enumerate(zip(edges, ends, strict=True))]
+
+
+def read(url: str, window: Window, portion: Portion) -> Iterator[Seen]:
+    """The exchanges of a portion, in order. A job's own calls are left out: it would learn from itself."""
+    engine = engine_for(url)
+    try:
+        said = _feedback(engine, window, portion)
+        query = _ranged(select(exchanges.c.record), window, portion).order_by(*_order())
+        with engine.connect().execution_options(yield_per=FETCH) as connection:
+            for (data,) in connection.execute(query):
+                record = decode(data)
+                if not record.job:
+                    yield Seen(record, tuple(said.get(record.id, ())))
+    finally:
+        engine.dispose()
+
+
+def _feedback(engine: Engine, window: Window, portion: Portion) -> Mapping[str, Sequence[Feedback]]:
+    columns = [feedback.c[name] for name in Feedback.__struct_fields__]
+    query = _ranged(select(*columns).join(exchanges, exchanges.c.id == feedback.c.exchange), window, portion)
+    found: dict[str, list[Feedback]] = defaultdict(list)
+    with engine.connect() as connection:
+        for row in connection.execute(query.order_by(feedback.c.number)):
+            found[row[0]].append(Feedback(*row))
+    return found
+
+
+def _ranged(query: Select[Any], window: Window, portion: Portion) -> Select[Any]:
+    place = tuple_(exchanges.c.time_s, exchanges.c.id)
+    inside = and_(place >= tuple_(*portion.start), place < tuple_(*portion.end))
+    # said twice, since the index is on the time alone
+    times = exchanges.c.time_s.between(portion.start[0], portion.end[0])
+    return query.where(times, inside, *_within(window))
+
+
+def _within(window: Window) -> list[ColumnElement[bool]]:
+    times = [exchanges.c.time_s >= window.since_s, exchanges.c.time_s < window.until_s]
+    return [*times, *(exchanges.c[name] == value for name, value in window.filters.items())]
+
+
+def _order() -> list[ColumnElement[Any]]:
+    return [exchanges.c.time_s, exchanges.c.id]
