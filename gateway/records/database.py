@@ -72,7 +72,10 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._insert = (postgresql if engine.dialect.name == "postgresql" else sqlite).insert
+        kind = postgresql if engine.dialect.name == "postgresql" else sqlite
+        statement = kind.insert(exchanges).on_conflict_do_nothing()
+        # compiled once: SQLAlchemy would else look at every value of every row
+        self._insert = statement.compile(dialect=engine.dialect)
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -96,11 +99,14 @@ class Database:
         """Add all or none; those already there stay as they are. Returns how many were new."""
         if not records:
             return 0
-        statement = self._insert(exchanges).on_conflict_do_nothing()
+        rows = [_row(record) for record in records]
+        if self._insert.positional:
+            names = self._insert.positiontup or ()
+            values: Any = [tuple([row[name] for name in names]) for row in rows]
+        else:
+            values = rows
         with self._writing() as connection:
-            before = _count(connection, records)
-            connection.execute(statement, [_row(record) for record in records])
-            return len({record.id for record in records}) - before
+            return connection.exec_driver_sql(str(self._insert), values).rowcount
 
     def get(self, id: str) -> ExchangeRecord | None:
         with self._reading() as connection:
@@ -173,12 +179,6 @@ def _translated() -> Iterator[None]:
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         raise DatabaseFailed(f"the records' database: {str(cause).strip().splitlines()[0]}") from error
-
-
-def _count(connection: Connection, records: Sequence[ExchangeRecord]) -> int:
-    """How many of the records are there already."""
-    ids = [record.id for record in records]
-    return connection.scalar(select(func.count()).select_from(exchanges).where(exchanges.c.id.in_(ids))) or 0
 
 
 def _query(wanted: Wanted) -> Select[Any]:
