@@ -129,7 +129,7 @@ class Gateway:
 
     def reports(self) -> list[str]:
         """What an operator should know although everything is ready."""
-        found = [f"template left out: {error}" for error in self.learned.broken] if self.learned else []
+        found = self.learned.reports() if self.learned else []
         if self.keeping is not None and self.keeping.drain.failing:
             # without the reason, which may name the database's address
             found.append("records stay in the spool, since the database cannot be used; the log has the reason")
@@ -150,6 +150,8 @@ class Gateway:
                 group.create_task(self.readiness.watch(f"backend {name}", backend.open))
             if self.learned is not None:
                 group.create_task(self.learned.load(self.readiness))
+        if self.learned is not None:
+            await self.learned.watch()
 
 
 class Adapters(Struct):

@@ -5,25 +5,44 @@ Until a part is there, its stage leaves the exchange as it is and says that it i
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.context.retrieve import Retrieve
 from gateway.errors import NotReady, TemplateError
 from gateway.ports import Completer, VectorStore
 from gateway.prompt.classify import Classifier, Classify
+from gateway.prompt.folders import Reader
 from gateway.prompt.gains import GainTable, gains_path
 from gateway.prompt.library import Library, load_library
 from gateway.prompt.policy import Policy
 from gateway.prompt.rewrite import Rewrite
+from gateway.prompt.versions import Archive
+from gateway.prompt.watch import Stamps, stamps
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 
 log = logging.getLogger("foreword.learning")
 
+SETTLE_S = 0.2
+"""Files that have not changed for so long are what their author wants."""
+
+
+class Reloaded(Struct, frozen=True):
+    """What came of reading the templates again. With `errors` nothing was swapped."""
+
+    templates: int
+    changed: tuple[str, ...] = ()
+    """`id@version` of what is new or different."""
+    gone: tuple[str, ...] = ()
+    errors: tuple[TemplateError, ...] = ()
+
 
 class Learned:
-    """The stages that learn from files, and how they come by what they need."""
+    """The stages that learn from files, and how they come by what they need, at the start and later on."""
 
     def __init__(
         self, settings: Settings, batcher: Any, store: VectorStore | None, retrieve: Retrieve, completer: Completer
@@ -33,33 +52,123 @@ class Learned:
         self.rewrite = Rewrite(settings.prompt, completer=completer, policy=Policy(settings.templates, gains))
         self.retrieve = retrieve
         self.broken: list[TemplateError] = []
-        """Template files that were left out."""
+        """Template files that were left out at the start."""
+        self.refused: list[TemplateError] = []
+        """Why what is in the files now was not taken over; the last good library serves on."""
         self._settings = settings
         self._batcher = batcher
         self._store = store
+        self._folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]
+        self._reader = Reader()
+        self._archive: Archive | None = None
+        self._behind = False
+        self._following: asyncio.Task[None] | None = None
+        self._follow_failed = ""
+        self._one_reload = asyncio.Lock()
+        self._readiness = Readiness()
 
     async def load(self, readiness: Readiness) -> None:
-        """Load everything. The classifier is first: once it is trained it needs no embedding model to start."""
-        parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-            ("templates", self._load_templates),
-            ("classifier", self._load_classifier),
-            ("embedder", self._load_embedder),
-            ("examples", self._load_examples),
+        """Load everything, side by side what does not wait for each other."""
+        names = ["templates", "classifier", "embedder", "examples", *(["collections"] if self._store else [])]
+        self._readiness = readiness
+        readiness.expect(*names)
+        async with asyncio.TaskGroup() as group:
+            if self._store is not None:
+                group.create_task(readiness.watch("collections", self._open_store))
+            group.create_task(readiness.watch("embedder", self._load_embedder))
+            await readiness.watch("templates", self._load_templates)
+            group.create_task(readiness.watch("classifier", self._load_classifier))
+            group.create_task(readiness.watch("examples", self._load_examples))
+
+    async def watch(self) -> None:
+        """Reload when files change, for as long as the gateway runs. A look may cost 2 % of a core, no more."""
+        interval_s = self._settings.prompt.watch_s
+        if not interval_s:
+            return
+        seen = await asyncio.to_thread(self._stamps)
+        took_s = 0.0
+        while True:
+            await asyncio.sleep(max(interval_s, 50 * took_s))
+            began = time.monotonic()
+            now = await asyncio.to_thread(self._stamps)
+            took_s = time.monotonic() - began
+            if now == seen:
+                continue
+            # who copies a folder or changes a branch is at it for a while
+            while (later := await self._stamps_after(SETTLE_S)) != now:
+                now = later
+            seen = now
+            await self.reload()
+
+    async def reload(self) -> Reloaded:
+        """Read the templates again, and swap the whole library or nothing. Examples and classifier follow."""
+        async with self._one_reload:
+            library, errors = await asyncio.to_thread(self._read)
+            if errors:
+                self.refused = errors
+                for error in errors:
+                    log.error("templates not reloaded, the last good ones serve on: %s", error)
+                return Reloaded(len(library.templates), errors=tuple(errors))
+            before = self.rewrite.library or Library()
+            self.rewrite.library, self.broken, self.refused = library, [], []
+        known = {template.ref: template.digest for template in before.templates}
+        there = {template.ref: template.digest for template in library.templates}
+        changed = tuple(ref for ref, digest in there.items() if known.get(ref) != digest)
+        log.info("templates reloaded", extra={"templates": len(there), "changed": len(changed)})
+        self._follow()
+        return Reloaded(len(there), changed, tuple(ref for ref in known if ref not in there))
+
+    def reports(self) -> list[str]:
+        """What an operator should know of the templates."""
+        changed = self.rewrite.library.changed if self.rewrite.library else ()
+        return [
+            *(f"template left out: {error}" for error in self.broken),
+            *(f"templates not reloaded, the last good ones serve on: {error}" for error in self.refused),
+            *(str(error) for error in changed),
+            *([self._follow_failed] if self._follow_failed else []),
         ]
-        if self._store is not None:
-            parts.append(("collections", self._open_store))
-        readiness.expect(*[name for name, _ in parts])
-        for name, load in parts:
-            await readiness.watch(name, load)
 
     async def aclose(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         await self._batcher.aclose()
         if self._store is not None:
             await asyncio.to_thread(self._store.close)
 
+    def _follow(self) -> None:
+        """Load examples and classifier for the library that is there now; the old ones answer meanwhile."""
+        self._behind = True
+        if self._following is None or self._following.done():
+            self._following = asyncio.create_task(self._catch_up(), name="follow")
+
+    async def _catch_up(self) -> None:
+        while self._behind:
+            self._behind = False
+            try:
+                await self._load_examples()
+                await self._load_classifier()
+                self._follow_failed = ""
+                for part in ("templates", "examples", "classifier"):
+                    self._readiness.mended(part)
+            except Exception as error:
+                log.exception("examples and classifier do not follow the templates")
+                self._follow_failed = f"the classifier is that of earlier templates: {error}"
+
+    def _stamps(self) -> Stamps:
+        return stamps([*self._folders, self._settings.data_folder / "classifier"])
+
+    async def _stamps_after(self, wait_s: float) -> Stamps:
+        await asyncio.sleep(wait_s)
+        return await asyncio.to_thread(self._stamps)
+
+    def _read(self) -> tuple[Library, list[TemplateError]]:
+        if self._archive is None:
+            self._archive = Archive(archive_folder(self._settings))
+        return load_library(self._folders, self._archive, self._reader)
+
     async def _load_templates(self) -> None:
-        folders = [(self._settings.root / folder).resolve() for folder in self._settings.prompt.templates]
-        library, broken = await asyncio.to_thread(load_library, folders)
+        library, broken = await asyncio.to_thread(self._read)
         self._report(broken)
         self.rewrite.library = library
 
@@ -98,6 +207,11 @@ class Learned:
         for error in broken:
             log.error("template left out: %s", error)
         self.broken += broken
+
+
+def archive_folder(settings: Settings) -> Path:
+    """Where every version of every template is kept."""
+    return settings.data_folder / "templates"
 
 
 def make_classifier(settings: Settings, library: Library, batcher: Any) -> Classifier:

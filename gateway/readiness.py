@@ -28,6 +28,11 @@ class Readiness:
     def failed(self) -> bool:
         return any(state.startswith("failed") for state in self.parts.values())
 
+    def mended(self, part: str) -> None:
+        """What had failed is there now. Says nothing of a part that is still loading."""
+        if self.parts.get(part, "").startswith("failed"):
+            self.parts[part] = READY
+
     async def watch(self, part: str, load: Callable[[], Awaitable[None]]) -> bool:
         """Run one part's loading and keep its state. False if it failed; the reason is logged and kept."""
         self.parts[part] = LOADING

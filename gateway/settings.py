@@ -83,6 +83,8 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """`use`: an intent that was measured not to gain with a model is left as it is there."""
     templates: tuple[str, ...] = ("templates",)
     """Folders of template files, relative to the config file. All are one library."""
+    watch_s: Annotated[float, Meta(ge=0)] = 1.0
+    """How often their files are looked at for changes; 0: only on `POST /v1/foreword/reload`."""
     budget_ms: Count = 300
     """What classifying may take, and rewriting again; past it the client's prompt goes through."""
     confidence: Share = 0.6
