@@ -109,7 +109,7 @@ def _task(client: openai.OpenAI, task: Task, compare: int) -> list[list[str]]:
             click.echo(f"{task.name} {number + 1}: {so_far}, plain {plain.right}; {spent:.1f} s a text", err=True)
     for wording, score in enumerate(rewritten, 1):
         click.echo(f"{task.name} wording {wording}: templates {dict(score.chosen)} kept {dict(score.kept)}", err=True)
-    vote = Score(right=_votes(task), valid=len(task.dev), count=len(task.dev))
+    vote = Score(right=votes(task), valid=len(task.dev), count=len(task.dev))
     total = Score(
         *(sum(getattr(score, name) for score in rewritten) for name in ("right", "valid", "count")),
         sum((score.chosen for score in rewritten), Counter()),
@@ -152,7 +152,7 @@ def _ask(
     score.valid += answer in task.labels
 
 
-def _votes(task: Task) -> int:
+def votes(task: Task) -> int:
     """How often the majority of the nearest examples' labels is right; the nearest breaks a tie."""
     import sentence_transformers
 
