@@ -51,12 +51,13 @@ RULES = (
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
         marks="-",
     ),
-    Rule("token", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"), marks="."),
+    Rule("token", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", re.ASCII), marks="."),
     Rule(
         "api key",
         re.compile(
             r"\b(?:sk-[\w-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_\w{30,}|github_pat_\w{40,}|xox[abprs]-[\w-]{10,}"
-            r"|AIza[\w-]{35}|glpat-[\w-]{20,}|hf_\w{30,}|[sr]k_(?:live|test)_\w{16,})"
+            r"|AIza[\w-]{35}|glpat-[\w-]{20,}|hf_\w{30,}|[sr]k_(?:live|test)_\w{16,})",
+            re.ASCII,
         ),
         marks="-_AI",
     ),
@@ -69,9 +70,9 @@ RULES = (
         ),
         marks=":=：是sS",
     ),
-    Rule("email", re.compile(r"\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"), marks="@"),
+    Rule("email", re.compile(r"\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+", re.ASCII), marks="@"),
     Rule("url with password", re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]+@[^\s]+"), marks="@"),
-    Rule("iban", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), iban, _DIGIT),
+    Rule("iban", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b", re.ASCII), iban, _DIGIT),
     Rule("id number", re.compile(r"(?<!\d)[1-9]\d{5}(?:19|20)\d{9}[\dXx](?![\dA-Za-z])"), chinese_id, _DIGIT),
     Rule("card", re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?![\d.])"), luhn, _DIGIT),
     Rule("social security number", re.compile(r"(?<!\d)(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?!\d)"), marks="-"),
@@ -80,13 +81,14 @@ RULES = (
         re.compile(
             r"(?<![\w.])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{2,4}(?:[ .-]?\d{2,4}){1,4}"
             r"|\(\d{3}\) ?\d{3}[ .-]\d{4}"
-            r"|\d{3}[.-]\d{3}[.-]\d{4}|1[3-9]\d{9})(?![\w])"
+            r"|\d{3}[.-]\d{3}[.-]\d{4}|1[3-9]\d{9})(?![\w])",
+            re.ASCII,
         ),
         marks=_DIGIT,
     ),
     Rule(
         "ip address",
-        re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])"),
+        re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\w|\.\d)", re.ASCII),
         marks=".",
     ),
 )

@@ -1,0 +1,32 @@
+"""A ledger in a folder of its own, and a way to run a job in it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.settings import Settings
+from offline_jobs.ledger import Job, Ledger
+from offline_jobs.work import jobs_folder, start
+from tests.doubles.recorded import settings_in
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path)
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    made = Ledger(jobs_folder(settings))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run(settings: Settings, ledger: Ledger) -> Callable[..., Job]:
+    def started(kind: str, **words: Any) -> Job:
+        return start(settings, ledger, kind, words)
+
+    return started
