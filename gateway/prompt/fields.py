@@ -7,6 +7,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from gateway.prompt.patterns import Pattern
+
 SCHEMA = 1
 ID = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 
@@ -90,7 +92,7 @@ class Slot(Struct, frozen=True):
     required: bool = False
     default: str = ""
     max_chars: int = 0
-    pattern: re.Pattern[str] | None = None
+    pattern: Pattern | None = None
     values: Mapping[str, tuple[str, ...]] = {}
     """For `choice` and `section`: each value with the words that mean it."""
     type: SlotType | None = None
@@ -170,7 +172,7 @@ class Samples(Struct, frozen=True):
 
     n: int
     temperature: float = 0.7
-    answer: re.Pattern[str] | None = None
+    answer: Pattern | None = None
     """Finds the result in an answer (its last match, the group if there is one); left out: what follows the marker."""
 
 
@@ -178,7 +180,7 @@ class Check(Struct, frozen=True):
     """One demand on an answer. Each field that is set must hold."""
 
     json_schema: Mapping[str, Any] | None = None
-    regex: re.Pattern[str] | None = None
+    regex: Pattern | None = None
     min_words: int = 0
     max_words: int = 0
     max_chars: int = 0

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from gateway.prompt.fields import Extract, Slot, SlotType, Source
 from gateway.prompt.frontmatter import Head, suggest
+from gateway.prompt.patterns import NotBounded, Pattern
 
 SOURCE_OF = {
     SlotType.NUMBER: Source.NUMBER,
@@ -99,13 +100,13 @@ def _source(head: Head, word: str, path: tuple[str, ...]) -> Source:
         raise head.error(f"unknown source {word!r}; {suggest(word, [*Source])}", *path, "from") from None
 
 
-def _pattern(head: Head, pattern: str, path: tuple[str, ...]) -> re.Pattern[str] | None:
+def _pattern(head: Head, pattern: str, path: tuple[str, ...]) -> Pattern | None:
     if not pattern:
         return None
     try:
-        compiled = re.compile(pattern, re.IGNORECASE)
-    except re.error as error:
-        raise head.error(f"the pattern is not a regular expression: {error}", *path, "pattern") from error
+        compiled = Pattern(pattern)
+    except NotBounded as error:
+        raise head.error(str(error), *path, "pattern") from error
     if compiled.groups > 1:
         raise head.error("a pattern has at most one group: the value", *path, "pattern")
     return compiled

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gateway.prompt.fields import Check, FirstCall, Iterate, Reasoning, Samples
 from gateway.prompt.frontmatter import Head, suggest
+from gateway.prompt.patterns import NotBounded, Pattern
 
 MOST_SAMPLES = 16
 MOST_ROUNDS = 8
@@ -97,13 +98,13 @@ def read_iterate(head: Head, iterate: Iterate | None, checks: Collection[Any]) -
     return iterate
 
 
-def _regex(head: Head, pattern: str, *path: str | int) -> re.Pattern[str] | None:
+def _regex(head: Head, pattern: str, *path: str | int) -> Pattern | None:
     if not pattern:
         return None
     try:
-        return re.compile(pattern, re.IGNORECASE)
-    except re.error as error:
-        raise head.error(f"the pattern is not a regular expression: {error}", *path) from error
+        return Pattern(pattern)
+    except NotBounded as error:
+        raise head.error(str(error), *path) from error
 
 
 def _json_schema(head: Head, text: str, *path: str | int) -> Mapping[str, Any] | None:

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway import marker as markers
+from gateway.prompt.patterns import Pattern
 
 _NUMBER = re.compile(r"[-+]?[\d,]*\d(?:\.\d+)?")
 _EDGES = " \t\n.,;:!?*_`\"'()[]{}<>$。，；：！？“”‘’（）"
 
 
-def result_of(answer: str, marker: str, pattern: re.Pattern[str] | None) -> str:
+def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
     """The result that an answer states, in a form in which equal results are equal texts; "" if it states none."""
     if pattern is not None:
         found = [match[pattern.groups and 1] or "" for match in pattern.finditer(answer)]

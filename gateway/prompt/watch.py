@@ -12,7 +12,7 @@ Stamps = dict[str, tuple[int, int, int]]
 
 
 def stamps(folders: Sequence[Path]) -> Stamps:
-    """The stamps of all template, example, pointer and classifier files below the folders. Blocking: one stat a file."""
+    """The stamps of all template, example, pointer and classifier files. Blocking: one stat a file."""
     found: Stamps = {}
     for folder in folders:
         found.update(_below(str(folder)))

@@ -1,0 +1,102 @@
+"""Regular expressions that a template's author wrote, with an end to their work.
+
+Python's `re` cannot be stopped, and `(a+)+$` keeps it busy for years. So what is nested in that way is
+refused when the file is read, and what is merely slow is given up after `LIMIT_S`, which the `regex`
+package can do.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+from re import _constants as codes  # type: ignore[attr-defined]  # the parser of `re`, which has no public name
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any
+
+MAX_CHARS = 500
+"""Of a pattern."""
+MAX_REPEATS = 1000
+"""How often a repetition within a repetition may come to."""
+LIMIT_S = 0.02
+SEARCHED_CHARS = 50_000
+"""What comes later in a text is not looked at."""
+
+_REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
+
+
+class NotBounded(ValueError):
+    """The pattern is wrong, or could take for ever; the message says what to do."""
+
+
+class Pattern:
+    """Searches like `re.Pattern`, for upper and lower case alike; a search that takes too long finds nothing."""
+
+    def __init__(self, pattern: str) -> None:
+        """Raises `NotBounded`."""
+        # imported here: a gateway without templates need not wait for it
+        import regex  # type: ignore[import-untyped]
+
+        _check(pattern)
+        self.pattern = pattern
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                self._compiled: Any = regex.compile(pattern, regex.IGNORECASE | regex.VERSION0)
+        except (regex.error, RecursionError, Warning) as error:
+            raise NotBounded(f"the pattern is not a regular expression: {error}") from error
+        self.groups: int = self._compiled.groups
+
+    def search(self, text: str) -> re.Match[str] | None:
+        try:
+            found: re.Match[str] | None = self._compiled.search(text[:SEARCHED_CHARS], timeout=LIMIT_S)
+        except TimeoutError:
+            return None
+        return found
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        try:
+            yield from self._compiled.finditer(text[:SEARCHED_CHARS], timeout=LIMIT_S)
+        except TimeoutError:
+            return
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pattern) and self.pattern == other.pattern
+
+    def __hash__(self) -> int:
+        return hash(self.pattern)
+
+
+def _check(pattern: str) -> None:
+    if len(pattern) > MAX_CHARS:
+        raise NotBounded(f"the pattern has {len(pattern)} characters; at most {MAX_CHARS}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            tree = _parser.parse(pattern, re.IGNORECASE)
+    except (re.error, RecursionError, OverflowError, Warning) as error:
+        raise NotBounded(f"the pattern is not a regular expression: {error}") from error
+    _check_repeats(tree, 1)
+
+
+def _check_repeats(tree: Any, outer: int) -> None:
+    """Refuse a repetition within a repetition, unless they come to few together."""
+    for code, value in tree:
+        times = outer
+        if code in _REPEATS:
+            most = int(value[1])
+            times = outer * most
+            if most > 1 and outer > 1 and times > MAX_REPEATS:
+                raise NotBounded(
+                    "a repetition within a repetition, such as (a+)+, can take for ever; "
+                    "repeat one of them a fixed number of times, or list the characters: [a-z.]+"
+                )
+        for part in _parts(value):
+            _check_repeats(part, times)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """The patterns inside one node of the parser's tree."""
+    if isinstance(value, _parser.SubPattern):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _parts(item)
