@@ -203,6 +203,8 @@ def _steps(
     if learned is not None:
         # the rewrite keeps its own time: the calls that a template makes first have budgets of their own
         improving = (Step(learned.classify, prompt_s, improves=True), Step(learned.rewrite, improves=True))
+        if settings.refiner.model:
+            improving += (Step(learned.refine, improves=True),)
     return (
         Step(Route(routes, settings.prompt.mode, settings.prompt.canary)),
         *improving,
@@ -234,7 +236,7 @@ def _adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
     routes = Routes(settings.models, backends, settings.routing.default)
     # what a broken backend would have offered is unknown, so its models are not called unknown
     if len(backends) == len(settings.backends):
-        problems += routes.problems(settings.file)
+        problems += routes.problems(settings.file, refiner=settings.refiner.model)
     problems += _server_problems(settings)
     if problems or state is None:
         return None, problems

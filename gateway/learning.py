@@ -19,6 +19,7 @@ from gateway.prompt.folders import Reader
 from gateway.prompt.gains import GainTable, gains_path
 from gateway.prompt.library import Library, load_library
 from gateway.prompt.policy import Policy
+from gateway.prompt.refine import Refine
 from gateway.prompt.rewrite import Rewrite
 from gateway.prompt.versions import Archive
 from gateway.prompt.watch import Stamps, stamps
@@ -50,6 +51,7 @@ class Learned:
         self.classify = Classify()
         gains = GainTable(gains_path(settings.data_folder)) if settings.prompt.gains == "use" else None
         self.rewrite = Rewrite(settings.prompt, completer=completer, policy=Policy(settings.templates, gains))
+        self.refine = Refine(settings.refiner, completer, lambda: self.rewrite.library)
         self.retrieve = retrieve
         self.broken: list[TemplateError] = []
         """Template files that were left out at the start."""

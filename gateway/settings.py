@@ -106,6 +106,27 @@ class TemplatePolicy(Struct, frozen=True, forbid_unknown_fields=True):
     """The share of conversations in which it speaks; the rest are the control."""
 
 
+class Refiner(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[refiner]`: a model that polishes a prompt for which no template speaks."""
+
+    model: str = ""
+    """Any model that a client could ask for, a locally trained one too. Left out: nothing is refined."""
+    budget_ms: Count = 4000
+    """What the refiner may take; past it the client's prompt goes through."""
+    max_tokens: Count = 800
+    """How long its answer may be."""
+    improvable: Share = 0.5
+    """Below this probability that it can be improved a prompt is not refined."""
+    growth: Annotated[float, Meta(ge=1)] = 6.0
+    """A refined prompt that is more times as long as the client's is dropped."""
+    attach_original: bool = False
+    """Send the client's own words along, below the refined prompt."""
+    cache_entries: Amount = 1000
+    """How many refined prompts each worker remembers; 0: none."""
+    cache_ttl_s: Seconds = 3600.0
+    """For how long it remembers them."""
+
+
 class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """`[context]`: collections, retrieval, and fitting prompts into windows."""
 
@@ -227,6 +248,7 @@ class Settings(Struct, frozen=True):
     models: dict[str, Model] = field(default_factory=dict)
     prompt: Prompt = Prompt()
     templates: dict[str, TemplatePolicy] = field(default_factory=dict)
+    refiner: Refiner = Refiner()
     context: Context = Context()
     records: Records = Records()
     keys: dict[str, AccessKey] = field(default_factory=dict)
@@ -247,6 +269,7 @@ PLAIN: dict[str, type[Struct]] = {
     "data": Data,
     "routing": Routing,
     "prompt": Prompt,
+    "refiner": Refiner,
     "context": Context,
     "records": Records,
     "telemetry": Telemetry,

@@ -79,8 +79,8 @@ class Routes:
             return model.backend
         return next((offer.backend for offer in self._offers if matches(name, offer.card.name)), None)
 
-    def problems(self, file: str) -> list[Problem]:
-        """What is wrong with `[models]` and `[routing]` given the backends that there are."""
+    def problems(self, file: str, refiner: str = "") -> list[Problem]:
+        """What is wrong with `[models]`, `[routing]` and `[refiner]` given the backends that there are."""
         backends = sorted({offer.backend for offer in self._offers})
         found = []
         for name, model in self._models.items():
@@ -92,6 +92,8 @@ class Routes:
         if self._default and not self._serves(self._default):
             what = f"no model {self._default!r}"
             found.append(Problem(f"{file} [routing] default", what, self._known_models()))
+        if refiner and not self._serves(refiner):
+            found.append(Problem(f"{file} [refiner] model", f"no model {refiner!r}", self._known_models()))
         return found
 
     def name(self, name: str, endpoint: Endpoint) -> str:

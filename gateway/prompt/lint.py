@@ -6,7 +6,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gateway.errors import TemplateError
-from gateway.prompt.fields import Language, Pool, Status, Technique
+from gateway.prompt.fields import Language, Pool, Purpose, Status, Technique
 from gateway.prompt.library import Library
 from gateway.prompt.shots import read_pool
 from gateway.prompt.template import Template
@@ -48,7 +48,8 @@ def lint(library: Library, errors: Sequence[TemplateError] = ()) -> tuple[Findin
 def _template(template: Template) -> Iterator[Finding]:
     yield from _unused(template)
     yield from _examples(template)
-    yield from _intent(template)
+    if template.purpose is Purpose.ANSWER:
+        yield from _intent(template)
     size = sum(len(part.source) for part in template.parts)
     if size > MAX_BODY_CHARS:
         line = template.parts[0].line

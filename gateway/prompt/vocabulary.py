@@ -74,10 +74,12 @@ class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a refiner's answer may begin with, and what introduces the original."""
+    """What a refiner's answer may begin with, what a prompt asks with, and what introduces the original."""
 
     refusals: tuple[str, ...] = ()
     lead_ins: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    requests: tuple[str, ...] = ()
     original: str = ""
 
 

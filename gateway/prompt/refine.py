@@ -1,0 +1,194 @@
+"""The stage `refine`: where no template spoke, a model polishes and completes the prompt.
+
+Whatever goes wrong, the client's own prompt goes through, and a note says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway import exchange as values
+from gateway.errors import TemplateError
+from gateway.exchange import Call, Exchange, Mode, Sampling, Turn
+from gateway.prompt import guards
+from gateway.prompt.arms import takes_part
+from gateway.prompt.fields import Purpose
+from gateway.prompt.library import Library
+from gateway.prompt.own_call import own_call
+from gateway.prompt.refinement import Rejected, read_refined
+from gateway.prompt.template import Template
+from gateway.prompt.touch import may_touch
+from gateway.prompt.vocabulary import VOCABULARY
+from gateway.settings import Refiner
+
+if TYPE_CHECKING:
+    from gateway.ports import Completer
+
+PURPOSE = "refine"
+
+
+class Refined(Struct, frozen=True):
+    """What is known of a prompt: the better one, "" where it is good as it is, or why there is none."""
+
+    text: str = ""
+    rejected: str = ""
+
+
+class Memory:
+    """What the refiner said, by digest: the most recent `entries`, each for `ttl_s`. One a worker."""
+
+    def __init__(self, entries: int, ttl_s: float, clock: Callable[[], float] = monotonic) -> None:
+        self._entries, self._ttl_s, self._clock = entries, ttl_s, clock
+        self._known: OrderedDict[bytes, tuple[float, Refined]] = OrderedDict()
+
+    def get(self, digest: bytes) -> Refined | None:
+        found = self._known.get(digest)
+        if found is None or found[0] < self._clock():
+            return None
+        self._known.move_to_end(digest)
+        return found[1]
+
+    def put(self, digest: bytes, refined: Refined) -> None:
+        self._known[digest] = self._clock() + self._ttl_s, refined
+        self._known.move_to_end(digest)
+        while len(self._known) > self._entries:
+            self._known.popitem(last=False)
+
+
+class _Kept(Exception):
+    def __init__(self, reason: str, calls: tuple[Call, ...] = (), template: Template | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.calls, self.template = reason, calls, template
+
+
+class Refine:
+    """Stage `refine`. `library` is a function, since libraries are swapped."""
+
+    name = "refine"
+
+    def __init__(
+        self,
+        settings: Refiner,
+        completer: Completer,
+        library: Callable[[], Library | None],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.settings = settings
+        self._completer = completer
+        self._library = library
+        self._memory = Memory(settings.cache_entries, settings.cache_ttl_s, clock)
+
+    async def __call__(self, exchange: Exchange) -> Exchange:
+        if exchange.mode is Mode.OFF or exchange.turns is not None or exchange.rewrite != values.Rewrite.NONE:
+            return exchange
+        try:
+            template = self._template(exchange)
+            refined, calls = await self._ask(template, exchange)
+        except _Kept as kept:
+            data = {"template": kept.template.id, "version": kept.template.version} if kept.template else {}
+            noted = exchange.noted(self.name, "kept", kept.reason, data)
+            return replace(noted, calls=(*exchange.calls, *kept.calls)) if kept.calls else noted
+        return self._polished(exchange, template, refined, calls)
+
+    def _template(self, exchange: Exchange) -> Template:
+        """The refiner's own template, if the prompt wants refining. Raises `_Kept`."""
+        reason = may_touch(exchange)
+        if not reason and exchange.ask.controls.template:
+            reason = "the request names its template"
+        intent, needed = exchange.intent, self.settings.improvable
+        if not reason and intent.improvable < needed:
+            reason = f"improvable {intent.improvable:.2f} is below {needed:.2f}"
+        outside = [trial for trial in exchange.trials if not takes_part(exchange, trial)]
+        if not reason and outside:
+            reason = f"outside the {outside[0].share:.0%} of {outside[0].name}"
+        if reason:
+            raise _Kept(reason)
+        template = refiner_of(self._library(), intent.language)
+        if template is None:
+            raise _Kept(f"no active template to refine prompts in {intent.language or 'this language'}")
+        words = guards.hostile(exchange.ask.query)
+        if words:
+            raise _Kept(f"the prompt tells the model to drop or to show its instructions: {words[:60]!r}", (), template)
+        return template
+
+    async def _ask(self, template: Template, exchange: Exchange) -> tuple[str, tuple[Call, ...]]:
+        """A better prompt, from memory or from the model. Raises `_Kept`."""
+        query = exchange.ask.query
+        digest = self._digest(template, query)
+        calls: tuple[Call, ...] = ()
+        known = self._memory.get(digest)
+        if known is None:
+            if not exchange.may_call:
+                raise _Kept("it would be refined; no model is called for a preview or in the shadow", (), template)
+            known, call = await self._call(template, exchange)
+            calls = (call,)
+            if known is None:
+                raise _Kept(f"the refiner failed: {call.error}", calls, template)
+            self._memory.put(digest, known)
+            if known.text:
+                # what comes back, from an application that shows it or keeps it, is not refined again
+                self._memory.put(self._digest(template, known.text), Refined())
+        if known.rejected:
+            raise _Kept(known.rejected, calls, template)
+        if not known.text:
+            raise _Kept("the prompt is good as it is, or was refined before", calls, template)
+        return known.text, calls
+
+    async def _call(self, template: Template, exchange: Exchange) -> tuple[Refined | None, Call]:
+        query, settings = exchange.ask.query, self.settings
+        try:
+            turns = template.render({"query": query})
+        except TemplateError as error:
+            raise _Kept(str(error), (), template) from error
+        output = template.output
+        text, call = await own_call(
+            self._completer,
+            exchange,
+            turns,
+            purpose=PURPOSE,
+            model=settings.model,
+            sampling=Sampling(settings.max_tokens, output.temperature, output.stop),
+            timeout_s=settings.budget_ms / 1000,
+        )
+        if call.error:
+            return None, call
+        try:
+            refined = read_refined(query, text, language=exchange.intent.language, growth=settings.growth)
+        except Rejected as why:
+            return Refined(rejected=str(why)), call
+        return Refined(refined), call
+
+    def _polished(self, exchange: Exchange, template: Template, refined: str, calls: tuple[Call, ...]) -> Exchange:
+        text = refined
+        if self.settings.attach_original:
+            label = VOCABULARY[template.language].refine.original
+            text = f"{refined}\n\n{label}\n{exchange.ask.query}"
+        data = {"template": template.id, "version": template.version, "cached": not calls}
+        return replace(
+            exchange,
+            turns=(*exchange.prompt[:-1], Turn("user", text)),
+            rewrite=values.Rewrite(template.id, template.version, PURPOSE),
+            calls=(*exchange.calls, *calls),
+        ).noted(self.name, "refined", f"{template.ref}: no template spoke, and the prompt can be improved", data)
+
+    def _digest(self, template: Template, text: str) -> bytes:
+        parts = (template.digest, self.settings.model, text.strip())
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+def refiner_of(library: Library | None, language: str) -> Template | None:
+    """The active template in that language whose purpose it is to refine; the newest of several."""
+    templates = library.templates if library else ()
+    found = [
+        template
+        for template in templates
+        if template.purpose is Purpose.REFINE and template.active and template.language == language
+    ]
+    return max(found, key=lambda template: template.version, default=None)
