@@ -5,6 +5,7 @@ be written: no call, no include or import, no macro, no assignment, no arithmeti
 those of an example and of `loop`.
 """
 
+import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -18,6 +19,12 @@ from gateway.prompt.frontmatter import suggest
 
 MAX_CHARS = 400_000
 """The most that one part of a template may render to."""
+
+MAX_SOURCE_CHARS = 100_000
+MAX_NODES = 2000
+MAX_DEPTH = 40
+"""Of the syntax tree: how much a part may do, and how deeply it may be nested."""
+MAX_INDENT = 16
 
 LISTS = ("examples", "labels", "failures")
 """What `for` may run over, besides slots."""
@@ -66,6 +73,22 @@ def fenced(text: str, kind: str = "") -> str:
     return f"{fence}{kind}\n{text}\n{fence}"
 
 
+def indent(text: str, width: int = 4, first: bool = False) -> str:
+    """Each line but the first, unless asked, after `width` blanks; at most `MAX_INDENT`."""
+    blanks = " " * min(MAX_INDENT, max(0, width if isinstance(width, int) else 4))
+    indented = "\n".join(blanks + line if line.strip() else line for line in text.splitlines())
+    return indented if first else indented.removeprefix(blanks)
+
+
+def join(items: Any, between: str = "") -> str:
+    """The items as one text."""
+    texts = [str(item) for item in items]
+    # before it is built: a thousand items and a long text between them are more than memory holds
+    if sum(map(len, texts)) + len(between) * len(texts) > MAX_CHARS:
+        raise TooLong(f"renders to more than {MAX_CHARS} characters")
+    return between.join(texts)
+
+
 def one_line(text: str) -> str:
     """The text with each run of white space as one blank."""
     return " ".join(text.split())
@@ -83,23 +106,41 @@ _JINJA_FILTERS = (
     "upper",
     "capitalize",
     "title",
-    "join",
     "default",
     "length",
     "first",
     "last",
-    "indent",
 )
-_OWN_FILTERS: dict[str, Callable[..., Any]] = {"fenced": fenced, "one_line": one_line, "bullets": bullets}
+_OWN_FILTERS: dict[str, Callable[..., Any]] = {
+    "join": join,
+    "indent": indent,
+    "fenced": fenced,
+    "one_line": one_line,
+    "bullets": bullets,
+}
 FILTERS = (*_JINJA_FILTERS, *_OWN_FILTERS)
 TESTS = ("defined", "in", "eq", "ne")
+
+
+def _capped(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, each of whose results has an end, so that no chain of them grows without one."""
+
+    @functools.wraps(work)
+    def capped(*given: Any, **named: Any) -> Any:
+        result = work(*given, **named)
+        if isinstance(result, str) and len(result) > MAX_CHARS:
+            raise TooLong(f"renders to more than {MAX_CHARS} characters")
+        return result
+
+    return capped
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
     env = ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False, cache_size=0
     )
-    env.filters = {**{name: env.filters[name] for name in _JINJA_FILTERS}, **_OWN_FILTERS}
+    filters = {**{name: env.filters[name] for name in _JINJA_FILTERS}, **_OWN_FILTERS}
+    env.filters = {name: _capped(work) for name, work in filters.items()}
     env.tests = {name: env.tests[name] for name in TESTS}
     env.globals = {}
     return env
@@ -129,15 +170,31 @@ class Body(Struct, frozen=True):
 
 def compile_body(source: str, known: Collection[str]) -> Body:
     """Check and compile one part. `known` are the names that it may use. Raises `NotAllowed`."""
+    if len(source) > MAX_SOURCE_CHARS:
+        raise NotAllowed(f"has {len(source)} characters; a part has at most {MAX_SOURCE_CHARS}", 1)
     try:
         tree = ENVIRONMENT.parse(source)
+        _check_size(tree)
+        names = frozenset(_check(tree, known, {}))
+        return Body(jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), {}), names)
     except jinja2.TemplateSyntaxError as error:
         raise NotAllowed(error.message or "is not valid", error.lineno) from error
-    names = frozenset(_check(tree, known, {}))
-    try:
-        return Body(ENVIRONMENT.from_string(source), names)
-    except jinja2.TemplateSyntaxError as error:
-        raise NotAllowed(error.message or "is not valid", error.lineno) from error
+    except (RecursionError, MemoryError) as error:
+        raise NotAllowed(f"is nested too deeply; at most {MAX_DEPTH}", 1) from error
+    except (UnicodeError, ValueError, OverflowError) as error:
+        raise NotAllowed(f"is not valid: {error}", 1) from error
+
+
+def _check_size(tree: nodes.Node) -> None:
+    level, count, depth = [tree], 0, 0
+    while level:
+        count += len(level)
+        depth += 1
+        if count > MAX_NODES:
+            raise NotAllowed(f"does too much: more than {MAX_NODES} pieces of jinja", level[0].lineno)
+        if depth > MAX_DEPTH:
+            raise NotAllowed(f"is nested too deeply; at most {MAX_DEPTH}", level[0].lineno)
+        level = [child for node in level for child in node.iter_child_nodes()]
 
 
 def _check(node: nodes.Node, known: Collection[str], loop: Mapping[str, str]) -> Iterator[str]:
