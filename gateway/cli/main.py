@@ -13,6 +13,7 @@ COMMANDS = {
     "templates": "gateway.cli.templates:templates",
     "collections": "gateway.cli.collections:collections",
     "exchanges": "gateway.cli.exchanges:exchanges",
+    "gains": "gateway.cli.gains:gains",
 }
 GROUP = "foreword.commands"
 """Entry points of further commands, such as those of the offline jobs, which the gateway knows nothing of."""

