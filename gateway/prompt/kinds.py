@@ -194,7 +194,7 @@ def items_of(text: str) -> tuple[str, ...]:
     if len(parts) > 1:
         found[-1:] = _cut(found[-1], _LAST_JOINT)
     plain = (_BULLET.sub("", item).strip(" \t.。:：\"'“”") for item in found)
-    return tuple(item for item in plain if item)
+    return tuple(item for item in plain if item.strip())
 
 
 def _cut(text: str, joint: re.Pattern[str]) -> list[str]:

@@ -87,7 +87,7 @@ def read_head(head: Head) -> dict[str, Any]:
         "purpose": front.purpose,
         "growth_chars": front.growth_chars,
         "slots": slots,
-        "extract": read_extract(head, front.extract, slots) if front.extract else None,
+        "extract": read_extract(head, front.extract, slots),
         "examples": _examples(head, front.examples),
         "calls": read_calls(head, front.calls, {*RESERVED, *slots}),
         "reasoning": read_reasoning(head, front.reasoning),

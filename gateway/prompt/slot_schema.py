@@ -39,7 +39,7 @@ def read_slot(head: Head, name: str, value: Any, reserved: Collection[str]) -> S
         raise head.error(f"{name!r} cannot be a slot's name (lower-case, and not {', '.join(reserved)})", *path)
     front = head.decode({"from": value} if isinstance(value, str) else value, _SlotFront, *path)
     sources = _sources(head, front, path)
-    if not sources:
+    if not sources and front.type is not SlotType.TEXT:
         known = f"`from:`, one of: {', '.join(Source)}; or `type:`, one of: {', '.join(SlotType)}"
         raise head.error(f"slot {name!r} must say {known}", *path)
     _check(head, name, front, sources)
@@ -55,8 +55,13 @@ def read_slot(head: Head, name: str, value: Any, reserved: Collection[str]) -> S
     )
 
 
-def read_extract(head: Head, extract: Extract, slots: Mapping[str, Slot]) -> Extract:
-    """`extract:`. Raises `TemplateError`."""
+def read_extract(head: Head, extract: Extract | None, slots: Mapping[str, Slot]) -> Extract | None:
+    """`extract:`, without which each slot must say where it comes from. Raises `TemplateError`."""
+    for name, slot in slots.items():
+        if not slot.sources and (extract is None or (extract.slots and name not in extract.slots)):
+            raise head.error(f"slot {name!r} must say `from:`, or be one of the slots of `extract:`", "slots", name)
+    if extract is None:
+        return None
     for index, name in enumerate(extract.slots):
         if name not in slots:
             raise head.error(f"no slot {name!r} is declared; {suggest(name, slots)}", "extract", "slots", index)

@@ -77,7 +77,7 @@ def _find(name: str, slot: Slot, reading: Reading) -> SlotValue | None:
 def _unfit(slot: Slot, value: SlotValue | None) -> str:
     """Why a slot stays empty; "" if it does not."""
     if value is None:
-        kind = f"{slot.type} from " if slot.type else ""
+        kind = f"{slot.type} from " if slot.type and slot.sources else str(slot.type or "")
         return f"no {kind}{' or '.join(slot.sources)} was found in the query"
     if slot.max_chars and len(value.value) > slot.max_chars:
         return f"it has {len(value.value)} characters; the template takes {slot.max_chars}"
