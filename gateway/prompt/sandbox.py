@@ -200,7 +200,8 @@ def _check_size(tree: nodes.Node) -> None:
 def _check(node: nodes.Node, known: Collection[str], loop: Mapping[str, str]) -> Iterator[str]:
     """Walk the tree; yields the names used. `loop` maps the loop's variables to what they run over."""
     if not isinstance(node, ALLOWED):
-        raise NotAllowed(f"{_word(node)} is not allowed in a template", node.lineno, _word(node))
+        # jinja makes some nodes itself, which stand on no line
+        raise NotAllowed(f"{_word(node)} is not allowed in a template", node.lineno or 1, _word(node))
     if isinstance(node, nodes.Name):
         if node.name in loop:
             return
