@@ -122,11 +122,14 @@ class Learned:
 
     def reports(self) -> list[str]:
         """What an operator should know of the templates."""
-        changed = self.rewrite.library.changed if self.rewrite.library else ()
+        library = self.rewrite.library
+        changed = library.changed if library else ()
+        strangers = self.rewrite.policy.strangers({one.id for one in library.templates}) if library else []
         return [
             *(f"template left out: {error}" for error in self.broken),
             *(f"templates not reloaded, the last good ones serve on: {error}" for error in self.refused),
             *(str(error) for error in changed),
+            *strangers,
             *([self._follow_failed] if self._follow_failed else []),
         ]
 

@@ -98,10 +98,9 @@ class GainTable:
         self._seen: tuple[int, int, int] | None = None
         self._look_at = -1.0
 
-    def against(self, intent: str, model: str) -> str:
-        """Why this intent is left as it is with this model, or ""."""
-        found = self._current().get((intent, model))
-        return f"{found}: left as it is" if found is not None and found.verdict == "leave it" else ""
+    def of(self, intent: str, model: str) -> Gain | None:
+        """What was measured, or None."""
+        return self._current().get((intent, model))
 
     def _current(self) -> Gains:
         now = self._clock()

@@ -3,13 +3,13 @@
 The mode of route, key and request is decided before, by the route. `docs/policies.md` has the whole order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from msgspec import Struct
 
 from gateway.exchange import Arm, Exchange, Mode, Trial
 from gateway.prompt.arms import takes_part
-from gateway.prompt.gains import GainTable
+from gateway.prompt.gains import Gain, GainTable
 from gateway.prompt.library import Offered
 from gateway.prompt.template import Template
 from gateway.settings import TemplatePolicy
@@ -38,28 +38,35 @@ class Policy:
 
     def decide(self, exchange: Exchange, offered: Offered) -> Decision:
         found = _version(exchange, offered)
-        if found.template is None:
+        template = found.template
+        if template is None:
             return found
-        id = found.template.id
-        own = self._templates.get(id, ANY)
-        against = self._against(exchange, found.template, own)
-        if against:
-            return Decision(found.template, Arm.NONE, against)
-        if exchange.mode is Mode.SHADOW:
-            return Decision(found.template, Arm.SHADOW)
-        if own.mode is Mode.SHADOW:
-            return Decision(found.template, Arm.SHADOW, f"[templates.{id}] mode is shadow")
-        held = _held(exchange, id, own)
-        return Decision(found.template, Arm.HELD, held) if held else found
-
-    def _against(self, exchange: Exchange, template: Template, own: TemplatePolicy) -> str:
+        own = self._templates.get(template.id, ANY)
         if own.mode is Mode.OFF:
-            return f"[templates.{template.id}] mode is off"
-        # who names a template wants it; and in the shadow it is measured, whatever was measured before
-        if self._gains is None or exchange.ask.controls.template or exchange.mode is Mode.SHADOW:
-            return ""
+            return Decision(template, Arm.NONE, f'[templates."{template.id}"] mode is off')
+        if exchange.mode is Mode.SHADOW:
+            return Decision(template, Arm.SHADOW)
+        gain = self._gain(exchange, template)
+        if gain is not None and gain.verdict == "leave it":
+            return Decision(template, Arm.NONE, f"{gain}: left as it is")
+        if own.mode is Mode.SHADOW:
+            return Decision(template, Arm.SHADOW, f'[templates."{template.id}"] mode is shadow')
+        held = _held(exchange, template.id, own)
+        if held:
+            return Decision(template, Arm.HELD, held)
+        why = [found.why] if found.why else []
+        return Decision(template, found.arm, "; ".join([*why, str(gain)] if gain and gain.verdict == "helps" else why))
+
+    def strangers(self, known: Container[str]) -> list[str]:
+        """Tables for templates that are not there: a slip of the pen would leave a policy without effect."""
+        return [f'[templates."{id}"] is for no template that there is' for id in self._templates if id not in known]
+
+    def _gain(self, exchange: Exchange, template: Template) -> Gain | None:
+        """What was measured. Who names a template wants it, whatever was measured."""
+        if self._gains is None or exchange.ask.controls.template:
+            return None
         target = exchange.route[0] if exchange.route else None
-        return self._gains.against(template.intent.name, target.model if target else exchange.ask.model)
+        return self._gains.of(template.intent.name, target.model if target else exchange.ask.model)
 
 
 def _version(exchange: Exchange, offered: Offered) -> Decision:

@@ -24,6 +24,10 @@ def gain(pairs: int, mean: float, low: float, high: float, model: str = "small")
     return Gain("refund", model, pairs, mean, low, high)
 
 
+def known(table: GainTable) -> bool:
+    return table.of("refund", "small") is not None
+
+
 @pytest.mark.parametrize(
     ("measured", "verdict"),
     [
@@ -40,25 +44,26 @@ def test_only_what_was_measured_well_enough_decides(measured: Gain, verdict: str
     assert measured.verdict == verdict
 
 
-def test_an_intent_is_left_alone_with_the_model_it_was_measured_with(tmp_path: Path) -> None:
-    write_gains(tmp_path / "gains.json", [gain(180, -0.02, -0.06, 0.02)])
+def test_a_gain_is_known_for_the_intent_and_the_model_it_was_measured_with(tmp_path: Path) -> None:
+    measured = gain(180, -0.02, -0.06, 0.02)
+    write_gains(tmp_path / "gains.json", [measured])
     table = GainTable(tmp_path / "gains.json")
 
-    assert table.against("refund", "small") == "gain -0.02 [-0.06, 0.02] over 180 pairs: left as it is"
-    assert table.against("refund", "large") == ""
-    assert table.against("summarise", "small") == ""
+    assert table.of("refund", "small") == measured
+    assert table.of("refund", "large") is None
+    assert table.of("summarise", "small") is None
 
 
 def test_a_new_measurement_replaces_the_old_one_and_is_seen_without_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "gains.json"
     table = GainTable(file, Clock())
-    assert table.against("refund", "small") == ""
+    assert not known(table)
 
     write_gains(file, [gain(180, -0.02, -0.06, 0.02), gain(90, 0.3, 0.2, 0.4, "large")])
-    assert table.against("refund", "small")
+    assert known(table)
 
     write_gains(file, [gain(180, 0.2, 0.1, 0.3)])
-    assert table.against("refund", "small") == ""
+    assert table.of("refund", "small") == gain(180, 0.2, 0.1, 0.3)
     assert set(read_gains(file)) == {("refund", "small"), ("refund", "large")}
 
 
@@ -67,33 +72,33 @@ def test_a_broken_file_leaves_what_was_known(tmp_path: Path, broken: bytes) -> N
     file = tmp_path / "gains.json"
     write_gains(file, [gain(180, -0.02, -0.06, 0.02)])
     table = GainTable(file, Clock())
-    assert table.against("refund", "small")
+    assert known(table)
 
     file.write_bytes(broken)
 
-    assert table.against("refund", "small")
+    assert known(table)
 
 
 def test_a_deleted_file_is_an_empty_table(tmp_path: Path) -> None:
     file = tmp_path / "gains.json"
     write_gains(file, [gain(180, -0.02, -0.06, 0.02)])
     table = GainTable(file, Clock())
-    assert table.against("refund", "small")
+    assert known(table)
 
     file.unlink()
 
-    assert table.against("refund", "small") == ""
+    assert not known(table)
 
 
 def test_between_two_looks_the_file_is_not_touched(tmp_path: Path) -> None:
     file = tmp_path / "gains.json"
     write_gains(file, [gain(180, -0.02, -0.06, 0.02)])
     table = GainTable(file, clock=lambda: 5.0)
-    assert table.against("refund", "small")
+    assert known(table)
 
     file.unlink()
 
-    assert table.against("refund", "small")
+    assert known(table)
 
 
 @given(st.integers(0, 500), st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1))

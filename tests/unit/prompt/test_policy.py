@@ -41,9 +41,9 @@ def no_gain(tmp_path: Path) -> GainTable:
     ("before", "templates", "measured", "arm", "why"),
     [
         (exchange(), {}, False, Arm.STABLE, ""),
-        (exchange(), own(Mode.OFF), False, Arm.NONE, "[templates.refund.en] mode is off"),
-        (exchange(named="refund.en"), own(Mode.OFF), False, Arm.NONE, "[templates.refund.en] mode is off"),
-        (exchange(mode=Mode.SHADOW), own(Mode.OFF), False, Arm.NONE, "[templates.refund.en] mode is off"),
+        (exchange(), own(Mode.OFF), False, Arm.NONE, '[templates."refund.en"] mode is off'),
+        (exchange(named="refund.en"), own(Mode.OFF), False, Arm.NONE, '[templates."refund.en"] mode is off'),
+        (exchange(mode=Mode.SHADOW), own(Mode.OFF), False, Arm.NONE, '[templates."refund.en"] mode is off'),
         (
             exchange(),
             {},
@@ -54,8 +54,8 @@ def no_gain(tmp_path: Path) -> GainTable:
         (exchange(named="refund.en"), {}, True, Arm.STABLE, ""),
         (exchange(mode=Mode.SHADOW), {}, True, Arm.SHADOW, ""),
         (exchange(mode=Mode.SHADOW, trials=OUT), own(canary=NOBODY), False, Arm.SHADOW, ""),
-        (exchange(), own(Mode.SHADOW), False, Arm.SHADOW, "[templates.refund.en] mode is shadow"),
-        (exchange(trials=OUT), own(Mode.SHADOW), False, Arm.SHADOW, "[templates.refund.en] mode is shadow"),
+        (exchange(), own(Mode.SHADOW), False, Arm.SHADOW, '[templates."refund.en"] mode is shadow'),
+        (exchange(trials=OUT), own(Mode.SHADOW), False, Arm.SHADOW, '[templates."refund.en"] mode is shadow'),
         (exchange(trials=OUT), {}, False, Arm.HELD, "outside the 0% of models.smol"),
         (exchange(trials=IN), {}, False, Arm.STABLE, ""),
         (exchange(), own(canary=NOBODY), False, Arm.HELD, "outside the 0% of templates.refund.en"),
@@ -124,6 +124,21 @@ async def test_a_template_in_the_shadow_changes_nothing_while_others_speak() -> 
 
     assert (done.changed, done.rewrite.arm) == (False, Arm.SHADOW)
     assert [note.decision for note in done.notes] == ["shadow"]
+
+
+async def test_a_gain_that_was_measured_stands_on_the_note(tmp_path: Path) -> None:
+    write_gains(tmp_path / "gains.json", [Gain("refund", "smol", 90, 0.3, 0.2, 0.4)])
+    stage = Rewrite(Prompt(), build_library([STABLE], []), policy=Policy({}, GainTable(tmp_path / "gains.json")))
+
+    done = await stage(exchange())
+
+    assert done.notes[-1].reason == "refund.en@1: intent refund; gain 0.30 [0.20, 0.40] over 90 pairs"
+
+
+def test_a_table_for_a_template_that_is_not_there_is_told() -> None:
+    policy = Policy({"refund.en": TemplatePolicy(), "refnud.en": TemplatePolicy(Mode.OFF)})
+
+    assert policy.strangers({"refund.en"}) == ['[templates."refnud.en"] is for no template that there is']
 
 
 async def test_what_the_gain_table_says_is_the_reason_on_the_note(no_gain: GainTable) -> None:
