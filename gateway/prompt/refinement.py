@@ -47,10 +47,11 @@ def _manner(words: Words) -> _Manner:
     end = r"\b" if words.spaced else ""
     begins = rf"(?:(?<=[.!?:;,\n。！？：；，])|\A)[\s\"'*\-“「]*(?:(?:{'|'.join(task.polite) or '(?!)'})\W+)*"
     verbs = "|".join((*task.verbs, *refine.asks)) or "(?!)"
+    questions = rf"\A\W*{words.whole(task.questions)}"
     return _Manner(
         re.compile(rf"\W*(?:{'|'.join(refine.refusals) or '(?!)'})"),
         re.compile(rf"\W*(?:{'|'.join(refine.lead_ins) or '(?!)'})\s*"),
-        any_of((rf"{begins}(?:{verbs}){end}", words.whole(refine.requests), r"[?？]")),
+        any_of((rf"{begins}(?:{verbs}){end}", words.whole(refine.requests), questions, r"[?？]")),
     )
 
 
