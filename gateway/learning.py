@@ -4,6 +4,7 @@ Until a part is there, its stage leaves the exchange as it is and says that it i
 """
 
 import asyncio
+import importlib
 import logging
 import time
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.context.collections import Collections
 from gateway.context.retrieve import Retrieve
 from gateway.errors import NotReady, TemplateError
-from gateway.ports import Completer, VectorStore
+from gateway.ports import Completer
 from gateway.prompt.classify import Classifier, Classify
 from gateway.prompt.folders import Reader
 from gateway.prompt.gains import GainTable, gains_path
@@ -46,7 +48,7 @@ class Learned:
     """The stages that learn from files, and how they come by what they need, at the start and later on."""
 
     def __init__(
-        self, settings: Settings, batcher: Any, store: VectorStore | None, retrieve: Retrieve, completer: Completer
+        self, settings: Settings, batcher: Any, store: Collections | None, retrieve: Retrieve, completer: Completer
     ) -> None:
         self.classify = Classify()
         gains = GainTable(gains_path(settings.data_folder)) if settings.prompt.gains == "use" else None
@@ -74,6 +76,8 @@ class Learned:
         names = ["templates", "classifier", "embedder", "examples", *(["collections"] if self._store else [])]
         self._readiness = readiness
         readiness.expect(*names)
+        # first and alone: numpy fails where two threads import it at once
+        await asyncio.to_thread(importlib.import_module, "numpy")
         async with asyncio.TaskGroup() as group:
             if self._store is not None:
                 group.create_task(readiness.watch("collections", self._open_store))
@@ -198,8 +202,8 @@ class Learned:
 
     async def _open_store(self) -> None:
         assert self._store is not None
-        await asyncio.to_thread(self._store.collections)
-        self.retrieve.embed, self.retrieve.store = self._batcher.embed, self._store
+        await asyncio.to_thread(self._store.open)
+        self.retrieve.embed, self.retrieve.collections = self._batcher.embed, self._store
         self.rewrite.store = self._store
 
     @property
