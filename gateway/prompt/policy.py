@@ -46,11 +46,11 @@ class Policy:
             return Decision(template, Arm.NONE, f'[templates."{template.id}"] mode is off')
         if exchange.mode is Mode.SHADOW:
             return Decision(template, Arm.SHADOW)
+        if own.mode is Mode.SHADOW:
+            return Decision(template, Arm.SHADOW, f'[templates."{template.id}"] mode is shadow')
         gain = self._gain(exchange, template)
         if gain is not None and gain.verdict == "leave it":
             return Decision(template, Arm.NONE, f"{gain}: left as it is")
-        if own.mode is Mode.SHADOW:
-            return Decision(template, Arm.SHADOW, f'[templates."{template.id}"] mode is shadow')
         held = _held(exchange, template.id, own)
         if held:
             return Decision(template, Arm.HELD, held)

@@ -55,6 +55,7 @@ def no_gain(tmp_path: Path) -> GainTable:
         (exchange(mode=Mode.SHADOW), {}, True, Arm.SHADOW, ""),
         (exchange(mode=Mode.SHADOW, trials=OUT), own(canary=NOBODY), False, Arm.SHADOW, ""),
         (exchange(), own(Mode.SHADOW), False, Arm.SHADOW, '[templates."refund.en"] mode is shadow'),
+        (exchange(), own(Mode.SHADOW), True, Arm.SHADOW, '[templates."refund.en"] mode is shadow'),
         (exchange(trials=OUT), own(Mode.SHADOW), False, Arm.SHADOW, '[templates."refund.en"] mode is shadow'),
         (exchange(trials=OUT), {}, False, Arm.HELD, "outside the 0% of models.smol"),
         (exchange(trials=IN), {}, False, Arm.STABLE, ""),
