@@ -115,13 +115,13 @@ class _Prompt:
             case Kind.LANGUAGE:
                 return _language(item.text) in self._languages()
             case Kind.OPTIONS:
-                return all(folded(option) in self.low for option in items_of(item.text))
+                return all(folded(option).split()[-1] in self.low for option in items_of(item.text))
             case Kind.NEGATION:
                 return self._negates(small)
             case Kind.CONSTRAINT:
                 return any(stem in self.low for stem in _stems(small))
             case _:
-                return small.removesuffix("'s").removesuffix("’s") in self.low
+                return small.removesuffix("s").rstrip("'’") in self.low
 
     @property
     def values(self) -> Counter[str]:

@@ -113,7 +113,10 @@ def items(text: str) -> Iterator[Item]:
 def _worded(text: str) -> Iterator[Item]:
     """What takes words to say: dates, numbers, names, choices, and what must and must not be."""
     low = folded(text)
-    yield from (Item(Kind.DATE, text[start:end].strip()) for start, end in find_dates(low))
+    for start, end in reversed(find_dates(low)):
+        yield Item(Kind.DATE, text[start:end].strip())
+        # its day is no number of its own, nor its month a name
+        text, low = (f"{part[:start]}\n{part[end:]}" for part in (text, low))
     if _DIGIT.search(text):
         yield from _matches(Kind.NUMBER, marks.NUMBER, text, text)
     yield from _matches(Kind.NUMBER, NUMBER_WORDS, low, text)

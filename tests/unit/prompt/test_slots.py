@@ -127,3 +127,35 @@ def test_a_place_is_where_the_value_stands(query: str) -> None:
         assert slot.value.strip()
         if slot.start >= 0:
             assert query[slot.start : slot.end] == slot.value
+
+
+@pytest.mark.parametrize(
+    ("slot", "query", "expected", "words"),
+    [
+        ("{type: number}", "At 10:30 give me 1,200 ideas", "1200", "1,200"),
+        ("{type: number}", "Give me twenty-five ideas", "25", "twenty-five"),
+        ("{type: number}", "写三百二十个字", "320", "三百二十"),
+        ("{type: number, pattern: '(\\S+) points'}", "In 2024 list four points", "4", "four"),
+        ("{type: date}", "remind me on 12 May 2026", "2026-05-12", "12 May 2026"),
+        ("{type: date}", "三月五日提醒我", "03-05", "三月五日"),
+        ("{type: list}", "Classify as positive, negative or neutral: ok", "positive\nnegative\nneutral", None),
+        ("{type: list, from: payload}", "Sort this list: pears, plums and figs", "pears\nplums\nfigs", None),
+        ("{type: enum, values: {formal: [polite]}}", "Write a polite note", "formal", "polite"),
+        ("{type: language}", "Translate to french: hi", "French", "french"),
+        ("{type: code}", "Explain\n```\nx = 1\n```", "x = 1", "x = 1"),
+        ("{type: number}", "it was at 10:30 in v1.2.3", "", None),
+    ],
+)
+def test_a_typed_slot_is_read_and_keeps_the_place_of_its_words(
+    slot: str, query: str, expected: str, words: str | None
+) -> None:
+    filled = fill(with_slot(slot), query)
+    assert isinstance(filled, Filled)
+    assert filled.values.get("x", "") == expected
+    if words is not None:
+        assert query[filled.slots[0].start : filled.slots[0].end] == words
+
+
+def test_words_that_are_not_of_the_type_are_missing() -> None:
+    found = fill(with_slot("{type: number, from: quoted, required: true}"), 'say "many"')
+    assert found == Missing("x", "no number from quoted was found in the query")
