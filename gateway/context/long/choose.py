@@ -1,0 +1,65 @@
+"""Which strategy a request that does not fit gets, and why: rules in order, from what is cheap to know."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from gateway.context.long.shape import Shape
+
+FEW_PARTS = 8
+"""So many parts are still read one after the other where their order matters."""
+
+
+class Strategy(StrEnum):
+    """The names that a request may give in `"foreword": {"strategy": ...}`."""
+
+    DIRECT = "direct"
+    TRIMMED = "trimmed"
+    FOCUS = "focus"
+    NBCE = "nbce"
+    INTERPOLATED = "interpolated"
+    TREE = "tree"
+    MAP_REDUCE = "map-reduce"
+    REFINE = "refine"
+    TALK = "talk"
+
+
+class Powers(Struct, frozen=True):
+    """What can be done here: who may be asked for notes, and what the engine that answers is able to."""
+
+    calls: bool = False
+    logits: bool = False
+    stretched_tokens: int = 0
+    """The window with interpolated positions; 0 where the engine cannot."""
+    search: bool = True
+
+
+class Choice(Struct, frozen=True):
+    strategy: Strategy
+    why: str
+
+
+def choose(shape: Shape, *, talk: bool, parts: int, prompt_tokens: int, powers: Powers) -> Choice | None:
+    """The strategy for a prompt that is over its window, or None where nothing is possible.
+
+    `parts` is how many parts the text would be read in. `prompt_tokens` counts prompt and answer.
+    """
+    if talk:
+        if powers.calls:
+            return Choice(Strategy.TALK, "a conversation: its latest turns stay, what came before is summed up")
+        return Choice(Strategy.TRIMMED, "a conversation, and no model may be asked to sum it up")
+    if shape.summary and powers.calls:
+        if shape.whole and parts <= FEW_PARTS:
+            return Choice(Strategy.REFINE, f"a summary in which order matters, of {parts} parts")
+        return Choice(Strategy.TREE, f"a summary of {parts} parts")
+    if shape.passages and shape.task and powers.logits and not shape.whole:
+        return Choice(Strategy.NBCE, f"one question over {len(shape.passages)} independent passages")
+    if shape.whole or not shape.task:
+        if powers.stretched_tokens >= prompt_tokens:
+            why = "the task needs the whole text" if shape.whole else "no task stands apart from the text"
+            return Choice(Strategy.INTERPOLATED, f"{why}, and the engine can stretch its window")
+        if powers.calls and shape.task:
+            return Choice(Strategy.MAP_REDUCE, f"the task needs the whole text, which is read in {parts} parts")
+    if shape.task and powers.search:
+        return Choice(Strategy.FOCUS, "a question that a few passages of the text can answer")
+    return None

@@ -1,0 +1,60 @@
+"""Looks inside one long text: an index for this request alone, by words and, where there is an embedder, by meaning."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from gateway.context import lexical
+from gateway.context.fusion import Tuning, fused
+from gateway.context.long.parts import Count, pieces
+from gateway.context.pack import pack
+from gateway.errors import NotReady
+from gateway.exchange import Chunk
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+
+Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
+
+PIECE_TOKENS = 200
+EMBEDDED = 64
+"""So many pieces, the best by their words, are compared by meaning: each costs milliseconds."""
+
+
+async def focus(text: str, task: str, room: int, count: Count, embed: Embed | None) -> tuple[Chunk, ...]:
+    """The pieces that the task is about, in the order of the text, within `room` tokens."""
+    found = await asyncio.to_thread(pieces, text, min(PIECE_TOKENS, room), count)
+    by_words = await asyncio.to_thread(ranked, [piece.text for piece in found], task)
+    scores = await _scores(found, by_words, task, embed)
+    scored = [replace(found[index], score=score) for index, score in scores]
+    return pack(scored, room)
+
+
+def ranked(texts: Sequence[str], query: str) -> list[tuple[int, float]]:
+    """All texts by BM25 for the query, best first. Blocking."""
+    database = sqlite3.connect(":memory:")
+    try:
+        lexical.create(database, "text")
+        lexical.add(database, "text", dict(enumerate(texts)))
+        words = sum(len(lexical.words_of(text)) for text in texts)
+        likeness = lexical.likeness(database, "text", query, max(1.0, words / max(1, len(texts))))
+    finally:
+        database.close()
+    return sorted(((index, likeness.share(text)) for index, text in enumerate(texts)), key=lambda pair: -pair[1])
+
+
+async def _scores(
+    found: Sequence[Chunk], by_words: list[tuple[int, float]], task: str, embed: Embed | None
+) -> list[tuple[int, float]]:
+    if embed is None:
+        return by_words
+    near = [index for index, _ in by_words[:EMBEDDED]]
+    try:
+        vectors = await embed([task, *(found[index].text for index in near)])
+    except NotReady:
+        return by_words
+    cosines = sorted(zip(near, map(float, vectors[1:] @ vectors[0]), strict=True), key=lambda pair: -pair[1])
+    return fused(cosines, by_words, Tuning().weight)

@@ -1,0 +1,37 @@
+"""Cuts a long text into parts that a window takes, along its structure, no sentence in two of them."""
+
+from collections.abc import Callable, Sequence
+
+from gateway.context.chunk import Cut, chunk
+from gateway.context.document import Document
+from gateway.exchange import Chunk
+
+Count = Callable[[str], int]
+
+PIECES = 10
+"""A part is filled with pieces of about a tenth of it, so that it ends where a paragraph or a sentence does."""
+MESSAGE = "message"
+
+
+def pieces(text: str, tokens: int, count: Count) -> list[Chunk]:
+    """The text in spans of at most `tokens`. Blocking."""
+    return chunk(Document(text), "", MESSAGE, count, Cut(max(16, tokens), strict=True), tokens)
+
+
+def parts(text: str, tokens: int, count: Count) -> list[Chunk]:
+    """The text in as few parts of at most `tokens` as whole pieces make. Blocking."""
+    filled: list[list[Chunk]] = []
+    used = tokens
+    for piece in pieces(text, tokens // PIECES, count):
+        if used + piece.tokens > tokens:
+            filled.append([])
+            used = 0
+        filled[-1].append(piece)
+        used += piece.tokens
+    return [_joined(text, group) for group in filled]
+
+
+def _joined(text: str, group: Sequence[Chunk]) -> Chunk:
+    start, end = group[0].start, group[-1].end
+    tokens = sum(piece.tokens for piece in group)
+    return Chunk(group[0].id, "", MESSAGE, text[start:end], start, end, heading=group[0].heading, tokens=tokens)

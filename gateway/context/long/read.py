@@ -1,0 +1,162 @@
+"""Has a model read a long text in parts: all at once and merged level by level, or one after the other.
+
+What each call may cost is in the quote. A part that cannot be read is tried once more, then left out
+and named; a level that hardly shrinks is cut and is the last.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from gateway.context.fence import harmless, new_mark
+from gateway.context.long.parts import MESSAGE, Count
+from gateway.context.long.quote import CannotRead, Quote, Room
+from gateway.context.long.wording import Wording
+from gateway.errors import RequestError
+from gateway.exchange import Call, Chunk, Exchange, Sampling, Turn
+from gateway.ports import Completer
+
+TRIES = 2
+KEPT = 2000
+"""Results that are remembered: the same part for the same task is read once."""
+HARDLY_SHRUNK = 0.8
+SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])(?=.)", re.DOTALL)
+
+
+class Reading(Struct, frozen=True):
+    """What was read: results in the order of the text, with the spans they come from, and what it cost."""
+
+    results: tuple[Chunk, ...]
+    calls: tuple[Call, ...] = ()
+    unread: int = 0
+
+
+class Reader:
+    """Reads for many requests, with a limit on the calls at a time. `progress` is told of each step."""
+
+    def __init__(self, completer: Completer, at_once: int) -> None:
+        self._completer = completer
+        self._at_once = asyncio.Semaphore(at_once)
+        self._kept: OrderedDict[str, str] = OrderedDict()
+
+    async def tree(
+        self, exchange: Exchange, found: Sequence[Chunk], task: str, quote: Quote, room: Room, words: Wording,
+        count: Count,
+    ) -> Reading:  # fmt: skip
+        """Map every part, then merge until the results fit `room.final`. Raises `CannotRead`."""
+        work = _Work(self, exchange, words, room.result)
+        prompts = [words.map.format(n=n, of=len(found), task=task) for n, _ in enumerate(found, 1)]
+        level = await work.all("map", prompts, found)
+        while len(level) > 1 and sum(count(one.text) for one in level) > room.final:
+            groups = [_merged(level[start : start + quote.fan_in]) for start in range(0, len(level), quote.fan_in)]
+            merged = await work.all("reduce", [words.reduce.format(task=task)] * len(groups), groups)
+            shrunk = sum(count(one.text) for one in merged) <= HARDLY_SHRUNK * sum(count(one.text) for one in level)
+            level = merged
+            if not shrunk:
+                break
+        return Reading(tuple(_cut(level, room.final, count)), tuple(work.calls), work.unread)
+
+    async def refine(
+        self, exchange: Exchange, found: Sequence[Chunk], task: str, room: Room, words: Wording, count: Count
+    ) -> Reading:
+        """Notes that each part is read beside. Raises `CannotRead`."""
+        work = _Work(self, exchange, words, room.result)
+        notes = ""
+        for number, part in enumerate(found, 1):
+            prompt = words.refine.format(n=number, of=len(found), task=task) + f"\n{harmless(notes)}\n"
+            (read,) = await work.all("refine", [prompt], [part]) or (part,)
+            notes = read.text if read is not part else notes
+        end = found[-1].end
+        result = Chunk("notes", "", MESSAGE, notes, found[0].start, end, tokens=count(notes))
+        return Reading(tuple(_cut([result], room.final, count)), tuple(work.calls), work.unread)
+
+    async def ask(self, exchange: Exchange, prompt: str, purpose: str, tokens: int) -> tuple[str, Call | None]:
+        """One call, or what it said last time. Raises `RequestError`."""
+        model = exchange.route[0].model if exchange.route else exchange.ask.model
+        key = hashlib.sha256(f"{model}\0{tokens}\0{prompt}".encode("utf-8", "surrogatepass")).hexdigest()
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key], None
+        sampling = Sampling(tokens, 0.0)
+        async with self._at_once:
+            done = await self._completer.complete(exchange, [Turn("user", prompt)], purpose=purpose, sampling=sampling)
+        text = done.answer.text.strip()
+        self._kept[key] = text
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return text, done.call
+
+
+class _Work:
+    """One request's reading: its calls, and what could not be read."""
+
+    def __init__(self, reader: Reader, exchange: Exchange, words: Wording, tokens: int) -> None:
+        self.calls: list[Call] = []
+        self.unread = 0
+        self._reader, self._exchange, self._words, self._tokens = reader, exchange, words, tokens
+
+    async def all(self, purpose: str, prompts: Sequence[str], found: Sequence[Chunk]) -> list[Chunk]:
+        """The results of one level in order, those left out that hold nothing. Raises `CannotRead` if none was had."""
+        pairs = zip(prompts, found, strict=True)
+        texts = await asyncio.gather(*[self._one(purpose, prompt, part) for prompt, part in pairs])
+        if all(text is None for text in texts):
+            raise CannotRead("the model that was to read the text in parts could not be asked")
+        self.unread += sum(text is None for text in texts)
+        nothing = self._words.nothing
+        return [
+            Chunk(part.id, "", MESSAGE, text, part.start, part.end, heading=part.heading)
+            for text, part in zip(texts, found, strict=True)
+            if text and text.rstrip(".。").casefold() != nothing
+        ]
+
+    async def _one(self, purpose: str, prompt: str, part: Chunk) -> str | None:
+        text = marked(part.text, stable=part.id)
+        for _ in range(TRIES):
+            try:
+                said, call = await self._reader.ask(self._exchange, f"{prompt}\n{text}", purpose, self._tokens)
+            except RequestError as error:
+                self.calls.append(Call(purpose, error=error.message))
+                continue
+            if call is not None:
+                self.calls.append(call)
+            return said
+        return None
+
+
+def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -> str:
+    """The text between two marks that it cannot hold.
+
+    `stable` gives the same text the same mark, so that a result can be remembered; who wrote the text
+    cannot know it, since it is a hash over all of it.
+    """
+    body = harmless(text)
+    mark = hashlib.sha256(f"{stable}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12] if stable else draw()
+    while mark in body:
+        mark = draw()
+    return f"<<<text {mark}\n{body}\ntext {mark}>>>"
+
+
+def _merged(group: Sequence[Chunk]) -> Chunk:
+    text = "\n\n".join(one.text for one in group)
+    return Chunk(group[0].id, "", MESSAGE, text, group[0].start, group[-1].end)
+
+
+def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
+    """The results with their token counts, cut at the ends of sentences until they fit together."""
+    share = tokens // max(1, len(level))
+    sized = [Chunk(one.id, "", MESSAGE, one.text, one.start, one.end, tokens=count(one.text)) for one in level]
+    if sum(one.tokens for one in sized) <= tokens:
+        return sized
+    return [_shortened(one, share, count) for one in sized]
+
+
+def _shortened(one: Chunk, tokens: int, count: Count) -> Chunk:
+    text = one.text
+    while text and count(text) > tokens:
+        *kept, _ = SENTENCE_END.split(text.strip())
+        text = "".join(kept)
+    return Chunk(one.id, "", MESSAGE, text, one.start, one.end, tokens=count(text))

@@ -1,0 +1,57 @@
+"""The words of each language that this folder needs: one file each in `words/`."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+FOLDER = Path(__file__).parent / "words"
+
+
+class Wording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """What the chooser listens for, and what is said to a model that reads in parts."""
+
+    spaced: bool
+    summary: tuple[str, ...]
+    whole: tuple[str, ...]
+    asks: tuple[str, ...]
+    map: str
+    reduce: str
+    refine: str
+    final: str
+    passages: str
+    earlier: str
+    talk: str
+    nothing: str
+
+    @cached_property
+    def wants_summary(self) -> re.Pattern[str]:
+        return self._any(self.summary)
+
+    @cached_property
+    def wants_whole(self) -> re.Pattern[str]:
+        return self._any(self.whole)
+
+    @cached_property
+    def wants(self) -> re.Pattern[str]:
+        return self._any(self.asks)
+
+    def _any(self, words: tuple[str, ...]) -> re.Pattern[str]:
+        joined = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+        return re.compile(rf"(?<!\w)(?:{joined})(?!\w)" if self.spaced else joined, re.IGNORECASE)
+
+
+def _read(path: Path) -> Wording:
+    return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Wording)
+
+
+WORDINGS: Mapping[str, Wording] = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.toml"))}
+
+
+def wording_of(language: str) -> Wording:
+    """English where the language has no file."""
+    return WORDINGS.get(language) or WORDINGS["en"]
