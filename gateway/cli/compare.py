@@ -11,6 +11,7 @@ from gateway.cli.exchanges import opened, since_s
 from gateway.errors import BadRequest
 from gateway.prompt.judge import yardstick
 from gateway.prompt.library import Library, load_library
+from gateway.prompt.versions import Archive
 from gateway.records import compare as records
 from gateway.records.compare import Comparison, rows_of
 from gateway.settings import Settings
@@ -49,7 +50,11 @@ def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
 
 
 def library_of(settings: Settings) -> Library:
-    return load_library([(settings.root / folder).resolve() for folder in settings.prompt.templates])[0]
+    """The configuration's library, with the versions that the gateway kept."""
+    from gateway.learning import archive_folder
+
+    folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]
+    return load_library(folders, Archive(archive_folder(settings)))[0]
 
 
 def _print(found: Comparison) -> None:
