@@ -6,7 +6,7 @@ kind; nothing heavy is imported before `open` starts to load it.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -176,7 +176,10 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     def count(backend: str, text: str) -> int:
         return adapters.backends[backend].count_tokens(text)
 
-    caller = Caller({name: Responding(backend) for name, backend in adapters.backends.items()}, adapters.state)
+    mixing = _mixing(adapters.backends)
+    caller = Caller(
+        {name: Responding(backend) for name, backend in adapters.backends.items()}, adapters.state, mixing=mixing
+    )
     completions = Completions(caller, adapters.routes)
     retrieve = Retrieve(settings.context, count)
     learned = None
@@ -192,6 +195,12 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         learned=learned,
         keeping=None if only_prepare else _keeping(settings),
     )
+
+
+def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
+    """The backends whose logits can be had, and their models."""
+    able = {name: [card.name for card in backend.models() if card.logits] for name, backend in backends.items()}
+    return {name: models for name, models in able.items() if models}
 
 
 def _steps(

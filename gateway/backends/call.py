@@ -1,10 +1,12 @@
 """Calls the targets of a route in order until one answers."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from gateway.errors import BackendFailed, BackendTimeout, LimitReached, NotReady, RequestError
+from msgspec.structs import replace
+
+from gateway.errors import BackendFailed, BackendTimeout, BadRequest, LimitReached, NotReady, RequestError
 from gateway.exchange import Exchange, Target
 from gateway.ports import Headers, HotState, Reply
 
@@ -30,8 +32,16 @@ class Caller:
     """
 
     def __init__(
-        self, backends: Mapping[str, Sender], state: HotState, *, trip_after: int = 5, rest_s: float = 10.0
+        self,
+        backends: Mapping[str, Sender],
+        state: HotState,
+        *,
+        trip_after: int = 5,
+        rest_s: float = 10.0,
+        mixing: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        """`mixing`: the backends that can read passages beside each other (NBCE), with their models."""
+        self._mixing = mixing or {}
         self._backends = backends
         self._state = state
         self._trip_after = trip_after
@@ -43,6 +53,8 @@ class Caller:
 
         Where all fail, the last one's own refusal is returned, or its error raised.
         """
+        if exchange.windows:
+            exchange = self._mixed(exchange)
         *others, last = exchange.route
         for target in others:
             if await self._rests(target.backend):
@@ -56,6 +68,19 @@ class Caller:
                 return reply
             await reply.aclose()
         return await self._try(exchange, last, headers)
+
+    def _mixed(self, exchange: Exchange) -> Exchange:
+        """Only those of the route that can mix passages. Raises `BadRequest` where there are none."""
+        able = tuple(target for target in exchange.route if target.backend in self._mixing)
+        if able:
+            return replace(exchange, route=able)
+        models = ", ".join(name for names in self._mixing.values() for name in names)
+        known = f"Ask one of these models: {models}." if models else 'A backend of kind "torch" can.'
+        raise BadRequest(
+            f"The model {exchange.ask.model!r} cannot read contexts beside each other (NBCE), for its backend shows "
+            f"no whole distributions. {known}",
+            param="foreword.contexts",
+        )
 
     async def _try(self, exchange: Exchange, target: Target, headers: Headers) -> Reply:
         backend = self._backends[target.backend]

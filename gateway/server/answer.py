@@ -12,6 +12,7 @@ from time import perf_counter_ns, time
 from typing import Any
 
 from litestar.types import Receive, Scope, Send
+from msgspec.structs import replace
 
 from gateway.assembly import Gateway
 from gateway.errors import BadRequest, BodyTooLarge, RequestError
@@ -119,14 +120,16 @@ class _Run:
             gateway.in_flight -= 1
             if self._reply is not None and self._reply.pieces is not None:
                 await self._reply.aclose()
+            if self._reply is not None and self._reply.told:
+                exchange = replace(exchange, notes=(*exchange.notes, *self._reply.told))
             self._record(exchange, headers, ending, error_text, status)
 
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
-        extra = annotate.account(exchange) if exchange.changed and reply.status < 300 else b""
+        told = () if reply.pieces is not None else reply.told
+        extra = annotate.account(exchange, told) if (exchange.changed or told) and reply.status < 300 else b""
         head = [*reply.headers, *decisions(exchange, reply)]
         if reply.pieces is not None:
-            end = ENDS.get(exchange.ask.endpoint, DONE)
-            await self._stream(reply.status, reply.pieces, head, extra, end)
+            await self._stream(exchange, reply, reply.pieces, head, extra)
             return
         body = reply.body
         if extra and not _encoded(reply.headers):
@@ -137,19 +140,28 @@ class _Run:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _stream(
-        self, status: int, pieces: AsyncIterator[bytes], head: list[tuple[bytes, bytes]], extra: bytes, end: bytes
+        self,
+        exchange: Exchange,
+        reply: Reply,
+        pieces: AsyncIterator[bytes],
+        head: list[tuple[bytes, bytes]],
+        extra: bytes,
     ) -> None:
         send, sent, kept = self._send, self._sent, self._kept
-        await self._start(status, head)
+        end = ENDS.get(exchange.ask.endpoint, DONE)
+        await self._start(reply.status, head)
         async for piece in pieces:
             if extra:
                 piece, done = annotate.first_event(piece, extra)
                 if done:
                     extra = b""
+            whole = end in piece
+            if whole and reply.told and exchange.ask.endpoint is Endpoint.CHAT:
+                piece = annotate.closing_event(exchange, reply.told) + piece
             if kept:
                 sent.append(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-            self._whole = end in piece
+            self._whole = whole
             self._last = piece
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -1,17 +1,21 @@
 """Puts the gateway's `foreword` object into a reply, leaving every other byte as it came."""
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, Note
 
 _encode = msgspec.json.Encoder().encode
 _EVENT = re.compile(rb"^data:[ ]?(\{[^\n\r]*\})[ ]*(?=\r?\n)", re.MULTILINE)
 
 
-def account(exchange: Exchange) -> bytes:
-    """The `foreword` object as JSON: what was done to this request, and the sources it was given."""
+def account(exchange: Exchange, told: Sequence[Note] = ()) -> bytes:
+    """The `foreword` object as JSON: what was done to this request, and the sources it was given.
+
+    `told`: what the backend itself decided, such as which passage each part of the answer is from.
+    """
     return _encode(
         {
             "exchange": exchange.id,
@@ -38,6 +42,7 @@ def account(exchange: Exchange) -> bytes:
                 }
                 for number, chunk in enumerate(exchange.chunks, 1)
             ],
+            **{note.stage: note.data for note in told},
         }
     )
 
@@ -49,6 +54,13 @@ def body(reply: bytes, extra: bytes) -> bytes:
         return reply
     comma = b"" if end[1:-1].strip() == b"" else b","
     return end[:-1] + comma + b'"foreword":' + extra + b"}"
+
+
+def closing_event(exchange: Exchange, told: Sequence[Note]) -> bytes:
+    """A chunk of its own at a stream's end: what was known only then."""
+    said = {note.stage: note.data for note in told}
+    chunk = {"id": exchange.id, "object": "chat.completion.chunk", "choices": [], "foreword": said}
+    return b"data: " + _encode(chunk) + b"\n\n"
 
 
 def first_event(piece: bytes, extra: bytes) -> tuple[bytes, bool]:

@@ -80,7 +80,7 @@ class LocalModel:
         """Load the engine; runs on a worker thread."""
         raise NotImplementedError
 
-    def _call(self, loaded: Loaded, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
+    async def _call(self, loaded: Loaded, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
         """The engine's method for a request. It may add to `told` what it decided, until its last piece."""
         return loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
 
@@ -118,7 +118,7 @@ class LocalModel:
         ask = engine.ask(encode.body(exchange, model), endpoint, self._limits, self._neutral)
         loaded = await self._ready()
         told: list[Note] = []
-        generation = await self._started(ask, loaded, self._call(loaded, ask, exchange, told))
+        generation = await self._started(ask, loaded, await self._call(loaded, ask, exchange, told))
         shown = exchange.ask.model if exchange.ask.model not in ("", "auto") else self._serving.name
         reply = Reply(200, EVENTS if ask.stream else JSON, backend=self.name, model=model, told=told)
         if ask.stream:

@@ -4,19 +4,24 @@ Slower than llama.cpp; for NBCE, stretched positions and weights that are being 
 """
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.backends.local import gguf
+from gateway.backends.local.generation import Call
 from gateway.backends.local.serve import Loaded, LocalModel, Serving
 from gateway.backends.local.torch_engine.positions import LongContext, Positions
+from gateway.context.embed import Batcher
 from gateway.errors import ConfigError, Problem
+from gateway.exchange import Endpoint, Exchange, Nbce, Note
 from gateway.registry import Kind
 from gateway.resources import NoSuchResource, locate
+from gateway.wire.engine import EngineAsk
 
 NEEDED = ("torch", "transformers", "accelerate", "gguf")
 REMEDY = "Name a folder with config.json and safetensors, a GGUF file, or package:name/file.gguf inside a package."
@@ -35,6 +40,10 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How positions are stretched for requests beyond the trained window; `off`: such requests are refused."""
     max_window_tokens: int = 0
     """The longest request. 0: what `foreword engines probe-context` found usable, else the trained window."""
+    passages_mb: int = 512
+    """Memory for passages that were read for NBCE, so that the next question about them is quicker; 0: none."""
+    rows_mb: int = 1536
+    """Memory for the passages of one NBCE request; past it those that promise least are left out."""
     parallel: int = 4
     """How many answers are made at a time, as far as their tokens fit one window together."""
     queue: int = 32
@@ -51,11 +60,22 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How long a request waits for the model to load before it gets 503. A GGUF file takes half a minute at first."""
 
 
+@runtime_checkable
+class Mixing(Protocol):
+    """An engine that can read passages beside each other."""
+
+    def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[Struct], None]) -> Call: ...
+
+
 class TorchModel(LocalModel):
     """A transformers model."""
 
-    def __init__(self, name: str, settings: TorchSettings, path: Path, data: Path) -> None:
-        """Reads the model's description, not the weights. `data` is the gateway's data folder."""
+    def __init__(
+        self, name: str, settings: TorchSettings, path: Path, data: Path, embedder: Batcher | None = None
+    ) -> None:
+        """Reads the model's description, not the weights. `data` is the gateway's data folder; `embedder` tells
+        how relevant a passage is to a question."""
+        self._embedder = embedder
         self._settings = settings
         self._path = path
         self._keep = data / "engines"
@@ -75,6 +95,21 @@ class TorchModel(LocalModel):
         )
         super().__init__(name, serving)
 
+    async def _call(self, loaded: Loaded, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
+        passages = exchange.windows
+        if not passages or ask.endpoint is not Endpoint.CHAT:
+            return await super()._call(loaded, ask, exchange, told)
+        mixed = exchange.ask.controls.nbce
+        question = next((turn.text for turn in reversed(exchange.prompt) if turn.role == "user"), "")
+        if self._embedder is not None and not mixed.scores and mixed.pooling in ("", "expert"):
+            mixed = replace(mixed, scores=await relevance(self._embedder, question, passages))
+        assert isinstance(loaded, Mixing)
+
+        def tell(report: Struct) -> None:
+            told[:] = [Note("nbce", "mixed", data=msgspec.to_builtins(report))]
+
+        return loaded.mix(passages, mixed, tell)
+
     def _load(self) -> Loaded:
         # imported here: torch and transformers take seconds
         from gateway.backends.local.torch_engine.engine import Engine, EngineOptions
@@ -87,8 +122,16 @@ class TorchModel(LocalModel):
             settings.dtype,
             settings.chat_template,
             settings.default_system,
+            passages_bytes=settings.passages_mb << 20,
+            rows_bytes=settings.rows_mb << 20,
         )
         return Engine(self._path, options)
+
+
+async def relevance(embedder: Batcher, question: str, passages: Sequence[str]) -> tuple[float, ...]:
+    """Cosine similarity of each passage to the question; 0 where it is negative."""
+    vectors = await embedder.embed([question, *passages])
+    return tuple((vectors[1:] @ vectors[0]).clip(0, 1).tolist())
 
 
 def described(path: Path) -> tuple[int, bool]:
@@ -131,7 +174,7 @@ def _build(name: str, settings: TorchSettings, parts: Any) -> TorchModel:
     """`parts.settings` has the folder that a relative model path starts from, and the data folder."""
     path = locate(settings.model, parts.settings.root)
     try:
-        return TorchModel(name, settings, path, parts.settings.data_folder)
+        return TorchModel(name, settings, path, parts.settings.data_folder, parts.embedder)
     except gguf.NotAModel as error:
         where = f"[backends.{name}] model"
         raise ConfigError([Problem(where, str(error), "Fetch the model's files again.")]) from error

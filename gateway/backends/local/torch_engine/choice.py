@@ -27,13 +27,16 @@ class Choice:
         self._spoken: list[Spoken] = []
         self._first = True
 
-    def add(self, token: int, logprobs: Tensor) -> str:
-        """One more token, chosen from `logprobs` [vocab]; the text that it added. Sets `over` at the end."""
+    def add(self, token: int, logprobs: Tensor, heard: Callable[[str], None] = lambda _: None) -> None:
+        """One more token, chosen from `logprobs` [vocab]. `heard` gets the text that it adds before anybody
+        else does. Sets `over` at the end."""
         self.written += 1
         if token in self._tokens.ends:
+            heard("")
             self._end("stop")
-            return ""
+            return
         text = self._stream.add(token)
+        heard(text)
         if self._top is not None:
             self._spoken.append(self._entry(token, logprobs, self._top))
         self._held += text
@@ -44,7 +47,6 @@ class Choice:
             self._end("length")
         else:
             self._speak()
-        return text
 
     def _speak(self) -> None:
         """Say what can no longer become the start of a stop text."""

@@ -2,19 +2,27 @@
 
 import secrets
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from gateway.backends.local.generation import Callback
+from gateway.backends.local.generation import Call, Callback
 from gateway.backends.local.torch_engine.answer import answer
 from gateway.backends.local.torch_engine.choice import Say
 from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.backends.local.torch_engine.load import load
 from gateway.backends.local.torch_engine.positions import Positions
+from gateway.backends.local.torch_engine.prefixes import Prefixes
 from gateway.backends.local.torch_engine.stepper import Stepper
-from gateway.exchange import Endpoint
-from gateway.wire.engine_pieces import Piece, encoded, wanted
+from gateway.backends.local.torch_engine.windows import Report, Windows
+from gateway.backends.local.torch_engine.windows import answer as mixed_answer
+from gateway.errors import BadRequest
+from gateway.exchange import Endpoint, Nbce
+from gateway.wire.engine_pieces import Message, Piece, encoded, wanted
+
+BETWEEN = "\n\n"
+"""Stands between a passage and the question."""
 
 
 class EngineOptions(Struct, frozen=True):
@@ -26,6 +34,8 @@ class EngineOptions(Struct, frozen=True):
     dtype: str = "auto"
     chat_template: str = ""
     default_system: bool = False
+    passages_bytes: int = 0
+    rows_bytes: int = 0
 
 
 class Engine:
@@ -36,6 +46,8 @@ class Engine:
         self.tokens = Tokens(tokenizer, chat_template=options.chat_template, default_system=options.default_system)
         self.positions = options.positions
         self.stepper = Stepper(self.model, options.threads)
+        self._prefixes = Prefixes(options.passages_bytes)
+        self._rows_bytes = options.rows_bytes
 
     def chat(self, body: bytes, callback: Callback) -> None:
         asked = wanted(body)
@@ -54,6 +66,35 @@ class Engine:
                     self.model, self.tokens, self.positions, asked, ids, first, say
                 )
             )
+
+    def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[Report], None]) -> Call:
+        """A method like `chat` that reads the passages beside each other, each before the last message."""
+
+        def call(body: bytes, callback: Callback) -> None:
+            asked = wanted(body)
+            if asked.choices > 1:
+                raise BadRequest("'n' must be 1 where contexts are given.", param="n")
+            windows = self._windows(asked.messages, passages, mixed)
+            say = _saying(Endpoint.CHAT, callback)
+            self.stepper.run(
+                lambda: mixed_answer(self.model, self.tokens, self.positions, self._prefixes, asked, windows, say, tell)
+            )
+
+        return call
+
+    def _windows(self, messages: Sequence[Message], passages: Sequence[str], mixed: Nbce) -> Windows:
+        """All rows share the tokens of the question: it is cut apart from what stands before it."""
+        place = max((at for at, one in enumerate(messages) if one.role == "user"), default=-1)
+        if place < 0:
+            raise BadRequest("'messages' hold no question of a user.", param="messages")
+        cut, question = secrets.token_hex(16), messages[place].content
+
+        def around(before: str) -> tuple[list[int], list[int]]:
+            asking = Message("user", before + cut + question)
+            return self.tokens.around([*messages[:place], asking, *messages[place + 1 :]], cut)
+
+        bare, asked = around("")
+        return Windows([bare, *[around(text + BETWEEN)[0] for text in passages]], asked, mixed, self._rows_bytes)
 
     def count_tokens(self, text: str) -> int:
         return self.tokens.count(text)

@@ -1,0 +1,92 @@
+"""Which passage speaks: mixes the rows of a step into one distribution, and remembers who was near."""
+
+import torch
+from torch import Tensor
+
+from gateway.context import nbce
+from gateway.exchange import Nbce
+
+PATIENCE = 4
+FAR = 4.0
+"""A row whose entropy (or best score) was never nearer to the best than this in so many tokens is dropped."""
+FEW = 4
+"""So many passages are never dropped."""
+LEAST = 1e-3
+"""The lowest retrieval score."""
+
+
+class Mixer:
+    """The state of one answer. Rows are called by their numbers: 0 is the bare question, k passage k."""
+
+    def __init__(self, mixed: Nbce) -> None:
+        self.pooling = mixed.pooling or ("expert" if mixed.scores else "min_entropy")
+        self._mixed = mixed
+        self._last = -1
+        self._near: dict[int, float] = {}
+        self._steps = 0
+        self._speaker: int | Tensor = 0
+        self._numbers: list[int] = []
+
+    def mix(self, logits: Tensor, numbers: list[int]) -> Tensor:
+        """logits: [rows, vocab], row 0 first -> [vocab]"""
+        self._numbers = numbers[1:]
+        lp = logits.log_softmax(-1)
+        if self.pooling == "expert":
+            mixed, self._speaker, gaps = self._experts(lp)
+        else:
+            mixed, self._speaker, gaps = self._pooled(lp)
+        self._steps += 1
+        for number, gap in zip(self._numbers, gaps.tolist(), strict=True):
+            self._near[number] = min(gap, self._near.get(number, gap))
+        return mixed
+
+    def spoke(self, token: int) -> int:
+        """Whose the chosen token is."""
+        speaker = self._speaker
+        place = int(speaker[token]) if isinstance(speaker, Tensor) else speaker
+        self._last = self._numbers[place]
+        return self._last
+
+    def far(self, numbers: list[int]) -> set[int]:
+        """The rows that never came near."""
+        if self._steps < PATIENCE:
+            return set()
+        ranked = sorted(numbers[1:], key=lambda number: self._near[number])
+        return {number for number in ranked[FEW:] if self._near[number] > FAR}
+
+    def worst(self, logits: Tensor, numbers: list[int], most: int) -> set[int]:
+        """The rows to give up so that `most` are left, by the first token alone."""
+        surplus = len(numbers) - max(most, FEW + 1)
+        if surplus <= 0:
+            return set()
+        self._numbers = numbers[1:]
+        lp = logits.log_softmax(-1)
+        gaps = self._experts(lp)[2] if self.pooling == "expert" else self._pooled(lp)[2]
+        return {numbers[1 + place] for place in gaps.topk(surplus).indices.tolist()}
+
+    def _pooled(self, lp: Tensor) -> tuple[Tensor, int, Tensor]:
+        lp = nbce.truncate(lp)
+        entropies = nbce.entropy(lp[1:])
+        if self._mixed.scores:
+            entropies = nbce.capped(entropies, self._relevance())
+        last = self._numbers.index(self._last) if self._last in self._numbers else -1
+        entropies = nbce.favoured(entropies, last, self._mixed.eta)
+        pool = nbce.mean if self.pooling == "mean" else nbce.min_entropy
+        mixed, place = pool(lp[1:], lp[0], entropies, self._mixed.beta)
+        return mixed, place, entropies - entropies.min()
+
+    def _experts(self, lp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        weight = self._mixed.gamma * self._relevance().log()
+        if self._last in self._numbers:
+            weight[self._numbers.index(self._last)] += self._mixed.eta
+        mixed, speakers = nbce.expert(lp[1:], lp[0], weight, self._mixed.beta)
+        best = lp[1:].max(-1)
+        reached = (1 + self._mixed.beta) * best.values - self._mixed.beta * lp[0][best.indices] + weight
+        return mixed, speakers, reached.max() - reached
+
+    def _relevance(self) -> Tensor:
+        """[passages]"""
+        scores = self._mixed.scores
+        if not scores:
+            return torch.ones(len(self._numbers))
+        return torch.tensor([scores[number - 1] for number in self._numbers]).clamp(min=LEAST)

@@ -1,0 +1,52 @@
+"""What has been read once and may be asked about again: caches of passages, within a number of bytes."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from gateway.backends.local.torch_engine.positions import Variant
+
+
+class Prefixes:
+    """The most recently used prefixes. For the engine's thread alone.
+
+    A key holds the tokens and how their positions were turned: keys made under one variant are noise
+    under another.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.bytes = 0
+        self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, ids: Sequence[int], variant: Variant) -> Tensor | None:
+        """[layers, 2, heads, tokens, width], or None."""
+        key = _key(ids, variant)
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def put(self, ids: Sequence[int], variant: Variant, kept: Tensor) -> None:
+        key = _key(ids, variant)
+        self._forget(key)
+        if kept.nbytes > self.most_bytes:
+            return
+        self._kept[key] = kept
+        self.bytes += kept.nbytes
+        while self.bytes > self.most_bytes:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: bytes) -> None:
+        gone = self._kept.pop(key, None)
+        if gone is not None:
+            self.bytes -= gone.nbytes
+
+
+def _key(ids: Sequence[int], variant: Variant) -> bytes:
+    return hashlib.sha256(f"{variant.method} {variant.factor} {list(ids)}".encode()).digest()

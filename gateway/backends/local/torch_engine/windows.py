@@ -1,0 +1,201 @@
+"""NBCE as a run: many passages and the bare question side by side, one answer.
+
+Row 0 is the question alone, row k the passage k and the question. Each passage is read once and kept;
+the question is read behind all of them, and every chosen token goes to all rows.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from gateway.backends.local.torch_engine.answer import CHUNK, room_after
+from gateway.backends.local.torch_engine.block import Block
+from gateway.backends.local.torch_engine.choice import Choice, Say
+from gateway.backends.local.torch_engine.conversation import Tokens
+from gateway.backends.local.torch_engine.mixer import Mixer
+from gateway.backends.local.torch_engine.model import Model, Segment
+from gateway.backends.local.torch_engine.positions import Positions, Variant
+from gateway.backends.local.torch_engine.prefixes import Prefixes
+from gateway.backends.local.torch_engine.sampling import Sampler
+from gateway.backends.local.torch_engine.stepper import Run
+from gateway.exchange import Nbce
+from gateway.wire.engine_pieces import Wanted
+
+READ_AT_ONCE = 1024
+"""Tokens of passages in one step."""
+GROUP = 32
+"""Rows of one block. They are sorted by length, so that little is filled up."""
+
+
+class Span(Struct):
+    """A run of tokens from one passage (counted from 1), and where it stands in the answer's text."""
+
+    context: int
+    start: int
+    end: int
+
+
+class Windows(Struct):
+    """What a request reads: the prefixes in token numbers, that of the bare question first, and the question."""
+
+    prefixes: Sequence[Sequence[int]]
+    question: Sequence[int]
+    mixed: Nbce
+    most_rows_bytes: int
+
+    @property
+    def longest(self) -> int:
+        return max(map(len, self.prefixes))
+
+
+class Report(Struct):
+    """What is told about an answer when it is over."""
+
+    pooling: str = ""
+    rows: int = 0
+    dropped: int = 0
+    remembered: int = 0
+    """Passages that were not read again."""
+    spans: list[Span] = []
+
+
+def answer(
+    model: Model,
+    tokens: Tokens,
+    positions: Positions,
+    prefixes: Prefixes,
+    wanted: Wanted,
+    asked: Windows,
+    say: Say,
+    tell: Callable[[Report], None],
+) -> Run:
+    """One answer from all passages. `tell` is called for each token, before what it adds is said."""
+    prompt = asked.longest + len(asked.question)
+    room = room_after(prompt, positions, wanted)
+    behind = len(asked.question) + min(wanted.max_tokens, room)
+    variant = positions.variant(asked.longest + behind)
+    mixer = Mixer(asked.mixed)
+    report = Report(mixer.pooling, len(asked.prefixes) - 1)
+    rows = _Rows(model, behind, variant)
+    for group in _groups(asked.prefixes):
+        kept: list[Tensor] = []
+        yield from _read(model, prefixes, [asked.prefixes[row] for row in group], variant, kept, report)
+        block = rows.join(group, kept)
+        (logits,) = yield [Segment(block, torch.tensor([asked.question]).expand(len(group), -1))]
+        rows.logits = torch.cat((rows.logits, logits)) if rows.parts[:-1] else logits
+        most = asked.most_rows_bytes // model.shape.bytes_of(asked.longest + behind)
+        rows.drop(mixer.worst(rows.logits, rows.numbers, most))
+    total = sum(map(len, asked.prefixes[1:])) + len(asked.question)
+    choice = Choice(0, tokens, wanted, total, room, say)
+    yield from _speak(rows, mixer, Sampler(wanted.knobs, 0), choice, report, tell)
+
+
+def _speak(
+    rows: "_Rows", mixer: Mixer, sampler: Sampler, choice: Choice, report: Report, tell: Callable[[Report], None]
+) -> Run:
+    said = 0
+    while True:
+        logprobs = sampler.logprobs(mixer.mix(rows.logits, rows.numbers))
+        token = sampler.pick(logprobs)
+        speaker = mixer.spoke(token)
+
+        def heard(text: str, speaker: int = speaker) -> None:
+            nonlocal said
+            _grow(report.spans, speaker, said, said + len(text))
+            said += len(text)
+            report.dropped = report.rows + 1 - len(rows.numbers)
+            tell(report)
+
+        choice.add(token, logprobs, heard)
+        if choice.over:
+            return
+        rows.drop(mixer.far(rows.numbers))
+        parts = yield [Segment(block, torch.full((block.rows, 1), token)) for block, _ in rows.parts]
+        rows.logits = torch.cat(parts)
+
+
+def _grow(spans: list[Span], context: int, start: int, end: int) -> None:
+    if start == end:
+        return
+    if spans and spans[-1].context == context:
+        spans[-1].end = end
+    else:
+        spans.append(Span(context, start, end))
+
+
+def _groups(texts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The rows in groups of similar length; the bare question goes first, whatever its length."""
+    order = [0, *sorted(range(1, len(texts)), key=lambda row: len(texts[row]))]
+    return [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
+
+
+def _read(
+    model: Model,
+    prefixes: Prefixes,
+    texts: Sequence[Sequence[int]],
+    variant: Variant,
+    kept: list[Tensor],
+    report: Report,
+) -> Run:
+    """Fills `kept` with the cache of each text, reading those that are not remembered."""
+    found = [prefixes.get(ids, variant) for ids in texts]
+    report.remembered += sum(one is not None for one in found)
+    missing = [at for at, one in enumerate(found) if one is None]
+    while missing:
+        batch = [missing.pop(0)]
+        while missing and sum(len(texts[at]) for at in [*batch, missing[0]]) <= READ_AT_ONCE:
+            batch.append(missing.pop(0))
+        blocks = [model.block(1, len(texts[at]), variant) for at in batch]
+        yield from _advance(blocks, [texts[at] for at in batch])
+        for at, block in zip(batch, blocks, strict=True):
+            found[at] = block.row(0)
+            prefixes.put(texts[at], variant, block.row(0))
+    kept += [one for one in found if one is not None]
+
+
+def _advance(blocks: Sequence[Block], texts: Sequence[Sequence[int]]) -> Run:
+    """Read several texts side by side, some tokens of each in a step."""
+    for start in range(0, max(map(len, texts)), CHUNK):
+        yield [
+            Segment(block, torch.tensor([text[start : start + CHUNK]]), "none")
+            for block, text in zip(blocks, texts, strict=True)
+            if start < len(text)
+        ]
+
+
+class _Rows:
+    """All rows, in blocks of similar length. `numbers`: which row each is, in the order of `logits`; 0 is first."""
+
+    def __init__(self, model: Model, behind: int, variant: Variant) -> None:
+        self._model, self._behind, self._variant = model, behind, variant
+        self.parts: list[tuple[Block, list[int]]] = []
+        self.logits = torch.empty(0)
+
+    @property
+    def numbers(self) -> list[int]:
+        return [row for _, group in self.parts for row in group]
+
+    def join(self, group: list[int], kept: Sequence[Tensor]) -> Block:
+        longest = max(one.shape[3] for one in kept)
+        block = self._model.block(len(group), longest + self._behind, self._variant)
+        block.end = longest
+        for place, one in enumerate(kept):
+            block.load(place, one)
+        self.parts.append((block, group))
+        return block
+
+    def drop(self, gone: set[int]) -> None:
+        """Forget rows."""
+        if not gone:
+            return
+        self.logits = self.logits[[at for at, row in enumerate(self.numbers) if row not in gone]]
+        parts = []
+        for block, group in self.parts:
+            places = [place for place, row in enumerate(group) if row not in gone]
+            if places and len(places) < len(group):
+                block.select(torch.tensor(places))
+            if places:
+                parts.append((block, [group[place] for place in places]))
+        self.parts = parts
