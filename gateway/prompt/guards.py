@@ -119,7 +119,8 @@ class _Prompt:
             case Kind.NEGATION:
                 return self._negates(small)
             case Kind.CONSTRAINT:
-                return any(stem in self.low for stem in _stems(small))
+                stems = _stems(small)
+                return 2 * sum(stem in self.low for stem in stems) > len(stems)
             case _:
                 return small.removesuffix("s").rstrip("'’") in self.low
 
