@@ -11,6 +11,8 @@ from gateway.exchange import Turn
 
 TASK_CHARS = 1200
 """A longer paragraph is text rather than the task."""
+OPENING_CHARS = 12
+"""Who asks says so in the first words: `Please compare`, `So who`."""
 FEWEST_PASSAGES = 3
 
 _BLOCK = re.compile(r"\n[ \t]*\n+")
@@ -39,12 +41,15 @@ class Shape(Struct, frozen=True):
 def shape_of(message: str) -> Shape:
     """The task is the paragraph at either end that asks for something; what is left is the text."""
     blocks = _blocks(message)
-    first, last = blocks[0], blocks[-1]
     task, text = (0, 0), (0, len(message))
-    if len(blocks) > 1 and _asks(message[slice(*last)]):
-        task, text = last, (0, last[0])
-    elif len(blocks) > 1 and _asks(message[slice(*first)]):
-        task, text = first, (first[1], len(message))
+    if len(blocks) > 1:
+        first, last = blocks[0], blocks[-1]
+        usual = sorted(end - start for start, end in blocks)[len(blocks) // 2]
+        asks = [_asks(message[slice(*block)].strip(), usual) for block in (first, last)]
+        if asks[1] > max(0.0, asks[0]):
+            task, text = last, (0, last[0])
+        elif asks[0] > 0:
+            task, text = first, (first[1], len(message))
     said, material = message[slice(*task)].strip(), message[slice(*text)]
     words = wording_of(language_of(said or material[:TASK_CHARS]))
     return Shape(
@@ -64,13 +69,21 @@ def is_talk(turns: Sequence[Turn]) -> bool:
     return sum(earlier) > last
 
 
-def _asks(block: str) -> bool:
-    block = block.strip()
-    if not block or len(block) > TASK_CHARS:
-        return False
-    words = wording_of(language_of(block))
+def _asks(block: str, usual: int) -> float:
+    """How much a paragraph looks like the task: 0 for text. `usual` is how long the paragraphs are."""
+    language = language_of(block)
+    words = wording_of(language)
+    if len(block) > (TASK_CHARS if words.spaced else TASK_CHARS // 3) or _PASSAGE.match(block):
+        return 0.0
     kinds = (words.wants, words.wants_summary, words.wants_whole)
-    return block[-1] in "?？:：" or any(kind.search(block) for kind in kinds)
+    said = [found.start() for kind in kinds if (found := kind.search(block))]
+    # of two that ask the shorter one is more likely to be the client's own words
+    brevity = 1 - len(block) / TASK_CHARS
+    if block[-1] in "?？:：" or (said and min(said) <= OPENING_CHARS):
+        return 1 + brevity
+    if said:
+        return brevity
+    return brevity / 2 if len(block) * 3 < usual else 0.0
 
 
 def _blocks(message: str) -> list[tuple[int, int]]:

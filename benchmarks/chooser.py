@@ -1,0 +1,127 @@
+"""Does the chooser pick the strategy that a request's shape calls for? Labelled by how each case was made.
+
+Real documents and real questions: whoever asks for a document's plot wants a summary, whoever asks what
+one passage says is answered from it, twelve passages of twelve documents with one question are independent.
+Counting and comparing questions and conversations are put together here. No model is called.
+"""
+
+import gzip
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from harness.report import table
+
+from gateway.context.long.choose import Powers, Strategy, choose
+from gateway.context.long.shape import is_talk, shape_of
+from gateway.exchange import Turn
+
+ABLE = Powers(calls=True, logits=True)
+SUMMARIES = (
+    "Summarise this text.", "Give me a short summary.", "tl;dr", "What are the main points of this?",
+    "Write an overview of the text below.", "What is the plot of the story?", "Sum up what happens.",
+    "Could you condense this into one paragraph?", "I need the key takeaways.", "what is this about",
+)  # fmt: skip
+SUMMARIES_ZH = ("请总结全文。", "概括一下这篇文章的主要内容。", "写一个摘要。", "这篇文章讲了什么？", "请归纳要点。")
+WHOLE = (
+    "How many times is the captain mentioned?", "List all the people who appear, in the order in which they appear.",
+    "Compare the beginning with the end.", "How often does the narrator travel?", "Count the dates in the text.",
+    "Which of them comes first in the text and which last?", "Does the text contradict itself anywhere?",
+    "Make a timeline of the events.", "For each speaker, list all that they ask for.",
+)  # fmt: skip
+WHOLE_ZH = ("文中一共出现了多少个人名？", "按顺序列出所有的地点。", "比较开头和结尾。", "主人公几次离开家？")
+Case = tuple[str, list[Turn]]
+
+
+def cases(data: Path) -> Iterator[Case]:
+    """The expected strategy and the turns of each request."""
+    draw = random.Random(7)
+    with gzip.open(data / "squality_dev.jsonl.gz", "rt", "utf-8") as file:
+        stories = [json.loads(line) for line in file]
+    for story in stories[:12]:
+        for question in story["questions"][:3]:
+            text = question["question_text"]
+            wanted = Strategy.TREE if "plot" in text else Strategy.FOCUS
+            yield wanted, _put(story["document"], text, draw)
+    texts = [story["document"] for story in stories[:10]]
+    novel = next((data / "long_texts").glob("*zh*"), None) or sorted((data / "long_texts").glob("*.txt"))[-1]
+    chinese = novel.read_text("utf-8")[20_000:60_000]
+    yield from ((Strategy.TREE, _put(draw.choice(texts), ask, draw)) for ask in SUMMARIES * 2)
+    yield from ((Strategy.TREE, _put(chinese, ask, draw)) for ask in SUMMARIES_ZH * 2)
+    yield from ((Strategy.MAP_REDUCE, _put(draw.choice(texts), ask, draw)) for ask in WHOLE * 3)
+    yield from ((Strategy.MAP_REDUCE, _put(chinese, ask, draw)) for ask in WHOLE_ZH * 2)
+    yield from _local(data, draw)
+    yield from _passages(data, draw)
+    yield from _talks(data, draw)
+
+
+def _local(data: Path, draw: random.Random) -> Iterator[Case]:
+    rows = [json.loads(line) for line in (data / "chunking_eval/questions_dev.jsonl").read_text("utf-8").splitlines()]
+    for row in draw.sample(rows, 40):
+        text = (data / "chunking_eval" / f"{row['corpus_id']}.md").read_text("utf-8")[:60_000]
+        yield Strategy.FOCUS, _put(text, row["question"], draw)
+    articles = json.loads((data / "cmrc2018/trial.json").read_text("utf-8"))["data"]
+    paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
+    for paragraph in draw.sample(paragraphs, 30):
+        others = [other["context"] for other in draw.sample(paragraphs, 25)]
+        text = "\n".join([*others, paragraph["context"]])
+        yield Strategy.FOCUS, _put(text, paragraph["qas"][0]["question"], draw)
+
+
+def _passages(data: Path, draw: random.Random) -> Iterator[Case]:
+    rows = [json.loads(line) for line in (data / "nq_open/dev.jsonl").read_text("utf-8").splitlines()]
+    for row in draw.sample(rows, 40):
+        found = [row, *draw.sample(rows, 30)]
+        texts = [f"{one['ctxs'][0]['title']}\n{one['ctxs'][0]['text']}" for one in found if one["ctxs"]]
+        draw.shuffle(texts)
+        head = draw.choice(("Passage {}: ", "[{}] ", "Document {}\n"))
+        joined = "\n\n".join(head.format(n) + " ".join(text.split()) for n, text in enumerate(texts, 1))
+        yield Strategy.NBCE, _put(joined, row["question"] + draw.choice(("?", "")), draw)
+
+
+def _talks(data: Path, draw: random.Random) -> Iterator[Case]:
+    rows = [json.loads(line) for line in (data / "nq_open/dev.jsonl").read_text("utf-8").splitlines()]
+    for _ in range(20):
+        said = draw.sample(rows, 40)
+        turns = [
+            turn
+            for row in said
+            for turn in (
+                Turn("user", row["question"]),
+                Turn("assistant", row["ctxs"][0]["text"] if row["ctxs"] else ""),
+            )
+        ]
+        yield Strategy.TALK, [*turns, Turn("user", draw.choice(said)["question"])]
+
+
+def _put(text: str, task: str, draw: random.Random) -> list[Turn]:
+    """The task ahead of the text or behind it, by lot."""
+    return [Turn("user", f"{task}\n\n{text}" if draw.random() < 0.5 else f"{text}\n\n{task}")]
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+def main(data: Path) -> None:
+    """The share of labelled requests for which the chooser picks the expected strategy."""
+    right: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    missed: Counter[tuple[str, str]] = Counter()
+    for expected, turns in cases(data):
+        choice = choose(shape_of(turns[-1].text), talk=is_talk(turns), parts=12, prompt_tokens=9000, powers=ABLE)
+        got = choice.strategy.value if choice else "none"
+        total[expected] += 1
+        right[expected] += got == expected
+        if got != expected:
+            missed[expected, got] += 1
+    rows = [[name, str(total[name]), f"{right[name] / total[name]:.3f}"] for name in total]
+    rows.append(["all", str(total.total()), f"{right.total() / total.total():.3f}"])
+    click.echo(table(["expected", "cases", "chosen"], rows))
+    for (expected, got), times in missed.most_common():
+        click.echo(f"{expected} taken for {got}: {times}")
+
+
+if __name__ == "__main__":
+    main()
