@@ -39,6 +39,7 @@ templates = []
 policy = "none"
 """
 RAW, NO_OP, GATEWAY, WRONG = "raw", "no-op gateway (mode off)", "gateway", "gateway, a random wrong template"
+HEAD = ("prompt", "score", "95 %", "loosely", "valid", "of valid", "against raw", "p", "prompt tokens", "spoke")
 ASK_AGAIN = 5
 LONGEST_ANSWER = 200
 
@@ -138,26 +139,11 @@ def answers(data: Path, labelled: int, bbh: int, ifeval: int, budget_ms: int) ->
         stack.callback(plain.stop)
         asker = Asker(plain_port, full_port)
         wrong = _active_templates(scratch / "templates")
-        rows: list[list[str]] = []
         for subject in _subjects(data, classified, bbh, ifeval):
-            rows += _rows(subject, _run(asker, subject, wrong))
+            click.echo(f"\n{subject.name}, {len(subject.questions)} questions:\n")
+            click.echo(table(HEAD, _rows(subject, _run(asker, subject, wrong))))
             click.echo(f"{subject.name} done, {time.monotonic() - began:.0f} s; left: {dict(asker.left)}", err=True)
             asker.left.clear()
-    head = [
-        "task",
-        "prompt",
-        "n",
-        "score",
-        "95 %",
-        "loosely",
-        "valid",
-        "of valid",
-        "against raw",
-        "p",
-        "prompt tokens",
-        "spoke",
-    ]
-    click.echo(table(head, rows))
     same = f"{sum(asker.again)} of {len(asker.again)}"
     click.echo(f"\n{asker.asked} answers of the model; {asker.reused} more had a body that was answered before.")
     click.echo(f"Asked again: the same answer in {same}. {(time.monotonic() - began) / 60:.0f} minutes.")
@@ -204,18 +190,15 @@ def _active_templates(own: Path) -> list[str]:
 
 def _rows(subject: Subject, arms: Mapping[str, Arm]) -> list[list[str]]:
     raw = arms[RAW].scores
-    rows = [_row(subject, name, arm, raw if name != RAW else None) for name, arm in arms.items()]
-    for name, score in {
-        **subject.controls,
-        "guessing a valid answer": subject.chance,
-        "the most frequent answer": subject.most,
-    }.items():
+    rows = [_row(name, arm, raw if name != RAW else None) for name, arm in arms.items()]
+    guessing = {"guessing a valid answer": subject.chance, "the most frequent answer": subject.most}
+    for name, score in {**subject.controls, **guessing}.items():
         if score:
-            rows.append([subject.name, f"no model: {name}", "", f"{score:.3f}", *[""] * 8])
+            rows.append([f"no model: {name}", f"{score:.3f}", *[""] * (len(HEAD) - 2)])
     return rows
 
 
-def _row(subject: Subject, name: str, arm: Arm, raw: Sequence[float] | None) -> list[str]:
+def _row(name: str, arm: Arm, raw: Sequence[float] | None) -> list[str]:
     n, right = len(arm.scores), sum(arm.scores)
     low, high = wilson(int(right), n)
     against, p = "", ""
@@ -223,16 +206,13 @@ def _row(subject: Subject, name: str, arm: Arm, raw: Sequence[float] | None) -> 
         found = paired([one - other for one, other in zip(arm.scores, raw, strict=True)], random.Random(1))
         against, p = f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]", f"{found.p:.3f}"
     spoke = sum(count for template, count in arm.templates.items() if template)
-    of_valid = f"{right / arm.valid:.3f}" if arm.valid and arm.valid >= right else ""
     return [
-        subject.name,
         name,
-        str(n),
         f"{right / n:.3f}",
         f"{low:.2f}-{high:.2f}",
         f"{arm.loose / n:.3f}",
         f"{arm.valid / n:.3f}",
-        of_valid,
+        f"{right / arm.valid:.3f}" if arm.valid else "",
         against,
         p,
         f"{arm.prompt_tokens / n:.0f}",
