@@ -380,8 +380,7 @@ class Exchange(Struct, frozen=True):
         With the mode off, what the stages made is sent where the request named collections: those are context it
         asked for.
         """
-        improved = self.mode is Mode.ON or (self.mode is Mode.OFF and bool(self.chunks))
-        return self.turns if self.turns is not None and improved else self.ask.turns
+        return self.turns if self.turns is not None and self._improves else self.ask.turns
 
     @property
     def windows(self) -> tuple[str, ...]:
@@ -393,7 +392,11 @@ class Exchange(Struct, frozen=True):
     @property
     def changed(self) -> bool:
         """Whether what is sent differs from what came in. In shadow mode it never does, but for a prompt by name."""
-        return self.ask.spoken_for or self.sent is not self.ask.turns
+        return self.ask.spoken_for or (self.turns is not None and self._improves)
+
+    @property
+    def _improves(self) -> bool:
+        return self.mode is Mode.ON or (self.mode is Mode.OFF and bool(self.chunks))
 
     @property
     def may_call(self) -> bool:

@@ -55,7 +55,7 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
     # wishes for the decoder go along beside the body, since each backend calls the answer's length its own way
     asked = encode.body(replace(exchange, sampling=Sampling.NONE), model)
     ask = decode.chat(chat_body(asked), {})
-    wished = exchange.sampling if exchange.changed or exchange.ask.spoken_for else Sampling.NONE
+    wished = exchange.sampling if exchange.changed else Sampling.NONE
     sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
     chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=ask.raw, turns=ask.turns, named=None, marked=False)
     return replace(exchange, ask=chat, mode=Mode.ON, turns=ask.turns, sampling=sampling)

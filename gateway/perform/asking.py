@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gateway.backends.call import Caller
 from gateway.errors import BackendFailed
-from gateway.exchange import Call, Drawn, Exchange, Sampling, Turn
+from gateway.exchange import Call, Drawn, Exchange, Mode, Sampling, Turn
 from gateway.ports import Completer, Headers, Reply
 from gateway.wire import again
 from gateway.wire.answer import read_answer
@@ -63,4 +63,4 @@ class Draws:
         if temperature is not None:
             sampling = replace(sampling, temperature=temperature)
         ask = replace(exchange.ask, raw=again.whole(exchange.ask.raw, number), stream=False)
-        return replace(exchange, ask=ask, turns=(*exchange.prompt, *follow), sampling=sampling)
+        return replace(exchange, ask=ask, mode=Mode.ON, turns=(*exchange.sent, *follow), sampling=sampling)

@@ -148,6 +148,14 @@ class Rewrite:
             raise
         return replace(prompt, calls=(*more.calls, *prompt.calls), dropped=more.dropped) if more.calls else prompt
 
+    async def spoken(self, template: Template, filled: Filled, exchange: Exchange) -> Composed:
+        """The prompt for slots that the caller filled: examples chosen, first calls made. Raises `Kept`,
+        `TemplateError`."""
+        shots, labels = await self._shots(template, filled, exchange.key)
+        turns = template.render(filled.values, shots, labels)
+        prompt = Composed(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
+        return await self._after_calls(prompt, exchange, filled, labels) if template.calls else prompt
+
     async def _more_slots(self, template: Template, exchange: Exchange) -> Extracted:
         return await self._extract(template, exchange, self.embed, self.completer, self.settings.budget_ms / 1000)
 

@@ -31,8 +31,7 @@ def body(
     fields whatever the client said; `room_field` is what this backend calls the answer's length.
     """
     ask = exchange.ask
-    changed = exchange.changed or ask.spoken_for
-    if not changed and not ask.marked and not force:
+    if not exchange.changed and not ask.marked and not force:
         if model == ask.model:
             return ask.raw
         found = _MODEL.findall(ask.raw)
@@ -44,13 +43,12 @@ def body(
     fields["model"] = Raw(_encode(model))
     if ask.spoken_for:
         fields.pop("prompt", None)
-    if changed:
-        turns = exchange.prompt if exchange.changed else ask.turns
+    if exchange.changed:
         if ask.endpoint is Endpoint.RESPONSES:
-            responses.put_turns(fields, turns)
+            responses.put_turns(fields, exchange.sent)
             fields.update(_sampling(exchange.sampling, fields, "max_output_tokens", stop=False))
         else:
-            fields["messages"] = _messages(turns, fields.get("messages", NO_MESSAGES))
+            fields["messages"] = _messages(exchange.sent, fields.get("messages", NO_MESSAGES))
             fields.update(_sampling(exchange.sampling, fields, room_field))
     for name, value in (force or {}).items():
         fields[name] = Raw(_encode(value))
