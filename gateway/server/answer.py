@@ -15,10 +15,11 @@ from litestar.types import Receive, Scope, Send
 from msgspec.structs import replace
 
 from gateway.assembly import Gateway
-from gateway.errors import BadRequest, BodyTooLarge, RequestError
+from gateway.errors import BadRequest, RequestError
 from gateway.exchange import Ask, Endpoint, Exchange
 from gateway.ports import Headers, Outcome, Reply
 from gateway.server.access import Access
+from gateway.server.body import read_body
 from gateway.server.headers import decisions
 from gateway.wire import annotate, errors
 
@@ -35,6 +36,7 @@ TRAVELLING = (
     b"openai-beta",
 )
 JSON = (b"content-type", b"application/json")
+EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 DONE = b"data: [DONE]"
 ENDS = {Endpoint.RESPONSES: b"event: response.completed"}
 """What the last event of a whole stream begins with, where it is not `DONE`."""
@@ -67,7 +69,7 @@ class Answering:
             log.exception("a request could not be read", extra={"exchange": run.id})
             await refuse(send, FAILED, run.id)
             return
-        exchange = Exchange(run.id, ask, key, started_s=time())
+        exchange = Exchange(run.id, ask, key, started_s=time(), tell=run.tell if ask.stream else None)
         task = asyncio.current_task()
         assert task is not None
         watch = _Watch(receive, run, task)
@@ -87,6 +89,7 @@ class _Run:
         self._send = send
         self._began = perf_counter_ns()
         self._started = False
+        self._told = False
         self._first_byte_us = 0
         self._kept = gateway.keeping is not None
         self._sent: list[bytes] = []
@@ -124,7 +127,17 @@ class _Run:
                 exchange = replace(exchange, notes=(*exchange.notes, *self._reply.told))
             self._record(exchange, headers, ending, error_text, status)
 
+    async def tell(self, what: str) -> None:
+        """A comment on the stream, which begins with the first one: a later refusal is an event on it."""
+        if not self._started:
+            await self._start(200, [EVENT_STREAM, (b"x-foreword-id", self.id.encode())])
+        self._told = True
+        await self._send({"type": "http.response.body", "body": errors.comment(what), "more_body": True})
+
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
+        if self._told and reply.pieces is None:
+            # the status is gone with the first comment
+            reply = replace(reply, pieces=_once(errors.as_event(reply.body)))
         told = () if reply.pieces is not None else reply.told
         extra = annotate.account(exchange, told) if (exchange.changed or told) and reply.status < 300 else b""
         head = [*reply.headers, *decisions(exchange, reply)]
@@ -149,7 +162,8 @@ class _Run:
     ) -> None:
         send, sent, kept = self._send, self._sent, self._kept
         end = ENDS.get(exchange.ask.endpoint, DONE)
-        await self._start(reply.status, head)
+        if not self._started:
+            await self._start(reply.status, head)
         async for piece in pieces:
             if extra:
                 piece, done = annotate.first_event(piece, extra)
@@ -202,32 +216,6 @@ class _Run:
         self._gateway.over(exchange, outcome, headers.get(b"traceparent", b"").decode("latin-1"))
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
-    """The whole request body. Raises `BodyTooLarge` before reading where the length is announced."""
-    announced = headers.get(b"content-length")
-    if announced is not None and announced.isdigit() and int(announced) > limit:
-        raise _too_large(limit)
-    message: Any = await receive()
-    if message["type"] == "http.disconnect":
-        raise BadRequest("The client went away before its request was complete.")
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    pieces, size = [body], len(body)
-    while message.get("more_body", False):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequest("The client went away before its request was complete.")
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > limit:
-            raise _too_large(limit)
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
 async def refuse(send: Send, error: RequestError, exchange_id: str) -> None:
     """An error in OpenAI's form."""
     body = errors.envelope(error)
@@ -266,6 +254,10 @@ class _Watch:
         self._work.cancel()
 
 
+async def _once(piece: bytes) -> AsyncIterator[bytes]:
+    yield piece
+
+
 def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
     travelling = [(name, headers[name]) for name in TRAVELLING if name in headers]
     # of the encodings only one that the records can read
@@ -276,10 +268,6 @@ def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
 
 def _encoded(headers: Headers) -> bool:
     return any(name.lower() == b"content-encoding" for name, _ in headers)
-
-
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The request body is larger than the {limit // (1024 * 1024)} MB that this gateway accepts.")
 
 
 def _wrong_method(method: str) -> RequestError:

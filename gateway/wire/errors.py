@@ -23,6 +23,16 @@ def event(error: RequestError) -> bytes:
     return b"\n\ndata: " + envelope(error) + b"\n\n"
 
 
+def as_event(body: bytes) -> bytes:
+    """A refusal whose status came too late, as an event: its lines are one line of JSON."""
+    return b"data: " + b" ".join(body.splitlines()) + b"\n\n"
+
+
+def comment(text: str) -> bytes:
+    """What no client reads, but which shows a reader and every proxy on the way that work goes on."""
+    return f": {' '.join(text.split())}\n\n".encode()
+
+
 def response_event(error: RequestError, last_piece: bytes) -> bytes:
     """The same for the stream of a response, whose events are named and numbered. The object `error` is what
     the official clients look for in any stream."""

@@ -97,6 +97,7 @@ class _Work:
     def __init__(self, reader: Reader, exchange: Exchange, words: Wording, tokens: int) -> None:
         self.calls: list[Call] = []
         self.unread = 0
+        self._done = 0
         self._reader, self._exchange, self._words, self._tokens = reader, exchange, words, tokens
 
     async def all(self, purpose: str, prompts: Sequence[str], found: Sequence[Chunk]) -> list[Chunk]:
@@ -123,6 +124,9 @@ class _Work:
                 continue
             if call is not None:
                 self.calls.append(call)
+            self._done += 1
+            if self._exchange.tell is not None:
+                await self._exchange.tell(f"{purpose}: {self._done} read")
             return said
         return None
 

@@ -1,0 +1,38 @@
+"""Reads a request's body, and no more of it than is allowed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from litestar.types import Receive
+
+from gateway.errors import BadRequest, BodyTooLarge
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+    """The whole request body. Raises `BodyTooLarge` before reading where the length is announced."""
+    announced = headers.get(b"content-length")
+    if announced is not None and announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    message: Any = await receive()
+    if message["type"] == "http.disconnect":
+        raise BadRequest("The client went away before its request was complete.")
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    pieces, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("The client went away before its request was complete.")
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body is larger than the {limit // (1024 * 1024)} MB that this gateway accepts.")

@@ -1,0 +1,101 @@
+"""Prompts over the window: a scripted model reads them in parts, and the stream says how far it is."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import openai
+import pytest
+
+from tests.conftest import UpstreamInThread
+from tests.doubles.process import GatewayProcess, running
+from tests.doubles.upstream import Script
+from tests.e2e.test_techniques import says, sent, streams
+
+CONFIG = """
+[data]
+folder = "data"
+[context]
+parallel_calls = 1
+[backends.up]
+kind = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
+models = ["*"]
+window_tokens = 1500
+"""
+STORY = "\n\n".join(f"Chapter {n}. In town {n} Anna met the keeper of tower {n}, called Person{n}." for n in range(120))
+SUMMARISE = f"Summarise this story:\n\n{STORY}"
+
+
+@pytest.fixture(scope="module")
+def gateway(upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    with running(tmp_path_factory.mktemp("long"), CONFIG.format(port=upstream.port)) as process:
+        yield process
+
+
+def asks(text: str, **more: object) -> dict[str, object]:
+    return {"model": "small", "messages": [{"role": "user", "content": text}], **more}
+
+
+def lines(gateway: GatewayProcess, body: dict[str, object]) -> list[str]:
+    with httpx.stream("POST", gateway.url + "/v1/chat/completions", json=body, timeout=30) as answer:
+        assert answer.status_code == 200
+        return [line for line in answer.iter_lines() if line]
+
+
+def test_a_question_is_looked_up_in_its_own_text(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    upstream.double.play(says("Person77."))
+    question = f"Who is the keeper of tower 77?\n\n{STORY}"
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
+        answer = client.chat.completions.create(model="small", messages=[{"role": "user", "content": question}])
+
+    (body,) = sent(upstream)
+    assert "called Person77." in body["messages"][0]["content"]
+    account = (answer.model_extra or {})["foreword"]
+    assert account["strategy"] == "focus"
+    assert all(question[cited["start"] : cited["end"]] == cited["text"] for cited in account["citations"])
+
+
+def test_a_stream_says_how_far_the_reading_is(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    upstream.double.play(*[says(f"Anna met Person{n}.") for n in range(20)])
+    preview = httpx.post(gateway.url + "/v1/foreword/preview", json=asks(SUMMARISE), timeout=30).json()
+    (quote,) = [note["data"]["quote"] for note in preview["notes"] if note["stage"] == "condense"]
+    assert sent(upstream) == []
+
+    upstream.double.play(*[says(f"Anna met Person{n}.") for n in range(quote["calls"])], streams("She met ", "all."))
+    found = lines(gateway, asks(SUMMARISE, stream=True))
+
+    assert [line for line in found if line.startswith(":")] == [
+        f": map: {n} read" for n in range(1, quote["calls"] + 1)
+    ]
+    assert found[-1] == "data: [DONE]"
+    assert "Anna met Person0." in sent(upstream)[-1]["messages"][0]["content"]
+
+
+def test_a_refusal_after_the_first_comment_is_an_event_and_no_end_mark_follows(
+    gateway: GatewayProcess, upstream: UpstreamInThread
+) -> None:
+    refusal = Script(
+        400, pieces=[b'{"error": {"message": "no such model",\n "type": "x", "param": null, "code": null}}']
+    )
+    story = SUMMARISE.replace("Anna", "Berta")
+    preview = httpx.post(gateway.url + "/v1/foreword/preview", json=asks(story), timeout=30).json()
+    (quote,) = [note["data"]["quote"] for note in preview["notes"] if note["stage"] == "condense"]
+    upstream.double.play(*[says("Berta met many.") for _ in range(quote["calls"])], refusal)
+
+    found = lines(gateway, asks(story, stream=True))
+
+    assert json.loads(found[-1].removeprefix("data: "))["error"]["message"] == "no such model"
+    assert "data: [DONE]" not in found
+
+
+def test_a_strategy_that_cannot_be_used_is_refused_with_the_reason(
+    gateway: GatewayProcess, upstream: UpstreamInThread
+) -> None:
+    answer = httpx.post(
+        gateway.url + "/v1/chat/completions", json=asks(SUMMARISE, foreword={"strategy": "interpolated"}), timeout=30
+    )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "foreword.strategy"
+    wrong = httpx.post(gateway.url + "/v1/chat/completions", json=asks("x", foreword={"strategy": "magic"}), timeout=30)
+    assert "known: direct, trimmed, focus" in wrong.json()["error"]["message"]
