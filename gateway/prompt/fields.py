@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from gateway.prompt.patterns import Pattern
+from gateway.prompt.vocabulary import LANGUAGES
 
 SCHEMA = 1
 ID = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
@@ -40,8 +41,11 @@ class Purpose(StrEnum):
 
 
 class Language(StrEnum):
-    EN = "en"
-    ZH = "zh"
+    """The languages that have a file of words; a new file is a new member."""
+
+    _ignore_ = "code"
+    for code in LANGUAGES:
+        vars()[code.upper()] = code
 
 
 class Source(StrEnum):

@@ -5,13 +5,13 @@ import json
 from gateway.prompt.fields import Language, Technique
 
 _BODY = {
-    Language.EN: (
+    "en": (
         "You are careful and precise. Replace this line with what the model must know.",
         "Replace this line with how the answer should look.",
         "Replace me: question {n} that users ask about {topic}",
         "Replace me: a question near {topic} that is something else, {n}",
     ),
-    Language.ZH: (
+    "zh": (
         "你认真而准确。请把这一行换成模型需要知道的内容。",
         "请把这一行换成对回答的要求。",
         "请替换：用户关于{topic}会问的第{n}个问题",
@@ -22,7 +22,7 @@ _BODY = {
 
 def scaffold(id: str, intent: str, language: Language, technique: Technique) -> str:
     """The source of a new draft."""
-    system, request, match, near = _BODY[language]
+    system, request, match, near = _BODY.get(language, _BODY["en"])
     topic = intent.replace("-", " ").replace("_", " ")
     lines = [
         "---",

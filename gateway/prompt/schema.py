@@ -41,7 +41,7 @@ class _Front(Struct, frozen=True):
     version: int
     intent: IntentSpec
     status: Status = Status.DRAFT
-    language: Language = Language.EN
+    language: Language = Language("en")
     technique: Technique = Technique.DIRECT
     description: str = ""
     family: str = ""
