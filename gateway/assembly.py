@@ -25,8 +25,10 @@ from gateway.errors import ConfigError, Problem
 from gateway.exchange import Exchange
 from gateway.learning import Learned
 from gateway.perform.perform import Performer
+from gateway.perform.respond import Responder
 from gateway.pipeline import Step, prepare
 from gateway.ports import Backend, Embedder, HotState, Outcome, VectorStore
+from gateway.prompt.named import NamedPrompt
 from gateway.readiness import Readiness
 from gateway.records.archive import Archive
 from gateway.records.drain import Drain
@@ -67,7 +69,7 @@ class Gateway:
         routes: Routes,
         state: HotState,
         steps: Sequence[Step],
-        perform: Performer,
+        perform: Responder,
         *,
         learned: Learned | None = None,
         keeping: Keeping | None = None,
@@ -191,7 +193,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         adapters.routes,
         adapters.state,
         _steps(settings, adapters.routes, learned, retrieve, Fit(count)),
-        Performer(caller, completions),
+        Responder(Performer(caller, completions), adapters.backends),
         learned=learned,
         keeping=None if only_prepare else _keeping(settings),
     )
@@ -216,6 +218,7 @@ def _steps(
             improving += (Step(learned.refine, improves=True),)
     return (
         Step(Route(routes, settings.prompt.mode, settings.prompt.canary)),
+        Step(NamedPrompt(learned.rewrite if learned is not None else None)),
         *improving,
         Step(retrieve),
         Step(fit),

@@ -28,26 +28,35 @@ class Responding:
         self._backend = backend
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        if exchange.ask.endpoint is not Endpoint.RESPONSES or self._speaks(model):
+        if exchange.ask.endpoint is not Endpoint.RESPONSES or speaks(self._backend, model):
             return await self._backend.send(exchange, model, headers)
-        # translated answers are read, so they must not come compressed
-        plain = tuple([header for header in headers if header[0] != b"accept-encoding"])
-        reply = await self._backend.send(as_chat(exchange, model), model, plain)
-        if reply.status >= 300:
-            return reply
-        shown = model if exchange.ask.model in AUTO else exchange.ask.model
-        head = head_of(exchange.id, exchange.ask, shown, int(exchange.started_s))
-        if reply.pieces is None:
-            return replace(reply, headers=_headers(reply, JSON), body=whole(reply.body, head))
-        if any(name == b"content-encoding" for name, _ in reply.headers):
-            await reply.aclose()
-            raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
-        pieces = _Pieces(reply, reply.pieces, Translator(head))
-        return replace(reply, headers=_headers(reply, EVENTS), pieces=pieces)
+        reply = await self._backend.send(as_chat(exchange, model), model, uncompressed(headers))
+        return await as_response(exchange, reply)
 
-    def _speaks(self, model: str) -> bool:
-        cards = self._backend.models()
-        return any(Endpoint.RESPONSES in card.endpoints and matches(model, card.name) for card in cards)
+
+def speaks(backend: Backend, model: str) -> bool:
+    """Whether the backend speaks `/v1/responses` itself for this model."""
+    return any(Endpoint.RESPONSES in card.endpoints and matches(model, card.name) for card in backend.models())
+
+
+def uncompressed(headers: Headers) -> Headers:
+    """Translated answers are read, so they must not come compressed."""
+    return tuple([header for header in headers if header[0] != b"accept-encoding"])
+
+
+async def as_response(exchange: Exchange, reply: Reply) -> Reply:
+    """The reply to a chat as the reply to the request for a response. A refusal stays as it is."""
+    if reply.status >= 300:
+        return reply
+    shown = reply.model if exchange.ask.model in AUTO else exchange.ask.model
+    head = head_of(exchange.id, exchange.ask, shown, int(exchange.started_s))
+    if reply.pieces is None:
+        return replace(reply, headers=_headers(reply, JSON), body=whole(reply.body, head))
+    if any(name == b"content-encoding" for name, _ in reply.headers):
+        await reply.aclose()
+        raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
+    pieces = _Pieces(reply.pieces, Translator(head))
+    return replace(reply, headers=_headers(reply, EVENTS), pieces=pieces)
 
 
 def as_chat(exchange: Exchange, model: str) -> Exchange:
@@ -58,7 +67,8 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
     wished = exchange.sampling if exchange.changed else Sampling.NONE
     sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
     chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=ask.raw, turns=ask.turns, named=None, marked=False)
-    return replace(exchange, ask=chat, mode=Mode.ON, turns=ask.turns, sampling=sampling)
+    procedure = exchange.procedure if exchange.changed else None
+    return replace(exchange, ask=chat, mode=Mode.ON, turns=ask.turns, sampling=sampling, procedure=procedure)
 
 
 class _Pieces:
@@ -67,8 +77,7 @@ class _Pieces:
     A class rather than a generator, since closing a generator that was never started closes nothing.
     """
 
-    def __init__(self, reply: Reply, pieces: AsyncIterator[bytes], translator: Translator) -> None:
-        self._reply = reply
+    def __init__(self, pieces: AsyncIterator[bytes], translator: Translator) -> None:
         self._pieces = pieces
         self._translator = translator
         self._ended = False
