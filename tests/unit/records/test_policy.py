@@ -5,9 +5,10 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.errors import Problem
+from gateway.exchange import Arm, Rewrite, Turn
 from gateway.ports import Answer
 from gateway.records.policy import hashed_record, hashed_text, policy_problems
-from gateway.records.schema import encode, record_of
+from gateway.records.schema import ExchangeRecord, encode, record_of
 from gateway.settings import AccessKey, Records, Settings
 from tests.doubles.exchanges import an_exchange, an_outcome
 
@@ -25,6 +26,15 @@ def test_a_hashed_record_holds_no_word_of_the_user_the_documents_or_the_answer()
 
     assert b"secret" in encode(record)
     assert b"secret" not in encode(hashed_record(record))
+
+
+def test_what_was_kept_back_from_a_control_is_hashed_too() -> None:
+    withheld = Rewrite("sum.en", 1, arm=Arm.HELD, withheld=(Turn("user", "my secret question"),))
+    record = ExchangeRecord("ex-1", rewrite=withheld)
+
+    kept = hashed_record(record).rewrite
+
+    assert (kept.arm, kept.withheld[0].text) == (Arm.HELD, hashed_text("my secret question"))
 
 
 def test_a_hashed_record_keeps_figures_and_names() -> None:
