@@ -18,6 +18,8 @@ from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.backends.responses import Responding
 from gateway.backends.route import Route, Routes
+from gateway.context.catalog import Catalog, catalog_file
+from gateway.context.collections import Collections
 from gateway.context.embed import Batcher
 from gateway.context.fit import Fit
 from gateway.context.retrieve import Retrieve
@@ -163,7 +165,7 @@ class Adapters(Struct):
     backends: dict[str, Backend]
     routes: Routes
     embedder: Batcher | None = None
-    store: VectorStore | None = None
+    collections: Collections | None = None
 
 
 def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
@@ -186,7 +188,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     retrieve = Retrieve(settings.context, count)
     learned = None
     if adapters.embedder:
-        learned = Learned(settings, adapters.embedder, adapters.store, retrieve, completions)
+        learned = Learned(settings, adapters.embedder, adapters.collections, retrieve, completions)
     return Gateway(
         settings,
         adapters.backends,
@@ -252,7 +254,8 @@ def _adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
     problems += _server_problems(settings)
     if problems or state is None:
         return None, problems
-    return Adapters(state, backends, routes, parts.embedder, store), []
+    collections = Collections(Catalog(catalog_file(settings.data_folder)), store) if store else None
+    return Adapters(state, backends, routes, parts.embedder, collections), []
 
 
 def _keeping(settings: Settings) -> Keeping | None:

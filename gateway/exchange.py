@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.filters import Filter
+
 
 class Endpoint(StrEnum):
     """What the client asked for. The value is the path below `/v1/`."""
@@ -84,6 +86,8 @@ class Controls(Struct, frozen=True):
     mode: Mode | None = None
     template: str = ""
     collections: tuple[str, ...] = ()
+    filters: Filter | None = None
+    """Which documents of the collections may be used, by their attributes."""
     top_k: int = 0
     budget_tokens: int = 0
     conversation: str = ""

@@ -121,26 +121,47 @@ class Embedder(Protocol):
 
 
 class VectorStore(Protocol):
-    """Chunks by similarity. Blocking: call it from a worker thread only."""
+    """Vectors by similarity, and nothing else: names, texts and who may read them are the catalog's.
+
+    `keys` number the chunks and `document` what they belong to; the catalog never uses one twice.
+    Blocking: call it from a worker thread only.
+    """
 
     def collections(self) -> Sequence[str]: ...
 
-    def add(self, collection: str, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Insert or replace by chunk id; creates the collection."""
+    def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
+        """Insert or replace by key; creates the collection. Raises `CollectionError` if the vectors do not fit it."""
         ...
 
-    def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
-        """The nearest chunks, best first, with `score` set to the cosine similarity.
-        Raises `CollectionError` if there is no such collection."""
+    def search(
+        self, collection: str, vector: Vectors, limit: int, documents: Sequence[int] | None = None
+    ) -> Sequence[tuple[int, float]]:
+        """The nearest keys, best first, with their cosine similarity; of these documents only, if given."""
         ...
 
-    def remove(self, collection: str, source: str | None = None) -> int:
-        """Delete one source's chunks, or the whole collection. Returns how many chunks went."""
+    def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
+        """Delete documents' vectors, or the whole collection. Returns how many went."""
         ...
 
     def count(self, collection: str) -> int: ...
 
     def close(self) -> None: ...
+
+
+class Nearby(Protocol):
+    """The chunks of a collection by similarity. Blocking."""
+
+    def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
+        """The nearest chunks, best first. Raises `CollectionError` if there is no such collection."""
+        ...
+
+
+class Reranker(Protocol):
+    """Says how well texts answer a query, more slowly and better than their vectors do. Blocking."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        """For each text from 0 to 1; higher is better."""
+        ...
 
 
 class HotState(Protocol):

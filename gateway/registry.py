@@ -27,6 +27,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "stores": {
         "chroma": "gateway.context.chroma:KIND",
+        "exact": "gateway.context.exact:KIND",
     },
     "state": {
         "memory": "gateway.state.memory:KIND",

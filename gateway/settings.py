@@ -136,8 +136,8 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """How many chunks a request gets at the most."""
     budget_tokens: Count = 800
     """How many tokens of chunks a request gets at the most."""
-    floor: Annotated[float, Meta(ge=-1, le=1)] = 0.2
-    """Chunks with a lower similarity than this are not used."""
+    floor: Annotated[float, Meta(ge=-1, le=1)] | None = None
+    """Chunks with a lower score than this are not used; left out: what was learned of each collection."""
     budget_ms: Count = 2000
     """What retrieval may take; past it the request goes on without chunks and says so."""
 

@@ -2,13 +2,12 @@
 
 Chroma lets only one process open a folder. Several may here, because each call takes the folder for
 itself (see `folder.py`): `foreword collections add` works while the gateway serves. Within one
-process, open one `ChromaStore` a folder.
+process, open one `ChromaStore` a folder. What is deleted is found no more, but an embedded Chroma leaves
+the numbers of deleted vectors on the disk; the texts were never there.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,11 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gateway.context.folder import SharedFolder
 from gateway.errors import CollectionError, Problem
-from gateway.exchange import Chunk
 from gateway.registry import Kind
 
 if TYPE_CHECKING:
@@ -30,6 +27,12 @@ if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
 
     from gateway.ports import Vectors
+
+
+OURS = "vs_"
+"""What the ids of our collections begin with."""
+HNSW: Any = {"space": "cosine", "ef_search": 200}
+"""Chroma's own `ef_search` of 100 misses more of the nearest."""
 
 
 class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,61 +57,46 @@ class ChromaStore:
 
     def collections(self) -> Sequence[str]:
         with self._open() as client:
-            names = [(entry.name, (entry.metadata or {}).get("name")) for entry in client.list_collections()]
-        # Other programs may keep collections of their own on the same server.
-        return sorted(str(name) for safe, name in names if name and safe == safe_name(str(name)))
+            # other programs may keep collections of their own on the same server
+            return sorted(entry.name for entry in client.list_collections() if entry.name.startswith(OURS))
 
-    def add(self, collection: str, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Insert or replace by chunk id; creates the collection. What Chroma calls `add` ignores known ids."""
-        unique = {chunk.id: row for row, chunk in enumerate(chunks)}
+    def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
+        """What Chroma calls `add` ignores known ids, and `upsert` refuses the same id twice."""
+        unique = {key: row for row, key in enumerate(keys)}
         rows = list(unique.values())
         with self._open(writing=True) as client:
-            target = client.get_or_create_collection(
-                safe_name(collection),
-                metadata={"name": collection},
-                configuration={"hnsw": {"space": "cosine"}},
-                embedding_function=None,
-            )
+            target = client.get_or_create_collection(collection, configuration={"hnsw": HNSW}, embedding_function=None)
             step = client.get_max_batch_size()
             for first in range(0, len(rows), step):
                 batch = rows[first : first + step]
                 with _explained(collection):
                     target.upsert(
-                        ids=[chunks[row].id for row in batch],
+                        ids=[str(keys[row]) for row in batch],
                         embeddings=vectors[batch],
-                        documents=[chunks[row].text for row in batch],
-                        metadatas=[_metadata(chunks[row]) for row in batch],
+                        metadatas=[{"document": document} for _ in batch],
                     )
 
-    def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
-        """The nearest chunks, best first, with the cosine similarity as `score`."""
+    def search(
+        self, collection: str, vector: Vectors, limit: int, documents: Sequence[int] | None = None
+    ) -> Sequence[tuple[int, float]]:
         query: Any = vector.reshape(1, -1)
+        where: Any = None if documents is None else {"document": {"$in": list(documents)}}
         with self._open() as client:
             found = _collection(client, collection)
-            if found is None:
-                raise CollectionError(f"there is no collection {collection!r}")
+            if found is None or (documents is not None and not documents):
+                return []
             with _explained(collection):
-                answer: Any = found.query(
-                    query_embeddings=query,
-                    n_results=limit,
-                    include=["documents", "metadatas", "distances"],
-                )
-        rows = zip(
-            answer["ids"][0], answer["documents"][0], answer["metadatas"][0], answer["distances"][0], strict=True
-        )
-        return [
-            replace(_chunk(collection, id, text, metadata), score=1.0 - distance)
-            for id, text, metadata, distance in rows
-        ]
+                answer: Any = found.query(query_embeddings=query, n_results=limit, where=where, include=["distances"])
+        pairs = zip(answer["ids"][0], answer["distances"][0], strict=True)
+        return [(int(key), 1.0 - distance) for key, distance in pairs]
 
-    def remove(self, collection: str, source: str | None = None) -> int:
-        """Delete one source's chunks, or the whole collection. Returns how many chunks went."""
+    def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
         with self._open(writing=True) as client:
             found = _collection(client, collection)
             if found is None:
                 return 0
-            if source is not None:
-                return _delete(found, source, client.get_max_batch_size())
+            if documents is not None:
+                return sum(_delete(found, document, client.get_max_batch_size()) for document in documents)
             count = found.count()
             client.delete_collection(found.name)
             return count
@@ -152,23 +140,17 @@ class ChromaStore:
             self._client = None
 
 
-def safe_name(name: str) -> str:
-    """A name that Chroma takes (ASCII only) for any collection name; the real one is kept as metadata."""
-    readable = re.sub(r"[^a-zA-Z0-9]+", "-", name).strip("-")[:40]
-    return f"fw-{readable}-{hashlib.sha256(name.encode()).hexdigest()[:24]}"
-
-
 def _collection(client: Client, name: str) -> Collection | None:
     from chromadb.errors import NotFoundError
 
     try:
-        return client.get_collection(safe_name(name), embedding_function=None)
+        return client.get_collection(name, embedding_function=None)
     except NotFoundError:
         return None
 
 
-def _delete(found: Collection, source: str, step: int) -> int:
-    ids = found.get(where={"source": source}, include=[])["ids"]
+def _delete(found: Collection, document: int, step: int) -> int:
+    ids = found.get(where={"document": document}, include=[])["ids"]
     for first in range(0, len(ids), step):
         found.delete(ids=ids[first : first + step])
     return len(ids)
@@ -211,21 +193,6 @@ def _connect(url: str) -> Client:
     except ValueError as error:  # Chroma turns every failure to connect into this
         raise CollectionError(f"no Chroma server answers at {url}: {error}") from error
     return cast("Client", client)
-
-
-def _metadata(chunk: Chunk) -> dict[str, str | int]:
-    return {
-        "source": chunk.source,
-        "start": chunk.start,
-        "end": chunk.end,
-        "heading": chunk.heading,
-        "page": chunk.page,
-        "tokens": chunk.tokens,
-    }
-
-
-def _chunk(collection: str, id: str, text: str, metadata: dict[str, Any]) -> Chunk:
-    return Chunk(id=id, collection=collection, text=text, **metadata)
 
 
 def build(name: str, settings: ChromaSettings, parts: Any) -> ChromaStore:

@@ -10,13 +10,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+from msgspec import Struct
+
 from gateway.context.document import Document
 from gateway.exchange import Chunk
 
 Count = Callable[[str], int]
 Span = tuple[int, int]
 
-VERSION = 1
+VERSION = 2
 """Part of each ingested file's recipe: a change of how chunks are cut means cutting again."""
 
 SPECIAL_TOKENS = 4
@@ -38,16 +40,28 @@ PLACES = tuple(
 )
 
 
-def chunk(document: Document, collection: str, source: str, count: Count, limit: int, window: int) -> list[Chunk]:
-    """Cut a document into chunks of at most `limit` tokens as `count` counts them.
+class Cut(Struct, frozen=True):
+    """How documents are cut, in tokens. `strict`: also where that is more than the embedder reads at once."""
 
-    `window` is the embedder's: heading path and text together stay below it.
+    limit: int = 200
+    overlap: int = 0
+    strict: bool = False
+
+
+def chunk(document: Document, collection: str, source: str, count: Count, cut: Cut, window: int) -> list[Chunk]:
+    """Cut a document into chunks of at most `cut.limit` tokens as `count` counts them.
+
+    `window` is the embedder's: heading path and text together stay below it, unless the cut is strict.
     """
     chunks = []
     for (start, end), path in _sections(document):
         heading = _shortened(path, count, window // 4)
-        room = max(1, min(limit, window - SPECIAL_TOKENS - count(heading)))
-        for first, last in _split(document.text, start, end, count, room):
+        fitting = cut.limit if cut.strict else window - SPECIAL_TOKENS - count(heading)
+        room = max(1, min(cut.limit, fitting))
+        spans = _split(document.text, start, end, count, room)
+        if cut.overlap and len(spans) > 1:
+            spans = _overlapping(document.text, start, end, count, room, min(cut.overlap, room // 2))
+        for first, last in spans:
             text = document.text[first:last]
             chunks.append(
                 Chunk(
@@ -65,15 +79,16 @@ def chunk(document: Document, collection: str, source: str, count: Count, limit:
     return chunks
 
 
+def within(text: str, count: Count, window: int) -> list[str]:
+    """The text in parts that the embedder reads whole; one, if it does already."""
+    room = max(1, window - SPECIAL_TOKENS)
+    return [text[start:end] for start, end in _split(text, 0, len(text), count, room)] or [text]
+
+
 def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> str:
     """The same chunk of the same document gets the same id for ever."""
     parts = "\0".join((collection, source, str(start), str(end), text))
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def embedding_text(chunk: Chunk) -> str:
-    """What is embedded for a chunk: its text under its heading path, which says what it is about."""
-    return f"{chunk.heading}\n{chunk.text}" if chunk.heading else chunk.text
 
 
 def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
@@ -124,6 +139,24 @@ def _split(text: str, start: int, end: int, count: Count, room: int, kind: int =
     below = kind if kind == len(PLACES) else kind + 1
     spans = [span for first, last in parts for span in _split(text, first, last, count, room, below)]
     return _packed(text, spans, count, room)
+
+
+def _overlapping(text: str, start: int, end: int, count: Count, room: int, overlap: int) -> list[Span]:
+    """Spans of at most `room` tokens, of which each begins with up to the last `overlap` tokens of the one before."""
+    pieces = _split(text, start, end, count, max(1, overlap // 2))
+    spans: list[Span] = []
+    first = 0
+    for place, (_, last) in enumerate(pieces):
+        if place + 1 < len(pieces) and _fits(text[pieces[first][0] : pieces[place + 1][1]], count, room):
+            continue
+        while first < place and not _fits(text[pieces[first][0] : last], count, room):
+            first += 1
+        spans.append((pieces[first][0], last))
+        following = place + 1
+        while following > first + 1 and _fits(text[pieces[following - 1][0] : last], count, overlap):
+            following -= 1
+        first = following
+    return spans
 
 
 def _parts(place: re.Pattern[str], text: str, start: int, end: int) -> list[Span]:

@@ -1,31 +1,53 @@
 """Takes files into a collection: read, chunk, embed, store.
 
 Adding is idempotent: a file whose bytes and whose way of being cut are known is left alone, a changed
-one replaces what it was, and a broken one is reported while the others go in.
+one replaces what it was at once, and a broken one is reported while the others go in. What was killed goes
+on at the chunk where it was.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.context import chunk as chunking
-from gateway.context import readers
-from gateway.context.manifest import Entry, Manifest
+from gateway.context import lexical, readers
+from gateway.context.catalog import Collection
+from gateway.context.collections import Collections
+from gateway.context.document import Document
+from gateway.context.documents import Attributes, Documents, indexed
+from gateway.context.folder import SharedFolder
+from gateway.context.tune import Tuner
 from gateway.errors import CollectionError
 from gateway.exchange import Chunk
-from gateway.ports import Embedder, Vectors, VectorStore
+from gateway.ports import Embedder, Vectors
+from gateway.settings import Settings
 
-BATCH = 32
-"""Chunks that are embedded between two reports of progress."""
-
-WRITTEN = 256
-"""Chunks that are written at once: a gateway that reads the same store waits for no longer than that takes."""
+BATCH = 64
+"""Chunks that are embedded and written between two reports of progress."""
+PATIENCE_S = 24 * 3600.0
+"""How long an ingest waits for its turn: there is one at a time on a machine, for each is all arithmetic."""
 
 PROBE = "The embedder that this collection was made with."
 SAME_EMBEDDER = 0.999
 """The same model on another machine or in another batch gives almost the same vector."""
+
+Read = Callable[[Path, str], Document]
+
+
+class Item(Struct, frozen=True):
+    """A file to take in. `source` is what it replaces, `title` what it is cited by (the source, if left out)."""
+
+    path: Path
+    source: str
+    title: str = ""
+    file: str = ""
+    attributes: Attributes = {}
+    cut: chunking.Cut | None = None
 
 
 class Progress(Struct, frozen=True):
@@ -48,100 +70,146 @@ class Added(Struct, frozen=True):
 
 
 class Ingest(Struct, frozen=True):
-    """What adding files needs. Sources are named relative to `root` where they lie below it."""
+    """What adding files needs. `turns` is the folder of the lock that gives one ingest at a time its turn."""
 
-    store: VectorStore
+    collections: Collections
     embedder: Embedder
-    manifest: Manifest
-    root: Path
-    chunk_tokens: int = 200
+    read: Read
+    turns: Path
+    cut: chunking.Cut = chunking.Cut()
+    tuner: Tuner | None = None
 
     def add(
-        self, collection: str, paths: Iterable[Path], on_progress: Callable[[Progress], None] = lambda _progress: None
+        self,
+        collection: Collection,
+        items: Iterable[Item],
+        on_progress: Callable[[Progress], None] = lambda _progress: None,
     ) -> list[Added]:
         """Take the files in, one after the other. Blocking; may be killed and called again.
 
         Raises `CollectionError` if the collection was made with another embedder.
         """
-        self._distrust(collection)
-        files = list(dict.fromkeys(path.resolve() for path in paths))
+        files = list({item.source: item for item in items}.values())
         reports = []
-        for number, path in enumerate(files, 1):
-            progress = Progress(source_name(path, self.root), number, len(files))
+        for number, item in enumerate(files, 1):
+            progress = Progress(item.source, number, len(files))
             on_progress(progress)
-            reports.append(self._file(collection, path, progress, on_progress))
+            with self._turn():
+                self._distrust(collection.id)
+                reports.append(self._file(collection, item, progress, on_progress))
+        with self._turn():
+            documents = self._documents(collection)
+            self.collections.clear(collection.id, [row.key for row in documents.leftovers()])
+            if self.tuner is not None:
+                self.tuner.learn(collection)
         return reports
 
+    def _turn(self) -> AbstractContextManager[Any]:
+        return SharedFolder(self.turns, PATIENCE_S).use(writing=True)
+
+    def _documents(self, collection: Collection) -> Documents:
+        return self.collections.documents(collection.id)
+
     def _distrust(self, collection: str) -> None:
-        """Forget what the manifest says if the store lost chunks: its folder was deleted, or it is another."""
-        entries = self.manifest.entries(collection)
-        if entries and self.store.count(collection) < sum(entry.chunks for entry in entries):
-            self.manifest.forget(collection)
+        """Give up the documents whose vectors the store lost: its folder was deleted, or it is another."""
+        documents = self.collections.documents(collection)
+        live = documents.live()
+        if live and self.collections.vectors.count(collection) < documents.count():
+            documents.retire([row.key for row in live])
 
-    def _file(self, collection: str, path: Path, progress: Progress, on_progress: Callable[[Progress], None]) -> Added:
-        source = progress.source
+    def _file(
+        self, collection: Collection, item: Item, progress: Progress, on_progress: Callable[[Progress], None]
+    ) -> Added:
+        documents = self._documents(collection)
         try:
-            recipe = self._recipe(path)
-            known = self.manifest.entry(collection, source)
+            recipe = self._recipe(item)
+            known = documents.live_at(item.source)
             if known and known.recipe == recipe:
-                return Added(source, "unchanged", known.chunks)
-            chunks = self._chunks(collection, path, source)
+                documents.set_attributes(known.key, item.attributes)
+                return Added(item.source, "unchanged", documents.staged(known.key))
+            chunks = self._chunks(collection, item)
         except CollectionError as error:
-            return Added(source, "failed", reason=str(error))
+            return Added(item.source, "failed", reason=str(error))
         self._check_embedder(collection)
-        vectors = self._vectors(chunks, progress, on_progress)
-        # Embedding took the time; so the old chunks are missing for no longer than the writing takes.
-        self.manifest.forget(collection, source)
-        self.store.remove(collection, source)
-        for first in range(0, len(chunks), WRITTEN):
-            self.store.add(collection, chunks[first : first + WRITTEN], vectors[first : first + WRITTEN])
-        self.manifest.put(collection, Entry(source, recipe, len(chunks)))
-        return Added(source, "replaced" if known else "added", len(chunks))
+        document = self._begun(documents, item, recipe)
+        there = documents.keys(document)
+        # killed before: whole batches are in, but the last one's vectors may not be
+        for first in range(max(0, len(there) - 1) // BATCH * BATCH, len(chunks), BATCH):
+            self._store(documents, document, chunks[first : first + BATCH], there[first : first + BATCH])
+            on_progress(replace(progress, done=min(first + BATCH, len(chunks)), chunks=len(chunks)))
+        documents.go_live(document)
+        return Added(item.source, "replaced" if known else "added", len(chunks))
 
-    def _recipe(self, path: Path) -> str:
+    def _recipe(self, item: Item) -> str:
         """What the chunks of a file depend on, as a hash."""
         try:
-            with path.open("rb") as file:
+            with item.path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise CollectionError(f"{path}: {error.strerror or error}") from error
-        made_by = (chunking.VERSION, readers.VERSION, self.chunk_tokens, self.embedder.name, self.embedder.dimensions)
+            raise CollectionError(f"{item.path}: {error.strerror or error}") from error
+        versions = (chunking.VERSION, readers.VERSION, lexical.VERSION)
+        made_by = (versions, item.cut or self.cut, self.embedder.name, self.embedder.dimensions)
         return hashlib.sha256(f"{content} {made_by}".encode()).hexdigest()
 
-    def _chunks(self, collection: str, path: Path, source: str) -> list[Chunk]:
+    def _chunks(self, collection: Collection, item: Item) -> list[Chunk]:
         return chunking.chunk(
-            readers.read(path),
-            collection,
-            source,
+            self.read(item.path, item.title or item.source),
+            collection.id,
+            item.source,
             self.embedder.count_tokens,
-            self.chunk_tokens,
+            item.cut or self.cut,
             self.embedder.window_tokens,
         )
 
-    def _check_embedder(self, collection: str) -> None:
+    def _begun(self, documents: Documents, item: Item, recipe: str) -> int:
+        """The staged document: a new one, or the one that was begun before this was killed."""
+        for row in documents.leftovers(item.source):
+            if row.state == "staged" and row.recipe == recipe:
+                documents.set_attributes(row.key, item.attributes)
+                return row.key
+        return documents.stage(item.source, recipe, title=item.title, file=item.file, attributes=item.attributes)
+
+    def _store(self, documents: Documents, document: int, chunks: Sequence[Chunk], there: Sequence[int]) -> None:
+        vectors = embedded([indexed(chunk.heading, chunk.text) for chunk in chunks], self.embedder)
+        keys = there or documents.put(document, chunks)
+        self.collections.vectors.add(documents.collection, document, keys, vectors)
+
+    def _check_embedder(self, collection: Collection) -> None:
         """Vectors of two embedders must not be mixed: they look alike and mean nothing to each other."""
         import numpy as np
 
         probe = self.embedder.embed([PROBE])[0]
-        before = np.frombuffer(self.manifest.probe(collection), np.float32)
+        before = np.frombuffer(self.collections.catalog.probe(collection.id), np.float32)
         if not before.size:
-            self.manifest.put_probe(collection, probe.astype(np.float32).tobytes())
+            self.collections.catalog.change(collection.id, probe=probe.astype(np.float32).tobytes())
         elif before.shape != probe.shape or float(before @ probe) < SAME_EMBEDDER:
             raise CollectionError(
-                f"collection {collection!r} was made with another embedder; "
-                f"run `foreword collections remove {collection}`, then add its files again"
+                f"collection {collection.name!r} was made with another embedder; "
+                f"run `foreword collections remove {collection.name}`, then add its files again"
             )
 
-    def _vectors(self, chunks: Sequence[Chunk], progress: Progress, on_progress: Callable[[Progress], None]) -> Vectors:
-        import numpy as np
-        from msgspec.structs import replace
 
-        rows = []
-        for first in range(0, len(chunks), BATCH):
-            texts = [chunking.embedding_text(chunk) for chunk in chunks[first : first + BATCH]]
-            rows.append(self.embedder.embed(texts))
-            on_progress(replace(progress, done=first + len(texts), chunks=len(chunks)))
-        return np.concatenate(rows)
+def new_ingest(settings: Settings, collections: Collections, embedder: Embedder, read: Read) -> Ingest:
+    """As the configuration has it."""
+    cut = chunking.Cut(settings.context.chunk_tokens)
+    return Ingest(collections, embedder, read, settings.data_folder / "ingest", cut, Tuner(collections, embedder))
+
+
+def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
+    """[texts, dimensions]. A text beyond the embedder's window, which a client can ask for, gets the mean of
+    its parts' vectors: cut off, the rest would never be found."""
+    import numpy as np
+
+    parts = [chunking.within(text, embedder.count_tokens, embedder.window_tokens) for text in texts]
+    vectors = embedder.embed([part for found in parts for part in found])
+    if len(vectors) == len(texts):
+        return vectors
+    rows, first = [], 0
+    for found in parts:
+        mean = vectors[first : first + len(found)].mean(axis=0)
+        rows.append(mean / (np.linalg.norm(mean) or 1.0))
+        first += len(found)
+    return np.stack(rows)
 
 
 def source_name(path: Path, root: Path) -> str:

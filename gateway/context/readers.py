@@ -29,30 +29,31 @@ BYTE_ORDER_MARKS = (
 )
 
 
-def read(path: Path) -> Document:
-    """The document in a file. Raises `CollectionError`."""
-    raw = _bytes(path)
-    reader = READERS.get(path.suffix.lower(), read_text)
+def read(path: Path, name: str = "") -> Document:
+    """The document in a file; `name` is what it is called, if that is not its path. Raises `CollectionError`."""
+    named = Path(name) if name else path
+    raw = _bytes(path, named)
+    reader = READERS.get(named.suffix.lower(), read_text)
     try:
-        document = reader(path, raw)
+        document = reader(named, raw)
     except CollectionError:
         raise
     except Exception as error:  # parsers raise anything at all on a broken file
-        raise CollectionError(f"{path}: cannot be read as {path.suffix or 'text'}: {_told(error)}") from error
+        raise CollectionError(f"{named}: cannot be read as {named.suffix or 'text'}: {_told(error)}") from error
     if not document.text.strip():
-        hint = "; a scanned PDF must go through text recognition first" if path.suffix.lower() == ".pdf" else ""
-        raise CollectionError(f"{path}: holds no text{hint}")
+        hint = "; a scanned PDF must go through text recognition first" if named.suffix.lower() == ".pdf" else ""
+        raise CollectionError(f"{named}: holds no text{hint}")
     return document
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, named: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise CollectionError(f"{path}: is {size // 2**20} MB; the most is {MAX_BYTES // 2**20} MB. Split it")
+            raise CollectionError(f"{named}: is {size // 2**20} MB; the most is {MAX_BYTES // 2**20} MB. Split it")
         return path.read_bytes()
     except OSError as error:
-        raise CollectionError(f"{path}: {error.strerror or error}") from error
+        raise CollectionError(f"{named}: {error.strerror or error}") from error
 
 
 def _told(error: Exception) -> str:

@@ -3,18 +3,20 @@ ahead of the user's own words: fenced as data, numbered, within a token budget, 
 """
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.context.catalog import Collection
+from gateway.context.collections import Collections, Wish, tuning_of
 from gateway.context.fence import fenced, language_of, new_mark
 from gateway.context.fit import PROMPT_TOKENS, Count, answer_room, is_kept, sizes_of, upper_bound
-from gateway.errors import CollectionError, NotAllowed, NotFound, NotReady
+from gateway.context.pack import citations, distinct, pack
+from gateway.errors import NotAllowed, NotFound, NotReady, RequestError
 from gateway.exchange import Chunk, Exchange, Key, Mode, Turn
-from gateway.ports import Vectors, VectorStore
+from gateway.filters import Filter
+from gateway.ports import Vectors
 from gateway.settings import Context
 
 Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
@@ -22,8 +24,6 @@ Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
 MOST_CHUNKS = 50
 SPARE_CHUNKS = 2
 """How many times as many chunks are looked up as are used: some are dropped as duplicates."""
-CHUNK_TOKENS = 24
-"""What a source's number, name and heading cost on top of its text."""
 FENCE_TOKENS = 160
 """What the instruction and the fence cost (the Chinese one with a tokenizer that knows no Chinese)."""
 
@@ -31,17 +31,20 @@ FENCE_TOKENS = 160
 class Wanted(Struct, frozen=True):
     """What a request may have: how many chunks, and how many tokens of them, as `backend` counts."""
 
+    query: str
     collections: tuple[str, ...]
     chunks: int
     tokens: int
     backend: str = ""
+    filters: Filter | None = None
 
 
 class Found(Struct, frozen=True):
-    """The chunks to use, best first, and the best similarity of all that were looked at."""
+    """The chunks to use, best first; the best score of all that were looked at, and the floor it was held to."""
 
     chunks: tuple[Chunk, ...]
-    best: float
+    best: float = 0.0
+    floor: float = 0.0
 
 
 class Retrieve:
@@ -55,13 +58,13 @@ class Retrieve:
         count: Count,
         *,
         embed: Embed | None = None,
-        store: VectorStore | None = None,
+        collections: Collections | None = None,
         draw: Callable[[], str] = new_mark,
     ) -> None:
         self.settings = settings
         self.count = count
         self.embed = embed
-        self.store = store
+        self.collections = collections
         self.draw = draw
 
     async def __call__(self, exchange: Exchange) -> Exchange:
@@ -72,21 +75,20 @@ class Retrieve:
             return exchange.noted(self.name, "skipped", "only chat completions and responses take sources")
         if exchange.key.mode is Mode.OFF:
             return exchange.noted(self.name, "skipped", "with this key nothing may be added to a prompt")
-        _check_allowed(exchange.key, controls.collections)
-        if self.embed is None or self.store is None:
+        if self.embed is None or self.collections is None:
             reason = "the collections are still loading, or [embedder] or [store] is not configured"
             return exchange.noted(self.name, "skipped", reason)
         query = exchange.ask.query.strip()
         if not query or not any(turn.role == "user" for turn in exchange.prompt):
             return exchange.noted(self.name, "skipped", "there is no user message in plain text to look up")
-        wanted = await self._wanted(exchange)
+        wanted = await self._wanted(exchange, query)
         if wanted.tokens <= 0:
             return exchange.noted(self.name, "skipped", "the model's window has no room left for sources")
         try:
             # the clock runs here rather than around the stage, since most requests name no collection
             async with asyncio.timeout(self.settings.budget_ms / 1000):
                 vectors = await self.embed([query])
-                found = await asyncio.to_thread(self._look_up, self.store, exchange.key, wanted, vectors)
+                found = await asyncio.to_thread(self._look_up, self.collections, exchange.key, wanted, vectors)
         except NotReady as error:
             return exchange.noted(self.name, "skipped", error.message)
         except TimeoutError:
@@ -97,10 +99,10 @@ class Retrieve:
         if found.chunks:
             return exchange.noted(self.name, "skipped", f"no chunk fits into {wanted.tokens} tokens")
         return exchange.noted(
-            self.name, "nothing found", f"the best similarity is {found.best:.2f}, the floor {self.settings.floor:.2f}"
+            self.name, "nothing found", f"the best score is {found.best:.2f}, the floor {found.floor:.2f}"
         )
 
-    async def _wanted(self, exchange: Exchange) -> Wanted:
+    async def _wanted(self, exchange: Exchange, query: str) -> Wanted:
         controls = exchange.ask.controls
         tokens = controls.budget_tokens or self.settings.budget_tokens
         chunks = min(controls.top_k or self.settings.top_k, MOST_CHUNKS)
@@ -112,28 +114,28 @@ class Retrieve:
             if used > budget - tokens:
                 used = PROMPT_TOKENS + sum(await asyncio.to_thread(sizes_of, turns, target.backend, self.count))
             tokens = min(tokens, budget - used)
-        return Wanted(tuple(dict.fromkeys(controls.collections)), chunks, tokens, target.backend if target else "")
+        names = tuple(dict.fromkeys(controls.collections))
+        return Wanted(query, names, chunks, tokens, target.backend if target else "", controls.filters)
 
-    def _look_up(self, store: VectorStore, key: Key, wanted: Wanted, vectors: Vectors) -> Found:
+    def _look_up(self, collections: Collections, key: Key, wanted: Wanted, vectors: Vectors) -> Found:
         """Search, and count what is found as the model that answers will. On a worker thread."""
-        nearest = self._search(store, key, wanted, vectors)
-        chosen = distinct(above(nearest, self.settings.floor))[: wanted.chunks]
+        named = [_named(collections, name, key) for name in wanted.collections]
+        wish = Wish(wanted.query, vectors[0], wanted.chunks * SPARE_CHUNKS, wanted.filters)
+        founds = [self._in_one(collections, collection, wish) for collection in named]
+        every = sorted((chunk for found in founds for chunk in found.chunks), key=lambda chunk: -chunk.score)
+        chosen = distinct(every)[: wanted.chunks]
         if wanted.backend:
             chosen = [replace(chunk, tokens=self.count(wanted.backend, chunk.text)) for chunk in chosen]
-        return Found(tuple(chosen), nearest[0].score if nearest else 0.0)
+        nearest = max(founds, key=lambda found: found.best, default=Found(()))
+        return replace(nearest, chunks=tuple(chosen))
 
-    def _search(self, store: VectorStore, key: Key, wanted: Wanted, vectors: Vectors) -> list[Chunk]:
-        """The nearest chunks of all the collections, best first."""
-        found: list[Chunk] = []
-        for collection in wanted.collections:
-            try:
-                found += store.search(collection, vectors[0], wanted.chunks * SPARE_CHUNKS)
-            except CollectionError as error:
-                known = store.collections()
-                if collection in known:
-                    raise
-                raise _not_found(collection, [name for name in known if _allows(key, name)]) from error
-        return sorted(found, key=lambda chunk: -chunk.score)
+    def _in_one(self, collections: Collections, collection: Collection, wish: Wish) -> Found:
+        """The chunks of one collection that are no worse than its floor."""
+        hits = collections.look_up(collection, wish)
+        collections.catalog.touch(collection.id)
+        floor = tuning_of(collection).floor if self.settings.floor is None else self.settings.floor
+        chunks = tuple(replace(hit.chunk, collection=collection.name) for hit in hits if hit.score >= floor)
+        return Found(chunks, hits[0].score if hits else 0.0, floor)
 
     def _with(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
         language = exchange.intent.language or language_of(exchange.ask.query)
@@ -142,57 +144,6 @@ class Retrieve:
         collections = ", ".join(sorted({chunk.collection for chunk in chunks}))
         reason = f"{len(chunks)} {'chunk' if len(chunks) == 1 else 'chunks'} of {collections}"
         return replace(exchange, turns=turns, chunks=chunks).noted(self.name, "retrieved", reason, data)
-
-
-def above(chunks: Sequence[Chunk], floor: float) -> list[Chunk]:
-    return [chunk for chunk in chunks if chunk.score >= floor]
-
-
-def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Without chunks whose words a better-scored one has already said."""
-    seen: set[bytes] = set()
-    kept = []
-    for chunk in chunks:
-        words = hashlib.sha256(" ".join(chunk.text.split()).casefold().encode("utf-8", "surrogatepass")).digest()
-        if words not in seen:
-            seen.add(words)
-            kept.append(chunk)
-    return kept
-
-
-def pack(chunks: Sequence[Chunk], room: int) -> tuple[Chunk, ...]:
-    """Keep the best-scored chunks that fit in `room` tokens, in document order.
-
-    The document with the best chunk comes first.
-    """
-    kept = []
-    for chunk in sorted(chunks, key=lambda chunk: -chunk.score):
-        cost = chunk.tokens + CHUNK_TOKENS
-        if cost <= room:
-            kept.append(chunk)
-            room -= cost
-    rank: dict[tuple[str, str], int] = {}
-    for chunk in kept:
-        rank.setdefault((chunk.collection, chunk.source), len(rank))
-    return tuple(sorted(kept, key=lambda chunk: (rank[chunk.collection, chunk.source], chunk.start)))
-
-
-def citations(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
-    """What the numbers in the answer stand for, as the client and the record get it."""
-    return [
-        {
-            "n": number,
-            "id": chunk.id,
-            "collection": chunk.collection,
-            "source": chunk.source,
-            "heading": chunk.heading,
-            "page": chunk.page,
-            "start": chunk.start,
-            "end": chunk.end,
-            "score": round(chunk.score, 4),
-        }
-        for number, chunk in enumerate(chunks, 1)
-    ]
 
 
 def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
@@ -204,22 +155,17 @@ def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
     return (*turns[:place], Turn("user", sources), *turns[place:])
 
 
-def _allows(key: Key, collection: str) -> bool:
-    return not key.collections or collection in key.collections
-
-
-def _check_allowed(key: Key, collections: Sequence[str]) -> None:
-    for collection in collections:
-        if not _allows(key, collection):
-            raise NotAllowed(
-                f"This key may not read the collection {collection!r}.",
-                param="foreword.collections",
-                code="collection_not_allowed",
-            )
-
-
-def _not_found(collection: str, known: Sequence[str]) -> NotFound:
+def _named(collections: Collections, name: str, key: Key) -> Collection:
+    """The collection that a request names. Raises `NotAllowed` or `NotFound`, and tells of no other key's."""
+    found = collections.find(name, key)
+    if found is not None:
+        return found
+    if key.collections and name not in key.collections:
+        raise _refused(NotAllowed, f"This key may not read the collection {name!r}.", "collection_not_allowed")
+    known = [collection.name for collection in collections.readable(key)]
     listed = f"Known: {', '.join(known)}." if known else "There are none yet: add one with `foreword collections add`."
-    return NotFound(
-        f"There is no collection {collection!r}. {listed}", param="foreword.collections", code="collection_not_found"
-    )
+    raise _refused(NotFound, f"There is no collection {name!r}. {listed}", "collection_not_found")
+
+
+def _refused(kind: type[RequestError], message: str, code: str) -> RequestError:
+    return kind(message, param="foreword.collections", code=code)

@@ -28,7 +28,7 @@ from gateway.prompt.touch import may_touch
 from gateway.settings import Prompt
 
 if TYPE_CHECKING:
-    from gateway.ports import Completer, Vectors, VectorStore
+    from gateway.ports import Completer, Nearby, Vectors
 
 LONGEST_QUERY_CHARS = 200_000
 """A longer message is a document; looking through it would hold up the other requests."""
@@ -79,7 +79,7 @@ class Rewrite:
         self.library = library
         self.pools = pools
         self.embed = embed
-        self.store: VectorStore | None = None
+        self.store: Nearby | None = None
         self._extract = Extractor()
 
     async def __call__(self, exchange: Exchange) -> Exchange:

@@ -1,4 +1,4 @@
-"""What every vector store must do. Run on embedded Chroma and on a Chroma server."""
+"""What every vector store must do. Run on embedded Chroma, on a Chroma server, and on the built-in exact one."""
 
 import socket
 import subprocess
@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from gateway.context.chroma import ChromaStore
+from gateway.context.exact import ExactStore
 from gateway.errors import CollectionError
-from gateway.exchange import Chunk
 from gateway.ports import Vectors, VectorStore
 
 DIMENSIONS = 8
 
 
-@pytest.fixture(scope="module", params=["embedded", "server"])
+@pytest.fixture(scope="module", params=["exact", "embedded", "server"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
-    folder = tmp_path_factory.mktemp("chroma")
-    if request.param == "embedded":
-        opened = ChromaStore(folder)
+    folder = tmp_path_factory.mktemp("store")
+    if request.param != "server":
+        opened: VectorStore = ChromaStore(folder) if request.param == "embedded" else ExactStore(folder)
         yield opened
         opened.close()
         return
@@ -34,9 +34,9 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     server = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_until_it_listens(port, server)
-        opened = ChromaStore(url=f"http://127.0.0.1:{port}")
-        yield opened
-        opened.close()
+        remote = ChromaStore(url=f"http://127.0.0.1:{port}")
+        yield remote
+        remote.close()
     finally:
         server.terminate()
         server.wait(10)
@@ -54,7 +54,7 @@ def _wait_until_it_listens(port: int, server: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def name() -> str:
-    return f"handbook-{uuid.uuid4().hex[:8]}"
+    return f"vs_{uuid.uuid4().hex[:24]}"
 
 
 def axis(*numbers: int) -> Vectors:
@@ -62,106 +62,99 @@ def axis(*numbers: int) -> Vectors:
     return np.eye(DIMENSIONS, dtype=np.float32)[list(numbers)]
 
 
-def piece(collection: str, number: int, source: str = "leave.md", text: str = "") -> Chunk:
-    return Chunk(
-        id=f"{source}-{number}",
-        collection=collection,
-        source=source,
-        text=text or f"text {number}",
-        start=number * 10,
-        end=number * 10 + 6,
-        heading="Leave > Annual",
-        page=2,
-        tokens=3,
-    )
-
-
-def test_a_search_gives_whole_chunks_best_first_with_their_cosine_similarity(store: VectorStore, name: str) -> None:
-    near, far, opposite = piece(name, 1), piece(name, 2), piece(name, 3)
-    vectors = np.stack([axis(0)[0], (axis(0)[0] + axis(1)[0]) / np.sqrt(2), -axis(0)[0]]).astype(np.float32)
-    store.add(name, [opposite, far, near], vectors[::-1])
+def test_a_search_gives_keys_best_first_with_their_cosine_similarity(store: VectorStore, name: str) -> None:
+    vectors = np.stack([-axis(0)[0], (axis(0)[0] + axis(1)[0]) / np.sqrt(2), axis(0)[0]]).astype(np.float32)
+    store.add(name, 1, [7, 8, 9], vectors)
 
     found = store.search(name, axis(0)[0], 3)
 
-    assert [(chunk.id, chunk.source, chunk.text, chunk.start, chunk.end) for chunk in found] == [
-        (chunk.id, chunk.source, chunk.text, chunk.start, chunk.end) for chunk in (near, far, opposite)
-    ]
-    assert [chunk.score for chunk in found] == pytest.approx([1.0, 0.7071, -1.0], abs=1e-3)
-    assert (found[0].heading, found[0].page, found[0].tokens, found[0].collection) == ("Leave > Annual", 2, 3, name)
+    assert [key for key, _ in found] == [9, 8, 7]
+    assert [score for _, score in found] == pytest.approx([1.0, 0.7071, -1.0], abs=1e-3)
+    assert [key for key, _ in store.search(name, axis(0)[0], 2)] == [9, 8]
 
 
-def test_adding_a_known_id_replaces_the_chunk_and_its_vector(store: VectorStore, name: str) -> None:
-    store.add(name, [piece(name, 1, text="old")], axis(0))
-    store.add(name, [piece(name, 1, text="new")], axis(1))
+def test_adding_a_known_key_replaces_its_vector(store: VectorStore, name: str) -> None:
+    store.add(name, 1, [1], axis(0))
+    store.add(name, 1, [1], axis(1))
 
-    (found,) = store.search(name, axis(1)[0], 5)
-
-    assert (found.text, found.score) == ("new", pytest.approx(1.0))
+    assert store.search(name, axis(1)[0], 5) == [(1, pytest.approx(1.0))]
     assert store.count(name) == 1
 
 
-def test_the_same_id_twice_in_one_call_is_one_chunk(store: VectorStore, name: str) -> None:
-    store.add(name, [piece(name, 1, text="first"), piece(name, 1, text="last")], axis(0, 1))
+def test_the_same_key_twice_in_one_call_is_one_vector_the_last(store: VectorStore, name: str) -> None:
+    store.add(name, 1, [1, 1], axis(0, 1))
 
-    assert [chunk.text for chunk in store.search(name, axis(0)[0], 5)] == ["last"]
-
-
-@pytest.mark.parametrize("title", ["员工手册", "Überstunden & Urlaub", "a b", "a-b", "x", "../../etc", "x" * 600])
-def test_a_collection_may_have_any_name(store: VectorStore, title: str) -> None:
-    store.add(title, [piece(title, 1)], axis(0))
-
-    assert title in store.collections()
-    assert [chunk.collection for chunk in store.search(title, axis(0)[0], 5)] == [title]
+    assert store.search(name, axis(1)[0], 5) == [(1, pytest.approx(1.0))]
 
 
-def test_what_is_removed_by_its_source_is_found_no_more(store: VectorStore, name: str) -> None:
-    kept = [piece(name, number, "kept.md") for number in range(20)]
-    gone = [piece(name, number, "gone.md") for number in range(30)]
-    store.add(name, [*gone, *kept], np.concatenate([axis(*[0] * 30), axis(*[1] * 20)]))
+def test_a_search_among_some_documents_finds_theirs_alone(store: VectorStore, name: str) -> None:
+    for document in (1, 2, 3):
+        store.add(name, document, [document * 10, document * 10 + 1], axis(0, document))
 
-    removed = store.remove(name, "gone.md")
+    assert {key for key, _ in store.search(name, axis(0)[0], 10, [2, 3])} == {20, 21, 30, 31}
+    assert [key for key, _ in store.search(name, axis(0)[0], 1, [3])] == [30]
+    assert store.search(name, axis(0)[0], 10, [4]) == []
+    assert store.search(name, axis(0)[0], 10, []) == []
 
-    found = store.search(name, axis(0)[0], 50)
-    assert removed == 30
+
+def test_the_same_keys_in_two_collections_have_nothing_to_do_with_each_other(store: VectorStore, name: str) -> None:
+    store.add(name, 1, [1], axis(0))
+    store.add(name + "b", 1, [1], axis(1))
+
+    assert store.remove(name, [1]) == 1
+    assert store.search(name + "b", axis(1)[0], 5) == [(1, pytest.approx(1.0))]
+    assert store.search(name, axis(1)[0], 5) == []
+
+
+def test_what_is_removed_by_its_document_is_found_no_more(store: VectorStore, name: str) -> None:
+    store.add(name, 1, range(30), axis(*[0] * 30))
+    store.add(name, 2, range(30, 50), axis(*[1] * 20))
+
+    assert store.remove(name, [1, 9]) == 30
+
     assert store.count(name) == 20
-    assert sorted(chunk.id for chunk in found) == sorted(chunk.id for chunk in kept)
+    assert sorted(key for key, _ in store.search(name, axis(0)[0], 50)) == list(range(30, 50))
 
 
 def test_a_removed_collection_is_gone_and_can_be_made_anew(store: VectorStore, name: str) -> None:
-    store.add(name, [piece(name, 1), piece(name, 2)], axis(0, 1))
+    store.add(name, 1, [1, 2], axis(0, 1))
+    assert name in store.collections()
 
     assert store.remove(name) == 2
 
     assert name not in store.collections()
-    with pytest.raises(CollectionError, match=name):
-        store.search(name, axis(0)[0], 1)
-    store.add(name, [piece(name, 3)], axis(0))
+    assert store.search(name, axis(0)[0], 1) == []
+    store.add(name, 1, [3], np.eye(DIMENSIONS + 1, dtype=np.float32)[:1])
     assert store.count(name) == 1
 
 
 def test_what_is_not_there_counts_as_nothing(store: VectorStore, name: str) -> None:
-    assert (store.count(name), store.remove(name), store.remove(name, "leave.md")) == (0, 0, 0)
+    assert (store.count(name), store.remove(name), store.remove(name, [1])) == (0, 0, 0)
+    assert store.search(name, axis(0)[0], 1) == []
     assert name not in store.collections()
 
 
-def test_searching_an_unknown_collection_is_an_error_that_names_it(store: VectorStore, name: str) -> None:
-    with pytest.raises(CollectionError, match=f"no collection '{name}'"):
-        store.search(name, axis(0)[0], 1)
-
-
 def test_vectors_of_another_embedder_are_refused_with_the_remedy(store: VectorStore, name: str) -> None:
-    store.add(name, [piece(name, 1)], axis(0))
+    store.add(name, 1, [1], axis(0))
 
     with pytest.raises(CollectionError, match="embedder was changed"):
         store.search(name, np.ones(DIMENSIONS + 1, np.float32), 1)
+    with pytest.raises(CollectionError, match="embedder was changed"):
+        store.add(name, 1, [2], np.ones((1, DIMENSIONS + 1), np.float32))
+    assert store.count(name) == 1
 
 
-def test_more_chunks_than_one_batch_go_in(store: VectorStore, name: str) -> None:
-    many = [piece(name, number) for number in range(5600)]
-    angles = np.linspace(0, 1, len(many), dtype=np.float32)
+def test_more_than_one_batch_goes_in_and_most_of_it_out_again(store: VectorStore, name: str) -> None:
+    count = 5600
+    angles = np.linspace(0, 1, count, dtype=np.float32)
     vectors = np.stack([np.cos(angles), np.sin(angles), *[np.zeros_like(angles)] * (DIMENSIONS - 2)], axis=1)
+    store.add(name, 1, range(5000), vectors[:5000])
+    store.add(name, 2, range(5000, count), vectors[5000:])
 
-    store.add(name, many, vectors)
-
-    assert store.count(name) == len(many)
-    assert store.search(name, vectors[0], 1)[0].score == pytest.approx(1.0, abs=1e-3)
+    assert store.count(name) == count
+    assert store.search(name, vectors[0], 1)[0][1] == pytest.approx(1.0, abs=1e-3)
+    assert store.remove(name, [1]) == 5000
+    assert store.count(name) == 600
+    assert {key for key, _ in store.search(name, vectors[0], 10)} == set(range(5000, 5010))
+    store.add(name, 3, [count], vectors[:1])
+    assert store.search(name, vectors[0], 1) == [(count, pytest.approx(1.0, abs=1e-3))]

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.context.chroma import ChromaStore
+from gateway.context.catalog import Catalog
+from gateway.context.collections import Collections
+from gateway.context.exact import ExactStore
 from gateway.context.sentence import SentenceEmbedder, SentenceSettings
 from gateway.resources import locate
 
@@ -16,7 +18,7 @@ def minilm() -> SentenceEmbedder:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[ChromaStore]:
-    opened = ChromaStore(tmp_path / "chroma")
+def collections(tmp_path: Path) -> Iterator[Collections]:
+    opened = Collections(Catalog(tmp_path / "catalog.sqlite3"), ExactStore(tmp_path / "vectors"))
     yield opened
     opened.close()

@@ -1,9 +1,12 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.context.chunk import CHARACTERS_A_TOKEN, chunk, chunk_id, embedding_text
+from gateway.context.chunk import CHARACTERS_A_TOKEN, Cut, chunk, chunk_id, within
 from gateway.context.document import Document, Heading
+from gateway.context.documents import indexed
 from gateway.context.readers import markdown_headings
 from gateway.context.sentence import SentenceEmbedder
 from gateway.exchange import Chunk
@@ -16,7 +19,7 @@ def words(text: str) -> int:
 
 
 def cut(document: Document, limit: int = 20, window: int = 256) -> list[Chunk]:
-    return chunk(document, "handbook", "leave.md", words, limit, window)
+    return chunk(document, "handbook", "leave.md", words, Cut(limit), window)
 
 
 def markdown(text: str) -> Document:
@@ -34,7 +37,7 @@ def test_a_section_is_a_chunk_with_its_heading_path() -> None:
         ("Leave > Sick", "## Sick\n\nCall early."),
         ("Pay", "# Pay\n\nMonthly."),
     ]
-    assert embedding_text(chunks[2]) == "Leave > Sick\n## Sick\n\nCall early."
+    assert indexed(chunks[2].heading, chunks[2].text) == "Leave > Sick\n## Sick\n\nCall early."
 
 
 def test_long_texts_are_cut_between_paragraphs_and_then_between_sentences() -> None:
@@ -48,7 +51,7 @@ def test_long_texts_are_cut_between_paragraphs_and_then_between_sentences() -> N
 
 
 def test_chinese_is_cut_between_sentences(minilm: SentenceEmbedder) -> None:
-    chunks = chunk(Document(CHINESE), "c", "s", minilm.count_tokens, 200, minilm.window_tokens)
+    chunks = chunk(Document(CHINESE), "c", "s", minilm.count_tokens, Cut(200), minilm.window_tokens)
 
     assert len(chunks) > 3
     assert all(piece.text.endswith("。") for piece in chunks)
@@ -70,10 +73,33 @@ def test_what_a_tokenizer_calls_one_unknown_token_is_cut_all_the_same(minilm: Se
     blob = "QmFzZTY0" * 3000
     assert minilm.count_tokens(blob) == 1
 
-    chunks = chunk(Document(blob), "c", "s", minilm.count_tokens, 200, 256)
+    chunks = chunk(Document(blob), "c", "s", minilm.count_tokens, Cut(200), 256)
 
     assert max(len(piece.text) for piece in chunks) <= 200 * CHARACTERS_A_TOKEN
     assert "".join(piece.text for piece in chunks) == blob
+
+
+def test_an_overlap_repeats_the_end_of_the_chunk_before() -> None:
+    text = " ".join(f"Sentence number {number} is here." for number in range(30))
+
+    chunks = chunk(Document(text), "c", "s", words, Cut(20, overlap=10), 256)
+
+    assert all(piece.tokens <= 20 for piece in chunks)
+    assert (chunks[0].start, chunks[-1].end) == (0, len(text))
+    for before, after in pairwise(chunks):
+        assert before.start < after.start < before.end < after.end
+        assert words(text[after.start : before.end]) <= 10
+
+
+def test_a_strict_cut_may_be_longer_than_the_embedder_reads_which_then_reads_it_in_parts() -> None:
+    text = "One two three four five. " * 40
+
+    (piece,) = chunk(Document(text), "c", "s", words, Cut(800, strict=True), 64)
+    parts = within(piece.text, words, 64)
+
+    assert piece.tokens == 200
+    assert [words(part) for part in parts] == [60, 60, 60, 20]
+    assert within("short", words, 64) == ["short"]
 
 
 def test_a_very_long_heading_leaves_room_for_the_text() -> None:
@@ -114,7 +140,7 @@ def test_chunks_are_spans_in_order_that_lose_nothing_and_fit_the_embedder(
     embedder = minilm
     document = markdown(text)
 
-    chunks = chunk(document, "c", "s", embedder.count_tokens, limit, embedder.window_tokens)
+    chunks = chunk(document, "c", "s", embedder.count_tokens, Cut(limit), embedder.window_tokens)
 
     assert [piece.text for piece in chunks] == [text[piece.start : piece.end] for piece in chunks]
     ends = [0, *(piece.end for piece in chunks)]
@@ -122,5 +148,5 @@ def test_chunks_are_spans_in_order_that_lose_nothing_and_fit_the_embedder(
     assert all(text[end:start].strip() == "" for end, start in zip(ends, starts, strict=True))
     for piece in chunks:
         assert piece.tokens <= limit or len(piece.text) == 1
-        assert embedder.count_tokens(embedding_text(piece)) + 2 <= embedder.window_tokens
+        assert embedder.count_tokens(indexed(piece.heading, piece.text)) + 2 <= embedder.window_tokens
     assert len({piece.id for piece in chunks}) == len(chunks)

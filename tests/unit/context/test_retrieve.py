@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.context.chroma import ChromaStore
-from gateway.context.retrieve import CHUNK_TOKENS, Retrieve, ahead_of_the_user, distinct, pack
+from gateway.context.collections import Collections
+from gateway.context.pack import CHUNK_TOKENS, distinct, pack
+from gateway.context.retrieve import Retrieve, ahead_of_the_user
 from gateway.errors import NotAllowed, NotFound
 from gateway.exchange import Ask, Chunk, Controls, Endpoint, Exchange, Intent, Key, Target, Turn
+from gateway.filters import Comparison
 from gateway.ports import Vectors
 from gateway.settings import Context
 from tests.doubles.bag_embedder import BagEmbedder
@@ -23,22 +25,33 @@ def words(_backend: str, text: str) -> int:
     return len(text.split())
 
 
+def fill(collections: Collections, owner: str, name: str, texts: dict[str, list[str]], **attributes: str) -> str:
+    """A collection with one chunk for each text; its id."""
+    id = collections.catalog.create(owner, name)
+    documents = collections.documents(id)
+    for source, parts in texts.items():
+        document = documents.stage(source, "", attributes={"source": source, **attributes})
+        chunks = [
+            Chunk(f"{source}-{place}", id, source, text, start=place * 100, end=place * 100 + len(text), tokens=10)
+            for place, text in enumerate(parts)
+        ]
+        collections.vectors.add(id, document, documents.put(document, chunks), BagEmbedder().embed(parts))
+        documents.go_live(document)
+    return id
+
+
 @pytest.fixture
-def stage(store: ChromaStore) -> Retrieve:
-    """The stage over a collection of three chunks in two documents."""
+def stage(collections: Collections) -> Retrieve:
+    """The stage over a collection of three chunks in two documents, and one of another key."""
     embedder = BagEmbedder()
-    chunks = [
-        Chunk(f"{source}-{place}", "handbook", source, text, start=place * 100, end=place * 100 + len(text), tokens=10)
-        for source, texts in TEXTS.items()
-        for place, text in enumerate(texts)
-    ]
-    store.add("handbook", chunks, embedder.embed([chunk.text for chunk in chunks]))
-    store.add("secret", [replace(chunks[0], id="s", collection="secret")], embedder.embed(["secret leave"]))
+    fill(collections, "", "handbook", TEXTS)
+    fill(collections, "", "secret", {"secret.md": ["secret leave"]})
+    fill(collections, "other", "private", {"private.md": ["Their private leave."]})
 
     async def embed(texts: Sequence[str]) -> Vectors:
         return embedder.embed(texts)
 
-    return Retrieve(Context(), words, embed=embed, store=store, draw=lambda: "q7")
+    return Retrieve(Context(), words, embed=embed, collections=collections, draw=lambda: "q7")
 
 
 def asking(query: str, controls: Controls | None = None, *, key: Key = Key.ANONYMOUS, window: int = 0) -> Exchange:
@@ -127,6 +140,29 @@ async def test_an_unknown_collection_is_answered_with_those_the_key_may_see(stag
     assert refusal.value.code == "collection_not_found"
 
 
+async def test_what_belongs_to_another_key_does_not_exist(stage: Retrieve) -> None:
+    assert stage.collections is not None
+    (private,) = [found for found in stage.collections.catalog.collections() if found.owner]
+    mine = Controls(collections=(private.id,))
+
+    assert (await stage(asking("private leave", mine, key=Key("other")))).chunks
+    assert (await stage(asking("private leave", mine, key=Key("admin", admin=True)))).chunks
+    for name in ("private", private.id):
+        with pytest.raises(NotFound, match=r"Known: handbook, secret\."):
+            await stage(asking("private leave", Controls(collections=(name,)), key=Key("app")))
+
+
+async def test_a_filter_keeps_to_the_documents_that_it_names(stage: Retrieve) -> None:
+    of_pay = Comparison("source", "eq", "pay.md")
+    controls = Controls(collections=("handbook",), filters=of_pay)
+
+    done = await stage(asking("the last day of the month of an employee with paid leave", controls))
+
+    assert {chunk.source for chunk in done.chunks} == {"pay.md"}
+    nobody = replace(controls, filters=Comparison("source", "eq", "none.md"))
+    assert (await stage(asking("paid leave", nobody))).notes[-1].decision == "nothing found"
+
+
 async def test_several_collections_are_searched_together(stage: Retrieve) -> None:
     done = await stage(asking("secret paid leave for an employee", Controls(collections=("handbook", "secret"))))
 
@@ -180,6 +216,13 @@ def test_a_chunk_that_does_not_fit_makes_way_for_a_smaller_one() -> None:
     chunks = [piece("a", 0, 0.9), piece("b", 0, 0.8, tokens=500), piece("c", 0, 0.7)]
 
     assert [chunk.id for chunk in pack(chunks, 2 * (10 + CHUNK_TOKENS))] == ["a0", "c0"]
+
+
+def test_nearly_the_same_words_are_used_once() -> None:
+    text = "The canteen opens at noon and closes at two on every working day of the year."
+    chunks = [piece("a", 0, 0.9, text=text), piece("b", 0, 0.8, text=text.replace("noon", "one")), piece("c", 0, 0.1)]
+
+    assert distinct(chunks) == [chunks[0], chunks[2]]
 
 
 def test_the_same_words_are_used_once_with_the_best_score() -> None:

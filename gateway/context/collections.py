@@ -1,0 +1,184 @@
+"""The collections as one thing: the catalog and the vectors behind it, for whoever may read or change them.
+
+Who may: a key its own collections, and the operator's, where it is not confined to others; an admin key all.
+What somebody may not read does not exist for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.context.catalog import Catalog, Collection
+from gateway.context.documents import Attributes, Documents, Row
+from gateway.context.fusion import Tuning, fused, supported
+from gateway.errors import CollectionError
+from gateway.exchange import Chunk, Key
+from gateway.filters import Filter
+from gateway.ports import Reranker, VectorStore
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+
+CANDIDATES = 60
+"""How many each of the two searches gives at the least: the best of both is rarely far down in either."""
+RERANKED = 30
+"""How many of the best are looked at again, where there is a reranker."""
+
+OPERATOR = Key(name="", admin=True)
+"""Whoever runs commands on the machine. What they make is shared."""
+
+
+class Hit(Struct, frozen=True):
+    """A chunk that a search found, and the document that it is of."""
+
+    chunk: Chunk
+    document: Row
+
+    @property
+    def score(self) -> float:
+        return self.chunk.score
+
+
+class Wish(Struct, frozen=True):
+    """What a search is to find: `weight` is the vectors' share (None: as learned), `where` a filter."""
+
+    text: str
+    vector: Vectors
+    limit: int
+    where: Filter | None = None
+    weight: float | None = None
+    rerank: bool = True
+
+
+class Collections:
+    """Blocking: on the event loop only through a worker thread."""
+
+    def __init__(self, catalog: Catalog, vectors: VectorStore, reranker: Reranker | None = None) -> None:
+        self.catalog = catalog
+        self.vectors = vectors
+        self.reranker = reranker
+
+    def open(self) -> None:
+        """Get ready, which for some stores takes a second, and delete what is over."""
+        self.vectors.collections()
+        self.sweep()
+
+    def documents(self, collection: str) -> Documents:
+        return Documents(self.catalog, collection)
+
+    def readable(self, key: Key) -> list[Collection]:
+        return [found for found in self.catalog.collections() if may_read(key, found)]
+
+    def find(self, name: str, key: Key) -> Collection | None:
+        """By its id, else by its name: the key's own before the operator's, and the latest of several."""
+        known = self.readable(key)
+        for found in known:
+            if found.id == name:
+                return found
+        named = [found for found in known if found.name == name]
+        own = [found for found in named if found.owner and found.owner == key.name]
+        best = own or named
+        return best[-1] if best else None
+
+    def find_or_create(self, name: str, key: Key) -> Collection:
+        found = self.find(name, key)
+        if found is None:
+            found = self.catalog.collection(self.catalog.create(key.name, name))
+        assert found is not None
+        return found
+
+    def look_up(self, collection: Collection, wish: Wish) -> list[Hit]:
+        """The best chunks, best first, whatever their score. The scores of several collections can be compared."""
+        documents = self.documents(collection.id)
+        wanted = None
+        if wish.where is not None:
+            wanted = [row.key for row in documents.live() if wish.where.holds(row.attributes)]
+            if not wanted:
+                return []
+        weight = tuning_of(collection).weight if wish.weight is None else wish.weight
+        return self._reranked(wish, self._ranked(documents, wish, weight, wanted))[: wish.limit]
+
+    def best(self, documents: Documents, wish: Wish, weight: float) -> float:
+        """The best score of a search with this weight; 0 if it finds nothing."""
+        hits = self._ranked(documents, wish, weight, None)
+        return hits[0].score if hits else 0.0
+
+    def _ranked(self, documents: Documents, wish: Wish, weight: float, wanted: Sequence[int] | None) -> list[Hit]:
+        limit = max(CANDIDATES, 2 * wish.limit)
+        # without their share a search need not be made
+        dense = self.vectors.search(documents.collection, wish.vector, limit, wanted) if weight > 0 else []
+        words = documents.by_words(wish.text, limit, wanted) if weight < 1 else []
+        best = fused(dense, words, weight, complete=len(dense) < limit)
+        return _hits(documents, best[: 2 * limit])
+
+    def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
+        """Satisfies `ports.Nearby`, for the operator's own use: the nearest by their vectors alone."""
+        found = self.find(collection, OPERATOR)
+        if found is None:
+            raise CollectionError(f"there is no collection {collection!r}")
+        wish = Wish("", vector, limit, weight=1.0, rerank=False)
+        return [hit.chunk for hit in self.look_up(found, wish)]
+
+    def clear(self, collection: str, documents: Sequence[int]) -> int:
+        """Delete documents for good: from searches first, then their vectors, then their texts."""
+        known = self.documents(collection)
+        known.retire(documents)
+        self.vectors.remove(collection, documents)
+        count = known.clear(documents)
+        if documents:
+            self.catalog.scrub(collection)
+        return count
+
+    def drop(self, collection: str) -> None:
+        """Delete a collection for good."""
+        self.vectors.remove(collection)
+        self.catalog.drop(collection)
+
+    def sweep(self) -> None:
+        """Delete the collections that are over."""
+        for found in self.catalog.expired():
+            self.drop(found.id)
+
+    def set_attributes(self, collection: str, source: str, attributes: Attributes) -> None:
+        documents = self.documents(collection)
+        row = documents.live_at(source)
+        if row is not None:
+            documents.set_attributes(row.key, attributes)
+
+    def close(self) -> None:
+        self.vectors.close()
+
+    def _reranked(self, wish: Wish, hits: list[Hit]) -> list[Hit]:
+        if self.reranker is None or not wish.rerank or not hits:
+            return hits
+        first = hits[:RERANKED]
+        scores = self.reranker.scores(wish.text, [hit.chunk.text for hit in first])
+        told = [replace(hit, chunk=replace(hit.chunk, score=score)) for hit, score in zip(first, scores, strict=True)]
+        return sorted(told, key=lambda hit: -hit.score)
+
+
+def tuning_of(collection: Collection) -> Tuning:
+    return msgspec.json.decode(collection.tuning, type=Tuning) if collection.tuning else Tuning()
+
+
+def may_read(key: Key, collection: Collection) -> bool:
+    if key.admin or (collection.owner and collection.owner == key.name):
+        return True
+    allowed = not key.collections or not {collection.name, collection.id}.isdisjoint(key.collections)
+    return not collection.owner and allowed
+
+
+def may_change(key: Key, collection: Collection) -> bool:
+    return key.admin or bool(collection.owner and collection.owner == key.name)
+
+
+def _hits(documents: Documents, best: Sequence[tuple[int, float]]) -> list[Hit]:
+    """The live chunks of those that were found, best first, with their neighbours' support."""
+    found = documents.chunks(key for key, _ in best)
+    ranked = supported(best, {key: row.key for key, (_, row) in found.items()})
+    return [Hit(replace(found[key][0], score=score), found[key][1]) for key, score in ranked]

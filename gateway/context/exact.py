@@ -1,0 +1,315 @@
+"""The built-in vector store: every vector is compared, so nothing near is ever missed.
+
+A collection is a folder with two files that only grow: the vectors, and beside each its chunk's key and
+its document's. What is removed is overwritten with zeros there and then, and its place is left out of
+every search; when half of the places are empty, both files are written anew under the next generation's
+name. So readers in other processes need no lock: they map the files, and map them again when they have
+grown or when there is a new generation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from gateway.context.folder import SharedFolder
+from gateway.errors import CollectionError, Problem
+from gateway.registry import Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gateway.ports import Vectors
+
+PAIR = 16
+"""Bytes of a chunk's key and its document's."""
+GONE = -1
+"""The key and the document of an empty place."""
+EMPTY_PLACES = 1024
+"""Fewer are not worth writing the files anew."""
+FEW = 0.25
+"""Below this share of all vectors it is cheaper to gather the wanted ones than to compare all."""
+
+
+class ExactSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[store] kind = "exact"`: compares every vector; needs numpy and a folder."""
+
+    path: str = ""
+    """The folder, relative to the config file; left out: `vectors` in the data folder."""
+
+
+class ExactStore:
+    """Satisfies `ports.VectorStore`. Threads and processes may share its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._open: dict[str, _Index] = {}
+        self._opening = threading.Lock()
+
+    def collections(self) -> Sequence[str]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(found.parent.name for found in self.folder.glob("*/index.json"))
+
+    def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
+        unique = {key: row for row, key in enumerate(keys)}
+        with self._writing(collection) as writer:
+            writer.remove_keys(unique)
+            writer.append(document, list(unique), vectors[list(unique.values())])
+
+    def search(
+        self, collection: str, vector: Vectors, limit: int, documents: Sequence[int] | None = None
+    ) -> Sequence[tuple[int, float]]:
+        index = self._index(collection)
+        return index.nearest(vector, limit, documents) if index else []
+
+    def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
+        if not (self._folder(collection) / "index.json").exists():
+            return 0
+        if documents is None:
+            return self._drop(collection)
+        with self._writing(collection) as writer:
+            return writer.remove_documents(documents)
+
+    def count(self, collection: str) -> int:
+        index = self._index(collection)
+        return index.count() if index else 0
+
+    def close(self) -> None:
+        with self._opening:
+            self._open.clear()
+
+    def _drop(self, collection: str) -> int:
+        with self._writing(collection) as writer:
+            count = writer.remove_documents(None)
+            shutil.rmtree(self._folder(collection), ignore_errors=True)
+        with self._opening:
+            self._open.pop(collection, None)
+        return count
+
+    def _folder(self, collection: str) -> Path:
+        if not re.fullmatch(r"[\w-]{1,128}", collection, re.ASCII):
+            raise CollectionError(f"{collection!r} is no id of a collection")
+        return self.folder / collection
+
+    def _index(self, collection: str) -> _Index | None:
+        """The collection as it is on the disk now; None if there is none."""
+        folder = self._folder(collection)
+        stamp = _stamp(folder)
+        if stamp is None:
+            return None
+        with self._opening:
+            known = self._open.get(collection)
+            if known is None or known.stamp != stamp:
+                known = self._open[collection] = _Index(folder, stamp)
+            return known
+
+    def _writing(self, collection: str) -> _Writer:
+        return _Writer(SharedFolder(self.folder), self._folder(collection))
+
+
+class _Head(Struct, frozen=True):
+    """What `index.json` says."""
+
+    dimensions: int
+    generation: int = 1
+
+
+class _Stamp(Struct, frozen=True):
+    """What a mapping was made of: another one means mapping again."""
+
+    head: _Head
+    rows: int
+    inode: int
+
+
+class _Index:
+    """A collection for reading, mapped."""
+
+    def __init__(self, folder: Path, stamp: _Stamp) -> None:
+        import numpy as np
+
+        self.stamp = stamp
+        self.pairs: NDArray[np.int64] = np.zeros((0, 2), np.int64)
+        self.vectors: NDArray[np.float32] = np.zeros((0, stamp.head.dimensions), np.float32)
+        if stamp.rows:
+            pairs, vectors = _files(folder, stamp.head)
+            self.pairs = _mapped(pairs, np.int64, (stamp.rows, 2))
+            self.vectors = _mapped(vectors, np.float32, (stamp.rows, stamp.head.dimensions))
+
+    def nearest(self, vector: Vectors, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
+        import numpy as np
+
+        query = np.ascontiguousarray(vector, np.float32).reshape(-1)
+        _check_dimensions(self.stamp.head.dimensions, query.shape[0])
+        keys: Any = self.pairs[:, 0]
+        wanted: Any = keys != GONE if documents is None else np.isin(self.pairs[:, 1], np.asarray(documents, np.int64))
+        rows: Any = None
+        if np.count_nonzero(wanted) < FEW * len(keys):
+            rows = np.flatnonzero(wanted)
+            scores: Any = self.vectors[rows] @ query
+        else:
+            scores = self.vectors @ query
+            scores[~wanted] = -np.inf
+        best = np.argpartition(-scores, limit)[:limit] if limit < len(scores) else np.arange(len(scores))
+        best = best[np.argsort(-scores[best], kind="stable")]
+        found = [(int(keys[row if rows is None else rows[row]]), float(scores[row])) for row in best]
+        return [(key, score) for key, score in found if key != GONE and score > -np.inf]
+
+    def count(self) -> int:
+        import numpy as np
+
+        return int(np.count_nonzero(self.pairs[:, 0] != GONE))
+
+
+class _Writer:
+    """Changes one collection. Holds the store's lock, so there is one at a time on the machine."""
+
+    def __init__(self, store: SharedFolder, folder: Path) -> None:
+        self._folder = folder
+        self._using = store.use(writing=True)
+
+    def __enter__(self) -> _Writer:
+        self._using.__enter__()
+        self._folder.mkdir(exist_ok=True)
+        self._head = _head(self._folder)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._using.__exit__(*error)
+
+    def append(self, document: int, keys: Sequence[int], vectors: Vectors) -> None:
+        """Vectors first: a place counts once its key is written, so a crash between the two leaves nothing."""
+        import numpy as np
+
+        if self._head is None:
+            self._head = _Head(int(vectors.shape[1]))
+            _write_head(self._folder, self._head)
+        _check_dimensions(self._head.dimensions, int(vectors.shape[1]))
+        pairs, file = _files(self._folder, self._head)
+        rows = _rows(pairs)
+        _put(file, rows * self._head.dimensions * 4, np.ascontiguousarray(vectors, np.float32).tobytes())
+        told = np.array([(key, document) for key in keys], np.int64)
+        _put(pairs, rows * PAIR, told.tobytes())
+
+    def remove_keys(self, keys: Iterable[int]) -> int:
+        return self._remove(0, list(keys))
+
+    def remove_documents(self, documents: Sequence[int] | None) -> int:
+        return self._remove(1, documents)
+
+    def _remove(self, column: int, values: Sequence[int] | None) -> int:
+        """Overwrite the places where `column` (keys 0, documents 1) has one of the values; None: all."""
+        import numpy as np
+
+        if self._head is None:
+            return 0
+        files = _files(self._folder, self._head)
+        rows = _rows(files[0])
+        if not rows:
+            return 0
+        pairs = _mapped(files[0], np.int64, (rows, 2), writable=True)
+        vectors = _mapped(files[1], np.float32, (rows, self._head.dimensions), writable=True)
+        going = (pairs[:, 0] != GONE) & (True if values is None else np.isin(pairs[:, column], list(values)))
+        pairs[going] = GONE
+        vectors[going] = 0.0
+        count = int(np.count_nonzero(going))
+        if count and np.count_nonzero(pairs[:, 0] == GONE) > max(EMPTY_PLACES, rows // 2):
+            self._compact(pairs, vectors)
+        return count
+
+    def _compact(self, pairs: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Write what is left as the next generation, then point to it. Who has the old one mapped may read on."""
+        assert self._head is not None
+        head = _Head(self._head.dimensions, self._head.generation + 1)
+        kept = pairs[:, 0] != GONE
+        for file, rows in zip(_files(self._folder, head), (pairs[kept], vectors[kept]), strict=True):
+            file.write_bytes(rows.tobytes())
+        _write_head(self._folder, head)
+        for file in _files(self._folder, self._head):
+            file.unlink(missing_ok=True)
+        self._head = head
+
+
+def _head(folder: Path) -> _Head | None:
+    try:
+        return _Head(**json.loads((folder / "index.json").read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def _write_head(folder: Path, head: _Head) -> None:
+    draft = folder / f"index.{os.getpid()}.tmp"
+    draft.write_text(json.dumps({"dimensions": head.dimensions, "generation": head.generation}), "utf-8")
+    draft.replace(folder / "index.json")
+
+
+def _stamp(folder: Path) -> _Stamp | None:
+    head = _head(folder)
+    if head is None:
+        return None
+    pairs, _ = _files(folder, head)
+    try:
+        found = pairs.stat()
+    except FileNotFoundError:
+        # a new generation came between the two, or nothing was ever added
+        return _Stamp(head, 0, 0) if _head(folder) == head else _stamp(folder)
+    return _Stamp(head, found.st_size // PAIR, found.st_ino)
+
+
+def _files(folder: Path, head: _Head) -> tuple[Path, Path]:
+    return folder / f"keys.{head.generation}", folder / f"vectors.{head.generation}"
+
+
+def _rows(pairs: Path) -> int:
+    return pairs.stat().st_size // PAIR if pairs.exists() else 0
+
+
+def _put(file: Path, place: int, content: bytes) -> None:
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        written = 0
+        while written < len(content):
+            written += os.pwrite(handle, content[written:], place + written)
+    finally:
+        os.close(handle)
+
+
+def _mapped(file: Path, dtype: Any, shape: tuple[int, int], *, writable: bool = False) -> Any:
+    """The file as an array. A plain view: each operation on the mapping's own type goes through Python."""
+    import numpy as np
+
+    return np.memmap(file, dtype, "r+" if writable else "r", shape=shape).view(np.ndarray)
+
+
+def _check_dimensions(made: int, given: int) -> None:
+    if made != given:
+        raise CollectionError(
+            f"the collection's vectors have {made} dimensions and these {given}; if the embedder was changed, "
+            "remove the collection and add its files again"
+        )
+
+
+def build(name: str, settings: ExactSettings, parts: Any) -> ExactStore:
+    """`parts.settings` tells the data folder and the folder that relative paths start from."""
+    if settings.path:
+        return ExactStore((parts.settings.root / Path(settings.path).expanduser()).resolve())
+    return ExactStore(parts.settings.data_folder / "vectors")
+
+
+def check(settings: ExactSettings, _root: Path) -> Iterable[Problem]:
+    if find_spec("numpy") is None:
+        yield Problem("kind", "numpy is not installed", "Run: pip install 'foreword[context]'")
+
+
+KIND = Kind(settings=ExactSettings, build=build, check=check)

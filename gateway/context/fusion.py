@@ -1,0 +1,53 @@
+"""Puts the two searches of a collection together: by meaning (vectors) and by words (BM25).
+
+Neither is better everywhere, so each collection has a weight and a floor of its own, which `tune.py` learns.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+Ranked = Sequence[tuple[int, float]]
+"""Keys and scores, best first."""
+
+
+class Tuning(Struct, frozen=True):
+    """What was learned of a collection when it held `chunks` chunks."""
+
+    weight: float = 0.7
+    """The vectors' share; the rest is the words'."""
+    floor: float = 0.2
+    """What scores less is no answer."""
+    chunks: int = 0
+
+
+def fused(dense: Ranked, words: Ranked, weight: float, *, complete: bool = False) -> list[tuple[int, float]]:
+    """All that either search found, best first, with `weight` x cosine + (1 - `weight`) x share of BM25.
+
+    What the dense search did not find is at the most as near as its last; what holds none of the words has 0.
+    `complete`: neither list was cut off, so what is not in it has 0.
+    """
+    cosines, shares = dict(dense), dict(words)
+    last = 0.0 if complete or not dense else dense[-1][1]
+    scores = {key: _mixed(key, cosines, shares, last, weight) for key in {**cosines, **shares}}
+    return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _mixed(key: int, cosines: Mapping[int, float], shares: Mapping[int, float], last: float, weight: float) -> float:
+    return weight * cosines.get(key, last) + (1 - weight) * shares.get(key, 0.0)
+
+
+SUPPORT = 0.3
+"""How much of its better neighbour's score a chunk gains: an answer rarely ends where a chunk does."""
+
+
+def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, float]]:
+    """The same with each chunk's score raised by its neighbours'. `documents` says which document a key is of;
+    the chunks of one have keys in its order."""
+    scores = dict(ranked)
+
+    def score(key: int) -> float:
+        beside = (scores.get(other, 0.0) for other in (key - 1, key + 1) if documents.get(other) == documents[key])
+        return min(1.0, scores[key] + SUPPORT * max(0.0, *beside, 0.0))
+
+    return sorted(((key, score(key)) for key in scores if key in documents), key=lambda pair: (-pair[1], pair[0]))

@@ -1,0 +1,66 @@
+"""Chooses what of the found goes into the prompt: no words twice, within a token budget, numbered."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.context.lexical import words_of
+from gateway.exchange import Chunk
+
+CHUNK_TOKENS = 24
+"""What a source's number, name and heading cost on top of its text."""
+ALIKE = 0.85
+"""Chunks with this share of their words in common say the same."""
+
+
+def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Without chunks whose words a better-scored one has already said, all but a few."""
+    kept: list[Chunk] = []
+    seen: list[frozenset[str]] = []
+    for chunk in chunks:
+        words = frozenset(words_of(chunk.text))
+        if not any(_alike(words, other) for other in seen):
+            seen.append(words)
+            kept.append(chunk)
+    return kept
+
+
+def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    shorter, longer = sorted((len(one), len(other)))
+    if shorter < ALIKE * longer:
+        return False
+    return len(one & other) >= ALIKE * len(one | other)
+
+
+def pack(chunks: Sequence[Chunk], room: int) -> tuple[Chunk, ...]:
+    """Keep the best-scored chunks that fit in `room` tokens, in document order.
+
+    The document with the best chunk comes first.
+    """
+    kept = []
+    for chunk in sorted(chunks, key=lambda chunk: -chunk.score):
+        cost = chunk.tokens + CHUNK_TOKENS
+        if cost <= room:
+            kept.append(chunk)
+            room -= cost
+    rank: dict[tuple[str, str], int] = {}
+    for chunk in kept:
+        rank.setdefault((chunk.collection, chunk.source), len(rank))
+    return tuple(sorted(kept, key=lambda chunk: (rank[chunk.collection, chunk.source], chunk.start)))
+
+
+def citations(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
+    """What the numbers in the answer stand for, as the client and the record get it."""
+    return [
+        {
+            "n": number,
+            "id": chunk.id,
+            "collection": chunk.collection,
+            "source": chunk.source,
+            "heading": chunk.heading,
+            "page": chunk.page,
+            "start": chunk.start,
+            "end": chunk.end,
+            "score": round(chunk.score, 4),
+        }
+        for number, chunk in enumerate(chunks, 1)
+    ]

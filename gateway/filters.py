@@ -1,0 +1,50 @@
+"""Filters on a document's attributes, as values: comparisons, joined by `and` and `or`."""
+
+from collections.abc import Callable, Mapping
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Value = str | float | bool
+
+COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "ne": ne, "gt": gt, "gte": ge, "lt": lt, "lte": le}
+
+
+class Comparison(Struct, frozen=True):
+    """An attribute against a value, or for `in` and `nin` against several."""
+
+    key: str
+    type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
+    value: Value | tuple[Value, ...]
+
+    def holds(self, attributes: Mapping[str, Value]) -> bool:
+        """A document without the attribute is only what it should not be."""
+        found = attributes.get(self.key)
+        if self.type in ("in", "nin"):
+            values = self.value if isinstance(self.value, tuple) else (self.value,)
+            return any(_alike(found, value) and found == value for value in values) == (self.type == "in")
+        if found is None or not _alike(found, self.value):
+            return self.type == "ne"
+        return COMPARE[self.type](found, self.value)
+
+
+class Compound(Struct, frozen=True):
+    """All of the filters, or any of them."""
+
+    type: Literal["and", "or"]
+    filters: tuple["Filter", ...]
+
+    def holds(self, attributes: Mapping[str, Value]) -> bool:
+        held = (one.holds(attributes) for one in self.filters)
+        return all(held) if self.type == "and" else any(held)
+
+
+Filter = Comparison | Compound
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values can be compared: numbers with numbers, texts with texts, truths with truths."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return isinstance(one, bool) and isinstance(other, bool)
+    return isinstance(one, str) == isinstance(other, str)

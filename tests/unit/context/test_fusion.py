@@ -1,0 +1,44 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.context.fusion import SUPPORT, fused, supported
+
+DENSE = [(1, 0.9), (2, 0.5), (3, 0.4)]
+WORDS = [(3, 1.0), (4, 0.6)]
+RANKED = st.dictionaries(st.integers(0, 20), st.floats(0, 1)).map(
+    lambda scores: sorted(scores.items(), key=lambda pair: -pair[1])
+)
+
+
+@pytest.mark.parametrize(("weight", "order"), [(1.0, [1, 2, 3, 4]), (0.0, [3, 4, 1, 2]), (0.5, [3, 4, 1, 2])])
+def test_the_weight_says_which_search_counts(weight: float, order: list[int]) -> None:
+    assert [key for key, _ in fused(DENSE, WORDS, weight)] == order
+
+
+def test_what_a_cut_off_search_did_not_reach_is_at_most_as_near_as_its_last() -> None:
+    assert dict(fused(DENSE, WORDS, 0.5))[4] == pytest.approx(0.5 * 0.4 + 0.5 * 0.6)
+    assert dict(fused(DENSE, WORDS, 0.5, complete=True))[4] == pytest.approx(0.3)
+
+
+@given(dense=RANKED, words=RANKED, weight=st.floats(0, 1))
+def test_every_key_that_was_found_is_there_once_in_order(
+    dense: list[tuple[int, float]], words: list[tuple[int, float]], weight: float
+) -> None:
+    mixed = fused(dense, words, weight)
+
+    assert sorted(key for key, _ in mixed) == sorted({*dict(dense), *dict(words)})
+    assert [score for _, score in mixed] == sorted((score for _, score in mixed), reverse=True)
+    assert all(0 <= score <= 1 + 1e-9 for _, score in mixed)
+
+
+def test_a_chunk_gains_by_its_better_neighbour_in_the_same_document() -> None:
+    documents = {1: 7, 2: 7, 3: 8, 5: 7}
+
+    told = dict(supported([(5, 0.5), (1, 0.4), (2, 0.4), (3, 0.9)], documents))
+
+    assert told == pytest.approx({5: 0.5, 1: 0.4 + SUPPORT * 0.4, 2: 0.4 + SUPPORT * 0.4, 3: 0.9})
+
+
+def test_what_has_no_live_document_is_left_out_and_supports_nothing() -> None:
+    assert supported([(1, 0.9), (2, 0.5)], {2: 7}) == [(2, 0.5)]
