@@ -183,6 +183,10 @@ class Intent(Struct, frozen=True):
     language: str = ""
     tier: str = ""
     reasons: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    """Of task, context, format, constraints and examples those that the prompt does not give."""
+    needs: tuple[str, ...] = ()
+    """Of context, long context, reasoning and a tool those that an answer seems to need."""
 
     UNKNOWN: ClassVar["Intent"]
 

@@ -2,70 +2,98 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from gateway.prompt.model import GATE, NONE, Array, gate_features, softmax
-
-if TYPE_CHECKING:
-    from sklearn.linear_model import LogisticRegression
+from gateway.prompt.regression import Fitted, Table, fit, join
 
 FOLDS = 5
-STRENGTH = 30.0  # inverse regularisation; features are of length one
+MANY, FOLDS_OF_MANY = 4000, 3  # with so many cases, what is left out tells enough
+CHUNK = 512  # rows whose likeness to all examples is held at a time
 
 
 class Honest(Struct):
-    """What was learned on cases that the classifier had not seen."""
+    """What was learned on cases that the classifier had not seen. `top`: the intent it gave each, `trust`: how sure."""
 
     temperature: float
     gate: Array
     figures: dict[str, float]
+    top: NDArray[np.str_]
+    trust: Array
+    near: Fitted
+    """The model of the last fold: where the one of all cases is looked for first."""
 
 
 def out_of_fold(
-    table: Array, labels: NDArray[np.str_], extra: Array, extra_labels: NDArray[np.str_], anchor: slice
+    table: Table, labels: NDArray[np.str_], extra: Table, extra_labels: NDArray[np.str_], points: Array
 ) -> Honest:
-    """Temperature and gate, from predictions for cases that were left out of the training."""
-    from sklearn.model_selection import StratifiedKFold
+    """Temperature and gate, from predictions for cases that were left out of the training.
 
+    `points`: [cases, dimensions], unit rows, by which the likeness of two prompts is told.
+    """
     classes = np.unique(labels)
     known = classes != NONE
     scores = np.zeros((len(labels), len(classes)), np.float32)
-    likeness: list[tuple[int, Array, NDArray[np.int64]]] = []
-    for seen, left in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(table, labels):
-        fitted = fit(np.vstack([table[seen], extra]), np.concatenate([labels[seen], extra_labels]))
-        scores[left] = fitted.decision_function(table[left])
-        shown = seen[labels[seen] != NONE]
-        own = np.searchsorted(classes, labels[shown])
-        near = table[left][:, anchor] @ table[shown][:, anchor].T
-        likeness.extend((row, near[index], own) for index, row in enumerate(left))
+    parts = _folds(labels)
+    for seen, left in parts:
+        part = join(table.take(seen), extra) if len(extra) else table.take(seen)
+        fitted = fit(part, np.concatenate([labels[seen], extra_labels]))
+        scores[left] = fitted.scores(table.take(left))
     within = labels != NONE
     temperature = _temperature(scores[within][:, known], np.searchsorted(classes[known], labels[within]))
-    chances = softmax(scores / temperature)
+    scores /= np.float32(temperature)
     signs = np.zeros((len(labels), len(GATE)), np.float32)
-    for row, near, own in likeness:
-        examples = np.flatnonzero(own == int((chances[row] * known).argmax()))
-        signs[row] = gate_features(chances[row], near, examples, known)
-    top = classes[np.where(known, chances, -1.0).argmax(axis=1)]
+    for seen, left in parts:
+        shown = seen[labels[seen] != NONE]
+        signs[left] = _signs(scores[left], points[left], points[shown], labels[shown], classes)
     gate, scope = _gate(signs, within)
-    trust = scope * signs[:, 0] / np.maximum(1.0 - signs[:, -1], 1e-9)
-    return Honest(temperature, gate, figures(trust, top == labels, within))
+    chances = softmax(scores)
+    top = classes[np.where(known, chances, -1.0).argmax(axis=1)]
+    trust = scope * signs[:, 0] / np.maximum(1.0 - signs[:, GATE.index("none")], 1e-9)
+    return Honest(temperature, gate, figures(trust, top == labels, within), top, trust, fitted)
+
+
+def _folds(labels: NDArray[np.str_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    from sklearn.model_selection import StratifiedKFold
+
+    fewest = int(np.unique(labels, return_counts=True)[1].min())
+    count = min(FOLDS if len(labels) < MANY else FOLDS_OF_MANY, max(2, fewest))
+    return list(StratifiedKFold(count, shuffle=True, random_state=0).split(labels, labels))
+
+
+def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], classes: NDArray[np.str_]) -> Array:
+    """[left, features] of the gate."""
+    order = np.argsort(own, kind="stable")
+    shown, places = shown[order], np.searchsorted(classes, own[order])
+    ends = np.searchsorted(places, np.arange(len(classes) + 1)).tolist()
+    known, found = classes != NONE, np.zeros((len(left), len(GATE)), np.float32)
+    for start in range(0, len(left), CHUNK):
+        near = left[start : start + CHUNK] @ shown.T
+        for row, likeness in enumerate(near, start):
+            found[row] = gate_features(scores[row], known, ends, _between(likeness)).signs
+    return found
+
+
+def _between(likeness: Array) -> Callable[[int, int], Array]:
+    return lambda start, end: likeness[start:end]
 
 
 def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
     """A logistic model of *some template is for this*, its scaling folded into its weights, and its
-    held-out answers."""
+    held-out answers. Without prompts that are nobody's there is nothing to learn: everything is let in."""
+    if within.all():
+        return np.array([0.0] * len(GATE) + [20.0], np.float32), np.ones(len(signs), np.float32)
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     made = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
-    parts = StratifiedKFold(FOLDS, shuffle=True, random_state=1)
+    parts = StratifiedKFold(max(2, min(FOLDS, int((~within).sum()))), shuffle=True, random_state=1)
     scope = cross_val_predict(made, signs, within, cv=parts, method="predict_proba")[:, 1]
     made.fit(signs, within)
     scaler, fitted = made[0], made[1]
@@ -75,19 +103,24 @@ def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
 
 
 def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], floor: float = 0.6) -> dict[str, float]:
-    """How good a tier is on cases that it had not seen. `floor` is the default of `[prompt] confidence`."""
+    """How good a classifier is on cases that it had not seen. `floor` is the default of `[prompt] confidence`."""
     from sklearn.metrics import roc_auc_score
 
     taken = trust >= floor
-    return {
+    found = {
         "cases": float(within.sum()),
         "accuracy": float(right[within].mean()),
-        "unknown AUROC": float(roc_auc_score(within, trust)),
         "taken": float(taken[within].mean()),
         "right of those taken": float(right[taken].mean()) if taken.any() else 0.0,
-        "false alarms on unknown": float(taken[~within].mean()),
         "calibration error": calibration_error(trust, right),
     }
+    if not within.all():
+        found |= {
+            "calibration error within": calibration_error(trust[within], right[within]),
+            "unknown AUROC": float(roc_auc_score(within, trust)),
+            "false alarms on unknown": float(taken[~within].mean()),
+        }
+    return found
 
 
 def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10) -> float:
@@ -105,14 +138,3 @@ def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
         return float(-np.log(chances[np.arange(len(labels)), labels] + 1e-9).mean())
 
     return float(min(np.geomspace(0.1, 10.0, 81), key=surprise))
-
-
-def fit(table: Array, labels: NDArray[np.str_]) -> LogisticRegression:
-    from sklearn.linear_model import LogisticRegression
-
-    counts = Counter(labels.tolist())
-    typical = float(np.median(list(counts.values())))
-    # An intent with few examples weighs as much as others; "none", as wide as all of them, more.
-    weight = {label: min(2.0, (4.0 if label == NONE else 1.0) * typical / count) for label, count in counts.items()}
-    weights = np.array([weight[label] for label in labels.tolist()])
-    return LogisticRegression(C=STRENGTH, max_iter=200, tol=1e-3).fit(table, labels, sample_weight=weights)

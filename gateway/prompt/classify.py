@@ -17,6 +17,8 @@ from gateway.exchange import Exchange, Intent
 from gateway.ports import Embedder
 from gateway.prompt.language import language_of
 from gateway.prompt.look import Look, look
+from gateway.prompt.looks import measures
+from gateway.prompt.needs import lacks, needs
 from gateway.prompt.touch import may_touch
 from gateway.settings import Prompt
 
@@ -48,7 +50,16 @@ class Classifier:
         """The intent of a prompt, or an unknown one with the reasons why. `improvable` is always set."""
         seen = look(text)
         language = language_of(text)
-        raw, signs = self.model.looks.judge(seen)
+        measured = measures(seen)
+        intent = await self._judged(seen, language, measured)
+        return replace(
+            intent,
+            lacks=lacks(seen, measured, language, intent=intent.known),
+            needs=needs(seen, language),
+        )
+
+    async def _judged(self, seen: Look, language: str, measured: list[float]) -> Intent:
+        raw, signs = self.model.looks.judge(measured)
         looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
         tiers = self.model.tiers.get(language)
         if not tiers:
@@ -67,6 +78,10 @@ class Classifier:
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[Verdict, str]:
         """The first tier's verdict where it is sure either way, else the second's."""
         first: tuple[Verdict, str] | None = None
+        kind, tier = next(iter(tiers.items()))  # all tiers were shown the same examples
+        recalled = tier.recall(seen)
+        if recalled is not None:
+            return recalled, kind
         if "static" in tiers and self._static is not None:
             first = tiers["static"].judge(seen, self._static.embed([seen.asked])[0]), "static"
         elif "words" in tiers:
@@ -115,6 +130,8 @@ class Classify:
             "improvable": round(intent.improvable, 3),
             "language": intent.language,
             "tier": intent.tier,
+            "lacks": list(intent.lacks),
+            "needs": list(intent.needs),
             "reasons": list(intent.reasons),
         }
         noted = exchange.noted(self.name, intent.name or "unknown", next(iter(intent.reasons), ""), data)

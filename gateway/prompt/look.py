@@ -76,6 +76,11 @@ class Keywords:
         return [mark for word in self._pattern.findall(asked) for mark in self._marks[word]]
 
 
+def plain(asked: str) -> str:
+    """What is asked, whatever its letter case, white space and last mark: for recognising the same words."""
+    return " ".join(asked.lower().split()).rstrip(" .!?:。！？：")
+
+
 def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
     """The words, or in Chinese the runs of characters, and a few marks of form such as `<code>`.
 

@@ -1,36 +1,26 @@
 """A trained classifier as plain arrays, and what they say about a prompt. numpy only.
 
-`train.py` makes one. It is kept as `model.npz` (arrays, never pickled objects) beside `model.json`
-(names, texts, and the checksum of the arrays), so a file that was cut or altered is refused.
+`train.py` makes one, `model_file.py` keeps it. Scores, gate and likeness are computed for one prompt
+at a time: that is what a request needs, and in small pieces it is faster than any batch.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Mapping
-from math import exp, log
-from pathlib import Path
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from math import log, sqrt
+from typing import NamedTuple, TypeAlias
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gateway.errors import ForewordError
-from gateway.prompt.features import NAMES, features
-from gateway.prompt.look import Keywords, Look, tokens
+from gateway.prompt.look import Keywords, Look, plain, tokens
+from gateway.prompt.looks import Looks, logistic
 
 Array: TypeAlias = NDArray[np.float32]
-FORMAT = 1
-SAME = 0.995  # from this likeness on, a prompt asks just what an example asks
 NONE = ""  # the class of prompts that no template is for
-GATE = ("top", "margin", "entropy", "nearest", "nearest five", "nearest of its own", "none")
-
-
-class ModelUnusable(ForewordError):
-    """A classifier's file is damaged or of another version; train again."""
+GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score")
+CANDIDATES = 3  # classes whose examples a prompt is compared with
 
 
 class Verdict(Struct, frozen=True):
@@ -52,7 +42,30 @@ class Names(Struct, frozen=True):
     classes: tuple[str, ...]
     vocabulary: tuple[str, ...]
     anchors: tuple[str, ...]
+    """The examples that a prompt is compared with, class by class."""
     keywords: dict[str, tuple[str, ...]]
+    asked: dict[str, str] = {}
+    """What the examples ask, word for word, and their intent."""
+
+
+class Signs(NamedTuple):
+    """What the gate looks at, and what was found on the way."""
+
+    signs: list[float]
+    """One for each of `GATE`."""
+    top: int
+    nearest: int
+    """The anchor of the top class that is most like the prompt; -1 if it has none."""
+    similarity: float
+    chances: Array
+
+
+class Read(NamedTuple):
+    """A prompt as a tier's numbers."""
+
+    columns: list[int]
+    weights: Array
+    vector: Array | None
 
 
 class Tier:
@@ -60,104 +73,96 @@ class Tier:
 
     def __init__(self, names: Names, arrays: Mapping[str, Array]) -> None:
         """`arrays`: idf [words]; words [words, classes]; vector [dimensions, classes] (0 dimensions: no
-        embedding); bias [classes]; temperature [1]; anchors [anchors, dimensions or words], unit rows;
-        anchor_class [anchors]; gate [features + 1]."""
+        embedding); bias [classes]; temperature [1]; anchors [anchors, dimensions], unit rows, sorted by
+        class; anchor_class [anchors]; gate [features + 1]; without an embedding also projection
+        [words, dimensions], which gives a prompt its place among the anchors."""
         self.names = names
         self.arrays = dict(arrays)
         self._keywords = Keywords(names.keywords)
         self._column = {word: column for column, word in enumerate(names.vocabulary)}
-        self._own = arrays["anchor_class"].astype(np.int64)
+        self._idf: list[float] = arrays["idf"].tolist()
+        cool = np.float32(1.0) / arrays["temperature"][0]
+        self._words, self._vector, self._bias = (
+            np.ascontiguousarray(arrays[name] * cool) for name in ("words", "vector", "bias")
+        )
+        self._anchors, self._projection = np.ascontiguousarray(arrays["anchors"]), arrays.get("projection")
         self._known = np.array([name != NONE for name in names.classes])
-        self._examples = [np.flatnonzero(self._own == place) for place in range(len(names.classes))]
+        self._ends: list[int] = np.searchsorted(arrays["anchor_class"], np.arange(len(names.classes) + 1)).tolist()
+        gate: list[float] = arrays["gate"].tolist()
+        self._gate, self._gate_bias = gate[:-1], gate[-1]
+
+    def recall(self, seen: Look) -> Verdict | None:
+        """The verdict on a prompt that asks word for word what a template's own example asks."""
+        name = self.names.asked.get(plain(seen.asked))
+        return None if name is None else Verdict(name, 1.0, 0.0, seen.asked, 1.0)
 
     def judge(self, seen: Look, vector: Array | None = None) -> Verdict:
         """`vector`: [dimensions], the embedding of `seen.asked`; None for a tier of words alone."""
-        columns, weights = self._weigh(seen)
-        chances = self.chances(columns, weights, vector)
-        likeness = self._likeness(columns, weights, vector)
-        top = int((chances * self._known).argmax())
-        likest = int(likeness.argmax()) if len(likeness) else -1
-        if likest >= 0 and likeness[likest] >= SAME:
-            return self._recognise(likest, columns, weights)
-        examples = self._examples[top]
-        nearest = int(examples[likeness[examples].argmax()]) if len(examples) else -1
-        signs = gate_features(chances, likeness, examples, self._known)
-        gate = self.arrays["gate"]
-        within = logistic(float(signs @ gate[:-1] + gate[-1]))
-        share = float(chances[top]) / max(float(chances @ self._known), 1e-9)
+        read = self.read(seen, vector)
+        found = self.weigh(read)
+        within = self.within(found)
         return Verdict(
-            name=self.names.classes[top],
-            confidence=within * share,
+            name=self.names.classes[found.top],
+            confidence=within * self.share(found),
             none=1.0 - within,
-            nearest=self.names.anchors[nearest] if nearest >= 0 else "",
-            similarity=float(likeness[nearest]) if nearest >= 0 else -1.0,
-            words=self._strongest(columns, weights, top),
+            nearest=self.names.anchors[found.nearest] if found.nearest >= 0 else "",
+            similarity=found.similarity,
+            words=tuple(word for word, _ in self.strongest(read, found.top)),
         )
 
-    def _recognise(self, anchor: int, columns: NDArray[np.int64], weights: Array) -> Verdict:
-        """The prompt asks what a template's own example asks, word for word."""
-        top = int(self._own[anchor])
-        words = self._strongest(columns, weights, top)
-        return Verdict(self.names.classes[top], 1.0, 0.0, self.names.anchors[anchor], 1.0, words)
-
-    def chances(self, columns: NDArray[np.int64], weights: Array, vector: Array | None) -> Array:
-        """[classes], summing to 1, after temperature."""
-        arrays = self.arrays
-        scores = weights @ arrays["words"][columns] + arrays["bias"]
-        if vector is not None:
-            scores = scores + vector @ arrays["vector"]
-        return softmax(scores / float(arrays["temperature"][0]))
-
-    def _weigh(self, seen: Look) -> tuple[NDArray[np.int64], Array]:
+    def read(self, seen: Look, vector: Array | None = None) -> Read:
         """The known words of a prompt as columns, with tf-idf weights of length 1."""
         counted: dict[int, int] = {}
+        column_of = self._column.get
         for word in tokens(seen, self.names.language, self._keywords):
-            column = self._column.get(word)
+            column = column_of(word)
             if column is not None:
                 counted[column] = counted.get(column, 0) + 1
-        columns = np.fromiter(counted.keys(), np.int64, len(counted))
-        counts = np.fromiter(counted.values(), np.float32, len(counted))
-        weights = (1.0 + np.log(counts)) * self.arrays["idf"][columns]
-        length = float(np.sqrt(weights @ weights))
-        return columns, (weights / length if length else weights).astype(np.float32)
+        idf = self._idf
+        raw = [idf[column] * (1.0 + log(count) if count > 1 else 1.0) for column, count in counted.items()]
+        length = sqrt(sum(value * value for value in raw)) or 1.0
+        return Read([*counted], np.array(raw, np.float32) / np.float32(length), vector)
 
-    def _likeness(self, columns: NDArray[np.int64], weights: Array, vector: Array | None) -> Array:
-        anchors = self.arrays["anchors"]
-        return np.asarray(anchors @ vector if vector is not None else anchors[:, columns] @ weights)
+    def weigh(self, read: Read) -> Signs:
+        """The chances of the classes after temperature, and what the gate looks at."""
+        scores = read.weights @ self._words[read.columns] + self._bias
+        if read.vector is not None:
+            scores += read.vector @ self._vector
+        point = self.place(read)
+        return gate_features(scores, self._known, self._ends, lambda start, end: self._anchors[start:end] @ point)
 
-    def _strongest(self, columns: NDArray[np.int64], weights: Array, top: int, limit: int = 3) -> tuple[str, ...]:
-        """The words that speak most for the class."""
-        push = weights * self.arrays["words"][columns, top]
-        best = np.argsort(-push)[:limit]
-        return tuple(self.names.vocabulary[columns[row]] for row in best if push[row] > 0.0)
+    def place(self, read: Read) -> Array:
+        """[dimensions]: where the prompt stands among the anchors."""
+        if read.vector is not None:
+            return read.vector
+        assert self._projection is not None
+        point: Array = read.weights @ self._projection[read.columns]
+        return point / max(np.float32(1e-9), np.float32(sqrt(float(point @ point))))
 
+    def within(self, found: Signs) -> float:
+        """The probability that some template is for the prompt."""
+        return logistic(sum(map(float.__mul__, found.signs, self._gate)) + self._gate_bias)
 
-class Looks:
-    """Whether a prompt looks raw: a logistic model on `features`, the same in every language."""
+    def share(self, found: Signs) -> float:
+        """The chance of the top class among the intents."""
+        return found.signs[0] / max(1.0 - found.signs[6], 1e-9)
 
-    def __init__(self, arrays: Mapping[str, Array]) -> None:
-        """`arrays`: mean, scale, weights [features]; bias [1]."""
-        self.arrays = dict(arrays)
-        mean, scale, weights = (arrays[name].tolist() for name in ("mean", "scale", "weights"))
-        # so few numbers are faster in Python than in numpy
-        self._terms = [(m, w / s) for m, s, w in zip(mean, scale, weights, strict=True)]
-        self._bias = float(arrays["bias"][0])
+    def strongest(self, read: Read, top: int, limit: int = 3) -> list[tuple[str, float]]:
+        """The words that speak most for the class, and how much."""
+        push: list[float] = (read.weights * self._words[read.columns, top]).tolist()
+        best = sorted(zip(push, read.columns, strict=True), reverse=True)[:limit]
+        return [(self.names.vocabulary[column], value) for value, column in best if value > 0.0]
 
-    def judge(self, seen: Look) -> tuple[float, tuple[str, ...]]:
-        """The probability that a rewrite can help, and what speaks most for and against it."""
-        measured = zip(measures(seen), self._terms, strict=True)
-        pushes = [(value - mean) * weight for value, (mean, weight) in measured]
-        best = sorted(zip(pushes, MEASURED, strict=True), key=lambda push: -abs(push[0]))[:3]
-        told = tuple(f"{'+' if push > 0 else '-'}{name}" for push, name in best)
-        return logistic(sum(pushes) + self._bias), told
+    def nearest(self, read: Read, limit: int = 5) -> list[tuple[str, str, float]]:
+        """(example, its intent, cosine) of all anchors, the likest first. For looking into a decision."""
+        likeness = self._anchors @ self.place(read)
+        rows = np.argsort(-likeness)[:limit].tolist()
+        own = self.arrays["anchor_class"]
+        return [(self.names.anchors[r], self.names.classes[int(own[r])], float(likeness[r])) for r in rows]
 
-
-MEASURED = (*NAMES, "text to work on")
-
-
-def measures(seen: Look) -> list[float]:
-    """The features of what is asked; the text to work on is not the asker's style."""
-    return [*features(seen.asked if seen.rule else seen.text), float(bool(seen.rule))]
+    def pushes(self, found: Signs) -> list[tuple[str, float, float]]:
+        """(sign, its value, what it adds to the gate's score)."""
+        return [(name, value, value * w) for name, value, w in zip(GATE, found.signs, self._gate, strict=True)]
 
 
 class Model(Struct, frozen=True):
@@ -169,99 +174,37 @@ class Model(Struct, frozen=True):
     eager: tuple[str, ...] = ()
     """Intents whose template shows labelled examples of the very task: a help however well one asks."""
     report: dict[str, float] = {}
+    checksum: str = ""
+    """Of the file it was read from; "" if it was trained just now."""
 
 
-class _Header(Struct, frozen=True):
-    format: int
-    trained_on: str
-    checksum: str
-    tiers: dict[str, dict[str, Names]]
-    eager: tuple[str, ...]
-    report: dict[str, float]
+def gate_features(
+    scores: Array, known: NDArray[np.bool_], ends: Sequence[int], near: Callable[[int, int], Array]
+) -> Signs:
+    """How sure the classifier is, and how near the prompt is to anything it was shown.
 
-
-def gate_features(chances: Array, likeness: Array, examples: NDArray[np.int64], known: NDArray[np.bool_]) -> Array:
-    """[7]: how sure the classifier is, and how near the prompt is to anything it was shown.
-
-    `likeness` [anchors]: how alike each example is; `examples`: which of them are the top class's.
-    All are of known classes.
+    `scores` [classes], after temperature; `near(start, end)`: the likeness of the anchors of one class,
+    [ends[class], ends[class + 1]). Only the examples of the likeliest classes are looked at: all
+    of them would cost more than the rest together where there are thousands.
     """
-    # a few dozen numbers are faster in Python than in numpy
-    within: list[float] = (chances * known).tolist()
-    second, first = sorted([0.0, *within])[-2:]
-    entropy = -sum(chance * log(chance + 1e-9) for chance in chances.tolist()) / log(max(2, len(chances)))
-    best: list[float] = (np.partition(likeness, -5)[-5:] if len(likeness) >= 5 else likeness).tolist()
-    of_top = float(likeness[examples].max()) if len(examples) else 0.0
-    signs = (
-        first,
-        first - second,
-        entropy,
-        max([0.0, *best]),
-        sum(best) / len(best) if best else 0.0,
-        max(0.0, of_top),
-        1.0 - sum(within),
-    )
-    return np.array(signs, dtype=np.float32)
-
-
-def logistic(score: float) -> float:
-    """The probability of a score. Clipped: beyond that it is as good as certain, and exp overflows."""
-    return 1.0 / (1.0 + exp(-min(60.0, max(-60.0, score))))
+    chances = softmax(scores)
+    intents = chances * known
+    best = intents.argsort()[: -CANDIDATES - 1 : -1].tolist()
+    first, second = (float(intents[best[0]]), float(intents[best[1]])) if len(best) > 1 else (float(intents[0]), 0.0)
+    entropy = -float(chances @ np.log(chances + 1e-9)) / log(max(2, len(chances)))
+    own = near(ends[best[0]], ends[best[0] + 1])
+    place = int(own.argmax()) if len(own) else -1
+    likeness = np.concatenate([own, *[near(ends[other], ends[other + 1]) for other in best[1:]]])
+    likeness.sort()
+    five: list[float] = likeness[-5:].tolist() or [0.0]
+    mean = float(likeness.mean()) if len(likeness) else 0.0
+    none = 1.0 - float(intents.sum())
+    score = float(scores[best[0]])
+    signs = [first, first - second, entropy, five[-1], sum(five) / len(five), five[-1] - mean, none, score]
+    similarity = float(own[place]) if place >= 0 else 0.0
+    return Signs(signs, best[0], ends[best[0]] + place if place >= 0 else -1, similarity, chances)
 
 
 def softmax(scores: Array) -> Array:
     raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True), dtype=np.float32)
-
-
-def save(model: Model, folder: Path) -> None:
-    """Write `model.npz` and `model.json`; the header goes last, so a cut write is no model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f"looks.{key}": value for key, value in model.looks.arrays.items()}
-    for language, tiers in model.tiers.items():
-        for kind, tier in tiers.items():
-            arrays |= {f"{language}.{kind}.{key}": value for key, value in tier.arrays.items()}
-    draft = folder / f"model.npz.{os.getpid()}.tmp"
-    with draft.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy's stub takes names for its option
-    header = _Header(
-        format=FORMAT,
-        trained_on=model.trained_on,
-        checksum=_checksum(draft),
-        tiers={language: {kind: tier.names for kind, tier in tiers.items()} for language, tiers in model.tiers.items()},
-        eager=model.eager,
-        report=model.report,
-    )
-    draft.replace(folder / "model.npz")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(header)))
-    draft.replace(folder / "model.json")
-
-
-def load(folder: Path) -> Model:
-    """Read a saved model. Raises `ModelUnusable` if anything about it is not as it was written."""
-    try:
-        header = msgspec.json.decode((folder / "model.json").read_bytes(), type=_Header)
-        if header.format != FORMAT:
-            raise ModelUnusable(
-                f"{folder}: format {header.format}, this version reads {FORMAT}; delete it to train again"
-            )
-        if _checksum(folder / "model.npz") != header.checksum:
-            raise ModelUnusable(f"{folder}/model.npz does not match its checksum; delete the folder to train again")
-        with np.load(folder / "model.npz", allow_pickle=False) as file:
-            arrays: dict[str, Array] = dict(file)
-    except (OSError, msgspec.MsgspecError, ValueError) as error:
-        raise ModelUnusable(f"{folder} cannot be read ({error}); delete it to train again") from error
-    tiers = {
-        language: {kind: Tier(names, _part(arrays, f"{language}.{kind}.")) for kind, names in kinds.items()}
-        for language, kinds in header.tiers.items()
-    }
-    return Model(header.trained_on, tiers, Looks(_part(arrays, "looks.")), header.eager, header.report)
-
-
-def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,8 +1,8 @@
 """Three intents in English and two in Chinese, with seeds: enough to train a classifier in a blink."""
 
+from gateway.prompt.lessons import Seeds
 from gateway.prompt.library import Library, build_library
 from gateway.prompt.template import parse
-from gateway.prompt.train import Seeds
 
 HEAD = """---
 schema: 1

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from gateway.prompt.calibrate import calibration_error
-from gateway.prompt.model import ModelUnusable, load, save
-from gateway.prompt.train import Embedders, read_seeds, train, trained, training_key
+from gateway.prompt.lessons import read_seeds
+from gateway.prompt.model_file import ModelUnusable, load, save
+from gateway.prompt.train import Embedders, train, trained, training_key
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.small_library import library, seeds
 

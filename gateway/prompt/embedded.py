@@ -1,0 +1,76 @@
+"""Remembers on disk what texts were embedded for training, so that training again takes seconds.
+
+One file for each embedder: the digests of the texts, and their vectors. It is a cache: what is damaged
+is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.ports import Embedder, Vectors
+
+MOST = 60_000  # texts that are remembered: some 90 MB
+PIECE = 512  # texts between two reports
+
+
+class Embedded:
+    """`embed` is that of the embedder, but for texts that it has embedded before."""
+
+    def __init__(self, embedder: Embedder, folder: Path, progress: Callable[[str], None] = lambda what: None) -> None:
+        self._embedder = embedder
+        self._file = folder / f"embedded-{hashlib.sha256(embedder.name.encode()).hexdigest()[:12]}.npz"
+        self._progress = progress
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """[texts, dimensions], float32, each row of length 1."""
+        digests, vectors = self._read()
+        known = {digest.tobytes(): row for row, digest in enumerate(digests)}
+        wanted = [_digest(text) for text in texts]
+        # by length, so that texts which are padded to one another are alike
+        new = sorted({d: t for d, t in zip(wanted, texts, strict=True) if d not in known}.items(), key=_length)
+        if new:
+            added = self._embed([text for _, text in new])
+            known |= {digest: len(vectors) + row for row, (digest, _) in enumerate(new)}
+            vectors = np.concatenate([vectors, added])
+            digests = np.concatenate([digests, np.array([np.frombuffer(d, np.uint8) for d, _ in new])])
+            self._write(digests[-MOST:], vectors[-MOST:])
+        return vectors[[known[digest] for digest in wanted]]
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        found = []
+        for start in range(0, len(texts), PIECE):
+            found.append(self._embedder.embed(texts[start : start + PIECE]))
+            self._progress(f"embedded {min(start + PIECE, len(texts))} of {len(texts)} prompts")
+        return np.concatenate(found)
+
+    def _read(self) -> tuple[NDArray[np.uint8], Vectors]:
+        try:
+            with np.load(self._file, allow_pickle=False) as kept:
+                digests, vectors = kept["digests"], kept["vectors"]
+            if len(digests) == len(vectors) and vectors.shape[1:] == (self._embedder.dimensions,):
+                return digests, vectors
+        except (OSError, ValueError, KeyError):
+            pass
+        return np.zeros((0, 16), np.uint8), np.zeros((0, self._embedder.dimensions), np.float32)
+
+    def _write(self, digests: NDArray[np.uint8], vectors: Vectors) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._file.with_suffix(f".{os.getpid()}.tmp")
+        with draft.open("wb") as stream:
+            np.savez(stream, digests=digests, vectors=vectors)
+        draft.replace(self._file)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()[:16]
+
+
+def _length(item: tuple[bytes, str]) -> int:
+    return len(item[1])
