@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from enum import StrEnum
 from random import Random
 from typing import TYPE_CHECKING
@@ -188,10 +188,11 @@ def compare(
 ) -> Comparison:
     """Read through the answers once. Blocking; what it keeps does not grow with their number."""
     side_a, side_b = Side(), Side()
+    arms = (Arm.STABLE, Arm.CANARY) if a.held or b.held else (Arm.STABLE, Arm.CANARY, Arm.NONE)
     for one in database.spoken(list({a.id, b.id}), since_s):
         told = _told.decode(one.record)
         for version, side in ((a, side_a), (b, side_b)):
-            if _belongs(told, version):
+            if _belongs(told, version, arms):
                 _add(side, one, told, score_text)
     measures = [_measure("feedback", side_a.feedback, side_b.feedback, a, b)]
     if side_a.checks or side_b.checks:
@@ -221,14 +222,12 @@ class _Told(Struct):
 _told = msgspec.msgpack.Decoder(_Told)
 
 
-def _belongs(told: _Told, version: Version) -> bool:
+def _belongs(told: _Told, version: Version, arms: Container[Arm]) -> bool:
+    """`arms`: of those that it spoke to. What names its prompt has no arm, and no controls."""
     rewrite = told.rewrite
     if (rewrite.template, rewrite.version) != (version.id, version.version):
         return False
-    if version.held:
-        return rewrite.arm is Arm.HELD
-    # records from before there were arms have none
-    return told.changed and rewrite.arm in (Arm.STABLE, Arm.CANARY, Arm.NONE)
+    return rewrite.arm is Arm.HELD if version.held else told.changed and rewrite.arm in arms
 
 
 def _add(side: Side, one: Spoken, told: _Told, score_text: ScoreText | None) -> None:

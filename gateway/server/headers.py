@@ -14,6 +14,7 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
         head.append((b"x-foreword-confidence", f"{exchange.intent.confidence:.3f}".encode()))
     if exchange.rewrite.template:
         head.append((b"x-foreword-template", _ascii(f"{exchange.rewrite.template}@{exchange.rewrite.version}")))
+    if exchange.rewrite.arm:
         head.append((b"x-foreword-arm", exchange.rewrite.arm.encode()))
     if exchange.plan.strategy != "direct":
         head.append((b"x-foreword-strategy", exchange.plan.strategy.encode()))

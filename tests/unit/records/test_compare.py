@@ -93,6 +93,14 @@ def test_raw_is_what_was_held_back_from_that_version(database: Database) -> None
     assert (feedback.n_a, feedback.n_b, feedback.better) == (30, 20, Better.A)
 
 
+def test_prompts_by_name_count_between_versions_and_not_against_controls(database: Database) -> None:
+    fill(database, "named", [1.0], 1, Arm.NONE)
+    fill(database, "held", [0.0], 1, Arm.HELD)
+
+    assert compare(database, A, B).side_a.exchanges == 1
+    assert compare(database, *read_versions("sum.en@1", "raw")).side_a.exchanges == 0
+
+
 def test_several_opinions_on_one_answer_are_one_score(database: Database) -> None:
     fill(database, "a", [1.0])
     database.add_feedback(Feedback("a-0", 0.0))
