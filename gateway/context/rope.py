@@ -30,10 +30,14 @@ def yarn(theta: Tensor, factor: float, trained: int, fast: float = 32.0, slow: f
     """YaRN (Peng et al. 2023): pairs that turn often within L stay, those that never turn once are
     interpolated, a ramp lies between; cos and sin are scaled by 0.1 ln s + 1."""
     pairs = torch.arange(len(theta), dtype=theta.dtype)
-    turns = trained * theta / (2 * math.pi)
-    first = (turns > fast).sum() - 1
-    last = (turns >= slow).sum()
-    ramp = ((pairs - first) / (last - first).clamp(min=1)).clamp(0, 1)
+    steepness = float((theta[0].log() - theta[-1].log()) / (len(theta) - 1))
+
+    def pair_that_turns(often: float) -> float:
+        return math.log(trained * float(theta[0]) / (2 * math.pi * often)) / steepness
+
+    first = max(0, math.floor(pair_that_turns(fast)))
+    last = min(2 * len(theta) - 1, math.ceil(pair_that_turns(slow)))
+    ramp = ((pairs - first) / max(last - first, 1e-3)).clamp(0, 1)
     return theta * (1 - ramp) + theta / factor * ramp, 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
 
 

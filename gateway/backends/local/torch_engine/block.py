@@ -34,7 +34,8 @@ class Block:
         self.shape = shape
         self.variant = variant
         size = (shape.layers, 2, rows, shape.heads, capacity, shape.width)
-        self.kept = torch.empty(size, dtype=shape.dtype)
+        # not `empty`: what a mask hides is still multiplied by zero, and leftover memory may hold NaN
+        self.kept = torch.zeros(size, dtype=shape.dtype)
         self.begins = torch.zeros(rows, dtype=torch.long)
         self.end = 0
         self.gap = 0
