@@ -22,6 +22,7 @@ from gateway.context.catalog import Catalog, catalog_file
 from gateway.context.collections import Collections
 from gateway.context.embed import Batcher
 from gateway.context.fit import Fit
+from gateway.context.long.condense import Condense
 from gateway.context.retrieve import Retrieve
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Exchange
@@ -29,7 +30,7 @@ from gateway.learning import Learned
 from gateway.perform.perform import Performer
 from gateway.perform.respond import Responder
 from gateway.pipeline import Step, prepare
-from gateway.ports import Backend, Embedder, HotState, Outcome, VectorStore
+from gateway.ports import Backend, Embedder, HotState, Outcome, Stage, VectorStore
 from gateway.prompt.named import NamedPrompt
 from gateway.readiness import Readiness
 from gateway.records.archive import Archive
@@ -189,12 +190,15 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     learned = None
     if adapters.embedder:
         learned = Learned(settings, adapters.embedder, adapters.collections, retrieve, completions)
+    condense = Condense(
+        settings.context, count, completions, mixing=mixing, embed=lambda: learned.rewrite.embed if learned else None
+    )
     return Gateway(
         settings,
         adapters.backends,
         adapters.routes,
         adapters.state,
-        _steps(settings, adapters.routes, learned, retrieve, Fit(count)),
+        _steps(settings, adapters.routes, learned, (retrieve, condense, Fit(count))),
         Responder(Performer(caller, completions), adapters.backends),
         learned=learned,
         keeping=None if only_prepare else _keeping(settings),
@@ -207,9 +211,7 @@ def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
     return {name: models for name, models in able.items() if models}
 
 
-def _steps(
-    settings: Settings, routes: Routes, learned: Learned | None, retrieve: Retrieve, fit: Fit
-) -> tuple[Step, ...]:
+def _steps(settings: Settings, routes: Routes, learned: Learned | None, context: Sequence[Stage]) -> tuple[Step, ...]:
     """The path of a request. Routing is first: an unknown model is answered before any work is done for it."""
     prompt_s = settings.prompt.budget_ms / 1000
     improving: tuple[Step, ...] = ()
@@ -222,8 +224,7 @@ def _steps(
         Step(Route(routes, settings.prompt.mode, settings.prompt.canary)),
         Step(NamedPrompt(learned.rewrite if learned is not None else None)),
         *improving,
-        Step(retrieve),
-        Step(fit),
+        *[Step(stage) for stage in context],
     )
 
 

@@ -4,7 +4,7 @@ Everything here is frozen. A stage takes an `Exchange` and returns a new one wit
 `msgspec.structs.replace`; a stage that fails returns the one it was given.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
@@ -358,6 +358,8 @@ class Exchange(Struct, frozen=True):
     mode: Mode = Mode.ON
     dry: bool = False
     """Only looked at: no model is called."""
+    tell: Callable[[str], Awaitable[None]] | None = None
+    """Tells the client how far slow work is, where it waits for a stream that can carry that."""
     job: str = ""
     """The offline job whose own call this is; "" for a client's."""
     started_s: float = 0.0

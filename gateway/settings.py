@@ -140,6 +140,17 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """Chunks with a lower score than this are not used; left out: what was learned of each collection."""
     budget_ms: Count = 2000
     """What retrieval may take; past it the request goes on without chunks and says so."""
+    strategy: Literal["auto", "off"] = "auto"
+    """What becomes of a prompt over its model's window. `auto`: looked into or read in parts as its task asks for;
+    `off`: only a request that names a strategy gets one, and the oldest turns of a conversation are left out."""
+    note_tokens: Annotated[int, Meta(ge=16)] = 200
+    """How long the notes on one part of a long text may be."""
+    most_calls: Count = 64
+    """The most calls that reading a text in parts may take; what would take more is not begun."""
+    most_tokens: Count = 400_000
+    """The most tokens, read and written, that reading a text in parts may take."""
+    parallel_calls: Count = 4
+    """So many parts are read at a time, over all requests."""
 
 
 class Records(Struct, frozen=True, forbid_unknown_fields=True):

@@ -45,7 +45,7 @@ def new_mark() -> str:
     return secrets.token_hex(6)
 
 
-def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new_mark) -> str:
+def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new_mark, *, instruction: str = "") -> str:
     """The sources as text that goes ahead of the user's own words, [1] being the first chunk."""
     sources = "\n\n".join(
         f"[{number}] {_title(chunk)}\n{harmless(chunk.text)}" for number, chunk in enumerate(chunks, 1)
@@ -53,7 +53,7 @@ def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new
     mark = draw()
     while mark in sources:
         mark = draw()
-    instruction = INSTRUCTIONS.get(language, INSTRUCTIONS["en"])
+    instruction = instruction or INSTRUCTIONS.get(language, INSTRUCTIONS["en"])
     return f"{instruction}\n\n<<<sources {mark}\n{sources}\nsources {mark}>>>"
 
 

@@ -60,7 +60,9 @@ class Fit:
 
     async def _as_it_came(self, exchange: Exchange) -> Exchange:
         """What the stages before added is more than fits: go on with the client's own prompt."""
-        own = replace(exchange, turns=None, sampling=Sampling(), rewrite=Rewrite.NONE, chunks=())
+        own = replace(exchange, turns=None, chunks=())
+        if not exchange.ask.spoken_for:  # a prompt by name is the client's own
+            own = replace(own, sampling=Sampling(), rewrite=Rewrite.NONE, procedure=None)
         fitted = await self(own)
         last = fitted.notes[-1]
         reason = f"the rewritten prompt does not fit, so the client's own goes; {last.reason}"
@@ -108,7 +110,8 @@ def trim(turns: Sequence[Turn], sizes: Sequence[int], budget: int) -> tuple[int,
 
 
 def _direct(exchange: Exchange, target: Target, tokens: int, reason: str) -> Exchange:
-    plan = ContextPlan("direct", target.window_tokens, tokens)
+    # what an earlier stage made of it stays its strategy
+    plan = replace(exchange.plan, window_tokens=target.window_tokens, prompt_tokens=tokens)
     return replace(exchange, plan=plan).noted(
         "fit", "direct", reason, {"window_tokens": target.window_tokens, "at_most_tokens": tokens}
     )
