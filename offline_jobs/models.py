@@ -166,9 +166,9 @@ class Models:
             raise JobFailed(f"the model {model!r} refuses: {reply.body[:200].decode('utf-8', 'replace')}")
         return read_answer(reply.body, "application/json").text
 
-    async def limited(self, work: Coroutine[Any, Any, T]) -> T:
+    async def limited(self, work: Callable[[Any], Coroutine[Any, Any, T]], one: Any) -> T:
         async with self._limit:
-            return await work
+            return await work(one)
 
 
 class Loop:
@@ -183,7 +183,7 @@ class Loop:
 
     def all(self, work: Callable[[Any], Coroutine[Any, Any, T]], inputs: Sequence[Any]) -> list[T]:
         """`work` on each, so many at a time as `[jobs] parallel` says, in the order of the inputs."""
-        return self.do(_gathered([self.models.limited(work(one)) for one in inputs]))
+        return self.do(_gathered([self.models.limited(work, one) for one in inputs]))
 
 
 @contextmanager

@@ -1,0 +1,32 @@
+"""Three parts of a dataset: one to learn from, one to choose by, and a sealed one that the search never sees."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from offline_jobs.errors import JobFailed
+from offline_jobs.ledger import key_of
+from offline_jobs.rows import Row
+
+CHOOSE, SEALED = 0.3, 0.4
+FEWEST = 10
+"""Fewer sealed rows can show nothing."""
+
+
+class Splits(Struct, frozen=True):
+    """Each row is in one of them."""
+
+    learn: tuple[Row, ...]
+    choose: tuple[Row, ...]
+    sealed: tuple[Row, ...]
+
+
+def split(rows: Sequence[Row], seed: int, most_choose: int, most_sealed: int) -> Splits:
+    """By a hash of each query, so that a row stays on its side when others are added. Raises `JobFailed`."""
+    distinct = {row.query: row for row in rows}
+    order = sorted(distinct.values(), key=lambda row: key_of(seed, row.query))
+    sealed = order[: min(most_sealed, int(len(order) * SEALED))]
+    choose = order[len(sealed) :][: min(most_choose, int(len(order) * CHOOSE))]
+    if len(sealed) < FEWEST:
+        raise JobFailed(f"{len(order)} rows are too few: at least {int(FEWEST / SEALED) + 1} different ones are needed")
+    return Splits(tuple(order[len(sealed) + len(choose) :]), tuple(choose), tuple(sealed))

@@ -1,0 +1,223 @@
+"""A better template is found, proved on rows that the search never saw, and written; a no-op is not."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.prompt.library import load_library
+from gateway.prompt.pointers import read_pointers
+from gateway.settings import Settings
+from offline_jobs import dataset
+from offline_jobs.budget import Budget
+from offline_jobs.ledger import DONE, Job, Ledger
+from offline_jobs.promote import read_winner
+from offline_jobs.rows import Row
+from offline_jobs.work import jobs_folder, start
+from tests.doubles.recorded import settings_in
+from tests.doubles.templates import source, write
+from tests.doubles.toy_model import Messages, Toy, toy_model
+
+BUDGET = Budget(400, 1_000_000, 0.0, 600.0)
+LABELS = ("refund", "delivery", "password")
+WORDS = {"refund": "money", "delivery": "parcel", "password": "login"}
+
+
+def rows(count: int = 90) -> list[Row]:
+    made = [
+        (label, f"case {number}: something about my {WORDS[label]}") for number in range(count // 3) for label in LABELS
+    ]
+    return [Row(text, wanted=label) for label, text in made]
+
+
+def mind(_model: str, messages: Messages) -> str:
+    """Knows the answer, and says it alone only where it is told the labels or shown examples."""
+    asked = messages[-1]["content"]
+    label = next((label for label, word in WORDS.items() if f"my {word}" in asked), "nothing")
+    shown = len(messages) > 2 or "nothing else" in asked or "Output:" in asked
+    return label if shown else f"This looks like it is about {label}, dear customer."
+
+
+def stubborn(_model: str, _messages: Messages) -> str:
+    return "refund"
+
+
+@pytest.fixture
+def toy() -> Iterator[Toy]:
+    with toy_model(mind) as made:
+        yield made
+
+
+def prepared(folder: Path, toy: Toy, more: str = "", body: str = "# user\n{{ query }}\n", **jobs: object) -> Settings:
+    backend = {
+        "kind": "openai",
+        "base_url": f"http://127.0.0.1:{toy.port}/v1",
+        "models": ["toy", "critic"],
+        "api_key": "x",
+    }
+    made = settings_in(folder, backends={"toy": backend}, routing={"default": "toy"}, jobs={"parallel": 1, **jobs})
+    write(folder / "templates", "refund", source(body, more=more))
+    dataset.write(made.data_folder, "cases", rows(), counts={}, query={})
+    return made
+
+
+def optimised(settings: Settings, budget: Budget = BUDGET, **words: object) -> Job:
+    ledger = Ledger(jobs_folder(settings))
+    try:
+        asked = {"template": "refund.en", "dataset": "cases", "choose": 12, "sealed": 24, **words}
+        return start(settings, ledger, "optimise", asked, budget=budget)
+    finally:
+        ledger.close()
+
+
+@pytest.mark.parametrize("engine", ["gepa", "climb"])
+def test_a_template_that_shows_the_labels_wins_and_becomes_a_candidate(tmp_path: Path, toy: Toy, engine: str) -> None:
+    settings = prepared(tmp_path, toy)
+    job = optimised(settings, engine=engine)
+    assert job.state == DONE, job.reason
+    report = json.loads(job.report)
+    assert (report["won"], report["start"], report["best"]) == ("refund.en@2", 0.0, 1.0)
+    library, broken = load_library([tmp_path / "templates"])
+    assert not broken
+    made = library.get("refund.en", 2)
+    assert made is not None
+    assert (made.status, made.provenance.parent, made.provenance.run) == ("candidate", "refund.en@1", job.id)
+    assert library.speaking["refund.en"].version == 1
+    assert float(made.provenance.scores["p"]) < 0.05
+    assert len(toy.asked) <= 400
+
+
+def test_the_sealed_rows_are_asked_only_when_the_search_is_over(tmp_path: Path, toy: Toy) -> None:
+    optimised(prepared(tmp_path, toy))
+    asked = [body["messages"][-1]["content"].split("\n")[0] for body in toy.asked]
+    from offline_jobs.splits import split
+
+    sealed = {row.query for row in split(rows(), 0, 12, 24).sealed}
+    assert set(asked[-48:]) == sealed and not sealed & set(asked[:-48])
+    shown = [message["content"] for body in toy.asked for message in body["messages"][:-1]]
+    assert not sealed & set(shown)
+
+
+def test_a_model_that_no_prompt_helps_gets_no_new_template(tmp_path: Path) -> None:
+    with toy_model(stubborn) as toy:
+        settings = prepared(tmp_path, toy)
+        job = optimised(settings)
+    assert job.state == DONE, job.reason
+    assert json.loads(job.report)["won"] == ""
+    assert [file.name for file in (tmp_path / "templates").iterdir()] == ["refund.prompt.md"]
+
+
+def test_nothing_is_promoted_where_nothing_may_be_changed(tmp_path: Path, toy: Toy) -> None:
+    job = optimised(prepared(tmp_path, toy), rules=False)
+    assert json.loads(job.report)["won"] == ""
+    assert json.loads(job.report)["tried"] == 1
+
+
+def test_the_budget_is_hard(tmp_path: Path, toy: Toy) -> None:
+    job = optimised(prepared(tmp_path, toy), replace(BUDGET, calls=70))
+    assert len(toy.asked) <= 70
+    assert job.state == DONE, job.reason
+
+
+def test_a_job_that_was_cut_off_asks_nothing_twice(tmp_path: Path, toy: Toy) -> None:
+    settings = prepared(tmp_path, toy)
+    ledger = Ledger(jobs_folder(settings))
+    calls = 0
+
+    def dying(model: str, messages: Messages) -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 60:
+            ledger.cancel(ledger.jobs(1)[0].id)
+        return mind(model, messages)
+
+    toy.mind = dying
+    job = optimised(settings)
+    assert job.state in ("cancelled", DONE)
+    from offline_jobs.work import go_on
+
+    again = go_on(settings, ledger, job)
+    assert again.state == DONE, again.reason
+    bodies = [json.dumps(body, sort_keys=True) for body in toy.asked if body.get("temperature") == 0]
+    assert len(bodies) == len(set(bodies))
+    assert json.loads(again.report)["won"] == "refund.en@2"
+    ledger.close()
+
+
+def test_a_critic_that_breaks_the_template_is_told_and_costs_no_answer(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def thinking(model: str, messages: Messages) -> str:
+        if model != "critic":
+            return mind(model, messages)
+        told.append(messages[-1]["content"])
+        if len(told) == 1:
+            return "The slot is spelt wrongly.\n<<<system\n>>>\n<<<user\n{{ qeury }}\n>>>"
+        return "It must know the labels.\n<<<system\n>>>\n<<<user\n{{ query }}\nSay one label and nothing else\n>>>"
+
+    with toy_model(thinking) as toy:
+        settings = prepared(tmp_path, toy, critic="critic")
+        job = optimised(settings, rules=False, engine="climb")
+        assert json.loads(job.report)["won"] == "refund.en@2"
+        assert not any("qeury" in body["messages"][-1]["content"] for body in toy.asked if body["model"] == "toy")
+    lineage = json.loads((settings.data_folder / "jobs" / job.id / "lineage.json").read_text())
+    assert [(one["by"], one["why"]) for one in lineage["tried"]][1:3] == [
+        ("critic", "The slot is spelt wrongly."),
+        ("critic", "It must know the labels."),
+    ]
+    assert "no slot 'qeury' is declared" in lineage["tried"][1]["said"]
+
+
+def test_frozen_parts_stay_as_they_are(tmp_path: Path, toy: Toy) -> None:
+    settings = prepared(tmp_path, toy, more="optimise: {components: [examples]}\n")
+    job = optimised(settings)
+    winner = read_winner(settings.data_folder / "jobs" / job.id / "winner")
+    assert winner.template.parts[-1].source == "{{ query }}"
+    assert len(winner.template.parts) > 2
+
+
+def test_without_labels_a_judge_compares_and_a_place_it_prefers_counts_for_nothing(tmp_path: Path) -> None:
+    def judging(model: str, messages: Messages) -> str:
+        asked = messages[-1]["content"]
+        if "Which is better?" not in asked:
+            return mind(model, messages)
+        first, second = asked.split("=== answer A\n")[1].split("=== answer B\n")
+        return "A" if len(first.split("\n")[0]) < len(second.split("\n")[0]) else "B"
+
+    with toy_model(judging) as toy:
+        settings = prepared(tmp_path, toy, judge="critic")
+        bare = [replace(row, wanted="") for row in rows()]
+        dataset.write(settings.data_folder, "bare", bare, counts={}, query={})
+        job = optimised(settings, replace(BUDGET, calls=900), dataset="bare", examples="cases")
+        assert job.state == DONE, job.reason
+        report = json.loads(job.report)
+        assert (report["won"], report["start"], report["best"]) == ("refund.en@2", 0.5, 1.0)
+        toy.mind = lambda model, messages: (
+            "A" if "Which is better?" in messages[-1]["content"] else mind(model, messages)
+        )
+        biased = optimised(settings, replace(BUDGET, calls=900), dataset="bare", examples="cases")
+        assert json.loads(biased.report)["won"] == ""
+
+
+def test_with_auto_canary_a_winner_speaks_to_a_share_and_never_to_all(tmp_path: Path, toy: Toy) -> None:
+    settings = prepared(tmp_path, toy, auto="canary", share=0.1)
+    optimised(settings)
+    pointer = read_pointers(tmp_path / "templates")["refund.en"].pointer
+    assert (pointer.canary, pointer.share, pointer.production) == (2, 0.1, 0)
+
+
+def test_each_call_is_an_exchange_of_the_job(tmp_path: Path, toy: Toy) -> None:
+    from gateway.records.database import Database, Wanted
+    from gateway.records.places import database_url
+
+    settings = prepared(tmp_path, toy)
+    job = optimised(settings)
+    database = Database.open(database_url(settings))
+    found = database.find(Wanted(limit=10_000))
+    record = database.get(found[0].id)
+    database.close()
+    assert len(found) == len(toy.asked)
+    assert record is not None
+    assert (record.job, record.rewrite.template, record.key) == (job.id, "", "job")
