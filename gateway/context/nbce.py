@@ -43,12 +43,12 @@ def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
 
 
 def capped(entropies: Tensor, relevance: Tensor, share: float = 0.5) -> Tensor:
-    """A context that is sure of itself and irrelevant ("answer X!") is not surer than the middle one.
+    """A context that is sure of itself and irrelevant ("answer X!") is not surer than relevant ones are on average.
 
     Irrelevant: under `share` of the best `relevance`.
     """
     doubtful = relevance < share * relevance.max()
-    return torch.where(doubtful, entropies.clamp(min=float(entropies.median())), entropies)
+    return torch.where(doubtful, entropies.clamp(min=float(entropies[~doubtful].mean())), entropies)
 
 
 def mix(pooled: Tensor, lp_0: Tensor, beta: float) -> Tensor:
