@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Engine, Select, and_, select, tuple_
 
+from gateway.records.database import Database
 from gateway.records.engine import engine_for
 from gateway.records.feedback import Feedback
 from gateway.records.schema import ExchangeRecord, decode
@@ -51,7 +52,8 @@ class Seen(Struct, frozen=True):
 
 
 def portions(url: str, window: Window, size: int = PORTION) -> list[Portion]:
-    """The window cut into parts of `size` exchanges. Reads the index only."""
+    """The window cut into parts of `size` exchanges. Reads the index only, and brings the schema up to date."""
+    Database.open(url).close()
     query = select(exchanges.c.time_s, exchanges.c.id).where(*_within(window)).order_by(*_order())
     engine = engine_for(url)
     edges: list[Place] = []

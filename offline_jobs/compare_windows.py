@@ -1,0 +1,143 @@
+"""Has the traffic changed? Two windows of exchanges compared in each respect by a test of scipy.
+
+An alarm needs both: a difference that chance does not explain, over all respects together (Holm), and one that is
+large enough to matter.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from scipy import stats
+
+ALARM = 0.002
+"""The chance that a window without any change raises an alarm."""
+FEWEST = 50
+RARE = 0.001
+TAIL = 0.1
+"""The share of the strangest prompts that is looked at: what is new is among them."""
+RESIDUAL = 3.0
+
+
+class Window(Struct):
+    """What is compared of each exchange. Lists of one length, apart from `scores`, which not every exchange has."""
+
+    intents: list[str] = []
+    templates: list[str] = []
+    milliseconds: list[float] = []
+    prompt_tokens: list[float] = []
+    answer_tokens: list[float] = []
+    cost: list[float] = []
+    scores: list[float] = []
+    prompts: list[str] = []
+    """Some of the prompts, which are embedded."""
+
+
+class Change(Struct, frozen=True):
+    """One respect. `size` is the test's own measure, from 0 to 1; `needed` is what counts as large."""
+
+    name: str
+    test: str
+    p: float
+    size: float
+    needed: float
+    before: str
+    now: str
+    alarm: bool = False
+    concerns: tuple[str, ...] = ()
+
+
+def counted(name: str, before: Sequence[str], now: Sequence[str], needed: float = 0.1) -> Change | None:
+    """Shares of names: chi-squared, Cramér's V; `concerns` are the names whose share moved."""
+    counts = [Counter(before), Counter(now)]
+    total = len(before) + len(now)
+    names = [one for one, count in (counts[0] + counts[1]).most_common() if count >= max(5, RARE * total)]
+    if min(len(before), len(now)) < FEWEST or len(names) < 2:
+        return None
+    table = np.array([[count[one] for one in names] for count in counts], float)
+    test = stats.chi2_contingency(table)
+    size = float(np.sqrt(test.statistic / table.sum()))
+    residuals = (table[1] - test.expected_freq[1]) / np.sqrt(test.expected_freq[1])
+    moved = sorted(
+        (place for place in range(len(names)) if abs(residuals[place]) >= RESIDUAL), key=lambda at: -abs(residuals[at])
+    )
+    shown = tuple(names[place] or "(none)" for place in moved)
+    return Change(
+        name,
+        "chi-squared, Cramér's V",
+        float(test.pvalue),
+        size,
+        needed,
+        f"{len(before):,}",
+        f"{len(now):,}",
+        concerns=shown,
+    )
+
+
+def measured(name: str, before: Sequence[float], now: Sequence[float], needed: float = 0.1) -> Change | None:
+    """Numbers: Kolmogorov-Smirnov; the size is the greatest distance of the two distributions."""
+    if min(len(before), len(now)) < FEWEST:
+        return None
+    test = stats.ks_2samp(before, now)
+    return Change(
+        name,
+        "Kolmogorov-Smirnov",
+        float(test.pvalue),
+        float(test.statistic),
+        needed,
+        f"{np.median(before):,.4g}",
+        f"{np.median(now):,.4g}",
+    )
+
+
+def strangeness(known: Any, vectors: Any) -> Any:
+    """How far each vector is from the nearest known one. known: [k, d], vectors: [n, d], rows of length 1."""
+    nearest = [(part @ known.T).max(axis=1) for part in np.array_split(vectors, max(1, len(vectors) // 500))]
+    return 1.0 - np.concatenate(nearest)
+
+
+def strange(before: Any, now: Any, needed: float = 0.03) -> Change | None:
+    """Prompts: are there more strange ones? Fisher's exact test on the strangest tenth of both together."""
+    if min(len(before), len(now)) < FEWEST:
+        return None
+    line = np.quantile(np.concatenate([before, now]), 1 - TAIL)
+    high = [int((one > line).sum()) for one in (before, now)]
+    table = [[high[0], len(before) - high[0]], [high[1], len(now) - high[1]]]
+    p = float(stats.fisher_exact(table, alternative="less").pvalue)
+    parts = high[0] / len(before), high[1] / len(now)
+    return Change(
+        "prompts", "Fisher, one-sided", p, max(0.0, parts[1] - parts[0]), needed, f"{parts[0]:.1%}", f"{parts[1]:.1%}"
+    )
+
+
+def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:
+    """Holm's procedure over all of them; then the size."""
+    order = sorted(range(len(changes)), key=lambda place: changes[place].p)
+    sure: set[int] = set()
+    for rank, place in enumerate(order):
+        if changes[place].p > alarm / (len(changes) - rank):
+            break
+        sure.add(place)
+    return [_with_alarm(one, place in sure and one.size >= one.needed) for place, one in enumerate(changes)]
+
+
+def compared(before: Window, now: Window) -> list[Change]:
+    """Everything but the prompts, whose vectors the caller has."""
+    found: Mapping[str, Change | None] = {
+        "intents": counted("intents", before.intents, now.intents),
+        "templates": counted("templates", before.templates, now.templates),
+        "milliseconds": measured("milliseconds", before.milliseconds, now.milliseconds),
+        "prompt tokens": measured("prompt tokens", before.prompt_tokens, now.prompt_tokens),
+        "answer tokens": measured("answer tokens", before.answer_tokens, now.answer_tokens),
+        "cost": measured("cost", before.cost, now.cost) if any(before.cost) or any(now.cost) else None,
+        "scores": measured("scores", before.scores, now.scores),
+    }
+    return [one for one in found.values() if one is not None]
+
+
+def _with_alarm(one: Change, alarm: bool) -> Change:
+    return Change(
+        one.name, one.test, one.p, one.size, one.needed, one.before, one.now, alarm, one.concerns if alarm else ()
+    )

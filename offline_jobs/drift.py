@@ -1,0 +1,238 @@
+"""The job `drift`: is today's traffic what it was? A report, an alert, and if asked a harvest of what is new."""
+
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from gateway.prompt.whole_file import write_whole
+from gateway.records.places import database_url
+from gateway.settings import Settings
+from offline_jobs import plots
+from offline_jobs.alert import alert, measure
+from offline_jobs.budget import Spent
+from offline_jobs.compare_windows import Change, Window, alarmed, compared, strange, strangeness
+from offline_jobs.duplicates import signature
+from offline_jobs.embedding import open_embedder
+from offline_jobs.errors import JobFailed
+from offline_jobs.groups import Group, grouped
+from offline_jobs.kinds import Kind
+from offline_jobs.reading import Portion, portions, read
+from offline_jobs.reading import Window as Span
+from offline_jobs.run import Run
+from offline_jobs.scrub import scrubbed
+from offline_jobs.since import at
+
+EMBEDDED = 1500
+"""So many prompts of each window are embedded."""
+PAGE = """<!doctype html><meta charset="utf-8"><title>Drift</title>
+<style>body{{font:15px system-ui;max-width:60em;margin:2em auto;padding:0 1em}}text{{font:11px system-ui}}
+td,th{{text-align:left;padding:.3em .8em;border-bottom:1px solid #ddd}}.alarm{{color:#b00020;font-weight:600}}
+i.before,i.now{{display:inline-block;width:1em;height:1em}}i.before{{background:#9aa5b1}}i.now{{background:#d1495b}}</style>
+<h1>{title}</h1><p>{about}</p><p><i class="before"></i> reference <i class="now"></i> now</p>
+<table><tr><th>what<th>reference<th>now<th>size<th>p<th>test<th>concerns</tr>{rows}</table>{plots}{groups}"""
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a comparison can be asked: `now` is the last so long, the reference what came before it."""
+
+    now: str = "7d"
+    reference: str = "35d"
+    until: str = ""
+    model: str = ""
+    harvest: bool = False
+    """Whether an alarm starts a harvest of the window."""
+
+
+class Report(Struct, frozen=True):
+    """What the comparison found."""
+
+    alarm: bool
+    before: int
+    now: int
+    changes: list[Change]
+    groups: list[Group]
+    page: str
+    harvest: str = ""
+    webhook: str = ""
+
+
+class Spans(Struct, frozen=True):
+    """The two windows, fixed when the job begins."""
+
+    before: Span
+    now: Span
+
+
+class Part(Struct, frozen=True):
+    """A portion to be read. A price list goes along for the cost."""
+
+    url: str
+    span: Span
+    portion: Portion
+    prices: dict[str, tuple[float, float]]
+
+
+def run(run: Run, asked: Asked) -> Report:
+    spans = run.step("spans", asked, lambda: _spans(asked), Spans)
+    before = run.step("window", spans.before, lambda: _window(run, spans.before), Window)
+    now = run.step("window", spans.now, lambda: _window(run, spans.now), Window)
+    if not before.intents or not now.intents:
+        raise JobFailed(f"nothing to compare: {len(before.intents)} exchanges in the reference, {len(now.intents)} now")
+    changes = compared(before, now)
+    strangest, groups = _prompts(run, before, now, changes)
+    changes = alarmed(changes)
+    alarm = any(one.alarm for one in changes)
+    page = run.folder / "drift.html"
+    write_whole(page, _page(run, before, now, strangest, changes, groups))
+    told = _tell(run, changes, groups, page) if alarm else ""
+    measure(
+        run.settings.data_folder,
+        "foreword_drift",
+        "1 where traffic has changed",
+        {one.name: one.alarm for one in changes},
+    )
+    harvest = _harvest(run, asked, spans) if alarm and asked.harvest else ""
+    return Report(
+        alarm, len(before.intents), len(now.intents), changes, groups if alarm else [], str(page), harvest, told
+    )
+
+
+def estimate(_settings: Settings, _asked: Asked) -> Spent:
+    return Spent()
+
+
+def look(part: Part) -> Window:
+    """What is compared of one portion. A task."""
+    found = Window()
+    for seen in read(part.url, part.span, part.portion):
+        record = seen.record
+        found.intents.append(record.intent.name)
+        found.templates.append(record.rewrite.template)
+        found.milliseconds.append(record.total_us / 1000)
+        used = max(0, record.answer.prompt_tokens), max(0, record.answer.completion_tokens)
+        found.prompt_tokens.append(float(used[0]))
+        found.answer_tokens.append(float(used[1]))
+        price = part.prices.get(record.model, (0.0, 0.0))
+        found.cost.append((used[0] * price[0] + used[1] * price[1]) / 1e6)
+        scores = [one.score for one in seen.feedback if one.score is not None]
+        if scores:
+            found.scores.append(sum(scores) / len(scores))
+        query = next((turn.text for turn in reversed(record.asked) if turn.role == "user" and turn.plain), "")
+        if query and record.policy == "full":
+            found.prompts.append(scrubbed(query))
+    return found
+
+
+def _spans(asked: Asked) -> Spans:
+    clock = time.time()
+    until = at(asked.until, clock) or clock
+    middle, first = at(asked.now, until), at(asked.reference, until)
+    return Spans(Span(first, middle, model=asked.model), Span(middle, until, model=asked.model))
+
+
+def _window(run: Run, span: Span) -> Window:
+    url = database_url(run.settings)
+    prices = {name: (price.prompt, price.completion) for name, price in run.settings.jobs.prices.items()}
+    parts = [Part(url, span, portion, prices) for portion in portions(url, span)]
+    whole = Window()
+    for part in run.executor.map(look, parts):
+        run.check()
+        for name in Window.__struct_fields__:
+            getattr(whole, name).extend(getattr(part, name))
+        whole.prompts = _some(whole.prompts)
+    return whole
+
+
+def _some(prompts: list[str]) -> list[str]:
+    """Always the same ones, whatever the order in which they came."""
+    if len(prompts) <= EMBEDDED:
+        return prompts
+    return sorted(prompts, key=lambda text: int(signature(text)[0]))[:EMBEDDED]
+
+
+def _prompts(run: Run, before: Window, now: Window, changes: list[Change]) -> tuple[Any, list[Group]]:
+    """How strange the prompts of both windows are, and the groups among the strange ones of now."""
+    nothing: tuple[Any, list[Group]] = ((np.zeros(0), np.zeros(0)), [])
+    if run.settings.embedder is None or not before.prompts or not now.prompts:
+        return nothing
+    embedder = open_embedder(run.settings)
+    known = embedder.embed(before.prompts)
+    new = embedder.embed(now.prompts)
+    # half of the reference says how strange prompts are that are not new
+    strangest = strangeness(known[::2], known[1::2]), strangeness(known[::2], new)
+    change = strange(*strangest)
+    if change is None:
+        return nothing
+    changes.append(change)
+    line = np.quantile(np.concatenate(strangest), 0.9)
+    rows = np.flatnonzero(strangest[1] > line)
+    texts = [now.prompts[row] for row in rows.tolist()]
+    return strangest, grouped(texts, new[rows]) if len(texts) >= 2 * 5 else []
+
+
+def _tell(run: Run, changes: list[Change], groups: list[Group], page: Path) -> str:
+    alarms = [msgspec.to_builtins(one) for one in changes if one.alarm]
+    what = {"alarm": "drift", "changes": alarms, "groups": [one.name for one in groups], "page": str(page)}
+    return alert(run.settings, run.job.id, what)
+
+
+def _harvest(run: Run, asked: Asked, spans: Spans) -> str:
+    from offline_jobs.work import start
+
+    words = {
+        "name": "drift",
+        "since": _date(spans.now.since_s),
+        "until": _date(spans.now.until_s),
+        "model": asked.model,
+    }
+    return start(run.settings, run.ledger, "harvest", words).id
+
+
+def _date(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).isoformat()
+
+
+def _page(run: Run, before: Window, now: Window, strangest: Any, changes: list[Change], groups: list[Group]) -> str:
+    rows = "".join(_line(one) for one in changes)
+    drawn = {
+        "intents": plots.shares(_counts(before.intents), _counts(now.intents)),
+        "templates": plots.shares(_counts(before.templates), _counts(now.templates)),
+        "milliseconds": plots.histogram(before.milliseconds, now.milliseconds),
+        "prompt tokens": plots.histogram(before.prompt_tokens, now.prompt_tokens),
+        "answer tokens": plots.histogram(before.answer_tokens, now.answer_tokens),
+        "cost": plots.histogram(before.cost, now.cost),
+        "scores": plots.histogram(before.scores, now.scores),
+        "prompts": plots.histogram(strangest[0].tolist(), strangest[1].tolist()),
+    }
+    shown = "".join(f"<h2>{one.name}</h2>{drawn[one.name]}" for one in changes)
+    new = "".join(
+        f"<li><b>{escape(one.name)}</b> ({one.size}): {escape('; '.join(one.examples[:4]))}</li>" for one in groups
+    )
+    alarm = any(one.alarm for one in changes)
+    return PAGE.format(
+        title="Traffic has changed" if alarm else "No change",
+        about=f"{len(before.intents):,} exchanges in the reference, {len(now.intents):,} now. {run.job.id}",
+        rows=rows,
+        plots=shown,
+        groups=f"<h2>What the strange prompts are about</h2><ul>{new}</ul>" if groups and alarm else "",
+    )
+
+
+def _line(one: Change) -> str:
+    cells = (one.name, one.before, one.now, f"{one.size:.3f}", f"{one.p:.2g}", one.test, ", ".join(one.concerns))
+    mark = ' class="alarm"' if one.alarm else ""
+    return f"<tr{mark}>" + "".join(f"<td>{escape(cell)}" for cell in cells) + "</tr>"
+
+
+def _counts(names: list[str]) -> dict[str, int]:
+    return Counter(names)
+
+
+JOB = Kind("has the traffic changed? prompts, intents, scores, latency, cost against a reference", Asked, run, estimate)

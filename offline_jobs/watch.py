@@ -1,0 +1,147 @@
+"""The job `watch`: canaries that are worse are taken back, those that are not may take over. Meant to run often."""
+
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import TemplateError
+from gateway.exchange import Arm
+from gateway.prompt.judge import passed
+from gateway.prompt.library import Library, load_library
+from gateway.prompt.pointers import Pointer, read_pointers
+from gateway.prompt.template import Template
+from gateway.records.database import Database, Spoken
+from gateway.records.places import database_url
+from gateway.records.scores import WORTHWHILE, Scores, difference
+from gateway.settings import Settings
+from offline_jobs.budget import Spent
+from offline_jobs.decisions import Decision, write_down
+from offline_jobs.kinds import Kind
+from offline_jobs.promote import point, take_back
+from offline_jobs.run import Run
+from offline_jobs.sequential import Answer, judged
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a watch can be asked."""
+
+    template: str = ""
+    """Left out: every template that has a canary."""
+
+
+class Seen(Struct, frozen=True):
+    """What was decided of one canary: `rolled back`, `active`, `ready`, `kept waiting`."""
+
+    template: str
+    version: int
+    what: str
+    reason: str
+
+
+def run(run: Run, asked: Asked) -> list[Seen]:
+    settings = run.settings
+    found = []
+    for root in [(settings.root / folder).resolve() for folder in settings.prompt.templates]:
+        library, _ = load_library([root])
+        for id, pointed in read_pointers(root).items():
+            if pointed.pointer.canary and asked.template in ("", id):
+                found.append(_watched(run, library, root, id, pointed.pointer))
+    return found
+
+
+def estimate(_settings: Settings, _asked: Asked) -> Spent:
+    return Spent()
+
+
+def _watched(run: Run, library: Library, root: Path, id: str, pointer: Pointer) -> Seen:
+    answers = _answers(run.settings, library, id, pointer.canary)
+    what, reason = _decided(run.settings, answers)
+    if what == "rolled back":
+        take_back(run.settings, id, root / "pointers.yaml")
+    elif what == "active":
+        point(run.settings, id, root / "pointers.yaml", pointer.canary, "active")
+    if what != "kept waiting":
+        write_down(run.settings.data_folder, Decision(id, pointer.canary, what, reason, run.job.id))
+    return Seen(id, pointer.canary, what, reason)
+
+
+def _decided(settings: Settings, answers: list[Answer]) -> tuple[str, str]:
+    verdict = judged(answers)
+    if verdict.worse:
+        return "rolled back", f"it is worse: {verdict}"
+    canary = Scores.of(answer.score for answer in answers if answer.canary)
+    stable = Scores.of(answer.score for answer in answers if not answer.canary)
+    needed = settings.jobs.canary_answers
+    if canary.n < needed or not stable.n:
+        return "kept waiting", f"{canary.n} of {needed} scored answers; {verdict}"
+    found = difference(canary, stable, Random(0))
+    said = f"difference {found.difference:.3f} [{found.low:.3f}, {found.high:.3f}] over {canary.n} answers"
+    if found.low <= -WORTHWHILE:
+        return "kept waiting", f"it may still be worse by {WORTHWHILE:g}: {said}"
+    return ("active" if settings.jobs.auto == "active" else "ready"), f"no worse: {said}"
+
+
+def _answers(settings: Settings, library: Library, id: str, version: int) -> list[Answer]:
+    """The scored answers of both, in order, from the canary's first on."""
+    database = Database.open(database_url(settings))
+    try:
+        found: list[Answer] = []
+        checks = _checks(library, id, version)
+        for spoken in database.spoken([id]):
+            told = _told.decode(spoken.record)
+            canary = told.rewrite.version == version and told.rewrite.arm is Arm.CANARY
+            if not told.changed or (not found and not canary) or told.rewrite.arm not in (Arm.CANARY, Arm.STABLE):
+                continue
+            score = _score(spoken, told, checks)
+            if score is not None:
+                found.append(Answer(canary, score))
+        return found
+    finally:
+        database.close()
+
+
+class _Rewrite(Struct):
+    version: int = 0
+    arm: Arm = Arm.NONE
+
+
+class _Answer(Struct):
+    text: str = ""
+
+
+class _Told(Struct):
+    """What is read of a record."""
+
+    rewrite: _Rewrite = msgspec.field(default_factory=_Rewrite)
+    answer: _Answer = msgspec.field(default_factory=_Answer)
+    changed: bool = False
+    policy: str = "full"
+
+
+_told = msgspec.msgpack.Decoder(_Told)
+
+
+def _checks(library: Library, id: str, version: int) -> Any:
+    """One yardstick for both: the canary's checks, else none."""
+    try:
+        template: Template | None = library.get(id, version)
+    except TemplateError:
+        template = None
+    return partial(passed, checks=template.checks) if template is not None and template.checks else None
+
+
+def _score(spoken: Spoken, told: _Told, checks: Any) -> float | None:
+    """Feedback, else the share of the checks that hold."""
+    if spoken.score is not None:
+        return spoken.score
+    if checks is None or told.policy != "full":
+        return None
+    found: float | None = checks(told.answer.text)
+    return found
+
+
+JOB = Kind("canaries: what is worse is rolled back, what is not may take over", Asked, run, estimate)

@@ -1,0 +1,116 @@
+"""A canary that is worse is taken back soon, one that is not never, and one that did well takes over."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from gateway.exchange import Arm
+from gateway.prompt.pointers import Pointer, move, read_pointers
+from gateway.records.feedback import Feedback
+from gateway.settings import Settings
+from offline_jobs.decisions import decisions
+from offline_jobs.ledger import Job, Ledger
+from offline_jobs.sequential import ALARM, Answer, judged, matched
+from offline_jobs.work import jobs_folder, start
+from tests.doubles.recorded import a_record, settings_in, stored
+from tests.doubles.templates import source, write
+
+
+def stream(canary: float, stable: float, count: int, draw: Random, share: float = 0.5) -> list[Answer]:
+    """Answers that are right with these chances."""
+    sides = [draw.random() < share for _ in range(count)]
+    return [Answer(side, float(draw.random() < (canary if side else stable))) for side in sides]
+
+
+def test_a_planted_regression_is_found_within_200_answers() -> None:
+    found = [judged(stream(0.55, 0.90, 200, Random(seed))).worse for seed in range(100)]
+    assert sum(found) >= 95
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9, 1.0])
+def test_without_one_nothing_is_found_however_long_one_looks(level: float) -> None:
+    assert not any(judged(stream(level, level, 4000, Random(seed))).worse for seed in range(20))
+
+
+def test_false_alarms_keep_to_what_is_said_even_at_the_edge() -> None:
+    found = [judged(stream(0.48, 0.50, 400, Random(seed))).worse for seed in range(400)]
+    assert sum(found) / len(found) <= 2 * ALARM
+
+
+def test_each_answer_is_in_one_pair_with_the_stable_ones_since_the_last() -> None:
+    canary, stable = Answer(True, 1.0), Answer(False, 0.0)
+    other = Answer(False, 1.0)
+    assert list(matched([stable, other, canary, canary, canary, stable, other])) == [(1.0, 0.5), (1.0, 0.0), (1.0, 1.0)]
+
+
+def prepared(folder: Path, canary: float, stable: float, count: int, **jobs: object) -> Settings:
+    settings = settings_in(folder, jobs=jobs)
+    write(folder / "templates", "one", source())
+    write(folder / "templates", "two", source(version=2, status="candidate"))
+    move(folder / "templates", "refund.en", Pointer(production=1, canary=2, share=0.5))
+    draw = Random(1)
+    records, said = [], []
+    for number, answer in enumerate(stream(canary, stable, count, draw)):
+        version, arm = (2, Arm.CANARY) if answer.canary else (1, Arm.STABLE)
+        records.append(a_record(number, f"q {number}", template="refund.en", version=version, arm=arm))
+        said.append(Feedback(records[-1].id, score=answer.score))
+    stored(settings, records, said)
+    return settings
+
+
+def watched(settings: Settings) -> Job:
+    ledger = Ledger(jobs_folder(settings))
+    try:
+        return start(settings, ledger, "watch", {})
+    finally:
+        ledger.close()
+
+
+@pytest.fixture
+def pointer(tmp_path: Path) -> Callable[[], Pointer]:
+    return lambda: read_pointers(tmp_path / "templates")["refund.en"].pointer
+
+
+def test_a_worse_canary_is_taken_back_and_the_reason_stays(tmp_path: Path, pointer: Callable[[], Pointer]) -> None:
+    settings = prepared(tmp_path, 0.3, 0.9, 150)
+    job = watched(settings)
+    assert (pointer().production, pointer().canary) == (1, 0)
+    (decision,) = decisions(settings.data_folder)
+    assert (decision.what, decision.version, decision.by) == ("rolled back", 2, job.id)
+    assert decision.reason.startswith("it is worse: 0.")
+    assert json.loads(watched(settings).report) == []
+
+
+def test_a_canary_without_enough_answers_goes_on(tmp_path: Path, pointer: Callable[[], Pointer]) -> None:
+    settings = prepared(tmp_path, 0.8, 0.8, 60)
+    (seen,) = json.loads(watched(settings).report)
+    assert (seen["what"], pointer().canary) == ("kept waiting", 2)
+    assert list(decisions(settings.data_folder)) == []
+
+
+@pytest.mark.parametrize(("auto", "what", "production"), [("active", "active", 2), ("canary", "ready", 1)])
+def test_a_canary_that_did_well_takes_over_only_where_it_may(
+    tmp_path: Path, pointer: Callable[[], Pointer], auto: str, what: str, production: int
+) -> None:
+    settings = prepared(tmp_path, 0.95, 0.6, 500, auto=auto)
+    (seen,) = json.loads(watched(settings).report)
+    assert (seen["what"], pointer().production) == (what, production)
+
+
+def test_checks_tell_where_nobody_does(tmp_path: Path, pointer: Callable[[], Pointer]) -> None:
+    settings = settings_in(tmp_path)
+    write(tmp_path / "templates", "one", source())
+    write(tmp_path / "templates", "two", source(version=2, status="candidate", more="checks: [{max_words: 2}]\n"))
+    move(tmp_path / "templates", "refund.en", Pointer(production=1, canary=2, share=0.5))
+    arms = [(1, Arm.STABLE, "short"), (2, Arm.CANARY, "much too long an answer")]
+    records = [
+        a_record(number, f"q {number}", text, template="refund.en", version=version, arm=arm)
+        for number in range(200)
+        for version, arm, text in [arms[number % 2]]
+    ]
+    stored(settings, records)
+    watched(settings)
+    assert pointer().canary == 0
