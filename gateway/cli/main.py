@@ -12,6 +12,8 @@ COMMANDS = {
     "explain": "gateway.cli.explain:explain",
     "templates": "gateway.cli.templates:templates",
     "collections": "gateway.cli.collections:collections",
+    "classifier": "gateway.cli.classifier:classifier",
+    "engines": "gateway.cli.engines:engines",
     "exchanges": "gateway.cli.exchanges:exchanges",
     "gains": "gateway.cli.gains:gains",
 }

@@ -100,6 +100,23 @@ class Classifier:
             return first  # overloaded: the cheap answer is better than none
         return second.judge(seen, vectors[0]), "sentence"
 
+    async def verdict(self, text: str) -> tuple[Verdict, str] | None:
+        """The best intent with the trust in it, however small, and the tier that says so.
+
+        None where no template speaks the language.
+        """
+        tiers = self.model.tiers.get(language_of(text))
+        return await self._cascade(look(text), tiers) if tiers else None
+
+    async def vector(self, kind: str, seen: Look) -> Vectors | None:
+        """What a tier would be given of the prompt; None where its embedding is not there."""
+        if kind == "static" and self._static is not None:
+            row: Vectors = self._static.embed([seen.asked])[0]
+            return row
+        if kind == "sentence" and self._sentence is not None:
+            return (await self._sentence.embed([seen.asked]))[0]  # type: ignore[no-any-return]  # numpy's row
+        return None
+
     def _unknown(self, verdict: Verdict) -> tuple[str, ...]:
         if verdict.none >= 0.5:
             return (f"unlike anything that a template is for (probability {verdict.none:.2f})", *_near(verdict))

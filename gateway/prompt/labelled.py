@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -72,7 +73,7 @@ def _pairs(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _lines(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: a prompt may hold its exotic breaks
         if not line.strip():
             continue
         try:
@@ -97,7 +98,7 @@ def _json(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _csv(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
-    reader = csv.DictReader(text.splitlines())
+    reader = csv.DictReader(io.StringIO(text))
     names = reader.fieldnames or ()
     label = next((name for name in ("label", "category", "intent") if name in names), None)
     if "text" not in names or label is None:

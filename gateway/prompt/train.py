@@ -65,11 +65,7 @@ def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Se
             return load(folder)
         except ModelUnusable as error:
             log.warning("classifier is trained again", extra={"reason": str(error)})
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
-
-    # one core: the gateway is serving meanwhile, and BLAS threads that wait for each other are slower
-    with threadpool_limits(1):
-        model = train(library, embedders, seeds, labelled, data_folder)
+    model = train(library, embedders, seeds, labelled, data_folder)
     save(model, folder)
     return model
 
@@ -102,8 +98,14 @@ def train(
     labelled: Sequence[Labelled] = (),
     data_folder: Path | None = None,
 ) -> Model:
-    """A model for every language that the library's active templates or the labelled prompts speak."""
-    return teach(library, embedders, seeds, labelled, data_folder).model
+    """A model for every language that the library's active templates or the labelled prompts speak.
+
+    On one core: the gateway is serving meanwhile, and BLAS threads that wait for each other are slower.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    with threadpool_limits(1):
+        return teach(library, embedders, seeds, labelled, data_folder).model
 
 
 def teach(
