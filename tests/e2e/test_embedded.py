@@ -186,19 +186,24 @@ def test_a_text_that_no_window_holds_is_refused_with_the_numbers(client: openai.
     assert caught.value.code == "context_length_exceeded"
 
 
-def test_an_old_conversation_is_trimmed_and_says_so(client: openai.OpenAI) -> None:
+@pytest.mark.parametrize(("wanted", "strategy"), [({}, "talk"), ({"strategy": "trimmed"}, "trimmed")])
+def test_an_old_conversation_is_summed_up_or_trimmed_and_says_so(
+    client: openai.OpenAI, wanted: dict[str, str], strategy: str
+) -> None:
     old = [{"role": role, "content": "word " * 100} for _ in range(4) for role in ("user", "assistant")]
 
     raw = client.chat.completions.with_raw_response.create(
         model="small-window",
         messages=[*old, {"role": "user", "content": "What did I say?"}],  # type: ignore[list-item]
         max_tokens=2,
+        extra_body={"foreword": wanted},
     )
 
-    assert raw.headers["x-foreword-strategy"] == "trimmed"
+    assert raw.headers["x-foreword-strategy"] == strategy
     shown = httpx.get(f"{client.base_url}foreword/exchanges/{raw.headers['x-foreword-id']}").json()
-    assert shown["sent"][-1]["text"] == "What did I say?"
+    assert shown["sent"][-1]["text"].endswith("What did I say?")
     assert len(shown["sent"]) < 9
+    assert bool(shown["calls"]) == (strategy == "talk")
 
 
 def test_a_client_that_leaves_stops_the_engine(gateway: GatewayProcess) -> None:

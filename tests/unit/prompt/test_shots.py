@@ -4,7 +4,6 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -172,20 +171,8 @@ def test_a_pool_that_is_not_there_is_reported_where_the_template_names_it(tmp_pa
     assert (raised.value.file, raised.value.line) == (read.file, 22)
 
 
-def test_finding_neighbours_costs_little_more_than_the_product(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    vectors = generator.normal(size=(20_000, 128)).astype(np.float32)
-    pool = Loaded(Rows(tuple(Shot(str(n), "x") for n in range(20_000)), ("x",)), vectors, 8, balanced=False)
-    query = vectors[17]
-
-    def timed(what: object) -> float:
-        assert callable(what)
-        best = 1.0
-        for _ in range(15):
-            started = perf_counter()
-            what()
-            best = min(best, perf_counter() - started)
-        return best
-
-    assert pool.nearest(query)[-1].input == "17"
-    assert timed(lambda: pool.nearest(query)) < 4 * timed(lambda: vectors @ query) + 2e-3
+def test_of_many_rows_the_nearest_are_those_of_a_full_sort() -> None:
+    vectors = np.random.default_rng(0).normal(size=(5_000, 32)).astype(np.float32)
+    pool = Loaded(Rows(tuple(Shot(str(n), "x") for n in range(5_000)), ("x",)), vectors, 8, balanced=False)
+    order = np.argsort(-(vectors @ vectors[17]), kind="stable")
+    assert [shot.input for shot in pool.nearest(vectors[17])] == [str(index) for index in reversed(order[:8])]
