@@ -6,13 +6,13 @@ Slower than llama.cpp; for NBCE, stretched positions and weights that are being 
 import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.backends.local import gguf
+from gateway.backends.local import gguf, profile
 from gateway.backends.local.generation import Call
 from gateway.backends.local.serve import Loaded, LocalModel, Serving
 from gateway.backends.local.torch_engine.positions import LongContext, Positions
@@ -22,6 +22,9 @@ from gateway.exchange import Endpoint, Exchange, Nbce, Note
 from gateway.registry import Kind
 from gateway.resources import NoSuchResource, locate
 from gateway.wire.engine import EngineAsk
+
+if TYPE_CHECKING:
+    from gateway.backends.local.torch_engine.engine import Engine
 
 NEEDED = ("torch", "transformers", "accelerate", "gguf")
 REMEDY = "Name a folder with config.json and safetensors, a GGUF file, or package:name/file.gguf inside a package."
@@ -80,10 +83,11 @@ class TorchModel(LocalModel):
         self._path = path
         self._keep = data / "engines"
         trained, longrope = described(path)
-        window = settings.max_window_tokens or trained
+        known = profile.read(data, name)
+        window = settings.max_window_tokens or known.window_tokens or trained
         if settings.long_context == "off":
             window = min(window, trained)
-        self.positions = Positions(trained, window, settings.long_context, has_longrope=longrope)
+        self.positions = Positions(trained, window, settings.long_context, known.best, longrope)
         serving = Serving(
             name=settings.name,
             window_tokens=window,
@@ -110,7 +114,12 @@ class TorchModel(LocalModel):
 
         return loaded.mix(passages, mixed, tell)
 
-    def _load(self) -> Loaded:
+    @property
+    def threads(self) -> int:
+        return self._settings.threads
+
+    def load(self) -> "Engine":
+        """The engine itself, for measuring it. Blocks."""
         # imported here: torch and transformers take seconds
         from gateway.backends.local.torch_engine.engine import Engine, EngineOptions
 
@@ -126,6 +135,9 @@ class TorchModel(LocalModel):
             rows_bytes=settings.rows_mb << 20,
         )
         return Engine(self._path, options)
+
+    def _load(self) -> Loaded:
+        return self.load()
 
 
 async def relevance(embedder: Batcher, question: str, passages: Sequence[str]) -> tuple[float, ...]:

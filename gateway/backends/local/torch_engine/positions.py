@@ -1,7 +1,7 @@
 """Which positions a request gets: the model's own where it fits, else a stretched variant, frozen for the request."""
 
 import math
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from msgspec import Struct
 
@@ -30,7 +30,7 @@ class Positions(Struct, frozen=True):
     window_tokens: int
     """The longest request that is accepted."""
     method: LongContext = "auto"
-    best: tuple[tuple[float, Method], ...] = ()
+    best: tuple[tuple[float, str], ...] = ()
     """By factor, smallest first: what the probe found best for this model."""
     has_longrope: bool = False
     near_tokens: int = 1024
@@ -62,7 +62,7 @@ class Positions(Struct, frozen=True):
             return "longrope"
         for known, method in self.best:
             if known >= factor:
-                return method
+                return cast(Method, method) if method in get_args(Method) else "yarn"
         return "yarn" if factor <= SMALL else "llama3"
 
 

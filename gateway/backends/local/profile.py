@@ -1,0 +1,54 @@
+"""What was measured about an engine's model, kept in the data folder as `engines/<backend>.json`."""
+
+import logging
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+log = logging.getLogger("foreword.profile")
+
+
+class Measured(Struct, frozen=True):
+    """One length with one method: perplexity of what stands far behind, and how many pass-keys were found."""
+
+    length: int
+    method: str
+    factor: float
+    perplexity: float
+    found: int
+    keys: int
+
+
+class Profile(Struct, frozen=True):
+    """The usable window, and for each length beyond the trained one the method that did best."""
+
+    window_tokens: int = 0
+    best: tuple[tuple[float, str], ...] = ()
+    """(how many times the trained window, method), shortest first."""
+    measured: tuple[Measured, ...] = ()
+
+
+def place(data: Path, backend: str) -> Path:
+    return data / "engines" / f"{backend}.json"
+
+
+def read(data: Path, backend: str) -> Profile:
+    """An empty one where nothing was measured, or the file cannot be read."""
+    path = place(data, backend)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Profile)
+    except FileNotFoundError:
+        return Profile()
+    except (OSError, msgspec.DecodeError) as error:
+        log.warning("%s is not used: %s", path, error)
+        return Profile()
+
+
+def write(data: Path, backend: str, profile: Profile) -> Path:
+    path = place(data, backend)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".half")
+    half.write_bytes(msgspec.json.format(msgspec.json.encode(profile)))
+    half.replace(path)
+    return path

@@ -1,0 +1,97 @@
+"""`foreword engines`: what the local engines can do."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli.config import config_option, load_settings
+
+
+@click.group()
+def engines() -> None:
+    """Measure the local engines."""
+
+
+@engines.command("probe-context")
+@config_option
+@click.argument("name")
+@click.option(
+    "--text",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="A long plain text in a language the model knows.",
+)
+@click.option("--tokens", default=1536, show_default=True, help="How much of it is read for each measurement.")
+@click.option("--keys", default=8, show_default=True, type=click.IntRange(1, 16), help="How many pass-keys are hidden.")
+@click.option("--dry-run", is_flag=True, help="Measure and show, but write nothing.")
+def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, dry_run: bool) -> None:
+    """Measure how far the context of backend NAME (of kind `torch`) reaches, and which positions stretch it best.
+
+    Perplexity and pass-keys are measured at the trained window and beyond, method by method. The usable window
+    is written into the data folder, beside a plot; the gateway takes it from its next start on.
+
+    \b
+    Example:
+        foreword engines probe-context torch --text novel.txt
+    """
+    settings = load_settings(config)
+    table = settings.backends.get(name)
+    if table is None or table.kind != "torch":
+        able = ", ".join(key for key, entry in settings.backends.items() if entry.kind == "torch") or "none"
+        raise click.UsageError(f'{name!r} is no backend of kind "torch" in {config}; there are: {able}')
+    profile, trained = _measured(settings, name, text.read_text("utf-8"), tokens, keys)
+    click.echo(f"usable window: {profile.window_tokens} tokens (trained for {trained})")
+    if not dry_run:
+        from gateway.backends.local.profile import write
+
+        path = write(settings.data_folder, name, profile)
+        plot = _plot(profile, trained, path.with_suffix(".png"))
+        click.echo(f"written to {path}" + (f" and {plot}" if plot else ""))
+
+
+def _measured(settings: Any, name: str, text: str, tokens: int, keys: int) -> Any:
+    import torch
+
+    from gateway.assembly import Parts, build_adapter
+    from gateway.backends.local.torch_engine.probe import concluded, document, sweep
+
+    problems: list[Any] = []
+    backend = build_adapter("backends", name, settings.backends[name], Parts(settings), problems)
+    if problems:
+        raise click.ClickException("; ".join(map(str, problems)))
+    torch.set_num_threads(backend.threads)
+    engine = backend.load()
+    try:
+        try:
+            read = document(engine.tokens, text, tokens, keys)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+        click.echo(f"{'length':>8}  {'positions':12} {'perplexity':>10}  keys found")
+        measured = []
+        for one in sweep(engine.model, engine.positions, read):
+            measured.append(one)
+            click.echo(f"{one.length:8}  {one.method:12} {one.perplexity:10.1f}  {one.found} of {one.keys}")
+    finally:
+        engine.close()
+    return concluded(engine.positions.trained_tokens, measured), engine.positions.trained_tokens
+
+
+def _plot(profile: Any, trained: int, path: Path) -> Path | None:
+    """Perplexity over length, a line for each method. None without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    native = [one for one in profile.measured if one.length <= trained]
+    for method in dict.fromkeys(one.method for one in profile.measured):
+        own = [one for one in profile.measured if one.method == method and one.length > trained]
+        line = [*native, *own] if method == "native" else [*native[-1:], *own]
+        axes.plot([one.length for one in line], [one.perplexity for one in line], marker="o", label=method)
+    axes.axvline(trained, color="grey", linestyle=":")
+    axes.set(xscale="log", yscale="log", xlabel="length in tokens (dotted: trained)", ylabel="perplexity far behind")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+    return path

@@ -1,0 +1,74 @@
+"""What is concluded from measurements, and that measuring leaves nothing behind."""
+
+from pathlib import Path
+
+import torch
+
+from gateway.backends.local import profile
+from gateway.backends.local.profile import Measured, Profile
+from gateway.backends.local.torch_engine import probe
+from gateway.backends.local.torch_engine.positions import NATIVE, Positions, Variant
+from tests.doubles import tiny_llama
+
+L = 8192
+
+
+def row(length: int, method: str, perplexity: float, found: int) -> Measured:
+    return Measured(length, method, 2.0, perplexity, found, 8)
+
+
+NATIVELY = (row(2000, "native", 30, 6), row(L, "native", 33, 5))
+
+
+def test_the_window_is_the_longest_length_that_some_method_bears() -> None:
+    twice = (row(2 * L, "native", 132, 0), row(2 * L, "yarn", 35, 5), row(2 * L, "ntk", 34, 4))
+    fourfold = (row(4 * L, "native", 1920, 0), row(4 * L, "yarn", 50, 5), row(4 * L, "llama3", 42, 4))
+    found = probe.concluded(L, (*NATIVELY, *twice, *fourfold))
+    assert (found.window_tokens, found.best) == (2 * L, ((2.0, "yarn"), (4.0, "llama3")))
+
+
+def test_a_model_that_forgets_inside_its_window_gets_less_of_it() -> None:
+    assert probe.concluded(L, (row(2000, "native", 30, 6), row(L, "native", 33, 2))).window_tokens == 2000
+
+
+def test_linear_and_native_positions_are_never_the_best_beyond_the_window() -> None:
+    twice = (row(2 * L, "linear", 30, 8), row(2 * L, "native", 30, 8), row(2 * L, "yarn", 36, 5))
+    assert probe.concluded(L, (*NATIVELY, *twice)).best == ((2.0, "yarn"),)
+
+
+def test_a_distance_is_really_one(tmp_path: Path) -> None:
+    """Far behind the trained window untouched positions are others than near ones; the same document, the same keys."""
+    model = tiny_llama.model()
+    ids = [number % 97 for number in range(60)]
+    read = probe.Document(ids[:30], ids[30:], [([1, 2], [3])])
+    near, far = (probe.measure(model, read, length, NATIVE, "native") for length in (60, 6000))
+    assert near.perplexity != far.perplexity
+    assert probe.measure(model, read, 60, NATIVE, "native") == near
+    assert probe.measure(model, read, 6000, Variant("linear", 2.0), "linear").perplexity != far.perplexity
+
+
+def test_perplexity_is_that_of_the_second_half() -> None:
+    model = tiny_llama.model()
+    ids = [number % 97 for number in range(1300)]
+    measured = probe.measure(model, probe.Document(ids[:10], ids[10:], [([1], [2])]), 1300, NATIVE, "native")
+    block = model.block(1, 1300)
+    (logits,) = model.forward([probe.Segment(block, torch.tensor([ids]), "all")])
+    loss = torch.nn.functional.cross_entropy(logits[0, 10:-1], torch.tensor(ids[11:]))
+    assert abs(measured.perplexity / float(loss.exp()) - 1) < 1e-3
+
+
+def test_a_profile_is_kept_and_a_broken_one_is_none(tmp_path: Path) -> None:
+    kept = Profile(16384, ((2.0, "yarn"),), NATIVELY)
+    path = profile.write(tmp_path, "torch", kept)
+    assert profile.read(tmp_path, "torch") == kept
+    path.write_text("{")
+    assert profile.read(tmp_path, "torch") == profile.read(tmp_path, "other") == Profile()
+
+
+def test_all_lengths_and_methods_are_measured_once() -> None:
+    model = tiny_llama.model()
+    read = probe.Document(list(range(8)), list(range(8)), [([1], [2])])
+    rows = [(one.length, one.method) for one in probe.sweep(model, Positions(64, 64), read)]
+    assert rows == [(16, "native"), (32, "native"), (64, "native")] + [
+        (length, method) for length in (128, 256) for method in probe.METHODS
+    ]
