@@ -1,25 +1,26 @@
 """Multinomial logistic regression on sparse words and dense vectors side by side, in single precision.
 
 scikit-learn's would make one sparse table of both, which is ten times slower at 15,000 prompts of 150
-intents. Newton steps by L-BFGS (scipy), weights shrunk by an L2 penalty.
+intents. The steps are those of L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4), here in
+numpy: with a million weights scipy's own takes longer than the slope does.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import sparse  # comes with scikit-learn
-from scipy.optimize import minimize
 
 from gateway.prompt.model import NONE, Array, softmax
 
 STRENGTH = 30.0  # inverse regularisation; rows are of length one
 ENOUGH = 1e-4  # the largest slope that is called flat
-STEPS = 100
+STEPS, HALVINGS, REMEMBERED = 100, 20, 10
 
 
 class Table(Struct, frozen=True):
@@ -70,23 +71,64 @@ def fit(table: Table, labels: NDArray[np.str_], start: Fitted | None = None) -> 
     classes, own = np.unique(labels, return_inverse=True)
     weights = _fairly(labels)
     slope = _slope(table, own, len(classes), weights, 1.0 / (STRENGTH * float(weights.sum())))
-    begin = np.zeros((table.width + 1, len(classes)))
+    begin = np.zeros((table.width + 1, len(classes)), np.float32)
     if start is not None and start.weights.shape == begin.shape:
         begin[:] = start.weights
-    options = {"maxiter": STEPS, "gtol": ENOUGH, "maxls": 30}
-    found = minimize(slope, begin.ravel(), jac=True, method="L-BFGS-B", options=options)
-    return Fitted(classes, found.x.reshape(begin.shape).astype(np.float32))
+    return Fitted(classes, _descend(slope, begin.ravel()).reshape(begin.shape))
 
 
-def _slope(table: Table, own: NDArray[np.intp], classes: int, weights: Array, penalty: float) -> Any:
+Slope = Callable[[Array], tuple[float, Array]]
+
+
+def _descend(slope: Slope, at: Array) -> Array:
+    """The flat weights at which the loss is least, found by L-BFGS with halved steps."""
+    loss, gradient = slope(at)
+    past: deque[tuple[Array, Array, float]] = deque(maxlen=REMEMBERED)
+    for _ in range(STEPS):
+        if float(np.abs(gradient).max()) < ENOUGH:
+            break
+        direction = _direction(gradient, past)
+        fall = float(direction @ gradient)
+        step = 1.0 if past else min(1.0, 1.0 / float(np.abs(gradient).sum()))
+        for _ in range(HALVINGS):
+            there = at + np.float32(step) * direction
+            new_loss, new_gradient = slope(there)
+            if new_loss <= loss + 1e-4 * step * fall:
+                break
+            step /= 2
+        else:
+            break  # as far as single precision goes
+        moved, turned = there - at, new_gradient - gradient
+        bend = float(moved @ turned)
+        if bend > 0.0:
+            past.append((moved, turned, bend))
+        at, loss, gradient = there, new_loss, new_gradient
+    return at
+
+
+def _direction(gradient: Array, past: Sequence[tuple[Array, Array, float]]) -> Array:
+    """Downhill, corrected by how the slope turned on the last steps."""
+    q, alphas = -gradient, []
+    for moved, turned, bend in reversed(past):
+        alpha = float(moved @ q) / bend
+        q -= np.float32(alpha) * turned
+        alphas.append(alpha)
+    if past:
+        _, turned, bend = past[-1]
+        q *= np.float32(bend / float(turned @ turned))
+    for (moved, turned, bend), alpha in zip(past, reversed(alphas), strict=True):
+        q += np.float32(alpha - float(turned @ q) / bend) * moved
+    return q
+
+
+def _slope(table: Table, own: NDArray[np.intp], classes: int, weights: Array, penalty: float) -> Slope:
     """The loss and its gradient as a function of the flat weights."""
     rows, split = np.arange(len(table)), table.split
     words_across, total = table.words.T.tocsr(), float(weights.sum())
     each = (weights / total)[:, None]
 
-    def slope(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        exact = flat.reshape(-1, classes)
-        now = exact.astype(np.float32)
+    def slope(flat: Array) -> tuple[float, Array]:
+        now = flat.reshape(-1, classes)
         scores = table.words @ now[:split] + table.vectors @ now[split:-1] + now[-1]
         scores -= scores.max(axis=1, keepdims=True)
         right = scores[rows, own]
@@ -96,12 +138,12 @@ def _slope(table: Table, own: NDArray[np.intp], classes: int, weights: Array, pe
         scores /= sums[:, None]
         scores[rows, own] -= 1.0
         scores *= each
-        gradient = np.empty_like(exact)
+        gradient = np.empty_like(now)
         gradient[:split] = words_across @ scores
         gradient[split:-1] = table.vectors.T @ scores
         gradient[-1] = scores.sum(axis=0)
-        gradient[:-1] += penalty * exact[:-1]
-        return loss + 0.5 * penalty * float(np.vdot(exact[:-1], exact[:-1])), gradient.ravel()
+        gradient[:-1] += np.float32(penalty) * now[:-1]
+        return loss + 0.5 * penalty * float(np.vdot(now[:-1], now[:-1])), gradient.ravel()
 
     return slope
 
