@@ -62,7 +62,7 @@ def portions(url: str, window: Window, size: int = PORTION) -> list[Portion]:
             if index % size == 0:
                 edges.append((time_s, id))
     engine.dispose()
-    ends = [*edges[1:], (window.until_s, "")]
+    ends = [*edges[1:], (window.until_s, "")][: len(edges)]
     return [Portion(number, start, end) for number, (start, end) in enumerate(zip(edges, ends, strict=True))]
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-ALARM = 0.005
+ALARM = 0.01
 """The chance that a canary which is no worse is ever rolled back."""
 MARGIN = 0.02
 """Less than this is not worse."""
-STAKES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+STAKES = (0.15, 0.3, 0.5, 0.7)
 
 
 class Answer(Struct, frozen=True):

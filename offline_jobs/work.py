@@ -14,6 +14,7 @@ from offline_jobs.errors import BudgetSpent, Cancelled, JobFailed
 from offline_jobs.executor import open_executor
 from offline_jobs.kinds import kind_of, read_asked
 from offline_jobs.ledger import CANCELLED, DONE, FAILED, SPENT, Job, Ledger
+from offline_jobs.mlflow_files import log_run
 from offline_jobs.run import Run
 
 log = logging.getLogger("foreword.jobs")
@@ -43,6 +44,9 @@ def go_on(settings: Settings, ledger: Ledger, job: Job, *, executor: str = "loca
         try:
             report = kind.run(run, asked)
             ledger.end(job.id, DONE, report=msgspec.json.encode(report))
+            if settings.jobs.mlflow:
+                folder = (settings.root / settings.jobs.mlflow).resolve()
+                log_run(folder, job, msgspec.to_builtins(report), run.folder)
         except Cancelled as called_off:
             ledger.end(job.id, CANCELLED, str(called_off))
         except BudgetSpent as spent:

@@ -1,0 +1,103 @@
+"""The job `train-shots`: which labelled examples of a pool help, and which harm. The helpful ones are a new dataset.
+
+Examples are weighed by what they are worth to the vote of the nearest; those that harm are left out, if the vote is no
+worse for it on rows that were held out. No model is asked.
+"""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from gateway.records.scores import Paired, paired
+from gateway.settings import Settings
+from offline_jobs import dataset
+from offline_jobs.budget import Spent
+from offline_jobs.embedding import open_embedder
+from offline_jobs.errors import JobFailed
+from offline_jobs.kinds import Kind
+from offline_jobs.rows import Row
+from offline_jobs.run import Run
+from offline_jobs.splits import split
+from offline_jobs.worth import vote, worth
+
+MOST = 2000
+SHOWN = 20
+WORSE = -0.02
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be asked: a dataset whose rows have `wanted`."""
+
+    dataset: str
+    name: str = ""
+    """Of the dataset that it makes; left out: the old name with `-helpful`."""
+    k: int = 6
+    seed: int = 0
+
+
+class Report(Struct, frozen=True):
+    """What came of it. `harmful` shows the worst examples with their values."""
+
+    dataset: str
+    said: str
+    kept: int
+    dropped: int
+    held_out: Paired
+    harmful: list[tuple[float, str, str]]
+
+
+def run(run: Run, asked: Asked) -> Report:
+    source = dataset.find(run.settings.data_folder, asked.dataset)
+    rows = [row for row in source.read() if row.wanted]
+    if len({row.wanted for row in rows}) < 2:
+        raise JobFailed(f"{source.ref} has no two different right answers (`wanted`), so nothing can be told apart")
+    parts = split(rows, asked.seed, MOST, MOST)
+    embedder = open_embedder(run.settings)
+    vectors = {row.query: vector for row, vector in zip(rows, embedder.embed([row.query for row in rows]), strict=True)}
+    learn, choose, sealed = (_table(part, vectors) for part in (parts.learn, parts.choose, parts.sealed))
+    values = worth(*learn, *choose, asked.k)
+    kept = values >= 0
+    test = _test(learn, kept, sealed, asked)
+    order = np.argsort(values, kind="stable")
+    harmful = [
+        (round(float(values[at]), 6), parts.learn[at].query, parts.learn[at].wanted)
+        for at in order[:SHOWN].tolist()
+        if values[at] < 0
+    ]
+    said = f"the vote of the nearest changes by {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}] on held-out rows"
+    if test.low < WORSE or kept.all():
+        return Report("", f"nothing is left out: {said}", len(values), 0, test, harmful)
+    made = dataset.write(
+        run.settings.data_folder,
+        asked.name or f"{source.name}-helpful",
+        [row for row, stays in zip(parts.learn, kept.tolist(), strict=True) if stays],
+        counts={"dropped": int((~kept).sum())},
+        query={"of": source.ref, "k": asked.k, "seed": asked.seed},
+        job=run.job.id,
+    )
+    return Report(made.ref, said, int(kept.sum()), int((~kept).sum()), test, harmful)
+
+
+def estimate(_settings: Settings, _asked: Asked) -> Spent:
+    return Spent()
+
+
+def _table(rows: Sequence[Row], vectors: dict[str, Any]) -> tuple[Any, Any]:
+    return np.stack([vectors[row.query] for row in rows]), np.array([row.wanted for row in rows])
+
+
+def _test(learn: tuple[Any, Any], kept: Any, sealed: tuple[Any, Any], asked: Asked) -> Paired:
+    """The vote with the helpful examples less the vote with all, on rows that weighed nothing."""
+    all_of = vote(*learn, sealed[0], asked.k)
+    helpful = vote(learn[0][kept], learn[1][kept], sealed[0], asked.k)
+    right = [
+        (new == wanted) - float(old == wanted)
+        for old, new, wanted in zip(all_of, helpful, sealed[1].tolist(), strict=True)
+    ]
+    return paired(right, Random(asked.seed))
+
+
+JOB = Kind("which labelled examples help, and which harm", Asked, run, estimate)
