@@ -3,7 +3,8 @@
     python benchmarks/nbce.py --data FOLDER [--sizes 8,32] [--questions 24] [--most 128]
 
 FOLDER holds `long_texts/frankenstein_en.txt`. Each passage is about 120 tokens of the novel with "The secret number
-of the {word} is {5 digits}." put into it; a question asks for one number, greedily. An answer is right if it
+of the {word} is {5 digits}." put into it; a question asks for one number, greedily,
+as a text to continue. An answer is right if it
 holds all five digits. A gateway with one `torch` backend and the sentence model is started for it.
 """
 
@@ -85,7 +86,8 @@ NOUNS = [
 ]
 ADJECTIVES = ["red", "old", "tiny", "cold", "loud", "soft", "green", "round"]
 WORDS_OF_A_PASSAGE = 82  # about 120 tokens with the sentence in it
-QUESTION = "What is the secret number of the {}?"
+QUESTION = "Question: What is the secret number of the {0}?\nAnswer: The secret number of the {0} is"
+"""A small model continues a text more reliably than it answers in a chat."""
 
 
 class Task:
@@ -137,12 +139,12 @@ def _wait(client: httpx.Client) -> None:
 
 
 def ask(client: httpx.Client, messages: str, **foreword: Any) -> str:
-    body: dict[str, Any] = {"messages": [{"role": "user", "content": messages}], "temperature": 0, "max_tokens": 20}
+    body: dict[str, Any] = {"prompt": messages, "temperature": 0, "max_tokens": 8}
     if foreword:
         body["foreword"] = foreword
-    reply = client.post("/v1/chat/completions", json={"model": "small", **body})
+    reply = client.post("/v1/completions", json={"model": "small", **body})
     reply.raise_for_status()
-    return str(reply.json()["choices"][0]["message"]["content"])
+    return str(reply.json()["choices"][0]["text"])
 
 
 def answers(client: httpx.Client, task: Task, word: str, way: str) -> str:

@@ -170,7 +170,7 @@ class _Run:
                 if done:
                     extra = b""
             whole = end in piece
-            if whole and reply.told and exchange.ask.endpoint is Endpoint.CHAT:
+            if whole and reply.told and exchange.ask.endpoint is not Endpoint.RESPONSES:
                 piece = annotate.closing_event(exchange, reply.told) + piece
             if kept:
                 sent.append(piece)

@@ -5,8 +5,8 @@ from typing import Any, cast
 import pytest
 
 from gateway.backends.call import UNREACHABLE, Caller
-from gateway.errors import BackendFailed
-from gateway.exchange import Ask, Endpoint, Exchange, Target
+from gateway.errors import BackendFailed, BadRequest
+from gateway.exchange import Ask, Controls, Endpoint, Exchange, Target
 from gateway.ports import Backend, HotState, Reply
 from gateway.state.memory import MemoryState
 
@@ -88,3 +88,21 @@ async def test_without_the_hot_state_requests_are_answered_all_the_same() -> Non
 
     for _ in range(3):
         assert (await call.call(exchange_to("a", "b"), ())).status == 200
+
+
+def asking_nbce(*backends: str) -> Exchange:
+    ask = Ask(Endpoint.CHAT, "m", b"{}", controls=Controls(contexts=("one", "two"), strategy="nbce"))
+    return Exchange("x", ask, route=tuple(Target(name, "m") for name in backends))
+
+
+async def test_passages_go_to_a_backend_that_can_mix_them() -> None:
+    backends = cast(dict[str, Backend], {"remote": Answering(200), "torch": Answering(201)})
+    mixing = Caller(backends, MemoryState(), mixing={"torch": ["small"]})
+    assert (await mixing.call(asking_nbce("remote", "torch"), ())).status == 201
+
+
+async def test_where_none_can_the_models_that_can_are_named() -> None:
+    mixing = Caller(cast(dict[str, Backend], {"remote": Answering(200)}), MemoryState(), mixing={"torch": ["small"]})
+    with pytest.raises(BadRequest, match=r"NBCE.*Ask one of these models: small") as refused:
+        await mixing.call(asking_nbce("remote"), ())
+    assert refused.value.param == "foreword.contexts"

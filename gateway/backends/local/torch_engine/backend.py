@@ -18,7 +18,7 @@ from gateway.backends.local.serve import Loaded, LocalModel, Serving
 from gateway.backends.local.torch_engine.positions import LongContext, Positions
 from gateway.context.embed import Batcher
 from gateway.errors import ConfigError, Problem
-from gateway.exchange import Endpoint, Exchange, Nbce, Note
+from gateway.exchange import Exchange, Nbce, Note
 from gateway.registry import Kind
 from gateway.resources import NoSuchResource, locate
 from gateway.wire.engine import EngineAsk
@@ -101,7 +101,7 @@ class TorchModel(LocalModel):
 
     async def _call(self, loaded: Loaded, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
         passages = exchange.windows
-        if not passages or ask.endpoint is not Endpoint.CHAT:
+        if not passages:
             return await super()._call(loaded, ask, exchange, told)
         mixed = exchange.ask.controls.nbce
         question = next((turn.text for turn in reversed(exchange.prompt) if turn.role == "user"), "")

@@ -19,7 +19,7 @@ from gateway.backends.local.torch_engine.windows import Report, Windows
 from gateway.backends.local.torch_engine.windows import answer as mixed_answer
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint, Nbce
-from gateway.wire.engine_pieces import Message, Piece, encoded, wanted
+from gateway.wire.engine_pieces import Message, Piece, Wanted, encoded, wanted
 
 BETWEEN = "\n\n"
 """Stands between a passage and the question."""
@@ -68,22 +68,27 @@ class Engine:
             )
 
     def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[Report], None]) -> Call:
-        """A method like `chat` that reads the passages beside each other, each before the last message."""
+        """A method like `chat` and `complete` that reads the passages beside each other, each before the last
+        message or the prompt."""
 
         def call(body: bytes, callback: Callback) -> None:
             asked = wanted(body)
-            if asked.choices > 1:
-                raise BadRequest("'n' must be 1 where contexts are given.", param="n")
-            windows = self._windows(asked.messages, passages, mixed)
-            say = _saying(Endpoint.CHAT, callback)
+            if asked.choices > 1 or len(asked.prompts) > 1:
+                raise BadRequest("'n' must be 1 where contexts are given, and there must be one prompt.", param="n")
+            cut = self._cut_chat if asked.messages else self._cut_prompt
+            prefixes, question = cut(asked, passages)
+            windows = Windows(prefixes, question, mixed, self._rows_bytes)
+            say = _saying(Endpoint.CHAT if asked.messages else Endpoint.COMPLETION, callback)
             self.stepper.run(
                 lambda: mixed_answer(self.model, self.tokens, self.positions, self._prefixes, asked, windows, say, tell)
             )
 
         return call
 
-    def _windows(self, messages: Sequence[Message], passages: Sequence[str], mixed: Nbce) -> Windows:
-        """All rows share the tokens of the question: it is cut apart from what stands before it."""
+    def _cut_chat(self, asked: Wanted, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """What stands before the question in each row, the bare one first, and the question. All rows share its
+        tokens: it is cut apart from what stands before it."""
+        messages = asked.messages
         place = max((at for at, one in enumerate(messages) if one.role == "user"), default=-1)
         if place < 0:
             raise BadRequest("'messages' hold no question of a user.", param="messages")
@@ -93,8 +98,14 @@ class Engine:
             asking = Message("user", before + cut + question)
             return self.tokens.around([*messages[:place], asking, *messages[place + 1 :]], cut)
 
-        bare, asked = around("")
-        return Windows([bare, *[around(text + BETWEEN)[0] for text in passages]], asked, mixed, self._rows_bytes)
+        bare, behind = around("")
+        return [bare, *[around(text + BETWEEN)[0] for text in passages]], behind
+
+    def _cut_prompt(self, asked: Wanted, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """The same for a raw prompt. A blank line is what the bare row starts from: it must start from something."""
+        (prompt,) = asked.prompts
+        behind = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
+        return [self.tokens.prompt(text + BETWEEN) for text in ("", *passages)], behind
 
     def count_tokens(self, text: str) -> int:
         return self.tokens.count(text)
