@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gateway.prompt.model import GATE, NONE, Array, gate_features, softmax
-from gateway.prompt.regression import Fitted, Table, fit, join
+from gateway.prompt.regression import Table, fit, join
 
 FOLDS = 5
 MANY, FOLDS_OF_MANY = 4000, 3  # with so many cases, what is left out tells enough
@@ -24,8 +24,6 @@ class Honest(Struct):
     figures: dict[str, float]
     top: NDArray[np.str_]
     trust: Array
-    near: Fitted
-    """The model of the last fold: where the one of all cases is looked for first."""
 
 
 def out_of_fold(
@@ -54,7 +52,7 @@ def out_of_fold(
     chances = softmax(scores)
     top = classes[np.where(known, chances, -1.0).argmax(axis=1)]
     trust = scope * signs[:, 0] / np.maximum(1.0 - signs[:, GATE.index("none")], 1e-9)
-    return Honest(temperature, gate, figures(trust, top == labels, within), top, trust, fitted)
+    return Honest(temperature, gate, figures(trust, top == labels, within), top, trust)
 
 
 def _folds(labels: NDArray[np.str_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:

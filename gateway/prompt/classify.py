@@ -7,7 +7,7 @@ a real answer. Nothing here imports numpy: the trained model comes ready from `t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from gateway.errors import NotReady
 from gateway.exchange import Exchange, Intent
 from gateway.ports import Embedder
 from gateway.prompt.language import language_of
-from gateway.prompt.look import Look, look
+from gateway.prompt.look import Look, look, whole
 from gateway.prompt.looks import measures
 from gateway.prompt.needs import lacks, needs
 from gateway.prompt.touch import may_touch
@@ -78,6 +78,7 @@ class Classifier:
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[Verdict, str]:
         """The first tier's verdict where it is sure either way, else the second's."""
         first: tuple[Verdict, str] | None = None
+        seen = as_read(seen, tiers)
         kind, tier = next(iter(tiers.items()))  # all tiers were shown the same examples
         recalled = tier.recall(seen)
         if recalled is not None:
@@ -122,6 +123,11 @@ class Classifier:
             return (f"unlike anything that a template is for (probability {verdict.none:.2f})", *_near(verdict))
         best = f"the best intent, {verdict.name}, has {verdict.confidence:.2f}, below {self._settings.confidence:.2f}"
         return (best, *_near(verdict))
+
+
+def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
+    """The prompt as these tiers learned to read prompts: its instruction, or all of it."""
+    return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
 
 
 class Classify:

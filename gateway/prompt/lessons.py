@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gateway.prompt.labelled import NONE, Labelled
 from gateway.prompt.library import Library
-from gateway.prompt.look import Look, look
+from gateway.prompt.look import Look, look, whole
 from gateway.prompt.template import Template
 
 SEED = Path(__file__).parent / "seed"
@@ -44,6 +44,8 @@ class Lessons(Struct, frozen=True):
     cases: tuple[Case, ...]
     near_misses: tuple[Case, ...]
     keywords: dict[str, tuple[str, ...]]
+    whole: bool = False
+    """Prompts are read in one piece: there are no templates here, so nothing to be done on a text."""
 
 
 class _Row(Struct):
@@ -83,11 +85,13 @@ def _of(language: str, active: Sequence[Template], seeds: Seeds, labelled: Itera
         if spoken in (language, ""):
             found.setdefault(text, NONE)
     misses = [(text, template.intent.name) for template in templates for text in template.intent.not_]
+    read = look if templates else whole
     return Lessons(
         language,
-        tuple(Case(text, intent, look(text)) for text, intent in found.items()),
-        tuple(Case(text, intent, look(text)) for text, intent in misses),
+        tuple(Case(text, intent, read(text)) for text, intent in found.items()),
+        tuple(Case(text, intent, read(text)) for text, intent in misses),
         {t.intent.name: tuple(word.lower() for word in t.intent.keywords) for t in templates},
+        whole=not templates,
     )
 
 

@@ -50,6 +50,11 @@ def look(text: str) -> Look:
     return Look(text, ends(instruction), parts.rule)
 
 
+def whole(text: str) -> Look:
+    """A prompt as one piece: where labels were given for what people write, not for what they ask of a text."""
+    return Look(text, ends(text))
+
+
 def ends(text: str) -> str:
     """Head and tail of a text: what it costs to embed grows with its length."""
     if len(text) < 4 * HEAD_ZH:

@@ -46,6 +46,8 @@ class Names(Struct, frozen=True):
     keywords: dict[str, tuple[str, ...]]
     asked: dict[str, str] = {}
     """What the examples ask, word for word, and their intent."""
+    whole: bool = False
+    """Prompts are read in one piece, with the text that they are about."""
 
 
 class Signs(NamedTuple):

@@ -50,7 +50,7 @@ def train_tier(lesson: Lessons, embed: Embed | None, words_weight: float = 1.0) 
     points = vectors if projection is None else _unit(words @ projection)
     honest = out_of_fold(cases, labels, extra, extra_labels, points[: len(labels)])
     whole = join(cases, extra) if len(extra) else cases
-    fitted = fit(whole, np.concatenate([labels, extra_labels]), honest.near)
+    fitted = fit(whole, np.concatenate([labels, extra_labels]))
     return TrainedTier(
         _tier(lesson, fitted, honest, vocabulary, idf, words_weight, points, projection),
         honest,
@@ -84,8 +84,10 @@ def _tier(
     if projection is not None:
         arrays["projection"] = projection
     texts = tuple(lesson.cases[row].text for row in shown)
-    asked = _asked(lesson)
-    return Tier(Names(lesson.language, tuple(classes), tuple(vocabulary), texts, lesson.keywords, asked), arrays)
+    names = Names(
+        lesson.language, tuple(classes), tuple(vocabulary), texts, lesson.keywords, _asked(lesson), lesson.whole
+    )
+    return Tier(names, arrays)
 
 
 def _asked(lesson: Lessons) -> dict[str, str]:

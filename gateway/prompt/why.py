@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gateway.prompt.classify import Classifier
+from gateway.prompt.classify import Classifier, as_read
 from gateway.prompt.language import language_of
 from gateway.prompt.look import look
 from gateway.prompt.model import Read, Tier
@@ -49,8 +49,9 @@ class Why(Struct, frozen=True):
 async def why(classifier: Classifier, text: str) -> Why:
     """Classify, and look into every tier, also those that were not asked."""
     intent = await classifier.classify(text)
-    seen, tiers = look(text), []
-    for kind, tier in classifier.model.tiers.get(language_of(text), {}).items():
+    taught, tiers = classifier.model.tiers.get(language_of(text), {}), []
+    seen = as_read(look(text), taught) if taught else look(text)
+    for kind, tier in taught.items():
         vector = await classifier.vector(kind, seen)
         if kind == "words" or vector is not None:
             tiers.append(_tier(kind, tier, tier.read(seen, vector)))
