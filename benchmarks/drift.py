@@ -17,7 +17,7 @@ import numpy as np
 from harness.report import table
 
 from gateway.settings import read
-from offline_jobs.compare_windows import Change, alarmed, strange, strangeness
+from offline_jobs.compare_windows import alarmed, counted, placed
 from offline_jobs.embedding import open_embedder
 from offline_jobs.sequential import Answer, judged
 
@@ -48,10 +48,11 @@ def drawn(vectors: Sequence[Any], count: int, draw: np.random.Generator) -> Any:
     return pool[draw.choice(len(pool), count, replace=count > len(pool))]
 
 
-def window(known: Any, reference: Any, now: Any) -> Change:
-    change = strange(strangeness(known, reference), strangeness(known, now))
+def alarm(reference: Any, now: Any) -> bool:
+    before, after = placed(reference, now)
+    change = counted("prompts", [str(one) for one in before], [str(one) for one in after])
     assert change is not None
-    return alarmed([change])[0]
+    return alarmed([change])[0].alarm
 
 
 def drift_rows(data: Path, windows: int, sizes: Sequence[int]) -> list[list[str]]:
@@ -62,16 +63,15 @@ def drift_rows(data: Path, windows: int, sizes: Sequence[int]) -> list[list[str]
     # the reference and the windows share no prompt
     seen, unseen = [one[:15] for one in old], [one[15:] for one in old]
     reference = drawn(seen, REFERENCE, draw)
-    known, held = reference[::2], reference[1::2]
     rows = []
     for size in sizes:
-        quiet = sum(window(known, held, drawn(unseen, size, draw)).alarm for _ in range(windows))
+        quiet = sum(alarm(reference, drawn(unseen, size, draw)) for _ in range(windows))
         found = 0
         for number in range(windows):
             own = vectors[new[number % len(new)]]
             tenth = size // 10
             planted = np.concatenate([drawn(unseen, size - tenth, draw), drawn([own], tenth, draw)])
-            found += window(known, held, planted).alarm
+            found += alarm(reference, planted)
         rows.append([f"{size:,}", f"{found} of {windows}", f"{quiet} of {windows}"])
     return rows
 

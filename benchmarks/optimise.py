@@ -104,9 +104,9 @@ def optimised(
             return [task, critic, f"{job.state}: {job.reason}", *[""] * 8]
         report, spent = json.loads(job.report), ledger.spent(job.id)
         file = jobs_folder(settings) / job.id / "lineage.json"
-        tried = json.loads(file.read_text())["tried"] if file.exists() else []
+        lineage = json.loads(file.read_text()) if file.exists() else {"tried": [], "critic_asked": 0}
         ledger.close()
-    return [task, critic, *_figures(report), *_critics(tried), f"{spent.calls}", f"{seconds:.0f} s"]
+    return [task, critic, *_figures(report), *_critics(lineage), f"{spent.calls}", f"{seconds:.0f} s"]
 
 
 def _figures(report: dict[str, Any]) -> list[str]:
@@ -119,11 +119,11 @@ def _figures(report: dict[str, Any]) -> list[str]:
     return [f"{report['start']:.3f}", f"{report['best']:.3f}", interval, f"{test['p']:.4f}", won, path]
 
 
-def _critics(tried: list[dict[str, Any]]) -> list[str]:
-    """How many proposals the critic made, and how many of them could be tried at all."""
-    own = [one for one in tried if one["by"] == "critic"]
+def _critics(lineage: dict[str, Any]) -> list[str]:
+    """How often the critic was asked, and how often it proposed something that could be tried at all."""
+    own = [one for one in lineage["tried"] if one["by"] == "critic"]
     fit = [one for one in own if one["rows"] and not one["said"].startswith("The template")]
-    return [f"{len(fit)} of {len(own)}"]
+    return [f"{len(fit)} of {lineage['critic_asked']}"]
 
 
 @click.command()

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 from scipy import stats
+from sklearn.cluster import KMeans
 
 ALARM = 0.002
 """The chance that a window without any change raises an alarm."""
 FEWEST = 50
 RARE = 0.001
-TAIL = 0.1
-"""The share of the strangest prompts that is looked at: what is new is among them."""
+CLUSTERS, A_CLUSTER = 40, 25
+"""Prompts are looked at in so many clusters at the most, of so many prompts on average at the least."""
 RESIDUAL = 3.0
 
 
@@ -92,24 +93,16 @@ def measured(name: str, before: Sequence[float], now: Sequence[float], needed: f
     )
 
 
-def strangeness(known: Any, vectors: Any) -> Any:
-    """How far each vector is from the nearest known one. known: [k, d], vectors: [n, d], rows of length 1."""
-    nearest = [(part @ known.T).max(axis=1) for part in np.array_split(vectors, max(1, len(vectors) // 500))]
-    return 1.0 - np.concatenate(nearest)
+def placed(before: Any, now: Any) -> tuple[Any, Any]:
+    """The number of the cluster that each prompt is in. before: [n, d], now: [m, d]; k-means over both together.
 
-
-def strange(before: Any, now: Any, needed: float = 0.03) -> Change | None:
-    """Prompts: are there more strange ones? Fisher's exact test on the strangest tenth of both together."""
-    if min(len(before), len(now)) < FEWEST:
-        return None
-    line = np.quantile(np.concatenate([before, now]), 1 - TAIL)
-    high = [int((one > line).sum()) for one in (before, now)]
-    table = [[high[0], len(before) - high[0]], [high[1], len(now) - high[1]]]
-    p = float(stats.fisher_exact(table, alternative="less").pvalue)
-    parts = high[0] / len(before), high[1] / len(now)
-    return Change(
-        "prompts", "Fisher, one-sided", p, max(0.0, parts[1] - parts[0]), needed, f"{parts[0]:.1%}", f"{parts[1]:.1%}"
-    )
+    Which window a prompt is of plays no part, so without a change the shares differ by chance alone. What is new comes
+    to stand in clusters of its own, or makes one grow.
+    """
+    both = np.concatenate([before, now])
+    count = max(2, min(CLUSTERS, len(both) // A_CLUSTER))
+    labels = KMeans(count, n_init=2, random_state=0).fit_predict(both)
+    return labels[: len(before)], labels[len(before) :]
 
 
 def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:

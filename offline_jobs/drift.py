@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -17,11 +18,11 @@ from gateway.settings import Settings
 from offline_jobs import plots
 from offline_jobs.alert import alert, measure
 from offline_jobs.budget import Spent
-from offline_jobs.compare_windows import Change, Window, alarmed, compared, strange, strangeness
+from offline_jobs.compare_windows import FEWEST, Change, Window, alarmed, compared, counted, placed
 from offline_jobs.duplicates import signature
 from offline_jobs.embedding import open_embedder
 from offline_jobs.errors import JobFailed
-from offline_jobs.groups import Group, grouped
+from offline_jobs.groups import Group, central, names
 from offline_jobs.kinds import Kind
 from offline_jobs.reading import Portion, portions, read
 from offline_jobs.reading import Window as Span
@@ -29,6 +30,7 @@ from offline_jobs.run import Run
 from offline_jobs.scrub import scrubbed
 from offline_jobs.since import at
 
+Names = tuple[list[str], list[str]]
 EMBEDDED = 1500
 """So many prompts of each window are embedded."""
 PAGE = """<!doctype html><meta charset="utf-8"><title>Drift</title>
@@ -86,11 +88,11 @@ def run(run: Run, asked: Asked) -> Report:
     if not before.intents or not now.intents:
         raise JobFailed(f"nothing to compare: {len(before.intents)} exchanges in the reference, {len(now.intents)} now")
     changes = compared(before, now)
-    strangest, groups = _prompts(run, before, now, changes)
+    named, groups = _prompts(run, before, now, changes)
     changes = alarmed(changes)
     alarm = any(one.alarm for one in changes)
     page = run.folder / "drift.html"
-    write_whole(page, _page(run, before, now, strangest, changes, groups))
+    write_whole(page, _page(run, before, now, named, changes, groups))
     told = _tell(run, changes, groups, page) if alarm else ""
     measure(
         run.settings.data_folder,
@@ -157,24 +159,28 @@ def _some(prompts: list[str]) -> list[str]:
     return sorted(prompts, key=lambda text: int(signature(text)[0]))[:EMBEDDED]
 
 
-def _prompts(run: Run, before: Window, now: Window, changes: list[Change]) -> tuple[Any, list[Group]]:
-    """How strange the prompts of both windows are, and the groups among the strange ones of now."""
-    nothing: tuple[Any, list[Group]] = ((np.zeros(0), np.zeros(0)), [])
-    if run.settings.embedder is None or not before.prompts or not now.prompts:
-        return nothing
+def _prompts(run: Run, before: Window, now: Window, changes: list[Change]) -> tuple[Names, list[Group]]:
+    """The clusters that the prompts of both windows are in, by name, and those that grew."""
+    if run.settings.embedder is None or min(len(before.prompts), len(now.prompts)) < FEWEST:
+        return ([], []), []
     embedder = open_embedder(run.settings)
-    known = embedder.embed(before.prompts)
-    new = embedder.embed(now.prompts)
-    # half of the reference says how strange prompts are that are not new
-    strangest = strangeness(known[::2], known[1::2]), strangeness(known[::2], new)
-    change = strange(*strangest)
+    vectors = embedder.embed(before.prompts), embedder.embed(now.prompts)
+    labels = placed(*vectors)
+    texts, of = [*before.prompts, *now.prompts], np.concatenate(labels)
+    rows = [np.flatnonzero(of == number) for number in range(int(of.max()) + 1)]
+    called = names([[texts[at] for at in members.tolist()] for members in rows])
+    named = [called[at] for at in labels[0].tolist()], [called[at] for at in labels[1].tolist()]
+    change = counted("prompts", *named)
     if change is None:
-        return nothing
+        return named, []
     changes.append(change)
-    line = np.quantile(np.concatenate(strangest), 0.9)
-    rows = np.flatnonzero(strangest[1] > line)
-    texts = [now.prompts[row] for row in rows.tolist()]
-    return strangest, grouped(texts, new[rows]) if len(texts) >= 2 * 5 else []
+    shares = [Counter(one) for one in named]
+    grown = [name for name in change.concerns if shares[1][name] / len(named[1]) > shares[0][name] / len(named[0])]
+    return named, [_group(name, named[1], now.prompts, vectors[1]) for name in grown]
+
+
+def _group(name: str, named: Sequence[str], texts: Sequence[str], vectors: Any) -> Group:
+    return central(name, texts, vectors, np.flatnonzero(np.array(named) == name))
 
 
 def _tell(run: Run, changes: list[Change], groups: list[Group], page: Path) -> str:
@@ -199,7 +205,7 @@ def _date(time_s: float) -> str:
     return datetime.fromtimestamp(time_s, UTC).isoformat()
 
 
-def _page(run: Run, before: Window, now: Window, strangest: Any, changes: list[Change], groups: list[Group]) -> str:
+def _page(run: Run, before: Window, now: Window, named: Names, changes: list[Change], groups: list[Group]) -> str:
     rows = "".join(_line(one) for one in changes)
     drawn = {
         "intents": plots.shares(_counts(before.intents), _counts(now.intents)),
@@ -209,7 +215,7 @@ def _page(run: Run, before: Window, now: Window, strangest: Any, changes: list[C
         "answer tokens": plots.histogram(before.answer_tokens, now.answer_tokens),
         "cost": plots.histogram(before.cost, now.cost),
         "scores": plots.histogram(before.scores, now.scores),
-        "prompts": plots.histogram(strangest[0].tolist(), strangest[1].tolist()),
+        "prompts": plots.shares(_counts(named[0]), _counts(named[1])),
     }
     shown = "".join(f"<h2>{one.name}</h2>{drawn[one.name]}" for one in changes)
     new = "".join(
@@ -221,7 +227,7 @@ def _page(run: Run, before: Window, now: Window, strangest: Any, changes: list[C
         about=f"{len(before.intents):,} exchanges in the reference, {len(now.intents):,} now. {run.job.id}",
         rows=rows,
         plots=shown,
-        groups=f"<h2>What the strange prompts are about</h2><ul>{new}</ul>" if groups and alarm else "",
+        groups=f"<h2>What there is more of</h2><ul>{new}</ul>" if groups and alarm else "",
     )
 
 

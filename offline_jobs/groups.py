@@ -43,28 +43,29 @@ def grouped(texts: Sequence[str], vectors: Any) -> list[Group]:
     flat = PCA(min(DIMENSIONS, len(texts) - 1, vectors.shape[1]), random_state=0).fit_transform(vectors)
     of = HDBSCAN(min_cluster_size=smallest, min_samples=3, copy=True).fit_predict(flat)
     members = [np.flatnonzero(of == number) for number in range(int(of.max()) + 1)]
-    names = _names([[texts[index] for index in rows.tolist()] for rows in members])
-    made = [_group(name, texts, vectors, rows) for name, rows in zip(names, members, strict=True)]
+    called = names([[texts[index] for index in rows.tolist()] for rows in members])
+    made = [central(name, texts, vectors, rows) for name, rows in zip(called, members, strict=True)]
     return sorted(made, key=lambda one: (-one.size, one.name))
 
 
-def _group(name: str, texts: Sequence[str], vectors: Any, rows: Any) -> Group:
+def central(name: str, texts: Sequence[str], vectors: Any, rows: Any) -> Group:
+    """The group of these rows, shown by those nearest to its middle."""
     nearness = vectors[rows] @ vectors[rows].mean(axis=0)
     central = rows[np.argsort(-nearness, kind="stable")][:SHOWN].tolist()
     return Group(name, len(rows), tuple(texts[index] for index in central))
 
 
-def _names(groups: Sequence[Sequence[str]]) -> list[str]:
+def names(groups: Sequence[Sequence[str]]) -> list[str]:
     """For each group the two words that are most its own: frequent in it, rare in the others."""
     counts = [Counter(word for text in group for word in {*_words(text)}) for group in groups]
     spread = Counter(word for count in counts for word in count)
-    names: list[str] = []
+    made: list[str] = []
     for number, (count, group) in enumerate(zip(counts, groups, strict=True)):
         weight = {word: n / len(group) * log((1 + len(groups)) / spread[word]) for word, n in count.items()}
         best = sorted(weight, key=lambda word: (-weight[word], word))[:2]
         name = "-".join(best) if best and all(word.isascii() for word in best) else f"group-{number + 1}"
-        names.append(name if name not in names else f"{name}-{number + 1}")
-    return names
+        made.append(name if name not in made else f"{name}-{number + 1}")
+    return made
 
 
 def _words(text: str) -> list[str]:

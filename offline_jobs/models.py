@@ -6,7 +6,7 @@ and traces are one system with the clients'. The event loop has a thread of its 
 
 import asyncio
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter_ns, time, time_ns
@@ -62,11 +62,17 @@ class BookedCaller(Caller):
         self._asked: Counter[str] = Counter()
         self._reserved: dict[int, tuple[int, float]] = {}
         self._numbers = 0
+        self._under_way: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def call(self, exchange: Exchange, headers: Headers) -> Reply:
         self._run.check()
         asked = body(exchange, "")
         key = self._key(asked, exchange)
+        # the same call twice at once is one call
+        async with self._under_way[key]:
+            return await self._once(key, asked, exchange, headers)
+
+    async def _once(self, key: str, asked: bytes, exchange: Exchange, headers: Headers) -> Reply:
         known = self._run.ledger.reply(self._run.job.id, key)
         if known is not None:
             kept = msgspec.msgpack.decode(known, type=Kept)

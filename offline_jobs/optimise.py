@@ -145,12 +145,13 @@ class Search(Problem):
         self._known = known
         self._queues: dict[str, Iterator[tuple[str, Pieces]]] = {}
         self._turn = 0
+        self.critic_asked = 0
         self._draw = Random(asked.seed)
 
     def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[Outcome]:
         place = self._places[id_of(pieces)]
         known = self.log[place].outcomes
-        left = [row for row in rows if row not in known]
+        left = [row for row in dict.fromkeys(rows) if row not in known]
         self._room(len(left))
         try:
             found = self.trial.weigh(pieces, [self.rows[row] for row in left], against=self.seed)
@@ -228,6 +229,7 @@ class Search(Problem):
             raise SearchOver from spent
         except RequestError:
             return None
+        self.critic_asked += 1
         found = critique.read(said)
         changed = self._allowed(pieces, {**pieces, **found.pieces})
         return None if id_of(changed) in self._places else Proposal(changed, "critic", found.said)
@@ -343,6 +345,7 @@ def _lineage(run: Run, asked: Asked, problem: Search, best: int, report: Report,
         "start": report.start,
         "best": report.best,
         "winner": id_of(problem.log[best].pieces),
+        "critic_asked": problem.critic_asked,
         "tried": tried,
     }
 

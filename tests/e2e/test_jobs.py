@@ -116,8 +116,9 @@ def test_an_optimisation_from_the_first_look_at_its_cost_to_a_canary(folder: Pat
     write(folder / "templates", "refund", source())
     (folder / "cases.jsonl").write_text("".join(json.dumps({"q": row.query, "a": row.wanted}) + "\n" for row in rows()))
     with toy_model(mind) as toy:
-        backend = f'[routing]\ndefault = "toy"\n[backends.toy]\nkind = "openai"\nmodels = ["toy"]\napi_key = "x"\nbase_url = "http://127.0.0.1:{toy.port}/v1"\n'
-        (folder / "config.toml").write_text(CONFIG + backend)
+        backend = ["[backends.toy]", 'kind = "openai"', 'models = ["toy"]', 'api_key = "x"']
+        backend += [f'base_url = "http://127.0.0.1:{toy.port}/v1"', "[routing]", 'default = "toy"']
+        (folder / "config.toml").write_text(CONFIG + "\n".join(backend))
         said(
             folder,
             "datasets",
@@ -135,7 +136,8 @@ def test_an_optimisation_from_the_first_look_at_its_cost_to_a_canary(folder: Pat
         said(folder, *words, "--calls", "300")
     (row,) = [json.loads(line) for line in said(folder, "list", "--json").splitlines()]
     shown: dict[str, Any] = json.loads(said(folder, "show", row["id"], "--json"))
-    assert (shown["state"], shown["report"]["won"], shown["spent"]["calls"]) == ("done", "refund.en@2", len(toy.asked))
+    found = (shown["state"], shown["report"]["won"], shown["spent"]["calls"])
+    assert found == ("done", "refund.en@2", len(toy.asked))
     changes = said(folder, "promote", row["id"], "--diff")
     assert "-status: active" in changes and "+status: candidate" in changes
     said(folder, "promote", row["id"], "--to", "canary")

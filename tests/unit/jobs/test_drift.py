@@ -14,7 +14,7 @@ import pytest
 from gateway.records.feedback import Feedback
 from gateway.settings import Settings
 from offline_jobs.alert import metrics_file
-from offline_jobs.compare_windows import Window, alarmed, compared, measured, strange, strangeness
+from offline_jobs.compare_windows import Window, alarmed, compared, counted, measured, placed
 from offline_jobs.ledger import DONE, Job, Ledger
 from offline_jobs.work import jobs_folder, start
 from tests.doubles.recorded import BEGAN, a_record, settings_in, stored
@@ -57,7 +57,7 @@ def test_a_significant_difference_that_is_small_is_no_alarm() -> None:
     assert not alarmed([change])[0].alarm
 
 
-def test_strange_prompts_are_seen_without_any_intent() -> None:
+def test_new_prompts_are_seen_without_any_intent() -> None:
     draw = np.random.default_rng(3)
     centres = draw.normal(size=(5, 32))
 
@@ -65,13 +65,14 @@ def test_strange_prompts_are_seen_without_any_intent() -> None:
         rows = of[draw.integers(0, len(of), count)] + draw.normal(scale=0.4, size=(count, 32))
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
-    known, held = prompts(500, centres[:4]), prompts(500, centres[:4])
-    same = strange(strangeness(known, held), strangeness(known, prompts(1000, centres[:4])))
-    mixed = np.concatenate([prompts(900, centres[:4]), prompts(100, centres[4:])])
-    new = strange(strangeness(known, held), strangeness(known, mixed))
-    assert same is not None and new is not None
-    assert [one.alarm for one in alarmed([same])] == [False]
-    assert [one.alarm for one in alarmed([new])] == [True]
+    def alarm(now: Any) -> bool:
+        before, after = placed(prompts(1000, centres[:4]), now)
+        change = counted("prompts", [str(one) for one in before], [str(one) for one in after])
+        assert change is not None
+        return alarmed([change])[0].alarm
+
+    assert not alarm(prompts(1000, centres[:4]))
+    assert alarm(np.concatenate([prompts(900, centres[:4]), prompts(100, centres[4:])]))
 
 
 @pytest.fixture

@@ -221,3 +221,23 @@ def test_each_call_is_an_exchange_of_the_job(tmp_path: Path, toy: Toy) -> None:
     assert len(found) == len(toy.asked)
     assert record is not None
     assert (record.job, record.rewrite.template, record.key) == (job.id, "", "job")
+
+
+def test_the_same_call_twice_at_once_is_one_call(tmp_path: Path, toy: Toy) -> None:
+    from gateway.exchange import Sampling, Turn
+    from offline_jobs.executor import Local
+    from offline_jobs.models import open_models
+    from offline_jobs.run import Run
+
+    settings = prepared(tmp_path, toy, parallel=4)
+    ledger = Ledger(jobs_folder(settings))
+    run = Run(ledger.create("optimise", {}, BUDGET), settings, ledger, Local())
+    with open_models(run) as loop:
+
+        async def ask(text: str) -> str:
+            return await loop.models.say([Turn("user", text)], "toy", Sampling(temperature=0.0))
+
+        said = loop.all(ask, ["my money"] * 4 + ["my parcel"] * 4)
+    assert len(set(said)) == 2
+    assert (len(toy.asked), run.spent.calls) == (2, 2)
+    ledger.close()
