@@ -52,7 +52,7 @@ def capped(entropies: Tensor, relevance: Tensor, share: float = 0.5) -> Tensor:
 
 
 def mix(pooled: Tensor, lp_0: Tensor, beta: float) -> Tensor:
-    """(beta + 1) pooled - beta lp_0, where the prior has an opinion at all. -> [vocab]"""
+    """(beta + 1) pooled - beta lp_0, where the prior has an opinion at all. pooled: [..., vocab] -> the same"""
     return torch.where(lp_0 > LOW, (1 + beta) * pooled - beta * lp_0, pooled)
 
 
@@ -72,9 +72,10 @@ def expert(lp: Tensor, lp_0: Tensor, weight: Tensor, beta: float, mask: float = 
     """Each token's best context: max_k (1 + beta) lp_k - beta lp_0 + weight_k, over those that find the token
     plausible, that is at least `mask` of their own best. -> [vocab], and each token's context [vocab].
 
-    `weight` [contexts] is gamma log(retrieval score). `lp` and `lp_0` are whole.
+    `weight` [contexts] is gamma log(retrieval score). `lp` is whole, `lp_0` truncated: what the prior all but
+    rules out is no evidence for a context, and would win every time.
     """
     plausible = lp >= lp.max(-1, keepdim=True).values + math.log(mask)
-    scores = (1 + beta) * lp - beta * lp_0 + weight[:, None]
+    scores = mix(lp, lp_0, beta) + weight[:, None]
     best = scores.masked_fill(~plausible, -math.inf).max(0)
     return best.values, best.indices

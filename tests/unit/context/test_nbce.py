@@ -78,3 +78,11 @@ def test_an_expert_has_no_say_on_what_it_finds_implausible() -> None:
     lp, lp_0 = logs([0.9, 0.05, 0.05]), logs([0.9, 0.1, 1e-9])[0]
     scores, _ = nbce.expert(lp, lp_0, torch.zeros(1), beta=1.0)
     assert scores.tolist() == pytest.approx([math.log(0.9), -math.inf, -math.inf])
+
+
+def test_what_the_bare_question_rules_out_is_no_evidence_for_a_passage() -> None:
+    """The right passage is surer; the other would win by the distance to a tiny prior alone."""
+    lp = logs([0.9, 0.05, 0.05], [0.3, 0.1, 0.6])
+    lp_0 = nbce.truncate(logs([0.6, 0.4, 1e-6]))[0]
+    scores, speakers = nbce.expert(lp, lp_0, torch.zeros(2), beta=0.25)
+    assert (int(scores.argmax()), int(speakers[0])) == (0, 0)

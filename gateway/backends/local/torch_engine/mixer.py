@@ -79,9 +79,9 @@ class Mixer:
         weight = self._mixed.gamma * self._relevance().log()
         if self._last in self._numbers:
             weight[self._numbers.index(self._last)] += self._mixed.eta
-        mixed, speakers = nbce.expert(lp[1:], lp[0], weight, self._mixed.beta)
-        best = lp[1:].max(-1)
-        reached = (1 + self._mixed.beta) * best.values - self._mixed.beta * lp[0][best.indices] + weight
+        lp_0 = nbce.truncate(lp[:1])[0]
+        mixed, speakers = nbce.expert(lp[1:], lp_0, weight, self._mixed.beta)
+        reached = nbce.mix(lp[1:], lp_0, self._mixed.beta).gather(-1, lp[1:].argmax(-1, keepdim=True))[:, 0] + weight
         return mixed, speakers, reached.max() - reached
 
     def _relevance(self) -> Tensor:
