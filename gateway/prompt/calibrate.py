@@ -68,7 +68,7 @@ def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], clas
     order = np.argsort(own, kind="stable")
     shown, places = shown[order], np.searchsorted(classes, own[order])
     ends = np.searchsorted(places, np.arange(len(classes) + 1)).tolist()
-    known, found = classes != NONE, np.zeros((len(left), len(GATE)), np.float32)
+    known, found = np.flatnonzero(classes != NONE).tolist(), np.zeros((len(left), len(GATE)), np.float32)
     for start in range(0, len(left), CHUNK):
         near = left[start : start + CHUNK] @ shown.T
         for row, likeness in enumerate(near, start):

@@ -66,7 +66,7 @@ def ends(text: str) -> str:
 
 
 class Keywords:
-    """The keywords of the templates; one pass finds them all."""
+    """The keywords of the templates. In a language with blanks they are whole words, found by the first of them."""
 
     def __init__(self, by_intent: Mapping[str, Sequence[str]]) -> None:
         self._marks: dict[str, list[str]] = {}
@@ -76,9 +76,24 @@ class Keywords:
         # the longest first: "write an email" before "write"
         longest = sorted(self._marks, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest)) if longest else r"(?!)")
+        self._first: dict[str, list[tuple[list[str], list[str]]]] = {}
+        for word in longest:
+            parts = _EN.findall(word)
+            if parts:
+                self._first.setdefault(parts[0], []).append((parts, self._marks[word]))
 
     def marks(self, asked: str) -> list[str]:
+        """Wherever they stand: for a language without blanks."""
         return [mark for word in self._pattern.findall(asked) for mark in self._marks[word]]
+
+    def marks_of(self, words: Sequence[str]) -> list[str]:
+        found: list[str] = []
+        for place, word in enumerate(words):
+            for parts, marks in self._first.get(word, ()):
+                if len(parts) == 1 or words[place : place + len(parts)] == parts:
+                    found += marks
+                    break
+        return found
 
 
 def plain(asked: str) -> str:
@@ -92,12 +107,14 @@ def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
     A keyword of a template is one more token, named after its intent.
     """
     asked = seen.asked.lower()
-    words = _grams_zh(asked) if language == "zh" else _grams_en(asked)
-    return [*words, *keywords.marks(asked), *_form(seen)]
+    if language == "zh":
+        return [*_grams_zh(asked), *keywords.marks(asked), *_form(seen)]
+    words = _EN.findall(asked)
+    return [*_grams_en(words), *keywords.marks_of(words), *_form(seen)]
 
 
-def _grams_en(asked: str) -> list[str]:
-    words = ["#" if word.isdigit() else word for word in _EN.findall(asked)][:80]
+def _grams_en(words: Sequence[str]) -> list[str]:
+    words = ["#" if word.isdigit() else word for word in words[:80]]
     pairs = [f"{first} {second}" for first, second in pairwise(words)]
     return [*words, *pairs, *(f"^{' '.join(words[:count])}" for count in (1, 2) if len(words) >= count)]
 

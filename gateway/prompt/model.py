@@ -7,7 +7,7 @@ at a time: that is what a request needs, and in small pieces it is faster than a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import log, sqrt
+from math import exp, log, sqrt
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -59,13 +59,13 @@ class Signs(NamedTuple):
     nearest: int
     """The anchor of the top class that is most like the prompt; -1 if it has none."""
     similarity: float
-    chances: Array
+    chances: list[float]
 
 
 class Read(NamedTuple):
     """A prompt as a tier's numbers."""
 
-    columns: list[int]
+    columns: NDArray[np.int64]
     weights: Array
     vector: Array | None
 
@@ -88,7 +88,7 @@ class Tier:
             np.ascontiguousarray(arrays[name] * cool) for name in ("words", "vector", "bias")
         )
         self._anchors, self._projection = np.ascontiguousarray(arrays["anchors"]), arrays.get("projection")
-        self._known = np.array([name != NONE for name in names.classes])
+        self._known = [place for place, name in enumerate(names.classes) if name != NONE]
         self._ends: list[int] = np.searchsorted(arrays["anchor_class"], np.arange(len(names.classes) + 1)).tolist()
         gate: list[float] = arrays["gate"].tolist()
         self._gate, self._gate_bias = gate[:-1], gate[-1]
@@ -122,12 +122,13 @@ class Tier:
                 counted[column] = counted.get(column, 0) + 1
         idf = self._idf
         raw = [idf[column] * (1.0 + log(count) if count > 1 else 1.0) for column, count in counted.items()]
-        length = sqrt(sum(value * value for value in raw)) or 1.0
-        return Read([*counted], np.array(raw, np.float32) / np.float32(length), vector)
+        length = sqrt(sum(map(float.__mul__, raw, raw))) or 1.0
+        weights = np.array([value / length for value in raw], np.float32)
+        return Read(np.array([*counted], np.int64), weights, vector)
 
     def weigh(self, read: Read) -> Signs:
         """The chances of the classes after temperature, and what the gate looks at."""
-        scores = read.weights @ self._words[read.columns] + self._bias
+        scores = read.weights @ self._words.take(read.columns, 0) + self._bias
         if read.vector is not None:
             scores += read.vector @ self._vector
         point = self.place(read)
@@ -138,7 +139,7 @@ class Tier:
         if read.vector is not None:
             return read.vector
         assert self._projection is not None
-        point: Array = read.weights @ self._projection[read.columns]
+        point: Array = read.weights @ self._projection.take(read.columns, 0)
         return point / max(np.float32(1e-9), np.float32(sqrt(float(point @ point))))
 
     def within(self, found: Signs) -> float:
@@ -152,8 +153,8 @@ class Tier:
     def strongest(self, read: Read, top: int, limit: int = 3) -> list[tuple[str, float]]:
         """The words that speak most for the class, and how much."""
         push: list[float] = (read.weights * self._words[read.columns, top]).tolist()
-        best = sorted(zip(push, read.columns, strict=True), reverse=True)[:limit]
-        return [(self.names.vocabulary[column], value) for value, column in best if value > 0.0]
+        best = sorted(range(len(push)), key=push.__getitem__, reverse=True)[:limit]
+        return [(self.names.vocabulary[read.columns[row]], push[row]) for row in best if push[row] > 0.0]
 
     def nearest(self, read: Read, limit: int = 5) -> list[tuple[str, str, float]]:
         """(example, its intent, cosine) of all anchors, the likest first. For looking into a decision."""
@@ -180,30 +181,35 @@ class Model(Struct, frozen=True):
     """Of the file it was read from; "" if it was trained just now."""
 
 
-def gate_features(
-    scores: Array, known: NDArray[np.bool_], ends: Sequence[int], near: Callable[[int, int], Array]
-) -> Signs:
+def gate_features(scores: Array, known: Sequence[int], ends: Sequence[int], near: Callable[[int, int], Array]) -> Signs:
     """How sure the classifier is, and how near the prompt is to anything it was shown.
 
-    `scores` [classes], after temperature; `near(start, end)`: the likeness of the anchors of one class,
-    [ends[class], ends[class + 1]). Only the examples of the likeliest classes are looked at: all
-    of them would cost more than the rest together where there are thousands.
+    `scores` [classes], after temperature; `known`: the classes that are intents; `near(start, end)`: the
+    likeness of the anchors of one class, [ends[class], ends[class + 1]). Only the examples of the
+    likeliest classes are looked at: all would cost more than the rest together where there are thousands.
     """
-    chances = softmax(scores)
-    intents = chances * known
-    best = intents.argsort()[: -CANDIDATES - 1 : -1].tolist()
-    first, second = (float(intents[best[0]]), float(intents[best[1]])) if len(best) > 1 else (float(intents[0]), 0.0)
-    entropy = -float(chances @ np.log(chances + 1e-9)) / log(max(2, len(chances)))
-    own = near(ends[best[0]], ends[best[0] + 1])
-    place = int(own.argmax()) if len(own) else -1
-    likeness = np.concatenate([own, *[near(ends[other], ends[other + 1]) for other in best[1:]]])
+    # some dozens of numbers are faster in Python than in numpy
+    values: list[float] = scores.tolist()
+    highest = max(values)
+    raised = [exp(value - highest) for value in values]
+    total = sum(raised)
+    chances = [value / total for value in raised]
+    best = sorted(known, key=values.__getitem__, reverse=True)[:CANDIDATES]
+    first, second = chances[best[0]], chances[best[1]] if len(best) > 1 else 0.0
+    shares = sum(share * (value - highest) for share, value in zip(chances, values, strict=True))
+    entropy = (log(total) - shares) / log(max(2, len(values)))
+    own: list[float] = near(ends[best[0]], ends[best[0] + 1]).tolist()
+    likeness = list(own)
+    for other in best[1:]:
+        likeness += near(ends[other], ends[other + 1]).tolist()
     likeness.sort()
-    five: list[float] = likeness[-5:].tolist() or [0.0]
-    mean = float(likeness.mean()) if len(likeness) else 0.0
-    none = 1.0 - float(intents.sum())
-    score = float(scores[best[0]])
+    five = likeness[-5:] or [0.0]
+    mean = sum(likeness) / max(1, len(likeness))
+    similarity = max(own, default=0.0)
+    place = own.index(similarity) if own else -1
+    none = 1.0 - sum(chances[place] for place in known)
+    score = values[best[0]]
     signs = [first, first - second, entropy, five[-1], sum(five) / len(five), five[-1] - mean, none, score]
-    similarity = float(own[place]) if place >= 0 else 0.0
     return Signs(signs, best[0], ends[best[0]] + place if place >= 0 else -1, similarity, chances)
 
 

@@ -29,7 +29,7 @@ from gateway.prompt.train_tier import Embed, TrainedTier, train_tier
 
 log = logging.getLogger("foreword.classify")
 
-RECIPE = "5"  # part of the key under which a trained model is kept: raise it when training changes
+RECIPE = "6"  # part of the key under which a trained model is kept: raise it when training changes
 WORDS_WEIGHT = {"sentence": 0.7, "static": 1.0, "words": 1.0}
 LABELLED = "labelled.jsonl"
 """In the folder `classifier` of the data folder: the labelled prompts that `foreword classifier train` was given."""

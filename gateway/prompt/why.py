@@ -74,13 +74,13 @@ async def why(classifier: Classifier, text: str) -> Why:
 def _tier(kind: str, tier: Tier, given: Read) -> TierWhy:
     found = tier.weigh(given)
     within = tier.within(found)
-    order = (-found.chances).argsort()[:5].tolist()
+    order = sorted(range(len(found.chances)), key=lambda place: -found.chances[place])[:5]
     return TierWhy(
         tier=kind,
         intent=tier.names.classes[found.top],
         confidence=within * tier.share(found),
         none=1.0 - within,
-        chances=tuple((tier.names.classes[place], float(found.chances[place])) for place in order),
+        chances=tuple((tier.names.classes[place], found.chances[place]) for place in order),
         nearest=tuple(tier.nearest(given)),
         words=tuple(tier.strongest(given, found.top, 8)),
         gate=tuple(tier.pushes(found)),
