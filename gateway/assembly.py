@@ -27,6 +27,7 @@ from gateway.context.retrieve import Retrieve
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Exchange
 from gateway.learning import Learned
+from gateway.perform.earlier import Earlier
 from gateway.perform.perform import Performer
 from gateway.perform.respond import Responder
 from gateway.pipeline import Step, prepare
@@ -193,15 +194,17 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     condense = Condense(
         settings.context, count, completions, mixing=mixing, embed=lambda: learned.rewrite.embed if learned else None
     )
+    keeping = None if only_prepare else _keeping(settings)
+    earlier = Earlier(keeping.archive if keeping else None)
     return Gateway(
         settings,
         adapters.backends,
         adapters.routes,
         adapters.state,
-        _steps(settings, adapters.routes, learned, (retrieve, condense, Fit(count))),
+        _steps(settings, adapters.routes, learned, earlier, (retrieve, condense, Fit(count))),
         Responder(Performer(caller, completions), adapters.backends),
         learned=learned,
-        keeping=None if only_prepare else _keeping(settings),
+        keeping=keeping,
     )
 
 
@@ -211,7 +214,9 @@ def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
     return {name: models for name, models in able.items() if models}
 
 
-def _steps(settings: Settings, routes: Routes, learned: Learned | None, context: Sequence[Stage]) -> tuple[Step, ...]:
+def _steps(
+    settings: Settings, routes: Routes, learned: Learned | None, earlier: Stage, context: Sequence[Stage]
+) -> tuple[Step, ...]:
     """The path of a request. Routing is first: an unknown model is answered before any work is done for it."""
     prompt_s = settings.prompt.budget_ms / 1000
     improving: tuple[Step, ...] = ()
@@ -222,7 +227,9 @@ def _steps(settings: Settings, routes: Routes, learned: Learned | None, context:
             improving += (Step(learned.refine, improves=True),)
     return (
         Step(Route(routes, settings.prompt.mode, settings.prompt.canary)),
-        Step(NamedPrompt(learned.rewrite if learned is not None else None)),
+        # what these two leave undone would be another request than the client's
+        Step(earlier, must=True),
+        Step(NamedPrompt(learned.rewrite if learned is not None else None), must=True),
         *improving,
         *[Step(stage) for stage in context],
     )

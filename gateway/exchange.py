@@ -132,6 +132,8 @@ class Ask(Struct, frozen=True):
     """The client demands an output format (`response_format`), which a template could contradict."""
     kept_elsewhere: bool = False
     """Part of the prompt is kept by the backend: an earlier response, a conversation, a stored prompt of its own."""
+    previous: str = ""
+    """The id of an earlier response that the request carries on from."""
     user: str = ""
     named: Named | None = None
     controls: Controls = Controls()

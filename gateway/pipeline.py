@@ -19,12 +19,14 @@ class Step(Struct, frozen=True):
     """A stage and how it is run.
 
     `budget_s` 0: it never waits, so it needs no clock. `improves`: all it does is better prompts,
-    so it is passed over where the mode is off.
+    so it is passed over where the mode is off. `must`: without it the request would be another one, so
+    where it fails, so does the request.
     """
 
     stage: Stage
     budget_s: float = 0.0
     improves: bool = False
+    must: bool = False
 
 
 async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
@@ -32,7 +34,7 @@ async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
 
     A step that fails or exceeds its budget leaves the exchange as it was, with a note that says
     so. A `RequestError` is an answer to the client and passes, unless all the step does is better
-    the prompt; cancellation always passes.
+    the prompt; cancellation always passes, and so does what stops a step that must be done.
     """
     for step in steps:
         if step.improves and exchange.mode is Mode.OFF:
@@ -50,8 +52,12 @@ async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
                 raise
             exchange = before.noted(step.stage.name, "skipped", error.message)
         except TimeoutError:
+            if step.must:
+                raise
             exchange = before.noted(step.stage.name, "skipped", f"took longer than {step.budget_s * 1000:.0f} ms")
         except Exception as error:
+            if step.must:
+                raise
             log.exception("stage failed", extra={"stage": step.stage.name, "exchange": before.id})
             exchange = before.noted(step.stage.name, "failed", f"{type(error).__name__}; see the log")
         if exchange is not before and exchange.notes:

@@ -58,6 +58,11 @@ class Archive:
         await self._drain.ask(lambda database: database.add_feedback(given))
         return given
 
+    async def erase(self, id: str, key: Key) -> None:
+        """Delete every text of an exchange that the key may see; its figures stay."""
+        await self.get(id, key)
+        await self._drain.ask(lambda database: database.erase(id))
+
     async def _later(self, id: str) -> Entry | None:
         """Look for what only just finished."""
         try:

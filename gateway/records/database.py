@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Engine, Select, delete, func, select
+from msgspec.structs import replace
+from sqlalchemy import Connection, Engine, Select, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import DatabaseFailed
 from gateway.records.engine import engine_for, upgraded
 from gateway.records.feedback import Feedback
+from gateway.records.policy import Policy, hashed_record
 from gateway.records.schema import ExchangeRecord, decode, encode
 from gateway.records.tables import exchanges, feedback
 
@@ -148,6 +150,17 @@ class Database:
         query = select(*columns).where(feedback.c.exchange == _text(exchange)).order_by(feedback.c.number)
         with self._reading() as connection:
             return [Feedback(*row) for row in connection.execute(query)]
+
+    def erase(self, id: str) -> None:
+        """Leave of an exchange what the policy `hashed` leaves, and of its feedback the scores and labels."""
+        record = self.get(id)
+        if record is None:
+            return
+        left = _row(replace(hashed_record(record), policy=Policy.HASHED))
+        with self._writing() as connection:
+            connection.execute(update(exchanges).where(exchanges.c.id == _text(id)).values(left))
+            blank = {"comment": "", "answer": ""}
+            connection.execute(update(feedback).where(feedback.c.exchange == _text(id)).values(blank))
 
     def purge(self, before_s: float) -> int:
         """Delete exchanges that came in earlier, with their feedback. Returns how many went."""

@@ -18,6 +18,7 @@ from gateway.assembly import Gateway, assemble
 from gateway.errors import RequestError
 from gateway.exchange import Endpoint, Key
 from gateway.server import compare, foreword, models, openapi, operations, stored
+from gateway.server import responses as stored_responses
 from gateway.server.access import Access
 from gateway.server.answer import Answering
 from gateway.settings import load
@@ -106,6 +107,7 @@ def application(gateway: Gateway) -> Front:
             stored.get_stored_messages,
             stored.change_stored,
             stored.delete_stored,
+            *stored_responses.HANDLERS,
             operations.live,
             operations.ready,
             operations.metrics,

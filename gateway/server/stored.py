@@ -11,7 +11,7 @@ from litestar.params import Dependency
 from gateway.assembly import Gateway
 from gateway.errors import NotAllowed, NotFound
 from gateway.exchange import Endpoint, Key
-from gateway.ports import Manageable
+from gateway.ports import Backend, Manageable
 from gateway.server.models import refuse_other_places
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
@@ -52,15 +52,17 @@ async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: s
 
 async def passed_on(request: AnyRequest, gateway: Gateway, key: Key, path: str) -> Response[bytes]:
     """The request as it is, to the backend of the default model. `path` is what follows the collection's."""
+    backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
+    return await ask_backend(request, key, backend, f"chat/completions/{path}".rstrip("/"))
+
+
+async def ask_backend(request: AnyRequest, key: Key, backend: Backend | None, place: str) -> Response[bytes]:
+    """The request as it is, to `place` below a backend's `/v1/`. Raises `NotFound` if it stores nothing."""
     if not key.admin:
         raise NotAllowed("Only a key with admin = true may see what a backend stores.")
-    if path:
-        refuse_other_places(path)
-    backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
+    refuse_other_places(place)
     if not isinstance(backend, Manageable):
-        raise NotFound("The backend of the default model stores no completions.")
-    place = f"chat/completions/{path}".rstrip("/")
-    status, body = await backend.manage(
-        request.method, place, request.scope["query_string"].decode("latin-1"), await request.body()
-    )
+        raise NotFound("The backend of the default model stores nothing of this kind.")
+    query = request.scope["query_string"].decode("latin-1")
+    status, body = await backend.manage(request.method, place, query, await request.body())
     return Response(body, status_code=status, media_type="application/json")

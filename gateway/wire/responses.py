@@ -79,6 +79,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         has_tools=is_given(body.tools),
         has_format=body.text is not None and body.text.format is not None and body.text.format.type != "text",
         kept_elsewhere=stored or bool(body.previous_response_id) or is_given(body.conversation),
+        previous=body.previous_response_id or "",
         user=body.user or "",
         named=named,
         controls=controls_of(body.foreword, headers),
@@ -96,6 +97,15 @@ def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
         turns = turns[1:]
     items = [_item_of(turn, kept) for turn in turns]
     fields["input"] = Raw(b"[" + b",".join(items) + b"]")
+
+
+def as_items(given: Raw | None) -> list[Raw]:
+    """What a body's `input` holds; a text is the user's message."""
+    if given is None or bytes(given) == b"null":
+        return []
+    if bytes(given).startswith(b'"'):
+        return [Raw(b'{"role":"user","content":' + bytes(given) + b"}")]
+    return _list.decode(given)
 
 
 def _turns(body: ResponsesBody) -> tuple[Turn, ...]:
@@ -133,12 +143,7 @@ def _kept(fields: Mapping[str, Raw]) -> tuple[list[Raw], int]:
     said = fields.get("instructions")
     kept = [] if said is None or bytes(said) in (b"null", b'""') else [said]
     offset = len(kept)
-    given = fields.get("input")
-    if given is None or bytes(given) == b"null":
-        return kept, offset
-    if bytes(given).startswith(b'"'):
-        return [*kept, Raw(b'{"role":"user","content":' + bytes(given) + b"}")], offset
-    return [*kept, *_list.decode(given)], offset
+    return [*kept, *as_items(fields.get("input"))], offset
 
 
 def _item_of(turn: Turn, kept: Sequence[Raw]) -> bytes:

@@ -85,6 +85,8 @@ def head_of(exchange_id: str, ask: Ask, model: str, created_s: int) -> dict[str,
     settings = {name: asked.get(name, unsaid) for name, unsaid in SETTINGS.items()}
     about = {"id": response_id(exchange_id), "object": "response", "created_at": created_s, "status": "in_progress"}
     nothing_yet: dict[str, Any] = {"error": None, "incomplete_details": None, "output": [], "usage": None}
+    # the turns of a response that the gateway keeps are in the input by now, and its name is not
+    settings["previous_response_id"] = ask.previous or None
     return {**about, "model": model, **nothing_yet, **settings}
 
 

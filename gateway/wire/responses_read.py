@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from gateway.ports import Answer
+from gateway.wire.responses_answer import exchange_id
 from gateway.wire.responses_build import FINISHED
 
 FINISH = {reason: finish for finish, reason in FINISHED.items()}
+STORED = "response"
+"""Under which name a stored response's JSON is in `Answer.extra`."""
 MARK = b'"response'
 """In every response, whose `object` it is, and in the first event of its stream, which holds one."""
 
@@ -33,7 +36,9 @@ class _Why(Struct):
 
 
 class _Response(Struct):
+    id: str = ""
     object: str = ""
+    store: bool | None = None
     status: str = ""
     output: list[_Item] = []
     usage: _Usage | None = None
@@ -42,7 +47,7 @@ class _Response(Struct):
 
 class _Event(Struct):
     type: str = ""
-    response: _Response | None = None
+    response: Raw = Raw(b"")
     delta: str = ""
 
 
@@ -56,12 +61,12 @@ def read_body(body: bytes) -> Answer | None:
         response = _response.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return _read(response) if response.object == "response" else None
+    return _read(response, body) if response.object == "response" else None
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
     """The last event holds the whole response; of a stream that broke off, the text is what there was of it."""
-    last: _Response | None = None
+    last = Raw(b"")
     said: list[str] = []
     for data in events:
         try:
@@ -71,16 +76,24 @@ def read_events(events: Iterable[bytes]) -> Answer | None:
         last = event.response or last
         if event.type == "response.output_text.delta":
             said.append(event.delta)
-    if last is None:
+    try:
+        response = _response.decode(last)
+    except msgspec.DecodeError:
         return None
-    return Answer("".join(said)) if last.status == "in_progress" else _read(last)
+    return Answer("".join(said)) if response.status == "in_progress" else _read(response, bytes(last))
 
 
-def _read(response: _Response) -> Answer:
+def _read(response: _Response, whole: bytes) -> Answer:
     parts = [part for item in response.output if item.type == "message" for part in item.content or ()]
     usage = response.usage or _Usage()
     text = "".join(part.text or part.refusal for part in parts)
-    return Answer(text, _finish(response), usage.input_tokens, usage.output_tokens)
+    return Answer(text, _finish(response), usage.input_tokens, usage.output_tokens, _kept(response, whole))
+
+
+def _kept(response: _Response, whole: bytes) -> dict[str, str]:
+    """A response that the gateway itself must be able to give again, as text: its JSON may hold any number."""
+    wanted = exchange_id(response.id) and response.store is not False
+    return {STORED: whole.decode("utf-8", "replace")} if wanted else {}
 
 
 def _finish(response: _Response) -> str:

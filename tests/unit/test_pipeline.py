@@ -67,3 +67,10 @@ async def test_cancelling_is_not_swallowed() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_must_be_done_stops_the_request_where_it_fails() -> None:
+    with pytest.raises(RuntimeError, match="a bug"):
+        await prepare(ASKED, [Step(Stage(RuntimeError("a bug")), must=True)])
+    with pytest.raises(TimeoutError):
+        await prepare(ASKED, [Step(Stage(takes_s=1), 0.01, must=True)])

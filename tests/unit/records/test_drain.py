@@ -13,6 +13,7 @@ from gateway.records.archive import Archive, as_json
 from gateway.records.database import Database, Wanted
 from gateway.records.drain import Drain
 from gateway.records.feedback import Feedback
+from gateway.records.policy import hashed_record
 from gateway.records.schema import record_of
 from gateway.records.segments import segments
 from gateway.records.spool import Spool
@@ -261,3 +262,19 @@ async def test_reading_while_the_database_is_down_says_so_without_its_address(sp
             await Archive(drain).get("ex-1", APP)
 
     assert "down for the test" not in refused.value.message
+
+
+async def test_of_an_erased_exchange_the_figures_stay(spool: Spool, switch: Switch) -> None:
+    async with draining(spool, switch) as drain:
+        archive = Archive(drain, clock=lambda: 5.0)
+        spool.record(an_exchange(), an_outcome())
+        before = (await archive.get("ex-1", APP)).record
+        await archive.add(Feedback("ex-1", 0.0, "bad", "the comment"), APP)
+        with pytest.raises(NotFound):
+            await archive.erase("ex-1", Key("other"))
+
+        await archive.erase("ex-1", APP)
+
+        entry = await archive.get("ex-1", APP)
+        assert entry.record == replace(hashed_record(before), policy="hashed")
+        assert entry.feedback == (Feedback("ex-1", 0.0, "bad", key="app", time_s=5.0),)

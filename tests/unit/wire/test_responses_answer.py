@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.errors import BackendFailed
 from gateway.ports import Answer
 from gateway.wire import responses
 from gateway.wire.answer import read_answer
 from gateway.wire.responses_answer import Translator, exchange_id, head_of, response_id, whole
+from gateway.wire.responses_read import STORED
 from gateway.wire.sse import EventReader
 
 HEAD = head_of("fw-1", responses.ask(b'{"model":"m","input":"a","temperature":0.5}', {}), "m", 7)
@@ -234,16 +236,24 @@ def test_no_bytes_break_the_translator(noise: bytes) -> None:
 
 
 def test_records_read_a_response_as_they_read_a_chat() -> None:
-    said = Answer("Gr\u00fc\u00df dich", "tool_calls", 5, 3)
+    body = whole(WHOLE, HEAD)
+    said = Answer("Gr\u00fc\u00df dich", "tool_calls", 5, 3, {STORED: body.decode()})
     translator = Translator(HEAD)
     stream = translator.feed(STREAM)
     cut = stream[: stream.index(b"event: response.output_text.done")]
 
-    assert read_answer(whole(WHOLE, HEAD), "application/json") == said
-    assert read_answer(stream, "text/event-stream") == said
+    assert read_answer(body, "application/json") == said
+    streamed = read_answer(stream, "text/event-stream")
+    assert replace(streamed, extra=said.extra) == said
+    assert json.loads(streamed.extra[STORED])["output"][0]["type"] == "reasoning"
     assert read_answer(cut, "text/event-stream") == Answer("Gr\u00fc\u00df dich")
     short = translated(chunk(content="Hel") + chunk("length") + LAST)[-1]["response"]
     assert read_answer(json.dumps(short).encode(), "application/json").finish == "length"
+
+
+def test_what_is_not_to_be_stored_or_not_ours_is_read_and_not_kept() -> None:
+    for head in ({**HEAD, "store": False}, {**HEAD, "id": "resp_abc"}):
+        assert read_answer(whole(WHOLE, head), "application/json").extra == {}
 
 
 def test_an_id_leads_back_to_its_exchange() -> None:
