@@ -101,6 +101,10 @@ class Classifier:
             return first  # overloaded: the cheap answer is better than none
         return second.judge(seen, vectors[0]), "sentence"
 
+    def wrote(self, text: str) -> bool:
+        """Whether a template of the library has written the prompt already."""
+        return any(sentence in text for sentence in self.model.fixed)
+
     async def verdict(self, text: str) -> tuple[Verdict, str] | None:
         """The best intent with the trust in it, however small, and the tier that says so.
 
@@ -146,6 +150,8 @@ class Classify:
             return exchange.noted(self.name, "not needed", "the request names its template")
         if self.classifier is None:
             return exchange.noted(self.name, "unknown", "the classifier is still loading")
+        if self.classifier.wrote(exchange.ask.query):
+            return exchange.noted(self.name, "untouched", "the message holds the words of a template already")
         intent = await self.classifier.classify(exchange.ask.query)
         data = {
             "intent": intent.name,

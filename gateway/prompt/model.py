@@ -177,6 +177,8 @@ class Model(Struct, frozen=True):
     eager: tuple[str, ...] = ()
     """Intents whose template shows labelled examples of the very task: a help however well one asks."""
     report: dict[str, float] = {}
+    fixed: tuple[str, ...] = ()
+    """Sentences of the templates' own, by which a prompt that one of them wrote is known again."""
     checksum: str = ""
     """Of the file it was read from; "" if it was trained just now."""
 

@@ -19,7 +19,7 @@ from gateway.errors import ForewordError
 from gateway.prompt.looks import Looks
 from gateway.prompt.model import Array, Model, Names, Tier
 
-FORMAT = 2
+FORMAT = 3
 
 
 class ModelUnusable(ForewordError):
@@ -33,6 +33,7 @@ class _Header(Struct, frozen=True):
     tiers: dict[str, dict[str, Names]]
     eager: tuple[str, ...]
     report: dict[str, float]
+    fixed: tuple[str, ...]
 
 
 class _Format(Struct):
@@ -56,6 +57,7 @@ def save(model: Model, folder: Path) -> None:
         tiers={language: {kind: tier.names for kind, tier in tiers.items()} for language, tiers in model.tiers.items()},
         eager=model.eager,
         report=model.report,
+        fixed=model.fixed,
     )
     draft.replace(folder / "model.npz")
     draft.write_bytes(msgspec.json.encode(header))
@@ -77,7 +79,7 @@ def load(folder: Path) -> Model:
         looks = Looks(_part(arrays, "looks."))
     except (OSError, msgspec.MsgspecError, ValueError, KeyError) as error:
         raise ModelUnusable(f"{folder} cannot be read ({error}); delete it to train again") from error
-    return Model(header.trained_on, tiers, looks, header.eager, header.report, header.checksum)
+    return Model(header.trained_on, tiers, looks, header.eager, header.report, header.fixed, header.checksum)
 
 
 def _header(folder: Path) -> _Header:

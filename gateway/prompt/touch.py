@@ -3,8 +3,10 @@
 import re
 
 from gateway.exchange import Ask, Exchange, Mode
+from gateway.prompt.marks import fences
 
 LONGEST = 6000  # characters; whoever writes more has said what they want
+LONGEST_CODE = 3000  # characters; whoever pastes more works on a program, not on a prompt
 
 # Marks of a prompt that was built already, by hand, by a program, or by us.
 _CHAT_MARKUP = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<<SYS>>|^### (?:Instruction|Response):", re.M)
@@ -66,6 +68,8 @@ def _text(query: str, *, named: bool) -> str:
         return ""
     if len(query) > LONGEST:
         return f"the message is longer than {LONGEST} characters"
+    if query.count("```") >= 2 and sum(fence.end - fence.start for fence in fences(query)) > LONGEST_CODE:
+        return f"more than {LONGEST_CODE} characters of the message are code"
     if is_built(query):
         return "the message is a built prompt already"
     return ""

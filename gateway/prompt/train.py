@@ -18,6 +18,7 @@ from msgspec import Struct
 from gateway.ports import Embedder
 from gateway.prompt.embedded import Embedded
 from gateway.prompt.fields import Pool
+from gateway.prompt.fingerprints import fingerprints
 from gateway.prompt.labelled import Labelled, read_labelled
 from gateway.prompt.lessons import Seeds, lessons, read_seeds
 from gateway.prompt.library import Library
@@ -87,7 +88,8 @@ def training_key(library: Library, embedders: Embedders, seeds: Seeds, labelled:
     """Sixteen hex digits that change with anything that training depends on."""
     intents = sorted((t.language.value, t.id, _teaches(t), t.intent) for t in library.templates if t.active)
     names = [embedder.name if embedder else "" for embedder in (embedders.static, embedders.sentence)]
-    written = msgspec.json.encode([RECIPE, intents, names, seeds, labelled])
+    fixed = fingerprints(template for template in library.templates if template.active)
+    written = msgspec.json.encode([RECIPE, intents, names, seeds, labelled, fixed])
     return hashlib.sha256(written).hexdigest()[:16]
 
 
@@ -140,6 +142,7 @@ def teach(
             for kind, one in kinds.items()
             for name, value in one.honest.figures.items()
         },
+        fixed=fingerprints(template for template in library.templates if template.active),
     )
     return Training(model, found)
 

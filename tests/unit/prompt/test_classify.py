@@ -7,11 +7,13 @@ from gateway.errors import NotReady
 from gateway.exchange import Ask, Controls, Endpoint, Exchange, Intent, Mode, Turn
 from gateway.ports import Vectors
 from gateway.prompt.classify import Classifier, Classify
+from gateway.prompt.fingerprints import fingerprints
 from gateway.prompt.model import Model
+from gateway.prompt.template import parse
 from gateway.prompt.train import Embedders, train
 from gateway.settings import Prompt
 from tests.doubles.bag_embedder import BagEmbedder
-from tests.doubles.small_library import library, seeds
+from tests.doubles.small_library import HEAD, library, seeds
 
 STATIC = BagEmbedder("static")
 
@@ -57,6 +59,7 @@ async def test_a_prompt_like_the_examples_gets_their_intent(
     assert (found.name, found.language) == (intent, language)
     assert 0.6 <= found.confidence <= 1.0
     assert 0.0 < found.improvable < 1.0
+    assert "examples" in found.lacks
     assert any(reason.startswith(f"nearest example of {intent}") for reason in found.reasons)
 
 
@@ -141,12 +144,36 @@ async def test_the_stage_notes_what_it_found_and_changes_no_prompt(model: Model)
 )
 async def test_nothing_is_computed_where_nothing_may_be_changed(exchange: Exchange, decision: str) -> None:
     class Never:
+        def wrote(self, text: str) -> bool:
+            raise AssertionError(text)
+
         async def classify(self, text: str) -> Intent:
             raise AssertionError(text)
 
     after = await Classify(Never())(exchange)  # type: ignore[arg-type]  # must not be used
     assert [note.decision for note in after.notes] == [decision]
     assert after.intent is Intent.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Answer in the language of the question, and name your sources.",
+        "请只根据上面的文字回答，并且说明出处在哪里哪一段。",
+    ],
+)
+async def test_what_a_template_wrote_is_not_touched_again(sentence: str, model: Model) -> None:
+    fixed = fingerprints(
+        [
+            parse(
+                HEAD.format(intent="a", language="en", match="[b]", near="[]", keywords="[]", more="") + sentence,
+                "a.md",
+            )
+        ]
+    )
+    assert fixed == (sentence,)
+    after = await Classify(classifier(replace(model, fixed=fixed)))(asked(f"How high is it?\n\n{sentence}"))
+    assert [note.decision for note in after.notes] == ["untouched"]
 
 
 async def test_a_classifier_that_is_still_loading_is_said_so() -> None:

@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.exchange import Ask, Controls, Endpoint, Exchange, Mode, Turn
-from gateway.prompt.touch import LONGEST, is_built, may_touch
+from gateway.prompt.touch import LONGEST, LONGEST_CODE, is_built, may_touch
 
 
 def asked(*turns: Turn, **changes: object) -> Exchange:
@@ -32,6 +32,10 @@ def test_one_plain_user_message_may_be_touched() -> None:
         (asked(SYSTEM, USER), "the caller has a system prompt of its own"),
         (asked(Turn("user", " \n")), "the message is empty"),
         (asked(Turn("user", "x" * (LONGEST + 1))), f"the message is longer than {LONGEST} characters"),
+        (
+            asked(Turn("user", f"fix it\n```\n{'x = 1;' * 600}\n```")),
+            f"more than {LONGEST_CODE} characters of the message are code",
+        ),
         (asked(Turn("user", "# Role\nYou are a cook.\n# Task\nCook.")), "the message is a built prompt already"),
     ],
 )

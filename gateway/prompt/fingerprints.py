@@ -1,0 +1,31 @@
+"""The fixed words of the templates, by which a prompt that one of them has already written is known again.
+
+A gateway behind a gateway, or an application that keeps what was sent, brings such prompts: to put a
+template around a template helps nobody.
+"""
+
+import re
+from collections.abc import Iterable
+
+from gateway.prompt.template import Template
+
+SHORTEST = 50  # characters; a shorter sentence people write themselves
+_TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|\n", re.S)
+_SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]?")
+
+
+def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
+    """The long sentences that stand in the templates' bodies as they are."""
+    found = {
+        sentence.strip()
+        for template in templates
+        for part in template.parts
+        for piece in _TAG.split(part.source)
+        for sentence in _SENTENCE.findall(piece)
+    }
+    return tuple(sorted(one for one in found if weight(one) >= SHORTEST))
+
+
+def weight(text: str) -> float:
+    """Its length in Latin letters: a Chinese character says about as much as three."""
+    return len(text) if text.isascii() else sum(1 if character < "\u2e80" else 3 for character in text)
