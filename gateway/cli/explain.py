@@ -14,6 +14,9 @@ from rich.text import Text
 from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError, RequestError
 
+BODY = ("messages", "input", "prompt")
+"""One of these is in every body."""
+
 
 @click.command()
 @config_option
@@ -25,7 +28,8 @@ from gateway.errors import ConfigError, RequestError
 def explain(config: Path, prompt: str, model: str, collections: tuple[str, ...], template: str, as_json: bool) -> None:
     """Show every decision about PROMPT: intent, template, slots, chunks, route, and the resulting messages.
 
-    PROMPT is a text, or a file with the JSON body of a chat completion, or - for standard input.
+    PROMPT is a text, or a file with the JSON body of a chat completion or of a response, or - for
+    standard input.
     No model is called.
 
     \b
@@ -56,7 +60,7 @@ def _body(prompt: str, model: str, collections: tuple[str, ...], template: str) 
             return path.read_bytes()
         except OSError as error:
             raise click.UsageError(f"cannot read {path}: {error.strerror}") from None
-    if text.lstrip().startswith("{") and '"messages"' in text:
+    if text.lstrip().startswith("{") and any(f'"{field}"' in text for field in BODY):
         return text.encode()
     controls = {"collections": list(collections), "template": template}
     return msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": text}], "foreword": controls})
@@ -66,15 +70,16 @@ async def _preview(settings: object, body: bytes) -> bytes:
     from gateway.assembly import assemble
     from gateway.exchange import Exchange, Key
     from gateway.settings import Settings
-    from gateway.wire import decode, preview
+    from gateway.wire import preview
 
     assert isinstance(settings, Settings)
     gateway = assemble(settings, only_prepare=True)
     try:
-        ask = decode.chat(body, {})
+        ask = preview.ask(body, {})
         with Console(stderr=True).status("loading the models"):
             await gateway.load_prompt()
-        return preview.shown(await gateway.prepare(Exchange("explain", ask, Key(name="local", admin=True), dry=True)))
+        exchange = await gateway.prepare(Exchange("explain", ask, Key(name="local", admin=True), dry=True))
+        return preview.shown(exchange, gateway.perform.body(exchange))
     finally:
         await gateway.aclose()
 

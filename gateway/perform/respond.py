@@ -9,6 +9,7 @@ from gateway.backends.responses import as_chat, as_response, speaks, uncompresse
 from gateway.exchange import Endpoint, Exchange
 from gateway.perform.perform import Performer
 from gateway.ports import Backend, Headers, Reply
+from gateway.wire import encode
 
 
 class Responder:
@@ -23,6 +24,13 @@ class Responder:
             return await self._perform(exchange, headers)
         chat, reply = await self._perform(as_chat(exchange, exchange.route[0].model), uncompressed(headers))
         return replace(exchange, calls=chat.calls, notes=chat.notes), await as_response(exchange, reply)
+
+    def body(self, exchange: Exchange) -> bytes:
+        """What the first target would be sent. Raises `BadRequest` for what it cannot be told."""
+        model = exchange.route[0].model
+        if exchange.ask.endpoint is Endpoint.RESPONSES and not self._passes(exchange):
+            exchange = as_chat(exchange, model)
+        return encode.body(exchange, model)
 
     def _passes(self, exchange: Exchange) -> bool:
         first, procedure = exchange.route[0], exchange.procedure if exchange.changed else None

@@ -13,19 +13,20 @@ from gateway.errors import NotFound
 from gateway.exchange import Exchange, Key
 from gateway.records.archive import Archive, as_json
 from gateway.records.feedback import read_feedback
-from gateway.wire import decode, preview
+from gateway.wire import preview
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
 Caller = Annotated[Key, Dependency(skip_validation=True)]
 AnyRequest = Request[Any, Any, Any]
 
 
-@post("/v1/foreword/preview", status_code=200, summary="What would be done to a chat request", tags=["Foreword"])
+@post("/v1/foreword/preview", status_code=200, summary="What would be done to a request", tags=["Foreword"])
 async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """Takes the body of a chat completion, runs every stage, calls no model, and shows each decision."""
-    ask = decode.chat(await request.body(), dict(request.scope["headers"]))
+    """Takes the body of a chat completion or a response, runs every stage, calls no model, and shows each decision."""
+    ask = preview.ask(await request.body(), dict(request.scope["headers"]))
     exchange = Exchange("preview-" + secrets.token_hex(8), ask, key, dry=True, started_s=time())
-    return _json(preview.shown(await gateway.prepare(exchange)))
+    prepared = await gateway.prepare(exchange)
+    return _json(preview.shown(prepared, gateway.perform.body(prepared)))
 
 
 @get("/v1/foreword/exchanges/{id:str}", summary="An exchange as it was recorded", tags=["Foreword"])

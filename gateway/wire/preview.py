@@ -1,16 +1,35 @@
 """What the stages decided about a request, as JSON: the answer of the preview and of `foreword explain`."""
 
-import msgspec
+from collections.abc import Mapping
 
-from gateway.exchange import Exchange
-from gateway.wire import encode
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.exchange import Ask, Exchange
+from gateway.wire import decode, responses
+from gateway.wire.reading import decoded
 
 _encode = msgspec.json.Encoder().encode
 
 
-def shown(exchange: Exchange) -> bytes:
-    """The decisions, the messages before and after, and the body that the first target would get."""
-    target = exchange.route[0]
+class _Either(Struct):
+    messages: Raw | UnsetType = UNSET
+    input: Raw | UnsetType = UNSET
+    instructions: Raw | UnsetType = UNSET
+
+
+_either = msgspec.json.Decoder(_Either)
+
+
+def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
+    """The body of a chat completion, or of a request for a response: that is what has `input` or `instructions`."""
+    body = decoded(_either, raw)
+    is_response = body.messages is UNSET and not (body.input is UNSET and body.instructions is UNSET)
+    return responses.ask(raw, headers) if is_response else decode.chat(raw, headers)
+
+
+def shown(exchange: Exchange, body: bytes) -> bytes:
+    """The decisions, the messages before and after, and `body`, which the first target would get."""
     return _encode(
         {
             "mode": exchange.mode,
@@ -25,7 +44,7 @@ def shown(exchange: Exchange) -> bytes:
             "route": exchange.route,
             "calls": exchange.calls,
             "notes": exchange.notes,
-            "body": msgspec.Raw(encode.body(exchange, target.model)),
+            "body": Raw(body),
         }
     )
 

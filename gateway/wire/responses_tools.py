@@ -1,7 +1,6 @@
 """The tools of a request for a response, as chat knows them.
 
-Tools that a provider hosts (file search, web search, …) have no place in chat. Those that the
-gateway performs itself belong into `HOSTED`: their definition is answered before the request gets here.
+Tools that a provider hosts (file search, web search, …) have no place in chat.
 """
 
 from typing import Any
@@ -12,8 +11,6 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from gateway.errors import BadRequest
 from gateway.wire.reading import explained
 
-HOSTED: frozenset[str] = frozenset()
-"""The types of tools that the gateway performs itself, whatever the backend speaks."""
 MEANINGLESS = {"allowed_callers": b'["direct"]', "async": b"false", "defer_loading": b"false"}
 """What a function's further fields say where they ask for nothing."""
 

@@ -143,6 +143,19 @@ def test_an_unknown_prompt_is_a_404_with_near_names(client: openai.OpenAI) -> No
         client.responses.create(model="gpt-4o", prompt={"id": "shorten"})
 
 
+def test_the_preview_shows_the_chat_that_a_response_becomes(gateway: GatewayProcess) -> None:
+    asked = {"model": "gpt-4o", "prompt": {"id": "shorten", "variables": {"text": "A long text."}}, "input": "Hurry"}
+    shown = httpx.post(f"{gateway.url}/v1/foreword/preview", json=asked).json()
+    native = httpx.post(f"{gateway.url}/v1/foreword/preview", json={"model": "native-1", "input": "Hi"}).json()
+
+    assert [message["content"] for message in shown["body"]["messages"]] == [
+        "Be brief.",
+        "Shorten: A long text.",
+        "Hurry",
+    ]
+    assert native["body"] == {"model": "native-1", "input": "Hi"}
+
+
 def test_a_response_is_recorded_with_its_text_and_usage(gateway: GatewayProcess) -> None:
     body = {"model": "smollm2", "input": FRANCE, "temperature": 0, "max_output_tokens": 20}
     id = httpx.post(gateway.url + "/v1/responses", json=body, timeout=60).headers["x-foreword-id"]
