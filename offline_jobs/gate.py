@@ -5,8 +5,9 @@ from pathlib import Path
 from gateway.errors import TemplateError
 from gateway.prompt.cases import run_cases
 from gateway.prompt.fields import Optimise
+from gateway.prompt.findings import Level
 from gateway.prompt.library import build_library
-from gateway.prompt.lint import Level, lint
+from gateway.prompt.lint import lint
 from gateway.prompt.template import Template, parse
 
 

@@ -1,53 +1,54 @@
 """`foreword templates`: look at the template library, write templates, check them."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-import msgspec
-from msgspec.structs import replace
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.collections_parts import embedder
 from gateway.cli.compare import compare
 from gateway.cli.config import config_option, load_settings
+from gateway.cli.template_library import (
+    echo_json,
+    find_template,
+    folder_option,
+    json_option,
+    open_library,
+    settings_for,
+    warn_of,
+)
+from gateway.cli.template_looks import diff, history_, preview
+from gateway.cli.template_moves import promote, reload, retire, rollback
+from gateway.context.tokens import Counter
 from gateway.errors import TemplateError
 from gateway.prompt.cases import render_for
 from gateway.prompt.fields import ID, Language, Technique
-from gateway.prompt.frontmatter import suggest
-from gateway.prompt.library import Library, load_library
-from gateway.prompt.lint import Level, lint
+from gateway.prompt.findings import Level
+from gateway.prompt.lint import lint
 from gateway.prompt.rewrite import Kept
 from gateway.prompt.scaffold import scaffold
 from gateway.prompt.template import Template
-from gateway.settings import Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-folder_option: Callable[[F], F] = click.option(
-    "--folder",
-    "folders",
-    multiple=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Look here instead of in the folders that the configuration names. May be given again.",
-)
-json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 @click.group()
 def templates() -> None:
-    """The template library: list, show, new, lint, test.
+    """The template library: write, check, look at, promote and compare its templates.
 
     \b
     Start a template:     foreword templates new templates/refund/en.prompt.md
     Find mistakes:        foreword templates lint
-    See what it makes:    foreword templates show refund.en --query "I want my money back"
+    See what it makes:    foreword templates preview refund.en --query "I want my money back"
     Try it:               foreword templates test refund.en
+    Let it speak:         foreword templates promote refund.en     (draft, candidate, canary, active)
+    Take it back:         foreword templates rollback refund.en
     """
 
 
+for command in (preview, diff, history_, promote, retire, rollback, reload):
+    templates.add_command(command)
 templates.add_command(compare)
 
 
@@ -144,18 +145,24 @@ def new(path: Path, id: str, intent: str, language: str, technique: str) -> None
 
 @templates.command("lint")
 @click.option("--strict", is_flag=True, help="Let warnings count as errors.")
+@click.option("--similar", is_flag=True, help="Compare examples of different intents by meaning too; loads [embedder].")
 @folder_option
 @json_option
 @config_option
-def lint_(strict: bool, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Find what is wrong: file:line:column: what. Exits with 1 if there is an error.
+def lint_(strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
+    """Find what is wrong: file:line:column: what; what to do [code]. Exits with 1 if there is an error.
 
     \b
     foreword templates lint
     foreword templates lint --folder my-templates --strict
+    foreword templates lint --json | jq -r '.[] | select(.code == "secret") | .file'
+
+    Unknown slots, templates that are never chosen, examples that two intents claim, languages that a
+    family lacks, bodies over their budget, versions that changed without a new number, secrets.
     """
     library, errors = open_library(folders, config)
-    found = lint(library, errors)
+    embed = embedder(load_settings(config)).embed if similar else None
+    found = lint(library, errors, Counter().count, embed)
     bad = [finding for finding in found if strict or finding.level is Level.ERROR]
     if as_json:
         echo_json(found)
@@ -202,40 +209,6 @@ def test_(ids: tuple[str, ...], no_classifier: bool, folders: tuple[Path, ...], 
     raise SystemExit(1 if report.failures or errors else 0)
 
 
-def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[TemplateError]]:
-    """The library of these folders, or of those that the configuration names."""
-    if not folders:
-        settings = load_settings(config)
-        folders = [_shown(settings.root / folder) for folder in settings.prompt.templates]
-    return load_library(folders)
-
-
-def settings_for(folders: Sequence[Path], config: Path) -> Settings:
-    """The configuration, with these folders as its library if there are any."""
-    settings = load_settings(config)
-    if not folders:
-        return settings
-    prompt = replace(settings.prompt, templates=tuple(str(folder.resolve()) for folder in folders))
-    return replace(settings, prompt=prompt)
-
-
-def find_template(library: Library, ref: str) -> Template:
-    id, _, version = ref.partition("@")
-    template = library.get(id, int(version) if version.isdigit() else None)
-    if template is None:
-        raise click.ClickException(f"there is no template {ref!r}; {suggest(id, {t.id for t in library.templates})}")
-    return template
-
-
-def warn_of(errors: Sequence[TemplateError]) -> None:
-    for error in errors:
-        click.secho(f"left out: {error}", fg="yellow", err=True)
-
-
-def echo_json(value: Any) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
-
-
 def _row(template: Template) -> dict[str, Any]:
     return {
         "id": template.id,
@@ -250,11 +223,3 @@ def _row(template: Template) -> dict[str, Any]:
         "file": template.file,
         "digest": template.digest,
     }
-
-
-def _shown(path: Path) -> Path:
-    """The path as short as it can be written from here."""
-    try:
-        return path.resolve().relative_to(Path.cwd())
-    except ValueError:
-        return path

@@ -87,15 +87,16 @@ class Library(Struct, frozen=True):
 
 
 def load_library(
-    folders: Sequence[Path], archive: Archive | None = None, reader: Reader | None = None
+    folders: Sequence[Path], archive: Archive | None = None, reader: Reader | None = None, *, keep: bool = True
 ) -> tuple[Library, list[TemplateError]]:
     """Read every template file below the folders. A broken file is reported and left out, whole.
 
-    What is read goes into the archive. A reader that is used again parses only the files that changed.
+    What is read goes into the archive, unless `keep` is False: for a look at files that nobody serves yet.
+    A reader that is used again parses only the files that changed.
     """
     seen = (reader or Reader()).read(folders)
     library = build_library(seen.templates, seen.errors, seen.pointed, archive)
-    if archive is not None:
+    if archive is not None and keep:
         _keep(library, seen, archive)
     return library, seen.errors
 

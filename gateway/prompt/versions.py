@@ -6,6 +6,7 @@ version is kept as `3.2-...`, and reported: a version never changes once it is m
 Drafts may change as often as their author likes, so they are not kept.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +58,9 @@ class Archive:
             write_whole(file, source)
         elif same.file.read_text("utf-8") != source:
             self._parsed.pop(same.file, None)
+            first_seen = same.file.stat()
             write_whole(same.file, source)
+            os.utime(same.file, ns=(first_seen.st_atime_ns, first_seen.st_mtime_ns))
 
     def versions(self, id: str) -> Sequence[Kept]:
         """Every content kept of a template, oldest first."""

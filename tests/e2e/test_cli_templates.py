@@ -46,10 +46,12 @@ def test_lint_prints_places_and_exits_with_1(folder: Path) -> None:
     done = foreword("lint", cwd=folder)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert "templates/bad.prompt.md:23:4: no slot 'nobody' is declared; known: query" in lines
-    assert "templates/few.prompt.md:9:3: 1 match examples; at least 8, in the words of your users" in lines
+    assert "templates/bad.prompt.md:23:4: no slot 'nobody' is declared; known: query [unknown-slot]" in lines
+    assert (
+        "templates/few.prompt.md:9:3: 1 match examples; at least 8, in the words of your users [few-matches]" in lines
+    )
     as_json = json.loads(foreword("lint", "--json", cwd=folder).stdout)
-    assert {"file", "line", "column", "what", "level"} == set(as_json[0])
+    assert {"file", "line", "column", "code", "what", "remedy", "level"} == set(as_json[0])
 
 
 def test_list_tells_what_is_there_and_what_was_left_out(folder: Path) -> None:
@@ -97,3 +99,65 @@ def test_help_teaches_with_an_example(tmp_path: Path, command: str) -> None:
     done = foreword(command, "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert f"foreword templates {command}" in done.stdout.partition("\n\n")[2]
+
+
+def test_a_version_goes_from_draft_to_active_and_back(folder: Path) -> None:
+    text = (folder / "templates" / "refund" / "en.prompt.md").read_text()
+    draft = text.replace("version: 1", "version: 2").replace("status: active", "status: draft  # mine")
+    write(folder / "templates", "refund/en.v2", draft)
+    refused = foreword("promote", "refund.en", "--to", "active", cwd=folder)
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "refund.en@2 is draft: the next step is candidate, not active\n",
+    )
+    for expected in (
+        "refund.en@2: draft -> candidate; the newest active version speaks\n",
+        "refund.en@2: candidate -> canary; the newest active version speaks, version 2 in 5% of the requests\n",
+        "refund.en@2: canary -> active; version 2 speaks\n",
+    ):
+        done = foreword("promote", "refund.en", cwd=folder)
+        assert (done.returncode, done.stdout) == (0, expected), done.stderr
+    promoted = (folder / "templates" / "refund" / "en.v2.prompt.md").read_text()
+    assert promoted == draft.replace("status: draft  # mine", "status: active  # mine")
+    back = foreword("rollback", "refund.en", "--json", cwd=folder)
+    assert json.loads(back.stdout) == {"id": "refund.en", "pointer": {"production": 1, "previous": 2}}
+    rows = json.loads(foreword("history", "refund.en", "--json", cwd=folder).stdout)
+    assert [(row["version"], row["speaks"]) for row in rows] == [(1, True), (2, False)]
+    retired = foreword("retire", "refund.en@2", cwd=folder)
+    assert retired.stdout == "refund.en@2: active -> retired; version 1 speaks\n"
+
+
+def test_preview_shows_messages_slots_and_tokens(folder: Path) -> None:
+    done = json.loads(foreword("preview", "refund.en", "--query", "refund order 12", "--json", cwd=folder).stdout)
+    assert [(one["role"], one["content"]) for one in done["messages"]] == [
+        ("system", "Order 12."),
+        ("user", "refund order 12"),
+    ]
+    assert done["slots"][0]["value"] == "12"
+    assert done["tokens"] == sum(one["tokens"] for one in done["messages"]) > 0
+    named = foreword("preview", "refund.en", "--slots", "order=77", "--slots", "query=money back", cwd=folder)
+    assert "Order 77." in named.stdout
+    wrong = foreword("preview", "refund.en", "--slots", "odrer=77", cwd=folder)
+    assert wrong.returncode == 1
+    assert "no slot 'odrer'" in wrong.stderr
+
+
+def test_diff_shows_what_changed(folder: Path) -> None:
+    text = (folder / "templates" / "refund" / "en.prompt.md").read_text()
+    more = "provenance: {scores: {accuracy: 0.8}}\n---\n# system\nBe kind. "
+    write(
+        folder / "templates", "refund/en.v2", text.replace("version: 1", "version: 2").replace("---\n# system\n", more)
+    )
+    done = foreword("diff", "refund.en@1", "refund.en@2", cwd=folder)
+    assert "-version: 1" in done.stdout and "+Be kind. Order {{ order }}." in done.stdout
+    assert "accuracy: - -> 0.8" in done.stdout
+    read = json.loads(foreword("diff", "refund.en@1", "refund.en@2", "--json", cwd=folder).stdout)
+    assert read["tokens"][1] > read["tokens"][0]
+    gone = foreword("diff", "refund.en@1", "refund.en@9", cwd=folder)
+    assert (gone.returncode, "foreword templates history refund.en" in gone.stderr) == (1, True)
+
+
+def test_reload_without_a_gateway_says_so(folder: Path) -> None:
+    done = foreword("reload", "--url", "http://127.0.0.1:1", cwd=folder)
+    assert done.returncode == 1
+    assert "is the gateway running?" in done.stderr

@@ -7,11 +7,14 @@ import pytest
 
 from gateway.prompt.cases import run_cases
 from gateway.prompt.fields import Language, Source, Technique
+from gateway.prompt.findings import Level
 from gateway.prompt.library import load_library
-from gateway.prompt.lint import MAX_BODY_CHARS, Level, lint
+from gateway.prompt.lint import MAX_BODY_CHARS, lint
 from gateway.prompt.sandbox import FILTERS
 from gateway.prompt.scaffold import scaffold
 from gateway.prompt.template import parse
+from gateway.prompt.versions import Archive
+from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.templates import MATCH, source, template, write
 
 TESTS = "tests:\n  - query: hello\n    expect: [{contains: hello}]\n"
@@ -49,11 +52,86 @@ def test_a_required_slot_may_be_a_condition_only(tmp_path: Path) -> None:
 
 def test_the_same_example_in_two_intents_is_found_but_not_in_two_translations(tmp_path: Path) -> None:
     write(tmp_path, "a", source())
-    write(tmp_path, "b", source(id="again.en"))
+    write(tmp_path, "b", source(id="refund.zh", language="zh"))
     assert findings(tmp_path) == []
     write(tmp_path, "c", source(id="other.en", intent="other", match=[MATCH[0] + "!", *"abcdefgh"]))
     (found,) = findings(tmp_path)
     assert found.startswith("c.prompt.md:9:3: 'please refund order number 0!' is also a match example of")
+
+
+def test_nearly_the_same_words_in_two_intents_are_a_warning(tmp_path: Path) -> None:
+    one, other = "please send the blue form to my old address", "please send the blue form to my new old address"
+    write(tmp_path, "a", source(match=[one, *MATCH]))
+    write(tmp_path, "b", source(id="other.en", intent="other", match=[other, *"abcdefgh"]))
+    (found,) = [text for text in findings(tmp_path, Level.WARNING) if "overlapping" in text]
+    assert found.startswith(f"b.prompt.md:9:3: warning: {other!r} has nearly the words of {one!r} of intent 'refund'")
+
+
+def test_examples_that_mean_the_same_are_found_with_an_embedder(tmp_path: Path) -> None:
+    write(tmp_path, "a", source(match=["red red blue", *MATCH]))
+    write(tmp_path, "b", source(id="other.en", intent="other", match=["blue red red", *"abcdefgh"]))
+    library, errors = load_library([tmp_path])
+    found = [one for one in lint(library, errors, embed=BagEmbedder().embed) if one.code == "overlapping-examples"]
+    assert [(one.line, "'blue red red' means nearly the same as 'red red blue'" in one.what) for one in found] == [
+        (9, True)
+    ]
+
+
+def test_a_template_that_is_never_chosen_is_found(tmp_path: Path) -> None:
+    write(tmp_path, "a", source())
+    shadowed = write(tmp_path, "b", source(id="second.en"))
+    (found,) = findings(tmp_path)
+    assert found.startswith("b.prompt.md:5:1: it is never chosen: refund.en@1")
+    shadowed.write_text(source(id="second.en", more="models: {allow: ['smollm*']}\n"))
+    assert findings(tmp_path) == []
+    shadowed.write_text(source(id="second.en", more="models: {allow: ['gpt-4'], deny: ['gpt*']}\n"))
+    (found,) = findings(tmp_path)
+    assert found.startswith("b.prompt.md:21:1: `models` allows no model that it does not deny")
+
+
+def test_a_version_that_a_pointer_passes_over_is_a_warning(tmp_path: Path) -> None:
+    write(tmp_path, "a", source(version=2))
+    write(tmp_path, "b", source())
+    (tmp_path / "pointers.yaml").write_text("refund.en: {production: 1}\n")
+    found = [text for text in findings(tmp_path, Level.WARNING) if "[unreachable]" in text]
+    assert len(found) == 1 and "pointers.yaml lets version 1 speak" in found[0]
+
+
+def test_a_body_that_does_not_fit_its_window_is_found(tmp_path: Path) -> None:
+    more = "slots: {text: {from: payload, max_chars: 8000}}\nmodels: {min_window: 2048}\noutput: {max_tokens: 300}\n"
+    write(tmp_path, "a", source("# user\n{{ text }}", more=more))
+    (found,) = findings(tmp_path)
+    assert "2302 tokens (2 of the body, 2000 of the slots at their longest, 300 of the answer)" in found
+    assert "do not fit a window of 2048" in found
+
+
+def test_a_version_that_changed_is_found(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "archive")
+    write(tmp_path / "t", "a", source())
+    load_library([tmp_path / "t"], archive)
+    write(tmp_path / "t", "a", source("# user\nnew {{ query }}"))
+    library, errors = load_library([tmp_path / "t"], Archive(tmp_path / "archive"), keep=False)
+    (found,) = [one for one in lint(library, errors) if one.code == "version-not-raised"]
+    assert (found.line, "say `version: 2`" in found.what) == (4, True)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-" + "a1B2" * 6,
+        "AKIA" + "Z" * 16,
+        "ghp_" + "x" * 36,
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "Bearer " + "q" * 24,
+        "postgresql://joe:hunter2@db/x",
+        "password: hunter2",
+    ],
+)
+def test_a_secret_is_found_and_not_repeated(tmp_path: Path, secret: str) -> None:
+    write(tmp_path, "a", source(f"# user\n{{{{ query }}}}\nUse {secret} now."))
+    (found,) = findings(tmp_path)
+    assert found.startswith("a.prompt.md:24:") and found.endswith("[secret]")
+    assert secret not in found
 
 
 def test_an_id_that_is_there_twice_is_found(tmp_path: Path) -> None:
@@ -67,16 +145,21 @@ def test_a_pool_smaller_than_k_and_a_broken_row_are_found(tmp_path: Path) -> Non
     pool = tmp_path / "pool.jsonl"
     write(tmp_path, "a", source(more="examples: {pool: pool.jsonl, k: 3, as: turns}\n"))
     pool.write_text(json.dumps({"text": "a", "label": "b"}) + "\n")
-    assert findings(tmp_path) == ["a.prompt.md:21:1: the pool has 1 different examples, fewer than k: 3"]
+    assert findings(tmp_path) == [
+        "a.prompt.md:21:1: the pool has 1 different examples, fewer than k: 3; add some, or lower `k` [pool-too-small]"
+    ]
     pool.write_text("{}\n")
-    assert findings(tmp_path) == ["pool.jsonl:1:1: has no field 'text'; the template says input: text, output: label"]
+    assert findings(tmp_path) == [
+        "pool.jsonl:1:1: has no field 'text'; the template says input: text, output: label [pool-unreadable]"
+    ]
 
 
 def test_missing_translations_and_tests_are_warnings(tmp_path: Path) -> None:
     write(tmp_path, "en", source())
     assert findings(tmp_path, Level.WARNING) == [
-        "en.prompt.md:3:1: warning: an active template has `tests:`, at least one",
-        "en.prompt.md:6:1: warning: the family 'refund' has no active template in 'zh'",
+        "en.prompt.md:3:1: warning: an active template has `tests:`, at least one [no-tests]",
+        "en.prompt.md:6:1: warning: the family 'refund' has no active template in 'zh'; "
+        "foreword templates new .../zh.prompt.md --language zh [missing-language]",
     ]
     write(tmp_path, "en", source(more=TESTS))
     write(tmp_path, "zh", source(id="refund.zh", language="zh", more=TESTS))
