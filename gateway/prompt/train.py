@@ -30,8 +30,7 @@ from gateway.prompt.train_tier import Embed, TrainedTier, train_tier
 
 log = logging.getLogger("foreword.classify")
 
-RECIPE = "6"  # part of the key under which a trained model is kept: raise it when training changes
-WORDS_WEIGHT = {"sentence": 0.7, "static": 1.0, "words": 1.0}
+RECIPE = "7"  # part of the key under which a trained model is kept: raise it when training changes
 LABELLED = "labelled.jsonl"
 """In the folder `classifier` of the data folder: the labelled prompts that `foreword classifier train` was given."""
 
@@ -129,7 +128,7 @@ def teach(
         for kind, embedder in kinds.items():
             progress(f"{lesson.language} {kind}: {len(lesson.cases)} prompts")
             embed = _embed(embedder, kind, data_folder, progress) if embedder else None
-            found[lesson.language][kind] = train_tier(lesson, embed, WORDS_WEIGHT[kind])
+            found[lesson.language][kind] = train_tier(lesson, embed)
     eager = {template.intent.name for template in library.templates if template.active and _teaches(template)}
     model = Model(
         trained_on=training_key(library, embedders, seeds, labelled),

@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import sparse  # comes with scikit-learn
 
-from gateway.prompt.calibrate import Honest, out_of_fold
+from gateway.prompt.calibrate import MANY, Honest, out_of_fold
 from gateway.prompt.lessons import Case, Lessons
 from gateway.prompt.look import Keywords, plain, tokens
 from gateway.prompt.model import NONE, Array, Names, Tier
@@ -19,6 +19,8 @@ from gateway.prompt.regression import Fitted, Table, fit, join
 
 SURE = 0.5  # a `not` example that fits nothing this well is left out
 LATENT = 96  # dimensions of a prompt's place among the others where there is no embedding
+# How much words count beside the embedding, by what was best out of fold: with many examples they say less.
+WORDS_OF_FEW, WORDS_OF_MANY = 1.2, 0.8
 ANCHORS = 120  # examples of an intent that are kept to compare with
 
 Embed = Callable[[Sequence[str]], Array]
@@ -33,8 +35,8 @@ class TrainedTier(Struct, frozen=True):
     texts: tuple[str, ...]
 
 
-def train_tier(lesson: Lessons, embed: Embed | None, words_weight: float = 1.0) -> TrainedTier:
-    """`words_weight`: how much the words count beside the embedding."""
+def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
+    words_weight = WORDS_OF_FEW if len(lesson.cases) < MANY else WORDS_OF_MANY
     keywords = Keywords(lesson.keywords)
     everything = [*lesson.cases, *lesson.near_misses]
     documents = [tokens(case.seen, lesson.language, keywords) for case in everything]
