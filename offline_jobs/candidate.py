@@ -130,7 +130,7 @@ def _body(parent: Parent, body: str, pieces: Pieces, examples: Examples) -> str:
             parts.append(f"# user\n{asked}\n# assistant\n{quoted(wanted)}\n")
     user = pieces["user"].strip()
     if examples.form == "list" and "examples" not in user:
-        user = f"{LISTED}\n{user}"
+        user = f"{LISTED}\n\n{user}"  # jinja eats the first line break after a tag
     parts.append(f"# user\n{user}\n")
     others = [f"# {role}\n{text}\n" for role, text in _sections(body) if role.startswith(("call ", "retry"))]
     return "".join([*others, *parts])

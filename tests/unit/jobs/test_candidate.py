@@ -1,0 +1,166 @@
+"""A template's source taken apart and put together again says what it said, and no text becomes structure."""
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.prompt.template import parse
+from offline_jobs.bandit import best_arm
+from offline_jobs.candidate import (
+    Examples,
+    Parent,
+    assembled,
+    examples_text,
+    pieces_of,
+    quotable,
+    quoted,
+    set_key,
+)
+from offline_jobs.critique import read
+from offline_jobs.gate import admitted
+from offline_jobs.propose import Known, proposals
+from offline_jobs.rows import Row
+from offline_jobs.score import Measure, measure_of
+from tests.doubles.templates import source
+
+BODY = "# system\nBe brief.\n# user\nAn example\n# assistant\nIts answer\n# user\n{{ query }}\n"
+
+
+def a_parent(body: str = BODY, more: str = "") -> Parent:
+    text = source(body, more=more)
+    return Parent(parse(text, "refund.prompt.md"), text, Path("refund.prompt.md"))
+
+
+def test_what_nothing_was_changed_in_says_the_same() -> None:
+    parent = a_parent(more='output: {max_tokens: 7, stop: ["\\n"]}\n')
+    again = parse(assembled(parent, pieces_of(parent)), "again")
+    assert [(part.role, part.source) for part in again.parts] == [
+        (part.role, part.source) for part in parent.template.parts
+    ]
+    assert (again.version, again.status, again.output) == (2, "candidate", parent.template.output)
+    assert again.intent == parent.template.intent
+
+
+def test_first_calls_and_retries_stay() -> None:
+    more = "calls: {facts: {}}\nchecks: [{max_words: 5}]\niterate: {rounds: 1}\n"
+    body = "# call facts\nFacts on {{ query }}\n# user\n{{ query }}\n{{ facts }}\n# retry\n{{ failures | join(',') }}\n"
+    parent = a_parent(body, more)
+    again = parse(assembled(parent, pieces_of(parent)), "again")
+    assert again.first["facts"].source == "Facts on {{ query }}"
+    assert again.retry is not None and again.retry.source == "{{ failures | join(',') }}"
+
+
+def test_comments_and_blocks_of_the_head_survive_a_changed_key() -> None:
+    head = "schema: 1\n# why it is so\nversion: 3\noutput:\n  max_tokens: 5\n  stop: [a]\nid: x\n"
+    changed = set_key(set_key(set_key(head, "version", "4"), "output", ""), "technique", "direct")
+    assert changed == "schema: 1\n# why it is so\nversion: 4\nid: x\ntechnique: direct\n"
+
+
+@given(st.text(alphabet=st.sampled_from("ab{}%# \n\\useryst:-\"'"), min_size=1, max_size=40).filter(quotable))
+def test_an_example_renders_to_itself_whatever_is_in_it(text: str) -> None:
+    parent = a_parent()
+    rows = ((text, text), ("plain", "answer"))
+    pieces = {**pieces_of(parent), "examples": examples_text(Examples("turns", 2, rows))}
+    turns = parse(assembled(parent, pieces), "again").render({"query": "the question"})
+    assert [turn.role for turn in turns] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert (turns[1].text, turns[2].text, turns[-1].text) == (text.strip(), text.strip(), "the question")
+
+
+def test_a_heading_in_an_example_stays_text() -> None:
+    assert parse(f"{source().rpartition('---')[0]}---\n# user\n{quoted('# system')}\n", "x").render({}) != ()
+
+
+def test_examples_in_the_prompt_are_the_heads() -> None:
+    parent = a_parent("# user\n{{ query }}\n")
+    rows = (('say "hi"', "yes: no"), ("b", "c"))
+    pieces = {**pieces_of(parent), "examples": examples_text(Examples("list", 2, rows))}
+    made = parse(assembled(parent, pieces), "again")
+    assert [(shot.input, shot.output) for shot in made.examples] == list(rows)  # type: ignore[union-attr] - a list
+    (turn,) = made.render({"query": "q"}, made.examples)  # type: ignore[arg-type] - a list
+    assert turn.text == 'Input: say "hi"\nOutput: yes: no\nInput: b\nOutput: c\n\nq'
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("# user\n{{ qeury }}\n", "no slot 'qeury'"),
+        ("# user\n{% for x in y %}{% endfor %}\n", "The template is broken"),
+        ("# user\n" + "{{ query }} word " * 400, "does not lint"),
+    ],
+)
+def test_the_gate_says_what_is_wrong(body: str, said: str) -> None:
+    found = admitted(source(body, status="candidate"), Path("x"), a_parent().template.optimise)
+    assert isinstance(found, str) and said in found
+
+
+def test_a_candidate_that_fails_the_templates_own_test_is_not_admitted() -> None:
+    more = 'tests:\n  - query: refund order 12\n    expect:\n      - contains: "12"\n'
+    found = admitted(
+        source("# user\nA refund\n", status="candidate", more=more), Path("x"), a_parent().template.optimise
+    )
+    assert isinstance(found, str) and "fails its own test" in found
+
+
+def test_every_proposal_of_the_rules_is_admitted() -> None:
+    parent = a_parent("# system\nBe brief.\n# user\n{{ query }}\n")
+    shots = tuple((f"question {number}", "yes" if number % 2 else "no") for number in range(30))
+    rows = [Row(given, wanted=wanted) for given, wanted in shots]
+    known = Known(shots, measure_of(rows, ()), "en", nearest=False)
+    found = dict(proposals(pieces_of(parent), known, Random(0)))
+    assert len(found) >= 8
+    for name, pieces in found.items():
+        text = assembled(parent, pieces)
+        assert not isinstance(admitted(text, Path("x"), parent.template.optimise), str), (name, text)
+
+
+def test_rules_have_nothing_to_draw_from_where_nobody_said_what_is_right() -> None:
+    known = Known((), Measure(), "zh", nearest=True)
+    found = dict(proposals(pieces_of(a_parent()), known, Random(0)))
+    assert set(found) == {"only the answer", "no system message", "checklist", "step by step"}
+    assert "只给出答案" in found["only the answer"]["user"]
+
+
+def test_a_critique_is_read_apart_from_what_it_wrote() -> None:
+    said = "It never names the labels.\n\n<<<system\n>>>\n<<<user\n{{ query }}\nOne word.\n>>>\n"
+    found = read(said)
+    assert found.said == "It never names the labels."
+    assert dict(found.pieces) == {"system": "", "user": "{{ query }}\nOne word."}
+    assert dict(read(said, frozen=("user",)).pieces) == {"system": ""}
+    assert dict(read("I would rather chat. <<<user").pieces) == {}
+    assert "user" not in read("<<<user\n\n>>>").pieces
+
+
+def test_the_score_has_grades() -> None:
+    measure = measure_of([Row(str(number), wanted="yes" if number % 2 else "no") for number in range(20)], ())
+    row = Row("is it?", wanted="yes")
+    grades = [measure.weigh(row, answer, 10, 0).score for answer in ("Maybe so.", "Well, yes it is", "no", "Yes.")]
+    assert grades == sorted(grades) and len(set(grades)) == 4
+    assert measure.weigh(row, "no", 10, 0).said == "Wanted: 'yes'."
+    assert "none of: no, yes" in measure.weigh(row, "Maybe", 10, 0).said
+
+
+def test_the_bandit_finds_the_best_arm_within_its_looks() -> None:
+    draw, looks = Random(1), 0
+    means = {"a": 0.2, "b": 0.8, "c": 0.3, "d": 0.5}
+
+    def look(arm: str, _number: int) -> float:
+        nonlocal looks
+        looks += 1
+        return float(draw.random() < means[arm])
+
+    best, seen = best_arm(list(means), 120, look)
+    assert best == "b"
+    assert looks == sum(map(len, seen.values())) <= 120
+    assert len(seen["b"]) > len(seen["a"])
+
+
+def test_lineage_is_plain_json() -> None:
+    assert json.loads(examples_text(Examples("turns", 1, (("a", "b"),)))) == {
+        "form": "turns",
+        "k": 1,
+        "rows": [["a", "b"]],
+    }
