@@ -224,14 +224,12 @@ async def _closed(gateway: Gateway) -> None:
 
 
 async def _gathered(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results; the first error ends the others."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return [await task for task in tasks]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    """All results, or the first error when all have ended: a call that is under way is paid for, so it is kept."""
+    found = await asyncio.gather(*work, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in found if not isinstance(one, BaseException)]
 
 
 def _field(asked: bytes, name: str) -> Any:

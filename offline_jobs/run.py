@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.settings import Settings
 from offline_jobs.budget import Spent, in_time
-from offline_jobs.errors import Cancelled
+from offline_jobs.errors import BudgetSpent, Cancelled
 from offline_jobs.executor import Executor
 from offline_jobs.ledger import Job, Ledger, key_of
 
@@ -42,6 +42,7 @@ class Run:
         self._booked_s = 0.0
         self._booking = threading.Lock()
         self._look_at = 0.0
+        self._over: Cancelled | BudgetSpent | None = None
 
     def step(self, name: str, inputs: Any, do: Callable[[], T], type: Any) -> T:
         """The result of `do`, from the ledger if a step of this name and these inputs was done before.
@@ -65,15 +66,21 @@ class Run:
         return self.ledger.result(self.job.id, key_of(name, inputs)) is not None
 
     def check(self) -> None:
-        """Raises `Cancelled`, or `BudgetSpent` once the time is over. Cheap: looks once a second."""
+        """Raises `Cancelled`, or `BudgetSpent` once the time is over, and from then on always. Looks once a second."""
+        if self._over is not None:
+            raise self._over
         now = self._clock()
         if now < self._look_at:
             return
         self._look_at = now + LOOK_EVERY_S
         self.book_time()
-        if self.ledger.cancelled(self.job.id):
-            raise Cancelled(f"{self.job.id} was called off")
-        in_time(self.job.budget, self.spent)
+        try:
+            if self.ledger.cancelled(self.job.id):
+                raise Cancelled(f"{self.job.id} was called off")
+            in_time(self.job.budget, self.spent)
+        except (Cancelled, BudgetSpent) as over:
+            self._over = over
+            raise
 
     def book_time(self) -> None:
         """Write down how long it has run, so that a kill costs a second of the account and no more."""
