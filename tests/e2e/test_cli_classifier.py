@@ -87,7 +87,7 @@ def test_a_damaged_model_is_refused_with_what_to_do(place: Path, tmp_path: Path)
     [
         (("train", "--no-templates"), "--no-templates needs --out"),
         (("evaluate",), "give at least one --data FILE"),
-        (("evaluate", "--data", "config.toml"), "config.toml:1: expected"),
+        (("evaluate", "--data", "config.toml"), "config.toml:2: expected"),
     ],
 )
 def test_what_is_missing_is_said(
