@@ -92,6 +92,8 @@ def train(
     if not templates:
         seeds = Seeds(seeds.improvable, seeds.pairs, ())
     embedders = _embedders(settings)
+    if isinstance(embedders.sentence, SentenceEmbedder):
+        embedders.sentence.load()  # first, since it sets the threads of the whole process to what serving wants
     with threadpool_limits(threads or os.cpu_count() or 1):
         training = teach(library, embedders, seeds, labelled, folder, progress)
     target = out or model_folder(library, embedders, folder, seeds, labelled)
