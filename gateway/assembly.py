@@ -112,6 +112,8 @@ class Gateway:
             stack.push_async_callback(_cancelled, asyncio.create_task(self.keeping.drain.run(), name="drain"))
         self.readiness.expect(*[f"backend {name}" for name in self.backends])
         stack.push_async_callback(_cancelled, asyncio.create_task(self._load(), name="load"))
+        if self.learned is not None:
+            stack.push_async_callback(_cancelled, asyncio.create_task(self.learned.watch(), name="watch"))
 
     async def aclose(self) -> None:
         await self._stack.aclose()
@@ -156,8 +158,6 @@ class Gateway:
                 group.create_task(self.readiness.watch(f"backend {name}", backend.open))
             if self.learned is not None:
                 group.create_task(self.learned.load(self.readiness))
-        if self.learned is not None:
-            await self.learned.watch()
 
 
 class Adapters(Struct):

@@ -69,6 +69,9 @@ class Learned:
         self._following: asyncio.Task[None] | None = None
         self._follow_failed = ""
         self._one_reload = asyncio.Lock()
+        self._in_turn = asyncio.Lock()
+        self._read_once = asyncio.Event()
+        self._seen: Stamps = {}
         self._readiness = Readiness()
 
     async def load(self, readiness: Readiness) -> None:
@@ -91,19 +94,18 @@ class Learned:
         interval_s = self._settings.prompt.watch_s
         if not interval_s:
             return
-        seen = await asyncio.to_thread(self._stamps)
+        await self._read_once.wait()
         took_s = 0.0
         while True:
             await asyncio.sleep(max(interval_s, 50 * took_s))
             began = time.monotonic()
             now = await asyncio.to_thread(self._stamps)
             took_s = time.monotonic() - began
-            if now == seen:
+            if now == self._seen:
                 continue
             # who copies a folder or changes a branch is at it for a while
             while (later := await self._stamps_after(SETTLE_S)) != now:
                 now = later
-            seen = now
             await self.reload()
 
     async def reload(self) -> Reloaded:
@@ -174,10 +176,15 @@ class Learned:
     def _read(self) -> tuple[Library, list[TemplateError]]:
         if self._archive is None:
             self._archive = Archive(archive_folder(self._settings))
+        # before the files are read: what changes meanwhile is seen as a change
+        self._seen = self._stamps()
         return load_library(self._folders, self._archive, self._reader)
 
     async def _load_templates(self) -> None:
-        library, broken = await asyncio.to_thread(self._read)
+        try:
+            library, broken = await asyncio.to_thread(self._read)
+        finally:
+            self._read_once.set()
         self._report(broken)
         self.rewrite.library = library
 
@@ -196,9 +203,11 @@ class Learned:
         self.rewrite.pools = pools
 
     async def _load_classifier(self) -> None:
-        self.classify.classifier = await asyncio.to_thread(
-            make_classifier, self._settings, self._library, self._batcher
-        )
+        # the first training may still be at it when the templates change: the later library's classifier stays
+        async with self._in_turn:
+            self.classify.classifier = await asyncio.to_thread(
+                make_classifier, self._settings, self._library, self._batcher
+            )
 
     async def _open_store(self) -> None:
         assert self._store is not None

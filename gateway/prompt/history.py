@@ -1,7 +1,8 @@
 """All the versions of a template: where each is, whether it speaks, and what it came from."""
 
+import builtins
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -45,35 +46,50 @@ def history(library: Library, id: str) -> tuple[Version, ...]:
     """Oldest first. Blocking: it reads what the archive has. A file of the archive that is broken is passed over."""
     archive = library.archive
     kept = {(one.version, one.content): one for one in (archive.versions(id) if archive else ())}
-    found: dict[tuple[int, str], Version] = {}
-    for template in library.templates:
-        if template.id == id:
-            key = (template.version, template.content[:SHORT])
-            found[key] = _version(library, template, kept.get(key))
+    found = {(one.version, one.content): one for one in present(library, [id]).get(id, ())}
+    marks = _Marks(library)
     for key, one in kept.items():
         if key not in found and archive is not None:
             try:
-                found[key] = _version(library, archive.read(one), one)
+                found[key] = marks.version(archive.read(one), one)
             except TemplateError:
                 continue
     return tuple(sorted(found.values(), key=lambda version: (version.version, version.count)))
 
 
-def _version(library: Library, template: Template, kept: Kept | None) -> Version:
-    tried = [share for pairs in library.canaries.values() for one, share in pairs if one is template]
-    return Version(
-        id=template.id,
-        version=template.version,
-        status=template.status,
-        content=template.content[:SHORT],
-        file=template.file,
-        kept=kept is not None and template.file == str(kept.file),
-        speaks=any(one is template for many in library.by_intent.values() for one in many),
-        canary=max(tried, default=0.0),
-        provenance=template.provenance,
-        count=kept.count if kept else 1,
-        seen=_written(kept.file) if kept else "",
-    )
+def present(library: Library, ids: Collection[str] | None = None) -> dict[str, tuple[Version, ...]]:
+    """The versions that the library has at hand, by id: those of the files, and older ones that speak."""
+    marks, archive = _Marks(library), library.archive
+    found: dict[str, list[Version]] = {}
+    for template in library.templates:
+        if ids is None or template.id in ids:
+            kept = archive.versions(template.id) if archive else ()
+            same = [one for one in kept if (one.version, one.content) == (template.version, template.content[:SHORT])]
+            found.setdefault(template.id, []).append(marks.version(template, same[0] if same else None))
+    return {id: tuple(sorted(versions, key=lambda version: version.version)) for id, versions in found.items()}
+
+
+class _Marks:
+    """Which templates speak, and which are tried, by identity."""
+
+    def __init__(self, library: Library) -> None:
+        self._speak = {builtins.id(one) for many in library.by_intent.values() for one in many}
+        self._tried = {builtins.id(one): share for many in library.canaries.values() for one, share in many}
+
+    def version(self, template: Template, kept: Kept | None) -> Version:
+        return Version(
+            id=template.id,
+            version=template.version,
+            status=template.status,
+            content=template.content[:SHORT],
+            file=template.file,
+            kept=kept is not None and template.file == str(kept.file),
+            speaks=builtins.id(template) in self._speak,
+            canary=self._tried.get(builtins.id(template), 0.0),
+            provenance=template.provenance,
+            count=kept.count if kept else 1,
+            seen=_written(kept.file) if kept else "",
+        )
 
 
 def lineage(versions: Sequence[Version]) -> tuple[tuple[int, Version], ...]:

@@ -17,7 +17,7 @@ from litestar.types import Receive, Scope, Send
 from gateway.assembly import Gateway, assemble
 from gateway.errors import RequestError
 from gateway.exchange import Endpoint, Key
-from gateway.server import compare, foreword, models, openapi, operations, stored
+from gateway.server import compare, foreword, models, openapi, operations, stored, templates
 from gateway.server import responses as stored_responses
 from gateway.server.access import Access
 from gateway.server.answer import Answering
@@ -108,6 +108,7 @@ def application(gateway: Gateway) -> Front:
             stored.change_stored,
             stored.delete_stored,
             *stored_responses.HANDLERS,
+            *templates.HANDLERS,
             operations.live,
             operations.ready,
             operations.metrics,
