@@ -319,12 +319,12 @@ class Drawn(Struct, frozen=True):
 class Asking(Protocol):
     """Draws answers to one exchange and books what each costs. Raises `RequestError`."""
 
-    async def draw(self, purpose: str = "", follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
-        """One more answer; `follow` are turns after the prompt. With a purpose it is booked as a call of its own."""
+    async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
+        """One more answer; `follow` are turns after the prompt. All but the one that is chosen count as extra calls."""
         ...
 
-    async def judge(self, turns: Sequence[Turn], model: str = "") -> str:
-        """What a model says to a question of the gateway's own; "" asks the one that answers."""
+    async def judge(self, turns: Sequence[Turn], model: str = "") -> Drawn:
+        """What a model says to a question of the gateway's own; "" asks the one that answers. It has no number."""
         ...
 
 

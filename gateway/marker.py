@@ -13,7 +13,8 @@ COLONS = ":："
 @lru_cache(maxsize=256)
 def _line(marker: str) -> re.Pattern[str]:
     word = re.escape(marker.strip().rstrip(COLONS))
-    colon = f"[{DECORATION}]*[{COLONS}]" if marker.strip()[-1:] in COLONS else ""
+    # without a colon, `Answers` must not do for `Answer`
+    colon = f"[{DECORATION}]*[{COLONS}]" if marker.strip()[-1:] in COLONS else "(?![A-Za-z0-9_])"
     return re.compile(rf"^[{DECORATION}]*{word}{colon}[{DECORATION}]*", re.IGNORECASE | re.MULTILINE)
 
 

@@ -5,7 +5,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from gateway.backends.call import Caller
-from gateway.backends.route import Routes
+from gateway.backends.route import Routes, check_model
 from gateway.errors import BackendFailed
 from gateway.exchange import Ask, Call, Endpoint, Exchange, Mode, Sampling, Turn
 from gateway.ports import Answer, Completed, Reply
@@ -32,6 +32,8 @@ class Completions:
     ) -> Completed:
         began = perf_counter_ns()
         name = model or exchange.ask.model
+        if model:
+            check_model(self._routes, exchange.key, model, Endpoint.CHAT)
         route = self._routes.targets(model, Endpoint.CHAT) if model else exchange.route
         ask = Ask(Endpoint.CHAT, name, question(name, turns, sampling, schema), tuple(turns))
         own = Exchange(f"{exchange.id}-{purpose}", ask, exchange.key, Mode.OFF, route=route)

@@ -148,6 +148,15 @@ class Routes:
         return f"Known: {_list([name for name, _ in self.names()] + patterns)}."
 
 
+def check_model(routes: Routes, key: Key, model: str, endpoint: Endpoint) -> None:
+    """Raises `NotAllowed` where the key may not use the model, be it the client that asks for it or the gateway."""
+    if not key.models:
+        return
+    name = routes.name(model, endpoint)
+    if not any(matches(name, pattern) for pattern in key.models):
+        raise NotAllowed(f"This key may not use the model {name!r}.", param="model", code="model_not_allowed")
+
+
 class Route:
     """The first stage: unknown models are answered here, before any work is done for them."""
 
@@ -160,10 +169,7 @@ class Route:
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         ask, key = exchange.ask, exchange.key
-        if key.models:
-            name = self.routes.name(ask.model, ask.endpoint)
-            if not any(matches(name, pattern) for pattern in key.models):
-                raise NotAllowed(f"This key may not use the model {name!r}.", param="model", code="model_not_allowed")
+        check_model(self.routes, key, ask.model, ask.endpoint)
         targets = self.routes.targets(ask.model, ask.endpoint)
         mode = _mode(exchange, self.routes.mode(ask.model) or self._mode, key)
         trials = self._trials(exchange) if mode is Mode.ON else ()

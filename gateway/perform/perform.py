@@ -40,10 +40,10 @@ class Performer:
         try:
             settled = await exchange.procedure.settle(exchange, draws)
         except Refused as refused:
-            return exchange, refused.reply
+            return replace(exchange, calls=(*exchange.calls, *draws.calls(chosen=0))), refused.reply
         exchange = replace(
             exchange,
-            calls=(*exchange.calls, *draws.calls),
+            calls=(*exchange.calls, *draws.calls(settled.number)),
             notes=(*exchange.notes, *settled.notes),
         )
         return exchange, draws.replies[settled.number]

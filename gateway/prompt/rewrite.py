@@ -4,6 +4,7 @@ chosen, and a guard that drops the result if anything of the user's went missing
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -253,8 +254,10 @@ def fixed_labels(template: Template) -> tuple[str, ...]:
 
 def _named(library: Library, ref: str) -> Template:
     """The template that the client named: `id` or `id@version`. Raises `Kept`."""
-    id, _, version = ref.partition("@")
-    template = library.get(id, int(version) if version.isdigit() else None)
+    id, at, version = ref.partition("@")
+    if at and not re.fullmatch("[0-9]{1,9}", version):
+        raise Kept(f"there is no template {ref[:80]!r}: a version is a whole number")
+    template = library.get(id, int(version) if version else None)
     if template is None:
         raise Kept(f"there is no template {ref!r}")
     if template.status is Status.RETIRED:

@@ -1,6 +1,7 @@
 """What a template does after its prompt is rendered: several samples and a vote, checks and further rounds."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -38,10 +39,10 @@ class Technique(Struct, frozen=True):
     async def _drawn(self, exchange: Exchange, asking: Asking, notes: list[Note]) -> Drawn:
         samples = self.template.samples
         if samples is None:
-            return await asking.draw()
+            return await asking.draw("answer")
         if exchange.ask.greedy:
             notes.append(Note("samples", "one", "at the client's temperature of 0 all samples would be the same"))
-            return await asking.draw()
+            return await asking.draw("answer")
         return self._elected(await _all(asking, samples), samples, notes)
 
     def _elected(self, drawn: Sequence[Drawn], samples: Samples, notes: list[Note]) -> Drawn:
@@ -52,51 +53,66 @@ class Technique(Struct, frozen=True):
         return drawn[index]
 
     async def _better(self, drawn: Drawn, asking: Asking, notes: list[Note]) -> Drawn:
-        """Further rounds while a check fails, within the budget. The answer with the fewest failures is kept."""
-        iterate = self.template.iterate
+        rounds = _Rounds(self, asking)
+        best, note = await rounds.run(drawn)
+        notes.append(note)
+        return best
+
+    def follow(self, drawn: Drawn, wrong: Sequence[str]) -> tuple[Turn, ...]:
+        """The turns of a further round. Raises `TemplateError`."""
+        again = self.template.ask_again(self.values, drawn.text, wrong)
+        return (Turn("assistant", drawn.text), Turn("user", again))
+
+
+class _Rounds:
+    """Further rounds while a check fails, within the budget. The answer with the fewest failures is kept."""
+
+    def __init__(self, technique: Technique, asking: Asking) -> None:
+        self._technique = technique
+        self._template = technique.template
+        self._asking = asking
+        self._spent = 0
+
+    async def run(self, drawn: Drawn) -> tuple[Drawn, Note]:
+        iterate = self._template.iterate
         assert iterate is not None
-        wrong = await self._wrong(drawn, asking)
-        best, fewest, spent, rounds = drawn, len(wrong), drawn.tokens, 0
-        why = ""
-        while wrong and rounds < iterate.rounds and not why:
-            if iterate.budget_tokens and spent >= iterate.budget_tokens:
+        wrong = await self._wrong(drawn)
+        best, fewest, rounds, why = drawn, len(wrong), 0, ""
+        while wrong and rounds < iterate.rounds:
+            if iterate.budget_tokens and self._spent >= iterate.budget_tokens:
                 why = f"its {iterate.budget_tokens} tokens are spent"
                 break
             rounds += 1
             try:
-                drawn = await asking.draw("retry", self._follow(drawn, wrong))
+                drawn = await self._asking.draw("retry", self._technique.follow(drawn, wrong))
             except (RequestError, TemplateError) as error:
                 why = f"a further round failed: {error}"
                 break
-            spent += drawn.tokens
-            wrong = await self._wrong(drawn, asking)
+            wrong = await self._wrong(drawn)
             if len(wrong) < fewest:
                 best, fewest = drawn, len(wrong)
         said = why or ("all checks hold" if not fewest else f"{fewest} of its checks fail")
-        data = {"rounds": rounds, "failed": fewest, "tokens": spent}
-        notes.append(Note("iterate", "passed" if not fewest else "kept the best", said, data))
-        return best
+        data = {"rounds": rounds, "failed": fewest, "tokens": self._spent}
+        return best, Note("iterate", "passed" if not fewest else "kept the best", said, data)
 
-    def _follow(self, drawn: Drawn, wrong: Sequence[str]) -> tuple[Turn, ...]:
-        again = self.template.ask_again(self.values, drawn.text, wrong)
-        return (Turn("assistant", drawn.text), Turn("user", again))
-
-    async def _wrong(self, drawn: Drawn, asking: Asking) -> tuple[str, ...]:
+    async def _wrong(self, drawn: Drawn) -> tuple[str, ...]:
         """What fails; a judge is asked only where everything else holds, since it costs a call."""
-        found = failures(drawn.text, self.template.checks)
+        self._spent += drawn.tokens
+        found = failures(drawn.text, self._template.checks)
         if found:
             return found
-        return tuple([what for index in self.template.judges if (what := await self._judged(index, drawn, asking))])
+        return tuple([what for index in self._template.judges if (what := await self._judged(index, drawn))])
 
-    async def _judged(self, index: int, drawn: Drawn, asking: Asking) -> str:
-        check = self.template.checks[index]
-        question = self.template.ask_judge(index, self.values, drawn.text)
+    async def _judged(self, index: int, drawn: Drawn) -> str:
+        check = self._template.checks[index]
         try:
-            said = await asking.judge([Turn("user", question)], check.model)
-        except RequestError:
+            question = self._template.ask_judge(index, self._technique.values, drawn.text)
+            said = await self._asking.judge([Turn("user", question)], check.model)
+        except (RequestError, TemplateError):
             return ""  # who cannot be asked has no objection
-        passes = said.strip().casefold().startswith(check.passes.casefold())
-        return "" if passes else said.strip() or "The judge said nothing."
+        self._spent += said.tokens
+        passes = re.match(rf"{re.escape(check.passes)}(?![A-Za-z0-9_])", said.text.strip(), re.IGNORECASE)
+        return "" if passes else said.text.strip() or "The judge said nothing."
 
 
 def technique_of(template: Template, values: Mapping[str, str]) -> Technique | None:
@@ -107,9 +123,11 @@ def technique_of(template: Template, values: Mapping[str, str]) -> Technique | N
 
 async def _all(asking: Asking, samples: Samples) -> list[Drawn]:
     """The samples that could be had. Raises the first one's error if none could."""
-    draws = [asking.draw("sample" if index else "", (), samples.temperature) for index in range(samples.n)]
+    draws = [asking.draw("sample", (), samples.temperature) for _ in range(samples.n)]
     drawn = await asyncio.gather(*draws, return_exceptions=True)
     got = [one for one in drawn if isinstance(one, Drawn)]
-    if not got:
-        raise next(one for one in drawn if isinstance(one, BaseException))
+    for one in drawn:
+        # a backend that failed costs one sample; anything else is everybody's
+        if isinstance(one, BaseException) and (not got or not isinstance(one, RequestError)):
+            raise one
     return got

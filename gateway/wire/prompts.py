@@ -49,7 +49,7 @@ def _version(version: str | int | None) -> int:
     text = str(version or "")
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+    if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) < 1:
         raise BadRequest(
             f"Invalid value for 'prompt.version': versions are whole numbers from 1, not {text[:40]!r}. "
             "Leave it out for the version in use.",

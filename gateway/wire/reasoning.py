@@ -9,6 +9,7 @@ from gateway.marker import Splitter, split
 
 _object = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
+DONE = b"data: [DONE]"
 CONTENT, REASONING = "content", "reasoning_content"
 
 
@@ -16,9 +17,10 @@ def split_body(body: bytes, marker: str) -> bytes:
     """A chat completion with the reasoning of each choice split off. What cannot be split comes back unchanged."""
     whole = _try(body)
     changed = False
-    for choice in (whole or {}).get("choices") or ():
-        message = choice.get("message") or {}
-        parts = split(message.get(CONTENT) or "", marker)
+    for choice in _choices(whole):
+        message: Any = choice.get("message")
+        text = message.get(CONTENT) if isinstance(message, dict) else None
+        parts = split(text, marker) if isinstance(text, str) else None
         if parts is not None:
             message[REASONING], message[CONTENT] = parts
             changed = True
@@ -35,6 +37,7 @@ class SplitStream:
         self._pieces = pieces
         self._marker = marker
         self._splitters: dict[int, Splitter] = {}
+        self._head: dict[str, Any] = {}
         self._line = b""
 
     def __aiter__(self) -> "SplitStream":
@@ -46,6 +49,7 @@ class SplitStream:
                 piece = await anext(self._pieces)
             except StopAsyncIteration:
                 rest, self._line = self._line, b""
+                rest = self._rest() + rest
                 if rest:
                     return rest
                 raise
@@ -59,27 +63,51 @@ class SplitStream:
             await close()
 
     def _event(self, line: bytes) -> bytes:
+        if line.startswith(DONE):
+            return self._rest() + line
         fields = _try(line[5:]) if line.startswith(b"data:") else None
         if not fields:
             return line
-        texts = [self._choice(choice) for choice in fields.get("choices") or ()]
+        self._head = {name: value for name, value in fields.items() if name not in ("choices", "usage")}
+        texts = [self._choice(choice) for choice in _choices(fields)]
         return b"data: " + _encode(fields) if any(texts) else line
+
+    def _rest(self) -> bytes:
+        """What is still held back of choices that never said that they are finished."""
+        events = []
+        for index, splitter in self._splitters.items():
+            said = zip((REASONING, CONTENT), splitter.finish(), strict=True)
+            delta = {name: text for name, text in said if text}
+            if delta:
+                choice = {"index": index, "delta": delta, "finish_reason": None}
+                events.append(b"data: " + _encode({**self._head, "choices": [choice]}) + b"\n\n")
+        self._splitters.clear()
+        return b"".join(events)
 
     def _choice(self, choice: dict[str, Any]) -> bool:
         """Split one choice's text. False if it has none to split."""
-        delta = choice.get("delta") or {}
+        delta = choice.get("delta")
+        delta = delta if isinstance(delta, dict) else {}
         text, finished = delta.get(CONTENT) or "", choice.get("finish_reason") is not None
+        if not isinstance(text, str):
+            return False
         if not text and not finished:
             return False
         splitter = self._splitters.setdefault(choice.get("index", 0), Splitter(self._marker))
         reasoning, answer = splitter.feed(text) if text else ("", "")
         if finished:
+            del self._splitters[choice.get("index", 0)]
             more, rest = splitter.finish()
             reasoning, answer = reasoning + more, answer + rest
         delta.pop(CONTENT, None)
         delta.update({name: said for name, said in ((REASONING, reasoning), (CONTENT, answer)) if said})
         choice["delta"] = delta
         return True
+
+
+def _choices(fields: dict[str, Any] | None) -> list[dict[str, Any]]:
+    found = (fields or {}).get("choices")
+    return [choice for choice in found if isinstance(choice, dict)] if isinstance(found, list) else []
 
 
 def _try(data: bytes) -> dict[str, Any] | None:

@@ -159,7 +159,7 @@ def test_an_answer_that_fails_its_check_is_asked_for_again(client: openai.OpenAI
     assert [message["role"] for message in second["messages"]] == ["user", "assistant", "user"]
     assert second["messages"][0] == first["messages"][0]
     assert "It is not JSON" in second["messages"][2]["content"]
-    assert [call["purpose"] for call in answer.model_extra["foreword"]["calls"]] == ["retry"]
+    assert [call["purpose"] for call in answer.model_extra["foreword"]["calls"]] == ["answer"]
 
 
 def test_a_refusal_of_the_request_itself_reaches_the_client(client: openai.OpenAI, upstream: UpstreamInThread) -> None:

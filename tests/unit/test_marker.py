@@ -53,3 +53,7 @@ def test_where_the_pieces_are_cut_does_not_matter(pieces: list[str], size: int) 
     text = "".join(pieces)
     cut = [text[start : start + size] for start in range(0, len(text), size)]
     assert in_pieces(cut, "Answer:")[1] == in_pieces([text] if text else [], "Answer:")[1]
+
+
+def test_a_longer_word_is_no_marker() -> None:
+    assert split("Answers vary.\nAnswer 4", "Answer") == ("Answers vary.", "4")

@@ -92,7 +92,8 @@ class Condense:
             if wanted:
                 what = f"The strategy {wanted.value!r} cannot be used: {error}."
                 raise BadRequest(what, param="foreword.strategy") from None
-            return await self._otherwise(task, str(error))
+            paid = replace(exchange, calls=(*exchange.calls, *error.calls))
+            return await self._otherwise(replace(task, exchange=paid), str(error))
 
     def _concerns(self, exchange: Exchange, wanted: Strategy | None) -> bool:
         target = exchange.route[0] if exchange.route else None
@@ -134,6 +135,8 @@ class Condense:
         if chosen.strategy is Strategy.FOCUS:
             return await self._focus(task, chosen)
         if chosen.strategy is Strategy.NBCE:
+            if not task.shape.passages or not task.shape.task:
+                raise CannotRead("the message is not a question and at least three passages that stand apart")
             return _mixed(task, chosen)
         if chosen.strategy in READ or chosen.strategy is Strategy.TALK:
             return await self._read(task, chosen)
@@ -147,6 +150,8 @@ class Condense:
 
     async def _focus(self, task: Task, chosen: Choice) -> Exchange:
         free = task.room - PROMPT_TOKENS - FRAME_TOKENS - task.beside
+        if not task.shape.task:
+            raise CannotRead("no paragraph of the message asks for anything")
         found = await focus(task.shape.text, task.shape.task, max(0, free), task.count, self._embed())
         if not found:
             return task.exchange.noted(self.name, "skipped", f"no passage fits into {max(0, free)} tokens")

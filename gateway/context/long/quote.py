@@ -5,18 +5,24 @@ c = W - t - m tokens, and f = (W - t - m) / m results are merged by one call. Th
 which costs nothing, so that the number of parts is the real one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
 from msgspec import Struct
+
+from gateway.exchange import Call
 
 SMALLEST_PART = 64
 """A part must hold more than a few sentences, or reading it teaches nothing."""
 
 
 class CannotRead(Exception):
-    """The text cannot be read in parts in this window; the message has the numbers."""
+    """The text cannot be read in parts; the message says why. `calls` are those that were made all the same."""
+
+    def __init__(self, why: str, calls: Sequence[Call] = ()) -> None:
+        super().__init__(why)
+        self.calls = tuple(calls)
 
 
 class Room(Struct, frozen=True):
@@ -29,7 +35,7 @@ class Room(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """The most that a strategy will cost besides the call that answers."""
+    """What a strategy will cost besides the call that answers, and at most a quarter more calls where some fail."""
 
     strategy: str
     part_tokens: int

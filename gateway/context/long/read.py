@@ -1,7 +1,7 @@
 """Has a model read a long text in parts: all at once and merged level by level, or one after the other.
 
-What each call may cost is in the quote. A part that cannot be read is tried once more, then left out
-and named; a level that hardly shrinks is cut and is the last.
+What it costs is in the quote. A part that cannot be read is tried once more, while no more than a quarter
+of the calls are second tries, then left out and counted; a level that hardly shrinks is cut and is the last.
 """
 
 import asyncio
@@ -16,11 +16,14 @@ from gateway.context.fence import harmless, new_mark
 from gateway.context.long.parts import MESSAGE, Count
 from gateway.context.long.quote import CannotRead, Quote, Room
 from gateway.context.long.wording import Wording
-from gateway.errors import RequestError
+from gateway.errors import BackendTimeout, RequestError
 from gateway.exchange import Call, Chunk, Exchange, Sampling, Turn
-from gateway.ports import Completer
+from gateway.ports import Completed, Completer
 
-TRIES = 2
+CALL_S = 120.0
+"""So long may one call take."""
+SECOND_TRIES = 4
+"""One for so many calls."""
 KEPT = 2000
 """Results that are remembered: the same part for the same task is read once."""
 HARDLY_SHRUNK = 0.8
@@ -47,13 +50,15 @@ class Reader:
         self, exchange: Exchange, found: Sequence[Chunk], task: str, quote: Quote, room: Room, words: Wording,
         count: Count,
     ) -> Reading:  # fmt: skip
-        """Map every part, then merge until the results fit `room.final`. Raises `CannotRead`."""
-        work = _Work(self, exchange, words, room.result)
+        """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` where nothing was had."""
+        work = _Work(self, exchange, words, room.result, quote.calls)
         prompts = [words.map.format(n=n, of=len(found), task=task) for n, _ in enumerate(found, 1)]
         level = await work.all("map", prompts, found)
+        work.need(level)
         while len(level) > 1 and sum(count(one.text) for one in level) > room.final:
             groups = [_merged(level[start : start + quote.fan_in]) for start in range(0, len(level), quote.fan_in)]
             merged = await work.all("reduce", [words.reduce.format(task=task)] * len(groups), groups)
+            work.need(merged)
             shrunk = sum(count(one.text) for one in merged) <= HARDLY_SHRUNK * sum(count(one.text) for one in level)
             level = merged
             if not shrunk:
@@ -64,14 +69,14 @@ class Reader:
         self, exchange: Exchange, found: Sequence[Chunk], task: str, room: Room, words: Wording, count: Count
     ) -> Reading:
         """Notes that each part is read beside. Raises `CannotRead`."""
-        work = _Work(self, exchange, words, room.result)
+        work = _Work(self, exchange, words, room.result, len(found))
         notes = ""
         for number, part in enumerate(found, 1):
             prompt = words.refine.format(n=number, of=len(found), task=task) + f"\n{harmless(notes)}\n"
-            (read,) = await work.all("refine", [prompt], [part]) or (part,)
-            notes = read.text if read is not part else notes
-        end = found[-1].end
-        result = Chunk("notes", "", MESSAGE, notes, found[0].start, end, tokens=count(notes))
+            read = await work.all("refine", [prompt], [part])
+            notes = read[0].text if read else notes
+        result = Chunk("notes", "", MESSAGE, notes, found[0].start, found[-1].end, tokens=count(notes))
+        work.need([result] if notes else [])
         return Reading(tuple(_cut([result], room.final, count)), tuple(work.calls), work.unread)
 
     async def ask(self, exchange: Exchange, prompt: str, purpose: str, tokens: int) -> tuple[str, Call | None]:
@@ -83,29 +88,43 @@ class Reader:
             return self._kept[key], None
         sampling = Sampling(tokens, 0.0)
         async with self._at_once:
-            done = await self._completer.complete(exchange, [Turn("user", prompt)], purpose=purpose, sampling=sampling)
+            done = await self._complete(exchange, prompt, purpose, sampling)
         text = done.answer.text.strip()
         self._kept[key] = text
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return text, done.call
 
+    async def _complete(self, exchange: Exchange, prompt: str, purpose: str, sampling: Sampling) -> Completed:
+        try:
+            async with asyncio.timeout(CALL_S):
+                return await self._completer.complete(
+                    exchange, [Turn("user", prompt)], purpose=purpose, sampling=sampling
+                )
+        except TimeoutError as error:
+            raise BackendTimeout(f"It took longer than {CALL_S:g} s.") from error
+
 
 class _Work:
     """One request's reading: its calls, and what could not be read."""
 
-    def __init__(self, reader: Reader, exchange: Exchange, words: Wording, tokens: int) -> None:
+    def __init__(self, reader: Reader, exchange: Exchange, words: Wording, tokens: int, planned: int) -> None:
         self.calls: list[Call] = []
         self.unread = 0
         self._done = 0
+        self._spare = max(1, planned // SECOND_TRIES)
         self._reader, self._exchange, self._words, self._tokens = reader, exchange, words, tokens
 
+    def need(self, results: Sequence[Chunk]) -> None:
+        """Raises `CannotRead` where nothing was had."""
+        if not results:
+            failed = "the model that was to read the text in parts could not be asked"
+            raise CannotRead(failed if self.unread else "nothing in the text bears on the task", self.calls)
+
     async def all(self, purpose: str, prompts: Sequence[str], found: Sequence[Chunk]) -> list[Chunk]:
-        """The results of one level in order, those left out that hold nothing. Raises `CannotRead` if none was had."""
+        """The results of one level in order, without those that hold nothing."""
         pairs = zip(prompts, found, strict=True)
         texts = await asyncio.gather(*[self._one(purpose, prompt, part) for prompt, part in pairs])
-        if all(text is None for text in texts):
-            raise CannotRead("the model that was to read the text in parts could not be asked")
         self.unread += sum(text is None for text in texts)
         nothing = self._words.nothing
         return [
@@ -115,20 +134,25 @@ class _Work:
         ]
 
     async def _one(self, purpose: str, prompt: str, part: Chunk) -> str | None:
-        text = marked(part.text, stable=part.id)
-        for _ in range(TRIES):
-            try:
-                said, call = await self._reader.ask(self._exchange, f"{prompt}\n{text}", purpose, self._tokens)
-            except RequestError as error:
-                self.calls.append(Call(purpose, error=error.message))
-                continue
-            if call is not None:
-                self.calls.append(call)
-            self._done += 1
-            if self._exchange.tell is not None:
-                await self._exchange.tell(f"{purpose}: {self._done} read")
-            return said
-        return None
+        asked = f"{prompt}\n{marked(part.text, stable=part.id)}"
+        said = await self._try(purpose, asked)
+        if said is None and self._spare > 0:
+            self._spare -= 1
+            said = await self._try(purpose, asked)
+        self._done += 1
+        if self._exchange.tell is not None:
+            await self._exchange.tell(f"{purpose}: {self._done} read")
+        return said
+
+    async def _try(self, purpose: str, asked: str) -> str | None:
+        try:
+            said, call = await self._reader.ask(self._exchange, asked, purpose, self._tokens)
+        except RequestError as error:
+            self.calls.append(Call(purpose, error=error.message))
+            return None
+        if call is not None:
+            self.calls.append(call)
+        return said
 
 
 def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -> str:

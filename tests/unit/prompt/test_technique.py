@@ -20,7 +20,7 @@ class Says:
         self.asked: list[tuple[str, tuple[Turn, ...]]] = []
         self.questions: list[str] = []
 
-    async def draw(self, purpose: str = "", follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
+    async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
         number = len(self.asked)
         self.asked.append((purpose, tuple(follow)))
         said = self.answers[number]
@@ -28,9 +28,9 @@ class Says:
             raise said
         return Drawn(number, said, self.tokens)
 
-    async def judge(self, turns: Sequence[Turn], model: str = "") -> str:
+    async def judge(self, turns: Sequence[Turn], model: str = "") -> Drawn:
         self.questions.append(turns[-1].text)
-        return self.judged.pop(0)
+        return Drawn(-1, self.judged.pop(0), self.tokens)
 
 
 def technique(head: str, body: str = "# user\n{{ query }}\n") -> Technique:
@@ -49,7 +49,7 @@ def test_the_majoritys_first_answer_is_chosen() -> None:
     says = Says("Answer: 7", "well\nAnswer: 8", "Answer: 8.")
     settled = settle(made, says)
     assert settled.number == 1
-    assert [purpose for purpose, _ in says.asked] == ["", "sample", "sample"]
+    assert [purpose for purpose, _ in says.asked] == ["sample", "sample", "sample"]
     assert settled.notes[0].reason == "2 of 3 agree"
 
 
@@ -135,3 +135,21 @@ def test_heads_that_make_no_sense_are_refused_with_their_place() -> None:
             assert error.line > 1, head
         else:
             raise AssertionError(f"{head!r} was accepted")
+
+
+def test_a_judge_counts_against_the_tokens() -> None:
+    head = 'checks: [{judge: "Is {{ answer }} polite?"}]\niterate: {rounds: 5, budget_tokens: 35}\n'
+    says = Says("a", "b", "c", judge=["No.", "No.", "No."], tokens=10)
+    assert settle(technique(head, RETRY), says).notes[0].reason == "its 35 tokens are spent"
+    assert len(says.asked) == 2
+
+
+def test_a_judge_that_says_yesterday_has_not_said_yes() -> None:
+    head = 'checks: [{judge: "Is {{ answer }} polite?"}]\niterate: {rounds: 1}\n'
+    says = Says("a", "b", judge=["Yesterday it was.", "Yes!"])
+    assert settle(technique(head, RETRY), says).number == 1
+
+
+def test_a_question_to_the_judge_that_gets_too_long_is_not_asked() -> None:
+    head = 'checks: [{judge: "Is {{ answer }} polite?"}]\niterate: {rounds: 1}\n'
+    assert settle(technique(head, RETRY), Says("x" * 500_000)).notes[0].decision == "passed"

@@ -5,9 +5,11 @@ import itertools
 import json
 from collections.abc import AsyncIterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import BackendFailed
 from gateway.wire.reasoning import SplitStream, split_body
 from gateway.wire.streamed import events
 
@@ -79,3 +81,17 @@ def test_a_whole_answer_becomes_a_stream() -> None:
     assert chunks[1]["choices"][0]["finish_reason"] == "stop"
     assert chunks[2]["usage"]["completion_tokens"] == 9
     assert b'"usage"' not in b"".join(events(json.dumps(BODY).encode(), usage=False))
+
+
+def test_what_a_stream_held_back_comes_before_its_end_mark() -> None:
+    stream = stream_of("so\nAnswer", 2).replace(b', "finish_reason": "stop"', b"")
+    split = split_stream(stream, [])
+    assert said(split)[1] == "so\nAnswer"
+    assert split.endswith(b"data: [DONE]\n\n")
+
+
+def test_answers_of_another_shape_pass() -> None:
+    for body in (b'{"choices": null}', b'{"choices": [{"message": {"content": [{"type": "text"}]}}]}'):
+        assert split_body(body, "Answer:") is body
+    with pytest.raises(BackendFailed):
+        events(b"<html>", usage=False)

@@ -170,3 +170,26 @@ async def test_text_that_gives_orders_stays_between_its_marks() -> None:
     mark = says.prompts[0].rpartition("text ")[2].removesuffix(">>>")
     assert len(mark) == 12
     assert says.prompts[0].count(mark) == 2
+
+
+async def test_a_text_with_nothing_to_the_point_is_looked_into_instead() -> None:
+    done = await stage(Says(lambda prompt: "Nothing."))(asked(f"Summarise this story:\n\n{STORY}"))
+    assert done.plan.strategy == "focus"
+    assert "nothing in the text bears on the task" in done.notes[-1].reason
+    assert len(done.calls) >= 3
+
+
+async def test_refining_goes_on_past_a_part_that_cannot_be_read() -> None:
+    def answer(prompt: str) -> str:
+        if "lighthouse 399 " in prompt:
+            raise BackendFailed("down")
+        return first_name(prompt)
+
+    done = await stage(Says(answer))(asked(f"Who are the keepers?\n\n{STORY}", strategy="refine"))
+    assert (done.plan.strategy, done.notes[-1].data["unread"]) == ("refine", 1)
+
+
+@pytest.mark.parametrize("strategy", ["nbce", "focus"])
+async def test_a_strategy_that_would_leave_nothing_of_the_message_is_refused(strategy: str) -> None:
+    with pytest.raises(BadRequest, match="cannot be used"):
+        await stage()(asked("word " * 40, strategy=strategy))
