@@ -97,17 +97,25 @@ _FIXED = (
     (Kind.PLACEHOLDER, marks.PLACEHOLDER, _PLACEHOLDS),
 )
 
+_KIND_OF_CODE = re.compile(r"[\w+#.-]*")
+
 
 def items(text: str) -> Iterator[Item]:
     """Every piece of the text that has to survive, by kind. Cheap marks are looked for before patterns."""
     for block in reversed(marks.fences(text)) if "```" in text or "~~~" in text else ():
         yield Item(Kind.CODE, text[block.body_start : block.body_end])
-        text = text[: block.start] + "\n" + text[block.end :]
+        text = f"{text[: block.start]}\n{_beside_fence(text[block.start : block.body_start])}\n{text[block.end :]}"
     for kind, pattern, needs in _FIXED:
         if needs.search(text):
             yield from (Item(kind, found[found.lastindex or 0]) for found in pattern.finditer(text))
             text = pattern.sub("\n", text)
     yield from _worded(text)
+
+
+def _beside_fence(line: str) -> str:
+    """What stands on a fence's own line, unless it is the language of the code: then it is the user's words."""
+    words = line.strip().lstrip("`~").strip()
+    return "" if _KIND_OF_CODE.fullmatch(words) else words
 
 
 def _worded(text: str) -> Iterator[Item]:

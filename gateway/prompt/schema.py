@@ -1,6 +1,7 @@
 """The head of a template file as typed values: which keys there are, and what each may hold."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from msgspec import Struct
@@ -103,11 +104,19 @@ def read_head(head: Head) -> dict[str, Any]:
     }
 
 
+def _beside(name: str) -> bool:
+    """Whether a file's name leads nowhere else: a template that a model wrote must not choose what is read."""
+    path = PurePosixPath(name)
+    return name.endswith(".jsonl") and not path.is_absolute() and ".." not in path.parts and name.isprintable()
+
+
 def _examples(head: Head, value: Any) -> tuple[Shot, ...] | Pool:
     if isinstance(value, dict):
         pool = head.decode(value, Pool, "examples")
         if bool(pool.pool) == bool(pool.collection):
             raise head.error("examples have either a `pool:` (a file) or a `collection:`", "examples")
+        if pool.pool and not _beside(pool.pool):
+            raise head.error("a pool is a .jsonl file in the template's own folder or below", "examples", "pool")
         if pool.as_ not in ("turns", "list"):
             raise head.error("`as` is `turns` or `list`", "examples", "as")
         if not 1 <= pool.k <= 64:

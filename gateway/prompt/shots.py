@@ -108,10 +108,10 @@ def of_chunks(chunks: Sequence[Chunk], pool: Pool) -> tuple[Shot, ...]:
 
 
 def pool_path(template: Template) -> Path | None:
-    """Where the template's pool is: relative to the template's own file."""
+    """Where the template's pool is: relative to the template's own file, or to where that came from."""
     if not isinstance(template.examples, Pool) or not template.examples.pool:
         return None
-    return (Path(template.file).parent / template.examples.pool).resolve()
+    return (Path(template.home or Path(template.file).parent) / template.examples.pool).resolve()
 
 
 def _key(template: Template) -> PoolKey | None:

@@ -48,6 +48,7 @@ ESCAPED = re.compile(rf"^\\({_HEADINGS})$", re.MULTILINE)
 CALL = "call "
 RETRY = "retry"
 
+LONE = re.compile("[\ud800-\udfff]")
 BESIDES = ("schema", "id", "version", "status", "description", "family", "intent", "optimise", "tests", "provenance")
 """What may change without a new version: it changes nothing that a model is told."""
 
@@ -102,6 +103,8 @@ class Template(Struct, frozen=True):
     extract: Extract | None = None
     places: Mapping[str, tuple[int, int]] = {}
     """Line and column of the head's top keys, of each slot and of each test, for whoever reports on the file."""
+    home: str = ""
+    """The folder of the files that belong to it, where that is not the folder of `file`."""
 
     @property
     def ref(self) -> str:
@@ -177,6 +180,8 @@ class Template(Struct, frozen=True):
 def parse(source: str, file: str) -> Template:
     """Read a template file. Raises `TemplateError` at the first mistake, with line and column."""
     source = _plain(source)
+    if not source.isascii() and LONE.search(source):
+        raise TemplateError(file, "half a character (a lone surrogate) is in it; write it as UTF-8", 1, 1)
     head, body, first_line = split_head(source, file)
     content = _content(head.data, body)
     fields = read_head(head)

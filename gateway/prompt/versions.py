@@ -11,14 +11,18 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.errors import TemplateError
-from gateway.prompt.fields import Status
+from gateway.prompt.fields import Pool, Status
 from gateway.prompt.template import Template, parse
 from gateway.prompt.whole_file import write_whole
 
 NAME = re.compile(r"(?P<id>[a-z0-9._-]+)@(?P<version>\d+)\.(?P<count>\d+)-(?P<content>[0-9a-f]{12})\.prompt\.md")
+HOMES = "homes.json"
+"""By id, the folder that a template with a pool of examples came from."""
 SHORT = 12  # digits of a digest in a name
 
 
@@ -39,6 +43,7 @@ class Archive:
         self.folder = folder
         self._kept: dict[str, dict[int, list[Kept]]] = {}
         self._parsed: dict[Path, Template] = {}
+        self._homes: dict[str, str] = _read_homes(folder / HOMES)
         for file in sorted(folder.glob("*.prompt.md")) if folder.is_dir() else ():
             named = NAME.fullmatch(file.name)
             if named:
@@ -51,6 +56,8 @@ class Archive:
         known = self._kept.get(template.id, {}).get(template.version, [])
         content = template.content[:SHORT]
         same = next((kept for kept in known if kept.content == content), None)
+        if isinstance(template.examples, Pool):
+            self._remember_home(template)
         if same is None:
             count = len(known) + 1
             file = self.folder / f"{template.id}@{template.version}.{count}-{content}.prompt.md"
@@ -79,7 +86,8 @@ class Archive:
                 source = kept.file.read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise TemplateError(str(kept.file), f"cannot be read: {error}") from error
-            self._parsed[kept.file] = parse(source, str(kept.file))
+            template = parse(source, str(kept.file))
+            self._parsed[kept.file] = replace(template, home=self._homes.get(kept.id, ""))
         return self._parsed[kept.file]
 
     def changed(self, template: Template) -> TemplateError | None:
@@ -102,7 +110,21 @@ class Archive:
                 return self.read(kept)
         return None
 
+    def _remember_home(self, template: Template) -> None:
+        """Its examples stay where they are, so an older version has to know where that was."""
+        home = str(Path(template.file).parent.resolve())
+        if self._homes.get(template.id) != home:
+            self._homes[template.id] = home
+            write_whole(self.folder / HOMES, msgspec.json.encode(self._homes).decode())
+
     def _remember(self, kept: Kept) -> None:
         known = self._kept.setdefault(kept.id, {}).setdefault(kept.version, [])
         known.append(kept)
         known.sort(key=lambda one: one.count)
+
+
+def _read_homes(file: Path) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError):
+        return {}  # they come back as the templates are read

@@ -36,6 +36,7 @@ def user(text: str) -> tuple[Turn, ...]:
         ("Ask Maria Lopez in Berlin about IKEA", {"Maria Lopez", "Berlin", "IKEA"}),
         ("Rename get_user and MyClass in src/app.py with `x = 1`", {"get_user", "MyClass", "src/app.py", "x = 1"}),
         ("Fix this\n```py\nprint(1)\n```", {"print(1)"}),
+        ("Fix this\n``` for https://example.com/4711\nprint(1)\n```", {"print(1)", "https://example.com/4711"}),
         ("Please do not mention prices", {"not mention prices"}),
         ("don't be formal", {"don't be formal"}),
         ("without using tables", {"without using tables"}),

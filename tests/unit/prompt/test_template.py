@@ -100,6 +100,9 @@ def test_a_mistake_in_the_head_is_told_with_its_place(
         ("slots:\n  text: {from: query, required: maybe}\n", "required: ", (22, 23)),
         ("slots: [a]\n", "slots: expected a mapping, got a list", (21, 1)),
         ("examples: {pool: a.jsonl, k: 0}\n", "`k` is between 1 and 64", (21, 27)),
+        ("examples: {pool: ../../etc/passwd.jsonl}\n", "in the template's own folder", (21, 12)),
+        ("examples: {pool: /etc/passwd.jsonl}\n", "in the template's own folder", (21, 12)),
+        ("examples: {pool: passwd}\n", "in the template's own folder", (21, 12)),
         ("examples: {pool: a.jsonl, as: table}\n", "`as` is `turns` or `list`", (21, 27)),
         ("examples: {pool: a.jsonl, slot: tex}\n", "no slot 'tex' is declared", (21, 27)),
         ("tests:\n  - query: x\n    expect:\n      - contians: y\n", "did you mean 'contains'?", (24, 9)),
@@ -289,3 +292,9 @@ def _timed(values: dict[str, str]) -> float:
     for _ in range(50):
         SHARED.render(values)
     return (perf_counter() - started) / 50
+
+
+def test_half_a_character_is_refused() -> None:
+    """A model's answer that is decoded from JSON may hold one; no file and no message can."""
+    with pytest.raises(TemplateError, match="lone surrogate"):
+        template("# user\n{{ query }} \ud800")

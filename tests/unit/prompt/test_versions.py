@@ -7,6 +7,7 @@ import pytest
 from gateway.errors import TemplateError
 from gateway.prompt.library import Library, load_library
 from gateway.prompt.pointers import Pointer, move, read_pointers
+from gateway.prompt.shots import read_pool
 from gateway.prompt.versions import Archive
 from tests.doubles.templates import source, write
 
@@ -66,6 +67,17 @@ def test_what_a_model_is_not_told_may_change_within_a_version(tmp_path: Path) ->
     assert library.changed == ()
     kept = library.archive.get("refund.en", 1) if library.archive else None
     assert kept is not None and kept.active
+
+
+def test_an_older_version_finds_its_examples_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "templates" / "refund").mkdir(parents=True)
+    (tmp_path / "templates" / "refund" / "pool.jsonl").write_text('{"text": "a", "label": "b"}\n')
+    put(tmp_path, "one", more="examples: {pool: pool.jsonl, k: 1, as: turns}\n")
+    load(tmp_path)
+    put(tmp_path, "two", version=2, status="draft")
+    speaking = load(tmp_path)[0].for_intent("refund", "en")
+    assert speaking is not None and speaking.version == 1
+    assert [shot.output for shot in read_pool(speaking).shots] == ["b"]
 
 
 def test_a_draft_may_change_as_often_as_its_author_likes(tmp_path: Path) -> None:
