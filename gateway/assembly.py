@@ -22,8 +22,12 @@ from gateway.context.catalog import Catalog, catalog_file
 from gateway.context.collections import Collections
 from gateway.context.embed import Batcher
 from gateway.context.fit import Fit
+from gateway.context.ingest import new_ingest
+from gateway.context.intake import Behind, Intake
 from gateway.context.long.condense import Condense
+from gateway.context.parse_process import ParseProcess
 from gateway.context.retrieve import Retrieve
+from gateway.context.uploads import Uploads
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Exchange
 from gateway.learning import Learned
@@ -77,6 +81,7 @@ class Gateway:
         *,
         learned: Learned | None = None,
         keeping: Keeping | None = None,
+        intake: Intake | None = None,
     ) -> None:
         self.settings = settings
         self.backends = backends
@@ -86,6 +91,7 @@ class Gateway:
         self.perform = perform
         self.learned = learned
         self.keeping = keeping
+        self.intake = intake
         self.metrics = Metrics(shared=settings.server.workers > 1)
         self.traces = None if settings.telemetry.traces == "off" else Traces(settings.telemetry)
         self.readiness = Readiness()
@@ -105,6 +111,8 @@ class Gateway:
             stack.push_async_callback(backend.aclose)
         if self.learned is not None:
             stack.push_async_callback(self.learned.aclose)
+        if self.intake is not None:
+            stack.push_async_callback(self.intake.aclose)
         if self.traces is not None:
             stack.callback(self.traces.close)
         if self.keeping is not None:
@@ -158,6 +166,8 @@ class Gateway:
                 group.create_task(self.readiness.watch(f"backend {name}", backend.open))
             if self.learned is not None:
                 group.create_task(self.learned.load(self.readiness))
+        if self.intake is not None:
+            self.intake.open()
 
 
 class Adapters(Struct):
@@ -205,7 +215,17 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         Responder(Performer(caller, completions), adapters.backends),
         learned=learned,
         keeping=keeping,
+        intake=None if only_prepare else _intake(settings, adapters),
     )
+
+
+def _intake(settings: Settings, adapters: Adapters) -> Intake | None:
+    collections, batcher = adapters.collections, adapters.embedder
+    if collections is None or batcher is None:
+        return None
+    uploads = Uploads(collections.catalog, settings.data_folder / "files")
+    read, behind = ParseProcess(), Behind(batcher)
+    return Intake(collections, uploads, new_ingest(settings, collections, behind, read), read.close)
 
 
 def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:

@@ -132,6 +132,8 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
 
     chunk_tokens: Annotated[int, Meta(ge=16)] = 200
     """How long the chunks of a document are; never over the embedding model's window."""
+    max_file_mb: Annotated[int, Meta(ge=1, le=64)] = 64
+    """A larger upload is refused with 413."""
     top_k: Count = 6
     """How many chunks a request gets at the most."""
     budget_tokens: Count = 800

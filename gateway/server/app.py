@@ -17,7 +17,18 @@ from litestar.types import Receive, Scope, Send
 from gateway.assembly import Gateway, assemble
 from gateway.errors import RequestError
 from gateway.exchange import Endpoint, Key
-from gateway.server import compare, foreword, models, openapi, operations, stored, templates
+from gateway.server import (
+    compare,
+    files,
+    foreword,
+    models,
+    openapi,
+    operations,
+    store_files,
+    stored,
+    templates,
+    vector_stores,
+)
 from gateway.server import responses as stored_responses
 from gateway.server.access import Access
 from gateway.server.answer import Answering
@@ -109,6 +120,9 @@ def application(gateway: Gateway) -> Front:
             stored.delete_stored,
             *stored_responses.HANDLERS,
             *templates.HANDLERS,
+            *files.HANDLERS,
+            *vector_stores.HANDLERS,
+            *store_files.HANDLERS,
             operations.live,
             operations.ready,
             operations.metrics,

@@ -52,6 +52,11 @@ class Cli:
         return json.loads(self(command, "--json", *arguments))
 
 
+def ready(process: GatewayProcess) -> set[str]:
+    parts = httpx.get(process.url + "/health/ready").json()["parts"]
+    return {part for part, state in parts.items() if state == "ready"}
+
+
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway that has its collections open; its classifier may still be learning."""
@@ -59,7 +64,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
     try:
         process.wait("/health/live")
         deadline = time.monotonic() + 120
-        while httpx.get(process.url + "/health/ready").json()["parts"].get("collections") != "ready":
+        while not {"collections", "embedder"} <= ready(process):
             assert time.monotonic() < deadline, process.log.read_text("utf-8")
             time.sleep(0.1)
         yield process
@@ -133,6 +138,10 @@ def test_what_is_in_a_collection_is_listed_and_found(cli: Cli, documents: list[P
 
     assert listed["handbook"] == {
         "name": "handbook",
+        "id": listed["handbook"]["id"],
+        "owner": "",
+        "weight": 0.7,
+        "floor": 0.2,
         "documents": ["docs/leave.md", "docs/meals.docx", "docs/travel.html"],
         "chunks": 3,
     }

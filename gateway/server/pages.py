@@ -1,0 +1,45 @@
+"""Pages of lists as OpenAI's clients walk them: `limit`, `after`, `before`, `order`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from litestar import Request
+
+from gateway.errors import BadRequest
+
+Listed = TypeVar("Listed")
+
+
+def page(
+    request: Request[Any, Any, Any], oldest_first: Sequence[Listed], id_of: Callable[[Listed], str], most: int = 100
+) -> tuple[list[Listed], bool]:
+    """The part that the request asks for, and whether there is more. Raises `BadRequest`."""
+    query = request.query_params
+    rows = list(oldest_first) if _order(query) == "asc" else list(reversed(oldest_first))
+    limit = _limit(query, most)
+    ids = [id_of(row) for row in rows]
+    if "after" in query:
+        rows = rows[_place(ids, query["after"], "after") + 1 :]
+    elif "before" in query:
+        rows = rows[max(0, _place(ids, query["before"], "before") - limit) : _place(ids, query["before"], "before")]
+    return rows[:limit], len(rows) > limit
+
+
+def _order(query: Any) -> str:
+    order: str = query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise BadRequest("'order' is asc or desc.", param="order")
+    return order
+
+
+def _limit(query: Any, most: int) -> int:
+    given = query.get("limit", str(min(most, 10_000) if most > 100 else 20))
+    if not str(given).isdigit() or not 1 <= int(given) <= most:
+        raise BadRequest(f"'limit' is from 1 to {most}.", param="limit")
+    return int(given)
+
+
+def _place(ids: Sequence[str], id: str, param: str) -> int:
+    if id not in ids:
+        raise BadRequest(f"Nothing in this list is called {id!r}.", param=param)
+    return ids.index(id)
