@@ -5,7 +5,9 @@ all mean what the author wrote.
 """
 
 import difflib
+import functools
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -55,7 +57,7 @@ class Head:
         name = ".".join(str(part) for part in path) or "the front matter"
         if not isinstance(data, dict):
             raise self.error(f"{name} must be `key: value` lines, or {{key: value}}", *path)
-        fields = {info.encode_name: info for info in msgspec.structs.fields(struct)}
+        fields = _fields(struct)
         for key in data:
             if key not in fields:
                 raise self.error(f"unknown key {key!r} in {name}; {suggest(key, fields)}", *path, key)
@@ -73,6 +75,12 @@ class Head:
         except msgspec.ValidationError as error:
             what, _, inside = str(error).partition(" - at `$")
             raise self.error(f"{path[-1]}: {_plain(what, value)}", *path, *_steps(inside)) from error
+
+
+@functools.cache
+def _fields(struct: type[Struct]) -> Mapping[str, Any]:
+    """The fields by the name that stands in a file. Looked up once: msgspec reads every annotation anew."""
+    return {info.encode_name: info for info in msgspec.structs.fields(struct)}
 
 
 def split_head(source: str, file: str) -> tuple[Head, str, int]:

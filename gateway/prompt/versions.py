@@ -21,6 +21,7 @@ from gateway.prompt.template import Template, parse
 from gateway.prompt.whole_file import write_whole
 
 NAME = re.compile(r"(?P<id>[a-z0-9._-]+)@(?P<version>\d+)\.(?P<count>\d+)-(?P<content>[0-9a-f]{12})\.prompt\.md")
+ACTIVE = re.compile(r"^status[ \t]*:[ \t]*[\"']?active\b", re.MULTILINE)
 HOMES = "homes.json"
 """By id, the folder that a template with a pool of examples came from."""
 SHORT = 12  # digits of a digest in a name
@@ -62,11 +63,11 @@ class Archive:
             count = len(known) + 1
             file = self.folder / f"{template.id}@{template.version}.{count}-{content}.prompt.md"
             self._remember(Kept(template.id, template.version, count, content, file))
-            write_whole(file, source)
+            write_whole(file, source, durable=False)
         elif same.file.read_text("utf-8") != source:
             self._parsed.pop(same.file, None)
             first_seen = same.file.stat()
-            write_whole(same.file, source)
+            write_whole(same.file, source, durable=False)
             os.utime(same.file, ns=(first_seen.st_atime_ns, first_seen.st_mtime_ns))
 
     def versions(self, id: str) -> Sequence[Kept]:
@@ -106,9 +107,18 @@ class Archive:
     def last_active(self, id: str, below: int) -> Template | None:
         """The newest kept version under `below` that was active when it was last seen."""
         for kept in reversed(self.versions(id)):
-            if kept.version < below and kept.count == 1 and self.read(kept).active:
+            if kept.version < below and kept.count == 1 and self._says_active(kept) and self.read(kept).active:
                 return self.read(kept)
         return None
+
+    def _says_active(self, kept: Kept) -> bool:
+        """Looked for in the text, since most old versions need not be parsed for that."""
+        if kept.file in self._parsed:
+            return True
+        try:
+            return ACTIVE.search(kept.file.read_text("utf-8")) is not None
+        except (OSError, UnicodeDecodeError):
+            return False
 
     def _remember_home(self, template: Template) -> None:
         """Its examples stay where they are, so an older version has to know where that was."""

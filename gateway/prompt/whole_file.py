@@ -5,16 +5,20 @@ import tempfile
 from pathlib import Path
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Written beside and moved into place, with the permissions of the file that it replaces."""
+def write_whole(file: Path, text: str, *, durable: bool = True) -> None:
+    """Written beside and moved into place, with the permissions of the file that it replaces.
+
+    `durable`: on the disk before it is moved, so that even a machine that loses power has old or new.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
     number, draft = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=file.parent)
     try:
         with os.fdopen(number, "w", encoding="utf-8", newline="") as stream:
             stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         Path(draft).chmod(mode)
         Path(draft).replace(file)
     except BaseException:
