@@ -23,6 +23,7 @@ MEANING = 0.92
 WORD = re.compile(r"[a-z0-9']+|[^\x00-\x7f\s]")
 FEWEST = 4  # words; shorter examples share most of them by chance
 BLOCK = 512
+EMBEDDED = "en"  # the sentence model of the default knows no other language
 
 
 class _Example(Struct, frozen=True):
@@ -63,20 +64,19 @@ def near(templates: Iterable[Template]) -> Iterator[Finding]:
 
 
 def alike(templates: Iterable[Template], embed: Embed) -> Iterator[Finding]:
-    """Match examples of two intents that an embedder takes for the same."""
+    """Match examples of two intents that an embedder takes for the same, in the language that it knows."""
     import numpy as np
 
-    by_language: dict[str, list[_Example]] = defaultdict(list)
-    for one in _examples(templates):
-        by_language[one.template.language].append(one)
-    for examples in by_language.values():
-        vectors = np.asarray(embed([one.text for one in examples]), np.float32)
-        for first in range(0, len(examples), BLOCK):
-            rows, columns = np.nonzero(vectors[first : first + BLOCK] @ vectors.T >= MEANING)
-            for row, column in zip((rows + first).tolist(), columns.tolist(), strict=True):
-                one, other = examples[row], examples[column]
-                if column < row and one.template.intent.name != other.template.intent.name:
-                    yield _overlap(one, other, "means nearly the same as")
+    examples = [one for one in _examples(templates) if one.template.language == EMBEDDED]
+    if not examples:
+        return
+    vectors = np.asarray(embed([one.text for one in examples]), np.float32)
+    for first in range(0, len(examples), BLOCK):
+        rows, columns = np.nonzero(vectors[first : first + BLOCK] @ vectors.T >= MEANING)
+        for row, column in zip((rows + first).tolist(), columns.tolist(), strict=True):
+            one, other = examples[row], examples[column]
+            if column < row and one.template.intent.name != other.template.intent.name:
+                yield _overlap(one, other, "means nearly the same as")
 
 
 def plain(text: str) -> str:
