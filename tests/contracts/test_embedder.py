@@ -10,6 +10,7 @@ from gateway.context.sentence import DEFAULT_MODEL, SentenceEmbedder
 from gateway.context.static import load_static
 from gateway.ports import Embedder
 from gateway.resources import locate
+from tests.doubles.static_table import KEPT
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +24,7 @@ def embedder(request: pytest.FixtureRequest, sentence: SentenceEmbedder) -> Iter
         yield sentence
     else:
         # distilling takes half a minute, so the table is kept from one run to the next
-        assert request.config.cache is not None
-        yield load_static(sentence, request.config.cache.mkdir("embeddings"))
+        yield load_static(sentence, KEPT)
 
 
 def test_each_text_becomes_one_unit_vector_of_the_told_length(embedder: Embedder) -> None:

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.main import main
+from tests.doubles.static_table import place_static
 
 CONFIG = """
 [data]
@@ -37,6 +38,7 @@ THINGS = ["card", "credit card", "debit card", "bank card", "gold card"]
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
     (folder / "templates").mkdir()
+    place_static(folder / "data")
     (folder / "config.toml").write_text(CONFIG)
     rows = [{"text": ask.format(t), "label": label} for label, asks in ASKS.items() for ask in asks for t in THINGS]
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))

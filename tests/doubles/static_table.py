@@ -1,0 +1,16 @@
+"""The table that is distilled from the sentence model, made once for all tests: it takes half a minute."""
+
+import shutil
+from pathlib import Path
+
+from gateway.context.sentence import DEFAULT_MODEL, SentenceEmbedder
+from gateway.context.static import load_static
+from gateway.resources import locate
+
+KEPT = Path(__file__).parents[2] / ".pytest_cache" / "embedded"
+
+
+def place_static(data_folder: Path) -> None:
+    """Put the table where a gateway with that data folder looks for it."""
+    load_static(SentenceEmbedder("minilm", locate(DEFAULT_MODEL, Path.cwd())), KEPT)
+    shutil.copytree(KEPT / "static", data_folder / "static", dirs_exist_ok=True)
