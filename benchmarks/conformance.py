@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -17,55 +19,71 @@ from harness.processes import HOST, Process, free_port
 from harness.report import table
 
 FILES = ("chat/test_completions.py", "test_completions.py", "test_embeddings.py", "test_models.py")
-# what OpenAI stores of earlier chats; a gateway has no such endpoints
-STORED = ("_retrieve", "_update", "_list", "_delete")
+RESPONSES = ("test_responses.py", "responses/test_input_items.py", "responses/test_input_tokens.py")
+# what OpenAI stores of earlier chats and responses
+STORED = ("_retrieve", "_update", "_list", "_delete", "_cancel")
+COMPACT = ("_compact",)
+PARTS = ("create", "stored", "compact")
+# the same mock as a backend that speaks /v1/responses itself, and as one that speaks chat only
+NATIVE = foreword.PASS_THROUGH.replace('models = ["*"]', 'models = ["*"]\nresponses = ["*"]')
 
 
 @click.command()
 @click.option("--openai", "checkout", required=True, type=click.Path(exists=True, path_type=Path, file_okay=False))
 @click.option("--verbose", is_flag=True, help="Also print each failure's first line.")
-def conformance(checkout: Path, verbose: bool) -> None:
+@click.option("--only", type=click.Choice(["old", "responses"]), help="Only these endpoints; left out: all.")
+def conformance(checkout: Path, verbose: bool, only: str | None) -> None:
     """Passed and failed tests of openai-python, directly and through the gateway."""
     mock_port = free_port()
-    with tempfile.TemporaryDirectory(prefix="foreword-conformance-") as folder:
+    with tempfile.TemporaryDirectory(prefix="foreword-conformance-") as folder, ExitStack() as stack:
         scratch = Path(folder)
         mock = Process([sys.executable, str(Path(__file__).parent / "mock.py"), str(mock_port)], scratch / "mock.log")
-        gateway = None
-        try:
-            mock.wait_port(mock_port)
-            gateway, port = foreword.start(scratch / "gateway", foreword.PASS_THROUGH, mock_port)
-            rows = []
-            for file in FILES:
-                direct = _run(checkout, file, mock_port, scratch)
-                through = _run(checkout, file, port, scratch)
-                rows += _rows(file, direct, through)
-                if verbose:
-                    for name, failure in through.items():
-                        if failure and not direct.get(name):
-                            click.echo(f"{file} {name}: {failure}", err=True)
-        finally:
-            for process in (gateway, mock):
-                if process is not None:
-                    process.stop()
-    click.echo(table(["tests", "count", "passed at the mock", "passed through the gateway"], rows))
+        stack.callback(mock.stop)
+        mock.wait_port(mock_port)
+        native, native_port = foreword.start(scratch / "native", NATIVE, mock_port)
+        stack.callback(native.stop)
+        ports = {"at the mock": mock_port, "through the gateway": native_port}
+        if only != "responses":
+            click.echo(_table(checkout, FILES, ports, scratch, verbose))
+        if only != "old":
+            chat, chat_port = foreword.start(scratch / "chat", foreword.PASS_THROUGH, mock_port)
+            stack.callback(chat.stop)
+            ports["translated to chat"] = chat_port
+            click.echo(_table(checkout, RESPONSES, ports, scratch, verbose))
 
 
-def _rows(file: str, direct: dict[str, str], through: dict[str, str]) -> list[list[str]]:
-    parts = {file: lambda name: True}
-    if file.startswith("chat/"):
-        parts = {
-            f"{file}, create": lambda name: not any(word in name for word in STORED),
-            f"{file}, stored completions": lambda name: any(word in name for word in STORED),
-        }
-    return [
-        [
-            title,
-            str(sum(map(belongs, direct))),
-            str(sum(belongs(name) and not failure for name, failure in direct.items())),
-            str(sum(belongs(name) and not failure for name, failure in through.items())),
+def _table(checkout: Path, files: Sequence[str], ports: Mapping[str, int], scratch: Path, verbose: bool) -> str:
+    rows = []
+    for file in files:
+        found = {way: _run(checkout, file, port, scratch) for way, port in ports.items()}
+        rows += [
+            [title, *map(str, counted)]
+            for title, belongs in _parts(file).items()
+            if (counted := _counts(found, belongs))[0]
         ]
-        for title, belongs in parts.items()
-    ]
+        for way, results in found.items() if verbose else ():
+            for name, failure in results.items():
+                if failure:
+                    click.echo(f"{way}: {file} {name}: {failure}", err=True)
+    return table(["tests", "count", *[f"passed {way}" for way in ports]], rows)
+
+
+def _parts(file: str) -> dict[str, Callable[[str], bool]]:
+    if file not in ("chat/test_completions.py", "test_responses.py"):
+        return {file: lambda name: True}
+
+    def part(name: str) -> str:
+        if any(word in name for word in STORED):
+            return "stored"
+        return "compact" if any(word in name for word in COMPACT) else "create"
+
+    return {f"{file}, {wanted}": lambda name, wanted=wanted: part(name) == wanted for wanted in PARTS}
+
+
+def _counts(found: Mapping[str, dict[str, str]], belongs: Callable[[str], bool]) -> list[int]:
+    first = next(iter(found.values()))
+    passed = [sum(belongs(name) and not failure for name, failure in results.items()) for results in found.values()]
+    return [sum(map(belongs, first)), *passed]
 
 
 def _run(checkout: Path, file: str, port: int, scratch: Path) -> dict[str, str]:

@@ -91,6 +91,41 @@ def _messages(ask: dict[str, Any]) -> Answer:
     return _list([{**MESSAGE, "id": "msg-1", "annotations": []}])
 
 
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1700000000,
+    "status": "completed",
+    "model": "gpt-6-astra",
+    "output": [
+        {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "Hello.", "annotations": []}],
+        }
+    ],
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+}
+TOKENS = {
+    "input_tokens": 1,
+    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+    "output_tokens": 1,
+    "output_tokens_details": {"reasoning_tokens": 0},
+    "total_tokens": 2,
+}
+ITEM = {"id": "msg_0", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]}
+
+
+def response(ask: dict[str, Any]) -> Answer:
+    if not ask.get("stream"):
+        return _json(RESPONSE)
+    return _events([{"type": f"response.{name}", "response": RESPONSE} for name in ("created", "completed")])
+
+
 ROUTES: tuple[tuple[str, str, Callable[[dict[str, Any]], Answer]], ...] = (
     ("POST", r"/chat/completions", chat),
     ("GET", r"/chat/completions", lambda ask: _list([json.loads(_stored(ask)[2])])),
@@ -102,6 +137,13 @@ ROUTES: tuple[tuple[str, str, Callable[[dict[str, Any]], Answer]], ...] = (
         r"/chat/completions/[^/]+",
         lambda ask: _json({"id": "chatcmpl-1", "deleted": True, "object": "chat.completion.deleted"}),
     ),
+    ("POST", r"/responses", response),
+    ("POST", r"/responses/compact", lambda ask: _json({**RESPONSE, "object": "response.compaction", "usage": TOKENS})),
+    ("POST", r"/responses/input_tokens", lambda ask: _json({"object": "response.input_tokens", "input_tokens": 1})),
+    ("GET", r"/responses/[^/]+", response),
+    ("DELETE", r"/responses/[^/]+", lambda ask: _json({"id": "resp_1", "object": "response", "deleted": True})),
+    ("POST", r"/responses/[^/]+/cancel", response),
+    ("GET", r"/responses/[^/]+/input_items", lambda ask: _list([ITEM])),
     ("POST", r"/completions", completion),
     ("POST", r"/embeddings", embedding),
     ("GET", r"/models", lambda ask: _json({"object": "list", "data": [_card(name) for name in NAMES]})),

@@ -199,7 +199,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     completions = Completions(caller, adapters.routes)
     retrieve = Retrieve(settings.context, count)
     learned = None
-    if adapters.embedder:
+    if adapters.embedder or _has_templates(settings):
         learned = Learned(settings, adapters.embedder, adapters.collections, retrieve, completions)
     condense = Condense(
         settings.context, count, completions, mixing=mixing, embed=lambda: learned.rewrite.embed if learned else None
@@ -228,6 +228,12 @@ def _intake(settings: Settings, adapters: Adapters) -> Intake | None:
     return Intake(collections, uploads, new_ingest(settings, collections, behind, read), read.close)
 
 
+def _has_templates(settings: Settings) -> bool:
+    """Whether there is anything to ask for by name. Without an embedder nobody must have templates."""
+    folders = settings.prompt.templates
+    return bool(folders) and all((settings.root / folder).is_dir() for folder in folders)
+
+
 def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
     """The backends whose logits can be had, and their models."""
     able = {name: [card.name for card in backend.models() if card.logits] for name, backend in backends.items()}
@@ -240,7 +246,7 @@ def _steps(
     """The path of a request. Routing is first: an unknown model is answered before any work is done for it."""
     prompt_s = settings.prompt.budget_ms / 1000
     improving: tuple[Step, ...] = ()
-    if learned is not None:
+    if learned is not None and learned.classifies:
         # the rewrite keeps its own time: the calls that a template makes first have budgets of their own
         improving = (Step(learned.classify, prompt_s, improves=True), Step(learned.rewrite, improves=True))
         if settings.refiner.model:

@@ -102,13 +102,14 @@ class Named(Struct, frozen=True):
     """A template that the request asks for by its id, with what goes into its slots (OpenAI's `prompt`).
 
     `id` may be a template's or a family's; `version` 0 is the one in use. `filled`: its messages
-    are in the ask's turns, ahead of the client's own.
+    are in the ask's turns, ahead of the client's own. `fault`: why no version of ours can be meant.
     """
 
     id: str
     version: int = 0
     variables: Mapping[str, str] = {}
     filled: bool = False
+    fault: str = ""
 
 
 class Ask(Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.context.collections import Collections
+from gateway.context.embed import Batcher
 from gateway.context.retrieve import Retrieve
 from gateway.errors import NotReady, TemplateError
 from gateway.ports import Completer
@@ -45,10 +46,18 @@ class Reloaded(Struct, frozen=True):
 
 
 class Learned:
-    """The stages that learn from files, and how they come by what they need, at the start and later on."""
+    """The stages that learn from files, and how they come by what they need, at the start and later on.
+
+    Without a `batcher`, which is the embedder's, there are only the templates, to be asked for by name.
+    """
 
     def __init__(
-        self, settings: Settings, batcher: Any, store: Collections | None, retrieve: Retrieve, completer: Completer
+        self,
+        settings: Settings,
+        batcher: Batcher | None,
+        store: Collections | None,
+        retrieve: Retrieve,
+        completer: Completer,
     ) -> None:
         self.classify = Classify()
         gains = GainTable(gains_path(settings.data_folder)) if settings.prompt.gains == "use" else None
@@ -74,8 +83,17 @@ class Learned:
         self._seen: Stamps = {}
         self._readiness = Readiness()
 
+    @property
+    def classifies(self) -> bool:
+        """Whether prompts can be told apart, so that they can be improved unasked."""
+        return self._batcher is not None
+
     async def load(self, readiness: Readiness) -> None:
         """Load everything, side by side what does not wait for each other."""
+        if not self.classifies:
+            # a proxy is ready without its templates, and stays so if their files are wrong
+            await self._readiness.watch("templates", self._load_templates)
+            return
         names = ["templates", "classifier", "embedder", "examples", *(["collections"] if self._store else [])]
         self._readiness = readiness
         readiness.expect(*names)
@@ -143,12 +161,15 @@ class Learned:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self._batcher.aclose()
+        if self._batcher is not None:
+            await self._batcher.aclose()
         if self._store is not None:
             await asyncio.to_thread(self._store.close)
 
     def _follow(self) -> None:
         """Load examples and classifier for the library that is there now; the old ones answer meanwhile."""
+        if not self.classifies:
+            return
         self._behind = True
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._catch_up(), name="follow")
@@ -189,15 +210,15 @@ class Learned:
         self.rewrite.library = library
 
     async def _load_embedder(self) -> None:
-        await self._batcher.embed(["the first text makes it read its weights"])
-        self.rewrite.embed = self._batcher.embed
+        await self._embedding.embed(["the first text makes it read its weights"])
+        self.rewrite.embed = self._embedding.embed
 
     async def _load_examples(self) -> None:
         from gateway.prompt.shots import load_pools
 
-        embedder, cache = self._batcher.embedder, self._settings.data_folder / "examples"
+        embedder, cache = self._embedding.embedder, self._settings.data_folder / "examples"
         pools, broken = await asyncio.to_thread(
-            load_pools, self._library.templates, self._batcher.embed_sync, embedder.name, cache, embedder.count_tokens
+            load_pools, self._library.templates, self._embedding.embed_sync, embedder.name, cache, embedder.count_tokens
         )
         self._report(broken)
         self.rewrite.pools = pools
@@ -206,14 +227,19 @@ class Learned:
         # the first training may still be at it when the templates change: the later library's classifier stays
         async with self._in_turn:
             self.classify.classifier = await asyncio.to_thread(
-                make_classifier, self._settings, self._library, self._batcher
+                make_classifier, self._settings, self._library, self._embedding
             )
 
     async def _open_store(self) -> None:
         assert self._store is not None
         await asyncio.to_thread(self._store.open)
-        self.retrieve.embed, self.retrieve.collections = self._batcher.embed, self._store
+        self.retrieve.embed, self.retrieve.collections = self._embedding.embed, self._store
         self.rewrite.store = self._store
+
+    @property
+    def _embedding(self) -> Batcher:
+        assert self._batcher is not None  # else nothing is loaded that needs it
+        return self._batcher
 
     @property
     def _library(self) -> Library:

@@ -41,6 +41,8 @@ class NamedPrompt:
         if self._rewrite is None:
             # a plain proxy: whose prompt it is, the backend will know
             return exchange.noted(self.name, "passed on", "this gateway has no templates")
+        if named.fault:
+            raise BadRequest(named.fault, param="prompt.version", code="invalid_value")
         if self._rewrite.library is None:
             raise NotReady("The templates are still loading. Try again.", retry_after_s=1.0)
         template = find(self._rewrite.library, named, exchange)

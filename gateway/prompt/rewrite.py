@@ -206,7 +206,8 @@ class Rewrite:
     ) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
         loaded = self.pools.of(template) if self.pools else None
         if self.embed is None or (self.store if pool.collection else loaded) is None:
-            raise Kept(f"the examples of {template.id} are still loading, or cannot be read", template)
+            what = "are still loading, cannot be read, or lack an [embedder]"
+            raise Kept(f"the examples of {template.id} {what}", template)
         vector = (await self.embed([filled.values.get(template.shot_slot, filled.values["query"])]))[0]
         if loaded is not None:
             return loaded.nearest(vector), loaded.rows.labels

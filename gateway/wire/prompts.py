@@ -42,21 +42,20 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[Named | None, bool]:
     if prompt.id.startswith(STORED_ELSEWHERE):
         return None, True
     variables = {name: _text(name, value) for name, value in (prompt.variables or {}).items()}
-    return Named(prompt.id, _version(prompt.version), variables), False
+    version, fault = _version(prompt.version)
+    return Named(prompt.id, version, variables, fault=fault), False
 
 
-def _version(version: str | int | None) -> int:
+def _version(version: str | int | None) -> tuple[int, str]:
+    """The number, and what is wrong with it where the prompt is one of ours."""
     text = str(version or "")
-    if not text:
-        return 0
-    if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) < 1:
-        raise BadRequest(
-            f"Invalid value for 'prompt.version': versions are whole numbers from 1, not {text[:40]!r}. "
-            "Leave it out for the version in use.",
-            param="prompt.version",
-            code="invalid_value",
-        )
-    return int(text)
+    if not text or (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        return int(text or 0), ""
+    fault = (
+        f"Invalid value for 'prompt.version': versions are whole numbers from 1, not {text[:40]!r}. "
+        "Leave it out for the version in use."
+    )
+    return 0, fault
 
 
 def _text(name: str, value: Raw) -> str:

@@ -76,8 +76,8 @@ async def test_the_watcher_sees_a_change_and_waits_until_its_author_is_done(lear
         for version in (2, 3):
             write(tmp_path / "templates", "refund", source("# user\nnew\n{{ query }}", version=version))
         async with asyncio.timeout(10):
-            while learned.rewrite.library is None or learned.rewrite.library.get("refund.en", 3) is None:
-                await asyncio.sleep(0.02)  # noqa: ASYNC110 - the gateway tells nobody
+            while learned.rewrite.library is None or learned.rewrite.library.get("refund.en", 3) is None:  # noqa: ASYNC110 - the gateway tells nobody
+                await asyncio.sleep(0.02)
         assert learned.reports() == []
     finally:
         watching.cancel()

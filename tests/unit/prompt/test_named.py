@@ -1,5 +1,6 @@
 """Prompts by name: which template is meant, what fills it, and what is refused."""
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from gateway.prompt.named import NamedPrompt, ahead_of
 from gateway.prompt.rewrite import Rewrite
 from gateway.prompt.template import Template
 from gateway.settings import Prompt
+from gateway.wire import responses
 from tests.doubles.templates import template
 
 SLOTS = """slots:
@@ -148,3 +150,14 @@ async def test_no_value_can_add_a_message_or_be_expanded_again() -> None:
 async def test_a_request_without_a_prompt_is_left_alone() -> None:
     exchange = Exchange("x", replace(Ask(Endpoint.CHAT, "m", b"{}"), turns=(Turn("user", "a", 0),)))
     assert await NamedPrompt(Rewrite(Prompt(), LIBRARY))(exchange) is exchange
+
+
+@pytest.mark.parametrize("version", ["latest", "0", "-1", "1.5"])
+async def test_what_is_no_version_is_refused_where_there_are_templates(version: str) -> None:
+    raw = json.dumps({"model": "m", "prompt": {"id": "shorten", "version": version}, "input": "Hi"}).encode()
+    asked = Exchange("x", responses.ask(raw, {}))
+
+    with pytest.raises(BadRequest) as refused:
+        await NamedPrompt(Rewrite(Prompt(), LIBRARY))(asked)
+    assert refused.value.param == "prompt.version"
+    assert (await NamedPrompt(None)(asked)).ask == asked.ask

@@ -81,7 +81,6 @@ def test_a_prompt_names_a_template_and_its_slots() -> None:
         ({"input": 7}, "input"),
         ({"instructions": ["a"]}, "instructions"),
         ({"prompt": {"version": "1"}}, "prompt.id"),
-        ({"prompt": {"id": "a", "version": "latest"}}, "prompt.version"),
         ({"prompt": {"id": "a", "variables": {"x": {"type": "input_image", "image_url": "u"}}}}, "prompt.variables.x"),
         ({"prompt": {"id": "a", "variables": {"x": ["b"]}}}, "prompt.variables.x"),
         ({"prompt": {"id": "a", "variables": ["b"]}}, "prompt.variables"),
