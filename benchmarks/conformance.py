@@ -11,6 +11,7 @@ import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
@@ -77,7 +78,11 @@ def _parts(file: str) -> dict[str, Callable[[str], bool]]:
             return "stored"
         return "compact" if any(word in name for word in COMPACT) else "create"
 
-    return {f"{file}, {wanted}": lambda name, wanted=wanted: part(name) == wanted for wanted in PARTS}
+    return {f"{file}, {wanted}": partial(_is, part, wanted) for wanted in PARTS}
+
+
+def _is(part: Callable[[str], str], wanted: str, name: str) -> bool:
+    return part(name) == wanted
 
 
 def _counts(found: Mapping[str, dict[str, str]], belongs: Callable[[str], bool]) -> list[int]:
