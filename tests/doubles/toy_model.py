@@ -27,6 +27,8 @@ def toy_model(mind: Mind) -> Iterator[Toy]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # head and body are two writes, and the second would wait 40 ms for the first one's acknowledgement
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
