@@ -31,5 +31,5 @@ class Cluster:
 
 def cores() -> int:
     """Of all nodes that are there now."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # ray does not annotate it
+    resources: dict[str, float] = ray.cluster_resources()
     return int(resources.get("CPU", 1))
