@@ -1,7 +1,8 @@
 """How long a start takes and what it weighs: the bare gateway, and the embedded default started again.
 
 Medians over some starts: seconds from the command to the first answer of /health/live and of
-/health/ready, and the resident memory of the process tree (pages that parent and worker share count twice).
+/health/ready, the CPU seconds of all processes until then, and the resident memory of the process
+tree (pages that parent and worker share count twice).
 """
 
 import statistics
@@ -19,15 +20,16 @@ ROOT = Path(__file__).parents[1]
 BARE = '[backends.up]\nkind = "openai"\nbase_url = "http://127.0.0.1:1/v1"\nmodels = ["*"]\n'
 
 
-def start(config: Path) -> tuple[float, float, float]:
-    """Seconds to live, seconds to ready, MB of the tree."""
+def start(config: Path) -> tuple[float, float, float, float]:
+    """Seconds to live, seconds to ready, CPU seconds till then, MB of the tree."""
     port = free_port()
     began = time.monotonic()
     command = [sys.executable, "-m", "gateway.cli.main", "serve", "--config", str(config), "--port", str(port)]
     process = Process(command, config.with_suffix(".log"))
     try:
         live, ready = (_answers(port, path, began) for path in ("/health/live", "/health/ready"))
-        return live, ready, sum(map(rss_bytes, tree(process.pid))) / 1e6
+        used_s = process.cpu_s()
+        return live, ready, used_s, sum(map(rss_bytes, tree(process.pid))) / 1e6
     finally:
         process.stop()
 
@@ -56,7 +58,7 @@ def main(starts: int) -> None:
         for name, config in (("embedded default, again", whole), ("remote backends only", bare)):
             columns = zip(*[start(config) for _ in range(starts)], strict=True)
             rows.append([name, *(f"{statistics.median(column):.2f}" for column in columns)])
-    click.echo(table(["start", "s to live", "s to ready", "MB resident"], rows))
+    click.echo(table(["start", "s to live", "s to ready", "CPU s", "MB resident"], rows))
 
 
 if __name__ == "__main__":
