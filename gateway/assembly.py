@@ -113,6 +113,7 @@ class Gateway:
             stack.push_async_callback(self.learned.aclose)
         if self.intake is not None:
             stack.push_async_callback(self.intake.aclose)
+            self.intake.open()
         if self.traces is not None:
             stack.callback(self.traces.close)
         if self.keeping is not None:
@@ -166,8 +167,6 @@ class Gateway:
                 group.create_task(self.readiness.watch(f"backend {name}", backend.open))
             if self.learned is not None:
                 group.create_task(self.learned.load(self.readiness))
-        if self.intake is not None:
-            self.intake.open()
 
 
 class Adapters(Struct):

@@ -145,7 +145,8 @@ class Documents:
                 rows = database.execute(
                     f"SELECT {', '.join('d.' + name for name in COLUMNS.split(', '))}, "
                     "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text "
-                    "FROM chunks c JOIN documents d ON d.key = c.document "
+                    # from the chunks to their documents: SQLite would rather read all chunks of each document
+                    "FROM chunks c CROSS JOIN documents d ON d.key = c.document "
                     f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({_marks(group)})",
                     (self.collection, *group),
                 )
@@ -189,7 +190,7 @@ def _row(row: tuple[Any, ...]) -> Row:
 
 def _chunk(collection: str, document: Row, row: tuple[Any, ...]) -> Chunk:
     id, start, end, heading, page, tokens, text = row
-    return Chunk(id, collection, document.source, text, start, end, heading, page, tokens)
+    return Chunk(id, collection, document.title or document.source, text, start, end, heading, page, tokens)
 
 
 def _groups(values: Sequence[int]) -> Iterable[Sequence[int]]:

@@ -19,7 +19,7 @@ from msgspec import Struct
 VERSION = 1
 """Part of each ingested file's recipe: words made in another way are not found."""
 
-ROWS = 20_000
+ROWS = 6_000
 """How many rows of the index a search reads at the most. The commonest words are left out first."""
 MOST_TERMS = 48
 K1, B = 1.2, 0.75

@@ -21,7 +21,7 @@ from gateway.ports import Headers, Outcome, Reply
 from gateway.server.access import Access
 from gateway.server.body import read_body
 from gateway.server.headers import decisions
-from gateway.wire import annotate, errors
+from gateway.wire import annotate, cited, errors
 
 log = logging.getLogger("foreword.answer")
 
@@ -138,6 +138,8 @@ class _Run:
         if self._told and reply.pieces is None:
             # the status is gone with the first comment
             reply = replace(reply, pieces=_once(errors.as_event(reply.body)))
+        if exchange.chunks and reply.pieces is None and reply.status < 300 and not _encoded(reply.headers):
+            reply.told.append(cited.note(len(exchange.chunks), reply.body))
         told = () if reply.pieces is not None else reply.told
         extra = annotate.account(exchange, told) if (exchange.changed or told) and reply.status < 300 else b""
         head = [*reply.headers, *decisions(exchange, reply)]
@@ -160,7 +162,8 @@ class _Run:
         head: list[tuple[bytes, bytes]],
         extra: bytes,
     ) -> None:
-        send, sent, kept = self._send, self._sent, self._kept
+        send, sent = self._send, self._sent
+        kept = self._kept or bool(exchange.chunks)
         end = ENDS.get(exchange.ask.endpoint, DONE)
         if not self._started:
             await self._start(reply.status, head)
@@ -170,6 +173,8 @@ class _Run:
                 if done:
                     extra = b""
             whole = end in piece
+            if whole and exchange.chunks:
+                reply.told.append(cited.note(len(exchange.chunks), b"".join((*sent, piece)), "text/event-stream"))
             if whole and reply.told and exchange.ask.endpoint is not Endpoint.RESPONSES:
                 piece = annotate.closing_event(exchange, reply.told) + piece
             if kept:

@@ -21,6 +21,8 @@ CONFIG = """
 templates = []
 [records]
 policy = "none"
+[context]
+budget_ms = 60000
 [embedder]
 kind = "sentence"
 [store]

@@ -1,5 +1,6 @@
 """Files and vector stores through the stock `openai` client: a real gateway, a real embedder, two keys."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ import openai
 import pytest
 from openai import OpenAI
 
+from tests.conftest import UpstreamInThread
 from tests.doubles.process import GatewayProcess
+from tests.doubles.upstream import Script
 
 CONFIG = """
 [prompt]
@@ -19,13 +22,14 @@ templates = []
 policy = "none"
 [context]
 max_file_mb = 1
+budget_ms = 60000
 [embedder]
 kind = "sentence"
 [store]
 kind = "exact"
 [backends.up]
 kind = "openai"
-base_url = "http://127.0.0.1:9/v1"
+base_url = "http://127.0.0.1:9/v1" # where nothing listens
 models = ["*"]
 [routing]
 default = "m"
@@ -41,8 +45,9 @@ MEALS = "# 用餐\n\n食堂中午十二点开门，下午两点关门。\n".enco
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    process = GatewayProcess(tmp_path_factory.mktemp("gateway"), CONFIG)
+def gateway(upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    config = CONFIG.replace("http://127.0.0.1:9/", f"http://127.0.0.1:{upstream.port}/")
+    process = GatewayProcess(tmp_path_factory.mktemp("gateway"), config)
     try:
         process.wait("/health/live")
         deadline = time.monotonic() + 120
@@ -221,7 +226,7 @@ def test_a_deleted_file_leaves_every_store(alice: OpenAI) -> None:
 
 def test_static_chunking_is_as_long_as_asked_even_beyond_what_the_embedder_reads(alice: OpenAI) -> None:
     store = alice.vector_stores.create().id
-    text = " ".join(f"Rule {number} says that room {number} is for team {number}." for number in range(300)).encode()
+    text = " ".join(f"Rule {number} says that room {number} is for team {number}." for number in range(120)).encode()
     sizes = {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 400}
 
     file = alice.vector_stores.files.create_and_poll(
@@ -234,7 +239,7 @@ def test_static_chunking_is_as_long_as_asked_even_beyond_what_the_embedder_reads
     assert file.chunking_strategy.to_dict()["static"] == sizes
     parts = [part.text or "" for part in alice.vector_stores.files.content(file.id, vector_store_id=store)]
     assert max(len(part) for part in parts) > 2000
-    assert "Rule 250 says" in alice.vector_stores.search(store, query="room 250").data[0].content[0].text
+    assert "Rule 100 says" in alice.vector_stores.search(store, query="room 100").data[0].content[0].text
     with pytest.raises(openai.BadRequestError, match="must not exceed half"):
         alice.vector_stores.files.create(
             store,
@@ -274,12 +279,34 @@ def test_a_store_is_a_collection_that_requests_can_name(gateway: GatewayProcess,
     assert ask("bob-key").status_code == 404
 
 
+def test_what_an_answer_cites_is_held_against_its_sources(
+    alice: OpenAI, store: str, upstream: UpstreamInThread
+) -> None:
+    body = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Fifteen days [1], says [9]."}}]}
+    event = {"choices": [{"index": 0, "delta": {"content": "Fifteen days [1], says [9]."}}]}
+    stream = b"data: " + json.dumps(event).encode() + b"\n\n", b"data: [DONE]\n\n"
+    streamed = Script(headers=[("content-type", "text/event-stream")], pieces=list(stream), framing="chunked")
+    upstream.double.play(Script(pieces=[json.dumps(body).encode()]), streamed)
+    asked: dict[str, Any] = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "How many days of annual leave does an employee have?"}],
+        "extra_body": {"foreword": {"collections": [store]}},
+    }
+
+    told = alice.chat.completions.create(**asked).to_dict()["foreword"]
+    last = [chunk.to_dict() for chunk in alice.chat.completions.create(stream=True, **asked)][-1]["foreword"]
+
+    assert isinstance(told, dict) and isinstance(last, dict)
+    assert told["sources"] == last["sources"] == {"cited": [1], "unknown": [9]}
+    assert told["citations"][0]["source"] == "leave.md"
+
+
 def test_what_a_gateway_was_at_when_it_was_killed_it_does_after_its_next_start(tmp_path: Path) -> None:
     process = GatewayProcess(tmp_path, CONFIG)
     try:
         process.wait("/health/live")
         with OpenAI(base_url=process.url + "/v1", api_key="alice-key", max_retries=0) as client:
-            text = b"".join(b"Line %d is about subject %d.\n\n" % (number, number) for number in range(3000))
+            text = b"".join(b"Line %d is about subject %d.\n\n" % (number, number) for number in range(800))
             store = client.vector_stores.create(file_ids=[upload(client, "long.txt", text)])
             assert store.status == "in_progress"
     finally:

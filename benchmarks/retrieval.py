@@ -1,0 +1,280 @@
+"""How good is retrieval, and what does it cost: chunking, questions, Chinese, 100,000 chunks, adding.
+
+    .venv/bin/python benchmarks/retrieval.py --data FOLDER [--only chunking nq chinese size ingest]
+
+FOLDER holds `chunking_eval/`, `nq_open/` and `cmrc2018/`. Everything goes the way of `foreword collections add`
+and of a request: the same readers, chunks, embedder, learned weight and packing. Embedding takes most of the time.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateway.context.catalog import Catalog, Collection
+from gateway.context.chunk import Cut
+from gateway.context.collections import OPERATOR, Collections, Wish, tuning_of
+from gateway.context.documents import indexed
+from gateway.context.exact import ExactStore
+from gateway.context.ingest import Ingest, Item
+from gateway.context.parse_process import ParseProcess
+from gateway.context.sentence import SentenceEmbedder, SentenceSettings
+from gateway.context.tune import Tuner
+from gateway.exchange import Chunk
+from gateway.ports import Vectors
+from gateway.resources import locate
+
+BUDGET = 1000
+WEIGHTS = (None, 0.0, 0.5, 1.0)
+ROW = "| {:<34} | {:>8} | {:>8} | {:>8} | {:>8} |"
+
+
+def tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+class Bench:
+    """An empty gateway's collections in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = SentenceSettings()
+        self.embedder = SentenceEmbedder("minilm", locate(settings.model, Path.cwd()), settings)
+        self.collections = Collections(Catalog(folder / "catalog.sqlite3"), ExactStore(folder / "vectors"))
+        self.read = ParseProcess()
+        self.folder = folder
+
+    def ingest(self, cut: Cut | None = None) -> Ingest:
+        tuner = Tuner(self.collections, self.embedder)
+        return Ingest(self.collections, self.embedder, self.read, self.folder / "turns", cut or Cut(), tuner)
+
+    def add(self, name: str, files: Sequence[Path], cut: Cut | None = None) -> Collection:
+        collection = self.collections.find_or_create(name, OPERATOR)
+        reports = self.ingest(cut).add(collection, [Item(file, file.name) for file in files])
+        assert all(report.state == "added" for report in reports), reports
+        found = self.collections.catalog.collection(collection.id)
+        assert found is not None
+        return found
+
+    def vectors(self, queries: Sequence[str]) -> Vectors:
+        return np.concatenate([self.embedder.embed(queries[at : at + 64]) for at in range(0, len(queries), 64)])
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory() as folder:
+        made = Bench(Path(folder))
+        try:
+            yield made
+        finally:
+            made.read.close()
+            made.collections.close()
+
+
+def covered(references: Sequence[Mapping[str, Any]], chunks: Sequence[Chunk]) -> float:
+    """The share of the references' characters that the chunks hold."""
+    wanted = {place for one in references for place in range(one["start_index"], one["end_index"])}
+    held = {place for chunk in chunks for place in range(chunk.start, chunk.end)}
+    return len(wanted & held) / len(wanted)
+
+
+def filled(found: Sequence[Chunk], budget: int) -> list[Chunk]:
+    """The chunks in their order as far as they fit."""
+    kept = []
+    for chunk in found:
+        if chunk.tokens <= budget:
+            kept.append(chunk)
+            budget -= chunk.tokens
+    return kept
+
+
+def chunking(data: Path) -> None:
+    questions = [json.loads(line) for line in (data / "questions_dev.jsonl").read_text("utf-8").splitlines()]
+    corpora = sorted({question["corpus_id"] for question in questions})
+    tell(f"\nToken recall within {BUDGET} tokens, {len(questions)} questions, {len(corpora)} corpora")
+    with bench() as made:
+        for corpus in corpora:
+            made.add(corpus, [data / f"{corpus}.md"])
+        together = made.add("together", [data / f"{corpus}.md" for corpus in corpora])
+        vectors = made.vectors([question["question"] for question in questions])
+        tell(ROW.format("collection", "learned", "words", "0.5", "vectors"))
+        every: dict[float | None, list[float]] = {weight: [] for weight in WEIGHTS}
+        for corpus in corpora:
+            collection = made.collections.find(corpus, OPERATOR)
+            assert collection is not None
+            asked = [
+                (one, vector) for one, vector in zip(questions, vectors, strict=True) if one["corpus_id"] == corpus
+            ]
+            told = {weight: _recalls(made, collection, asked, weight) for weight in WEIGHTS}
+            for weight, recalls in told.items():
+                every[weight] += recalls
+            _row(f"{corpus} (weight {tuning_of(collection).weight})", told)
+        _row("all, each in its own collection", every)
+        asked = list(zip(questions, vectors, strict=True))
+        told = {weight: _recalls(made, together, asked, weight) for weight in WEIGHTS}
+        _row(f"all in one (weight {tuning_of(together).weight})", told)
+
+
+def _recalls(
+    made: Bench, collection: Collection, asked: Sequence[tuple[Any, Vectors]], weight: float | None
+) -> list[float]:
+    recalls = []
+    for question, vector in asked:
+        wish = Wish(question["question"], vector, 50, weight=weight)
+        found = filled([hit.chunk for hit in made.collections.look_up(collection, wish)], BUDGET)
+        mine = [chunk for chunk in found if chunk.source == f"{question['corpus_id']}.md"]
+        recalls.append(covered(json.loads(question["references"]), mine))
+    return recalls
+
+
+def _row(name: str, told: Mapping[float | None, Sequence[float]]) -> None:
+    tell(ROW.format(name, *(f"{statistics.mean(told[weight]):.3f}" for weight in WEIGHTS)))
+
+
+def nq(data: Path) -> None:
+    rows = [json.loads(line) for line in (data / "dev.jsonl").read_text("utf-8").splitlines()]
+    passages = [f"# {row['ctxs'][0]['title']}\n\n{row['ctxs'][0]['text']}\n" for row in rows]
+    _passages("nq_open", passages, [(row["question"], place) for place, row in enumerate(rows)])
+
+
+def chinese(data: Path) -> None:
+    articles = json.loads((data / "trial.json").read_text("utf-8"))["data"]
+    paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
+    asked = [(qa["question"], place) for place, paragraph in enumerate(paragraphs) for qa in paragraph["qas"]]
+    _passages("cmrc2018", [paragraph["context"] for paragraph in paragraphs], asked)
+
+
+def _passages(name: str, passages: Sequence[str], asked: Sequence[tuple[str, int]]) -> None:
+    """Each passage is a file; right is a chunk of the passage that answers."""
+    with bench() as made, tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{place}.md" for place in range(len(passages))]
+        for file, passage in zip(files, passages, strict=True):
+            file.write_text(passage, "utf-8")
+        collection = made.add(name, files)
+        tuning = tuning_of(collection)
+        tell(
+            f"\n{name}: {len(passages)} passages, {len(asked)} questions; weight {tuning.weight}, floor {tuning.floor}"
+        )
+        vectors = made.vectors([query for query, _ in asked])
+        tell(ROW.format("recall", "learned", "words", "0.5", "vectors"))
+        ranks = {weight: _ranks(made, collection, asked, vectors, weight) for weight in WEIGHTS}
+        for k in (1, 5, 10):
+            _row(f"at {k}", {weight: [rank < k for rank in found] for weight, found in ranks.items()})
+        above = [hits for hits in _best(made, collection, asked, vectors) if hits >= tuning.floor]
+        tell(f"questions whose best chunk is above the floor: {len(above) / len(asked):.3f}")
+
+
+def _ranks(
+    made: Bench, collection: Collection, asked: Sequence[tuple[str, int]], vectors: Vectors, weight: float | None
+) -> list[int]:
+    """The place of the first chunk of the right passage among the distinct passages found."""
+    ranks = []
+    for (query, right), vector in zip(asked, vectors, strict=True):
+        hits = made.collections.look_up(collection, Wish(query, vector, 30, weight=weight))
+        sources = list(dict.fromkeys(hit.chunk.source for hit in hits))
+        ranks.append(sources.index(f"{right}.md") if f"{right}.md" in sources else 999)
+    return ranks
+
+
+def _best(made: Bench, collection: Collection, asked: Sequence[tuple[str, int]], vectors: Vectors) -> Iterator[float]:
+    for (query, _), vector in zip(asked, vectors, strict=True):
+        hits = made.collections.look_up(collection, Wish(query, vector, 1))
+        yield hits[0].score if hits else 0.0
+
+
+def size(data: Path, count: int = 100_000) -> None:
+    """Vectors drawn at random, and texts of words drawn as often as in English."""
+    text = np.array((data / "wikitexts.md").read_text("utf-8").split())
+    rng = np.random.default_rng(1)
+    with bench() as made:
+        collections = made.collections
+        id = collections.catalog.create("", "large")
+        documents, store = collections.documents(id), collections.vectors
+        document = documents.stage("large", "")
+        began = time.perf_counter()
+        for first in range(0, count, 1000):
+            texts = [" ".join(rng.choice(text, 120)) for _ in range(1000)]
+            keys = documents.put(document, [Chunk(str(first + at), id, "large", one) for at, one in enumerate(texts)])
+            drawn = rng.normal(size=(1000, 384)).astype(np.float32)
+            store.add(id, document, keys, drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
+        documents.go_live(document)
+        tell(f"\n{count:,} chunks of 384 dimensions; written in {time.perf_counter() - began:.0f} s")
+        queries = [" ".join(rng.choice(text, 8)) for _ in range(60)]
+        vectors = rng.normal(size=(60, 384)).astype(np.float32)
+        collection = collections.catalog.collection(id)
+        assert collection is not None
+        told = {
+            "vectors, all compared": lambda query, vector: store.search(id, vector, 60),
+            "words": lambda query, vector: documents.by_words(query, 60, None),
+            "both, fused, with texts": lambda query, vector: collections.look_up(collection, Wish(query, vector, 6)),
+        }
+        tell(ROW.format("ms a search", "p50", "p90", "best", "CPU"))
+        for name, search in told.items():
+            walls, cpu = [], time.process_time()
+            for query, vector in zip(queries, vectors, strict=True):
+                began = time.perf_counter()
+                search(query, vector)
+                walls.append((time.perf_counter() - began) * 1000)
+            cpu = (time.process_time() - cpu) * 1000 / len(walls)
+            p50, p90 = statistics.median(walls), sorted(walls)[int(0.9 * len(walls))]
+            tell(ROW.format(name, *(f"{value:.1f}" for value in (p50, p90, min(walls), cpu))))
+
+
+def ingest(data: Path) -> None:
+    """Adding beside bare embedding of the same chunks in the same batches, in CPU time, rounds interleaved."""
+    file = data / "wikitexts.md"
+    with bench() as made:
+        collection = made.add("warm", [data / "chatlogs.md"])
+        ratios = []
+        for number in range(3):
+            began = time.process_time()
+            collection = made.add(f"round {number}", [file])
+            adding = time.process_time() - began
+            documents = made.collections.documents(collection.id)
+            chunks = documents.of(documents.live()[0].key)
+            texts = [indexed(chunk.heading, chunk.text) for chunk in chunks]
+            began = time.process_time()
+            for first in range(0, len(texts), 64):
+                made.embedder.embed(texts[first : first + 64])
+            bare = time.process_time() - began
+            ratios.append(adding / bare)
+            tell(f"round {number}: {len(texts)} chunks, adding {adding:.1f} s CPU, embedding alone {bare:.1f} s")
+        began = time.process_time()
+        ingesting = made.ingest()
+        fresh = made.collections.find_or_create("untuned", OPERATOR)
+        untuned = Ingest(ingesting.collections, ingesting.embedder, ingesting.read, ingesting.turns, ingesting.cut)
+        untuned.add(fresh, [Item(file, file.name)])
+        alone = time.process_time() - began
+        tell(f"overhead of adding, learning included: {statistics.median(ratios) - 1:+.1%} (median of 3)")
+        tell(f"without learning: {alone / bare - 1:+.1%}; learning is done once, and again at half as much growth")
+
+
+PARTS = {
+    "chunking": (chunking, "chunking_eval"),
+    "nq": (nq, "nq_open"),
+    "chinese": (chinese, "cmrc2018"),
+    "size": (size, "chunking_eval"),
+    "ingest": (ingest, "chunking_eval"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    given = parser.parse_args()
+    for name in given.only:
+        part, folder = PARTS[name]
+        part(given.data / folder)
+
+
+if __name__ == "__main__":
+    main()

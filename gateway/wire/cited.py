@@ -1,0 +1,31 @@
+"""Holds the numbers that an answer cites against the sources that it was given."""
+
+import re
+
+from gateway.exchange import Note
+from gateway.wire.answer import read_answer
+
+CITED = re.compile(r"[\[【]\s*(\d{1,3}(?:\s*[,，、]\s*\d{1,3})*)\s*[\]】]")
+NUMBER = re.compile(r"\d+")
+
+
+def numbers_in(text: str) -> list[int]:
+    """The numbers that a text cites as [1], [2, 3] or 【1】, each once, in its order."""
+    found = (int(number) for match in CITED.finditer(text) for number in NUMBER.findall(match[1]))
+    return list(dict.fromkeys(found))
+
+
+def held_against(text: str, sources: int) -> dict[str, list[int]]:
+    """`cited`: the sources that the answer names; `unknown`: the numbers for which there is no source."""
+    numbers = numbers_in(text)
+    return {
+        "cited": [number for number in numbers if 1 <= number <= sources],
+        "unknown": [number for number in numbers if not 1 <= number <= sources],
+    }
+
+
+def note(sources: int, body: bytes, content_type: str = "application/json") -> Note:
+    """What a whole answer, or all of its stream, cites; for the client and for the record."""
+    told = held_against(read_answer(body, content_type).text, sources)
+    reason = f"no source has the number {', '.join(map(str, told['unknown']))}" if told["unknown"] else ""
+    return Note("sources", "cited" if told["cited"] else "not cited", reason, told)
