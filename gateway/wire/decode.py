@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.exchange import Ask, Controls, Endpoint, Mode, Nbce, Turn
+from gateway.wire.filters import filter_of
 from gateway.wire.prompts import prompt_of
 from gateway.wire.reading import decoded, missing, not_json
 
@@ -33,6 +34,7 @@ class ForewordObject(Struct, forbid_unknown_fields=True):
     mode: Mode | None = None
     template: str = ""
     collections: list[str] = []
+    filters: dict[str, Any] | None = None
     top_k: Annotated[int, Meta(ge=0, le=100)] = 0
     budget_tokens: Annotated[int, Meta(ge=0)] = 0
     conversation: str = ""
@@ -214,6 +216,7 @@ def controls_of(body: ForewordObject | UnsetType, headers: Mapping[bytes, bytes]
         mode=mode,
         template=given.template or headers.get(b"x-foreword-template", b"").decode("utf-8", "replace"),
         collections=collections,
+        filters=filter_of(given.filters, "foreword.filters"),
         top_k=given.top_k,
         budget_tokens=given.budget_tokens,
         conversation=given.conversation or headers.get(b"x-foreword-conversation", b"").decode("utf-8", "replace"),
