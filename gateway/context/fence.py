@@ -45,14 +45,20 @@ def new_mark() -> str:
     return secrets.token_hex(6)
 
 
+def unknown_to(text: str, draw: Callable[[], str] = new_mark) -> str:
+    """A mark that the text does not hold."""
+    mark = draw()
+    while mark in text:
+        mark = draw()
+    return mark
+
+
 def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new_mark, *, instruction: str = "") -> str:
     """The sources as text that goes ahead of the user's own words, [1] being the first chunk."""
     sources = "\n\n".join(
         f"[{number}] {_title(chunk)}\n{harmless(chunk.text)}" for number, chunk in enumerate(chunks, 1)
     )
-    mark = draw()
-    while mark in sources:
-        mark = draw()
+    mark = unknown_to(sources, draw)
     instruction = instruction or INSTRUCTIONS.get(language, INSTRUCTIONS["en"])
     return f"{instruction}\n\n<<<sources {mark}\n{sources}\nsources {mark}>>>"
 

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from gateway.backends.call import Caller
 from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Call, Drawn, Exchange, Mode, Sampling, Turn
+from gateway.own_call import own_call
 from gateway.ports import Completer, Headers, Reply
 from gateway.prompt.cost import JUDGE_TOKENS
-from gateway.prompt.own_call import own_call
 from gateway.wire import again
 from gateway.wire.answer import read_answer
 

@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from gateway.errors import NotReady
 from gateway.exchange import Call, Exchange, Sampling, SlotValue, Turn
+from gateway.own_call import own_call
 from gateway.prompt.fields import Extract, Slot, SlotType
 from gateway.prompt.finders import SEARCHED_CHARS
-from gateway.prompt.own_call import own_call
 from gateway.prompt.payload import split
 from gateway.prompt.sandbox import fenced
 from gateway.prompt.slots import empty_slots, read_value

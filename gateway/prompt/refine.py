@@ -17,11 +17,11 @@ from msgspec.structs import replace
 from gateway import exchange as values
 from gateway.errors import TemplateError
 from gateway.exchange import Call, Exchange, Mode, Sampling, Turn
+from gateway.own_call import own_call
 from gateway.prompt import guards
 from gateway.prompt.arms import takes_part
 from gateway.prompt.fields import Purpose
 from gateway.prompt.library import Library
-from gateway.prompt.own_call import own_call
 from gateway.prompt.refinement import Rejected, read_refined
 from gateway.prompt.template import Template
 from gateway.prompt.touch import may_touch

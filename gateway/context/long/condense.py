@@ -41,6 +41,7 @@ class Task(Struct, frozen=True):
     talk: bool
     sizes: Sequence[int]
     """The tokens of each turn."""
+    task_tokens: int
     room: int
     """What the window leaves for the prompt, in tokens."""
     count: Callable[[str], int]
@@ -52,7 +53,7 @@ class Task(Struct, frozen=True):
     @property
     def beside(self) -> int:
         """The tokens of what stays in the prompt beside the text: the task, and the other messages."""
-        return self.count(self.shape.task) + sum(self.sizes[:-1])
+        return self.task_tokens + sum(self.sizes[:-1])
 
 
 class Condense:
@@ -116,12 +117,13 @@ class Condense:
         def count(text: str) -> int:
             return self._count(target.backend, text)
 
-        def look() -> tuple[list[int], Shape]:
-            return sizes_of(turns, target.backend, self._count), shape_of(turns[-1].text)
+        def look() -> tuple[list[int], Shape, int]:
+            shape = shape_of(turns[-1].text)
+            return sizes_of(turns, target.backend, self._count), shape, count(shape.task)
 
-        sizes, shape = await asyncio.to_thread(look)
+        sizes, shape, task_tokens = await asyncio.to_thread(look)
         room = target.window_tokens - answer_room(exchange, target)
-        return Task(exchange, target, shape, is_talk(turns), sizes, room, count)
+        return Task(exchange, target, shape, is_talk(turns), sizes, task_tokens, room, count)
 
     def _choose(self, task: Task) -> Choice | None:
         able = self._reader is not None and task.exchange.mode is Mode.ON
@@ -165,7 +167,7 @@ class Condense:
         text, kept = _talked(task, self._settings.note_tokens) if talk else (task.shape.text, ())
         words = wording_of(task.shape.language)
         said = words.talk if talk else task.shape.task or words.talk
-        room = self._room(task, said, talk=talk)
+        room = self._room(task, await asyncio.to_thread(task.count, said), talk=talk)
         refining = chosen.strategy is Strategy.REFINE
         room = quotes.beside_notes(room) if refining else room
         found = await asyncio.to_thread(parts, text, quotes.part_tokens(room), task.count)
@@ -193,9 +195,9 @@ class Condense:
         if tokens > most_tokens:
             raise CannotRead(f"it would take {tokens} tokens; [context] most_tokens is {most_tokens}")
 
-    def _room(self, task: Task, said: str, *, talk: bool) -> Room:
+    def _room(self, task: Task, said_tokens: int, *, talk: bool) -> Room:
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
-        prompt = PROMPT_TOKENS + FRAME_TOKENS + task.count(said)
+        prompt = PROMPT_TOKENS + FRAME_TOKENS + said_tokens
         final = result if talk else task.room - PROMPT_TOKENS - FRAME_TOKENS - task.beside
         return Room(task.target.window_tokens, prompt, result, max(0, final))
 

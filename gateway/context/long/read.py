@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from gateway.context.fence import harmless, new_mark
+from gateway.context.fence import harmless, new_mark, unknown_to
 from gateway.context.long.parts import MESSAGE, Count
 from gateway.context.long.quote import CannotRead, Quote, Room
 from gateway.context.long.wording import Wording
-from gateway.errors import BackendTimeout, RequestError
 from gateway.exchange import Call, Chunk, Exchange, Sampling, Turn
-from gateway.ports import Completed, Completer
+from gateway.own_call import own_call
+from gateway.ports import Completer
 
 CALL_S = 120.0
 """So long may one call take."""
@@ -53,56 +53,54 @@ class Reader:
         """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` where nothing was had."""
         work = _Work(self, exchange, words, room.result, quote.calls)
         prompts = [words.map.format(n=n, of=len(found), task=task) for n, _ in enumerate(found, 1)]
-        level = await work.all("map", prompts, found)
+        level = await work.all("map", prompts, found, count)
         work.need(level)
-        while len(level) > 1 and sum(count(one.text) for one in level) > room.final:
+        while len(level) > 1 and _tokens(level) > room.final:
             groups = [_merged(level[start : start + quote.fan_in]) for start in range(0, len(level), quote.fan_in)]
-            merged = await work.all("reduce", [words.reduce.format(task=task)] * len(groups), groups)
+            merged = await work.all("reduce", [words.reduce.format(task=task)] * len(groups), groups, count)
             work.need(merged)
-            shrunk = sum(count(one.text) for one in merged) <= HARDLY_SHRUNK * sum(count(one.text) for one in level)
+            shrunk = _tokens(merged) <= HARDLY_SHRUNK * _tokens(level)
             level = merged
             if not shrunk:
                 break
-        return Reading(tuple(_cut(level, room.final, count)), tuple(work.calls), work.unread)
+        return await work.reading(level, room.final, count)
 
     async def refine(
         self, exchange: Exchange, found: Sequence[Chunk], task: str, room: Room, words: Wording, count: Count
     ) -> Reading:
         """Notes that each part is read beside. Raises `CannotRead`."""
         work = _Work(self, exchange, words, room.result, len(found))
-        notes = ""
+        notes: list[Chunk] = []
         for number, part in enumerate(found, 1):
-            prompt = words.refine.format(n=number, of=len(found), task=task) + f"\n{harmless(notes)}\n"
-            read = await work.all("refine", [prompt], [part])
-            notes = read[0].text if read else notes
-        result = Chunk("notes", "", MESSAGE, notes, found[0].start, found[-1].end, tokens=count(notes))
-        work.need([result] if notes else [])
-        return Reading(tuple(_cut([result], room.final, count)), tuple(work.calls), work.unread)
+            before = harmless(notes[0].text) if notes else ""
+            prompt = words.refine.format(n=number, of=len(found), task=task) + f"\n{before}\n"
+            notes = await work.all("refine", [prompt], [part], count) or notes
+        work.need(notes)
+        whole = Chunk("notes", "", MESSAGE, notes[0].text, found[0].start, found[-1].end, tokens=notes[0].tokens)
+        return await work.reading([whole], room.final, count)
 
     async def ask(self, exchange: Exchange, prompt: str, purpose: str, tokens: int) -> tuple[str, Call | None]:
-        """One call, or what it said last time. Raises `RequestError`."""
+        """One call, or what it said last time. Where it failed, the call says why."""
         model = exchange.route[0].model if exchange.route else exchange.ask.model
         key = hashlib.sha256(f"{model}\0{tokens}\0{prompt}".encode("utf-8", "surrogatepass")).hexdigest()
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key], None
-        sampling = Sampling(tokens, 0.0)
         async with self._at_once:
-            done = await self._complete(exchange, prompt, purpose, sampling)
-        text = done.answer.text.strip()
-        self._kept[key] = text
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return text, done.call
-
-    async def _complete(self, exchange: Exchange, prompt: str, purpose: str, sampling: Sampling) -> Completed:
-        try:
-            async with asyncio.timeout(CALL_S):
-                return await self._completer.complete(
-                    exchange, [Turn("user", prompt)], purpose=purpose, sampling=sampling
-                )
-        except TimeoutError as error:
-            raise BackendTimeout(f"It took longer than {CALL_S:g} s.") from error
+            text, call = await own_call(
+                self._completer,
+                exchange,
+                [Turn("user", prompt)],
+                purpose=purpose,
+                model="",
+                sampling=Sampling(tokens, 0.0),
+                timeout_s=CALL_S,
+            )
+        if not call.error:
+            self._kept[key] = text
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return text, call
 
 
 class _Work:
@@ -121,16 +119,27 @@ class _Work:
             failed = "the model that was to read the text in parts could not be asked"
             raise CannotRead(failed if self.unread else "nothing in the text bears on the task", self.calls)
 
-    async def all(self, purpose: str, prompts: Sequence[str], found: Sequence[Chunk]) -> list[Chunk]:
-        """The results of one level in order, without those that hold nothing."""
+    async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> Reading:
+        """What the last prompt gets, within `room` tokens."""
+        if _tokens(level) > room:
+            level = await asyncio.to_thread(_cut, level, room, count)
+        return Reading(tuple(level), tuple(self.calls), self.unread)
+
+    async def all(self, purpose: str, prompts: Sequence[str], found: Sequence[Chunk], count: Count) -> list[Chunk]:
+        """The results of one level in order and counted, without those that hold nothing."""
         pairs = zip(prompts, found, strict=True)
         texts = await asyncio.gather(*[self._one(purpose, prompt, part) for prompt, part in pairs])
         self.unread += sum(text is None for text in texts)
         nothing = self._words.nothing
-        return [
-            Chunk(part.id, "", MESSAGE, text, part.start, part.end, heading=part.heading)
+        said = [
+            (text, part)
             for text, part in zip(texts, found, strict=True)
             if text and text.rstrip(".。").casefold() != nothing
+        ]
+        sizes = await asyncio.to_thread(lambda: [count(text) for text, _ in said])
+        return [
+            Chunk(part.id, "", MESSAGE, text, part.start, part.end, heading=part.heading, tokens=size)
+            for (text, part), size in zip(said, sizes, strict=True)
         ]
 
     async def _one(self, purpose: str, prompt: str, part: Chunk) -> str | None:
@@ -145,14 +154,11 @@ class _Work:
         return said
 
     async def _try(self, purpose: str, asked: str) -> str | None:
-        try:
-            said, call = await self._reader.ask(self._exchange, asked, purpose, self._tokens)
-        except RequestError as error:
-            self.calls.append(Call(purpose, error=error.message))
-            return None
-        if call is not None:
-            self.calls.append(call)
-        return said
+        said, call = await self._reader.ask(self._exchange, asked, purpose, self._tokens)
+        if call is None:
+            return said
+        self.calls.append(call)
+        return None if call.error else said
 
 
 def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -> str:
@@ -163,8 +169,8 @@ def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -
     """
     body = harmless(text)
     mark = hashlib.sha256(f"{stable}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12] if stable else draw()
-    while mark in body:
-        mark = draw()
+    if mark in body:
+        mark = unknown_to(body, draw)
     return f"<<<text {mark}\n{body}\ntext {mark}>>>"
 
 
@@ -173,13 +179,13 @@ def _merged(group: Sequence[Chunk]) -> Chunk:
     return Chunk(group[0].id, "", MESSAGE, text, group[0].start, group[-1].end)
 
 
+def _tokens(level: Sequence[Chunk]) -> int:
+    return sum(one.tokens for one in level)
+
+
 def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
-    """The results with their token counts, cut at the ends of sentences until they fit together."""
-    share = tokens // max(1, len(level))
-    sized = [Chunk(one.id, "", MESSAGE, one.text, one.start, one.end, tokens=count(one.text)) for one in level]
-    if sum(one.tokens for one in sized) <= tokens:
-        return sized
-    return [_shortened(one, share, count) for one in sized]
+    """The results cut at the ends of sentences until they fit together. Blocking."""
+    return [_shortened(one, tokens // len(level), count) for one in level]
 
 
 def _shortened(one: Chunk, tokens: int, count: Count) -> Chunk:
