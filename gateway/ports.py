@@ -20,6 +20,11 @@ Vectors: TypeAlias = "NDArray[np.float32]"
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
+def is_encoded(headers: Headers) -> bool:
+    """Whether a body is compressed, so that nothing can be read of it or put into it."""
+    return any(name.lower() == b"content-encoding" for name, _ in headers)
+
+
 class Stage(Protocol):
     """One step of `prepare`: takes an exchange, returns a new one, never changes the world."""
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from gateway.errors import TemplateError
@@ -17,6 +16,7 @@ from gateway.prompt.template import Template
 from gateway.records.database import Database, Spoken
 from gateway.records.places import database_url
 from gateway.records.scores import WORTHWHILE, Scores, difference
+from gateway.records.told import Told, read_told
 from gateway.settings import Settings
 from offline_jobs.budget import Spent
 from offline_jobs.decisions import Decision, write_down
@@ -92,7 +92,7 @@ def _answers(settings: Settings, library: Library, id: str, version: int) -> lis
         found: list[Answer] = []
         checks = _checks(library, id, version)
         for spoken in database.spoken([id]):
-            told = _told.decode(spoken.record)
+            told = read_told(spoken.record)
             canary = told.rewrite.version == version and told.rewrite.arm is Arm.CANARY
             if not told.changed or (not found and not canary) or told.rewrite.arm not in (Arm.CANARY, Arm.STABLE):
                 continue
@@ -104,27 +104,6 @@ def _answers(settings: Settings, library: Library, id: str, version: int) -> lis
         database.close()
 
 
-class _Rewrite(Struct):
-    version: int = 0
-    arm: Arm = Arm.NONE
-
-
-class _Answer(Struct):
-    text: str = ""
-
-
-class _Told(Struct):
-    """What is read of a record."""
-
-    rewrite: _Rewrite = msgspec.field(default_factory=_Rewrite)
-    answer: _Answer = msgspec.field(default_factory=_Answer)
-    changed: bool = False
-    policy: str = "full"
-
-
-_told = msgspec.msgpack.Decoder(_Told)
-
-
 def _checks(library: Library, id: str, version: int) -> Any:
     """One yardstick for both: the canary's checks, else none."""
     try:
@@ -134,7 +113,7 @@ def _checks(library: Library, id: str, version: int) -> Any:
     return partial(passed, checks=template.checks) if template is not None and template.checks else None
 
 
-def _score(spoken: Spoken, told: _Told, checks: Any) -> float | None:
+def _score(spoken: Spoken, told: Told, checks: Any) -> float | None:
     """Feedback, else the share of the checks that hold."""
     if spoken.score is not None:
         return spoken.score

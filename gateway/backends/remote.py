@@ -14,7 +14,7 @@ from gateway.backends.route import matches
 from gateway.context.tokens import Counter
 from gateway.errors import BackendFailed, BackendTimeout, NotReady, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
-from gateway.ports import Headers, ModelCard, Reply
+from gateway.ports import Headers, ModelCard, Reply, is_encoded
 from gateway.registry import Kind
 from gateway.settings import Count, Seconds
 from gateway.wire import encode
@@ -203,7 +203,7 @@ class Remote:
         passed = tuple([header for header in answer.headers if header[0] not in NOT_PASSED_BACK])
         if status < 300 and kind.startswith(b"text/event-stream"):
             first = await self._first(answer)
-            marked = self._settings.done_marker and not _encoded(passed)
+            marked = self._settings.done_marker and not is_encoded(passed)
             pieces = _Pieces(first, answer, self._failure, END_MARKS.get(endpoint) if marked else None)
             return Reply(status, passed, pieces=pieces, backend=self.name, model=model)
         try:
@@ -250,10 +250,6 @@ def speakers(settings: RemoteSettings) -> tuple[str, ...]:
 
 def _offered(name: str, settings: RemoteSettings) -> bool:
     return any(matches(name, pattern) for pattern in settings.models)
-
-
-def _encoded(headers: Headers) -> bool:
-    return any(name == b"content-encoding" for name, _ in headers)
 
 
 def _no_api(name: str, status: int) -> RequestError:

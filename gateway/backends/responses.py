@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.backends.route import AUTO, matches
 from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Endpoint, Exchange, Mode, Sampling
-from gateway.ports import Backend, Headers, Reply
+from gateway.ports import Backend, Headers, Reply, is_encoded
 from gateway.wire import decode, encode
 from gateway.wire.responses_answer import Translator, head_of, whole
 from gateway.wire.responses_chat import chat_body
@@ -52,7 +52,7 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
     head = head_of(exchange.id, exchange.ask, shown, int(exchange.started_s))
     if reply.pieces is None:
         return replace(reply, headers=_headers(reply, JSON), body=whole(reply.body, head))
-    if any(name == b"content-encoding" for name, _ in reply.headers):
+    if is_encoded(reply.headers):
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
     pieces = _Pieces(reply.pieces, Translator(head))

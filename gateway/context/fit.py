@@ -38,8 +38,9 @@ class Fit:
             return exchange
         room = answer_room(exchange, target)
         budget = target.window_tokens - room
-        if upper_bound(exchange.prompt) <= budget:
-            return _direct(exchange, target, upper_bound(exchange.prompt), "the bytes fit, so the tokens do")
+        at_most = upper_bound(exchange.prompt)
+        if at_most <= budget:
+            return _direct(exchange, target, at_most, "the bytes fit, so the tokens do")
         if exchange.mode is Mode.OFF and exchange.turns is None:
             return exchange.noted(self.name, "direct", "may be over the window; mode is off, so nothing is changed")
         if not all(turn.plain for turn in exchange.prompt):

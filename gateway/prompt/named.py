@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 import jinja2
 from msgspec.structs import replace
 
-from gateway import exchange as values
 from gateway.errors import BadRequest, NotFound, NotReady, TemplateError
-from gateway.exchange import Exchange, Mode, Named, Sampling, SlotValue, Turn
+from gateway.exchange import Exchange, Mode, Named, SlotValue, Turn
 from gateway.prompt.fields import Slot, SlotType, Source, Status
 from gateway.prompt.language import language_of
 from gateway.prompt.library import Library
@@ -185,16 +184,7 @@ def _check_whole(template: Template, filled: Filled) -> None:
 
 
 def _spoken(exchange: Exchange, named: Named, prompt: Composed) -> Exchange:
-    template, output = prompt.template, prompt.template.output
-    shots = tuple(shot.id for shot in prompt.shots)
-    done = values.Rewrite(template.id, template.version, str(template.technique), prompt.slots, shots)
-    data = {
-        "template": template.id,
-        "version": template.version,
-        "technique": str(template.technique),
-        "slots": {slot.name: [slot.source, slot.start, slot.end] for slot in prompt.slots},
-        "shots": list(shots),
-    }
+    template = prompt.template
     ask = replace(
         exchange.ask,
         turns=ahead_of(prompt.turns, exchange.ask.turns),
@@ -203,11 +193,11 @@ def _spoken(exchange: Exchange, named: Named, prompt: Composed) -> Exchange:
     return replace(
         exchange,
         ask=ask,
-        rewrite=done,
+        rewrite=prompt.spoke(),
         procedure=prompt.procedure,
         calls=(*exchange.calls, *prompt.calls),
-        sampling=Sampling(output.max_tokens, output.temperature, output.stop),
-    ).noted("prompt", "spoken", f"{template.ref}: the request names it", data)
+        sampling=prompt.sampling,
+    ).noted("prompt", "spoken", f"{template.ref}: the request names it", prompt.data)
 
 
 def ahead_of(rendered: tuple[Turn, ...], own: tuple[Turn, ...]) -> tuple[Turn, ...]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -58,6 +58,26 @@ class Composed(Struct, frozen=True):
     calls: tuple[Call, ...] = ()
     dropped: tuple[str, ...] = ()
     """What a model said of the slots and was not believed."""
+
+    def spoke(self, arm: Arm = Arm.NONE) -> values.Rewrite:
+        template, shots = self.template, tuple(shot.id for shot in self.shots)
+        return values.Rewrite(template.id, template.version, str(template.technique), self.slots, shots, arm)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """For the note: who spoke, with what, and where in the query that stood."""
+        return {
+            "template": self.template.id,
+            "version": self.template.version,
+            "technique": str(self.template.technique),
+            "slots": {slot.name: [slot.source, slot.start, slot.end] for slot in self.slots},
+            "shots": [shot.id for shot in self.shots],
+        }
+
+    @property
+    def sampling(self) -> Sampling:
+        output = self.template.output
+        return Sampling(output.max_tokens, output.temperature, output.stop)
 
 
 class Rewrite:
@@ -267,18 +287,8 @@ def _named(library: Library, ref: str) -> Template:
 
 
 def _rewritten(exchange: Exchange, prompt: Composed, chosen: Decision) -> Exchange:
-    template = prompt.template
-    shots = tuple(shot.id for shot in prompt.shots)
-    done = values.Rewrite(template.id, template.version, str(template.technique), prompt.slots, shots, chosen.arm)
-    output = template.output
-    data = {
-        "template": template.id,
-        "version": template.version,
-        "technique": str(template.technique),
-        "slots": {slot.name: [slot.source, slot.start, slot.end] for slot in prompt.slots},
-        "shots": list(shots),
-        "arm": str(chosen.arm),
-    }
+    template, done = prompt.template, prompt.spoke(chosen.arm)
+    data = prompt.data | {"arm": str(chosen.arm)}
     if prompt.dropped:
         data["dropped"] = list(prompt.dropped)
     if prompt.procedure or template.calls:
@@ -294,7 +304,7 @@ def _rewritten(exchange: Exchange, prompt: Composed, chosen: Decision) -> Exchan
         rewrite=done,
         procedure=prompt.procedure,
         calls=(*exchange.calls, *prompt.calls),
-        sampling=Sampling(output.max_tokens, output.temperature, output.stop),
+        sampling=prompt.sampling,
     ).noted("rewrite", "rewritten", reason, data)
 
 

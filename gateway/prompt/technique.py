@@ -33,7 +33,8 @@ class Technique(Struct, frozen=True):
         notes: list[Note] = []
         drawn = await self._drawn(exchange, asking, notes)
         if self.template.iterate is not None:
-            drawn = await self._better(drawn, asking, notes)
+            drawn, note = await _Rounds(self, asking).run(drawn)
+            notes.append(note)
         return Settled(drawn.number, tuple(notes))
 
     async def _drawn(self, exchange: Exchange, asking: Asking, notes: list[Note]) -> Drawn:
@@ -52,24 +53,12 @@ class Technique(Struct, frozen=True):
         notes.append(Note("samples", "voted", f"{votes} of {samples.n} agree", {"votes": votes, "n": len(drawn)}))
         return drawn[index]
 
-    async def _better(self, drawn: Drawn, asking: Asking, notes: list[Note]) -> Drawn:
-        rounds = _Rounds(self, asking)
-        best, note = await rounds.run(drawn)
-        notes.append(note)
-        return best
-
-    def follow(self, drawn: Drawn, wrong: Sequence[str]) -> tuple[Turn, ...]:
-        """The turns of a further round. Raises `TemplateError`."""
-        again = self.template.ask_again(self.values, drawn.text, wrong)
-        return (Turn("assistant", drawn.text), Turn("user", again))
-
 
 class _Rounds:
     """Further rounds while a check fails, within the budget. The answer with the fewest failures is kept."""
 
     def __init__(self, technique: Technique, asking: Asking) -> None:
-        self._technique = technique
-        self._template = technique.template
+        self._template, self._values = technique.template, technique.values
         self._asking = asking
         self._spent = 0
 
@@ -84,7 +73,7 @@ class _Rounds:
                 break
             rounds += 1
             try:
-                drawn = await self._asking.draw("retry", self._technique.follow(drawn, wrong))
+                drawn = await self._asking.draw("retry", self._follow(drawn, wrong))
             except (RequestError, TemplateError) as error:
                 why = f"a further round failed: {error}"
                 break
@@ -94,6 +83,10 @@ class _Rounds:
         said = why or ("all checks hold" if not fewest else f"{fewest} of its checks fail")
         data = {"rounds": rounds, "failed": fewest, "tokens": self._spent}
         return best, Note("iterate", "passed" if not fewest else "kept the best", said, data)
+
+    def _follow(self, drawn: Drawn, wrong: Sequence[str]) -> tuple[Turn, ...]:
+        """The turns of a further round. Raises `TemplateError`."""
+        return (Turn("assistant", drawn.text), Turn("user", self._template.ask_again(self._values, drawn.text, wrong)))
 
     async def _wrong(self, drawn: Drawn) -> tuple[str, ...]:
         """What fails; a judge is asked only where everything else holds, since it costs a call."""
@@ -106,7 +99,7 @@ class _Rounds:
     async def _judged(self, index: int, drawn: Drawn) -> str:
         check = self._template.checks[index]
         try:
-            question = self._template.ask_judge(index, self._technique.values, drawn.text)
+            question = self._template.ask_judge(index, self._values, drawn.text)
             said = await self._asking.judge([Turn("user", question)], check.model)
         except (RequestError, TemplateError):
             return ""  # who cannot be asked has no objection

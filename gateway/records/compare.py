@@ -19,6 +19,7 @@ from msgspec import Struct
 from gateway.errors import BadRequest
 from gateway.exchange import Arm
 from gateway.records.scores import DIGITS, FEWEST, WORTHWHILE, Z95, Difference, Scores, difference
+from gateway.records.told import Told, read_told
 
 if TYPE_CHECKING:  # SQLAlchemy comes with it, and whoever serves this imports it at start
     from gateway.records.database import Database, Spoken
@@ -190,7 +191,7 @@ def compare(
     side_a, side_b = Side(), Side()
     arms = (Arm.STABLE, Arm.CANARY) if a.held or b.held else (Arm.STABLE, Arm.CANARY, Arm.NONE)
     for one in database.spoken(list({a.id, b.id}), since_s):
-        told = _told.decode(one.record)
+        told = read_told(one.record)
         for version, side in ((a, side_a), (b, side_b)):
             if _belongs(told, version, arms):
                 _add(side, one, told, score_text)
@@ -200,29 +201,7 @@ def compare(
     return Comparison(a, b, side_a, side_b, tuple(measures), tuple(_cautions(a, b, side_a, side_b)))
 
 
-class _Rewrite(Struct):
-    template: str = ""
-    version: int = 0
-    arm: Arm = Arm.NONE
-
-
-class _Answer(Struct):
-    text: str = ""
-
-
-class _Told(Struct):
-    """What is read of a record: the rest of it is most of its bytes."""
-
-    rewrite: _Rewrite = msgspec.field(default_factory=_Rewrite)
-    answer: _Answer = msgspec.field(default_factory=_Answer)
-    changed: bool = False
-    policy: str = "full"
-
-
-_told = msgspec.msgpack.Decoder(_Told)
-
-
-def _belongs(told: _Told, version: Version, arms: Container[Arm]) -> bool:
+def _belongs(told: Told, version: Version, arms: Container[Arm]) -> bool:
     """`arms`: of those that it spoke to. What names its prompt has no arm, and no controls."""
     rewrite = told.rewrite
     if (rewrite.template, rewrite.version) != (version.id, version.version):
@@ -230,7 +209,7 @@ def _belongs(told: _Told, version: Version, arms: Container[Arm]) -> bool:
     return rewrite.arm is Arm.HELD if version.held else told.changed and rewrite.arm in arms
 
 
-def _add(side: Side, one: Spoken, told: _Told, score_text: ScoreText | None) -> None:
+def _add(side: Side, one: Spoken, told: Told, score_text: ScoreText | None) -> None:
     side.exchanges += 1
     side.first_s, side.last_s = min(side.first_s, one.time_s), max(side.last_s, one.time_s)
     if one.prompt_tokens >= 0:

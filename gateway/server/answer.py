@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from gateway.assembly import Gateway
 from gateway.errors import BadRequest, RequestError
 from gateway.exchange import Ask, Endpoint, Exchange
-from gateway.ports import Headers, Outcome, Reply
+from gateway.ports import Headers, Outcome, Reply, is_encoded
 from gateway.server.access import Access
 from gateway.server.body import read_body
 from gateway.server.headers import decisions
@@ -138,7 +138,7 @@ class _Run:
         if self._told and reply.pieces is None:
             # the status is gone with the first comment
             reply = replace(reply, pieces=_once(errors.as_event(reply.body)))
-        if exchange.chunks and reply.pieces is None and reply.status < 300 and not _encoded(reply.headers):
+        if exchange.chunks and reply.pieces is None and reply.status < 300 and not is_encoded(reply.headers):
             reply.told.append(cited.note(len(exchange.chunks), reply.body))
         told = () if reply.pieces is not None else reply.told
         extra = annotate.account(exchange, told) if (exchange.changed or told) and reply.status < 300 else b""
@@ -147,7 +147,7 @@ class _Run:
             await self._stream(exchange, reply, reply.pieces, head, extra)
             return
         body = reply.body
-        if extra and not _encoded(reply.headers):
+        if extra and not is_encoded(reply.headers):
             body = annotate.body(body, extra)
         head.append((b"content-length", str(len(body)).encode()))
         await self._start(reply.status, head)
@@ -194,7 +194,7 @@ class _Run:
             await refuse(self._send, error, self.id)
             return
         # the status is gone, so the stream says it; without [DONE] no client takes it for whole
-        if self._reply is not None and _encoded(self._reply.headers):
+        if self._reply is not None and is_encoded(self._reply.headers):
             last = b""
         elif endpoint is Endpoint.RESPONSES:
             last = errors.response_event(error, self._last)
@@ -269,10 +269,6 @@ def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
     if b"gzip" in headers.get(b"accept-encoding", b""):
         travelling.append((b"accept-encoding", b"gzip"))
     return tuple(travelling)
-
-
-def _encoded(headers: Headers) -> bool:
-    return any(name.lower() == b"content-encoding" for name, _ in headers)
 
 
 def _wrong_method(method: str) -> RequestError:

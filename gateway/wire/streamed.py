@@ -3,17 +3,10 @@
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from gateway.errors import BackendFailed
 
-
-class _Body(Struct):
-    choices: list[dict[str, Any]]
-
-
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-_body = msgspec.json.Decoder(_Body).decode
 _encode = msgspec.json.Encoder().encode
 DONE = b"data: [DONE]\n\n"
 
@@ -24,12 +17,12 @@ def events(body: bytes, *, usage: bool) -> list[bytes]:
     Raises `BackendFailed` if the body is no chat completion.
     """
     try:
-        whole, choices = _decode(body), _body(body).choices
+        whole = _decode(body)
+        choices = msgspec.convert(whole.pop("choices", None), list[dict[str, Any]])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BackendFailed("The backend's answer is not a chat completion.", code="not_an_api") from error
     used = whole.pop("usage", None)
     head = {**whole, "object": "chat.completion.chunk"}
-    head.pop("choices")
     made = []
     for place, choice in enumerate(choices):
         index, finish = choice.pop("index", place), choice.pop("finish_reason", None)
