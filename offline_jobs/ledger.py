@@ -39,6 +39,8 @@ CREATE TABLE IF NOT EXISTS calls (
 ) WITHOUT ROWID;
 """
 RUNNING, DONE, FAILED, CANCELLED, SPENT = "running", "done", "failed", "cancelled", "out of budget"
+FAILED_CALL = "-failed-"
+"""In the key of a call that brought nothing: it is paid for, and no answer to any call."""
 
 
 class Job(Struct, frozen=True):
@@ -136,6 +138,10 @@ class Ledger:
 
     def book(self, job: str, key: str, reply: bytes, tokens: int, money: float) -> None:
         self._do("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", (job, key, reply, tokens, money))
+
+    def failed_calls(self, job: str) -> int:
+        rows = self._do("SELECT count(*) FROM calls WHERE job = ? AND key LIKE '%' || ? || '%'", (job, FAILED_CALL))
+        return int(rows[0][0])
 
     def spent(self, job: str) -> Spent:
         """What was used up to now, without the run that is going on."""

@@ -28,7 +28,7 @@ from gateway.wire.answer import read_answer
 from gateway.wire.encode import body, question
 from offline_jobs.budget import admit, cost
 from offline_jobs.errors import JobFailed
-from offline_jobs.ledger import key_of
+from offline_jobs.ledger import FAILED_CALL, key_of
 from offline_jobs.run import Run
 
 T = TypeVar("T")
@@ -63,6 +63,12 @@ class BookedCaller(Caller):
         self._reserved: dict[int, tuple[int, float]] = {}
         self._numbers = 0
         self._under_way: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._met: set[str] = set()
+
+    @property
+    def used(self) -> int:
+        """The calls up to this place in the job, those that an earlier run of it made included, and all that failed."""
+        return len(self._met) + self._run.ledger.failed_calls(self._run.job.id)
 
     async def call(self, exchange: Exchange, headers: Headers) -> Reply:
         self._run.check()
@@ -75,6 +81,7 @@ class BookedCaller(Caller):
     async def _once(self, key: str, asked: bytes, exchange: Exchange, headers: Headers) -> Reply:
         known = self._run.ledger.reply(self._run.job.id, key)
         if known is not None:
+            self._met.add(key)
             kept = msgspec.msgpack.decode(known, type=Kept)
             return Reply(kept.status, kept.headers, kept.body, backend=kept.backend, model=kept.model)
         await self._open(exchange)
@@ -83,7 +90,7 @@ class BookedCaller(Caller):
             try:
                 reply = await super().call(exchange, headers)
             except RequestError:
-                self._run.ledger.book(self._run.job.id, f"{key}-failed-{time_ns()}", b"", 0, 0.0)
+                self._run.ledger.book(self._run.job.id, f"{key}{FAILED_CALL}{time_ns()}", b"", 0, 0.0)
                 raise
             self._book(key, exchange, reply, (perf_counter_ns() - began) // 1000)
         return reply
@@ -122,7 +129,9 @@ class BookedCaller(Caller):
         used = (max(0, answer.prompt_tokens), max(0, answer.completion_tokens)) if answer else (0, 0)
         money = cost(self._run.settings.jobs.prices, exchange.ask.model, *used)
         if reply.status >= OK:
-            key = f"{key}-failed-{time_ns()}"  # it counts as a call, and is made again when the job is resumed
+            key = f"{key}{FAILED_CALL}{time_ns()}"  # it counts as a call, and is made again when the job is resumed
+        else:
+            self._met.add(key)
         kept = Kept(reply.status, reply.headers, reply.body, reply.backend, reply.model, took_us)
         self._run.ledger.book(self._run.job.id, key, msgspec.msgpack.encode(kept), sum(used), money)
         # the template is not named: what a job tried out is no evidence of how a version does with users

@@ -170,10 +170,13 @@ class Search(Problem):
         return {name: changed[name] if name in (*may.components, "settings") else pieces[name] for name in pieces}
 
     def _room(self, rows: int) -> None:
-        """The sealed rows' calls are set aside from the start."""
-        run = self._loop.models.run
-        limit = self.trial.parent.template.optimise.task_calls or run.job.budget.calls
-        left = min(limit, run.job.budget.calls) - self._reserve - run.spent.calls
+        """The sealed rows' calls are set aside from the start.
+
+        A resumed job comes to the same places with the same room: what the ledger answers counts when it is met.
+        """
+        models = self._loop.models
+        limit = self.trial.parent.template.optimise.task_calls or models.run.job.budget.calls
+        left = min(limit, models.run.job.budget.calls) - self._reserve - models.caller.used
         if rows * self._each > left:
             raise SearchOver
 

@@ -6,7 +6,6 @@ that was had before comes from the ledger.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -15,7 +14,7 @@ from gepa.core.adapter import EvaluationBatch
 
 from offline_jobs.candidate import Pieces
 from offline_jobs.score import Outcome
-from offline_jobs.search import MINIBATCH, Problem, SearchOver
+from offline_jobs.search import MINIBATCH, Problem
 
 PATIENCE = 12
 """So many times in a row nothing may be left to try on the candidate that it picks."""
@@ -26,21 +25,22 @@ class Gepa:
 
     def search(self, problem: Problem, draw: Random) -> None:
         adapter: Any = _Adapter(problem)
-        with suppress(SearchOver):
-            optimize(
-                seed_candidate=dict(problem.seed),
-                trainset=list(problem.learn),
-                valset=list(problem.choose),
-                adapter=adapter,
-                custom_candidate_proposer=adapter.propose,
-                module_selector="all",
-                frontier_type="hybrid",
-                reflection_minibatch_size=min(MINIBATCH, len(problem.learn)),
-                skip_perfect_score=True,
-                stop_callbacks=[lambda _state: adapter.idle >= PATIENCE],
-                logger=_Silent(),
-                seed=draw.randrange(2**31),
-            )
+        optimize(
+            seed_candidate=dict(problem.seed),
+            trainset=list(problem.learn),
+            valset=list(problem.choose),
+            adapter=adapter,
+            custom_candidate_proposer=adapter.propose,
+            module_selector="all",
+            frontier_type="hybrid",
+            reflection_minibatch_size=min(MINIBATCH, len(problem.learn)),
+            skip_perfect_score=True,
+            stop_callbacks=[lambda _state: adapter.over is not None or adapter.idle >= PATIENCE],
+            logger=_Silent(),
+            seed=draw.randrange(2**31),
+        )
+        if adapter.over is not None:
+            raise adapter.over
 
 
 class _Adapter:
@@ -50,6 +50,8 @@ class _Adapter:
 
     def __init__(self, problem: Problem) -> None:
         self.idle = 0
+        self.over: Exception | None = None
+        """What ended the search from within a proposal: the package goes on after an exception there."""
         self._problem = problem
 
     def evaluate(
@@ -71,7 +73,13 @@ class _Adapter:
         return dict.fromkeys(components_to_update, records)
 
     def propose(self, candidate: Pieces, _records: Any, _components: list[str]) -> Pieces:
-        proposal = self._problem.propose(candidate)
+        if self.over is not None:
+            raise self.over
+        try:
+            proposal = self._problem.propose(candidate)
+        except Exception as over:
+            self.over = over
+            raise
         self.idle = 0 if proposal else self.idle + 1
         return dict(proposal.pieces) if proposal else {}
 

@@ -12,10 +12,10 @@ from gateway.prompt.pointers import read_pointers
 from gateway.settings import Settings
 from offline_jobs import dataset
 from offline_jobs.budget import Budget
-from offline_jobs.ledger import DONE, Job, Ledger
+from offline_jobs.ledger import CANCELLED, DONE, Job, Ledger
 from offline_jobs.promote import read_winner
 from offline_jobs.rows import Row
-from offline_jobs.work import jobs_folder, start
+from offline_jobs.work import go_on, jobs_folder, start
 from tests.doubles.recorded import settings_in
 from tests.doubles.templates import source, write
 from tests.doubles.toy_model import Messages, Toy, toy_model
@@ -121,7 +121,11 @@ def test_the_budget_is_hard(tmp_path: Path, toy: Toy) -> None:
     assert job.state == DONE, job.reason
 
 
-def test_a_job_that_was_cut_off_asks_nothing_twice(tmp_path: Path, toy: Toy) -> None:
+@pytest.mark.parametrize("at", [60, 385])
+def test_a_job_that_was_cut_off_asks_nothing_twice(
+    tmp_path: Path, toy: Toy, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offline_jobs.run.LOOK_EVERY_S", 0.0)
     settings = prepared(tmp_path, toy)
     ledger = Ledger(jobs_folder(settings))
     calls = 0
@@ -129,14 +133,14 @@ def test_a_job_that_was_cut_off_asks_nothing_twice(tmp_path: Path, toy: Toy) -> 
     def dying(model: str, messages: Messages) -> str:
         nonlocal calls
         calls += 1
-        if calls == 60:
+        if calls == at:
             ledger.cancel(ledger.jobs(1)[0].id)
         return mind(model, messages)
 
     toy.mind = dying
     job = optimised(settings)
-    assert job.state in ("cancelled", DONE)
-    from offline_jobs.work import go_on
+    assert job.state == CANCELLED
+    assert len(toy.asked) == at
 
     again = go_on(settings, ledger, job)
     assert again.state == DONE, again.reason
@@ -144,6 +148,20 @@ def test_a_job_that_was_cut_off_asks_nothing_twice(tmp_path: Path, toy: Toy) -> 
     assert len(bodies) == len(set(bodies))
     assert json.loads(again.report)["won"] == "refund.en@2"
     ledger.close()
+
+
+def test_a_critic_for_whom_no_call_is_left_ends_the_search(tmp_path: Path) -> None:
+    def thinking(model: str, messages: Messages) -> str:
+        if model != "critic":
+            return mind(model, messages)
+        return f"Try this.\n<<<system\n>>>\n<<<user\n{{{{ query }}}} {'?' * len(toy.asked)}\n>>>"
+
+    with toy_model(thinking) as toy:
+        settings = prepared(tmp_path, toy, critic="critic")
+        # eight rows are left to learn from: with those and the forty the room is used up to the last call
+        job = optimised(settings, replace(BUDGET, calls=84 + 40 + 8), rules=False, choose=40, sealed=42)
+    assert job.state == DONE, job.reason
+    assert len(toy.asked) == 40 + 8
 
 
 def test_a_critic_that_breaks_the_template_is_told_and_costs_no_answer(tmp_path: Path) -> None:
