@@ -150,7 +150,9 @@ def test_a_job_that_was_cut_off_asks_nothing_twice(
     ledger.close()
 
 
-def test_a_critic_for_whom_no_call_is_left_ends_the_search(tmp_path: Path) -> None:
+def test_a_critic_for_whom_no_call_is_left_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offline_jobs.search_gepa.MINIBATCH", 9)
+
     def thinking(model: str, messages: Messages) -> str:
         if model != "critic":
             return mind(model, messages)
@@ -158,10 +160,11 @@ def test_a_critic_for_whom_no_call_is_left_ends_the_search(tmp_path: Path) -> No
 
     with toy_model(thinking) as toy:
         settings = prepared(tmp_path, toy, critic="critic")
-        # eight rows are left to learn from: with those and the forty the room is used up to the last call
-        job = optimised(settings, replace(BUDGET, calls=84 + 40 + 8), rules=False, choose=40, sealed=42)
+        dataset.write(settings.data_folder, "cases", rows(27), counts={}, query={})
+        # 10 rows are sealed, 8 to choose by and 9 to learn from: with those the room is used up to the last call
+        job = optimised(settings, replace(BUDGET, calls=2 * 10 + 8 + 9), rules=False)
     assert job.state == DONE, job.reason
-    assert len(toy.asked) == 40 + 8
+    assert len(toy.asked) == 8 + 9
 
 
 def test_a_critic_that_breaks_the_template_is_told_and_costs_no_answer(tmp_path: Path) -> None:
