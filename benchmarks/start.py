@@ -1,11 +1,14 @@
 """How long a start takes and what it weighs: the bare gateway, and the embedded default started again.
 
+The bare gateway is started in an environment of its own that has no extra, as who installs it without them has it.
+
 Medians over some starts: seconds from the command to the first answer of /health/live and of
 /health/ready, the CPU seconds of all processes until then, and the resident memory of the process
 tree (pages that parent and worker share count twice).
 """
 
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,11 +23,20 @@ ROOT = Path(__file__).parents[1]
 BARE = '[backends.up]\nkind = "openai"\nbase_url = "http://127.0.0.1:1/v1"\nmodels = ["*"]\n'
 
 
-def start(config: Path) -> tuple[float, float, float, float]:
+def bare_environment(folder: Path) -> Path:
+    """The Python of a new environment with the gateway and no extra."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    asked = ["-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", ROOT]
+    subprocess.run([python, *asked], check=True)
+    return python
+
+
+def start(config: Path, python: Path | str = sys.executable) -> tuple[float, float, float, float]:
     """Seconds to live, seconds to ready, CPU seconds till then, MB of the tree."""
     port = free_port()
     began = time.monotonic()
-    command = [sys.executable, "-m", "gateway.cli.main", "serve", "--config", str(config), "--port", str(port)]
+    command = [str(python), "-m", "gateway.cli.main", "serve", "--config", str(config), "--port", str(port)]
     process = Process(command, config.with_suffix(".log"))
     try:
         live, ready = (_answers(port, path, began) for path in ("/health/live", "/health/ready"))
@@ -55,8 +67,13 @@ def main(starts: int) -> None:
         whole.write_text(default.replace('["templates"]', f'["{ROOT / "templates"}"]'), "utf-8")
         first = start(whole)  # trains the classifier
         rows = [["embedded default, the first time", *map("{:.2f}".format, first)]]
-        for name, config in (("embedded default, again", whole), ("remote backends only", bare)):
-            columns = zip(*[start(config) for _ in range(starts)], strict=True)
+        cases = [
+            ("embedded default, again", whole, sys.executable),
+            ("remote backends only", bare, bare_environment(Path(folder) / "environment")),
+            ("remote backends only, extras installed", bare, sys.executable),
+        ]
+        for name, config, python in cases:
+            columns = zip(*[start(config, python) for _ in range(starts)], strict=True)
             rows.append([name, *(f"{statistics.median(column):.2f}" for column in columns)])
     click.echo(table(["start", "s to live", "s to ready", "CPU s", "MB resident"], rows))
 

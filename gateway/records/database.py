@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine, Select, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import DatabaseFailed
@@ -74,8 +74,9 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        kind = postgresql if engine.dialect.name == "postgresql" else sqlite
-        statement = kind.insert(exchanges).on_conflict_do_nothing()
+        # each of the two knows the clause, and the one that is not used is not imported
+        insert = import_module(f"sqlalchemy.dialects.{engine.dialect.name}").insert
+        statement = insert(exchanges).on_conflict_do_nothing()
         # compiled once: SQLAlchemy would else look at every value of every row
         self._insert = statement.compile(dialect=engine.dialect)
 
