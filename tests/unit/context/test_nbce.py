@@ -29,6 +29,15 @@ def test_a_nucleus_holds_its_share_and_never_loses_the_best(rows: list[list[floa
     assert (kept.max(-1).values == lp.max(-1).values).all()
 
 
+@pytest.mark.parametrize("sharpness", [0.1, 8.0], ids=["flat", "peaked"])
+def test_a_nucleus_of_a_large_vocabulary_is_found_whatever_its_size(sharpness: float) -> None:
+    lp = (sharpness * torch.randn(3, 4000, generator=torch.Generator().manual_seed(0))).log_softmax(-1)
+    inside = nbce.truncate(lp, 0.9) > -math.inf
+    for row, kept in zip(lp.exp(), inside, strict=True):
+        assert row[kept].min() >= row[~kept].max()
+        assert row[kept].sum() - row[kept].min() < 0.9 <= row[kept].sum() + 1e-5
+
+
 def test_a_certain_row_has_no_entropy_and_an_even_one_the_most() -> None:
     entropies = nbce.entropy(logs([1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]))
     assert entropies.tolist() == pytest.approx([0.0, math.log(4)])
