@@ -268,6 +268,8 @@ class ContextPlan(Struct, frozen=True):
     window_tokens: int = 0
     prompt_tokens: int = 0
     dropped_turns: int = 0
+    reach_tokens: int = 0
+    """For how many tokens, prompt and answer, positions are set where they are stretched; chosen once and kept."""
 
     DIRECT: ClassVar["ContextPlan"]
 
@@ -276,11 +278,20 @@ ContextPlan.DIRECT = ContextPlan()
 
 
 class Target(Struct, frozen=True):
-    """One place that can answer: a backend, and the model's name there."""
+    """One place that can answer: a backend, and the model's name there.
+
+    `window_tokens` is how much the model reads well. `longer` takes more: the same engine with stretched
+    positions, or another deployment of the model.
+    """
 
     backend: str
     model: str
     window_tokens: int = 0
+    longer: "Target | None" = None
+
+    def stretches(self, other: "Target") -> bool:
+        """Whether `other` is this engine itself with positions drawn out."""
+        return (self.backend, self.model) == (other.backend, other.model)
 
 
 class Call(Struct, frozen=True):

@@ -57,7 +57,8 @@ class Reply(Struct):
 
 
 class ModelCard(Struct, frozen=True):
-    """A model that a backend offers. `window_tokens` 0: unknown, so never trimmed for.
+    """A model that a backend offers. `window_tokens` is what it reads well; 0: unknown, so never trimmed for.
+    `longest_tokens`: the longest request, where that is more, as with stretched positions.
 
     `endpoints` are those it speaks itself; what speaks chat can be asked for responses too.
     `logits`: whole distributions over the next token can be had, which NBCE mixes.
@@ -67,6 +68,7 @@ class ModelCard(Struct, frozen=True):
     endpoints: tuple[Endpoint, ...]
     window_tokens: int = 0
     logits: bool = False
+    longest_tokens: int = 0
 
     def answers(self, endpoint: Endpoint) -> bool:
         """Whether it can be asked there, if need be in translation."""

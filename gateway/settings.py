@@ -69,7 +69,9 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     """The share of conversations with this model that are rewritten when the mode is `on`; left out:
     `[prompt] canary`."""
     window_tokens: Amount = 0
-    """The context window, where the backend does not tell it."""
+    """The context window, where the backend does not tell it or the model reads less well."""
+    longer: str = ""
+    """Another name of the same model, at a deployment with a longer window: for what does not fit this one."""
 
 
 class Prompt(Struct, frozen=True, forbid_unknown_fields=True):

@@ -89,6 +89,8 @@ class Routes:
                 found.append(Problem(f"{where} backend", f"no backend {model.backend!r}", f"Known: {_list(backends)}."))
             if model.fallback and not self._serves(model.fallback):
                 found.append(Problem(f"{where} fallback", f"no model {model.fallback!r}", self._known_models()))
+            if model.longer:
+                found += self._longer_problems(f"{where} longer", name, model)
         if self._default and not self._serves(self._default):
             what = f"no model {self._default!r}"
             found.append(Problem(f"{file} [routing] default", what, self._known_models()))
@@ -118,11 +120,12 @@ class Routes:
         model = self._models.get(name)
         if model:
             upstream = model.upstream or name
-            window = model.window_tokens or self._window(model.backend, upstream)
-            return (Target(model.backend, upstream, window),)
+            card = self._card(model.backend, upstream)
+            longer = next(iter(self._direct(model.longer, endpoint)), None) if model.longer else None
+            return (_target(model.backend, upstream, card, model.window_tokens, longer),)
         for offer in self._offers:
             if offer.serves(name, endpoint):
-                return (Target(offer.backend, name, offer.card.window_tokens),)
+                return (_target(offer.backend, name, offer.card),)
         return ()
 
     def _default_for(self, endpoint: Endpoint) -> str:
@@ -134,11 +137,31 @@ class Routes:
                 return offer.card.name
         return self._default
 
-    def _window(self, backend: str, upstream: str) -> int:
+    def _card(self, backend: str, upstream: str) -> ModelCard | None:
         for offer in self._offers:
             if offer.backend == backend and matches(upstream, offer.card.name):
-                return offer.card.window_tokens
-        return 0
+                return offer.card
+        return None
+
+    def _window(self, name: str) -> int:
+        """How much the model of that name reads well; 0 where nobody tells."""
+        model = self._models.get(name)
+        if model is None:
+            return next((offer.card.window_tokens for offer in self._offers if matches(name, offer.card.name)), 0)
+        card = self._card(model.backend, model.upstream or name)
+        return model.window_tokens or (card.window_tokens if card else 0)
+
+    def _longer_problems(self, where: str, name: str, model: Model) -> list[Problem]:
+        """A chain of ever longer windows has an end; so this also refuses one that leads back."""
+        if not self._serves(model.longer):
+            return [Problem(where, f"no model {model.longer!r}", self._known_models())]
+        own, other = self._window(name), self._window(model.longer)
+        if not own:
+            return [Problem(where, f"the window of {name!r} is unknown", "Set window_tokens beside it.")]
+        if 0 < other <= own:
+            what = f"{model.longer!r} has a window of {other} tokens, {name!r} one of {own}"
+            return [Problem(where, what, "Name a deployment with a longer window, or set window_tokens of both.")]
+        return []
 
     def _serves(self, name: str) -> bool:
         return name in self._models or any(matches(name, offer.card.name) for offer in self._offers)
@@ -146,6 +169,14 @@ class Routes:
     def _known_models(self) -> str:
         patterns = [offer.card.name for offer in self._offers if offer.card.name.endswith("*")]
         return f"Known: {_list([name for name, _ in self.names()] + patterns)}."
+
+
+def _target(backend: str, model: str, card: ModelCard | None, window: int = 0, longer: Target | None = None) -> Target:
+    """`window` is the configured one. Where no other deployment is named, the engine's own longer window is next."""
+    window = window or (card.window_tokens if card else 0)
+    if longer is None and card is not None and card.longest_tokens > window > 0:
+        longer = Target(backend, model, card.longest_tokens)
+    return Target(backend, model, window, longer)
 
 
 def check_model(routes: Routes, key: Key, model: str, endpoint: Endpoint) -> None:

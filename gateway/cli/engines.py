@@ -28,8 +28,9 @@ def engines() -> None:
 def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, dry_run: bool) -> None:
     """Measure how far the context of backend NAME (of kind `torch`) reaches, and which positions stretch it best.
 
-    Perplexity and pass-keys are measured at the trained window and beyond, method by method. The usable window
-    is written into the data folder, beside a plot; the gateway takes it from its next start on.
+    Perplexity and pass-keys are measured at the trained window and beyond, method by method; then look-ups among
+    passages that are all alike, at growing lengths. The usable and the effective window are written into the data
+    folder, beside a plot; the gateway takes them from its next start on.
 
     \b
     Example:
@@ -42,6 +43,7 @@ def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, d
         raise click.UsageError(f'{name!r} is no backend of kind "torch" in {config}; there are: {able}')
     profile, trained = _measured(settings, name, text.read_text("utf-8"), tokens, keys)
     click.echo(f"usable window: {profile.window_tokens} tokens (trained for {trained})")
+    click.echo(f"effective window: {profile.well_tokens or 'not measured'}")
     if not dry_run:
         from gateway.backends.local.profile import write
 
@@ -54,7 +56,7 @@ def _measured(settings: Any, name: str, text: str, tokens: int, keys: int) -> An
     import torch
 
     from gateway.assembly import Parts, build_adapter
-    from gateway.backends.local.torch_engine.probe import concluded, document, sweep
+    from gateway.backends.local.torch_engine.probe import concluded, document, look_ups, sweep
 
     problems: list[Any] = []
     backend = build_adapter("backends", name, settings.backends[name], Parts(settings), problems)
@@ -72,9 +74,14 @@ def _measured(settings: Any, name: str, text: str, tokens: int, keys: int) -> An
         for one in sweep(engine.model, engine.positions, read):
             measured.append(one)
             click.echo(f"{one.length:8}  {one.method:12} {one.perplexity:10.1f}  {one.found} of {one.keys}")
+        click.echo(f"{'length':>8}  look-ups among passages that are all alike")
+        looked = []
+        for found in look_ups(engine.model, engine.tokens, text, engine.positions.trained_tokens):
+            looked.append(found)
+            click.echo(f"{found.length:8}  {found.found} of {found.keys}")
     finally:
         engine.close()
-    return concluded(engine.positions.trained_tokens, measured), engine.positions.trained_tokens
+    return concluded(engine.positions.trained_tokens, measured, looked), engine.positions.trained_tokens
 
 
 def _plot(profile: Any, trained: int, path: Path) -> Path | None:

@@ -1,10 +1,11 @@
-"""The stage that makes a prompt fit the model's window, by leaving out the oldest turns.
+"""The stage that makes a prompt fit the model's window: a longer window where the model has one, else fewer old turns.
 
 Never left out: system messages, and everything from the last user message on. Tokens are counted
 only if the bytes do not fit, for no tokenizer makes more tokens than there are bytes.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
@@ -41,23 +42,39 @@ class Fit:
         at_most = upper_bound(exchange.prompt)
         if at_most <= budget:
             return _direct(exchange, target, at_most, "the bytes fit, so the tokens do")
-        if exchange.mode is Mode.OFF and exchange.turns is None:
+        if exchange.mode is Mode.OFF and exchange.turns is None and target.longer is None:
             return exchange.noted(self.name, "direct", "may be over the window; mode is off, so nothing is changed")
         if not all(turn.plain for turn in exchange.prompt):
-            return exchange.noted(self.name, "direct", "not counted: the prompt holds more than plain text")
+            return await self._more_than_text(exchange, target)
         sizes = await asyncio.to_thread(sizes_of, exchange.prompt, target.backend, self.count)
-        if PROMPT_TOKENS + sum(sizes) <= budget:
-            return _direct(exchange, target, PROMPT_TOKENS + sum(sizes), "counted")
+        tokens = PROMPT_TOKENS + sum(sizes)
+        if tokens <= budget:
+            return _direct(exchange, target, tokens, "counted")
+        if longer := lengthened(exchange, tokens, self.name, f"{tokens} tokens are over the window of this model"):
+            return longer
+        if exchange.mode is Mode.OFF and exchange.turns is None:
+            return exchange.noted(self.name, "direct", "over every window; mode is off, so nothing is changed")
         trimmed = trim(exchange.prompt, sizes, budget - PROMPT_TOKENS)
         if trimmed is not None:
             return _trimmed(exchange, target, trimmed, sizes)
         if exchange.turns is not None:
             return await self._as_it_came(exchange)
         if exchange.mode is Mode.ON:
-            raise ContextTooLong(PROMPT_TOKENS + sum(sizes), target.window_tokens, room)
+            raise ContextTooLong(tokens, target.window_tokens, room)
         return exchange.noted(
             self.name, "direct", f"over the window; mode is {exchange.mode.value}, so nothing is changed"
         )
+
+    async def _more_than_text(self, exchange: Exchange, target: Target) -> Exchange:
+        """Tool calls and images are not counted one by one. Where a longer window is to be had, their JSON is."""
+        if target.longer is not None:
+            raw = exchange.ask.raw.decode("utf-8", "replace")
+            tokens = await asyncio.to_thread(self.count, target.backend, raw)
+            over = tokens > target.window_tokens - answer_room(exchange, target)
+            why = f"the request's JSON has {tokens} tokens, which may be over the window of this model"
+            if over and (longer := lengthened(exchange, tokens, self.name, why)):
+                return longer
+        return exchange.noted(self.name, "direct", "not counted: the prompt holds more than plain text")
 
     async def _as_it_came(self, exchange: Exchange) -> Exchange:
         """What the stages before added is more than fits: go on with the client's own prompt."""
@@ -68,6 +85,43 @@ class Fit:
         last = fitted.notes[-1]
         reason = f"the rewritten prompt does not fit, so the client's own goes; {last.reason}"
         return replace(fitted, notes=(*fitted.notes[:-1], replace(last, reason=reason)))
+
+
+def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> Exchange | None:
+    """Sent to where the model has a window that takes the prompt; None where it has none.
+
+    Positions that are stretched for it are set for the prompt and the answer, once for all calls of the exchange.
+    """
+    first, *others = [_holding(exchange, target, prompt_tokens) for target in exchange.route]
+    if first is None:
+        return None
+    reach, how = 0, f"{first.model!r} at {first.backend!r} takes {first.window_tokens or 'any number of'} tokens"
+    if first.stretches(exchange.route[0]):
+        reach = prompt_tokens + answer_room(exchange, first)
+        how = f"the engine reaches {first.window_tokens} tokens, with stretched positions where its own end"
+    plan = ContextPlan("interpolated", first.window_tokens, prompt_tokens, exchange.plan.dropped_turns, reach)
+    route = (first, *[target for target in others if target is not None])
+    said = {"tokens": prompt_tokens, "window_tokens": exchange.route[0].window_tokens, "reach_tokens": reach}
+    longer = replace(exchange, route=route, plan=plan)
+    return longer.noted(stage, "interpolated", f"{why}; {how}", {**said, "longer_tokens": first.window_tokens})
+
+
+def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> Target | None:
+    """The nearest of a target and what is longer that takes prompt and answer. An unknown window takes all."""
+    while target is not None and target.window_tokens:
+        if prompt_tokens + answer_room(exchange, target) <= target.window_tokens:
+            break
+        target = target.longer
+    return target
+
+
+def longest_tokens(target: Target) -> int:
+    """The widest window that the model can be had with beyond this one: 0 for none, no limit for an unknown one."""
+    longest = 0
+    while target.longer is not None:
+        target = target.longer
+        longest = target.window_tokens or sys.maxsize
+    return longest
 
 
 def answer_room(exchange: Exchange, target: Target) -> int:

@@ -23,6 +23,27 @@ base_url = "http://127.0.0.1:{port}/v1"
 models = ["*"]
 window_tokens = 1500
 """
+TWO_DEPLOYMENTS = """
+[data]
+folder = "data"
+[backends.native]
+kind = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
+models = ["small-8k"]
+[backends.scaled]
+kind = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
+models = ["small-32k"]
+[models.small]
+backend = "native"
+upstream = "small-8k"
+window_tokens = 1500
+longer = "small-long"
+[models.small-long]
+backend = "scaled"
+upstream = "small-32k"
+window_tokens = 6000
+"""
 STORY = "\n\n".join(f"Chapter {n}. In town {n} Anna met the keeper of tower {n}, called Person{n}." for n in range(120))
 SUMMARISE = f"Summarise this story:\n\n{STORY}"
 
@@ -99,3 +120,19 @@ def test_a_strategy_that_cannot_be_used_is_refused_with_the_reason(
     assert answer.json()["error"]["param"] == "foreword.strategy"
     wrong = httpx.post(gateway.url + "/v1/chat/completions", json=asks("x", foreword={"strategy": "magic"}), timeout=30)
     assert "known: direct, trimmed, focus" in wrong.json()["error"]["message"]
+
+
+def test_two_deployments_of_a_model_are_chosen_by_what_the_request_needs(
+    upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    whole, local = f"How many times does Anna meet a keeper?\n\n{STORY}", f"Who keeps tower 77?\n\n{STORY}"
+    with running(tmp_path_factory.mktemp("two"), TWO_DEPLOYMENTS.format(port=upstream.port)) as gateway:
+        used = []
+        for text in ("Hello.", local, whole):
+            upstream.double.play(says("Yes."))
+            reply = httpx.post(gateway.url + "/v1/chat/completions", json=asks(text), timeout=30)
+            assert reply.status_code == 200
+            (body,) = sent(upstream)
+            used.append((body["model"], reply.headers.get("x-foreword-strategy")))
+    assert used == [("small-8k", None), ("small-8k", "focus"), ("small-32k", "interpolated")]
+    assert body["messages"] == [{"role": "user", "content": whole}]

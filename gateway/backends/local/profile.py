@@ -20,6 +20,14 @@ class Measured(Struct, frozen=True):
     keys: int
 
 
+class LookUp(Struct, frozen=True):
+    """How many of the keys that were asked for were found in a text of `length` tokens that is full of their like."""
+
+    length: int
+    found: int
+    keys: int
+
+
 class Profile(Struct, frozen=True):
     """The usable window, and for each length beyond the trained one the method that did best."""
 
@@ -27,6 +35,15 @@ class Profile(Struct, frozen=True):
     best: tuple[tuple[float, str], ...] = ()
     """(how many times the trained window, method), shortest first."""
     measured: tuple[Measured, ...] = ()
+    reach: tuple[tuple[str, int], ...] = ()
+    """(method, how far it is usable)."""
+    well_tokens: int = 0
+    """The effective window: up to here one thing among many like it is found. 0: not measured."""
+    look_ups: tuple[LookUp, ...] = ()
+
+    def usable(self, method: str) -> int:
+        """The window with a method, or with the best one where it is not named or was not measured. 0: unknown."""
+        return dict(self.reach).get(method, self.window_tokens)
 
 
 def place(data: Path, backend: str) -> Path:

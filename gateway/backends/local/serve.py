@@ -57,6 +57,8 @@ class Serving(Struct, frozen=True):
     """Those that must be broken apart in texts, because the engine would take them for real."""
     logits: bool = False
     """Whether whole distributions can be had, as NBCE needs them."""
+    read_well_tokens: int = 0
+    """How much of `window_tokens` the model reads well; 0: all."""
 
 
 class LocalModel:
@@ -104,7 +106,9 @@ class LocalModel:
             await asyncio.to_thread(loaded.close)
 
     def models(self) -> Sequence[ModelCard]:
-        return [ModelCard(self._serving.name, ENDPOINTS, self.window_tokens, self._serving.logits)]
+        serving = self._serving
+        well = serving.read_well_tokens or serving.window_tokens
+        return [ModelCard(serving.name, ENDPOINTS, well, serving.logits, longest_tokens=serving.window_tokens)]
 
     def count_tokens(self, text: str) -> int:
         """Exact once the model is loaded. Before that a low guess: the engine has the last word on length."""

@@ -30,7 +30,7 @@ class Powers(Struct, frozen=True):
     calls: bool = False
     logits: bool = False
     stretched_tokens: int = 0
-    """The window with interpolated positions; 0 where the engine cannot."""
+    """The longest window that the model can be had with: by stretched positions or at another deployment. 0: none."""
     search: bool = True
 
 
@@ -44,9 +44,12 @@ def choose(shape: Shape, *, talk: bool, parts: int, prompt_tokens: int, powers: 
 
     `parts` is how many parts the text would be read in. `prompt_tokens` counts prompt and answer.
     """
+    stretches = powers.stretched_tokens >= prompt_tokens
     if talk:
         if powers.calls:
             return Choice(Strategy.TALK, "a conversation: its latest turns stay, what came before is summed up")
+        if stretches:
+            return Choice(Strategy.INTERPOLATED, "a conversation, and no model may be asked to sum it up")
         return Choice(Strategy.TRIMMED, "a conversation, and no model may be asked to sum it up")
     if shape.summary and powers.calls:
         if shape.whole and parts <= FEW_PARTS:
@@ -54,12 +57,13 @@ def choose(shape: Shape, *, talk: bool, parts: int, prompt_tokens: int, powers: 
         return Choice(Strategy.TREE, f"a summary of {parts} parts")
     if shape.passages and shape.task and powers.logits and not shape.whole:
         return Choice(Strategy.NBCE, f"one question over {len(shape.passages)} independent passages")
-    if shape.whole or not shape.task:
-        if powers.stretched_tokens >= prompt_tokens:
-            why = "the task needs the whole text" if shape.whole else "no task stands apart from the text"
-            return Choice(Strategy.INTERPOLATED, f"{why}, and the engine can stretch its window")
+    if shape.whole or shape.summary or not shape.task:
+        if stretches:
+            why = "the task needs the whole text" if shape.task else "no task stands apart from the text"
+            return Choice(Strategy.INTERPOLATED, why)
         if powers.calls and shape.task:
-            return Choice(Strategy.MAP_REDUCE, f"the task needs the whole text, which is read in {parts} parts")
+            over = f", for {prompt_tokens} tokens are over every window" if powers.stretched_tokens else ""
+            return Choice(Strategy.MAP_REDUCE, f"the task needs the whole text, which is read in {parts} parts{over}")
     if shape.task and powers.search:
         return Choice(Strategy.FOCUS, "a question that a few passages of the text can answer")
     return None

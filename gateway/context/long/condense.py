@@ -12,7 +12,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.context.fence import fenced
-from gateway.context.fit import PROMPT_TOKENS, Count, answer_room, sizes_of, trim, upper_bound
+from gateway.context.fit import (
+    PROMPT_TOKENS,
+    Count,
+    answer_room,
+    lengthened,
+    longest_tokens,
+    sizes_of,
+    trim,
+    upper_bound,
+)
 from gateway.context.long import quote as quotes
 from gateway.context.long.choose import Choice, Powers, Strategy, choose
 from gateway.context.long.focus import Embed, focus
@@ -127,11 +136,11 @@ class Condense:
 
     def _choose(self, task: Task) -> Choice | None:
         able = self._reader is not None and task.exchange.mode is Mode.ON
-        powers = Powers(calls=able, logits=task.target.backend in self._mixing)
+        logits = task.target.backend in self._mixing
+        powers = Powers(calls=able, logits=logits, stretched_tokens=longest_tokens(task.target))
         most = max(1, task.target.window_tokens // 2)
-        return choose(
-            task.shape, talk=task.talk, parts=-(-task.tokens // most), prompt_tokens=task.tokens, powers=powers
-        )
+        asked = task.tokens + task.target.window_tokens - task.room
+        return choose(task.shape, talk=task.talk, parts=-(-task.tokens // most), prompt_tokens=asked, powers=powers)
 
     async def _do(self, task: Task, chosen: Choice) -> Exchange:
         if chosen.strategy is Strategy.FOCUS:
@@ -142,7 +151,13 @@ class Condense:
             return _mixed(task, chosen)
         if chosen.strategy in READ or chosen.strategy is Strategy.TALK:
             return await self._read(task, chosen)
-        raise CannotRead(f"the model {task.target.model!r} has no such window")
+        longer = lengthened(task.exchange, task.tokens, self.name, chosen.why)
+        if longer is None:
+            most = longest_tokens(task.target) or task.target.window_tokens
+            raise CannotRead(
+                f"the message has {task.tokens} tokens, and the model {task.target.model!r} reaches {most} at most"
+            )
+        return longer
 
     async def _otherwise(self, task: Task, why: str) -> Exchange:
         """The text cannot be read as chosen: look inside it, if there is something to look for."""

@@ -14,8 +14,10 @@ from gateway.settings import Model
 class Offering:
     """A backend that only offers."""
 
-    def __init__(self, *names: str, endpoints: tuple[Endpoint, ...] = tuple(Endpoint), window: int = 0) -> None:
-        self.cards = [ModelCard(name, endpoints, window) for name in names]
+    def __init__(
+        self, *names: str, endpoints: tuple[Endpoint, ...] = tuple(Endpoint), window: int = 0, longest: int = 0
+    ) -> None:
+        self.cards = [ModelCard(name, endpoints, window, longest_tokens=longest) for name in names]
 
     def models(self) -> list[ModelCard]:
         return self.cards
@@ -149,3 +151,41 @@ def test_names_under_a_pattern_do_not_fill_the_memory() -> None:
         many.targets(f"gpt-4.1-{number}", Endpoint.CHAT)
 
     assert len(many._known) == 10_000
+
+
+def test_a_model_with_a_longer_deployment_is_routed_with_it_at_hand() -> None:
+    models = {
+        "chat": Model("openai", upstream="gpt-4o", window_tokens=8192, longer="chat-32k"),
+        "chat-32k": Model("local", upstream="smol", window_tokens=32_768),
+    }
+    scaled = Target("local", "smol", 32_768)
+
+    found = routes(models)
+
+    assert found.targets("chat", Endpoint.CHAT) == (Target("openai", "gpt-4o", 8192, scaled),)
+    assert found.targets("chat-32k", Endpoint.CHAT) == (scaled,)
+    assert found.problems("config.toml") == []
+
+
+def test_an_engine_that_stretches_is_its_own_longer_deployment() -> None:
+    backends = cast(dict[str, Backend], {"torch": Offering("smol", window=1024, longest=16_384)})
+    named = Routes({"short": Model("torch", upstream="smol", window_tokens=512)}, backends, "smol")
+
+    whole = Target("torch", "smol", 16_384)
+    assert named.targets("smol", Endpoint.CHAT) == (Target("torch", "smol", 1024, whole),)
+    assert named.targets("short", Endpoint.CHAT) == (Target("torch", "smol", 512, whole),)
+
+
+@pytest.mark.parametrize(
+    ("models", "what"),
+    [
+        ({"a": Model("openai", window_tokens=10, longer="nothing")}, "no model 'nothing'"),
+        ({"a": Model("openai", upstream="gpt-4o", longer="smol")}, "the window of 'a' is unknown"),
+        ({"a": Model("openai", window_tokens=9000, longer="smol")}, "'smol' has a window of 8192 tokens, 'a' one of"),
+        ({"a": Model("openai", window_tokens=9, longer="a")}, "'a' has a window of 9 tokens, 'a' one of 9"),
+    ],
+)
+def test_a_longer_deployment_that_is_none_is_a_mistake(models: dict[str, Model], what: str) -> None:
+    (problem,) = routes(models).problems("config.toml")
+    assert problem.where == "config.toml [models.a] longer"
+    assert what in problem.what

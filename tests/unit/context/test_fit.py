@@ -34,6 +34,14 @@ def talk(*roles: str, length: int = 100) -> list[Turn]:
     return [Turn(role, f"{place} " + "word " * (length - 1)) for place, role in enumerate(roles)]
 
 
+LONGER = Target("main", "m", 2000)
+ELSEWHERE = Target("other", "m-32k", 0)
+
+
+def with_longer(asked: Exchange, longer: Target, *fallback: Target) -> Exchange:
+    return replace(asked, route=(replace(asked.route[0], longer=longer), *fallback))
+
+
 LONG = ("system", "user", "assistant", "user", "assistant", "user")
 
 
@@ -150,3 +158,43 @@ def test_trimming_keeps_to_the_budget_and_to_what_must_stay(turns: list[tuple[st
     assert all(place not in gone for place in must_stay)
     dropped_up_to = max(gone, default=-1)
     assert all(place in gone or place in must_stay for place in range(dropped_up_to))
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_what_is_too_long_here_goes_whole_to_where_the_model_has_a_longer_window(mode: Mode) -> None:
+    asked = with_longer(exchange(talk("user", length=500), 512, mode=mode), ELSEWHERE)
+
+    fitted = await Fit(words)(asked)
+
+    assert (fitted.route, fitted.changed, fitted.plan.strategy) == ((ELSEWHERE,), False, "interpolated")
+    assert fitted.plan.reach_tokens == 0
+    assert "'m-32k' at 'other'" in fitted.notes[-1].reason
+
+
+async def test_positions_are_set_for_the_prompt_and_its_answer() -> None:
+    asked = with_longer(exchange(talk("user", length=500), 512, room=100), LONGER)
+
+    fitted = await Fit(words)(asked)
+
+    tokens = PROMPT_TOKENS + TURN_TOKENS + 500
+    assert fitted.plan == ContextPlan("interpolated", 2000, tokens, 0, reach_tokens=tokens + 100)
+
+
+async def test_what_fits_stays_where_it_is_and_what_fits_nowhere_is_refused() -> None:
+    short = with_longer(exchange(talk("user", length=100), 512), LONGER)
+    assert (await Fit(words)(short)).route == short.route
+    with pytest.raises(ContextTooLong):
+        await Fit(words)(with_longer(exchange(talk("user", length=5000), 512), LONGER))
+
+
+async def test_a_fallback_that_cannot_take_it_is_left_out() -> None:
+    asked = with_longer(exchange(talk("user", length=500), 512), LONGER, Target("small", "s", 600), ELSEWHERE)
+    assert (await Fit(words)(asked)).route == (LONGER, ELSEWHERE)
+
+
+async def test_a_tool_loop_is_judged_by_its_json() -> None:
+    ask = Ask(Endpoint.CHAT, "m", b"word " * 900, (*talk(*LONG), Turn("tool", "", plain=False)))
+    asked = with_longer(replace(exchange([], 512), ask=ask), LONGER)
+    assert (await Fit(words)(asked)).route == (LONGER,)
+    brief = replace(asked, ask=replace(ask, raw=b"word"))
+    assert (await Fit(words)(brief)).route == asked.route

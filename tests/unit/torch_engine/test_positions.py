@@ -38,3 +38,9 @@ def test_self_extend_keeps_all_distances_within_what_was_trained(length: int) ->
     positions = Positions(L, 8 * L, "self-extend")
     group = positions.variant(length).factor
     assert positions.near_tokens + (length - positions.near_tokens) / group <= 0.61 * L
+
+
+@given(length=st.integers(1, 2 * L), judged=st.integers(L + 1, 2 * L))
+def test_what_was_judged_to_be_long_is_turned_alike_however_long_it_turns_out(length: int, judged: int) -> None:
+    frozen = Positions(L, 4 * L, set_for_tokens=judged)
+    assert frozen.variant(min(length, judged)) == Positions(L, 4 * L).variant(judged)

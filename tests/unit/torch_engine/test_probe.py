@@ -1,12 +1,14 @@
 """What is concluded from measurements, and that measuring leaves nothing behind."""
 
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from gateway.backends.local import profile
-from gateway.backends.local.profile import Measured, Profile
+from gateway.backends.local.profile import LookUp, Measured, Profile
 from gateway.backends.local.torch_engine import probe
+from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.backends.local.torch_engine.positions import NATIVE, Positions, Variant
 from tests.doubles import tiny_llama
 
@@ -29,6 +31,39 @@ def test_the_window_is_the_longest_length_that_some_method_bears() -> None:
 
 def test_a_model_that_forgets_inside_its_window_gets_less_of_it() -> None:
     assert probe.concluded(L, (row(2000, "native", 30, 6), row(L, "native", 33, 2))).window_tokens == 2000
+
+
+def test_each_method_has_a_reach_of_its_own_and_the_models_own_positions_end_first() -> None:
+    twice = (row(2 * L, "native", 132, 0), row(2 * L, "yarn", 35, 5), row(2 * L, "ntk", 80, 4))
+    fourfold = (row(4 * L, "native", 1920, 0), row(4 * L, "yarn", 36, 5), row(4 * L, "ntk", 31, 8))
+    found = probe.concluded(L, (*NATIVELY, *twice, *fourfold))
+    assert dict(found.reach) == {"native": L, "yarn": 4 * L, "ntk": L}
+    assert [found.usable(method) for method in ("auto", "ntk", "longrope")] == [4 * L, L, 4 * L]
+
+
+def test_the_effective_window_ends_where_look_ups_begin_to_fail() -> None:
+    looked = (LookUp(512, 8, 8), LookUp(1024, 6, 8), LookUp(2048, 5, 8))
+    assert probe.concluded(L, NATIVELY, looked).well_tokens == 1024
+    assert probe.concluded(L, NATIVELY, (LookUp(512, 1, 8),)).well_tokens == 512
+    assert probe.concluded(L, NATIVELY).well_tokens == 0
+
+
+class Letters:
+    """A tokenizer of one token a character."""
+
+    def prompt(self, text: str) -> list[int]:
+        return [ord(letter) % 97 for letter in text]
+
+
+def test_look_ups_double_until_too_little_is_found() -> None:
+    model = tiny_llama.model()
+    tokens = cast(Tokens, Letters())
+    read = probe.alike(tokens, "some words " * 200, 1024)
+    assert (len(read.first), len(read.questions)) == (1024, 8)
+    # random weights find nothing, so the first length is the last
+    looked = list(probe.look_ups(model, tokens, "some words " * 200, 4096))
+    assert [(one.length, one.keys) for one in looked] == [(512, 4)]
+    assert list(probe.look_ups(model, tokens, "too short", 4096)) == []
 
 
 def test_linear_and_native_positions_are_never_the_best_beyond_the_window() -> None:

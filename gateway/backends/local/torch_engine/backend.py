@@ -18,7 +18,7 @@ from gateway.backends.local.serve import Loaded, LocalModel, Serving
 from gateway.backends.local.torch_engine.positions import LongContext, Positions
 from gateway.context.embed import Batcher
 from gateway.errors import ConfigError, Problem
-from gateway.exchange import Exchange, Nbce, Note
+from gateway.exchange import Exchange, Mode, Nbce, Note
 from gateway.registry import Kind
 from gateway.resources import NoSuchResource, locate
 from gateway.wire.engine import EngineAsk
@@ -70,6 +70,13 @@ class Mixing(Protocol):
     def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[Struct], None]) -> Call: ...
 
 
+@runtime_checkable
+class Stretching(Protocol):
+    """An engine whose positions can be set for a length."""
+
+    def reaching(self, tokens: int) -> Loaded: ...
+
+
 class TorchModel(LocalModel):
     """A transformers model."""
 
@@ -84,7 +91,7 @@ class TorchModel(LocalModel):
         self._keep = data / "engines"
         trained, longrope = described(path)
         known = profile.read(data, name)
-        window = settings.max_window_tokens or known.window_tokens or trained
+        window = settings.max_window_tokens or known.usable(settings.long_context) or trained
         if settings.long_context == "off":
             window = min(window, trained)
         self.positions = Positions(trained, window, settings.long_context, known.best, longrope)
@@ -96,13 +103,14 @@ class TorchModel(LocalModel):
             ready_wait_s=settings.ready_wait_s,
             answer_tokens=settings.answer_tokens,
             logits=True,
+            read_well_tokens=min(known.well_tokens or trained, trained, window),
         )
         super().__init__(name, serving)
 
     async def _call(self, loaded: Loaded, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
         passages = exchange.windows
         if not passages:
-            return await super()._call(loaded, ask, exchange, told)
+            return await super()._call(self._reaching(loaded, ask, exchange, told), ask, exchange, told)
         mixed = exchange.ask.controls.nbce
         question = next((turn.text for turn in reversed(exchange.prompt) if turn.role == "user"), "")
         if self._embedder is not None and not mixed.scores and mixed.pooling in ("", "expert"):
@@ -113,6 +121,17 @@ class TorchModel(LocalModel):
             told[:] = [Note("nbce", "mixed", data=msgspec.to_builtins(report))]
 
         return loaded.mix(passages, mixed, tell)
+
+    def _reaching(self, loaded: Loaded, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Loaded:
+        """With positions that are set for what the prompt was judged to need, the same for each call about it."""
+        plan = exchange.plan
+        if not plan.reach_tokens or not isinstance(loaded, Stretching):
+            return loaded
+        tokens = max(plan.reach_tokens, plan.prompt_tokens + ask.answer_tokens)
+        if exchange.mode is not Mode.OFF:
+            variant = self.positions.variant(tokens)
+            told[:] = [Note("positions", variant.method, data={**msgspec.to_builtins(variant), "tokens": tokens})]
+        return loaded.reaching(tokens)
 
     @property
     def threads(self) -> int:

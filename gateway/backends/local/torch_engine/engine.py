@@ -3,9 +3,11 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.backends.local.generation import Call, Callback
 from gateway.backends.local.torch_engine.answer import answer
@@ -66,6 +68,12 @@ class Engine:
                     self.model, self.tokens, self.positions, asked, ids, first, say
                 )
             )
+
+    def reaching(self, tokens: int) -> "Engine":
+        """The same engine, its positions set for requests of at least `tokens`. It is not to be closed."""
+        other = copy(self)
+        other.positions = replace(self.positions, set_for_tokens=tokens)
+        return other
 
     def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[Report], None]) -> Call:
         """A method like `chat` and `complete` that reads the passages beside each other, each before the last

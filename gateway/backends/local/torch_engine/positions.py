@@ -35,9 +35,12 @@ class Positions(Struct, frozen=True):
     has_longrope: bool = False
     near_tokens: int = 1024
     """Within this distance Self-Extend changes nothing."""
+    set_for_tokens: int = 0
+    """Shorter requests are turned as if they were that long: the choice was made before they were counted."""
 
     def variant(self, length: int) -> Variant:
         """For a request that may get `length` tokens long in all."""
+        length = max(length, self.set_for_tokens)
         if length <= self.trained_tokens or self.method == "off":
             return NATIVE
         factor = _step(length / self.trained_tokens)

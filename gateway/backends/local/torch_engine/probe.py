@@ -8,12 +8,13 @@ question. That tests positions, not how a model bears so much text.
 import math
 import random
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 import torch
 from msgspec import Struct
 from torch import Tensor
 
-from gateway.backends.local.profile import Measured, Profile
+from gateway.backends.local.profile import LookUp, Measured, Profile
 from gateway.backends.local.torch_engine.block import Block
 from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.backends.local.torch_engine.model import Model, Segment
@@ -24,8 +25,15 @@ WORDS = (
     "lantern", "harbour", "violin", "glacier", "orchard", "compass", "meadow", "anchor",
     "saddle", "mirror", "candle", "falcon", "barrel", "temple", "garden", "feather",
 )  # fmt: skip
+KINDS = ("red", "old", "tiny", "cold", "loud", "soft", "green", "round")
 BEARABLE = 1.25
 """Perplexity may grow by so much."""
+WELL = 0.75
+"""The share of look-ups among alike sentences that must be right up to the effective window."""
+PASSAGE_TOKENS = 120
+SHORTEST = 512
+ASKED = 8
+"""Look-ups at each length."""
 METHODS: tuple[Method, ...] = ("native", "linear", "ntk", "yarn", "llama3", "self-extend")
 UNASKED: frozenset[str] = frozenset({"native", "linear"})
 """Measured to be shown; never chosen for a length that the model was not trained for."""
@@ -58,6 +66,48 @@ def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> 
     return Document(first, ids[size // 2 : size], questions)
 
 
+def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> Document:
+    """About `size` tokens in passages that each hold a key. Raises `ValueError` where the text is too short."""
+    dice = random.Random(seed)
+    names = dice.sample([f"{kind} {word}" for kind in KINDS for word in WORDS], max(1, size // PASSAGE_TOKENS))
+    ids = tokens.prompt(text[: size * 12])
+    if len(ids) < size:
+        raise ValueError(f"the text has {len(ids)} tokens and {size} are needed")
+    first: list[int] = []
+    questions = []
+    for number, name in enumerate(names):
+        digits = str(dice.randrange(10_000, 100_000))
+        fact = tokens.prompt(f" The secret number of the {name} is {digits}. ")
+        start = number * size // len(names)
+        first += ids[start : start + size // len(names) - len(fact)] + fact
+        questions.append((tokens.prompt(f"\nThe secret number of the {name} is"), tokens.prompt(f" {digits}")))
+    return Document(first, [], questions[:: max(1, len(questions) // ASKED)][:ASKED])
+
+
+@torch.inference_mode()
+def look_up(model: Model, read: Document, length: int) -> LookUp:
+    """One pass over the text with the model's own positions."""
+    longest = max(len(before) + len(digits) for before, digits in read.questions)
+    block = model.block(1, len(read.first) + longest)
+    _advance(model, block, read.first)
+    found = sum(_found(model, block, *question) for question in read.questions)
+    return LookUp(length, found, len(read.questions))
+
+
+def look_ups(model: Model, tokens: Tokens, text: str, trained: int) -> Iterator[LookUp]:
+    """At 512 tokens and on, doubling, until too little is found, the window or the text ends. Really read."""
+    length = SHORTEST
+    while length <= min(trained, len(KINDS) * len(WORDS) * PASSAGE_TOKENS):
+        try:
+            one = look_up(model, alike(tokens, text, length), length)
+        except ValueError:
+            return
+        yield one
+        if not _well(one):
+            return
+        length *= 2
+
+
 @torch.inference_mode()
 def measure(model: Model, read: Document, length: int, variant: Variant, method: str) -> Measured:
     """One pass over the document as if it were `length` tokens long."""
@@ -86,21 +136,39 @@ def sweep(
             yield measure(model, read, length, variant, method)
 
 
-def concluded(trained: int, measured: Sequence[Measured]) -> Profile:
-    """The longest length up to which all is well with the best method, and those methods."""
+def concluded(trained: int, measured: Sequence[Measured], looked: Sequence[LookUp] = ()) -> Profile:
+    """How far the best method at each length, and each method alone, can be used; and how much is read well."""
     base = measured[0]
-    best: list[tuple[float, str]] = []
-    window, well = 0, True
-    for length in sorted({one.length for one in measured}):
-        able = [one for one in measured if one.length == length and (length <= trained or one.method not in UNASKED)]
-        if not able:
-            continue
-        winner = max(able, key=lambda one: _worth(one, base))
-        if length > trained:
-            best.append((length / trained, winner.method))
-        well = well and _bearable(winner, base)
-        window = length if well else window
-    return Profile(window, tuple(best), tuple(measured))
+    winners: dict[int, Measured] = {}
+    for one in sorted(measured, key=lambda one: one.length):
+        able = one.length <= trained or one.method not in UNASKED
+        if able and (one.length not in winners or _worth(one, base) > _worth(winners[one.length], base)):
+            winners[one.length] = one
+    natively = [one for one in winners.values() if one.length <= trained]
+    methods = dict.fromkeys(one.method for one in measured)
+    alone = {name: [*natively, *_beyond(measured, name, trained)] for name in methods}
+    return Profile(
+        _usable(list(winners.values()), base),
+        tuple((length / trained, one.method) for length, one in winners.items() if length > trained),
+        tuple(measured),
+        tuple((name, _usable(rows, base)) for name, rows in alone.items()),
+        max((one.length for one in looked if _well(one)), default=SHORTEST if looked else 0),
+        tuple(looked),
+    )
+
+
+def _beyond(measured: Sequence[Measured], method: str, trained: int) -> list[Measured]:
+    return [one for one in measured if one.method == method and one.length > trained]
+
+
+def _usable(rows: Sequence[Measured], base: Measured) -> int:
+    """The longest length up to which all is well."""
+    borne = takewhile(lambda one: _bearable(one, base), sorted(rows, key=lambda one: one.length))
+    return max((one.length for one in borne), default=0)
+
+
+def _well(one: LookUp) -> bool:
+    return one.found >= WELL * one.keys
 
 
 def _worth(one: Measured, base: Measured) -> float:

@@ -40,9 +40,33 @@ def test_what_cannot_be_done_here_is_not_chosen() -> None:
     assert strategy("x", Powers(), talk=True) is Strategy.TRIMMED
 
 
+WHOLE = f"{STORY}\n\nHow many times did Anna meet a man?"
+
+
 def test_an_engine_that_can_stretch_reads_the_whole() -> None:
     able = Powers(calls=True, stretched_tokens=16_384)
-    assert strategy(f"{STORY}\n\nHow many times did Anna meet a man?", able) is Strategy.INTERPOLATED
+    assert strategy(WHOLE, able) is Strategy.INTERPOLATED
+    assert strategy(STORY, able) is Strategy.INTERPOLATED
+
+
+def test_a_local_question_a_summary_and_a_conversation_need_no_longer_window() -> None:
+    able = Powers(calls=True, stretched_tokens=16_384)
+    assert strategy(f"Whom did Anna meet in town number 7?\n\n{STORY}", able) is Strategy.FOCUS
+    assert strategy(f"Summarise this story:\n\n{STORY}", able) is Strategy.TREE
+    assert strategy("x", able, talk=True) is Strategy.TALK
+
+
+def test_where_no_model_may_be_asked_a_longer_window_is_next() -> None:
+    alone = Powers(stretched_tokens=16_384)
+    assert strategy(f"Summarise this story:\n\n{STORY}", alone) is Strategy.INTERPOLATED
+    assert strategy("x", alone, talk=True) is Strategy.INTERPOLATED
+
+
+def test_what_is_over_the_longest_window_too_is_read_in_parts_and_the_reason_says_so() -> None:
+    choice = choose(shape_of(WHOLE), talk=False, parts=12, prompt_tokens=9000, powers=Powers(True, False, 8192))
+    assert choice is not None
+    assert choice.strategy is Strategy.MAP_REDUCE
+    assert "9000 tokens are over every window" in choice.why
 
 
 def test_a_short_summary_in_order_is_refined() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.context.long.condense import Condense
 from gateway.errors import BackendFailed, BadRequest
@@ -193,3 +194,39 @@ async def test_refining_goes_on_past_a_part_that_cannot_be_read() -> None:
 async def test_a_strategy_that_would_leave_nothing_of_the_message_is_refused(strategy: str) -> None:
     with pytest.raises(BadRequest, match="cannot be used"):
         await stage()(asked("word " * 40, strategy=strategy))
+
+
+def reaching(exchange: Exchange, tokens: int, backend: str = "up") -> Exchange:
+    (target,) = exchange.route
+    return replace(exchange, route=(replace(target, longer=Target(backend, "small", tokens)),))
+
+
+COUNTING = f"How many times is a keeper named?\n\n{STORY}"
+
+
+async def test_a_task_that_needs_the_whole_text_is_read_whole_by_an_engine_that_reaches_so_far() -> None:
+    says = Says(first_name)
+    exchange = reaching(asked(COUNTING), 5000)
+    done = await stage(says)(exchange)
+    assert (done.prompt, says.prompts) == (exchange.prompt, [])
+    assert done.route == (Target("up", "small", 5000),)
+    assert (done.plan.strategy, done.plan.reach_tokens) == ("interpolated", done.plan.prompt_tokens + 256)
+    assert "needs the whole text; the engine reaches 5000 tokens" in done.notes[-1].reason
+
+
+async def test_the_longer_window_may_be_another_deployment() -> None:
+    done = await stage(Says(first_name))(reaching(asked(COUNTING), 5000, "scaled"))
+    assert (done.route[0].backend, done.plan.reach_tokens) == ("scaled", 0)
+
+
+async def test_what_the_engine_does_not_reach_is_read_in_parts_and_by_name_refused() -> None:
+    done = await stage(Says(first_name))(reaching(asked(COUNTING), 2000))
+    assert done.plan.strategy == "map-reduce"
+    assert done.route[0].window_tokens == WINDOW
+    with pytest.raises(BadRequest, match="reaches 2000 at most"):
+        await stage()(reaching(asked(COUNTING, strategy="interpolated"), 2000))
+
+
+async def test_a_local_question_is_looked_up_although_the_engine_could_read_it_all() -> None:
+    done = await stage(Says(first_name))(reaching(asked(f"Who is the keeper of lighthouse 217?\n\n{STORY}"), 5000))
+    assert (done.plan.strategy, done.route[0].window_tokens) == ("focus", WINDOW)
