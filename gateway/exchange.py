@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.file_search import FileSearch, Searched
 from gateway.filters import Filter
 
 
@@ -137,6 +138,7 @@ class Ask(Struct, frozen=True):
     """The id of an earlier response that the request carries on from."""
     user: str = ""
     named: Named | None = None
+    search: FileSearch | None = None
     controls: Controls = Controls()
     # True where the body cannot be sent on as it is: it holds a "foreword" object.
     marked: bool = False
@@ -386,6 +388,8 @@ class Exchange(Struct, frozen=True):
     rewrite: Rewrite = Rewrite.NONE
     procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()
+    searched: Searched | None = None
+    """What the client's tool `file_search` found; None where there is none, or where the backend has to search."""
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()
     calls: tuple[Call, ...] = ()
@@ -401,8 +405,8 @@ class Exchange(Struct, frozen=True):
     def sent(self) -> tuple[Turn, ...]:
         """The turns that are sent: in shadow mode what the client asked for, whatever the stages think.
 
-        With the mode off, what the stages made is sent where the request named collections: those are context it
-        asked for.
+        Whatever the mode, what was found for the client's own `file_search` is sent; with the mode off, also what was
+        found in the collections that the request names: both are context it asked for.
         """
         return self.turns if self.turns is not None and self._improves else self.ask.turns
 
@@ -420,7 +424,9 @@ class Exchange(Struct, frozen=True):
 
     @property
     def _improves(self) -> bool:
-        return self.mode is Mode.ON or (self.mode is Mode.OFF and bool(self.chunks))
+        if self.mode is Mode.ON or self.searched is not None:
+            return True
+        return self.mode is Mode.OFF and bool(self.chunks)
 
     @property
     def may_call(self) -> bool:

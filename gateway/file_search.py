@@ -1,0 +1,46 @@
+"""OpenAI's tool `file_search` as values: what a client asks to be looked up, and what came of it."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gateway.filters import Filter, Value
+
+
+class FileSearch(Struct, frozen=True):
+    """What the tool is to do, and whether `tool_choice` lets it (`called`).
+
+    `limit` 0: as configured. `threshold` None: each store's own floor. `weight` is the vectors' share (None: as
+    learned). `shown`: the client wants to see the results. `query` and `earlier` are the texts of its last two
+    messages. `place` is the tool's among the tools, and `fault` what is wrong with its field `faulty`: who does not
+    search need not mind.
+    """
+
+    stores: tuple[str, ...] = ()
+    limit: int = 0
+    threshold: float | None = None
+    filters: Filter | None = None
+    weight: float | None = None
+    rerank: bool = True
+    called: bool = True
+    shown: bool = False
+    query: str = ""
+    earlier: str = ""
+    place: int = 0
+    fault: str = ""
+    faulty: str = ""
+
+
+class Source(Struct, frozen=True):
+    """The file that a passage is of, as the client knows it."""
+
+    file: str
+    name: str
+    attributes: Mapping[str, Value] = {}
+
+
+class Searched(Struct, frozen=True):
+    """What was looked up. Without `queries` nothing was. `sources` has the file of each of the exchange's chunks."""
+
+    queries: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
