@@ -14,6 +14,7 @@ from gateway.ports import Backend, Headers, Reply, is_encoded
 from gateway.wire import decode, encode
 from gateway.wire.responses_answer import Translator, head_of, whole
 from gateway.wire.responses_chat import chat_body
+from gateway.wire.responses_search import shown, without_search
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
@@ -48,14 +49,15 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
     """The reply to a chat as the reply to the request for a response. A refusal stays as it is."""
     if reply.status >= 300:
         return reply
-    shown = reply.model if exchange.ask.model in AUTO else exchange.ask.model
-    head = head_of(exchange.id, exchange.ask, shown, int(exchange.started_s))
+    model = reply.model if exchange.ask.model in AUTO else exchange.ask.model
+    head = head_of(exchange.id, exchange.ask, model, int(exchange.started_s))
+    search = shown(exchange)
     if reply.pieces is None:
-        return replace(reply, headers=_headers(reply, JSON), body=whole(reply.body, head))
+        return replace(reply, headers=_headers(reply, JSON), body=whole(reply.body, head, search))
     if is_encoded(reply.headers):
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
-    pieces = _Pieces(reply.pieces, Translator(head))
+    pieces = _Pieces(reply.pieces, Translator(head, search))
     return replace(reply, headers=_headers(reply, EVENTS), pieces=pieces)
 
 
@@ -63,6 +65,8 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
     """The same request for a chat completion. Raises `BadRequest` for what chat cannot say."""
     # wishes for the decoder go along beside the body, since each backend calls the answer's length its own way
     asked = encode.body(replace(exchange, sampling=Sampling.NONE), model)
+    if exchange.searched is not None:
+        asked = without_search(asked)
     ask = decode.chat(chat_body(asked), {})
     wished = exchange.sampling if exchange.changed else Sampling.NONE
     sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)

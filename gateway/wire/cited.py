@@ -1,78 +1,8 @@
 """Holds the numbers that an answer cites against the sources that it was given."""
 
-import re
-
-from msgspec import Struct
-
 from gateway.exchange import Note
 from gateway.wire.answer import read_answer
-
-CITED = re.compile(r"[\[【]\s{0,2}(\d{1,3}(?:\s{0,2}[,，、]\s{0,2}\d{1,3}){0,15})\s{0,2}[\]】]")
-LONGEST_MARK = 160
-"""No mark is longer, so what is open for longer is none."""
-NUMBER = re.compile(r"\d+")
-FENCE = re.compile(r" {0,3}`{3,}[^`]*$")
-"""A line that begins or ends a block of code."""
-CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
-"""Code within a line."""
-
-
-class Mark(Struct, frozen=True):
-    """A place where a text cites. `end` is the character behind it."""
-
-    end: int
-    numbers: tuple[int, ...]
-
-
-class Marks:
-    """Finds the marks in a text that comes in pieces: each as soon as no later piece can make it part of code.
-
-    What stands in code is none: there `[1]` is an index. However a text is cut, the marks are the same.
-    """
-
-    def __init__(self) -> None:
-        self._line = ""  # that has no end yet
-        self._begin = 0  # where it begins in the text
-        self._seen = 0  # up to where it was looked at
-        self._in_code = False
-
-    def feed(self, text: str) -> list[Mark]:
-        found: list[Mark] = []
-        *rests, last = text.split("\n")
-        for rest in rests:
-            self._line += rest
-            found += self._end_line()
-        self._line += last
-        return found if self._in_code else found + self._look(self._line.partition("`")[0])
-
-    def finish(self) -> list[Mark]:
-        """The text is over."""
-        return self._end_line()
-
-    def _end_line(self) -> list[Mark]:
-        line, found = self._line, list[Mark]()
-        if FENCE.match(line):
-            self._in_code = not self._in_code
-        elif not self._in_code:
-            found = self._look(CODE.sub(lambda code: " " * len(code[0]), line))
-        self._begin, self._line, self._seen = self._begin + len(line) + 1, "", 0
-        return found
-
-    def _look(self, line: str) -> list[Mark]:
-        found = []
-        for match in CITED.finditer(line, self._seen):
-            found.append(Mark(self._begin + match.end(), tuple(map(int, NUMBER.findall(match[1])))))
-            self._seen = match.end()
-        opened = max(line.rfind("["), line.rfind("【"))
-        if opened < self._seen or len(line) - opened > LONGEST_MARK:
-            opened = len(line)
-        self._seen = opened
-        return found
-
-
-def marks_in(text: str) -> list[Mark]:
-    marks = Marks()
-    return marks.feed(text) + marks.finish()
+from gateway.wire.marks import marks_in
 
 
 def numbers_in(text: str) -> list[int]:

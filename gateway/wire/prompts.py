@@ -38,7 +38,7 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[Named | None, bool]:
     try:
         prompt = _prompt.decode(raw)
     except msgspec.ValidationError as error:
-        raise _within("prompt", explained(error)) from None
+        raise explained(error, "prompt") from None
     if prompt.id.startswith(STORED_ELSEWHERE):
         return None, True
     variables = {name: _text(name, value) for name, value in (prompt.variables or {}).items()}
@@ -81,11 +81,3 @@ def _text(name: str, value: Raw) -> str:
             code="invalid_value",
         )
     return found if isinstance(found, str) else bytes(value).decode()
-
-
-def _within(field: str, error: BadRequest) -> BadRequest:
-    """The same complaint about a part of the body, its place told from the body's own top."""
-    inner = error.param or ""
-    param = f"{field}.{inner}" if inner else field
-    message = error.message.replace(f"'{inner or 'body'}'", f"'{param}'", 1)
-    return BadRequest(message, param=param, code=error.code)

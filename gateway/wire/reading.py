@@ -26,12 +26,12 @@ _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
-def explained(error: msgspec.ValidationError) -> BadRequest:
-    """The decoder's complaint with the field at fault as OpenAI's `param`."""
+def explained(error: msgspec.ValidationError, within: str = "") -> BadRequest:
+    """The decoder's complaint with the field at fault as OpenAI's `param`. `within`: of which field it is a part."""
     text = str(error)
     path = _PATH.search(text)
     what = text[: path.start()] if path else text
-    param = path.group(1) if path else ""
+    param = f"{within}.{path.group(1) if path else ''}".strip(".")
     lacking = _MISSING.search(what)
     if lacking:
         return missing(f"{param}.{lacking.group(1)}".lstrip("."))

@@ -13,6 +13,7 @@ from gateway.exchange import Ask, Endpoint, Turn
 from gateway.wire.decode import ForewordObject, controls_of, is_given
 from gateway.wire.prompts import prompt_of
 from gateway.wire.reading import decoded
+from gateway.wire.responses_search import search_of
 
 TEXT_PARTS = ("input_text", "output_text", "text")
 SYSTEM = ("system", "developer")
@@ -36,6 +37,8 @@ class ResponsesBody(Struct):
     max_output_tokens: int | None = None
     temperature: Raw | UnsetType = UNSET
     tools: Raw | UnsetType = UNSET
+    tool_choice: Raw | UnsetType = UNSET
+    include: Raw | UnsetType = UNSET
     text: _Text | None = None
     previous_response_id: str | None = None
     conversation: Raw | UnsetType = UNSET
@@ -82,6 +85,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
         previous=body.previous_response_id or "",
         user=body.user or "",
         named=named,
+        search=search_of(body.tools, body.tool_choice, body.include, body.input),
         controls=controls_of(body.foreword, headers),
         marked=body.foreword is not UNSET,
     )

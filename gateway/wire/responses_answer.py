@@ -10,6 +10,7 @@ from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Ask
 from gateway.wire.responses_build import Builder, Said
 from gateway.wire.responses_output import Event
+from gateway.wire.responses_search import Shown
 from gateway.wire.sse import EventReader
 
 DONE = b"[DONE]"
@@ -100,8 +101,8 @@ def exchange_id(response_id: str) -> str:
     return inner.replace("_", "-", 1) if response_id.startswith(ID + "fw_") else ""
 
 
-def whole(body: bytes, head: Mapping[str, Any]) -> bytes:
-    """The response of a whole chat completion. Raises `BackendFailed` if it is none."""
+def whole(body: bytes, head: Mapping[str, Any], search: Shown | None = None) -> bytes:
+    """The response of a whole chat completion, and of the search before it. Raises `BackendFailed` if it is none."""
     try:
         chat = _chat.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -109,8 +110,8 @@ def whole(body: bytes, head: Mapping[str, Any]) -> bytes:
     first = next((choice for choice in chat.choices if choice.index == 0), None)
     if first is None or first.message is None:
         raise BackendFailed("The backend's answer holds no message.")
-    builder = Builder(head)
-    for _ in builder.add(first.message, _logprobs(first)):
+    builder = Builder(head, search)
+    for _ in (*builder.searched(), *builder.add(first.message, _logprobs(first))):
         pass  # told to nobody
     *_, (_, last) = builder.end(first.finish_reason or "stop", _usage(chat.usage))
     return _encode(last["response"])
@@ -122,10 +123,10 @@ class Translator:
     Where the stream breaks, the last event is `response.failed`, and `failure` says why.
     """
 
-    def __init__(self, head: Mapping[str, Any]) -> None:
+    def __init__(self, head: Mapping[str, Any], search: Shown | None = None) -> None:
         self.failure: RequestError | None = None
         self.over = False
-        self._builder = Builder(head)
+        self._builder = Builder(head, search)
         self._reader = EventReader()
         self._sequence = 0
         self._finish = ""

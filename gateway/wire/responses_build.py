@@ -1,7 +1,8 @@
 """Builds a response from what a chat completion says, piece by piece, and tells each step as an event.
 
 A whole chat completion is one piece; its response is what the last event holds. Reasoning, text
-and each call of a function are output items of their own, in the order in which they begin.
+and each call of a function are output items of their own, in the order in which they begin; ahead of
+them is the search that was made for them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,17 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.wire.responses_output import Event, FunctionCall, Item, Message, Reasoning, Refusal, Spoken
+from gateway.wire.responses_output import (
+    Event,
+    FunctionCall,
+    Item,
+    Message,
+    Reasoning,
+    Refusal,
+    SearchCall,
+    Spoken,
+)
+from gateway.wire.responses_search import Shown
 
 FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why an answer is incomplete, by chat's finish reason; any other reason means that it is complete."""
@@ -39,8 +50,9 @@ class Said(Struct):
 class Builder:
     """One response. `head` is what it says besides its output: id, model, and the request's own settings."""
 
-    def __init__(self, head: Mapping[str, Any]) -> None:
+    def __init__(self, head: Mapping[str, Any], search: Shown | None = None) -> None:
         self._head = dict(head)
+        self._search = search
         self._suffix = str(head["id"]).removeprefix("resp_")
         self._items: list[Item] = []
         self._closed: set[int] = set()
@@ -50,6 +62,14 @@ class Builder:
     def begin(self) -> Iterator[Event]:
         for name in ("created", "in_progress"):
             yield f"response.{name}", {"response": self.response("in_progress")}
+        yield from self.searched()
+
+    def searched(self) -> Iterator[Event]:
+        """What was looked up, which is over by now."""
+        if self._search is not None:
+            call = SearchCall(self._suffix, len(self._items), self._search.queries, self._search.results)
+            yield from self._open(call)
+            yield from self._done(call, "completed")
 
     def add(self, said: Said, logprobs: list[Any]) -> Iterator[Event]:
         """What one piece adds. Empty texts add nothing."""
@@ -65,8 +85,8 @@ class Builder:
 
     def end(self, finish: str, usage: Mapping[str, Any] | None) -> Iterator[Event]:
         """Close what is open and say how it ended. An answer without any output has an empty text."""
-        if not self._items:
-            yield from self._open(Message(self._suffix, 0))
+        if not self._items or isinstance(self._items[-1], SearchCall):
+            yield from self._open(self._new(Message))
         reason = FINISHED.get(finish)
         yield from self._close("incomplete" if reason else "completed")
         status = "incomplete" if reason else "completed"
@@ -91,9 +111,14 @@ class Builder:
         speaking = self._speaking
         if speaking is None or type(speaking) is not kind:
             yield from self._hush()
-            speaking = self._speaking = kind(self._suffix, len(self._items))
+            speaking = self._speaking = self._new(kind)
             yield from self._open(speaking)
-        yield speaking.grow(text, logprobs)
+        yield from speaking.grow(text, logprobs)
+
+    def _new(self, kind: type[Spoken]) -> Spoken:
+        if kind is Message and self._search is not None:
+            return Message(self._suffix, len(self._items), self._search.sources)
+        return kind(self._suffix, len(self._items))
 
     def _call(self, key: int, call: ToolCall) -> Iterator[Event]:
         """Calls of several functions may come interleaved, so they stay open to the end."""
@@ -106,7 +131,7 @@ class Builder:
             yield from self._open(known)
         known.name = known.name or function.name or ""
         if function.arguments:
-            yield known.grow(function.arguments, [])
+            yield from known.grow(function.arguments, [])
 
     def _open(self, item: Item) -> Iterator[Event]:
         self._items.append(item)

@@ -90,7 +90,8 @@ class _Talk:
             self._told.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
         elif item.type == "reasoning":
             self._thought(item, where)
-        else:
+        elif item.type != "file_search_call":
+            # what an earlier search found went with an earlier question; the next one is looked up anew
             raise _unknown(f"{where}.type", item.type, "messages, function calls, their outputs, and reasoning")
 
     def end(self) -> list[Message]:

@@ -1,7 +1,10 @@
 """The output items of a response while they are being written, and the events that tell of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
+
+from gateway.file_search import Source
+from gateway.wire.marks import Mark, Marks
 
 Event = tuple[str, dict[str, Any]]
 """An event's type and its fields, without the sequence number."""
@@ -30,7 +33,7 @@ class Item:
     def open(self) -> Iterator[Event]:
         raise NotImplementedError
 
-    def grow(self, text: str, logprobs: list[Any]) -> Event:
+    def grow(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
         raise NotImplementedError
 
     def close(self) -> Iterator[Event]:
@@ -52,9 +55,9 @@ class Spoken(Item):
     def open(self) -> Iterator[Event]:
         yield "response.content_part.added", self.at(content_index=0, part=self.part(""))
 
-    def grow(self, text: str, logprobs: list[Any]) -> Event:
+    def grow(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
         self._texts.append(text)
-        return f"response.{self.kind}.delta", self.at(content_index=0, delta=text)
+        yield f"response.{self.kind}.delta", self.at(content_index=0, delta=text)
 
     def close(self) -> Iterator[Event]:
         yield f"response.{self.kind}.done", self.at(content_index=0, **{self.field: self.text})
@@ -70,24 +73,66 @@ class Refusal(Spoken):
 
 
 class Message(Refusal):
+    """`sources`: the files that numbers in the text stand for, [1] being the first."""
+
     prefix, kind, field = "msg", "output_text", "text"
 
-    def __init__(self, suffix: str, index: int) -> None:
+    def __init__(self, suffix: str, index: int, sources: Sequence[Source] = ()) -> None:
         super().__init__(suffix, index)
         self._logprobs: list[Any] = []
+        self._sources = sources
+        self._marks = Marks()
+        self._annotations: list[dict[str, Any]] = []
 
     def part(self, text: str) -> dict[str, Any]:
-        return {**super().part(text), "annotations": [], "logprobs": self._logprobs if text else []}
+        annotations, logprobs = (self._annotations, self._logprobs) if text else ([], [])
+        return {**super().part(text), "annotations": annotations, "logprobs": logprobs}
 
-    def grow(self, text: str, logprobs: list[Any]) -> Event:
+    def grow(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
         self._logprobs += logprobs
-        type, fields = super().grow(text, logprobs)
-        return type, {**fields, "logprobs": logprobs}
+        for type, fields in super().grow(text, logprobs):
+            yield type, {**fields, "logprobs": logprobs}
+        if self._sources:
+            yield from self._cited(self._marks.feed(text))
 
     def close(self) -> Iterator[Event]:
+        yield from self._cited(self._marks.finish())
         (type, fields), part = super().close()
         yield type, {**fields, "logprobs": self._logprobs}
         yield part
+
+    def _cited(self, marks: Iterable[Mark]) -> Iterator[Event]:
+        """A file for each number that stands for a source; a number without one is the model's own."""
+        for mark in marks:
+            sources = [self._sources[number - 1] for number in mark.numbers if 1 <= number <= len(self._sources)]
+            for file, name in dict.fromkeys((source.file, source.name) for source in sources):
+                cited = {"type": "file_citation", "file_id": file, "filename": name, "index": mark.end}
+                place = len(self._annotations)
+                self._annotations.append(cited)
+                added = self.at(content_index=0, annotation_index=place, annotation=cited)
+                yield "response.output_text.annotation.added", added
+
+
+class SearchCall(Item):
+    prefix = "fs"
+
+    def __init__(
+        self, suffix: str, index: int, queries: Sequence[str], results: Sequence[Mapping[str, Any]] | None
+    ) -> None:
+        super().__init__(suffix, index)
+        self._queries, self._results = queries, results
+
+    def as_json(self, status: str) -> dict[str, Any]:
+        begun = status == "in_progress"
+        found = {"queries": () if begun else self._queries, "results": None if begun else self._results}
+        return {"id": self.id, "type": "file_search_call", "status": status, **found}
+
+    def open(self) -> Iterator[Event]:
+        for step in ("in_progress", "searching"):
+            yield f"response.file_search_call.{step}", self.at()
+
+    def close(self) -> Iterator[Event]:
+        yield "response.file_search_call.completed", self.at()
 
 
 class Reasoning(Spoken):
@@ -113,9 +158,9 @@ class FunctionCall(Item):
     def open(self) -> Iterator[Event]:
         return iter(())
 
-    def grow(self, text: str, logprobs: list[Any]) -> Event:
+    def grow(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
         self._texts.append(text)
-        return "response.function_call_arguments.delta", self.at(delta=text)
+        yield "response.function_call_arguments.delta", self.at(delta=text)
 
     def close(self) -> Iterator[Event]:
         yield "response.function_call_arguments.done", self.at(name=self.name, arguments=self.text)

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.filters import Filter
 from gateway.wire.filters import filter_of
+from gateway.wire.ranking import Ranking, shown_score
+from gateway.wire.ranking import checked as checked_ranking
 from gateway.wire.reading import decoded
 
 MOST_FILES = 2000
@@ -68,17 +70,6 @@ class NewBatch(Struct):
     chunking_strategy: Chunking | None = None
 
 
-class Ranking(Struct):
-    ranker: str = "auto"
-    score_threshold: float = 0.0
-    hybrid_search: Raw | UnsetType = UNSET
-
-
-class Weights(Struct):
-    embedding_weight: Annotated[float, Meta(ge=0)]
-    text_weight: Annotated[float, Meta(ge=0)]
-
-
 class _Search(Struct):
     query: str | list[str]
     filters: Any = None
@@ -104,7 +95,6 @@ _new_file = msgspec.json.Decoder(NewFile)
 _changed_file = msgspec.json.Decoder(ChangedFile)
 _new_batch = msgspec.json.Decoder(NewBatch)
 _search = msgspec.json.Decoder(_Search)
-_weights = msgspec.json.Decoder(Weights)
 
 
 def new_store(raw: bytes) -> NewStore:
@@ -151,25 +141,15 @@ def search(raw: bytes) -> Search:
     queries = [made.query] if isinstance(made.query, str) else made.query
     if not queries or not all(query.strip() for query in queries):
         raise BadRequest("'query' is empty.", param="query")
-    ranking = made.ranking_options or Ranking()
+    ranking = checked_ranking(made.ranking_options)
     return Search(
         tuple(queries),
         made.max_num_results,
-        ranking.score_threshold,
-        ranking.ranker != "none",
-        _weight(ranking.hybrid_search),
+        ranking.score_threshold or 0.0,
+        ranking.reranks,
+        ranking.weight,
         filter_of(made.filters),
     )
-
-
-def _weight(given: Raw | UnsetType) -> float | None:
-    if given is UNSET or bytes(given) == b"null":
-        return None
-    weights: Weights = decoded(_weights, bytes(given))
-    total = weights.embedding_weight + weights.text_weight
-    if not total:
-        raise BadRequest("One of the weights must be above 0.", param="ranking_options.hybrid_search")
-    return weights.embedding_weight / total
 
 
 def checked(chunking: Chunking | None) -> None:
@@ -285,7 +265,7 @@ def results(queries: Sequence[str], found: Sequence[Result]) -> bytes:
         {
             "file_id": one.file,
             "filename": one.name,
-            "score": max(0.0, min(1.0, round(one.score, 6))),
+            "score": shown_score(one.score),
             "attributes": dict(one.attributes),
             "content": [{"type": "text", "text": one.text}],
             "foreword": dict(one.about),

@@ -1,0 +1,51 @@
+"""OpenAI's `ranking_options`, which a search of a vector store and the tool `file_search` have in common."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gateway.errors import BadRequest
+
+RANKERS = ("auto", "default-2024-11-15", "none")
+"""All but `none` are the gateway's own reranker, where there is one."""
+
+
+class Weights(Struct):
+    embedding_weight: Annotated[float, Meta(ge=0)]
+    text_weight: Annotated[float, Meta(ge=0)]
+
+
+class Ranking(Struct):
+    ranker: str | None = None
+    score_threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
+    hybrid_search: Weights | None = None
+
+    @property
+    def reranks(self) -> bool:
+        return self.ranker != "none"
+
+    @property
+    def weight(self) -> float | None:
+        """The vectors' share; None: as learned."""
+        weights = self.hybrid_search
+        return weights.embedding_weight / (weights.embedding_weight + weights.text_weight) if weights else None
+
+
+def checked(ranking: Ranking | None, where: str = "ranking_options") -> Ranking:
+    """Raises `BadRequest` for what the types let through."""
+    if ranking is None:
+        return Ranking()
+    if ranking.ranker is not None and ranking.ranker not in RANKERS:
+        known = ", ".join(RANKERS)
+        param = f"{where}.ranker"
+        raise BadRequest(f"Invalid value for '{param}': {ranking.ranker!r}. Supported: {known}.", param=param)
+    weights = ranking.hybrid_search
+    if weights is not None and not weights.embedding_weight + weights.text_weight:
+        param = f"{where}.hybrid_search"
+        raise BadRequest(f"Invalid value for '{param}': one of the weights must be above 0.", param=param)
+    return ranking
+
+
+def shown_score(score: float) -> float:
+    """From 0 to 1, as OpenAI has it."""
+    return max(0.0, min(1.0, round(score, 6)))
