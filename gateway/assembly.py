@@ -6,7 +6,7 @@ kind; nothing heavy is imported before `open` starts to load it.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -16,11 +16,12 @@ from msgspec.structs import replace
 from gateway import registry
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
-from gateway.backends.responses import Responding
+from gateway.backends.responses import Responding, speaks
 from gateway.backends.route import Route, Routes
 from gateway.context.catalog import Catalog, catalog_file
 from gateway.context.collections import Collections
 from gateway.context.embed import Batcher
+from gateway.context.file_search import Searching
 from gateway.context.fit import Fit
 from gateway.context.ingest import new_ingest
 from gateway.context.intake import Behind, Intake
@@ -29,7 +30,7 @@ from gateway.context.parse_process import ParseProcess
 from gateway.context.retrieve import Retrieve
 from gateway.context.uploads import Uploads
 from gateway.errors import ConfigError, Problem
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, Target
 from gateway.learning import Learned
 from gateway.perform.earlier import Earlier
 from gateway.perform.perform import Performer
@@ -200,6 +201,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     learned = None
     if adapters.embedder or _has_templates(settings):
         learned = Learned(settings, adapters.embedder, adapters.collections, retrieve, completions)
+    search = Searching(retrieve, adapters.collections, _hosting(adapters.backends))
     condense = Condense(
         settings.context, count, completions, mixing=mixing, embed=lambda: learned.rewrite.embed if learned else None
     )
@@ -210,7 +212,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         adapters.backends,
         adapters.routes,
         adapters.state,
-        _steps(settings, adapters.routes, learned, earlier, (retrieve, condense, Fit(count))),
+        _steps(settings, adapters.routes, learned, earlier, search, (retrieve, condense, Fit(count))),
         Responder(Performer(caller, completions), adapters.backends),
         learned=learned,
         keeping=keeping,
@@ -233,6 +235,11 @@ def _has_templates(settings: Settings) -> bool:
     return bool(folders) and all((settings.root / folder).is_dir() for folder in folders)
 
 
+def _hosting(backends: Mapping[str, Backend]) -> Callable[[Target], bool]:
+    """Whether a target speaks `/v1/responses` itself, so that hosted tools are its own to run."""
+    return lambda target: speaks(backends[target.backend], target.model)
+
+
 def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
     """The backends whose logits can be had, and their models."""
     able = {name: [card.name for card in backend.models() if card.logits] for name, backend in backends.items()}
@@ -240,7 +247,12 @@ def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
 
 
 def _steps(
-    settings: Settings, routes: Routes, learned: Learned | None, earlier: Stage, context: Sequence[Stage]
+    settings: Settings,
+    routes: Routes,
+    learned: Learned | None,
+    earlier: Stage,
+    search: Stage,
+    context: Sequence[Stage],
 ) -> tuple[Step, ...]:
     """The path of a request. Routing is first: an unknown model is answered before any work is done for it."""
     prompt_s = settings.prompt.budget_ms / 1000
@@ -252,10 +264,11 @@ def _steps(
             improving += (Step(learned.refine, improves=True),)
     return (
         Step(Route(routes, settings.prompt.mode, settings.prompt.canary)),
-        # what these two leave undone would be another request than the client's
+        # what these three leave undone would be another request than the client's
         Step(earlier, must=True),
         Step(NamedPrompt(learned.rewrite if learned is not None else None), must=True),
         *improving,
+        Step(search, must=True),
         *[Step(stage) for stage in context],
     )
 

@@ -6,7 +6,7 @@ What somebody may not read does not exist for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,8 +16,10 @@ from msgspec.structs import replace
 from gateway.context.catalog import Catalog, Collection
 from gateway.context.documents import Attributes, Documents, Row
 from gateway.context.fusion import Tuning, fused, supported
+from gateway.context.pack import distinct
 from gateway.errors import CollectionError
 from gateway.exchange import Chunk, Key
+from gateway.file_search import Source
 from gateway.filters import Filter
 from gateway.ports import Reranker, VectorStore
 
@@ -42,6 +44,12 @@ class Hit(Struct, frozen=True):
     @property
     def score(self) -> float:
         return self.chunk.score
+
+    @property
+    def source(self) -> Source:
+        """The file that it is of, as clients know it; what was not uploaded has its source for an id."""
+        row = self.document
+        return Source(row.file or row.source, row.title or row.source, row.attributes)
 
 
 class Wish(Struct, frozen=True):
@@ -102,6 +110,23 @@ class Collections:
                 return []
         weight = tuning_of(collection).weight if wish.weight is None else wish.weight
         return self._reranked(wish, self._ranked(documents, wish, weight, wanted))[: wish.limit]
+
+    def look_up_all(
+        self, named: Sequence[Collection], wishes: Sequence[Wish], least: Callable[[Collection], float]
+    ) -> list[Hit]:
+        """What any of the wishes finds in any of the collections that is no worse than its `least`, best first: each
+        chunk once, and none that says what a better one has said."""
+        best: dict[tuple[str, str], Hit] = {}
+        for collection in named:
+            floor = least(collection)
+            for hit in (hit for wish in wishes for hit in self.look_up(collection, wish)):
+                place = collection.id, hit.chunk.id
+                if hit.score >= floor and (place not in best or best[place].score < hit.score):
+                    best[place] = hit
+            self.catalog.touch(collection.id)
+        ranked = sorted(best.values(), key=lambda hit: -hit.score)
+        kept = {id(chunk) for chunk in distinct([hit.chunk for hit in ranked])}
+        return [hit for hit in ranked if id(hit.chunk) in kept]
 
     def best(self, documents: Documents, wish: Wish, weight: float) -> float:
         """The best score of a search with this weight; 0 if it finds nothing."""

@@ -4,6 +4,7 @@ ahead of the user's own words: fenced as data, numbered, within a token budget, 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -104,18 +105,37 @@ class Retrieve:
 
     async def _wanted(self, exchange: Exchange, query: str) -> Wanted:
         controls = exchange.ask.controls
-        tokens = controls.budget_tokens or self.settings.budget_tokens
+        tokens = await self.room(exchange, controls.budget_tokens or self.settings.budget_tokens)
         chunks = min(controls.top_k or self.settings.top_k, MOST_CHUNKS)
-        target = exchange.route[0] if exchange.route else None
-        if target is not None and target.window_tokens:
-            budget = target.window_tokens - answer_room(exchange, target) - FENCE_TOKENS
-            turns = [turn for turn, stays in zip(exchange.prompt, is_kept(exchange.prompt), strict=True) if stays]
-            used = upper_bound(turns)
-            if used > budget - tokens:
-                used = PROMPT_TOKENS + sum(await asyncio.to_thread(sizes_of, turns, target.backend, self.count))
-            tokens = min(tokens, budget - used)
         names = tuple(dict.fromkeys(controls.collections))
-        return Wanted(query, names, chunks, tokens, target.backend if target else "", controls.filters)
+        backend = exchange.route[0].backend if exchange.route else ""
+        return Wanted(query, names, chunks, tokens, backend, controls.filters)
+
+    async def room(self, exchange: Exchange, most: int) -> int:
+        """How many tokens of sources the window of the model that answers has room for, at the most `most`."""
+        target = exchange.route[0] if exchange.route else None
+        if target is None or not target.window_tokens:
+            return most
+        budget = target.window_tokens - answer_room(exchange, target) - FENCE_TOKENS
+        turns = [turn for turn, stays in zip(exchange.prompt, is_kept(exchange.prompt), strict=True) if stays]
+        used = upper_bound(turns)
+        if used > budget - most:
+            used = PROMPT_TOKENS + sum(await asyncio.to_thread(sizes_of, turns, target.backend, self.count))
+        return min(most, budget - used)
+
+    def counted(self, chunks: Sequence[Chunk], backend: str) -> list[Chunk]:
+        """The same with their tokens as the model that answers counts them. On a worker thread."""
+        return [replace(chunk, tokens=self.count(backend, chunk.text)) for chunk in chunks] if backend else list(chunks)
+
+    def floor(self, collection: Collection) -> float:
+        """What scores less is no answer."""
+        return tuning_of(collection).floor if self.settings.floor is None else self.settings.floor
+
+    def with_sources(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
+        """The exchange with the chunks ahead of the user's own words."""
+        language = exchange.intent.language or language_of(exchange.ask.query)
+        turns = ahead_of_the_user(exchange.prompt, fenced(chunks, language, self.draw))
+        return replace(exchange, turns=turns, chunks=chunks)
 
     def _look_up(self, collections: Collections, key: Key, wanted: Wanted, vectors: Vectors) -> Found:
         """Search, and count what is found as the model that answers will. On a worker thread."""
@@ -123,9 +143,7 @@ class Retrieve:
         wish = Wish(wanted.query, vectors[0], wanted.chunks * SPARE_CHUNKS, wanted.filters)
         founds = [self._in_one(collections, collection, wish) for collection in named]
         every = sorted((chunk for found in founds for chunk in found.chunks), key=lambda chunk: -chunk.score)
-        chosen = distinct(every)[: wanted.chunks]
-        if wanted.backend:
-            chosen = [replace(chunk, tokens=self.count(wanted.backend, chunk.text)) for chunk in chosen]
+        chosen = self.counted(distinct(every)[: wanted.chunks], wanted.backend)
         nearest = max(founds, key=lambda found: found.best, default=Found(()))
         return replace(nearest, chunks=tuple(chosen))
 
@@ -133,17 +151,19 @@ class Retrieve:
         """The chunks of one collection that are no worse than its floor."""
         hits = collections.look_up(collection, wish)
         collections.catalog.touch(collection.id)
-        floor = tuning_of(collection).floor if self.settings.floor is None else self.settings.floor
+        floor = self.floor(collection)
         chunks = tuple(replace(hit.chunk, collection=collection.name) for hit in hits if hit.score >= floor)
         return Found(chunks, hits[0].score if hits else 0.0, floor)
 
     def _with(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
-        language = exchange.intent.language or language_of(exchange.ask.query)
-        turns = ahead_of_the_user(exchange.prompt, fenced(chunks, language, self.draw))
-        data = {"tokens": sum(chunk.tokens for chunk in chunks), "citations": citations(chunks)}
-        collections = ", ".join(sorted({chunk.collection for chunk in chunks}))
-        reason = f"{len(chunks)} {'chunk' if len(chunks) == 1 else 'chunks'} of {collections}"
-        return replace(exchange, turns=turns, chunks=chunks).noted(self.name, "retrieved", reason, data)
+        return self.with_sources(exchange, chunks).noted(self.name, "retrieved", *told(chunks))
+
+
+def told(chunks: Sequence[Chunk]) -> tuple[str, dict[str, Any]]:
+    """What a note says of the chunks that were found."""
+    collections = ", ".join(sorted({chunk.collection for chunk in chunks}))
+    data = {"tokens": sum(chunk.tokens for chunk in chunks), "citations": citations(chunks)}
+    return f"{len(chunks)} {'chunk' if len(chunks) == 1 else 'chunks'} of {collections}", data
 
 
 def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:

@@ -1,5 +1,6 @@
 """Performs requests for a response, whatever their technique: by way of chat, where samples, checks and split
-reasoning are known, unless the backend speaks `/v1/responses` itself and no technique is at work."""
+reasoning are known, unless the backend speaks `/v1/responses` itself and neither a technique nor a search of the
+gateway's own is at work."""
 
 from collections.abc import Mapping
 
@@ -34,6 +35,8 @@ class Responder:
 
     def _passes(self, exchange: Exchange) -> bool:
         first, procedure = exchange.route[0], exchange.procedure if exchange.changed else None
+        if exchange.searched is not None:
+            return False
         if procedure is not None and (procedure.several or procedure.marker):
             return False
         return speaks(self._backends[first.backend], first.model)

@@ -15,7 +15,7 @@ from gateway.assembly import Gateway
 from gateway.context.catalog import Collection
 from gateway.context.collections import Hit, Wish
 from gateway.context.intake import Intake
-from gateway.context.pack import citations, distinct
+from gateway.context.pack import citations
 from gateway.errors import NotReady
 from gateway.exchange import Key
 from gateway.server.files import intake_of, json
@@ -103,31 +103,16 @@ async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: st
         Wish(query, vector, asked.limit, asked.where, asked.weight, asked.rerank)
         for query, vector in zip(asked.queries, vectors, strict=True)
     ]
-    found = await asyncio.to_thread(_search, intake, store, wishes, asked.threshold)
+    collections = intake.collections
+    found = await asyncio.to_thread(collections.look_up_all, [store], wishes, lambda _: asked.threshold)
     return json(wire.results(asked.queries, [_result(hit) for hit in found[: asked.limit]]))
-
-
-def _search(intake: Intake, store: Collection, wishes: list[Wish], threshold: float) -> list[Hit]:
-    """What any of the queries found, each chunk once with its best score. On a worker thread."""
-    best: dict[str, Hit] = {}
-    for wish in wishes:
-        for hit in intake.collections.look_up(store, wish):
-            known = best.get(hit.chunk.id)
-            if hit.score >= threshold and (known is None or known.score < hit.score):
-                best[hit.chunk.id] = hit
-    intake.collections.catalog.touch(store.id)
-    ranked = sorted(best.values(), key=lambda hit: -hit.score)
-    kept = {chunk.id for chunk in distinct([hit.chunk for hit in ranked])}
-    return [hit for hit in ranked if hit.chunk.id in kept]
 
 
 def _result(hit: Hit) -> wire.Result:
     (about,) = citations([hit.chunk])
     about = {name: about[name] for name in ("id", "heading", "page", "start", "end")}
-    row = hit.document
-    return wire.Result(
-        row.file or row.source, row.title or row.source, hit.score, row.attributes, hit.chunk.text, about
-    )
+    source = hit.source
+    return wire.Result(source.file, source.name, hit.score, source.attributes, hit.chunk.text, about)
 
 
 async def _shown(intake: Intake, collection: Collection) -> Response[bytes]:

@@ -1,0 +1,134 @@
+"""The stage that does what a client's tool `file_search` asks: it looks the last message up in vector stores of the
+gateway's, before the model is asked, and puts what it finds ahead of the user's own words.
+
+It is the client's explicit wish, so it is done in every mode, and where it cannot be done the request fails. Stores
+that are not here are the backend's, if it is one that searches.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from gateway.context.catalog import Collection
+from gateway.context.collections import Collections, Hit, Wish
+from gateway.context.pack import pack
+from gateway.context.retrieve import SPARE_CHUNKS, Retrieve, told
+from gateway.errors import BadRequest, CollectionError, NotFound, NotReady, RequestError
+from gateway.exchange import Chunk, Exchange, Key, Target
+from gateway.file_search import FileSearch, Searched, Source
+from gateway.ports import Vectors
+
+SEARCH_S = 30.0
+NO_LIMIT = 10**9
+"""Whoever asks for so many results gets them, as far as the model's window holds them."""
+
+
+class Searching:
+    """Stage `search`. `collections` None: this gateway has none. `hosts`: whether a target searches stores of its own.
+
+    `retrieve` has the embedder, once it is loaded, and knows what fits.
+    """
+
+    name = "search"
+
+    def __init__(self, retrieve: Retrieve, collections: Collections | None, hosts: Callable[[Target], bool]) -> None:
+        self._retrieve = retrieve
+        self._collections = collections
+        self._hosts = hosts
+
+    async def __call__(self, exchange: Exchange) -> Exchange:
+        tool = exchange.ask.search
+        if tool is None:
+            return exchange
+        stores = await asyncio.to_thread(self._stores, tool, exchange.key)
+        if not stores and self._hosts(exchange.route[0]):
+            return exchange.noted(self.name, "passed on", "none of the vector stores is this gateway's")
+        _check(exchange, tool, stores)
+        queries = queries_of(exchange, tool) if tool.called else ()
+        if not queries:
+            reason = "tool_choice has no place for it" if not tool.called else "the user says nothing in text"
+            return replace(exchange, searched=Searched()).noted(self.name, "not called", reason)
+        chunks, sources = await self._found(exchange, tool, stores, queries)
+        searched = Searched(queries, sources)
+        if not chunks:
+            return replace(exchange, searched=searched).noted(self.name, "nothing found")
+        reason, data = told(chunks)
+        done = self._retrieve.with_sources(replace(exchange, searched=searched), chunks)
+        return done.noted(self.name, "retrieved", reason, data)
+
+    def _stores(self, tool: FileSearch, key: Key) -> list[Collection]:
+        """Those of the stores that are here, and that the key may read: others do not exist for it."""
+        if self._collections is None:
+            return []
+        known = {found.id: found for found in self._collections.readable(key)}
+        return [known[id] for id in tool.stores if id in known]
+
+    async def _found(
+        self, exchange: Exchange, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str]
+    ) -> tuple[tuple[Chunk, ...], tuple[Source, ...]]:
+        """The chunks to use, in the order of their documents, and the file of each."""
+        retrieve, controls = self._retrieve, exchange.ask.controls
+        if retrieve.embed is None:
+            raise NotReady("The collections are still loading. Try again.", retry_after_s=2.0)
+        most = controls.budget_tokens or (NO_LIMIT if tool.limit else retrieve.settings.budget_tokens)
+        room = await retrieve.room(exchange, most)
+        try:
+            async with asyncio.timeout(SEARCH_S):
+                vectors = await retrieve.embed(queries)
+                hits = await asyncio.to_thread(self._look_up, tool, stores, queries, vectors)
+                best = [hit.chunk for hit in hits]
+                counted = await asyncio.to_thread(retrieve.counted, best, exchange.route[0].backend)
+        except TimeoutError:
+            raise NotReady(
+                f"The vector stores could not be searched within {SEARCH_S:g} s.", retry_after_s=5.0
+            ) from None
+        files = {(hit.chunk.collection, hit.chunk.id): hit.source for hit in hits}
+        chunks = pack(counted, room)
+        return chunks, tuple([files[chunk.collection, chunk.id] for chunk in chunks])
+
+    def _look_up(
+        self, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str], vectors: Vectors
+    ) -> list[Hit]:
+        """On a worker thread."""
+        assert self._collections is not None  # else there are no stores
+        limit = tool.limit or self._retrieve.settings.top_k
+        wishes = [
+            Wish(query, vector, limit * SPARE_CHUNKS, tool.filters, tool.weight, tool.rerank)
+            for query, vector in zip(queries, vectors, strict=True)
+        ]
+        threshold, floor = tool.threshold, self._retrieve.floor
+        try:
+            return self._collections.look_up_all(
+                stores, wishes, lambda store: floor(store) if threshold is None else threshold
+            )[:limit]
+        except CollectionError as error:
+            raise RequestError(f"A vector store cannot be searched: {error}") from error
+
+
+def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
+    """The user's last message; and past the first turn also together with the one before, which a follow-up such as
+    "And for trainees?" is about."""
+    said = [turn for turn in exchange.ask.turns if turn.role == "user"]
+    last = (said[-1].text if said and said[-1].plain else tool.query).strip()
+    earlier = said[-2].text.strip() if len(said) > 1 else ""
+    if not last:
+        return ()
+    return (last, f"{earlier}\n{last}") if earlier else (last,)
+
+
+def _check(exchange: Exchange, tool: FileSearch, stores: Sequence[Collection]) -> None:
+    """Raises `BadRequest` or `NotFound` with the place at fault."""
+    where = f"tools[{tool.place}]"
+    if tool.fault:
+        raise BadRequest(tool.fault, param=tool.faulty or where, code="invalid_value")
+    known = {store.id for store in stores}
+    missing = [id for id in tool.stores if id not in known]
+    if missing:
+        raise NotFound(f"No vector store found with id '{missing[0]}'.", param=f"{where}.vector_store_ids")
+    if exchange.ask.controls.collections:
+        raise BadRequest(
+            "A request has its sources from the tool 'file_search' or from 'foreword.collections', not from both: "
+            "their numbers would mean two things. Name all of them in 'vector_store_ids'.",
+            param="foreword.collections",
+        )
