@@ -14,7 +14,7 @@ from gateway.ports import Backend, Headers, Reply, is_encoded
 from gateway.wire import decode, encode
 from gateway.wire.responses_answer import Translator, head_of, whole
 from gateway.wire.responses_chat import chat_body
-from gateway.wire.responses_search import shown, without_search
+from gateway.wire.responses_search import shown
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
@@ -65,9 +65,7 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
     """The same request for a chat completion. Raises `BadRequest` for what chat cannot say."""
     # wishes for the decoder go along beside the body, since each backend calls the answer's length its own way
     asked = encode.body(replace(exchange, sampling=Sampling.NONE), model)
-    if exchange.searched is not None:
-        asked = without_search(asked)
-    ask = decode.chat(chat_body(asked), {})
+    ask = decode.chat(chat_body(asked, searched=exchange.searched is not None), {})
     wished = exchange.sampling if exchange.changed else Sampling.NONE
     sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
     chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=ask.raw, turns=ask.turns, named=None, marked=False)

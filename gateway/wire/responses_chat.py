@@ -12,7 +12,8 @@ from msgspec import Raw, Struct
 
 from gateway.errors import BadRequest
 from gateway.wire.reading import explained, missing
-from gateway.wire.responses_items import messages
+from gateway.wire.responses_items import WHY_CHAT, messages
+from gateway.wire.responses_search import NAME, choice_after
 from gateway.wire.responses_tools import choice, functions
 
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -80,10 +81,10 @@ class _Knobs(Struct):
 _knobs = msgspec.json.Decoder(_Knobs)
 
 
-def chat_body(body: bytes) -> bytes:
+def chat_body(body: bytes, *, searched: bool = False) -> bytes:
     """The chat request for a request for a response. Its answer's length is left out: backends call it differently.
 
-    Raises `BadRequest` for what chat cannot say.
+    `searched`: what its tool `file_search` finds is in the messages. Raises `BadRequest` for what chat cannot say.
     """
     fields = _object.decode(body)
     for name, remedy in REFUSED.items():
@@ -99,7 +100,7 @@ def chat_body(body: bytes) -> bytes:
         raise missing("input")
     written: dict[str, Any] = {
         "messages": turns,
-        **_tools(fields),
+        **_tools(fields, searched),
         **_format(knobs.text),
         **_reasoning(knobs.reasoning),
         **_logprobs(knobs),
@@ -112,16 +113,15 @@ def chat_body(body: bytes) -> bytes:
 
 def untranslatable(param: str, remedy: str) -> BadRequest:
     return BadRequest(
-        f"Unsupported parameter: '{param}' cannot be translated for this model, whose backend speaks only chat "
-        f"completions. {remedy}",
+        f"Unsupported parameter: chat completions have no '{param}'. {remedy} {WHY_CHAT}",
         param=param,
         code="unsupported_parameter",
     )
 
 
-def _tools(fields: Mapping[str, Raw]) -> dict[str, Any]:
-    tools = functions(fields.get("tools"))
-    chosen = choice(fields.get("tool_choice"))
+def _tools(fields: Mapping[str, Raw], searched: bool) -> dict[str, Any]:
+    tools = functions(fields.get("tools"), done=NAME if searched else "")
+    chosen = choice(choice_after(fields.get("tool_choice")) if searched else fields.get("tool_choice"))
     # how to choose among no tools is refused by some backends, and means nothing
     if not tools:
         return {}

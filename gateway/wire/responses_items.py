@@ -44,6 +44,10 @@ _items = msgspec.json.Decoder(str | list[Raw])
 _item = msgspec.json.Decoder(_Item)
 _part = msgspec.json.Decoder(_Part)
 ROLES = ("user", "assistant", "system", "developer")
+WHY_CHAT = (
+    "This request is asked as a chat completion because its model's backend speaks nothing else, or because a vector "
+    "store or a template of this gateway takes part."
+)
 TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
@@ -179,8 +183,7 @@ def _translated(part: _Part, where: str) -> dict[str, Any]:
 
 def _unknown(param: str, found: str, known: str) -> BadRequest:
     return BadRequest(
-        f"Unsupported value: '{param}' is {found!r}, which cannot be translated for this model, whose backend speaks "
-        f"only chat completions. It takes: {known}.",
+        f"Unsupported value: '{param}' is {found!r}, and chat completions take {known}. {WHY_CHAT}",
         param=param,
         code="unsupported_value",
     )

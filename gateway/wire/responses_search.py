@@ -1,4 +1,4 @@
-"""The tool `file_search` of a request for a response: read, taken out of what a model is asked, and shown."""
+"""The tool `file_search` of a request for a response: read, taken out of the choice of tools, and shown."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -66,7 +66,6 @@ _typed = msgspec.json.Decoder(_Typed)
 _choice = msgspec.json.Decoder(str | _Choice | None)
 _names = msgspec.json.Decoder(list[str] | None)
 _message = msgspec.json.Decoder(_Message)
-_object = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -99,18 +98,16 @@ def search_of(
         return replace(search, fault=error.message, faulty=error.param or "")
 
 
-def without_search(body: bytes) -> bytes:
-    """A request's body without the tool. A choice that the search has met, or that is the search, is open again."""
-    fields = _object.decode(body)
-    if "tools" not in fields:
-        return body
-    fields["tools"] = Raw(_encode([raw for raw in _raws.decode(fields["tools"]) if _kind(raw) != NAME]))
-    choice = _decoded(_choice, fields.get("tool_choice", UNSET), "auto")
-    if choice == "required" or (isinstance(choice, _Choice) and choice.type == NAME):
-        del fields["tool_choice"]
-    elif isinstance(choice, _Choice) and choice.type == "allowed_tools":
-        fields["tool_choice"] = _others_allowed(choice, fields["tool_choice"])
-    return _encode(fields)
+def choice_after(choice: Raw | None) -> Raw | None:
+    """The choice of a tool once the search is done. One that it has met, or that was the search, is open again."""
+    wanted = _decoded(_choice, choice or UNSET, "auto")
+    if wanted == "required" or (isinstance(wanted, _Choice) and wanted.type == NAME):
+        return None
+    if isinstance(wanted, _Choice) and wanted.type == "allowed_tools" and _is_called(wanted):
+        allowed: dict[str, Any] = msgspec.json.decode(choice or b"{}")
+        others = [tool for tool in allowed["tools"] if tool.get("type") != NAME]
+        return Raw(_encode({**allowed, "mode": "auto", "tools": others} if others else "none"))
+    return choice
 
 
 def shown(exchange: Exchange) -> Shown | None:
@@ -159,15 +156,6 @@ def _is_called(choice: str | _Choice | None) -> bool:
     if isinstance(choice, _Choice):
         return choice.type == NAME or any(tool.type == NAME for tool in choice.tools)
     return choice != "none"
-
-
-def _others_allowed(choice: _Choice, said: Raw) -> Raw:
-    """The choice among the tools that are left; one of them is no longer required where the search was allowed."""
-    allowed: dict[str, Any] = msgspec.json.decode(said)
-    if not _is_called(choice):
-        return said
-    others = [tool for tool in allowed["tools"] if tool.get("type") != NAME]
-    return Raw(_encode({**allowed, "mode": "auto", "tools": others} if others else "none"))
 
 
 def _last_text(given: str | Sequence[Raw] | None) -> str:

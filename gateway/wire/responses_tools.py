@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.wire.reading import explained
+from gateway.wire.responses_items import WHY_CHAT
 
 MEANINGLESS = {"allowed_callers": b'["direct"]', "async": b"false", "defer_loading": b"false"}
 """What a function's further fields say where they ask for nothing."""
@@ -41,12 +42,13 @@ _fields = msgspec.json.Decoder(dict[str, Raw])
 _choice = msgspec.json.Decoder(str | _Choice)
 
 
-def functions(tools: Raw | None) -> list[dict[str, Any]]:
-    """Raises `BadRequest` for a tool that is no function."""
+def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
+    """All but those of the kind `done`, which did their work. Raises `BadRequest` for others that are no functions."""
     if tools is None or bytes(tools) == b"null":
         return []
     try:
-        return [_one(tool, place) for place, tool in enumerate(_kinds.decode(tools))]
+        every = list(enumerate(_kinds.decode(tools)))
+        return [_one(tool, place) for place, tool in every if not done or _kind.decode(tool).type != done]
     except msgspec.ValidationError as error:
         raise BadRequest(f"Invalid value for 'tools': {error}.", param="tools", code="invalid_value") from None
 
@@ -67,8 +69,8 @@ def choice(chosen: Raw | None) -> Any:
         named = [{"type": "function", "function": tool} for tool in _names(chosen)]
         return {"type": "allowed_tools", "allowed_tools": {"mode": wanted.mode, "tools": named}}
     raise BadRequest(
-        f"Unsupported value: 'tool_choice' of type {wanted.type!r} needs a tool that this model's backend does not "
-        "have. Choose a function, 'auto', 'required' or 'none'.",
+        f"Unsupported value: 'tool_choice' of type {wanted.type!r} needs a tool that chat completions do not have. "
+        f"Choose a function, 'auto', 'required' or 'none'. {WHY_CHAT}",
         param="tool_choice",
         code="unsupported_value",
     )
@@ -82,9 +84,9 @@ def _one(tool: Raw, place: int) -> dict[str, Any]:
     kind = _kind.decode(tool).type
     if kind != "function":
         raise BadRequest(
-            f"Unsupported value: 'tools[{place}].type' is {kind!r}, which this model's backend does not have: it "
-            "speaks only chat completions, whose tools are functions. Describe it as a function and answer its "
-            "calls yourself, or ask a model whose backend speaks /v1/responses.",
+            f"Unsupported value: 'tools[{place}].type' is {kind!r}, and the tools of chat completions are functions. "
+            "Describe it as a function and answer its calls yourself, or ask a model whose backend speaks "
+            f"/v1/responses. {WHY_CHAT}",
             param=f"tools[{place}].type",
             code="unsupported_value",
         )
@@ -92,8 +94,7 @@ def _one(tool: Raw, place: int) -> dict[str, Any]:
     for name, nothing in MEANINGLESS.items():
         if name in fields and b"".join(bytes(fields[name]).split()) not in (b"null", nothing):
             raise BadRequest(
-                f"Unsupported parameter: 'tools[{place}].{name}' cannot be translated for this model, whose backend "
-                "speaks only chat completions. Leave it out.",
+                f"Unsupported parameter: chat completions have no 'tools[{place}].{name}'. Leave it out. {WHY_CHAT}",
                 param=f"tools[{place}].{name}",
                 code="unsupported_parameter",
             )

@@ -16,6 +16,7 @@ from gateway.wire.answer import read_answer
 from gateway.wire.responses_answer import Translator, exchange_id, head_of, response_id, whole
 from gateway.wire.responses_read import STORED
 from gateway.wire.sse import EventReader
+from tests.doubles.chat_stream import chunk, events
 
 HEAD = head_of("fw-1", responses.ask(b'{"model":"m","input":"a","temperature":0.5}', {}), "m", 7)
 USAGE = {
@@ -30,11 +31,6 @@ CALLS = [
     {"index": 0, "function": {"arguments": ":1}"}},
     {"index": 1, "function": {"arguments": "{}"}},
 ]
-
-
-def chunk(finish: str | None = None, **delta: Any) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
 
 
 LAST = b"data: " + json.dumps({"choices": [], "usage": USAGE}).encode() + b"\n\ndata: [DONE]\n\n"
@@ -66,17 +62,6 @@ WHOLE = json.dumps(
 def translated(*pieces: bytes) -> list[dict[str, Any]]:
     translator = Translator(HEAD)
     return events(b"".join(translator.feed(piece) for piece in pieces) + translator.end())
-
-
-def events(stream: bytes) -> list[dict[str, Any]]:
-    found = []
-    for block in stream.split(b"\n\n")[:-1]:
-        name, data = block.split(b"\n")
-        event = json.loads(data.removeprefix(b"data: "))
-        assert name == b"event: " + event["type"].encode()
-        found.append(event)
-    assert [event["sequence_number"] for event in found] == list(range(len(found)))
-    return found
 
 
 def test_a_whole_completion_is_a_response_with_an_item_for_each_thing_said() -> None:
