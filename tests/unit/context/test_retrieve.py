@@ -14,6 +14,7 @@ from gateway.filters import Comparison
 from gateway.ports import Vectors
 from gateway.settings import Context
 from tests.doubles.bag_embedder import BagEmbedder
+from tests.doubles.collections import fill
 
 TEXTS = {
     "leave.md": ["Every employee has fifteen days of paid leave.", "Leave forms are signed by the head of department."],
@@ -23,21 +24,6 @@ TEXTS = {
 
 def words(_backend: str, text: str) -> int:
     return len(text.split())
-
-
-def fill(collections: Collections, owner: str, name: str, texts: dict[str, list[str]], **attributes: str) -> str:
-    """A collection with one chunk for each text; its id."""
-    id = collections.catalog.create(owner, name)
-    documents = collections.documents(id)
-    for source, parts in texts.items():
-        document = documents.stage(source, "", attributes={"source": source, **attributes})
-        chunks = [
-            Chunk(f"{source}-{place}", id, source, text, start=place * 100, end=place * 100 + len(text), tokens=10)
-            for place, text in enumerate(parts)
-        ]
-        collections.vectors.add(id, document, documents.put(document, chunks), BagEmbedder().embed(parts))
-        documents.go_live(document)
-    return id
 
 
 @pytest.fixture
