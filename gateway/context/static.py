@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.context.sentence import SentenceEmbedder, read_tokenizer
+from gateway.context.word_pieces import WordPieces
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,7 @@ class StaticEmbedder:
         self.dimensions = int(table.shape[1])
         self.window_tokens = LONGEST // 4
         self._tokenizer = tokenizer
+        self._pieces = WordPieces(tokenizer)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """[texts, dimensions], float32, each row of length 1 (of length 0 for a text without words)."""
@@ -56,7 +58,7 @@ class StaticEmbedder:
     def _one(self, text: str) -> Vectors:
         import numpy as np
 
-        ids = self._tokenizer.encode_batch_fast([text[:LONGEST]], add_special_tokens=False)[0].ids
+        ids = self._pieces.ids(text[:LONGEST])
         total: Vectors = self.table.take(ids, axis=0).sum(axis=0) if ids else np.zeros(self.dimensions, np.float32)
         length = sqrt(float(total @ total))
         return total / np.float32(length) if length > 0.0 else total

@@ -103,7 +103,7 @@ class Classifier:
 
     def wrote(self, text: str) -> bool:
         """Whether a template of the library has written the prompt already."""
-        return any(sentence in text for sentence in self.model.fixed)
+        return any(map(text.__contains__, self.model.fixed))
 
     async def verdict(self, text: str) -> tuple[Verdict, str] | None:
         """The best intent with the trust in it, however small, and the tier that says so.
