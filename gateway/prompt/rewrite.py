@@ -125,8 +125,7 @@ class Rewrite:
 
     def _offered(self, exchange: Exchange) -> Offered:
         """What the library has for the intent, or the template that the client names. Raises `Kept`."""
-        # an intent is known only of what was looked at already
-        reason = "" if exchange.intent.known else may_touch(exchange)
+        reason = may_touch(exchange)
         if reason:
             raise Kept(reason)
         if self.library is None:

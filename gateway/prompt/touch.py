@@ -1,6 +1,7 @@
 """May this request's prompt be changed at all? Rules only, no model: the application is in charge."""
 
 import re
+from functools import lru_cache
 
 from gateway.exchange import Ask, Exchange, Mode
 from gateway.prompt.marks import fences
@@ -75,6 +76,7 @@ def _text(query: str, *, named: bool) -> str:
     return ""
 
 
+@lru_cache(maxsize=32)  # a request's stages each ask for it
 def is_built(text: str) -> bool:
     """Whether the text has the marks of a prompt template: chat markup, named sections, worked examples."""
     if _CHAT_MARKUP.search(text):
