@@ -2,22 +2,30 @@
 
 Real documents and real questions: whoever asks for a document's plot wants a summary, whoever asks what
 one passage says is answered from it, twelve passages of twelve documents with one question are independent.
-Counting and comparing questions and conversations are put together here. No model is called.
+Counting and comparing questions and conversations are put together here. Then each request is changed in a way
+that must not change the choice. No model is called.
 """
 
+import asyncio
 import gzip
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
+from harness.changed import CHANGES, SAME, UNSEEN, tasks_and_messages
 from harness.report import table
 
+from gateway.assembly import Parts
 from gateway.context.long.choose import Powers, Strategy, choose
+from gateway.context.long.meaning import Meaning
 from gateway.context.long.shape import is_talk, shape_of
+from gateway.context.sentence import KIND
 from gateway.exchange import Turn
+from gateway.ports import Vectors
+from gateway.settings import Settings
 
 ABLE = Powers(calls=True, logits=True)
 SUMMARIES = (
@@ -102,25 +110,109 @@ def _put(text: str, task: str, draw: random.Random) -> list[Turn]:
     return [Turn("user", f"{task}\n\n{text}" if draw.random() < 0.5 else f"{text}\n\n{task}")]
 
 
-@click.command()
-@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
-def main(data: Path) -> None:
-    """The share of labelled requests for which the chooser picks the expected strategy."""
+class Chooser:
+    """Decides as the gateway does, with the embedder of a fresh configuration or without one."""
+
+    def __init__(self, *, embeds: bool) -> None:
+        self._embedder = KIND.build("embedder", KIND.settings(), Parts(Settings(Path.cwd()))) if embeds else None
+        self._meaning = Meaning()
+        self._known: dict[str, Vectors] = {}
+
+    def __call__(self, message: str, *, talk: bool = False) -> str:
+        shape = asyncio.run(self._meaning.of(shape_of(message), self._embed if self._embedder else None))
+        choice = choose(shape, talk=talk, parts=12, prompt_tokens=9000, powers=ABLE)
+        return choice.strategy.value if choice else "none"
+
+    async def _embed(self, texts: Sequence[str]) -> Vectors:
+        key = "\n".join(texts)
+        if key not in self._known:
+            self._known[key] = self._embedder.embed(texts)
+        return self._known[key]
+
+
+def labelled(data: Path, chosen: Chooser, show: bool) -> None:
+    """The share of labelled requests for which the expected strategy is chosen."""
     right: Counter[str] = Counter()
     total: Counter[str] = Counter()
     missed: Counter[tuple[str, str]] = Counter()
     for expected, turns in cases(data):
-        choice = choose(shape_of(turns[-1].text), talk=is_talk(turns), parts=12, prompt_tokens=9000, powers=ABLE)
-        got = choice.strategy.value if choice else "none"
+        got = chosen(turns[-1].text, talk=is_talk(turns))
         total[expected] += 1
         right[expected] += got == expected
         if got != expected:
             missed[expected, got] += 1
+        if show and got != expected:
+            click.echo(f"{expected} taken for {got}: {shape_of(turns[-1].text).task[:120]}")
     rows = [[name, str(total[name]), f"{right[name] / total[name]:.3f}"] for name in total]
     rows.append(["all", str(total.total()), f"{right.total() / total.total():.3f}"])
     click.echo(table(["expected", "cases", "chosen"], rows))
     for (expected, got), times in missed.most_common():
         click.echo(f"{expected} taken for {got}: {times}")
+
+
+def changed(data: Path, chosen: Chooser, show: bool) -> None:
+    """The share of changed requests that are treated as they were before."""
+    draw = random.Random(11)
+    kept: Counter[tuple[str, str]] = Counter()
+    total: Counter[tuple[str, str]] = Counter()
+
+    def count(change: str, expected: str, before: str, after: str, task: str) -> None:
+        total[change, expected] += 1
+        kept[change, expected] += before == after
+        if show and before != after:
+            click.echo(f"{change}: {before} became {after}: {task[:100]!r}")
+
+    for expected, turns in cases(data):
+        if is_talk(turns):
+            continue
+        shape = shape_of(turns[-1].text)
+        before = chosen(f"{shape.text.strip()}\n\n{shape.task}")
+        for name, change in CHANGES.items():
+            count(name, expected, before, chosen(change(shape.task, shape.text.strip(), draw)), shape.task)
+    strategies = list(dict.fromkeys(expected for _, expected in total))
+    rows = [
+        [name, *[_share(kept, total, name, one) for one in strategies]] for name in dict.fromkeys(n for n, _ in total)
+    ]
+    click.echo(table(["change", *strategies], rows))
+
+
+def worded(data: Path, chosen: Chooser, show: bool) -> None:
+    """The share of tasks, in many words and both languages, over an English and a Chinese text, that are understood."""
+    with gzip.open(data / "squality_dev.jsonl.gz", "rt", "utf-8") as file:
+        english = json.loads(file.readline())["document"][:40_000]
+    chinese = sorted((data / "long_texts").glob("*zh*"))[0].read_text("utf-8")[20_000:40_000]
+    right: Counter[tuple[str, str]] = Counter()
+    total: Counter[tuple[str, str]] = Counter()
+    for name, tasks in (("seen", SAME), ("unseen", UNSEEN)):
+        for expected, language, message in tasks_and_messages([english, chinese], tasks):
+            got = chosen(message)
+            total[f"{name}, {language}", expected] += 1
+            right[f"{name}, {language}", expected] += got == expected
+            if show and got != expected:
+                click.echo(f"{name}: {expected} taken for {got}: {message.rpartition(chr(10))[2]}")
+    strategies = [one.value for one in SAME]
+    sets = dict.fromkeys(name for name, _ in total)
+    rows = [[name, *[_share(right, total, name, one) for one in strategies]] for name in sets]
+    click.echo(table(["tasks", *strategies], rows))
+
+
+def _share(kept: Counter[tuple[str, str]], total: Counter[tuple[str, str]], change: str, expected: str) -> str:
+    asked = total[change, expected]
+    return f"{kept[change, expected] / asked:.3f} of {asked}" if asked else "-"
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--show", is_flag=True, help="Print each changed request that is treated otherwise.")
+@click.option("--words-only", is_flag=True, help="Without an embedder, as in a bare gateway.")
+def main(data: Path, show: bool, words_only: bool) -> None:
+    """Labelled requests, changed ones, and the same tasks in many words."""
+    chosen = Chooser(embeds=not words_only)
+    labelled(data, chosen, show)
+    click.echo("")
+    changed(data, chosen, show)
+    click.echo("")
+    worded(data, chosen, show)
 
 
 if __name__ == "__main__":

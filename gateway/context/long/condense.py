@@ -25,6 +25,7 @@ from gateway.context.fit import (
 from gateway.context.long import quote as quotes
 from gateway.context.long.choose import Choice, Powers, Strategy, choose
 from gateway.context.long.focus import Embed, focus
+from gateway.context.long.meaning import Meaning
 from gateway.context.long.parts import parts
 from gateway.context.long.quote import CannotRead, Quote, Room
 from gateway.context.long.read import Reader, Reading
@@ -84,6 +85,7 @@ class Condense:
         self._count = count
         self._mixing = mixing
         self._embed = embed
+        self._meaning = Meaning()
         self._reader = Reader(completer, settings.parallel_calls) if completer is not None else None
 
     async def __call__(self, exchange: Exchange) -> Exchange:
@@ -131,6 +133,7 @@ class Condense:
             return sizes_of(turns, target.backend, self._count), shape, count(shape.task)
 
         sizes, shape, task_tokens = await asyncio.to_thread(look)
+        shape = await self._meaning.of(shape, self._embed())
         room = target.window_tokens - answer_room(exchange, target)
         return Task(exchange, target, shape, is_talk(turns), sizes, task_tokens, room, count)
 

@@ -10,6 +10,15 @@ import msgspec
 from msgspec import Struct
 
 FOLDER = Path(__file__).parent / "words"
+GAP = r"[^.!?。！？\n]{0,40}?"
+
+
+class Examples(Struct, frozen=True, forbid_unknown_fields=True):
+    """Tasks of each kind, to be compared by meaning. None where the usual embedder does not know the language."""
+
+    summary: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
 
 
 class Wording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -27,6 +36,7 @@ class Wording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     earlier: str
     talk: str
     nothing: str
+    like: Examples = Examples()
 
     @cached_property
     def wants_summary(self) -> re.Pattern[str]:
@@ -41,7 +51,9 @@ class Wording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return self._any(self.asks)
 
     def _any(self, words: tuple[str, ...]) -> re.Pattern[str]:
-        joined = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+        """`..` in an entry stands for a few words of the same sentence."""
+        escaped = [re.escape(word).replace(r"\.\.", GAP) for word in sorted(words, key=len, reverse=True)]
+        joined = "|".join(escaped)
         return re.compile(rf"(?<!\w)(?:{joined})(?!\w)" if self.spaced else joined, re.IGNORECASE)
 
 

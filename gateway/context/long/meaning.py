@@ -1,0 +1,59 @@
+"""Tells by meaning what a task needs of its text, where its words do not: the likest of some examples decides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from gateway.context.long.focus import Embed
+from gateway.context.long.shape import Shape
+from gateway.context.long.wording import Examples, wording_of
+from gateway.errors import NotReady
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+
+FLOOR = 0.4
+"""A task that is less like any example is left to its words."""
+MARGIN = 0.05
+"""By so much it must be more like those that need the whole text than like local questions, which are the rule."""
+SHORTEST = 12
+SENTENCE_START = re.compile(r"(?<=[.!?:])\s+(?=\S)")
+
+
+class Meaning:
+    """Keeps the examples' vectors, language by language."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Vectors, Vectors, Vectors]] = {}
+
+    async def of(self, shape: Shape, embed: Embed | None) -> Shape:
+        """The shape with `summary` or `whole` set, where the task means that."""
+        like = wording_of(shape.language).like
+        if embed is None or not shape.task or shape.summary or shape.whole or not like.summary:
+            return shape
+        try:
+            summary, whole, local = await self._examples(shape.language, like, embed)
+            (task,) = await embed([_core(shape.task)])
+        except NotReady:
+            return shape
+        nearest = [float((examples @ task).max()) for examples in (summary, whole, local)]
+        if max(nearest[:2]) < max(FLOOR, nearest[2] + MARGIN):
+            return shape
+        return replace(shape, summary=nearest[0] >= nearest[1], whole=nearest[1] > nearest[0])
+
+    async def _examples(self, language: str, like: Examples, embed: Embed) -> Sequence[Vectors]:
+        if language not in self._known:
+            vectors = await embed([*like.summary, *like.whole, *like.local])
+            first, second = len(like.summary), len(like.summary) + len(like.whole)
+            self._known[language] = (vectors[:first], vectors[first:second], vectors[second:])
+        return self._known[language]
+
+
+def _core(task: str) -> str:
+    """Its last sentence: courtesies and explanations come before it."""
+    *_, last = SENTENCE_START.split(task)
+    return last if len(last) >= SHORTEST else task
