@@ -43,11 +43,12 @@ async def attach(gateway: Gateway, key: Key, id: str, given: Sequence[wire.NewFi
     intake.wake()
 
 
-async def wanted_file(gateway: Gateway, key: Key, id: str) -> File:
+async def wanted_file(gateway: Gateway, key: Key, id: str, param: str = "file_id") -> File:
+    """Raises `NotFound` for a file that this key may not see. `param`: where the request names it."""
     try:
         return await file_of(gateway, key, id)
     except NotFound as error:
-        raise NotFound(error.message, param="file_id") from None
+        raise NotFound(error.message, param=param) from None
 
 
 def _cut(chunking: wire.Chunking | None) -> Cut | None:

@@ -83,10 +83,10 @@ async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: st
     """Up to 2,000: `file_ids`, or `files` with attributes and chunking of their own."""
     await changeable(gateway, key, id)
     given = wire.new_batch(await request.body())
-    for one in given:
-        await wanted_file(gateway, key, one.file_id)
+    for one, param in given:
+        await wanted_file(gateway, key, one.file_id, param)
     batch = await asyncio.to_thread(intake_of(gateway).attachments.begin_batch, id)
-    await attach(gateway, key, id, given, batch.id)
+    await attach(gateway, key, id, [one for one, _ in given], batch.id)
     return await _batch_shown(gateway, batch)
 
 

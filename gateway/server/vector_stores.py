@@ -35,8 +35,8 @@ async def create_store(request: AnyRequest, gateway: Shared, key: Caller) -> Res
     """With `file_ids`, the files go in in the background."""
     intake = intake_of(gateway)
     given = wire.new_store(await request.body())
-    for file in given.file_ids:
-        await wanted_file(gateway, key, file)
+    for place, file in enumerate(given.file_ids):
+        await wanted_file(gateway, key, file, f"file_ids[{place}]")
     days = given.expires_after.days if given.expires_after else 0
     catalog = intake.collections.catalog
     id = await asyncio.to_thread(catalog.create, key.name, given.name or "", days, given.metadata)

@@ -75,9 +75,14 @@ def purpose_of(fields: dict[str, str]) -> str:
 
 def expiry_of(fields: dict[str, str]) -> int:
     """Seconds from now; 0: never. The client sends `expires_after[anchor]` and `expires_after[seconds]`."""
-    seconds = fields.get("expires_after[seconds]")
-    if seconds is None:
+    seconds, anchor = fields.get("expires_after[seconds]"), fields.get("expires_after[anchor]")
+    if seconds is None and anchor is None:
         return 0
+    if anchor != "created_at" or seconds is None:
+        raise BadRequest(
+            "Invalid value for 'expires_after': it needs 'anchor', which is 'created_at', and 'seconds'.",
+            param="expires_after",
+        )
     if not seconds.isdigit() or not SHORTEST_S <= int(seconds) <= LONGEST_S:
         raise BadRequest(
             f"Invalid value for 'expires_after[seconds]': from {SHORTEST_S} to {LONGEST_S}.", param="expires_after"

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.errors import BadRequest
 from gateway.filters import Comparison, Compound, Filter
+from gateway.wire.reading import explained
 
 DEEPEST = 8
 MOST = 100
@@ -19,7 +20,9 @@ def filter_of(given: Any, param: str = "filters") -> Filter | None:
 
 
 def _filter(given: Any, param: str, depth: int) -> Filter:
-    kind = given.get("type") if isinstance(given, dict) else None
+    if not isinstance(given, dict):
+        raise BadRequest(f"Invalid '{param}': a filter is an object with a 'type'.", param=param)
+    kind = given.get("type")
     if kind in ("and", "or"):
         inner = given.get("filters")
         if depth == 0 or not isinstance(inner, list) or not 1 <= len(inner) <= MOST:
@@ -30,6 +33,9 @@ def _filter(given: Any, param: str, depth: int) -> Filter:
         known = ", ".join((*COMPARISONS, "and", "or"))
         raise BadRequest(f"Invalid '{param}.type': {kind!r}. Supported: {known}.", param=f"{param}.type")
     try:
-        return msgspec.convert(given, Comparison)
+        made = msgspec.convert(given, Comparison)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"Invalid '{param}': {error}.", param=param) from None
+        raise explained(error, param) from None
+    if isinstance(made.value, tuple) and kind not in ("in", "nin"):
+        raise BadRequest(f"Invalid '{param}.value': {kind!r} takes one value, not several.", param=f"{param}.value")
+    return made

@@ -10,12 +10,12 @@ RANKERS = ("auto", "default-2024-11-15", "none")
 """All but `none` are the gateway's own reranker, where there is one."""
 
 
-class Weights(Struct):
+class Weights(Struct, forbid_unknown_fields=True):
     embedding_weight: Annotated[float, Meta(ge=0)]
     text_weight: Annotated[float, Meta(ge=0)]
 
 
-class Ranking(Struct):
+class Ranking(Struct, forbid_unknown_fields=True):
     ranker: str | None = None
     score_threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
     hybrid_search: Weights | None = None

@@ -1,7 +1,9 @@
 """Reads JSON into typed values, and puts the decoder's complaints into OpenAI's words."""
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from enum import Enum
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -13,7 +15,7 @@ def decoded(decoder: Any, raw: bytes) -> Any:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise explained(error) from None
+        raise explained(error, of=decoder.type) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise not_json(error) from None
 
@@ -22,23 +24,56 @@ def not_json(error: Exception) -> BadRequest:
     return BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json")
 
 
-_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_PATH = re.compile(r" - at (`key` in )?`\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
+_UNKNOWN = re.compile(r"contains unknown field `([^`]+)`")
+_ENUM = re.compile(r"Invalid enum value (.*)", re.DOTALL)
+_STEP = re.compile(r"\[[^]]*\]|[^.\[]+")
 
 
-def explained(error: msgspec.ValidationError, within: str = "") -> BadRequest:
-    """The decoder's complaint with the field at fault as OpenAI's `param`. `within`: of which field it is a part."""
+def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) -> BadRequest:
+    """The decoder's complaint with the field at fault as OpenAI's `param`.
+
+    `within`: of which field what was decoded is a part; `of`: the type as which it was decoded.
+    """
     text = str(error)
     path = _PATH.search(text)
     what = text[: path.start()] if path else text
-    param = f"{within}.{path.group(1) if path else ''}".strip(".")
-    lacking = _MISSING.search(what)
-    if lacking:
+    inner = path.group(2) if path else ""
+    param = f"{within}.{inner}".strip(".")
+    if lacking := _MISSING.search(what):
         return missing(f"{param}.{lacking.group(1)}".lstrip("."))
+    if unknown := _UNKNOWN.search(what):
+        param = f"{param}.{unknown.group(1)}".lstrip(".")
+        return BadRequest(f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
     if param == "messages" and "length" in what:
         return BadRequest("Invalid 'messages': an empty list was given, at least one message is needed.", param=param)
+    if path and path.group(1):
+        what = f"a key: {what}"
+    known = ", ".join(_values(of, _STEP.findall(inner)))
+    if known and (wrong := _ENUM.match(what)):
+        what = f"{wrong.group(1)}. Supported: {known}"
     return BadRequest(f"Invalid value for '{param or 'body'}': {what}.", param=param or None, code="invalid_value")
 
 
 def missing(param: str) -> BadRequest:
     return BadRequest(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
+
+
+def _values(of: Any, path: list[str]) -> Iterator[str]:
+    """The values that a type lists for what stands at a path in it."""
+    kind, inner = get_origin(of), get_args(of)
+    if kind is Literal and not path:
+        yield from map(str, inner)
+    elif kind is Annotated:
+        yield from _values(inner[0], path)
+    elif isinstance(of, type) and issubclass(of, Enum) and not path:
+        yield from (str(one.value) for one in of)
+    elif isinstance(of, type) and issubclass(of, msgspec.Struct) and path:
+        fields = {field.encode_name: field.type for field in msgspec.structs.fields(of)}
+        yield from _values(fields.get(path[0]), path[1:])
+    elif kind in (list, tuple, dict) and path:
+        yield from _values(inner[-1] if kind is dict else inner[0], path[1:])
+    elif kind not in (Literal, list, tuple, dict):
+        for one in inner:  # of a union
+            yield from _values(one, path)

@@ -20,7 +20,8 @@ MARK = b'"file_search"'
 """In the JSON of every request that has the tool."""
 
 
-class _Tool(Struct):
+class _Tool(Struct, forbid_unknown_fields=True):
+    type: str
     vector_store_ids: Annotated[list[str], Meta(min_length=1)]
     filters: Any = None
     max_num_results: Annotated[int, Meta(ge=1, le=50)] | None = None
@@ -140,7 +141,7 @@ def _read(raw: Raw, search: FileSearch) -> FileSearch:
     try:
         tool = _tool.decode(raw)
     except msgspec.ValidationError as error:
-        raise explained(error, where) from None
+        raise explained(error, where, _Tool) from None
     ranking = checked(tool.ranking_options, f"{where}.ranking_options")
     return replace(
         search,

@@ -1,4 +1,7 @@
-"""`/v1/vector_stores` in OpenAI's JSON: the bodies, and the objects from plain values."""
+"""`/v1/vector_stores` in OpenAI's JSON: the bodies, and the objects from plain values.
+
+Nobody else reads these bodies, so a field that is unknown is a slip, and is refused as at OpenAI.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -11,7 +14,7 @@ from gateway.filters import Filter
 from gateway.wire.filters import filter_of
 from gateway.wire.ranking import Ranking, shown_score
 from gateway.wire.ranking import checked as checked_ranking
-from gateway.wire.reading import decoded
+from gateway.wire.reading import decoded, missing
 
 MOST_FILES = 2000
 _encode = msgspec.json.Encoder().encode
@@ -22,55 +25,57 @@ Metadata = Annotated[dict[Name, Text], Meta(max_length=16)]
 Attributes = Annotated[dict[Name, Text | float | bool], Meta(max_length=16)]
 
 
-class ExpiresAfter(Struct):
+class ExpiresAfter(Struct, forbid_unknown_fields=True):
     anchor: Literal["last_active_at"]
     days: Annotated[int, Meta(ge=1, le=365)]
 
 
-class StaticSizes(Struct):
+class StaticSizes(Struct, forbid_unknown_fields=True):
     max_chunk_size_tokens: Annotated[int, Meta(ge=100, le=4096)]
     chunk_overlap_tokens: Annotated[int, Meta(ge=0)]
 
 
-class Chunking(Struct):
+class Chunking(Struct, forbid_unknown_fields=True):
     """`auto`: as the gateway is configured."""
 
     type: Literal["auto", "static"]
     static: StaticSizes | None = None
 
 
-class NewStore(Struct):
+class NewStore(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=256)] | None = None
+    description: str | None = None
+    """Not kept: OpenAI does not show it either."""
     file_ids: Annotated[list[str], Meta(max_length=500)] = []
     expires_after: ExpiresAfter | None = None
     chunking_strategy: Chunking | None = None
     metadata: Metadata | None = None
 
 
-class ChangedStore(Struct):
+class ChangedStore(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=256)] | UnsetType | None = UNSET
     expires_after: ExpiresAfter | UnsetType | None = UNSET
     metadata: Metadata | UnsetType | None = UNSET
 
 
-class NewFile(Struct):
+class NewFile(Struct, forbid_unknown_fields=True):
     file_id: str
     attributes: Attributes | None = None
     chunking_strategy: Chunking | None = None
 
 
-class ChangedFile(Struct):
+class ChangedFile(Struct, forbid_unknown_fields=True):
     attributes: Attributes | None
 
 
-class NewBatch(Struct):
+class NewBatch(Struct, forbid_unknown_fields=True):
     file_ids: Annotated[list[str], Meta(max_length=MOST_FILES)] | None = None
     files: Annotated[list[NewFile], Meta(max_length=MOST_FILES)] | None = None
     attributes: Attributes | None = None
     chunking_strategy: Chunking | None = None
 
 
-class _Search(Struct):
+class _Search(Struct, forbid_unknown_fields=True):
     query: str | list[str]
     filters: Any = None
     max_num_results: Annotated[int, Meta(ge=1, le=50)] = 10
@@ -119,20 +124,22 @@ def changed_file(raw: bytes) -> ChangedFile:
     return made
 
 
-def new_batch(raw: bytes) -> list[NewFile]:
-    """The files of a batch, each with what holds for all of them."""
+def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
+    """The files of a batch, each with what holds for all of them, and where the request names it."""
     made: NewBatch = decoded(_new_batch, raw)
     checked(made.chunking_strategy)
     if (made.file_ids is None) == (made.files is None):
         raise BadRequest("Give either 'file_ids' or 'files'.", param="file_ids")
-    files = made.files
-    if files is None:
-        files = [NewFile(id, made.attributes, made.chunking_strategy) for id in made.file_ids or ()]
-    if not files:
-        raise BadRequest("A batch needs at least one file.", param="file_ids")
-    for one in files:
-        checked(one.chunking_strategy)
-    return files
+    if made.files is None:
+        given = [NewFile(id, made.attributes, made.chunking_strategy) for id in made.file_ids or ()]
+        named = [(one, f"file_ids[{place}]") for place, one in enumerate(given)]
+    else:
+        named = [(one, f"files[{place}].file_id") for place, one in enumerate(made.files)]
+    if not named:
+        raise BadRequest("A batch needs at least one file.", param="file_ids" if made.files is None else "files")
+    for place, one in enumerate(made.files or ()):
+        checked(one.chunking_strategy, f"files[{place}].chunking_strategy")
+    return named
 
 
 def search(raw: bytes) -> Search:
@@ -152,17 +159,15 @@ def search(raw: bytes) -> Search:
     )
 
 
-def checked(chunking: Chunking | None) -> None:
+def checked(chunking: Chunking | None, where: str = "chunking_strategy") -> None:
     """Raises `BadRequest` where OpenAI would."""
     if chunking is None or chunking.type == "auto":
         return
     if chunking.static is None:
-        raise BadRequest("'static' chunking needs its sizes.", param="chunking_strategy.static")
+        raise missing(f"{where}.static")
     if chunking.static.chunk_overlap_tokens * 2 > chunking.static.max_chunk_size_tokens:
-        raise BadRequest(
-            "'chunk_overlap_tokens' must not exceed half of 'max_chunk_size_tokens'.",
-            param="chunking_strategy.static.chunk_overlap_tokens",
-        )
+        param = f"{where}.static.chunk_overlap_tokens"
+        raise BadRequest(f"'{param}' must not exceed half of 'max_chunk_size_tokens'.", param=param)
 
 
 class Store(Struct, frozen=True):

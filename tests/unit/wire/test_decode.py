@@ -93,7 +93,7 @@ def test_the_body_says_more_than_the_headers() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"foreword": {"mod": "off"}}, "foreword"),
+        ({"foreword": {"mod": "off"}}, "foreword.mod"),
         ({"foreword": {"top_k": 1000}}, "foreword.top_k"),
         ({"model": 5}, "model"),
         ({"max_tokens": "many"}, "max_tokens"),

@@ -27,11 +27,13 @@ def deep(levels: int) -> object:
     ("given", "param"),
     [
         ({"key": "year", "type": "like", "value": 1}, "filters.type"),
-        ({"key": "year", "type": "eq"}, "filters"),
-        ({"key": "year", "type": "eq", "value": {"a": 1}}, "filters"),
+        ({"key": "year", "type": "eq"}, "filters.value"),
+        ({"value": 1, "type": "eq"}, "filters.key"),
+        ({"key": "year", "type": "eq", "value": {"a": 1}}, "filters.value"),
+        ({"key": "year", "type": "eq", "value": [2025, 2026]}, "filters.value"),
         ({"type": "and", "filters": []}, "filters"),
-        ({"type": "and", "filters": [YEAR, "x"]}, "filters.filters[1].type"),
-        ("x", "filters.type"),
+        ({"type": "and", "filters": [YEAR, "x"]}, "filters.filters[1]"),
+        ("x", "filters"),
         (deep(9), "filters" + ".filters[0]" * 8),
     ],
 )
