@@ -9,7 +9,7 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from time import time
 from typing import Any
@@ -85,6 +85,10 @@ CREATE TABLE IF NOT EXISTS batches (
 ) STRICT;
 """
 
+VERSION = 2
+"""Of the file. In a version 1 the words were kept under other numbers."""
+MOST_IDLE = 8
+"""Connections that are kept open for the next use; opening one costs more than most searches in it."""
 DAY_S = 86_400
 
 
@@ -115,10 +119,11 @@ def catalog_file(data_folder: Path) -> Path:
 
 
 class Catalog:
-    """Opens its file for each use: threads and processes may share it, and nothing needs closing."""
+    """Threads and processes may share its file. Each use has a connection to itself."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._idle: list[tuple[int, sqlite3.Connection]] = []
 
     def create(self, owner: str, name: str, expires_days: int = 0, metadata: Mapping[str, str] | None = None) -> str:
         """A new, empty collection; its id."""
@@ -205,19 +210,75 @@ class Catalog:
             with database:
                 yield database
 
+    def close(self) -> None:
+        """Close what is not in use. The catalog can be used again."""
+        while self._idle:
+            self._idle.pop()[1].close()
+
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.file, timeout=30, isolation_level=None)) as database:
-                if not database.execute("PRAGMA user_version").fetchone()[0]:
-                    database.execute("PRAGMA journal_mode = WAL")
-                    database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = 1; COMMIT")
-                database.execute("PRAGMA secure_delete = ON")
-                database.execute("PRAGMA synchronous = NORMAL")
+            inode, database = self._taken() or self._opened()
+            try:
                 yield database
+            except BaseException:
+                database.close()
+                raise
+            if len(self._idle) < MOST_IDLE:
+                self._idle.append((inode, database))
+            else:
+                database.close()
         except sqlite3.DatabaseError as error:
             raise CollectionError(f"{self.file}: {error}") from error
+
+    def _taken(self) -> tuple[int, sqlite3.Connection] | None:
+        """An idle connection to the file that is there now, for the data folder may have been replaced."""
+        inode = self.file.stat().st_ino if self.file.exists() else 0
+        while self._idle:
+            found = self._idle.pop()
+            if found[0] == inode:
+                return found
+            found[1].close()
+        return None
+
+    def _opened(self) -> tuple[int, sqlite3.Connection]:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(self.file, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version < VERSION:
+                database.execute("PRAGMA journal_mode = WAL")
+                _prepare(database)
+            database.execute("PRAGMA secure_delete = ON")
+            database.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            database.close()
+            raise
+        return self.file.stat().st_ino, database
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    """Make the tables, or bring an earlier version's up to date: once, whoever comes first."""
+    database.execute("BEGIN IMMEDIATE")
+    with database:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        for statement in SCHEMA.split(";"):
+            database.execute(statement)
+        if version == 1:
+            for (id,) in database.execute("SELECT id FROM collections").fetchall():
+                _reindex(database, id)
+        database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _reindex(database: sqlite3.Connection, collection: str) -> None:
+    lexical.drop(database, collection)
+    lexical.create(database, collection)
+    rows = database.execute(
+        "SELECT c.key, iif(c.heading = '', c.text, c.heading || char(10) || c.text) "
+        "FROM chunks c JOIN documents d ON d.key = c.document WHERE d.collection = ?",
+        (collection,),
+    )
+    lexical.add(database, collection, rows)
 
 
 def _collection(row: tuple[Any, ...]) -> Collection:

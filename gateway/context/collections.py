@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from gateway.context.catalog import Catalog, Collection
 from gateway.context.documents import Attributes, Documents, Row
-from gateway.context.fusion import Tuning, fused, supported
+from gateway.context.fusion import Ranked, Tuning, fused, supported
 from gateway.context.pack import distinct
 from gateway.errors import CollectionError
 from gateway.exchange import Chunk, Key
@@ -26,8 +26,11 @@ from gateway.ports import Reranker, VectorStore
 if TYPE_CHECKING:
     from gateway.ports import Vectors
 
-CANDIDATES = 60
-"""How many each of the two searches gives at the least: the best of both is rarely far down in either."""
+CANDIDATES = 240
+"""How many each of the two searches gives at the least. What only one of them gives is scored as if the other had
+it last, so with few candidates a chunk that is good in both, and the best in neither, is misjudged."""
+LOOKED_AT = 150
+"""How many of the best of both are compared with their neighbours, at the least."""
 RERANKED = 30
 """How many of the best are looked at again, where there is a reranker."""
 
@@ -109,7 +112,10 @@ class Collections:
             if not wanted:
                 return []
         weight = tuning_of(collection).weight if wish.weight is None else wish.weight
-        return self._reranked(wish, self._ranked(documents, wish, weight, wanted))[: wish.limit]
+        ranked = self._ranked(documents, wish, weight, wanted)
+        if self.reranker is None or not wish.rerank:
+            return _hits(documents, ranked[: wish.limit])
+        return self._reranked(wish, _hits(documents, ranked[: max(RERANKED, wish.limit)]))[: wish.limit]
 
     def look_up_all(
         self, named: Sequence[Collection], wishes: Sequence[Wish], least: Callable[[Collection], float]
@@ -130,16 +136,16 @@ class Collections:
 
     def best(self, documents: Documents, wish: Wish, weight: float) -> float:
         """The best score of a search with this weight; 0 if it finds nothing."""
-        hits = self._ranked(documents, wish, weight, None)
-        return hits[0].score if hits else 0.0
+        ranked = self._ranked(documents, wish, weight, None)
+        return ranked[0][1] if ranked else 0.0
 
-    def _ranked(self, documents: Documents, wish: Wish, weight: float, wanted: Sequence[int] | None) -> list[Hit]:
+    def _ranked(self, documents: Documents, wish: Wish, weight: float, wanted: Sequence[int] | None) -> Ranked:
         limit = max(CANDIDATES, 2 * wish.limit)
         # without their share a search need not be made
         dense = self.vectors.search(documents.collection, wish.vector, limit, wanted) if weight > 0 else []
         words = documents.by_words(wish.text, limit, wanted) if weight < 1 else []
-        best = fused(dense, words, weight, complete=len(dense) < limit)
-        return _hits(documents, best[: 2 * limit])
+        found = fused(dense, words, weight, complete=len(dense) < limit)[: max(LOOKED_AT, 2 * wish.limit)]
+        return supported(found, documents.owners([key for key, _ in found]))
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
         """Satisfies `ports.Nearby`, for the operator's own use: the nearest by their vectors alone."""
@@ -177,9 +183,10 @@ class Collections:
 
     def close(self) -> None:
         self.vectors.close()
+        self.catalog.close()
 
     def _reranked(self, wish: Wish, hits: list[Hit]) -> list[Hit]:
-        if self.reranker is None or not wish.rerank or not hits:
+        if self.reranker is None or not hits:
             return hits
         first = hits[:RERANKED]
         scores = self.reranker.scores(wish.text, [hit.chunk.text for hit in first])
@@ -202,8 +209,7 @@ def may_change(key: Key, collection: Collection) -> bool:
     return key.admin or bool(collection.owner and collection.owner == key.name)
 
 
-def _hits(documents: Documents, best: Sequence[tuple[int, float]]) -> list[Hit]:
-    """The live chunks of those that were found, best first, with their neighbours' support."""
-    found = documents.chunks(key for key, _ in best)
-    ranked = supported(best, {key: row.key for key, (_, row) in found.items()})
-    return [Hit(replace(found[key][0], score=score), found[key][1]) for key, score in ranked]
+def _hits(documents: Documents, ranked: Ranked) -> list[Hit]:
+    """The live chunks of those that were found, in their order."""
+    found = documents.chunks(key for key, _ in ranked)
+    return [Hit(replace(found[key][0], score=score), found[key][1]) for key, score in ranked if key in found]

@@ -13,8 +13,6 @@ from gateway.exchange import Chunk
 Attributes = Mapping[str, str | float | bool]
 
 COLUMNS = "key, source, file, recipe, state, attributes, title"
-AT_ONCE = 500
-"""Values in one statement; SQLite takes some thousands."""
 
 
 class Row(Struct, frozen=True):
@@ -74,7 +72,7 @@ class Documents:
                 assert done.lastrowid is not None
                 keys.append(done.lastrowid)
             texts = [indexed(chunk.heading, chunk.text) for chunk in chunks]
-            lexical.add(database, self.collection, dict(zip(keys, texts, strict=True)))
+            lexical.add(database, self.collection, zip(keys, texts, strict=True))
             return keys
 
     def keys(self, document: int) -> list[int]:
@@ -111,7 +109,7 @@ class Documents:
         for document in documents:
             with self.catalog.writing() as database:
                 rows = database.execute("SELECT key, heading, text FROM chunks WHERE document = ?", (document,))
-                texts = {key: indexed(heading, text) for key, heading, text in rows}
+                texts = [(key, indexed(heading, text)) for key, heading, text in rows]
                 lexical.remove(database, self.collection, texts)
                 database.execute("DELETE FROM chunks WHERE document = ?", (document,))
                 database.execute("DELETE FROM documents WHERE key = ?", (document,))
@@ -136,6 +134,11 @@ class Documents:
     def by_words(self, query: str, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
         with self.catalog.reading() as database:
             return lexical.nearest(database, self.collection, query, limit, documents)
+
+    def owners(self, keys: Sequence[int]) -> dict[int, int]:
+        """The live documents that chunks are of, by the chunks' keys. Keys without one are left out."""
+        with self.catalog.reading() as database:
+            return lexical.owners_of(database, self.collection, keys)
 
     def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, Row]]:
         """The chunks of live documents by their keys. Keys without one are left out."""
@@ -194,7 +197,7 @@ def _chunk(collection: str, document: Row, row: tuple[Any, ...]) -> Chunk:
 
 
 def _groups(values: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE))
+    return (values[first : first + lexical.AT_ONCE] for first in range(0, len(values), lexical.AT_ONCE))
 
 
 def _marks(values: Sequence[int]) -> str:

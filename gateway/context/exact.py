@@ -37,6 +37,8 @@ GONE = -1
 """The key and the document of an empty place."""
 EMPTY_PLACES = 1024
 """Fewer are not worth writing the files anew."""
+BLOCK = 64
+"""Scores that are compared with each other before the best are looked for among all."""
 FEW = 0.25
 """Below this share of all vectors it is cheaper to gather the wanted ones than to compare all."""
 
@@ -152,24 +154,44 @@ class _Index:
 
         query = np.ascontiguousarray(vector, np.float32).reshape(-1)
         _check_dimensions(self.stamp.head.dimensions, query.shape[0])
-        keys: Any = self.pairs[:, 0]
-        wanted: Any = keys != GONE if documents is None else np.isin(self.pairs[:, 1], np.asarray(documents, np.int64))
-        rows: Any = None
-        if np.count_nonzero(wanted) < FEW * len(keys):
-            rows = np.flatnonzero(wanted)
-            scores: Any = self.vectors[rows] @ query
+        if documents is None:
+            found = self._best(self.vectors @ query, None, limit)
+            if all(key != GONE for key, _ in found):
+                return found
+            # empty places, whose vectors are zeros, are among the best
+            wanted: Any = self.pairs[:, 0] != GONE
         else:
-            scores = self.vectors @ query
-            scores[~wanted] = -np.inf
-        best = np.argpartition(-scores, limit)[:limit] if limit < len(scores) else np.arange(len(scores))
-        best = best[np.argsort(-scores[best], kind="stable")]
-        found = [(int(keys[row if rows is None else rows[row]]), float(scores[row])) for row in best]
+            wanted = np.isin(self.pairs[:, 1], np.asarray(documents, np.int64))
+        if np.count_nonzero(wanted) < FEW * len(wanted):
+            rows = np.flatnonzero(wanted)
+            found = self._best(self.vectors[rows] @ query, rows, limit)
+        else:
+            found = self._best(np.where(wanted, self.vectors @ query, -np.inf), None, limit)
         return [(key, score) for key, score in found if key != GONE and score > -np.inf]
+
+    def _best(self, scores: Any, rows: Any, limit: int) -> list[tuple[int, float]]:
+        """The keys of the best scores, best first. `rows`: the places that the scores are of; None: all."""
+        import numpy as np
+
+        best = np.flatnonzero(scores >= _least_of_best(scores, limit))
+        best = best[np.lexsort((best, -scores[best]))][:limit]
+        places = best if rows is None else rows[best]
+        return list(zip(self.pairs[places, 0].tolist(), scores[best].tolist(), strict=True))
 
     def count(self) -> int:
         import numpy as np
 
         return int(np.count_nonzero(self.pairs[:, 0] != GONE))
+
+
+def _least_of_best(scores: Any, limit: int) -> float:
+    """No more than the score in place `limit`, and not much less: so many blocks have one as good as this."""
+    import numpy as np
+
+    blocks = scores[: len(scores) // BLOCK * BLOCK].reshape(-1, BLOCK).max(axis=1)
+    if not 0 < limit < len(blocks):
+        return -np.inf
+    return float(np.partition(blocks, len(blocks) - limit)[len(blocks) - limit])
 
 
 class _Writer:

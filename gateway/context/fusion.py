@@ -42,12 +42,11 @@ SUPPORT = 0.3
 
 
 def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, float]]:
-    """The same with each chunk's score raised by its neighbours'. `documents` says which document a key is of;
-    the chunks of one have keys in its order."""
-    scores = dict(ranked)
-
-    def score(key: int) -> float:
-        beside = (scores.get(other, 0.0) for other in (key - 1, key + 1) if documents.get(other) == documents[key])
-        return min(1.0, scores[key] + SUPPORT * max(0.0, *beside, 0.0))
-
-    return sorted(((key, score(key)) for key in scores if key in documents), key=lambda pair: (-pair[1], pair[0]))
+    """The same with each chunk's score raised by its neighbours'. `documents` says which document a key is of, and
+    what it does not know is left out; the chunks of one have keys in its order."""
+    scores = {key: score for key, score in ranked if key in documents}
+    raised = []
+    for key, score in scores.items():
+        beside = [scores[near] for near in (key - 1, key + 1) if near in scores and documents[near] == documents[key]]
+        raised.append((key, min(1.0, score + SUPPORT * max(0.0, *beside)) if beside else score))
+    return sorted(raised, key=lambda pair: (-pair[1], pair[0]))

@@ -3,29 +3,41 @@
 Each collection has a table of its own, so that what others wrote has no say in how rare a word is.
 Chinese, Japanese and Thai have no spaces: there each pair of neighbouring characters is a word. FTS5's own
 `bm25` gives a word that half of the chunks hold no weight at all, which in a collection of ten chunks is
-most words; so it is taken apart here, and weighted with the idf that stays positive.
+most words, and looks up each chunk's length; so it is computed here, with the idf that stays positive, from
+the places that FTS5 keeps for each word. A chunk's length is part of the number it is kept under.
 """
+
+from __future__ import annotations
 
 import math
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
-VERSION = 1
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+VERSION = 2
 """Part of each ingested file's recipe: words made in another way are not found."""
 
 ROWS = 6_000
 """How many rows of the index a search reads at the most. The commonest words are left out first."""
 MOST_TERMS = 48
 K1, B = 1.2, 0.75
-"""FTS5's own; they cannot be set."""
 MOST_IN_TF = K1 + 1
 """The most that a word's frequency in a chunk can weigh."""
+LENGTH_BITS = 7
+AT_ONCE = 500
+"""Values in one statement; SQLite takes some thousands."""
 
 SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 WORD = re.compile(rf"[{SPACELESS}]+|(?:(?![{SPACELESS}])[^\W_])+")
@@ -37,27 +49,47 @@ STOP = frozenset(Path(__file__).with_name("stop_words.txt").read_text("utf-8").s
 Database = sqlite3.Connection
 
 
+def _lengths() -> list[int]:
+    """The lengths that chunks are taken to have: exact up to 17 words, in steps of 6 % up to 10,000."""
+    lengths = [0]
+    while len(lengths) < 1 << LENGTH_BITS:
+        lengths.append(max(lengths[-1] + 1, round(lengths[-1] * 1.06)))
+    return lengths
+
+
+LENGTHS = _lengths()
+
+
 def create(database: Database, collection: str) -> None:
     database.execute(f"CREATE VIRTUAL TABLE words_{collection} USING fts5(words, content='', tokenize='ascii')")
     database.execute(f"CREATE VIRTUAL TABLE rarity_{collection} USING fts5vocab(words_{collection}, row)")
+    database.execute(f"CREATE VIRTUAL TABLE places_{collection} USING fts5vocab(words_{collection}, instance)")
 
 
 def drop(database: Database, collection: str) -> None:
-    database.execute(f"DROP TABLE IF EXISTS rarity_{collection}")
-    database.execute(f"DROP TABLE IF EXISTS words_{collection}")
+    for table in ("places", "rarity", "words"):
+        database.execute(f"DROP TABLE IF EXISTS {table}_{collection}")
 
 
-def add(database: Database, collection: str, texts: Mapping[int, str]) -> None:
+def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
     """Index texts under their chunks' keys."""
-    rows = [(key, " ".join(words_of(text))) for key, text in texts.items()]
-    database.executemany(f"INSERT INTO words_{collection} (rowid, words) VALUES (?, ?)", rows)
+    database.executemany(f"INSERT INTO words_{collection} (rowid, words) VALUES (?, ?)", map(_row, texts))
 
 
-def remove(database: Database, collection: str, texts: Mapping[int, str]) -> None:
+def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
     """Take texts out again; they must be those that were added."""
     table = f"words_{collection}"
-    rows = [(key, " ".join(words_of(text))) for key, text in texts.items()]
+    rows = map(_row, texts)
     database.executemany(f"INSERT INTO {table} ({table}, rowid, words) VALUES ('delete', ?, ?)", rows)
+
+
+def _row(text: tuple[int, str]) -> tuple[int, str]:
+    words = words_of(text[1])
+    return text[0] << LENGTH_BITS | _length_code(len(words)), " ".join(words)
+
+
+def _length_code(words: int) -> int:
+    return min(bisect_left(LENGTHS, words), len(LENGTHS) - 1)
 
 
 def purge(database: Database, collection: str) -> None:
@@ -73,25 +105,41 @@ def nearest(
     A score is BM25 as a share of the most that the query's words could give, so from 0 to 1: words that
     are nowhere in the collection count against every chunk.
     """
-    total = _total(database, collection)
-    scores: dict[int, float] = {}
+    import numpy as np
+
+    total, average = _extent(database, collection)
+    found: list[tuple[Any, Any]] = []
     most = 0.0
     room = ROWS
     for term, frequency in _rarest_first(database, collection, terms_of(query)):
         idf = _idf(total, frequency)
         most += idf * MOST_IN_TF
         room -= frequency
-        if frequency and (room >= 0 or not scores):
-            # what `bm25` has multiplied with
-            theirs = max(math.log((total - frequency + 0.5) / (frequency + 0.5)), 1e-6)
-            rows = database.execute(
-                f"SELECT rowid, -bm25(words_{collection}) FROM words_{collection} WHERE words_{collection} MATCH ?",
-                (f'"{term}"',),
-            )
-            for key, score in rows:
-                scores[key] = scores.get(key, 0.0) + score * idf / theirs
-    best = sorted(((score / most, key) for key, score in scores.items()), reverse=True) if most else []
-    return _live(database, best, limit, documents)
+        if frequency and (room >= 0 or not found):
+            keys, gains = _gains(database, collection, term, average)
+            found.append((keys, gains * idf))
+    if not found or limit < 1:
+        return []
+    keys, places = np.unique(np.concatenate([keys for keys, _ in found]), return_inverse=True)
+    scores = np.bincount(places, np.concatenate([gains for _, gains in found])) / most
+    order = np.lexsort((keys, -scores))
+    return _live(database, collection, keys[order], scores[order], limit, documents)
+
+
+def _gains(database: Database, collection: str, term: str, average: float) -> tuple[NDArray[np.int64], Any]:
+    """The chunks that hold a word, and what it is worth in each for one point of idf."""
+    import numpy as np
+
+    query = f"SELECT json_group_array(doc) FROM places_{collection} WHERE term = ?"
+    listed = msgspec.json.decode(database.execute(query, (term,)).fetchone()[0], type=list[int])
+    rows, times = np.unique(np.array(listed, np.int64), return_counts=True)
+    lengths = np.array(LENGTHS)[rows & (len(LENGTHS) - 1)]
+    return rows >> LENGTH_BITS, _tf(times, lengths, average)
+
+
+def _tf(times: Any, words: Any, average: float) -> Any:
+    """What a word is worth that a chunk of `words` words holds so many times; numbers or arrays."""
+    return MOST_IN_TF * times / (times + K1 * (1 - B + B * words / average))
 
 
 class Likeness(Struct, frozen=True):
@@ -104,24 +152,28 @@ class Likeness(Struct, frozen=True):
     def share(self, text: str) -> float:
         """As `nearest` would score the text."""
         words = words_of(text)
-        norm = K1 * (1 - B + B * len(words) / self.average)
-        found = 0.0
-        for term, idf in self.idf.items():
-            times = words.count(term)
-            found += idf * MOST_IN_TF * times / (times + norm)
+        length = LENGTHS[_length_code(len(words))]
+        found = sum(idf * _tf(words.count(term), length, self.average) for term, idf in self.idf.items())
         most = sum(self.idf.values()) * MOST_IN_TF
         return found / most if most else 0.0
 
 
 def likeness(database: Database, collection: str, query: str, average: float) -> Likeness:
-    total = _total(database, collection)
+    total, _ = _extent(database, collection)
     terms = _rarest_first(database, collection, terms_of(query))
     return Likeness({term: _idf(total, frequency) for term, frequency in terms}, average)
 
 
-def _total(database: Database, collection: str) -> int:
-    count: int = database.execute(f"SELECT count(*) FROM words_{collection}_docsize").fetchone()[0]
-    return count
+def _extent(database: Database, collection: str) -> tuple[int, float]:
+    """How many chunks are indexed, and their average length in words: FTS5's own record of both, two varints."""
+    record = database.execute(f"SELECT block FROM words_{collection}_data WHERE id = 1").fetchone()[0]
+    numbers = [0]
+    for byte in record:
+        numbers[-1] = numbers[-1] << 7 | byte & 0x7F
+        if byte < 0x80:
+            numbers.append(0)
+    total, words = numbers[0], numbers[1] if len(numbers) > 1 else 0
+    return total, max(1.0, words / max(1, total))
 
 
 def _idf(total: int, frequency: int) -> float:
@@ -137,21 +189,35 @@ def _rarest_first(database: Database, collection: str, terms: Sequence[str]) -> 
 
 
 def _live(
-    database: Database, best: list[tuple[float, int]], limit: int, documents: Sequence[int] | None
+    database: Database, collection: str, keys: Any, scores: Any, limit: int, documents: Sequence[int] | None
 ) -> list[tuple[int, float]]:
     """The first `limit` whose document is live, and among the wanted."""
     wanted = None if documents is None else set(documents)
     kept: list[tuple[int, float]] = []
-    for score, key in best:
-        row = database.execute(
-            "SELECT d.key FROM chunks c JOIN documents d ON d.key = c.document WHERE c.key = ? AND d.state = 'live'",
-            (key,),
-        ).fetchone()
-        if row and (wanted is None or row[0] in wanted):
-            kept.append((key, score))
-            if len(kept) == limit:
-                break
-    return kept
+    step = min(limit, AT_ONCE)
+    for first in range(0, len(keys), step):
+        some = keys[first : first + step].tolist()
+        owners = owners_of(database, collection, some)
+        found = zip(some, scores[first : first + step].tolist(), strict=True)
+        kept += [pair for pair in found if pair[0] in owners and (wanted is None or owners[pair[0]] in wanted)]
+        if len(kept) >= limit:
+            break
+    return kept[:limit]
+
+
+def owners_of(database: Database, collection: str, keys: Sequence[int]) -> dict[int, int]:
+    """The live documents that chunks are of; the others are left out."""
+    found: dict[int, int] = {}
+    for first in range(0, len(keys), AT_ONCE):
+        some = keys[first : first + AT_ONCE]
+        # from the chunks to their documents: SQLite would rather read all chunks of each document
+        rows = database.execute(
+            "SELECT c.key, d.key FROM chunks c CROSS JOIN documents d ON d.key = c.document "
+            f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({', '.join('?' * len(some))})",
+            (collection, *some),
+        )
+        found.update(rows)
+    return found
 
 
 def terms_of(query: str) -> list[str]:

@@ -38,7 +38,7 @@ def ranked(texts: Sequence[str], query: str) -> list[tuple[int, float]]:
     database = sqlite3.connect(":memory:")
     try:
         lexical.create(database, "text")
-        lexical.add(database, "text", dict(enumerate(texts)))
+        lexical.add(database, "text", enumerate(texts))
         words = sum(len(lexical.words_of(text)) for text in texts)
         likeness = lexical.likeness(database, "text", query, max(1.0, words / max(1, len(texts))))
     finally:

@@ -114,9 +114,9 @@ def test_any_text_can_be_indexed_searched_and_taken_out(
 ) -> None:
     database, id = shared
 
-    lexical.add(database, id, {1: text})
+    lexical.add(database, id, [(1, text)])
     lexical.nearest(database, id, query, 5)
-    lexical.remove(database, id, {1: text})
+    lexical.remove(database, id, [(1, text)])
 
     for term in lexical.terms_of(text):
         assert database.execute(f"SELECT doc FROM rarity_{id} WHERE term = ?", (term,)).fetchone() is None
