@@ -18,6 +18,7 @@ NAME = "file_search"
 RESULTS = "file_search_call.results"
 MARK = b'"file_search"'
 """In the JSON of every request that has the tool."""
+CALL = b'"file_search_call"'
 
 
 class _Tool(Struct, forbid_unknown_fields=True):
@@ -133,6 +134,13 @@ def shown(exchange: Exchange) -> Shown | None:
         for chunk, source in best
     ]
     return Shown(searched.queries, results, sources)
+
+
+def without_results(item: Raw) -> Raw:
+    """An output item as it goes into a later request: of a search, that it was made."""
+    if CALL not in bytes(item) or _kind(item) != "file_search_call":
+        return item
+    return Raw(_encode({**msgspec.json.decode(item), "results": None}))
 
 
 def _read(raw: Raw, search: FileSearch) -> FileSearch:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway.exchange import Ask, Turn
 from gateway.wire import responses
 from gateway.wire.responses import as_items
+from gateway.wire.responses_search import without_results
 
 PAGE = 20
 LONGEST_PAGE = 100
@@ -48,7 +49,8 @@ def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
     fields = _object.decode(ask.raw)
     del fields["previous_response_id"]
     own = as_items(fields["input"]) if "input" in fields else []
-    fields["input"] = Raw(_encode([*earlier, *_response.decode(response).output, *own]))
+    answered = [without_results(raw) for raw in _response.decode(response).output]
+    fields["input"] = Raw(_encode([*earlier, *answered, *own]))
     whole = responses.ask(_encode(fields), {})
     return replace(whole, controls=ask.controls, previous=ask.previous)
 

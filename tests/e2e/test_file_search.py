@@ -220,7 +220,7 @@ def test_the_item_is_stored_and_a_follow_up_is_searched_with_what_it_is_about(
 ) -> None:
     upstream.double.play(said("Fifteen days [1]."))
     tools = tool(store[0])
-    first = alice.responses.create(model="gpt-4o", input=QUESTION, tools=tools)
+    first = alice.responses.create(model="gpt-4o", input=QUESTION, tools=tools, include=["file_search_call.results"])
 
     assert alice.responses.retrieve(first.id) == first
     second = alice.responses.create(
@@ -244,6 +244,8 @@ def test_the_item_is_stored_and_a_follow_up_is_searched_with_what_it_is_about(
     assert messages[2]["content"].endswith("And trainees?") and "[1] leave.md" in messages[2]["content"]
     items = alice.responses.input_items.list(second.id, order="asc").data
     assert [item.type for item in items] == ["message", "file_search_call", "message", "message"]
+    # the results were the first response's to show: a conversation must not grow by them
+    assert items[1].results is None  # type: ignore[union-attr]
     history = [{"role": "user", "content": QUESTION}, *[item.to_dict() for item in first.output]]
     follow = {"role": "user", "content": "When is pay day?"}
     own = alice.responses.create(model="gpt-4o", input=[*history, follow], tools=tools)  # type: ignore[list-item]
