@@ -18,7 +18,7 @@ from gateway.exchange import Chunk
 Count = Callable[[str], int]
 Span = tuple[int, int]
 
-VERSION = 2
+VERSION = 3
 """Part of each ingested file's recipe: a change of how chunks are cut means cutting again."""
 
 SPECIAL_TOKENS = 4
@@ -26,6 +26,10 @@ SPECIAL_TOKENS = 4
 
 CHARACTERS_A_TOKEN = 12
 """A longer text never counts as fitting. WordPiece gives a 10,000-letter word one unknown token."""
+
+JOINED = 0.64
+"""Short neighbours are joined up to this share of the limit, while a paragraph or sentence up to the limit stays
+whole. Where a budget decides how many chunks are used, shorter ones find more."""
 
 # A match ends where a cut may be made, from the best kind of place to the worst.
 PLACES = tuple(
@@ -41,7 +45,8 @@ PLACES = tuple(
 
 
 class Cut(Struct, frozen=True):
-    """How documents are cut, in tokens. `strict`: also where that is more than the embedder reads at once."""
+    """How documents are cut, in tokens. `strict`: chunks are filled up to the limit, also where that is more than
+    the embedder reads at once."""
 
     limit: int = 200
     overlap: int = 0
@@ -58,7 +63,8 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
         heading = _shortened(path, count, window // 4)
         fitting = cut.limit if cut.strict else window - SPECIAL_TOKENS - count(heading)
         room = max(1, min(cut.limit, fitting))
-        spans = _split(document.text, start, end, count, room)
+        joined = room if cut.strict else max(1, int(JOINED * room))
+        spans = _split(document.text, start, end, count, room, joined)
         if cut.overlap and len(spans) > 1:
             spans = _overlapping(document.text, start, end, count, room, min(cut.overlap, room // 2))
         for first, last in spans:
@@ -82,7 +88,7 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
 def within(text: str, count: Count, window: int) -> list[str]:
     """The text in parts that the embedder reads whole; one, if it does already."""
     room = max(1, window - SPECIAL_TOKENS)
-    return [text[start:end] for start, end in _split(text, 0, len(text), count, room)] or [text]
+    return [text[start:end] for start, end in _split(text, 0, len(text), count, room, room)] or [text]
 
 
 def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> str:
@@ -104,7 +110,7 @@ def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
         if text[body : heading.start].strip():
             yield (start, heading.start), tuple(title for _, title in path)
             start = heading.start
-        body = text.find("\n", heading.start) + 1 or len(text)
+        body = (text.find("\n", heading.start) + 1 or len(text)) if heading.own_line else heading.start
         path = [*((level, title) for level, title in path if level < heading.level), (heading.level, heading.title)]
     if text[start:].strip():
         yield (start, len(text)), tuple(title for _, title in path)
@@ -124,12 +130,15 @@ def _fits(text: str, count: Count, room: int) -> bool:
     return len(text) <= room * CHARACTERS_A_TOKEN and count(text) <= room
 
 
-def _split(text: str, start: int, end: int, count: Count, room: int, kind: int = 0) -> list[Span]:
-    """Spans of at most `room` tokens that hold everything but white space, cut at the best places."""
+def _split(text: str, start: int, end: int, count: Count, room: int, joined: int, kind: int = 0) -> list[Span]:
+    """Spans of at most `room` tokens that hold everything but white space, cut at the best places.
+
+    `kind` is the next of `PLACES` to cut at; above the first, the span is a paragraph or a part of one.
+    """
     start, end = _stripped(text, start, end)
     if start == end:
         return []
-    if end - start == 1 or _fits(text[start:end], count, room):
+    if end - start == 1 or _fits(text[start:end], count, room if kind else joined):
         return [(start, end)]
     if kind == len(PLACES):
         middle = (start + end) // 2
@@ -137,13 +146,14 @@ def _split(text: str, start: int, end: int, count: Count, room: int, kind: int =
     else:
         parts = _parts(PLACES[kind], text, start, end)
     below = kind if kind == len(PLACES) else kind + 1
-    spans = [span for first, last in parts for span in _split(text, first, last, count, room, below)]
-    return _packed(text, spans, count, room)
+    spans = [span for first, last in parts for span in _split(text, first, last, count, room, joined, below)]
+    return _packed(text, spans, count, joined)
 
 
 def _overlapping(text: str, start: int, end: int, count: Count, room: int, overlap: int) -> list[Span]:
     """Spans of at most `room` tokens, of which each begins with up to the last `overlap` tokens of the one before."""
-    pieces = _split(text, start, end, count, max(1, overlap // 2))
+    size = max(1, overlap // 2)
+    pieces = _split(text, start, end, count, size, size)
     spans: list[Span] = []
     first = 0
     for place, (_, last) in enumerate(pieces):

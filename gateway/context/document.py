@@ -9,6 +9,8 @@ class Heading(Struct, frozen=True):
     start: int
     level: int
     title: str
+    own_line: bool = True
+    """Whether its first line is the heading alone, and no text of the section."""
 
 
 class Document(Struct, frozen=True):

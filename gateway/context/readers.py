@@ -1,4 +1,4 @@
-"""Reads files as documents: text, Markdown, HTML, PDF, DOCX, and source code as text.
+"""Reads files as documents: text, Markdown, HTML, PDF, DOCX, and source code.
 
 Whatever is wrong with a file is a `CollectionError` that names the file and the reason. The parsers
 are imported when they are used.
@@ -10,10 +10,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.context.code import BRACES, PYTHON, code_document
 from gateway.context.document import Document, Heading
 from gateway.errors import CollectionError
 
-VERSION = 1
+VERSION = 2
 """Part of each ingested file's recipe: a change of how files are read means reading again."""
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -172,6 +173,10 @@ def _docx_level(style: str | None) -> int:
     return int(found[1]) if found else 0
 
 
+def read_code(path: Path, raw: bytes) -> Document:
+    return code_document(decode(path, raw), path.name, path.suffix.lower())
+
+
 READERS: dict[str, Callable[[Path, bytes], Document]] = {
     ".md": read_markdown,
     ".markdown": read_markdown,
@@ -180,4 +185,5 @@ READERS: dict[str, Callable[[Path, bytes], Document]] = {
     ".xhtml": read_html,
     ".pdf": read_pdf,
     ".docx": read_docx,
+    **dict.fromkeys(PYTHON | BRACES, read_code),
 }
