@@ -11,9 +11,9 @@ class FileSearch(Struct, frozen=True):
     """What the tool is to do, and whether `tool_choice` lets it (`called`).
 
     `limit` 0: as configured. `threshold` None: each store's own floor. `weight` is the vectors' share (None: as
-    learned). `shown`: the client wants to see the results. `query` and `earlier` are the texts of its last two
-    messages. `place` is the tool's among the tools, and `fault` what is wrong with its field `faulty`: who does not
-    search need not mind.
+    learned). `shown`: the client wants to see the results. `query` is the text of its last message, also where that
+    is more than text. `place` is the tool's among the tools; `fault` is what is wrong with its field `faulty`, which
+    whoever does not search need not mind.
     """
 
     stores: tuple[str, ...] = ()
@@ -25,10 +25,10 @@ class FileSearch(Struct, frozen=True):
     called: bool = True
     shown: bool = False
     query: str = ""
-    earlier: str = ""
     place: int = 0
     fault: str = ""
     faulty: str = ""
+    code: str | None = None
 
 
 class Source(Struct, frozen=True):

@@ -14,7 +14,7 @@ from gateway.context.catalog import Collection
 from gateway.context.collections import Collections, Hit, Wish
 from gateway.context.pack import pack
 from gateway.context.retrieve import SPARE_CHUNKS, Retrieve, told
-from gateway.errors import BadRequest, CollectionError, NotFound, NotReady, RequestError
+from gateway.errors import BadRequest, NotFound, NotReady
 from gateway.exchange import Chunk, Exchange, Key, Target
 from gateway.file_search import FileSearch, Searched, Source
 from gateway.ports import Vectors
@@ -98,12 +98,10 @@ class Searching:
             for query, vector in zip(queries, vectors, strict=True)
         ]
         threshold, floor = tool.threshold, self._retrieve.floor
-        try:
-            return self._collections.look_up_all(
-                stores, wishes, lambda store: floor(store) if threshold is None else threshold
-            )[:limit]
-        except CollectionError as error:
-            raise RequestError(f"A vector store cannot be searched: {error}") from error
+        found = self._collections.look_up_all(
+            stores, wishes, lambda store: floor(store) if threshold is None else threshold
+        )
+        return found[:limit]
 
 
 def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
@@ -121,7 +119,7 @@ def _check(exchange: Exchange, tool: FileSearch, stores: Sequence[Collection]) -
     """Raises `BadRequest` or `NotFound` with the place at fault."""
     where = f"tools[{tool.place}]"
     if tool.fault:
-        raise BadRequest(tool.fault, param=tool.faulty or where, code="invalid_value")
+        raise BadRequest(tool.fault, param=tool.faulty or where, code=tool.code)
     known = {store.id for store in stores}
     missing = [id for id in tool.stores if id not in known]
     if missing:

@@ -97,7 +97,7 @@ def search_of(
             raise BadRequest(f"Invalid '{where}': name all vector stores in one tool {NAME!r}.", param=where)
         return _read(raw, search)
     except BadRequest as error:
-        return replace(search, fault=error.message, faulty=error.param or "")
+        return replace(search, fault=error.message, faulty=error.param or "", code=error.code)
 
 
 def choice_after(choice: Raw | None) -> Raw | None:

@@ -95,7 +95,7 @@ def test_what_is_wrong_is_kept_for_whoever_searches() -> None:
     search = read(tools=[{**ASKED, "max_num_results": 51}])
 
     assert search is not None
-    assert (search.stores, search.faulty) == (("vs_1",), "tools[0].max_num_results")
+    assert (search.stores, search.faulty, search.code) == (("vs_1",), "tools[0].max_num_results", "invalid_value")
     assert search.fault.startswith("Invalid value for 'tools[0].max_num_results'")
 
 
