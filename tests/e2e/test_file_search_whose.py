@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from openai import OpenAI
@@ -140,6 +141,21 @@ def test_what_is_wrong_with_the_tool_is_told_by_its_place(
 
     assert (refused.value.param, refused.value.type) == (f"tools[1].{param}", "invalid_request_error")
     assert f"tools[1].{param}" in refused.value.message
+    assert upstream.double.received == []
+
+
+def test_the_preview_searches_and_asks_no_model(
+    gateway: GatewayProcess, store: Filled, upstream: UpstreamInThread
+) -> None:
+    upstream.double.play(said("No."))
+    asked = {"model": "native-1", "input": QUESTION, "tools": tool(store[0])}
+
+    shown = httpx.post(
+        gateway.url + "/v1/foreword/preview", json=asked, headers={"authorization": "Bearer alice-key"}, timeout=60
+    ).json()
+
+    assert "<<<sources" in shown["body"]["messages"][0]["content"]
+    assert [note["decision"] for note in shown["notes"] if note["stage"] == "search"] == ["retrieved"]
     assert upstream.double.received == []
 
 
