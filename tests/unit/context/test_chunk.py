@@ -41,13 +41,21 @@ def test_a_section_is_a_chunk_with_its_heading_path() -> None:
 
 
 def test_long_texts_are_cut_between_paragraphs_and_then_between_sentences() -> None:
-    long = "One two three four. Five six seven eight. Nine ten eleven twelve."
+    long = "One two three. Four five. Six seven eight nine. Ten eleven twelve."
 
     assert [piece.text for piece in cut(Document(f"Short one.\n\nShort two.\n\n{long}"), limit=8)] == [
         "Short one.\n\nShort two.",
-        "One two three four. Five six seven eight.",
-        "Nine ten eleven twelve.",
+        "One two three. Four five.",
+        "Six seven eight nine.",
+        "Ten eleven twelve.",
     ]
+
+
+def test_a_paragraph_within_the_limit_stays_whole_and_only_shorter_ones_are_joined() -> None:
+    whole = "One two three four five six seven eight."
+
+    assert [piece.text for piece in cut(Document(f"{whole}\n\nNine.\n\nTen."), limit=8)] == [whole, "Nine.\n\nTen."]
+    assert len(chunk(Document("One two.\n\nThree four."), "c", "s", words, Cut(4, strict=True), 64)) == 1
 
 
 def test_chinese_is_cut_between_sentences(minilm: SentenceEmbedder) -> None:
@@ -82,7 +90,7 @@ def test_what_a_tokenizer_calls_one_unknown_token_is_cut_all_the_same(minilm: Se
 def test_an_overlap_repeats_the_end_of_the_chunk_before() -> None:
     text = " ".join(f"Sentence number {number} is here." for number in range(30))
 
-    chunks = chunk(Document(text), "c", "s", words, Cut(20, overlap=10), 256)
+    chunks = chunk(Document(text), "c", "s", words, Cut(20, overlap=10, strict=True), 256)
 
     assert all(piece.tokens <= 20 for piece in chunks)
     assert (chunks[0].start, chunks[-1].end) == (0, len(text))
