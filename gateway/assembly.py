@@ -36,7 +36,7 @@ from gateway.perform.earlier import Earlier
 from gateway.perform.perform import Performer
 from gateway.perform.respond import Responder
 from gateway.pipeline import Step, prepare
-from gateway.ports import Backend, Embedder, HotState, Outcome, Stage, VectorStore
+from gateway.ports import Backend, Embedder, HotState, Outcome, Reranker, Stage, VectorStore
 from gateway.prompt.named import NamedPrompt
 from gateway.readiness import Readiness
 from gateway.records.archive import Archive
@@ -288,6 +288,7 @@ def _adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
         parts.embedder = Batcher(embedder) if embedder else None
     if settings.store is not None:
         store = build_adapter("stores", "store", settings.store, parts, problems)
+    reranker = reranker_of(settings, parts, problems)
     backends: dict[str, Backend] = {}
     for name, table in settings.backends.items():
         backend = build_adapter("backends", name, table, parts, problems)
@@ -300,7 +301,8 @@ def _adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
     problems += _server_problems(settings)
     if problems or state is None:
         return None, problems
-    collections = Collections(Catalog(catalog_file(settings.data_folder)), store) if store else None
+    catalog = Catalog(catalog_file(settings.data_folder))
+    collections = Collections(catalog, store, reranker, settings.context.rerank) if store else None
     return Adapters(state, backends, routes, parts.embedder, collections), []
 
 
@@ -347,6 +349,13 @@ def _server_problems(settings: Settings) -> list[Problem]:
         if bool(key.secret) == bool(key.sha256):
             found.append(Problem(f"{file} [keys.{name}]", "needs either sha256 or secret"))
     return found
+
+
+def reranker_of(settings: Settings, parts: Parts, problems: list[Problem]) -> Reranker | None:
+    if settings.reranker is None:
+        return None
+    made: Reranker | None = build_adapter("rerankers", "reranker", settings.reranker, parts, problems)
+    return made
 
 
 def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problems: list[Problem]) -> Any:

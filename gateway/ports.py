@@ -166,8 +166,13 @@ class Nearby(Protocol):
 class Reranker(Protocol):
     """Says how well texts answer a query, more slowly and better than their vectors do. Blocking."""
 
+    @property
+    def weight(self) -> float:
+        """How much its scores count beside the search's own, from 0 to 1 (alone)."""
+        ...
+
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """For each text from 0 to 1; higher is better."""
+        """For each text; higher is better. Raises `RequestError` where it cannot say."""
         ...
 
 

@@ -2,7 +2,8 @@
 
 A value is `module:ATTRIBUTE`; the attribute is a `Kind`. Nothing is imported until its kind is
 used, so a gateway with remote backends never loads torch. Third parties add kinds as entry points
-in the groups `foreword.backends`, `foreword.embedders`, `foreword.stores` and `foreword.state`.
+in the groups `foreword.backends`, `foreword.embedders`, `foreword.stores`,
+`foreword.rerankers` and `foreword.state`.
 """
 
 import importlib
@@ -28,6 +29,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "stores": {
         "chroma": "gateway.context.chroma:KIND",
         "exact": "gateway.context.exact:KIND",
+    },
+    "rerankers": {
+        "maxsim": "gateway.context.maxsim:KIND",
+        "http": "gateway.backends.rerank:KIND",
     },
     "state": {
         "memory": "gateway.state.memory:KIND",

@@ -140,6 +140,8 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """How many chunks a request gets at the most."""
     budget_tokens: Count = 800
     """How many tokens of chunks a request gets at the most."""
+    rerank: tuple[str, ...] = ("*",)
+    """The collections, by name or id, that `[reranker]` puts in order, where there is one; `*`: all."""
     floor: Annotated[float, Meta(ge=-1, le=1)] | None = None
     """Chunks with a lower score than this are not used; left out: what was learned of each collection."""
     budget_ms: Count = 2000
@@ -272,6 +274,7 @@ class Settings(Struct, frozen=True):
     backends: dict[str, KindTable] = field(default_factory=dict)
     embedder: KindTable | None = None
     store: KindTable | None = None
+    reranker: KindTable | None = None
     state: KindTable = KindTable("[state]", "memory", {})
 
     @property
@@ -291,7 +294,7 @@ PLAIN: dict[str, type[Struct]] = {
     "jobs": Jobs,
 }
 NAMED: dict[str, type[Struct]] = {"models": Model, "keys": AccessKey, "templates": TemplatePolicy}
-KINDS = ("embedder", "store", "state")
+KINDS = ("embedder", "store", "reranker", "state")
 
 
 def load(path: Path) -> Settings:

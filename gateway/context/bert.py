@@ -68,8 +68,7 @@ class Bert:
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """[texts, dimensions], each row of length 1: the mean of the states."""
-        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        rows = [row if len(row) <= self._window else [*row[: self._window - 1], row[-1]] for row in rows]
+        rows = self._rows(texts)
         vectors = np.empty((len(rows), self._words.shape[1]), np.float32)
         for first, last in _batches([len(row) for row in rows]):
             states, starts = self.states(rows[first:last])
@@ -77,6 +76,22 @@ class Bert:
         # the length of the sum is that of the mean, times a number
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
+
+    def token_states(self, texts: Sequence[str]) -> list[Floats]:
+        """For each text [tokens, dimensions], rows of length 1, without the model's own first and last token."""
+        found: list[Floats] = []
+        rows = self._rows(texts)
+        for first, last in _batches([len(row) for row in rows]):
+            states, starts = self.states(rows[first:last])
+            states /= np.linalg.norm(states, axis=1, keepdims=True)
+            ends = [*starts[1:], len(states)]
+            found += [states[start + 1 : end - 1] for start, end in zip(starts, ends, strict=True)]
+        return found
+
+    def _rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """The texts' token ids, cut to the window."""
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        return [row if len(row) <= self._window else [*row[: self._window - 1], row[-1]] for row in rows]
 
     def mean_states(self, rows: Sequence[Sequence[int]]) -> Floats:
         """[rows, dimensions], for rows of one length."""

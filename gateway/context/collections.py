@@ -6,6 +6,7 @@ What somebody may not read does not exist for them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,9 @@ from msgspec.structs import replace
 
 from gateway.context.catalog import Catalog, Collection
 from gateway.context.documents import Attributes, Documents, Row
-from gateway.context.fusion import Ranked, Tuning, fused, supported
+from gateway.context.fusion import Ranked, Tuning, fused, reordered, supported
 from gateway.context.pack import distinct
-from gateway.errors import CollectionError
+from gateway.errors import CollectionError, RequestError
 from gateway.exchange import Chunk, Key
 from gateway.file_search import Source
 from gateway.filters import Filter
@@ -25,6 +26,8 @@ from gateway.ports import Reranker, VectorStore
 
 if TYPE_CHECKING:
     from gateway.ports import Vectors
+
+log = logging.getLogger("foreword.collections")
 
 CANDIDATES = 240
 """How many each of the two searches gives at the least. What only one of them gives is scored as if the other had
@@ -69,10 +72,18 @@ class Wish(Struct, frozen=True):
 class Collections:
     """Blocking: on the event loop only through a worker thread."""
 
-    def __init__(self, catalog: Catalog, vectors: VectorStore, reranker: Reranker | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        vectors: VectorStore,
+        reranker: Reranker | None = None,
+        reranked: Sequence[str] = ("*",),
+    ) -> None:
+        """`reranked`: the names or ids of the collections that `reranker` puts in order; `*`: all."""
         self.catalog = catalog
         self.vectors = vectors
         self.reranker = reranker
+        self._reranked_names = frozenset(reranked)
 
     def open(self) -> None:
         """Get ready, which for some stores takes a second, and delete what is over."""
@@ -113,9 +124,9 @@ class Collections:
                 return []
         weight = tuning_of(collection).weight if wish.weight is None else wish.weight
         ranked = self._ranked(documents, wish, weight, wanted)
-        if self.reranker is None or not wish.rerank:
+        if self.reranker is None or not wish.rerank or not self._is_reranked(collection):
             return _hits(documents, ranked[: wish.limit])
-        return self._reranked(wish, _hits(documents, ranked[: max(RERANKED, wish.limit)]))[: wish.limit]
+        return reranked(self.reranker, wish.text, _hits(documents, ranked[: max(RERANKED, wish.limit)]))[: wish.limit]
 
     def look_up_all(
         self, named: Sequence[Collection], wishes: Sequence[Wish], least: Callable[[Collection], float]
@@ -185,13 +196,26 @@ class Collections:
         self.vectors.close()
         self.catalog.close()
 
-    def _reranked(self, wish: Wish, hits: list[Hit]) -> list[Hit]:
-        if self.reranker is None or not hits:
-            return hits
-        first = hits[:RERANKED]
-        scores = self.reranker.scores(wish.text, [hit.chunk.text for hit in first])
-        told = [replace(hit, chunk=replace(hit.chunk, score=score)) for hit, score in zip(first, scores, strict=True)]
-        return sorted(told, key=lambda hit: -hit.score)
+    def _is_reranked(self, collection: Collection) -> bool:
+        return not self._reranked_names.isdisjoint(("*", collection.name, collection.id))
+
+
+def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits with the first `RERANKED` in the reranker's order; as they are where it fails.
+
+    The scores stay the search's, dealt out anew: a floor, and another collection's hits, are measured by these.
+    """
+    first = hits[:RERANKED]
+    if len(first) < 2:
+        return list(hits)
+    try:
+        scores = reranker.scores(query, [hit.chunk.text for hit in first])
+    except RequestError as error:
+        log.warning("the order stays as the search found it: %s", error.message)
+        return list(hits)
+    order = reordered([hit.score for hit in first], scores, reranker.weight)
+    dealt = zip([first[place] for place in order], first, strict=True)
+    return [*(replace(hit, chunk=replace(hit.chunk, score=at.score)) for hit, at in dealt), *hits[RERANKED:]]
 
 
 def tuning_of(collection: Collection) -> Tuning:

@@ -3,6 +3,7 @@
 Neither is better everywhere, so each collection has a weight and a floor of its own, which `tune.py` learns.
 """
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -35,6 +36,18 @@ def fused(dense: Ranked, words: Ranked, weight: float, *, complete: bool = False
 
 def _mixed(key: int, cosines: Mapping[int, float], shares: Mapping[int, float], last: float, weight: float) -> float:
     return weight * cosines.get(key, last) + (1 - weight) * shares.get(key, 0.0)
+
+
+def reordered(first: Sequence[float], second: Sequence[float], weight: float) -> list[int]:
+    """The places of both scores' items by both, best first: each score counted from its mean in standard deviations,
+    since the two are of different kinds."""
+    mixed = [(1 - weight) * a + weight * b for a, b in zip(_standard(first), _standard(second), strict=True)]
+    return sorted(range(len(mixed)), key=lambda place: -mixed[place])
+
+
+def _standard(scores: Sequence[float]) -> list[float]:
+    middle, spread = statistics.fmean(scores), statistics.pstdev(scores) or 1.0
+    return [(score - middle) / spread for score in scores]
 
 
 SUPPORT = 0.3

@@ -78,6 +78,10 @@ class SentenceEmbedder:
         """[rows, dimensions]: the mean of the model's states over each row of token ids, all of one length."""
         return self.load().mean_states(rows)
 
+    def token_states(self, texts: Sequence[str]) -> Sequence[Vectors]:
+        """For each text [tokens, dimensions]: the model's states, rows of length 1."""
+        return self.load().token_states(texts)
+
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`, without the two that the model adds. Needs no weights and no torch."""
         return len(self.tokenizer().encode(text, add_special_tokens=False).ids)
@@ -129,6 +133,14 @@ class Transformer:
             show_progress_bar=False,
         )
         return np.asarray(vectors, dtype=np.float32)
+
+    def token_states(self, texts: Sequence[str]) -> list[Vectors]:
+        import torch
+
+        found = self._model.encode(
+            list(texts), batch_size=self._batch, output_value="token_embeddings", show_progress_bar=False
+        )
+        return [torch.nn.functional.normalize(one.float(), dim=1)[1:-1].numpy() for one in found]
 
     def mean_states(self, rows: Sequence[Sequence[int]]) -> Vectors:
         import torch

@@ -74,6 +74,8 @@ def test_a_collection_that_nobody_uses_ends_and_one_that_is_used_does_not(collec
 class ByLength:
     """A reranker to whom the longest text is the best."""
 
+    weight = 1.0
+
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
         return [len(text) / 100 for text in texts]
 
@@ -93,6 +95,8 @@ def test_a_reranker_has_the_last_word_unless_it_is_not_wanted(collections: Colle
     assert reranked == plain[::-1]
     unranked = Wish(wish.text, wish.vector, 2, rerank=False)
     assert [hit.chunk.text for hit in reranking.look_up(collection, unranked)] == plain
+    elsewhere = Collections(collections.catalog, collections.vectors, ByLength(), ["other"])
+    assert [hit.chunk.text for hit in elsewhere.look_up(collection, wish)] == plain
 
 
 def test_a_catalog_that_was_deleted_while_it_was_open_is_made_anew(catalog: Catalog) -> None:

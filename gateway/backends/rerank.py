@@ -1,0 +1,115 @@
+"""A reranking model behind HTTP: Cohere's `/rerank`, as Jina, vLLM, TEI and others speak it too.
+
+It is asked on the worker thread that searches, over a connection for each search, and follows no redirect.
+"""
+
+import ssl
+from collections.abc import Iterable, Sequence
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import BackendFailed, Problem
+from gateway.registry import Kind
+from gateway.settings import Seconds, Share
+
+MOST_BYTES = 1 << 20
+"""A longer answer is not read: one of thirty scores has some thousands."""
+
+
+class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[reranker] kind = "http"`: a model behind `/rerank`, at Cohere, Jina, vLLM or the like."""
+
+    url: str
+    """The whole address, such as `http://127.0.0.1:8000/v1/rerank`."""
+    model: str
+    """What it is called there."""
+    api_key: str = ""
+    """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
+    timeout_s: Seconds = 2.0
+    """The longest silence. Past it, as after any failure, the order stays as the search found it."""
+    weight: Share = 1.0
+    """How much its scores count beside the search's own; 1: alone."""
+
+
+class _Scored(Struct):
+    index: int
+    relevance_score: float
+
+
+class _Answer(Struct):
+    results: list[_Scored]
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+
+class HttpReranker:
+    """Satisfies `ports.Reranker`."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self.weight = settings.weight
+        self._settings = settings
+        self._headers = {"content-type": "application/json", "accept": "application/json"}
+        if settings.api_key:
+            self._headers["authorization"] = f"Bearer {settings.api_key}"
+
+    def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        """As the model gives them; a text that it leaves out is its last. Raises `BackendFailed`."""
+        body = {"model": self._settings.model, "query": query, "documents": texts, "top_n": len(texts)}
+        try:
+            results = _answer.decode(self._asked(msgspec.json.encode(body))).results
+        except msgspec.DecodeError as error:
+            raise BackendFailed(f"The reranker's answer cannot be read: {error}") from error
+        known = {one.index: one.relevance_score for one in results}
+        if not known or not known.keys() <= set(range(len(texts))):
+            raise BackendFailed("The reranker's answer is about other texts than it was asked about.")
+        least = min(known.values())
+        return [known.get(place, least) for place in range(len(texts))]
+
+    def _asked(self, body: bytes) -> bytes:
+        connection = _connection(self._settings)
+        address = urlsplit(self._settings.url)
+        try:
+            connection.request(
+                "POST", address.path + (f"?{address.query}" if address.query else ""), body, self._headers
+            )
+            answer = connection.getresponse()
+            told = answer.read(MOST_BYTES)
+        except (OSError, HTTPException) as error:
+            raise BackendFailed(f"The reranker cannot be reached: {type(error).__name__}.") from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise BackendFailed(f"The reranker answered with status {answer.status}.")
+        return told
+
+
+def _connection(settings: HttpSettings) -> HTTPConnection:
+    address = urlsplit(settings.url)
+    host = address.hostname or ""
+    if address.scheme == "https":
+        context = ssl.create_default_context()
+        return HTTPSConnection(host, address.port, timeout=settings.timeout_s, context=context)
+    return HTTPConnection(host, address.port, timeout=settings.timeout_s)
+
+
+def build(_name: str, settings: HttpSettings, _parts: Any) -> HttpReranker:
+    return HttpReranker(settings)
+
+
+def check(settings: HttpSettings, _root: Path) -> Iterable[Problem]:
+    try:
+        address = urlsplit(settings.url)
+        right = address.scheme in ("http", "https") and bool(address.hostname) and (address.port or 1) > 0
+    except ValueError:
+        right = False
+    if not right:
+        yield Problem("url", f"{settings.url!r} is no address", "For example https://api.cohere.com/v2/rerank.")
+
+
+KIND = Kind(HttpSettings, build, check)

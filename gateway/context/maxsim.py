@@ -1,0 +1,67 @@
+"""Reranks by late interaction: for each token of the query the nearest token of the text (ColBERT's MaxSim).
+
+The tokens' vectors are the states of the model that is there for embedding, so no other one is needed. It was not
+trained for this, and reading thirty chunks anew takes it a second or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+from gateway.errors import ConfigError, Problem
+from gateway.registry import Kind
+from gateway.settings import Share
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+
+
+class MaxSimSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[reranker] kind = "maxsim"`: compares token by token, with the model of `[embedder] kind = "sentence"`."""
+
+    weight: Share = 0.35
+    """How much its scores count beside the search's own; 1: alone."""
+
+
+class TokenStates(Protocol):
+    """A sentence model that gives its tokens' vectors too."""
+
+    def token_states(self, texts: Sequence[str]) -> Sequence[Vectors]: ...
+
+
+class MaxSim:
+    """Satisfies `ports.Reranker`."""
+
+    def __init__(self, settings: MaxSimSettings, embedder: TokenStates) -> None:
+        self.weight = settings.weight
+        self._embedder = embedder
+
+    def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        asked, *others = self._embedder.token_states([query, *texts])
+        return [maxsim(asked, other) for other in others]
+
+
+def maxsim(query: Vectors, text: Vectors) -> float:
+    """The mean over the query's tokens of the best cosine. Both [tokens, dimensions], rows of length 1."""
+    return float((query @ text.T).max(axis=1).mean())
+
+
+def build(_name: str, settings: MaxSimSettings, parts: Any) -> MaxSim:
+    """`parts.embedder` is the embedder behind its worker thread. Raises `ConfigError`."""
+    embedder: Any = getattr(parts.embedder, "embedder", None)
+    if not hasattr(embedder, "token_states"):
+        remedy = 'Add [embedder] with kind = "sentence", or take [reranker] kind = "http".'
+        what = "compares the tokens of a sentence model, and there is none"
+        raise ConfigError([Problem("[reranker] kind", what, remedy)])
+    return MaxSim(settings, embedder)
+
+
+def check(_settings: MaxSimSettings, _root: Path) -> Iterable[Problem]:
+    return ()
+
+
+KIND = Kind(MaxSimSettings, build, check)
