@@ -133,7 +133,7 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """`[context]`: collections, retrieval, and fitting prompts into windows."""
 
     chunk_tokens: Annotated[int, Meta(ge=16)] = 200
-    """How long the chunks of a document are; never over the embedding model's window."""
+    """How long the chunks of a document may be; never over the embedding model's window."""
     max_file_mb: Annotated[int, Meta(ge=1, le=64)] = 64
     """A larger upload is refused with 413."""
     top_k: Count = 6
