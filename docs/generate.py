@@ -35,7 +35,13 @@ NAMES = {
     "dict[str, str]": "table of texts",
     "dict[str, gateway.settings.Price]": "table of prices",
 }
-GROUPS = {"backends": "backends.x", "embedders": "embedder", "stores": "store", "rerankers": "reranker", "state": "state"}
+GROUPS = {
+    "backends": "backends.x",
+    "embedders": "embedder",
+    "stores": "store",
+    "rerankers": "reranker",
+    "state": "state",
+}
 
 
 def page() -> str:
