@@ -5,6 +5,7 @@ not see are taken out, and the marks of chat formats (`<|im_end|>`, `[INST]`) ar
 model's tokenizer would read them as real turns.
 """
 
+import hashlib
 import re
 import secrets
 import unicodedata
@@ -61,6 +62,19 @@ def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new
     mark = unknown_to(sources, draw)
     instruction = instruction or INSTRUCTIONS.get(language, INSTRUCTIONS["en"])
     return f"{instruction}\n\n<<<sources {mark}\n{sources}\nsources {mark}>>>"
+
+
+def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -> str:
+    """The text between two marks that it cannot hold.
+
+    `stable` gives the same text the same mark, so that a result can be remembered; who wrote the text
+    cannot know it, since it is a hash over all of it.
+    """
+    body = harmless(text)
+    mark = hashlib.sha256(f"{stable}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12] if stable else draw()
+    if mark in body:
+        mark = unknown_to(body, draw)
+    return f"<<<text {mark}\n{body}\ntext {mark}>>>"
 
 
 def harmless(text: str) -> str:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from gateway.context.fence import fenced
 from gateway.context.fit import (
     PROMPT_TOKENS,
+    TURN_TOKENS,
     Count,
     answer_room,
     lengthened,
@@ -25,19 +26,18 @@ from gateway.context.fit import (
 from gateway.context.long import quote as quotes
 from gateway.context.long.choose import Choice, Powers, Strategy, choose
 from gateway.context.long.focus import Embed, focus
+from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS, around_part, around_sources
 from gateway.context.long.meaning import Meaning
-from gateway.context.long.parts import parts
+from gateway.context.long.parts import PIECES, parts
 from gateway.context.long.quote import CannotRead, Quote, Room
 from gateway.context.long.read import Reader, Reading
 from gateway.context.long.shape import Shape, is_talk, shape_of
-from gateway.context.long.wording import wording_of
+from gateway.context.long.wording import Wording, wording_of
 from gateway.errors import BadRequest
 from gateway.exchange import Chunk, ContextPlan, Exchange, Mode, Target, Turn
 from gateway.ports import Completer
 from gateway.settings import Context
 
-FRAME_TOKENS = 160
-"""What is said around the text in a prompt of ours, besides the task."""
 READ = (Strategy.TREE, Strategy.MAP_REDUCE, Strategy.REFINE)
 PREVIEWED = "[a model reads this part first]"
 
@@ -64,6 +64,11 @@ class Task(Struct, frozen=True):
     def beside(self) -> int:
         """The tokens of what stays in the prompt beside the text: the task, and the other messages."""
         return self.task_tokens + sum(self.sizes[:-1])
+
+    def free_beside(self, said: str) -> int:
+        """What the last prompt has free for sources that `said` goes ahead of. Blocking."""
+        frame = around_sources(said, self.shape.language, self.count)
+        return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
 
 
 class Condense:
@@ -169,23 +174,23 @@ class Condense:
         return await self._focus(task, Choice(Strategy.FOCUS, f"{why}; so a few passages have to do"))
 
     async def _focus(self, task: Task, chosen: Choice) -> Exchange:
-        free = task.room - PROMPT_TOKENS - FRAME_TOKENS - task.beside
         if not task.shape.task:
             raise CannotRead("no paragraph of the message asks for anything")
+        words = wording_of(task.shape.language)
+        free = await asyncio.to_thread(task.free_beside, words.passages)
         found = await focus(task.shape.text, task.shape.task, max(0, free), task.count, self._embed())
         if not found:
             return task.exchange.noted(self.name, "skipped", f"no passage fits into {max(0, free)} tokens")
-        words = wording_of(task.shape.language)
         return _with(task, chosen, _moved(found, task.shape.start), words.passages, {"passages": len(found)})
 
     async def _read(self, task: Task, chosen: Choice) -> Exchange:
         talk = chosen.strategy is Strategy.TALK
         if self._reader is None:
             raise CannotRead("there is no model that may be asked")
-        text, kept = _talked(task, self._settings.note_tokens) if talk else (task.shape.text, ())
         words = wording_of(task.shape.language)
         said = words.talk if talk else task.shape.task or words.talk
-        room = self._room(task, await asyncio.to_thread(task.count, said), talk=talk)
+        room = await asyncio.to_thread(self._room, task, words, said, talk)
+        text, kept = await asyncio.to_thread(_talked, task, words, room.final) if talk else (task.shape.text, ())
         refining = chosen.strategy is Strategy.REFINE
         room = quotes.beside_notes(room) if refining else room
         found = await asyncio.to_thread(parts, text, quotes.part_tokens(room), task.count)
@@ -198,7 +203,7 @@ class Condense:
             reading = await self._reader.refine(task.exchange, found, said, room, words, task.count)
         else:
             reading = await self._reader.tree(task.exchange, found, said, quote, room, words, task.count)
-        data = {"quote": quote.data(), "calls": len(reading.calls), "unread": reading.unread}
+        data = {"quote": quote.data(), **reading.data()}
         exchange = replace(task.exchange, calls=(*task.exchange.calls, *reading.calls))
         task = replace(task, exchange=exchange)
         if talk:
@@ -213,10 +218,11 @@ class Condense:
         if tokens > most_tokens:
             raise CannotRead(f"it would take {tokens} tokens; [context] most_tokens is {most_tokens}")
 
-    def _room(self, task: Task, said_tokens: int, *, talk: bool) -> Room:
+    def _room(self, task: Task, words: Wording, said: str, talk: bool) -> Room:
+        """Blocking: what the prompts say is counted."""
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
-        prompt = PROMPT_TOKENS + FRAME_TOKENS + said_tokens
-        final = result if talk else task.room - PROMPT_TOKENS - FRAME_TOKENS - task.beside
+        prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(said) + PIECES * JOIN_TOKENS
+        final = result + SOURCE_TOKENS if talk else task.free_beside(words.final)
         return Room(task.target.window_tokens, prompt, result, max(0, final))
 
 
@@ -253,10 +259,11 @@ def _mixed(task: Task, chosen: Choice) -> Exchange:
     return _planned(replace(task, exchange=exchange), chosen, turns, (), {"passages": len(task.shape.passages)})
 
 
-def _talked(task: Task, tokens: int) -> tuple[str, tuple[Turn, ...]]:
+def _talked(task: Task, words: Wording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
     """What was said before, as one text, and the turns that stay. Raises `CannotRead`."""
     turns = task.exchange.prompt
-    places = trim(turns, task.sizes, task.room - PROMPT_TOKENS - FRAME_TOKENS - tokens)
+    frame = around_sources(words.earlier, task.shape.language, task.count)
+    places = trim(turns, task.sizes, task.room - PROMPT_TOKENS - frame - tokens)
     if places is None:
         raise CannotRead("the last message alone is over the window")
     kept = tuple(turns[place] for place in places)

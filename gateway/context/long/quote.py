@@ -1,7 +1,7 @@
 """What reading a long text in parts will cost: parts, levels, calls and tokens, all known before the first call.
 
 With window W, what each prompt says besides the text t, and m tokens for each result: a part has
-c = W - t - m tokens, and f = (W - t - m) / m results are merged by one call. The text is cut first,
+c = W - t - m tokens, and f = c / m results, a blank line between them, are merged by one call. The text is cut first,
 which costs nothing, so that the number of parts is the real one.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS
 from gateway.exchange import Call
 
 SMALLEST_PART = 64
@@ -64,14 +65,14 @@ def tree(parts: int, tokens: int, room: Room, *, fan_in: int = 0) -> Quote:
     `fan_in` caps how many results one call merges; 0 takes as many as fit. Raises `CannotRead`.
     """
     size = part_tokens(room)
-    fan = size // room.result
+    fan = size // (room.result + JOIN_TOKENS)
     fan = min(fan, fan_in) if fan_in else fan
-    last = room.final // room.result
+    last = room.final // (room.result + SOURCE_TOKENS)
     if fan < 2 or last < 1:
         raise CannotRead(f"results of {room.result} tokens are too long to be merged in {room.window}")
     calls, results, depth, tokens_in = parts, parts, 1, tokens + parts * room.prompt
     while results > last:
-        tokens_in += results * room.result
+        tokens_in += results * (room.result + JOIN_TOKENS)
         results = ceil(results / fan)
         calls, depth = calls + results, depth + 1
         tokens_in += results * room.prompt
@@ -86,6 +87,6 @@ def beside_notes(room: Room) -> Room:
 def refine(parts: int, tokens: int, room: Room) -> Quote:
     """Notes that grow from part to part, one call each; `room` is `beside_notes`. Raises `CannotRead`."""
     size = part_tokens(room)
-    if room.final < room.result:
+    if room.final < room.result + SOURCE_TOKENS:
         raise CannotRead(f"notes of {room.result} tokens do not fit the last prompt, which has {room.final} free")
     return Quote("refine", size, parts, 1, parts, parts, tokens + parts * room.prompt, parts * room.result)

@@ -8,11 +8,13 @@ import asyncio
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
-from gateway.context.fence import harmless, new_mark, unknown_to
+from gateway.context.fence import harmless, marked
+from gateway.context.long.frames import SOURCE_TOKENS
 from gateway.context.long.parts import MESSAGE, Count
 from gateway.context.long.quote import CannotRead, Quote, Room
 from gateway.context.long.wording import Wording
@@ -30,12 +32,31 @@ HARDLY_SHRUNK = 0.8
 SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])(?=.)", re.DOTALL)
 
 
+class Level(Struct, frozen=True):
+    """What one step made of the text: `map`, `reduce` or `refine`."""
+
+    step: str
+    results: tuple[Chunk, ...]
+
+    def data(self) -> Mapping[str, Any]:
+        told = [{"start": one.start, "end": one.end, "tokens": one.tokens, "text": one.text} for one in self.results]
+        return {"step": self.step, "results": told}
+
+
 class Reading(Struct, frozen=True):
     """What was read: results in the order of the text, with the spans they come from, and what it cost."""
 
     results: tuple[Chunk, ...]
     calls: tuple[Call, ...] = ()
     unread: int = 0
+    levels: tuple[Level, ...] = ()
+    """All that was read on the way, the results before they were cut too."""
+    stopped: bool = False
+    """The last level hardly shrank, so that it was cut instead of being merged on."""
+
+    def data(self) -> Mapping[str, Any]:
+        levels = [level.data() for level in self.levels]
+        return {"calls": len(self.calls), "unread": self.unread, "stopped": self.stopped, "levels": levels}
 
 
 class Reader:
@@ -55,13 +76,13 @@ class Reader:
         prompts = [words.map.format(n=n, of=len(found), task=task) for n, _ in enumerate(found, 1)]
         level = await work.all("map", prompts, found, count)
         work.need(level)
-        while len(level) > 1 and _tokens(level) > room.final:
+        while len(level) > 1 and _told(level) > room.final:
             groups = [_merged(level[start : start + quote.fan_in]) for start in range(0, len(level), quote.fan_in)]
             merged = await work.all("reduce", [words.reduce.format(task=task)] * len(groups), groups, count)
             work.need(merged)
-            shrunk = _tokens(merged) <= HARDLY_SHRUNK * _tokens(level)
+            work.stopped = _tokens(merged) > HARDLY_SHRUNK * _tokens(level)
             level = merged
-            if not shrunk:
+            if work.stopped:
                 break
         return await work.reading(level, room.final, count)
 
@@ -109,6 +130,8 @@ class _Work:
     def __init__(self, reader: Reader, exchange: Exchange, words: Wording, tokens: int, planned: int) -> None:
         self.calls: list[Call] = []
         self.unread = 0
+        self.levels: list[Level] = []
+        self.stopped = False
         self._done = 0
         self._spare = max(1, planned // SECOND_TRIES)
         self._reader, self._exchange, self._words, self._tokens = reader, exchange, words, tokens
@@ -121,9 +144,9 @@ class _Work:
 
     async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> Reading:
         """What the last prompt gets, within `room` tokens."""
-        if _tokens(level) > room:
+        if _told(level) > room:
             level = await asyncio.to_thread(_cut, level, room, count)
-        return Reading(tuple(level), tuple(self.calls), self.unread)
+        return Reading(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped)
 
     async def all(self, purpose: str, prompts: Sequence[str], found: Sequence[Chunk], count: Count) -> list[Chunk]:
         """The results of one level in order and counted, without those that hold nothing."""
@@ -137,10 +160,12 @@ class _Work:
             if text and text.rstrip(".。").casefold() != nothing
         ]
         sizes = await asyncio.to_thread(lambda: [count(text) for text, _ in said])
-        return [
+        results = [
             Chunk(part.id, "", MESSAGE, text, part.start, part.end, heading=part.heading, tokens=size)
             for (text, part), size in zip(said, sizes, strict=True)
         ]
+        self.levels.append(Level(purpose, tuple(results)))
+        return results
 
     async def _one(self, purpose: str, prompt: str, part: Chunk) -> str | None:
         asked = f"{prompt}\n{marked(part.text, stable=part.id)}"
@@ -161,19 +186,6 @@ class _Work:
         return None if call.error else said
 
 
-def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -> str:
-    """The text between two marks that it cannot hold.
-
-    `stable` gives the same text the same mark, so that a result can be remembered; who wrote the text
-    cannot know it, since it is a hash over all of it.
-    """
-    body = harmless(text)
-    mark = hashlib.sha256(f"{stable}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12] if stable else draw()
-    if mark in body:
-        mark = unknown_to(body, draw)
-    return f"<<<text {mark}\n{body}\ntext {mark}>>>"
-
-
 def _merged(group: Sequence[Chunk]) -> Chunk:
     text = "\n\n".join(one.text for one in group)
     return Chunk(group[0].id, "", MESSAGE, text, group[0].start, group[-1].end)
@@ -183,9 +195,14 @@ def _tokens(level: Sequence[Chunk]) -> int:
     return sum(one.tokens for one in level)
 
 
+def _told(level: Sequence[Chunk]) -> int:
+    """What they take in the last prompt."""
+    return _tokens(level) + SOURCE_TOKENS * len(level)
+
+
 def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
     """The results cut at the ends of sentences until they fit together. Blocking."""
-    return [_shortened(one, tokens // len(level), count) for one in level]
+    return [_shortened(one, tokens // len(level) - SOURCE_TOKENS, count) for one in level]
 
 
 def _shortened(one: Chunk, tokens: int, count: Count) -> Chunk:

@@ -13,10 +13,10 @@ def words(text: str) -> int:
 
 
 def test_levels_are_counted_until_the_results_fit_the_last_prompt() -> None:
-    room = Room(window=1000, prompt=100, result=100, final=300)
+    room = Room(window=1000, prompt=100, result=100, final=340)
     quote = tree(20, 16_000, room)
-    # 20 results, 8 of which one call merges: 3 remain, and 3 fit
-    assert (quote.part_tokens, quote.fan_in, quote.depth, quote.calls) == (800, 8, 2, 23)
+    # 20 results, 7 of which one call merges with blank lines between: 3 remain, and 3 fit with their numbers
+    assert (quote.part_tokens, quote.fan_in, quote.depth, quote.calls) == (800, 7, 2, 23)
     assert quote.tokens_out == 2300
 
 
