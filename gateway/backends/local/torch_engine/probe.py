@@ -67,10 +67,13 @@ def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> 
 
 
 def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> Document:
-    """About `size` tokens in passages that each hold a key. Raises `ValueError` where the text is too short."""
+    """About `size` tokens in passages that each hold a key; another `seed` takes the next piece of the text.
+
+    Raises `ValueError` where the text is too short.
+    """
     dice = random.Random(seed)
     names = dice.sample([f"{kind} {word}" for kind in KINDS for word in WORDS], max(1, size // PASSAGE_TOKENS))
-    ids = tokens.prompt(text[: size * 12])
+    ids = tokens.prompt(text[: (seed + 1) * size * 12])[seed * size :]
     if len(ids) < size:
         raise ValueError(f"the text has {len(ids)} tokens and {size} are needed")
     first: list[int] = []
@@ -85,13 +88,15 @@ def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> Document:
 
 
 @torch.inference_mode()
-def look_up(model: Model, read: Document, length: int) -> LookUp:
-    """One pass over the text with the model's own positions."""
-    longest = max(len(before) + len(digits) for before, digits in read.questions)
-    block = model.block(1, len(read.first) + longest)
-    _advance(model, block, read.first)
-    found = sum(_found(model, block, *question) for question in read.questions)
-    return LookUp(length, found, len(read.questions))
+def look_up(model: Model, reads: Sequence[Document], length: int) -> LookUp:
+    """One pass over each text with the model's own positions."""
+    found = 0
+    for read in reads:
+        longest = max(len(before) + len(digits) for before, digits in read.questions)
+        block = model.block(1, len(read.first) + longest)
+        _advance(model, block, read.first)
+        found += sum(_found(model, block, *question) for question in read.questions)
+    return LookUp(length, found, sum(len(read.questions) for read in reads))
 
 
 def look_ups(model: Model, tokens: Tokens, text: str, trained: int) -> Iterator[LookUp]:
@@ -99,7 +104,9 @@ def look_ups(model: Model, tokens: Tokens, text: str, trained: int) -> Iterator[
     length = SHORTEST
     while length <= min(trained, len(KINDS) * len(WORDS) * PASSAGE_TOKENS):
         try:
-            one = look_up(model, alike(tokens, text, length), length)
+            # a short text holds fewer keys than are asked for, so there are more of them
+            texts = -(-ASKED * PASSAGE_TOKENS // length)
+            one = look_up(model, [alike(tokens, text, length, seed) for seed in range(texts)], length)
         except ValueError:
             return
         yield one
