@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 TOGETHER = 512  # tokens that go through the layers as one matrix
 SCORES_IN_CACHE = 100_000
 IN_CACHE = 64  # rows that the dozen passes of an activation find in the processor's cache
-SCORES_IN_CACHE = 100_000
-IN_CACHE = 64  # rows that the dozen passes of an activation find in the processor's cache
 
 
 class Layer(Struct, frozen=True):
