@@ -123,6 +123,7 @@ class Catalog:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self.common_words: lexical.Remembered = {}
         self._idle: list[tuple[int, sqlite3.Connection]] = []
 
     def create(self, owner: str, name: str, expires_days: int = 0, metadata: Mapping[str, str] | None = None) -> str:

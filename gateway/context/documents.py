@@ -133,7 +133,7 @@ class Documents:
 
     def by_words(self, query: str, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
         with self.catalog.reading() as database:
-            return lexical.nearest(database, self.collection, query, limit, documents)
+            return lexical.nearest(database, self.collection, query, limit, documents, self.catalog.common_words)
 
     def owners(self, keys: Sequence[int]) -> dict[int, int]:
         """The live documents that chunks are of, by the chunks' keys. Keys without one are left out."""

@@ -36,6 +36,9 @@ K1, B = 1.2, 0.75
 MOST_IN_TF = K1 + 1
 """The most that a word's frequency in a chunk can weigh."""
 LENGTH_BITS = 7
+COMMON = 1_000
+"""In how many chunks a word is whose count is remembered: FTS5 counts by reading them all."""
+MOST_REMEMBERED = 10_000
 AT_ONCE = 500
 """Values in one statement; SQLite takes some thousands."""
 
@@ -47,6 +50,8 @@ IS_SPACELESS = re.compile(rf"[{SPACELESS}]")
 STOP = frozenset(Path(__file__).with_name("stop_words.txt").read_text("utf-8").split())
 
 Database = sqlite3.Connection
+Remembered = dict[tuple[str, str], tuple[int, int]]
+"""By collection and word: how many chunks the collection had, and in how many of them the word was."""
 
 
 def _lengths() -> list[int]:
@@ -98,7 +103,12 @@ def purge(database: Database, collection: str) -> None:
 
 
 def nearest(
-    database: Database, collection: str, query: str, limit: int, documents: Sequence[int] | None = None
+    database: Database,
+    collection: str,
+    query: str,
+    limit: int,
+    documents: Sequence[int] | None = None,
+    remembered: Remembered | None = None,
 ) -> list[tuple[int, float]]:
     """Keys and scores of the chunks of live documents, best first.
 
@@ -111,7 +121,7 @@ def nearest(
     found: list[tuple[Any, Any]] = []
     most = 0.0
     room = ROWS
-    for term, frequency in _rarest_first(database, collection, terms_of(query)):
+    for term, frequency in _rarest_first(database, collection, terms_of(query), total, remembered):
         idf = _idf(total, frequency)
         most += idf * MOST_IN_TF
         room -= frequency
@@ -122,7 +132,7 @@ def nearest(
         return []
     keys, places = np.unique(np.concatenate([keys for keys, _ in found]), return_inverse=True)
     scores = np.bincount(places, np.concatenate([gains for _, gains in found])) / most
-    order = np.lexsort((keys, -scores))
+    order = np.argsort(-scores, kind="stable")
     return _live(database, collection, keys[order], scores[order], limit, documents)
 
 
@@ -160,7 +170,7 @@ class Likeness(Struct, frozen=True):
 
 def likeness(database: Database, collection: str, query: str, average: float) -> Likeness:
     total, _ = _extent(database, collection)
-    terms = _rarest_first(database, collection, terms_of(query))
+    terms = _rarest_first(database, collection, terms_of(query), total, None)
     return Likeness({term: _idf(total, frequency) for term, frequency in terms}, average)
 
 
@@ -180,11 +190,21 @@ def _idf(total: int, frequency: int) -> float:
     return math.log1p((max(total, frequency) - frequency + 0.5) / (frequency + 0.5))
 
 
-def _rarest_first(database: Database, collection: str, terms: Sequence[str]) -> list[tuple[str, int]]:
+def _rarest_first(
+    database: Database, collection: str, terms: Sequence[str], total: int, remembered: Remembered | None
+) -> list[tuple[str, int]]:
+    memory: Remembered = {} if remembered is None else remembered
     found = []
     for term in terms[:MOST_TERMS]:
-        row = database.execute(f"SELECT doc FROM rarity_{collection} WHERE term = ?", (term,)).fetchone()
-        found.append((term, row[0] if row else 0))
+        then, frequency = memory.get((collection, term), (-1, 0))
+        if then != total:
+            row = database.execute(f"SELECT doc FROM rarity_{collection} WHERE term = ?", (term,)).fetchone()
+            frequency = row[0] if row else 0
+        if frequency >= COMMON:
+            if len(memory) >= MOST_REMEMBERED:
+                memory.clear()
+            memory[collection, term] = total, frequency
+        found.append((term, frequency))
     return sorted(found, key=lambda pair: pair[1])
 
 

@@ -100,6 +100,24 @@ def test_a_text_outside_scores_as_it_would_inside(documents: Documents) -> None:
     assert like.share(texts[3]) == pytest.approx(inside, rel=1e-6)
 
 
+def test_a_common_words_count_is_remembered_until_the_collection_changes(documents: Documents) -> None:
+    put(documents, *["Leave."] * lexical.COMMON)
+    documents.by_words("leave", 1, None)
+    word = documents.collection, "leav"
+    assert documents.catalog.common_words == {word: (lexical.COMMON, lexical.COMMON)}
+
+    put(documents, "Leave and pay.", source="b")
+
+    assert found(documents, "leave and pay")[0] == "Leave and pay."
+    assert documents.catalog.common_words == {word: (lexical.COMMON + 1, lexical.COMMON + 1)}
+
+
+def test_a_short_text_weighs_more_than_a_long_one(documents: Documents) -> None:
+    put(documents, "leave " + "about other things " * 300, "leave about other things", "nothing")
+
+    assert [len(text) < 100 for text in found(documents, "leave")] == [True, False]
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sqlite3.Connection, str]]:
     catalog = Catalog(tmp_path_factory.mktemp("catalog") / "catalog.sqlite3")
