@@ -1,12 +1,15 @@
 """One trace for each exchange, built from its notes when it is over, so that no span is held open
 while the server streams. Off by default; then nothing of OpenTelemetry is loaded."""
 
+import re
 from typing import Any
 
 from gateway.exchange import Exchange
 from gateway.ports import Outcome
 from gateway.settings import Telemetry
 from gateway.telemetry import names
+
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*(?:\"|$)|(?<!\w)'(?:[^'\\]|\\.)*(?:'(?!\w)|$)")
 
 
 class Traces:
@@ -51,7 +54,7 @@ class Traces:
         inside = trace.set_span_in_context(span)
         at = begun
         for note in exchange.notes:
-            about = {names.STAGE_DECISION: note.decision, names.STAGE_REASON: note.reason}
+            about = {names.STAGE_DECISION: note.decision, names.STAGE_REASON: unquoted(note.reason)}
             stage = self._tracer.start_span(note.stage, inside, attributes=about, start_time=at)
             at += note.took_us * 1000
             stage.end(at)
@@ -59,3 +62,8 @@ class Traces:
 
     def close(self) -> None:
         self._provider.shutdown()
+
+
+def unquoted(reason: str) -> str:
+    """A reason without what it quotes: that may be the client's own words, and traces go to other systems."""
+    return _QUOTED.sub("'…'", reason)
