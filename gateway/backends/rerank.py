@@ -30,7 +30,7 @@ class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What it is called there."""
     api_key: str = ""
     """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
-    timeout_s: Seconds = 2.0
+    timeout_s: Seconds = 1.0
     """The longest silence. Past it, as after any failure, the order stays as the search found it."""
     weight: Share = 1.0
     """How much its scores count beside the search's own; 1: alone."""
