@@ -113,17 +113,17 @@ def chunking(data: Path) -> None:
             asked = [
                 (one, vector) for one, vector in zip(questions, vectors, strict=True) if one["corpus_id"] == corpus
             ]
-            told = {weight: _recalls(made, collection, asked, weight) for weight in WEIGHTS}
+            told = {weight: recalls_of(made, collection, asked, weight) for weight in WEIGHTS}
             for weight, recalls in told.items():
                 every[weight] += recalls
             _row(f"{corpus} (weight {tuning_of(collection).weight})", told)
         _row("all, each in its own collection", every)
         asked = list(zip(questions, vectors, strict=True))
-        told = {weight: _recalls(made, together, asked, weight) for weight in WEIGHTS}
+        told = {weight: recalls_of(made, together, asked, weight) for weight in WEIGHTS}
         _row(f"all in one (weight {tuning_of(together).weight})", told)
 
 
-def _recalls(
+def recalls_of(
     made: Bench, collection: Collection, asked: Sequence[tuple[Any, Vectors]], weight: float | None
 ) -> list[float]:
     recalls = []
@@ -207,8 +207,6 @@ def size(data: Path, count: int = 100_000) -> None:
             store.add(id, document, keys, drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
         documents.go_live(document)
         tell(f"\n{count:,} chunks of 384 dimensions; written in {time.perf_counter() - began:.0f} s")
-        queries = [" ".join(rng.choice(text, 8)) for _ in range(60)]
-        vectors = rng.normal(size=(60, 384)).astype(np.float32)
         collection = collections.catalog.collection(id)
         assert collection is not None
         told = {
@@ -218,6 +216,9 @@ def size(data: Path, count: int = 100_000) -> None:
         }
         tell(ROW.format("ms a search", "p50", "p90", "best", "CPU"))
         for name, search in told.items():
+            # other queries each time, or one search would find what the one before has read
+            queries = [" ".join(rng.choice(text, 8)) for _ in range(60)]
+            vectors = rng.normal(size=(60, 384)).astype(np.float32)
             walls, cpu = [], time.process_time()
             for query, vector in zip(queries, vectors, strict=True):
                 began = time.perf_counter()

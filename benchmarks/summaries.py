@@ -112,7 +112,7 @@ def summarise(asking: Asking, name: str, story: str, arm: Arm) -> str:
     quote = asking.notes(text, **controls).get("condense", {}).get("data", {}).get("quote")
     began = time.monotonic()
     answer = asking.told(text, **controls)
-    _cost(arm, answer["foreword"]["calls"], quote)
+    _cost(arm, answer.get("foreword", {}).get("calls", []), quote)
     arm.seconds.append(time.monotonic() - began)
     return str(answer["choices"][0]["message"]["content"])
 
