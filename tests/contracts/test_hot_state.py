@@ -13,7 +13,9 @@ from gateway.state.redis import RedisSettings, RedisState
 @pytest.fixture(params=["memory", "redis"])
 async def state(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[HotState]:
     prefix = f"test:{request.node.name}:"
-    made: HotState = MemoryState() if request.param == "memory" else RedisState(RedisSettings(redis_url, prefix))
+    # what is held to the contract is what it does, however long a busy machine takes
+    patient = RedisSettings(redis_url, prefix, timeout_s=30)
+    made: HotState = MemoryState() if request.param == "memory" else RedisState(patient)
     yield made
     await made.aclose()
 
@@ -47,11 +49,11 @@ async def test_many_at_once_get_exactly_the_limit(state: HotState) -> None:
 
 
 async def test_a_block_ends_by_itself(state: HotState) -> None:
-    await state.block("a", 0.05)
+    await state.block("a", 0.4)
     left_s = await state.blocked("a")
-    assert 0 < left_s <= 0.05
+    assert 0 < left_s <= 0.4
     assert await state.blocked("b") == 0.0
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.41)
 
     assert await state.blocked("a") == 0.0
 
