@@ -2,7 +2,7 @@
 
 Drift: prompts of CLINC150. The reference and the quiet windows draw from 140 intents; the planted windows draw a tenth
 of their prompts from one of the other ten. The classifier is left out, so that the prompts' embeddings alone can tell.
-Canaries: simulated scored answers, half of them the canary's.
+Canaries: simulated scored answers, a half or a tenth of them the canary's; a drop of 0 is a canary that is no worse.
 """
 
 import json
@@ -77,27 +77,38 @@ def drift_rows(data: Path, windows: int, sizes: Sequence[int]) -> list[list[str]
 
 
 def canary_rows(runs: int) -> list[list[str]]:
+    """Power by drop. The stable version is known by 200 answers from before the canary."""
     rows = []
-    for stable, canary in ((0.9, 0.55), (0.9, 0.6), (0.9, 0.7), (0.6, 0.3), (0.9, 0.9), (0.6, 0.6)):
-        within = {count: 0 for count in (200, 400, 1000)}
-        for seed in range(runs):
-            draw = Random(seed)
-            sides = [draw.random() < 0.5 for _ in range(max(within))]
-            answers = [Answer(side, float(draw.random() < (canary if side else stable))) for side in sides]
-            for count in within:
-                within[count] += judged(answers[:count]).worse
-        rows.append([f"{stable:.2f} to {canary:.2f}", *(f"{found / runs:.1%}" for found in within.values())])
+    for share in (0.5, 0.1):
+        for stable in (0.9, 0.6):
+            for drop in (0.0, 0.05, 0.10, 0.15, 0.20, 0.25, 0.30, 0.35):
+                within = {count: 0 for count in (200, 400, 1000)}
+                for seed in range(runs):
+                    draw = Random(f"{share} {stable} {drop} {seed}")
+                    before = [float(draw.random() < stable) for _ in range(200)]
+                    answers = exchanges(draw, max(within), share, stable - drop, stable)
+                    for count in within:
+                        within[count] += judged(answers[:count], before).worse
+                found = [f"{number / runs:.1%}" for number in within.values()]
+                rows.append([f"{share:.0%}", f"{stable:.2f} to {stable - drop:.2f}", *found])
     return rows
 
 
+def exchanges(draw: Random, count: int, share: float, canary: float, stable: float) -> list[Answer]:
+    sides = [draw.random() < share for _ in range(count)]
+    return [Answer(side, float(draw.random() < (canary if side else stable))) for side in sides]
+
+
 @click.command()
-@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--data", type=click.Path(exists=True, path_type=Path), help="Left out: the canaries only.")
 @click.option("--windows", default=20, show_default=True)
 @click.option("--runs", default=400, show_default=True, help="Simulated canaries of each kind.")
-def drift(data: Path, windows: int, runs: int) -> None:
+def drift(data: Path | None, windows: int, runs: int) -> None:
     """Power and false alarms of the drift alarm and of the canary watch."""
-    head = ["canary: right answers, stable to canary", "rolled back within 200", "within 400", "within 1,000"]
+    head = ["canary's share", "right answers, stable to canary", "rolled back within 200", "within 400", "within 1,000"]
     click.echo(table(head, canary_rows(runs)) + "\n")
+    if data is None:
+        return
     head = ["exchanges in the window", "new intent at 10 %: alerted", "no change: alerted"]
     click.echo(table(head, drift_rows(data, windows, (250, 500, 1000))))
 

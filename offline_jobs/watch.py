@@ -1,5 +1,7 @@
 """The job `watch`: canaries that are worse are taken back, those that are not may take over. Meant to run often."""
 
+from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -24,6 +26,9 @@ from offline_jobs.kinds import Kind
 from offline_jobs.promote import point, take_back
 from offline_jobs.run import Run
 from offline_jobs.sequential import Answer, judged
+
+KNOWN = 500
+"""Scores from before a canary that say how good the stable version is."""
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,8 +63,8 @@ def estimate(_settings: Settings, _asked: Asked) -> Spent:
 
 
 def _watched(run: Run, library: Library, root: Path, id: str, pointer: Pointer) -> Seen:
-    answers = _answers(run.settings, library, id, pointer.canary)
-    what, reason = _decided(run.settings, answers)
+    answers, before = _answers(run.settings, library, id, pointer.canary)
+    what, reason = _decided(run.settings, answers, before)
     if what == "rolled back":
         take_back(run.settings, id, root / "pointers.yaml")
     elif what == "active":
@@ -69,8 +74,8 @@ def _watched(run: Run, library: Library, root: Path, id: str, pointer: Pointer) 
     return Seen(id, pointer.canary, what, reason)
 
 
-def _decided(settings: Settings, answers: list[Answer]) -> tuple[str, str]:
-    verdict = judged(answers)
+def _decided(settings: Settings, answers: list[Answer], before: Sequence[float]) -> tuple[str, str]:
+    verdict = judged(answers, before)
     if verdict.worse:
         return "rolled back", f"it is worse: {verdict}"
     canary = Scores.of(answer.score for answer in answers if answer.canary)
@@ -85,21 +90,24 @@ def _decided(settings: Settings, answers: list[Answer]) -> tuple[str, str]:
     return ("active" if settings.jobs.auto == "active" else "ready"), f"no worse: {said}"
 
 
-def _answers(settings: Settings, library: Library, id: str, version: int) -> list[Answer]:
-    """The scored answers of both, in order, from the canary's first on."""
+def _answers(settings: Settings, library: Library, id: str, version: int) -> tuple[list[Answer], Sequence[float]]:
+    """The scored answers of both, in order, from the canary's first on; and the last scores of the others before."""
     database = Database.open(database_url(settings))
     try:
         found: list[Answer] = []
+        before: deque[float] = deque(maxlen=KNOWN)
         checks = _checks(library, id, version)
         for spoken in database.spoken([id]):
             told = read_told(spoken.record)
             canary = told.rewrite.version == version and told.rewrite.arm is Arm.CANARY
-            if not told.changed or (not found and not canary) or told.rewrite.arm not in (Arm.CANARY, Arm.STABLE):
+            if not told.changed or not (canary or told.rewrite.arm is Arm.STABLE):
                 continue
             score = _score(spoken, told, checks)
-            if score is not None:
+            if score is not None and (found or canary):
                 found.append(Answer(canary, score))
-        return found
+            elif score is not None:
+                before.append(score)
+        return found, before
     finally:
         database.close()
 

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.exchange import Arm
 from gateway.prompt.pointers import Pointer, move, read_pointers
@@ -13,7 +16,7 @@ from gateway.records.feedback import Feedback
 from gateway.settings import Settings
 from offline_jobs.decisions import decisions
 from offline_jobs.ledger import Job, Ledger
-from offline_jobs.sequential import ALARM, Answer, judged, matched
+from offline_jobs.sequential import ALARM, Answer, Block, blocks, growth, judged
 from offline_jobs.work import jobs_folder, start
 from tests.doubles.recorded import a_record, settings_in, stored
 from tests.doubles.templates import source, write
@@ -25,25 +28,53 @@ def stream(canary: float, stable: float, count: int, draw: Random, share: float 
     return [Answer(side, float(draw.random() < (canary if side else stable))) for side in sides]
 
 
-def test_a_planted_regression_is_found_within_200_answers() -> None:
-    found = [judged(stream(0.55, 0.90, 200, Random(seed))).worse for seed in range(100)]
-    assert sum(found) >= 95
+def found(canary: float, stable: float, count: int, runs: int, share: float = 0.5, before: int = 0) -> float:
+    """In which part of the runs the canary is taken back."""
+    known = [1.0] * round(before * stable) + [0.0] * round(before * (1 - stable))
+    streams = (stream(canary, stable, count, Random(seed), share) for seed in range(runs))
+    return sum(judged(answers, known).worse for answers in streams) / runs
+
+
+@pytest.mark.parametrize(("stable", "canary"), [(0.9, 0.55), (0.6, 0.2)])
+def test_a_planted_regression_is_found_within_200_answers(stable: float, canary: float) -> None:
+    assert found(canary, stable, 200, runs=200, before=100) >= 0.95
+
+
+def test_a_small_share_is_enough_where_the_stable_version_is_known() -> None:
+    assert found(0.4, 0.9, 200, runs=200, share=0.1, before=100) >= 0.7
 
 
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.9, 1.0])
-def test_without_one_nothing_is_found_however_long_one_looks(level: float) -> None:
-    assert not any(judged(stream(level, level, 4000, Random(seed))).worse for seed in range(20))
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_without_one_next_to_nothing_is_found_however_long_one_looks(level: float, share: float) -> None:
+    assert found(level, level, 1000, runs=200, share=share) <= 2 * ALARM
 
 
-def test_false_alarms_keep_to_what_is_said_even_at_the_edge() -> None:
-    found = [judged(stream(0.48, 0.50, 400, Random(seed))).worse for seed in range(400)]
-    assert sum(found) / len(found) <= 2 * ALARM
+@pytest.mark.parametrize("level", [0.5, 0.7, 0.9])
+def test_false_alarms_keep_to_what_is_said_even_with_a_wrong_guess(level: float) -> None:
+    known = [1.0] * 500
+    alarms = [judged(stream(level, level, 400, Random(seed), 0.2), known).worse for seed in range(400)]
+    assert sum(alarms) / len(alarms) <= 2 * ALARM
 
 
-def test_each_answer_is_in_one_pair_with_the_stable_ones_since_the_last() -> None:
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.integers(1, 4), st.integers(1, 4))
+def test_no_bet_is_expected_to_gain_where_both_are_equally_good(
+    mean: float, stable: float, canary: float, own: int, others: int
+) -> None:
+    expected = 0.0
+    for scores in product((0.0, 1.0), repeat=own + others):
+        chance = mean ** sum(scores) * (1 - mean) ** (len(scores) - sum(scores))
+        expected += chance * growth(Block(scores[:own], scores[own:]), stable, canary)
+    assert expected <= 1 + 1e-9
+
+
+def test_each_answer_is_in_one_block_that_ends_when_both_have_spoken() -> None:
     canary, stable = Answer(True, 1.0), Answer(False, 0.0)
     other = Answer(False, 1.0)
-    assert list(matched([stable, other, canary, canary, canary, stable, other])) == [(1.0, 0.5), (1.0, 0.0), (1.0, 1.0)]
+    assert list(blocks([stable, other, canary, canary, canary, stable, other])) == [
+        Block([1.0], [0.0, 1.0]),
+        Block([1.0, 1.0], [0.0]),
+    ]
 
 
 def prepared(folder: Path, canary: float, stable: float, count: int, **jobs: object) -> Settings:
@@ -82,6 +113,14 @@ def test_a_worse_canary_is_taken_back_and_the_reason_stays(tmp_path: Path, point
     assert (decision.what, decision.version, decision.by) == ("rolled back", 2, job.id)
     assert decision.reason.startswith("it is worse: 0.")
     assert json.loads(watched(settings).report) == []
+
+
+def test_answers_of_an_earlier_canary_are_nobodys(tmp_path: Path, pointer: Callable[[], Pointer]) -> None:
+    settings = prepared(tmp_path, 0.9, 0.9, 100)
+    older = [a_record(900 + at, f"o {at}", template="refund.en", version=3, arm=Arm.CANARY) for at in range(300)]
+    stored(settings, older, [Feedback(one.id, score=1.0) for one in older])
+    (seen,) = json.loads(watched(settings).report)
+    assert "over 100 answers" in seen["reason"] or "over 99 answers" in seen["reason"]
 
 
 def test_a_canary_without_enough_answers_goes_on(tmp_path: Path, pointer: Callable[[], Pointer]) -> None:
