@@ -12,6 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -48,13 +49,7 @@ max_tokens = 200
 def main(data: Path, prompts: int) -> None:
     """Print the figures of docs/benchmarks.md, section *Refiner*."""
     rows = [json.loads(line) for line in (data / "bpo/dev.jsonl").read_text("utf-8").splitlines()[:prompts]]
-    with tempfile.TemporaryDirectory(prefix="foreword-refiner-") as folder:
-        process, port = foreword.start(Path(folder) / "gateway", CONFIG, ready_s=600)
-        try:
-            first = [_ask(port, row["prompt"]) for row in rows]
-            again = [_ask(port, row["prompt"]) for row in rows]
-        finally:
-            process.stop()
+    first, again = refined(CONFIG, [row["prompt"] for row in rows], rounds=2)
     _report([said for said, _ in first])
     asked = [took for said, took in first if "below" not in said]
     if asked:
@@ -64,6 +59,16 @@ def main(data: Path, prompts: int) -> None:
         )
     same = sum(one[0] == two[0] for one, two in zip(first, again, strict=True))
     click.echo(f"the same decision the second time: {same} of {len(rows)}")
+
+
+def refined(config: str, prompts: Sequence[str], rounds: int = 1) -> list[list[tuple[str, float]]]:
+    """What the refine stage of a gateway with this configuration says of each prompt in each round, and the seconds."""
+    with tempfile.TemporaryDirectory(prefix="foreword-refiner-") as folder:
+        process, port = foreword.start(Path(folder) / "gateway", config, ready_s=900)
+        try:
+            return [[_ask(port, prompt) for prompt in prompts] for _ in range(rounds)]
+        finally:
+            process.stop()
 
 
 def _ask(port: int, prompt: str) -> tuple[str, float]:
@@ -78,8 +83,12 @@ def _ask(port: int, prompt: str) -> tuple[str, float]:
         return answer.headers.get("x-foreword-refine", "not asked"), time.monotonic() - began
 
 
-def _report(said: list[str]) -> None:
-    kinds = Counter(re.sub(r"\d[\d.]*", "N", re.split(r" lose |: no template|: '", one)[0]) for one in said)
+def kinds_of(said: Sequence[str]) -> Counter[str]:
+    return Counter(re.sub(r"\d[\d.]*", "N", re.split(r" lose |: no template|: '", one)[0]) for one in said)
+
+
+def _report(said: Sequence[str]) -> None:
+    kinds = kinds_of(said)
     click.echo(table(["what came of it", "prompts"], [[kind, str(count)] for kind, count in kinds.most_common()]))
 
 

