@@ -92,6 +92,8 @@ def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> 
 
     Positions that are stretched for it are set for the prompt and the answer, once for all calls of the exchange.
     """
+    if exchange.ask.controls.strategy == "trimmed":
+        return None
     first, *others = [_holding(exchange, target, prompt_tokens) for target in exchange.route]
     if first is None:
         return None

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gateway.context.fit import PROMPT_TOKENS, TURN_TOKENS, Fit, trim
 from gateway.errors import ContextTooLong
-from gateway.exchange import Ask, Chunk, ContextPlan, Endpoint, Exchange, Mode, Rewrite, Target, Turn
+from gateway.exchange import Ask, Chunk, ContextPlan, Controls, Endpoint, Exchange, Mode, Rewrite, Target, Turn
 
 
 def words(backend: str, text: str) -> int:
@@ -198,3 +198,10 @@ async def test_a_tool_loop_is_judged_by_its_json() -> None:
     assert (await Fit(words)(asked)).route == (LONGER,)
     brief = replace(asked, ask=replace(ask, raw=b"word"))
     assert (await Fit(words)(brief)).route == asked.route
+
+
+async def test_a_request_that_names_trimming_is_trimmed_although_there_is_a_longer_window() -> None:
+    asked = with_longer(exchange(talk(*LONG), 500), LONGER)
+    named = replace(asked, ask=replace(asked.ask, controls=Controls(strategy="trimmed")))
+    assert (await Fit(words)(named)).plan.strategy == "trimmed"
+    assert (await Fit(words)(asked)).plan.strategy == "interpolated"
