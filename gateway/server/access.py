@@ -1,5 +1,6 @@
 """Who may ask: keys by hash, limits by key, and loopback only where there are no keys."""
 
+import base64
 import hashlib
 import hmac
 import logging
@@ -27,11 +28,13 @@ class Access:
         self._keys = {_digest(key): _key(name, key) for name, key in settings.keys.items()}
         self._state = state
 
-    async def admit(self, headers: Mapping[bytes, bytes]) -> Key:
+    async def admit(self, headers: Mapping[bytes, bytes], *, page: bool = False) -> Key:
+        """`page`: a key may come as the password that a browser asked for. Nothing else takes one: what a browser sends
+        along by itself, any site could make it send."""
         if not self._keys:
             _from_this_machine(headers)
             return OWNER
-        key = self._find(headers)
+        key = self._find(headers, page)
         if key.requests_per_minute:
             await self._count(key)
         return key
@@ -41,9 +44,9 @@ class Access:
         if not self._keys:
             _from_this_machine(headers)
 
-    def _find(self, headers: Mapping[bytes, bytes]) -> Key:
-        scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not secret:
+    def _find(self, headers: Mapping[bytes, bytes], page: bool) -> Key:
+        secret = _secret(headers.get(b"authorization", b""), page)
+        if not secret:
             raise NoKey("You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.")
         digest = hashlib.sha256(secret.strip()).hexdigest()
         for known, key in self._keys.items():
@@ -64,6 +67,17 @@ class Access:
                 f"Try again in {wait_s:.0f} s.",
                 retry_after_s=wait_s,
             )
+
+
+def _secret(authorization: bytes, page: bool) -> bytes:
+    """A bearer token, or for a page the password; empty if there is neither."""
+    scheme, _, given = authorization.partition(b" ")
+    if not page or scheme.lower() != b"basic":
+        return given if scheme.lower() == b"bearer" else b""
+    try:
+        return base64.b64decode(given, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def _from_this_machine(headers: Mapping[bytes, bytes]) -> None:

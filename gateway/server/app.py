@@ -26,6 +26,7 @@ from gateway.server import (
     operations,
     store_files,
     stored,
+    template_page,
     templates,
     vector_stores,
 )
@@ -86,7 +87,7 @@ def application(gateway: Gateway) -> Front:
         if handler.opt.get("open"):
             access.admit_anyone(headers)
         else:
-            connection.scope["state"]["key"] = await access.admit(headers)
+            connection.scope["state"]["key"] = await access.admit(headers, page=_is_page(connection))
 
     async def caller(request: Request[Any, Any, Any]) -> Key:
         key: Key = request.scope["state"]["key"]
@@ -120,6 +121,7 @@ def application(gateway: Gateway) -> Front:
             stored.delete_stored,
             *stored_responses.HANDLERS,
             *templates.HANDLERS,
+            *template_page.HANDLERS,
             *files.HANDLERS,
             *vector_stores.HANDLERS,
             *store_files.HANDLERS,
@@ -141,8 +143,15 @@ def application(gateway: Gateway) -> Front:
     return Front(hot, rest)
 
 
-def _refused(_: ASGIConnection[Any, Any, Any, Any], error: RequestError) -> Response[bytes]:
+def _is_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    return connection.scope["path"].endswith(".html")
+
+
+def _refused(connection: ASGIConnection[Any, Any, Any, Any], error: RequestError) -> Response[bytes]:
     headers = {"retry-after": str(max(1, round(error.retry_after_s)))} if error.retry_after_s else {}
+    if error.status == 401 and _is_page(connection):
+        # so that a browser asks for the key
+        headers["www-authenticate"] = 'Basic realm="Foreword: any name, and an admin key as the password"'
     return Response(errors.envelope(error), status_code=error.status, headers=headers, media_type="application/json")
 
 

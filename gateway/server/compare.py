@@ -14,28 +14,15 @@ from gateway.prompt.judge import yardstick
 from gateway.records.compare import Comparison, as_json, compare, read_versions, rows_of
 from gateway.records.drain import not_ready
 from gateway.records.places import database_url
+from gateway.server.html import page
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
 Caller = Annotated[Key, Dependency(skip_validation=True)]
 Ref = Annotated[str, Parameter(description="`id@version`, or on one side `raw`: the version's held-back controls")]
 Since = Annotated[float, Parameter(description="Only answers since then, in seconds since 1970")]
 
-# nothing is loaded, run or sent from this page
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
-  color-scheme: light dark }}
-table {{ border-collapse: collapse; margin: 1rem 0 }} th, td {{ padding: .2rem 1rem .2rem 0; text-align: right }}
-th:first-child, td:first-child {{ text-align: left }} .said {{ font-weight: 600 }} .mind {{ color: #b60 }}
-</style>
-<h1>{title}</h1>
-<form><input name="a" value="{a}" aria-label="A" placeholder="summarise.en@3">
+FORM = """<form><input name="a" value="{a}" aria-label="A" placeholder="summarise.en@3">
 <input name="b" value="{b}" aria-label="B" placeholder="raw"> <button>Compare</button></form>
-{body}
-</html>
 """
 
 
@@ -51,10 +38,7 @@ async def compare_page(gateway: Shared, key: Caller, a: Ref = "", b: Ref = "raw"
     body = _shown(await _compared(gateway, key, a, b, since)) if a else "<p>Name two versions.</p>"
     if not a:
         _admin(key)
-    title = escape(f"{a} against {b}" if a else "Compare versions")
-    page = PAGE.format(title=title, a=escape(a), b=escape(b), body=body)
-    headers = {"content-security-policy": POLICY, "x-content-type-options": "nosniff", "cache-control": "no-store"}
-    return Response(page, media_type="text/html", headers=headers)
+    return page(f"{a} against {b}" if a else "Compare versions", FORM.format(a=escape(a), b=escape(b)) + body)
 
 
 def _admin(key: Key) -> None:
