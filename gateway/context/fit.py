@@ -38,7 +38,7 @@ class Fit:
         if target is None or not target.window_tokens or not exchange.prompt:
             return exchange
         room = answer_room(exchange, target)
-        budget = target.window_tokens - room
+        budget = prompt_room(exchange, target)
         at_most = upper_bound(exchange.prompt)
         if at_most <= budget:
             return _direct(exchange, target, at_most, "the bytes fit, so the tokens do")
@@ -70,7 +70,7 @@ class Fit:
         if target.longer is not None:
             raw = exchange.ask.raw.decode("utf-8", "replace")
             tokens = await asyncio.to_thread(self.count, target.backend, raw)
-            over = tokens > target.window_tokens - answer_room(exchange, target)
+            over = tokens > prompt_room(exchange, target)
             why = f"the request's JSON has {tokens} tokens, which may be over the window of this model"
             if over and (longer := lengthened(exchange, tokens, self.name, why)):
                 return longer
@@ -130,6 +130,14 @@ def answer_room(exchange: Exchange, target: Target) -> int:
     """The tokens to keep free for the answer: what was asked for, up to half of the window."""
     asked = exchange.ask.room_tokens or min(ANSWER_TOKENS, target.window_tokens // 4)
     return min(asked, target.window_tokens // 2)
+
+
+def prompt_room(exchange: Exchange, target: Target) -> int:
+    """What the prompt may take. Where the window is what the engine reads well, an answer goes on past its end."""
+    longer = target.longer
+    if longer is not None and longer.stretches(target):
+        return min(target.window_tokens, longer.window_tokens - answer_room(exchange, longer))
+    return target.window_tokens - answer_room(exchange, target)
 
 
 def upper_bound(turns: Sequence[Turn]) -> int:

@@ -19,6 +19,7 @@ from gateway.context.fit import (
     answer_room,
     lengthened,
     longest_tokens,
+    prompt_room,
     sizes_of,
     trim,
     upper_bound,
@@ -121,7 +122,7 @@ class Condense:
         # sources of a collection were chosen to fit already
         if exchange.windows or exchange.chunks or exchange.mode is not Mode.ON or exchange.key.mode is Mode.OFF:
             return False
-        fits = upper_bound(exchange.prompt) <= target.window_tokens - answer_room(exchange, target)
+        fits = upper_bound(exchange.prompt) <= prompt_room(exchange, target)
         return bool(wanted) or (not fits and all(turn.plain for turn in exchange.prompt))
 
     async def _task(self, exchange: Exchange) -> Task | None:
@@ -139,7 +140,7 @@ class Condense:
 
         sizes, shape, task_tokens = await asyncio.to_thread(look)
         shape = await self._meaning.of(shape, self._embed())
-        room = target.window_tokens - answer_room(exchange, target)
+        room = prompt_room(exchange, target)
         return Task(exchange, target, shape, is_talk(turns), sizes, task_tokens, room, count)
 
     def _choose(self, task: Task) -> Choice | None:
@@ -147,7 +148,7 @@ class Condense:
         logits = task.target.backend in self._mixing
         powers = Powers(calls=able, logits=logits, stretched_tokens=longest_tokens(task.target))
         most = max(1, task.target.window_tokens // 2)
-        asked = task.tokens + task.target.window_tokens - task.room
+        asked = task.tokens + answer_room(task.exchange, task.target)
         return choose(task.shape, talk=task.talk, parts=-(-task.tokens // most), prompt_tokens=asked, powers=powers)
 
     async def _do(self, task: Task, chosen: Choice) -> Exchange:

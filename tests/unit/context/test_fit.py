@@ -205,3 +205,10 @@ async def test_a_request_that_names_trimming_is_trimmed_although_there_is_a_long
     named = replace(asked, ask=replace(asked.ask, controls=Controls(strategy="trimmed")))
     assert (await Fit(words)(named)).plan.strategy == "trimmed"
     assert (await Fit(words)(asked)).plan.strategy == "interpolated"
+
+
+async def test_what_an_engine_reads_well_is_for_the_prompt_alone() -> None:
+    asked = with_longer(exchange(talk("user", length=450), 512, room=400), LONGER)
+    assert (await Fit(words)(asked)).plan.strategy == "direct"
+    with pytest.raises(ContextTooLong):
+        await Fit(words)(exchange(talk("user", length=450), 512, room=400))
