@@ -59,7 +59,7 @@ class Arm:
     seconds: list[float] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
-    """Of these; each may be tried once more, up to a quarter of the quoted calls."""
+    """Of these. A failed one may be tried once more, while no more than a quarter of the quoted are second tries."""
     tokens: list[int] = field(default_factory=list)
     """Of the calls before the one that answers, read and written."""
     quoted: list[tuple[int, int]] = field(default_factory=list)
@@ -153,8 +153,8 @@ def costs(arms: dict[str, Arm]) -> str:
     for name in STRATEGIES:
         arm = arms[name]
         within = all(
-            calls - failed <= most and failed <= max(1, most // 4) and tokens <= bound
-            for calls, failed, tokens, (most, bound) in zip(arm.calls, arm.failed, arm.tokens, arm.quoted, strict=False)
+            calls <= most + max(1, most // 4) and tokens <= bound
+            for calls, tokens, (most, bound) in zip(arm.calls, arm.tokens, arm.quoted, strict=False)
         )
         quoted = [_mean([quote[at] for quote in arm.quoted]) for at in (0, 1)]
         told = [_mean(arm.calls), quoted[0], str(sum(arm.failed)), _mean(arm.tokens), quoted[1]]

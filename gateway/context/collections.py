@@ -32,8 +32,6 @@ log = logging.getLogger("foreword.collections")
 CANDIDATES = 240
 """How many each of the two searches gives at the least. What only one of them gives is scored as if the other had
 it last, so with few candidates a chunk that is good in both, and the best in neither, is misjudged."""
-LOOKED_AT = 150
-"""How many of the best of both are compared with their neighbours, at the least."""
 RERANKED = 30
 """How many of the best are looked at again, where there is a reranker."""
 
@@ -155,7 +153,7 @@ class Collections:
         # without their share a search need not be made
         dense = self.vectors.search(documents.collection, wish.vector, limit, wanted) if weight > 0 else []
         words = documents.by_words(wish.text, limit, wanted) if weight < 1 else []
-        found = fused(dense, words, weight, complete=len(dense) < limit)[: max(LOOKED_AT, 2 * wish.limit)]
+        found = fused(dense, words, weight, complete=len(dense) < limit)
         return supported(found, documents.owners([key for key, _ in found]))
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:

@@ -50,16 +50,26 @@ def _standard(scores: Sequence[float]) -> list[float]:
     return [(score - middle) / spread for score in scores]
 
 
-SUPPORT = 0.3
-"""How much of its better neighbour's score a chunk gains: an answer rarely ends where a chunk does."""
+NEAR, SUPPORTERS = 3, 2
+SUPPORT = 0.5
+"""How much of the mean of its two best near chunks a chunk gains: an answer rarely ends where a chunk does, and the
+part of a long document that a question is about scores in several places."""
 
 
 def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, float]]:
-    """The same with each chunk's score raised by its neighbours'. `documents` says which document a key is of, and
-    what it does not know is left out; the chunks of one have keys in its order."""
+    """The same with each chunk's score raised by those at most `NEAR` places from it. `documents` says which document
+    a key is of, and what it does not know is left out; the chunks of one have keys in its order."""
     scores = {key: score for key, score in ranked if key in documents}
-    raised = []
-    for key, score in scores.items():
-        beside = [scores[near] for near in (key - 1, key + 1) if near in scores and documents[near] == documents[key]]
-        raised.append((key, min(1.0, score + SUPPORT * max(0.0, *beside)) if beside else score))
-    return sorted(raised, key=lambda pair: (-pair[1], pair[0]))
+    raised = [(key, score + SUPPORT * _beside(key, scores, documents)) for key, score in scores.items()]
+    raised.sort(key=lambda pair: (-pair[1], pair[0]))
+    return [(key, min(1.0, score)) for key, score in raised]
+
+
+def _beside(key: int, scores: Mapping[int, float], documents: Mapping[int, int]) -> float:
+    document = documents[key]
+    near = [
+        scores[other]
+        for other in range(key - NEAR, key + NEAR + 1)
+        if other in scores and other != key and documents[other] == document
+    ]
+    return max(0.0, sum(sorted(near)[-SUPPORTERS:])) / SUPPORTERS

@@ -19,7 +19,7 @@ from gateway.context import lexical
 from gateway.context.catalog import Collection
 from gateway.context.collections import CANDIDATES, Collections, Wish, tuning_of
 from gateway.context.documents import Documents, indexed
-from gateway.context.fusion import Tuning, fused
+from gateway.context.fusion import Tuning, fused, supported
 from gateway.exchange import Chunk
 from gateway.ports import Embedder
 
@@ -104,8 +104,13 @@ class Tuner(Struct, frozen=True):
             self.collections.best(documents, Wish(query, vector, 1), weight)
             for query, vector in zip(queries, vectors, strict=True)
         ]
-        own = [fused(trial.dense, trial.words, weight)[0][1] for trial in trials]
+        own = [self._best(documents, trial, weight) for trial in trials]
         return floor_between(own, foreign)
+
+    def _best(self, documents: Documents, trial: Trial, weight: float) -> float:
+        """The best score that the trial's search would have."""
+        ranked = fused(trial.dense, trial.words, weight)
+        return supported(ranked, documents.owners([key for key, _ in ranked]))[0][1]
 
 
 def best_weight(trials: Sequence[Trial]) -> float:

@@ -32,12 +32,20 @@ def test_every_key_that_was_found_is_there_once_in_order(
     assert all(0 <= score <= 1 + 1e-9 for _, score in mixed)
 
 
-def test_a_chunk_gains_by_its_better_neighbour_in_the_same_document() -> None:
-    documents = {1: 7, 2: 7, 3: 8, 5: 7}
+def test_a_chunk_gains_by_the_two_best_near_it_in_the_same_document() -> None:
+    documents = {1: 7, 2: 7, 3: 8, 4: 7, 5: 7, 9: 7}
 
-    told = dict(supported([(5, 0.5), (1, 0.4), (2, 0.4), (3, 0.9)], documents))
+    told = dict(supported([(3, 0.9), (9, 0.5), (1, 0.4), (5, 0.3), (2, 0.2), (4, 0.1)], documents))
 
-    assert told == pytest.approx({5: 0.5, 1: 0.4 + SUPPORT * 0.4, 2: 0.4 + SUPPORT * 0.4, 3: 0.9})
+    gains = {1: 0.2 + 0.1, 2: 0.4 + 0.3, 3: 0.0, 4: 0.4 + 0.3, 5: 0.2 + 0.1, 9: 0.0}
+    scores = {1: 0.4, 2: 0.2, 3: 0.9, 4: 0.1, 5: 0.3, 9: 0.5}
+    assert told == pytest.approx({key: score + SUPPORT * gains[key] / 2 for key, score in scores.items()})
+
+
+def test_scores_stay_within_one_and_keep_their_order() -> None:
+    told = supported([(1, 0.98), (2, 0.99), (3, 0.97)], {1: 7, 2: 7, 3: 7})
+
+    assert told == [(2, 1.0), (1, 1.0), (3, 1.0)]
 
 
 def test_what_has_no_live_document_is_left_out_and_supports_nothing() -> None:
