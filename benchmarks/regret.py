@@ -81,7 +81,7 @@ def ask(port: int, case: Case, arm: str, number: int) -> Ran | None:
     message = case.message
     body: dict[str, Any] = {"model": "small", "temperature": 0, "max_tokens": case.max_tokens}
     if arm == TRUNCATE:
-        message = f"{' '.join(case.text.split()[:HEAD_WORDS])}\n\n{case.task}"
+        message = head(case)
     elif arm != CHOSEN:
         body["foreword"] = {"strategy": arm}
     body["messages"] = [{"role": "user", "content": message}]
@@ -99,6 +99,11 @@ def ask(port: int, case: Case, arm: str, number: int) -> Ran | None:
     tokens += sum(max(0, one["prompt_tokens"]) + max(0, one["completion_tokens"]) for one in calls)
     strategy = told.get("strategy", "direct")
     return Ran(case.kind, number, arm, strategy, case.score(said), tokens, 1 + len(calls), said)
+
+
+def head(case: Case) -> str:
+    """The beginning of the text, as far as it fits."""
+    return f"{' '.join(case.text.split()[:HEAD_WORDS])}\n\n{case.task}"
 
 
 def preview(port: int, case: Case) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.rouge import NAMES, rouge
+from harness.rouge import NAMES, longest_common, rouge
 
 WORDS = (
     "lantern", "harbour", "violin", "glacier", "orchard", "compass", "meadow", "anchor", "saddle", "mirror",
@@ -23,13 +23,15 @@ ANSWER_TOKENS = 32
 
 @dataclass(frozen=True)
 class Case:
-    """`score` gives 0 to 1 for an answer."""
+    """`score` gives 0 to 1 for an answer, `held` for a prompt: how much of what the answer needs is in it."""
 
     kind: str
     task: str
     text: str
     max_tokens: int
     score: Callable[[str], float]
+    held: Callable[[str], float] | None = None
+    """None: as `score`."""
 
     @property
     def message(self) -> str:
@@ -93,7 +95,9 @@ def excerpt(data: Path, number: int) -> Case:
     start = max(0, found[0]["start_index"] - draw.randrange(chars))
     references = [one["content"] for one in found if start <= one["start_index"] and one["end_index"] < start + chars]
     joined = " ".join(references or [found[0]["content"]])
-    return Case("document", row["question"], text[start : start + chars], 2 * ANSWER_TOKENS, rouge_l([joined]))
+    return Case(
+        "document", row["question"], text[start : start + chars], 2 * ANSWER_TOKENS, rouge_l([joined]), _found(joined)
+    )
 
 
 def plot(data: Path, number: int) -> Case:
@@ -114,6 +118,12 @@ def inventory(data: Path, number: int) -> Case:
     text = "\n\n".join(_with_fact(_novel(data, draw, TEXT_WORDS // 6), fact) for fact in facts)
     digits = [number for _, number in facts]
     return Case("inventory", "List all the secret numbers that the text names.", text, SUMMARY_TOKENS, recall(digits))
+
+
+def _found(reference: str) -> Callable[[str], float]:
+    """The share of the reference's words that stand in the prompt in their order."""
+    words = reference.lower().split()
+    return lambda said: longest_common(said.lower().split(), words) / len(words)
 
 
 def _novel(data: Path, draw: random.Random, words: int) -> str:
