@@ -2,6 +2,7 @@
 while the server streams. Off by default; then nothing of OpenTelemetry is loaded."""
 
 import re
+import sys
 from typing import Any
 
 from gateway.exchange import Exchange
@@ -23,7 +24,7 @@ class Traces:
 
         exporter: SpanExporter
         if settings.traces == "console":
-            exporter = ConsoleSpanExporter()
+            exporter = ConsoleSpanExporter(out=sys.stdout)  # as it is now, not when that module was loaded
         else:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
