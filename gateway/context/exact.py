@@ -9,8 +9,6 @@ grown or when there is a new generation.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import threading
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from gateway.context.exact_files import PAIR, Head, Stamp, files_of, head_of, mapped, put, rows_in, stamp_of, write_head
 from gateway.context.folder import SharedFolder
 from gateway.errors import CollectionError, Problem
 from gateway.registry import Kind
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
     from gateway.ports import Vectors
 
-PAIR = 16
-"""Bytes of a chunk's key and its document's."""
 GONE = -1
 """The key and the document of an empty place."""
 EMPTY_PLACES = 1024
@@ -107,7 +104,7 @@ class ExactStore:
     def _index(self, collection: str) -> _Index | None:
         """The collection as it is on the disk now; None if there is none."""
         folder = self._folder(collection)
-        stamp = _stamp(folder)
+        stamp = stamp_of(folder)
         if stamp is None:
             return None
         with self._opening:
@@ -120,34 +117,19 @@ class ExactStore:
         return _Writer(SharedFolder(self.folder), self._folder(collection))
 
 
-class _Head(Struct, frozen=True):
-    """What `index.json` says."""
-
-    dimensions: int
-    generation: int = 1
-
-
-class _Stamp(Struct, frozen=True):
-    """What a mapping was made of: another one means mapping again."""
-
-    head: _Head
-    rows: int
-    inode: int
-
-
 class _Index:
     """A collection for reading, mapped."""
 
-    def __init__(self, folder: Path, stamp: _Stamp) -> None:
+    def __init__(self, folder: Path, stamp: Stamp) -> None:
         import numpy as np
 
         self.stamp = stamp
         self.pairs: NDArray[np.int64] = np.zeros((0, 2), np.int64)
         self.vectors: NDArray[np.float32] = np.zeros((0, stamp.head.dimensions), np.float32)
         if stamp.rows:
-            pairs, vectors = _files(folder, stamp.head)
-            self.pairs = _mapped(pairs, np.int64, (stamp.rows, 2))
-            self.vectors = _mapped(vectors, np.float32, (stamp.rows, stamp.head.dimensions))
+            pairs, vectors = files_of(folder, stamp.head)
+            self.pairs = mapped(pairs, np.int64, (stamp.rows, 2))
+            self.vectors = mapped(vectors, np.float32, (stamp.rows, stamp.head.dimensions))
 
     def nearest(self, vector: Vectors, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
         import numpy as np
@@ -204,7 +186,7 @@ class _Writer:
     def __enter__(self) -> _Writer:
         self._using.__enter__()
         self._folder.mkdir(exist_ok=True)
-        self._head = _head(self._folder)
+        self._head = head_of(self._folder)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -215,14 +197,14 @@ class _Writer:
         import numpy as np
 
         if self._head is None:
-            self._head = _Head(int(vectors.shape[1]))
-            _write_head(self._folder, self._head)
+            self._head = Head(int(vectors.shape[1]))
+            write_head(self._folder, self._head)
         _check_dimensions(self._head.dimensions, int(vectors.shape[1]))
-        pairs, file = _files(self._folder, self._head)
-        rows = _rows(pairs)
-        _put(file, rows * self._head.dimensions * 4, np.ascontiguousarray(vectors, np.float32).tobytes())
+        pairs, file = files_of(self._folder, self._head)
+        rows = rows_in(pairs)
+        put(file, rows * self._head.dimensions * 4, np.ascontiguousarray(vectors, np.float32).tobytes())
         told = np.array([(key, document) for key in keys], np.int64)
-        _put(pairs, rows * PAIR, told.tobytes())
+        put(pairs, rows * PAIR, told.tobytes())
 
     def remove_keys(self, keys: Iterable[int]) -> int:
         return self._remove(0, list(keys))
@@ -236,12 +218,12 @@ class _Writer:
 
         if self._head is None:
             return 0
-        files = _files(self._folder, self._head)
-        rows = _rows(files[0])
+        files = files_of(self._folder, self._head)
+        rows = rows_in(files[0])
         if not rows:
             return 0
-        pairs = _mapped(files[0], np.int64, (rows, 2), writable=True)
-        vectors = _mapped(files[1], np.float32, (rows, self._head.dimensions), writable=True)
+        pairs = mapped(files[0], np.int64, (rows, 2), writable=True)
+        vectors = mapped(files[1], np.float32, (rows, self._head.dimensions), writable=True)
         going = (pairs[:, 0] != GONE) & (True if values is None else np.isin(pairs[:, column], list(values)))
         pairs[going] = GONE
         vectors[going] = 0.0
@@ -253,65 +235,14 @@ class _Writer:
     def _compact(self, pairs: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         """Write what is left as the next generation, then point to it. Who has the old one mapped may read on."""
         assert self._head is not None
-        head = _Head(self._head.dimensions, self._head.generation + 1)
+        head = Head(self._head.dimensions, self._head.generation + 1)
         kept = pairs[:, 0] != GONE
-        for file, rows in zip(_files(self._folder, head), (pairs[kept], vectors[kept]), strict=True):
+        for file, rows in zip(files_of(self._folder, head), (pairs[kept], vectors[kept]), strict=True):
             file.write_bytes(rows.tobytes())
-        _write_head(self._folder, head)
-        for file in _files(self._folder, self._head):
+        write_head(self._folder, head)
+        for file in files_of(self._folder, self._head):
             file.unlink(missing_ok=True)
         self._head = head
-
-
-def _head(folder: Path) -> _Head | None:
-    try:
-        return _Head(**json.loads((folder / "index.json").read_text("utf-8")))
-    except FileNotFoundError:
-        return None
-
-
-def _write_head(folder: Path, head: _Head) -> None:
-    draft = folder / f"index.{os.getpid()}.tmp"
-    draft.write_text(json.dumps({"dimensions": head.dimensions, "generation": head.generation}), "utf-8")
-    draft.replace(folder / "index.json")
-
-
-def _stamp(folder: Path) -> _Stamp | None:
-    head = _head(folder)
-    if head is None:
-        return None
-    pairs, _ = _files(folder, head)
-    try:
-        found = pairs.stat()
-    except FileNotFoundError:
-        # a new generation came between the two, or nothing was ever added
-        return _Stamp(head, 0, 0) if _head(folder) == head else _stamp(folder)
-    return _Stamp(head, found.st_size // PAIR, found.st_ino)
-
-
-def _files(folder: Path, head: _Head) -> tuple[Path, Path]:
-    return folder / f"keys.{head.generation}", folder / f"vectors.{head.generation}"
-
-
-def _rows(pairs: Path) -> int:
-    return pairs.stat().st_size // PAIR if pairs.exists() else 0
-
-
-def _put(file: Path, place: int, content: bytes) -> None:
-    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        written = 0
-        while written < len(content):
-            written += os.pwrite(handle, content[written:], place + written)
-    finally:
-        os.close(handle)
-
-
-def _mapped(file: Path, dtype: Any, shape: tuple[int, int], *, writable: bool = False) -> Any:
-    """The file as an array. A plain view: each operation on the mapping's own type goes through Python."""
-    import numpy as np
-
-    return np.memmap(file, dtype, "r+" if writable else "r", shape=shape).view(np.ndarray)
 
 
 def _check_dimensions(made: int, given: int) -> None:

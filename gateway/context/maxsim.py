@@ -56,7 +56,7 @@ def build(_name: str, settings: MaxSimSettings, parts: Any) -> MaxSim:
     if not hasattr(embedder, "token_states"):
         remedy = 'Add [embedder] with kind = "sentence", or take [reranker] kind = "http".'
         what = "compares the tokens of a sentence model, and there is none"
-        raise ConfigError([Problem("[reranker] kind", what, remedy)])
+        raise ConfigError([Problem(f"{parts.settings.file} [reranker] kind", what, remedy)])
     return MaxSim(settings, embedder)
 
 
