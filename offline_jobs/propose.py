@@ -18,6 +18,7 @@ from offline_jobs.rows import Row
 from offline_jobs.score import Measure
 
 MOST_SHOTS = 12
+MOST_LABELS_SHOWN = 24
 NEAREST = 6
 LINES = {
     "en": {
@@ -56,13 +57,15 @@ def known_of(parent: Parent, rows: Sequence[Row], measure: Measure, *, nearest: 
 def rules() -> Mapping[str, Rule]:
     """In the order in which they are tried: what shows the task first."""
     return {
-        "examples as turns": lambda pieces, known, draw: _turns(pieces, known, draw, 2 * MOST_SHOTS // 3),
+        "examples as turns": lambda pieces, known, draw: _turns(
+            pieces, known, draw, _enough(known, 2 * MOST_SHOTS // 3)
+        ),
         "nearest examples": _nearest,
         "labels": _labels,
         "only the answer": lambda pieces, known, _: _line(pieces, known, "only"),
         "examples in the prompt": _listed,
         "short answers": _short,
-        "other examples": lambda pieces, known, draw: _turns(pieces, known, draw, MOST_SHOTS),
+        "other examples": lambda pieces, known, draw: _turns(pieces, known, draw, _enough(known, MOST_SHOTS)),
         "no system message": _no_system,
         "checklist": lambda pieces, known, _: _line(pieces, known, "check"),
         "step by step": _steps,
@@ -86,7 +89,7 @@ def _turns(pieces: Pieces, known: Known, draw: Random, most: int) -> Pieces | No
 
 
 def _listed(pieces: Pieces, known: Known, draw: Random) -> Pieces | None:
-    shots = _balanced(known, draw, MOST_SHOTS)
+    shots = _balanced(known, draw, _enough(known, MOST_SHOTS))
     if not shots:
         return None
     return _shorter({**pieces, "examples": examples_text(Examples("list", len(shots), shots))}, known)
@@ -140,6 +143,12 @@ def _shorter(pieces: Pieces, known: Known) -> Pieces:
     if not any("\n" in one for one in wanted):
         output["stop"] = ["\n"]  # type: ignore[assignment]  # numbers and a list
     return {**pieces, "settings": json.dumps({**settings, "output": output, "reasoning": {}}, ensure_ascii=False)}
+
+
+def _enough(known: Known, most: int) -> int:
+    """One for each answer of a closed set, if they are not too many: a model hardly says a label that it never saw."""
+    labels = len(known.measure.labels)
+    return max(most, labels) if labels <= MOST_LABELS_SHOWN else most
 
 
 def _balanced(known: Known, draw: Random, most: int) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,7 @@ from offline_jobs.candidate import (
     Examples,
     Parent,
     assembled,
+    examples_in,
     examples_text,
     pieces_of,
     quotable,
@@ -115,6 +116,17 @@ def test_every_proposal_of_the_rules_is_admitted() -> None:
     for name, pieces in found.items():
         text = assembled(parent, pieces)
         assert not isinstance(admitted(text, Path("x"), parent.template.optimise), str), (name, text)
+
+
+def test_examples_as_turns_show_every_label_of_a_closed_set() -> None:
+    parent = a_parent()
+    labels = tuple(f"label {number}" for number in range(15))
+    shots = tuple((f"text {number} {label}", label) for number in range(3) for label in labels)
+    known = Known(shots, Measure(labels), "en", nearest=False)
+    shown = {name: examples_in(pieces).rows for name, pieces in proposals(pieces_of(parent), known, Random(0))}
+    for rule in ("examples as turns", "examples in the prompt", "other examples"):
+        assert {label for _, label in shown[rule]} == set(labels)
+    assert len(shown["fewer examples"]) == 4
 
 
 def test_rules_have_nothing_to_draw_from_where_nobody_said_what_is_right() -> None:
