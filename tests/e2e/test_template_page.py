@@ -37,7 +37,7 @@ status: {status}
 language: en
 intent:
   name: brief
-  match: [tell me about boats, tell me about trees, tell me about rivers, tell me about hills, boats, hills]
+  match: [about boats, about trees, about rivers, about hills, the moon, a lake, old maps, birds]
   not: [write code, translate this]
 tests: [{{query: tell me about seas, expect: [{{contains: tell me about seas}}]}}]
 provenance: {{origin: job, scores: {{this: "0.950"}}}}
