@@ -87,10 +87,12 @@ def canary_rows(runs: int) -> list[list[str]]:
                     draw = Random(f"{share} {stable} {drop} {seed}")
                     before = [float(draw.random() < stable) for _ in range(200)]
                     answers = exchanges(draw, max(within), share, stable - drop, stable)
+                    verdict = judged(answers, before)
                     for count in within:
-                        within[count] += judged(answers[:count], before).worse
+                        within[count] += verdict.worse and verdict.answers <= count
                 found = [f"{number / runs:.1%}" for number in within.values()]
                 rows.append([f"{share:.0%}", f"{stable:.2f} to {stable - drop:.2f}", *found])
+                click.echo(" | ".join(rows[-1]), err=True)
     return rows
 
 
