@@ -110,7 +110,7 @@ class Gateway:
 
     def cpu_s(self) -> float:
         times = [one.cpu_times() for one in self._family()]
-        return sum(one.user + one.system for one in times)
+        return float(sum(one.user + one.system for one in times))
 
     def peak_mb(self) -> float:
         """The most memory held at a time, each process's own peak added up."""
@@ -163,7 +163,8 @@ def check(gateway: Gateway, task: Task) -> None:
 def growth(gateway: Gateway, text: str, sizes: Sequence[int]) -> None:
     """One new set after the other: CPU seconds of a first and of a second question, and memory."""
     say("\n| passages | first question, CPU s | second | peak memory, MB |\n|---|---|---|---|")
-    first, second = [], []
+    first: list[float] = []
+    second: list[float] = []
     for size in sizes:
         task = Task(size, text, 1000 + size)
         for word, spent in zip(task.words, (first, second), strict=False):

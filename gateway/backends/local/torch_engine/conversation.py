@@ -43,6 +43,10 @@ class Tokens:
         """A raw prompt: control tokens in it are meant."""
         return list(self._real.encode(text).ids)
 
+    def foreign(self, text: str) -> list[int]:
+        """What stands at a raw prompt's beginning and is not the client's own words: control tokens are characters."""
+        return list(self._plain.encode(text).ids)
+
     def chat(self, messages: Sequence[Message]) -> list[int]:
         return self.around(messages, "")[1]
 

@@ -113,7 +113,7 @@ class Engine:
         """The same for a raw prompt. A blank line is what the bare row starts from: it must start from something."""
         (prompt,) = asked.prompts
         behind = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
-        return [self.tokens.prompt(text + BETWEEN) for text in ("", *passages)], behind
+        return [self.tokens.foreign(text + BETWEEN) for text in ("", *passages)], behind
 
     def count_tokens(self, text: str) -> int:
         return self.tokens.count(text)
