@@ -29,7 +29,7 @@ check: $(VENV)/.tests ## Style, types, dependencies between the rooms, and the l
 	@$(BIN)/python tests/longest.py
 
 tests: $(VENV)/.tests redis
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 docs: $(VENV)/.tests ## Write the generated pages again
 	@$(BIN)/python docs/generate.py
