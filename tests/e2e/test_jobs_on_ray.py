@@ -20,7 +20,9 @@ def slow_square(number: int) -> int:
 
 
 @pytest.fixture
-def cluster() -> Iterator[object]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    # a node may take long to start where the processors have other work
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
     from ray.cluster_utils import Cluster as Nodes
 
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
