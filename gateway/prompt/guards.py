@@ -109,7 +109,7 @@ class _Prompt:
         small = folded(item.text)
         match item.kind:
             case Kind.CODE | Kind.LINK | Kind.PLACEHOLDER | Kind.QUOTATION:
-                return item.text in self.text
+                return _holds(self.text, item.text, 1)
             case Kind.NUMBER | Kind.DATE:
                 return self.values[_value(item)] > 0 or small in self.low
             case Kind.LANGUAGE:
@@ -122,7 +122,9 @@ class _Prompt:
                 stems = _stems(small)
                 return 2 * sum(stem in self.low for stem in stems) > len(stems)
             case _:
-                return small.removesuffix("s").rstrip("'’") in self.low
+                # "LCDs" may be "LCD displays", but "Ada" is not in "adapt", nor "art" in "start"
+                stem = small.removesuffix("s").rstrip("'’")
+                return re.search(_left(stem) + re.escape(stem) + r"s?['’]?" + _right(stem), self.low) is not None
 
     @property
     def values(self) -> Counter[str]:
@@ -167,8 +169,16 @@ def _holds(text: str, item: str, times: int) -> bool:
     """Whether `item` stands in the text as often, and not as a part of a longer word or number."""
     if text.count(item) < times:
         return False
-    left = r"(?<![A-Za-z0-9_])" if item[:1].isascii() and item[:1].isalnum() else ""
-    right = r"(?![A-Za-z0-9_]|\.\d)" if item[-1:].isascii() and item[-1:].isalnum() else ""
+    left, right = _left(item), _right(item)
     if not left and not right:
         return True
     return len(re.findall(left + re.escape(item) + right, text)) >= times
+
+
+def _left(item: str) -> str:
+    """What must not stand before an item, lest it be a part of a longer word or number."""
+    return r"(?<![A-Za-z0-9_])" if item[:1].isascii() and item[:1].isalnum() else ""
+
+
+def _right(item: str) -> str:
+    return r"(?![A-Za-z0-9_]|\.\d)" if item[-1:].isascii() and item[-1:].isalnum() else ""

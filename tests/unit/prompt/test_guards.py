@@ -160,6 +160,8 @@ def test_a_number_a_date_and_a_language_may_be_written_otherwise() -> None:
         ("用表格回答", "请详细回答。", ("表格",)),
         ("ask Bob about LCDs", "Ask bob about LCD displays", ()),
         ('say "hello there"', "say hello", ("hello there",)),
+        ("mend `x = y +`", "Fix = y + is to be mended", ("x = y +",)),
+        ("a letter to Ada", "Adapt the letter", ("Ada",)),
     ],
 )
 def test_in_other_words_the_same_has_to_be_said(original: str, refined: str, gone: tuple[str, ...]) -> None:
