@@ -9,6 +9,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -386,6 +387,7 @@ def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Prob
     return (None if problems else struct(**values)), problems
 
 
+@lru_cache(maxsize=64)  # asked of each request's Host header
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address of that name."""
     if host == "localhost":

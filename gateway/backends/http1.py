@@ -15,6 +15,7 @@ import httptools
 
 KEEP_S = 50.0  # below the usual 60 s after which servers close an idle connection
 HEAD_LIMIT = 64 * 1024
+FRAMING = (b"content-length", b"transfer-encoding")
 # bytes that may wait for a slow client before the upstream is told to wait
 HIGH_WATER = 256 * 1024
 
@@ -53,7 +54,6 @@ class Connection(asyncio.Protocol):
         self.headers: list[tuple[bytes, bytes]] = []
         self.complete = False
         self._head_size = 0
-        self._framed = False
         self._keeps = False
         self._answering = False
         self._error: Exception | None = None
@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._stop_timer()
-        if self.status and not self._framed and exc is None:
+        if self.status and exc is None and not any(name in FRAMING for name, _ in self.headers):
             self.complete = True  # a body without a length ends with its connection
         elif not self.complete:
             broken = Broken("the connection closed in the middle") if self._answering else Unreachable("closed")
@@ -186,10 +186,7 @@ class Connection(asyncio.Protocol):
         self._head_size += len(name) + len(value)
         if self._head_size > HEAD_LIMIT:
             raise httptools.HttpParserError("the head is too large")
-        name = name.lower()
-        if name in (b"content-length", b"transfer-encoding"):
-            self._framed = True
-        self.headers.append((name, value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

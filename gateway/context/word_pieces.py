@@ -8,6 +8,7 @@ so does everything where that is not one of BERT's that lower-cases.
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,14 +41,13 @@ class WordPieces:
 
     def ids(self, text: str) -> list[int]:
         """As the tokenizer gives them, without special tokens around."""
-        if not self._by_word or _PLAIN.fullmatch(text) is None or any(token in text for token in self._added):
+        if not self._by_word or _PLAIN.fullmatch(text) is None or any(map(text.__contains__, self._added)):
             return self._encoded(text)
-        known = self._known
-        found: list[int] = []
-        for word in _WORD.findall(text.lower()):
-            pieces = known.get(word)
-            found += self._looked_up(word) if pieces is None else pieces
-        return found
+        words = _WORD.findall(text.lower())
+        try:
+            return list(chain.from_iterable(map(self._known.__getitem__, words)))
+        except KeyError:  # a word that is looked up for the first time
+            return [piece for word in words for piece in self._known.get(word) or self._looked_up(word)]
 
     def _looked_up(self, word: str) -> list[int]:
         pieces = self._encoded(word)

@@ -150,9 +150,10 @@ class Classify:
             return exchange.noted(self.name, "not needed", "the request names its template")
         if self.classifier is None:
             return exchange.noted(self.name, "unknown", "the classifier is still loading")
-        if self.classifier.wrote(exchange.ask.query):
+        query = exchange.ask.query
+        if self.classifier.wrote(query):
             return exchange.noted(self.name, "untouched", "the message holds the words of a template already")
-        intent = await self.classifier.classify(exchange.ask.query)
+        intent = await self.classifier.classify(query)
         data = {
             "intent": intent.name,
             "confidence": round(intent.confidence, 3),

@@ -143,12 +143,10 @@ def features(text: str) -> list[float]:
 def _said(words: Sequence[str], lowered: str) -> list[int]:
     """How often each of the kinds in `_SAYS` is said."""
     said = [0] * len(_SAYS)
-    for word in words:
-        if word in _ONES:
-            said[_ONES[word]] += 1
-    for pair in pairwise(words):
-        if pair in _TWOS:
-            said[_TWOS[pair]] += 1
+    for word in filter(_ONES.__contains__, words):
+        said[_ONES[word]] += 1
+    for pair in filter(_TWOS.__contains__, pairwise(words)):
+        said[_TWOS[pair]] += 1
     if not lowered.isascii():
         for kind, pattern in _SAYS_ZH.items():
             said[kind] += len(pattern.findall(lowered))
@@ -162,4 +160,4 @@ def _asks(lowered: str) -> bool:
 def _long_words(words: Sequence[str]) -> float:
     """Share of Latin words with more than six letters: careful writing has more."""
     latin = [len(word) for word in words if "a" <= word[0] <= "z"]
-    return sum(length > 6 for length in latin) / len(latin) if latin else 0.25
+    return sum(map((6).__lt__, latin)) / len(latin) if latin else 0.25

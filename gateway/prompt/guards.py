@@ -59,7 +59,7 @@ def hostile(text: str) -> str:
         if not VOCABULARY[language].spaced and low.isascii():
             continue
         verbs, objects, pattern = hints
-        if any(word in low for word in objects) and any(word in low for word in verbs):
+        if any(map(low.__contains__, objects)) and any(map(low.__contains__, verbs)):
             found = pattern.search(low)
             if found:
                 return text[found.start() : found.end()]

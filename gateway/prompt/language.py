@@ -59,8 +59,8 @@ def _decide(text: str) -> str | None:
     if han * WEIGHT > latin:
         return "zh"
     words = _WORD.findall(text.lower())
-    foreign = sum(word in _FOREIGN for word in words)
-    return "" if foreign >= 2 and foreign > sum(word in _ENGLISH for word in words) else "en"
+    foreign = sum(map(_FOREIGN.__contains__, words))
+    return "" if foreign >= 2 and foreign > sum(map(_ENGLISH.__contains__, words)) else "en"
 
 
 def _is_foreign_script(han: int, latin: int, other: int, text: str) -> bool:

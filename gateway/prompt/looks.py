@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import exp
+from operator import mul, sub
 from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.prompt.features import NAMES, features
@@ -26,14 +27,14 @@ class Looks:
         self.arrays = dict(arrays)
         mean, scale, weights = (arrays[name].tolist() for name in ("mean", "scale", "weights"))
         # so few numbers are faster in Python than in numpy
-        self._terms = [(m, w / s) for m, s, w in zip(mean, scale, weights, strict=True)]
+        self._mean, self._slope = mean, [w / s for s, w in zip(scale, weights, strict=True)]
         self._bias = float(arrays["bias"][0])
 
     def judge(self, measured: list[float]) -> tuple[float, tuple[str, ...]]:
         """The probability for what `measures` found, and the three that speak most for and against it."""
-        pushes = [(value - mean) * weight for value, (mean, weight) in zip(measured, self._terms, strict=True)]
-        best = sorted(range(len(pushes)), key=lambda place: -abs(pushes[place]))[:3]
-        told = tuple(f"{'+' if pushes[place] > 0 else '-'}{MEASURED[place]}" for place in best)
+        pushes = [*map(mul, map(sub, measured, self._mean), self._slope)]
+        best = sorted(range(len(pushes)), key=[*map(abs, pushes)].__getitem__, reverse=True)[:3]
+        told = tuple([f"{'+' if pushes[place] > 0 else '-'}{MEASURED[place]}" for place in best])
         return logistic(sum(pushes) + self._bias), told
 
 

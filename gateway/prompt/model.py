@@ -6,6 +6,7 @@ at a time: that is what a request needs, and in small pieces it is faster than a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import exp, log, sqrt
 from typing import NamedTuple, TypeAlias
@@ -82,7 +83,7 @@ class Tier:
         self.arrays = dict(arrays)
         self._keywords = Keywords(names.keywords)
         self._column = {word: column for column, word in enumerate(names.vocabulary)}
-        self._idf: list[float] = arrays["idf"].tolist()
+        self._idf = np.ascontiguousarray(arrays["idf"])
         cool = np.float32(1.0) / arrays["temperature"][0]
         self._words, self._vector, self._bias = (
             np.ascontiguousarray(arrays[name] * cool) for name in ("words", "vector", "bias")
@@ -114,17 +115,14 @@ class Tier:
 
     def read(self, seen: Look, vector: Array | None = None) -> Read:
         """The known words of a prompt as columns, with tf-idf weights of length 1."""
-        counted: dict[int, int] = {}
-        column_of = self._column.get
-        for word in tokens(seen, self.names.language, self._keywords):
-            column = column_of(word)
-            if column is not None:
-                counted[column] = counted.get(column, 0) + 1
-        idf = self._idf
-        raw = [idf[column] * (1.0 + log(count) if count > 1 else 1.0) for column, count in counted.items()]
-        length = sqrt(sum(map(float.__mul__, raw, raw))) or 1.0
-        weights = np.array([value / length for value in raw], np.float32)
-        return Read(np.array([*counted], np.int64), weights, vector)
+        counted = Counter(map(self._column.get, tokens(seen, self.names.language, self._keywords)))
+        counted.pop(None, None)
+        columns = np.array([*counted], np.int64)
+        weights = self._idf.take(columns)
+        if len(counted) < counted.total():  # most prompts say each word once
+            weights *= np.array([1.0 + log(count) for count in counted.values()], np.float32)
+        length = sqrt(float(weights @ weights)) or 1.0
+        return Read(columns, weights / np.float32(length), vector)
 
     def weigh(self, read: Read) -> Signs:
         """The chances of the classes after temperature, and what the gate looks at."""
@@ -193,13 +191,13 @@ def gate_features(scores: Array, known: Sequence[int], ends: Sequence[int], near
     # some dozens of numbers are faster in Python than in numpy
     values: list[float] = scores.tolist()
     highest = max(values)
-    raised = [exp(value - highest) for value in values]
+    raised = [*map(exp, [value - highest for value in values])]
     total = sum(raised)
     chances = [value / total for value in raised]
     best = sorted(known, key=values.__getitem__, reverse=True)[:CANDIDATES]
     first, second = chances[best[0]], chances[best[1]] if len(best) > 1 else 0.0
-    shares = sum(share * (value - highest) for share, value in zip(chances, values, strict=True))
-    entropy = (log(total) - shares) / log(max(2, len(values)))
+    shares = sum(map(float.__mul__, chances, values))
+    entropy = (log(total) + highest - shares) / log(max(2, len(values)))
     own: list[float] = near(ends[best[0]], ends[best[0] + 1]).tolist()
     likeness = list(own)
     for other in best[1:]:
@@ -209,7 +207,7 @@ def gate_features(scores: Array, known: Sequence[int], ends: Sequence[int], near
     mean = sum(likeness) / max(1, len(likeness))
     similarity = max(own, default=0.0)
     place = own.index(similarity) if own else -1
-    none = 1.0 - sum(chances[place] for place in known)
+    none = 1.0 - sum(map(chances.__getitem__, known))
     score = values[best[0]]
     signs = [first, first - second, entropy, five[-1], sum(five) / len(five), five[-1] - mean, none, score]
     return Signs(signs, best[0], ends[best[0]] + place if place >= 0 else -1, similarity, chances)

@@ -7,7 +7,7 @@ their sake alone. The words stand in `seed/needs.jsonl`, by language.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import msgspec
@@ -48,7 +48,7 @@ class Words(Struct, frozen=True):
     phrases: tuple[str, ...] = ()
 
     def found(self, text: str, words: frozenset[str]) -> bool:
-        return not self.words.isdisjoint(words) or any(phrase in text for phrase in self.phrases)
+        return not self.words.isdisjoint(words) or any(map(text.__contains__, self.phrases))
 
 
 def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> tuple[str, ...]:
@@ -56,22 +56,21 @@ def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> 
 
     `measured`: what `looks.measures` found. `intent`: whether its intent is known; then it has a task.
     """
-    text = seen.asked.lower()
+    text, words = _said(seen.asked)
     task = intent or measured[_QUESTION] or measured[_POLITE] or measured[_WORDS] > _DAMPED_FEW
     given = (
         ("task", bool(task)),
         ("context", bool(seen.rule or measured[_AUDIENCE] or measured[_PASTED] or measured[_QUOTES])),
         ("format", measured[_FORMAT] > 0.0),
         ("constraints", measured[_CONSTRAINTS] > 0.0 or measured[_NUMBERS] > 0.0),
-        ("examples", _tells("example", language, text, frozenset(_WORD.findall(text)))),
+        ("examples", _tells("example", language, text, words)),
     )
     return tuple(name for name, there in given if not there)
 
 
 def needs(seen: Look, language: str) -> tuple[str, ...]:
     """Of context, long context, reasoning and a tool those that an answer seems to need."""
-    text = seen.asked.lower()
-    words = frozenset(_WORD.findall(text))
+    text, words = _said(seen.asked)
     found = (
         ("context", not seen.rule and _tells("absent", language, text, words)),
         ("long context", len(seen.text) > LONG_CHARS),
@@ -79,6 +78,12 @@ def needs(seen: Look, language: str) -> tuple[str, ...]:
         ("a tool", not seen.rule and _tells("tool", language, text, words)),
     )
     return tuple(name for name, there in found if there)
+
+
+@lru_cache(maxsize=8)  # what it lacks and what it needs are asked of the same prompt
+def _said(asked: str) -> tuple[str, frozenset[str]]:
+    text = asked.lower()
+    return text, frozenset(_WORD.findall(text))
 
 
 def _tells(kind: str, language: str, text: str, words: frozenset[str]) -> bool:

@@ -11,6 +11,7 @@ LONGEST_CODE = 3000  # characters; whoever pastes more works on a program, not o
 
 # Marks of a prompt that was built already, by hand, by a program, or by us.
 _CHAT_MARKUP = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<<SYS>>|^### (?:Instruction|Response):", re.M)
+_CHAT_NEEDS = ("<|", "INST]", "<<SYS>>", "### ")
 _SECTION_WORDS = (
     "role|task|goal|instructions?|context|background|input|output(?: format)?|format|examples?|constraints?|rules"
     "|requirements?|steps|角色|任务|目标|背景|上下文|指令|要求|输入|输出|输出格式|格式|示例|例子|约束|限制|规则|步骤"
@@ -79,7 +80,9 @@ def _text(query: str, *, named: bool) -> str:
 @lru_cache(maxsize=32)  # a request's stages each ask for it
 def is_built(text: str) -> bool:
     """Whether the text has the marks of a prompt template: chat markup, named sections, worked examples."""
-    if _CHAT_MARKUP.search(text):
+    if any(map(text.__contains__, _CHAT_NEEDS)) and _CHAT_MARKUP.search(text):
         return True
+    if "\n" not in text:
+        return False  # of sections and examples it takes two, each on a line of its own
     sections = {match.group(1).lower() for match in _SECTION.finditer(text)}
     return len(sections) >= 2 or len(_SHOT.findall(text)) >= 2

@@ -74,7 +74,8 @@ class Wording:
     def names_kind(self, text: str) -> bool:
         if not self.spaced:
             return bool(self._unspaced["kinds"].search(text))
-        return not self._kinds.isdisjoint(_words(text))
+        # a long text is not taken apart into words where none of these can be among them
+        return any(map(text.__contains__, self._kinds)) and not self._kinds.isdisjoint(_words(text))
 
     def points_back(self, text: str) -> bool:
         if not self.spaced:

@@ -1,7 +1,11 @@
 """What was decided, as `x-foreword-*` response headers."""
 
+import re
+
 from gateway.exchange import Exchange, Mode
 from gateway.ports import Reply
+
+_UNPRINTABLE = re.compile("[^ -~]")
 
 
 def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
@@ -30,7 +34,4 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
 
 def _ascii(text: str) -> bytes:
     """A header's value: printable ASCII on one line, cut at 200 characters."""
-    short = text[:200]
-    if short.isascii() and short.isprintable():
-        return short.encode()
-    return "".join(mark if " " <= mark <= "~" else "?" for mark in short).encode()
+    return _UNPRINTABLE.sub("?", text[:200]).encode()
