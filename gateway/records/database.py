@@ -20,7 +20,7 @@ from gateway.errors import DatabaseFailed
 from gateway.records.engine import engine_for, upgraded
 from gateway.records.feedback import Feedback
 from gateway.records.policy import Policy, hashed_record
-from gateway.records.schema import ExchangeRecord, decode, encode
+from gateway.records.schema import Entry, ExchangeRecord, decode, encode
 from gateway.records.tables import exchanges, feedback
 
 TEXT_LIMIT = 200
@@ -100,9 +100,13 @@ class Database:
 
     def insert(self, records: Sequence[ExchangeRecord]) -> int:
         """Add all or none; those already there stay as they are. Returns how many were new."""
-        if not records:
+        return self.enter([Entry(record, encode(record)) for record in records])
+
+    def enter(self, entries: Sequence[Entry]) -> int:
+        """The same with records that are encoded already."""
+        if not entries:
             return 0
-        rows = [_row(record) for record in records]
+        rows = [_row(entry) for entry in entries]
         if self._insert.positional:
             names = self._insert.positiontup or ()
             values: Any = [tuple([row[name] for name in names]) for row in rows]
@@ -157,7 +161,8 @@ class Database:
         record = self.get(id)
         if record is None:
             return
-        left = _row(replace(hashed_record(record), policy=Policy.HASHED))
+        hashed = replace(hashed_record(record), policy=Policy.HASHED)
+        left = _row(Entry(hashed, encode(hashed)))
         with self._writing() as connection:
             connection.execute(update(exchanges).where(exchanges.c.id == _text(id)).values(left))
             blank = {"comment": "", "answer": ""}
@@ -213,7 +218,8 @@ def _spoken(templates: Sequence[str], since_s: float) -> Select[Any]:
     return query.where(exchanges.c.time_s >= since_s).order_by(exchanges.c.time_s)
 
 
-def _row(record: ExchangeRecord) -> dict[str, Any]:
+def _row(entry: Entry) -> dict[str, Any]:
+    record = entry.listed
     return {
         "id": record.id,
         "time_s": record.time_s,
@@ -227,7 +233,7 @@ def _row(record: ExchangeRecord) -> dict[str, Any]:
         "prompt_tokens": record.answer.prompt_tokens,
         "completion_tokens": record.answer.completion_tokens,
         "total_us": record.total_us,
-        "record": encode(record),
+        "record": entry.data,
     }
 
 

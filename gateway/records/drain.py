@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
 from gateway.errors import ConfigError, DatabaseFailed, NotReady
 from gateway.records.frames import stored, unpack
 from gateway.records.reply import answer_in
-from gateway.records.schema import ExchangeRecord, ReadAnswer, UnknownSchema, decode
+from gateway.records.schema import Entry, ReadAnswer, UnknownSchema, entry
 from gateway.records.segments import claimed, segments, set_aside
 from gateway.records.spool import Spool
 
@@ -51,8 +50,8 @@ class Intake:
         frames, scan = unpack(path.read_bytes())
         unreadable = self.unreadable
         for batch in _batches(frames, BATCH):
-            records = [record for frame in batch if (record := self._read(frame, path)) is not None]
-            self.inserted += database.insert(records)
+            entries = [found for frame in batch if (found := self._read(frame, path)) is not None]
+            self.inserted += database.enter(entries)
         if scan.damaged:
             self.unreadable += 1
             log.error("damaged segment: %s is whole up to byte %d of %d", path.name, scan.good, scan.total)
@@ -70,18 +69,17 @@ class Intake:
                 else:
                     set_aside(path)
 
-    def _read(self, payload: memoryview, path: Path) -> ExchangeRecord | None:
+    def _read(self, payload: memoryview, path: Path) -> Entry | None:
         try:
             frame = stored(payload)
-            record = decode(frame.record)
+            if not frame.body:
+                return entry(frame.record)
+            answer = answer_in(self._read_answer, frame.body, frame.content_type, frame.content_encoding)
+            return entry(frame.record, answer)
         except (msgspec.DecodeError, UnicodeDecodeError, UnknownSchema) as error:
             self.unreadable += 1
             log.error("unreadable record in %s: %s", path.name, error)
             return None
-        if not frame.body:
-            return record
-        answer = answer_in(self._read_answer, frame.body, frame.content_type, frame.content_encoding)
-        return replace(record, answer=answer)
 
 
 class Drain:

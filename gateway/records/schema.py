@@ -5,10 +5,11 @@ raises `SCHEMA` and adds an entry to `UPGRADES`, so that every version decodes f
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.errors import ForewordError
 from gateway.exchange import Call, Chunk, ContextPlan, Exchange, Intent, Mode, Note, Rewrite, Sampling, Target, Turn
@@ -76,9 +77,10 @@ class ExchangeRecord(Struct, frozen=True):
     error: str = ""
     first_byte_us: int = 0
     total_us: int = 0
-    answer: Answer = Answer()
     job: str = ""
     """The offline job whose own call this was; "" for a client's."""
+    answer: Answer = Answer()
+    """Last, so that `entry` can put it into a record that is encoded already."""
 
     @property
     def sent(self) -> tuple[Turn, ...]:
@@ -123,6 +125,37 @@ def record_of(exchange: Exchange, outcome: Outcome, policy: str) -> ExchangeReco
     )
 
 
+class _Intent(Struct, frozen=True):
+    name: str = ""
+
+
+class _Rewrite(Struct, frozen=True):
+    template: str = ""
+
+
+class Listed(Struct, frozen=True):
+    """What listings filter and show of a record. The rest is passed over when this is decoded."""
+
+    id: str
+    time_s: float = 0.0
+    key: str = ""
+    endpoint: str = ""
+    model: str = ""
+    intent: _Intent = _Intent()
+    rewrite: _Rewrite = _Rewrite()
+    status: int = 0
+    ending: str = ""
+    total_us: int = 0
+    answer: Answer = Answer()
+
+
+class Entry(NamedTuple):
+    """A record as the database takes it: what is listed of it, and the whole as `encode` wrote it."""
+
+    listed: Listed | ExchangeRecord
+    data: bytes
+
+
 class _Version(Struct):
     schema: int = 1
 
@@ -132,6 +165,9 @@ encoder = msgspec.msgpack.Encoder(enc_hook=repr)
 _version = msgspec.msgpack.Decoder(_Version)
 _fields = msgspec.msgpack.Decoder(Fields)
 _current = msgspec.msgpack.Decoder(ExchangeRecord)
+_listed = msgspec.msgpack.Decoder(Listed)
+_EMPTY = encoder.encode(Answer())
+_UNREAD = encoder.encode("answer") + _EMPTY
 
 
 def encode(record: ExchangeRecord) -> bytes:
@@ -146,6 +182,23 @@ def decode(data: bytes | msgspec.Raw) -> ExchangeRecord:
     if not 1 <= schema < SCHEMA:
         raise UnknownSchema(schema)
     return msgspec.convert(upgraded(_fields.decode(data), schema, SCHEMA, UPGRADES), ExchangeRecord)
+
+
+def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> Entry:
+    """The entry for an encoded record of any version, and for what its reply said. Raises what `decode` raises.
+
+    A record that was just spooled goes into the database nearly as it is: taking all of it apart and putting it
+    together again would cost more than the rest of the drain.
+    """
+    written = bytes(data)
+    current = _version.decode(written).schema == SCHEMA
+    if current and answer is None:
+        return Entry(_listed.decode(written), written)
+    if current and answer is not None and written.endswith(_UNREAD):
+        return Entry(replace(_listed.decode(written), answer=answer), written[: -len(_EMPTY)] + encoder.encode(answer))
+    record = decode(written)
+    record = record if answer is None else replace(record, answer=answer)
+    return Entry(record, encode(record))
 
 
 def upgraded(fields: Fields, have: int, want: int, upgrades: Mapping[int, Callable[[Fields], Fields]]) -> Fields:

@@ -7,7 +7,18 @@ from msgspec.structs import replace
 
 from gateway.exchange import Mode
 from gateway.ports import Answer
-from gateway.records.schema import SCHEMA, UPGRADES, UnknownSchema, decode, encode, record_of, upgraded
+from gateway.records.schema import (
+    SCHEMA,
+    UPGRADES,
+    ExchangeRecord,
+    Listed,
+    UnknownSchema,
+    decode,
+    encode,
+    entry,
+    record_of,
+    upgraded,
+)
 from tests.doubles.exchanges import an_exchange, an_outcome
 
 # As version 1 wrote it. Never regenerate this: old databases hold such records.
@@ -24,6 +35,36 @@ def test_a_record_of_version_1_still_says_what_it_said() -> None:
     said = replace(record_of(an_exchange(), an_outcome(), "full"), answer=Answer("The secret answer.", "stop", 7, 3))
 
     assert decode(b64decode(FROZEN_1.read_text())) == said
+
+
+ANSWER = Answer("The secret answer.", "stop", 7, 3, {"more": 1})
+SPOOLED = record_of(an_exchange(), an_outcome(), "full")
+
+
+def columns(record: Listed | ExchangeRecord) -> tuple[object, ...]:
+    return (record.id, record.time_s, record.key, record.endpoint, record.model, record.intent.name,
+            record.rewrite.template, record.status, record.ending, record.total_us, record.answer)  # fmt: skip
+
+
+@pytest.mark.parametrize("record", [SPOOLED, replace(SPOOLED, job="harvest"), replace(SPOOLED, answer=ANSWER)])
+@pytest.mark.parametrize("answer", [None, ANSWER, Answer()])
+def test_an_entry_is_the_record_with_its_answer(record: ExchangeRecord, answer: Answer | None) -> None:
+    whole = record if answer is None else replace(record, answer=answer)
+
+    found = entry(encode(record), answer)
+
+    assert (found.data, columns(found.listed)) == (encode(whole), columns(whole))
+
+
+def test_the_entry_of_a_record_that_another_hand_wrote_has_its_answer() -> None:
+    fields = dict(reversed(msgspec.msgpack.decode(encode(SPOOLED)).items()))
+
+    assert decode(entry(msgspec.msgpack.encode(fields), ANSWER).data) == replace(SPOOLED, answer=ANSWER)
+
+
+def test_there_is_no_entry_for_a_record_of_a_newer_version() -> None:
+    with pytest.raises(UnknownSchema):
+        entry(msgspec.msgpack.encode({"id": "x", "schema": SCHEMA + 1}), ANSWER)
 
 
 def test_every_older_version_has_a_way_up() -> None:
