@@ -31,8 +31,11 @@ from gateway.records.scores import wilson
 from tests.doubles.process import running
 
 CONFIG = """
+[data]
+folder = "{data}"
 [prompt]
 mode = "off"
+templates = []
 [records]
 policy = "none"
 [embedder]
@@ -122,10 +125,10 @@ class Gateway:
 
 
 @contextmanager
-def started() -> Iterator[Gateway]:
+def started(keep: Path | None) -> Iterator[Gateway]:
     with tempfile.TemporaryDirectory(prefix="foreword-nbce-") as folder:
-        (Path(folder) / "templates").mkdir()
-        with running(Path(folder), CONFIG, timeout_s=1200) as process:
+        data = (keep or Path(folder) / "data").resolve()
+        with running(Path(folder), CONFIG.replace("{data}", str(data)), timeout_s=1200) as process:
             yield Gateway(process.url, process.process.pid)
 
 
@@ -196,9 +199,10 @@ def main() -> None:
     options.add_argument("--look-up", nargs="*", default=["8:48", "32:24"], help="passages:questions")
     options.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS)
     options.add_argument("--growth", nargs="*", type=int, default=[8, 16, 32, 64, 128])
+    options.add_argument("--keep", type=Path, help="a data folder of the gateway to use again")
     given = options.parse_args()
     text = " ".join((given.data / "long_texts" / "frankenstein_en.txt").read_text("utf-8").split())
-    with started() as gateway:
+    with started(given.keep) as gateway:
         for size, _, questions in (one.partition(":") for one in given.look_up):
             look_up(gateway, text, int(size), int(questions), given.ways)
         if given.growth:

@@ -27,6 +27,8 @@ from gateway.records.scores import paired
 
 ANSWER = 300
 CONFIG = """
+[data]
+folder = "{data}"
 [prompt]
 mode = "on"
 templates = []
@@ -170,13 +172,15 @@ def _mean(values: list[int] | list[float]) -> str:
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Has squality_dev.jsonl.gz")
 @click.option("--stories", default=12, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="A file for the summaries themselves.")
-def main(data: Path, stories: int, out: Path | None) -> None:
+@click.option("--keep", type=click.Path(path_type=Path), help="A data folder of the gateway to use again.")
+def main(data: Path, stories: int, out: Path | None, keep: Path | None) -> None:
     """ROUGE of summaries by strategy, with the calls and tokens that they took and were quoted."""
     with gzip.open(data / "squality_dev.jsonl.gz", "rt", "utf-8") as file:
         loaded = [json.loads(line) for line in file][:stories]
     arms = {name: Arm() for name in ARMS}
     with tempfile.TemporaryDirectory(prefix="foreword-summaries-") as folder, ExitStack() as stack:
-        gateway, port = foreword.start(Path(folder) / "gateway", CONFIG, ready_s=1200)
+        config = CONFIG.replace("{data}", str((keep or Path(folder) / "data").resolve()))
+        gateway, port = foreword.start(Path(folder) / "gateway", config, ready_s=1200)
         stack.callback(gateway.stop)
         asking = Asking(port)
         for number, story in enumerate(loaded, 1):

@@ -133,6 +133,16 @@ async def test_a_prompt_beyond_the_window_is_refused_as_openai_refuses_it(chat: 
         assert (refused.value.code, refused.value.param) == ("context_length_exceeded", "messages")
 
 
+@pytest.mark.parametrize("prompt", [[10_000_000], [5, -1], [[5], [10_000_000]]])
+async def test_numbers_that_are_no_tokens_are_refused_and_break_nobody_elses_answer(
+    client: openai.AsyncOpenAI, chat: Callable[..., Any], prompt: Any
+) -> None:
+    beside = asyncio.create_task(chat())
+    with pytest.raises(openai.BadRequestError, match="prompt"):
+        await client.completions.create(model="smollm2", prompt=prompt, max_tokens=4)
+    assert "Paris" in (await beside).choices[0].message.content
+
+
 async def test_an_image_is_refused_by_name(chat: Callable[..., Any]) -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     with pytest.raises(openai.BadRequestError, match="image"):

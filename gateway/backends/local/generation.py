@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.errors import BackendFailed
 
 Callback = Callable[[bytes], bool]
+"""Takes a piece; True means that nobody listens any more. An empty one only asks."""
 Call = Callable[[bytes, Callback], None]
 
 
@@ -15,7 +16,7 @@ class Generation:
     """Runs `call(body, callback)` on the pool and hands over what the callback is given.
 
     Belongs to one event loop. Whoever starts it must read it to its end or `cancel` it; both free
-    the thread, the second as soon as the engine has made one more token.
+    the thread, the second as soon as the engine has taken one more step.
     """
 
     def __init__(self, call: Call, body: bytes, pool: ThreadPoolExecutor, over: Callable[[], None]) -> None:
@@ -57,8 +58,8 @@ class Generation:
         self._tell(lambda: self._end(failure))
 
     def _hand_over(self, piece: bytes) -> bool:
-        """The engine's callback: True tells it to stop."""
-        if not self._cancelled:
+        """The engine's `Callback`."""
+        if piece and not self._cancelled:
             self._tell(lambda: self._put(piece))
         return self._cancelled
 

@@ -122,7 +122,8 @@ class LocalModel:
         ask = engine.ask(encode.body(exchange, model), endpoint, self._limits, self._neutral)
         loaded = await self._ready()
         told: list[Note] = []
-        generation = await self._started(ask, loaded, await self._call(loaded, ask, exchange, told))
+        call = await self._call(loaded, ask, exchange, told)
+        generation = await self._started(ask, loaded, call, exchange.windows)
         shown = exchange.ask.model if exchange.ask.model not in ("", "auto") else self._serving.name
         reply = Reply(200, EVENTS if ask.stream else JSON, backend=self.name, model=model, told=told)
         if ask.stream:
@@ -144,7 +145,7 @@ class LocalModel:
             raise BackendFailed(f"The model {self._serving.name!r} could not be loaded: {self._failed or 'closed'}.")
         return self._engine
 
-    async def _started(self, ask: EngineAsk, loaded: Loaded, call: Call) -> Generation:
+    async def _started(self, ask: EngineAsk, loaded: Loaded, call: Call, passages: Sequence[str]) -> Generation:
         """The generation, once there is room. Raises `LimitReached` when too many wait for it."""
         serving, room = self._serving, self._room
         if len(self._running) + self._waiting >= serving.parallel + serving.queue:
@@ -155,7 +156,7 @@ class LocalModel:
             )
         self._waiting += 1
         try:
-            needed = await self._needed(ask, loaded)
+            needed = await self._needed(ask, loaded, passages)
             await room.take(needed)
         finally:
             self._waiting -= 1
@@ -167,13 +168,17 @@ class LocalModel:
         self._running.add(generation)
         return generation
 
-    async def _needed(self, ask: EngineAsk, loaded: Loaded) -> int:
-        """How many tokens of the engine's cache the request may fill at the most."""
+    async def _needed(self, ask: EngineAsk, loaded: Loaded, passages: Sequence[str]) -> int:
+        """How many tokens of the engine's cache the request may fill at the most.
+
+        `passages` are read beside each other, each with a question and an answer of its own.
+        """
         # JSON's own signs count for more than the chat template's
         prompt = await asyncio.to_thread(loaded.count_tokens, ask.body.decode())
         answers = ask.choices * ask.prompts
         if answers == 1:
-            return min(prompt + ask.answer_tokens, self._room.tokens)
+            read = await asyncio.to_thread(lambda: sum(map(loaded.count_tokens, passages)))
+            return min(read + (1 + len(passages)) * (prompt + ask.answer_tokens), self._room.tokens)
         together = min(answers, self._serving.parallel)
         needed = prompt * together // answers + together * ask.answer_tokens
         if needed > self._room.tokens:

@@ -201,13 +201,29 @@ def _told(level: Sequence[Chunk]) -> int:
 
 
 def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
-    """The results cut at the ends of sentences until they fit together. Blocking."""
-    return [_shortened(one, tokens // len(level) - SOURCE_TOKENS, count) for one in level]
+    """As many results as have room for a sentence, cut at the ends of sentences until they fit together. Blocking.
+
+    Short ones leave their share to the long ones. Where not all have room, those at even distances stay, so that no
+    end of the text is lost.
+    """
+    keep = min(len(level), tokens // SOURCE_TOKENS)
+    while keep:
+        some = [level[place * len(level) // keep] for place in range(keep)]
+        cut = {}
+        free, left = tokens - SOURCE_TOKENS * keep, keep
+        for place in sorted(range(keep), key=lambda place: some[place].tokens):
+            cut[place] = one = _shortened(some[place], free // left, count)
+            free, left = free - one.tokens, left - 1
+        if all(one.text for one in cut.values()):
+            return [cut[place] for place in range(keep)]
+        keep = keep * 3 // 4
+    return []
 
 
 def _shortened(one: Chunk, tokens: int, count: Count) -> Chunk:
-    text = one.text
-    while text and count(text) > tokens:
+    text, size = one.text, one.tokens
+    while text and size > tokens:
         *kept, _ = SENTENCE_END.split(text.strip())
         text = "".join(kept)
-    return Chunk(one.id, "", MESSAGE, text, one.start, one.end, tokens=count(text))
+        size = count(text)
+    return Chunk(one.id, "", MESSAGE, text, one.start, one.end, heading=one.heading, tokens=size)

@@ -196,3 +196,35 @@ async def test_a_model_that_cannot_be_loaded_says_why(tmp_path: Path, monkeypatc
     with pytest.raises(BackendFailed, match="the weights are missing"):
         await backend.send(asked(Endpoint.CHAT, messages=HELLO), "small", ())
     await backend.aclose()
+
+
+async def test_passages_beside_each_other_take_a_row_of_room_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = ScriptedEngine()
+    monkeypatch.setattr(llamacpp, "Engine", lambda *_: engine)
+    settings = LlamaCppSettings(name="small", model="m.gguf", context_tokens=64, parallel=2)
+    backend = LlamaCpp("local", settings, described(tmp_path / "m.gguf"))
+    await backend.open()
+
+    async def began(**foreword: Any) -> Reply:
+        exchange = asked(Endpoint.CHAT, messages=HELLO, stream=True, max_tokens=8, foreword=foreword)
+        return await backend.send(exchange, "small", ())
+
+    try:
+        async with asyncio.timeout(60):
+            for one in [await began(), await began()]:
+                await one.aclose()
+            engine.go_on.release(2)
+            while backend._running:  # noqa: ASYNC110  # the engine's threads have nobody to tell
+                await asyncio.sleep(0)
+            many = await began(contexts=["a passage"] * 40)
+            waiting = asyncio.create_task(began())
+            while not backend._room.waiting:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            await many.aclose()
+            engine.go_on.release()
+            await (await waiting).aclose()
+    finally:
+        engine.go_on.release(1000)
+        await backend.aclose()

@@ -18,7 +18,7 @@ from gateway.backends.local.serve import Loaded, LocalModel, Serving
 from gateway.backends.local.torch_engine.positions import LongContext, Positions
 from gateway.context.embed import Batcher
 from gateway.errors import ConfigError, Problem
-from gateway.exchange import Exchange, Mode, Nbce, Note
+from gateway.exchange import Endpoint, Exchange, Mode, Nbce, Note
 from gateway.registry import Kind
 from gateway.resources import NoSuchResource, locate
 from gateway.wire.engine import EngineAsk
@@ -46,7 +46,8 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     passages_mb: int = 512
     """Memory for passages that were read for NBCE, so that the next question about them is quicker; 0: none."""
     rows_mb: int = 1536
-    """Memory for the passages of one NBCE request; past it those that promise least are left out."""
+    """Memory for the passages of one NBCE request; past it those that promise least are left out. Reading takes up to
+    half as much again for a moment."""
     parallel: int = 4
     """How many answers are made at a time, as far as their tokens fit one window together."""
     queue: int = 32
@@ -113,6 +114,8 @@ class TorchModel(LocalModel):
             return await super()._call(self._reaching(loaded, ask, exchange, told), ask, exchange, told)
         mixed = exchange.ask.controls.nbce
         question = next((turn.text for turn in reversed(exchange.prompt) if turn.role == "user"), "")
+        if ask.endpoint is Endpoint.COMPLETION:
+            question = asked_last(question)
         if self._embedder is not None and not mixed.scores and mixed.pooling in ("", "expert"):
             mixed = replace(mixed, scores=await relevance(self._embedder, question, passages))
         assert isinstance(loaded, Mixing)
@@ -157,6 +160,18 @@ class TorchModel(LocalModel):
 
     def _load(self) -> Loaded:
         return self.load()
+
+
+def asked_last(prompt: str) -> str:
+    """The last question of a raw prompt, which goes on into the answer's first words; all of it where none is asked.
+
+    Those words are no part of what is looked for, and mislead a comparison by meaning.
+    """
+    asking = [line for line in prompt.splitlines() if "?" in line or "？" in line]
+    if not asking:
+        return prompt
+    line = asking[-1]
+    return line[: max(line.rfind("?"), line.rfind("？")) + 1].strip()
 
 
 async def relevance(embedder: Batcher, question: str, passages: Sequence[str]) -> tuple[float, ...]:

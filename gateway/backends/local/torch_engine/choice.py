@@ -18,6 +18,8 @@ class Choice:
         self.index = index
         self.over = False
         self.written = 0
+        self.length = 0
+        """How many characters the answer has, those that are not said yet included."""
         self._tokens, self._stop, self._top = tokens, wanted.stop, wanted.top_logprobs
         self._most = min(wanted.max_tokens, room)
         self._prompt = prompt_tokens
@@ -27,21 +29,25 @@ class Choice:
         self._spoken: list[Spoken] = []
         self._first = True
 
-    def add(self, token: int, logprobs: Tensor, heard: Callable[[str], None] = lambda _: None) -> None:
-        """One more token, chosen from `logprobs` [vocab]. `heard` gets the text that it adds before anybody
-        else does. Sets `over` at the end."""
+    def add(self, token: int, logprobs: Tensor, heard: Callable[[], None] = lambda: None) -> None:
+        """One more token, chosen from `logprobs` [vocab]. `heard` is called once `length` is known and before
+        anything is said. Sets `over` at the end."""
         self.written += 1
         if token in self._tokens.ends:
-            heard("")
+            heard()
             self._end("stop")
             return
         text = self._stream.add(token)
-        heard(text)
+        self._held += text
+        self.length += len(text)
+        at = first_stop(self._held, self._stop)
+        if at >= 0:
+            self.length -= len(self._held) - at
+            self._held = self._held[:at]
+        heard()
         if self._top is not None:
             self._spoken.append(self._entry(token, logprobs, self._top))
-        self._held += text
-        if (at := first_stop(self._held, self._stop)) >= 0:
-            self._held = self._held[:at]
+        if at >= 0:
             self._end("stop")
         elif self.written >= self._most:
             self._end("length")

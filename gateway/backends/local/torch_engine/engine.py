@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -55,19 +56,17 @@ class Engine:
         asked = wanted(body)
         prompt = self.tokens.chat(asked.messages)
         say = _saying(Endpoint.CHAT, callback)
-        self.stepper.run(lambda: answer(self.model, self.tokens, self.positions, asked, prompt, 0, say))
+        begin = partial(answer, self.model, self.tokens, self.positions, asked, prompt, 0, say)
+        self.stepper.run(begin, _leaving(callback))
 
     def complete(self, body: bytes, callback: Callback) -> None:
         asked = wanted(body)
         say = _saying(Endpoint.COMPLETION, callback)
-        for number, prompt in enumerate(asked.prompts):
-            ids = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
+        prompts = [self._ids(prompt) for prompt in asked.prompts]
+        for number, ids in enumerate(prompts):
             first = number * asked.choices
-            self.stepper.run(
-                lambda ids=ids, first=first: answer(  # type: ignore[misc]  # the defaults bind this turn's values
-                    self.model, self.tokens, self.positions, asked, ids, first, say
-                )
-            )
+            begin = partial(answer, self.model, self.tokens, self.positions, asked, ids, first, say)
+            self.stepper.run(begin, _leaving(callback))
 
     def reaching(self, tokens: int) -> "Engine":
         """The same engine, its positions set for requests of at least `tokens`. It is not to be closed."""
@@ -87,9 +86,8 @@ class Engine:
             prefixes, question = cut(asked, passages)
             windows = Windows(prefixes, question, mixed, self._rows_bytes)
             say = _saying(Endpoint.CHAT if asked.messages else Endpoint.COMPLETION, callback)
-            self.stepper.run(
-                lambda: mixed_answer(self.model, self.tokens, self.positions, self._prefixes, asked, windows, say, tell)
-            )
+            engine = self.model, self.tokens, self.positions, self._prefixes
+            self.stepper.run(partial(mixed_answer, *engine, asked, windows, say, tell), _leaving(callback))
 
         return call
 
@@ -112,14 +110,28 @@ class Engine:
     def _cut_prompt(self, asked: Wanted, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
         """The same for a raw prompt. A blank line is what the bare row starts from: it must start from something."""
         (prompt,) = asked.prompts
-        behind = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
+        behind = self._ids(prompt)
         return [self.tokens.foreign(text + BETWEEN) for text in ("", *passages)], behind
+
+    def _ids(self, prompt: str | list[int]) -> list[int]:
+        """Raises `BadRequest` for no tokens, and for numbers that are none: one would break the step for all."""
+        ids = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
+        if not ids:
+            raise BadRequest("'prompt' has no tokens.", param="prompt")
+        if wrong := [number for number in ids if not 0 <= number < self.model.vocabulary]:
+            known = f"this model's are 0 to {self.model.vocabulary - 1}"
+            raise BadRequest(f"'prompt' holds {wrong[0]}, which is no token: {known}.", param="prompt")
+        return ids
 
     def count_tokens(self, text: str) -> int:
         return self.tokens.count(text)
 
     def close(self) -> None:
         self.stepper.close()
+
+
+def _leaving(callback: Callback) -> Callable[[], bool]:
+    return lambda: callback(b"")
 
 
 def _saying(endpoint: Endpoint, callback: Callback) -> Say:

@@ -38,6 +38,8 @@ class Model:
         heads = config.num_key_value_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.shape = Shape(config.num_hidden_layers, heads, width, network.dtype)
+        self.vocabulary: int = network.get_input_embeddings().num_embeddings
+        """How many token numbers there are."""
         self.trained_tokens = _trained(config)
         self._rotary = Rotary(network.base_model.rotary_emb, config, self.trained_tokens)
         network.base_model.rotary_emb = self._given = _Given()

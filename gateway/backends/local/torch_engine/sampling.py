@@ -55,7 +55,7 @@ class Sampler:
     def logprobs(self, logits: Tensor) -> Tensor:
         """What the model thinks, with bias and penalties: the distribution whose probabilities are told."""
         if self._bias is not None:
-            known = self._bias[0] < len(logits)
+            known = (self._bias[0] >= 0) & (self._bias[0] < len(logits))
             logits = logits.index_add(-1, self._bias[0][known], self._bias[1][known])
         logits = penalised(logits, self._said, self._knobs.frequency_penalty, self._knobs.presence_penalty)
         return logits.log_softmax(-1)

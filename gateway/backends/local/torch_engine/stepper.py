@@ -26,15 +26,15 @@ class Stepper:
     def __init__(self, model: Model, threads: int) -> None:
         self._model = model
         self._threads = threads
-        self._new: queue.SimpleQueue[tuple[Callable[[], Run], Future[None]] | None] = queue.SimpleQueue()
+        self._new: queue.SimpleQueue[_Running | None] = queue.SimpleQueue()
         self._running: list[_Running] = []
         self._thread = threading.Thread(target=self._work, name="torch-engine", daemon=True)
         self._thread.start()
 
-    def run(self, begin: Callable[[], Run]) -> None:
-        """Blocks until the run is over. Raises what it raised."""
+    def run(self, begin: Callable[[], Run], gone: Callable[[], bool]) -> None:
+        """Blocks until the run is over, or `gone` says before a step that nobody waits. Raises what it raised."""
         over: Future[None] = Future()
-        self._new.put((begin, over))
+        self._new.put(_Running(begin, gone, over))
         over.result()
 
     def close(self) -> None:
@@ -51,16 +51,17 @@ class Stepper:
     def _admit(self) -> bool:
         """Take in who has come; waits only where there is nothing else to do. False: the end."""
         while not (self._new.empty() and self._running):
-            entry = self._new.get()
-            if entry is None:
+            one = self._new.get()
+            if one is None:
                 return False
-            one = _Running(*entry)
             if one.begin():
                 self._running.append(one)
         return True
 
     def _step(self) -> None:
-        running = self._running
+        running = self._running = [one for one in self._running if not one.left()]
+        if not running:
+            return
         try:
             logits = self._model.forward([segment for one in running for segment in one.segments])
         except Exception as error:
@@ -79,8 +80,8 @@ class Stepper:
 
 
 class _Running:
-    def __init__(self, begin: Callable[[], Run], over: "Future[None]") -> None:
-        self._make, self._over = begin, over
+    def __init__(self, begin: Callable[[], Run], gone: Callable[[], bool], over: "Future[None]") -> None:
+        self._make, self._gone, self._over = begin, gone, over
         self._run: Run | None = None
         self.segments: list[Segment] = []
 
@@ -89,6 +90,15 @@ class _Running:
 
     def go_on(self, logits: list[Tensor]) -> bool:
         return self._advance(logits)
+
+    def left(self) -> bool:
+        """Whether nobody waits any more; that ends the run."""
+        if not self._gone():
+            return False
+        self._run = None
+        self.segments = []
+        self._over.set_result(None)
+        return True
 
     def fail(self, error: Exception) -> None:
         self._over.set_exception(error)

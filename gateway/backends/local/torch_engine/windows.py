@@ -4,7 +4,7 @@ Row 0 is the question alone, row k the passage k and the question. Each passage 
 the question is read behind all of them, and every chosen token goes to all rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 from msgspec import Struct
@@ -16,6 +16,7 @@ from gateway.backends.local.torch_engine.choice import Choice, Say
 from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.backends.local.torch_engine.mixer import Mixer
 from gateway.backends.local.torch_engine.model import Model, Segment
+from gateway.backends.local.torch_engine.model import Wanted as Wants
 from gateway.backends.local.torch_engine.positions import Positions, Variant
 from gateway.backends.local.torch_engine.prefixes import Prefixes
 from gateway.backends.local.torch_engine.sampling import Sampler
@@ -24,9 +25,11 @@ from gateway.exchange import Nbce
 from gateway.wire.engine_pieces import Wanted
 
 READ_AT_ONCE = 1024
-"""Tokens of passages in one step."""
+"""Tokens in one step, all rows together."""
 GROUP = 32
 """Rows of one block. They are sorted by length, so that little is filled up."""
+SHARE = 4
+"""Long rows come in smaller groups: what is being read takes a part of this of what all rows may take."""
 
 
 class Span(Struct):
@@ -79,13 +82,13 @@ def answer(
     mixer = Mixer(asked.mixed)
     report = Report(mixer.pooling, len(asked.prefixes) - 1)
     rows = _Rows(model, behind, variant)
-    for group in _groups(asked.prefixes):
-        kept: list[Tensor] = []
-        yield from _read(model, prefixes, [asked.prefixes[row] for row in group], variant, kept, report)
+    most = asked.most_rows_bytes // model.shape.bytes_of(asked.longest + behind)
+    for group in _groups(asked.prefixes, min(GROUP, max(1, most // SHARE))):
+        kept = yield from _read(model, prefixes, [asked.prefixes[row] for row in group], variant, report)
         block = rows.join(group, kept)
-        (logits,) = yield [Segment(block, torch.tensor([asked.question]).expand(len(group), -1))]
+        del kept
+        logits = yield from _ask(block, asked.question)
         rows.logits = torch.cat((rows.logits, logits)) if rows.parts[:-1] else logits
-        most = asked.most_rows_bytes // model.shape.bytes_of(asked.longest + behind)
         rows.drop(mixer.worst(rows.logits, rows.numbers, most))
     total = sum(map(len, asked.prefixes[1:])) + len(asked.question)
     choice = Choice(0, tokens, wanted, total, room, say)
@@ -95,16 +98,13 @@ def answer(
 def _speak(
     rows: "_Rows", mixer: Mixer, sampler: Sampler, choice: Choice, report: Report, tell: Callable[[Report], None]
 ) -> Run:
-    said = 0
     while True:
         logprobs = sampler.logprobs(mixer.mix(rows.logits, rows.numbers))
         token = sampler.pick(logprobs)
         speaker = mixer.spoke(token)
 
-        def heard(text: str, speaker: int = speaker) -> None:
-            nonlocal said
-            _grow(report.spans, speaker, said, said + len(text))
-            said += len(text)
+        def heard(speaker: int = speaker) -> None:
+            _spoken_up_to(report.spans, speaker, choice.length)
             report.dropped = report.rows + 1 - len(rows.numbers)
             tell(report)
 
@@ -116,19 +116,21 @@ def _speak(
         rows.logits = torch.cat(parts)
 
 
-def _grow(spans: list[Span], context: int, start: int, end: int) -> None:
-    if start == end:
-        return
-    if spans and spans[-1].context == context:
-        spans[-1].end = end
-    else:
-        spans.append(Span(context, start, end))
+def _spoken_up_to(spans: list[Span], context: int, length: int) -> None:
+    """The text is `length` characters long now; what is new is `context`'s. A stop text may have made it shorter."""
+    while spans and spans[-1].start >= length:
+        spans.pop()
+    end = spans[-1].end if spans else 0
+    if spans and (spans[-1].context == context or length < end):
+        spans[-1].end = length
+    elif length > end:
+        spans.append(Span(context, end, length))
 
 
-def _groups(texts: Sequence[Sequence[int]]) -> list[list[int]]:
+def _groups(texts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
     """The rows in groups of similar length; the bare question goes first, whatever its length."""
     order = [0, *sorted(range(1, len(texts)), key=lambda row: len(texts[row]))]
-    return [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def _read(
@@ -136,10 +138,9 @@ def _read(
     prefixes: Prefixes,
     texts: Sequence[Sequence[int]],
     variant: Variant,
-    kept: list[Tensor],
     report: Report,
-) -> Run:
-    """Fills `kept` with the cache of each text, reading those that are not remembered."""
+) -> Generator[list[Segment], list[Tensor], list[Tensor]]:
+    """The cache of each text. Those that are not remembered are read."""
     found = [prefixes.get(ids, variant) for ids in texts]
     report.remembered += sum(one is not None for one in found)
     missing = [at for at, one in enumerate(found) if one is None]
@@ -150,9 +151,20 @@ def _read(
         blocks = [model.block(1, len(texts[at]), variant) for at in batch]
         yield from _advance(blocks, [texts[at] for at in batch])
         for at, block in zip(batch, blocks, strict=True):
-            found[at] = block.row(0)
-            prefixes.put(texts[at], variant, block.row(0))
-    kept += [one for one in found if one is not None]
+            found[at] = row = block.row(0)
+            prefixes.put(texts[at], variant, row)
+    return [one for one in found if one is not None]
+
+
+def _ask(block: Block, question: Sequence[int]) -> Generator[list[Segment], list[Tensor], Tensor]:
+    """Read the question behind every row. -> [rows, vocab]"""
+    ids = torch.tensor([question]).expand(block.rows, -1)
+    step = max(1, READ_AT_ONCE // block.rows)
+    logits = torch.empty(0)
+    for start in range(0, len(question), step):
+        wanted: Wants = "last" if start + step >= len(question) else "none"
+        (logits,) = yield [Segment(block, ids[:, start : start + step], wanted)]
+    return logits
 
 
 def _advance(blocks: Sequence[Block], texts: Sequence[Sequence[int]]) -> Run:

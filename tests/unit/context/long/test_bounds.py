@@ -114,3 +114,15 @@ def test_a_level_that_hardly_shrinks_is_the_last_and_every_level_is_kept() -> No
     spans = [(one["start"], one["end"]) for one in data["levels"][0]["results"]]
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
     assert done.ask.turns[-1].text[slice(*spans[3])].startswith("The keeper")
+
+
+def test_notes_that_do_not_all_fit_are_fewer_and_not_cut_to_nothing() -> None:
+    """Each is one sentence, longer than its share: some stay whole, from all over the text."""
+    text = "\n\n".join(ENGLISH[0].format(n=n) for n in range(3000))
+    done = condensed(Talkative(700, ("reduce",)), text, TASKS[ENGLISH], "tree", 80)
+    last = done.notes[-1].data["levels"][-1]["results"]
+    starts = [one.start for one in done.chunks]
+    assert len(last) > len(starts) >= 2
+    assert all(one.text == note["text"] for one in done.chunks for note in last if note["start"] == one.start)
+    assert starts[0] == last[0]["start"]
+    assert starts[-1] > len(text) // 3

@@ -1,0 +1,158 @@
+"""Passages beside each other on a model with random weights: what is said, by whom, and in how much memory."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.backends.local.torch_engine import windows
+from gateway.backends.local.torch_engine.conversation import Tokens
+from gateway.backends.local.torch_engine.positions import NATIVE, Positions
+from gateway.backends.local.torch_engine.prefixes import Prefixes
+from gateway.backends.local.torch_engine.windows import Report, Span, Windows
+from gateway.exchange import Nbce
+from gateway.wire.engine_pieces import Knobs, Piece, Wanted
+from tests.doubles import tiny_llama
+
+MODEL = tiny_llama.model()
+POSITIONS = Positions(64, 64)
+AMPLE = 1 << 30
+PASSAGE = st.lists(st.integers(0, 96), min_size=1, max_size=12)
+POOLING = st.sampled_from(["min_entropy", "expert", "mean"])
+
+
+class Letters:
+    """A token a character."""
+
+    ends = frozenset[int]()
+
+    def stream(self) -> "Letters":
+        return self
+
+    def add(self, token: int) -> str:
+        return chr(0x4E00 + token)
+
+
+class Said:
+    """What came of one request, and the most that its rows and what was read beside them took."""
+
+    def __init__(
+        self,
+        prefixes: Sequence[Sequence[int]],
+        question: Sequence[int],
+        mixed: Nbce,
+        most_bytes: int = AMPLE,
+        stop: tuple[str, ...] = (),
+        remembered: Prefixes | None = None,
+    ) -> None:
+        self.text, self.report, self.steps, self.widest, self.most_rows = "", Report(), 0, 0, 0
+        asked = Windows([list(one) for one in prefixes], list(question), mixed, most_bytes)
+        kept = remembered if remembered is not None else Prefixes(0)
+        wanted = Wanted(Knobs(temperature=0), 8, stop=stop)
+        run = windows.answer(MODEL, cast(Tokens, Letters()), POSITIONS, kept, wanted, asked, self._say, self._tell)
+        segments = next(run)
+        while True:
+            self.steps += 1
+            self.widest = max(self.widest, sum(one.ids.numel() for one in segments))
+            self.most_rows = max(self.most_rows, *(one.block.rows for one in segments))
+            try:
+                segments = run.send(MODEL.forward(segments))
+            except StopIteration:
+                return
+
+    def _say(self, piece: Piece) -> bool:
+        self.text += piece.text
+        return False
+
+    def _tell(self, report: Report) -> None:
+        self.report = report
+
+
+@settings(max_examples=25, deadline=None)
+@given(passages=st.lists(PASSAGE, min_size=2, max_size=6, unique_by=tuple), pooling=POOLING, question=PASSAGE)
+def test_one_passage_twice_is_that_passage_once(passages: list[list[int]], pooling: str, question: list[int]) -> None:
+    """`mean` counts voices, so it is left out."""
+    if pooling == "mean":
+        return
+    once = Said([[0], *passages], question, Nbce(pooling=pooling, eta=0))
+    twice = Said([[0], *passages, *passages], question, Nbce(pooling=pooling, eta=0))
+    assert twice.text == once.text
+
+
+@settings(max_examples=25, deadline=None)
+@given(passages=st.lists(PASSAGE, min_size=2, max_size=6), pooling=POOLING, question=PASSAGE)
+def test_the_size_of_the_groups_changes_nothing(passages: list[list[int]], pooling: str, question: list[int]) -> None:
+    """Rows of one and of all lengths in a block; room for five rows at the least is always there."""
+    rows = [[0], *passages[:4]]
+    longest = max(map(len, rows)) + len(question) + 8
+    little = 5 * MODEL.shape.bytes_of(longest)
+    assert Said(rows, question, Nbce(pooling=pooling), little).text == Said(rows, question, Nbce(pooling=pooling)).text
+
+
+def test_without_a_prior_one_passage_is_a_plain_prompt() -> None:
+    passage, question = [5, 9, 33, 2], [7, 8]
+    ids = [*passage, *question]
+    for _ in range(8):
+        block = MODEL.block(1, len(ids))
+        ids.append(int(MODEL.forward([_segment(block, ids)])[0][0].argmax()))
+    expected = "".join(map(Letters().add, ids[-8:]))
+    for pooling in ("min_entropy", "expert"):
+        assert Said([[0], passage], question, Nbce(pooling=pooling, beta=0)).text == expected
+
+
+def _segment(block: windows.Block, ids: list[int]) -> windows.Segment:
+    return windows.Segment(block, torch.tensor([ids]))
+
+
+def test_long_rows_are_read_in_small_groups_and_what_is_over_is_left_out() -> None:
+    passages = [[number % 97] * 40 for number in range(20)]
+    each = MODEL.shape.bytes_of(40 + 2 + 8)
+    ample, tight = (Said([[0], *passages], [3, 4], Nbce(pooling="min_entropy"), bytes_) for bytes_ in (AMPLE, 8 * each))
+    assert ample.most_rows == 21
+    assert tight.most_rows <= 8
+    assert tight.report.dropped >= 21 - 8
+    assert tight.report.rows == 20
+
+
+def test_a_long_question_is_read_in_pieces() -> None:
+    passages = [[number % 97] * 3 for number in range(20)]
+    question = [number % 97 for number in range(45)]
+    whole = Said([[0], *passages], question, Nbce(pooling="min_entropy"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "READ_AT_ONCE", 64)
+        pieces = Said([[0], *passages], question, Nbce(pooling="min_entropy"))
+    assert (pieces.text, pieces.report) == (whole.text, whole.report)
+    assert whole.widest > 900
+    assert pieces.widest <= 64
+
+
+def test_what_is_remembered_is_held_once() -> None:
+    remembered = Prefixes(AMPLE)
+    passages = [[1, 2, 3], [4, 5, 6, 7]]
+    first = Said([[0], *passages], [9], Nbce(pooling="min_entropy"), remembered=remembered)
+    again = Said([[0], *passages], [9], Nbce(pooling="min_entropy"), remembered=remembered)
+    assert (first.report.remembered, again.report.remembered) == (0, 3)
+    assert again.text == first.text
+    assert again.steps < first.steps
+    assert len(remembered) == 3
+    assert remembered.get(passages[0], NATIVE) is not None
+
+
+def test_the_spans_end_where_a_stop_text_cuts_the_answer() -> None:
+    rows = [[0], [5, 6, 7], [8, 9, 10]]
+    whole = Said(rows, [11], Nbce(pooling="min_entropy"))
+    assert _covered(whole.report.spans) == len(whole.text) == 8
+    cut = Said(rows, [11], Nbce(pooling="min_entropy"), stop=(whole.text[5:7],))
+    assert whole.text.startswith(cut.text)
+    assert _covered(cut.report.spans) == len(cut.text) < 8
+
+
+def _covered(spans: Sequence[Span]) -> int:
+    """How many characters, without a gap."""
+    ends = [0, *[span.end for span in spans]]
+    assert [span.start for span in spans] == ends[:-1]
+    assert all(span.start < span.end for span in spans)
+    return ends[-1]
