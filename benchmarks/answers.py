@@ -11,7 +11,7 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,8 @@ policy = "none"
 RAW, NO_OP, GATEWAY, WRONG = "raw", "no-op gateway (mode off)", "gateway", "gateway, a random wrong template"
 HEAD = ("prompt", "score", "95 %", "loosely", "valid", "of valid", "against raw", "p", "prompt tokens", "spoke")
 ASK_AGAIN = 5
+IFEVAL = "ifeval"
+TASKS = (*tasks.WORDINGS, *subjects.BBH, IFEVAL)
 LONGEST_ANSWER = 200
 
 
@@ -124,8 +126,12 @@ class Asker:
 @click.option("--labelled", default=60, show_default=True, help="Questions of each classification task.")
 @click.option("--bbh", default=40, show_default=True, help="Questions of each task of BIG-Bench Hard.")
 @click.option("--ifeval", default=30, show_default=True, help="Prompts of IFEval.")
+@click.option("--only", multiple=True, type=click.Choice(TASKS), help="These tasks; left out: all.")
+@click.option("--brief", is_flag=True, help="Raw against the gateway alone, without wrong and named templates.")
 @click.option("--budget-ms", default=5000, show_default=True, help="[prompt] budget_ms: here nothing may time out.")
-def answers(data: Path, labelled: int, bbh: int, ifeval: int, budget_ms: int) -> None:
+def answers(
+    data: Path, labelled: int, bbh: int, ifeval: int, only: tuple[str, ...], brief: bool, budget_ms: int
+) -> None:
     """Raw against rewritten answers of a small model, with negative controls."""
     began = time.monotonic()
     classified = [tasks.read(data, name, labelled) for name in tasks.WORDINGS]
@@ -139,9 +145,9 @@ def answers(data: Path, labelled: int, bbh: int, ifeval: int, budget_ms: int) ->
         stack.callback(plain.stop)
         asker = Asker(plain_port, full_port)
         wrong = _active_templates(scratch / "templates")
-        for subject in _subjects(data, classified, bbh, ifeval):
+        for subject in _subjects(data, classified, bbh, ifeval, only or TASKS):
             click.echo(f"\n{subject.name}, {len(subject.questions)} questions:\n")
-            click.echo(table(HEAD, _rows(subject, _run(asker, subject, wrong))))
+            click.echo(table(HEAD, _rows(subject, _run(asker, subject, wrong, brief))))
             click.echo(f"{subject.name} done, {time.monotonic() - began:.0f} s; left: {dict(asker.left)}", err=True)
             asker.left.clear()
     same = f"{sum(asker.again)} of {len(asker.again)}"
@@ -149,19 +155,25 @@ def answers(data: Path, labelled: int, bbh: int, ifeval: int, budget_ms: int) ->
     click.echo(f"Asked again: the same answer in {same}. {(time.monotonic() - began) / 60:.0f} minutes.")
 
 
-def _subjects(data: Path, classified: Sequence[tasks.Task], bbh: int, ifeval: int) -> list[Subject]:
-    found = [subjects.classification(task, votes(task) / len(task.dev)) for task in classified]
-    found += [subjects.bbh(data, name, bbh) for name in subjects.BBH]
-    return [*found, subjects.instructions(data, ifeval, LONGEST_ANSWER)]
+def _subjects(
+    data: Path, classified: Sequence[tasks.Task], bbh: int, ifeval: int, only: Sequence[str]
+) -> Iterator[Subject]:
+    for task in classified:
+        if task.name in only:
+            yield subjects.classification(task, votes(task) / len(task.dev))
+    for name in subjects.BBH:
+        if name in only:
+            yield subjects.bbh(data, name, bbh)
+    if IFEVAL in only:
+        yield subjects.instructions(data, ifeval, LONGEST_ANSWER)
 
 
-def _run(asker: Asker, subject: Subject, wrong: Sequence[str]) -> dict[str, Arm]:
-    controls: dict[str, Callable[[Question], Mapping[str, str]]] = {
-        NO_OP: lambda _: {"mode": "off"},
-        WRONG: lambda question: {"template": _wrong_for(asker, subject, question, wrong)},
-        **{name: lambda _, id=id: {"template": id} for name, id in subject.templates.items()},
-        GATEWAY: lambda _: {},
-    }
+def _run(asker: Asker, subject: Subject, wrong: Sequence[str], brief: bool) -> dict[str, Arm]:
+    controls: dict[str, Callable[[Question], Mapping[str, str]]] = {NO_OP: lambda _: {"mode": "off"}}
+    if not brief:
+        controls[WRONG] = lambda question: {"template": _wrong_for(asker, subject, question, wrong)}
+        controls |= {name: lambda _, id=id: {"template": id} for name, id in subject.templates.items()}
+    controls[GATEWAY] = lambda _: {}
     arms = {name: Arm() for name in (RAW, *controls)}
     for question in subject.questions:
         arms[RAW].add(question, asker.raw(question.text, subject.max_tokens), "")

@@ -70,9 +70,10 @@ class Classifier:
         if verdict.confidence < self._settings.confidence:
             return replace(intent, reasons=(*self._unknown(verdict), looks))
         reasons = [*_known(verdict), looks]
-        if seen.rule and verdict.name in self.model.eager and verdict.confidence > raw:
+        anyway = self._anyway(verdict)
+        if anyway and verdict.confidence > raw:
             intent = replace(intent, improvable=verdict.confidence)
-            reasons.append("its template shows labelled examples of this task, which no wording makes up for")
+            reasons.append(anyway)
         return replace(intent, name=verdict.name, reasons=tuple(reasons))
 
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[Verdict, str]:
@@ -121,6 +122,14 @@ class Classifier:
         if kind == "sentence" and self._sentence is not None:
             return (await self._sentence.embed([seen.asked]))[0]  # type: ignore[no-any-return]  # numpy's row
         return None
+
+    def _anyway(self, verdict: Verdict) -> str:
+        """Why a rewrite helps however well the prompt is put; "" where that depends on its looks."""
+        if verdict.listed:
+            return "its template lists this very prompt among those that it is for"
+        if verdict.name in self.model.eager:
+            return "its template adds what no wording of a prompt makes up for"
+        return ""
 
     def _unknown(self, verdict: Verdict) -> tuple[str, ...]:
         if verdict.none >= 0.5:

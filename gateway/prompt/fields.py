@@ -87,6 +87,8 @@ class IntentSpec(Struct, frozen=True):
     match: tuple[str, ...] = ()
     not_: tuple[str, ...] = field(default=(), name="not")
     keywords: tuple[str, ...] = ()
+    always: bool = False
+    """It speaks for every prompt of its intent: what it adds, no wording of a prompt makes up for."""
 
 
 class Slot(Struct, frozen=True):

@@ -35,6 +35,8 @@ class Case(Struct, frozen=True):
     text: str
     intent: str
     seen: Look
+    listed: bool = False
+    """A template lists it among the prompts that it is for."""
 
 
 class Lessons(Struct, frozen=True):
@@ -78,6 +80,7 @@ def lessons(library: Library, seeds: Seeds, labelled: Sequence[Labelled] = ()) -
 def _of(language: str, active: Sequence[Template], seeds: Seeds, labelled: Iterable[Labelled]) -> Lessons:
     templates = [template for template in active if template.language == language]
     found = {text: template.intent.name for template in templates for text in template.intent.match}
+    listed = len(found)
     for row in labelled:
         if row.language == language:
             found.setdefault(row.text, row.intent)
@@ -88,7 +91,7 @@ def _of(language: str, active: Sequence[Template], seeds: Seeds, labelled: Itera
     read = look if templates else whole
     return Lessons(
         language,
-        tuple(Case(text, intent, read(text)) for text, intent in found.items()),
+        tuple(Case(text, intent, read(text), row < listed) for row, (text, intent) in enumerate(found.items())),
         tuple(Case(text, intent, read(text)) for text, intent in misses),
         {t.intent.name: tuple(word.lower() for word in t.intent.keywords) for t in templates},
         whole=not templates,

@@ -34,6 +34,8 @@ class Verdict(Struct, frozen=True):
     nearest: str = ""
     similarity: float = 0.0
     words: tuple[str, ...] = ()
+    listed: bool = False
+    """A template lists a prompt that asks the same, word for word, among those that it is for."""
 
 
 class Names(Struct, frozen=True):
@@ -47,6 +49,8 @@ class Names(Struct, frozen=True):
     keywords: dict[str, tuple[str, ...]]
     asked: dict[str, str] = {}
     """What the examples ask, word for word, and their intent."""
+    listed: tuple[str, ...] = ()
+    """Of `asked`, what a template itself lists."""
     whole: bool = False
     """Prompts are read in one piece, with the text that they are about."""
 
@@ -82,6 +86,7 @@ class Tier:
         self.names = names
         self.arrays = dict(arrays)
         self._keywords = Keywords(names.keywords)
+        self._listed = frozenset(names.listed)
         self._column = {word: column for column, word in enumerate(names.vocabulary)}
         self._idf = np.ascontiguousarray(arrays["idf"])
         cool = np.float32(1.0) / arrays["temperature"][0]
@@ -95,9 +100,10 @@ class Tier:
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
     def recall(self, seen: Look) -> Verdict | None:
-        """The verdict on a prompt that asks word for word what a template's own example asks."""
-        name = self.names.asked.get(plain(seen.asked))
-        return None if name is None else Verdict(name, 1.0, 0.0, seen.asked, 1.0)
+        """The verdict on a prompt that asks word for word what an example asks."""
+        asked = plain(seen.asked)
+        name = self.names.asked.get(asked)
+        return None if name is None else Verdict(name, 1.0, 0.0, seen.asked, 1.0, listed=asked in self._listed)
 
     def judge(self, seen: Look, vector: Array | None = None) -> Verdict:
         """`vector`: [dimensions], the embedding of `seen.asked`; None for a tier of words alone."""
@@ -173,7 +179,7 @@ class Model(Struct, frozen=True):
     tiers: dict[str, dict[str, Tier]]
     looks: Looks
     eager: tuple[str, ...] = ()
-    """Intents whose template shows labelled examples of the very task: a help however well one asks."""
+    """Intents whose template is a help however well one asks: it says so, or shows labelled examples of the task."""
     report: dict[str, float] = {}
     fixed: tuple[str, ...] = ()
     """Sentences of the templates' own, by which a prompt that one of them wrote is known again."""

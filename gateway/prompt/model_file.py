@@ -19,7 +19,7 @@ from gateway.errors import ForewordError
 from gateway.prompt.looks import Looks
 from gateway.prompt.model import Array, Model, Names, Tier
 
-FORMAT = 3
+FORMAT = 4
 
 
 class ModelUnusable(ForewordError):

@@ -30,7 +30,7 @@ from gateway.prompt.train_tier import Embed, TrainedTier, train_tier
 
 log = logging.getLogger("foreword.classify")
 
-RECIPE = "7"  # part of the key under which a trained model is kept: raise it when training changes
+RECIPE = "8"  # part of the key under which a trained model is kept: raise it when training changes
 LABELLED = "labelled.jsonl"
 """In the folder `classifier` of the data folder: the labelled prompts that `foreword classifier train` was given."""
 
@@ -85,7 +85,7 @@ def kept_labels(data_folder: Path) -> tuple[Labelled, ...]:
 
 def training_key(library: Library, embedders: Embedders, seeds: Seeds, labelled: Sequence[Labelled] = ()) -> str:
     """Sixteen hex digits that change with anything that training depends on."""
-    intents = sorted((t.language.value, t.id, _teaches(t), t.intent) for t in library.templates if t.active)
+    intents = sorted((t.language.value, t.id, _always(t), t.intent) for t in library.templates if t.active)
     names = [embedder.name if embedder else "" for embedder in (embedders.static, embedders.sentence)]
     fixed = fingerprints(template for template in library.templates if template.active)
     written = msgspec.json.encode([RECIPE, intents, names, seeds, labelled, fixed])
@@ -129,7 +129,7 @@ def teach(
             progress(f"{lesson.language} {kind}: {len(lesson.cases)} prompts")
             embed = _embed(embedder, kind, data_folder, progress) if embedder else None
             found[lesson.language][kind] = train_tier(lesson, embed)
-    eager = {template.intent.name for template in library.templates if template.active and _teaches(template)}
+    eager = {template.intent.name for template in library.templates if template.active and _always(template)}
     model = Model(
         trained_on=training_key(library, embedders, seeds, labelled),
         tiers=_each(found, lambda one: one.tier),
@@ -157,9 +157,9 @@ def _embed(embedder: Embedder, kind: str, data_folder: Path | None, progress: Pr
     return Embedded(embedder, data_folder / "classifier", progress).embed
 
 
-def _teaches(template: Template) -> bool:
-    """Whether it shows labelled examples of the very task: that no wording of a prompt makes up for.
-
-    A pool whose inputs stand for the whole query shows general ways of answering, no more.
+def _always(template: Template) -> bool:
+    """Whether it adds what no wording of a prompt makes up for: it says so, or has a pool of labelled examples of
+    the very task. A pool whose inputs stand for the whole query shows general ways of answering, no more.
     """
-    return isinstance(template.examples, Pool) and template.examples.slot != "query"
+    pool = template.examples
+    return template.intent.always or (isinstance(pool, Pool) and pool.slot != "query")

@@ -85,9 +85,16 @@ def _tier(
     }
     if projection is not None:
         arrays["projection"] = projection
-    texts = tuple(lesson.cases[row].text for row in shown)
+    asked = _asked(lesson)
     names = Names(
-        lesson.language, tuple(classes), tuple(vocabulary), texts, lesson.keywords, _asked(lesson), lesson.whole
+        language=lesson.language,
+        classes=tuple(classes),
+        vocabulary=tuple(vocabulary),
+        anchors=tuple(lesson.cases[row].text for row in shown),
+        keywords=lesson.keywords,
+        asked=asked,
+        listed=tuple(sorted(asked.keys() & {plain(case.seen.asked) for case in lesson.cases if case.listed})),
+        whole=lesson.whole,
     )
     return Tier(names, arrays)
 

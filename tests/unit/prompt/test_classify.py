@@ -8,14 +8,16 @@ from gateway.exchange import Ask, Controls, Endpoint, Exchange, Intent, Mode, Tu
 from gateway.ports import Vectors
 from gateway.prompt.classify import Classifier, Classify
 from gateway.prompt.fingerprints import fingerprints
+from gateway.prompt.labelled import Labelled
 from gateway.prompt.model import Model
 from gateway.prompt.template import parse
 from gateway.prompt.train import Embedders, train
 from gateway.settings import Prompt
 from tests.doubles.bag_embedder import BagEmbedder
-from tests.doubles.small_library import HEAD, library, seeds
+from tests.doubles.small_library import HEAD, THINGS, WORDS, library, seeds
 
 STATIC = BagEmbedder("static")
+CAREFUL = "Please write an email about the noisy neighbour in exactly 3 sentences, including its cost."
 
 
 class Awaited:
@@ -58,7 +60,7 @@ async def test_a_prompt_like_the_examples_gets_their_intent(
     found = await classifier(model).classify(text)
     assert (found.name, found.language) == (intent, language)
     assert 0.6 <= found.confidence <= 1.0
-    assert 0.0 < found.improvable < 1.0
+    assert 0.0 < found.improvable <= 1.0
     assert "examples" in found.lacks
     assert any(reason.startswith(f"nearest example of {intent}") for reason in found.reasons)
 
@@ -102,6 +104,31 @@ async def test_examples_of_the_task_help_however_well_it_is_put(model: Model) ->
     found = await classifier(model).classify("Which desk handles this ticket: the coffee machine leaks.")
     assert found.name == "sort-ticket"
     assert found.improvable >= found.confidence
+
+
+async def test_what_a_template_lists_is_rewritten_however_it_looks(model: Model) -> None:
+    before = await classifier(model).classify(CAREFUL)
+    own = [wording.format(thing) for wording in WORDS["write-email"] for thing in THINGS]
+    listed = train(library(**{"write-email": repr([*own, CAREFUL])}), Embedders(STATIC), seeds())
+    found = await classifier(listed).classify(CAREFUL)
+    assert before.improvable < 0.5 < found.improvable == found.confidence == 1.0
+    assert "its template lists this very prompt among those that it is for" in found.reasons
+
+
+async def test_a_labelled_prompt_says_what_it_is_for_and_not_that_a_rewrite_helps() -> None:
+    text = "Please compose a message in exactly 3 sentences, including its cost."
+    taught = train(library(), Embedders(STATIC), seeds(), [Labelled(text, "write-email", "en")])
+    found = await classifier(taught).classify(text)
+    assert (found.name, found.confidence) == ("write-email", 1.0)
+    assert found.improvable < 0.5
+
+
+async def test_a_template_may_say_that_it_helps_however_well_a_prompt_is_put(model: Model) -> None:
+    before = await classifier(model).classify(CAREFUL)
+    always = train(library(always=True), Embedders(STATIC), seeds())
+    found = await classifier(always).classify(CAREFUL)
+    assert before.name == found.name == "write-email"
+    assert before.improvable < 0.5 < found.confidence == found.improvable
 
 
 async def test_the_first_tier_decides_alone_when_it_is_sure(model: Model) -> None:
@@ -166,7 +193,8 @@ async def test_what_a_template_wrote_is_not_touched_again(sentence: str, model: 
     fixed = fingerprints(
         [
             parse(
-                HEAD.format(intent="a", language="en", match="[b]", near="[]", keywords="[]", more="") + sentence,
+                HEAD.format(intent="a", language="en", match="[b]", near="[]", keywords="[]", always="false", more="")
+                + sentence,
                 "a.md",
             )
         ]
