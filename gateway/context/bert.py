@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 TOGETHER = 512  # tokens that go through the layers as one matrix
 SCORES_IN_CACHE = 100_000
-IN_CACHE = 64  # rows that the dozen passes of an activation find in the processor's cache
+IN_CACHE = 32  # rows that the dozen passes of an activation find in the processor's cache
 
 
 class Layer(Struct, frozen=True):
@@ -68,22 +69,22 @@ class Bert:
         """[texts, dimensions], each row of length 1: the mean of the states."""
         rows = self._rows(texts)
         vectors = np.empty((len(rows), self._words.shape[1]), np.float32)
-        for first, last in _batches([len(row) for row in rows]):
-            states, starts = self.states(rows[first:last])
-            vectors[first:last] = np.add.reduceat(states, starts, axis=0)
+        for some in _batches([len(row) for row in rows]):
+            states, starts = self.states([rows[place] for place in some])
+            vectors[some] = np.add.reduceat(states, starts, axis=0)
         # the length of the sum is that of the mean, times a number
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
     def token_states(self, texts: Sequence[str]) -> list[Floats]:
         """For each text [tokens, dimensions], rows of length 1, without the model's own first and last token."""
-        found: list[Floats] = []
         rows = self._rows(texts)
-        for first, last in _batches([len(row) for row in rows]):
-            states, starts = self.states(rows[first:last])
+        found: list[Floats] = [np.empty(0, np.float32)] * len(rows)
+        for some in _batches([len(row) for row in rows]):
+            states, starts = self.states([rows[place] for place in some])
             states /= np.linalg.norm(states, axis=1, keepdims=True)
-            ends = [*starts[1:], len(states)]
-            found += [states[start + 1 : end - 1] for start, end in zip(starts, ends, strict=True)]
+            for place, start in zip(some, starts, strict=True):
+                found[place] = states[start + 1 : start + len(rows[place]) - 1]
         return found
 
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
@@ -98,61 +99,84 @@ class Bert:
         return means
 
     def states(self, rows: Sequence[Sequence[int]]) -> tuple[Floats, list[int]]:
-        """[all tokens, dimensions] after the last layer, and where each row starts."""
-        ends = np.cumsum([len(row) for row in rows]).tolist()
-        starts = [0, *ends[:-1]]
-        places = np.concatenate([np.arange(len(row)) for row in rows])
-        x = self._scaled(self._words[np.concatenate(rows)] + self._places[places], self._norm)
+        """[all tokens, dimensions] after the last layer, and where each row starts. Rows of one length that follow
+        one another are cheaper."""
+        lengths = [len(row) for row in rows]
+        starts = [0, *np.cumsum(lengths).tolist()[:-1]]
+        runs = _runs(lengths, self._heads)
+        places = np.concatenate([np.arange(length) for length in lengths])
+        x = self._words[np.concatenate(rows)]
+        x += self._places[places]
+        self._scale(x, self._norm)
+        # made once for all layers: fresh memory costs more than what is computed in it
+        tokens, size = x.shape
+        qkv, mixed, y = (np.empty((tokens, width), np.float32) for width in (3 * size, size, size))
+        wide = np.empty((tokens, self._layers[0].wide_w.shape[1]), np.float32)
         for layer in self._layers:
-            qkv = x @ layer.attention_w + layer.attention_b
-            mixed = np.concatenate([self._attend(qkv[start:end]) for start, end in zip(starts, ends, strict=True)])
-            x = self._scaled(x + (mixed @ layer.mixed_w + layer.mixed_b), layer.mixed_norm)
-            wide = gelu(x @ layer.wide_w + layer.wide_b)
-            x = self._scaled(x + (wide @ layer.narrow_w + layer.narrow_b), layer.norm)
+            np.matmul(x, layer.attention_w, out=qkv)
+            qkv += layer.attention_b
+            for start, count, length in runs:
+                end = start + count * length
+                self._attend(qkv[start:end], count, out=mixed[start:end])
+            np.matmul(mixed, layer.mixed_w, out=y)
+            y += layer.mixed_b
+            x += y
+            self._scale(x, layer.mixed_norm)
+            np.matmul(x, layer.wide_w, out=wide)
+            wide += layer.wide_b
+            gelu(wide)
+            np.matmul(wide, layer.narrow_w, out=y)
+            y += layer.narrow_b
+            x += y
+            self._scale(x, layer.norm)
         return x, starts
 
-    def _attend(self, qkv: Floats) -> Floats:
-        """qkv: [tokens, 3 * dimensions] -> [tokens, dimensions]"""
-        tokens = len(qkv)
-        q, k, v = qkv.reshape(tokens, 3, self._heads, -1).transpose(1, 2, 0, 3)  # each [heads, tokens, size]
-        q = q * np.float32(1 / sqrt(q.shape[-1]))
-        mixed = np.empty((tokens, self._heads, q.shape[-1]), np.float32)
-        step = max(1, SCORES_IN_CACHE // tokens**2)
+    def _attend(self, qkv: Floats, count: int, out: Floats) -> None:
+        """`count` texts of one length side by side; qkv: [tokens, 3 * dimensions], out: [tokens, dimensions]."""
+        length = len(qkv) // count
+        # each [count, heads, length, size]
+        q, k, v = qkv.reshape(count, length, 3, self._heads, -1).transpose(2, 0, 3, 1, 4)
+        q *= np.float32(1 / sqrt(q.shape[-1]))
+        mixed = out.reshape(count, length, self._heads, -1).transpose(0, 2, 1, 3)
+        step = max(1, SCORES_IN_CACHE // (count * length**2))
         for first in range(0, self._heads, step):
             some = slice(first, first + step)
-            scores = q[some] @ k[some].transpose(0, 2, 1)
+            scores = q[:, some] @ k[:, some].swapaxes(-1, -2)
             scores -= scores.max(axis=-1, keepdims=True)
             np.exp(scores, out=scores)
             scores /= scores.sum(axis=-1, keepdims=True)
-            mixed[:, some] = (scores @ v[some]).transpose(1, 0, 2)
-        return mixed.reshape(tokens, -1)
+            np.matmul(scores, v[:, some], out=mixed[:, some])
 
-    def _scaled(self, x: Floats, norm: tuple[Floats, Floats]) -> Floats:
-        """Layer normalisation."""
-        x = np.subtract(x, x.mean(axis=-1, keepdims=True), dtype=np.float32)
+    def _scale(self, x: Floats, norm: tuple[Floats, Floats]) -> None:
+        """Layer normalisation, in place."""
+        x -= x.mean(axis=-1, keepdims=True)
         variance = np.einsum("ij,ij->i", x, x)[:, None] / np.float32(x.shape[-1])
         x /= np.sqrt(variance + np.float32(self._epsilon))
         x *= norm[0]
         x += norm[1]
-        return x
 
 
-def gelu(x: Floats) -> Floats:
-    """x * (1 + erf(x / sqrt 2)) / 2 in place, with erf by Abramowitz and Stegun 7.1.26: off by 1.5e-7 at the most."""
+def gelu(x: Floats) -> None:
+    """x * (1 + erf(x / sqrt 2)) / 2 in place, with erf by Abramowitz and Stegun 7.1.26: off by 4e-7 at the most."""
+    size, t, tail = (np.empty((min(IN_CACHE, len(x)), x.shape[1]), np.float32) for _ in range(3))
     for first in range(0, len(x), IN_CACHE):
         rows = x[first : first + IN_CACHE]
-        size = np.abs(rows) * np.float32(1 / sqrt(2))
-        t = 1 / (1 + np.float32(0.3275911) * size)
-        tail = t * np.float32(1.061405429)
+        if len(rows) < len(size):
+            size, t, tail = (scratch[: len(rows)] for scratch in (size, t, tail))
+        np.abs(rows, out=size)
+        np.multiply(size, np.float32(0.3275911 / sqrt(2)), out=t)
+        t += np.float32(1)
+        np.divide(np.float32(1), t, out=t)
+        np.multiply(t, np.float32(-0.5 * 1.061405429), out=tail)
         for a in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-            tail += np.float32(a)
+            tail += np.float32(-0.5 * a)
             tail *= t
-        tail *= np.exp(-size * size)  # 1 - erf(size)
-        tail *= np.abs(rows)
-        tail *= np.float32(-0.5)
+        tail *= size
+        size *= size
+        size *= np.float32(-0.5)
+        tail *= np.exp(size, out=size)  # -(1 - erf(size)) * size / 2
         np.maximum(rows, 0, out=rows)
         rows += tail
-    return x
 
 
 def fits(folder: Path) -> bool:
@@ -194,13 +218,28 @@ def _norm(weights: dict[str, Any], name: str) -> tuple[Floats, Floats]:
     return weights[f"{name}.LayerNorm.weight"], weights[f"{name}.LayerNorm.bias"]
 
 
-def _batches(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Neighbours that together have at most `TOGETHER` tokens, as (first, last + 1)."""
-    found: list[tuple[int, int]] = []
-    first = total = 0
-    for index, length in enumerate(lengths):
-        if total and total + length > TOGETHER:
-            found.append((first, index))
-            first, total = index, 0
-        total += length
-    return [*found, (first, len(lengths))] if lengths else []
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Places in `lengths`, by length, that together have at most `TOGETHER` tokens."""
+    found: list[list[int]] = []
+    total = TOGETHER
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if total + lengths[place] > TOGETHER:
+            found.append([])
+            total = 0
+        found[-1].append(place)
+        total += lengths[place]
+    return found
+
+
+def _runs(lengths: Sequence[int], heads: int) -> list[tuple[int, int, int]]:
+    """(first token, texts, tokens of each) of neighbours of one length whose scores fit the cache together."""
+    found: list[tuple[int, int, int]] = []
+    start = 0
+    for length, same in groupby(lengths):
+        left, most = len(list(same)), max(1, SCORES_IN_CACHE // (heads * length**2))
+        while left:
+            count = min(left, most)
+            found.append((start, count, length))
+            start += count * length
+            left -= count
+    return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,7 +118,11 @@ def _embed_pieces(sentence: SentenceEmbedder, indices: Sequence[int], batch: int
     frame = sentence.tokenizer().encode("", add_special_tokens=True).ids
     before, after = frame[: len(frame) // 2], frame[len(frame) // 2 :]
     rows = [[*before, index, *after] for index in indices]
-    return np.concatenate([sentence.states(rows[start : start + batch]) for start in range(0, len(rows), batch)])
+    pieces = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    sentence.load()
+    # each core takes pieces: this is most of what a first start waits for
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return np.concatenate(list(pool.map(sentence.states, pieces)))
 
 
 def _reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from functools import cache
+from math import log
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gateway.prompt.model import GATE, NONE, Array, gate_features, softmax
-from gateway.prompt.regression import Table, fit, join
+from gateway.prompt.model import CANDIDATES, GATE, NONE, Array, softmax
+from gateway.prompt.regression import Fitted, Table, fit, join, middle
 
 FOLDS = 5
 MANY, FOLDS_OF_MANY = 4000, 3  # with so many cases, what is left out tells enough
@@ -24,6 +26,8 @@ class Honest(Struct):
     figures: dict[str, float]
     top: NDArray[np.str_]
     trust: Array
+    near: Fitted | None = None
+    """The mean of what was learned without each part: where learning from all of them ends up nearby."""
 
 
 def out_of_fold(
@@ -36,11 +40,11 @@ def out_of_fold(
     classes = np.unique(labels)
     known = classes != NONE
     scores = np.zeros((len(labels), len(classes)), np.float32)
-    parts = _folds(labels)
+    parts, fits = _folds(labels), []
     for seen, left in parts:
         part = join(table.take(seen), extra) if len(extra) else table.take(seen)
-        fitted = fit(part, np.concatenate([labels[seen], extra_labels]))
-        scores[left] = fitted.scores(table.take(left))
+        fits.append(fit(part, np.concatenate([labels[seen], extra_labels])))
+        scores[left] = fits[-1].scores(table.take(left))
     within = labels != NONE
     temperature = _temperature(scores[within][:, known], np.searchsorted(classes[known], labels[within]))
     scores /= np.float32(temperature)
@@ -52,7 +56,7 @@ def out_of_fold(
     chances = softmax(scores)
     top = classes[np.where(known, chances, -1.0).argmax(axis=1)]
     trust = scope * signs[:, 0] / np.maximum(1.0 - signs[:, GATE.index("none")], 1e-9)
-    return Honest(temperature, gate, figures(trust, top == labels, within), top, trust)
+    return Honest(temperature, gate, figures(trust, top == labels, within), top, trust, middle(fits))
 
 
 def _folds(labels: NDArray[np.str_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -64,20 +68,37 @@ def _folds(labels: NDArray[np.str_]) -> list[tuple[NDArray[np.intp], NDArray[np.
 
 
 def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], classes: NDArray[np.str_]) -> Array:
-    """[left, features] of the gate."""
+    """[left, features] of the gate: `model.gate_features` of many prompts at once."""
     order = np.argsort(own, kind="stable")
-    shown, places = shown[order], np.searchsorted(classes, own[order])
-    ends = np.searchsorted(places, np.arange(len(classes) + 1)).tolist()
-    known, found = np.flatnonzero(classes != NONE).tolist(), np.zeros((len(left), len(GATE)), np.float32)
-    for start in range(0, len(left), CHUNK):
-        near = left[start : start + CHUNK] @ shown.T
-        for row, likeness in enumerate(near, start):
-            found[row] = gate_features(scores[row], known, ends, _between(likeness)).signs
-    return found
+    shown = shown[order]
+    ends = np.searchsorted(np.searchsorted(classes, own[order]), np.arange(len(classes) + 1))
+    known = np.flatnonzero(classes != NONE)
+    pieces = [slice(start, start + CHUNK) for start in range(0, len(left), CHUNK)]
+    return np.concatenate([_signs_of(scores[piece], left[piece], shown, ends, known) for piece in pieces])
 
 
-def _between(likeness: Array) -> Callable[[int, int], Array]:
-    return lambda start, end: likeness[start:end]
+def _signs_of(scores: Array, left: Array, shown: Array, ends: NDArray[np.intp], known: NDArray[np.intp]) -> Array:
+    rows = np.arange(len(left))
+    chances = softmax(scores)
+    best = known[np.argsort(-scores[:, known], axis=1, kind="stable")[:, :CANDIDATES]]
+    first = chances[rows, best[:, 0]]
+    second = chances[rows, best[:, 1]] if len(known) > 1 else np.float32(0)
+    surprise = np.where(chances > 0, np.log(np.maximum(chances, 1e-30)) * chances, 0).sum(axis=1)
+    near = np.full((len(left), best.shape[1], int(np.diff(ends).max())), -np.inf, np.float32)
+    for place in np.unique(best).tolist():
+        start, end = int(ends[place]), int(ends[place + 1])
+        own, nth = np.nonzero(best == place)
+        near[own, nth, : end - start] = left[own] @ shown[start:end].T
+    likeness = -np.partition(-near.reshape(len(left), -1), min(5, near[0].size) - 1, axis=1)  # the five greatest first
+    filled = np.isfinite(likeness)
+    likeness[~filled] = 0.0
+    five = likeness[:, :5].sum(axis=1) / np.maximum(1, filled[:, :5].sum(axis=1))
+    mean = likeness.sum(axis=1) / np.maximum(1, filled.sum(axis=1))
+    nearest = likeness[:, :5].max(axis=1, where=filled[:, :5], initial=-1.0)
+    nearest[~filled.any(axis=1)] = 0.0
+    none = 1.0 - chances[:, known].sum(axis=1)
+    found = (first, first - second, -surprise / log(max(2, scores.shape[1])), nearest, five, nearest - mean, none)
+    return np.stack([*found, scores[rows, best[:, 0]]], axis=1).astype(np.float32)
 
 
 def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -130,9 +151,16 @@ def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bin
 
 def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
     """The divisor that makes the probabilities of held-out cases most likely."""
+    rows = np.arange(len(labels))
 
-    def surprise(temperature: float) -> float:
-        chances = softmax(scores / temperature)
-        return float(-np.log(chances[np.arange(len(labels)), labels] + 1e-9).mean())
+    @cache
+    def surprise(place: int) -> float:
+        scaled = scores * np.float32(1.0 / grid[place])
+        scaled -= scaled.max(axis=1, keepdims=True)
+        right = scaled[rows, labels]
+        return float((np.log(np.exp(scaled, out=scaled).sum(axis=1)) - right).mean())
 
-    return float(min(np.geomspace(0.1, 10.0, 81), key=surprise))
+    grid = np.geomspace(0.1, 10.0, 81).tolist()
+    # convex in what scores are multiplied by, so it falls, then rises
+    least = bisect_left(range(len(grid) - 1), True, key=lambda place: surprise(place + 1) >= surprise(place))
+    return float(grid[least])

@@ -52,7 +52,7 @@ def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
     points = vectors if projection is None else _unit(words @ projection)
     honest = out_of_fold(cases, labels, extra, extra_labels, points[: len(labels)])
     whole = join(cases, extra) if len(extra) else cases
-    fitted = fit(whole, np.concatenate([labels, extra_labels]))
+    fitted = fit(whole, np.concatenate([labels, extra_labels]), honest.near)
     return TrainedTier(
         _tier(lesson, fitted, honest, vocabulary, idf, words_weight, points, projection),
         honest,
