@@ -108,7 +108,13 @@ def _steps(inside: str) -> Path:
 
 def _plain(what: str, value: Any) -> str:
     """msgspec's message in the words of someone who writes YAML."""
-    words = {"`str`": "a text", "`array`": "a list", "`object`": "a mapping", "`int`": "a whole number"}
+    words = {
+        "`str`": "a text",
+        "`array`": "a list",
+        "`object`": "a mapping",
+        "`int`": "a whole number",
+        "`bool`": "true or false",
+    }
     for name, word in words.items():
         what = what.replace(name, word)
     what = what[0].lower() + what[1:]

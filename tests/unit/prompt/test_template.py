@@ -67,6 +67,7 @@ def test_a_scalar_is_text_where_text_is_wanted() -> None:
     [
         (("version: 1", "verison: 1"), "unknown key 'verison' in the front matter; did you mean 'version'?", (4, 1)),
         (("version: 1", "version: one"), "version: expected a whole number, got a text ('one')", (4, 1)),
+        (("intent:\n", "intent:\n  always: yes\n"), "always: expected true or false, got a text ('yes')", (8, 3)),
         (("schema: 1", "schema: 2"), "the front matter must say `schema: 1`", (2, 1)),
         (("status: active", "status: activ"), "status: invalid enum value 'activ'", (5, 1)),
         (("version: 1\n", ""), "the front matter must say `version:`", (2, 1)),
