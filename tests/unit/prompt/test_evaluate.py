@@ -1,5 +1,6 @@
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from gateway.prompt.labelled import Labelled
 from gateway.prompt.lessons import Seeds
 from gateway.prompt.library import Library
 from gateway.prompt.model import GATE, NONE
-from gateway.prompt.regression import Table, fit
+from gateway.prompt.regression import Table, fit, middle
 from gateway.prompt.train import Embedders, train, trained
 from gateway.prompt.why import why
 from gateway.settings import Prompt
@@ -99,6 +100,31 @@ def test_texts_are_embedded_once_and_a_damaged_cache_is_made_again(tmp_path_fact
     file.write_bytes(b"damaged")
     Embedded(third, folder).embed(["three"])
     assert third.texts == ["three"]
+
+
+def test_many_texts_are_embedded_in_pieces_and_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.prompt.embedded.PIECE", 3)
+    texts = [f"word{number} {'more ' * (number % 5)}" for number in range(20)]
+    told: list[str] = []
+    found = Embedded(BagEmbedder("x"), tmp_path, told.append).embed(texts)
+    assert np.array_equal(found, BagEmbedder("x").embed(texts))
+    assert told[-1] == "embedded 20 of 20 prompts"
+    assert len(told) == 7
+
+
+def test_learning_that_begins_near_ends_where_it_ends_from_nothing() -> None:
+    chance = np.random.default_rng(3)
+    vectors = chance.normal(size=(400, 8)).astype(np.float32)
+    labels = np.array(["a", "b", "c"])[np.abs(vectors[:, :3]).argmax(axis=1)]
+    table = Table(sparse.csr_matrix((400, 0), dtype=np.float32), vectors)
+    parts = [fit(table.take(rows), labels[rows]) for rows in (np.arange(0, 300), np.arange(100, 400))]
+    far, near = fit(table, labels), fit(table, labels, middle(parts))
+    assert np.abs(far.chances(table) - near.chances(table)).max() < 0.02
+    other = fit(table.take(np.flatnonzero(labels != "c")), labels[labels != "c"])
+    assert middle([parts[0], other]) is None
+    assert np.array_equal(fit(table, labels, other).weights, far.weights)
 
 
 def test_the_regression_finds_what_scikit_learn_finds() -> None:
