@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from gateway.context.catalog import Catalog, Collection
 from gateway.context.documents import Attributes, Documents, Row
-from gateway.context.fusion import Ranked, Tuning, fused, reordered, supported
+from gateway.context.fusion import Ranked, Tuning, gathered, reordered
 from gateway.context.pack import distinct
 from gateway.errors import CollectionError, RequestError
 from gateway.exchange import Chunk, Key
@@ -153,8 +153,9 @@ class Collections:
         # without their share a search need not be made
         dense = self.vectors.search(documents.collection, wish.vector, limit, wanted) if weight > 0 else []
         words = documents.by_words(wish.text, limit, wanted) if weight < 1 else []
-        found = fused(dense, words, weight, complete=len(dense) < limit)
-        return supported(found, documents.owners([key for key, _ in found]))
+        owners = documents.owners({key for ranked in (dense, words) for key, _ in ranked})
+        most = max(RERANKED, wish.limit)
+        return gathered(dense, words, weight, owners, most, complete=len(dense) < limit)
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
         """Satisfies `ports.Nearby`, for the operator's own use: the nearest by their vectors alone."""

@@ -135,10 +135,10 @@ class Documents:
         with self.catalog.reading() as database:
             return lexical.nearest(database, self.collection, query, limit, documents, self.catalog.common_words)
 
-    def owners(self, keys: Sequence[int]) -> dict[int, int]:
+    def owners(self, keys: Iterable[int]) -> dict[int, int]:
         """The live documents that chunks are of, by the chunks' keys. Keys without one are left out."""
         with self.catalog.reading() as database:
-            return lexical.owners_of(database, self.collection, keys)
+            return lexical.owners_of(database, self.collection, list(keys))
 
     def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, Row]]:
         """The chunks of live documents by their keys. Keys without one are left out."""
