@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     text TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS chunks_by_document ON chunks (document, start);
+CREATE INDEX IF NOT EXISTS chunks_owners ON chunks (key, document);
 CREATE TABLE IF NOT EXISTS files (
     id TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
@@ -85,8 +86,8 @@ CREATE TABLE IF NOT EXISTS batches (
 ) STRICT;
 """
 
-VERSION = 2
-"""Of the file. In a version 1 the words were kept under other numbers."""
+VERSION = 3
+"""Of the file. In a version 1 the words were kept under other numbers; a version 2 lacked `chunks_owners`."""
 MOST_IDLE = 8
 """Connections that are kept open for the next use; opening one costs more than most searches in it."""
 DAY_S = 86_400

@@ -152,8 +152,9 @@ class Collections:
         limit = max(CANDIDATES, 2 * wish.limit)
         # without their share a search need not be made
         dense = self.vectors.search(documents.collection, wish.vector, limit, wanted) if weight > 0 else []
-        words = documents.by_words(wish.text, limit, wanted) if weight < 1 else []
-        owners = documents.owners({key for ranked in (dense, words) for key, _ in ranked})
+        owners: dict[int, int] = {}
+        words = documents.by_words(wish.text, limit, wanted, owners) if weight < 1 else []
+        owners |= documents.owners(key for key, _ in dense if key not in owners)
         most = max(RERANKED, wish.limit)
         return gathered(dense, words, weight, owners, most, complete=len(dense) < limit)
 

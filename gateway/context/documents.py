@@ -131,9 +131,13 @@ class Documents:
             ).fetchone()[0]
             return found
 
-    def by_words(self, query: str, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
+    def by_words(
+        self, query: str, limit: int, documents: Sequence[int] | None, owners: dict[int, int] | None = None
+    ) -> list[tuple[int, float]]:
+        """As `lexical.nearest`, which see."""
+        known = self.catalog.common_words
         with self.catalog.reading() as database:
-            return lexical.nearest(database, self.collection, query, limit, documents, self.catalog.common_words)
+            return lexical.nearest(database, self.collection, query, limit, documents, known, owners)
 
     def owners(self, keys: Iterable[int]) -> dict[int, int]:
         """The live documents that chunks are of, by the chunks' keys. Keys without one are left out."""

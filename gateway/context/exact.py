@@ -1,10 +1,10 @@
 """The built-in vector store: every vector is compared, so nothing near is ever missed.
 
-A collection is a folder with two files that only grow: the vectors, and beside each its chunk's key and
-its document's. What is removed is overwritten with zeros there and then, and its place is left out of
-every search; when half of the places are empty, both files are written anew under the next generation's
-name. So readers in other processes need no lock: they map the files, and map them again when they have
-grown or when there is a new generation.
+A collection is a folder with files that only grow: the vectors, beside each its chunk's key and its
+document's, and the vectors once more as they are quickest to compare. What is removed is overwritten with
+zeros there and then, and its place is left out of every search; when half of the places are empty, the
+files are written anew under the next generation's name. So readers in other processes need no lock: they
+map the files, and map them again when they have grown or when there is a new generation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from gateway.context.exact_files import PAIR, Head, Stamp, files_of, head_of, mapped, put, rows_in, stamp_of, write_head
+from gateway.context.exact_files import (
+    BLOCK,
+    PAIR,
+    Head,
+    Stamp,
+    blocks_in,
+    columns_of,
+    files_of,
+    head_of,
+    mapped,
+    put,
+    rows_in,
+    stamp_of,
+    write_blocks,
+    write_head,
+)
 from gateway.context.folder import SharedFolder
 from gateway.errors import CollectionError, Problem
 from gateway.registry import Kind
@@ -34,7 +49,7 @@ GONE = -1
 """The key and the document of an empty place."""
 EMPTY_PLACES = 1024
 """Fewer are not worth writing the files anew."""
-BLOCK = 64
+TOGETHER = 64
 """Scores that are compared with each other before the best are looked for among all."""
 FEW = 0.25
 """Below this share of all vectors it is cheaper to gather the wanted ones than to compare all."""
@@ -126,10 +141,15 @@ class _Index:
         self.stamp = stamp
         self.pairs: NDArray[np.int64] = np.zeros((0, 2), np.int64)
         self.vectors: NDArray[np.float32] = np.zeros((0, stamp.head.dimensions), np.float32)
+        self.columns: NDArray[np.float32] = np.zeros((0, stamp.head.dimensions, BLOCK), np.float32)
         if stamp.rows:
             pairs, vectors = files_of(folder, stamp.head)
             self.pairs = mapped(pairs, np.int64, (stamp.rows, 2))
             self.vectors = mapped(vectors, np.float32, (stamp.rows, stamp.head.dimensions))
+        columns = columns_of(folder, stamp.head)
+        # a collection of an earlier version has none until something is added
+        if blocks := min(stamp.rows // BLOCK, blocks_in(columns, stamp.head)):
+            self.columns = mapped(columns, np.float32, (blocks, stamp.head.dimensions, BLOCK))
 
     def nearest(self, vector: Vectors, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
         import numpy as np
@@ -137,7 +157,7 @@ class _Index:
         query = np.ascontiguousarray(vector, np.float32).reshape(-1)
         _check_dimensions(self.stamp.head.dimensions, query.shape[0])
         if documents is None:
-            found = self._best(self.vectors @ query, None, limit)
+            found = self._best(self._all(query), None, limit)
             if all(key != GONE for key, _ in found):
                 return found
             # empty places, whose vectors are zeros, are among the best
@@ -148,8 +168,15 @@ class _Index:
             rows = np.flatnonzero(wanted)
             found = self._best(self.vectors[rows] @ query, rows, limit)
         else:
-            found = self._best(np.where(wanted, self.vectors @ query, -np.inf), None, limit)
+            found = self._best(np.where(wanted, self._all(query), -np.inf), None, limit)
         return [(key, score) for key, score in found if key != GONE and score > -np.inf]
+
+    def _all(self, query: Vectors) -> Any:
+        """[places]: how near each is."""
+        import numpy as np
+
+        blocks = (query @ self.columns).reshape(-1)
+        return np.concatenate([blocks, self.vectors[len(blocks) :] @ query]) if len(blocks) else self.vectors @ query
 
     def _best(self, scores: Any, rows: Any, limit: int) -> list[tuple[int, float]]:
         """The keys of the best scores, best first. `rows`: the places that the scores are of; None: all."""
@@ -170,7 +197,7 @@ def _least_of_best(scores: Any, limit: int) -> float:
     """No more than the score in place `limit`, and not much less: so many blocks have one as good as this."""
     import numpy as np
 
-    blocks = scores[: len(scores) // BLOCK * BLOCK].reshape(-1, BLOCK).max(axis=1)
+    blocks = scores[: len(scores) // TOGETHER * TOGETHER].reshape(-1, TOGETHER).max(axis=1)
     if not 0 < limit < len(blocks):
         return -np.inf
     return float(np.partition(blocks, len(blocks) - limit)[len(blocks) - limit])
@@ -193,7 +220,7 @@ class _Writer:
         self._using.__exit__(*error)
 
     def append(self, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Vectors first: a place counts once its key is written, so a crash between the two leaves nothing."""
+        """Keys last: a place counts once its key is written, so a crash before that leaves nothing."""
         import numpy as np
 
         if self._head is None:
@@ -203,6 +230,7 @@ class _Writer:
         pairs, file = files_of(self._folder, self._head)
         rows = rows_in(pairs)
         put(file, rows * self._head.dimensions * 4, np.ascontiguousarray(vectors, np.float32).tobytes())
+        write_blocks(self._folder, self._head, rows + len(keys), rows)
         told = np.array([(key, document) for key in keys], np.int64)
         put(pairs, rows * PAIR, told.tobytes())
 
@@ -227,20 +255,38 @@ class _Writer:
         going = (pairs[:, 0] != GONE) & (True if values is None else np.isin(pairs[:, column], list(values)))
         pairs[going] = GONE
         vectors[going] = 0.0
+        self._clear_columns(np.flatnonzero(going))
         count = int(np.count_nonzero(going))
         if count and np.count_nonzero(pairs[:, 0] == GONE) > max(EMPTY_PLACES, rows // 2):
             self._compact(pairs, vectors)
         return count
 
+    def _clear_columns(self, places: Any) -> None:
+        """Overwrite what is there of the places a second time."""
+        import numpy as np
+
+        assert self._head is not None
+        columns = columns_of(self._folder, self._head)
+        blocks = blocks_in(columns, self._head)
+        if not blocks:
+            return
+        laid = mapped(columns, np.float32, (blocks, self._head.dimensions, BLOCK), writable=True)
+        for block in np.unique(places // BLOCK):
+            if block < blocks:
+                laid[block][:, places[places // BLOCK == block] % BLOCK] = 0.0
+
     def _compact(self, pairs: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         """Write what is left as the next generation, then point to it. Who has the old one mapped may read on."""
+        import numpy as np
+
         assert self._head is not None
         head = Head(self._head.dimensions, self._head.generation + 1)
         kept = pairs[:, 0] != GONE
         for file, rows in zip(files_of(self._folder, head), (pairs[kept], vectors[kept]), strict=True):
             file.write_bytes(rows.tobytes())
+        write_blocks(self._folder, head, int(np.count_nonzero(kept)), 0)
         write_head(self._folder, head)
-        for file in files_of(self._folder, self._head):
+        for file in (*files_of(self._folder, self._head), columns_of(self._folder, self._head)):
             file.unlink(missing_ok=True)
         self._head = head
 

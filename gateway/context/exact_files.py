@@ -1,4 +1,9 @@
-"""The two files of a collection in the built-in vector store, and the head that says which ones count."""
+"""The files of a collection in the built-in vector store, and the head that says which ones count.
+
+A processor compares vectors with a query twice as fast where the first numbers of many lie side by side, then the
+second ones, and so on. So what fills a block is there once more in this form; the rest, and single ones, are read
+from the rows.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,8 @@ from msgspec import Struct
 
 PAIR = 16
 """Bytes of a chunk's key and its document's."""
+BLOCK = 4096
+"""Vectors whose numbers lie side by side; with half as many a comparison takes a tenth longer."""
 
 
 class Head(Struct, frozen=True):
@@ -56,6 +63,26 @@ def stamp_of(folder: Path) -> Stamp | None:
 
 def files_of(folder: Path, head: Head) -> tuple[Path, Path]:
     return folder / f"keys.{head.generation}", folder / f"vectors.{head.generation}"
+
+
+def columns_of(folder: Path, head: Head) -> Path:
+    return folder / f"columns.{head.generation}"
+
+
+def blocks_in(columns: Path, head: Head) -> int:
+    return columns.stat().st_size // (BLOCK * head.dimensions * 4) if columns.exists() else 0
+
+
+def write_blocks(folder: Path, head: Head, rows: int, before: int) -> None:
+    """Lay what fills blocks side by side too, where there are `rows` vectors now and were `before`.
+
+    Those from `before` on may be there from a write that was broken off, so they are written again.
+    """
+    columns = columns_of(folder, head)
+    size = BLOCK * head.dimensions * 4
+    for block in range(min(before // BLOCK, blocks_in(columns, head)), rows // BLOCK):
+        vectors = mapped(files_of(folder, head)[1], "float32", (rows, head.dimensions))
+        put(columns, block * size, vectors[block * BLOCK : (block + 1) * BLOCK].T.tobytes())
 
 
 def rows_in(pairs: Path) -> int:

@@ -33,6 +33,7 @@ class Tuning(Struct, frozen=True):
 
 
 NEAR, SUPPORTERS = 3, 2
+STEPS = tuple(step for step in range(-NEAR, NEAR + 1) if step)
 SUPPORT = 0.5
 """How much of the mean of its two best near chunks a chunk gains: the part of a long document that a question is
 about scores in several places."""
@@ -61,7 +62,7 @@ def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, f
     live = sorted(pair for pair in ranked if pair[0] in documents)
     keys = np.array([key for key, _ in live], np.int64)
     scores = np.array([score for _, score in live], float)
-    raised = _raised(keys, np.array([documents[key] for key, _ in live], np.int64), scores)
+    raised = _raised(scores, _near(keys, np.array([documents[key] for key, _ in live], np.int64)))
     return [(key, min(1.0, score)) for key, score in _best_first(keys, raised)]
 
 
@@ -78,10 +79,11 @@ def gathered(
     owners = np.array([documents.get(key, -1) for key in keys.tolist()], np.int64)
     live = owners >= 0
     keys, cosines, shares, owners = keys[live], cosines[live], shares[live], owners[live]
-    scores = _raised(keys, owners, weight * cosines + (1 - weight) * shares)
+    near = _near(keys, owners)
+    scores = _raised(weight * cosines + (1 - weight) * shares, near)
     common = dense[min(COMMON, len(dense)) - 1][1] if dense else 0.0
     above = weight * np.maximum(0.0, cosines - common) + (1 - weight) * shares
-    order = _followed(keys, owners, _raised(keys, owners, above), limit)
+    order = _followed(_raised(above, near), near, limit)
     dealt = np.minimum(1.0, np.sort(scores)[::-1])
     return list(zip(keys[order].tolist(), dealt.tolist(), strict=False))
 
@@ -106,38 +108,43 @@ def _best_first(keys: Keys, scores: Any) -> list[tuple[int, float]]:
     return list(zip(keys[order].tolist(), scores[order].tolist(), strict=True))
 
 
-def _raised(keys: Keys, owners: Keys, scores: Any) -> Any:
-    """Each score with the support of the best near it. `keys` go up."""
+def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
+    """For each step of `STEPS` the places of the keys so far away, and whether they are there in the same document:
+    both [steps, keys]. `keys` go up."""
     import numpy as np
 
-    if not len(keys):
+    wanted = keys + np.array(STEPS)[:, None]
+    places = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
+    return places, (keys[places] == wanted) & (owners[places] == owners)
+
+
+def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
+    """Each score with the support of the best near it."""
+    import numpy as np
+
+    if not len(scores):
         return scores
-    near = np.zeros((2 * NEAR, len(keys)))
-    for row, step in enumerate(step for step in range(-NEAR, NEAR + 1) if step):
-        places = np.minimum(np.searchsorted(keys, keys + step), len(keys) - 1)
-        beside = (keys[places] == keys + step) & (owners[places] == owners)
-        near[row, beside] = scores[places[beside]]
-    return scores + SUPPORT * np.partition(near, -SUPPORTERS, axis=0)[-SUPPORTERS:].sum(axis=0) / SUPPORTERS
+    places, there = near
+    best = np.partition(np.where(there, scores[places], 0.0), -SUPPORTERS, axis=0)[-SUPPORTERS:]
+    return scores + SUPPORT * best.sum(axis=0) / SUPPORTERS
 
 
-def _followed(keys: Keys, owners: Keys, scores: Any, limit: int) -> list[int]:
+def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
     """The places of the best scores, where the two beside a chosen one gain by it."""
     import numpy as np
 
+    beside = [(near[0][row].tolist(), near[1][row].tolist()) for row in (STEPS.index(-1), STEPS.index(1))]
     left = scores.copy()
     chosen: list[int] = []
-    for _ in range(min(limit, len(keys))):
+    for _ in range(min(limit, len(scores))):
         place = int(np.argmax(left))
         score, left[place] = left[place], -np.inf
         chosen.append(place)
-        for other in (place - 1, place + 1):
-            if 0 <= other < len(keys) and left[other] > -np.inf and _adjoin(keys, owners, place, other):
+        for places, there in beside:
+            other = places[place]
+            if there[place] and left[other] > -np.inf:
                 left[other] = min(score, left[other] + FOLLOWING * scores[place])
     return chosen
-
-
-def _adjoin(keys: Keys, owners: Keys, one: int, other: int) -> bool:
-    return bool(abs(keys[one] - keys[other]) == 1 and owners[one] == owners[other])
 
 
 def reordered(first: Sequence[float], second: Sequence[float], weight: float) -> list[int]:

@@ -109,8 +109,9 @@ def nearest(
     limit: int,
     documents: Sequence[int] | None = None,
     remembered: Remembered | None = None,
+    owners: dict[int, int] | None = None,
 ) -> list[tuple[int, float]]:
-    """Keys and scores of the chunks of live documents, best first.
+    """Keys and scores of the chunks of live documents, best first; their documents are put into `owners`.
 
     A score is BM25 as a share of the most that the query's words could give, so from 0 to 1: words that
     are nowhere in the collection count against every chunk.
@@ -133,7 +134,8 @@ def nearest(
     keys, places = np.unique(np.concatenate([keys for keys, _ in found]), return_inverse=True)
     scores = np.bincount(places, np.concatenate([gains for _, gains in found])) / most
     order = np.argsort(-scores, kind="stable")
-    return _live(database, collection, keys[order], scores[order], limit, documents)
+    known = {} if owners is None else owners
+    return _live(database, collection, keys[order], scores[order], limit, documents, known)
 
 
 def _gains(database: Database, collection: str, term: str, average: float) -> tuple[NDArray[np.int64], Any]:
@@ -209,7 +211,13 @@ def _rarest_first(
 
 
 def _live(
-    database: Database, collection: str, keys: Any, scores: Any, limit: int, documents: Sequence[int] | None
+    database: Database,
+    collection: str,
+    keys: Any,
+    scores: Any,
+    limit: int,
+    documents: Sequence[int] | None,
+    owners: dict[int, int],
 ) -> list[tuple[int, float]]:
     """The first `limit` whose document is live, and among the wanted."""
     wanted = None if documents is None else set(documents)
@@ -217,7 +225,7 @@ def _live(
     step = min(limit, AT_ONCE)
     for first in range(0, len(keys), step):
         some = keys[first : first + step].tolist()
-        owners = owners_of(database, collection, some)
+        owners.update(owners_of(database, collection, some))
         found = zip(some, scores[first : first + step].tolist(), strict=True)
         kept += [pair for pair in found if pair[0] in owners and (wanted is None or owners[pair[0]] in wanted)]
         if len(kept) >= limit:
@@ -230,9 +238,10 @@ def owners_of(database: Database, collection: str, keys: Sequence[int]) -> dict[
     found: dict[int, int] = {}
     for first in range(0, len(keys), AT_ONCE):
         some = keys[first : first + AT_ONCE]
-        # from the chunks to their documents: SQLite would rather read all chunks of each document
+        # from the chunks to their documents: SQLite would rather read all chunks of each document;
+        # by the index, since among the texts each key is on a page of its own
         rows = database.execute(
-            "SELECT c.key, d.key FROM chunks c CROSS JOIN documents d ON d.key = c.document "
+            "SELECT c.key, d.key FROM chunks c INDEXED BY chunks_owners CROSS JOIN documents d ON d.key = c.document "
             f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({', '.join('?' * len(some))})",
             (collection, *some),
         )
