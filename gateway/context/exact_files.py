@@ -99,7 +99,7 @@ def put(file: Path, place: int, content: bytes) -> None:
         os.close(handle)
 
 
-def mapped(file: Path, dtype: Any, shape: tuple[int, int], *, writable: bool = False) -> Any:
+def mapped(file: Path, dtype: Any, shape: tuple[int, ...], *, writable: bool = False) -> Any:
     """The file as an array. A plain view: each operation on the mapping's own type goes through Python."""
     import numpy as np
 
