@@ -59,10 +59,10 @@ def find_template(library: Library, ref: str) -> Template:
     """The template of `id` or `id@version`, an older version too."""
     id, _, version = ref.partition("@")
     try:
-        template = library.get(id, int(version) if version.isdigit() else None)
+        template = library.get(id, int(version) if version.isdecimal() else None)
     except TemplateError as error:
         raise click.ClickException(str(error)) from error
-    if template is None or (version and not version.isdigit()):
+    if template is None or (version and not version.isdecimal()):
         known = {one.id for one in library.templates}
         hint = f"foreword templates history {id}" if id in known else suggest(id, known)
         raise click.ClickException(f"there is no template {ref!r}; {hint}")

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from litestar import Request
 
 from gateway.errors import BadRequest
+from gateway.wire.reading import whole
 
 Listed = TypeVar("Listed")
 
@@ -33,10 +34,10 @@ def _order(query: Any) -> str:
 
 
 def _limit(query: Any, most: int) -> int:
-    given = query.get("limit", str(min(most, 10_000) if most > 100 else 20))
-    if not str(given).isdigit() or not 1 <= int(given) <= most:
+    given = whole(query.get("limit", str(min(most, 10_000) if most > 100 else 20)))
+    if given is None or not 1 <= given <= most:
         raise BadRequest(f"'limit' is from 1 to {most}.", param="limit")
-    return int(given)
+    return given
 
 
 def _place(ids: Sequence[str], id: str, param: str) -> int:

@@ -28,6 +28,7 @@ from gateway.prompt.template import Template
 from gateway.prompt.versions import Archive
 from gateway.server.html import page
 from gateway.settings import Settings
+from gateway.wire.reading import whole
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
 Caller = Annotated[Key, Dependency(skip_validation=True)]
@@ -94,8 +95,9 @@ def _admin(key: Key) -> None:
 def _read(body: bytes) -> Wanted:
     fields = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
     id, _, version = fields.get("ref", "").partition("@")
+    number = whole(version)
     do, to, share = fields.get("do", ""), fields.get("to", ""), fields.get("share", "0")
-    if do not in ("promote", "retire", "rollback") or not id or (do != "rollback" and not version.isdigit()):
+    if do not in ("promote", "retire", "rollback") or not id or (do != "rollback" and number is None):
         raise BadRequest("Say `do` (promote, retire or rollback) and `ref` (id@version; of a rollback the id).")
     if to not in ("", *(str(step) for step in moves.NEXT.values())):
         raise BadRequest("`to` is candidate, canary or active.", param="to")
@@ -105,7 +107,7 @@ def _read(body: bytes) -> Wanted:
         part = -1.0
     if not 0 <= part <= 1:
         raise BadRequest("`share` is from 0 to 1, such as 0.05.", param="share")
-    return Wanted(do, id, int(version or 0), to, part)
+    return Wanted(do, id, number or 0, to, part)
 
 
 def _moved(settings: Settings, wanted: Wanted) -> str:

@@ -11,7 +11,7 @@ from gateway.errors import BadRequest
 from gateway.exchange import Ask, Controls, Endpoint, Mode, Nbce, Turn
 from gateway.wire.filters import filter_of
 from gateway.wire.prompts import prompt_of
-from gateway.wire.reading import decoded, missing, not_json
+from gateway.wire.reading import decoded, missing, not_json, whole
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
@@ -192,7 +192,8 @@ def is_given(raw: Raw | UnsetType) -> bool:
 
 def _number(raw: Raw | UnsetType) -> int:
     """A whole number; anything else is the backend's to judge."""
-    return int(bytes(raw)) if raw is not UNSET and bytes(raw).isdigit() else 1
+    found = None if raw is UNSET else whole(bytes(raw).decode("latin-1"))
+    return 1 if found is None else found
 
 
 def controls_of(body: ForewordObject | UnsetType, headers: Mapping[bytes, bytes]) -> Controls:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from gateway.errors import BadRequest
+from gateway.wire.reading import whole
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 _encode = msgspec.json.Encoder().encode
@@ -83,11 +84,12 @@ def expiry_of(fields: dict[str, str]) -> int:
             "Invalid value for 'expires_after': it needs 'anchor', which is 'created_at', and 'seconds'.",
             param="expires_after",
         )
-    if not seconds.isdigit() or not SHORTEST_S <= int(seconds) <= LONGEST_S:
+    given = whole(seconds)
+    if given is None or not SHORTEST_S <= given <= LONGEST_S:
         raise BadRequest(
             f"Invalid value for 'expires_after[seconds]': from {SHORTEST_S} to {LONGEST_S}.", param="expires_after"
         )
-    return int(seconds)
+    return given
 
 
 def name_of(filename: str) -> str:

@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.exchange import Named
-from gateway.wire.reading import explained
+from gateway.wire.reading import explained, whole
 
 STORED_ELSEWHERE = "pmpt_"
 """What the ids of prompts begin with that OpenAI stores itself; a backend that has them fills them in."""
@@ -49,8 +49,9 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[Named | None, bool]:
 def _version(version: str | int | None) -> tuple[int, str]:
     """The number, and what is wrong with it where the prompt is one of ours."""
     text = str(version or "")
-    if not text or (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
-        return int(text or 0), ""
+    number = whole(text)
+    if not text or number:
+        return number or 0, ""
     fault = (
         f"Invalid value for 'prompt.version': versions are whole numbers from 1, not {text[:40]!r}. "
         "Leave it out for the version in use."

@@ -56,6 +56,11 @@ def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) 
     return BadRequest(f"Invalid value for '{param or 'body'}': {what}.", param=param or None, code="invalid_value")
 
 
+def whole(text: str) -> int | None:
+    """The number that a text of up to nine digits says; None for any other text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
 def missing(param: str) -> BadRequest:
     return BadRequest(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
 

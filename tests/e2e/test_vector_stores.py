@@ -59,6 +59,15 @@ def gateway(upstream: UpstreamInThread, tmp_path_factory: pytest.TempPathFactory
         process.kill()
 
 
+@pytest.mark.parametrize("limit", ["²", "0", "-1", "1.5", "9" * 5000, ""])
+def test_a_limit_that_is_no_number_is_refused(gateway: GatewayProcess, limit: str) -> None:
+    headers = {"authorization": "Bearer alice-key"}
+
+    answer = httpx.get(gateway.url + "/v1/vector_stores", params={"limit": limit}, headers=headers)
+
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "limit")
+
+
 @pytest.fixture(scope="module")
 def alice(gateway: GatewayProcess) -> Iterator[OpenAI]:
     with OpenAI(base_url=gateway.url + "/v1", api_key="alice-key", max_retries=0) as client:

@@ -80,6 +80,13 @@ def test_a_length_that_makes_no_sense_is_the_backends_to_judge(fields: Any, room
     assert ask_of(**fields).room_tokens == room
 
 
+@pytest.mark.parametrize(("n", "choices"), [("3", 3), ("null", 1), ("2.5", 1), ("1" * 5000, 1)])
+def test_a_number_of_choices_that_makes_no_sense_is_the_backends_to_judge(n: str, choices: int) -> None:
+    ask = decode.chat(b'{"messages":[{"role":"user","content":"a"}],"n":%b}' % n.encode(), {})
+
+    assert ask.choices == choices
+
+
 def test_the_body_says_more_than_the_headers() -> None:
     raw = json.dumps({"messages": [{"role": "user", "content": "a"}], "foreword": {"mode": "shadow"}}).encode()
     headers = {b"x-foreword-mode": b"off", b"x-foreword-collections": "Händbuch, wiki".encode()}
