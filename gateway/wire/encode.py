@@ -1,5 +1,6 @@
 """An exchange back to a request body: the client's own bytes wherever nothing was changed."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ _encode = msgspec.json.Encoder().encode
 NO_MESSAGES = Raw(b"[]")
 ROOM_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 _KEY = re.compile(rb'"model"\s*:')
+_ANY_MODEL = re.compile(rb'"[mM][oO][dD][eE][lL]"')
+_ESCAPED = re.compile(rb"\\u00[46]")  # a letter, as no program writes it
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
@@ -31,7 +34,7 @@ def body(
     fields whatever the client said; `room_field` is what this backend calls the answer's length.
     """
     ask = exchange.ask
-    if not exchange.changed and not ask.marked and not force:
+    if not exchange.changed and not ask.marked and not force and _is_clear(exchange):
         if model == ask.model:
             return ask.raw
         found = _MODEL.findall(ask.raw)
@@ -40,6 +43,8 @@ def body(
             return _MODEL.sub(lambda match: _renamed(match, model), ask.raw, count=1)
     fields = _object.decode(ask.raw)
     fields.pop("foreword", None)
+    for name in [name for name in fields if name != "model" and name.lower() == "model"]:
+        del fields[name]
     fields["model"] = Raw(_encode(model))
     if ask.spoken_for:
         fields.pop("prompt", None)
@@ -71,6 +76,26 @@ def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapp
         wanted = {"name": "answer", "schema": schema, "strict": True}
         fields["response_format"] = {"type": "json_schema", "json_schema": wanted}
     return _encode(fields)
+
+
+def _is_clear(exchange: Exchange) -> bool:
+    """Whether every server finds the model in the client's bytes that the gateway found: the last `model`.
+
+    Some take the first of two, some read `Model` as well: so a key could reach a model that it may not use.
+    """
+    raw = exchange.ask.raw
+    if not exchange.key.models or (len(_ANY_MODEL.findall(raw)) <= 1 and not _ESCAPED.search(raw)):
+        return True
+    names: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        names[:] = [name for name, _ in pairs]  # the outermost object comes last
+
+    try:
+        json.loads(raw, object_pairs_hook=note, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return False
+    return sum(name.lower() == "model" for name in names) <= 1
 
 
 def _renamed(match: re.Match[bytes], model: str) -> bytes:

@@ -2,11 +2,12 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.exchange import Exchange, Mode, Sampling, Turn
+from gateway.exchange import Exchange, Key, Mode, Sampling, Turn
 from gateway.wire import decode, encode
 
 JSON = st.recursive(
@@ -25,6 +26,14 @@ MESSAGES = st.lists(
     min_size=1,
     max_size=4,
 )
+
+
+CHEAP_ONLY = Key("app", models=("cheap",))
+
+
+def _pairs(raw: bytes) -> list[tuple[str, object]]:
+    pairs: list[tuple[str, object]] = json.loads(raw, object_pairs_hook=list)
+    return pairs
 
 
 def exchange_of(body: dict[str, object]) -> Exchange:
@@ -46,6 +55,32 @@ def test_a_request_for_the_same_model_keeps_its_very_bytes(others: dict[str, obj
     body = {"model": "m", **others, "messages": messages}
 
     assert encode.body(exchange_of(body), "m") == json.dumps(body).encode()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b'"model":"dear"',
+        b'"Model":"dear"',
+        b'"mod\\u0065l":"dear"',
+        b'"MOD\\u0045L":"dear"',
+        b'"\\u004dodel":"dear"',
+    ],
+)
+@pytest.mark.parametrize("sent", ["cheap", "renamed"])
+def test_no_server_finds_another_model_than_the_gateway_did(other: bytes, sent: str) -> None:
+    raw = b'{%b,"model":"cheap","messages":[{"role":"user","content":"a"}]}' % other
+
+    out = encode.body(Exchange("x", decode.chat(raw, {}), CHEAP_ONLY), sent)
+
+    assert [value for name, value in _pairs(out) if name.lower() == "model"] == [sent]
+
+
+def test_talk_of_a_model_changes_no_byte() -> None:
+    raw = rb"""{"model": "m", "x": {"Model": "n", "model": ["model"]}, "y": "\\u006d", "z": 1e999,
+        "messages": [{"role": "user", "content": "a \"model\""}]}"""
+
+    assert encode.body(Exchange("x", decode.chat(raw, {}), CHEAP_ONLY), "m") == raw
 
 
 @given(OTHERS, MESSAGES, st.text())
