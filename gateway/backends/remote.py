@@ -57,7 +57,8 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     base_url: str
     """Up to and including `/v1`."""
     models: tuple[str, ...] = ()
-    """The names it answers to; `*` at the end of a name matches any rest, and `["*"]` takes every name."""
+    """The names it answers to; `*` at the end of a name matches any rest, and `["*"]` takes every name that no backend
+    has in full."""
     api_key: str = ""
     """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
     headers: dict[str, str] = {}

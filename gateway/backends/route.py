@@ -31,11 +31,13 @@ def matches(name: str, pattern: str) -> bool:
 
 
 class Routes:
-    """Model names to targets. Names of `[models.x]` come first, then what the backends offer."""
+    """Model names to targets. Names of `[models.x]` come first, then the backends' names, then their patterns."""
 
     def __init__(self, models: Mapping[str, Model], backends: Mapping[str, Backend], default: str) -> None:
         self._models = models
-        self._offers = [Offer(name, card) for name, backend in backends.items() for card in backend.models()]
+        offers = [Offer(name, card) for name, backend in backends.items() for card in backend.models()]
+        # a name says more than a pattern, wherever its table stands in the file
+        self._offers = sorted(offers, key=lambda offer: offer.card.name.endswith("*"))
         self._default = default
         self._known: dict[tuple[str, Endpoint], tuple[Target, ...]] = {}
 

@@ -49,6 +49,15 @@ def test_a_name_finds_its_backend(name: str, target: Target) -> None:
     assert routes().targets(name, Endpoint.CHAT) == (target,)
 
 
+def test_a_name_comes_before_a_pattern_that_stands_ahead_of_it() -> None:
+    backends = {"all": Offering("*"), "local": Offering("smol")}
+    found = Routes({}, cast(dict[str, Backend], backends), "smol")
+
+    assert found.targets("smol", Endpoint.CHAT) == (Target("local", "smol"),)
+    assert found.targets("other", Endpoint.CHAT) == (Target("all", "other"),)
+    assert found.owner("smol") == "local"
+
+
 def test_an_alias_names_the_upstream_model_and_one_fallback() -> None:
     alias = Model("openai", upstream="gpt-4o", fallback="smol")
 
