@@ -24,6 +24,7 @@ _fields = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 _BREAK = "\N{ZERO WIDTH SPACE}"
+MOST = 2**31 - 1  # what the engine counts with
 _RANDOM_SEED = 0xFFFFFFFF  # the engine's word for "no seed"
 
 
@@ -44,15 +45,15 @@ class _Knobs(Struct):
 
 
 class _ChatKnobs(_Knobs):
-    max_tokens: Annotated[int, Meta(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
 
 
 class _CompletionKnobs(_Knobs):
     prompt: str | list[str | int | list[int]] | None = None
-    max_tokens: Annotated[int, Meta(ge=0)] | None = None
+    max_tokens: Annotated[int, Meta(ge=0, le=MOST)] | None = None
     logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
     echo: bool | None = None
     suffix: str | None = None

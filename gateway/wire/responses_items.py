@@ -4,7 +4,7 @@ What belongs to one answer of the model (its reasoning, its text, its calls of f
 several items here and one assistant message there.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -40,6 +40,7 @@ class _Part(Struct):
     input_audio: Raw | UnsetType = UNSET
 
 
+Decoded = TypeVar("Decoded")
 _items = msgspec.json.Decoder(str | list[Raw])
 _item = msgspec.json.Decoder(_Item)
 _part = msgspec.json.Decoder(_Part)
@@ -63,14 +64,17 @@ def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
         return [*told, {"role": "user", "content": items}]
     talk = _Talk(told)
     for place, raw in enumerate(items):
-        try:
-            talk.add(_item.decode(raw), f"input[{place}]")
-        except msgspec.ValidationError as error:
-            inner = explained(error)
-            raise BadRequest(
-                f"Invalid value in 'input[{place}]': {inner.message}", param=f"input[{place}]", code="invalid_value"
-            ) from None
+        where = f"input[{place}]"
+        talk.add(_read(_item, raw, where), where)
     return talk.end()
+
+
+def _read(decoder: "msgspec.json.Decoder[Decoded]", raw: Raw, where: str) -> Decoded:
+    """Raises `BadRequest` that names the field at fault in what stands at `where`."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise explained(error, where) from None
 
 
 class _Talk:
@@ -121,7 +125,7 @@ class _Talk:
 
     def _thought(self, item: _Item, where: str) -> None:
         shown = item.content if isinstance(item.content, list) and item.content else item.summary
-        text = "\n\n".join(_part.decode(part).text for part in shown)
+        text = "\n\n".join(_read(_part, part, where).text for part in shown)
         if not text and item.encrypted_content:
             raise BadRequest(
                 f"Unsupported value: '{where}' is encrypted reasoning, which only the model that wrote it can read. "
@@ -152,7 +156,9 @@ def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -
     """A text where there is only one, else chat's parts."""
     if isinstance(content, str):
         return content
-    parts = [_translated(_part.decode(raw), f"{where}[{place}]") for place, raw in enumerate(content)]
+    parts = [
+        _translated(_read(_part, raw, f"{where}[{place}]"), f"{where}[{place}]") for place, raw in enumerate(content)
+    ]
     if len(parts) == 1 and parts[0]["type"] == "text":
         return parts[0]["text"]
     for place, part in enumerate(parts):

@@ -60,7 +60,7 @@ def choice(chosen: Raw | None) -> Any:
     try:
         wanted = _choice.decode(chosen)
     except msgspec.ValidationError as error:
-        raise explained(error) from None
+        raise explained(error, "tool_choice") from None
     if isinstance(wanted, str):
         return wanted
     if wanted.type == "function":

@@ -81,6 +81,7 @@ def test_every_seed_becomes_one_that_the_engine_repeats(seed: int) -> None:
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 10**30}, "max_tokens"),
         ({"stop": 1}, "stop"),
     ],
 )

@@ -185,7 +185,11 @@ def test_formats_reasoning_and_log_probabilities_have_their_old_names() -> None:
             "input[0].output[0].type",
         ),
         ({"input": [{"type": "reasoning", "summary": [], "encrypted_content": "x"}]}, "input[0].encrypted_content"),
-        ({"input": [{"type": "function_call", "call_id": 7}]}, "input[0]"),
+        ({"input": [{"type": "function_call", "call_id": 7}]}, "input[0].call_id"),
+        ({"input": ["a"]}, "input[0]"),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": 7}]}]}, "input[0].content[0].text"),
+        ({"input": [{"type": "reasoning", "summary": [{"type": 7}]}]}, "input[0].type"),
+        ({"tools": [FUNCTION], "tool_choice": 5}, "tool_choice"),
     ],
 )  # fmt: skip
 def test_what_chat_cannot_say_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
