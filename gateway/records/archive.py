@@ -42,18 +42,18 @@ class Archive:
         self._patience_s = patience_s
         self._clock = clock
 
-    async def get(self, id: str, key: Key) -> Entry:
-        """Raises `NotFound`, and `NotReady` while the database is down."""
+    async def get(self, id: str, key: Key, param: str = "id") -> Entry:
+        """Raises `NotFound`, which names `param`, and `NotReady` while the database is down."""
         entry = await self._drain.ask(lambda database: entry_of(database, id))
         if entry is None:
             entry = await self._later(id)
         if entry is None or not visible(entry.record, key):
-            raise NotFound(f"There is no exchange {id!r}.", param="id")
+            raise NotFound(f"There is no exchange {id!r}.", param=param)
         return entry
 
     async def add(self, feedback: Feedback, key: Key) -> Feedback:
         """Store feedback on an exchange that the key may see; returns it as it is stored."""
-        await self.get(feedback.exchange, key)
+        await self.get(feedback.exchange, key, "exchange")
         given = signed(feedback, key, self._clock())
         await self._drain.ask(lambda database: database.add_feedback(given))
         return given

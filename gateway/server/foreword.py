@@ -12,8 +12,9 @@ from gateway.assembly import Gateway
 from gateway.errors import NotFound
 from gateway.exchange import Exchange, Key
 from gateway.records.archive import Archive, as_json
-from gateway.records.feedback import read_feedback
+from gateway.records.feedback import Feedback
 from gateway.wire import preview
+from gateway.wire.feedback import feedback
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
 Caller = Annotated[Key, Dependency(skip_validation=True)]
@@ -39,8 +40,9 @@ async def get_exchange(gateway: Shared, key: Caller, id: str) -> Response[bytes]
 async def give_feedback(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
     """`{"exchange": id, "score": 0 to 1, "label", "comment", "answer": the corrected one}`; the id is in the
     header `x-foreword-id` of each answer."""
-    given = read_feedback(await request.body())
-    stored = await _archive(gateway).add(given, key)
+    given = feedback(await request.body())
+    opinion = Feedback(given.exchange, given.score, given.label, given.comment, given.answer)
+    stored = await _archive(gateway).add(opinion, key)
     return _json(msgspec.json.encode(stored), 201)
 
 

@@ -1,0 +1,30 @@
+"""The body of `POST /v1/foreword/feedback`."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway.errors import BadRequest
+from gateway.wire.reading import decoded
+
+
+class FeedbackBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """An opinion on one exchange: at least one of the last four."""
+
+    exchange: Annotated[str, Meta(min_length=1, max_length=200)]
+    score: Annotated[float, Meta(ge=0, le=1)] | None = None
+    label: Annotated[str, Meta(max_length=200)] = ""
+    comment: Annotated[str, Meta(max_length=20_000)] = ""
+    answer: Annotated[str, Meta(max_length=200_000)] = ""
+
+
+_decoder = msgspec.json.Decoder(FeedbackBody)
+
+
+def feedback(raw: bytes) -> FeedbackBody:
+    """Raises `BadRequest` that says which field is wrong and how."""
+    given: FeedbackBody = decoded(_decoder, raw)
+    if given == FeedbackBody(given.exchange):
+        raise BadRequest("Feedback needs at least one of score (0 to 1), label, comment and answer.", param="score")
+    return given
