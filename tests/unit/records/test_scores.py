@@ -123,7 +123,9 @@ def test_turning_the_sides_round_turns_the_interval_round(a: list[float], b: lis
     assert one.difference <= one.high + 1e-9
     assert other.difference == pytest.approx(-one.difference)
     assert other.p == pytest.approx(one.p)
-    assert other.low == pytest.approx(-one.high, abs=0.05)
+    # a percentile of few resampled scores may land a step beside: they are drawn anew, and lie that far apart
+    step = 1 / min(len(a), len(b))
+    assert other.low == pytest.approx(-one.high, abs=0.05 + step)
 
 
 def test_pairs_are_tested_by_mcnemar_and_have_a_bootstrap_interval() -> None:
