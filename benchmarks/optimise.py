@@ -52,10 +52,12 @@ intent:
   match: [one, two, three, four, five, six, seven, eight]
   not: [nine, ten]
 technique: direct
----
+{frozen}---
 # user
 {body}
 """
+NO_SHOTS = "optimise: {components: [system, user]}\n"
+"""What only the words may be changed of."""
 CONFIG = """
 [routing]
 default = "smollm2-135m-instruct"
@@ -82,14 +84,16 @@ CRITICS = {"alone": "smollm2-135m-instruct", "scripted": "critic", "none": ""}
 
 
 def optimised(
-    data: Path, task: str, critic: str, port: int, asked: dict[str, Any], limits: dict[str, int]
+    data: Path, task: str, critic: str, port: int, asked: dict[str, Any], limits: dict[str, int], shots: bool
 ) -> list[str]:
     """One row of the table."""
     rows, pool, fields, body = TASKS[task]
     with tempfile.TemporaryDirectory(prefix="foreword-optimise-") as name:
         root = Path(name)
         (root / "templates").mkdir()
-        (root / "templates" / "bench.prompt.md").write_text(TEMPLATE.format(body=body))
+        (root / "templates" / "bench.prompt.md").write_text(
+            TEMPLATE.format(body=body, frozen="" if shots else NO_SHOTS)
+        )
         (root / "config.toml").write_text(CONFIG.format(port=port, **limits))
         settings = load(root / "config.toml")
         dataset.write(settings.data_folder, "rows", dataset.rows_in(data / rows, fields), counts={}, query={})
@@ -101,7 +105,7 @@ def optimised(
         job = start(settings, ledger, "optimise", {**words, "examples": "pool"} if pool else words)
         seconds = time.monotonic() - began
         if job.state != "done":
-            return [task, critic, f"{job.state}: {job.reason}", *[""] * 8]
+            return [task, critic, f"{job.state}: {job.reason}", *[""] * 9]
         report, spent = json.loads(job.report), ledger.spent(job.id)
         file = jobs_folder(settings) / job.id / "lineage.json"
         lineage = json.loads(file.read_text()) if file.exists() else {"tried": [], "critic_asked": 0}
@@ -112,11 +116,20 @@ def optimised(
 def _figures(report: dict[str, Any]) -> list[str]:
     test = report["sealed"]
     if test is None:
-        return ["", "", report["said"], "", "no", ""]
+        return ["", "", "", report["said"], "", "no", ""]
+    # the path's scores are graded, and on the rows to choose by
     path = " > ".join(f"{by} {score:.2f}" for by, score in report["parts"].items())
     interval = f"{test['mean']:+.3f} [{test['low']:+.3f}, {test['high']:+.3f}]"
     won = "yes" if report["won"] else "no"
-    return [f"{report['start']:.3f}", f"{report['best']:.3f}", interval, f"{test['p']:.4f}", won, path]
+    return [
+        f"{test['pairs']}",
+        f"{report['start']:.3f}",
+        f"{report['best']:.3f}",
+        interval,
+        f"{test['p']:.4f}",
+        won,
+        path,
+    ]
 
 
 def _critics(lineage: dict[str, Any]) -> list[str]:
@@ -133,23 +146,25 @@ def _critics(lineage: dict[str, Any]) -> list[str]:
 @click.option("--engine", default="gepa", show_default=True)
 @click.option("--nearest/--no-nearest", default=True, show_default=True, help="May the nearest examples be chosen?")
 @click.option("--rules/--no-rules", default=True, show_default=True, help="Do rules propose, beside the critic?")
+@click.option("--shots/--no-shots", default=True, show_default=True, help="May examples be put in?")
 @click.option("--calls", default=500, show_default=True)
 @click.option("--choose", default=30, show_default=True)
 @click.option("--sealed", default=60, show_default=True)
 @click.option("--answer", default=32, show_default=True, help="Tokens of an answer where the template sets no limit.")
 def optimise(
-    data: Path, tasks: tuple[str, ...], critics: tuple[str, ...], calls: int, answer: int, **asked: Any
+    data: Path, tasks: tuple[str, ...], critics: tuple[str, ...], shots: bool, calls: int, answer: int, **asked: Any
 ) -> None:
     """What the job gains on each task, on rows that the search never saw."""
     rows = []
     with scripted_critic() as port:
         for critic in critics:
             for task in tasks:
-                rows.append(optimised(data, task, critic, port, asked, {"calls": calls, "answer": answer}))
+                rows.append(optimised(data, task, critic, port, asked, {"calls": calls, "answer": answer}, shots))
                 click.echo(" | ".join(rows[-1]), err=True)
     head = [
         "task",
         "critic",
+        "rows sealed",
         "start",
         "best",
         "difference",

@@ -21,11 +21,17 @@ from offline_jobs.budget import Budget, budget_of
 from offline_jobs.cli_datasets import datasets
 from offline_jobs.cli_promote import promote
 from offline_jobs.errors import JobFailed
-from offline_jobs.kinds import KINDS, kind_of, read_asked
+from offline_jobs.kinds import KINDS, explained, kind_of, read_asked
 from offline_jobs.ledger import DONE, FAILED, RUNNING, Job, Ledger
 from offline_jobs.work import go_on, jobs_folder, start
 
 F = TypeVar("F", bound=Callable[..., Any])
+LIMITS = {
+    "calls": click.IntRange(1),
+    "tokens": click.IntRange(1),
+    "money": click.FloatRange(0),
+    "minutes": click.FloatRange(0, min_open=True),
+}
 
 
 class Group(click.Group):
@@ -61,17 +67,28 @@ def where_options(command: F) -> F:
     return kind(count(command))
 
 
+def budget_options(command: F) -> F:
+    """What a job may spend."""
+    for name, kind in reversed(LIMITS.items()):
+        command = click.option(f"--{name}", type=kind, help=f"Instead of [jobs] {name}.")(command)
+    return command
+
+
 @jobs.command("kinds")
 @click.argument("kind", required=False)
 def kinds_(kind: str | None) -> None:
-    """All jobs, or what one can be asked."""
+    """All jobs, or what one can be asked: its words, what each stands for, and what it is if it is left out."""
     if kind is None:
         for name in KINDS:
             click.echo(f"{name:18}{kind_of(name).about}")
         return
-    for field in msgspec.structs.fields(kind_of(kind).asked):
-        default = "required" if field.required else repr(field.default)
-        click.echo(f"{field.encode_name:18}{default}")
+    asked = kind_of(kind).asked
+    about = explained(asked)
+    click.echo(f"{kind}: {kind_of(kind).about}\n")
+    for field in msgspec.structs.fields(asked):
+        word = f"{field.encode_name}={'' if field.required else _as_typed(field.default)}"
+        said = about.get(field.name, "")
+        click.echo(f"  {word:<24} {'(needed) ' if field.required else ''}{said}".rstrip())
 
 
 @jobs.command()
@@ -79,10 +96,7 @@ def kinds_(kind: str | None) -> None:
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--dry-run", is_flag=True, help="Say what it would cost at the most, and do nothing.")
 @click.option("--continue", "continued", is_flag=True, help="Resume the last of this kind if it was cut off.")
-@click.option("--calls", type=click.IntRange(1), help="Instead of [jobs] calls.")
-@click.option("--tokens", type=click.IntRange(1), help="Instead of [jobs] tokens.")
-@click.option("--money", type=click.FloatRange(0), help="Instead of [jobs] money.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Instead of [jobs] minutes.")
+@budget_options
 @where_options
 @config_option
 def run(
@@ -95,7 +109,7 @@ def run(
     config: Path,
     **limits: float | None,
 ) -> None:
-    """Run a job to its end. Exits with 1 if it fails, is cancelled, or runs out of its budget.
+    """Run a job to its end. Exits with 1 if it fails, with 3 if it is cancelled or out of its budget.
 
     \b
     foreword jobs run harvest since=7d --processes 2
@@ -105,6 +119,8 @@ def run(
         asked = _words(words)
         budget = _budget(settings, limits)
         if dry_run:
+            limited = msgspec.structs.replace(settings.jobs, calls=budget.calls, tokens=budget.tokens)
+            settings = msgspec.structs.replace(settings, jobs=limited)
             would = kind_of(kind).estimate(settings, read_asked(kind, kind_of(kind), asked))
             click.echo(f"at the most {would}")
             click.echo(f"allowed     {_allowed(budget)}")
@@ -121,14 +137,19 @@ def run(
 
 @jobs.command()
 @click.argument("id")
+@budget_options
 @where_options
 @config_option
-def resume(id: str, executor: str, processes: int, config: Path) -> None:
-    """Go on with a job that was killed, cancelled or failed. What it did is not done again."""
+def resume(id: str, executor: str, processes: int, config: Path, **limits: float | None) -> None:
+    """Go on with a job that was killed or cancelled, failed, or ran out of its budget, which may be raised.
+
+    What it did is not done again.
+    """
     with _ledger(config) as (settings, ledger):
         job = ledger.job(id)
         if job.state == DONE:
             raise JobFailed(f"{job.id} is done")
+        job = ledger.allow(job.id, _raised(job.budget, limits))
         _over(ledger, go_on(settings, ledger, job, executor=executor, processes=processes))
 
 
@@ -221,6 +242,10 @@ def _ledger(config: Path) -> Iterator[tuple[Settings, Ledger]]:
         ledger.close()
 
 
+def _as_typed(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def _words(words: tuple[str, ...]) -> dict[str, Any]:
     """`name=value` as a table; a value that is JSON is read as such."""
     found: dict[str, Any] = {}
@@ -236,10 +261,14 @@ def _words(words: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _budget(settings: Settings, limits: dict[str, float | None]) -> Budget:
+    return _raised(budget_of(settings.jobs), limits)
+
+
+def _raised(budget: Budget, limits: dict[str, float | None]) -> Budget:
     given = {name: value for name, value in limits.items() if value is not None}
     if "minutes" in given:
         given["seconds"] = given.pop("minutes") * 60
-    return msgspec.structs.replace(budget_of(settings.jobs), **given)
+    return msgspec.structs.replace(budget, **given)
 
 
 def _allowed(budget: Budget) -> str:

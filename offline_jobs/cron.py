@@ -1,5 +1,6 @@
 """The schedules of `[jobs]` as lines for cron and as Kubernetes CronJobs."""
 
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ spec:
           containers:
             - name: job
               image: {image}
-              command: [foreword, jobs, run, {kind}, --continue, --config, {config}]
+              command: [foreword, jobs, run, {kind}, --continue, --config, {config}]  # from the image, or mount it
               volumeMounts:
                 - {{name: data, mountPath: {data}}}
           volumes:
@@ -54,8 +55,8 @@ def crontab(table: Mapping[str, str], command: str, config: Path) -> str:
 
 def cronjobs(table: Mapping[str, str], *, image: str, config: Path, data: Path, claim: str) -> str:
     """One manifest a job, in one YAML stream."""
-    made = (
-        CRONJOB.format(kind=kind, when=when, image=image, config=config, data=data, claim=claim)
-        for kind, when in schedules(table).items()
-    )
+    given = {"image": image, "config": str(config), "data": str(data), "claim": claim}
+    # JSON is YAML, and no name can mean anything else in it
+    quoted = {name: json.dumps(value, ensure_ascii=False) for name, value in given.items()}
+    made = (CRONJOB.format(kind=kind, when=when, **quoted) for kind, when in schedules(table).items())
     return "---\n".join(made)

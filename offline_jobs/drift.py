@@ -45,9 +45,13 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """What a comparison can be asked: `now` is the last so long, the reference what came before it."""
 
     now: str = "7d"
+    """The window that is looked at."""
     reference: str = "35d"
+    """What it is compared with, before it."""
     until: str = ""
+    """Where the window ends; left out: now."""
     model: str = ""
+    """Only what this model answered."""
     harvest: bool = False
     """Whether an alarm starts a harvest of the window."""
 

@@ -39,19 +39,29 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """What a harvest can be asked."""
 
     name: str = "harvest"
+    """Of the dataset that it makes."""
     since: str = "7d"
+    """From when: so long ago, or a day."""
     until: str = ""
+    """To when; left out: now."""
     model: str = ""
+    """Only what this model answered."""
     intent: str = ""
+    """Only prompts of this intent."""
     template: str = ""
+    """Only what this template spoke for."""
     key: str = ""
+    """Only what came with this key."""
     keep: tuple[str, ...] = (What.FAILURE, What.SUCCESS, What.UNFITTED)
+    """What is kept: failure, success, unfitted, unscored."""
     judge: int = 0
     """So many unscored answers are shown to `[jobs] judge`."""
     most: int = 100_000
     """Rows of each kind."""
     groups: bool = True
+    """Whether prompts that no template fitted are grouped."""
     portion: int = PORTION
+    """Exchanges of a step."""
 
 
 class Part(Struct, frozen=True):

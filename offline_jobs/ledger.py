@@ -100,6 +100,11 @@ class Ledger:
         """The newest first."""
         return self._jobs("ORDER BY created_s DESC, id DESC LIMIT ?", (limit,))
 
+    def allow(self, id: str, budget: Budget) -> Job:
+        """From now on it may spend so much, what it has spent included."""
+        self._do("UPDATE jobs SET budget = ? WHERE id = ?", (msgspec.json.encode(budget).decode(), id))
+        return self.job(id)
+
     def begin(self, id: str) -> None:
         self._do("UPDATE jobs SET state = ?, reason = '', cancel = 0 WHERE id = ?", (RUNNING, id))
 

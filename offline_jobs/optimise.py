@@ -41,11 +41,13 @@ from offline_jobs.propose import known_of
 from offline_jobs.rows import Row
 from offline_jobs.run import Run
 from offline_jobs.score import Outcome, measure_of
-from offline_jobs.search import Optimizer, SearchOver, id_of, pareto
-from offline_jobs.splits import Splits, split
+from offline_jobs.search import MINIBATCH, Optimizer, SearchOver, id_of, pareto
+from offline_jobs.splits import Splits, affordable, split
 from offline_jobs.trial import Trial
 
 LEVEL = 0.05
+LOOKED = 2 * MINIBATCH
+"""So many rows at the most are answered to see what goes wrong."""
 JUDGED = 3
 """Calls a row where a judge compares: the answer, and the judge twice."""
 
@@ -60,23 +62,26 @@ class Report(Struct, frozen=True):
     start: float = 0.0
     best: float = 0.0
     parts: dict[str, float] = {}
-    """The score on the rows to choose by after each change that leads to the winner."""
+    """The score after each change that leads to the winner: on the rows to choose by, or on those that it answered."""
     file: str = ""
 
 
 def run(run: Run, asked: Asked) -> Report:
     parent = _parent(run.settings, asked.template)
     rows = _rows(run.settings, asked.dataset)
-    splits = split(rows, asked.seed, asked.choose, asked.sealed)
+    calls = _calls(parent, run.job.budget.calls)
+    each = _each(rows, asked.judge or run.settings.jobs.judge)
+    splits = _split(rows, asked, calls, each)
     model = asked.model or run.settings.jobs.model or run.settings.routing.default
     with open_models(run) as loop:
-        problem = _problem(run, asked, parent, splits, model, loop)
+        problem = _problem(run, asked, parent, splits, model, loop, calls, each)
         optimizer = _optimizer(asked.engine)
         with suppress(SearchOver):
+            problem.screen()
             optimizer.search(problem, Random(asked.seed))
         best = problem.best()
         if best == 0:
-            return Report("", "no candidate did better than the template on the rows to choose by", len(problem.log))
+            return _nothing_better(run, asked, problem, model)
         decided = _decide(problem, best, splits.sealed)
     return _settled(run, asked, problem, best, decided, model)
 
@@ -84,16 +89,36 @@ def run(run: Run, asked: Asked) -> Report:
 def estimate(settings: Settings, asked: Asked) -> Spent:
     """The search uses what the budget leaves, so at the most all of it."""
     rows = _rows(settings, asked.dataset)
-    splits = split(rows, asked.seed, asked.choose, asked.sealed)
-    each = 1 if all(row.wanted for row in splits.sealed) else JUDGED
-    calls = min(settings.jobs.calls, 2 * each * len(splits.sealed) + 40 * each * len(splits.choose))
+    each = _each(rows, asked.judge or settings.jobs.judge)
+    calls = _calls(_parent(settings, asked.template), settings.jobs.calls)
+    splits = _split(rows, asked, calls, each)
+    calls = min(calls, 2 * each * len(splits.sealed) + 40 * each * len(splits.choose))
     characters = sum(len(row.query) + len(row.wanted) for row in rows) // max(1, len(rows))
     return Spent(calls=calls, tokens=min(settings.jobs.tokens, calls * (characters // 2 + 300)))
 
 
-def _problem(run: Run, asked: Asked, parent: Parent, splits: Splits, model: str, loop: Loop) -> Search:
-    shots = _rows(run.settings, asked.examples) if asked.examples else splits.learn
-    taken = {row.query for row in (*splits.choose, *splits.sealed)}
+def _calls(parent: Parent, budget: int) -> int:
+    return min(parent.template.optimise.task_calls or budget, budget)
+
+
+def _each(rows: Sequence[Row], judge: str) -> int:
+    """The calls that a row takes."""
+    return JUDGED if judge and not all(row.wanted for row in rows) else 1
+
+
+def _split(rows: Sequence[Row], asked: Asked, calls: int, each: int) -> Splits:
+    """The calls for the sealed rows are set aside before anything else, and the search gets what it can do with."""
+    sizes = affordable(calls, each, asked.choose, asked.sealed)
+    return split(rows, asked.seed, sizes.choose, sizes.sealed)
+
+
+def _problem(
+    run: Run, asked: Asked, parent: Parent, splits: Splits, model: str, loop: Loop, calls: int, each: int
+) -> Search:
+    # a row that is its own example is answered by copying, which says nothing of others
+    looked = splits.learn[: LOOKED if asked.examples else min(LOOKED, len(splits.learn) // 3)]
+    shots = _rows(run.settings, asked.examples) if asked.examples else splits.learn[len(looked) :]
+    taken = {row.query for row in (*looked, *splits.choose, *splits.sealed)}
     shots = [row for row in shots if row.query not in taken]
     measure = measure_of([*splits.learn, *shots], parent.template.checks)
     nearest = asked.nearest and run.settings.embedder is not None
@@ -108,15 +133,19 @@ def _problem(run: Run, asked: Asked, parent: Parent, splits: Splits, model: str,
         raise JobFailed(
             "nobody said what is right: the dataset needs `wanted`, the template `checks:`, or [jobs] a judge"
         )
-    each = 1 if labelled or not judge else JUDGED
-    reserve = 2 * each * len(splits.sealed)
-    return Search(trial, splits, known, asked, loop, model, reserve, each)
+    return Search(trial, splits, looked, known, asked, loop, model, calls, each)
 
 
 def _decide(problem: Search, best: int, sealed: Sequence[Row]) -> tuple[list[Outcome], list[Outcome]]:
     """The answers of both to the sealed rows, which nobody has seen so far."""
     seed = problem.trial.weigh(problem.seed, sealed, against=problem.seed)
     return seed, problem.trial.weigh(problem.log[best].pieces, sealed, against=problem.seed)
+
+
+def _nothing_better(run: Run, asked: Asked, problem: Search, model: str) -> Report:
+    report = Report("", "no candidate did better than the template on the rows to choose by", len(problem.log))
+    _lineage(run, asked, problem, 0, report, model)
+    return report
 
 
 def _settled(
@@ -133,7 +162,6 @@ def _settled(
     )
     report = Report("", said, len(problem.log), test, *means, _parts(problem, best))
     lineage = _lineage(run, asked, problem, best, report, model)
-    write_whole(run.folder / LINEAGE, json.dumps(lineage, indent=1, ensure_ascii=False) + "\n")
     if not better:
         return msgspec.structs.replace(report, said=f"not better: {said}")
     ref = _write_winner(run, problem, best, lineage)
@@ -150,13 +178,17 @@ def _parts(problem: Search, best: int) -> dict[str, float]:
     while place >= 0:
         one = problem.log[place]
         mean = one.mean(problem.choose)
-        path[one.by] = round(mean, 4) if mean is not None else -1.0
+        path[one.by] = round(one.so_far if mean is None else mean, 4)
         place = one.parent
     return dict(reversed(path.items()))
 
 
+def _text(lineage: dict[str, Any]) -> str:
+    return json.dumps(lineage, indent=1, ensure_ascii=False) + "\n"
+
+
 def _lineage(run: Run, asked: Asked, problem: Search, best: int, report: Report, model: str) -> dict[str, Any]:
-    """Everything that was tried, in plain JSON: who proposed it, why, and how it did."""
+    """Everything that was tried, in plain JSON: who proposed it, why, and how it did. It is written down too."""
     parent = problem.trial.parent
     front = set(pareto(problem.log, problem.choose))
     tried = [
@@ -166,6 +198,7 @@ def _lineage(run: Run, asked: Asked, problem: Search, best: int, report: Report,
             "by": one.by,
             "why": one.why,
             "score": one.mean(problem.choose),
+            "so_far": one.so_far,
             "rows": len(one.outcomes),
             "said": next((outcome.said for outcome in one.outcomes.values() if outcome.said), ""),
             "front": place in front,
@@ -173,7 +206,7 @@ def _lineage(run: Run, asked: Asked, problem: Search, best: int, report: Report,
         }
         for place, one in enumerate(problem.log)
     ]
-    return {
+    lineage = {
         "job": run.job.id,
         "parent": parent.template.ref,
         "parent_file": str(parent.file),
@@ -189,6 +222,8 @@ def _lineage(run: Run, asked: Asked, problem: Search, best: int, report: Report,
         "critic_asked": problem.critic_asked,
         "tried": tried,
     }
+    write_whole(run.folder / LINEAGE, _text(lineage))
+    return lineage
 
 
 def _shown(pieces: Pieces) -> Pieces:
@@ -226,7 +261,7 @@ def _write_winner(run: Run, problem: Search, best: int, lineage: dict[str, Any])
     examples = examples_in(pieces)
     if examples.form == "nearest":
         write_whole(folder / pool_file(examples), pool_text(examples))
-    write_whole(folder / LINEAGE, json.dumps(lineage, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / LINEAGE, _text(lineage))
     write_whole(folder / WINNER, source)
     return f"{parent.template.id}@{parent.template.version + 1}"
 

@@ -57,10 +57,10 @@ def known_of(parent: Parent, rows: Sequence[Row], measure: Measure, *, nearest: 
 def rules() -> Mapping[str, Rule]:
     """In the order in which they are tried: what shows the task first."""
     return {
+        "nearest examples": _nearest,
         "examples as turns": lambda pieces, known, draw: _turns(
             pieces, known, draw, _enough(known, 2 * MOST_SHOTS // 3)
         ),
-        "nearest examples": _nearest,
         "labels": _labels,
         "only the answer": lambda pieces, known, _: _line(pieces, known, "only"),
         "examples in the prompt": _listed,

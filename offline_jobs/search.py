@@ -31,9 +31,15 @@ class SearchOver(Exception):
 class Problem(Protocol):
     """What is to be searched. Rows are named by their index: first those to learn from, then those to choose by."""
 
-    seed: Pieces
+    start: Pieces
+    """The best that is known when the search begins."""
     learn: Sequence[int]
     choose: Sequence[int]
+
+    @property
+    def settled(self) -> bool:
+        """Whether to go on is hopeless, or has nothing to gain."""
+        ...
 
     def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[Outcome]:
         """Raises `SearchOver`."""
@@ -63,6 +69,12 @@ class Tried(Struct, frozen=True):
         """Its mean score over these rows; None if it was not tried on all of them."""
         known = [self.outcomes[row].score for row in rows if row in self.outcomes]
         return sum(known) / len(rows) if rows and len(known) == len(rows) else None
+
+    @property
+    def so_far(self) -> float:
+        """Its mean score over all that it answered; -1 if that is nothing."""
+        scores = [one.score for one in self.outcomes.values()]
+        return sum(scores) / len(scores) if scores else -1.0
 
 
 def id_of(pieces: Pieces) -> str:
@@ -96,14 +108,14 @@ class Climb:
     """Propose, compare on a few rows, weigh what is better on the rows to choose by; go on from the best."""
 
     def search(self, problem: Problem, draw: Random) -> None:
-        best, score = problem.seed, _mean(problem.weigh(problem.seed, problem.choose))
-        while True:
+        best, score = problem.start, _mean(problem.weigh(problem.start, problem.choose))
+        while not problem.settled:
+            few = draw.sample(list(problem.learn), min(MINIBATCH, len(problem.learn)))
+            before = problem.weigh(best, few)
             proposal = problem.propose(best)
             if proposal is None:
                 return
-            few = draw.sample(list(problem.learn), min(MINIBATCH, len(problem.learn)))
-            before, after = problem.weigh(best, few), problem.weigh(proposal.pieces, few)
-            if _mean(after) <= _mean(before):
+            if _mean(problem.weigh(proposal.pieces, few)) <= _mean(before):
                 continue
             found = _mean(problem.weigh(proposal.pieces, problem.choose))
             if found > score:

@@ -26,7 +26,7 @@ class Gepa:
     def search(self, problem: Problem, draw: Random) -> None:
         adapter: Any = _Adapter(problem)
         optimize(
-            seed_candidate=dict(problem.seed),
+            seed_candidate=dict(problem.start),
             trainset=list(problem.learn),
             valset=list(problem.choose),
             adapter=adapter,
@@ -35,7 +35,7 @@ class Gepa:
             frontier_type="hybrid",
             reflection_minibatch_size=min(MINIBATCH, len(problem.learn)),
             skip_perfect_score=True,
-            stop_callbacks=[lambda _state: adapter.over is not None or adapter.idle >= PATIENCE],
+            stop_callbacks=[lambda _state: adapter.over is not None or adapter.idle >= PATIENCE or problem.settled],
             logger=_Silent(),
             seed=draw.randrange(2**31),
         )

@@ -11,6 +11,17 @@ from offline_jobs.rows import Row
 CHOOSE, SEALED = 0.3, 0.4
 FEWEST = 10
 """Fewer sealed rows can show nothing."""
+TO_DECIDE = 0.4
+"""At most this share of the calls is for the sealed rows."""
+LOOKS = 6
+"""The search can at the least answer the rows to choose by so many times."""
+
+
+class Sizes(Struct, frozen=True):
+    """How many rows there are to choose by and to decide by."""
+
+    choose: int
+    sealed: int
 
 
 class Splits(Struct, frozen=True):
@@ -19,6 +30,16 @@ class Splits(Struct, frozen=True):
     learn: tuple[Row, ...]
     choose: tuple[Row, ...]
     sealed: tuple[Row, ...]
+
+
+def affordable(calls: int, each: int, choose: int, sealed: int) -> Sizes:
+    """What was asked for, or as much of it as the calls allow; a row costs `each` of them. Raises `JobFailed`."""
+    sealed = min(sealed, max(FEWEST, int(TO_DECIDE * calls) // (2 * each)))
+    left = calls - 2 * each * sealed
+    if left < LOOKS * each:
+        least = each * (2 * FEWEST + LOOKS)
+        raise JobFailed(f"{calls} calls can decide nothing; allow {least} or more")
+    return Sizes(min(choose, left // (LOOKS * each)), sealed)
 
 
 def split(rows: Sequence[Row], seed: int, most_choose: int, most_sealed: int) -> Splits:

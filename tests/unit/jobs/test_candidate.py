@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.prompt.template import parse
-from offline_jobs.bandit import best_arm
 from offline_jobs.candidate import (
     Examples,
     Parent,
@@ -22,10 +21,13 @@ from offline_jobs.candidate import (
     set_key,
 )
 from offline_jobs.critique import read
+from offline_jobs.errors import JobFailed
 from offline_jobs.gate import admitted
 from offline_jobs.propose import Known, proposals
+from offline_jobs.race import looks, race
 from offline_jobs.rows import Row
 from offline_jobs.score import Measure, measure_of
+from offline_jobs.splits import Sizes, affordable
 from tests.doubles.templates import source
 
 BODY = "# system\nBe brief.\n# user\nAn example\n# assistant\nIts answer\n# user\n{{ query }}\n"
@@ -155,19 +157,55 @@ def test_the_score_has_grades() -> None:
     assert "none of: no, yes" in measure.weigh(row, "Maybe", 10, 0).said
 
 
-def test_the_bandit_finds_the_best_arm_within_its_looks() -> None:
-    draw, looks = Random(1), 0
-    means = {"a": 0.2, "b": 0.8, "c": 0.3, "d": 0.5}
+def test_a_race_finds_the_best_and_asks_the_worse_half_no_more() -> None:
+    draw = Random(1)
+    means = {"a": 0.2, "b": 0.8, "c": 0.3, "d": 0.5, "e": 0.4}
+    answers = {arm: [float(draw.random() < mean) for _ in range(60)] for arm, mean in means.items()}
+    seen = dict.fromkeys(means, 0)
 
-    def look(arm: str, _number: int) -> float:
-        nonlocal looks
-        looks += 1
-        return float(draw.random() < means[arm])
+    def score(arm: str, rows: int) -> float:
+        seen[arm] = rows
+        return sum(answers[arm][:rows]) / rows
 
-    best, seen = best_arm(list(means), 120, look)
-    assert best == "b"
-    assert looks == sum(map(len, seen.values())) <= 120
-    assert len(seen["b"]) > len(seen["a"])
+    order = race(list(means), 60, score)
+    assert order[0] == "b" and sorted(order) == list(means)
+    assert seen["b"] == seen[order[1]] == 60
+    assert sorted(seen.values())[:2] == [10, 10]
+    assert sum(seen.values()) == looks(5, 60) < 5 * 60
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 30])
+@pytest.mark.parametrize("arms", [1, 2, 3, 12])
+def test_a_race_takes_as_many_looks_as_it_says_and_prefers_the_first_of_equals(arms: int, rows: int) -> None:
+    seen: set[tuple[int, int]] = set()
+
+    def score(arm: int, count: int) -> float:
+        seen.update((arm, row) for row in range(count))
+        return 0.5
+
+    assert race(range(arms), rows, score) == list(range(arms))
+    assert len(seen) == looks(arms, rows)
+
+
+@pytest.mark.parametrize(
+    ("calls", "each", "sizes"),
+    [
+        (500, 1, Sizes(30, 60)),
+        (200, 1, Sizes(20, 40)),
+        (84, 1, Sizes(8, 16)),
+        (26, 1, Sizes(1, 10)),
+        (500, 3, Sizes(16, 33)),
+    ],
+)
+def test_what_the_calls_cannot_pay_for_is_not_split_off(calls: int, each: int, sizes: Sizes) -> None:
+    found = affordable(calls, each, 30, 60)
+    assert found == sizes
+    assert each * (2 * found.sealed + 6 * found.choose) <= calls
+
+
+def test_calls_that_can_decide_nothing_are_refused() -> None:
+    with pytest.raises(JobFailed, match="allow 26 or more"):
+        affordable(25, 1, 30, 60)
 
 
 def test_lineage_is_plain_json() -> None:

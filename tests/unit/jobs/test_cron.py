@@ -38,3 +38,11 @@ def test_each_manifest_is_valid_yaml_that_runs_the_job() -> None:
 def test_what_is_no_schedule_is_refused(table: dict[str, str], said: str) -> None:
     with pytest.raises(JobFailed, match=said):
         crontab(table, "foreword", Path("c.toml"))
+
+
+def test_a_path_with_spaces_stays_one_word_of_a_manifest() -> None:
+    text = cronjobs(TABLE, image="foreword:1", config=Path("/a b, c/f.toml"), data=Path("/data: x"), claim="data")
+    harvest, _ = yaml.safe_load_all(text)
+    (container,) = harvest["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["command"][-1] == "/a b, c/f.toml"
+    assert container["volumeMounts"] == [{"name": "data", "mountPath": "/data: x"}]
