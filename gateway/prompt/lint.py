@@ -10,6 +10,7 @@ from gateway.prompt.findings import Finding, Level, at, of_error
 from gateway.prompt.library import Library
 from gateway.prompt.lint_examples import Embed, alike, clashes, near, plain
 from gateway.prompt.lint_library import translations, unreachable
+from gateway.prompt.scaffold import PLACEHOLDERS
 from gateway.prompt.shots import read_pool
 from gateway.prompt.template import Template
 
@@ -71,6 +72,8 @@ def _template(template: Template, count: Count) -> Iterator[Finding]:
         yield from _intent(template)
     yield from _size(template, count)
     yield from _secrets(template)
+    if template.status not in (Status.DRAFT, Status.RETIRED):
+        yield from _placeholders(template)
     if template.active and not template.tests:
         what = "an active template has `tests:`, at least one"
         yield at(template, "id", "no-tests", what, level=Level.WARNING)
@@ -96,16 +99,28 @@ def _size(template: Template, count: Count) -> Iterator[Finding]:
 
 def _secrets(template: Template) -> Iterator[Finding]:
     """What looks like a credential; it is not repeated in the finding."""
-    try:
-        text = Path(template.file).read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        text = "\n".join(part.source for part in template.parts)  # a candidate that is no file yet
-    for number, row in enumerate(text.splitlines(), 1):
+    for number, row in enumerate(_rows(template), 1):
         for kind, pattern in SECRETS.items():
             found = pattern.search(row)
             if found:
                 remedy = "templates go to models and into records: take it out, and have it replaced where it is used"
                 yield Finding(template.file, number, found.start() + 1, "secret", f"this looks like a {kind}", remedy)
+
+
+def _placeholders(template: Template) -> Iterator[Finding]:
+    """What `foreword templates new` wrote to be replaced, and was not."""
+    for number, row in enumerate(_rows(template), 1):
+        places = [row.index(mark) for mark in PLACEHOLDERS if mark in row]
+        if places:
+            what = f"still as a new file has it: {row.strip()[:60]!r}"
+            yield Finding(template.file, number, min(places) + 1, "placeholder", what, "replace or delete it")
+
+
+def _rows(template: Template) -> list[str]:
+    try:
+        return Path(template.file).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return [row for part in template.parts for row in part.source.splitlines()]  # a candidate that is no file yet
 
 
 def _unused(template: Template) -> Iterator[Finding]:

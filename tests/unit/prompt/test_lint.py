@@ -134,6 +134,19 @@ def test_a_secret_is_found_and_not_repeated(tmp_path: Path, secret: str) -> None
     assert secret not in found
 
 
+@pytest.mark.parametrize("language", list(Language))
+def test_what_a_new_file_wrote_is_a_mistake_once_the_template_leaves_the_draft(
+    tmp_path: Path, language: Language
+) -> None:
+    draft = scaffold(f"refund.{language}", "refund", language, Technique.FEW_SHOT)
+    path = write(tmp_path, "new", draft)
+    assert findings(tmp_path) == []
+    path.write_text(draft.replace("status: draft", "status: candidate"), "utf-8")
+    left = [found.split(" ")[0].split(":")[1] for found in findings(tmp_path) if found.endswith("[placeholder]")]
+    # the description, each example, the test and its expectation, the author, two lines of the body
+    assert len(left) == 1 + 8 + 2 + 2 + 2 + 1 + 2
+
+
 def test_an_id_that_is_there_twice_is_found(tmp_path: Path) -> None:
     write(tmp_path, "a", source())
     write(tmp_path, "b", source())
