@@ -83,7 +83,7 @@ async def _learned(embedders: Embedders, data: Path) -> None:
         found = await evaluate(Classifier(model, Prompt(), embedders.static, batcher), rows)
         await batcher.aclose()
         click.echo(f"\n| {name}, {len(rows)} held-out prompts, one at a time | |\n|---|---|")
-        click.echo(f"| training, one thread: s, of CPU | {took:.0f}, {cpu:.0f} |")
+        click.echo(f"| training: s, of CPU | {took:.0f}, {cpu:.0f} |")
         for figure, value in found.figures.items():
             click.echo(f"| {figure} | {value:.0f} |" if figure == "cases" else f"| {figure} | {value:.3f} |")
 
