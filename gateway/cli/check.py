@@ -1,5 +1,6 @@
 """`foreword check`: everything that is wrong with a configuration, without serving it."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from gateway.cli.config import config_option, report
 from gateway.errors import ConfigError, Problem
+from gateway.settings import Settings, load, read_file
 
 
 @click.command()
@@ -40,7 +42,6 @@ def check(config: Path, as_json: bool) -> None:
 def broken_templates(config: Path) -> list[str]:
     """The template files that cannot be used, each with its line, column and reason."""
     from gateway.prompt.library import load_library
-    from gateway.settings import load
 
     settings = load(config)
     if settings.embedder is None:
@@ -51,10 +52,25 @@ def broken_templates(config: Path) -> list[str]:
 def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Problem]:
     """Of the file, and of the parts that it names. `server` stands for what the command line sets otherwise."""
     from gateway.assembly import problems_of
-    from gateway.settings import read_file
 
     settings, problems = read_file(config)
     if settings is None:
         return problems
     settings = replace(settings, server=replace(settings.server, **(server or {})))
-    return [*problems, *problems_of(settings)]
+    return [*problems, *problems_of(settings), *_folder_problems(settings)]
+
+
+def unwritable(settings: Settings, why: str) -> Problem:
+    remedy = "Name another folder, or let the user who starts the gateway write there."
+    return Problem(f"{settings.file} [data] folder", f"{settings.data_folder} cannot be written: {why}", remedy)
+
+
+def _folder_problems(settings: Settings) -> list[Problem]:
+    """Looks and writes nothing; `foreword serve` tries it."""
+    folder = settings.data_folder
+    nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110 - never raises
+    if not nearest.is_dir():
+        return [unwritable(settings, f"{nearest} is a file")]
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return [unwritable(settings, f"{nearest} is another user's")]
+    return []

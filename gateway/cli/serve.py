@@ -1,14 +1,17 @@
 """`foreword serve`: check the configuration, then open the port."""
 
+import errno
 import os
 import shutil
+import socket
+import tempfile
 from pathlib import Path
 
 import click
 
-from gateway.cli.check import mistakes
+from gateway.cli.check import mistakes, unwritable
 from gateway.cli.config import config_option, load_settings, report
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Problem
 from gateway.settings import Settings, read_file
 
 
@@ -18,6 +21,32 @@ def share_metrics(settings: Settings) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
+def _not_made(settings: Settings) -> list[Problem]:
+    """Makes the data folder, and says why it cannot be."""
+    try:
+        settings.data_folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.data_folder):
+            return []
+    except OSError as error:
+        return [unwritable(settings, error.strerror or str(error))]
+
+
+def _taken(file: str, host: str, port: int) -> list[Problem]:
+    """Why nobody can listen there; the server itself would say it with a trace of its insides."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            remedy = "Stop what listens there, or choose another port, for example with --port."
+            return [Problem(f"{file} [server] port", f"{host}:{port} is in use", remedy)]
+        what = f"nobody can listen on {host}:{port}: {error.strerror or error}"
+        return [Problem(f"{file} [server] host", what, "Name an address of this machine and a free port.")]
+    return []
 
 
 @click.command()
@@ -41,12 +70,16 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
 
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     readable, problems = read_file(config)
-    if readable is not None and not problems and readable.server.workers > 1:
+    if readable is not None and not problems and readable.server.workers > 1 and not _not_made(readable):
         share_metrics(readable)  # before anything imports Prometheus' client, which looks for the folder then
     problems = mistakes(config, given)
     if problems:
         report(ConfigError(problems))
     settings = load_settings(config)
+    address, port = host or settings.server.host, port or settings.server.port
+    problems = [*_not_made(settings), *_taken(settings.file, address, port)]
+    if problems:
+        report(ConfigError(problems))
     os.environ["FOREWORD_CONFIG"] = str(config.resolve())
     # small matrices are faster on one thread, and the second core has other work
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -54,8 +87,8 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     Server(
         "gateway.server.app:create",
-        address=host or settings.server.host,
-        port=port or settings.server.port,
+        address=address,
+        port=port,
         interface=Interfaces.ASGI,
         loop=Loops.uvloop,
         workers=settings.server.workers,

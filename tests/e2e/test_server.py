@@ -348,6 +348,46 @@ def test_three_mistakes_are_reported_at_once_and_the_port_stays_closed(tmp_path:
     assert "Listening" not in done.stdout + done.stderr
 
 
+def served(config: Path, text: str, port: int) -> "subprocess.CompletedProcess[str]":
+    config.write_text(text, "utf-8")
+    command = [sys.executable, "-m", "gateway.cli.main", "serve", "--config", str(config), "--port", str(port)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_a_port_that_is_taken_is_said_in_a_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = served(tmp_path / "config.toml", CONFIG.format(port=1), port)
+
+    assert done.returncode == 2
+    assert f"config.toml [server] port: 127.0.0.1:{port} is in use\n    Stop what listens there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_of_another_machine_is_said_in_a_line(tmp_path: Path) -> None:
+    config = CONFIG.format(port=1) + KEYS + '[server]\nhost = "192.0.2.1"\n'
+
+    done = served(tmp_path / "config.toml", config, 8080)
+
+    assert done.returncode == 2
+    assert "config.toml [server] host: nobody can listen on 192.0.2.1:8080" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_data_folder_that_cannot_be_made_is_a_mistake(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "file").write_text("in the way", "utf-8")
+    text = CONFIG.format(port=1).replace('"data"', '"file/data"') + f"[server]\nworkers = {workers}\n"
+
+    looked = check(tmp_path / "config.toml", text)
+    done = served(tmp_path / "config.toml", text, 8080)
+
+    assert (looked.returncode, done.returncode) == (2, 2)
+    assert "config.toml [data] folder" in [problem["where"] for problem in json.loads(looked.stdout)["mistakes"]]
+    assert "config.toml [data] folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def check(config: Path, text: str) -> "subprocess.CompletedProcess[str]":
     config.write_text(text, "utf-8")
     command = [sys.executable, "-m", "gateway.cli.main", "check", "--config", str(config), "--json"]
