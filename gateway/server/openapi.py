@@ -5,9 +5,13 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Response, get
 from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from msgspec import Struct
 
 from gateway.exchange import Endpoint
+from gateway.wire import vector_stores
 from gateway.wire.decode import ChatBody, CompletionBody, EmbeddingBody
+from gateway.wire.feedback import FeedbackBody
 from gateway.wire.responses import ResponsesBody
 
 CONFIG = OpenAPIConfig(
@@ -15,7 +19,8 @@ CONFIG = OpenAPIConfig(
     version="0.1.0",
     description="A prompt and context gateway. What is not described here passes through unchanged.",
     path="/openapi",
-    render_plugins=[],
+    # with none, Litestar adds pages that load scripts from other sites
+    render_plugins=[JsonRenderPlugin()],
 )
 ERROR = {
     "type": "object",
@@ -30,6 +35,33 @@ ERROR = {
                 "code": {"type": ["string", "null"]},
             },
         }
+    },
+}
+ERROR_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+REFUSALS = {
+    "4XX": {"description": "The request is refused", "content": ERROR_BODY},
+    "5XX": {"description": "No backend answered, or a part is not ready", "content": ERROR_BODY},
+}
+OPEN_TO_ALL = ("/health/live", "/health/ready", "/metrics")
+OURS: dict[str, type[Struct]] = {
+    "/v1/foreword/preview": ChatBody,
+    "/v1/foreword/feedback": FeedbackBody,
+    "/v1/vector_stores": vector_stores.NewStore,
+    "/v1/vector_stores/{id}": vector_stores.ChangedStore,
+    "/v1/vector_stores/{id}/search": vector_stores.SearchBody,
+    "/v1/vector_stores/{id}/files": vector_stores.NewFile,
+    "/v1/vector_stores/{id}/files/{file}": vector_stores.ChangedFile,
+    "/v1/vector_stores/{id}/file_batches": vector_stores.NewBatch,
+}
+"""The bodies that handlers read themselves, so that Litestar does not know them."""
+UPLOAD = {
+    "type": "object",
+    "required": ["file", "purpose"],
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "purpose": {"type": "string"},
+        "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+        "expires_after[seconds]": {"type": "integer"},
     },
 }
 HOT = {
@@ -50,27 +82,45 @@ def complete(app: Litestar) -> dict[str, Any]:
     """Litestar's document with the hot routes added."""
     schema: dict[str, Any] = app.openapi_schema.to_schema()
     bodies, components = msgspec.json.schema_components(
-        [body for body, _ in HOT.values()], ref_template="#/components/schemas/{name}"
+        [*[body for body, _ in HOT.values()], *OURS.values()], ref_template="#/components/schemas/{name}"
     )
+    for path, body in zip(OURS, bodies[len(HOT) :], strict=True):
+        schema["paths"][path]["post"]["requestBody"] = _body(body)
+    schema["paths"]["/v1/files"]["post"]["requestBody"] = _body(UPLOAD, "multipart/form-data")
     schema.setdefault("components", {}).setdefault("schemas", {}).update(components | {"Error": ERROR})
-    for (endpoint, (_, summary)), body in zip(HOT.items(), bodies, strict=True):
+    for (endpoint, (_, summary)), body in zip(HOT.items(), bodies[: len(HOT)], strict=True):
         schema["paths"].setdefault(f"/v1/{endpoint}", {})["post"] = _operation(endpoint, summary, body)
+    _refusals(schema)
     return schema
 
 
+def _refusals(schema: dict[str, Any]) -> None:
+    """What every route has: a key, unless it is open to all, and errors in OpenAI's form."""
+    schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    schema["security"] = [{"key": []}]
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            if path in OPEN_TO_ALL:
+                operation["security"] = []
+                continue
+            responses = {status: said for status, said in operation["responses"].items() if status < "4"}
+            operation["responses"] = responses | REFUSALS
+
+
+def _body(schema: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
+    return {"required": True, "content": {media_type: {"schema": schema}}}
+
+
 def _operation(endpoint: Endpoint, summary: str, body: dict[str, Any]) -> dict[str, Any]:
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {
         "summary": summary,
         "operationId": endpoint.name.lower(),
         "tags": ["OpenAI"],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "requestBody": _body(body),
         "responses": {
             "200": {
                 "description": "The backend's answer, with `x-foreword-*` headers",
                 "content": {"application/json": {}, "text/event-stream": {}},
             },
-            "4XX": {"description": "The request is refused", "content": error},
-            "5XX": {"description": "No backend answered", "content": error},
         },
     }

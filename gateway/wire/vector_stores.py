@@ -75,7 +75,7 @@ class NewBatch(Struct, forbid_unknown_fields=True):
     chunking_strategy: Chunking | None = None
 
 
-class _Search(Struct, forbid_unknown_fields=True):
+class SearchBody(Struct, forbid_unknown_fields=True):
     query: str | list[str]
     filters: Any = None
     max_num_results: Annotated[int, Meta(ge=1, le=50)] = 10
@@ -99,7 +99,7 @@ _changed_store = msgspec.json.Decoder(ChangedStore)
 _new_file = msgspec.json.Decoder(NewFile)
 _changed_file = msgspec.json.Decoder(ChangedFile)
 _new_batch = msgspec.json.Decoder(NewBatch)
-_search = msgspec.json.Decoder(_Search)
+_search = msgspec.json.Decoder(SearchBody)
 
 
 def new_store(raw: bytes) -> NewStore:
@@ -144,7 +144,7 @@ def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
 
 def search(raw: bytes) -> Search:
     """Raises `BadRequest` with the field at fault."""
-    made: _Search = decoded(_search, raw)
+    made: SearchBody = decoded(_search, raw)
     queries = [made.query] if isinstance(made.query, str) else made.query
     if not queries or not all(query.strip() for query in queries):
         raise BadRequest("'query' is empty.", param="query")

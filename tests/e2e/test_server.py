@@ -308,7 +308,8 @@ def test_an_unknown_path_is_refused_in_openais_form(gateway: GatewayProcess) -> 
 
 
 def test_the_openapi_document_describes_every_route(gateway: GatewayProcess) -> None:
-    paths = httpx.get(gateway.url + "/openapi.json").json()["paths"]
+    document = httpx.get(gateway.url + "/openapi.json").json()
+    paths = document["paths"]
 
     assert set(paths) >= {
         "/v1/chat/completions",
@@ -322,6 +323,22 @@ def test_the_openapi_document_describes_every_route(gateway: GatewayProcess) -> 
         "/health/ready",
         "/metrics",
     }
+    assert document["security"] == [{"key": []}]
+    assert [path for path in paths if paths[path].get("get", {}).get("security") == []] == [
+        "/health/live",
+        "/health/ready",
+        "/metrics",
+    ]
+    for path in ("/v1/foreword/preview", "/v1/foreword/feedback", "/v1/vector_stores", "/v1/files", "/v1/responses"):
+        assert paths[path]["post"]["requestBody"]["required"], path
+        assert paths[path]["post"]["responses"]["4XX"]["content"]["application/json"]["schema"]["$ref"].endswith(
+            "Error"
+        )
+
+
+@pytest.mark.parametrize("page", ["/openapi", "/openapi/swagger", "/openapi/redoc", "/openapi/elements", "/schema"])
+def test_no_page_loads_scripts_from_other_sites(gateway: GatewayProcess, page: str) -> None:
+    assert "<script" not in httpx.get(gateway.url + page).text
 
 
 def test_metrics_count_what_happened(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
