@@ -6,7 +6,6 @@ only), so the difference is what that bit costs. CPU of the whole process tree, 
 
 import json
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,28 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-from harness import foreword, nginx, texts
-from harness.layer_apps import PATH, UPSTREAM
+from harness import foreword, layer_apps, nginx, texts
+from harness.layer_apps import PATH
 from harness.load import script, varied_script
 from harness.measure import measure
 from harness.peers import MODEL, Running
-from harness.processes import HOST, NotUp, Process, free_port
+from harness.processes import HOST, NotUp, Process
 from harness.report import table
 
 FULL_PATH = foreword.FULL_PATH
 UNRECORDED = FULL_PATH.replace('policy = "full"', 'policy = "none"')
 QUESTION = "What is the capital of France? Answer in one short sentence."
-SERVER = """
-import sys
-from granian.constants import Interfaces, Loops
-from granian.log import LogLevels
-from granian.server import Server
-sys.path.insert(0, sys.argv[3])
-Server(
-    "harness.layer_apps:" + sys.argv[1], address="127.0.0.1", port=int(sys.argv[2]), interface=Interfaces.ASGI,
-    loop=Loops.uvloop, workers=1, factory=True, websockets=False, log_level=LogLevels.warning,
-).serve()
-"""
 
 
 @dataclass
@@ -49,20 +37,7 @@ class Layer:
 
 
 def _app(factory: str) -> Callable[[Path, int], tuple[Process, int]]:
-    def start(folder: Path, upstream: int) -> tuple[Process, int]:
-        folder.mkdir(parents=True)
-        port = free_port()
-        file = folder / "serve.py"
-        file.write_text(SERVER, "utf-8")
-        here = str(Path(__file__).resolve().parent)
-        process = Process(
-            [sys.executable, str(file), factory, str(port), here], folder / "log",
-            {UPSTREAM: str(upstream), "PYTHONPATH": here}, Path(here),
-        )  # fmt: skip
-        process.wait_port(port)
-        return process, port
-
-    return start
+    return lambda folder, upstream: layer_apps.start(factory, folder, upstream)
 
 
 def _gateway(config: str) -> Callable[[Path, int], tuple[Process, int]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-from harness import foreword, nginx, peers
+from harness import foreword, layer_apps, nginx, peers
 from harness.peers import Running
 from harness.processes import NotUp, Process, free_port
 from harness.reader import Reader, Seen
@@ -62,6 +62,9 @@ def _start_all(scratch: Path, installed: Path | None, missing: dict[str, str], s
     starts: dict[str, Callable[[], Running]] = {
         "direct": lambda: Running(upstream, port),
         "nginx proxy_pass": lambda: Running(*nginx.proxy(scratch / "proxy", port, buffering=False)),
+        # our server with next to nothing in it: it cannot cost less than this
+        "* granian, sends by itself": lambda: Running(*layer_apps.start("sending", scratch / "sending", port)),
+        "* granian, passes on": lambda: Running(*layer_apps.start("passing", scratch / "passing", port)),
         "Foreword, pass-through": lambda: Running(*foreword.start(scratch / "off", foreword.PASS_THROUGH, port)),
         "Foreword, records": lambda: Running(*foreword.start(scratch / "recorded", foreword.RECORDED, port)),
     }

@@ -1,10 +1,15 @@
-"""ASGI applications that each do a bit more of what the gateway does: what `layers.py` compares.
+"""ASGI applications that each do a bit more of what the gateway does: what `layers.py` and `streaming.py` compare.
 
-Each takes the request's body and answers with the upstream's fixed completion. The upstream's port is
-in the environment.
+Each takes the request's body and answers with the upstream's fixed completion, or with a stream. The upstream's port
+is in the environment.
 """
 
+import asyncio
+import json
 import os
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Request, Response, post
@@ -12,11 +17,40 @@ from litestar.handlers import asgi
 
 from gateway.backends.http1 import Pool
 from harness.nginx import COMPLETION
+from harness.processes import Process, free_port
+from harness.upstream import EVENT
 
 BODY = COMPLETION.encode()
 HEAD = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
 PATH = "/v1/chat/completions"
 UPSTREAM = "LAYERS_UPSTREAM"
+EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8")]
+SERVER = """
+import sys
+from granian.constants import Interfaces, Loops
+from granian.log import LogLevels
+from granian.server import Server
+sys.path.insert(0, sys.argv[3])
+Server(
+    "harness.layer_apps:" + sys.argv[1], address="127.0.0.1", port=int(sys.argv[2]), interface=Interfaces.ASGI,
+    loop=Loops.uvloop, workers=1, factory=True, websockets=False, log_level=LogLevels.warning,
+).serve()
+"""
+
+
+def start(factory: str, folder: Path, upstream: int) -> tuple[Process, int]:
+    """Serve one of the applications below with granian on a free port, as the gateway is served."""
+    folder.mkdir(parents=True)
+    port, file, here = free_port(), folder / "serve.py", str(Path(__file__).resolve().parents[1])
+    file.write_text(SERVER, "utf-8")
+    process = Process(
+        [sys.executable, str(file), factory, str(port), here],
+        folder / "log",
+        {UPSTREAM: str(upstream), "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])},
+        Path(here),
+    )
+    process.wait_port(port)
+    return process, port
 
 
 async def _whole(receive: Any) -> bytes:
@@ -75,6 +109,43 @@ def calling() -> Any:
         await send({"type": "http.response.body", "body": got, "more_body": False})
 
     return Litestar([asgi(PATH, copy_scope=False)(through)], openapi_config=None, logging_config=None)
+
+
+def sending() -> Any:
+    """A stream with no upstream: pieces are sent at the pace that the request asks for, as `upstream.py` does."""
+
+    async def paced(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        ask = json.loads(await _whole(receive))
+        await send({"type": "http.response.start", "status": 200, "headers": EVENT_STREAM})
+        began, every_s = time.monotonic(), ask["seed"] / 1e6
+        for index in range(ask["max_tokens"]):
+            await asyncio.sleep(max(0.0, began + index * every_s - time.monotonic()))
+            event = EVENT % (f'{{"content":"{time.monotonic_ns()} "}}', "null")
+            await send({"type": "http.response.body", "body": f"data: {event}\n\n".encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": False})
+
+    return paced
+
+
+def passing() -> Any:
+    """A stream from the upstream, with the gateway's own HTTP client, and nothing else of the gateway."""
+    pools: list[Pool] = []
+
+    async def through(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        if not pools:
+            pools.append(_pool())
+        answer = await pools[0].post(PATH.encode(), await _whole(receive), ())
+        await send({"type": "http.response.start", "status": answer.status, "headers": EVENT_STREAM})
+        while piece := await answer.piece():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        answer.close()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return through
 
 
 def _pool() -> Pool:
