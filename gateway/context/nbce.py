@@ -32,6 +32,15 @@ def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
     return torch.full_like(lp, -math.inf).scatter(-1, places, best.masked_fill(outside, -math.inf))
 
 
+def floored(lp_0: Tensor) -> Tensor:
+    """What the nucleus leaves out counts as its least likely token. lp_0: [vocab], truncated -> the same
+
+    What the prior all but rules out would win every time by its distance alone; without any contrast it would lose to
+    what the prior believes in.
+    """
+    return lp_0.clamp(min=float(lp_0[lp_0 > LOW].min()))
+
+
 def entropy(lp: Tensor) -> Tensor:
     """H = -sum p log p. lp: [rows, vocab] -> [rows]"""
     return -(lp.exp() * lp.clamp(min=LOW)).sum(-1)
@@ -76,8 +85,7 @@ def expert(lp: Tensor, lp_0: Tensor, weight: Tensor, beta: float, mask: float = 
     """Each token's best context: max_k (1 + beta) lp_k - beta lp_0 + weight_k, over those that find the token
     plausible, that is at least `mask` of their own best. -> [vocab], and each token's context [vocab].
 
-    `weight` [contexts] is gamma log(retrieval score). `lp` is whole, `lp_0` truncated: what the prior all but
-    rules out is no evidence for a context, and would win every time.
+    `weight` [contexts] is gamma log(retrieval score). `lp` is whole, `lp_0` floored.
     """
     plausible = lp >= lp.max(-1, keepdim=True).values + math.log(mask)
     scores = mix(lp, lp_0, beta) + weight[:, None]

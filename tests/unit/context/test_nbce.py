@@ -92,6 +92,15 @@ def test_an_expert_has_no_say_on_what_it_finds_implausible() -> None:
 def test_what_the_bare_question_rules_out_is_no_evidence_for_a_passage() -> None:
     """The right passage is surer; the other would win by the distance to a tiny prior alone."""
     lp = logs([0.9, 0.05, 0.05], [0.3, 0.1, 0.6])
-    lp_0 = nbce.truncate(logs([0.6, 0.4, 1e-6]))[0]
+    lp_0 = nbce.floored(nbce.truncate(logs([0.6, 0.4, 1e-6]))[0])
     scores, speakers = nbce.expert(lp, lp_0, torch.zeros(2), beta=0.25)
     assert (int(scores.argmax()), int(speakers[0])) == (0, 0)
+
+
+def test_what_the_bare_question_leaves_out_is_no_worse_off_than_what_it_half_believes() -> None:
+    """The right passage is surer, of a token just outside of the nucleus; the other's is just inside of it."""
+    lp = logs([0.02, 0.08, 0.9], [0.3, 0.6, 0.1])
+    lp_0 = nbce.floored(nbce.truncate(logs([0.92, 0.045, 0.035]))[0])
+    assert lp_0.exp().tolist() == pytest.approx([0.92, 0.045, 0.045])
+    scores, speakers = nbce.expert(lp, lp_0, torch.zeros(2), beta=0.25)
+    assert (int(scores.argmax()), int(speakers[2])) == (2, 0)

@@ -79,7 +79,7 @@ class Mixer:
         weight = self._mixed.gamma * self._relevance().log()
         if self._last in self._numbers:
             weight[self._numbers.index(self._last)] += self._mixed.eta
-        lp_0 = nbce.truncate(lp[:1])[0]
+        lp_0 = nbce.floored(nbce.truncate(lp[:1])[0])
         mixed, speakers = nbce.expert(lp[1:], lp_0, weight, self._mixed.beta)
         reached = nbce.mix(lp[1:], lp_0, self._mixed.beta).gather(-1, lp[1:].argmax(-1, keepdim=True))[:, 0] + weight
         return mixed, speakers, reached.max() - reached
