@@ -138,7 +138,7 @@ async def test_numbers_that_are_no_tokens_are_refused_and_break_nobody_elses_ans
     client: openai.AsyncOpenAI, chat: Callable[..., Any], prompt: Any
 ) -> None:
     beside = asyncio.create_task(chat())
-    with pytest.raises(openai.BadRequestError, match="(?i)prompt"):
+    with pytest.raises(openai.BadRequestError, match=r"(?i)prompt"):
         await client.completions.create(model="smollm2", prompt=prompt, max_tokens=4)
     assert "Paris" in (await beside).choices[0].message.content
 
