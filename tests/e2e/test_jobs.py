@@ -120,7 +120,7 @@ def test_each_word_of_a_job_is_explained_as_it_would_be_typed(folder: Path) -> N
 
 
 def test_a_job_out_of_its_budget_goes_on_with_a_larger_one(folder: Path) -> None:
-    ran_out = said(folder, *HARVEST, "--minutes", "0.00001", status=3)
+    ran_out = said(folder, *HARVEST, "--minutes", "1e-12", status=3)  # over before anything can be done
     assert "out of budget" in ran_out
     (row,) = [json.loads(line) for line in said(folder, "list", "--json").splitlines()]
     said(folder, "resume", row["id"], status=3)
