@@ -1,9 +1,7 @@
 """Writes docs/configuration.md from the settings structs; `--check` fails if the page is out of date."""
 
-import ast
 import inspect
 import sys
-import textwrap
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -11,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway import registry, settings
+from gateway.documented import field_texts
 
 PAGE = Path(__file__).with_name("configuration.md")
 OPENING = """# Configuration
@@ -57,31 +56,14 @@ def page() -> str:
 def _table(title: str, struct: type[Struct]) -> str:
     about = inspect.cleandoc(struct.__doc__ or "").split(": ", 1)[-1]
     rows = [f"## `{title}`", "", about[:1].upper() + about[1:], ""]
-    texts = _texts(struct)
+    texts = field_texts(struct)
     fields = msgspec.structs.fields(struct)
     if fields:
         rows += ["| key | type | default | |", "| --- | --- | --- | --- |"]
     for field in fields:
-        text = " ".join(texts.get(field.name, "").split()).replace("|", "\\|")
+        text = texts.get(field.name, "").replace("|", "\\|")
         rows.append(f"| `{field.encode_name}` | {_type(field.type)} | {_default(field)} | {text} |")
     return "\n".join(rows) + "\n"
-
-
-def _texts(struct: type[Struct]) -> dict[str, str]:
-    """The strings that follow the fields in the source."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(struct))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found: dict[str, str] = {}
-    last = ""
-    for node in body.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            last = node.target.id
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and last:
-            found[last] = str(node.value.value)
-            last = ""
-        else:
-            last = ""
-    return found
 
 
 def _type(kind: Any) -> str:

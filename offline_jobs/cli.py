@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli.config import config_option, load_settings
+from gateway.documented import field_texts
 from gateway.errors import ForewordError
 from gateway.settings import Settings
 from gateway.telemetry.logs import set_up
@@ -21,7 +22,7 @@ from offline_jobs.budget import Budget, budget_of
 from offline_jobs.cli_datasets import datasets
 from offline_jobs.cli_promote import promote
 from offline_jobs.errors import JobFailed
-from offline_jobs.kinds import KINDS, explained, kind_of, read_asked
+from offline_jobs.kinds import KINDS, kind_of, read_asked
 from offline_jobs.ledger import DONE, FAILED, RUNNING, Job, Ledger
 from offline_jobs.work import go_on, jobs_folder, start
 
@@ -83,7 +84,7 @@ def kinds_(kind: str | None) -> None:
             click.echo(f"{name:18}{kind_of(name).about}")
         return
     asked = kind_of(kind).asked
-    about = explained(asked)
+    about = field_texts(asked)
     click.echo(f"{kind}: {kind_of(kind).about}\n")
     for field in msgspec.structs.fields(asked):
         word = f"{field.encode_name}={'' if field.required else _as_typed(field.default)}"

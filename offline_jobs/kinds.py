@@ -1,11 +1,7 @@
 """Which jobs there are. Each is imported when it is used."""
 
-import ast
 import importlib
-import inspect
-import textwrap
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -53,17 +49,6 @@ def kind_of(name: str) -> Kind:
         ) from error
     assert isinstance(kind, Kind)
     return kind
-
-
-def explained(asked: type[Struct]) -> dict[str, str]:
-    """What each word of a job stands for, as its source says below it."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(asked))).body
-    assert isinstance(body, ast.ClassDef)
-    found: dict[str, str] = {}
-    for before, node in pairwise(body.body):
-        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and isinstance(node, ast.Expr):
-            found[before.target.id] = " ".join(str(getattr(node.value, "value", "")).split())
-    return found
 
 
 def read_asked(name: str, kind: Kind, words: Mapping[str, Any]) -> Any:

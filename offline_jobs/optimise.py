@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.prompt.library import load_library
+from gateway.prompt.template import read_ref
 from gateway.prompt.whole_file import write_whole
 from gateway.records.scores import Paired, paired
 from gateway.settings import Settings
@@ -269,8 +270,11 @@ def _write_winner(run: Run, problem: Search, best: int, lineage: dict[str, Any])
 def _parent(settings: Settings, ref: str) -> Parent:
     folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]
     library, _ = load_library(folders)
-    id, _, version = ref.partition("@")
-    template = library.speaking.get(id) if not version else library.get(id, int(version))
+    try:
+        id, version = read_ref(ref)
+    except ValueError as error:
+        raise JobFailed(f"there is no template {ref!r}: {error}") from None
+    template = library.speaking.get(id) if version is None else library.get(id, version)
     template = template or library.get(id)
     if template is None:
         raise JobFailed(f"there is no template {ref!r}; see: foreword templates list")

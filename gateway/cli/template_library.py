@@ -12,7 +12,7 @@ from gateway.cli.config import load_settings
 from gateway.errors import TemplateError
 from gateway.prompt.frontmatter import suggest
 from gateway.prompt.library import Library, load_library
-from gateway.prompt.template import Template
+from gateway.prompt.template import Template, read_ref
 from gateway.prompt.versions import Archive
 from gateway.settings import Settings
 
@@ -57,12 +57,14 @@ def settings_for(folders: Sequence[Path], config: Path) -> Settings:
 
 def find_template(library: Library, ref: str) -> Template:
     """The template of `id` or `id@version`, an older version too."""
-    id, _, version = ref.partition("@")
+    id = ref.partition("@")[0]
     try:
-        template = library.get(id, int(version) if version.isdecimal() else None)
+        template = library.get(*read_ref(ref))
     except TemplateError as error:
         raise click.ClickException(str(error)) from error
-    if template is None or (version and not version.isdecimal()):
+    except ValueError:
+        template = None
+    if template is None:
         known = {one.id for one in library.templates}
         hint = f"foreword templates history {id}" if id in known else suggest(id, known)
         raise click.ClickException(f"there is no template {ref!r}; {hint}")

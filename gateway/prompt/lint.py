@@ -71,9 +71,10 @@ def _template(template: Template, count: Count) -> Iterator[Finding]:
     if template.purpose is Purpose.ANSWER:
         yield from _intent(template)
     yield from _size(template, count)
-    yield from _secrets(template)
+    rows = _rows(template)
+    yield from _secrets(template.file, rows)
     if template.status not in (Status.DRAFT, Status.RETIRED):
-        yield from _placeholders(template)
+        yield from _placeholders(template.file, rows)
     if template.active and not template.tests:
         what = "an active template has `tests:`, at least one"
         yield at(template, "id", "no-tests", what, level=Level.WARNING)
@@ -97,23 +98,23 @@ def _size(template: Template, count: Count) -> Iterator[Finding]:
         yield Finding(template.file, line, 1, "over-budget", what, remedy)
 
 
-def _secrets(template: Template) -> Iterator[Finding]:
+def _secrets(file: str, rows: Sequence[str]) -> Iterator[Finding]:
     """What looks like a credential; it is not repeated in the finding."""
-    for number, row in enumerate(_rows(template), 1):
+    for number, row in enumerate(rows, 1):
         for kind, pattern in SECRETS.items():
             found = pattern.search(row)
             if found:
                 remedy = "templates go to models and into records: take it out, and have it replaced where it is used"
-                yield Finding(template.file, number, found.start() + 1, "secret", f"this looks like a {kind}", remedy)
+                yield Finding(file, number, found.start() + 1, "secret", f"this looks like a {kind}", remedy)
 
 
-def _placeholders(template: Template) -> Iterator[Finding]:
+def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
     """What `foreword templates new` wrote to be replaced, and was not."""
-    for number, row in enumerate(_rows(template), 1):
+    for number, row in enumerate(rows, 1):
         places = [row.index(mark) for mark in PLACEHOLDERS if mark in row]
         if places:
             what = f"still as a new file has it: {row.strip()[:60]!r}"
-            yield Finding(template.file, number, min(places) + 1, "placeholder", what, "replace or delete it")
+            yield Finding(file, number, min(places) + 1, "placeholder", what, "replace or delete it")
 
 
 def _rows(template: Template) -> list[str]:

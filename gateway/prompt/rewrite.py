@@ -4,7 +4,6 @@ chosen, and a guard that drops the result if anything of the user's went missing
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from gateway.prompt.policy import Decision, Policy
 from gateway.prompt.shots import Pools, of_chunks
 from gateway.prompt.slots import Filled, Missing, fill
 from gateway.prompt.technique import Technique, technique_of
-from gateway.prompt.template import Template
+from gateway.prompt.template import Template, read_ref
 from gateway.prompt.touch import may_touch
 from gateway.settings import Prompt
 
@@ -275,10 +274,11 @@ def fixed_labels(template: Template) -> tuple[str, ...]:
 
 def _named(library: Library, ref: str) -> Template:
     """The template that the client named: `id` or `id@version`. Raises `Kept`."""
-    id, at, version = ref.partition("@")
-    if at and not re.fullmatch("[0-9]{1,9}", version):
-        raise Kept(f"there is no template {ref[:80]!r}: a version is a whole number")
-    template = library.get(id, int(version) if version else None)
+    try:
+        id, version = read_ref(ref)
+    except ValueError:
+        raise Kept(f"there is no template {ref[:80]!r}: a version is a whole number") from None
+    template = library.get(id, version)
     if template is None:
         raise Kept(f"there is no template {ref!r}")
     if template.status is Status.RETIRED:

@@ -48,6 +48,7 @@ ESCAPED = re.compile(rf"^\\({_HEADINGS})$", re.MULTILINE)
 CALL = "call "
 RETRY = "retry"
 
+VERSION = re.compile("[0-9]{1,9}")
 LONE = re.compile("[\ud800-\udfff]")
 BESIDES = ("schema", "id", "version", "status", "description", "family", "intent", "optimise", "tests", "provenance")
 """What may change without a new version: it changes nothing that a model is told."""
@@ -108,6 +109,7 @@ class Template(Struct, frozen=True):
 
     @property
     def ref(self) -> str:
+        """`read_ref` reads it."""
         return f"{self.id}@{self.version}"
 
     @property
@@ -175,6 +177,14 @@ class Template(Struct, frozen=True):
             return part.body.render(context)
         except TooLong as error:
             raise TemplateError(self.file, f"`# {part.role}` {error}", part.line, 1) from error
+
+
+def read_ref(ref: str) -> tuple[str, int | None]:
+    """The id and the version of `id@version`, or of an id alone. Raises `ValueError` where the version is no number."""
+    id, at, version = ref.partition("@")
+    if at and not VERSION.fullmatch(version):
+        raise ValueError(f"{version[:40]!r} is no version: that is a whole number")
+    return id, int(version) if at else None
 
 
 def parse(source: str, file: str) -> Template:

@@ -24,11 +24,10 @@ from gateway.prompt import moves
 from gateway.prompt.fields import Status
 from gateway.prompt.library import Library, load_library
 from gateway.prompt.pointers import Pointer
-from gateway.prompt.template import Template
+from gateway.prompt.template import Template, read_ref
 from gateway.prompt.versions import Archive
 from gateway.server.html import page
 from gateway.settings import Settings
-from gateway.wire.reading import whole
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
 Caller = Annotated[Key, Dependency(skip_validation=True)]
@@ -94,10 +93,12 @@ def _admin(key: Key) -> None:
 
 def _read(body: bytes) -> Wanted:
     fields = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-    id, _, version = fields.get("ref", "").partition("@")
-    number = whole(version)
+    try:
+        id, version = read_ref(fields.get("ref", ""))
+    except ValueError:
+        id, version = "", None
     do, to, share = fields.get("do", ""), fields.get("to", ""), fields.get("share", "0")
-    if do not in ("promote", "retire", "rollback") or not id or (do != "rollback" and number is None):
+    if do not in ("promote", "retire", "rollback") or not id or (do != "rollback" and version is None):
         raise BadRequest("Say `do` (promote, retire or rollback) and `ref` (id@version; of a rollback the id).")
     if to not in ("", *(str(step) for step in moves.NEXT.values())):
         raise BadRequest("`to` is candidate, canary or active.", param="to")
@@ -107,7 +108,7 @@ def _read(body: bytes) -> Wanted:
         part = -1.0
     if not 0 <= part <= 1:
         raise BadRequest("`share` is from 0 to 1, such as 0.05.", param="share")
-    return Wanted(do, id, number or 0, to, part)
+    return Wanted(do, id, version or 0, to, part)
 
 
 def _moved(settings: Settings, wanted: Wanted) -> str:
@@ -174,8 +175,11 @@ def _section(library: Library, template: Template, share: float) -> str:
 
 def _parent(library: Library, template: Template) -> Template | None:
     """What it was made from, else what speaks."""
-    id, _, version = template.provenance.parent.partition("@")
-    made_from = library.get(id, int(version)) if id and version.isdigit() else None
+    try:
+        id, version = read_ref(template.provenance.parent)
+    except ValueError:
+        version = None
+    made_from = library.get(id, version) if version is not None else None
     speaks = library.speaking.get(template.id)
     return made_from or (speaks if speaks is not None and speaks.version != template.version else None)
 

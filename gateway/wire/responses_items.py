@@ -156,14 +156,13 @@ def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -
     """A text where there is only one, else chat's parts."""
     if isinstance(content, str):
         return content
-    parts = [
-        _translated(_read(_part, raw, f"{where}[{place}]"), f"{where}[{place}]") for place, raw in enumerate(content)
-    ]
+    places = [f"{where}[{number}]" for number in range(len(content))]
+    parts = [_translated(_read(_part, raw, place), place) for place, raw in zip(places, content, strict=True)]
     if len(parts) == 1 and parts[0]["type"] == "text":
         return parts[0]["text"]
-    for place, part in enumerate(parts):
+    for place, part in zip(places, parts, strict=True):
         if only_text and part["type"] != "text":
-            raise _unknown(f"{where}[{place}].type", part["type"], "only text, as a function's output")
+            raise _unknown(f"{place}.type", part["type"], "only text, as a function's output")
     return parts
 
 

@@ -155,6 +155,9 @@ def test_diff_shows_what_changed(folder: Path) -> None:
     assert read["tokens"][1] > read["tokens"][0]
     gone = foreword("diff", "refund.en@1", "refund.en@9", cwd=folder)
     assert (gone.returncode, "foreword templates history refund.en" in gone.stderr) == (1, True)
+    for version in ("²", "1" * 5000):
+        wrong = foreword("diff", "refund.en@1", f"refund.en@{version}", cwd=folder)
+        assert (wrong.returncode, "there is no template" in wrong.stderr) == (1, True)
 
 
 def test_reload_without_a_gateway_says_so(folder: Path) -> None:

@@ -316,3 +316,8 @@ def test_the_same_call_twice_at_once_is_one_call(tmp_path: Path, toy: Toy) -> No
     assert len(set(said)) == 2
     assert (len(toy.asked), run.spent.calls) == (2, 2)
     ledger.close()
+
+
+def test_a_template_of_no_version_is_named(tmp_path: Path, toy: Toy) -> None:
+    job = optimised(prepared(tmp_path, toy), template="refund.en@two")
+    assert (job.state, "there is no template 'refund.en@two'" in job.reason) == (FAILED, True)

@@ -10,7 +10,7 @@ from gateway.errors import TemplateError
 from gateway.exchange import Turn
 from gateway.prompt.fields import Pool, Shot, Slot, Source
 from gateway.prompt.sandbox import MAX_CHARS
-from gateway.prompt.template import parse
+from gateway.prompt.template import parse, read_ref
 from tests.doubles.templates import head, source, template
 
 SLOTS = "slots:\n  text: payload\n  tone: {values: [formal, friendly], default: formal}\n"
@@ -299,3 +299,15 @@ def test_half_a_character_is_refused() -> None:
     """A model's answer that is decoded from JSON may hold one; no file and no message can."""
     with pytest.raises(TemplateError, match="lone surrogate"):
         template("# user\n{{ query }} \ud800")
+
+
+def test_a_reference_is_read_as_it_is_written() -> None:
+    made = template(version=12)
+    assert read_ref(made.ref) == (made.id, 12)
+    assert read_ref("refund.en") == ("refund.en", None)
+
+
+@pytest.mark.parametrize("version", ["", "two", "-1", "1.0", " 1", "²", "٣", "1" * 5000])
+def test_a_version_that_is_no_whole_number_is_refused(version: str) -> None:
+    with pytest.raises(ValueError, match="whole number"):
+        read_ref(f"refund.en@{version}")
