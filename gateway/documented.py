@@ -1,10 +1,14 @@
-"""What the source says of a struct's fields, for pages and commands that explain them."""
+"""What the source says of a struct's fields, for pages, commands and errors that explain them."""
 
 import ast
 import inspect
 import textwrap
+from collections.abc import Iterator, Sequence
+from enum import Enum
 from itertools import pairwise
+from typing import Annotated, Any, Literal, get_args, get_origin
 
+import msgspec
 from msgspec import Struct
 
 
@@ -17,3 +21,22 @@ def field_texts(struct: type[Struct]) -> dict[str, str]:
         if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and isinstance(node, ast.Expr):
             found[before.target.id] = " ".join(str(getattr(node.value, "value", "")).split())
     return found
+
+
+def listed_values(of: Any, path: Sequence[str] = ()) -> Iterator[str]:
+    """The values that a type lists for what stands at a path in it."""
+    kind, inner = get_origin(of), get_args(of)
+    if kind is Literal and not path:
+        yield from map(str, inner)
+    elif kind is Annotated:
+        yield from listed_values(inner[0], path)
+    elif isinstance(of, type) and issubclass(of, Enum) and not path:
+        yield from (str(one.value) for one in of)
+    elif isinstance(of, type) and issubclass(of, Struct) and path:
+        fields = {field.encode_name: field.type for field in msgspec.structs.fields(of)}
+        yield from listed_values(fields.get(path[0]), path[1:])
+    elif kind in (list, tuple, dict) and path:
+        yield from listed_values(inner[-1] if kind is dict else inner[0], path[1:])
+    elif kind not in (Literal, list, tuple, dict):
+        for one in inner:  # of a union
+            yield from listed_values(one, path)

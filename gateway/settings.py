@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from gateway.documented import listed_values
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Mode
 
@@ -332,7 +333,8 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
         elif not isinstance(value, dict):
             problems.append(Problem(where, f"must be a table, not {type(value).__name__}"))
         elif name in PLAIN:
-            parts[name] = _keep(decode(value, PLAIN[name], where), problems)
+            # what is right in a table still meets the checks across tables; none of these has a key that must be there
+            parts[name] = PLAIN[name](**_keep(_fields(value, PLAIN[name], where), problems))
         elif name in NAMED:
             parts[name] = {
                 key: _keep(decode(entry, NAMED[name], f"{file} [{name}.{key}]"), problems)
@@ -359,6 +361,12 @@ def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Prob
     """
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
+    values, problems = _fields(table, struct, where)
+    return (None if problems else struct(**values)), problems
+
+
+def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple[dict[str, Any], list[Problem]]:
+    """The values that can be read, by field, and what is wrong with the others."""
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     fields = {info.encode_name: info for info in msgspec.structs.fields(struct)}
@@ -378,13 +386,14 @@ def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Prob
                 )
             )
         except msgspec.ValidationError as error:
-            problems.append(Problem(f"{where} {key}", str(error)))
+            listed = ", ".join(listed_values(info.type))
+            problems.append(Problem(f"{where} {key}", str(error), f"One of: {listed}." if listed else ""))
     problems.extend(
         Problem(f"{where} {info.encode_name}", "is required")
         for info in fields.values()
         if info.required and info.encode_name not in table
     )
-    return (None if problems else struct(**values)), problems
+    return values, problems
 
 
 @lru_cache(maxsize=64)  # asked of each request's Host header

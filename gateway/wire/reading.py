@@ -1,12 +1,11 @@
 """Reads JSON into typed values, and puts the decoder's complaints into OpenAI's words."""
 
 import re
-from collections.abc import Iterator
-from enum import Enum
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any
 
 import msgspec
 
+from gateway.documented import listed_values
 from gateway.errors import BadRequest
 
 
@@ -50,7 +49,7 @@ def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) 
         return BadRequest("Invalid 'messages': an empty list was given, at least one message is needed.", param=param)
     if path and path.group(1):
         what = f"a key: {what}"
-    known = ", ".join(_values(of, _STEP.findall(inner)))
+    known = ", ".join(listed_values(of, _STEP.findall(inner)))
     if known and (wrong := _ENUM.match(what)):
         what = f"{wrong.group(1)}. Supported: {known}"
     return BadRequest(f"Invalid value for '{param or 'body'}': {what}.", param=param or None, code="invalid_value")
@@ -63,22 +62,3 @@ def whole(text: str) -> int | None:
 
 def missing(param: str) -> BadRequest:
     return BadRequest(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
-
-
-def _values(of: Any, path: list[str]) -> Iterator[str]:
-    """The values that a type lists for what stands at a path in it."""
-    kind, inner = get_origin(of), get_args(of)
-    if kind is Literal and not path:
-        yield from map(str, inner)
-    elif kind is Annotated:
-        yield from _values(inner[0], path)
-    elif isinstance(of, type) and issubclass(of, Enum) and not path:
-        yield from (str(one.value) for one in of)
-    elif isinstance(of, type) and issubclass(of, msgspec.Struct) and path:
-        fields = {field.encode_name: field.type for field in msgspec.structs.fields(of)}
-        yield from _values(fields.get(path[0]), path[1:])
-    elif kind in (list, tuple, dict) and path:
-        yield from _values(inner[-1] if kind is dict else inner[0], path[1:])
-    elif kind not in (Literal, list, tuple, dict):
-        for one in inner:  # of a union
-            yield from _values(one, path)

@@ -411,6 +411,16 @@ def check(config: Path, text: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True)
 
 
+def test_a_mistake_in_a_table_hides_none_across_tables_and_a_wrong_word_names_the_right_ones(tmp_path: Path) -> None:
+    text = CONFIG.format(port=1) + '[server]\nhost = "0.0.0.0"\nport = "x"\n[prompt]\nmode = "onn"\n'
+
+    found = json.loads(check(tmp_path / "config.toml", text).stdout)["mistakes"]
+
+    places = {problem["where"]: problem for problem in found}
+    assert set(places) == {"config.toml [server] port", "config.toml [server] host", "config.toml [prompt] mode"}
+    assert places["config.toml [prompt] mode"]["remedy"] == "One of: off, shadow, on."
+
+
 def test_a_missing_model_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     local = '[backends.a]\nkind = "llamacpp"\nname = "m"\nmodel = "nowhere.gguf"\n'
     package = '[backends.b]\nkind = "llamacpp"\nname = "n"\nmodel = "package:no_such_package/x.gguf"\n'
