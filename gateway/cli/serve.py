@@ -1,6 +1,7 @@
 """`foreword serve`: check the configuration, then open the port."""
 
 import errno
+import gc
 import os
 import shutil
 import socket
@@ -64,6 +65,7 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
           -H 'content-type: application/json' \\
           -d '{"messages": [{"role": "user", "content": "Summarise this: ..."}]}'
     """
+    gc.disable()  # what is imported and built now stays; the application turns the collector on when it opens
     from granian.constants import Interfaces, Loops
     from granian.log import LogLevels
     from granian.server import Server

@@ -103,6 +103,7 @@ def application(gateway: Gateway) -> Front:
         gc.freeze()
         # a request makes hundreds of objects and hardly a cycle: the usual 700 is several rounds a request
         gc.set_threshold(20_000, 20, 20)
+        gc.enable()
 
     rest = Litestar(
         [
