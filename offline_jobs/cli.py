@@ -8,11 +8,9 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from gateway.cli.config import config_option, load_settings
+from gateway.cli.listing import print_rows
 from gateway.documented import field_texts
 from gateway.errors import ForewordError
 from gateway.settings import Settings
@@ -166,12 +164,8 @@ def list_(limit: int, as_json: bool, config: Path) -> None:
             for job in found:
                 click.echo(msgspec.json.encode(_row(ledger, job)))
             return
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in ("id", "state", "spent", "reason"):
-            table.add_column(name, no_wrap=name == "id")
-        for job in found:
-            table.add_row(job.id, _state(ledger, job), str(ledger.spent(job.id)), escape(job.reason[:100]))
-        Console().print(table)
+        rows = ((job.id, _state(ledger, job), ledger.spent(job.id), job.reason[:100]) for job in found)
+        print_rows(("id", "state", "spent", "reason"), rows)
 
 
 @jobs.command()

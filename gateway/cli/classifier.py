@@ -10,9 +10,9 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from gateway.cli.config import config_option, load_settings
+from gateway.cli.listing import print_rows
 from gateway.errors import ForewordError
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -112,11 +112,12 @@ def show(config: Path, model: Path | None, as_json: bool) -> None:
         click.echo(msgspec.json.encode(found).decode())
         return
     click.echo(f"{found.folder}\nchecksum {found.checksum[:16]}, {found.megabytes:.1f} MB, format {found.format}\n")
-    table = Table("tier", "intents", "examples", "words", "temperature", box=None, header_style="bold", pad_edge=False)
-    for tier in found.tiers:
-        row = (tier.intents, tier.examples, tier.words, f"{tier.temperature:.2f}")
-        table.add_row(f"{tier.language} {tier.kind}", *map(str, row))
-    Console().print(table)
+    numbers = ("intents", "examples", "words", "temperature")
+    rows = (
+        (f"{tier.language} {tier.kind}", tier.intents, tier.examples, tier.words, f"{tier.temperature:.2f}")
+        for tier in found.tiers
+    )
+    print_rows(("tier", *numbers), rows, right=numbers)
     click.echo()
     _figures(found.figures)
 

@@ -9,6 +9,7 @@ import click
 from gateway.cli import collections_parts as parts
 from gateway.cli import collections_view as view
 from gateway.cli.config import config_option, load_settings
+from gateway.cli.listing import print_rows
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
 
@@ -79,7 +80,7 @@ def list_collections(as_json: bool, config: Path) -> None:
         click.echo("There are no collections yet. Add one: foreword collections add handbook docs/*.md")
     else:
         shown = [(*[row[key] for key in ("name", "id", "owner")], len(row["documents"]), row["chunks"]) for row in rows]
-        view.print_table(("collection", "id", "key", "documents", "chunks"), shown)
+        print_rows(("collection", "id", "key", "documents", "chunks"), shown)
 
 
 @collections.command()

@@ -60,17 +60,6 @@ def print_added(collection: str, reports: Sequence[Added]) -> None:
     console.print(f"{escape(collection)}: {told}")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(*columns, box=None)
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    Console().print(table)
-
-
 def print_found(found: Sequence[Chunk], floor: float) -> None:
     from rich.console import Console
     from rich.markup import escape

@@ -1,6 +1,5 @@
 """How recorded exchanges look in a terminal."""
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -9,31 +8,27 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.listing import plain, print_rows
 from gateway.exchange import Note, Turn
 from gateway.records.archive import Entry
 from gateway.records.database import Summary
 from gateway.records.feedback import Feedback
 from gateway.records.schema import ExchangeRecord
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
 
 def print_exchanges(found: Sequence[Summary]) -> None:
-    console = Console()
     if not found:
-        console.print("No exchanges. They appear a second after the gateway answered them.")
+        Console().print("No exchanges. They appear a second after the gateway answered them.")
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("time", "id", "key", "model", "intent", "template"):
-        table.add_column(name, no_wrap=name in ("time", "id"))
-    for name in ("status", "tokens", "ms"):
-        table.add_column(name, justify="right")
-    for one in found:
-        status = str(one.status) if one.ending == "finished" else f"{one.status} {one.ending}"
-        tokens = f"{_known(one.prompt_tokens)} + {_known(one.completion_tokens)}"
-        cells = (_time(one.time_s), one.id, one.key, one.model, one.intent or "-", one.template or "-", status, tokens)
-        table.add_row(*(_text(cell) for cell in cells), f"{one.total_us / 1000:.1f}")
-    console.print(table)
+    numbers = ("status", "tokens", "ms")
+    print_rows(("time", "id", "key", "model", "intent", "template", *numbers), map(_cells, found), right=numbers)
+
+
+def _cells(one: Summary) -> list[str]:
+    status = str(one.status) if one.ending == "finished" else f"{one.status} {one.ending}"
+    tokens = f"{_known(one.prompt_tokens)} + {_known(one.completion_tokens)}"
+    cells = (_time(one.time_s), one.id, one.key, one.model, one.intent or "-", one.template or "-", status, tokens)
+    return [*cells, f"{one.total_us / 1000:.1f}"]
 
 
 def print_entry(entry: Entry) -> None:
@@ -49,8 +44,8 @@ def print_entry(entry: Entry) -> None:
     console.print(_notes(record.notes))
     for number, chunk in enumerate(record.chunks, 1):
         title = f"[{number}] {chunk.collection} · {chunk.source} · {chunk.score:.2f}"
-        console.print(_panel(title, _text(chunk.text)))
-    console.print(_panel("answer", _text(record.answer.text or record.error or "(none)")))
+        console.print(_panel(title, plain(chunk.text)))
+    console.print(_panel("answer", plain(record.answer.text or record.error or "(none)")))
     for one in entry.feedback:
         console.print(_panel(f"feedback of {one.key}, {_time(one.time_s)}", _feedback(one)))
 
@@ -74,7 +69,7 @@ def _facts(record: ExchangeRecord) -> Table:
     table.add_column(style="bold")
     table.add_column()
     for name, value in facts.items():
-        table.add_row(name, _text(value))
+        table.add_row(name, plain(value))
     return table
 
 
@@ -85,15 +80,15 @@ def _notes(notes: Iterable[Note]) -> Table:
     table.add_column("why")
     table.add_column("µs", justify="right")
     for note in notes:
-        table.add_row(_text(note.stage), _text(note.decision), _text(note.reason), str(note.took_us))
+        table.add_row(plain(note.stage), plain(note.decision), plain(note.reason), str(note.took_us))
     return table
 
 
 def _turns(turns: Iterable[Turn]) -> Text:
     text = Text()
     for turn in turns:
-        text.append(_text(f"{turn.role}: ", "bold cyan"))
-        text.append(_text(turn.text) if turn.plain else Text("(not plain text)", style="dim"))
+        text.append(plain(f"{turn.role}: ", "bold cyan"))
+        text.append(plain(turn.text) if turn.plain else Text("(not plain text)", style="dim"))
         text.append("\n")
     text.rstrip()
     return text
@@ -102,16 +97,11 @@ def _turns(turns: Iterable[Turn]) -> Text:
 def _feedback(one: Feedback) -> Text:
     score = "" if one.score is None else f"{one.score:g}"
     said = {"score": score, "label": one.label, "comment": one.comment, "answer": one.answer}
-    return _text("\n".join(f"{name}: {value}" for name, value in said.items() if value))
+    return plain("\n".join(f"{name}: {value}" for name, value in said.items() if value))
 
 
 def _panel(title: str, content: RenderableType) -> Panel:
-    return Panel(content, title=_text(title, "bold"), title_align="left", border_style="dim")
-
-
-def _text(value: str, style: str = "") -> Text:
-    """Text from outside: no markup of ours, and no control character that would reach the terminal."""
-    return Text(CONTROL.sub("\ufffd", value), style=style)
+    return Panel(content, title=plain(title, "bold"), title_align="left", border_style="dim")
 
 
 def _known(tokens: int) -> str:

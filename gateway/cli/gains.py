@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.cli.config import config_option, load_settings, report
 from gateway.cli.exchanges import opened, since_s
+from gateway.cli.listing import print_rows
 from gateway.errors import ConfigError, RequestError
 from gateway.exchange import Endpoint
 from gateway.settings import Settings
@@ -156,15 +157,10 @@ async def _measured(settings: Settings, cases: list[Case], calls: int, judge: st
 
 
 def _print(found: list[Gain]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("so", "gain", "95 %", "p", "pairs", "by", "on", "model", "intent"):
-        table.add_column(name, overflow="fold", no_wrap=name not in ("by", "model", "intent"))
+    rows = []
     said = {"helps": "rewrite", "leave it": "leave it", "unknown": "unknown"}
     for one in sorted(found, key=lambda one: (one.intent, one.model)):
         figures = (f"{one.gain:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}", f"{one.p:.3f}", str(one.pairs))
         on = f"{datetime.fromtimestamp(one.measured_s):%Y-%m-%d}" if one.measured_s else "-"
-        table.add_row(said[one.verdict], *figures, one.by, on, one.model, one.intent)
-    Console().print(table)
+        rows.append((said[one.verdict], *figures, one.by, on, one.model, one.intent))
+    print_rows(("so", "gain", "95 %", "p", "pairs", "by", "on", "model", "intent"), rows, right=("pairs",))

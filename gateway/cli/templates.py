@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from gateway.cli.collections_parts import embedder
 from gateway.cli.compare import compare
 from gateway.cli.config import config_option, load_settings
+from gateway.cli.listing import print_rows
 from gateway.cli.template_library import (
     echo_json,
     find_template,
@@ -68,13 +66,8 @@ def list_(folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
     if as_json:
         echo_json(rows)
     else:
-        table = Table(box=None, header_style="bold")
         shown = ("id", "version", "status", "language", "intent", "technique", "match")
-        for name in shown:
-            table.add_column(name, no_wrap=True)
-        for row in rows:
-            table.add_row(*(escape(str(row[name])) for name in shown))
-        Console().print(table)
+        print_rows(shown, ([row[name] for name in shown] for row in rows), right=("version", "match"))
     warn_of(errors)
 
 

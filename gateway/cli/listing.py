@@ -1,0 +1,37 @@
+"""Rows of short cells on standard output, whole: nothing is cut to the width of a terminal, or of a pipe."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(value: str, style: str = "") -> "Text":
+    """Text from outside: no markup of ours, and no control character that would reach the terminal."""
+    from rich.text import Text
+
+    return Text(_CONTROL.sub("\ufffd", value), style=style)
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """A line a row, as wide as it needs to be: a narrow terminal wraps it, and a pipe gets what a wide one shows.
+
+    `right`: the columns of numbers.
+    """
+    # imported here: most commands print none, and rich takes 50 ms
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        table.add_column(name, no_wrap=True, justify="right" if name in right else "left")
+    for row in rows:
+        table.add_row(*(plain(str(cell)) for cell in row))
+    console = Console()
+    natural = table.__rich_measure__(console, console.options.update(max_width=10_000)).maximum
+    console.width = max(console.width, natural)
+    console.print(table)
