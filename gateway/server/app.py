@@ -1,5 +1,6 @@
 """The Litestar application: routes, who may call them, error answers, lifespan."""
 
+import difflib
 import gc
 import logging
 import os
@@ -39,6 +40,8 @@ from gateway.wire import decode, errors, responses
 
 CONFIG = "FOREWORD_CONFIG"
 log = logging.getLogger("foreword.server")
+LONGEST_MISSPELT = 100
+"""Characters of a path that is compared with the known ones."""
 ANSWERED = (
     (Endpoint.CHAT, decode.chat),
     (Endpoint.COMPLETION, decode.completion),
@@ -161,9 +164,21 @@ def _unrouted(request: ASGIConnection[Any, Any, Any, Any], error: HTTPException)
     if error.status_code >= 500:
         return _failed(request, error)
     code = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
-    known = RequestError(f"{error.detail} ({request.url.path})", code=code)
+    path = request.url.path
+    known = RequestError(f"{error.detail} ({path}){_meant(request, path) if code == 'not_found' else ''}", code=code)
     known.status, known.type = error.status_code, "invalid_request_error"
     return _refused(request, known)
+
+
+def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
+    """Most wrong paths are right ones behind a base URL that lacks its /v1, or has it twice."""
+    if len(path) > LONGEST_MISSPELT:
+        return ""
+    known = {route.path for route in request.app.routes} | {f"/v1/{endpoint}" for endpoint, _ in ANSWERED}
+    close = difflib.get_close_matches(path, [one for one in known if "{" not in one], 1)
+    if not close:
+        return ""
+    return f". Did you mean {close[0]}?" + (" A client's base URL ends in /v1." if close[0].startswith("/v1") else "")
 
 
 def _failed(_: ASGIConnection[Any, Any, Any, Any], error: Exception) -> Response[bytes]:

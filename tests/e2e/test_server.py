@@ -305,6 +305,15 @@ def test_an_unknown_path_is_refused_in_openais_form(gateway: GatewayProcess) -> 
     answer = httpx.get(gateway.url + "/v1/assistants")
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    assert "Did you mean" not in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/v1/v1/chat/completions", "/v1/chat/completion"])
+def test_a_path_that_is_nearly_right_names_the_right_one(gateway: GatewayProcess, path: str) -> None:
+    answer = httpx.post(gateway.url + path, json={})
+
+    assert answer.status_code == 404
+    assert "Did you mean /v1/chat/completions? A client's base URL ends in /v1." in answer.json()["error"]["message"]
 
 
 def test_the_openapi_document_describes_every_route(gateway: GatewayProcess) -> None:
