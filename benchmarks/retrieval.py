@@ -220,6 +220,7 @@ def size(data: Path, count: int = 100_000) -> None:
             drawn = rng.normal(size=(1000, 384)).astype(np.float32)
             store.add(id, document, keys, drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
         documents.go_live(document)
+        documents.count_words()  # as an ingest does at its end
         tell(f"\n{count:,} chunks of 384 dimensions; written in {time.perf_counter() - began:.0f} s")
         collection = collections.catalog.collection(id)
         assert collection is not None

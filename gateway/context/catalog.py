@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.context import lexical
+from gateway.context.owners import Owners
 from gateway.errors import CollectionError
 
 SCHEMA = """
@@ -86,10 +87,14 @@ CREATE TABLE IF NOT EXISTS batches (
 ) STRICT;
 """
 
-VERSION = 3
-"""Of the file. In a version 1 the words were kept under other numbers; a version 2 lacked `chunks_owners`."""
+VERSION = 4
+"""Of the file. In a version 1 the words were kept under other numbers; a version 2 lacked `chunks_owners`, a version 3
+the common words' counts."""
 MOST_IDLE = 8
 """Connections that are kept open for the next use; opening one costs more than most searches in it."""
+MAPPED = 1 << 30
+"""Bytes of the file that are read where the system keeps them anyway: a search reads hundreds of pages, and fetching
+each costs more than what is done with it."""
 DAY_S = 86_400
 
 
@@ -125,7 +130,14 @@ class Catalog:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.common_words: lexical.Remembered = {}
+        self.owners = Owners()
+        self._inode = 0
         self._idle: list[tuple[int, sqlite3.Connection]] = []
+
+    def open(self) -> None:
+        """Read what each search needs."""
+        with self.reading() as database:
+            self.owners.read(database)
 
     def create(self, owner: str, name: str, expires_days: int = 0, metadata: Mapping[str, str] | None = None) -> str:
         """A new, empty collection; its id."""
@@ -253,10 +265,16 @@ class Catalog:
                 _prepare(database)
             database.execute("PRAGMA secure_delete = ON")
             database.execute("PRAGMA synchronous = NORMAL")
+            database.execute(f"PRAGMA mmap_size = {MAPPED}")
         except BaseException:
             database.close()
             raise
-        return self.file.stat().st_ino, database
+        inode = self.file.stat().st_ino
+        if inode != self._inode:
+            # what is remembered is of the file that was there before
+            self._inode, self.owners = inode, Owners()
+            self.common_words.clear()
+        return inode, database
 
 
 def _prepare(database: sqlite3.Connection) -> None:
@@ -266,9 +284,10 @@ def _prepare(database: sqlite3.Connection) -> None:
         version = database.execute("PRAGMA user_version").fetchone()[0]
         for statement in SCHEMA.split(";"):
             database.execute(statement)
-        if version == 1:
-            for (id,) in database.execute("SELECT id FROM collections").fetchall():
+        for (id,) in database.execute("SELECT id FROM collections").fetchall():
+            if version == 1:
                 _reindex(database, id)
+            lexical.create_counts(database, id)
         database.execute(f"PRAGMA user_version = {VERSION}")
 
 

@@ -86,6 +86,7 @@ class Collections:
     def open(self) -> None:
         """Get ready, which for some stores takes a second, and delete what is over."""
         self.vectors.collections()
+        self.catalog.open()
         self.sweep()
 
     def documents(self, collection: str) -> Documents:
@@ -152,9 +153,8 @@ class Collections:
         limit = max(CANDIDATES, 2 * wish.limit)
         # without their share a search need not be made
         dense = self.vectors.search(documents.collection, wish.vector, limit, wanted) if weight > 0 else []
-        owners: dict[int, int] = {}
-        words = documents.by_words(wish.text, limit, wanted, owners) if weight < 1 else []
-        owners |= documents.owners(key for key, _ in dense if key not in owners)
+        words = documents.by_words(wish.text, limit, wanted) if weight < 1 else []
+        owners = documents.owners(key for key, _ in (*dense, *words))
         most = max(RERANKED, wish.limit)
         return gathered(dense, words, weight, owners, most, complete=len(dense) < limit)
 

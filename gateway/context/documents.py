@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gateway.context import lexical
 from gateway.context.catalog import Catalog
+from gateway.context.owners import AT_ONCE
 from gateway.exchange import Chunk
 
 Attributes = Mapping[str, str | float | bool]
@@ -131,18 +132,21 @@ class Documents:
             ).fetchone()[0]
             return found
 
-    def by_words(
-        self, query: str, limit: int, documents: Sequence[int] | None, owners: dict[int, int] | None = None
-    ) -> list[tuple[int, float]]:
+    def by_words(self, query: str, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
         """As `lexical.nearest`, which see."""
-        known = self.catalog.common_words
         with self.catalog.reading() as database:
-            return lexical.nearest(database, self.collection, query, limit, documents, known, owners)
+            known = self.catalog.common_words, self.catalog.owners
+            return lexical.nearest(database, self.collection, query, limit, documents, *known)
+
+    def count_words(self) -> None:
+        """As `lexical.count`, which see."""
+        with self.catalog.writing() as database:
+            lexical.count(database, self.collection)
 
     def owners(self, keys: Iterable[int]) -> dict[int, int]:
         """The live documents that chunks are of, by the chunks' keys. Keys without one are left out."""
         with self.catalog.reading() as database:
-            return lexical.owners_of(database, self.collection, list(keys))
+            return self.catalog.owners.live(database, self.collection, list(keys))
 
     def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, Row]]:
         """The chunks of live documents by their keys. Keys without one are left out."""
@@ -201,7 +205,7 @@ def _chunk(collection: str, document: Row, row: tuple[Any, ...]) -> Chunk:
 
 
 def _groups(values: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (values[first : first + lexical.AT_ONCE] for first in range(0, len(values), lexical.AT_ONCE))
+    return (values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE))
 
 
 def _marks(values: Sequence[int]) -> str:

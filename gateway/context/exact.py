@@ -106,6 +106,8 @@ class ExactStore:
     def _drop(self, collection: str) -> int:
         with self._writing(collection) as writer:
             count = writer.remove_documents(None)
+            # first of all, so that a reader who misses a file sees why
+            (self._folder(collection) / "index.json").unlink(missing_ok=True)
             shutil.rmtree(self._folder(collection), ignore_errors=True)
         with self._opening:
             self._open.pop(collection, None)
@@ -119,9 +121,19 @@ class ExactStore:
     def _index(self, collection: str) -> _Index | None:
         """The collection as it is on the disk now; None if there is none."""
         folder = self._folder(collection)
-        stamp = stamp_of(folder)
-        if stamp is None:
-            return None
+        known = self._open.get(collection)
+        stamp = stamp_of(folder, known.stamp if known else None)
+        while stamp is not None:
+            try:
+                return self._opened(collection, folder, stamp)
+            except FileNotFoundError:
+                # files written anew took the place of these in the meantime; if not, they are lost
+                before, stamp = stamp, stamp_of(folder)
+                if stamp == before:
+                    raise
+        return None
+
+    def _opened(self, collection: str, folder: Path, stamp: Stamp) -> _Index:
         with self._opening:
             known = self._open.get(collection)
             if known is None or known.stamp != stamp:

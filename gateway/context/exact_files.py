@@ -33,6 +33,8 @@ class Stamp(Struct, frozen=True):
     head: Head
     rows: int
     inode: int
+    written: tuple[int, int]
+    """The inode and the time of the head's file."""
 
 
 def head_of(folder: Path) -> Head | None:
@@ -48,8 +50,14 @@ def write_head(folder: Path, head: Head) -> None:
     draft.replace(folder / "index.json")
 
 
-def stamp_of(folder: Path) -> Stamp | None:
-    head = head_of(folder)
+def stamp_of(folder: Path, known: Stamp | None = None) -> Stamp | None:
+    """What is there now. `known`: what was there the last time, whose head is not read again."""
+    try:
+        file = (folder / "index.json").stat()
+    except FileNotFoundError:
+        return None
+    written = file.st_ino, file.st_mtime_ns
+    head = known.head if known is not None and known.written == written else head_of(folder)
     if head is None:
         return None
     pairs, _ = files_of(folder, head)
@@ -57,8 +65,8 @@ def stamp_of(folder: Path) -> Stamp | None:
         found = pairs.stat()
     except FileNotFoundError:
         # a new generation came between the two, or nothing was ever added
-        return Stamp(head, 0, 0) if head_of(folder) == head else stamp_of(folder)
-    return Stamp(head, found.st_size // PAIR, found.st_ino)
+        return Stamp(head, 0, 0, written) if head_of(folder) == head else stamp_of(folder)
+    return Stamp(head, found.st_size // PAIR, found.st_ino, written)
 
 
 def files_of(folder: Path, head: Head) -> tuple[Path, Path]:

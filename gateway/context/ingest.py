@@ -100,6 +100,7 @@ class Ingest(Struct, frozen=True):
         with self._turn():
             documents = self._documents(collection)
             self.collections.clear(collection.id, [row.key for row in documents.leftovers()])
+            documents.count_words()
             if self.tuner is not None:
                 self.tuner.learn(collection)
         return reports

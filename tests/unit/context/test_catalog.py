@@ -65,3 +65,41 @@ def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
     (tmp_path / "other.sqlite3").replace(catalog.file)
 
     assert [found.name for found in catalog.collections()] == ["new"]
+
+
+def test_a_catalog_of_version_3_gets_what_it_lacks(tmp_path: Path) -> None:
+    documents = filled(Catalog(tmp_path / "catalog.sqlite3"))
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as database, database:
+        database.execute(f"DROP TABLE counts_{documents.collection}")
+        database.execute("PRAGMA user_version = 3")
+
+    again = Documents(Catalog(tmp_path / "catalog.sqlite3"), documents.collection)
+
+    again.count_words()
+    assert [key for key, _ in again.by_words("fifteen days of leave", 5, None)] == [1]
+
+
+def test_which_document_a_chunk_is_of_is_known_as_chunks_come_and_documents_go(tmp_path: Path) -> None:
+    catalog, elsewhere = (Catalog(tmp_path / "catalog.sqlite3") for _ in range(2))
+    one = filled(catalog)
+    catalog.open()
+    other = filled(elsewhere)
+
+    assert one.owners([1, 2, 3, 99, -1]) == {1: 1, 2: 1}
+    assert Documents(catalog, other.collection).owners([1, 3, 4]) == {3: 2, 4: 2}
+    elsewhere_one = Documents(elsewhere, one.collection)
+    elsewhere_one.clear([1])
+    assert one.owners([1, 2]) == {}
+
+
+def test_a_file_that_was_replaced_has_owners_of_its_own(tmp_path: Path) -> None:
+    catalog, other = Catalog(tmp_path / "catalog.sqlite3"), Catalog(tmp_path / "other.sqlite3")
+    old, _, new = filled(catalog), filled(other), filled(other)
+    assert old.owners([1, 2]) == {1: 1, 2: 1}
+    for opened in (catalog, other):
+        opened.scrub()
+    other.close()
+
+    (tmp_path / "other.sqlite3").replace(catalog.file)
+
+    assert Documents(catalog, new.collection).owners([1, 2, 3, 4]) == {3: 2, 4: 2}

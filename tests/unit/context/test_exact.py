@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.context import exact_files
+from gateway.context import exact, exact_files
 from gateway.context.exact import ExactStore
 from gateway.context.exact_files import BLOCK
 from gateway.ports import Vectors
@@ -101,3 +101,36 @@ def test_a_collection_without_blocks_is_searched_and_gets_them_with_what_is_adde
 
     assert (tmp_path / "large" / "columns.1").stat().st_size == 2 * BLOCK * 8 * 4
     assert nearest(store, query) == compared(vectors, query, range(ROWS))
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_reader_whose_files_are_taken_away_looks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dropped: bool
+) -> None:
+    vectors, writer, reader = drawn(3000), ExactStore(tmp_path), ExactStore(tmp_path)
+    writer.add("large", 1, range(1600), vectors[:1600])
+    writer.add("large", 2, range(1600, 3000), vectors[1600:])
+    seen: list[exact_files.Stamp | None] = []
+
+    def then_changed(folder: Path, known: exact_files.Stamp | None = None) -> exact_files.Stamp | None:
+        """What is there, and right after that the files are written anew, or deleted."""
+        seen.append(stamp_of(folder, known))
+        if len(seen) == 1:
+            writer.remove("large", None if dropped else [1])
+        return seen[-1]
+
+    stamp_of = exact_files.stamp_of
+    monkeypatch.setattr(exact, "stamp_of", then_changed)
+
+    found = nearest(reader, vectors[2000])
+
+    assert found == ([] if dropped else compared(vectors, vectors[2000], range(1600, 3000)))
+    assert len(seen) == 2
+
+
+def test_a_store_that_lost_a_file_says_which(tmp_path: Path) -> None:
+    ExactStore(tmp_path).add("large", 1, range(10), drawn(10))
+    (tmp_path / "large" / "vectors.1").unlink()
+
+    with pytest.raises(FileNotFoundError, match=r"vectors\.1"):
+        ExactStore(tmp_path).search("large", drawn(1)[0], 5)

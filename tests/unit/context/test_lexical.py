@@ -112,6 +112,47 @@ def test_a_common_words_count_is_remembered_until_the_collection_changes(documen
     assert documents.catalog.common_words == {word: (lexical.COMMON + 1, lexical.COMMON + 1)}
 
 
+def test_counts_of_common_words_are_kept_until_a_twentieth_has_changed(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lexical, "COMMON", 20)
+    monkeypatch.setattr(lexical, "COUNTED", 40)
+    put(documents, *["Leave."] * 39)
+    documents.count_words()
+    assert kept(documents) == {}, "in a small collection they are read each time"
+
+    put(documents, "Leave and pay.", source="b")
+    before = documents.by_words("leave and pay", 60, None)
+    documents.count_words()
+    assert kept(documents) == {"": 40, "leav": 40}
+    assert documents.by_words("leave and pay", 60, None) == before
+
+    put(documents, "Pay.", "Holidays.", source="c")
+    documents.count_words()
+    assert kept(documents) == {"": 40, "leav": 40}
+    put(documents, "Pay again.", source="d")
+    documents.count_words()
+    assert kept(documents) == {"": 43, "leav": 40}
+
+
+def test_a_removed_documents_words_are_in_no_count(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexical, "COMMON", 1)
+    monkeypatch.setattr(lexical, "COUNTED", 1)
+    put(documents, "Leave.")
+    documents.count_words()
+    assert "leav" in kept(documents)
+
+    documents.clear([row.key for row in documents.live()])
+    documents.catalog.scrub(documents.collection)
+
+    assert kept(documents) == {}
+
+
+def kept(documents: Documents) -> dict[str, int]:
+    with documents.catalog.reading() as database:
+        return dict(database.execute(f"SELECT term, chunks FROM counts_{documents.collection}").fetchall())
+
+
 def test_a_short_text_weighs_more_than_a_long_one(documents: Documents) -> None:
     put(documents, "leave " + "about other things " * 300, "leave about other things", "nothing")
 

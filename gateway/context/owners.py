@@ -1,0 +1,76 @@
+"""Which document each chunk is of, kept in memory: a search asks it for hundreds of chunks that lie far apart.
+
+A chunk is of the same document for ever and no number is given twice, so what was read stays true, and only chunks
+that came since are read. Whether a document is live is another matter, and asked each time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+AT_ONCE = 500
+"""Values in one statement; SQLite takes some thousands."""
+NONE = 0
+"""No document has this key."""
+
+
+class Owners:
+    """Of one catalog file. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._of: NDArray[np.int64] | None = None
+        """By a chunk's key its document's, `NONE` where there is no such chunk."""
+        self._reading = threading.Lock()
+
+    def read(self, database: sqlite3.Connection) -> NDArray[np.int64]:
+        """Read what came since the last time."""
+        import numpy as np
+
+        with self._reading:
+            known = np.zeros(1, np.int64) if self._of is None else self._of
+            rows = "SELECT key, document FROM chunks INDEXED BY chunks_owners WHERE key >= ?"
+            # as one text: rows of their own would take ten times as long
+            query = f"SELECT group_concat(key), group_concat(document) FROM ({rows})"
+            found = database.execute(query, (len(known),)).fetchone()
+            if found[0]:
+                keys, documents = (np.fromstring(column, np.int64, sep=",") for column in found)
+                of = np.full(int(keys.max()) + 1, NONE, np.int64)
+                of[: len(known)] = known
+                of[keys] = documents
+                known = of
+            self._of = known
+            return known
+
+    def live(self, database: sqlite3.Connection, collection: str, keys: Sequence[int]) -> dict[int, int]:
+        """The live documents of the collection that chunks are of, by the chunks' keys. The others are left out."""
+        import numpy as np
+
+        if not keys:
+            return {}
+        of = self._of
+        if of is None or max(keys) >= len(of):
+            of = self.read(database)
+        wanted = np.array(keys, np.int64)
+        documents = of[np.where((wanted < len(of)) & (wanted >= 0), wanted, NONE)].tolist()
+        live = _live(database, collection, list(set(documents)))
+        return {key: document for key, document in zip(keys, documents, strict=True) if document in live}
+
+
+def _live(database: sqlite3.Connection, collection: str, documents: Sequence[int]) -> set[int]:
+    found: set[int] = set()
+    for first in range(0, len(documents), AT_ONCE):
+        some = documents[first : first + AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        rows = database.execute(
+            f"SELECT key FROM documents WHERE key IN ({marks}) AND collection = ? AND state = 'live'",
+            (*some, collection),
+        )
+        found.update(key for (key,) in rows)
+    return found
