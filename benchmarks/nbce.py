@@ -1,6 +1,6 @@
 """Key look-up among passages through the HTTP API: concatenation, NBCE and expert pooling; then time and memory.
 
-    python benchmarks/nbce.py --data FOLDER [--look-up 8:48 32:24] [--ways ...] [--growth 8 16 32 64 128]
+    python benchmarks/nbce.py --data FOLDER [--look-up 8:48 32:48] [--ways ...] [--alpha 0] [--growth 8 16 32 64 128]
 
 FOLDER holds `long_texts/frankenstein_en.txt`. Each passage is about 120 tokens of the novel with "The secret number
 of the {word} is {5 digits}." put into it; a question asks for one number, greedily, as a text to continue. An answer
@@ -83,7 +83,7 @@ class Task:
         """The words to ask for, spread over the passages."""
         return self.words[:: max(1, len(self.words) // OF_A_SET)][:OF_A_SET]
 
-    def read(self, way: str, word: str) -> dict[str, Any]:
+    def read(self, way: str, word: str, alpha: float | None) -> dict[str, Any]:
         """What `foreword` is asked for."""
         match way:
             case "passage alone":
@@ -93,7 +93,8 @@ class Task:
             case "first half":
                 half = self.passages[: len(self.passages) // 2]
                 return {"contexts": ["\n\n".join(half)], "beta": 0, "pooling": "min_entropy"}
-        return {"contexts": self.passages, "pooling": way}
+        given = {} if alpha is None else {"alpha": alpha}
+        return {"contexts": self.passages, "pooling": way, **given}
 
 
 class Gateway:
@@ -132,7 +133,7 @@ def started(keep: Path | None) -> Iterator[Gateway]:
             yield Gateway(process.url, process.process.pid)
 
 
-def look_up(gateway: Gateway, text: str, size: int, questions: int, ways: Sequence[str]) -> None:
+def look_up(gateway: Gateway, text: str, size: int, questions: int, ways: Sequence[str], alpha: float | None) -> None:
     """Set by set, all ways on the same questions. A table after each set, so that a run that is cut short has one."""
     right: dict[str, list[bool]] = {way: [] for way in ways}
     spent = dict.fromkeys(ways, 0.0)
@@ -141,7 +142,7 @@ def look_up(gateway: Gateway, text: str, size: int, questions: int, ways: Sequen
         for way in ways:
             began = gateway.cpu_s()
             for word in task.asked():
-                said = gateway.complete(QUESTION.format(word), task.read(way, word))
+                said = gateway.complete(QUESTION.format(word), task.read(way, word, alpha))
                 right[way].append(task.numbers[word] in said)
             spent[way] += gateway.cpu_s() - began
         if seed == 0 and "concatenation" in ways:
@@ -158,7 +159,7 @@ def check(gateway: Gateway, task: Task) -> None:
     """That one passage which holds all answers as the plain prompt does."""
     question = QUESTION.format(task.words[0])
     plain = gateway.complete("\n\n".join([*task.passages, question]))
-    read = gateway.complete(question, task.read("concatenation", task.words[0]))
+    read = gateway.complete(question, task.read("concatenation", task.words[0], None))
     if plain != read:
         raise SystemExit(f"concatenation answers {read!r}, and as a plain prompt {plain!r}")
 
@@ -172,7 +173,7 @@ def growth(gateway: Gateway, text: str, sizes: Sequence[int]) -> None:
         task = Task(size, text, 1000 + size)
         for word, spent in zip(task.words, (first, second), strict=False):
             began = gateway.cpu_s()
-            gateway.complete(QUESTION.format(word), task.read("min_entropy", word))
+            gateway.complete(QUESTION.format(word), task.read("min_entropy", word, None))
             spent.append(gateway.cpu_s() - began)
         say(f"| {size} | {first[-1]:.1f} | {second[-1]:.1f} | {gateway.peak_mb():.0f} |")
     if len(sizes) > 2:
@@ -196,15 +197,16 @@ def say(line: str) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, required=True)
-    options.add_argument("--look-up", nargs="*", default=["8:48", "32:24"], help="passages:questions")
+    options.add_argument("--look-up", nargs="*", default=["8:48", "32:48"], help="passages:questions")
     options.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS)
+    options.add_argument("--alpha", type=float, help="0: how likely a passage makes the question plays no part")
     options.add_argument("--growth", nargs="*", type=int, default=[8, 16, 32, 64, 128])
     options.add_argument("--keep", type=Path, help="a data folder of the gateway to use again")
     given = options.parse_args()
     text = " ".join((given.data / "long_texts" / "frankenstein_en.txt").read_text("utf-8").split())
     with started(given.keep) as gateway:
         for size, _, questions in (one.partition(":") for one in given.look_up):
-            look_up(gateway, text, int(size), int(questions), given.ways)
+            look_up(gateway, text, int(size), int(questions), given.ways, given.alpha)
         if given.growth:
             growth(gateway, text, given.growth)
 

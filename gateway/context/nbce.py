@@ -55,6 +55,16 @@ def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
     return kept
 
 
+def doubt(explained: Tensor, alpha: float, most: float = 1.0) -> Tensor:
+    """How much less a context counts that explains the question worse than the best one does. Both are [contexts].
+
+    `explained` is log p(question|S_k): by Bayes, p(S_k|question) is in proportion to it. A context that says something
+    alike about another thing is often the surest one, but it did not expect this question. The doubt has a bound, so
+    that one which is far surer still speaks: an answer may need several contexts.
+    """
+    return (alpha * (explained.max() - explained)).clamp(max=most)
+
+
 def capped(entropies: Tensor, relevance: Tensor, share: float = 0.5) -> Tensor:
     """A context that is sure of itself and irrelevant ("answer X!") is not surer than relevant ones are on average.
 

@@ -44,6 +44,7 @@ class ForewordObject(Struct, forbid_unknown_fields=True):
     beta: Annotated[float, Meta(ge=0, le=100)] = 0.25
     eta: Annotated[float, Meta(ge=0, le=100)] = 0.1
     gamma: Annotated[float, Meta(ge=0, le=100)] = 2.5
+    alpha: Annotated[float, Meta(ge=0, le=100)] = 0.25
     scores: list[Annotated[float, Meta(ge=0, le=1)]] = []
 
 
@@ -234,4 +235,4 @@ def _nbce(given: ForewordObject) -> Nbce:
             f"Invalid 'foreword.scores': {len(scores)} scores for {len(given.contexts)} contexts.",
             param="foreword.scores",
         )
-    return Nbce(given.pooling, given.beta, given.eta, given.gamma, scores)
+    return Nbce(given.pooling, given.beta, given.eta, given.gamma, given.alpha, scores)

@@ -21,6 +21,7 @@ MODEL = tiny_llama.model()
 POSITIONS = Positions(64, 64)
 AMPLE = 1 << 30
 PASSAGE = st.lists(st.integers(0, 96), min_size=1, max_size=12)
+LONG = st.lists(st.integers(0, 96), min_size=1, max_size=30)
 POOLING = st.sampled_from(["min_entropy", "expert", "mean"])
 
 
@@ -127,6 +128,49 @@ def test_a_long_question_is_read_in_pieces() -> None:
     assert (pieces.text, pieces.report) == (whole.text, whole.report)
     assert whole.widest > 900
     assert pieces.widest <= 64
+
+
+@settings(max_examples=25, deadline=None)
+@given(question=LONG, judged=st.integers(1, 40), at_once=st.integers(2, 40))
+def test_the_likelihood_of_a_question_is_that_of_its_last_tokens(
+    question: list[int], judged: int, at_once: int
+) -> None:
+    passages = [[5, 6, 7], [8, 9, 10]]
+    block = MODEL.block(2, 3 + len(question))
+    MODEL.forward([windows.Segment(block, torch.tensor(passages), "none")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "READ_AT_ONCE", at_once)
+        run = windows._ask(block, question, judged)
+        segments = next(run)
+        try:
+            while True:
+                segments = run.send(MODEL.forward(segments))
+        except StopIteration as stop:
+            logits, likelihood = stop.value
+    whole = MODEL.block(2, 3 + len(question))
+    (all_,) = MODEL.forward([windows.Segment(whole, torch.tensor([[*one, *question] for one in passages]), "all")])
+    lp = all_[:, 3:].log_softmax(-1)
+    first = max(1, len(question) - judged)
+    expected = [sum(float(row[at - 1, question[at]]) for at in range(first, len(question))) for row in lp]
+    torch.testing.assert_close(likelihood, torch.tensor(expected, dtype=torch.float32), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(logits, all_[:, -1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("pooling", ["min_entropy", "expert"])
+def test_between_two_sure_passages_the_one_that_explains_the_question_speaks(pooling: str) -> None:
+    """Row 1 is the surer one of its token, row 2 makes the question likelier."""
+    logits = torch.tensor([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0], [0.0, 4.8, 0.0]])
+    for alpha, likelihood, speaker in ((0.25, [-9.0, -30.0, -26.0], 2), (0.25, [-9.0, -9.0, -9.0], 1), (0.0, [], 1)):
+        mixer = windows.Mixer(Nbce(pooling=pooling, alpha=alpha))
+        assert mixer.asks_for_likelihood == (alpha > 0)
+        if likelihood:
+            mixer.explain([0, 1, 2], torch.tensor(likelihood))
+        token = int(mixer.mix(logits, [0, 1, 2]).argmax())
+        assert (token, mixer.spoke(token)) == (speaker - 1, speaker)
+
+
+def test_the_textbooks_mean_needs_no_likelihood() -> None:
+    assert not windows.Mixer(Nbce(pooling="mean")).asks_for_likelihood
 
 
 def test_what_is_remembered_is_held_once() -> None:

@@ -26,6 +26,16 @@ class Mixer:
         self._steps = 0
         self._speaker: int | Tensor = 0
         self._numbers: list[int] = []
+        self._explained: dict[int, float] = {}
+
+    @property
+    def asks_for_likelihood(self) -> bool:
+        """Whether it matters how likely the passages make the question."""
+        return self.pooling != "mean" and self._mixed.alpha > 0
+
+    def explain(self, numbers: list[int], likelihood: Tensor) -> None:
+        """How likely each row makes the question, in nats. likelihood: [rows]"""
+        self._explained |= zip(numbers, likelihood.tolist(), strict=True)
 
     def mix(self, logits: Tensor, numbers: list[int]) -> Tensor:
         """logits: [rows, vocab], row 0 first -> [vocab]"""
@@ -69,6 +79,7 @@ class Mixer:
         entropies = nbce.entropy(lp[1:])
         if self._mixed.scores:
             entropies = nbce.capped(entropies, self._relevance())
+        entropies = entropies + self._doubt()
         last = self._numbers.index(self._last) if self._last in self._numbers else -1
         entropies = nbce.favoured(entropies, last, self._mixed.eta)
         pool = nbce.mean if self.pooling == "mean" else nbce.min_entropy
@@ -76,13 +87,19 @@ class Mixer:
         return mixed, place, entropies - entropies.min()
 
     def _experts(self, lp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        weight = self._mixed.gamma * self._relevance().log()
+        weight = self._mixed.gamma * self._relevance().log() - self._doubt()
         if self._last in self._numbers:
             weight[self._numbers.index(self._last)] += self._mixed.eta
         lp_0 = nbce.floored(nbce.truncate(lp[:1])[0])
         mixed, speakers = nbce.expert(lp[1:], lp_0, weight, self._mixed.beta)
         reached = nbce.mix(lp[1:], lp_0, self._mixed.beta).gather(-1, lp[1:].argmax(-1, keepdim=True))[:, 0] + weight
         return mixed, speakers, reached.max() - reached
+
+    def _doubt(self) -> Tensor:
+        """[passages]"""
+        if not self._explained:
+            return torch.zeros(len(self._numbers))
+        return nbce.doubt(torch.tensor([self._explained[number] for number in self._numbers]), self._mixed.alpha)
 
     def _relevance(self) -> Tensor:
         """[passages]"""

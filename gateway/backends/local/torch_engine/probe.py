@@ -2,7 +2,8 @@
 
 Reading 32,768 tokens takes a small machine half an hour, so that a distance is emulated: the first half of a
 shorter text stands at the beginning, the second half's positions jump to the end of the length in
-question. That tests positions, not how a model bears so much text.
+question. A pass-key stands with some text of its own at its depth between the two. That tests positions, not how a
+model bears so much text.
 """
 
 import math
@@ -25,6 +26,16 @@ WORDS = (
     "lantern", "harbour", "violin", "glacier", "orchard", "compass", "meadow", "anchor",
     "saddle", "mirror", "candle", "falcon", "barrel", "temple", "garden", "feather",
 )  # fmt: skip
+SUBJECTS = (
+    "pass key", "code of the garden door", "telephone number of the doctor", "serial number of the engine",
+    "number of the lottery ticket", "population of the village", "price of the violin",
+    "weight of the anchor in pounds", "catalogue number of the painting", "number of soldiers in the castle",
+    "postal code of the harbour", "account of the merchant at the bank", "number of stars on the map",
+    "length of the bridge in inches", "number of books in the library", "secret number",
+)  # fmt: skip
+"""What the pass-keys are. No two are alike: a small model that mixes them up would hide what its positions do."""
+AROUND = 32
+"""Tokens of text before and behind a pass-key."""
 KINDS = ("red", "old", "tiny", "cold", "loud", "soft", "green", "round")
 BEARABLE = 1.25
 """Perplexity may grow by so much."""
@@ -39,34 +50,61 @@ UNASKED: frozenset[str] = frozenset({"native", "linear"})
 """Measured to be shown; never chosen for a length that the model was not trained for."""
 
 
+Question = tuple[list[int], list[int]]
+"""How the sentence about a number begins, and the digits that belong behind it."""
+
+
+class Key(Struct):
+    """A number told in some text, the text behind it, and the question about it."""
+
+    told: list[int]
+    behind: list[int]
+    question: Question
+
+    def __len__(self) -> int:
+        return len(self.told) + len(self.behind) + sum(map(len, self.question))
+
+
 class Document(Struct):
-    """Text in token numbers with pass-keys in its first half, and the questions about them."""
+    """Text in token numbers, and the pass-keys that are put at their depths between its halves, one at a time."""
 
     first: list[int]
     second: list[int]
-    questions: list[tuple[list[int], list[int]]]
-    """A key's beginning, and the digits that belong behind it."""
+    keys: list[Key]
+
+
+class Reading(Struct):
+    """Text that is read as it is, and the questions about it."""
+
+    ids: list[int]
+    questions: list[Question]
+
+
+def pass_keys(tokens: Tokens, count: int, seed: int = 0) -> list[tuple[list[int], Question]]:
+    """Sentences that each tell a number, and the questions about them."""
+    dice = random.Random(seed)
+    made = []
+    for subject in SUBJECTS[:count]:
+        digits = dice.randrange(10_000, 100_000)
+        question = tokens.prompt(f"\n\nThe {subject} is"), tokens.prompt(f" {digits}")
+        made.append((tokens.prompt(f" The {subject} is {digits}. "), question))
+    return made
 
 
 def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> Document:
-    """About `size` tokens of `text`. Raises `ValueError` where it is too short."""
-    dice = random.Random(seed)
+    """`size` tokens of `text`, and more of it around the keys. Raises `ValueError` where it is too short."""
     ids = tokens.prompt(text)
-    if len(ids) < size:
-        raise ValueError(f"the text has {len(ids)} tokens and {size} are needed")
-    half = ids[: size // 2]
-    facts = [(word, str(dice.randrange(10_000, 100_000))) for word in WORDS[:keys]]
-    first: list[int] = []
-    for number, (word, digits) in enumerate(facts):
-        first += half[number * len(half) // keys : (number + 1) * len(half) // keys]
-        first += tokens.prompt(f" The secret number of the {word} is {digits}. ")
-    questions = [
-        (tokens.prompt(f"\nThe secret number of the {word} is"), tokens.prompt(f" {digits}")) for word, digits in facts
-    ]
-    return Document(first, ids[size // 2 : size], questions)
+    needed = size + keys * 2 * AROUND
+    if len(ids) < needed:
+        raise ValueError(f"the text has {len(ids)} tokens and {needed} are needed")
+    hidden = []
+    for number, (told, question) in enumerate(pass_keys(tokens, keys, seed)):
+        around = ids[size + number * 2 * AROUND :][: 2 * AROUND]
+        hidden.append(Key(around[:AROUND] + told, around[AROUND:], question))
+    return Document(ids[: size // 2], ids[size // 2 : size], hidden)
 
 
-def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> Document:
+def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> Reading:
     """About `size` tokens in passages that each hold a key; another `seed` takes the next piece of the text.
 
     Raises `ValueError` where the text is too short.
@@ -76,26 +114,25 @@ def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> Document:
     ids = tokens.prompt(text[: (seed + 1) * size * 12])[seed * size :]
     if len(ids) < size:
         raise ValueError(f"the text has {len(ids)} tokens and {size} are needed")
-    first: list[int] = []
+    passages: list[int] = []
     questions = []
     for number, name in enumerate(names):
         digits = str(dice.randrange(10_000, 100_000))
         fact = tokens.prompt(f" The secret number of the {name} is {digits}. ")
         start = number * size // len(names)
-        first += ids[start : start + size // len(names) - len(fact)] + fact
+        passages += ids[start : start + size // len(names) - len(fact)] + fact
         questions.append((tokens.prompt(f"\nThe secret number of the {name} is"), tokens.prompt(f" {digits}")))
-    return Document(first, [], questions[:: max(1, len(questions) // ASKED)][:ASKED])
+    return Reading(passages, questions[:: max(1, len(questions) // ASKED)][:ASKED])
 
 
 @torch.inference_mode()
-def look_up(model: Model, reads: Sequence[Document], length: int) -> LookUp:
+def look_up(model: Model, reads: Sequence[Reading], length: int) -> LookUp:
     """One pass over each text with the model's own positions."""
     found = 0
     for read in reads:
-        longest = max(len(before) + len(digits) for before, digits in read.questions)
-        block = model.block(1, len(read.first) + longest)
-        _advance(model, block, read.first)
-        found += sum(_found(model, block, *question) for question in read.questions)
+        block = model.block(1, len(read.ids) + max(len(before) + len(digits) for before, digits in read.questions))
+        advance(model, block, read.ids)
+        found += sum(is_found(model, block, question) for question in read.questions)
     return LookUp(length, found, sum(len(read.questions) for read in reads))
 
 
@@ -117,15 +154,22 @@ def look_ups(model: Model, tokens: Tokens, text: str, trained: int) -> Iterator[
 
 @torch.inference_mode()
 def measure(model: Model, read: Document, length: int, variant: Variant, method: str) -> Measured:
-    """One pass over the document as if it were `length` tokens long."""
-    total = len(read.first) + len(read.second)
-    longest = max(len(before) + len(digits) for before, digits in read.questions)
-    block = model.block(1, total + longest, variant)
-    _advance(model, block, read.first)
-    block.gap = max(0, length - total)
-    perplexity = math.exp(_loss(model, block, read.second))
-    found = sum(_found(model, block, *question) for question in read.questions)
-    return Measured(length, method, variant.factor, round(perplexity, 2), found, len(read.questions))
+    """The document as if it were `length` tokens long: the keys at evenly spread depths, then the second half."""
+    begin = len(read.first)
+    longest = max([len(read.second), *map(len, read.keys)])
+    block = model.block(1, begin + longest, variant)
+    advance(model, block, read.first)
+    found = 0
+    for number, key in enumerate(read.keys):
+        left_out = max(0, length - begin - len(key))
+        block.end, block.gap = begin, left_out * (2 * number + 1) // (2 * len(read.keys))
+        advance(model, block, key.told)
+        block.gap = left_out
+        advance(model, block, key.behind)
+        found += is_found(model, block, key.question)
+    block.end, block.gap = begin, max(0, length - begin - len(read.second))
+    perplexity = math.exp(loss(model, block, read.second))
+    return Measured(length, method, variant.factor, round(perplexity, 2), found, len(read.keys))
 
 
 def sweep(
@@ -187,12 +231,12 @@ def _bearable(one: Measured, base: Measured) -> bool:
     return one.perplexity <= BEARABLE * base.perplexity and 2 * one.found >= base.found
 
 
-def _advance(model: Model, block: Block, ids: Sequence[int]) -> None:
+def advance(model: Model, block: Block, ids: Sequence[int]) -> None:
     for start in range(0, len(ids), CHUNK):
         model.forward([Segment(block, torch.tensor([ids[start : start + CHUNK]]), "none")])
 
 
-def _loss(model: Model, block: Block, ids: Sequence[int]) -> float:
+def loss(model: Model, block: Block, ids: Sequence[int]) -> float:
     """Mean negative log-likelihood of all but the first token, which also advances the block."""
     total, last = 0.0, None
     for start in range(0, len(ids), CHUNK):
@@ -205,8 +249,9 @@ def _loss(model: Model, block: Block, ids: Sequence[int]) -> float:
     return total / (len(ids) - 1)
 
 
-def _found(model: Model, block: Block, before: Sequence[int], digits: Sequence[int]) -> bool:
+def is_found(model: Model, block: Block, question: Question) -> bool:
     """Whether greedy decoding would give all the digits. Leaves the block as it was."""
+    before, digits = question
     end = block.end
     (logits,) = model.forward([Segment(block, torch.tensor([[*before, *digits]]), "all")])
     block.end = end

@@ -28,6 +28,8 @@ READ_AT_ONCE = 1024
 """Tokens in one step, all rows together."""
 GROUP = 32
 """Rows of one block. They are sorted by length, so that little is filled up."""
+JUDGED = 128
+"""The likelihood of so many of the question's last tokens is what tells who explains it."""
 SHARE = 4
 """Long rows come in smaller groups: what is being read takes a part of this of what all rows may take."""
 
@@ -83,11 +85,14 @@ def answer(
     report = Report(mixer.pooling, len(asked.prefixes) - 1)
     rows = _Rows(model, behind, variant)
     most = asked.most_rows_bytes // model.shape.bytes_of(asked.longest + behind)
+    judged = JUDGED if mixer.asks_for_likelihood and report.rows > 1 else 0
     for group in _groups(asked.prefixes, min(GROUP, max(1, most // SHARE))):
         kept = yield from _read(model, prefixes, [asked.prefixes[row] for row in group], variant, report)
         block = rows.join(group, kept)
         del kept
-        logits = yield from _ask(block, asked.question)
+        logits, likelihood = yield from _ask(block, asked.question, judged)
+        if judged:
+            mixer.explain(group, likelihood)
         rows.logits = torch.cat((rows.logits, logits)) if rows.parts[:-1] else logits
         rows.drop(mixer.worst(rows.logits, rows.numbers, most))
     total = sum(map(len, asked.prefixes[1:])) + len(asked.question)
@@ -156,15 +161,32 @@ def _read(
     return [one for one in found if one is not None]
 
 
-def _ask(block: Block, question: Sequence[int]) -> Generator[list[Segment], list[Tensor], Tensor]:
-    """Read the question behind every row. -> [rows, vocab]"""
+def _ask(
+    block: Block, question: Sequence[int], judged: int
+) -> Generator[list[Segment], list[Tensor], tuple[Tensor, Tensor]]:
+    """Read the question behind every row. -> [rows, vocab], and log p of its last `judged` tokens in each row [rows];
+    of the very first one nothing is known."""
     ids = torch.tensor([question]).expand(block.rows, -1)
+    first, last = max(1, len(question) - judged), len(question)
     step = max(1, READ_AT_ONCE // block.rows)
-    logits = torch.empty(0)
-    for start in range(0, len(question), step):
-        wanted: Wants = "last" if start + step >= len(question) else "none"
-        (logits,) = yield [Segment(block, ids[:, start : start + step], wanted)]
-    return logits
+    logits, likelihood = torch.empty(0), torch.zeros(block.rows)
+    for start in range(0, last, step):
+        end = min(start + step, last)
+        wanted: Wants = "all" if judged and end >= first else "last" if end == last else "none"
+        (logits,) = yield [Segment(block, ids[:, start:end], wanted)]
+        if wanted == "all":
+            foretold = slice(max(first, start + 1), min(end + 1, last))
+            before = slice(foretold.start - 1 - start, foretold.stop - 1 - start)
+            likelihood += _likelihood(logits[:, before], ids[:, foretold])
+            logits = logits[:, -1]
+    return logits, likelihood
+
+
+def _likelihood(logits: Tensor, ids: Tensor) -> Tensor:
+    """[rows, n, vocab] before each of the tokens [rows, n] -> [rows]"""
+    # row by row, since a copy of all logits is large
+    whole = torch.stack([row.logsumexp(-1) for row in logits])
+    return (logits.gather(-1, ids[..., None])[..., 0] - whole).sum(-1)
 
 
 def _advance(blocks: Sequence[Block], texts: Sequence[Sequence[int]]) -> Run:
