@@ -8,6 +8,7 @@ CPU; `docs/benchmarks.md` has the figures.
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Awaitable
 from time import monotonic
 from typing import Any
 
@@ -15,6 +16,7 @@ import httptools
 
 KEEP_S = 50.0  # below the usual 60 s after which servers close an idle connection
 HEAD_LIMIT = 64 * 1024
+SWEEP_S = 1.0  # so much later than its time may the end of a silence be seen
 FRAMING = (b"content-length", b"transfer-encoding")
 # bytes that may wait for a slow client before the upstream is told to wait
 HIGH_WATER = 256 * 1024
@@ -40,8 +42,6 @@ class Connection(asyncio.Protocol):
         self._idle_s = idle_s
         self._transport: Any = None
         self._parser: Any = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._writable: asyncio.Future[None] | None = None
         self.closed = False
         self.rested_at = 0.0
         self.fresh = True
@@ -70,7 +70,6 @@ class Connection(asyncio.Protocol):
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         self._heard_at = monotonic()
-        self._timer = self._loop.call_later(self._idle_s, self._look)
         self._transport.write(head + body)
         while not self.status and self._error is None:
             await self._wait()
@@ -101,13 +100,11 @@ class Connection(asyncio.Protocol):
 
     def rest(self) -> None:
         """The exchange is over; the connection waits for the next one."""
-        self._stop_timer()
         self.rested_at = monotonic()
         self.fresh = False
         self._resting = True
 
     def close(self) -> None:
-        self._stop_timer()
         self.closed = True
         if self._transport is not None:
             self._transport.abort()
@@ -123,17 +120,9 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        """One timer for the whole exchange: it looks again later rather than being set anew for each piece."""
-        left = self._heard_at + self._idle_s - monotonic()
-        if self._paused or left > 0:
-            self._timer = self._loop.call_later(left if left > 0 else self._idle_s, self._look)
-        elif not self.complete:
+    def look(self, now: float) -> None:
+        """Fail if nothing came for too long. Who reads slowly is waited for."""
+        if not self._paused and not self.complete and now - self._heard_at >= self._idle_s:
             self._fail(Idle())
 
     def _fail(self, error: Exception) -> None:
@@ -165,7 +154,6 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        self._stop_timer()
         if self.status and exc is None and not any(name in FRAMING for name, _ in self.headers):
             self.complete = True  # a body without a length ends with its connection
         elif not self.complete:
@@ -206,6 +194,44 @@ class Connection(asyncio.Protocol):
             self._keeps = self._parser.should_keep_alive()
 
 
+class _Places:
+    """So many may be used at once; who comes later waits in turn. A plain number where nobody waits."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def take(self) -> bool:
+        """Take a place if there is one, which is never while somebody waits."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self) -> None:
+        """Wait for a place, and take it."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except BaseException:
+            # given to one that gave up in the same moment: it goes on to the next
+            if turn.done() and not turn.cancelled():
+                self.release()
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            raise
+
+    def release(self) -> None:
+        """Hand the place to whoever waits longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
 class Answer:
     """An answer under way. Its connection goes back to the pool at the end, or is closed before it."""
 
@@ -215,9 +241,9 @@ class Answer:
         self.status = connection.status
         self.headers = connection.headers
 
-    async def piece(self) -> bytes:
+    def piece(self) -> Awaitable[bytes]:
         """The next piece of the body, as it came off the wire; b"" at its end."""
-        return await self._connection.piece() if self._connection is not None else b""
+        return self._connection.piece() if self._connection is not None else _nothing()
 
     async def whole(self) -> bytes:
         """All of the body. The answer is over then."""
@@ -264,18 +290,22 @@ class Pool:
         self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines(headers)
         self._resting: list[Connection] = []
         self._used: set[Connection] = set()
-        self._places = asyncio.Semaphore(limit)
+        self._places = _Places(limit)
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
         """Send one request. Raises `Unreachable`, `Broken` or `Idle`."""
         head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
-        await self._place()
+        if not self._places.take():
+            await self._place()
         try:
             connection = self._rested() or await self._connect()
         except BaseException:
             self._places.release()
             raise
         self._used.add(connection)
+        if self._sweep is None:
+            self._sweep_later()
         try:
             await connection.post(head, body)
         except Unreachable as error:
@@ -291,12 +321,9 @@ class Pool:
         return Answer(self, connection)
 
     async def _place(self) -> None:
-        if not self._places.locked():
-            await self._places.acquire()
-            return
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                await self._places.acquire()
+                await self._places.wait()
         except TimeoutError as error:
             raise Unreachable("all connections are in use") from error
 
@@ -312,9 +339,24 @@ class Pool:
             connection.close()
 
     def close(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
         for connection in (*self._resting, *self._used):
             connection.close()
         self._resting.clear()
+
+    def _sweep_later(self) -> None:
+        # one timer for all that are used, rather than one for each exchange
+        pause_s = min(SWEEP_S, self._idle_timeout_s / 4)
+        self._sweep = asyncio.get_running_loop().call_later(pause_s, self._look)
+
+    def _look(self) -> None:
+        self._sweep = None
+        if self._used:
+            now = monotonic()
+            for connection in tuple(self._used):
+                connection.look(now)
+            self._sweep_later()
 
     def _rested(self) -> Connection | None:
         oldest = monotonic() - KEEP_S
@@ -341,6 +383,10 @@ class Pool:
         except OSError as error:
             raise Unreachable(str(error)) from error
         return connection
+
+
+async def _nothing() -> bytes:
+    return b""
 
 
 def _lines(headers: "list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]") -> bytes:

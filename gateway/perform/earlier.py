@@ -27,7 +27,7 @@ class Earlier:
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         ask = exchange.ask
-        id = exchange_id(ask.previous)
+        id = exchange_id(ask.previous) if ask.previous else ""
         if not id:
             return exchange
         try:

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 
 from gateway.errors import LimitReached, NoKey, NotAllowed
 from gateway.exchange import Key
@@ -82,12 +83,18 @@ def _secret(authorization: bytes, page: bool) -> bytes:
 
 def _from_this_machine(headers: Mapping[bytes, bytes]) -> None:
     """Without keys, refuse what a web page can make a browser send here (DNS rebinding, cross-site posts)."""
-    host = headers.get(b"host", b"").decode("latin-1").lower()
-    if not is_loopback(host.rsplit(":", 1)[0] if not host.endswith("]") else host):
+    given = headers.get(b"host", b"")
+    if not _is_local(given):
         raise NotAllowed("This gateway has no keys, so it answers to loopback names only, such as 127.0.0.1.")
     origin = headers.get(b"origin")
-    if origin is not None and origin.decode("latin-1").split("://")[-1].lower() != host:
+    if origin is not None and origin.lower().split(b"://")[-1] != given.lower():
         raise NotAllowed("This gateway has no keys, so it refuses requests from web pages of other origins.")
+
+
+@lru_cache(maxsize=64)  # the same few hosts are named by all requests
+def _is_local(given: bytes) -> bool:
+    host = given.decode("latin-1").lower()
+    return is_loopback(host.rsplit(":", 1)[0] if not host.endswith("]") else host)
 
 
 def _digest(key: AccessKey) -> str:

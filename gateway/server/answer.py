@@ -6,7 +6,7 @@ the reply's pieces go out as they come in.
 
 import asyncio
 import logging
-import secrets
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from time import perf_counter_ns, time
 from typing import Any
@@ -52,6 +52,7 @@ class Answering:
         self._access = access
         self._decode = decode
         self._limit = gateway.settings.server.max_body_mb * 1024 * 1024
+        self._watches = _Watches()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         run = _Run(self._gateway, send)
@@ -72,7 +73,7 @@ class Answering:
         exchange = Exchange(run.id, ask, key, started_s=time(), tell=run.tell if ask.stream else None)
         task = asyncio.current_task()
         assert task is not None
-        watch = _Watch(receive, run, task)
+        watch = self._watches.begin(receive, run, task)
         try:
             await run.answer(exchange, headers)
         finally:
@@ -83,7 +84,7 @@ class _Run:
     """The state of one request while it is answered."""
 
     def __init__(self, gateway: Gateway, send: Send) -> None:
-        self.id = "fw-" + secrets.token_hex(12)
+        self.id = "fw-" + os.urandom(12).hex()
         self.left = False
         self._gateway = gateway
         self._send = send
@@ -232,31 +233,55 @@ async def refuse(send: Send, error: RequestError, exchange_id: str) -> None:
 
 
 class _Watch:
-    """Cancels the work as soon as the client leaves.
+    """Cancels the work as soon as the client leaves."""
 
-    It begins to look after a moment only: most answers are out by then, and a task for each costs
-    more than all that this file does besides.
-    """
+    __slots__ = ("_of", "_task")
 
     def __init__(self, receive: Receive, run: _Run, work: "asyncio.Task[Any]") -> None:
-        self._receive, self._run, self._work = receive, run, work
+        self._of: tuple[Receive, _Run, asyncio.Task[Any]] | None = (receive, run, work)
         self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._begin)
+
+    def begin(self) -> None:
+        if self._of is not None:
+            self._task = asyncio.create_task(self._look(*self._of))
 
     def end(self) -> None:
-        self._timer.cancel()
+        self._of = None
         if self._task is not None:
             self._task.cancel()
 
-    def _begin(self) -> None:
-        self._task = asyncio.create_task(self._look())
-
-    async def _look(self) -> None:
-        message: Any = await self._receive()
+    async def _look(self, receive: Receive, run: _Run, work: "asyncio.Task[Any]") -> None:
+        message: Any = await receive()
         while message["type"] != "http.disconnect":
-            message = await self._receive()
-        self._run.left = True
-        self._work.cancel()
+            message = await receive()
+        run.left = True
+        work.cancel()
+
+
+class _Watches:
+    """Begins each watch after a moment only, one to two times `WATCH_AFTER_S`: most answers are out by then, and a
+    task for each costs more than all that this file does besides. One timer serves all of them."""
+
+    def __init__(self) -> None:
+        self._new: list[_Watch] = []
+        self._older: list[_Watch] = []
+        self._ticks = False
+
+    def begin(self, receive: Receive, run: _Run, work: "asyncio.Task[Any]") -> _Watch:
+        watch = _Watch(receive, run, work)
+        self._new.append(watch)
+        if not self._ticks:
+            self._ticks = True
+            asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._tick)
+        return watch
+
+    def _tick(self) -> None:
+        for watch in self._older:
+            watch.begin()
+        self._older, self._new = self._new, []
+        self._ticks = bool(self._older)
+        if self._ticks:
+            asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._tick)
 
 
 async def _once(piece: bytes) -> AsyncIterator[bytes]:
@@ -264,7 +289,8 @@ async def _once(piece: bytes) -> AsyncIterator[bytes]:
 
 
 def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
-    travelling = [(name, headers[name]) for name in TRAVELLING if name in headers]
+    names = [] if headers.keys().isdisjoint(TRAVELLING) else TRAVELLING
+    travelling = [(name, headers[name]) for name in names if name in headers]
     # of the encodings only one that the records can read
     if b"gzip" in headers.get(b"accept-encoding", b""):
         travelling.append((b"accept-encoding", b"gzip"))

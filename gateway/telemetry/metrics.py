@@ -1,7 +1,11 @@
-"""What Prometheus sees. Label children are looked up once and kept, since the lookup takes a lock."""
+"""What Prometheus sees.
+
+Label children are looked up once and kept, since the lookup takes a lock. Each increment takes one too, so exchanges
+are counted some hundred at a time, and whenever somebody looks.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -12,6 +16,10 @@ from gateway.telemetry import names
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300)
+MOST_HELD = 256
+
+_Alike: TypeAlias = tuple[Endpoint, int, str, tuple[tuple[str, str], ...]]
+"""Endpoint, status, ending, and what each stage decided."""
 
 
 class Metrics:
@@ -31,6 +39,9 @@ class Metrics:
             names.FIRST_BYTE_SECONDS, "Seconds to a stream's first byte", ["endpoint"], buckets=SECONDS, **in_registry
         )
         self._decisions = Counter(names.DECISIONS, "What the stages decided", ["stage", "decision"], **in_registry)
+        self._waiting: dict[_Alike, list[tuple[int, int]]] = {}
+        """Exchanges not counted yet: by what they have in common, the microseconds to the last and the first byte."""
+        self._held = 0
         self._children: dict[tuple[Endpoint, int, str], tuple[Counter, Histogram, Histogram]] = {}
         self._decisions_by: dict[tuple[str, str], Counter] = {}
 
@@ -41,20 +52,31 @@ class Metrics:
 
     def count(self, exchange: Exchange, outcome: Outcome) -> None:
         """Count a finished exchange."""
-        kind = (exchange.ask.endpoint, outcome.status, outcome.ending)
-        children = self._children.get(kind)
-        if children is None:
-            children = self._children[kind] = self._kind(*kind)
-        requests, seconds, first = children
-        requests.inc()
-        seconds.observe(outcome.total_us / 1e6)
-        if exchange.ask.stream and outcome.first_byte_us:
-            first.observe(outcome.first_byte_us / 1e6)
-        for note in exchange.notes:
-            self._decided(note.stage, note.decision)
+        ask = exchange.ask
+        decided = tuple([(note.stage, note.decision) for note in exchange.notes])
+        alike = (ask.endpoint, outcome.status, outcome.ending, decided)
+        took_us = (outcome.total_us, outcome.first_byte_us if ask.stream else 0)
+        self._waiting.setdefault(alike, []).append(took_us)
+        self._held += 1
+        # another worker may be the one that is asked
+        if self._held >= MOST_HELD or self._shared:
+            self._settle()
+
+    def _settle(self) -> None:
+        waiting, self._waiting, self._held = self._waiting, {}, 0
+        for (endpoint, status, ending, decided), took_us in waiting.items():
+            requests, seconds, first = self._kind(endpoint, status, ending)
+            requests.inc(len(took_us))
+            for total_us, first_byte_us in took_us:
+                seconds.observe(total_us / 1e6)
+                if first_byte_us:
+                    first.observe(first_byte_us / 1e6)
+            for stage, decision in decided:
+                self._decided(stage, decision, len(took_us))
 
     def page(self) -> bytes:
         """The metrics in Prometheus' text format, of all workers where there are several."""
+        self._settle()
         if self._shared:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -62,14 +84,17 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _kind(self, endpoint: Endpoint, status: int, ending: str) -> tuple[Counter, Histogram, Histogram]:
-        return (
-            self._requests.labels(endpoint.value, str(status), ending),
-            self._seconds.labels(endpoint.value),
-            self._first.labels(endpoint.value),
-        )
+        children = self._children.get((endpoint, status, ending))
+        if children is None:
+            children = self._children[endpoint, status, ending] = (
+                self._requests.labels(endpoint.value, str(status), ending),
+                self._seconds.labels(endpoint.value),
+                self._first.labels(endpoint.value),
+            )
+        return children
 
-    def _decided(self, stage: str, decision: str) -> None:
+    def _decided(self, stage: str, decision: str, count: int) -> None:
         child = self._decisions_by.get((stage, decision))
         if child is None:
             child = self._decisions_by[stage, decision] = self._decisions.labels(stage, decision)
-        child.inc()
+        child.inc(count)

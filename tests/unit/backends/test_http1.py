@@ -220,6 +220,36 @@ async def test_no_more_connections_than_the_limit(upstream: Upstream) -> None:
     pool.close()
 
 
+async def test_a_place_goes_to_who_waits_longest_and_past_who_gave_up(upstream: Upstream) -> None:
+    pool = await pool_to(await upstream.start(), limit=1)
+    upstream.play(Script(pieces=[b"one"]))
+    first = await pool.post(b"/x", b"{}")
+    gone, patient = (asyncio.create_task(pool.post(b"/x", b"{}")) for _ in range(2))
+    await asyncio.sleep(0)
+
+    gone.cancel()
+    await first.whole()
+
+    assert await (await patient).whole() == b"one"
+    assert await (await pool.post(b"/x", b"{}")).whole() == b"one"
+    assert gone.cancelled()
+    pool.close()
+
+
+async def test_a_place_that_was_given_to_who_gave_up_in_that_moment_goes_on(upstream: Upstream) -> None:
+    pool = await pool_to(await upstream.start(), limit=1)
+    upstream.play(Script(pieces=[b"one"]))
+    first = await pool.post(b"/x", b"{}")
+    gone, patient = (asyncio.create_task(pool.post(b"/x", b"{}")) for _ in range(2))
+    await asyncio.sleep(0)
+
+    first.close()
+    gone.cancel()
+
+    assert await (await patient).whole() == b"one"
+    pool.close()
+
+
 async def test_the_request_is_what_was_said(upstream: Upstream) -> None:
     port = await upstream.start()
     pool = await pool_to(port)

@@ -1,0 +1,31 @@
+"""Exchanges are counted in lots, and none is missing when somebody looks."""
+
+import pytest
+
+from gateway.exchange import Ask, Endpoint, Exchange
+from gateway.ports import Outcome
+from gateway.telemetry.metrics import MOST_HELD, Metrics
+
+ASKED = Exchange("x", Ask(Endpoint.CHAT, "m", b"{}", stream=True)).noted("rewrite", "rewritten")
+DONE = Outcome("finished", 200, first_byte_us=2_000, total_us=30_000)
+
+
+@pytest.mark.parametrize("count", [1, MOST_HELD - 1, MOST_HELD, 2 * MOST_HELD + 3])
+def test_the_page_has_every_exchange_that_ended_so_far(count: int) -> None:
+    metrics = Metrics()
+    for _ in range(count):
+        metrics.count(ASKED, DONE)
+
+    page = metrics.page().decode()
+
+    assert f'foreword_requests_total{{ending="finished",endpoint="chat/completions",status="200"}} {count}.0' in page
+    assert f'foreword_decisions_total{{decision="rewritten",stage="rewrite"}} {count}.0' in page
+    assert f'foreword_request_seconds_count{{endpoint="chat/completions"}} {count}.0' in page
+    assert f'foreword_first_byte_seconds_bucket{{endpoint="chat/completions",le="0.002"}} {count}.0' in page
+
+
+def test_looking_twice_counts_once() -> None:
+    metrics = Metrics()
+    metrics.count(ASKED, DONE)
+
+    assert metrics.page() == metrics.page()
