@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from time import perf_counter_ns
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -43,8 +44,7 @@ async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
         before = exchange
         try:
             if step.budget_s:
-                async with asyncio.timeout(step.budget_s):
-                    exchange = await step.stage(before)
+                exchange = await _Within(step.budget_s, step.stage(before))
             else:
                 exchange = await step.stage(before)
         except RequestError as error:
@@ -63,6 +63,55 @@ async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
         if exchange is not before and exchange.notes:
             exchange = _timed(exchange, (perf_counter_ns() - started) // 1000)
     return exchange
+
+
+class _Within:
+    """What a stage returns, or `TimeoutError` where it waits for longer than its budget.
+
+    The clock is set when the stage first waits: most never do, and a clock costs more than some stages.
+    """
+
+    def __init__(self, budget_s: float, work: Coroutine[Any, Any, Exchange]) -> None:
+        self._budget_s = budget_s
+        self._work = work
+
+    def __await__(self) -> Generator[Any, Any, Exchange]:
+        until_s = asyncio.get_running_loop().time() + self._budget_s
+        try:
+            awaited = self._work.send(None)
+        except StopIteration as done:
+            found: Exchange = done.value
+            return found
+        return (yield from self._rest(_Begun(self._work, awaited), until_s).__await__())
+
+    async def _rest(self, begun: "_Begun", until_s: float) -> Exchange:
+        async with asyncio.timeout_at(until_s):
+            found: Exchange = await begun
+            return found
+
+
+class _Begun:
+    """A coroutine that was begun outside: what it awaited then is the first that it waits for here."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any) -> None:
+        self._work = work
+        self._awaited: Any = awaited
+        self._told = False
+
+    def __await__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        if self._told:
+            return self._work.send(None)
+        self._told = True
+        return self._awaited
+
+    def throw(self, *error: Any) -> Any:
+        return self._work.throw(*error)
+
+    def close(self) -> None:
+        self._work.close()
 
 
 def _timed(exchange: Exchange, took_us: int) -> Exchange:

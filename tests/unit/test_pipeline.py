@@ -60,8 +60,30 @@ async def test_with_the_mode_off_nothing_that_improves_is_run() -> None:
     assert await prepare(off, [Step(Stage(), improves=True)]) is off
 
 
-async def test_cancelling_is_not_swallowed() -> None:
-    task = asyncio.create_task(prepare(ASKED, [Step(Stage(takes_s=60))]))
+async def test_a_stage_that_waits_within_its_budget_is_done() -> None:
+    done = await prepare(ASKED, [Step(Stage(takes_s=0.001), budget_s=60)])
+
+    assert done.notes[0].decision == "done"
+
+
+async def test_work_that_a_stage_began_is_ended_with_its_time() -> None:
+    ended = asyncio.Event()
+
+    class Waiting(Stage):
+        async def __call__(self, exchange: Exchange) -> Exchange:
+            try:
+                return await super().__call__(exchange)
+            finally:
+                ended.set()
+
+    await prepare(ASKED, [Step(Waiting(takes_s=60), budget_s=0.01)])
+
+    assert ended.is_set()
+
+
+@pytest.mark.parametrize("budget_s", [0.0, 30.0])
+async def test_cancelling_is_not_swallowed(budget_s: float) -> None:
+    task = asyncio.create_task(prepare(ASKED, [Step(Stage(takes_s=60), budget_s=budget_s)]))
     await asyncio.sleep(0)
     task.cancel()
 
