@@ -7,8 +7,8 @@ those of an example and of `loop`.
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import jinja2
 from jinja2 import nodes
@@ -149,14 +149,49 @@ def _environment() -> ImmutableSandboxedEnvironment:
 ENVIRONMENT = _environment()
 
 
+class Value(Struct, frozen=True):
+    """Where a slot's value stands in a plain body."""
+
+    name: str
+
+
+class Choice(Struct, frozen=True):
+    """What a plain body says where a slot is filled, and where it is not."""
+
+    name: str
+    filled: "Plain"
+    empty: "Plain"
+
+
+Plain: TypeAlias = tuple[str | Value | Choice, ...]
+"""A body of words, slots, and `if slot`: most are no more, and need no jinja to be written."""
+
+
 class Body(Struct, frozen=True):
     """One compiled part. `names` are the slots and lists that it uses."""
 
     compiled: jinja2.Template
     names: frozenset[str]
+    plain: Plain | None = None
 
     def render(self, values: Mapping[str, Any]) -> str:
         """The text. Raises `TooLong`."""
+        text = self._written(values)
+        return self._rendered(values) if text is None else text
+
+    def _written(self, values: Mapping[str, Any]) -> str | None:
+        """The text without jinja; None where that has to look at it, if only to say what is missing."""
+        if self.plain is None:
+            return None
+        pieces: list[str] = []
+        if not _write(self.plain, values, pieces):
+            return None
+        text = "".join(pieces)
+        if len(text) > MAX_CHARS:
+            raise TooLong(f"renders to more than {MAX_CHARS} characters")
+        return text.strip()
+
+    def _rendered(self, values: Mapping[str, Any]) -> str:
         context = self.compiled.new_context(dict(values))
         pieces: list[str] = []
         total = 0
@@ -168,6 +203,44 @@ class Body(Struct, frozen=True):
         return "".join(pieces).strip()
 
 
+def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
+    """Whether all of its slots have a text."""
+    for step in plain:
+        if isinstance(step, str):
+            pieces.append(step)
+            continue
+        value = values.get(step.name)
+        if not isinstance(value, str):
+            return False
+        if isinstance(step, Value):
+            pieces.append(value)
+        elif not _write(step.filled if value else step.empty, values, pieces):
+            return False
+    return True
+
+
+def _plain(body: Iterable[nodes.Node]) -> Plain | None:
+    """The same as words, slots and choices; None where more is in it."""
+    found: list[str | Value | Choice] = []
+    for node in body:
+        if isinstance(node, nodes.Output):
+            for part in node.nodes:
+                if isinstance(part, nodes.TemplateData):
+                    found.append(part.data)
+                elif isinstance(part, nodes.Name):
+                    found.append(Value(part.name))
+                else:
+                    return None
+        elif isinstance(node, nodes.If) and isinstance(node.test, nodes.Name):
+            filled, empty = _plain(node.body), _plain(node.else_)
+            if filled is None or empty is None or node.elif_:
+                return None
+            found.append(Choice(node.test.name, filled, empty))
+        else:
+            return None
+    return tuple(found)
+
+
 def compile_body(source: str, known: Collection[str]) -> Body:
     """Check and compile one part. `known` are the names that it may use. Raises `NotAllowed`."""
     if len(source) > MAX_SOURCE_CHARS:
@@ -176,7 +249,8 @@ def compile_body(source: str, known: Collection[str]) -> Body:
         tree = ENVIRONMENT.parse(source)
         _check_size(tree)
         names = frozenset(_check(tree, known, {}))
-        return Body(jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), {}), names)
+        plain = _plain(tree.body)
+        return Body(jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), {}), names, plain)
     except jinja2.TemplateSyntaxError as error:
         raise NotAllowed(error.message or "is not valid", error.lineno) from error
     except (RecursionError, MemoryError) as error:

@@ -3,9 +3,11 @@
 import time
 from pathlib import Path
 
+import jinja2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.errors import TemplateError
 from gateway.prompt.sandbox import FILTERS, MAX_CHARS, MAX_DEPTH, MAX_INDENT, NotAllowed, TooLong, compile_body
@@ -13,6 +15,7 @@ from tests.doubles.templates import template
 
 FILE = Path(__file__).parent / "template_injections.txt"
 PAYLOADS = [line for line in FILE.read_text("utf-8").splitlines() if not line.startswith("# ")]
+SLOTS = ("query", "text", "tone")
 JINJA = [line for line in PAYLOADS if "{{" in line or "{%" in line]
 FOREIGN = [line for line in PAYLOADS if line not in JINJA and not line.startswith("#")]
 
@@ -152,3 +155,32 @@ def test_any_template_is_refused_or_renders_to_text_of_an_end(words: list[str], 
 def test_any_value_is_in_the_message_word_for_word(value: str) -> None:
     body = compile_body("<{{ query }}>", {"query"})
     assert body.render({"query": value}) == f"<{value}>"
+
+
+PLAIN = (
+    "{{ query }}",
+    "a {{ text }} b {{ tone }}",
+    "{% if text %}\n{{ text }}\n{% else %}\n{{ query }}\n{% endif %}\nEnd.",
+    "  {% if text %}{% if tone %}{{ tone }}: {% endif %}{{ text }}{% endif %}\n",
+    "{# a remark #}words alone",
+)
+
+
+@pytest.mark.parametrize("source", PLAIN)
+@given(values=st.fixed_dictionaries({name: st.sampled_from(["", " ", "one", "{{ two }}\n"]) for name in SLOTS}))
+def test_a_plain_body_is_written_as_jinja_would(source: str, values: dict[str, str]) -> None:
+    body = compile_body(source, SLOTS)
+
+    assert body.plain is not None
+    assert body.render(values) == replace(body, plain=None).render(values)
+
+
+@pytest.mark.parametrize("values", [{}, {"query": "q", "text": "t"}])
+def test_what_is_missing_in_a_plain_body_is_an_error_as_in_any(values: dict[str, str]) -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        compile_body("{{ query }} {{ tone }}", SLOTS).render(values)
+
+
+def test_a_plain_body_has_an_end_too() -> None:
+    with pytest.raises(TooLong):
+        compile_body("{{ query }}{{ query }}", SLOTS).render({"query": "x" * (MAX_CHARS // 2 + 1)})
