@@ -45,24 +45,28 @@ class StaticEmbedder:
         self.table = table.view(type=np.ndarray)
         self.dimensions = int(table.shape[1])
         self.window_tokens = LONGEST // 4
+        self._none = np.zeros(self.dimensions, np.float32)
+        self._ones = np.ones(LONGEST, table.dtype)
         self._tokenizer = tokenizer
         self._pieces = WordPieces(tokenizer)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """[texts, dimensions], float32, each row of length 1 (of length 0 for a text without words)."""
-        import numpy as np
-
         if len(texts) == 1:  # the case of the hot path
             return self._one(texts[0]).reshape(1, -1)
+        import numpy as np
+
         return np.array([self._one(text) for text in texts], np.float32).reshape(len(texts), self.dimensions)
 
     def _one(self, text: str) -> Vectors:
-        import numpy as np
-
-        ids = self._pieces.ids(text[:LONGEST])
-        total: Vectors = self.table.take(ids, axis=0).sum(axis=0) if ids else np.zeros(self.dimensions, np.float32)
-        length = sqrt(float(total @ total))
-        return total / np.float32(length) if length > 0.0 else total
+        # a character of some scripts comes apart into several pieces
+        ids = self._pieces.ids(text[:LONGEST])[:LONGEST]
+        # a product sums so few rows several times as fast as numpy's sum
+        total: Vectors = self._ones[: len(ids)].dot(self.table.take(ids, 0)) if ids else self._none.copy()
+        length = sqrt(total.dot(total))
+        if length > 0.0:
+            total /= length
+        return total
 
     def count_tokens(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)

@@ -8,13 +8,15 @@ a real answer. Nothing here imports numpy: the trained model comes ready from `t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
 from gateway.errors import NotReady
-from gateway.exchange import Exchange, Intent
+from gateway.exchange import Exchange, Intent, Note
 from gateway.ports import Embedder
+from gateway.prompt.fingerprints import Fixed
 from gateway.prompt.language import language_of
 from gateway.prompt.look import Look, look, whole
 from gateway.prompt.looks import measures
@@ -42,6 +44,7 @@ class Classifier:
         self, model: Model, settings: Prompt, static: Embedder | None = None, sentence: Asynchronous | None = None
     ) -> None:
         self.model = model
+        self._fixed = Fixed(model.fixed)
         self._settings = settings
         self._static = static
         self._sentence = sentence
@@ -51,30 +54,23 @@ class Classifier:
         seen = look(text)
         language = language_of(text)
         measured = measures(seen)
-        intent = await self._judged(seen, language, measured)
-        return replace(
-            intent,
-            lacks=lacks(seen, measured, language, intent=intent.known),
-            needs=needs(seen, language),
-        )
-
-    async def _judged(self, seen: Look, language: str, measured: list[float]) -> Intent:
         raw, signs = self.model.looks.judge(measured)
         looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
         tiers = self.model.tiers.get(language)
+        needed = needs(seen, language)
         if not tiers:
             reason = f"no template speaks the language {language!r}" if language else "the language is not one of ours"
-            return Intent(improvable=raw, language=language, reasons=(reason, looks))
+            lacked = lacks(seen, measured, language, intent=False)
+            return Intent("", 0.0, raw, language, "", (reason, looks), lacked, needed)
         verdict, tier = await self._cascade(seen, tiers)
-        intent = Intent(confidence=verdict.confidence, improvable=raw, language=language, tier=tier)
-        if verdict.confidence < self._settings.confidence:
-            return replace(intent, reasons=(*self._unknown(verdict), looks))
-        reasons = [*_known(verdict), looks]
-        anyway = self._anyway(verdict)
-        if anyway and verdict.confidence > raw:
-            intent = replace(intent, improvable=verdict.confidence)
-            reasons.append(anyway)
-        return replace(intent, name=verdict.name, reasons=tuple(reasons))
+        known = verdict.confidence >= self._settings.confidence
+        reasons = (*(_known(verdict) if known else self._unknown(verdict)), looks)
+        improvable = raw
+        if known and verdict.confidence > raw and (anyway := self._anyway(verdict)):
+            improvable, reasons = verdict.confidence, (*reasons, anyway)
+        lacked = lacks(seen, measured, language, intent=known)
+        name = verdict.name if known else ""
+        return Intent(name, verdict.confidence, improvable, language, tier, reasons, lacked, needed)
 
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[Verdict, str]:
         """The first tier's verdict where it is sure either way, else the second's."""
@@ -104,7 +100,7 @@ class Classifier:
 
     def wrote(self, text: str) -> bool:
         """Whether a template of the library has written the prompt already."""
-        return any(map(text.__contains__, self.model.fixed))
+        return self._fixed.stand_in(text)
 
     async def verdict(self, text: str) -> tuple[Verdict, str] | None:
         """The best intent with the trust in it, however small, and the tier that says so.
@@ -173,8 +169,8 @@ class Classify:
             "needs": list(intent.needs),
             "reasons": list(intent.reasons),
         }
-        noted = exchange.noted(self.name, intent.name or "unknown", next(iter(intent.reasons), ""), data)
-        return replace(noted, intent=intent)
+        note = Note(self.name, intent.name or "unknown", next(iter(intent.reasons), ""), data)
+        return replace(exchange, intent=intent, notes=(*exchange.notes, note))
 
 
 def _known(verdict: Verdict) -> tuple[str, ...]:
@@ -185,6 +181,10 @@ def _known(verdict: Verdict) -> tuple[str, ...]:
 def _near(verdict: Verdict) -> tuple[str, ...]:
     if not verdict.nearest:
         return ()
-    shown = " ".join(verdict.nearest.split())
-    shown = shown if len(shown) <= QUOTED_CHARACTERS else f"{shown[: QUOTED_CHARACTERS - 1]}…"
-    return (f"nearest example of {verdict.name} ({verdict.similarity:.2f}): {shown}",)
+    return (f"nearest example of {verdict.name} ({verdict.similarity:.2f}): {_shown(verdict.nearest)}",)
+
+
+@lru_cache(maxsize=1024)  # the examples of a library are shown again and again
+def _shown(example: str) -> str:
+    shown = " ".join(example.split())
+    return shown if len(shown) <= QUOTED_CHARACTERS else f"{shown[: QUOTED_CHARACTERS - 1]}…"

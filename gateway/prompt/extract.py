@@ -96,7 +96,7 @@ class Extractor:
 
 def wants_more(template: Template) -> bool:
     """Whether anything but the rules may fill its slots."""
-    return template.extract is not None or any(slot.nearest for slot in template.slots.values())
+    return template.extract is not None or any([slot.nearest for slot in template.slots.values()])
 
 
 def _asked(wish: Extract | None, empty: Mapping[str, Slot]) -> Sequence[str]:

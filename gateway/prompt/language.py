@@ -20,6 +20,7 @@ _KANA = re.compile(r"[\u3040-\u30ff\uac00-\ud7af]")
 _PAYLOAD = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\"[^\"]*\"|“[^”]*”|「[^」]*」|『[^』]*』|《[^》]*》", re.S
 )
+_MARKS = ("`", '"', "://")
 _HEAD = re.compile(r"[^\n:：]*")
 
 _LETTERS = (ascii_lowercase + ascii_uppercase).encode()
@@ -42,7 +43,8 @@ _ENGLISH, _FOREIGN = frozenset(_ENGLISH_WORDS.split()), frozenset(_FOREIGN_WORDS
 def language_of(text: str) -> str:
     """`en`, `zh`, or "" for any other language and for texts without words."""
     text = text[:LONGEST]
-    plain = _PAYLOAD.sub(" ", text)
+    # what a payload cannot do without is looked for first, which costs a tenth
+    plain = _PAYLOAD.sub(" ", text) if not text.isascii() or any(map(text.__contains__, _MARKS)) else text
     head = _HEAD.match(plain.strip())
     return (_decide(head.group()) if head else None) or _decide(plain) or _decide(text) or ""
 

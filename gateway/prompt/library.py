@@ -237,6 +237,6 @@ def _fits(template: Template, model: str, window_tokens: int) -> bool:
     models = template.models
     if window_tokens and models.min_window > window_tokens:
         return False
-    if model and any(fnmatchcase(model, name) for name in models.deny):
+    if model and models.deny and any(fnmatchcase(model, name) for name in models.deny):
         return False
-    return not model or any(fnmatchcase(model, name) for name in models.allow)
+    return not model or "*" in models.allow or any(fnmatchcase(model, name) for name in models.allow)

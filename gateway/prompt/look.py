@@ -24,11 +24,8 @@ _TRACE = re.compile(r"Traceback|\b\w+(?:Error|Exception)\b|undefined is not|segf
 _ARITHMETIC = re.compile(r"\d\s*[-+*/×÷^=%]\s*\d|\d\s*%|[a-z]\^\d|[√∫∑]")
 _CODE_NEEDS = ("```", "def ", "function", "class ", "{", ";", "()", "=>", "</", "SELECT", "return", "#include")
 _TRACE_NEEDS = ("Traceback", "Error", "Exception", "undefined is", "segfault", "stack trace", "报错", "异常")
-_KINDS = (
-    ("<code>", _CODE, _CODE_NEEDS),
-    ("<trace>", _TRACE, _TRACE_NEEDS),
-    ("<arithmetic>", _ARITHMETIC, (*"0123456789^√∫∑",)),
-)
+_KINDS = (("<code>", _CODE, _CODE_NEEDS), ("<trace>", _TRACE, _TRACE_NEEDS))
+_ARITHMETIC_NEEDS = ("^", "√", "∫", "∑")  # or a digit
 _NUMBER = re.compile("[0-9]+")
 _CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
 
@@ -134,10 +131,13 @@ def _form(seen: Look) -> list[str]:
     marks = [f"<payload {seen.rule}>" if seen.rule else "<no payload>"]
     if seen.rule:
         marks.append("<payload>")
-    marks.append(f"<numbers {min(3, len(_NUMBER.findall(text)))}>")
+    numbers = _NUMBER.findall(text)
+    marks.append(f"<numbers {min(3, len(numbers))}>")
     marks.append(f"<sentences {min(4, len(_CLAUSE.findall(text)))}>")
     # what a pattern cannot do without is looked for first: that is ten times as fast as the pattern
     marks += [mark for mark, pattern, needs in _KINDS if any(map(text.__contains__, needs)) and pattern.search(text)]
+    if (numbers or any(map(text.__contains__, _ARITHMETIC_NEEDS))) and _ARITHMETIC.search(text):
+        marks.append("<arithmetic>")
     if text.rstrip()[-1:] in ("?", "？"):
         marks.append("<asks>")
     return marks

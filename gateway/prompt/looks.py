@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[np.float32]
 
 MEASURED = (*NAMES, "text to work on")
+FOR, AGAINST = tuple([f"+{name}" for name in MEASURED]), tuple([f"-{name}" for name in MEASURED])
 
 
 class Looks:
@@ -34,7 +35,7 @@ class Looks:
         """The probability for what `measures` found, and the three that speak most for and against it."""
         pushes = [*map(mul, map(sub, measured, self._mean), self._slope)]
         best = sorted(range(len(pushes)), key=[*map(abs, pushes)].__getitem__, reverse=True)[:3]
-        told = tuple([f"{'+' if pushes[place] > 0 else '-'}{MEASURED[place]}" for place in best])
+        told = tuple([(FOR if pushes[place] > 0 else AGAINST)[place] for place in best])
         return logistic(sum(pushes) + self._bias), told
 
 

@@ -1,14 +1,19 @@
 """A trained classifier as plain arrays, and what they say about a prompt. numpy only.
 
-`train.py` makes one, `model_file.py` keeps it. Scores, gate and likeness are computed for one prompt
-at a time: that is what a request needs, and in small pieces it is faster than any batch.
+A product is `a.dot(b)` here: `a @ b` goes by way of numpy's machinery for stacks of matrices, which takes several
+times as long as so small a product itself. `train.py` makes a model, `model_file.py` keeps it. Scores, gate and
+likeness are computed for one prompt at a time: that is what a request needs, and in small pieces it is faster than
+any batch.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from heapq import nlargest
+from itertools import pairwise
 from math import exp, log, sqrt
+from operator import add, mul
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -64,14 +69,19 @@ class Signs(NamedTuple):
     nearest: int
     """The anchor of the top class that is most like the prompt; -1 if it has none."""
     similarity: float
-    chances: list[float]
+    scores: list[float]
+    """Of the classes; `softmax` makes chances of them."""
 
 
 class Read(NamedTuple):
     """A prompt as a tier's numbers."""
 
-    columns: NDArray[np.int64]
+    columns: Sequence[int]
     weights: Array
+    length: float
+    """By which the weights are to be divided."""
+    rows: Array
+    """[columns, classes]: what each of the words speaks for."""
     vector: Array | None
 
 
@@ -90,12 +100,12 @@ class Tier:
         self._column = {word: column for column, word in enumerate(names.vocabulary)}
         self._idf = np.ascontiguousarray(arrays["idf"])
         cool = np.float32(1.0) / arrays["temperature"][0]
-        self._words, self._vector, self._bias = (
-            np.ascontiguousarray(arrays[name] * cool) for name in ("words", "vector", "bias")
-        )
+        self._words, self._vector = (np.ascontiguousarray(arrays[name] * cool) for name in ("words", "vector"))
+        self._bias: list[float] = (arrays["bias"] * cool).tolist()
         self._anchors, self._projection = np.ascontiguousarray(arrays["anchors"]), arrays.get("projection")
         self._known = [place for place, name in enumerate(names.classes) if name != NONE]
         self._ends: list[int] = np.searchsorted(arrays["anchor_class"], np.arange(len(names.classes) + 1)).tolist()
+        self._near = [self._anchors[start:end] for start, end in pairwise(self._ends)]
         gate: list[float] = arrays["gate"].tolist()
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
@@ -120,35 +130,39 @@ class Tier:
         )
 
     def read(self, seen: Look, vector: Array | None = None) -> Read:
-        """The known words of a prompt as columns, with tf-idf weights of length 1."""
-        counted = Counter(map(self._column.get, tokens(seen, self.names.language, self._keywords)))
-        counted.pop(None, None)
-        columns = np.array([*counted], np.int64)
-        weights = self._idf.take(columns)
-        if len(counted) < counted.total():  # most prompts say each word once
-            weights *= np.array([1.0 + log(count) for count in counted.values()], np.float32)
-        length = sqrt(float(weights @ weights)) or 1.0
-        return Read(columns, weights / np.float32(length), vector)
+        """The known words of a prompt as columns, with their tf-idf."""
+        known = self._column
+        found = [known[word] for word in tokens(seen, self.names.language, self._keywords) if word in known]
+        columns = [*dict.fromkeys(found)]
+        places = np.array(columns, np.intp)
+        weights = self._idf.take(places)
+        if len(columns) < len(found):  # most prompts say each word once
+            counted = Counter(found)
+            weights *= np.array([1.0 + log(counted[column]) for column in columns], np.float32)
+        length = sqrt(weights.dot(weights)) or 1.0
+        return Read(columns, weights, length, self._words.take(places, 0), vector)
 
     def weigh(self, read: Read) -> Signs:
-        """The chances of the classes after temperature, and what the gate looks at."""
-        scores = read.weights @ self._words.take(read.columns, 0) + self._bias
+        """The scores of the classes after temperature, and what the gate looks at."""
+        length = read.length
+        said: list[float] = read.weights.dot(read.rows).tolist()
+        scores = [score / length + bias for score, bias in zip(said, self._bias, strict=True)]
         if read.vector is not None:
-            scores += read.vector @ self._vector
+            scores = [*map(add, scores, read.vector.dot(self._vector).tolist())]
         point = self.place(read)
-        return gate_features(scores, self._known, self._ends, lambda start, end: self._anchors[start:end] @ point)
+        return gate_features(scores, self._known, self._ends, lambda place: self._near[place].dot(point))
 
     def place(self, read: Read) -> Array:
         """[dimensions]: where the prompt stands among the anchors."""
         if read.vector is not None:
             return read.vector
         assert self._projection is not None
-        point: Array = read.weights @ self._projection.take(read.columns, 0)
-        return point / max(np.float32(1e-9), np.float32(sqrt(float(point @ point))))
+        point: Array = read.weights.dot(self._projection.take(np.array(read.columns, np.intp), 0))
+        return point / max(np.float32(1e-9), np.float32(sqrt(point.dot(point))))
 
     def within(self, found: Signs) -> float:
         """The probability that some template is for the prompt."""
-        return logistic(sum(map(float.__mul__, found.signs, self._gate)) + self._gate_bias)
+        return logistic(sum(map(mul, found.signs, self._gate)) + self._gate_bias)
 
     def share(self, found: Signs) -> float:
         """The chance of the top class among the intents."""
@@ -156,7 +170,10 @@ class Tier:
 
     def strongest(self, read: Read, top: int, limit: int = 3) -> list[tuple[str, float]]:
         """The words that speak most for the class, and how much."""
-        push: list[float] = (read.weights * self._words[read.columns, top]).tolist()
+        push = [
+            weight * row / read.length
+            for weight, row in zip(read.weights.tolist(), read.rows[:, top].tolist(), strict=True)
+        ]
         best = sorted(range(len(push)), key=push.__getitem__, reverse=True)[:limit]
         return [(self.names.vocabulary[read.columns[row]], push[row]) for row in best if push[row] > 0.0]
 
@@ -187,36 +204,35 @@ class Model(Struct, frozen=True):
     """Of the file it was read from; "" if it was trained just now."""
 
 
-def gate_features(scores: Array, known: Sequence[int], ends: Sequence[int], near: Callable[[int, int], Array]) -> Signs:
+def gate_features(
+    values: Sequence[float], known: Sequence[int], ends: Sequence[int], near: Callable[[int], Array]
+) -> Signs:
     """How sure the classifier is, and how near the prompt is to anything it was shown.
 
-    `scores` [classes], after temperature; `known`: the classes that are intents; `near(start, end)`: the
-    likeness of the anchors of one class, [ends[class], ends[class + 1]). Only the examples of the
-    likeliest classes are looked at: all would cost more than the rest together where there are thousands.
+    `values`: the scores of the classes, after temperature; `known`: those that are intents; `near(class)`: the
+    likeness of its anchors, [ends[class], ends[class + 1]). Only the examples of the likeliest classes are
+    looked at: all would cost more than the rest together where there are thousands.
     """
     # some dozens of numbers are faster in Python than in numpy
-    values: list[float] = scores.tolist()
     highest = max(values)
     raised = [*map(exp, [value - highest for value in values])]
     total = sum(raised)
-    chances = [value / total for value in raised]
     best = sorted(known, key=values.__getitem__, reverse=True)[:CANDIDATES]
-    first, second = chances[best[0]], chances[best[1]] if len(best) > 1 else 0.0
-    shares = sum(map(float.__mul__, chances, values))
+    first, second = raised[best[0]] / total, raised[best[1]] / total if len(best) > 1 else 0.0
+    shares = sum(map(mul, raised, values)) / total
     entropy = (log(total) + highest - shares) / log(max(2, len(values)))
-    own: list[float] = near(ends[best[0]], ends[best[0] + 1]).tolist()
+    own: list[float] = near(best[0]).tolist()
     likeness = list(own)
     for other in best[1:]:
-        likeness += near(ends[other], ends[other + 1]).tolist()
-    likeness.sort()
-    five = likeness[-5:] or [0.0]
+        likeness += near(other).tolist()
+    five = nlargest(5, likeness) or [0.0]
     mean = sum(likeness) / max(1, len(likeness))
     similarity = max(own, default=0.0)
     place = own.index(similarity) if own else -1
-    none = 1.0 - sum(map(chances.__getitem__, known))
+    none = 1.0 - sum(map(raised.__getitem__, known)) / total
     score = values[best[0]]
-    signs = [first, first - second, entropy, five[-1], sum(five) / len(five), five[-1] - mean, none, score]
-    return Signs(signs, best[0], ends[best[0]] + place if place >= 0 else -1, similarity, chances)
+    signs = [first, first - second, entropy, five[0], sum(five) / len(five), five[0] - mean, none, score]
+    return Signs(signs, best[0], ends[best[0]] + place if place >= 0 else -1, similarity, list(values))
 
 
 def softmax(scores: Array) -> Array:

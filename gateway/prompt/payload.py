@@ -61,6 +61,7 @@ SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
 LONG_QUOTE_WORDS = 4
 OPENING = "\"'“‘«「『"
 _OPENING = re.compile(f"[{OPENING}]")
+_OPENS = frozenset(OPENING)
 _DASHES = re.compile("[-–—=→]")
 
 
@@ -190,8 +191,8 @@ def _last_lines(text: str) -> str:
 def _leading_quote(seen: _Seen, start: int) -> tuple[Span, Span] | None:
     """The quotation that the right side begins with, if nothing or only another task follows it."""
     query = seen.query
-    offset = start + len(query[start:]) - len(query[start:].lstrip())
-    if query[offset : offset + 1] not in tuple(OPENING):
+    offset = len(query) - len(query[start:].lstrip())
+    if query[offset : offset + 1] not in _OPENS:
         return None
     nested = NESTED.fullmatch(query, offset)
     if nested:

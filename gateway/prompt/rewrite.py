@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gateway import exchange as values
 from gateway.errors import CollectionError, TemplateError
-from gateway.exchange import Arm, Call, Exchange, Key, Mode, Sampling, SlotValue, Turn
+from gateway.exchange import Arm, Call, Exchange, Key, Mode, Note, Sampling, SlotValue, Turn
 from gateway.prompt import guards
 from gateway.prompt.cost import cost_of
 from gateway.prompt.extract import NOTHING, Extracted, Extractor, wants_more
@@ -305,7 +305,8 @@ def _rewritten(exchange: Exchange, prompt: Composed, chosen: Decision) -> Exchan
         procedure=prompt.procedure,
         calls=(*exchange.calls, *prompt.calls),
         sampling=prompt.sampling,
-    ).noted("rewrite", "rewritten", reason, data)
+        notes=(*exchange.notes, Note("rewrite", "rewritten", reason, data)),
+    )
 
 
 def _beside(before: Sequence[Turn], rendered: tuple[Turn, ...]) -> tuple[Turn, ...]:

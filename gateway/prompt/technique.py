@@ -110,6 +110,8 @@ class _Rounds:
 
 def technique_of(template: Template, values: Mapping[str, str]) -> Technique | None:
     """What is to be done with the answer, or None where one plain call is all."""
+    if template.samples is None and template.iterate is None and template.reasoning.mode != "split":
+        return None
     technique = Technique(template, values)
     return technique if technique.several or technique.marker else None
 

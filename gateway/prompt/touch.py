@@ -24,12 +24,22 @@ _SHOT = re.compile(
 )
 
 
+class _Last:
+    """What was found of the request that was looked at last: its stages ask one after the other."""
+
+    found: tuple[Ask | None, str] = (None, "")
+
+
 def may_touch(exchange: Exchange) -> str:
     """ "" if the prompt may be rewritten, else the reason why it stays as it is."""
     if exchange.mode is Mode.OFF:
         return "mode is off"
     ask = exchange.ask
-    return _form(ask) or _turns(ask) or _text(ask.query, named=bool(ask.controls.template))
+    last, reason = _Last.found
+    if ask is not last:
+        reason = _form(ask) or _turns(ask) or _text(ask.query, named=bool(ask.controls.template))
+        _Last.found = (ask, reason)
+    return reason
 
 
 def _form(ask: Ask) -> str:
@@ -51,12 +61,13 @@ def _turns(ask: Ask) -> str:
     """Only a single plain user message, unless the caller names the template to put around it."""
     if not ask.turns:
         return "there are no messages"
-    if not all(turn.plain for turn in ask.turns):
+    *before, last = ask.turns
+    if not last.plain or not all([turn.plain for turn in before]):
         return "a message is more than plain text"
-    if ask.turns[-1].role != "user":
+    if last.role != "user":
         return "the last message is not the user's"
-    others = [turn.role for turn in ask.turns[:-1]]
-    if any(role not in ("system", "developer") for role in others):
+    others = [turn.role for turn in before]
+    if not {"system", "developer"}.issuperset(others):
         return "the conversation is past its first turn"
     if others and not ask.controls.template:
         return "the caller has a system prompt of its own"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from msgspec import Struct
 
 from gateway.prompt.classify import Classifier, as_read
 from gateway.prompt.language import language_of
 from gateway.prompt.look import look
-from gateway.prompt.model import Read, Tier
+from gateway.prompt.model import Read, Tier, softmax
 
 
 class TierWhy(Struct, frozen=True):
@@ -74,13 +75,14 @@ async def why(classifier: Classifier, text: str) -> Why:
 def _tier(kind: str, tier: Tier, given: Read) -> TierWhy:
     found = tier.weigh(given)
     within = tier.within(found)
-    order = sorted(range(len(found.chances)), key=lambda place: -found.chances[place])[:5]
+    chances = softmax(np.array(found.scores)).tolist()
+    order = sorted(range(len(chances)), key=lambda place: -chances[place])[:5]
     return TierWhy(
         tier=kind,
         intent=tier.names.classes[found.top],
         confidence=within * tier.share(found),
         none=1.0 - within,
-        chances=tuple((tier.names.classes[place], found.chances[place]) for place in order),
+        chances=tuple((tier.names.classes[place], chances[place]) for place in order),
         nearest=tuple(tier.nearest(given)),
         words=tuple(tier.strongest(given, found.top, 8)),
         gate=tuple(tier.pushes(found)),

@@ -112,17 +112,17 @@ def is_about_text(sentence: str) -> bool:
 
 def names_kind(text: str) -> bool:
     """Whether it has a word for what a text is asked to be sorted by: intent, sentiment."""
-    return any(wording.names_kind(text) for wording in _heard(text))
+    return any([wording.names_kind(text) for wording in _heard(text)])
 
 
 def points_back(text: str) -> bool:
     """Whether it points at a text that stands before it."""
-    return any(wording.points_back(text) for wording in _heard(text))
+    return any([wording.points_back(text) for wording in _heard(text)])
 
 
 def offers(text: str) -> bool:
     """Whether it ends with what stands before a list of choices, which is no text to work on."""
-    return any(wording.offers(text) for wording in _heard(text))
+    return any([wording.offers(text) for wording in _heard(text)])
 
 
 def introduces(text: str) -> bool:

@@ -26,6 +26,7 @@ from gateway.records.tables import exchanges, feedback
 TEXT_LIMIT = 200
 PURGE_ROWS = 1000
 PORTION = 200
+COLUMNS = [column.name for column in exchanges.c]
 
 
 class Wanted(Struct, frozen=True):
@@ -79,6 +80,7 @@ class Database:
         statement = insert(exchanges).on_conflict_do_nothing()
         # compiled once: SQLAlchemy would else look at every value of every row
         self._insert = statement.compile(dialect=engine.dialect)
+        assert (self._insert.positiontup or COLUMNS) == COLUMNS
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -106,12 +108,10 @@ class Database:
         """The same with records that are encoded already."""
         if not entries:
             return 0
-        rows = [_row(entry) for entry in entries]
         if self._insert.positional:
-            names = self._insert.positiontup or ()
-            values: Any = [tuple([row[name] for name in names]) for row in rows]
+            values: Any = [tuple(_values(entry)) for entry in entries]
         else:
-            values = rows
+            values = [_row(entry) for entry in entries]
         with self._writing() as connection:
             return connection.exec_driver_sql(str(self._insert), values).rowcount
 
@@ -219,22 +219,27 @@ def _spoken(templates: Sequence[str], since_s: float) -> Select[Any]:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
+    return dict(zip(COLUMNS, _values(entry), strict=True))
+
+
+def _values(entry: Entry) -> list[Any]:
+    """In the order of `COLUMNS`."""
     record = entry.listed
-    return {
-        "id": record.id,
-        "time_s": record.time_s,
-        "key": _text(record.key),
-        "endpoint": _text(record.endpoint),
-        "model": _text(record.model),
-        "intent": _text(record.intent.name),
-        "template": _text(record.rewrite.template),
-        "status": record.status,
-        "ending": _text(record.ending),
-        "prompt_tokens": record.answer.prompt_tokens,
-        "completion_tokens": record.answer.completion_tokens,
-        "total_us": record.total_us,
-        "record": entry.data,
-    }
+    return [
+        record.id,
+        record.time_s,
+        _text(record.key),
+        _text(record.endpoint),
+        _text(record.model),
+        _text(record.intent.name),
+        _text(record.rewrite.template),
+        record.status,
+        _text(record.ending),
+        record.answer.prompt_tokens,
+        record.answer.completion_tokens,
+        record.total_us,
+        entry.data,
+    ]
 
 
 def _text(value: str) -> str:

@@ -120,6 +120,8 @@ def _sampling(wanted: Sampling, fields: Mapping[str, Raw], room_field: str, *, s
 
     `stop`: whether the endpoint knows stop words; `/v1/responses` does not.
     """
+    if wanted == Sampling.NONE:
+        return {}
     given = {name for name, value in fields.items() if bytes(value) != b"null"}
     extra: dict[str, Raw] = {}
     if wanted.max_tokens and not given & ROOM_FIELDS:

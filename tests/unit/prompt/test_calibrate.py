@@ -23,7 +23,7 @@ def test_the_signs_of_many_prompts_are_those_of_each(intents: int, none: bool) -
     known = np.flatnonzero(classes != NONE).tolist()
     for row, (values, point) in enumerate(zip(scores, left, strict=True)):
         near = shown[by_class] @ point
-        alone = gate_features(values, known, ends, lambda start, end, near=near: near[start:end])  # type: ignore[misc]
+        alone = gate_features(values.tolist(), known, ends, lambda one, near=near: near[ends[one] : ends[one + 1]])  # type: ignore[misc]
         assert found[row] == pytest.approx(alone.signs, abs=1e-5)
 
 
