@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from gateway.context.word_pieces import WordPieces
 from gateway.errors import Problem
 from gateway.registry import Kind
 from gateway.resources import NoSuchResource, locate
@@ -53,6 +54,7 @@ class SentenceEmbedder:
         self.dimensions = _dimensions(folder)
         self._model: Bert | Transformer | None = None
         self._tokenizer: Tokenizer | None = None
+        self._pieces: WordPieces | None = None
         self._loading = threading.Lock()
 
     @property
@@ -84,7 +86,9 @@ class SentenceEmbedder:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`, without the two that the model adds. Needs no weights and no torch."""
-        return len(self.tokenizer().encode(text, add_special_tokens=False).ids)
+        if self._pieces is None:
+            self._pieces = WordPieces(self.tokenizer())
+        return len(self._pieces.ids(text))
 
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer without padding and truncation."""
