@@ -25,16 +25,20 @@ from gateway.context.collections import OPERATOR, Collections, Wish, tuning_of
 from gateway.context.documents import indexed
 from gateway.context.exact import ExactStore
 from gateway.context.ingest import Ingest, Item
+from gateway.context.pack import Budget, distinct
 from gateway.context.parse_process import ParseProcess
+from gateway.context.retrieve import MOST_CHUNKS, Retrieve, Wanted
 from gateway.context.sentence import SentenceEmbedder, SentenceSettings
 from gateway.context.tune import Tuner
 from gateway.exchange import Chunk
 from gateway.ports import Vectors
 from gateway.resources import locate
+from gateway.settings import Context
 
 BUDGET = 1000
 WEIGHTS = (None, 0.0, 0.5, 1.0)
 ROW = "| {:<34} | {:>8} | {:>8} | {:>8} | {:>8} |"
+WIDER = ROW + " {:>8} |"
 
 
 def tell(line: str) -> None:
@@ -119,38 +123,53 @@ def chunking(data: Path) -> None:
             made.add(corpus, [data / f"{corpus}.md"])
         together = made.add("together", [data / f"{corpus}.md" for corpus in corpora])
         vectors = made.vectors([question["question"] for question in questions])
-        tell(ROW.format("collection", "learned", "words", "0.5", "vectors"))
-        every: dict[float | None, list[float]] = {weight: [] for weight in WEIGHTS}
+        tell(WIDER.format("collection", "learned", "words", "0.5", "vectors", "request"))
+        every: dict[Any, list[float]] = {column: [] for column in (*WEIGHTS, "request")}
         for corpus in corpora:
             collection = made.collections.find(corpus, OPERATOR)
             assert collection is not None
             asked = [
                 (one, vector) for one, vector in zip(questions, vectors, strict=True) if one["corpus_id"] == corpus
             ]
-            told = {weight: recalls_of(made, collection, asked, weight) for weight in WEIGHTS}
-            for weight, recalls in told.items():
-                every[weight] += recalls
+            told = all_recalls(made, collection, asked)
+            for column, recalls in told.items():
+                every[column] += recalls
             _row(f"{corpus} (weight {tuning_of(collection).weight})", told)
         _row("all, each in its own collection", every)
         asked = list(zip(questions, vectors, strict=True))
-        told = {weight: recalls_of(made, together, asked, weight) for weight in WEIGHTS}
+        told = all_recalls(made, together, asked)
         _row(f"all in one (weight {tuning_of(together).weight})", told)
 
 
-def recalls_of(
-    made: Bench, collection: Collection, asked: Sequence[tuple[Any, Vectors]], weight: float | None
-) -> list[float]:
-    recalls = []
+def all_recalls(made: Bench, collection: Collection, asked: Sequence[tuple[Any, Vectors]]) -> dict[Any, list[float]]:
+    """With whole passages at each weight, and with the parts of passages that a request gets."""
+    found: dict[Any, list[float]] = {column: [] for column in (*WEIGHTS, "request")}
     for question, vector in asked:
-        wish = Wish(question["question"], vector, 50, weight=weight)
-        found = filled([hit.chunk for hit in made.collections.look_up(collection, wish)], BUDGET)
-        mine = [chunk for chunk in found if chunk.source == f"{question['corpus_id']}.md"]
-        recalls.append(covered(json.loads(question["references"]), mine))
-    return recalls
+        for weight in WEIGHTS:
+            wish = Wish(question["question"], vector, MOST_CHUNKS, weight=weight)
+            hits = distinct([hit.chunk for hit in made.collections.look_up(collection, wish)])
+            found[weight].append(_recall(question, filled(hits, BUDGET)))
+        found["request"].append(_recall(question, requested(made, collection, question["question"], vector)))
+    return found
 
 
-def _row(name: str, told: Mapping[float | None, Sequence[float]]) -> None:
-    tell(ROW.format(name, *(f"{statistics.mean(told[weight]):.3f}" for weight in WEIGHTS)))
+def requested(made: Bench, collection: Collection, query: str, vector: Vectors) -> Sequence[Chunk]:
+    """What a request with `top_k = 50` has in its prompt, the embedder's tokens counted."""
+    wish = Wish(query, vector, MOST_CHUNKS)
+    chunks = distinct([hit.chunk for hit in made.collections.look_up(collection, wish)])
+    stage = Retrieve(Context(), lambda _backend, text: made.embedder.count_tokens(text))
+    wanted = Wanted(query, (collection.id,), MOST_CHUNKS, Budget(BUDGET, 10 * BUDGET))
+    return stage.packed(made.collections, {collection.id: collection.id}, query, chunks, wanted)
+
+
+def _recall(question: Any, found: Sequence[Chunk]) -> float:
+    mine = [chunk for chunk in found if chunk.source == f"{question['corpus_id']}.md"]
+    return covered(json.loads(question["references"]), mine)
+
+
+def _row(name: str, told: Mapping[Any, Sequence[float]]) -> None:
+    row = ROW if len(told) == len(WEIGHTS) else WIDER
+    tell(row.format(name, *(f"{statistics.mean(found):.3f}" for found in told.values())))
 
 
 def nq(data: Path) -> None:

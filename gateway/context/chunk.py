@@ -42,6 +42,7 @@ PLACES = tuple(
         r"\s+",  # words
     )
 )
+SENTENCES = 2
 
 
 class Cut(Struct, frozen=True):
@@ -89,6 +90,13 @@ def within(text: str, count: Count, window: int) -> list[str]:
     """The text in parts that the embedder reads whole; one, if it does already."""
     room = max(1, window - SPECIAL_TOKENS)
     return [text[start:end] for start, end in _split(text, 0, len(text), count, room, room)] or [text]
+
+
+def sentences(text: str, tokens: int, count: Count) -> list[Span]:
+    """Whole lines and sentences, as many together as have at most `tokens`: all of the text but white space."""
+    ends = {match.end() for place in PLACES[: SENTENCES + 1] for match in place.finditer(text)}
+    parts = (_stripped(text, *edges) for edges in pairwise(sorted({0, *ends, len(text)})))
+    return _packed(text, [(start, end) for start, end in parts if start < end], count, tokens)
 
 
 def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> str:

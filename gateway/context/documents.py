@@ -138,6 +138,11 @@ class Documents:
             known = self.catalog.common_words, self.catalog.owners
             return lexical.nearest(database, self.collection, query, limit, documents, *known)
 
+    def likeness(self, query: str) -> lexical.Likeness:
+        """What the words of a query weigh in this collection."""
+        with self.catalog.reading() as database:
+            return lexical.likeness(database, self.collection, query, self.catalog.common_words)
+
     def count_words(self) -> None:
         """As `lexical.count`, which see."""
         with self.catalog.writing() as database:

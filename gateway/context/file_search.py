@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from gateway.context.catalog import Collection
 from gateway.context.collections import Collections, Hit, Wish
-from gateway.context.pack import pack
-from gateway.context.retrieve import SPARE_CHUNKS, Retrieve, told
+from gateway.context.retrieve import SPARE_CHUNKS, Retrieve, Wanted, told
 from gateway.errors import BadRequest, NotFound, NotReady
 from gateway.exchange import Chunk, Exchange, Key, Target
 from gateway.file_search import FileSearch, Searched, Source
@@ -72,19 +71,18 @@ class Searching:
         if retrieve.embed is None:
             raise NotReady("The collections are still loading. Try again.", retry_after_s=2.0)
         most = controls.budget_tokens or (NO_LIMIT if tool.limit else retrieve.settings.budget_tokens)
-        room = await retrieve.room(exchange, most)
+        limit = tool.limit or retrieve.settings.top_k
+        wanted = Wanted(queries[0], (), limit, await retrieve.budget(exchange, most, limit), exchange.route[0].backend)
         try:
             async with asyncio.timeout(SEARCH_S):
                 vectors = await retrieve.embed(queries)
                 hits = await asyncio.to_thread(self._look_up, tool, stores, queries, vectors)
-                best = [hit.chunk for hit in hits]
-                counted = await asyncio.to_thread(retrieve.counted, best, exchange.route[0].backend)
+                chunks = await asyncio.to_thread(self._packed, hits, wanted)
         except TimeoutError:
             raise NotReady(
                 f"The vector stores could not be searched within {SEARCH_S:g} s.", retry_after_s=5.0
             ) from None
         files = {(hit.chunk.collection, hit.chunk.id): hit.source for hit in hits}
-        chunks = pack(counted, room)
         return chunks, tuple([files[chunk.collection, chunk.id] for chunk in chunks])
 
     def _look_up(
@@ -102,6 +100,13 @@ class Searching:
             stores, wishes, lambda store: floor(store) if threshold is None else threshold
         )
         return found[:limit]
+
+    def _packed(self, hits: Sequence[Hit], wanted: Wanted) -> tuple[Chunk, ...]:
+        """On a worker thread."""
+        assert self._collections is not None  # else there are no stores
+        chunks = [hit.chunk for hit in hits]
+        ids = {chunk.collection: chunk.collection for chunk in chunks}
+        return self._retrieve.packed(self._collections, ids, wanted.query, chunks, wanted)
 
 
 def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:

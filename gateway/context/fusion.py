@@ -88,6 +88,12 @@ def gathered(
     return list(zip(keys[order].tolist(), dealt.tolist(), strict=False))
 
 
+def followed(places: Keys, owners: Keys, scores: Any) -> list[int]:
+    """The numbers of all scores, best first, where the two beside a chosen one gain by it. `places` go up; those that
+    differ by one, of the same owner, lie beside each other."""
+    return _followed(scores, _near(places, owners), len(scores))
+
+
 def _columns(dense: Ranked, words: Ranked, complete: bool) -> tuple[Keys, Any, Any]:
     """The keys of both in their order, their cosines, and their shares of BM25."""
     import numpy as np

@@ -191,25 +191,27 @@ def _tf(times: Any, words: Any, average: float) -> Any:
 
 
 class Likeness(Struct, frozen=True):
-    """What a query's words weigh in a collection, to score a text that is not in it."""
+    """What a query's words weigh in a collection, to score texts that are not in it."""
 
     idf: Mapping[str, float]
-    average: float
-    """Words in a chunk."""
 
-    def share(self, text: str) -> float:
-        """As `nearest` would score the text."""
-        words = words_of(text)
+    def shares(self, texts: Sequence[str], average: float = 0.0) -> list[float]:
+        """As `nearest` would score the texts in a collection of chunks of `average` words; 0: of the texts' own."""
+        held = [words_of(text) for text in texts]
+        average = average or max(1.0, sum(map(len, held)) / max(1, len(held)))
+        return [self._share(words, average) for words in held]
+
+    def _share(self, words: Sequence[str], average: float) -> float:
         length = LENGTHS[_length_code(len(words))]
-        found = sum(idf * _tf(words.count(term), length, self.average) for term, idf in self.idf.items())
+        found = sum(idf * _tf(words.count(term), length, average) for term, idf in self.idf.items())
         most = sum(self.idf.values()) * MOST_IN_TF
         return found / most if most else 0.0
 
 
-def likeness(database: Database, collection: str, query: str, average: float) -> Likeness:
+def likeness(database: Database, collection: str, query: str, remembered: Remembered | None = None) -> Likeness:
     total, _ = _extent(database, collection)
-    terms = _rarest_first(database, collection, terms_of(query), total, None)
-    return Likeness({term: _idf(total, frequency) for term, frequency in terms}, average)
+    terms = _rarest_first(database, collection, terms_of(query), total, remembered)
+    return Likeness({term: _idf(total, frequency) for term, frequency in terms})
 
 
 def _extent(database: Database, collection: str) -> tuple[int, float]:

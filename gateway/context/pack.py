@@ -1,7 +1,10 @@
 """Chooses what of the found goes into the prompt: no words twice, within a token budget, numbered."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.context.lexical import words_of
 from gateway.exchange import Chunk
@@ -9,11 +12,12 @@ from gateway.exchange import Chunk
 CHUNK_TOKENS = 24
 """What a source's number, name and heading cost on top of its text."""
 ALIKE = 0.85
-"""Chunks with this share of their words in common say the same."""
+"""Chunks with this share of their words in common, and all numbers, say the same."""
+HAS_DIGIT = re.compile(r"\d")
 
 
 def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Without chunks whose words a better-scored one has already said, all but a few."""
+    """Without chunks whose words a better-scored one has already said, all but a few, and those no numbers."""
     kept: list[Chunk] = []
     seen: list[frozenset[str]] = []
     for chunk in chunks:
@@ -28,20 +32,31 @@ def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
     shorter, longer = sorted((len(one), len(other)))
     if shorter < ALIKE * longer:
         return False
-    return len(one & other) >= ALIKE * len(one | other)
+    # tables of two years have all their words in common
+    return len(one & other) >= ALIKE * len(one | other) and not any(map(HAS_DIGIT.search, one ^ other))
 
 
-def pack(chunks: Sequence[Chunk], room: int) -> tuple[Chunk, ...]:
-    """Keep the best-scored chunks that fit in `room` tokens, in document order.
+class Budget(Struct, frozen=True):
+    """What the sources may take: `tokens` of text, and `room` with what stands above each."""
+
+    tokens: int
+    room: int
+
+    def holds(self, tokens: int, sources: int) -> bool:
+        return tokens <= self.tokens and tokens + sources * CHUNK_TOKENS <= self.room
+
+
+def pack(chunks: Sequence[Chunk], budget: Budget) -> tuple[Chunk, ...]:
+    """Keep the best-scored chunks that the budget holds, in document order.
 
     The document with the best chunk comes first.
     """
-    kept = []
+    kept: list[Chunk] = []
+    used = 0
     for chunk in sorted(chunks, key=lambda chunk: -chunk.score):
-        cost = chunk.tokens + CHUNK_TOKENS
-        if cost <= room:
+        if budget.holds(used + chunk.tokens, len(kept) + 1):
             kept.append(chunk)
-            room -= cost
+            used += chunk.tokens
     rank: dict[tuple[str, str], int] = {}
     for chunk in kept:
         rank.setdefault((chunk.collection, chunk.source), len(rank))

@@ -3,7 +3,7 @@ ahead of the user's own words: fenced as data, numbered, within a token budget, 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from gateway.context.catalog import Collection
 from gateway.context.collections import Collections, Wish, tuning_of
+from gateway.context.excerpt import excerpts
 from gateway.context.fence import fenced, language_of, new_mark
 from gateway.context.fit import PROMPT_TOKENS, Count, answer_room, is_kept, sizes_of, upper_bound
-from gateway.context.pack import citations, distinct, pack
+from gateway.context.pack import CHUNK_TOKENS, Budget, citations, distinct, pack
 from gateway.errors import NotAllowed, NotFound, NotReady, RequestError
 from gateway.exchange import Chunk, Exchange, Key, Mode, Turn
 from gateway.filters import Filter
@@ -30,22 +31,24 @@ FENCE_TOKENS = 160
 
 
 class Wanted(Struct, frozen=True):
-    """What a request may have: how many chunks, and how many tokens of them, as `backend` counts."""
+    """What a request may have: how many chunks, and how much of them, as `backend` counts."""
 
     query: str
     collections: tuple[str, ...]
     chunks: int
-    tokens: int
+    budget: Budget
     backend: str = ""
     filters: Filter | None = None
 
 
 class Found(Struct, frozen=True):
-    """The chunks to use, best first; the best score of all that were looked at, and the floor it was held to."""
+    """The chunks to use; the best score of all that were looked at, and the floor it was held to. `tight`: there are
+    chunks, and no room for any."""
 
     chunks: tuple[Chunk, ...]
     best: float = 0.0
     floor: float = 0.0
+    tight: bool = False
 
 
 class Retrieve:
@@ -83,7 +86,7 @@ class Retrieve:
         if not query or not any(turn.role == "user" for turn in exchange.prompt):
             return exchange.noted(self.name, "skipped", "there is no user message in plain text to look up")
         wanted = await self._wanted(exchange, query)
-        if wanted.tokens <= 0:
+        if wanted.budget.room <= 0:
             return exchange.noted(self.name, "skipped", "the model's window has no room left for sources")
         try:
             # the clock runs here rather than around the stage, since most requests name no collection
@@ -94,25 +97,28 @@ class Retrieve:
             return exchange.noted(self.name, "skipped", error.message)
         except TimeoutError:
             return exchange.noted(self.name, "skipped", f"took longer than {self.settings.budget_ms} ms")
-        chunks = pack(found.chunks, wanted.tokens)
-        if chunks:
-            return self._with(exchange, chunks)
         if found.chunks:
-            return exchange.noted(self.name, "skipped", f"no chunk fits into {wanted.tokens} tokens")
+            return self._with(exchange, found.chunks)
+        if found.tight:
+            return exchange.noted(self.name, "skipped", f"no chunk fits into {wanted.budget.tokens} tokens")
         return exchange.noted(
             self.name, "nothing found", f"the best score is {found.best:.2f}, the floor {found.floor:.2f}"
         )
 
     async def _wanted(self, exchange: Exchange, query: str) -> Wanted:
         controls = exchange.ask.controls
-        tokens = await self.room(exchange, controls.budget_tokens or self.settings.budget_tokens)
         chunks = min(controls.top_k or self.settings.top_k, MOST_CHUNKS)
+        budget = await self.budget(exchange, controls.budget_tokens or self.settings.budget_tokens, chunks)
         names = tuple(dict.fromkeys(controls.collections))
         backend = exchange.route[0].backend if exchange.route else ""
-        return Wanted(query, names, chunks, tokens, backend, controls.filters)
+        return Wanted(query, names, chunks, budget, backend, controls.filters)
 
-    async def room(self, exchange: Exchange, most: int) -> int:
-        """How many tokens of sources the window of the model that answers has room for, at the most `most`."""
+    async def budget(self, exchange: Exchange, tokens: int, chunks: int) -> Budget:
+        """For so many chunks with so many tokens, as far as the window of the model that answers has room for them."""
+        room = await self._room(exchange, tokens + chunks * CHUNK_TOKENS)
+        return Budget(min(tokens, room), room)
+
+    async def _room(self, exchange: Exchange, most: int) -> int:
         target = exchange.route[0] if exchange.route else None
         if target is None or not target.window_tokens:
             return most
@@ -123,8 +129,22 @@ class Retrieve:
             used = PROMPT_TOKENS + sum(await asyncio.to_thread(sizes_of, turns, target.backend, self.count))
         return min(most, budget - used)
 
-    def counted(self, chunks: Sequence[Chunk], backend: str) -> list[Chunk]:
-        """The same with their tokens as the model that answers counts them. On a worker thread."""
+    def packed(
+        self, collections: Collections, ids: Mapping[str, str], query: str, chunks: Sequence[Chunk], wanted: Wanted
+    ) -> tuple[Chunk, ...]:
+        """What of the chunks goes into the prompt: all of them where there is room, else the best parts. `ids` are
+        those of the collections that the chunks name. On a worker thread."""
+        counted = self._counted(chunks, wanted.backend)
+        if counted and not wanted.budget.holds(sum(chunk.tokens for chunk in counted), len(counted)):
+
+            def shares(collection: str, texts: Sequence[str]) -> Sequence[float]:
+                return collections.documents(ids[collection]).likeness(query).shares(texts)
+
+            counted = self._counted(excerpts(counted, wanted.budget, shares), wanted.backend)
+        return pack(counted, wanted.budget)
+
+    def _counted(self, chunks: Sequence[Chunk], backend: str) -> list[Chunk]:
+        """The same with their tokens as the model that answers counts them."""
         return [replace(chunk, tokens=self.count(backend, chunk.text)) for chunk in chunks] if backend else list(chunks)
 
     def floor(self, collection: Collection) -> float:
@@ -138,14 +158,16 @@ class Retrieve:
         return replace(exchange, turns=turns, chunks=chunks)
 
     def _look_up(self, collections: Collections, key: Key, wanted: Wanted, vectors: Vectors) -> Found:
-        """Search, and count what is found as the model that answers will. On a worker thread."""
+        """Search, and choose what of it goes into the prompt. On a worker thread."""
         named = [_named(collections, name, key) for name in wanted.collections]
         wish = Wish(wanted.query, vectors[0], wanted.chunks * SPARE_CHUNKS, wanted.filters)
         founds = [self._in_one(collections, collection, wish) for collection in named]
         every = sorted((chunk for found in founds for chunk in found.chunks), key=lambda chunk: -chunk.score)
-        chosen = self.counted(distinct(every)[: wanted.chunks], wanted.backend)
+        chosen = distinct(every)[: wanted.chunks]
+        ids = {collection.name: collection.id for collection in named}
+        chunks = self.packed(collections, ids, wanted.query, chosen, wanted)
         nearest = max(founds, key=lambda found: found.best, default=Found(()))
-        return replace(nearest, chunks=tuple(chosen))
+        return replace(nearest, chunks=chunks, tight=bool(chosen and not chunks))
 
     def _in_one(self, collections: Collections, collection: Collection, wish: Wish) -> Found:
         """The chunks of one collection that are no worse than its floor."""

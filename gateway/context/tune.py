@@ -8,6 +8,7 @@ score at their best is the floor.
 
 import math
 import re
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,13 @@ FEWEST_CHUNKS = 8
 """Below this nothing can be learned."""
 GROWTH = 0.5
 """Learned anew when the collection has changed by this share."""
-SHARE, FEWEST, MOST = 0.04, 16, 96
+SHARE, FEWEST, MOST = 0.04, 12, 96
 """How many sentences are tried, as a share of the chunks, so that learning is a small part of adding."""
 WEIGHTS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+USUAL = 0.5
+"""The weight where the sentences do not say otherwise."""
+CLEAR = 2.0
+"""So many times its standard error a difference has to be: a dozen sentences fall this way or that by chance."""
 
 SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?](?=\s)|[。！？]|\n|$)")
 SENTENCE_WORDS = 6
@@ -93,8 +98,7 @@ class Tuner(Struct, frozen=True):
     def _trial(self, documents: Documents, one: Pseudo, query: "Vectors", cosine: float, average: float) -> Trial:
         dense = self.collections.vectors.search(documents.collection, query, CANDIDATES)
         words = documents.by_words(one.query, CANDIDATES, None)
-        with documents.catalog.reading() as database:
-            share = lexical.likeness(database, documents.collection, one.query, average).share(one.rest)
+        (share,) = documents.likeness(one.query).shares([one.rest], average)
         return Trial(one.key, _with(dense, one.key, cosine), _with(words, one.key, share))
 
     def _floor(self, documents: Documents, trials: Sequence[Trial], weight: float) -> float:
@@ -114,14 +118,20 @@ class Tuner(Struct, frozen=True):
 
 
 def best_weight(trials: Sequence[Trial]) -> float:
-    """The weight with the best mean reciprocal rank. Of those that are as good as it, the one in the middle."""
-    if not trials:
-        return Tuning().weight
-    means = {weight: sum(reciprocal_rank(trial, weight) for trial in trials) / len(trials) for weight in WEIGHTS}
-    best = max(means.values())
-    # less than one rank of one query is no difference
-    good = [weight for weight, mean in means.items() if mean >= best - 0.5 / len(trials)]
-    return good[len(good) // 2]
+    """By the mean reciprocal rank: of the weights that are not clearly worse than the best one, the nearest to the
+    usual one."""
+    if len(trials) < 2:
+        return USUAL
+    ranks = {weight: [reciprocal_rank(trial, weight) for trial in trials] for weight in WEIGHTS}
+    best = max(ranks.values(), key=statistics.fmean)
+    good = [weight for weight, found in ranks.items() if not _clearly_better(best, found)]
+    return min(good, key=lambda weight: abs(weight - USUAL))
+
+
+def _clearly_better(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether the ranks of the same trials differ by more than chance."""
+    gains = [a - b for a, b in zip(one, other, strict=True)]
+    return statistics.fmean(gains) > CLEAR * statistics.stdev(gains) / math.sqrt(len(gains))
 
 
 def reciprocal_rank(trial: Trial, weight: float) -> float:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.context import lexical
 from gateway.context.fusion import Tuning, fused
 from gateway.context.long.parts import Count, pieces
-from gateway.context.pack import pack
+from gateway.context.pack import Budget, pack
 from gateway.errors import NotReady
 from gateway.exchange import Chunk
 
@@ -32,7 +32,7 @@ async def focus(text: str, task: str, room: int, count: Count, embed: Embed | No
     by_words = await asyncio.to_thread(ranked, [piece.text for piece in found], task)
     scores = await _scores(found, by_words, task, embed)
     scored = [replace(found[index], score=score) for index, score in scores]
-    return pack(scored, room)
+    return pack(scored, Budget(room, room))
 
 
 def ranked(texts: Sequence[str], query: str) -> list[tuple[int, float]]:
@@ -41,11 +41,10 @@ def ranked(texts: Sequence[str], query: str) -> list[tuple[int, float]]:
     try:
         lexical.create(database, "text")
         lexical.add(database, "text", enumerate(texts))
-        words = sum(len(lexical.words_of(text)) for text in texts)
-        likeness = lexical.likeness(database, "text", query, max(1.0, words / max(1, len(texts))))
+        likeness = lexical.likeness(database, "text", query)
     finally:
         database.close()
-    return sorted(((index, likeness.share(text)) for index, text in enumerate(texts)), key=lambda pair: -pair[1])
+    return sorted(enumerate(likeness.shares(texts)), key=lambda pair: -pair[1])
 
 
 async def _scores(

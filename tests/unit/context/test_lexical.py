@@ -95,9 +95,10 @@ def test_a_text_outside_scores_as_it_would_inside(documents: Documents) -> None:
     ((_, inside),) = documents.by_words("word3", 1, None)
 
     with documents.catalog.reading() as database:
-        like = lexical.likeness(database, documents.collection, "word3", average=6)
+        like = lexical.likeness(database, documents.collection, "word3")
 
-    assert like.share(texts[3]) == pytest.approx(inside, rel=1e-6)
+    assert like.shares([texts[3]], average=6) == [pytest.approx(inside, rel=1e-6)]
+    assert like.shares(texts[:5])[3] == pytest.approx(inside, rel=0.1), "the texts' own average"
 
 
 def test_a_common_words_count_is_remembered_until_the_collection_changes(documents: Documents) -> None:

@@ -7,7 +7,16 @@ import pytest
 
 from gateway.context.collections import Collections, Wish, tuning_of
 from gateway.context.fusion import Tuning
-from gateway.context.tune import Trial, Tuner, best_weight, floor_between, foreign_questions, pseudo_query, thinned
+from gateway.context.tune import (
+    USUAL,
+    Trial,
+    Tuner,
+    best_weight,
+    floor_between,
+    foreign_questions,
+    pseudo_query,
+    thinned,
+)
 from gateway.exchange import Chunk
 from gateway.ports import Embedder, Vectors
 from tests.doubles.bag_embedder import BagEmbedder
@@ -86,14 +95,25 @@ def test_of_a_few_chunks_nothing_can_be_learned(collections: Collections) -> Non
 @pytest.mark.parametrize(
     ("dense", "words", "weight"),
     [
-        ([(1, 0.9), (2, 0.5)], [(2, 0.9), (1, 0.1)], 1.0),
-        ([(2, 0.9), (1, 0.5)], [(1, 0.9), (2, 0.1)], 0.0),
+        ([(1, 0.6), (2, 0.5)], [(2, 0.9), (1, 0.1)], 1.0),
+        ([(2, 0.9), (1, 0.1)], [(1, 0.6), (2, 0.5)], 0.0),
+        ([(1, 0.9), (2, 0.1)], [(1, 0.9), (2, 0.1)], USUAL),
     ],
 )
 def test_the_weight_goes_to_the_search_that_finds(
     dense: list[tuple[int, float]], words: list[tuple[int, float]], weight: float
 ) -> None:
-    assert abs(best_weight([Trial(1, dense, words)] * 10) - weight) <= 0.35
+    assert abs(best_weight([Trial(1, dense, words)] * 10) - weight) <= 0.2
+
+
+def test_what_may_be_chance_moves_no_weight() -> None:
+    """Two of a dozen sentences are found by their words alone, one by its vector alone."""
+    words = Trial(1, [(2, 0.9), (1, 0.1)], [(1, 0.6), (2, 0.5)])
+    vector = Trial(1, [(1, 0.6), (2, 0.5)], [(2, 0.9), (1, 0.1)])
+    both = Trial(1, [(1, 0.9), (2, 0.1)], [(1, 0.9), (2, 0.1)])
+
+    assert best_weight([words, words, vector, *[both] * 9]) == USUAL
+    assert best_weight([]) == USUAL
 
 
 def test_a_floor_does_not_shut_out_what_the_collection_holds() -> None:

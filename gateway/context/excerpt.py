@@ -1,0 +1,121 @@
+"""Takes the best parts of what was found where there is no room for all of it.
+
+A passage is taken apart into whole sentences and lines. A part is worth what its passage is, and what it holds itself
+of the query's words. What is taken of a passage is one span, so it can be cited by its place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.context.chunk import sentences
+from gateway.context.fusion import followed
+from gateway.context.pack import Budget
+from gateway.exchange import Chunk
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PART_TOKENS = 64
+WORDS_SHARE = 0.6
+"""How much the words of a part count beside the score of its passage, each counted from the least of all."""
+ADJOINING = 200
+"""Passages of a document with no more characters between them follow one another; a heading may stand between."""
+
+Shares = Callable[[str, Sequence[str]], Sequence[float]]
+"""Of a collection and texts: which share of the query's words each text holds, as BM25 weighs them."""
+
+
+class Part(Struct, frozen=True):
+    """Characters `start` to `end` of the text of passage number `chunk`."""
+
+    chunk: int
+    start: int
+    end: int
+    tokens: int
+
+
+def excerpts(chunks: Sequence[Chunk], budget: Budget, shares: Shares) -> list[Chunk]:
+    """What to take of the chunks within about the budget: as many of them, whole or in part, in their order."""
+    lined = sorted(range(len(chunks)), key=lambda at: (chunks[at].collection, chunks[at].source, chunks[at].start))
+    parts = [part for at in lined for part in parts_of(at, chunks[at])]
+    taken: dict[int, tuple[int, int]] = {}
+    used = 0
+    for place in _best_first(chunks, parts, shares):
+        number = parts[place].chunk
+        first, last = taken.get(number, (place, place - 1))
+        wider = min(first, place), max(last, place)
+        then = used + _tokens(parts, *wider) - _tokens(parts, first, last)
+        if budget.holds(then, len({*taken, number})):
+            taken[number] = wider
+            used = then
+    return [_excerpt(chunks[at], parts, taken[at]) for at in range(len(chunks)) if at in taken]
+
+
+def parts_of(number: int, chunk: Chunk) -> list[Part]:
+    """Tokens are estimated from the chunk's own: they are as dense in all of it."""
+    text, rate = chunk.text, chunk.tokens / max(1, len(chunk.text))
+    found = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
+    # what white space lies between two parts goes with the first
+    ends = [*(start for start, _ in found[1:]), *([len(text)] if found else [])]
+    return [
+        Part(number, start, end, math.ceil((upto - start) * rate))
+        for (start, end), upto in zip(found, ends, strict=True)
+    ]
+
+
+def _best_first(chunks: Sequence[Chunk], parts: Sequence[Part], shares: Shares) -> list[int]:
+    import numpy as np
+
+    least = min(chunk.score for chunk in chunks)
+    of_chunks = np.array([chunks[part.chunk].score - least for part in parts])
+    places = _places(chunks, parts)
+    values = of_chunks + WORDS_SHARE * _shares_of(chunks, parts, shares)
+    return followed(places, np.zeros(len(places), np.int64), values)
+
+
+def _shares_of(chunks: Sequence[Chunk], parts: Sequence[Part], shares: Shares) -> Any:
+    """[parts]: the share of the query's words that each holds, by the idf of its own collection."""
+    import numpy as np
+
+    found = np.zeros(len(parts))
+    for collection in {chunk.collection for chunk in chunks}:
+        mine = [place for place, part in enumerate(parts) if chunks[part.chunk].collection == collection]
+        texts = [chunks[parts[place].chunk].text[parts[place].start : parts[place].end] for place in mine]
+        found[mine] = shares(collection, texts)
+    return found
+
+
+def _places(chunks: Sequence[Chunk], parts: Sequence[Part]) -> NDArray[np.int64]:
+    """Numbers that go up by one from each part to the next, and by more where something lies between."""
+    import numpy as np
+
+    steps = [1 if _adjoin(chunks, one, other) else 2 for one, other in pairwise(parts)]
+    return np.cumsum([0, *steps], dtype=np.int64)[: len(parts)]
+
+
+def _adjoin(chunks: Sequence[Chunk], one: Part, other: Part) -> bool:
+    if one.chunk == other.chunk:
+        return True
+    before, after = chunks[one.chunk], chunks[other.chunk]
+    same = (before.collection, before.source) == (after.collection, after.source)
+    return same and after.start - before.end <= ADJOINING
+
+
+def _tokens(parts: Sequence[Part], first: int, last: int) -> int:
+    return sum(part.tokens for part in parts[first : last + 1])
+
+
+def _excerpt(chunk: Chunk, parts: Sequence[Part], taken: tuple[int, int]) -> Chunk:
+    start, end = parts[taken[0]].start, parts[taken[1]].end
+    if (start, end) == (0, len(chunk.text)):
+        return chunk
+    tokens = min(chunk.tokens, _tokens(parts, *taken))
+    return replace(chunk, text=chunk.text[start:end], start=chunk.start + start, end=chunk.start + end, tokens=tokens)
