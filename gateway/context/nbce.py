@@ -55,7 +55,7 @@ def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
     return kept
 
 
-def doubt(explained: Tensor, alpha: float, most: float = 1.0) -> Tensor:
+def doubt(explained: Tensor, alpha: float, most: float = 2.0) -> Tensor:
     """How much less a context counts that explains the question worse than the best one does. Both are [contexts].
 
     `explained` is log p(question|S_k): by Bayes, p(S_k|question) is in proportion to it. A context that says something

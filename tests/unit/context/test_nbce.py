@@ -57,11 +57,11 @@ def test_a_sure_but_irrelevant_passage_is_no_surer_than_relevant_ones_are() -> N
 
 
 def test_who_explains_the_question_worse_is_doubted_up_to_a_bound() -> None:
-    """Half a nat of entropy is made up for; a passage that is surer by more than the bound still speaks."""
+    """What is a little less sure is made up for; a passage that is surer by more than the bound still speaks."""
     doubt = nbce.doubt(torch.tensor([-30.0, -26.0, -90.0]), 0.25)
-    assert doubt.tolist() == [1.0, 0.0, 1.0]
+    assert doubt.tolist() == [1.0, 0.0, 2.0]
     assert int((torch.tensor([0.2, 0.7, 0.1]) + doubt).argmin()) == 1
-    assert int((torch.tensor([0.2, 1.5, 0.1]) + doubt).argmin()) == 2
+    assert int((torch.tensor([1.5, 2.3, 0.1]) + doubt).argmin()) == 2
     assert nbce.doubt(torch.tensor([-30.0, -28.0]), 0.25).tolist() == [0.5, 0.0]
     assert nbce.doubt(torch.tensor([-30.0, -28.0]), 0.0).tolist() == [0.0, 0.0]
 

@@ -29,6 +29,11 @@ def test_the_automatic_choice_follows_the_length_and_what_was_measured() -> None
     assert [measured.variant(n).method for n in (9000, 3 * L)] == ["llama3", "yarn"]
 
 
+def test_the_wide_method_stretches_twice_as_far_as_the_length_asks_for() -> None:
+    measured = Positions(L, 4 * L, best=((2.0, "llama3-wide"), (4.0, "llama3-wide")))
+    assert [measured.variant(n) for n in (L, 9000, 3 * L)] == [NATIVE, Variant("llama3", 4.0), Variant("llama3", 8.0)]
+
+
 def test_dynamic_is_frozen_at_the_length_that_the_request_may_reach() -> None:
     assert Positions(L, 4 * L, "dynamic").variant(2 * L) == Variant("ntk", 3.0)
 

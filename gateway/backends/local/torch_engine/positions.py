@@ -5,9 +5,13 @@ from typing import Literal, cast, get_args
 
 from msgspec import Struct
 
-Method = Literal["native", "linear", "ntk", "dynamic", "yarn", "llama3", "longrope", "self-extend"]
-LongContext = Literal["auto", "off", "linear", "ntk", "dynamic", "yarn", "llama3", "longrope", "self-extend"]
+Method = Literal["native", "linear", "ntk", "dynamic", "yarn", "llama3", "llama3-wide", "longrope", "self-extend"]
+LongContext = Literal[
+    "auto", "off", "linear", "ntk", "dynamic", "yarn", "llama3", "llama3-wide", "longrope", "self-extend"
+]
 SMALL, LARGE = 2.0, 4.0
+WIDE = 2.0
+"""So many times the factor: a model may read the first half of its window better than the second."""
 STRETCH_OF_NTK = 1.5
 """Published alphas are a bit over the factor: 3 for twice the window, and so on."""
 
@@ -53,6 +57,8 @@ class Positions(Struct, frozen=True):
             return NATIVE
         if method == "dynamic":
             return Variant("ntk", max(1.0, 2 * length / self.trained_tokens - 1))
+        if method == "llama3-wide":
+            return Variant("llama3", WIDE * factor)
         if method == "ntk":
             return Variant("ntk", factor * STRETCH_OF_NTK)
         if method == "self-extend":

@@ -45,7 +45,7 @@ PASSAGE_TOKENS = 120
 SHORTEST = 512
 ASKED = 8
 """Look-ups at each length."""
-METHODS: tuple[Method, ...] = ("native", "linear", "ntk", "yarn", "llama3", "self-extend")
+METHODS: tuple[Method, ...] = ("native", "linear", "ntk", "yarn", "llama3", "llama3-wide", "self-extend")
 UNASKED: frozenset[str] = frozenset({"native", "linear"})
 """Measured to be shown; never chosen for a length that the model was not trained for."""
 
