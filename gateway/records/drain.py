@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # SQLAlchemy is imported when the database is opened, not at 
 
 log = logging.getLogger("foreword.drain")
 
-BATCH = 200
+BATCH = 500
 MAX_PAUSE_S = 60.0
 PURGE_EVERY_S = 3600.0
 DAY_S = 86400.0

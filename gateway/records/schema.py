@@ -137,6 +137,7 @@ class Listed(Struct, frozen=True):
     """What listings filter and show of a record. The rest is passed over when this is decoded."""
 
     id: str
+    schema: int = 1
     time_s: float = 0.0
     key: str = ""
     endpoint: str = ""
@@ -191,14 +192,25 @@ def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> Entry:
     together again would cost more than the rest of the drain.
     """
     written = bytes(data)
-    current = _version.decode(written).schema == SCHEMA
-    if current and answer is None:
-        return Entry(_listed.decode(written), written)
-    if current and answer is not None and written.endswith(_UNREAD):
-        return Entry(replace(_listed.decode(written), answer=answer), written[: -len(_EMPTY)] + encoder.encode(answer))
+    listed = _current_listed(written)
+    if listed is not None and answer is None:
+        return Entry(listed, written)
+    if listed is not None and answer is not None and written.endswith(_UNREAD):
+        return Entry(replace(listed, answer=answer), written[: -len(_EMPTY)] + encoder.encode(answer))
     record = decode(written)
     record = record if answer is None else replace(record, answer=answer)
     return Entry(record, encode(record))
+
+
+def _current_listed(written: bytes) -> Listed | None:
+    """What is listed of a record, read in one go with its version; None for one of another version."""
+    try:
+        listed = _listed.decode(written)
+    except msgspec.ValidationError:
+        if _version.decode(written).schema == SCHEMA:
+            raise
+        return None
+    return listed if listed.schema == SCHEMA else None
 
 
 def upgraded(fields: Fields, have: int, want: int, upgrades: Mapping[int, Callable[[Fields], Fields]]) -> Fields:
