@@ -68,7 +68,7 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     connect_timeout_s: Seconds = 5.0
     """The longest that a connection may take to come about, or to become free."""
     idle_timeout_s: Seconds = 120.0
-    """The longest silence, before the first byte and between two pieces of a stream; its end is seen within a second."""
+    """The longest silence, before the first byte and between two pieces of a stream; seen within a second."""
     max_connections: Count = 1000
     room_field: str = "max_tokens"
     """What a template's answer length is called here; OpenAI's reasoning models want `max_completion_tokens`."""
