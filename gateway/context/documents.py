@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway.context import lexical
 from gateway.context.catalog import Catalog
-from gateway.context.owners import AT_ONCE
+from gateway.context.owners import groups, marks
 from gateway.exchange import Chunk
 
 Attributes = Mapping[str, str | float | bool]
@@ -101,8 +101,8 @@ class Documents:
     def retire(self, documents: Sequence[int]) -> None:
         """From now on no search sees them."""
         with self.catalog.writing() as database:
-            for keys in _groups(documents):
-                database.execute(f"UPDATE documents SET state = 'retired' WHERE key IN ({_marks(keys)})", keys)
+            for keys in groups(documents):
+                database.execute(f"UPDATE documents SET state = 'retired' WHERE key IN ({marks(keys)})", keys)
 
     def clear(self, documents: Sequence[int]) -> int:
         """Delete documents with their chunks and words; how many chunks went. Their vectors must be gone already."""
@@ -157,13 +157,13 @@ class Documents:
         """The chunks of live documents by their keys. Keys without one are left out."""
         found: dict[int, tuple[Chunk, Row]] = {}
         with self.catalog.reading() as database:
-            for group in _groups(list(keys)):
+            for group in groups(list(keys)):
                 rows = database.execute(
                     f"SELECT {', '.join('d.' + name for name in COLUMNS.split(', '))}, "
                     "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text "
                     # from the chunks to their documents: SQLite would rather read all chunks of each document
                     "FROM chunks c CROSS JOIN documents d ON d.key = c.document "
-                    f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({_marks(group)})",
+                    f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({marks(group)})",
                     (self.collection, *group),
                 )
                 for row in rows:
@@ -207,11 +207,3 @@ def _row(row: tuple[Any, ...]) -> Row:
 def _chunk(collection: str, document: Row, row: tuple[Any, ...]) -> Chunk:
     id, start, end, heading, page, tokens, text = row
     return Chunk(id, collection, document.title or document.source, text, start, end, heading, page, tokens)
-
-
-def _groups(values: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE))
-
-
-def _marks(values: Sequence[int]) -> str:
-    return ", ".join("?" * len(values))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,12 +65,20 @@ class Owners:
 
 def _live(database: sqlite3.Connection, collection: str, documents: Sequence[int]) -> set[int]:
     found: set[int] = set()
-    for first in range(0, len(documents), AT_ONCE):
-        some = documents[first : first + AT_ONCE]
-        marks = ", ".join("?" * len(some))
+    for some in groups(documents):
         rows = database.execute(
-            f"SELECT key FROM documents WHERE key IN ({marks}) AND collection = ? AND state = 'live'",
+            f"SELECT key FROM documents WHERE key IN ({marks(some)}) AND collection = ? AND state = 'live'",
             (*some, collection),
         )
         found.update(key for (key,) in rows)
     return found
+
+
+def groups(values: Sequence[int]) -> Iterable[Sequence[int]]:
+    """As many as one statement takes, each."""
+    return (values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE))
+
+
+def marks(values: Sequence[int]) -> str:
+    """A place in a statement for each."""
+    return ", ".join("?" * len(values))

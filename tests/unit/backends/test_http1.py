@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.backends.http1 import Broken, Idle, Pool, Unreachable
+from gateway.backends.http1 import Answer, Broken, Idle, Pool, Unreachable
 from tests.doubles.process import free_port
 from tests.doubles.upstream import Script, Upstream
 
@@ -220,12 +220,17 @@ async def test_no_more_connections_than_the_limit(upstream: Upstream) -> None:
     pool.close()
 
 
-async def test_a_place_goes_to_who_waits_longest_and_past_who_gave_up(upstream: Upstream) -> None:
+async def one_served_two_waiting(upstream: Upstream) -> tuple[Pool, Answer, asyncio.Task[Answer], asyncio.Task[Answer]]:
     pool = await pool_to(await upstream.start(), limit=1)
     upstream.play(Script(pieces=[b"one"]))
     first = await pool.post(b"/x", b"{}")
     gone, patient = (asyncio.create_task(pool.post(b"/x", b"{}")) for _ in range(2))
     await asyncio.sleep(0)
+    return pool, first, gone, patient
+
+
+async def test_a_place_goes_to_who_waits_longest_and_past_who_gave_up(upstream: Upstream) -> None:
+    pool, first, gone, patient = await one_served_two_waiting(upstream)
 
     gone.cancel()
     await first.whole()
@@ -237,11 +242,7 @@ async def test_a_place_goes_to_who_waits_longest_and_past_who_gave_up(upstream: 
 
 
 async def test_a_place_that_was_given_to_who_gave_up_in_that_moment_goes_on(upstream: Upstream) -> None:
-    pool = await pool_to(await upstream.start(), limit=1)
-    upstream.play(Script(pieces=[b"one"]))
-    first = await pool.post(b"/x", b"{}")
-    gone, patient = (asyncio.create_task(pool.post(b"/x", b"{}")) for _ in range(2))
-    await asyncio.sleep(0)
+    pool, first, gone, patient = await one_served_two_waiting(upstream)
 
     first.close()
     gone.cancel()
