@@ -194,7 +194,7 @@ def _wrong_for(asker: Asker, subject: Subject, question: Question, wrong: Sequen
 
 
 def _active_templates(own: Path) -> list[str]:
-    from gateway.prompt.library import load_library
+    from gateway.prompt.library.library import load_library
 
     library, _ = load_library([foreword.ROOT / "templates", own])
     return sorted(one.id for one in library.templates if one.active and one.language == "en")

@@ -20,16 +20,16 @@ from pathlib import Path
 import click
 import numpy as np
 
-from gateway.context.embed import Batcher
-from gateway.context.sentence import DEFAULT_MODEL, SentenceEmbedder
-from gateway.context.static import load_static
+from gateway.context.embedding.batcher import Batcher
+from gateway.context.embedding.sentence import DEFAULT_MODEL, SentenceEmbedder
+from gateway.context.embedding.static import load_static
 from gateway.exchange import Intent
-from gateway.prompt.classify import Classifier
-from gateway.prompt.evaluate import evaluate
-from gateway.prompt.labelled import read_labelled
-from gateway.prompt.lessons import Seeds, read_seeds
-from gateway.prompt.library import Library, load_library
-from gateway.prompt.train import Embedders, train
+from gateway.prompt.classifier.classifier import Classifier
+from gateway.prompt.classifier.evaluate import evaluate
+from gateway.prompt.classifier.labelled import read_labelled
+from gateway.prompt.classifier.lessons import Seeds, read_seeds
+from gateway.prompt.classifier.train import Embedders, train
+from gateway.prompt.library.library import Library, load_library
 from gateway.resources import locate
 from gateway.settings import Prompt
 

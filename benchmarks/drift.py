@@ -17,9 +17,9 @@ import numpy as np
 from harness.report import table
 
 from gateway.settings import read
-from offline_jobs.compare_windows import alarmed, counted, placed
-from offline_jobs.embedding import open_embedder
-from offline_jobs.sequential import Answer, judged
+from offline_jobs.engine.embedding import open_embedder
+from offline_jobs.statistics.compare_windows import alarmed, counted, placed
+from offline_jobs.statistics.sequential import Answer, judged
 
 KNOWN = 140
 REFERENCE = 1500

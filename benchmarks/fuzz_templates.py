@@ -17,10 +17,10 @@ import click
 from harness.report import table
 
 from gateway.errors import TemplateError
-from gateway.prompt.cases import sample
-from gateway.prompt.library import load_library
+from gateway.prompt.authoring.cases import sample
+from gateway.prompt.library.library import load_library
 from gateway.prompt.rewrite import Kept, compose, fill_or_keep
-from gateway.prompt.template import Template, parse
+from gateway.prompt.templates.template import Template, parse
 
 ROOT = Path(__file__).parents[1]
 PAYLOADS = ROOT / "tests" / "unit" / "prompt" / "template_injections.txt"

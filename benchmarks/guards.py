@@ -14,14 +14,14 @@ from pathlib import Path
 import click
 from harness.report import table
 
-from gateway.prompt.cases import sample
+from gateway.prompt.authoring.cases import sample
 from gateway.prompt.guards import changed, hostile
-from gateway.prompt.invariants import Kind, items
-from gateway.prompt.language import language_of
-from gateway.prompt.library import load_library
-from gateway.prompt.refinement import Rejected, read_refined
+from gateway.prompt.language.detect import language_of
+from gateway.prompt.language.invariants import Kind, items
+from gateway.prompt.library.library import load_library
+from gateway.prompt.refined_answer import Rejected, read_refined
 from gateway.prompt.rewrite import Kept, compose, fill_or_keep, keep_if_hostile
-from gateway.prompt.template import Template
+from gateway.prompt.templates.template import Template
 
 SETS = {
     "bpo": ("bpo/dev.jsonl", "prompt"),

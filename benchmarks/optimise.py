@@ -15,9 +15,9 @@ from harness.critic import scripted_critic
 from harness.report import table
 
 from gateway.settings import load
-from offline_jobs import dataset
-from offline_jobs.ledger import Ledger
-from offline_jobs.work import jobs_folder, start
+from offline_jobs.datasets import dataset
+from offline_jobs.engine.ledger import Ledger
+from offline_jobs.engine.work import jobs_folder, start
 
 TASKS = {
     "boolean_expressions": ("bbh/boolean_expressions.jsonl", "", {"query": "input", "wanted": "target"}, "{{ query }}"),

@@ -13,16 +13,16 @@ import click
 from harness import texts
 from harness.report import table
 
-from gateway.context.sentence import DEFAULT_MODEL, SentenceEmbedder
-from gateway.context.static import load_static
-from gateway.prompt.classify import Classifier
-from gateway.prompt.language import language_of
-from gateway.prompt.lessons import read_seeds
-from gateway.prompt.library import load_library
-from gateway.prompt.look import Look, look
-from gateway.prompt.looks import measures
-from gateway.prompt.needs import lacks, needs
-from gateway.prompt.train import Embedders, train
+from gateway.context.embedding.sentence import DEFAULT_MODEL, SentenceEmbedder
+from gateway.context.embedding.static import load_static
+from gateway.prompt.classifier.classifier import Classifier
+from gateway.prompt.classifier.lessons import read_seeds
+from gateway.prompt.classifier.needs import lacks, needs
+from gateway.prompt.classifier.rawness import measures
+from gateway.prompt.classifier.train import Embedders, train
+from gateway.prompt.classifier.view import Look, look
+from gateway.prompt.language.detect import language_of
+from gateway.prompt.library.library import load_library
 from gateway.resources import locate
 from gateway.settings import Prompt
 

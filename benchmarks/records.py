@@ -19,7 +19,7 @@ from gateway.ports import Outcome
 from gateway.records.database import Database
 from gateway.records.drain import Drain
 from gateway.records.spool import Spool
-from gateway.wire.answer import read_answer
+from gateway.wire.chat.answer import read_answer
 
 COUNT = 2000
 QUERY = "Please classify this text: " + "my card was stolen yesterday in Paris " * 10

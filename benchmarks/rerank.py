@@ -14,8 +14,8 @@ from pathlib import Path
 
 from retrieval import BUDGET, ROW, bench, recalls_of, tell
 
-from gateway.context.collections import Collections
-from gateway.context.maxsim import MaxSim, MaxSimSettings
+from gateway.context.embedding.maxsim import MaxSim, MaxSimSettings
+from gateway.context.store.collections import Collections
 
 WEIGHTS = (0.35, 1.0)
 

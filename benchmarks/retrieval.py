@@ -20,16 +20,17 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from gateway.context.catalog import Catalog, Collection
-from gateway.context.chunk import Cut
-from gateway.context.collections import OPERATOR, Collections, Wish, tuning_of
-from gateway.context.exact import ExactStore
-from gateway.context.ingest import Ingest, Item
-from gateway.context.pack import Budget, distinct
-from gateway.context.parse_process import ParseProcess
+from gateway.context.embedding.sentence import SentenceEmbedder, SentenceSettings
+from gateway.context.ingest.ingest import Ingest, Item
+from gateway.context.ingest.tune import Tuner
+from gateway.context.pack import Budget
+from gateway.context.reading.chunk import Cut
+from gateway.context.reading.parse_process import ParseProcess
 from gateway.context.retrieve import MOST_CHUNKS, Retrieve, Wanted
-from gateway.context.sentence import SentenceEmbedder, SentenceSettings
-from gateway.context.tune import Tuner
+from gateway.context.store.catalog import Catalog, Collection
+from gateway.context.store.collections import OPERATOR, Collections, Wish, tuning_of
+from gateway.context.store.distinct import distinct
+from gateway.context.store.exact import ExactStore
 from gateway.exchange import Chunk
 from gateway.ports import Vectors
 from gateway.resources import locate

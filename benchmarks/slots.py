@@ -15,12 +15,12 @@ import click
 from harness.report import table
 from harness.texts import summaries
 
-from gateway.prompt import payload
 from gateway.prompt.guards import hostile, lost
-from gateway.prompt.library import Library, load_library
+from gateway.prompt.language import payload
+from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.rewrite import compose, fixed_labels
-from gateway.prompt.slots import Filled, fill
-from gateway.prompt.template import Template
+from gateway.prompt.slots.fill import Filled, fill
+from gateway.prompt.templates.template import Template
 
 Pairs = Sequence[tuple[Template, str]]
 

@@ -17,10 +17,10 @@ from harness.report import table
 from refiner import CONFIG, MODEL, kinds_of, refined
 
 from gateway.settings import load
-from offline_jobs import dataset
-from offline_jobs.ledger import RUNNING, Job, Ledger
+from offline_jobs.datasets import dataset
+from offline_jobs.engine.ledger import RUNNING, Job, Ledger
+from offline_jobs.engine.work import finished, go_on, jobs_folder, start
 from offline_jobs.train_refiner import HELD_OUT
-from offline_jobs.work import finished, go_on, jobs_folder, start
 
 TEMPLATES = Path(__file__).resolve().parent / "templates" / "refine"
 UNTRAINED = f'[refiner]\nmodel = "{MODEL}"'

@@ -18,37 +18,37 @@ from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.backends.responses import Responding, speaks
 from gateway.backends.route import Route, Routes
-from gateway.context.catalog import Catalog, catalog_file
-from gateway.context.collections import Collections
-from gateway.context.embed import Batcher
+from gateway.context.condense import Condense
+from gateway.context.embedding.batcher import Batcher
 from gateway.context.file_search import Searching
 from gateway.context.fit import Fit
-from gateway.context.ingest import new_ingest
-from gateway.context.intake import Behind, Intake
-from gateway.context.long.condense import Condense
-from gateway.context.parse_process import ParseProcess
+from gateway.context.ingest.background_ingest import Behind, Intake
+from gateway.context.ingest.ingest import new_ingest
+from gateway.context.ingest.uploads import Uploads
+from gateway.context.reading.parse_process import ParseProcess
 from gateway.context.retrieve import Retrieve
-from gateway.context.uploads import Uploads
+from gateway.context.store.catalog import Catalog, catalog_file
+from gateway.context.store.collections import Collections
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Exchange, Target
-from gateway.learning import Learned
-from gateway.perform.earlier import Earlier
-from gateway.perform.perform import Performer
-from gateway.perform.respond import Responder
+from gateway.loading import Learned
+from gateway.perform.performer import Performer
+from gateway.perform.previous_response import Earlier
+from gateway.perform.responder import Responder
 from gateway.pipeline import Step, prepare
 from gateway.ports import Backend, Embedder, HotState, Outcome, Reranker, Stage, VectorStore
-from gateway.prompt.named import NamedPrompt
+from gateway.prompt.named_prompt import NamedPrompt
 from gateway.readiness import Readiness
 from gateway.records.archive import Archive
 from gateway.records.drain import Drain
-from gateway.records.places import database_url, spool_folder
+from gateway.records.locations import database_url, spool_folder
 from gateway.records.policy import Policy, policy_problems
 from gateway.records.spool import Spool
 from gateway.settings import KindTable, Settings, decode, is_loopback
 from gateway.telemetry import names
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.traces import Traces
-from gateway.wire.answer import read_answer
+from gateway.wire.chat.answer import read_answer
 
 log = logging.getLogger("foreword.assembly")
 

@@ -24,14 +24,14 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "embedder": "gateway.backends.local.embedder:KIND",
     },
     "embedders": {
-        "sentence": "gateway.context.sentence:KIND",
+        "sentence": "gateway.context.embedding.sentence:KIND",
     },
     "stores": {
-        "chroma": "gateway.context.chroma:KIND",
-        "exact": "gateway.context.exact:KIND",
+        "chroma": "gateway.context.store.chroma:KIND",
+        "exact": "gateway.context.store.exact:KIND",
     },
     "rerankers": {
-        "maxsim": "gateway.context.maxsim:KIND",
+        "maxsim": "gateway.context.embedding.maxsim:KIND",
         "http": "gateway.backends.rerank:KIND",
     },
     "state": {

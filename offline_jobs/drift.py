@@ -12,23 +12,23 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from gateway.prompt.whole_file import write_whole
-from gateway.records.places import database_url
+from gateway.atomic_file import write_whole
+from gateway.records.locations import database_url
 from gateway.settings import Settings
 from offline_jobs import plots
-from offline_jobs.alert import alert, measure
-from offline_jobs.budget import Spent
-from offline_jobs.compare_windows import FEWEST, Change, Window, alarmed, compared, counted, placed
-from offline_jobs.duplicates import signature
-from offline_jobs.embedding import open_embedder
+from offline_jobs.datasets.duplicates import signature
+from offline_jobs.datasets.groups import Group, central, names
+from offline_jobs.datasets.recorded import Portion, portions, read
+from offline_jobs.datasets.recorded import Window as Span
+from offline_jobs.datasets.scrub import scrubbed
+from offline_jobs.engine.alert import alert, measure
+from offline_jobs.engine.budget import Spent
+from offline_jobs.engine.embedding import open_embedder
+from offline_jobs.engine.registry import Kind
+from offline_jobs.engine.run import Run
+from offline_jobs.engine.since import at
 from offline_jobs.errors import JobFailed
-from offline_jobs.groups import Group, central, names
-from offline_jobs.kinds import Kind
-from offline_jobs.reading import Portion, portions, read
-from offline_jobs.reading import Window as Span
-from offline_jobs.run import Run
-from offline_jobs.scrub import scrubbed
-from offline_jobs.since import at
+from offline_jobs.statistics.compare_windows import FEWEST, Change, Window, alarmed, compared, counted, placed
 
 Names = tuple[list[str], list[str]]
 EMBEDDED = 1500
@@ -194,7 +194,7 @@ def _tell(run: Run, changes: list[Change], groups: list[Group], page: Path) -> s
 
 
 def _harvest(run: Run, asked: Asked, spans: Spans) -> str:
-    from offline_jobs.work import start
+    from offline_jobs.engine.work import start
 
     words = {
         "name": "drift",

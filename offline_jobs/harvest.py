@@ -17,17 +17,17 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from gateway.records.places import database_url
+from gateway.records.locations import database_url
 from gateway.settings import Settings
-from offline_jobs import dataset
-from offline_jobs.budget import Spent
-from offline_jobs.duplicates import HASHES, firsts, signature
-from offline_jobs.judge_records import library_of, row_of
-from offline_jobs.kinds import Kind
-from offline_jobs.reading import PORTION, Portion, Window, portions, read
-from offline_jobs.rows import Row, What
-from offline_jobs.run import Run
-from offline_jobs.since import at
+from offline_jobs.datasets import dataset
+from offline_jobs.datasets.duplicates import HASHES, firsts, signature
+from offline_jobs.datasets.judge_records import library_of, row_of
+from offline_jobs.datasets.recorded import PORTION, Portion, Window, portions, read
+from offline_jobs.datasets.rows import Row, What
+from offline_jobs.engine.budget import Spent
+from offline_jobs.engine.registry import Kind
+from offline_jobs.engine.run import Run
+from offline_jobs.engine.since import at
 
 GROUPED = 4000
 """So many prompts at the most are grouped: the number of distances grows with its square."""
@@ -214,14 +214,14 @@ def _judged(run: Run, asked: Asked, taken: Sequence[Taken]) -> Mapping[str, Row]
     """The unscored answers that a judge has seen, by exchange."""
     if not asked.judge:
         return {}
-    from offline_jobs.judge_answers import judge_rows
+    from offline_jobs.datasets.judge_answers import judge_rows
 
     unscored = (row for row in _all_rows(taken) if row.what is What.UNSCORED)
     return {row.exchange: row for row in judge_rows(run, list(islice(unscored, asked.judge)))}
 
 
 def _groups(run: Run, made: dataset.Dataset) -> Sequence[Any]:
-    from offline_jobs.groups import Group, group
+    from offline_jobs.datasets.groups import Group, group
 
     if run.settings.embedder is None:
         return ()

@@ -15,13 +15,22 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.prompt.library import load_library
-from gateway.prompt.template import read_ref
-from gateway.prompt.whole_file import write_whole
+from gateway.atomic_file import write_whole
+from gateway.prompt.library.library import load_library
+from gateway.prompt.templates.template import read_ref
 from gateway.records.scores import Paired, paired
 from gateway.settings import Settings
-from offline_jobs.budget import Spent
-from offline_jobs.candidate import (
+from offline_jobs.datasets.dataset import find
+from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.splits import Splits, affordable, split
+from offline_jobs.engine.budget import Spent
+from offline_jobs.engine.embedding import open_embedder
+from offline_jobs.engine.models import Loop, open_models
+from offline_jobs.engine.registry import Kind
+from offline_jobs.engine.run import Run
+from offline_jobs.errors import JobFailed
+from offline_jobs.publish.promote import LINEAGE, WINNER, promote, read_winner
+from offline_jobs.search.candidate import (
     Examples,
     Parent,
     Pieces,
@@ -31,20 +40,11 @@ from offline_jobs.candidate import (
     pool_text,
     read_parent,
 )
-from offline_jobs.dataset import find
-from offline_jobs.embedding import open_embedder
-from offline_jobs.errors import JobFailed
-from offline_jobs.kinds import Kind
-from offline_jobs.models import Loop, open_models
-from offline_jobs.problem import Asked, Search
-from offline_jobs.promote import LINEAGE, WINNER, promote, read_winner
-from offline_jobs.propose import known_of
-from offline_jobs.rows import Row
-from offline_jobs.run import Run
-from offline_jobs.score import Outcome, measure_of
-from offline_jobs.search import MINIBATCH, Optimizer, SearchOver, id_of, pareto
-from offline_jobs.splits import Splits, affordable, split
-from offline_jobs.trial import Trial
+from offline_jobs.search.optimizer import MINIBATCH, Optimizer, SearchOver, id_of, pareto
+from offline_jobs.search.propose import known_of
+from offline_jobs.search.score import Outcome, measure_of
+from offline_jobs.search.template_search import Asked, Search
+from offline_jobs.search.trial import Trial
 
 LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
@@ -287,11 +287,11 @@ def _rows(settings: Settings, ref: str) -> list[Row]:
 
 def _optimizer(engine: str) -> Optimizer:
     if engine == "climb":
-        from offline_jobs.search import Climb
+        from offline_jobs.search.optimizer import Climb
 
         return Climb()
     try:
-        found: Optimizer = importlib.import_module("offline_jobs.search_gepa").Gepa()
+        found: Optimizer = importlib.import_module("offline_jobs.search.gepa_optimizer").Gepa()
     except ImportError as error:
         raise JobFailed("the engine gepa is not installed: pip install 'foreword[jobs]', or engine=climb") from error
     return found

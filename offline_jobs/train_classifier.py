@@ -12,27 +12,27 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gateway.context.sentence import SentenceEmbedder
-from gateway.context.static import load_static
+from gateway.context.embedding.sentence import SentenceEmbedder
+from gateway.context.embedding.static import load_static
 from gateway.exchange import Sampling, Turn
 from gateway.ports import Embedder, Vectors
-from gateway.prompt.classify import Classifier
-from gateway.prompt.labelled import Labelled, write_labelled
-from gateway.prompt.language import language_of
-from gateway.prompt.lessons import read_seeds
-from gateway.prompt.library import Library, load_library
-from gateway.prompt.train import LABELLED, Embedders, kept_labels, train
+from gateway.prompt.classifier.classifier import Classifier
+from gateway.prompt.classifier.labelled import Labelled, write_labelled
+from gateway.prompt.classifier.lessons import read_seeds
+from gateway.prompt.classifier.train import LABELLED, Embedders, kept_labels, train
+from gateway.prompt.language.detect import language_of
+from gateway.prompt.library.library import Library, load_library
 from gateway.records.scores import Paired, paired
 from gateway.settings import Settings
-from offline_jobs.budget import Spent
-from offline_jobs.dataset import find
-from offline_jobs.embedding import open_embedder
+from offline_jobs.datasets.dataset import find
+from offline_jobs.datasets.rows import Row, What
+from offline_jobs.engine.budget import Spent
+from offline_jobs.engine.embedding import open_embedder
+from offline_jobs.engine.ledger import key_of
+from offline_jobs.engine.models import open_models
+from offline_jobs.engine.registry import Kind
+from offline_jobs.engine.run import Run
 from offline_jobs.errors import JobFailed
-from offline_jobs.kinds import Kind
-from offline_jobs.ledger import key_of
-from offline_jobs.models import open_models
-from offline_jobs.rows import Row, What
-from offline_jobs.run import Run
 
 LEVEL = 0.05
 HELD_OUT, TRIED_OUT = 0.4, 0.2

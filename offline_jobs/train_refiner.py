@@ -15,20 +15,20 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from gateway.prompt.library import load_library
+from gateway.atomic_file import write_whole
+from gateway.prompt.library.library import load_library
 from gateway.prompt.refine import refiner_of
-from gateway.prompt.template import Template
-from gateway.prompt.whole_file import write_whole
+from gateway.prompt.templates.template import Template
 from gateway.resources import locate
 from gateway.settings import Settings
-from offline_jobs import dataset
-from offline_jobs.budget import Spent
+from offline_jobs.datasets import dataset
+from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.splits import split
+from offline_jobs.engine.budget import Spent
+from offline_jobs.engine.registry import Kind
+from offline_jobs.engine.run import Run
 from offline_jobs.errors import JobFailed
-from offline_jobs.kinds import Kind
 from offline_jobs.lora import Lora, adapted, merge
-from offline_jobs.rows import Row
-from offline_jobs.run import Run
-from offline_jobs.splits import split
 
 SAVE_EVERY = 10
 HELD_OUT = "held_out.jsonl"

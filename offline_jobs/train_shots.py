@@ -13,15 +13,15 @@ from msgspec import Struct
 
 from gateway.records.scores import Paired, paired
 from gateway.settings import Settings
-from offline_jobs import dataset
-from offline_jobs.budget import Spent
-from offline_jobs.embedding import open_embedder
+from offline_jobs.datasets import dataset
+from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.splits import split
+from offline_jobs.engine.budget import Spent
+from offline_jobs.engine.embedding import open_embedder
+from offline_jobs.engine.registry import Kind
+from offline_jobs.engine.run import Run
 from offline_jobs.errors import JobFailed
-from offline_jobs.kinds import Kind
-from offline_jobs.rows import Row
-from offline_jobs.run import Run
-from offline_jobs.splits import split
-from offline_jobs.worth import vote, worth
+from offline_jobs.statistics.worth import vote, worth
 
 MOST = 2000
 SHOWN = 20

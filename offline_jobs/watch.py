@@ -11,21 +11,21 @@ from msgspec import Struct
 
 from gateway.errors import TemplateError
 from gateway.exchange import Arm
-from gateway.prompt.judge import passed
-from gateway.prompt.library import Library, load_library
-from gateway.prompt.pointers import Pointer, read_pointers
-from gateway.prompt.template import Template
+from gateway.prompt.answers.judge import passed
+from gateway.prompt.library.library import Library, load_library
+from gateway.prompt.library.pointers import Pointer, read_pointers
+from gateway.prompt.templates.template import Template
 from gateway.records.database import Database, Spoken
-from gateway.records.places import database_url
+from gateway.records.locations import database_url
 from gateway.records.scores import WORTHWHILE, Scores, difference
-from gateway.records.told import Told, read_told
+from gateway.records.spoken_record import Told, read_told
 from gateway.settings import Settings
-from offline_jobs.budget import Spent
-from offline_jobs.decisions import Decision, write_down
-from offline_jobs.kinds import Kind
-from offline_jobs.promote import point, take_back
-from offline_jobs.run import Run
-from offline_jobs.sequential import Answer, judged
+from offline_jobs.engine.budget import Spent
+from offline_jobs.engine.registry import Kind
+from offline_jobs.engine.run import Run
+from offline_jobs.publish.decisions import Decision, write_down
+from offline_jobs.publish.promote import point, take_back
+from offline_jobs.statistics.sequential import Answer, judged
 
 KNOWN = 500
 """Scores from before a canary that say how good the stable version is."""

@@ -9,8 +9,8 @@ from gateway.backends.route import Routes, check_model
 from gateway.errors import BackendFailed
 from gateway.exchange import Ask, Call, Endpoint, Exchange, Mode, Sampling, Turn
 from gateway.ports import Answer, Completed, Reply
-from gateway.wire.answer import read_answer
-from gateway.wire.encode import question
+from gateway.wire.chat.answer import read_answer
+from gateway.wire.chat.encode import question
 
 
 class Completions:

@@ -10,14 +10,14 @@ from msgspec import Struct
 
 from gateway.backends.call import UNREACHABLE
 from gateway.backends.http1 import Answer, Broken, Idle, Pool, Unreachable
+from gateway.backends.openai_tokens import Counter
 from gateway.backends.route import matches
-from gateway.context.tokens import Counter
 from gateway.errors import BackendFailed, BackendTimeout, NotReady, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Headers, ModelCard, Reply, is_encoded
 from gateway.registry import Kind
 from gateway.settings import Count, Seconds
-from gateway.wire import encode
+from gateway.wire.chat import encode
 
 # what belongs to one connection (RFC 9110, 7.6.1), and what the gateway says itself
 NOT_PASSED_BACK = frozenset(

@@ -11,10 +11,10 @@ from gateway.backends.route import AUTO, matches
 from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Endpoint, Exchange, Mode, Sampling
 from gateway.ports import Backend, Headers, Reply, is_encoded
-from gateway.wire import decode, encode
-from gateway.wire.responses_answer import Translator, head_of, whole
-from gateway.wire.responses_chat import chat_body
-from gateway.wire.responses_search import shown
+from gateway.wire.chat import decode, encode
+from gateway.wire.responses.answer import Translator, head_of, whole
+from gateway.wire.responses.as_chat import chat_body
+from gateway.wire.responses.search import shown
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))

@@ -41,7 +41,7 @@ def check(config: Path, as_json: bool) -> None:
 
 def broken_templates(config: Path) -> list[str]:
     """The template files that cannot be used, each with its line, column and reason."""
-    from gateway.prompt.library import load_library
+    from gateway.prompt.library.library import load_library
 
     settings = load(config)
     if settings.embedder is None:

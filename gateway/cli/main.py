@@ -10,12 +10,12 @@ COMMANDS = {
     "serve": "gateway.cli.serve:serve",
     "check": "gateway.cli.check:check",
     "explain": "gateway.cli.explain:explain",
-    "templates": "gateway.cli.templates:templates",
-    "collections": "gateway.cli.collections:collections",
-    "classifier": "gateway.cli.classifier:classifier",
+    "templates": "gateway.cli.templates.commands:templates",
+    "collections": "gateway.cli.collections.commands:collections",
+    "classifier": "gateway.cli.classifier.commands:classifier",
     "engines": "gateway.cli.engines:engines",
-    "exchanges": "gateway.cli.exchanges:exchanges",
-    "gains": "gateway.cli.gains:gains",
+    "exchanges": "gateway.cli.exchanges.commands:exchanges",
+    "gains": "gateway.cli.gains.commands:gains",
 }
 GROUP = "foreword.commands"
 """Entry points of further commands, such as those of the offline jobs, which the gateway knows nothing of."""

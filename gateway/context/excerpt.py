@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.context.chunk import sentences
-from gateway.context.fusion import followed
 from gateway.context.pack import Budget
+from gateway.context.reading.chunk import sentences
+from gateway.context.store.fusion import followed
 from gateway.exchange import Chunk
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from gateway.context.catalog import Collection
-from gateway.context.collections import Collections, Hit, Wish
 from gateway.context.retrieve import SPARE_CHUNKS, Retrieve, Wanted, told
+from gateway.context.store.catalog import Collection
+from gateway.context.store.collections import Collections, Hit, Wish
 from gateway.errors import BadRequest, NotFound, NotReady
 from gateway.exchange import Chunk, Exchange, Key, Target
 from gateway.file_search import FileSearch, Searched, Source

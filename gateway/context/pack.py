@@ -1,39 +1,14 @@
 """Chooses what of the found goes into the prompt: no words twice, within a token budget, numbered."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from gateway.context.lexical import words_of
 from gateway.exchange import Chunk
 
 CHUNK_TOKENS = 24
 """What a source's number, name and heading cost on top of its text."""
-ALIKE = 0.85
-"""Chunks with this share of their words in common, and all numbers, say the same."""
-HAS_DIGIT = re.compile(r"\d")
-
-
-def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Without chunks whose words a better-scored one has already said, all but a few, and those no numbers."""
-    kept: list[Chunk] = []
-    seen: list[frozenset[str]] = []
-    for chunk in chunks:
-        words = frozenset(words_of(chunk.text))
-        if not any(_alike(words, other) for other in seen):
-            seen.append(words)
-            kept.append(chunk)
-    return kept
-
-
-def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
-    shorter, longer = sorted((len(one), len(other)))
-    if shorter < ALIKE * longer:
-        return False
-    # tables of two years have all their words in common
-    return len(one & other) >= ALIKE * len(one | other) and not any(map(HAS_DIGIT.search, one ^ other))
 
 
 class Budget(Struct, frozen=True):

@@ -9,12 +9,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.context.catalog import Collection
-from gateway.context.collections import Collections, Wish, tuning_of
 from gateway.context.excerpt import excerpts
 from gateway.context.fence import fenced, language_of, new_mark
-from gateway.context.fit import PROMPT_TOKENS, Count, answer_room, is_kept, sizes_of, upper_bound
-from gateway.context.pack import CHUNK_TOKENS, Budget, citations, distinct, pack
+from gateway.context.pack import CHUNK_TOKENS, Budget, citations, pack
+from gateway.context.store.catalog import Collection
+from gateway.context.store.collections import Collections, Wish, tuning_of
+from gateway.context.store.distinct import distinct
+from gateway.context.window import PROMPT_TOKENS, Count, answer_room, is_kept, sizes_of, upper_bound
 from gateway.errors import NotAllowed, NotFound, NotReady, RequestError
 from gateway.exchange import Chunk, Exchange, Key, Mode, Turn
 from gateway.filters import Filter

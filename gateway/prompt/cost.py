@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from gateway.prompt.template import Template
+from gateway.prompt.templates.template import Template
 
 JUDGE_TOKENS = 120
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from gateway.exchange import Call, Exchange, Sampling, Turn
 from gateway.own_call import own_call
 from gateway.ports import Completer
-from gateway.prompt.fields import FirstCall, Shot
-from gateway.prompt.template import Template
+from gateway.prompt.templates.fields import FirstCall, Shot
+from gateway.prompt.templates.template import Template
 
 
 class CallFailed(Exception):

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.exchange import Turn
-from gateway.prompt.invariants import LANGUAGE, NEGATING, Item, Kind, items
-from gateway.prompt.kinds import NUMBER_WORDS, date_of, find_dates, items_of, number_of
-from gateway.prompt.languages import find_language
-from gateway.prompt.marks import NUMBER
-from gateway.prompt.vocabulary import VOCABULARY, any_of, folded
+from gateway.prompt.language.invariants import LANGUAGE, NEGATING, Item, Kind, items
+from gateway.prompt.language.language_names import find_language
+from gateway.prompt.language.literals import NUMBER
+from gateway.prompt.language.values import NUMBER_WORDS, date_of, find_dates, items_of, number_of
+from gateway.prompt.language.vocabulary import VOCABULARY, any_of, folded
 
 UNCHECKED_CHARS = 4_000
 """So much text outside of every slot is not an instruction; it is taken as lost."""

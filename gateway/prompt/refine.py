@@ -19,13 +19,13 @@ from gateway.errors import TemplateError
 from gateway.exchange import Call, Exchange, Mode, Sampling, Turn
 from gateway.own_call import own_call
 from gateway.prompt import guards
-from gateway.prompt.arms import takes_part
-from gateway.prompt.fields import Purpose
-from gateway.prompt.library import Library
-from gateway.prompt.refinement import Rejected, read_refined
-from gateway.prompt.template import Template
-from gateway.prompt.touch import may_touch
-from gateway.prompt.vocabulary import VOCABULARY
+from gateway.prompt.eligible import may_touch
+from gateway.prompt.language.vocabulary import VOCABULARY
+from gateway.prompt.library.library import Library
+from gateway.prompt.policy.arms import takes_part
+from gateway.prompt.refined_answer import Rejected, read_refined
+from gateway.prompt.templates.fields import Purpose
+from gateway.prompt.templates.template import Template
 from gateway.settings import Refiner
 
 if TYPE_CHECKING:

@@ -14,17 +14,17 @@ from gateway import exchange as values
 from gateway.errors import CollectionError, TemplateError
 from gateway.exchange import Arm, Call, Exchange, Key, Mode, Note, Sampling, SlotValue, Turn
 from gateway.prompt import guards
+from gateway.prompt.answers.technique import Technique, technique_of
 from gateway.prompt.cost import cost_of
-from gateway.prompt.extract import NOTHING, Extracted, Extractor, wants_more
-from gateway.prompt.fields import Pool, Shot, Status
+from gateway.prompt.eligible import may_touch
 from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
-from gateway.prompt.library import Library, Offered
-from gateway.prompt.policy import Decision, Policy
-from gateway.prompt.shots import Pools, of_chunks
-from gateway.prompt.slots import Filled, Missing, fill
-from gateway.prompt.technique import Technique, technique_of
-from gateway.prompt.template import Template, read_ref
-from gateway.prompt.touch import may_touch
+from gateway.prompt.library.library import Library, Offered
+from gateway.prompt.library.pools import Pools, of_chunks
+from gateway.prompt.policy.decide import Decision, Policy
+from gateway.prompt.slots.extract import NOTHING, Extracted, Extractor, wants_more
+from gateway.prompt.slots.fill import Filled, Missing, fill
+from gateway.prompt.templates.fields import Pool, Shot, Status
+from gateway.prompt.templates.template import Template, read_ref
 from gateway.settings import Prompt
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from msgspec import Struct
 from gateway.errors import BadRequest
 from gateway.exchange import Arm
 from gateway.records.scores import DIGITS, FEWEST, WORTHWHILE, Z95, Difference, Scores, difference
-from gateway.records.told import Told, read_told
+from gateway.records.spoken_record import Told, read_told
 
 if TYPE_CHECKING:  # SQLAlchemy comes with it, and whoever serves this imports it at start
     from gateway.records.database import Database, Spoken

@@ -21,7 +21,9 @@ from gateway.ports import Headers, Outcome, Reply, is_encoded
 from gateway.server.access import Access
 from gateway.server.body import read_body
 from gateway.server.headers import decisions
-from gateway.wire import annotate, cited, errors
+from gateway.wire import errors
+from gateway.wire.chat import annotate
+from gateway.wire.citations import note as cited
 
 log = logging.getLogger("foreword.answer")
 

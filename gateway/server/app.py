@@ -18,25 +18,20 @@ from litestar.types import Receive, Scope, Send
 from gateway.assembly import Gateway, assemble
 from gateway.errors import RequestError
 from gateway.exchange import Endpoint, Key
-from gateway.server import (
-    compare,
-    files,
-    foreword,
-    models,
-    openapi,
-    operations,
-    store_files,
-    stored,
-    template_page,
-    templates,
-    vector_stores,
-)
-from gateway.server import responses as stored_responses
+from gateway.server import foreword, models, openapi, operations
+from gateway.server import stored_completions as stored
+from gateway.server import stored_responses as stored_responses
 from gateway.server.access import Access
 from gateway.server.answer import Answering
+from gateway.server.stores import files, store_files, vector_stores
+from gateway.server.templates import compare_page as compare
+from gateway.server.templates import library as templates
+from gateway.server.templates import waiting_page as template_page
 from gateway.settings import load
 from gateway.telemetry.logs import set_up
-from gateway.wire import decode, errors, responses
+from gateway.wire import errors
+from gateway.wire.chat import decode
+from gateway.wire.responses import request as responses
 
 CONFIG = "FOREWORD_CONFIG"
 log = logging.getLogger("foreword.server")

@@ -9,10 +9,10 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from msgspec import Struct
 
 from gateway.exchange import Endpoint
-from gateway.wire import vector_stores
-from gateway.wire.decode import ChatBody, CompletionBody, EmbeddingBody
+from gateway.wire.chat.decode import ChatBody, CompletionBody, EmbeddingBody
 from gateway.wire.feedback import FeedbackBody
-from gateway.wire.responses import ResponsesBody
+from gateway.wire.responses.request import ResponsesBody
+from gateway.wire.stores import vector_stores
 
 CONFIG = OpenAPIConfig(
     title="Foreword",

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from litestar import Request
 
 from gateway.errors import BadRequest
-from gateway.wire.reading import whole
+from gateway.wire.json_fields import whole
 
 Listed = TypeVar("Listed")
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.errors import BadRequest
-from gateway.wire.reading import explained, not_json
+from gateway.wire.json_fields import explained, not_json
 
 _encode = msgspec.json.Encoder().encode
 MOST_INPUTS = 2048  # as OpenAI

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.errors import BadRequest
-from gateway.wire.reading import decoded
+from gateway.wire.json_fields import decoded
 
 
 class FeedbackBody(Struct, frozen=True, forbid_unknown_fields=True):

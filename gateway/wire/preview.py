@@ -6,8 +6,9 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.exchange import Ask, Exchange
-from gateway.wire import decode, responses
-from gateway.wire.reading import decoded
+from gateway.wire.chat import decode
+from gateway.wire.json_fields import decoded
+from gateway.wire.responses import request as responses
 
 _encode = msgspec.json.Encoder().encode
 

@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.exchange import Named
-from gateway.wire.reading import explained, whole
+from gateway.wire.json_fields import explained, whole
 
 STORED_ELSEWHERE = "pmpt_"
 """What the ids of prompts begin with that OpenAI stores itself; a backend that has them fills them in."""

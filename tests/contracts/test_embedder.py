@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.context.sentence import DEFAULT_MODEL, SentenceEmbedder
-from gateway.context.static import load_static
+from gateway.context.embedding.sentence import DEFAULT_MODEL, SentenceEmbedder
+from gateway.context.embedding.static import load_static
 from gateway.ports import Embedder
 from gateway.resources import locate
 from tests.doubles.static_table import KEPT

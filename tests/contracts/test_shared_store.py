@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from msgspec import Struct
 
-from gateway.context.chroma import ChromaStore
-from gateway.context.exact import ExactStore
-from gateway.context.folder import SharedFolder
+from gateway.context.store.chroma import ChromaStore
+from gateway.context.store.exact import ExactStore
+from gateway.context.store.shared_folder import SharedFolder
 from gateway.errors import CollectionError
 from gateway.ports import Vectors, VectorStore
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.context.chroma import ChromaStore
-from gateway.context.exact import ExactStore
+from gateway.context.store.chroma import ChromaStore
+from gateway.context.store.exact import ExactStore
 from gateway.errors import CollectionError
 from gateway.ports import Vectors, VectorStore
 

@@ -9,8 +9,9 @@ import httpx
 from gateway.errors import RequestError
 from gateway.exchange import Ask, Endpoint, Exchange
 from gateway.ports import Backend, Reply
-from gateway.wire import decode, responses
+from gateway.wire.chat import decode
 from gateway.wire.errors import envelope, event
+from gateway.wire.responses import request as responses
 
 DECODE = {
     Endpoint.CHAT: decode.chat,

@@ -1,6 +1,6 @@
 """Collections with a chunk for each text, embedded word by word."""
 
-from gateway.context.collections import Collections
+from gateway.context.store.collections import Collections
 from gateway.exchange import Chunk
 from tests.doubles.bag_embedder import BagEmbedder
 

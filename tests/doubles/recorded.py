@@ -7,7 +7,7 @@ from gateway.exchange import Arm, Call, Intent, Rewrite, Turn
 from gateway.ports import Answer
 from gateway.records.database import Database
 from gateway.records.feedback import Feedback
-from gateway.records.places import database_url
+from gateway.records.locations import database_url
 from gateway.records.schema import ExchangeRecord
 from gateway.settings import Settings, read
 

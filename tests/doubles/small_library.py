@@ -1,8 +1,8 @@
 """Three intents in English and two in Chinese, with seeds: enough to train a classifier in a blink."""
 
-from gateway.prompt.lessons import Seeds
-from gateway.prompt.library import Library, build_library
-from gateway.prompt.template import parse
+from gateway.prompt.classifier.lessons import Seeds
+from gateway.prompt.library.library import Library, build_library
+from gateway.prompt.templates.template import parse
 
 HEAD = """---
 schema: 1

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from gateway.context.sentence import DEFAULT_MODEL, SentenceEmbedder
-from gateway.context.static import load_static
+from gateway.context.embedding.sentence import DEFAULT_MODEL, SentenceEmbedder
+from gateway.context.embedding.static import load_static
 from gateway.resources import locate
 
 KEPT = Path(__file__).parents[2] / ".pytest_cache" / "embedded"

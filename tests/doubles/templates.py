@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gateway.prompt.template import Template, parse
+from gateway.prompt.templates.template import Template, parse
 
 MATCH = [f"please refund order number {number}" for number in range(8)]
 NOT = ["what is your refund policy?", "where is my parcel"]

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from gateway.cli.collections import collections
+from gateway.cli.collections.commands import collections
 from tests.doubles.process import GatewayProcess
 
 CONFIG = """

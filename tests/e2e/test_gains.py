@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gateway.exchange import Arm, Intent, Rewrite, Target, Turn
-from gateway.prompt.gains import gains_path, read_gains
+from gateway.prompt.policy.gains import gains_path, read_gains
 from gateway.records.database import Database
 from gateway.records.schema import ExchangeRecord
 from tests.conftest import UpstreamInThread

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.settings import read
-from offline_jobs.kinds import KINDS
+from offline_jobs.engine.registry import KINDS
 from tests.doubles.recorded import a_record, stored
 from tests.doubles.templates import source, write
 from tests.doubles.toy_model import toy_model
@@ -60,7 +60,7 @@ def hashes(folder: Path, name: str) -> set[str]:
 DYING = """
 import os, signal, sys
 from gateway.cli.main import main
-from offline_jobs.ledger import Ledger
+from offline_jobs.engine.ledger import Ledger
 
 left, booked = int(sys.argv.pop(1)), {booked}
 done = Ledger.done

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from offline_jobs.executor import Local
+from offline_jobs.engine.executor import Local
 
 ray = pytest.importorskip("ray", reason="needs the extra `ray`")
 
@@ -34,7 +34,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 
 
 def test_a_node_that_dies_in_the_middle_costs_no_result(cluster: tuple[object, object]) -> None:
-    from offline_jobs.on_ray import Cluster
+    from offline_jobs.engine.on_ray import Cluster
 
     nodes, second = cluster
     executor = Cluster(2)

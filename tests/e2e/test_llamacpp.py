@@ -17,7 +17,7 @@ import pytest_asyncio
 from gateway.backends.local.llamacpp import LlamaCpp, LlamaCppSettings
 from gateway.exchange import Endpoint
 from gateway.resources import locate
-from gateway.wire.answer import read_answer
+from gateway.wire.chat.answer import read_answer
 from tests.doubles.asking import BackendTransport, asked, body
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

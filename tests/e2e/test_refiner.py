@@ -9,7 +9,7 @@ from gateway.assembly import assemble
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.exchange import Ask, Endpoint, Exchange, Intent, Turn
-from gateway.prompt.library import load_library
+from gateway.prompt.library.library import load_library
 from gateway.prompt.refine import Refine
 from gateway.settings import Refiner, read
 from tests.conftest import UpstreamInThread

@@ -16,7 +16,7 @@ from gateway.records.database import Database
 from gateway.records.drain import Drain
 from gateway.records.segments import segments
 from gateway.records.spool import Spool
-from gateway.wire.answer import read_answer
+from gateway.wire.chat.answer import read_answer
 
 # Records without a pause while a drain runs beside it, and names each exchange once `record` returned.
 # The arguments: a name, the folder, the segments' size in MB, the drain's interval in seconds.

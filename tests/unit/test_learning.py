@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.context.embed import Batcher
+from gateway.context.embedding.batcher import Batcher
 from gateway.context.retrieve import Retrieve
-from gateway.learning import Learned
+from gateway.loading import Learned
 from gateway.readiness import Readiness
 from gateway.settings import Context, Data, Prompt, Settings
 from tests.doubles.bag_embedder import BagEmbedder

@@ -11,7 +11,8 @@ from gateway.errors import NotFound, NotReady, Problem
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Embedder, Headers, ModelCard, Reply
 from gateway.registry import Kind
-from gateway.wire import embeddings, encode
+from gateway.wire import embeddings
+from gateway.wire.chat import encode
 
 if TYPE_CHECKING:
     from gateway.ports import Vectors

@@ -16,9 +16,10 @@ from gateway.backends.local.room import Room
 from gateway.errors import BackendFailed, BadRequest, LimitReached, NotFound, NotReady, RequestError
 from gateway.exchange import Endpoint, Exchange, Note
 from gateway.ports import Headers, ModelCard, Reply
-from gateway.wire import encode, engine
-from gateway.wire.engine import EngineAsk, Limits, Neutraliser
-from gateway.wire.engine_answer import Body, Events, refusal
+from gateway.wire.chat import encode
+from gateway.wire.engine import ask as engine
+from gateway.wire.engine.answer import Body, Events, refusal
+from gateway.wire.engine.ask import EngineAsk, Limits, Neutraliser
 
 ENDPOINTS = (Endpoint.CHAT, Endpoint.COMPLETION)
 JSON: Headers = ((b"content-type", b"application/json"),)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from gateway.context import lexical
-from gateway.context.fusion import Tuning, fused
 from gateway.context.long.parts import Count, pieces
 from gateway.context.pack import Budget, pack
+from gateway.context.store import lexical
+from gateway.context.store.fusion import Tuning, fused
 from gateway.errors import NotReady
 from gateway.exchange import Chunk
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from gateway.context.chunk import Cut, chunk
-from gateway.context.document import Document
+from gateway.context.reading.chunk import Cut, chunk
+from gateway.context.reading.document import Document
 from gateway.exchange import Chunk
 
 Count = Callable[[str], int]

@@ -11,7 +11,7 @@ from gateway.backends.responses import Responding
 from gateway.errors import BackendFailed, BadRequest, RequestError
 from gateway.exchange import Endpoint, Exchange, Mode, Sampling, Turn
 from gateway.ports import Backend, Headers, ModelCard, Reply
-from gateway.wire import encode
+from gateway.wire.chat import encode
 from tests.doubles.asking import asked, body
 
 CHAT = b'{"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}'

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.context.catalog import Catalog
-from gateway.context.collections import Collections
-from gateway.context.exact import ExactStore
-from gateway.context.sentence import SentenceEmbedder, SentenceSettings
+from gateway.context.embedding.sentence import SentenceEmbedder, SentenceSettings
+from gateway.context.store.catalog import Catalog
+from gateway.context.store.collections import Collections
+from gateway.context.store.exact import ExactStore
 from gateway.resources import locate
 
 

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.context.collections import Collections
 from gateway.context.excerpt import Shares, excerpts
-from gateway.context.lexical import words_of
 from gateway.context.pack import Budget
 from gateway.context.retrieve import Retrieve
+from gateway.context.store.collections import Collections
+from gateway.context.store.lexical import words_of
 from gateway.exchange import Ask, Chunk, Controls, Endpoint, Exchange, Key, Target, Turn
 from gateway.ports import Vectors
 from gateway.settings import Context

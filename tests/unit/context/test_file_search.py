@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from gateway.context.collections import Collections
 from gateway.context.file_search import Searching
 from gateway.context.retrieve import Retrieve
+from gateway.context.store.collections import Collections
 from gateway.errors import BadRequest, NotFound, NotReady
 from gateway.exchange import Ask, Controls, Endpoint, Exchange, Key, Mode, Target, Turn
 from gateway.file_search import FileSearch, Searched, Source

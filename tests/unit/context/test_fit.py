@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.context.fit import PROMPT_TOKENS, TURN_TOKENS, Fit, trim
+from gateway.context.fit import Fit
+from gateway.context.window import PROMPT_TOKENS, TURN_TOKENS, trim
 from gateway.errors import ContextTooLong
 from gateway.exchange import Ask, Chunk, ContextPlan, Controls, Endpoint, Exchange, Mode, Rewrite, Target, Turn
 

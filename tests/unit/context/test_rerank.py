@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from gateway.backends.rerank import HttpReranker, HttpSettings
-from gateway.context.collections import RERANKED, Hit, reranked
-from gateway.context.documents import Row
-from gateway.context.fusion import reordered
-from gateway.context.maxsim import MaxSim, MaxSimSettings, maxsim
-from gateway.context.sentence import SentenceEmbedder
+from gateway.context.embedding.maxsim import MaxSim, MaxSimSettings, maxsim
+from gateway.context.embedding.sentence import SentenceEmbedder
+from gateway.context.store.collections import RERANKED, Hit, reranked
+from gateway.context.store.fusion import reordered
+from gateway.context.store.stored_documents import Row
 from gateway.errors import BackendFailed
 from gateway.exchange import Chunk
 

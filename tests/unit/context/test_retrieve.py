@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.context.collections import Collections
-from gateway.context.pack import CHUNK_TOKENS, Budget, distinct, pack
+from gateway.context.pack import CHUNK_TOKENS, Budget, pack
 from gateway.context.retrieve import Retrieve, ahead_of_the_user
+from gateway.context.store.collections import Collections
+from gateway.context.store.distinct import distinct
 from gateway.errors import NotAllowed, NotFound
 from gateway.exchange import Ask, Chunk, Controls, Endpoint, Exchange, Intent, Key, Target, Turn
 from gateway.filters import Comparison

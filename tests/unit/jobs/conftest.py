@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.settings import Settings
-from offline_jobs.ledger import Job, Ledger
-from offline_jobs.work import jobs_folder, start
+from offline_jobs.engine.ledger import Job, Ledger
+from offline_jobs.engine.work import jobs_folder, start
 from tests.doubles.recorded import settings_in
 
 

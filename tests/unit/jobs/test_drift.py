@@ -13,10 +13,10 @@ import pytest
 
 from gateway.records.feedback import Feedback
 from gateway.settings import Settings
-from offline_jobs.alert import metrics_file
-from offline_jobs.compare_windows import Window, alarmed, compared, counted, measured, placed
-from offline_jobs.ledger import DONE, Job, Ledger
-from offline_jobs.work import jobs_folder, start
+from offline_jobs.engine.alert import metrics_file
+from offline_jobs.engine.ledger import DONE, Job, Ledger
+from offline_jobs.engine.work import jobs_folder, start
+from offline_jobs.statistics.compare_windows import Window, alarmed, compared, counted, measured, placed
 from tests.doubles.recorded import BEGAN, a_record, settings_in, stored
 
 INTENTS = ["refund", "delivery", "password", "invoice"]

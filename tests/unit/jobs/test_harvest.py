@@ -6,10 +6,10 @@ import pytest
 
 from gateway.records.feedback import Feedback
 from gateway.settings import Settings
-from offline_jobs import dataset
-from offline_jobs.dataset import find
-from offline_jobs.ledger import DONE, Job
-from offline_jobs.rows import What
+from offline_jobs.datasets import dataset
+from offline_jobs.datasets.dataset import find
+from offline_jobs.datasets.rows import What
+from offline_jobs.engine.ledger import DONE, Job
 from tests.doubles.recorded import BEGAN, a_record, stored
 from tests.doubles.templates import source, write
 

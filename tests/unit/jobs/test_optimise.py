@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.prompt.library import load_library
-from gateway.prompt.pointers import read_pointers
+from gateway.prompt.library.library import load_library
+from gateway.prompt.library.pointers import read_pointers
 from gateway.settings import Settings
-from offline_jobs import dataset
-from offline_jobs.budget import Budget
-from offline_jobs.ledger import CANCELLED, DONE, FAILED, Job, Ledger
-from offline_jobs.promote import read_winner
-from offline_jobs.rows import Row
-from offline_jobs.work import go_on, jobs_folder, start
+from offline_jobs.datasets import dataset
+from offline_jobs.datasets.rows import Row
+from offline_jobs.engine.budget import Budget
+from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, Job, Ledger
+from offline_jobs.engine.work import go_on, jobs_folder, start
+from offline_jobs.publish.promote import read_winner
 from tests.doubles.process import free_port
 from tests.doubles.recorded import settings_in
 from tests.doubles.templates import source, write
@@ -93,7 +93,7 @@ def test_a_template_that_shows_the_labels_wins_and_becomes_a_candidate(tmp_path:
 def test_the_sealed_rows_are_asked_only_when_the_search_is_over(tmp_path: Path, toy: Toy) -> None:
     optimised(prepared(tmp_path, toy))
     asked = [body["messages"][-1]["content"].split("\n")[0] for body in toy.asked]
-    from offline_jobs.splits import split
+    from offline_jobs.datasets.splits import split
 
     sealed = {row.query for row in split(rows(), 0, 12, 24).sealed}
     assert set(asked[-48:]) == sealed and not sealed & set(asked[:-48])
@@ -126,7 +126,7 @@ def test_the_budget_is_hard(tmp_path: Path, toy: Toy) -> None:
 def test_a_job_that_was_cut_off_asks_nothing_twice(
     tmp_path: Path, toy: Toy, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("offline_jobs.run.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("offline_jobs.engine.run.LOOK_EVERY_S", 0.0)
     (tmp_path / "whole").mkdir()
     whole = optimised(prepared(tmp_path / "whole", toy))
     asked, toy.asked = toy.asked, []
@@ -206,7 +206,7 @@ def test_a_model_that_is_out_of_order_fails_the_job_and_is_no_verdict_on_any_tem
 
 
 def test_a_critic_for_whom_no_call_is_left_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("offline_jobs.search_gepa.MINIBATCH", 5)
+    monkeypatch.setattr("offline_jobs.search.gepa_optimizer.MINIBATCH", 5)
 
     def thinking(model: str, messages: Messages) -> str:
         if model != "critic":
@@ -285,7 +285,7 @@ def test_with_auto_canary_a_winner_speaks_to_a_share_and_never_to_all(tmp_path: 
 
 def test_each_call_is_an_exchange_of_the_job(tmp_path: Path, toy: Toy) -> None:
     from gateway.records.database import Database, Wanted
-    from gateway.records.places import database_url
+    from gateway.records.locations import database_url
 
     settings = prepared(tmp_path, toy)
     job = optimised(settings)
@@ -300,9 +300,9 @@ def test_each_call_is_an_exchange_of_the_job(tmp_path: Path, toy: Toy) -> None:
 
 def test_the_same_call_twice_at_once_is_one_call(tmp_path: Path, toy: Toy) -> None:
     from gateway.exchange import Sampling, Turn
-    from offline_jobs.executor import Local
-    from offline_jobs.models import open_models
-    from offline_jobs.run import Run
+    from offline_jobs.engine.executor import Local
+    from offline_jobs.engine.models import open_models
+    from offline_jobs.engine.run import Run
 
     settings = prepared(tmp_path, toy, parallel=4)
     ledger = Ledger(jobs_folder(settings))

@@ -7,13 +7,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from offline_jobs.budget import Budget  # noqa: E402 - after the check that torch is there
+from offline_jobs.datasets.rows import Row  # noqa: E402
+from offline_jobs.engine.budget import Budget  # noqa: E402 - after the check that torch is there
+from offline_jobs.engine.executor import Local  # noqa: E402
+from offline_jobs.engine.ledger import Ledger  # noqa: E402
+from offline_jobs.engine.run import Run  # noqa: E402
 from offline_jobs.errors import JobFailed  # noqa: E402
-from offline_jobs.executor import Local  # noqa: E402
-from offline_jobs.ledger import Ledger  # noqa: E402
 from offline_jobs.lora import adapted, merge  # noqa: E402
-from offline_jobs.rows import Row  # noqa: E402
-from offline_jobs.run import Run  # noqa: E402
 from offline_jobs.train_refiner import IGNORED, Asked, _asking, _loss, _train, tokens, usable  # noqa: E402
 from tests.doubles.recorded import settings_in  # noqa: E402
 from tests.doubles.templates import write  # noqa: E402

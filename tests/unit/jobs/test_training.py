@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.prompt.train import kept_labels
+from gateway.prompt.classifier.train import kept_labels
 from gateway.settings import Settings
-from offline_jobs import dataset, train_classifier, train_shots
-from offline_jobs.embedding import open_embedder
-from offline_jobs.ledger import DONE, Job
-from offline_jobs.rows import Row, What
-from offline_jobs.worth import worth
+from offline_jobs import train_classifier, train_shots
+from offline_jobs.datasets import dataset
+from offline_jobs.datasets.rows import Row, What
+from offline_jobs.engine.embedding import open_embedder
+from offline_jobs.engine.ledger import DONE, Job
+from offline_jobs.statistics.worth import worth
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.templates import source, write
 
@@ -69,7 +70,7 @@ def test_wrong_labels_are_found_and_left_out(settings: Settings, run: Run) -> No
     job = run("train-shots", dataset="pool")
     assert job.state == DONE, job.reason
     kept = {row.query for row in dataset.find(settings.data_folder, "pool-helpful").read()}
-    from offline_jobs.splits import split
+    from offline_jobs.datasets.splits import split
 
     learn = {row.query for row in split(spoilt, 0, 2000, 2000).learn}
     dropped = learn - kept
@@ -117,8 +118,8 @@ def test_labels_that_say_nothing_change_nothing(settings: Settings, run: Run) ->
 
 
 def test_a_judge_gives_weak_labels_and_what_is_no_intent_teaches_nothing(tmp_path: Path) -> None:
-    from offline_jobs.ledger import Ledger
-    from offline_jobs.work import jobs_folder, start
+    from offline_jobs.engine.ledger import Ledger
+    from offline_jobs.engine.work import jobs_folder, start
     from tests.doubles.recorded import settings_in
     from tests.doubles.toy_model import toy_model
 

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.exchange import Arm
-from gateway.prompt.pointers import Pointer, move, read_pointers
+from gateway.prompt.library.pointers import Pointer, move, read_pointers
 from gateway.records.feedback import Feedback
 from gateway.settings import Settings
-from offline_jobs.decisions import decisions
-from offline_jobs.ledger import Job, Ledger
-from offline_jobs.sequential import ALARM, Answer, Block, blocks, growth, judged
-from offline_jobs.work import jobs_folder, start
+from offline_jobs.engine.ledger import Job, Ledger
+from offline_jobs.engine.work import jobs_folder, start
+from offline_jobs.publish.decisions import decisions
+from offline_jobs.statistics.sequential import ALARM, Answer, Block, blocks, growth, judged
 from tests.doubles.recorded import a_record, settings_in, stored
 from tests.doubles.templates import source, write
 

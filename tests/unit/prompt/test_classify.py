@@ -6,12 +6,13 @@ from msgspec.structs import replace
 from gateway.errors import NotReady
 from gateway.exchange import Ask, Controls, Endpoint, Exchange, Intent, Mode, Turn
 from gateway.ports import Vectors
-from gateway.prompt.classify import Classifier, Classify
-from gateway.prompt.fingerprints import fingerprints
-from gateway.prompt.labelled import Labelled
-from gateway.prompt.model import Model
-from gateway.prompt.template import parse
-from gateway.prompt.train import Embedders, train
+from gateway.prompt.classifier.classifier import Classifier
+from gateway.prompt.classifier.fingerprints import fingerprints
+from gateway.prompt.classifier.labelled import Labelled
+from gateway.prompt.classifier.model import Model
+from gateway.prompt.classifier.train import Embedders, train
+from gateway.prompt.classify import Classify
+from gateway.prompt.templates.template import parse
 from gateway.settings import Prompt
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.small_library import HEAD, THINGS, WORDS, library, seeds

@@ -7,12 +7,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.exchange import Turn
-from gateway.prompt.cases import render_for, sample
+from gateway.prompt.authoring.cases import render_for, sample
 from gateway.prompt.guards import UNCHECKED_CHARS, changed, growth, hostile, lost
-from gateway.prompt.invariants import items
-from gateway.prompt.library import load_library
+from gateway.prompt.language.invariants import items
+from gateway.prompt.library.library import load_library
 from gateway.prompt.rewrite import Kept, compose, fill_or_keep
-from gateway.prompt.template import Template
+from gateway.prompt.templates.template import Template
 from gateway.settings import Prompt
 
 

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from gateway.exchange import Ask, Controls, Endpoint, Exchange, Intent, Mode, Rewrite, Trial, Turn
 from gateway.prompt import guards
-from gateway.prompt.library import load_library
+from gateway.prompt.library.library import load_library
 from gateway.prompt.refine import Memory, Refine, Refined
-from gateway.prompt.refinement import Rejected, read_refined
+from gateway.prompt.refined_answer import Rejected, read_refined
 from gateway.settings import Refiner
 from tests.doubles.completer import ScriptedCompleter
 

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from gateway.errors import TemplateError
 from gateway.exchange import Ask, Controls, Endpoint, Exchange, Intent, Mode, Note, Sampling, SlotValue, Target, Turn
 from gateway.ports import Vectors
-from gateway.prompt.library import Library, build_library
+from gateway.prompt.library.library import Library, build_library
+from gateway.prompt.library.pools import Pools, load_pools
 from gateway.prompt.rewrite import Rewrite
-from gateway.prompt.shots import Pools, load_pools
-from gateway.prompt.template import parse
+from gateway.prompt.templates.template import parse
 from gateway.settings import Prompt
 from tests.doubles.templates import source, template, write
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.records.spool import Spool
-from gateway.wire.answer import read_answer
+from gateway.wire.chat.answer import read_answer
 
 
 @pytest.fixture

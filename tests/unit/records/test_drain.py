@@ -17,7 +17,7 @@ from gateway.records.policy import hashed_record
 from gateway.records.schema import record_of
 from gateway.records.segments import segments
 from gateway.records.spool import Spool
-from gateway.wire.answer import read_answer
+from gateway.wire.chat.answer import read_answer
 from tests.doubles.exchanges import an_exchange, an_outcome
 
 APP = Key("app")

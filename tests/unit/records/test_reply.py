@@ -4,7 +4,7 @@ import pytest
 
 from gateway.ports import Answer
 from gateway.records.reply import answer_in
-from gateway.wire.answer import read_answer
+from gateway.wire.chat.answer import read_answer
 
 
 def test_a_reply_is_read() -> None:

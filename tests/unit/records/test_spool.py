@@ -13,7 +13,7 @@ from gateway.records.frames import StoredFrame, stored, unpack
 from gateway.records.schema import decode, record_of
 from gateway.records.segments import claimed, segments
 from gateway.records.spool import Spool
-from gateway.wire.answer import read_answer
+from gateway.wire.chat.answer import read_answer
 from tests.doubles.exchanges import BODY, an_exchange, an_outcome
 
 

@@ -14,7 +14,7 @@ from gateway.backends.local.torch_engine.positions import NATIVE, Positions
 from gateway.backends.local.torch_engine.prefixes import Prefixes
 from gateway.backends.local.torch_engine.windows import Report, Span, Windows
 from gateway.exchange import Nbce
-from gateway.wire.engine_pieces import Knobs, Piece, Wanted
+from gateway.wire.engine.pieces import Knobs, Piece, Wanted
 from tests.doubles import tiny_llama
 
 MODEL = tiny_llama.model()

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import BackendFailed
 from gateway.file_search import Source
-from gateway.wire import responses
-from gateway.wire.responses_answer import Translator, head_of, whole
-from gateway.wire.responses_search import Shown
+from gateway.wire.responses import request as responses
+from gateway.wire.responses.answer import Translator, head_of, whole
+from gateway.wire.responses.search import Shown
 from tests.doubles.chat_stream import chunk, events
 
 HEAD = head_of("fw-1", responses.ask(b'{"model":"m","input":"a"}', {}), "m", 7)

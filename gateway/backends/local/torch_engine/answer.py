@@ -13,7 +13,7 @@ from gateway.backends.local.torch_engine.positions import Positions
 from gateway.backends.local.torch_engine.sampling import Sampler
 from gateway.backends.local.torch_engine.stepper import Run
 from gateway.errors import ContextTooLong
-from gateway.wire.engine_pieces import Wanted
+from gateway.wire.engine.pieces import Wanted
 
 CHUNK = 256
 """How many tokens of a prompt are read in a step: others' tokens do not wait longer for it."""

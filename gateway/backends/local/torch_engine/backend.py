@@ -16,12 +16,12 @@ from gateway.backends.local import gguf, profile
 from gateway.backends.local.generation import Call
 from gateway.backends.local.serve import Loaded, LocalModel, Serving
 from gateway.backends.local.torch_engine.positions import LongContext, Positions
-from gateway.context.embed import Batcher
+from gateway.context.embedding.batcher import Batcher
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Endpoint, Exchange, Mode, Nbce, Note
 from gateway.registry import Kind
 from gateway.resources import NoSuchResource, locate
-from gateway.wire.engine import EngineAsk
+from gateway.wire.engine.ask import EngineAsk
 
 if TYPE_CHECKING:
     from gateway.backends.local.torch_engine.engine import Engine

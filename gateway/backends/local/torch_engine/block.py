@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from gateway.backends.local.torch_engine import rope
 from gateway.backends.local.torch_engine.positions import NATIVE, Variant
-from gateway.context import rope
 
 NEAR = 1024
 """Within this distance Self-Extend changes nothing."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gateway.backends.local.torch_engine.conversation import Tokens
-from gateway.wire.engine_pieces import Likely, Piece, Spoken, Usage, Wanted
+from gateway.wire.engine.pieces import Likely, Piece, Spoken, Usage, Wanted
 
 Say = Callable[[Piece], bool]
 """Hands a piece over; True means that nobody listens any more."""

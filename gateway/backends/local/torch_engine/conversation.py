@@ -16,7 +16,7 @@ from tokenizers.decoders import DecodeStream
 
 from gateway.backends.local.chat_template import CannotChange, without_default_system
 from gateway.errors import BadRequest
-from gateway.wire.engine_pieces import Message
+from gateway.wire.engine.pieces import Message
 
 log = logging.getLogger("foreword.torch")
 

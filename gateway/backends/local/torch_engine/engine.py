@@ -22,7 +22,7 @@ from gateway.backends.local.torch_engine.windows import Report, Windows
 from gateway.backends.local.torch_engine.windows import answer as mixed_answer
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint, Nbce
-from gateway.wire.engine_pieces import Message, Piece, Wanted, encoded, wanted
+from gateway.wire.engine.pieces import Message, Piece, Wanted, encoded, wanted
 
 BETWEEN = "\n\n"
 """Stands between a passage and the question."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gateway.context import nbce
+from gateway.backends.local.torch_engine import nbce
 from gateway.exchange import Nbce
 
 PATIENCE = 4

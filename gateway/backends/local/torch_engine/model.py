@@ -11,9 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from gateway.backends.local.torch_engine import rope
 from gateway.backends.local.torch_engine.block import Block, Shape
 from gateway.backends.local.torch_engine.positions import NATIVE, Variant
-from gateway.context import rope
 
 NAME = "foreword"
 """Under which our attention is known to transformers."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gateway.wire.engine_pieces import Knobs
+from gateway.wire.engine.pieces import Knobs
 
 
 def nucleus(logits: Tensor, share: float) -> Tensor:

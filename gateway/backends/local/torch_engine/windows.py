@@ -22,7 +22,7 @@ from gateway.backends.local.torch_engine.prefixes import Prefixes
 from gateway.backends.local.torch_engine.sampling import Sampler
 from gateway.backends.local.torch_engine.stepper import Run
 from gateway.exchange import Nbce
-from gateway.wire.engine_pieces import Wanted
+from gateway.wire.engine.pieces import Wanted
 
 READ_AT_ONCE = 1024
 """Tokens in one step, all rows together."""

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.context.fit import ANSWER_TOKENS, PROMPT_TOKENS, TURN_TOKENS
-from gateway.context.long.condense import Condense
+from gateway.context.condense import Condense
+from gateway.context.window import ANSWER_TOKENS, PROMPT_TOKENS, TURN_TOKENS
 from gateway.errors import BadRequest
 from gateway.exchange import Ask, Call, Controls, Endpoint, Exchange, Sampling, Target, Turn
 from gateway.ports import Answer, Completed

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.context.long.condense import Condense
+from gateway.context.condense import Condense
 from gateway.errors import BackendFailed, BadRequest
 from gateway.exchange import Ask, Call, Controls, Endpoint, Exchange, Mode, Sampling, Target, Turn
 from gateway.ports import Answer, Completed

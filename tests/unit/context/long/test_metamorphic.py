@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.context.embedding.sentence import SentenceEmbedder
 from gateway.context.long.choose import FEW_PARTS, Powers, Strategy, choose
 from gateway.context.long.meaning import Meaning
 from gateway.context.long.shape import Shape, shape_of
-from gateway.context.sentence import SentenceEmbedder
 from gateway.ports import Vectors
 
 TASKS = {

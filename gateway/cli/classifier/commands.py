@@ -1,0 +1,214 @@
+"""`foreword classifier`: train it on what you know, see what it learned, and ask it why."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from gateway.cli.config import config_option, load_settings
+from gateway.cli.listing import print_rows
+from gateway.errors import ForewordError
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+DATA = click.option(
+    "--data",
+    "data",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='Labelled prompts: JSON lines of {"text", "label"}, CLINC150\'s JSON, or CSV with text and category.',
+)
+
+
+@click.group()
+def classifier() -> None:
+    """The classifier that tells what a prompt is for: train, look inside, measure.
+
+    It learns from the `match` and `not` examples of your templates; there is nothing to label. Where you
+    have labelled prompts, give them too. A running gateway takes a new model over within seconds.
+
+    \b
+    Learn from labelled prompts:   foreword classifier train --data tickets.jsonl --data oos.jsonl
+    What was learned:              foreword classifier show
+    One decision in full:          foreword classifier why "what's the gist of this: ..."
+    On prompts it has not seen:    foreword classifier evaluate --data held_out.jsonl
+    """
+
+
+@classifier.command()
+@config_option
+@DATA
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write model and report here, and leave the gateway's own alone.",
+)
+@click.option("--no-templates", is_flag=True, help="Learn from --data alone. Needs --out.")
+@click.option("--forget", is_flag=True, help="Drop the labelled prompts of earlier trainings.")
+@click.option("--threads", type=click.IntRange(1), default=None, help="Cores to use; left out: all.")
+@JSON
+def train(
+    config: Path,
+    data: tuple[Path, ...],
+    out: Path | None,
+    no_templates: bool,
+    forget: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Train now, and say how good it is on examples that were left out.
+
+    A label that is `oos`, `none` or empty, and every row of a file named oos*, says that a prompt belongs to no
+    intent; 100 or more of those teach the classifier to leave prompts alone. The labelled prompts are
+    kept in the data folder, and every later training learns from them as well, until others or --forget
+    replace them. The report is written beside the model: confusion.txt, confusion.png and report.json.
+
+    \b
+    Examples:
+        foreword classifier train
+        foreword classifier train --data train.jsonl --data oos_train.jsonl
+        foreword classifier train --data clinc150/train.jsonl --no-templates --out /tmp/clinc
+    """
+    from gateway.cli.classifier import work as work
+
+    if no_templates and out is None:
+        raise click.UsageError("--no-templates needs --out: the gateway's own model knows its templates")
+    settings = load_settings(config)
+    console, started = Console(stderr=True), time.perf_counter()
+    with _refusals(), console.status("reading") as status:
+        result = work.train(
+            settings,
+            data,
+            out,
+            templates=not no_templates,
+            forget=forget,
+            threads=threads,
+            progress=lambda what: status.update(f"{what} ({time.perf_counter() - started:.0f} s)"),
+        )
+    if as_json:
+        click.echo(msgspec.json.encode(result.report).decode())
+        return
+    _figures(result.report.figures)
+    click.echo(result.confusion)
+    click.echo(f"{result.report.prompts} prompts in {result.report.took_s:.0f} s; written to {result.folder}")
+
+
+@classifier.command()
+@config_option
+@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another model's folder.")
+@JSON
+def show(config: Path, model: Path | None, as_json: bool) -> None:
+    """What the gateway's classifier learned: intents, examples, size, and its figures on what was left out."""
+    from gateway.cli.classifier import work as work
+
+    with _refusals():
+        found = work.shown(load_settings(config), model)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    click.echo(f"{found.folder}\nchecksum {found.checksum[:16]}, {found.megabytes:.1f} MB, format {found.format}\n")
+    numbers = ("intents", "examples", "words", "temperature")
+    rows = (
+        (f"{tier.language} {tier.kind}", tier.intents, tier.examples, tier.words, f"{tier.temperature:.2f}")
+        for tier in found.tiers
+    )
+    print_rows(("tier", *numbers), rows, right=numbers)
+    click.echo()
+    _figures(found.figures)
+
+
+@classifier.command()
+@config_option
+@click.argument("text")
+@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another model's folder.")
+@JSON
+def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
+    """Everything that went into the decision about TEXT: what was read, who was near, what counted, the gate.
+
+    \b
+    Reading the output:
+      asked     the instruction; the text that it is about is taken out and not read
+      chances   of the intents, after temperature; (none) is the class of prompts that nobody's template is for
+      nearest   the examples that are most like it, by cosine
+      gate      each sign, its value, and what it adds: the sum, through a logistic, is *some template is for it*
+    """
+    from gateway.cli.classifier import work as work
+
+    with _refusals():
+        found = asyncio.run(work.explained(load_settings(config), text, model))
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    click.echo(
+        f"asked:    {found.asked}" + (f"   (text to work on: {found.payload_rule})" if found.payload_rule else "")
+    )
+    click.echo(f"language: {found.language or 'none of ours'}")
+    decided = f"{found.intent or 'unknown'} ({found.confidence:.3f}), decided by {found.decided_by or 'nobody'}"
+    click.echo(
+        f"intent:   {decided}\nlacks:    {', '.join(found.lacks) or '-'}\nneeds:    {', '.join(found.needs) or '-'}"
+    )
+    click.echo(f"improvable {found.improvable:.3f}")
+    for reason in found.reasons:
+        click.echo(f"  {reason}")
+    for tier in found.tiers:
+        _tier(tier)
+
+
+@classifier.command()
+@config_option
+@DATA
+@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another model's folder.")
+@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Write the confusion as a picture.")
+@JSON
+def evaluate(config: Path, data: tuple[Path, ...], model: Path | None, png: Path | None, as_json: bool) -> None:
+    """Measure on labelled prompts that it has not seen: one after the other, through the whole cascade.
+
+    \b
+    Example:
+        foreword classifier evaluate --data val.jsonl --data oos_val.jsonl --png confusion.png
+    """
+    from gateway.cli.classifier import work as work
+
+    if not data:
+        raise click.UsageError("give at least one --data FILE of labelled prompts")
+    with _refusals(), Console(stderr=True).status("measuring"):
+        found = asyncio.run(work.measured(load_settings(config), data, model))
+    if png:
+        png.write_bytes(found.confusion.png())
+    if as_json:
+        click.echo(msgspec.json.encode({"figures": found.figures, "unseen": found.unseen}).decode())
+        return
+    _figures(found.figures)
+    click.echo(found.confusion.text())
+    if found.unseen:
+        click.secho(f"never taught: {', '.join(found.unseen)}", fg="yellow")
+
+
+def _figures(figures: dict[str, float]) -> None:
+    for name, value in figures.items():
+        click.echo(f"{value:10.0f}  {name}" if name.endswith("cases") else f"{value:10.3f}  {name}")
+    click.echo()
+
+
+def _tier(tier: Any) -> None:
+    click.secho(f"\n{tier.tier}: {tier.intent} {tier.confidence:.3f}, none of ours {tier.none:.3f}", bold=True)
+    click.echo("  chances  " + ", ".join(f"{name or '(none)'} {chance:.3f}" for name, chance in tier.chances))
+    click.echo("  words    " + ", ".join(f"{word} {push:+.2f}" for word, push in tier.words))
+    for text, intent, cosine in tier.nearest:
+        click.echo(f"  nearest  {cosine:.2f} {intent}: {' '.join(text.split())[:90]}")
+    click.echo("  gate     " + ", ".join(f"{name} {value:.2f} ({push:+.2f})" for name, value, push in tier.gate))
+
+
+class _refusals:  # noqa: N801  # reads as a word: with _refusals():
+    """What we refuse becomes one red line and status 1."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ForewordError):
+            raise click.ClickException(str(error)) from error

@@ -1,0 +1,207 @@
+"""What the commands of `foreword classifier` do; apart, since it loads the embedding models."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+
+from gateway.assembly import Parts, build_adapter
+from gateway.context.embedding.batcher import Batcher
+from gateway.context.embedding.sentence import SentenceEmbedder
+from gateway.context.embedding.static import load_static
+from gateway.errors import ConfigError, Problem, TemplateError
+from gateway.ports import Embedder
+from gateway.prompt.classifier.classifier import Classifier
+from gateway.prompt.classifier.confusion import Confusion, confusion
+from gateway.prompt.classifier.evaluate import Evaluation
+from gateway.prompt.classifier.evaluate import evaluate as evaluate_on
+from gateway.prompt.classifier.explanation import Why
+from gateway.prompt.classifier.explanation import why as why_of
+from gateway.prompt.classifier.labelled import Labelled, read_labelled, write_labelled
+from gateway.prompt.classifier.lessons import Seeds, read_seeds
+from gateway.prompt.classifier.model import NONE, Model
+from gateway.prompt.classifier.model_file import FORMAT, load, save
+from gateway.prompt.classifier.train import LABELLED, Embedders, Training, kept_labels, model_folder, teach, trained
+from gateway.prompt.classifier.train_tier import TrainedTier
+from gateway.prompt.library.library import Library, load_library
+from gateway.settings import Settings
+
+
+class TrainReport(Struct, frozen=True):
+    """What `report.json` holds."""
+
+    prompts: int
+    intents: int
+    labelled: int
+    took_s: float
+    figures: dict[str, float]
+
+
+class Trained(Struct, frozen=True):
+    """What came of a training."""
+
+    folder: Path
+    report: TrainReport
+    confusion: str
+
+
+class ShownTier(Struct, frozen=True):
+    """One tier in numbers."""
+
+    language: str
+    kind: str
+    intents: int
+    examples: int
+    words: int
+    temperature: float
+
+
+class Shown(Struct, frozen=True):
+    """A model in numbers."""
+
+    folder: str
+    format: int
+    checksum: str
+    megabytes: float
+    tiers: tuple[ShownTier, ...]
+    figures: dict[str, float]
+
+
+def train(
+    settings: Settings,
+    data: Sequence[Path],
+    out: Path | None,
+    *,
+    templates: bool,
+    forget: bool,
+    threads: int | None,
+    progress: Callable[[str], None],
+) -> Trained:
+    """Learn, write model and report, and keep the labelled prompts for the next time."""
+    started = time.perf_counter()
+    folder = settings.data_folder
+    given = read_labelled(data)
+    labelled = given or (() if forget else kept_labels(folder))
+    library, seeds = _library(settings) if templates else Library(), read_seeds()
+    if not templates:
+        seeds = Seeds(seeds.improvable, seeds.pairs, ())
+    embedders = _embedders(settings)
+    if isinstance(embedders.sentence, SentenceEmbedder):
+        embedders.sentence.load()  # first, since it sets the threads of the whole process to what serving wants
+    with threadpool_limits(threads or os.cpu_count() or 1):
+        training = teach(library, embedders, seeds, labelled, folder, progress)
+    target = out or model_folder(library, embedders, folder, seeds, labelled)
+    report, told = _report(training, len(labelled), time.perf_counter() - started)
+    save(training.model, target)
+    _write_report(training, report, told, target)
+    if out is None:
+        # after the model: a running gateway that sees the new prompts finds it ready
+        _keep(labelled, folder / "classifier" / LABELLED)
+    return Trained(target, report, told)
+
+
+def shown(settings: Settings, folder: Path | None) -> Shown:
+    """The model that the gateway would use, or the one in the folder."""
+    model, place = _model(settings, folder)
+    tiers = [
+        ShownTier(
+            language,
+            kind,
+            len(tier.names.classes) - (NONE in tier.names.classes),
+            len(tier.names.anchors),
+            len(tier.names.vocabulary),
+            float(tier.arrays["temperature"][0]),
+        )
+        for language, kinds in model.tiers.items()
+        for kind, tier in kinds.items()
+    ]
+    size = (place / "model.npz").stat().st_size / 1e6
+    return Shown(str(place), FORMAT, model.checksum, size, tuple(tiers), model.report)
+
+
+async def explained(settings: Settings, text: str, folder: Path | None) -> Why:
+    found, batcher = _classifier(settings, folder)
+    try:
+        return await why_of(found, text)
+    finally:
+        await batcher.aclose()
+
+
+async def measured(settings: Settings, data: Sequence[Path], folder: Path | None) -> Evaluation:
+    rows = read_labelled(data)
+    found, batcher = _classifier(settings, folder)
+    try:
+        return await evaluate_on(found, rows, settings.prompt.confidence)
+    finally:
+        await batcher.aclose()
+
+
+def _classifier(settings: Settings, folder: Path | None) -> tuple[Classifier, Batcher]:
+    embedders = _embedders(settings)
+    assert embedders.sentence is not None
+    batcher = Batcher(embedders.sentence)
+    return Classifier(_model(settings, folder)[0], settings.prompt, embedders.static, batcher), batcher
+
+
+def _model(settings: Settings, folder: Path | None) -> tuple[Model, Path]:
+    if folder is not None:
+        return load(folder), folder
+    library, embedders = _library(settings), _embedders(settings)
+    trained(library, embedders, settings.data_folder)
+    place = model_folder(library, embedders, settings.data_folder, read_seeds(), kept_labels(settings.data_folder))
+    return load(place), place
+
+
+def _library(settings: Settings) -> Library:
+    library, broken = load_library([(settings.root / folder).resolve() for folder in settings.prompt.templates])
+    for error in broken:
+        if isinstance(error, TemplateError):
+            raise error
+    return library
+
+
+def _embedders(settings: Settings) -> Embedders:
+    if settings.embedder is None:
+        where = f"{settings.file} [embedder]"
+        raise ConfigError([Problem(where, "the classifier needs one", 'Add [embedder] with kind = "sentence".')])
+    problems: list[Problem] = []
+    made: Embedder | None = build_adapter("embedders", "embedder", settings.embedder, Parts(settings), problems)
+    if made is None:
+        raise ConfigError(problems)
+    static = load_static(made, settings.data_folder) if isinstance(made, SentenceEmbedder) else None
+    return Embedders(static, made)
+
+
+def _report(training: Training, labelled: int, took_s: float) -> tuple[TrainReport, str]:
+    last = {language: list(kinds.values())[-1] for language, kinds in training.tiers.items()}
+    names = {str(name) for tier in last.values() for name in tier.labels} - {NONE}
+    prompts = sum(len(tier.labels) for tier in last.values())
+    report = TrainReport(prompts, len(names), labelled, took_s, training.model.report)
+    told = "".join(f"{language}, held out:\n{_confused(tier).text()}\n" for language, tier in last.items())
+    return report, told
+
+
+def _confused(tier: TrainedTier) -> Confusion:
+    """What the tier said of each case while that was left out of the training."""
+    return confusion(tier.labels.tolist(), tier.honest.top.tolist())
+
+
+def _write_report(training: Training, report: TrainReport, told: str, folder: Path) -> None:
+    (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    (folder / "confusion.txt").write_text(told, "utf-8")
+    for language, kinds in training.tiers.items():
+        name = "confusion.png" if len(training.tiers) == 1 else f"confusion.{language}.png"
+        (folder / name).write_bytes(_confused(list(kinds.values())[-1]).png())
+
+
+def _keep(labelled: Sequence[Labelled], file: Path) -> None:
+    if labelled:
+        write_labelled(labelled, file)
+    else:
+        file.unlink(missing_ok=True)

@@ -1,0 +1,179 @@
+"""`foreword collections`: the documents that requests can be answered from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli.collections import parts as parts
+from gateway.cli.collections import tables as view
+from gateway.cli.config import config_option, load_settings
+from gateway.cli.listing import print_rows
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+
+
+@click.group()
+def collections() -> None:
+    """Take documents in, and look at what requests would find in them.
+
+    \b
+    foreword collections add handbook docs/*.md report.pdf notes.docx page.html
+    foreword collections search handbook "How many days of leave are there?"
+
+    A request names the collection: {"foreword": {"collections": ["handbook"]}, ...}
+    The gateway may be running; it sees new documents at once.
+    """
+
+
+@collections.command()
+@click.argument("collection")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--attribute", "attributes", multiple=True, metavar="KEY=VALUE", help="For filters. Can be repeated.")
+@json_option
+@config_option
+def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], as_json: bool, config: Path) -> None:
+    """Take files, or all the documents in folders, into a collection.
+
+    A file that has not changed is left alone, and a changed one replaces what it was, so the same
+    command can be given again at any time, also after it was interrupted. Exits with 1 if any file
+    failed; the others are in.
+
+    \b
+    Example:  foreword collections add handbook docs/ report.pdf --attribute year=2026
+    """
+    from gateway.context.ingest.ingest import Item, source_name
+    from gateway.context.store.collections import OPERATOR
+
+    settings = load_settings(config)
+    told = _attributes(attributes)
+    with parts.opened(settings) as known, parts.ingesting(settings, known) as ingest:
+        files = [path.resolve() for path in parts.files_of(paths)]
+        items = [Item(path, source_name(path, settings.root), attributes=told) for path in files]
+        with view.progress(quiet=as_json) as on_progress:
+            reports = ingest.add(known.find_or_create(collection, OPERATOR), items, on_progress)
+    if as_json:
+        rows = [
+            {"source": row.source, "state": row.state, "chunks": row.chunks, "reason": row.reason} for row in reports
+        ]
+        _echo({"collection": collection, "files": rows})
+    else:
+        view.print_added(collection, reports)
+    if any(row.state == "failed" for row in reports):
+        raise SystemExit(1)
+
+
+@collections.command("list")
+@json_option
+@config_option
+def list_collections(as_json: bool, config: Path) -> None:
+    """All collections: whose they are, what they hold, and how they are searched."""
+    from gateway.context.store.collections import OPERATOR
+
+    settings = load_settings(config)
+    with parts.opened(settings) as known:
+        rows = [_listed(known, collection) for collection in known.readable(OPERATOR)]
+    if as_json:
+        _echo({"collections": rows})
+    elif not rows:
+        click.echo("There are no collections yet. Add one: foreword collections add handbook docs/*.md")
+    else:
+        shown = [(*[row[key] for key in ("name", "id", "owner")], len(row["documents"]), row["chunks"]) for row in rows]
+        print_rows(("collection", "id", "key", "documents", "chunks"), shown)
+
+
+@collections.command()
+@click.argument("collection")
+@click.argument("query")
+@click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 50), help="How many chunks at the most.")
+@click.option("--weight", type=click.FloatRange(0, 1), help="The vectors' share instead of the learned one.")
+@json_option
+@config_option
+def search(collection: str, query: str, limit: int, weight: float | None, as_json: bool, config: Path) -> None:
+    """The chunks that answer a query best, best first, with their score.
+
+    A request uses those at or above the collection's floor.
+
+    \b
+    Example:  foreword collections search handbook "Who signs a leave form?"
+    """
+    from gateway.context.store.collections import Wish, tuning_of
+
+    settings = load_settings(config)
+    with parts.opened(settings) as known:
+        # an unknown name is told before the seconds in which the embedder loads
+        wanted = parts.require(known, collection)
+        vector = parts.embedder(settings).embed([query])[0]
+        found = [hit.chunk for hit in known.look_up(wanted, Wish(query, vector, limit, weight=weight))]
+    floor = tuning_of(wanted).floor if settings.context.floor is None else settings.context.floor
+    if as_json:
+        from gateway.context.pack import citations
+
+        rows = [{**row, "text": chunk.text} for row, chunk in zip(citations(found), found, strict=True)]
+        _echo({"floor": floor, "chunks": rows})
+    else:
+        view.print_found(found, floor)
+
+
+@collections.command()
+@click.argument("collection")
+@click.option("--source", default=None, help="Only this document, as `search` and `list --json` name it.")
+@json_option
+@config_option
+def remove(collection: str, source: str | None, as_json: bool, config: Path) -> None:
+    """Delete a collection, or one document of it. What was in it is overwritten on the disk.
+
+    \b
+    Example:  foreword collections remove handbook --source docs/old.md
+    """
+    settings = load_settings(config)
+    with parts.opened(settings) as known:
+        wanted = parts.require(known, collection)
+        documents = known.documents(wanted.id)
+        if source is None:
+            count = documents.count()
+            known.drop(wanted.id)
+        else:
+            row = documents.live_at(source)
+            count = known.clear(wanted.id, [row.key]) if row else 0
+    if as_json:
+        _echo({"collection": collection, "source": source, "removed_chunks": count})
+    elif source is not None and not count:
+        raise click.ClickException(f"There is no document {source!r} in {collection!r}.")
+    else:
+        click.echo(f"{count} {'chunk' if count == 1 else 'chunks'} removed.")
+
+
+def _listed(known: Any, collection: Any) -> dict[str, Any]:
+    from gateway.context.store.collections import tuning_of
+
+    documents, tuning = known.documents(collection.id), tuning_of(collection)
+    return {
+        "name": collection.name,
+        "id": collection.id,
+        "owner": collection.owner,
+        "documents": [row.title or row.source for row in documents.live()],
+        "chunks": documents.count(),
+        "weight": tuning.weight,
+        "floor": tuning.floor,
+    }
+
+
+def _attributes(pairs: tuple[str, ...]) -> dict[str, str | float | bool]:
+    """`year=2026` is a number, `public=true` a truth, all else text."""
+    told: dict[str, str | float | bool] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--attribute")
+        try:
+            found = json.loads(value)
+        except ValueError:
+            found = value
+        told[key] = found if isinstance(found, int | float | bool) else value
+    return told
+
+
+def _echo(told: dict[str, Any]) -> None:
+    click.echo(json.dumps(told, ensure_ascii=False))

@@ -1,0 +1,95 @@
+"""What the commands of `foreword collections` share: the configured parts, and the files that are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.config import report
+from gateway.errors import CollectionError, ConfigError, Problem
+from gateway.settings import KindTable, Settings
+
+if TYPE_CHECKING:  # numpy and the stores are loaded when a command runs, not for --help
+    from gateway.context.ingest.ingest import Ingest
+    from gateway.context.store.catalog import Collection
+    from gateway.context.store.collections import Collections
+    from gateway.ports import Embedder, VectorStore
+
+READABLE = (
+    ".md", ".markdown", ".txt", ".rst", ".html", ".htm", ".xhtml", ".pdf", ".docx", ".csv", ".json", ".yaml", ".toml",
+    ".py", ".js", ".ts", ".java", ".go", ".rs", ".c", ".h", ".cpp", ".hpp", ".cs", ".rb", ".php", ".sh", ".sql",
+)  # fmt: skip
+"""What is taken from a folder; a file that is named itself is always read."""
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Collections]:
+    """The collections. What is wrong with a document or a collection ends the command with its message."""
+    from gateway.context.store.catalog import Catalog, catalog_file
+    from gateway.context.store.collections import Collections
+
+    vectors: VectorStore = adapter(settings, "stores", "store", settings.store)
+    collections = Collections(Catalog(catalog_file(settings.data_folder)), vectors)
+    try:
+        yield collections
+    except CollectionError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        collections.close()
+
+
+@contextmanager
+def ingesting(settings: Settings, collections: Collections) -> Iterator[Ingest]:
+    from gateway.context.ingest.ingest import new_ingest
+    from gateway.context.reading.parse_process import ParseProcess
+
+    read = ParseProcess()
+    try:
+        yield new_ingest(settings, collections, embedder(settings), read)
+    finally:
+        read.close()
+
+
+def embedder(settings: Settings) -> Embedder:
+    made: Embedder = adapter(settings, "embedders", "embedder", settings.embedder)
+    return made
+
+
+def require(collections: Collections, name: str) -> Collection:
+    """The collection of that name. An unknown one ends the command, with the known ones."""
+    from gateway.context.store.collections import OPERATOR
+
+    found = collections.find(name, OPERATOR)
+    if found is None:
+        known = [collection.name or collection.id for collection in collections.readable(OPERATOR)]
+        listed = f"Known: {', '.join(known)}." if known else "There are none yet."
+        raise click.ClickException(f"There is no collection {name!r}. {listed}")
+    return found
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """The files, with folders replaced by the documents in them."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in READABLE and file.is_file())
+        else:
+            found.append(path)
+    return found
+
+
+def adapter(settings: Settings, group: str, name: str, table: KindTable | None) -> Any:
+    if table is None:
+        remedy = 'Add [store] with kind = "chroma" and [embedder] with kind = "sentence".'
+        report(ConfigError([Problem(f"{settings.file} [{name}]", "collections need this table", remedy)]))
+    from gateway.assembly import Parts, build_adapter
+
+    problems: list[Problem] = []
+    adapter = build_adapter(group, name, table, Parts(settings), problems)
+    if problems:
+        report(ConfigError(problems))
+    return adapter

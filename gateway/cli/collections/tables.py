@@ -1,0 +1,75 @@
+"""What the commands of `foreword collections` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.context.ingest.ingest import Added
+    from gateway.context.ingest.ingest import Progress as Ingesting
+    from gateway.exchange import Chunk
+
+COLOURS = {"added": "green", "replaced": "yellow", "unchanged": "dim", "failed": "red"}
+SNIPPET = 160
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Any]:
+    """A bar on standard error; the summary and JSON go to standard output."""
+    if quiet:
+        yield lambda _now: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[chunks]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=None, chunks="")
+
+        def on_progress(now: Ingesting) -> None:
+            done = now.file - 1 + (now.done / now.chunks if now.chunks else 0)
+            chunks = f"{now.done}/{now.chunks} chunks" if now.chunks else "reading"
+            bar.update(task, description=f"{now.file}/{now.files} {now.source}", completed=done, total=now.files)
+            bar.update(task, chunks=chunks)
+
+        yield on_progress
+
+
+def print_added(collection: str, reports: Sequence[Added]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(soft_wrap=True, highlight=False)
+    for row in reports:
+        colour = COLOURS[row.state]
+        told = (
+            row.reason
+            if row.state == "failed"
+            else f"{row.source} ({row.chunks} {'chunk' if row.chunks == 1 else 'chunks'})"
+        )
+        console.print(f"[{colour}]{row.state:<9}[/{colour}] {escape(told)}")
+    counts = {state: sum(row.state == state for row in reports) for state in COLOURS}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no documents found"
+    console.print(f"{escape(collection)}: {told}")
+
+
+def print_found(found: Sequence[Chunk], floor: float) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(soft_wrap=True, highlight=False)
+    for chunk in found:
+        page = f", page {chunk.page}" if chunk.page else ""
+        below = "  [dim]below the floor, not used[/dim]" if chunk.score < floor else ""
+        console.print(
+            f"[bold]{chunk.score:.3f}[/bold]  {escape(chunk.source)}{page}  [cyan]{escape(chunk.heading)}[/cyan]{below}"
+        )
+        text = " ".join(chunk.text.split())
+        console.print(f"       {escape(text[:SNIPPET])}{'...' if len(text) > SNIPPET else ''}")

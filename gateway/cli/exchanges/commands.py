@@ -1,0 +1,123 @@
+"""`foreword exchanges`: what was recorded, as a list and one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from gateway.cli.config import config_option, load_settings, report
+from gateway.errors import ConfigError, DatabaseFailed
+from gateway.records.locations import database_url, spool_folder
+from gateway.settings import Settings
+
+if TYPE_CHECKING:  # SQLAlchemy and rich are loaded when a command runs, not for --help
+    from gateway.records.database import Database
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@click.group()
+def exchanges() -> None:
+    """Look at recorded exchanges: what came in, what was decided, what was sent, what came back.
+
+    \b
+    The last ones that were rewritten by a template:
+        foreword exchanges list --template summarise/en
+    One of them, with every decision and its cost:
+        foreword exchanges show ID
+    """
+
+
+def since_s(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    """`30m`, `2h`, `7d`, or a date, as seconds since 1970; nothing is 0."""
+    if not value:
+        return 0.0
+    if ago := re.fullmatch(r"(\d{1,5})([mhdw])", value):
+        return (datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})).timestamp()
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no time; write 30m, 2h, 7d, or 2026-01-31.") from None
+
+
+@exchanges.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many at the most.")
+@click.option("--model", default="", help="Only those that asked for this model.")
+@click.option("--intent", default="", help="Only those of this intent.")
+@click.option("--template", default="", help="Only those that this template rewrote.")
+@click.option(
+    "--since", default="", metavar="TIME", callback=since_s, help="Only those since then: 30m, 2h, 7d, 2026-01-31."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@config_option
+def list_exchanges(
+    limit: int, model: str, intent: str, template: str, since: float, as_json: bool, config: Path
+) -> None:
+    """The newest exchanges first.
+
+    \b
+    Example:  foreword exchanges list --since 2h --intent summarise
+    """
+    from gateway.records.database import Wanted
+
+    wanted = Wanted(limit, model, intent, template, since_s=since)
+    with opened(load_settings(config)) as database:
+        found = database.find(wanted)
+    if as_json:
+        for one in found:
+            click.echo(msgspec.json.encode(one))
+        return
+    from gateway.cli.exchanges.tables import print_exchanges
+
+    print_exchanges(found)
+
+
+@exchanges.command()
+@click.argument("id")
+@click.option("--json", "as_json", is_flag=True, help="The whole record as one JSON object.")
+@config_option
+def show(id: str, as_json: bool, config: Path) -> None:
+    """One exchange: the prompt before and after, each decision, the answer, and feedback.
+
+    The id is in the response header x-foreword-id, and in `foreword exchanges list`.
+    """
+    from gateway.records.archive import as_json as entry_json
+    from gateway.records.archive import entry_of
+
+    with opened(load_settings(config)) as database:
+        entry = entry_of(database, id)
+    if entry is None:
+        raise click.ClickException(f"There is no exchange {id!r}. See: foreword exchanges list")
+    if as_json:
+        click.echo(entry_json(entry))
+        return
+    from gateway.cli.exchanges.tables import print_entry
+
+    print_entry(entry)
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Database]:
+    """The database, with what a server that is no longer running left in its spool."""
+    from gateway.records.database import Database
+    from gateway.records.drain import Intake
+    from gateway.wire.chat.answer import read_answer
+
+    try:
+        database = Database.open(database_url(settings))
+        try:
+            Intake(read_answer).take_orphans(spool_folder(settings), database)
+            yield database
+        finally:
+            database.close()
+    except ConfigError as error:
+        report(error)
+    except DatabaseFailed as error:
+        raise click.ClickException(f"{error}\nIts address is [records] database in {settings.file}.") from error

@@ -1,0 +1,166 @@
+"""`foreword gains`: does rewriting help, for each intent and model? Measured by replaying what was recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from gateway.cli.config import config_option, load_settings, report
+from gateway.cli.exchanges.commands import opened, since_s
+from gateway.cli.listing import print_rows
+from gateway.errors import ConfigError, RequestError
+from gateway.exchange import Endpoint
+from gateway.settings import Settings
+
+if TYPE_CHECKING:  # loaded when a command runs
+    from gateway.cli.gains.replay import Case, Scored, Wanted
+    from gateway.prompt.policy.gains import Gain
+
+
+@click.group()
+def gains() -> None:
+    """Does rewriting help, for each intent and model? Where it was measured not to, it switches itself off.
+
+    \b
+    Let it be measured:    [prompt] mode = "shadow", or canary = 0.5, in the configuration
+    Measure:               foreword gains measure --judge gpt-4.1-mini --calls 400
+    See:                   foreword gains show
+    """
+
+
+@gains.command()
+@click.option("--intent", default="", help="Only this intent.")
+@click.option("--model", default="", help="Only exchanges that this model of a backend was to answer.")
+@click.option(
+    "--since", default="", metavar="TIME", callback=since_s, help="Only exchanges since then: 30m, 2h, 7d, 2026-01-31."
+)
+@click.option(
+    "--each", default=200, show_default=True, type=click.IntRange(1, 10_000), help="Pairs an intent and model."
+)
+@click.option("--calls", default=400, show_default=True, type=click.IntRange(2), help="Model calls at the most.")
+@click.option(
+    "--judge", default="", metavar="MODEL", help="A model that compares answers which nothing else can judge."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
+@config_option
+def measure(
+    intent: str, model: str, since: float, each: int, calls: int, judge: str, dry_run: bool, config: Path
+) -> None:
+    """Ask recorded questions again, raw and rewritten, and compare the answers.
+
+    Each pair is judged by the corrected answer that feedback gave, else by the template's checks, else by the
+    judge, who sees both answers twice, in either order. Both are asked for greedily and with the same limits.
+
+    \b
+    foreword gains measure --dry-run
+    foreword gains measure --intent summarise --calls 100 --judge gpt-4.1-mini
+    """
+    from gateway.cli.gains.replay import Wanted, gains_of
+    from gateway.prompt.policy.gains import gains_path, write_gains
+
+    settings = load_settings(config)
+    cases = _cases(settings, Wanted(intent, model, since, each))
+    judged = [case for case in cases if case.judged_by(judge)]
+    _say_what_is_there(cases, judged, judge)
+    if dry_run or not judged:
+        return
+    try:
+        found = asyncio.run(_measured(settings, judged, calls, judge))
+    except ConfigError as error:
+        report(error)
+    except RequestError as error:
+        raise click.ClickException(error.message) from error
+    measured = gains_of(found, time.time())
+    write_gains(gains_path(settings.data_folder), measured)
+    _print(measured)
+
+
+@gains.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@config_option
+def show(as_json: bool, config: Path) -> None:
+    """What was measured, and what follows from it.
+
+    \b
+    foreword gains show
+    foreword gains show --json | jq '.[] | select(.high < 0)'
+    """
+    from gateway.prompt.policy.gains import gains_path, read_gains
+
+    path = gains_path(load_settings(config).data_folder)
+    try:
+        found = list(read_gains(path).values())
+    except (OSError, msgspec.MsgspecError) as error:
+        raise click.ClickException(f"{path} cannot be read: {error}. Delete it to start anew.") from error
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    elif found:
+        _print(found)
+    else:
+        click.echo("Nothing was measured yet. See: foreword gains measure --help")
+
+
+def _cases(settings: Settings, wanted: Wanted) -> list[Case]:
+    from gateway.cli.gains.replay import SEED, cases_of, choose
+    from gateway.cli.templates.compare import library_of
+
+    random = Random(SEED)
+    with opened(settings) as database:
+        return list(cases_of(database, choose(database, wanted, random), library_of(settings), random))
+
+
+def _say_what_is_there(cases: list[Case], judged: list[Case], judge: str) -> None:
+    groups = {case.group for case in judged}
+    click.echo(f"{len(cases)} exchanges to replay; {len(judged)} can be judged, of {len(groups)} intents and models.")
+    if len(judged) < len(cases) and not judge:
+        click.echo("The rest need a judge: --judge MODEL, checks in their templates, or feedback with an answer.")
+
+
+async def _measured(settings: Settings, cases: list[Case], calls: int, judge: str) -> list[Scored]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from gateway.assembly import assemble
+    from gateway.cli.gains.replay import Replay, scores_of
+
+    gateway = assemble(settings, only_prepare=True)
+    completer = gateway.learned.rewrite.completer if gateway.learned else None
+    if completer is None:
+        raise click.ClickException("Without an [embedder] nothing is rewritten, so there is nothing to measure.")
+    failed: list[str] = []
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(gateway.state.aclose)
+        known = [case for case in cases if case.target.backend in gateway.backends]
+        names = {case.target.backend for case in known}
+        if judge:
+            names |= {target.backend for target in gateway.routes.targets(judge, Endpoint.CHAT)}
+        for name in sorted(names):
+            stack.push_async_callback(gateway.backends[name].aclose)
+            await gateway.backends[name].open()
+        replay = Replay(completer, calls, judge)
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("asking", total=min(len(known), calls // 2))
+            found = await scores_of(known, replay, lambda: progress.advance(task), failed)
+    if len(known) < len(cases):
+        click.echo(f"{len(cases) - len(known)} exchanges were for backends that are not configured any more.", err=True)
+    if failed:
+        click.echo(f"{len(failed)} pairs failed, the last with: {failed[-1]}", err=True)
+    return list(found)
+
+
+def _print(found: list[Gain]) -> None:
+    rows = []
+    said = {"helps": "rewrite", "leave it": "leave it", "unknown": "unknown"}
+    for one in sorted(found, key=lambda one: (one.intent, one.model)):
+        figures = (f"{one.gain:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}", f"{one.p:.3f}", str(one.pairs))
+        on = f"{datetime.fromtimestamp(one.measured_s):%Y-%m-%d}" if one.measured_s else "-"
+        rows.append((said[one.verdict], *figures, one.by, on, one.model, one.intent))
+    print_rows(("so", "gain", "95 %", "p", "pairs", "by", "on", "model", "intent"), rows, right=("pairs",))

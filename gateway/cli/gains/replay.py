@@ -1,0 +1,236 @@
+"""Replays recorded exchanges, raw and rewritten, and scores both answers: what the gain table is made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import BackendFailed, RequestError, TemplateError
+from gateway.exchange import Ask, Endpoint, Exchange, Mode, Sampling, Target, Turn
+from gateway.ports import Completer
+from gateway.prompt.answers.judge import agreed, matches, passed, question, verdict
+from gateway.prompt.library.library import Library
+from gateway.prompt.policy.gains import Gain
+from gateway.prompt.templates.fields import Check
+from gateway.prompt.templates.template import Template
+from gateway.records.schema import ExchangeRecord
+from gateway.records.scores import paired
+
+if TYPE_CHECKING:  # SQLAlchemy is loaded when the command runs
+    from gateway.records.database import Database
+
+ANSWER_TOKENS = 256
+"""Where the template does not say how long an answer may get."""
+JUDGE = Sampling(max_tokens=8, temperature=0.0)
+GIVE_UP_AFTER = 5
+SEED = 1
+
+Group = tuple[str, str]
+"""An intent, and the model's name at its backend."""
+
+
+class Case(Struct, frozen=True):
+    """One exchange to ask again. `wanted` is what its answer should have been, where feedback said so."""
+
+    id: str
+    group: Group
+    target: Target
+    raw: tuple[Turn, ...]
+    rewritten: tuple[Turn, ...]
+    sampling: Sampling
+    checks: tuple[Check, ...] = ()
+    wanted: str = ""
+
+    def judged_by(self, judge: str) -> str:
+        """The best judge that there is: what was wanted, else the template's checks, else a model; else ""."""
+        if self.wanted:
+            return "feedback"
+        if any(not check.judge for check in self.checks):
+            return "checks"
+        return "judge" if judge else ""
+
+
+class Scored(Struct, frozen=True):
+    """How much better the rewritten answer was, from -1 to 1, and who says so."""
+
+    case: Case
+    difference: float
+    by: str
+
+
+class OutOfCalls(Exception):
+    """The cap on calls is reached."""
+
+
+class Replay:
+    """Asks for both answers, greedily and with the same limits, and judges them. `calls` caps the model calls."""
+
+    def __init__(self, completer: Completer, calls: int, judge: str = "") -> None:
+        self._completer = completer
+        self._judge = judge
+        self.left = calls
+
+    async def score(self, case: Case) -> Scored:
+        """Raises `OutOfCalls` before it would ask for half a pair, and `RequestError`."""
+        by = case.judged_by(self._judge)
+        if self.left < (4 if by == "judge" else 2):
+            raise OutOfCalls
+        raw = await self._ask(case, case.raw, "raw", case.sampling)
+        rewritten = await self._ask(case, case.rewritten, "rewritten", case.sampling)
+        return Scored(case, await self._difference(case, by, rewritten, raw), by)
+
+    async def _difference(self, case: Case, by: str, rewritten: str, raw: str) -> float:
+        if rewritten == raw:
+            return 0.0
+        if by == "feedback":
+            return matches(rewritten, case.wanted) - matches(raw, case.wanted)
+        if by == "checks":
+            return (passed(rewritten, case.checks) or 0.0) - (passed(raw, case.checks) or 0.0)
+        request = "\n\n".join(turn.text for turn in case.raw)
+        forward = await self._ask(case, question(request, rewritten, raw), "judge", JUDGE, self._judge)
+        swapped = await self._ask(case, question(request, raw, rewritten), "judge", JUDGE, self._judge)
+        return agreed(verdict(forward), verdict(swapped))
+
+    async def _ask(self, case: Case, turns: Sequence[Turn], purpose: str, sampling: Sampling, model: str = "") -> str:
+        self.left -= 1
+        ask = Ask(Endpoint.CHAT, case.target.model, b"", tuple(turns))
+        exchange = Exchange(f"gain-{case.id}", ask, mode=Mode.OFF, route=(case.target,))
+        done = await self._completer.complete(exchange, turns, purpose=purpose, model=model, sampling=sampling)
+        return done.answer.text
+
+
+async def scores_of(
+    cases: Sequence[Case], replay: Replay, tick: Callable[[], None], failed: list[str]
+) -> Sequence[Scored]:
+    """All that the calls allow. A pair that fails is left out; who is interrupted keeps what was measured.
+
+    Raises `BackendFailed` when several fail one after the other, and nothing was measured.
+    """
+    found: list[Scored] = []
+    in_a_row = 0
+    for case in cases:
+        try:
+            found.append(await replay.score(case))
+            in_a_row = 0
+        except OutOfCalls:
+            break
+        except RequestError as error:
+            failed.append(error.message)
+            in_a_row += 1
+            if in_a_row >= GIVE_UP_AFTER:
+                break
+        except asyncio.CancelledError:
+            break
+        tick()
+    if failed and not found:
+        raise BackendFailed(failed[-1])
+    return found
+
+
+def gains_of(found: Iterable[Scored], now_s: float) -> list[Gain]:
+    """One gain for each intent and model."""
+    groups: dict[Group, list[Scored]] = {}
+    for one in found:
+        groups.setdefault(one.case.group, []).append(one)
+    return [_gain(group, of_group, now_s) for group, of_group in sorted(groups.items())]
+
+
+def _gain(group: Group, found: Sequence[Scored], now_s: float) -> Gain:
+    # the same data say the same each time
+    seen = paired([one.difference for one in found], Random(SEED))
+    by = ", ".join(sorted({one.by for one in found}))
+    return Gain(*group, seen.pairs, seen.mean, seen.low, seen.high, seen.p, by, now_s)
+
+
+class Wanted(Struct, frozen=True):
+    """Which exchanges to replay. Empty means any."""
+
+    intent: str = ""
+    model: str = ""
+    since_s: float = 0.0
+    each: int = 200
+    """At most so many of an intent and model, chosen at random."""
+
+
+class _Target(Struct):
+    model: str = ""
+
+
+class _Intent(Struct):
+    name: str = ""
+
+
+class _Brief(Struct):
+    """What is read of every record, to choose those that are read whole."""
+
+    intent: _Intent = msgspec.field(default_factory=_Intent)
+    route: list[_Target] = []
+    policy: str = "full"
+
+
+_brief = msgspec.msgpack.Decoder(_Brief)
+
+
+def choose(database: Database, wanted: Wanted, random: Random) -> dict[Group, list[str]]:
+    """Exchanges for which a template spoke or would have, a sample of each intent and model."""
+    found: dict[Group, list[str]] = {}
+    seen: dict[Group, int] = {}
+    for one in database.spoken(since_s=wanted.since_s):
+        brief = _brief.decode(one.record)
+        group = (brief.intent.name, brief.route[0].model if brief.route else "")
+        if brief.policy != "full" or not all(group) or not _is_wanted(group, wanted):
+            continue
+        sample = found.setdefault(group, [])
+        seen[group] = seen.get(group, 0) + 1
+        if len(sample) < wanted.each:
+            sample.append(one.id)
+        elif (place := random.randrange(seen[group])) < wanted.each:
+            sample[place] = one.id
+    return found
+
+
+def _is_wanted(group: Group, wanted: Wanted) -> bool:
+    intent, model = group
+    return wanted.intent in ("", intent) and wanted.model in ("", model)
+
+
+def cases_of(
+    database: Database, chosen: Mapping[Group, Sequence[str]], library: Library, random: Random
+) -> Iterator[Case]:
+    """The chosen exchanges as cases, mixed, so that a cap on calls hits all groups alike."""
+    ids = [(id, group) for group, ids in chosen.items() for id in ids]
+    random.shuffle(ids)
+    for id, group in ids:
+        record = database.get(id)
+        if record is None:
+            continue
+        wanted = [one.answer for one in database.feedback(id) if one.answer]
+        case = _case(record, group, library, wanted[-1] if wanted else "")
+        if case is not None:
+            yield case
+
+
+def _case(record: ExchangeRecord, group: Group, library: Library, wanted: str) -> Case | None:
+    template = _template(library, record)
+    rewritten = record.rewrite.withheld or record.prompt
+    # with passages in the prompt the two would differ in more than the rewrite
+    if template is None or not rewritten or record.chunks or not all(turn.plain for turn in record.asked):
+        return None
+    if template.calls and not record.changed:
+        return None  # its first calls were not made
+    output = template.output
+    sampling = Sampling(output.max_tokens or ANSWER_TOKENS, 0.0, output.stop)
+    target = record.route[0]
+    return Case(record.id, group, target, record.asked, rewritten, sampling, template.checks, wanted)
+
+
+def _template(library: Library, record: ExchangeRecord) -> Template | None:
+    try:
+        return library.get(record.rewrite.template, record.rewrite.version)
+    except TemplateError:
+        return None

@@ -1,0 +1,218 @@
+"""`foreword templates`: look at the template library, write templates, check them."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.backends.openai_tokens import Counter
+from gateway.cli.collections.parts import embedder
+from gateway.cli.config import config_option, load_settings
+from gateway.cli.listing import print_rows
+from gateway.cli.templates.compare import compare
+from gateway.cli.templates.lifecycle import promote, reload, retire, rollback
+from gateway.cli.templates.options import (
+    echo_json,
+    find_template,
+    folder_option,
+    json_option,
+    open_library,
+    settings_for,
+    warn_of,
+)
+from gateway.cli.templates.views import diff, history_, preview
+from gateway.errors import TemplateError
+from gateway.prompt.authoring.cases import render_for
+from gateway.prompt.authoring.findings import Level
+from gateway.prompt.authoring.lint import lint
+from gateway.prompt.authoring.scaffold import scaffold
+from gateway.prompt.rewrite import Kept
+from gateway.prompt.templates.fields import ID, Language, Technique
+from gateway.prompt.templates.template import Template
+
+
+@click.group()
+def templates() -> None:
+    """The template library: write, check, look at, promote and compare its templates.
+
+    \b
+    Start a template:     foreword templates new templates/refund/en.prompt.md
+    Find mistakes:        foreword templates lint
+    See what it makes:    foreword templates preview refund.en --query "I want my money back"
+    Try it:               foreword templates test refund.en
+    Let it speak:         foreword templates promote refund.en     (draft, candidate, canary, active)
+    Take it back:         foreword templates rollback refund.en
+    """
+
+
+for command in (preview, diff, history_, promote, retire, rollback, reload):
+    templates.add_command(command)
+templates.add_command(compare)
+
+
+@templates.command("list")
+@folder_option
+@json_option
+@config_option
+def list_(folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
+    """All templates, with their intents.
+
+    \b
+    foreword templates list
+    foreword templates list --json | jq -r '.[] | select(.status == "active") | .id'
+    """
+    library, errors = open_library(folders, config)
+    rows = [_row(template) for template in sorted(library.templates, key=lambda t: (t.intent.name, t.id))]
+    if as_json:
+        echo_json(rows)
+    else:
+        shown = ("id", "version", "status", "language", "intent", "technique", "match")
+        print_rows(shown, ([row[name] for name in shown] for row in rows), right=("version", "match"))
+    warn_of(errors)
+
+
+@templates.command()
+@click.argument("id")
+@click.option("--query", default="", help="Fill the slots from this query and show the messages.")
+@folder_option
+@json_option
+@config_option
+def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
+    """One template, or the messages that it makes of a query.
+
+    \b
+    foreword templates show summarise.en
+    foreword templates show summarise.en --query "Summarise this: The sea is wide."
+
+    With a pool of examples, --query shows the first ones of the pool; a request gets the nearest.
+    """
+    library, errors = open_library(folders, config)
+    template = find_template(library, id)
+    if not query:
+        source = Path(template.file).read_text("utf-8")
+        if as_json:
+            echo_json({**_row(template), "source": source})
+        else:
+            click.echo(source)
+        warn_of(errors)
+        return
+    try:
+        turns = render_for(template, query)
+    except (Kept, TemplateError) as error:
+        raise click.ClickException(f"the query would go to the model as it is: {error}") from error
+    if as_json:
+        echo_json([{"role": turn.role, "content": turn.text} for turn in turns])
+        return
+    for turn in turns:
+        click.secho(f"{turn.role}:", bold=True)
+        click.echo(turn.text + "\n")
+
+
+@templates.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--id", "id", default="", help="Its id; left out: made from the path.")
+@click.option("--intent", default="", help="The intent it is for; left out: the folder's name.")
+@click.option("--language", type=click.Choice([str(name) for name in Language]), default="en", show_default=True)
+@click.option("--technique", type=click.Choice([str(name) for name in Technique]), default="direct", show_default=True)
+def new(path: Path, id: str, intent: str, language: str, technique: str) -> None:
+    """Write a new template to PATH, complete and full of lines to replace.
+
+    \b
+    foreword templates new templates/refund/en.prompt.md
+    foreword templates new templates/refund/zh.prompt.md --language zh --technique few-shot
+    """
+    if not path.name.endswith(".prompt.md"):
+        raise click.ClickException(f"{path.name} must end in .prompt.md, or the library does not see it")
+    if path.exists():
+        raise click.ClickException(f"{path} is there already; delete it first or choose another name")
+    folder = path.resolve().parent.name.lower()
+    id = id or f"{folder}.{path.name.removesuffix('.prompt.md').lower()}"
+    intent = intent or folder
+    for name, value in (("--id", id), ("--intent", intent)):
+        if not ID.fullmatch(value):
+            raise click.ClickException(f"{value!r} is not lower-case words joined by - or .; give {name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(scaffold(id, intent, Language(language), Technique(technique)), "utf-8")
+    click.echo(f"Wrote {path}. Replace its lines, then: foreword templates lint --folder {path.parent}")
+
+
+@templates.command("lint")
+@click.option("--strict", is_flag=True, help="Let warnings count as errors.")
+@click.option("--similar", is_flag=True, help="Compare examples of different intents by meaning too; loads [embedder].")
+@folder_option
+@json_option
+@config_option
+def lint_(strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
+    """Find what is wrong: file:line:column: what; what to do [code]. Exits with 1 if there is an error.
+
+    \b
+    foreword templates lint
+    foreword templates lint --folder my-templates --strict
+    foreword templates lint --json | jq -r '.[] | select(.code == "secret") | .file'
+
+    Unknown slots, templates that are never chosen, examples that two intents claim, languages that a
+    family lacks, bodies over their budget, versions that changed without a new number, secrets.
+    """
+    library, errors = open_library(folders, config)
+    embed = embedder(load_settings(config)).embed if similar else None
+    found = lint(library, errors, Counter().count, embed)
+    bad = [finding for finding in found if strict or finding.level is Level.ERROR]
+    if as_json:
+        echo_json(found)
+    else:
+        for finding in found:
+            click.echo(str(finding))
+        warnings = len(found) - sum(finding.level is Level.ERROR for finding in found)
+        checked = len(library.templates) + len({error.file for error in errors})
+        click.echo(f"{checked} files: {len(found) - warnings} errors, {warnings} warnings", err=True)
+    raise SystemExit(1 if bad else 0)
+
+
+@templates.command("test")
+@click.argument("ids", nargs=-1)
+@click.option("--no-classifier", is_flag=True, help="Run only the `tests:` of the files; loads no model.")
+@folder_option
+@json_option
+@config_option
+def test_(ids: tuple[str, ...], no_classifier: bool, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
+    """Run the tests of all templates, or of those named. Exits with 1 if one fails.
+
+    \b
+    foreword templates test
+    foreword templates test summarise.en translate.zh
+    foreword templates test --no-classifier
+
+    The `tests:` of a file check the messages that it makes. Then the classifier, trained as the
+    gateway trains it, must give each `match` example of an active template its intent, and must
+    not give it to a `not` example. No chat model is called.
+    """
+    from gateway.cli.templates.example_tests import run
+
+    library, errors = open_library(folders, config)
+    chosen = [find_template(library, id) for id in ids] or list(library.templates)
+    settings = None if no_classifier else settings_for(folders, config)
+    report = run(chosen, settings)
+    if as_json:
+        echo_json(report)
+    else:
+        for failure in report.failures:
+            click.echo(str(failure))
+        click.echo(report.summary, err=True)
+    warn_of(errors)
+    raise SystemExit(1 if report.failures or errors else 0)
+
+
+def _row(template: Template) -> dict[str, Any]:
+    return {
+        "id": template.id,
+        "version": template.version,
+        "status": template.status,
+        "language": template.language,
+        "intent": template.intent.name,
+        "technique": template.technique,
+        "match": len(template.intent.match),
+        "slots": list(template.slots),
+        "description": template.description,
+        "file": template.file,
+        "digest": template.digest,
+    }

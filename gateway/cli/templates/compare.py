@@ -1,0 +1,76 @@
+"""`foreword templates compare`: which of two versions serves better, by what was recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.config import config_option, load_settings
+from gateway.cli.exchanges.commands import opened, since_s
+from gateway.errors import BadRequest
+from gateway.prompt.answers.judge import yardstick
+from gateway.prompt.library.library import Library, load_library
+from gateway.prompt.library.versions import Archive
+from gateway.records import compare as records
+from gateway.records.compare import Comparison, rows_of
+from gateway.settings import Settings
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option(
+    "--since", default="", metavar="TIME", callback=since_s, help="Only answers since then: 30m, 2h, 7d, 2026-01-31."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@config_option
+def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
+    """Which is better, A or B: two versions of a template, or a version and `raw`, its held-back controls.
+
+    \b
+    foreword templates compare summarise.en@3 summarise.en@4 --since 7d
+    foreword templates compare summarise.en@3 raw
+
+    Scores come from feedback, and from the `checks` of the template where it has some. The interval is the
+    95 % one; "not enough data" says how many are needed to be sure of the difference seen so far.
+    """
+    settings = load_settings(config)
+    try:
+        versions = records.read_versions(a, b)
+    except BadRequest as error:
+        raise click.ClickException(error.message) from None
+    score = yardstick(library_of(settings), [(one.id, one.version) for one in versions])
+    with opened(settings) as database:
+        found = records.compare(database, *versions, since_s=since, score_text=score)
+    if as_json:
+        click.echo(records.as_json(found))
+    else:
+        _print(found)
+
+
+def library_of(settings: Settings) -> Library:
+    """The configuration's library, with the versions that the gateway kept."""
+    from gateway.loading import archive_folder
+
+    folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]
+    return load_library(folders, Archive(archive_folder(settings)))[0]
+
+
+def _print(found: Comparison) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("")
+    for version in (found.a, found.b):
+        table.add_column(str(version), justify="right")
+    for row in rows_of(found):
+        table.add_row(*row)
+    console.print(table)
+    for one in found.measures:
+        console.print(f"\n[bold]{one.name}[/]: {escape(str(one))}", highlight=False)
+    for caution in found.cautions:
+        console.print(f"[yellow]mind[/]: {caution}", highlight=False)

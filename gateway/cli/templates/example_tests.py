@@ -1,0 +1,59 @@
+"""What `foreword templates test` runs; apart, since it loads the embedding models."""
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+from msgspec import Struct
+from rich.console import Console
+
+from gateway.prompt.authoring.cases import Failure, run_cases
+from gateway.prompt.authoring.match_check import Tally, check_examples
+from gateway.prompt.templates.template import Template
+from gateway.settings import Settings
+
+
+class Report(Struct, frozen=True):
+    """The result of a run. `asked` counts the examples that the classifier was asked about."""
+
+    templates: int
+    cases: int
+    asked: int
+    failures: tuple[Failure, ...]
+
+    @property
+    def summary(self) -> str:
+        classified = f", {self.asked} examples classified" if self.asked else ""
+        return f"{self.templates} templates, {self.cases} tests{classified}: {len(self.failures)} failures"
+
+
+def run(chosen: Sequence[Template], settings: Settings | None) -> Report:
+    """Run the tests of the chosen templates; with settings also the classifier's.
+
+    `settings.prompt.templates` name the library's folders. Only active templates are classified,
+    since the classifier learns from those alone.
+    """
+    failures = [failure for template in chosen for failure in run_cases(template)]
+    cases = sum(len(template.tests) for template in chosen)
+    active = [template for template in chosen if template.active]
+    if settings is None or not active:
+        return Report(len(chosen), cases, 0, tuple(failures))
+    tally = asyncio.run(_classified(active, settings))
+    return Report(len(chosen), cases, tally.asked, (*failures, *tally.failures))
+
+
+async def _classified(templates: Sequence[Template], settings: Settings) -> Tally:
+    from gateway.assembly import assemble
+
+    gateway = assemble(settings, only_prepare=True)
+    try:
+        with Console(stderr=True).status("training the classifier"):
+            await gateway.load_prompt()
+        classifier = gateway.learned.classify.classifier if gateway.learned else None
+        if classifier is None:
+            raise click.ClickException(
+                f"there is no classifier: {gateway.readiness.parts}; mend that, or run with --no-classifier"
+            )
+        return await check_examples(templates, classifier.classify)
+    finally:
+        await gateway.aclose()

@@ -1,0 +1,161 @@
+"""`foreword templates promote`, `retire`, `rollback` and `reload`: what speaks, and for whom."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import click
+
+from gateway.cli.config import config_option, load_settings
+from gateway.cli.templates.options import (
+    echo_json,
+    find_template,
+    folder_option,
+    folders_of,
+    json_option,
+    open_library,
+    refuse,
+)
+from gateway.prompt.authoring import lifecycle as moves
+from gateway.prompt.library.pointers import DEFAULT_SHARE, Pointer
+from gateway.prompt.templates.fields import Status
+
+RELOAD_S = 120.0
+
+
+@click.command()
+@click.argument("ref")
+@click.option(
+    "--to", type=click.Choice(["candidate", "canary", "active"]), help="The step that you mean; any other is refused."
+)
+@click.option("--share", type=click.FloatRange(0.0, 1.0), default=DEFAULT_SHARE, show_default=True, help="Of a canary.")
+@folder_option
+@json_option
+@config_option
+def promote(ref: str, to: str | None, share: float, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
+    """One step on for REF: draft, candidate, canary, active. Refused if lint or a test of it fails.
+
+    \b
+    foreword templates promote refund.en                   # the newest version, one step
+    foreword templates promote refund.en@4 --to canary --share 0.1
+    foreword templates promote refund.en --to active
+
+    A candidate speaks where a request names it. A canary gets its share of the requests, the version before
+    the rest. An active version speaks for all. One word of the file is edited, and one line of
+    pointers.yaml; a gateway that runs takes both over within a second or two.
+    """
+    library, errors = open_library(folders, config)
+    template = find_template(library, ref)
+    if any(error.file == template.file for error in errors):
+        refuse([str(error) for error in errors])
+    try:
+        moved = moves.promote(library, folders_of(folders, config), template, Status(to) if to else None, share)
+    except moves.Refused as refused:
+        refuse(refused.reasons)
+    _tell(moved, as_json)
+
+
+@click.command()
+@click.argument("ref")
+@folder_option
+@json_option
+@config_option
+def retire(ref: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
+    """REF speaks no more, unless a request names this very version. It stays on record.
+
+    \b
+    foreword templates retire refund.en@3
+    """
+    library, _ = open_library(folders, config)
+    try:
+        moved = moves.retire(library, folders_of(folders, config), find_template(library, ref))
+    except moves.Refused as refused:
+        refuse(refused.reasons)
+    _tell(moved, as_json)
+
+
+@click.command()
+@click.argument("id")
+@folder_option
+@json_option
+@config_option
+def rollback(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
+    """Take the last promotion of ID back: its canary, or else the version that became active.
+
+    \b
+    foreword templates rollback refund.en
+
+    Only pointers.yaml is touched. Done twice, the second takes back the first.
+    """
+    library, _ = open_library(folders, config)
+    try:
+        pointer = moves.rollback(library, folders_of(folders, config), id)
+    except moves.Refused as refused:
+        refuse(refused.reasons)
+    if as_json:
+        echo_json({"id": id, "pointer": pointer})
+    else:
+        click.echo(f"{id}: {_pointed(pointer)}")
+
+
+@click.command()
+@click.option("--url", default="", help="The gateway; left out: the one of the configuration, on this machine.")
+@click.option("--key", envvar="FOREWORD_KEY", default="", help="A key with admin = true, or in FOREWORD_KEY.")
+@json_option
+@config_option
+def reload(url: str, key: str, as_json: bool, config: Path) -> None:
+    """Ask a running gateway to read its templates again now, and say what came of it.
+
+    \b
+    foreword templates reload
+    FOREWORD_KEY=... foreword templates reload --url https://gateway.example
+
+    The whole library is swapped, or with any broken file nothing is: then this exits with 1 and
+    names the mistakes. A gateway looks at its files each second by itself, unless watch_s is 0.
+    """
+    server = load_settings(config).server
+    status, answer = _post(f"{url or f'http://{_host(server.host)}:{server.port}'}/v1/foreword/reload", key)
+    if as_json:
+        echo_json(answer)
+    elif status == 200:
+        click.echo(f"{answer['templates']} templates, {len(answer['changed'])} changed, {len(answer['gone'])} gone")
+    if status != 200:
+        errors = [str(error) for error in answer.get("errors", ())]
+        refuse(errors or [str(answer.get("error", {}).get("message", f"the gateway answered {status}"))])
+
+
+def _tell(moved: moves.Moved, as_json: bool) -> None:
+    if as_json:
+        echo_json(moved)
+        return
+    click.echo(f"{moved.ref}: {moved.before} -> {moved.after}; {_pointed(moved.pointer)}")
+
+
+def _pointed(pointer: Pointer) -> str:
+    production = f"version {pointer.production}" if pointer.production else "the newest active version"
+    canary = f", version {pointer.canary} in {pointer.share:.0%} of the requests" if pointer.canary else ""
+    return f"{production} speaks{canary}"
+
+
+def _post(url: str, key: str) -> tuple[int, Mapping[str, Any]]:
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{url!r} is not an http address", param_hint="--url")
+    request = Request(url, data=b"", method="POST", headers={"authorization": f"Bearer {key}"} if key else {})
+    try:
+        with urlopen(request, timeout=RELOAD_S) as reply:
+            return reply.status, json.loads(reply.read())
+    except HTTPError as error:
+        try:
+            return error.code, json.loads(error.read())
+        except ValueError:
+            return error.code, {}
+    except (URLError, OSError) as error:
+        raise click.ClickException(f"{url} cannot be reached: {error}; is the gateway running?") from error
+
+
+def _host(host: str) -> str:
+    """Where a gateway that listens on `host` is reached from here."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)

@@ -1,0 +1,95 @@
+"""What the commands of `foreword templates` share: the library they look at, and their options."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from gateway.cli.config import load_settings
+from gateway.errors import TemplateError
+from gateway.prompt.library.library import Library, load_library
+from gateway.prompt.library.versions import Archive
+from gateway.prompt.templates.frontmatter import suggest
+from gateway.prompt.templates.template import Template, read_ref
+from gateway.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+folder_option: Callable[[F], F] = click.option(
+    "--folder",
+    "folders",
+    multiple=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Look here instead of in the folders that the configuration names. May be given again.",
+)
+json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
+    """These folders, or those that the configuration names."""
+    if folders:
+        return list(folders)
+    settings = load_settings(config)
+    return [_shown(settings.root / folder) for folder in settings.prompt.templates]
+
+
+def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[TemplateError]]:
+    """The library of these folders, or of those that the configuration names, with the versions it has kept."""
+    if folders:
+        return load_library(folders)
+    from gateway.loading import archive_folder
+
+    archive = Archive(archive_folder(load_settings(config)))
+    return load_library(folders_of(folders, config), archive, keep=False)
+
+
+def settings_for(folders: Sequence[Path], config: Path) -> Settings:
+    """The configuration, with these folders as its library if there are any."""
+    settings = load_settings(config)
+    if not folders:
+        return settings
+    prompt = replace(settings.prompt, templates=tuple(str(folder.resolve()) for folder in folders))
+    return replace(settings, prompt=prompt)
+
+
+def find_template(library: Library, ref: str) -> Template:
+    """The template of `id` or `id@version`, an older version too."""
+    id = ref.partition("@")[0]
+    try:
+        template = library.get(*read_ref(ref))
+    except TemplateError as error:
+        raise click.ClickException(str(error)) from error
+    except ValueError:
+        template = None
+    if template is None:
+        known = {one.id for one in library.templates}
+        hint = f"foreword templates history {id}" if id in known else suggest(id, known)
+        raise click.ClickException(f"there is no template {ref!r}; {hint}")
+    return template
+
+
+def warn_of(errors: Sequence[TemplateError]) -> None:
+    for error in errors:
+        click.secho(f"left out: {error}", fg="yellow", err=True)
+
+
+def echo_json(value: Any) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def refuse(reasons: Sequence[str]) -> NoReturn:
+    """Say why nothing was done, and exit with 1."""
+    for reason in reasons:
+        click.secho(reason, fg="red", err=True)
+    raise SystemExit(1)
+
+
+def _shown(path: Path) -> Path:
+    """The path as short as it can be written from here."""
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path

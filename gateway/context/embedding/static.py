@@ -1,0 +1,158 @@
+"""The first, very cheap tier of embeddings: one fixed vector per word piece, averaged.
+
+The table is distilled once from the sentence model with the recipe of model2vec: every word piece
+of the vocabulary goes through the model alone, PCA keeps 256 dimensions, and frequent pieces are
+weighted down by Zipf's law. The recipe is written out here, because model2vec's own distiller
+wants an older transformers than we run; and the lookup is plain numpy, because
+sentence-transformers' `StaticEmbedding` costs about ten times as much for one short text (it goes
+through torch and its batching), and this one runs on the event loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.context.embedding.sentence import SentenceEmbedder, read_tokenizer
+from gateway.context.embedding.word_pieces import WordPieces
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+    from gateway.ports import Vectors
+
+DIMENSIONS = 256
+SMOOTHING = 1e-4  # SIF's `a`: how strongly frequent pieces are weighted down
+LONGEST = 2000  # characters; a mean over more than this is blurred, and must not hold the event loop
+
+
+class StaticEmbedder:
+    """Satisfies `ports.Embedder` with a lookup and a mean: some ten microseconds for a short text."""
+
+    def __init__(self, name: str, tokenizer: Tokenizer, table: NDArray[np.float32]) -> None:
+        """`table`: [vocabulary, dimensions], a row of zeros for a piece that counts nothing."""
+        import numpy as np
+
+        self.name = name
+        # a view without the mapping's type, whose every operation goes through Python
+        self.table = table.view(type=np.ndarray)
+        self.dimensions = int(table.shape[1])
+        self.window_tokens = LONGEST // 4
+        self._none = np.zeros(self.dimensions, np.float32)
+        self._ones = np.ones(LONGEST, table.dtype)
+        self._tokenizer = tokenizer
+        self._pieces = WordPieces(tokenizer)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """[texts, dimensions], float32, each row of length 1 (of length 0 for a text without words)."""
+        if len(texts) == 1:  # the case of the hot path
+            return self._one(texts[0]).reshape(1, -1)
+        import numpy as np
+
+        return np.array([self._one(text) for text in texts], np.float32).reshape(len(texts), self.dimensions)
+
+    def _one(self, text: str) -> Vectors:
+        # a character of some scripts comes apart into several pieces
+        ids = self._pieces.ids(text[:LONGEST])[:LONGEST]
+        # a product sums so few rows several times as fast as numpy's sum
+        total: Vectors = self._ones[: len(ids)].dot(self.table.take(ids, 0)) if ids else self._none.copy()
+        length = sqrt(total.dot(total))
+        if length > 0.0:
+            total /= length
+        return total
+
+    def count_tokens(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def load_static(sentence: SentenceEmbedder, data_folder: Path) -> StaticEmbedder:
+    """The static embedding of a sentence model, from the data folder; distilled if it is not there.
+
+    Blocking. Distilling takes about half a minute once; after that neither torch nor the sentence
+    model is touched.
+    """
+    import numpy as np
+
+    digest = model_digest(sentence.folder)
+    file = data_folder / "static" / f"{digest}.npy"
+    if not file.exists():
+        _write(file, distil(sentence))
+    # Mapped, so that all workers of a machine share one copy.
+    table = np.load(file, mmap_mode="r", allow_pickle=False)
+    return StaticEmbedder(f"static-{digest}", read_tokenizer(sentence.folder), table)
+
+
+def model_digest(folder: Path) -> str:
+    """Sixteen hex digits that change with the model's weights, its vocabulary, or our recipe."""
+    digest = hashlib.sha256(f"v1 {DIMENSIONS} {SMOOTHING}".encode())
+    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "tokenizer.json"]):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def distil(sentence: SentenceEmbedder) -> NDArray[np.float32]:
+    """[vocabulary, 256]: each word piece's own vector, without what is common to all, weighted."""
+    import numpy as np
+
+    vocabulary = sentence.tokenizer().get_vocab(with_added_tokens=True)
+    pieces = sorted((index, piece) for piece, index in vocabulary.items() if not _is_reserved(piece))
+    indices = np.array([index for index, _ in pieces])
+    vectors = _embed_pieces(sentence, indices.tolist())
+    table = np.zeros((max(vocabulary.values()) + 1, min(DIMENSIONS, vectors.shape[1])), np.float32)
+    table[indices] = _reduce(vectors, DIMENSIONS) * _weights(len(pieces))[:, None]
+    return table
+
+
+def _is_reserved(piece: str) -> bool:
+    return piece in {"<s>", "</s>", "<pad>", "<unk>"} or (len(piece) > 2 and piece[0] == "[" and piece[-1] == "]")
+
+
+def _embed_pieces(sentence: SentenceEmbedder, indices: Sequence[int], batch: int = 512) -> NDArray[np.float32]:
+    """[pieces, model's dimensions]: the mean over the model's own frame around each piece."""
+    import numpy as np
+
+    frame = sentence.tokenizer().encode("", add_special_tokens=True).ids
+    before, after = frame[: len(frame) // 2], frame[len(frame) // 2 :]
+    rows = [[*before, index, *after] for index in indices]
+    pieces = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    sentence.load()
+    # each core takes pieces: this is most of what a first start waits for
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return np.concatenate(list(pool.map(sentence.states, pieces)))
+
+
+def _reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
+    """PCA: [pieces, model's dimensions] -> [pieces, dimensions]."""
+    import numpy as np
+
+    centred = vectors - vectors.mean(axis=0)
+    _, axes = np.linalg.eigh(centred.T @ centred)  # ascending
+    return np.asarray(centred @ axes[:, ::-1][:, :dimensions], dtype=np.float32)
+
+
+def _weights(count: int) -> NDArray[np.float32]:
+    """SIF weights, with frequencies by Zipf's law from the place in the vocabulary."""
+    import numpy as np
+
+    share = 1.0 / np.arange(2, count + 2)
+    share /= share.sum()
+    return np.asarray(SMOOTHING / (SMOOTHING + share), dtype=np.float32)
+
+
+def _write(file: Path, table: NDArray[np.float32]) -> None:
+    """Whole or not at all: another worker may be reading, or writing the same."""
+    import numpy as np
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(f".{os.getpid()}.tmp")
+    with draft.open("wb") as stream:
+        np.save(stream, table, allow_pickle=False)
+    draft.replace(file)

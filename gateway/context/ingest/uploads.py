@@ -1,0 +1,92 @@
+"""Files that clients uploaded: rows in the catalog, bytes in a folder beside it, each its key's alone."""
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from time import time
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.context.store.catalog import Catalog
+from gateway.exchange import Key
+
+
+class File(Struct, frozen=True):
+    """An uploaded file. `expires` 0: never."""
+
+    id: str
+    owner: str
+    name: str
+    bytes: int
+    purpose: str
+    created: int
+    expires: int = 0
+
+
+COLUMNS = "id, owner, name, bytes, purpose, created, expires"
+
+
+class Uploads:
+    """Blocking."""
+
+    def __init__(self, catalog: Catalog, folder: Path) -> None:
+        self.catalog = catalog
+        self.folder = folder
+
+    def draft(self) -> Path:
+        """Where an upload may be written; `keep` makes a file of it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f"{secrets.token_hex(8)}.part"
+
+    def keep(self, draft: Path, key: Key, name: str, purpose: str, expires_s: int = 0) -> File:
+        now = int(time())
+        id = f"file-{secrets.token_hex(12)}"
+        expires = now + expires_s if expires_s else 0
+        file = File(id, key.name, name, draft.stat().st_size, purpose, now, expires)
+        draft.replace(self.path(file.id))
+        with self.catalog.writing() as database:
+            marks = ", ".join("?" * 7)
+            values = (file.id, file.owner, file.name, file.bytes, file.purpose, file.created, file.expires)
+            database.execute(f"INSERT INTO files ({COLUMNS}) VALUES ({marks})", values)
+        return file
+
+    def path(self, id: str) -> Path:
+        return self.folder / id
+
+    def get(self, id: str, key: Key) -> File | None:
+        """A file that this key may see; another's does not exist for it."""
+        return next(iter(self._rows("id = ? AND (? OR owner = ?)", id, key.admin, key.name)), None)
+
+    def by_id(self, id: str) -> File | None:
+        return next(iter(self._rows("id = ?", id)), None)
+
+    def all(self, key: Key, purpose: str = "") -> list[File]:
+        """In the order in which they came."""
+        condition = "(? OR owner = ?) AND (? = '' OR purpose = ?) ORDER BY created, rowid"
+        return self._rows(condition, key.admin, key.name, purpose, purpose)
+
+    def remove(self, id: str) -> None:
+        self.path(id).unlink(missing_ok=True)
+        with self.catalog.writing() as database:
+            database.execute("DELETE FROM files WHERE id = ?", (id,))
+
+    def sweep(self, drafts_older_s: float = 24 * 3600.0) -> Sequence[str]:
+        """Delete what is over, and uploads that broke off; the ids of the files that went."""
+        with self.catalog.reading() as database:
+            rows = database.execute("SELECT id FROM files WHERE expires > 0 AND expires <= ?", (int(time()),))
+            gone = [id for (id,) in rows]
+        for id in gone:
+            self.remove(id)
+        for draft in self.folder.glob("*.part"):
+            if draft.stat().st_mtime < time() - drafts_older_s:
+                draft.unlink()
+        return gone
+
+    def _rows(self, condition: str, *values: Any) -> list[File]:
+        now = int(time())
+        with self.catalog.reading() as database:
+            rows = database.execute(
+                f"SELECT {COLUMNS} FROM files WHERE (expires = 0 OR expires > ?) AND {condition}", (now, *values)
+            )
+            return [File(*row) for row in rows]

@@ -1,0 +1,202 @@
+"""Cuts documents into chunks along their structure: sections, paragraphs, lines, sentences, words.
+
+A chunk is always a span of the document, `chunk.text == document.text[chunk.start:chunk.end]`, and
+never more than the embedder reads: what lies beyond its window would be stored but never found.
+"""
+
+import hashlib
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from msgspec import Struct
+
+from gateway.context.reading.document import Document
+from gateway.exchange import Chunk
+
+Count = Callable[[str], int]
+Span = tuple[int, int]
+
+VERSION = 3
+"""Part of each ingested file's recipe: a change of how chunks are cut means cutting again."""
+
+SPECIAL_TOKENS = 4
+"""What the model adds around a text (two for BERT), and a margin for where heading and text join."""
+
+CHARACTERS_A_TOKEN = 12
+"""A longer text never counts as fitting. WordPiece gives a 10,000-letter word one unknown token."""
+
+JOINED = 0.64
+"""Short neighbours are joined up to this share of the limit, while a paragraph or sentence up to the limit stays
+whole. Where a budget decides how many chunks are used, shorter ones find more."""
+
+# A match ends where a cut may be made, from the best kind of place to the worst.
+PLACES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\n[ \t]*\n\s*",  # paragraphs
+        r"\n",  # lines
+        r"[.!?][\"')\]”’]*(?=\s)|[。！？…]+[”’」』）]*",  # sentences
+        r"[,;:](?=\s)|[，、；：]",  # clauses
+        r"\s+",  # words
+    )
+)
+SENTENCES = 2
+
+
+class Cut(Struct, frozen=True):
+    """How documents are cut, in tokens. `strict`: chunks are filled up to the limit, also where that is more than
+    the embedder reads at once."""
+
+    limit: int = 200
+    overlap: int = 0
+    strict: bool = False
+
+
+def chunk(document: Document, collection: str, source: str, count: Count, cut: Cut, window: int) -> list[Chunk]:
+    """Cut a document into chunks of at most `cut.limit` tokens as `count` counts them.
+
+    `window` is the embedder's: heading path and text together stay below it, unless the cut is strict.
+    """
+    chunks = []
+    for (start, end), path in _sections(document):
+        heading = _shortened(path, count, window // 4)
+        fitting = cut.limit if cut.strict else window - SPECIAL_TOKENS - count(heading)
+        room = max(1, min(cut.limit, fitting))
+        joined = room if cut.strict else max(1, int(JOINED * room))
+        spans = _split(document.text, start, end, count, room, joined)
+        if cut.overlap and len(spans) > 1:
+            spans = _overlapping(document.text, start, end, count, room, min(cut.overlap, room // 2))
+        for first, last in spans:
+            text = document.text[first:last]
+            chunks.append(
+                Chunk(
+                    id=chunk_id(collection, source, first, last, text),
+                    collection=collection,
+                    source=source,
+                    text=text,
+                    start=first,
+                    end=last,
+                    heading=heading,
+                    page=bisect_right(document.pages, first),
+                    tokens=count(text),
+                )
+            )
+    return chunks
+
+
+def within(text: str, count: Count, window: int) -> list[str]:
+    """The text in parts that the embedder reads whole; one, if it does already."""
+    room = max(1, window - SPECIAL_TOKENS)
+    return [text[start:end] for start, end in _split(text, 0, len(text), count, room, room)] or [text]
+
+
+def sentences(text: str, tokens: int, count: Count) -> list[Span]:
+    """Whole lines and sentences, as many together as have at most `tokens`: all of the text but white space."""
+    ends = {match.end() for place in PLACES[: SENTENCES + 1] for match in place.finditer(text)}
+    parts = (_stripped(text, *edges) for edges in pairwise(sorted({0, *ends, len(text)})))
+    return _packed(text, [(start, end) for start, end in parts if start < end], count, tokens)
+
+
+def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> str:
+    """The same chunk of the same document gets the same id for ever."""
+    parts = "\0".join((collection, source, str(start), str(end), text))
+    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
+    """The spans between headings, each with its heading path.
+
+    A heading without a text of its own goes with the section below it.
+    """
+    text = document.text
+    path: list[tuple[int, str]] = []
+    start = 0
+    body = 0  # where the text under the last heading begins
+    for heading in document.headings:
+        if text[body : heading.start].strip():
+            yield (start, heading.start), tuple(title for _, title in path)
+            start = heading.start
+        body = (text.find("\n", heading.start) + 1 or len(text)) if heading.own_line else heading.start
+        path = [*((level, title) for level, title in path if level < heading.level), (heading.level, heading.title)]
+    if text[start:].strip():
+        yield (start, len(text)), tuple(title for _, title in path)
+
+
+def _shortened(path: tuple[str, ...], count: Count, room: int) -> str:
+    """The heading path in at most `room` tokens; the nearest heading is kept longest."""
+    while len(path) > 1 and not _fits(" > ".join(path), count, room):
+        path = path[1:]
+    heading = " > ".join(path)
+    while heading and not _fits(heading, count, room):
+        heading = heading[: len(heading) // 2].rstrip()
+    return heading
+
+
+def _fits(text: str, count: Count, room: int) -> bool:
+    return len(text) <= room * CHARACTERS_A_TOKEN and count(text) <= room
+
+
+def _split(text: str, start: int, end: int, count: Count, room: int, joined: int, kind: int = 0) -> list[Span]:
+    """Spans of at most `room` tokens that hold everything but white space, cut at the best places.
+
+    `kind` is the next of `PLACES` to cut at; above the first, the span is a paragraph or a part of one.
+    """
+    start, end = _stripped(text, start, end)
+    if start == end:
+        return []
+    if end - start == 1 or _fits(text[start:end], count, room if kind else joined):
+        return [(start, end)]
+    if kind == len(PLACES):
+        middle = (start + end) // 2
+        parts = [(start, middle), (middle, end)]
+    else:
+        parts = _parts(PLACES[kind], text, start, end)
+    below = kind if kind == len(PLACES) else kind + 1
+    spans = [span for first, last in parts for span in _split(text, first, last, count, room, joined, below)]
+    return _packed(text, spans, count, joined)
+
+
+def _overlapping(text: str, start: int, end: int, count: Count, room: int, overlap: int) -> list[Span]:
+    """Spans of at most `room` tokens, of which each begins with up to the last `overlap` tokens of the one before."""
+    size = max(1, overlap // 2)
+    pieces = _split(text, start, end, count, size, size)
+    spans: list[Span] = []
+    first = 0
+    for place, (_, last) in enumerate(pieces):
+        if place + 1 < len(pieces) and _fits(text[pieces[first][0] : pieces[place + 1][1]], count, room):
+            continue
+        while first < place and not _fits(text[pieces[first][0] : last], count, room):
+            first += 1
+        spans.append((pieces[first][0], last))
+        following = place + 1
+        while following > first + 1 and _fits(text[pieces[following - 1][0] : last], count, overlap):
+            following -= 1
+        first = following
+    return spans
+
+
+def _parts(place: re.Pattern[str], text: str, start: int, end: int) -> list[Span]:
+    cuts = [match.end() for match in place.finditer(text, start, end)]
+    edges = [start, *(cut for cut in cuts if start < cut < end), end]
+    return list(pairwise(edges))
+
+
+def _packed(text: str, spans: list[Span], count: Count, room: int) -> list[Span]:
+    """Join neighbours as long as they fit together."""
+    packed: list[Span] = []
+    for start, end in spans:
+        if packed and _fits(text[packed[-1][0] : end], count, room):
+            packed[-1] = (packed[-1][0], end)
+        else:
+            packed.append((start, end))
+    return packed
+
+
+def _stripped(text: str, start: int, end: int) -> Span:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end

@@ -1,0 +1,204 @@
+"""Source code as a document: its classes and functions are its headings, under the file's name.
+
+Python is read by its own parser. Of languages with braces a lexer tells which braces count; what stands
+before one names the block. Code that cannot be read so has one heading, and is cut at blank lines.
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.context.reading.document import Document, Heading
+
+LINE_ENDS = frozenset((".go", ".groovy", ".js", ".jsx", ".kt", ".kts", ".mjs", ".scala", ".swift", ".ts", ".tsx"))
+"""Languages whose statements end with their line."""
+BRACES = LINE_ENDS | frozenset(
+    (".c", ".cc", ".cpp", ".cs", ".cxx", ".dart", ".h", ".hh", ".hpp", ".java", ".m", ".php", ".rs")
+)
+PYTHON = frozenset((".py", ".pyi"))
+LONGEST_TITLE = 80
+MOST_CHARS = 1_000_000
+"""Longer files are tables or generated, and lexing takes a second for each million characters."""
+
+HOLDS_OTHERS = re.compile(
+    r"^[^(]*\b(?:class|interface|struct|enum|trait|impl|namespace|module|mod|object|extension|protocol|union|record)\b"
+)
+STEERS = re.compile(
+    r"(?:if|else|for|foreach|while|do|switch|match|when|select|try|catch|finally|using|lock|synchronized|return|guard"
+    r"|unsafe|loop|import)\b|export$"
+)
+GOES_ON = tuple(",=>&|+.<:(")
+BEHIND = re.compile(r"[ \t]*[;,)]*")
+
+
+class Block(Struct, frozen=True):
+    """A class or function with its comments and decorators. Level 2 is what no other one holds."""
+
+    start: int
+    end: int
+    level: int
+    title: str
+    holds: bool = False
+    """Whether it is there for others, as a class is for its methods."""
+
+
+def code_document(text: str, name: str, suffix: str) -> Document:
+    blocks: list[Block] = []
+    if len(text) <= MOST_CHARS:
+        blocks = python_blocks(text) if suffix in PYTHON else brace_blocks(text, name)
+    return Document(text, tuple(_headings(text, name, blocks)))
+
+
+def python_blocks(text: str) -> list[Block]:
+    """Classes, and functions outside of functions. None for what is not Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    lines = [0]
+    for line in text.split("\n"):
+        lines.append(lines[-1] + len(line) + 1)
+    return list(_defined(tree, lines, text.split("\n"), 2))
+
+
+def _defined(node: ast.AST, lines: Sequence[int], texts: Sequence[str], level: int) -> Iterator[Block]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min([child.lineno, *(one.lineno for one in child.decorator_list)]) - 1
+            while first and texts[first - 1].lstrip().startswith("#"):
+                first -= 1
+            kind = "class" if isinstance(child, ast.ClassDef) else "def"
+            last = child.end_lineno or child.lineno
+            yield Block(lines[first], min(lines[last], lines[-1] - 1), level, f"{kind} {child.name}", kind == "class")
+            if kind == "class":
+                yield from _defined(child, lines, texts, level + 1)
+        elif isinstance(child, ast.stmt | ast.excepthandler):  # definitions under `if` and `try`
+            yield from _defined(child, lines, texts, level)
+
+
+def brace_blocks(text: str, name: str) -> list[Block]:
+    """What stands in braces with something before it, as far as all around it only holds others."""
+    from pygments.lexers import get_lexer_for_filename
+    from pygments.util import ClassNotFound
+
+    try:
+        lexer = get_lexer_for_filename(name)
+    except ClassNotFound:
+        return []
+    reader = _Braces(text, Path(name).suffix.lower() in LINE_ENDS)
+    for index, kind, value in lexer.get_tokens_unprocessed(text):
+        reader.add(index, kind, value)
+    return reader.blocks()
+
+
+class _Braces:
+    """Follows the tokens of a file. Between two statements it gathers what the next block may be called."""
+
+    def __init__(self, text: str, line_ends: bool) -> None:
+        self._text = text
+        self._line_ends = line_ends
+        self._open: list[tuple[int, int, list[str], Block | None]] = []
+        """For each open brace what was gathered before it, parentheses first, and the block that it begins."""
+        self._found: list[Block] = []
+        self._inner = 0
+        self._next()
+
+    def _next(self) -> None:
+        self._lead = -1
+        self._header: list[str] = []
+        self._blank = 0
+
+    def add(self, index: int, kind: Any, value: str) -> None:
+        from pygments.token import Comment, Punctuation
+
+        if value.isspace():
+            self._space(value)
+        elif kind in Comment.Preproc or kind in Comment.PreprocFile:
+            self._next()
+        elif kind in Punctuation:
+            for place, sign in enumerate(value, index):
+                self._sign(place, sign)
+        else:
+            self._lead = index if self._lead < 0 else self._lead
+            self._blank = len(value) - len(value.rstrip("\n"))
+            if kind not in Comment:
+                self._header.append(value)
+
+    def _space(self, value: str) -> None:
+        """A blank line parts, be it a comment or a statement from what follows; in some languages each line does."""
+        self._blank += value.count("\n")
+        said = "".join(self._header).strip()
+        ends = self._line_ends and "\n" in value and bool(said) and not said.endswith(GOES_ON) and said[0] != "@"
+        if not self._inner and (self._blank > 1 or ends):
+            self._next()
+        elif self._header:
+            self._header.append(" ")
+
+    def _sign(self, place: int, sign: str) -> None:
+        if sign == "{":
+            self._begin(place)
+        elif sign == "}":
+            self._end(place)
+        elif sign == ";" and not self._inner:
+            self._next()
+        else:
+            self._inner += (sign in "([") - (sign in ")]")
+            self._lead = place if self._lead < 0 else self._lead
+            self._blank = 0
+            self._header.append(sign)
+
+    def _begin(self, place: int) -> None:
+        title = " ".join("".join(self._header).split())[:LONGEST_TITLE].rstrip(" =:")
+        around = [block for *_, block in self._open]
+        outside = all(block is not None and block.holds for block in around)
+        holds = bool(HOLDS_OTHERS.match(title))
+        named = title and not STEERS.match(title) and (not around or holds or "(" in title)
+        block = None
+        if outside and named and not self._inner:
+            start = self._text.rfind("\n", 0, self._lead) + 1
+            start = self._lead if self._text[start : self._lead].strip() else start
+            block = Block(start, len(self._text), len(around) + 2, title, holds)
+            self._found.append(block)
+        self._open.append((self._inner, self._lead, self._header, block))
+        self._inner = 0
+        self._next()
+
+    def _end(self, place: int) -> None:
+        if not self._open:
+            return
+        self._inner, lead, header, block = self._open.pop()
+        if block is not None:
+            behind = BEHIND.match(self._text, place + 1)
+            end = behind.end() if behind else place + 1
+            self._found[self._found.index(block)] = Block(block.start, end, block.level, block.title, block.holds)
+        self._next()
+        if self._inner:
+            self._lead, self._header = lead, [*header, "{}"]
+
+    def blocks(self) -> list[Block]:
+        return self._found
+
+
+def _headings(text: str, name: str, blocks: Sequence[Block]) -> list[Heading]:
+    """A heading where each block begins, and its parent's again where something comes after it."""
+    found = [Heading(0, 1, name, own_line=False)]
+    around = [Block(0, len(text), 1, name)]
+    for block in [*blocks, Block(len(text), len(text), 0, "")]:
+        while len(around) > 1 and around[-1].end <= block.start:
+            closed = around.pop()
+            # a closing brace alone stays with what it closes
+            if re.search(r"\w", text[closed.end : min(block.start, around[-1].end)]):
+                found.append(Heading(closed.end, around[-1].level, around[-1].title, own_line=False))
+        if block.level:
+            # a class's first line alone goes with its first method
+            alone = block.holds and "\n" in text[block.start : block.end].strip()
+            found.append(Heading(block.start, block.level, block.title, own_line=alone))
+            around.append(block)
+    return found

@@ -1,0 +1,164 @@
+"""Reads documents in a process of its own, with limits on its time and its memory.
+
+A parser that hangs, explodes or crashes on somebody's file takes this process with it and nothing else: the
+file is reported, and the next one gets a new process. The process is started for the first file and kept.
+"""
+
+import contextlib
+import os
+import resource
+import selectors
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.context.reading.document import Document
+from gateway.errors import CollectionError
+
+MEMORY_MB = 1024
+TIME_S = 120.0
+LENGTH = 8
+"""Bytes of an answer's length, ahead of it."""
+
+
+class Job(Struct, frozen=True):
+    """A file to read; `name` says what it is called, and so what kind it is."""
+
+    path: str
+    name: str
+
+
+class Told(Struct, frozen=True):
+    """What came of it: a document or an error."""
+
+    document: Document | None = None
+    error: str = ""
+
+
+class ParseProcess:
+    """Satisfies `ingest.Read`. Threads may share it: files are read one after the other."""
+
+    def __init__(self, *, time_s: float = TIME_S, memory_mb: int = MEMORY_MB) -> None:
+        self._time_s = time_s
+        self._memory_mb = memory_mb
+        self._process: subprocess.Popen[bytes] | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def __call__(self, path: Path, name: str = "") -> Document:
+        """The document in a file. Raises `CollectionError`."""
+        job = Job(str(path), name or path.name)
+        with self._one_at_a_time:
+            told = self._ask(job)
+        if told.document is None:
+            raise CollectionError(told.error)
+        return told.document
+
+    def close(self) -> None:
+        with self._one_at_a_time:
+            self._end()
+
+    def _ask(self, job: Job) -> Told:
+        process = self._started()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(msgspec.json.encode(job) + b"\n")
+            process.stdin.flush()
+            return msgspec.msgpack.decode(self._answer(process), type=Told)
+        except TimeoutError:
+            self._end()
+            raise CollectionError(f"{job.name}: reading it took longer than {self._time_s:.0f} s") from None
+        except (EOFError, OSError, msgspec.DecodeError):
+            self._end()
+            raise CollectionError(f"{job.name}: its reader crashed, or needed more than {self._memory_mb} MB") from None
+        except BaseException:
+            # an answer that nobody waits for must not become the next file's
+            self._end()
+            raise
+
+    def _answer(self, process: "subprocess.Popen[bytes]") -> bytes:
+        deadline = monotonic() + self._time_s
+        length = int.from_bytes(_exactly(process, LENGTH, deadline))
+        return _exactly(process, length, deadline)
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            command = [sys.executable, "-m", __name__, str(self._memory_mb)]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
+            )
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+def _environment() -> dict[str, str]:
+    """What a parser may know: where Python's modules are, and no secret."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
+    package = str(Path(__file__).parents[3])
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONPATH": package}
+
+
+def _exactly(process: "subprocess.Popen[bytes]", count: int, deadline: float) -> bytes:
+    """So many bytes of what the process says. Raises `TimeoutError` or `EOFError`."""
+    assert process.stdout is not None
+    found = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while len(found) < count:
+            if not selector.select(max(0.0, deadline - monotonic())):
+                raise TimeoutError
+            piece = os.read(process.stdout.fileno(), min(count - len(found), 1 << 20))
+            if not piece:
+                raise EOFError
+            found += piece
+    return bytes(found)
+
+
+def _limit(memory_mb: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, memory_mb * 2**20))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # a reader writes nothing
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def _read(job: Job) -> Told:
+    from gateway.context.reading.readers import read
+
+    try:
+        return Told(read(Path(job.path), job.name))
+    except CollectionError as error:
+        return Told(error=str(error))
+    except MemoryError:
+        return Told(error=f"{job.name}: needs more memory than a reader may use")
+
+
+def main() -> None:
+    """The process itself: a job a line comes in, a length and an answer go out."""
+    _limit(int(sys.argv[1]))
+    answers: Any = os.fdopen(os.dup(1), "wb")
+    # what a parser prints must not get among the answers
+    os.dup2(2, 1)
+    for line in sys.stdin.buffer:
+        answer = msgspec.msgpack.encode(_read(msgspec.json.decode(line, type=Job)))
+        answers.write(len(answer).to_bytes(LENGTH) + answer)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

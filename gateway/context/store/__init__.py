@@ -1,0 +1,1 @@
+"""What is in the collections, and how it is searched."""

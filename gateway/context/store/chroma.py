@@ -1,0 +1,216 @@
+"""Chroma as the vector store: embedded in a folder, or a Chroma server by URL.
+
+Chroma lets only one process open a folder. Several may here, because each call takes the folder for
+itself (see `folder.py`): `foreword collections add` works while the gateway serves. Within one
+process, open one `ChromaStore` a folder. What is deleted is found no more, but an embedded Chroma leaves
+the numbers of deleted vectors on the disk; the texts were never there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from gateway.context.store.shared_folder import SharedFolder
+from gateway.errors import CollectionError, Problem
+from gateway.registry import Kind
+
+if TYPE_CHECKING:
+    from chromadb.api.client import Client
+    from chromadb.api.models.Collection import Collection
+
+    from gateway.ports import Vectors
+
+
+OURS = "vs_"
+"""What the ids of our collections begin with."""
+HNSW: Any = {"space": "cosine", "ef_search": 200}
+"""Chroma's own `ef_search` of 100 misses more of the nearest."""
+
+
+class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[store] kind = "chroma"`: an embedded Chroma, or a Chroma server."""
+
+    path: str = ""
+    """The folder of the embedded store, relative to the config file; left out: `chroma` in the data folder."""
+    url: str = ""
+    """A Chroma server (`chroma run`), such as `http://127.0.0.1:8000`, in place of the embedded store.
+    For gateways on several machines."""
+
+
+class ChromaStore:
+    """Satisfies `ports.VectorStore`. Threads may share it; calls run one after the other."""
+
+    def __init__(self, folder: Path | None = None, url: str = "") -> None:
+        self.url = url
+        self._folder = SharedFolder(folder) if folder else None
+        self._version = -1
+        self._client: Client | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def collections(self) -> Sequence[str]:
+        with self._open() as client:
+            # other programs may keep collections of their own on the same server
+            return sorted(entry.name for entry in client.list_collections() if entry.name.startswith(OURS))
+
+    def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
+        """What Chroma calls `add` ignores known ids, and `upsert` refuses the same id twice."""
+        unique = {key: row for row, key in enumerate(keys)}
+        rows = list(unique.values())
+        with self._open(writing=True) as client:
+            target = client.get_or_create_collection(collection, configuration={"hnsw": HNSW}, embedding_function=None)
+            step = client.get_max_batch_size()
+            for first in range(0, len(rows), step):
+                batch = rows[first : first + step]
+                with _explained(collection):
+                    target.upsert(
+                        ids=[str(keys[row]) for row in batch],
+                        embeddings=vectors[batch],
+                        metadatas=[{"document": document} for _ in batch],
+                    )
+
+    def search(
+        self, collection: str, vector: Vectors, limit: int, documents: Sequence[int] | None = None
+    ) -> Sequence[tuple[int, float]]:
+        query: Any = vector.reshape(1, -1)
+        where: Any = None if documents is None else {"document": {"$in": list(documents)}}
+        with self._open() as client:
+            found = _collection(client, collection)
+            if found is None or (documents is not None and not documents):
+                return []
+            with _explained(collection):
+                answer: Any = found.query(query_embeddings=query, n_results=limit, where=where, include=["distances"])
+        pairs = zip(answer["ids"][0], answer["distances"][0], strict=True)
+        return [(int(key), 1.0 - distance) for key, distance in pairs]
+
+    def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
+        with self._open(writing=True) as client:
+            found = _collection(client, collection)
+            if found is None:
+                return 0
+            if documents is not None:
+                return sum(_delete(found, document, client.get_max_batch_size()) for document in documents)
+            count = found.count()
+            client.delete_collection(found.name)
+            return count
+
+    def count(self, collection: str) -> int:
+        with self._open() as client:
+            found = _collection(client, collection)
+            return found.count() if found else 0
+
+    def close(self) -> None:
+        with self._one_at_a_time:
+            self._drop()
+
+    def _open(self, *, writing: bool = False) -> AbstractContextManager[Client]:
+        return self._embedded(self._folder, writing) if self._folder else self._remote()
+
+    @contextmanager
+    def _embedded(self, folder: SharedFolder, writing: bool) -> Iterator[Client]:
+        with self._one_at_a_time, folder.use(writing=writing) as version:
+            if self._client is None or version.found != self._version:
+                self._drop()
+                self._client = _open_folder(folder.folder)
+            self._version = version.held
+            yield self._client
+
+    @contextmanager
+    def _remote(self) -> Iterator[Client]:
+        with self._one_at_a_time:
+            if self._client is None:
+                self._client = _connect(self.url)
+            yield self._client
+
+    def _drop(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            owners: tuple[Any, ...] = (self._client, self._client._admin_client)
+            for owner in owners:
+                session = getattr(owner._server, "_session", None)
+                if session is not None:  # Chroma leaves its HTTP connections open
+                    session.close()
+            self._client = None
+
+
+def _collection(client: Client, name: str) -> Collection | None:
+    from chromadb.errors import NotFoundError
+
+    try:
+        return client.get_collection(name, embedding_function=None)
+    except NotFoundError:
+        return None
+
+
+def _delete(found: Collection, document: int, step: int) -> int:
+    ids = found.get(where={"document": document}, include=[])["ids"]
+    for first in range(0, len(ids), step):
+        found.delete(ids=ids[first : first + step])
+    return len(ids)
+
+
+@contextmanager
+def _explained(collection: str) -> Iterator[None]:
+    from chromadb.errors import InvalidArgumentError, InvalidDimensionException
+
+    try:
+        yield
+    except (InvalidArgumentError, InvalidDimensionException) as error:
+        raise CollectionError(
+            f"collection {collection!r} does not take these vectors ({error}); if the embedder was changed, "
+            f"remove the collection and add its files again"
+        ) from error
+
+
+def _open_folder(folder: Path) -> Client:
+    import chromadb
+    from chromadb.config import Settings
+
+    client: Any = chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
+    return cast("Client", client)  # declared as an interface without `close`
+
+
+def _connect(url: str) -> Client:
+    import chromadb
+    from chromadb.config import Settings
+
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    try:
+        client: Any = chromadb.HttpClient(
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or (443 if secure else 8000),
+            ssl=secure,
+            settings=Settings(anonymized_telemetry=False),
+        )
+    except ValueError as error:  # Chroma turns every failure to connect into this
+        raise CollectionError(f"no Chroma server answers at {url}: {error}") from error
+    return cast("Client", client)
+
+
+def build(name: str, settings: ChromaSettings, parts: Any) -> ChromaStore:
+    """`parts.settings` tells the data folder and the folder that relative paths start from."""
+    if settings.url:
+        return ChromaStore(url=settings.url)
+    if settings.path:
+        return ChromaStore((parts.settings.root / Path(settings.path).expanduser()).resolve())
+    return ChromaStore(parts.settings.data_folder / "chroma")
+
+
+def check(settings: ChromaSettings, _root: Path) -> Iterable[Problem]:
+    if find_spec("chromadb") is None:
+        yield Problem("kind", "chromadb is not installed", "Run: pip install 'foreword[context]'")
+    if settings.url and settings.path:
+        yield Problem("path", "is not used when there is a url", "Keep one of the two.")
+    if settings.url and urlsplit(settings.url).scheme not in ("http", "https"):
+        yield Problem("url", f"{settings.url!r} is no address", 'For example "http://127.0.0.1:8000".')
+
+
+KIND = Kind(settings=ChromaSettings, build=build, check=check)

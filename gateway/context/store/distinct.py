@@ -1,0 +1,33 @@
+"""Drops chunks that say what a better one has said."""
+
+import re
+from collections.abc import Sequence
+
+from gateway.context.store.lexical import words_of
+from gateway.exchange import Chunk
+
+ALIKE = 0.85
+"""Chunks with this share of their words in common, and all numbers, say the same."""
+
+
+HAS_DIGIT = re.compile(r"\d")
+
+
+def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Without chunks whose words a better-scored one has already said, all but a few, and those no numbers."""
+    kept: list[Chunk] = []
+    seen: list[frozenset[str]] = []
+    for chunk in chunks:
+        words = frozenset(words_of(chunk.text))
+        if not any(_alike(words, other) for other in seen):
+            seen.append(words)
+            kept.append(chunk)
+    return kept
+
+
+def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    shorter, longer = sorted((len(one), len(other)))
+    if shorter < ALIKE * longer:
+        return False
+    # tables of two years have all their words in common
+    return len(one & other) >= ALIKE * len(one | other) and not any(map(HAS_DIGIT.search, one ^ other))

@@ -1,0 +1,326 @@
+"""The built-in vector store: every vector is compared, so nothing near is ever missed.
+
+A collection is a folder with files that only grow: the vectors, beside each its chunk's key and its
+document's, and the vectors once more as they are quickest to compare. What is removed is overwritten with
+zeros there and then, and its place is left out of every search; when half of the places are empty, the
+files are written anew under the next generation's name. So readers in other processes need no lock: they
+map the files, and map them again when they have grown or when there is a new generation.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from gateway.context.store.exact_files import (
+    BLOCK,
+    PAIR,
+    Head,
+    Stamp,
+    blocks_in,
+    columns_of,
+    files_of,
+    head_of,
+    mapped,
+    put,
+    rows_in,
+    stamp_of,
+    write_blocks,
+    write_head,
+)
+from gateway.context.store.shared_folder import SharedFolder
+from gateway.errors import CollectionError, Problem
+from gateway.registry import Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gateway.ports import Vectors
+
+GONE = -1
+"""The key and the document of an empty place."""
+EMPTY_PLACES = 1024
+"""Fewer are not worth writing the files anew."""
+TOGETHER = 64
+"""Scores that are compared with each other before the best are looked for among all."""
+FEW = 0.25
+"""Below this share of all vectors it is cheaper to gather the wanted ones than to compare all."""
+
+
+class ExactSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[store] kind = "exact"`: compares every vector; needs numpy and a folder."""
+
+    path: str = ""
+    """The folder, relative to the config file; left out: `vectors` in the data folder."""
+
+
+class ExactStore:
+    """Satisfies `ports.VectorStore`. Threads and processes may share its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._open: dict[str, _Index] = {}
+        self._opening = threading.Lock()
+
+    def collections(self) -> Sequence[str]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(found.parent.name for found in self.folder.glob("*/index.json"))
+
+    def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
+        unique = {key: row for row, key in enumerate(keys)}
+        with self._writing(collection) as writer:
+            writer.remove_keys(unique)
+            writer.append(document, list(unique), vectors[list(unique.values())])
+
+    def search(
+        self, collection: str, vector: Vectors, limit: int, documents: Sequence[int] | None = None
+    ) -> Sequence[tuple[int, float]]:
+        index = self._index(collection)
+        return index.nearest(vector, limit, documents) if index else []
+
+    def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
+        if not (self._folder(collection) / "index.json").exists():
+            return 0
+        if documents is None:
+            return self._drop(collection)
+        with self._writing(collection) as writer:
+            return writer.remove_documents(documents)
+
+    def count(self, collection: str) -> int:
+        index = self._index(collection)
+        return index.count() if index else 0
+
+    def close(self) -> None:
+        with self._opening:
+            self._open.clear()
+
+    def _drop(self, collection: str) -> int:
+        with self._writing(collection) as writer:
+            count = writer.remove_documents(None)
+            # first of all, so that a reader who misses a file sees why
+            (self._folder(collection) / "index.json").unlink(missing_ok=True)
+            shutil.rmtree(self._folder(collection), ignore_errors=True)
+        with self._opening:
+            self._open.pop(collection, None)
+        return count
+
+    def _folder(self, collection: str) -> Path:
+        if not re.fullmatch(r"[\w-]{1,128}", collection, re.ASCII):
+            raise CollectionError(f"{collection!r} is no id of a collection")
+        return self.folder / collection
+
+    def _index(self, collection: str) -> _Index | None:
+        """The collection as it is on the disk now; None if there is none."""
+        folder = self._folder(collection)
+        known = self._open.get(collection)
+        stamp = stamp_of(folder, known.stamp if known else None)
+        while stamp is not None:
+            try:
+                return self._opened(collection, folder, stamp)
+            except FileNotFoundError:
+                # files written anew took the place of these in the meantime; if not, they are lost
+                before, stamp = stamp, stamp_of(folder)
+                if stamp == before:
+                    raise
+        return None
+
+    def _opened(self, collection: str, folder: Path, stamp: Stamp) -> _Index:
+        with self._opening:
+            known = self._open.get(collection)
+            if known is None or known.stamp != stamp:
+                known = self._open[collection] = _Index(folder, stamp)
+            return known
+
+    def _writing(self, collection: str) -> _Writer:
+        return _Writer(SharedFolder(self.folder), self._folder(collection))
+
+
+class _Index:
+    """A collection for reading, mapped."""
+
+    def __init__(self, folder: Path, stamp: Stamp) -> None:
+        import numpy as np
+
+        self.stamp = stamp
+        self.pairs: NDArray[np.int64] = np.zeros((0, 2), np.int64)
+        self.vectors: NDArray[np.float32] = np.zeros((0, stamp.head.dimensions), np.float32)
+        self.columns: NDArray[np.float32] = np.zeros((0, stamp.head.dimensions, BLOCK), np.float32)
+        if stamp.rows:
+            pairs, vectors = files_of(folder, stamp.head)
+            self.pairs = mapped(pairs, np.int64, (stamp.rows, 2))
+            self.vectors = mapped(vectors, np.float32, (stamp.rows, stamp.head.dimensions))
+        columns = columns_of(folder, stamp.head)
+        # a collection of an earlier version has none until something is added
+        if blocks := min(stamp.rows // BLOCK, blocks_in(columns, stamp.head)):
+            self.columns = mapped(columns, np.float32, (blocks, stamp.head.dimensions, BLOCK))
+
+    def nearest(self, vector: Vectors, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
+        import numpy as np
+
+        query = np.ascontiguousarray(vector, np.float32).reshape(-1)
+        _check_dimensions(self.stamp.head.dimensions, query.shape[0])
+        if documents is None:
+            found = self._best(self._all(query), None, limit)
+            if all(key != GONE for key, _ in found):
+                return found
+            # empty places, whose vectors are zeros, are among the best
+            wanted: Any = self.pairs[:, 0] != GONE
+        else:
+            wanted = np.isin(self.pairs[:, 1], np.asarray(documents, np.int64))
+        if np.count_nonzero(wanted) < FEW * len(wanted):
+            rows = np.flatnonzero(wanted)
+            found = self._best(self.vectors[rows] @ query, rows, limit)
+        else:
+            found = self._best(np.where(wanted, self._all(query), -np.inf), None, limit)
+        return [(key, score) for key, score in found if key != GONE and score > -np.inf]
+
+    def _all(self, query: Vectors) -> Any:
+        """[places]: how near each is."""
+        import numpy as np
+
+        blocks = (query @ self.columns).reshape(-1)
+        return np.concatenate([blocks, self.vectors[len(blocks) :] @ query]) if len(blocks) else self.vectors @ query
+
+    def _best(self, scores: Any, rows: Any, limit: int) -> list[tuple[int, float]]:
+        """The keys of the best scores, best first. `rows`: the places that the scores are of; None: all."""
+        import numpy as np
+
+        best = np.flatnonzero(scores >= _least_of_best(scores, limit))
+        best = best[np.lexsort((best, -scores[best]))][:limit]
+        places = best if rows is None else rows[best]
+        return list(zip(self.pairs[places, 0].tolist(), scores[best].tolist(), strict=True))
+
+    def count(self) -> int:
+        import numpy as np
+
+        return int(np.count_nonzero(self.pairs[:, 0] != GONE))
+
+
+def _least_of_best(scores: Any, limit: int) -> float:
+    """No more than the score in place `limit`, and not much less: so many blocks have one as good as this."""
+    import numpy as np
+
+    blocks = scores[: len(scores) // TOGETHER * TOGETHER].reshape(-1, TOGETHER).max(axis=1)
+    if not 0 < limit < len(blocks):
+        return -np.inf
+    return float(np.partition(blocks, len(blocks) - limit)[len(blocks) - limit])
+
+
+class _Writer:
+    """Changes one collection. Holds the store's lock, so there is one at a time on the machine."""
+
+    def __init__(self, store: SharedFolder, folder: Path) -> None:
+        self._folder = folder
+        self._using = store.use(writing=True)
+
+    def __enter__(self) -> _Writer:
+        self._using.__enter__()
+        self._folder.mkdir(exist_ok=True)
+        self._head = head_of(self._folder)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._using.__exit__(*error)
+
+    def append(self, document: int, keys: Sequence[int], vectors: Vectors) -> None:
+        """Keys last: a place counts once its key is written, so a crash before that leaves nothing."""
+        import numpy as np
+
+        if self._head is None:
+            self._head = Head(int(vectors.shape[1]))
+            write_head(self._folder, self._head)
+        _check_dimensions(self._head.dimensions, int(vectors.shape[1]))
+        pairs, file = files_of(self._folder, self._head)
+        rows = rows_in(pairs)
+        put(file, rows * self._head.dimensions * 4, np.ascontiguousarray(vectors, np.float32).tobytes())
+        write_blocks(self._folder, self._head, rows + len(keys), rows)
+        told = np.array([(key, document) for key in keys], np.int64)
+        put(pairs, rows * PAIR, told.tobytes())
+
+    def remove_keys(self, keys: Iterable[int]) -> int:
+        return self._remove(0, list(keys))
+
+    def remove_documents(self, documents: Sequence[int] | None) -> int:
+        return self._remove(1, documents)
+
+    def _remove(self, column: int, values: Sequence[int] | None) -> int:
+        """Overwrite the places where `column` (keys 0, documents 1) has one of the values; None: all."""
+        import numpy as np
+
+        if self._head is None:
+            return 0
+        files = files_of(self._folder, self._head)
+        rows = rows_in(files[0])
+        if not rows:
+            return 0
+        pairs = mapped(files[0], np.int64, (rows, 2), writable=True)
+        vectors = mapped(files[1], np.float32, (rows, self._head.dimensions), writable=True)
+        going = (pairs[:, 0] != GONE) & (True if values is None else np.isin(pairs[:, column], list(values)))
+        pairs[going] = GONE
+        vectors[going] = 0.0
+        self._clear_columns(np.flatnonzero(going))
+        count = int(np.count_nonzero(going))
+        if count and np.count_nonzero(pairs[:, 0] == GONE) > max(EMPTY_PLACES, rows // 2):
+            self._compact(pairs, vectors)
+        return count
+
+    def _clear_columns(self, places: Any) -> None:
+        """Overwrite what is there of the places a second time."""
+        import numpy as np
+
+        assert self._head is not None
+        columns = columns_of(self._folder, self._head)
+        blocks = blocks_in(columns, self._head)
+        if not blocks:
+            return
+        laid = mapped(columns, np.float32, (blocks, self._head.dimensions, BLOCK), writable=True)
+        for block in np.unique(places // BLOCK):
+            if block < blocks:
+                laid[block][:, places[places // BLOCK == block] % BLOCK] = 0.0
+
+    def _compact(self, pairs: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Write what is left as the next generation, then point to it. Who has the old one mapped may read on."""
+        import numpy as np
+
+        assert self._head is not None
+        head = Head(self._head.dimensions, self._head.generation + 1)
+        kept = pairs[:, 0] != GONE
+        for file, rows in zip(files_of(self._folder, head), (pairs[kept], vectors[kept]), strict=True):
+            file.write_bytes(rows.tobytes())
+        write_blocks(self._folder, head, int(np.count_nonzero(kept)), 0)
+        write_head(self._folder, head)
+        for file in (*files_of(self._folder, self._head), columns_of(self._folder, self._head)):
+            file.unlink(missing_ok=True)
+        self._head = head
+
+
+def _check_dimensions(made: int, given: int) -> None:
+    if made != given:
+        raise CollectionError(
+            f"the collection's vectors have {made} dimensions and these {given}; if the embedder was changed, "
+            "remove the collection and add its files again"
+        )
+
+
+def build(name: str, settings: ExactSettings, parts: Any) -> ExactStore:
+    """`parts.settings` tells the data folder and the folder that relative paths start from."""
+    if settings.path:
+        return ExactStore((parts.settings.root / Path(settings.path).expanduser()).resolve())
+    return ExactStore(parts.settings.data_folder / "vectors")
+
+
+def check(settings: ExactSettings, _root: Path) -> Iterable[Problem]:
+    if find_spec("numpy") is None:
+        yield Problem("kind", "numpy is not installed", "Run: pip install 'foreword[context]'")
+
+
+KIND = Kind(settings=ExactSettings, build=build, check=check)

@@ -1,0 +1,319 @@
+"""Search by words: SQLite's FTS5 as the inverted index, with words of our own making and BM25.
+
+Each collection has a table of its own, so that what others wrote has no say in how rare a word is.
+Chinese, Japanese and Thai have no spaces: there each pair of neighbouring characters is a word. FTS5's own
+`bm25` gives a word that half of the chunks hold no weight at all, which in a collection of ten chunks is
+most words, and looks up each chunk's length; so it is computed here, with the idf that stays positive, from
+the places that FTS5 keeps for each word. A chunk's length is part of the number it is kept under.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sqlite3
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from gateway.context.store.chunk_owners import Owners
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+VERSION = 2
+"""Part of each ingested file's recipe: words made in another way are not found."""
+
+ROWS = 6_000
+"""How many rows of the index a search reads at the most. The commonest words are left out first."""
+MOST_TERMS = 48
+K1, B = 1.2, 0.75
+MOST_IN_TF = K1 + 1
+"""The most that a word's frequency in a chunk can weigh."""
+LENGTH_BITS = 7
+COMMON = 1_000
+"""In how many chunks a word is whose count is remembered: FTS5 counts by reading them all."""
+MOST_REMEMBERED = 10_000
+COUNTED = 10_000
+"""From so many chunks on, the common words' counts are kept in the file too: counting them takes milliseconds."""
+STALE = 0.05
+"""Counts that are kept are counted anew when the collection has changed by this share."""
+
+SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+WORD = re.compile(rf"[{SPACELESS}]+|(?:(?![{SPACELESS}])[^\W_])+")
+IS_SPACELESS = re.compile(rf"[{SPACELESS}]")
+
+# What a question is made of rather than what it is about.
+STOP = frozenset(Path(__file__).with_name("stop_words.txt").read_text("utf-8").split())
+
+Database = sqlite3.Connection
+Remembered = dict[tuple[str, str], tuple[int, int]]
+"""By collection and word: how many chunks the collection had, and in how many of them the word was."""
+
+
+def _lengths() -> list[int]:
+    """The lengths that chunks are taken to have: exact up to 17 words, in steps of 6 % up to 10,000."""
+    lengths = [0]
+    while len(lengths) < 1 << LENGTH_BITS:
+        lengths.append(max(lengths[-1] + 1, round(lengths[-1] * 1.06)))
+    return lengths
+
+
+LENGTHS = _lengths()
+
+
+def create(database: Database, collection: str) -> None:
+    database.execute(f"CREATE VIRTUAL TABLE words_{collection} USING fts5(words, content='', tokenize='ascii')")
+    database.execute(f"CREATE VIRTUAL TABLE rarity_{collection} USING fts5vocab(words_{collection}, row)")
+    database.execute(f"CREATE VIRTUAL TABLE places_{collection} USING fts5vocab(words_{collection}, instance)")
+    create_counts(database, collection)
+
+
+def create_counts(database: Database, collection: str) -> None:
+    """The table of the common words' counts; under "" how many chunks there were when they were counted."""
+    table = f"counts_{collection} (term TEXT PRIMARY KEY, chunks INTEGER NOT NULL) STRICT, WITHOUT ROWID"
+    database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+
+
+def drop(database: Database, collection: str) -> None:
+    for table in ("places", "rarity", "counts", "words"):
+        database.execute(f"DROP TABLE IF EXISTS {table}_{collection}")
+
+
+def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
+    """Index texts under their chunks' keys."""
+    database.executemany(f"INSERT INTO words_{collection} (rowid, words) VALUES (?, ?)", map(_row, texts))
+
+
+def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
+    """Take texts out again; they must be those that were added."""
+    table = f"words_{collection}"
+    rows = map(_row, texts)
+    database.executemany(f"INSERT INTO {table} ({table}, rowid, words) VALUES ('delete', ?, ?)", rows)
+
+
+def _row(text: tuple[int, str]) -> tuple[int, str]:
+    words = words_of(text[1])
+    return text[0] << LENGTH_BITS | _length_code(len(words)), " ".join(words)
+
+
+def _length_code(words: int) -> int:
+    return min(bisect_left(LENGTHS, words), len(LENGTHS) - 1)
+
+
+def purge(database: Database, collection: str) -> None:
+    """Write the index anew: until then the words of removed chunks are still in the file."""
+    database.execute(f"INSERT INTO words_{collection} (words_{collection}) VALUES ('optimize')")
+    database.execute(f"DELETE FROM counts_{collection}")
+
+
+def count(database: Database, collection: str) -> None:
+    """Keep the counts of the common words of a large collection, unless those that are kept will do."""
+    total, _ = _extent(database, collection)
+    if total < COUNTED or _counts_hold(database, collection, total):
+        return
+    database.execute(f"DELETE FROM counts_{collection}")
+    database.execute(
+        f"INSERT INTO counts_{collection} SELECT term, doc FROM rarity_{collection} WHERE doc >= ?", (COMMON,)
+    )
+    database.execute(f"INSERT INTO counts_{collection} VALUES ('', ?)", (total,))
+
+
+def _counts_hold(database: Database, collection: str, total: int) -> bool:
+    then = _kept(database, collection, "")
+    return abs(total - then) <= STALE * then
+
+
+def _kept(database: Database, collection: str, term: str) -> int:
+    row = database.execute(f"SELECT chunks FROM counts_{collection} WHERE term = ?", (term,)).fetchone()
+    return row[0] if row else 0
+
+
+def nearest(
+    database: Database,
+    collection: str,
+    query: str,
+    limit: int,
+    documents: Sequence[int] | None = None,
+    remembered: Remembered | None = None,
+    owners: Owners | None = None,
+) -> list[tuple[int, float]]:
+    """Keys and scores of the chunks of live documents, best first.
+
+    A score is BM25 as a share of the most that the query's words could give, so from 0 to 1: words that
+    are nowhere in the collection count against every chunk.
+    """
+    import numpy as np
+
+    total, average = _extent(database, collection)
+    found: list[tuple[Any, Any]] = []
+    most = 0.0
+    room = ROWS
+    for term, frequency in _rarest_first(database, collection, terms_of(query), total, remembered):
+        idf = _idf(total, frequency)
+        most += idf * MOST_IN_TF
+        room -= frequency
+        if frequency and (room >= 0 or not found):
+            keys, gains = _gains(database, collection, term, average)
+            found.append((keys, gains * idf))
+    if not found or limit < 1:
+        return []
+    keys, gains = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    first = np.concatenate([[True], keys[1:] != keys[:-1]])
+    scores = np.bincount(np.cumsum(first) - 1, gains[order]) / most
+    return _live(database, collection, (keys[first], scores), limit, documents, owners or Owners())
+
+
+def _gains(database: Database, collection: str, term: str, average: float) -> tuple[NDArray[np.int64], Any]:
+    """The chunks that hold a word, and what it is worth in each for one point of idf."""
+    import numpy as np
+
+    # as one text: rows of their own would take three times as long
+    query = f"SELECT group_concat(doc) FROM places_{collection} WHERE term = ?"
+    places = np.fromstring(database.execute(query, (term,)).fetchone()[0], np.int64, sep=",")  # in the rows' order
+    ends = np.flatnonzero(np.concatenate([places[1:] != places[:-1], [True]]))
+    rows, times = places[ends], np.diff(ends, prepend=-1)
+    lengths = np.array(LENGTHS)[rows & (len(LENGTHS) - 1)]
+    return rows >> LENGTH_BITS, _tf(times, lengths, average)
+
+
+def _tf(times: Any, words: Any, average: float) -> Any:
+    """What a word is worth that a chunk of `words` words holds so many times; numbers or arrays."""
+    return MOST_IN_TF * times / (times + K1 * (1 - B + B * words / average))
+
+
+class Likeness(Struct, frozen=True):
+    """What a query's words weigh in a collection, to score texts that are not in it."""
+
+    idf: Mapping[str, float]
+
+    def shares(self, texts: Sequence[str], average: float = 0.0) -> list[float]:
+        """As `nearest` would score the texts in a collection of chunks of `average` words; 0: of the texts' own."""
+        held = [words_of(text) for text in texts]
+        average = average or max(1.0, sum(map(len, held)) / max(1, len(held)))
+        return [self._share(words, average) for words in held]
+
+    def _share(self, words: Sequence[str], average: float) -> float:
+        length = LENGTHS[_length_code(len(words))]
+        found = sum(idf * _tf(words.count(term), length, average) for term, idf in self.idf.items())
+        most = sum(self.idf.values()) * MOST_IN_TF
+        return found / most if most else 0.0
+
+
+def likeness(database: Database, collection: str, query: str, remembered: Remembered | None = None) -> Likeness:
+    total, _ = _extent(database, collection)
+    terms = _rarest_first(database, collection, terms_of(query), total, remembered)
+    return Likeness({term: _idf(total, frequency) for term, frequency in terms})
+
+
+def _extent(database: Database, collection: str) -> tuple[int, float]:
+    """How many chunks are indexed, and their average length in words: FTS5's own record of both, two varints."""
+    record = database.execute(f"SELECT block FROM words_{collection}_data WHERE id = 1").fetchone()[0]
+    numbers = [0]
+    for byte in record:
+        numbers[-1] = numbers[-1] << 7 | byte & 0x7F
+        if byte < 0x80:
+            numbers.append(0)
+    total, words = numbers[0], numbers[1] if len(numbers) > 1 else 0
+    return total, max(1.0, words / max(1, total))
+
+
+def _idf(total: int, frequency: int) -> float:
+    return math.log1p((max(total, frequency) - frequency + 0.5) / (frequency + 0.5))
+
+
+def _rarest_first(
+    database: Database, collection: str, terms: Sequence[str], total: int, remembered: Remembered | None
+) -> list[tuple[str, int]]:
+    memory: Remembered = {} if remembered is None else remembered
+    counted = total >= COUNTED and _counts_hold(database, collection, total)
+    found = []
+    for term in terms[:MOST_TERMS]:
+        then, frequency = memory.get((collection, term), (-1, 0))
+        if then != total:
+            frequency = _kept(database, collection, term) if counted else 0
+            if not frequency:
+                row = database.execute(f"SELECT doc FROM rarity_{collection} WHERE term = ?", (term,)).fetchone()
+                frequency = row[0] if row else 0
+        if frequency >= COMMON:
+            if len(memory) >= MOST_REMEMBERED:
+                memory.clear()
+            memory[collection, term] = total, frequency
+        found.append((term, frequency))
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def _live(
+    database: Database,
+    collection: str,
+    scored: tuple[NDArray[np.int64], Any],
+    limit: int,
+    documents: Sequence[int] | None,
+    owners: Owners,
+) -> list[tuple[int, float]]:
+    """The best `limit` whose document is live, and among the wanted."""
+    keys, scores = scored
+    wanted = None if documents is None else set(documents)
+    kept: list[tuple[int, float]] = []
+    for places in _best_first(scores, limit):
+        some = keys[places].tolist()
+        of = owners.live(database, collection, some)
+        found = zip(some, scores[places].tolist(), strict=True)
+        kept += [pair for pair in found if pair[0] in of and (wanted is None or of[pair[0]] in wanted)]
+        if len(kept) >= limit:
+            break
+    return kept[:limit]
+
+
+def _best_first(scores: Any, step: int) -> Iterator[NDArray[np.int64]]:
+    """The places of the scores in groups, best first; the rest is put in order only if it is asked for."""
+    import numpy as np
+
+    least = np.partition(scores, len(scores) - step)[len(scores) - step] if step < len(scores) else -np.inf
+    best, rest = np.flatnonzero(scores >= least), np.flatnonzero(scores < least)
+    yield best[np.argsort(-scores[best], kind="stable")]
+    rest = rest[np.argsort(-scores[rest], kind="stable")]
+    for first in range(0, len(rest), step):
+        yield rest[first : first + step]
+
+
+def terms_of(query: str) -> list[str]:
+    """The distinct words of a query, without those that any question has, unless it has no others."""
+    words = list(dict.fromkeys(words_of(query)))
+    return [word for word in words if word not in STOP] or words
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text as they are indexed."""
+    # compatibility forms (full width, ligatures) are made plain, and accents fall off
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    if not plain.isascii():
+        plain = "".join(char for char in plain if not unicodedata.combining(char))
+    found: list[str] = []
+    for word in WORD.findall(plain):
+        if IS_SPACELESS.match(word):
+            found += map("".join, pairwise(word)) if len(word) > 1 else (word,)
+        else:
+            found.append(word if word in STOP else stem(word))
+    return found
+
+
+def stem(word: str) -> str:
+    """An English word without its commonest endings: reports, reported, reporting -> report."""
+    if len(word) < 4 or not word.isascii() or not word.isalpha():
+        return word
+    if word.endswith("s") and word[-2] not in "suia":
+        word = word[:-1] if not word.endswith("ies") or len(word) < 5 else word[:-3] + "y"
+    for ending in ("ing", "ed"):
+        rest = word.removesuffix(ending)
+        if rest != word and len(rest) > 2 and re.search("[aeiouy]", rest):
+            return rest[:-1] if rest[-1] == rest[-2] and rest[-1] not in "lsz" else rest.removesuffix("e")
+    return word[:-1] if len(word) > 4 and word.endswith("e") else word

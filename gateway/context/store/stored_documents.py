@@ -1,0 +1,209 @@
+"""The documents and chunks of a collection: staged piece by piece, made live at once, searched by key."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.context.store import lexical
+from gateway.context.store.catalog import Catalog
+from gateway.context.store.chunk_owners import groups, marks
+from gateway.exchange import Chunk
+
+Attributes = Mapping[str, str | float | bool]
+
+COLUMNS = "key, source, file, recipe, state, attributes, title"
+
+
+class Row(Struct, frozen=True):
+    """A document. `recipe` is a hash of its bytes and of how they are cut; `state` staged, live or retired."""
+
+    key: int
+    source: str
+    file: str
+    recipe: str
+    state: str
+    attributes: Attributes
+    title: str
+
+
+class Documents:
+    """The documents of one collection."""
+
+    def __init__(self, catalog: Catalog, collection: str) -> None:
+        self.catalog = catalog
+        self.collection = collection
+
+    def live(self) -> list[Row]:
+        return self._rows("state = 'live' ORDER BY source")
+
+    def live_at(self, source: str) -> Row | None:
+        return next(iter(self._rows("state = 'live' AND source = ?", source)), None)
+
+    def leftovers(self, source: str = "") -> list[Row]:
+        """What was staged and never finished, or replaced and not cleared away."""
+        return self._rows("state != 'live' AND (? = '' OR source = ?)", source, source)
+
+    def stage(
+        self, source: str, recipe: str, *, title: str = "", file: str = "", attributes: Attributes | None = None
+    ) -> int:
+        """Begin a document that no search sees yet; its key."""
+        with self.catalog.writing() as database:
+            told = json.dumps(attributes or {}, ensure_ascii=False)
+            values = (self.collection, source, file, recipe, "staged", told, title)
+            done = database.execute(
+                "INSERT INTO documents (collection, source, file, recipe, state, attributes, title) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            assert done.lastrowid is not None
+            return done.lastrowid
+
+    def put(self, document: int, chunks: Sequence[Chunk]) -> list[int]:
+        """Add chunks to a staged document; their keys."""
+        with self.catalog.writing() as database:
+            keys = []
+            for chunk in chunks:
+                done = database.execute(
+                    "INSERT INTO chunks (document, id, start, end, heading, page, tokens, text) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (document, chunk.id, chunk.start, chunk.end, chunk.heading, chunk.page, chunk.tokens, chunk.text),
+                )
+                assert done.lastrowid is not None
+                keys.append(done.lastrowid)
+            texts = [indexed(chunk.heading, chunk.text) for chunk in chunks]
+            lexical.add(database, self.collection, zip(keys, texts, strict=True))
+            return keys
+
+    def keys(self, document: int) -> list[int]:
+        """Of its chunks, in its order."""
+        with self.catalog.reading() as database:
+            rows = database.execute("SELECT key FROM chunks WHERE document = ? ORDER BY key", (document,))
+            return [key for (key,) in rows]
+
+    def staged(self, document: int) -> int:
+        """How many chunks of it are in."""
+        with self.catalog.reading() as database:
+            found: int = database.execute("SELECT count(*) FROM chunks WHERE document = ?", (document,)).fetchone()[0]
+            return found
+
+    def go_live(self, document: int) -> None:
+        """From now on searches see it in the place of what had its source before."""
+        with self.catalog.writing() as database:
+            database.execute(
+                "UPDATE documents SET state = 'retired' WHERE collection = ? AND state = 'live' "
+                "AND source = (SELECT source FROM documents WHERE key = ?)",
+                (self.collection, document),
+            )
+            database.execute("UPDATE documents SET state = 'live' WHERE key = ?", (document,))
+
+    def retire(self, documents: Sequence[int]) -> None:
+        """From now on no search sees them."""
+        with self.catalog.writing() as database:
+            for keys in groups(documents):
+                database.execute(f"UPDATE documents SET state = 'retired' WHERE key IN ({marks(keys)})", keys)
+
+    def clear(self, documents: Sequence[int]) -> int:
+        """Delete documents with their chunks and words; how many chunks went. Their vectors must be gone already."""
+        count = 0
+        for document in documents:
+            with self.catalog.writing() as database:
+                rows = database.execute("SELECT key, heading, text FROM chunks WHERE document = ?", (document,))
+                texts = [(key, indexed(heading, text)) for key, heading, text in rows]
+                lexical.remove(database, self.collection, texts)
+                database.execute("DELETE FROM chunks WHERE document = ?", (document,))
+                database.execute("DELETE FROM documents WHERE key = ?", (document,))
+            count += len(texts)
+        return count
+
+    def set_attributes(self, document: int, attributes: Attributes) -> None:
+        with self.catalog.writing() as database:
+            told = json.dumps(attributes, ensure_ascii=False)
+            database.execute("UPDATE documents SET attributes = ? WHERE key = ?", (told, document))
+
+    def count(self) -> int:
+        """The chunks of live documents."""
+        with self.catalog.reading() as database:
+            found: int = database.execute(
+                "SELECT count(*) FROM chunks c JOIN documents d ON d.key = c.document "
+                "WHERE d.collection = ? AND d.state = 'live'",
+                (self.collection,),
+            ).fetchone()[0]
+            return found
+
+    def by_words(self, query: str, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
+        """As `lexical.nearest`, which see."""
+        with self.catalog.reading() as database:
+            known = self.catalog.common_words, self.catalog.owners
+            return lexical.nearest(database, self.collection, query, limit, documents, *known)
+
+    def likeness(self, query: str) -> lexical.Likeness:
+        """What the words of a query weigh in this collection."""
+        with self.catalog.reading() as database:
+            return lexical.likeness(database, self.collection, query, self.catalog.common_words)
+
+    def count_words(self) -> None:
+        """As `lexical.count`, which see."""
+        with self.catalog.writing() as database:
+            lexical.count(database, self.collection)
+
+    def owners(self, keys: Iterable[int]) -> dict[int, int]:
+        """The live documents that chunks are of, by the chunks' keys. Keys without one are left out."""
+        with self.catalog.reading() as database:
+            return self.catalog.owners.live(database, self.collection, list(keys))
+
+    def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, Row]]:
+        """The chunks of live documents by their keys. Keys without one are left out."""
+        found: dict[int, tuple[Chunk, Row]] = {}
+        with self.catalog.reading() as database:
+            for group in groups(list(keys)):
+                rows = database.execute(
+                    f"SELECT {', '.join('d.' + name for name in COLUMNS.split(', '))}, "
+                    "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text "
+                    # from the chunks to their documents: SQLite would rather read all chunks of each document
+                    "FROM chunks c CROSS JOIN documents d ON d.key = c.document "
+                    f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({marks(group)})",
+                    (self.collection, *group),
+                )
+                for row in rows:
+                    document = _row(row[:7])
+                    found[row[7]] = (_chunk(self.collection, document, row[8:]), document)
+        return found
+
+    def of(self, document: int) -> list[Chunk]:
+        """All chunks of a live document in its order."""
+        keys = self.keys(document)
+        found = self.chunks(keys)
+        return [found[key][0] for key in keys if key in found]
+
+    def sample(self, count: int) -> list[tuple[int, Chunk]]:
+        """About `count` chunks that lie evenly over the collection, with their keys; the same ones each time."""
+        with self.catalog.reading() as database:
+            query = (
+                "SELECT c.key FROM chunks c JOIN documents d ON d.key = c.document "
+                "WHERE d.collection = ? AND d.state = 'live' ORDER BY c.key"
+            )
+            keys = [key for (key,) in database.execute(query, (self.collection,))]
+        chosen = keys[:: max(1, len(keys) // max(1, count))][:count]
+        return [(key, chunk) for key, (chunk, _) in sorted(self.chunks(chosen).items())]
+
+    def _rows(self, condition: str, *values: Any) -> list[Row]:
+        query = f"SELECT {COLUMNS} FROM documents WHERE collection = ? AND {condition}"
+        with self.catalog.reading() as database:
+            return [_row(row) for row in database.execute(query, (self.collection, *values))]
+
+
+def indexed(heading: str, text: str) -> str:
+    """What is indexed and embedded for a chunk: its text under its heading path, which says what it is about."""
+    return f"{heading}\n{text}" if heading else text
+
+
+def _row(row: tuple[Any, ...]) -> Row:
+    key, source, file, recipe, state, attributes, title = row
+    return Row(key, source, file, recipe, state, json.loads(attributes), title)
+
+
+def _chunk(collection: str, document: Row, row: tuple[Any, ...]) -> Chunk:
+    id, start, end, heading, page, tokens, text = row
+    return Chunk(id, collection, document.title or document.source, text, start, end, heading, page, tokens)

@@ -1,0 +1,272 @@
+"""What takes long to load and can be had late: templates, embedder, classifier, examples, collections.
+
+Until a part is there, its stage leaves the exchange as it is and says that it is still loading.
+"""
+
+import asyncio
+import importlib
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.context.embedding.batcher import Batcher
+from gateway.context.retrieve import Retrieve
+from gateway.context.store.collections import Collections
+from gateway.errors import NotReady, TemplateError
+from gateway.ports import Completer
+from gateway.prompt.classifier.classifier import Classifier
+from gateway.prompt.classify import Classify
+from gateway.prompt.library.folders import Reader
+from gateway.prompt.library.library import Library, load_library
+from gateway.prompt.library.stamps import Stamps, stamps
+from gateway.prompt.library.versions import Archive
+from gateway.prompt.policy.decide import Policy
+from gateway.prompt.policy.gains import GainTable, gains_path
+from gateway.prompt.refine import Refine
+from gateway.prompt.rewrite import Rewrite
+from gateway.readiness import Readiness
+from gateway.settings import Settings
+
+log = logging.getLogger("foreword.learning")
+
+SETTLE_S = 0.2
+"""Files that have not changed for so long are what their author wants."""
+
+
+class Reloaded(Struct, frozen=True):
+    """What came of reading the templates again. With `errors` nothing was swapped."""
+
+    templates: int
+    changed: tuple[str, ...] = ()
+    """`id@version` of what is new or different."""
+    gone: tuple[str, ...] = ()
+    errors: tuple[TemplateError, ...] = ()
+
+
+class Learned:
+    """The stages that learn from files, and how they come by what they need, at the start and later on.
+
+    Without a `batcher`, which is the embedder's, there are only the templates, to be asked for by name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        batcher: Batcher | None,
+        store: Collections | None,
+        retrieve: Retrieve,
+        completer: Completer,
+    ) -> None:
+        self.classify = Classify()
+        gains = GainTable(gains_path(settings.data_folder)) if settings.prompt.gains == "use" else None
+        self.rewrite = Rewrite(settings.prompt, completer=completer, policy=Policy(settings.templates, gains))
+        self.refine = Refine(settings.refiner, completer, lambda: self.rewrite.library)
+        self.retrieve = retrieve
+        self.broken: list[TemplateError] = []
+        """Template files that were left out at the start."""
+        self.refused: list[TemplateError] = []
+        """Why what is in the files now was not taken over; the last good library serves on."""
+        self._settings = settings
+        self._batcher = batcher
+        self._store = store
+        self._folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]
+        self._reader = Reader()
+        self._archive: Archive | None = None
+        self._behind = False
+        self._following: asyncio.Task[None] | None = None
+        self._follow_failed = ""
+        self._one_reload = asyncio.Lock()
+        self._in_turn = asyncio.Lock()
+        self._read_once = asyncio.Event()
+        self._seen: Stamps = {}
+        self._readiness = Readiness()
+
+    @property
+    def classifies(self) -> bool:
+        """Whether prompts can be told apart, so that they can be improved unasked."""
+        return self._batcher is not None
+
+    async def load(self, readiness: Readiness) -> None:
+        """Load everything, side by side what does not wait for each other."""
+        if not self.classifies:
+            # a proxy is ready without its templates, and stays so if their files are wrong
+            await self._readiness.watch("templates", self._load_templates)
+            return
+        names = ["templates", "classifier", "embedder", "examples", *(["collections"] if self._store else [])]
+        self._readiness = readiness
+        readiness.expect(*names)
+        # first and alone: numpy fails where two threads import it at once
+        await asyncio.to_thread(importlib.import_module, "numpy")
+        async with asyncio.TaskGroup() as group:
+            if self._store is not None:
+                group.create_task(readiness.watch("collections", self._open_store))
+            group.create_task(readiness.watch("embedder", self._load_embedder))
+            await readiness.watch("templates", self._load_templates)
+            group.create_task(readiness.watch("classifier", self._load_classifier))
+            group.create_task(readiness.watch("examples", self._load_examples))
+
+    async def watch(self) -> None:
+        """Reload when files change, for as long as the gateway runs. A look may cost 2 % of a core, no more."""
+        interval_s = self._settings.prompt.watch_s
+        if not interval_s:
+            return
+        await self._read_once.wait()
+        took_s = 0.0
+        while True:
+            await asyncio.sleep(max(interval_s, 50 * took_s))
+            began = time.monotonic()
+            now = await asyncio.to_thread(self._stamps)
+            took_s = time.monotonic() - began
+            if now == self._seen:
+                continue
+            # who copies a folder or changes a branch is at it for a while
+            while (later := await self._stamps_after(SETTLE_S)) != now:
+                now = later
+            await self.reload()
+
+    async def reload(self) -> Reloaded:
+        """Read the templates again, and swap the whole library or nothing. Examples and classifier follow."""
+        async with self._one_reload:
+            library, errors = await asyncio.to_thread(self._read)
+            if errors:
+                self.refused = errors
+                for error in errors:
+                    log.error("templates not reloaded, the last good ones serve on: %s", error)
+                return Reloaded(len(library.templates), errors=tuple(errors))
+            before = self.rewrite.library or Library()
+            self.rewrite.library, self.broken, self.refused = library, [], []
+        known = {template.ref: template.digest for template in before.templates}
+        there = {template.ref: template.digest for template in library.templates}
+        changed = tuple(ref for ref, digest in there.items() if known.get(ref) != digest)
+        log.info("templates reloaded", extra={"templates": len(there), "changed": len(changed)})
+        self._follow()
+        return Reloaded(len(there), changed, tuple(ref for ref in known if ref not in there))
+
+    def reports(self) -> list[str]:
+        """What an operator should know of the templates."""
+        library = self.rewrite.library
+        changed = library.changed if library else ()
+        strangers = self.rewrite.policy.strangers({one.id for one in library.templates}) if library else []
+        return [
+            *(f"template left out: {error}" for error in self.broken),
+            *(f"templates not reloaded, the last good ones serve on: {error}" for error in self.refused),
+            *(str(error) for error in changed),
+            *strangers,
+            *([self._follow_failed] if self._follow_failed else []),
+        ]
+
+    async def aclose(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        if self._batcher is not None:
+            await self._batcher.aclose()
+        if self._store is not None:
+            await asyncio.to_thread(self._store.close)
+
+    def _follow(self) -> None:
+        """Load examples and classifier for the library that is there now; the old ones answer meanwhile."""
+        if not self.classifies:
+            return
+        self._behind = True
+        if self._following is None or self._following.done():
+            self._following = asyncio.create_task(self._catch_up(), name="follow")
+
+    async def _catch_up(self) -> None:
+        while self._behind:
+            self._behind = False
+            try:
+                await self._load_examples()
+                await self._load_classifier()
+                self._follow_failed = ""
+                for part in ("templates", "examples", "classifier"):
+                    self._readiness.mended(part)
+            except Exception as error:
+                log.exception("examples and classifier do not follow the templates")
+                self._follow_failed = f"the classifier is that of earlier templates: {error}"
+
+    def _stamps(self) -> Stamps:
+        return stamps([*self._folders, self._settings.data_folder / "classifier"])
+
+    async def _stamps_after(self, wait_s: float) -> Stamps:
+        await asyncio.sleep(wait_s)
+        return await asyncio.to_thread(self._stamps)
+
+    def _read(self) -> tuple[Library, list[TemplateError]]:
+        if self._archive is None:
+            self._archive = Archive(archive_folder(self._settings))
+        # before the files are read: what changes meanwhile is seen as a change
+        self._seen = self._stamps()
+        return load_library(self._folders, self._archive, self._reader)
+
+    async def _load_templates(self) -> None:
+        try:
+            library, broken = await asyncio.to_thread(self._read)
+        finally:
+            self._read_once.set()
+        self._report(broken)
+        self.rewrite.library = library
+
+    async def _load_embedder(self) -> None:
+        await self._embedding.embed(["the first text makes it read its weights"])
+        self.rewrite.embed = self._embedding.embed
+
+    async def _load_examples(self) -> None:
+        from gateway.prompt.library.pools import load_pools
+
+        embedder, cache = self._embedding.embedder, self._settings.data_folder / "examples"
+        pools, broken = await asyncio.to_thread(
+            load_pools, self._library.templates, self._embedding.embed_sync, embedder.name, cache, embedder.count_tokens
+        )
+        self._report(broken)
+        self.rewrite.pools = pools
+
+    async def _load_classifier(self) -> None:
+        # the first training may still be at it when the templates change: the later library's classifier stays
+        async with self._in_turn:
+            self.classify.classifier = await asyncio.to_thread(
+                make_classifier, self._settings, self._library, self._embedding
+            )
+
+    async def _open_store(self) -> None:
+        assert self._store is not None
+        await asyncio.to_thread(self._store.open)
+        self.retrieve.embed, self.retrieve.collections = self._embedding.embed, self._store
+        self.rewrite.store = self._store
+
+    @property
+    def _embedding(self) -> Batcher:
+        assert self._batcher is not None  # else nothing is loaded that needs it
+        return self._batcher
+
+    @property
+    def _library(self) -> Library:
+        if self.rewrite.library is None:
+            raise NotReady("the templates could not be loaded")
+        return self.rewrite.library
+
+    def _report(self, broken: list[TemplateError]) -> None:
+        for error in broken:
+            log.error("template left out: %s", error)
+        self.broken += broken
+
+
+def archive_folder(settings: Settings) -> Path:
+    """Where every version of every template is kept."""
+    return settings.data_folder / "templates"
+
+
+def make_classifier(settings: Settings, library: Library, batcher: Any) -> Classifier:
+    """Train it, or read it if nothing it learns from has changed. Blocking, some seconds at first."""
+    # imported here: numpy and scikit-learn cost a bare gateway 60 MB
+    from gateway.context.embedding.sentence import SentenceEmbedder
+    from gateway.context.embedding.static import load_static
+    from gateway.prompt.classifier.train import Embedders, trained
+
+    embedder, folder = batcher.embedder, settings.data_folder
+    static = load_static(embedder, folder) if isinstance(embedder, SentenceEmbedder) else None
+    model = trained(library, Embedders(static=static, sentence=embedder), folder)
+    return Classifier(model, settings.prompt, static, batcher)

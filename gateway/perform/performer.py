@@ -1,0 +1,71 @@
+"""Calls the model the way the exchange's technique wants: once, or several times, and splits the reasoning off."""
+
+from collections.abc import AsyncIterator, Iterable
+
+from msgspec.structs import replace
+
+from gateway.backends.call import Caller
+from gateway.exchange import Endpoint, Exchange
+from gateway.perform.draws import Draws, Refused
+from gateway.ports import Completer, Headers, Reply
+from gateway.wire.chat import as_stream as streamed
+from gateway.wire.chat import next_draw as again
+from gateway.wire.chat.reasoning import SplitStream, split_body
+
+EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
+
+
+class Performer:
+    """The call of an exchange. One plain call where no technique wants more."""
+
+    def __init__(self, caller: Caller, completer: Completer) -> None:
+        self._caller = caller
+        self._completer = completer
+
+    async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
+        """The reply, and the exchange with what was done to get it. Raises what `Caller.call` raises."""
+        procedure = exchange.procedure
+        if procedure is None or not exchange.changed:
+            return exchange, await self._caller.call(exchange, headers)
+        if procedure.several and exchange.ask.choices == 1:
+            exchange, reply = await self._settle(exchange, headers)
+        else:
+            if procedure.several:
+                exchange = exchange.noted("technique", "one call", "the client wants several answers of its own")
+            reply = await self._caller.call(exchange, headers)
+        return exchange, _split(exchange, reply)
+
+    async def _settle(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
+        assert exchange.procedure is not None
+        draws = Draws(exchange, headers, self._caller, self._completer)
+        try:
+            settled = await exchange.procedure.settle(exchange, draws)
+        except Refused as refused:
+            return replace(exchange, calls=(*exchange.calls, *draws.calls(chosen=0))), refused.reply
+        exchange = replace(
+            exchange,
+            calls=(*exchange.calls, *draws.calls(settled.number)),
+            notes=(*exchange.notes, *settled.notes),
+        )
+        return exchange, draws.replies[settled.number]
+
+
+def _split(exchange: Exchange, reply: Reply) -> Reply:
+    """The reply as the client wants it: with the reasoning split off, and streamed."""
+    procedure, ask = exchange.procedure, exchange.ask
+    if reply.status >= 300 or procedure is None:
+        return reply
+    marker = procedure.marker if ask.endpoint is Endpoint.CHAT else ""
+    if reply.pieces is not None:
+        return replace(reply, pieces=SplitStream(reply.pieces, marker)) if marker else reply
+    body = split_body(reply.body, marker) if marker else reply.body
+    if not ask.stream:
+        return replace(reply, body=body)
+    headers = tuple(header for header in reply.headers if header[0].lower() not in (b"content-type", b"content-length"))
+    events = streamed.events(body, usage=again.wants_usage(ask.raw))
+    return replace(reply, headers=(*headers, EVENT_STREAM), body=b"", pieces=_pieces(events))
+
+
+async def _pieces(events: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for event in events:
+        yield event

@@ -1,0 +1,63 @@
+"""Puts the turns of an earlier response ahead of those of a request that carries on from it.
+
+Only of responses that the gateway keeps itself: another's `previous_response_id` is for its backend.
+"""
+
+from msgspec.structs import replace
+
+from gateway.errors import BadRequest, NotFound
+from gateway.exchange import Exchange, Key
+from gateway.records.archive import Archive
+from gateway.records.policy import Policy
+from gateway.records.schema import ExchangeRecord
+from gateway.wire.responses.answer import exchange_id
+from gateway.wire.responses.read import STORED
+from gateway.wire.responses.stored import Lost, carried_on, input_of
+
+FIELD = "previous_response_id"
+
+
+class Earlier:
+    """`archive` None: nothing is kept here."""
+
+    name = "earlier"
+
+    def __init__(self, archive: Archive | None) -> None:
+        self._archive = archive
+
+    async def __call__(self, exchange: Exchange) -> Exchange:
+        ask = exchange.ask
+        id = exchange_id(ask.previous) if ask.previous else ""
+        if not id:
+            return exchange
+        try:
+            record, response = await kept(self._archive, id, exchange.key)
+            items = input_of(record.raw, record.asked)
+        except (NotFound, Lost) as error:
+            raise _not_here(ask.previous, str(error)) from error
+        done = replace(exchange, ask=carried_on(ask, items, response))
+        return done.noted(self.name, "carried on", f"from {ask.previous}", {"exchange": id})
+
+
+async def kept(archive: Archive | None, id: str, key: Key) -> tuple[ExchangeRecord, bytes]:
+    """The record of a response of the gateway's own, and its JSON. Raises `NotFound` that says why there is none."""
+    if archive is None:
+        raise NotFound("this gateway keeps no records ([records] policy is none)")
+    try:
+        record = (await archive.get(id, key)).record
+    except NotFound:
+        raise NotFound("it is not in the records") from None
+    if record.policy != Policy.FULL:
+        raise NotFound("no text of it is kept: it was deleted, or the records' policy is hashed")
+    response = record.answer.extra.get(STORED)
+    if not isinstance(response, str):
+        raise NotFound("it was asked not to be stored, or did not come to its end")
+    return record, response.encode()
+
+
+def _not_here(response: str, why: str) -> BadRequest:
+    return BadRequest(
+        f"The response {response!r} cannot be carried on from: {why}. Send its input and output items in 'input'.",
+        param=FIELD,
+        code="previous_response_not_found",
+    )

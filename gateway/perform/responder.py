@@ -1,0 +1,42 @@
+"""Performs requests for a response, whatever their technique: by way of chat, where samples, checks and split
+reasoning are known, unless the backend speaks `/v1/responses` itself and neither a technique nor a search of the
+gateway's own is at work."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from gateway.backends.responses import as_chat, as_response, speaks, uncompressed
+from gateway.exchange import Endpoint, Exchange
+from gateway.perform.performer import Performer
+from gateway.ports import Backend, Headers, Reply
+from gateway.wire.chat import encode
+
+
+class Responder:
+    """The performer as the server sees it."""
+
+    def __init__(self, perform: Performer, backends: Mapping[str, Backend]) -> None:
+        self._perform = perform
+        self._backends = backends
+
+    async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
+        if exchange.ask.endpoint is not Endpoint.RESPONSES or self._passes(exchange):
+            return await self._perform(exchange, headers)
+        chat, reply = await self._perform(as_chat(exchange, exchange.route[0].model), uncompressed(headers))
+        return replace(exchange, calls=chat.calls, notes=chat.notes), await as_response(exchange, reply)
+
+    def body(self, exchange: Exchange) -> bytes:
+        """What the first target would be sent. Raises `BadRequest` for what it cannot be told."""
+        model = exchange.route[0].model
+        if exchange.ask.endpoint is Endpoint.RESPONSES and not self._passes(exchange):
+            exchange = as_chat(exchange, model)
+        return encode.body(exchange, model)
+
+    def _passes(self, exchange: Exchange) -> bool:
+        first, procedure = exchange.route[0], exchange.procedure if exchange.changed else None
+        if exchange.searched is not None:
+            return False
+        if procedure is not None and (procedure.several or procedure.marker):
+            return False
+        return speaks(self._backends[first.backend], first.model)

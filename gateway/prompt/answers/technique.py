@@ -1,0 +1,128 @@
+"""What a template does after its prompt is rendered: several samples and a vote, checks and further rounds."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from gateway.errors import RequestError, TemplateError
+from gateway.exchange import Asking, Drawn, Exchange, Note, Settled, Turn
+from gateway.prompt.answers.checks import failures
+from gateway.prompt.answers.vote import elect, result_of
+from gateway.prompt.templates.fields import Samples
+from gateway.prompt.templates.template import Template
+
+
+class Technique(Struct, frozen=True):
+    """A template's `Procedure` for one request. `values` are its filled slots."""
+
+    template: Template
+    values: Mapping[str, str]
+
+    @property
+    def several(self) -> bool:
+        return self.template.samples is not None or self.template.iterate is not None
+
+    @property
+    def marker(self) -> str:
+        reasoning = self.template.reasoning
+        return reasoning.marker if reasoning.mode == "split" else ""
+
+    async def settle(self, exchange: Exchange, asking: Asking) -> Settled:
+        notes: list[Note] = []
+        drawn = await self._drawn(exchange, asking, notes)
+        if self.template.iterate is not None:
+            drawn, note = await _Rounds(self, asking).run(drawn)
+            notes.append(note)
+        return Settled(drawn.number, tuple(notes))
+
+    async def _drawn(self, exchange: Exchange, asking: Asking, notes: list[Note]) -> Drawn:
+        samples = self.template.samples
+        if samples is None:
+            return await asking.draw("answer")
+        if exchange.ask.greedy:
+            notes.append(Note("samples", "one", "at the client's temperature of 0 all samples would be the same"))
+            return await asking.draw("answer")
+        return self._elected(await _all(asking, samples), samples, notes)
+
+    def _elected(self, drawn: Sequence[Drawn], samples: Samples, notes: list[Note]) -> Drawn:
+        marker = self.template.reasoning.marker
+        results = [result_of(one.text, marker, samples.answer) for one in drawn]
+        index, votes = elect(results)
+        notes.append(Note("samples", "voted", f"{votes} of {samples.n} agree", {"votes": votes, "n": len(drawn)}))
+        return drawn[index]
+
+
+class _Rounds:
+    """Further rounds while a check fails, within the budget. The answer with the fewest failures is kept."""
+
+    def __init__(self, technique: Technique, asking: Asking) -> None:
+        self._template, self._values = technique.template, technique.values
+        self._asking = asking
+        self._spent = 0
+
+    async def run(self, drawn: Drawn) -> tuple[Drawn, Note]:
+        iterate = self._template.iterate
+        assert iterate is not None
+        wrong = await self._wrong(drawn)
+        best, fewest, rounds, why = drawn, len(wrong), 0, ""
+        while wrong and rounds < iterate.rounds:
+            if iterate.budget_tokens and self._spent >= iterate.budget_tokens:
+                why = f"its {iterate.budget_tokens} tokens are spent"
+                break
+            rounds += 1
+            try:
+                drawn = await self._asking.draw("retry", self._follow(drawn, wrong))
+            except (RequestError, TemplateError) as error:
+                why = f"a further round failed: {error}"
+                break
+            wrong = await self._wrong(drawn)
+            if len(wrong) < fewest:
+                best, fewest = drawn, len(wrong)
+        said = why or ("all checks hold" if not fewest else f"{fewest} of its checks fail")
+        data = {"rounds": rounds, "failed": fewest, "tokens": self._spent}
+        return best, Note("iterate", "passed" if not fewest else "kept the best", said, data)
+
+    def _follow(self, drawn: Drawn, wrong: Sequence[str]) -> tuple[Turn, ...]:
+        """The turns of a further round. Raises `TemplateError`."""
+        return (Turn("assistant", drawn.text), Turn("user", self._template.ask_again(self._values, drawn.text, wrong)))
+
+    async def _wrong(self, drawn: Drawn) -> tuple[str, ...]:
+        """What fails; a judge is asked only where everything else holds, since it costs a call."""
+        self._spent += drawn.tokens
+        found = failures(drawn.text, self._template.checks)
+        if found:
+            return found
+        return tuple([what for index in self._template.judges if (what := await self._judged(index, drawn))])
+
+    async def _judged(self, index: int, drawn: Drawn) -> str:
+        check = self._template.checks[index]
+        try:
+            question = self._template.ask_judge(index, self._values, drawn.text)
+            said = await self._asking.judge([Turn("user", question)], check.model)
+        except (RequestError, TemplateError):
+            return ""  # who cannot be asked has no objection
+        self._spent += said.tokens
+        passes = re.match(rf"{re.escape(check.passes)}(?![A-Za-z0-9_])", said.text.strip(), re.IGNORECASE)
+        return "" if passes else said.text.strip() or "The judge said nothing."
+
+
+def technique_of(template: Template, values: Mapping[str, str]) -> Technique | None:
+    """What is to be done with the answer, or None where one plain call is all."""
+    if template.samples is None and template.iterate is None and template.reasoning.mode != "split":
+        return None
+    technique = Technique(template, values)
+    return technique if technique.several or technique.marker else None
+
+
+async def _all(asking: Asking, samples: Samples) -> list[Drawn]:
+    """The samples that could be had. Raises the first one's error if none could."""
+    draws = [asking.draw("sample", (), samples.temperature) for _ in range(samples.n)]
+    drawn = await asyncio.gather(*draws, return_exceptions=True)
+    got = [one for one in drawn if isinstance(one, Drawn)]
+    for one in drawn:
+        # a backend that failed costs one sample; anything else is everybody's
+        if isinstance(one, BaseException) and (not got or not isinstance(one, RequestError)):
+            raise one
+    return got

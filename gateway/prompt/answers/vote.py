@@ -1,0 +1,44 @@
+"""Self-consistency: of several answers, the one whose result is the most frequent.
+
+Wang et al. 2022, arXiv 2203.11171.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from gateway import marker as markers
+from gateway.prompt.templates.patterns import Pattern
+
+_NUMBER = re.compile(r"[-+]?[\d,]*\d(?:\.\d+)?")
+_EDGES = " \t\n.,;:!?*_`\"'()[]{}<>$。，；：！？“”‘’（）"
+
+
+def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
+    """The result that an answer states, in a form in which equal results are equal texts; "" if it states none."""
+    if pattern is not None:
+        found = [match[pattern.groups and 1] or "" for match in pattern.finditer(answer)]
+        return _normal(found[-1]) if found else ""
+    if not marker:
+        return _normal(answer)
+    parts = markers.split(answer, marker)
+    return _normal(parts[1]) if parts else ""
+
+
+def elect(results: Sequence[str]) -> tuple[int, int]:
+    """Index of the first answer with the winning result, and its votes. Of equal results the earliest wins;
+    answers without a result have no vote, unless none has one."""
+    counts = Counter(result for result in results if result)
+    if not counts:
+        return 0, 0
+    winner, votes = counts.most_common(1)[0]
+    return results.index(winner), votes
+
+
+def _normal(result: str) -> str:
+    text = " ".join(result.casefold().split()).strip(_EDGES)
+    number = _NUMBER.fullmatch(text)
+    if number is None:
+        return text
+    value = float(text.replace(",", ""))
+    return str(int(value)) if value.is_integer() else str(value)

@@ -1,0 +1,1 @@
+"""For those who write templates: lint, tests, history, the life of a version."""

@@ -1,0 +1,92 @@
+"""Runs the `tests:` of a template against the messages that it renders. No model is called.
+
+A pool's examples are left out, since which of them stand in the messages differs from query to query.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from gateway.errors import TemplateError
+from gateway.exchange import Turn
+from gateway.prompt.library.pools import read_pool
+from gateway.prompt.rewrite import Kept, compose, fill_or_keep, fixed_labels, keep_if_hostile
+from gateway.prompt.templates.fields import Case, Expect, Pool, Shot
+from gateway.prompt.templates.template import Template
+
+
+class Failure(Struct, frozen=True):
+    """An expectation that did not hold."""
+
+    template: str
+    file: str
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.what}"
+
+
+def run_cases(template: Template) -> tuple[Failure, ...]:
+    """All failures of the template's own tests."""
+    failures = []
+    for index, case in enumerate(template.tests):
+        line = template.places.get(f"tests.{index}", (0, 0))[0]
+        failures += [Failure(template.id, template.file, line, what) for what in _case(template, case)]
+    return tuple(failures)
+
+
+def render_for(template: Template, query: str) -> tuple[Turn, ...]:
+    """The messages for a query, as the gateway would send them, but with the first of a pool's
+    examples instead of the nearest. Raises `Kept` or `TemplateError`."""
+    keep_if_hostile(template, query)
+    return compose(template, fill_or_keep(template, query), query, *sample(template)).turns
+
+
+def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
+    """The template's own examples, or the first `k` of its pool; and all labels. A collection's are not at hand."""
+    if not isinstance(template.examples, Pool):
+        return template.examples, fixed_labels(template)
+    if not template.examples.pool:
+        return (), ()
+    rows = read_pool(template)
+    return rows.shots[: template.examples.k], rows.labels
+
+
+def _case(template: Template, case: Case) -> Iterator[str]:
+    try:
+        shots, labels = sample(template)
+        shots = () if isinstance(template.examples, Pool) else shots
+        if case.query:
+            keep_if_hostile(template, case.query)
+            turns = compose(template, fill_or_keep(template, case.query), case.query, shots, labels).turns
+        else:
+            turns = template.render({"query": "", **case.slots}, shots, labels)
+    except Kept as kept:
+        if not any(expect.no_match for expect in case.expect):
+            yield f"no rewrite: {kept.reason}"
+        return
+    except TemplateError as error:
+        yield error.what
+        return
+    for expect in case.expect:
+        yield from _expect(expect, turns)
+
+
+def _expect(expect: Expect, turns: Sequence[Turn]) -> Iterator[str]:
+    text = "\n".join(turn.text for turn in turns)
+    system = "\n".join(turn.text for turn in turns if turn.role == "system")
+    roles = tuple(turn.role for turn in turns)
+    words = len(text.split())
+    if expect.no_match:
+        yield "expected no rewrite, but the template speaks"
+    if expect.contains and expect.contains not in text:
+        yield f"the messages do not contain {expect.contains!r}"
+    if expect.not_contains and expect.not_contains in text:
+        yield f"the messages contain {expect.not_contains!r}"
+    if expect.system_contains and expect.system_contains not in system:
+        yield f"the system message does not contain {expect.system_contains!r}"
+    if expect.max_words and words > expect.max_words:
+        yield f"the messages have {words} words; expected at most {expect.max_words}"
+    if expect.roles and expect.roles != roles:
+        yield f"the roles are {', '.join(roles)}; expected {', '.join(expect.roles)}"

@@ -1,0 +1,122 @@
+"""All the versions of a template: where each is, whether it speaks, and what it came from."""
+
+import builtins
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from gateway.errors import TemplateError
+from gateway.prompt.library.library import Library
+from gateway.prompt.library.versions import SHORT, Kept
+from gateway.prompt.templates.fields import Provenance, Status
+from gateway.prompt.templates.template import Template
+
+
+class Version(Struct, frozen=True):
+    """One content of one version. `count` over 1: it was changed without a new version."""
+
+    id: str
+    version: int
+    status: Status
+    content: str
+    file: str
+    kept: bool
+    """Only the archive has it."""
+    speaks: bool
+    canary: float
+    """The share of requests in which it is tried."""
+    provenance: Provenance
+    count: int = 1
+    seen: str = ""
+    """When it was first loaded, in UTC."""
+
+    @property
+    def ref(self) -> str:
+        return f"{self.id}@{self.version}"
+
+    @property
+    def parent(self) -> str:
+        """`id@version` of what it was made from: as it says, or else the version before."""
+        return self.provenance.parent or (f"{self.id}@{self.version - 1}" if self.version > 1 else "")
+
+
+def history(library: Library, id: str) -> tuple[Version, ...]:
+    """Oldest first. Blocking: it reads what the archive has. A file of the archive that is broken is passed over."""
+    archive = library.archive
+    kept = {(one.version, one.content): one for one in (archive.versions(id) if archive else ())}
+    found = {(one.version, one.content): one for one in present(library, [id]).get(id, ())}
+    marks = _Marks(library)
+    for key, one in kept.items():
+        if key not in found and archive is not None:
+            try:
+                found[key] = marks.version(archive.read(one), one)
+            except TemplateError:
+                continue
+    return tuple(sorted(found.values(), key=lambda version: (version.version, version.count)))
+
+
+def present(library: Library, ids: Collection[str] | None = None) -> dict[str, tuple[Version, ...]]:
+    """The versions that the library has at hand, by id: those of the files, and older ones that speak."""
+    marks, archive = _Marks(library), library.archive
+    found: dict[str, list[Version]] = {}
+    for template in library.templates:
+        if ids is None or template.id in ids:
+            kept = archive.versions(template.id) if archive else ()
+            same = [one for one in kept if (one.version, one.content) == (template.version, template.content[:SHORT])]
+            found.setdefault(template.id, []).append(marks.version(template, same[0] if same else None))
+    return {id: tuple(sorted(versions, key=lambda version: version.version)) for id, versions in found.items()}
+
+
+class _Marks:
+    """Which templates speak, and which are tried, by identity."""
+
+    def __init__(self, library: Library) -> None:
+        self._speak = {builtins.id(one) for many in library.by_intent.values() for one in many}
+        self._tried = {builtins.id(one): share for many in library.canaries.values() for one, share in many}
+
+    def version(self, template: Template, kept: Kept | None) -> Version:
+        return Version(
+            id=template.id,
+            version=template.version,
+            status=template.status,
+            content=template.content[:SHORT],
+            file=template.file,
+            kept=kept is not None and template.file == str(kept.file),
+            speaks=builtins.id(template) in self._speak,
+            canary=self._tried.get(builtins.id(template), 0.0),
+            provenance=template.provenance,
+            count=kept.count if kept else 1,
+            seen=_written(kept.file) if kept else "",
+        )
+
+
+def lineage(versions: Sequence[Version]) -> tuple[tuple[int, Version], ...]:
+    """The versions as a tree: each below what it came from, with its depth."""
+    refs = {version.ref for version in versions}
+    below: Mapping[str, list[Version]] = {ref: [] for ref in ("", *refs)}
+    for version in versions:
+        below[version.parent if version.parent in refs and version.parent != version.ref else ""].append(version)
+    drawn: list[tuple[int, Version]] = []
+    _draw("", 0, below, drawn, set())
+    # what names each other as parents hangs on nothing
+    drawn += [(0, version) for version in versions if all(version is not one for _, one in drawn)]
+    return tuple(drawn)
+
+
+def _draw(
+    ref: str, depth: int, below: Mapping[str, list[Version]], drawn: list[tuple[int, Version]], done: set[str]
+) -> None:
+    for version in below[ref]:
+        drawn.append((depth, version))
+        if version.ref not in done:
+            done.add(version.ref)
+            _draw(version.ref, depth + 1, below, drawn, done)
+
+
+def _written(file: Path) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.gmtime(file.stat().st_mtime))
+    except OSError:
+        return ""

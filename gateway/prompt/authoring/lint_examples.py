@@ -1,0 +1,97 @@
+"""Examples that two intents claim: the same, nearly the same words, or nearly the same meaning."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import ceil
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from gateway.prompt.authoring.findings import Finding, Level, at
+from gateway.prompt.templates.template import Template
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+
+Embed = Callable[[Sequence[str]], "Vectors"]
+
+SHARED = 0.8
+"""Of the words of two examples together, how many both must have (Jaccard)."""
+MEANING = 0.92
+"""The cosine from which two examples say the same."""
+WORD = re.compile(r"[a-z0-9']+|[^\x00-\x7f\s]")
+FEWEST = 4  # words; shorter examples share most of them by chance
+BLOCK = 512
+EMBEDDED = "en"  # the sentence model of the default knows no other language
+
+
+class _Example(Struct, frozen=True):
+    template: Template
+    text: str
+
+
+def clashes(templates: Iterable[Template]) -> Iterator[Finding]:
+    """The same match example in two intents: the classifier can learn neither."""
+    owner: dict[str, Template] = {}
+    for one in _examples(templates):
+        first = owner.setdefault(plain(one.text), one.template)
+        if first.intent.name != one.template.intent.name:
+            what = f"{one.text[:60]!r} is also a match example of intent {first.intent.name!r} ({first.file})"
+            yield at(one.template, "intent.match", "same-example", what, "leave it to one of them")
+
+
+def near(templates: Iterable[Template]) -> Iterator[Finding]:
+    """Match examples of two intents that have nearly the same words.
+
+    Two sets that share `SHARED` of their words share one of the rarest few of each: only such pairs
+    are compared (prefix filtering), so thousands of templates take seconds and not hours.
+    """
+    examples = [(one, frozenset(WORD.findall(one.text.lower()))) for one in _examples(templates)]
+    examples = [(one, words) for one, words in examples if len(words) >= FEWEST]
+    common = Counter(word for _, words in examples for word in words)
+    by_word: dict[str, list[int]] = defaultdict(list)
+    for index, (one, words) in enumerate(examples):
+        rarest = sorted(words, key=lambda word: (common[word], word))[: len(words) - ceil(SHARED * len(words)) + 1]
+        for other in dict.fromkeys(other for word in rarest for other in by_word[word]):
+            before, known = examples[other]
+            elsewhere = before.template.intent.name != one.template.intent.name
+            shared = len(words & known) >= SHARED * len(words | known)
+            if elsewhere and shared and plain(one.text) != plain(before.text):
+                yield _overlap(one, before, "has nearly the words of")
+        for word in rarest:
+            by_word[word].append(index)
+
+
+def alike(templates: Iterable[Template], embed: Embed) -> Iterator[Finding]:
+    """Match examples of two intents that an embedder takes for the same, in the language that it knows."""
+    import numpy as np
+
+    examples = [one for one in _examples(templates) if one.template.language == EMBEDDED]
+    if not examples:
+        return
+    vectors = np.asarray(embed([one.text for one in examples]), np.float32)
+    for first in range(0, len(examples), BLOCK):
+        rows, columns = np.nonzero(vectors[first : first + BLOCK] @ vectors.T >= MEANING)
+        for row, column in zip((rows + first).tolist(), columns.tolist(), strict=True):
+            one, other = examples[row], examples[column]
+            if column < row and one.template.intent.name != other.template.intent.name:
+                yield _overlap(one, other, "means nearly the same as")
+
+
+def plain(text: str) -> str:
+    """The text without what makes no difference between examples."""
+    return " ".join(text.lower().split()).rstrip(".?!。？！")
+
+
+def _overlap(one: _Example, other: _Example, how: str) -> Finding:
+    place = f"intent {other.template.intent.name!r} ({other.template.file})"
+    what = f"{one.text[:60]!r} {how} {other.text[:60]!r} of {place}"
+    remedy = "word them so that they differ, or leave them to one intent"
+    return at(one.template, "intent.match", "overlapping-examples", what, remedy, Level.WARNING)
+
+
+def _examples(templates: Iterable[Template]) -> Iterator[_Example]:
+    for template in templates:
+        for text in template.intent.match:
+            yield _Example(template, text)

@@ -1,0 +1,64 @@
+"""What is wrong with templates as a family: translations that are missing, and templates that are never chosen."""
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from gateway.prompt.authoring.findings import Finding, Level, at
+from gateway.prompt.library.library import Library
+from gateway.prompt.templates.fields import Language, Purpose
+from gateway.prompt.templates.template import Template
+
+
+def translations(templates: Sequence[Template]) -> Iterator[Finding]:
+    """Languages that a family lacks."""
+    active = [template for template in templates if template.active]
+    languages: dict[str, set[str]] = {}
+    for template in active:
+        languages.setdefault(template.family, set()).add(template.language)
+    for template in active:
+        for language in sorted(set(Language) - languages[template.family]):
+            what = f"the family {template.family!r} has no active template in {language.value!r}"
+            remedy = f"foreword templates new .../{language}.prompt.md --language {language}"
+            yield at(template, "language", "missing-language", what, remedy, Level.WARNING)
+
+
+def unreachable(library: Library, templates: Sequence[Template]) -> Iterator[Finding]:
+    """Templates that are meant to speak, and never will."""
+    for template in templates:
+        if not template.active or template.purpose is not Purpose.ANSWER:
+            continue
+        yield from _never_allowed(template)
+        pointer = library.pointers.get(template.id)
+        if pointer is not None and pointer.production and pointer.production != template.version:
+            what = f"it is active, but pointers.yaml lets version {pointer.production} speak"
+            remedy = f"foreword templates retire {template.ref}, or move the pointer"
+            yield at(template, "status", "unreachable", what, remedy, Level.WARNING)
+    for group in library.by_intent.values():
+        yield from _shadowed([one for one in group if one.purpose is Purpose.ANSWER])
+
+
+def _never_allowed(template: Template) -> Iterator[Finding]:
+    models = template.models
+    if all(any(fnmatchcase(allowed, denied) for denied in models.deny) for allowed in models.allow):
+        what = "`models` allows no model that it does not deny" if models.allow else "`models` allows no model"
+        yield at(template, "models", "unreachable", what, "widen `allow`, or narrow `deny`")
+
+
+def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
+    """`group` is in the order of preference: the first that fits is chosen."""
+    for index, later in enumerate(group):
+        for earlier in group[:index]:
+            if _covers(earlier, later):
+                what = f"it is never chosen: {earlier.ref} ({earlier.file}) comes before it for every model"
+                remedy = "retire one of the two, or say in `models` which models each is for"
+                # an older version beside the newer one is untidy, a template that nobody can reach is a mistake
+                level = Level.WARNING if earlier.id == later.id else Level.ERROR
+                yield at(later, "status", "unreachable", what, remedy, level)
+                break
+
+
+def _covers(earlier: Template, later: Template) -> bool:
+    """Whether every model that fits `later` fits `earlier` too."""
+    if earlier.models.min_window > later.models.min_window or set(earlier.models.deny) - set(later.models.deny):
+        return False
+    return all(any(fnmatchcase(name, allowed) for allowed in earlier.models.allow) for name in later.models.allow)

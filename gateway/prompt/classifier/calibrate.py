@@ -1,0 +1,166 @@
+"""Makes a classifier's trust honest: what it says of prompts that it has not seen, and how often that is so."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import cache
+from math import log
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gateway.prompt.classifier.model import CANDIDATES, GATE, NONE, Array, softmax
+from gateway.prompt.classifier.regression import Fitted, Table, fit, join, middle
+
+FOLDS = 5
+MANY, FOLDS_OF_MANY = 4000, 3  # with so many cases, what is left out tells enough
+CHUNK = 512  # rows whose likeness to all examples is held at a time
+
+
+class Honest(Struct):
+    """What was learned on cases that the classifier had not seen. `top`: the intent it gave each, `trust`: how sure."""
+
+    temperature: float
+    gate: Array
+    figures: dict[str, float]
+    top: NDArray[np.str_]
+    trust: Array
+    near: Fitted | None = None
+    """The mean of what was learned without each part: where learning from all of them ends up nearby."""
+
+
+def out_of_fold(
+    table: Table, labels: NDArray[np.str_], extra: Table, extra_labels: NDArray[np.str_], points: Array
+) -> Honest:
+    """Temperature and gate, from predictions for cases that were left out of the training.
+
+    `points`: [cases, dimensions], unit rows, by which the likeness of two prompts is told.
+    """
+    classes = np.unique(labels)
+    known = classes != NONE
+    scores = np.zeros((len(labels), len(classes)), np.float32)
+    parts, fits = _folds(labels), []
+    for seen, left in parts:
+        part = join(table.take(seen), extra) if len(extra) else table.take(seen)
+        fits.append(fit(part, np.concatenate([labels[seen], extra_labels])))
+        scores[left] = fits[-1].scores(table.take(left))
+    within = labels != NONE
+    temperature = _temperature(scores[within][:, known], np.searchsorted(classes[known], labels[within]))
+    scores /= np.float32(temperature)
+    signs = np.zeros((len(labels), len(GATE)), np.float32)
+    for seen, left in parts:
+        shown = seen[labels[seen] != NONE]
+        signs[left] = _signs(scores[left], points[left], points[shown], labels[shown], classes)
+    gate, scope = _gate(signs, within)
+    chances = softmax(scores)
+    top = classes[np.where(known, chances, -1.0).argmax(axis=1)]
+    trust = scope * signs[:, 0] / np.maximum(1.0 - signs[:, GATE.index("none")], 1e-9)
+    return Honest(temperature, gate, figures(trust, top == labels, within), top, trust, middle(fits))
+
+
+def _folds(labels: NDArray[np.str_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    from sklearn.model_selection import StratifiedKFold
+
+    fewest = int(np.unique(labels, return_counts=True)[1].min())
+    count = min(FOLDS if len(labels) < MANY else FOLDS_OF_MANY, max(2, fewest))
+    return list(StratifiedKFold(count, shuffle=True, random_state=0).split(labels, labels))
+
+
+def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], classes: NDArray[np.str_]) -> Array:
+    """[left, features] of the gate: `model.gate_features` of many prompts at once."""
+    order = np.argsort(own, kind="stable")
+    shown = shown[order]
+    ends = np.searchsorted(np.searchsorted(classes, own[order]), np.arange(len(classes) + 1))
+    known = np.flatnonzero(classes != NONE)
+    pieces = [slice(start, start + CHUNK) for start in range(0, len(left), CHUNK)]
+    return np.concatenate([_signs_of(scores[piece], left[piece], shown, ends, known) for piece in pieces])
+
+
+def _signs_of(scores: Array, left: Array, shown: Array, ends: NDArray[np.intp], known: NDArray[np.intp]) -> Array:
+    rows = np.arange(len(left))
+    chances = softmax(scores)
+    best = known[np.argsort(-scores[:, known], axis=1, kind="stable")[:, :CANDIDATES]]
+    first = chances[rows, best[:, 0]]
+    second = chances[rows, best[:, 1]] if len(known) > 1 else np.float32(0)
+    surprise = np.where(chances > 0, np.log(np.maximum(chances, 1e-30)) * chances, 0).sum(axis=1)
+    near = np.full((len(left), best.shape[1], int(np.diff(ends).max())), -np.inf, np.float32)
+    for place in np.unique(best).tolist():
+        start, end = int(ends[place]), int(ends[place + 1])
+        own, nth = np.nonzero(best == place)
+        near[own, nth, : end - start] = left[own] @ shown[start:end].T
+    likeness = -np.partition(-near.reshape(len(left), -1), min(5, near[0].size) - 1, axis=1)  # the five greatest first
+    filled = np.isfinite(likeness)
+    likeness[~filled] = 0.0
+    five = likeness[:, :5].sum(axis=1) / np.maximum(1, filled[:, :5].sum(axis=1))
+    mean = likeness.sum(axis=1) / np.maximum(1, filled.sum(axis=1))
+    nearest = likeness[:, :5].max(axis=1, where=filled[:, :5], initial=-1.0)
+    nearest[~filled.any(axis=1)] = 0.0
+    none = 1.0 - chances[:, known].sum(axis=1)
+    found = (first, first - second, -surprise / log(max(2, scores.shape[1])), nearest, five, nearest - mean, none)
+    return np.stack([*found, scores[rows, best[:, 0]]], axis=1).astype(np.float32)
+
+
+def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """A logistic model of *some template is for this*, its scaling folded into its weights, and its
+    held-out answers. Without prompts that are nobody's there is nothing to learn: everything is let in."""
+    if within.all():
+        return np.array([0.0] * len(GATE) + [20.0], np.float32), np.ones(len(signs), np.float32)
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    made = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
+    parts = StratifiedKFold(max(2, min(FOLDS, int((~within).sum()))), shuffle=True, random_state=1)
+    scope = cross_val_predict(made, signs, within, cv=parts, method="predict_proba")[:, 1]
+    made.fit(signs, within)
+    scaler, fitted = made[0], made[1]
+    weights = fitted.coef_[0] / scaler.scale_
+    bias = fitted.intercept_[0] - float(weights @ scaler.mean_)
+    return np.append(weights, bias).astype(np.float32), scope.astype(np.float32)
+
+
+def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], floor: float = 0.6) -> dict[str, float]:
+    """How good a classifier is on cases that it had not seen. `floor` is the default of `[prompt] confidence`."""
+    from sklearn.metrics import roc_auc_score
+
+    taken = trust >= floor
+    found = {
+        "cases": float(within.sum()),
+        "accuracy": float(right[within].mean()),
+        "taken": float(taken[within].mean()),
+        "right of those taken": float(right[taken].mean()) if taken.any() else 0.0,
+        "calibration error": calibration_error(trust, right),
+    }
+    if not within.all():
+        found |= {
+            "calibration error within": calibration_error(trust[within], right[within]),
+            "unknown AUROC": float(roc_auc_score(within, trust)),
+            "false alarms on unknown": float(taken[~within].mean()),
+        }
+    return found
+
+
+def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10) -> float:
+    """ECE: the mean distance between trust and success, over bins of trust."""
+    place = np.minimum((trust * bins).astype(int), bins - 1)
+    parts = [place == index for index in range(bins)]
+    return float(sum(abs(trust[part].mean() - right[part].mean()) * part.mean() for part in parts if part.any()))
+
+
+def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
+    """The divisor that makes the probabilities of held-out cases most likely."""
+    rows = np.arange(len(labels))
+
+    @cache
+    def surprise(place: int) -> float:
+        scaled = scores * np.float32(1.0 / grid[place])
+        scaled -= scaled.max(axis=1, keepdims=True)
+        right = scaled[rows, labels]
+        return float((np.log(np.exp(scaled, out=scaled).sum(axis=1)) - right).mean())
+
+    grid = np.geomspace(0.1, 10.0, 81).tolist()
+    # convex in what scores are multiplied by, so it falls, then rises
+    least = bisect_left(range(len(grid) - 1), True, key=lambda place: surprise(place + 1) >= surprise(place))
+    return float(grid[least])

@@ -1,0 +1,148 @@
+"""Says what a prompt is for, how sure that is, and whether a rewrite can help: a cascade of two tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.errors import NotReady
+from gateway.exchange import Intent
+from gateway.ports import Embedder
+from gateway.prompt.classifier.fingerprints import Fixed
+from gateway.prompt.classifier.needs import lacks, needs
+from gateway.prompt.classifier.rawness import measures
+from gateway.prompt.classifier.view import Look, look, whole
+from gateway.prompt.language.detect import language_of
+from gateway.settings import Prompt
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+    from gateway.prompt.classifier.model import Model, Tier, Verdict
+
+QUOTED_CHARACTERS = 80  # of an example in a reason
+
+
+class Asynchronous(Protocol):
+    """An embedder that is awaited; `context.embed.Batcher` is one."""
+
+    async def embed(self, texts: Sequence[str]) -> Vectors: ...
+
+
+class Classifier:
+    """A trained model with the embedders it was trained on. Frozen in effect: swap it whole."""
+
+    def __init__(
+        self, model: Model, settings: Prompt, static: Embedder | None = None, sentence: Asynchronous | None = None
+    ) -> None:
+        self.model = model
+        self._fixed = Fixed(model.fixed)
+        self._settings = settings
+        self._static = static
+        self._sentence = sentence
+
+    async def classify(self, text: str) -> Intent:
+        """The intent of a prompt, or an unknown one with the reasons why. `improvable` is always set."""
+        seen = look(text)
+        language = language_of(text)
+        measured = measures(seen)
+        raw, signs = self.model.looks.judge(measured)
+        looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
+        tiers = self.model.tiers.get(language)
+        needed = needs(seen, language)
+        if not tiers:
+            reason = f"no template speaks the language {language!r}" if language else "the language is not one of ours"
+            lacked = lacks(seen, measured, language, intent=False)
+            return Intent("", 0.0, raw, language, "", (reason, looks), lacked, needed)
+        verdict, tier = await self._cascade(seen, tiers)
+        known = verdict.confidence >= self._settings.confidence
+        reasons = (*(_known(verdict) if known else self._unknown(verdict)), looks)
+        improvable = raw
+        if known and verdict.confidence > raw and (anyway := self._anyway(verdict)):
+            improvable, reasons = verdict.confidence, (*reasons, anyway)
+        lacked = lacks(seen, measured, language, intent=known)
+        name = verdict.name if known else ""
+        return Intent(name, verdict.confidence, improvable, language, tier, reasons, lacked, needed)
+
+    async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[Verdict, str]:
+        """The first tier's verdict where it is sure either way, else the second's."""
+        first: tuple[Verdict, str] | None = None
+        seen = as_read(seen, tiers)
+        kind, tier = next(iter(tiers.items()))  # all tiers were shown the same examples
+        recalled = tier.recall(seen)
+        if recalled is not None:
+            return recalled, kind
+        if "static" in tiers and self._static is not None:
+            first = tiers["static"].judge(seen, self._static.embed([seen.asked])[0]), "static"
+        elif "words" in tiers:
+            first = tiers["words"].judge(seen), "words"
+        second = tiers.get("sentence") if self._sentence is not None else None
+        sure = self._settings.first_tier
+        if first and (second is None or first[0].confidence >= sure or first[0].none >= sure):
+            return first
+        if second is None or self._sentence is None:
+            raise NotReady("the embedding that the classifier was trained on is not loaded")
+        try:
+            vectors = await self._sentence.embed([seen.asked])
+        except NotReady:
+            if first is None:
+                raise
+            return first  # overloaded: the cheap answer is better than none
+        return second.judge(seen, vectors[0]), "sentence"
+
+    def wrote(self, text: str) -> bool:
+        """Whether a template of the library has written the prompt already."""
+        return self._fixed.stand_in(text)
+
+    async def verdict(self, text: str) -> tuple[Verdict, str] | None:
+        """The best intent with the trust in it, however small, and the tier that says so.
+
+        None where no template speaks the language.
+        """
+        tiers = self.model.tiers.get(language_of(text))
+        return await self._cascade(look(text), tiers) if tiers else None
+
+    async def vector(self, kind: str, seen: Look) -> Vectors | None:
+        """What a tier would be given of the prompt; None where its embedding is not there."""
+        if kind == "static" and self._static is not None:
+            row: Vectors = self._static.embed([seen.asked])[0]
+            return row
+        if kind == "sentence" and self._sentence is not None:
+            return (await self._sentence.embed([seen.asked]))[0]  # type: ignore[no-any-return]  # numpy's row
+        return None
+
+    def _anyway(self, verdict: Verdict) -> str:
+        """Why a rewrite helps however well the prompt is put; "" where that depends on its looks."""
+        if verdict.listed:
+            return "its template lists this very prompt among those that it is for"
+        if verdict.name in self.model.eager:
+            return "its template adds what no wording of a prompt makes up for"
+        return ""
+
+    def _unknown(self, verdict: Verdict) -> tuple[str, ...]:
+        if verdict.none >= 0.5:
+            return (f"unlike anything that a template is for (probability {verdict.none:.2f})", *_near(verdict))
+        best = f"the best intent, {verdict.name}, has {verdict.confidence:.2f}, below {self._settings.confidence:.2f}"
+        return (best, *_near(verdict))
+
+
+def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
+    """The prompt as these tiers learned to read prompts: its instruction, or all of it."""
+    return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
+
+
+def _known(verdict: Verdict) -> tuple[str, ...]:
+    words = (f"words: {', '.join(verdict.words)}",) if verdict.words else ()
+    return (*_near(verdict), *words)
+
+
+def _near(verdict: Verdict) -> tuple[str, ...]:
+    if not verdict.nearest:
+        return ()
+    return (f"nearest example of {verdict.name} ({verdict.similarity:.2f}): {_shown(verdict.nearest)}",)
+
+
+@lru_cache(maxsize=1024)  # the examples of a library are shown again and again
+def _shown(example: str) -> str:
+    shown = " ".join(example.split())
+    return shown if len(shown) <= QUOTED_CHARACTERS else f"{shown[: QUOTED_CHARACTERS - 1]}…"

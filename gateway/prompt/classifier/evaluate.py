@@ -1,0 +1,53 @@
+"""Measures a classifier on labelled prompts: accuracy, calibration, what it lets in, and what a query costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from gateway.prompt.classifier.calibrate import figures
+from gateway.prompt.classifier.classifier import Classifier
+from gateway.prompt.classifier.confusion import Confusion, confusion
+from gateway.prompt.classifier.labelled import Labelled
+from gateway.prompt.classifier.model import NONE
+
+
+class Evaluation(Struct, frozen=True):
+    """`figures` by name; `unseen` are intents in the file that the classifier was never taught."""
+
+    figures: dict[str, float]
+    confusion: Confusion
+    unseen: tuple[str, ...] = ()
+
+
+async def evaluate(classifier: Classifier, rows: Sequence[Labelled], floor: float = 0.6) -> Evaluation:
+    """One prompt after the other, as they would come; `floor` is `[prompt] confidence`.
+
+    Right within scope is the best intent, whatever the trust in it; the trust is judged apart.
+    """
+    got, trust, tiers, spent = [], [], [], []
+    for row in rows:
+        started = time.perf_counter()
+        await classifier.classify(row.text)
+        spent.append((time.perf_counter() - started) * 1e3)
+        found = await classifier.verdict(row.text)  # remembered by the embedder, so it costs little
+        verdict, tier = found if found else (None, "")
+        got.append(verdict.name if verdict else NONE)
+        trust.append(verdict.confidence if verdict else 0.0)
+        tiers.append(tier)
+    wanted = [row.intent for row in rows]
+    within = np.array([name != NONE for name in wanted])
+    right = np.array([one == other for one, other in zip(wanted, got, strict=True)])
+    sure = np.array(trust, np.float32)
+    told = [name if score >= floor else NONE for name, score in zip(got, sure, strict=True)]
+    costs = {f"ms a query, {name}": float(np.quantile(spent, q)) for name, q in (("p50", 0.5), ("p99", 0.99))}
+    first = {"first tier decides": float(np.mean([tier != "sentence" for tier in tiers]))}
+    taught = set().union(*(tier.names.classes for kinds in classifier.model.tiers.values() for tier in kinds.values()))
+    return Evaluation(
+        figures(sure, right, within, floor) | first | costs,
+        confusion(wanted, told),
+        tuple(sorted(set(wanted) - taught - {NONE})),
+    )

@@ -1,0 +1,89 @@
+"""Opens one decision of the classifier: who was near, which words and signs counted, and what the gate made of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+
+from gateway.prompt.classifier.classifier import Classifier, as_read
+from gateway.prompt.classifier.model import Read, Tier, softmax
+from gateway.prompt.classifier.view import look
+from gateway.prompt.language.detect import language_of
+
+
+class TierWhy(Struct, frozen=True):
+    """What one tier saw."""
+
+    tier: str
+    intent: str
+    confidence: float
+    none: float
+    """The gate's probability that no template is for this."""
+    chances: tuple[tuple[str, float], ...]
+    """The likeliest classes; "" is *none of ours*."""
+    nearest: tuple[tuple[str, str, float], ...]
+    """(example, its intent, cosine)."""
+    words: tuple[tuple[str, float], ...]
+    """The words that speak most for the intent, and by how much, in logits."""
+    gate: tuple[tuple[str, float, float], ...]
+    """(sign, its value, what it adds to the gate's score)."""
+
+
+class Why(Struct, frozen=True):
+    """Everything that went into one decision."""
+
+    text: str
+    asked: str
+    """What was read: the instruction, without the text that it is about."""
+    payload_rule: str
+    language: str
+    intent: str
+    confidence: float
+    improvable: float
+    decided_by: str
+    lacks: tuple[str, ...]
+    needs: tuple[str, ...]
+    reasons: tuple[str, ...]
+    tiers: tuple[TierWhy, ...]
+
+
+async def why(classifier: Classifier, text: str) -> Why:
+    """Classify, and look into every tier, also those that were not asked."""
+    intent = await classifier.classify(text)
+    taught, tiers = classifier.model.tiers.get(language_of(text), {}), []
+    seen = as_read(look(text), taught) if taught else look(text)
+    for kind, tier in taught.items():
+        vector = await classifier.vector(kind, seen)
+        if kind == "words" or vector is not None:
+            tiers.append(_tier(kind, tier, tier.read(seen, vector)))
+    return Why(
+        text=text,
+        asked=seen.asked,
+        payload_rule=seen.rule,
+        language=intent.language,
+        intent=intent.name,
+        confidence=intent.confidence,
+        improvable=intent.improvable,
+        decided_by=intent.tier,
+        lacks=intent.lacks,
+        needs=intent.needs,
+        reasons=intent.reasons,
+        tiers=tuple(tiers),
+    )
+
+
+def _tier(kind: str, tier: Tier, given: Read) -> TierWhy:
+    found = tier.weigh(given)
+    within = tier.within(found)
+    chances = softmax(np.array(found.scores)).tolist()
+    order = sorted(range(len(chances)), key=lambda place: -chances[place])[:5]
+    return TierWhy(
+        tier=kind,
+        intent=tier.names.classes[found.top],
+        confidence=within * tier.share(found),
+        none=1.0 - within,
+        chances=tuple((tier.names.classes[place], chances[place]) for place in order),
+        nearest=tuple(tier.nearest(given)),
+        words=tuple(tier.strongest(given, found.top, 8)),
+        gate=tuple(tier.pushes(found)),
+    )

@@ -1,0 +1,112 @@
+"""Reads labelled prompts from files: JSON lines, JSON as CLINC150 comes, or CSV as BANKING77 does."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.errors import ForewordError
+from gateway.prompt.language.detect import language_of
+
+OUTSIDE = frozenset({"", "oos", "none", "unknown", "out_of_scope", "out-of-scope", "no_intent"})
+"""Labels of prompts that belong to no intent, in small letters."""
+NONE = ""
+
+
+class NotLabelled(ForewordError):
+    """A file of labelled prompts cannot be read; the message names file, line and what is expected."""
+
+
+class Labelled(Struct, frozen=True):
+    """One prompt whose intent is known; `intent` is "" where it belongs to none."""
+
+    text: str
+    intent: str
+    language: str = ""
+
+
+def read_labelled(files: Iterable[Path]) -> tuple[Labelled, ...]:
+    """All rows of the files, each prompt once. Raises `NotLabelled`."""
+    found: dict[str, Labelled] = {}
+    for file in files:
+        for row in _rows(file):
+            found.setdefault(row.text, row)
+    return tuple(found.values())
+
+
+def write_labelled(rows: Iterable[Labelled], file: Path) -> None:
+    """As JSON lines that `read_labelled` reads."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"text": r.text, "label": r.intent, "language": r.language}, ensure_ascii=False) for r in rows]
+    draft = file.with_suffix(".tmp")
+    draft.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    draft.replace(file)
+
+
+def _rows(file: Path) -> Iterator[Labelled]:
+    outside = file.stem.lower().startswith("oos")
+    try:
+        text = file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotLabelled(f"{file} cannot be read: {error}") from None
+    for line, row, label in _pairs(file, text):
+        if not isinstance(row, str) or not isinstance(label, str):
+            raise NotLabelled(f"{file}:{line}: expected a text and its label, both as text")
+        if row.strip():
+            intent = NONE if outside or label.strip().lower() in OUTSIDE else label.strip()
+            yield Labelled(row.strip(), intent, _language(row))
+
+
+def _pairs(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
+    if file.suffix == ".csv":
+        yield from _csv(file, text)
+    elif file.suffix == ".json":
+        yield from _json(file, text)
+    else:
+        yield from _lines(file, text)
+
+
+def _lines(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: a prompt may hold its exotic breaks
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            yield number, row["text"], next(row[key] for key in ("label", "intent", "category") if key in row)
+        except (ValueError, TypeError, KeyError, StopIteration):
+            what = f'{file}:{number}: expected {{"text": "...", "label": "..."}}, got {line[:60]!r}'
+            raise NotLabelled(what) from None
+
+
+def _json(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
+    """CLINC150's own file has a list of [text, label] for each split; a file of one list is taken too."""
+    try:
+        table = json.loads(text)
+        splits = table.values() if isinstance(table, dict) else [table]
+        for split in splits:
+            for pair in split:
+                prompt, label = pair
+                yield 1, prompt, label
+    except (ValueError, TypeError):
+        raise NotLabelled(f"{file}: expected lists of [text, label], as CLINC150's data_full.json has them") from None
+
+
+def _csv(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
+    reader = csv.DictReader(io.StringIO(text))
+    names = reader.fieldnames or ()
+    label = next((name for name in ("label", "category", "intent") if name in names), None)
+    if "text" not in names or label is None:
+        raise NotLabelled(f"{file}:1: expected the columns text and category (or label), got {', '.join(names)}")
+    for row in reader:
+        yield reader.line_num, row["text"], row[label]
+
+
+def _language(text: str) -> str:
+    """Too short to tell ("50 * 2") is read as English, unless a Chinese character stands in it."""
+    return language_of(text) or ("en" if text.isascii() else "")

@@ -1,0 +1,102 @@
+"""What the classifier learns from: the templates' own examples, our seed prompts, and the operator's labelled ones.
+
+Per language: each `match` example is a case of its intent, each seed prompt in `unknown.jsonl` a case of
+none, each labelled prompt a case of its label. The `not` examples are near misses of their intent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from gateway.prompt.classifier.labelled import NONE, Labelled
+from gateway.prompt.classifier.view import Look, look, whole
+from gateway.prompt.library.library import Library
+from gateway.prompt.templates.template import Template
+
+SEED = Path(__file__).parent / "seed"
+
+
+class Seeds(Struct, frozen=True):
+    """The prompts that we wrote: which look raw, pairs of raw and better, and which are nobody's intent."""
+
+    improvable: tuple[tuple[str, bool], ...]
+    pairs: tuple[tuple[str, str], ...]
+    unknown: tuple[tuple[str, str], ...]
+    """(text, language); without a language they are of every one."""
+
+
+class Case(Struct, frozen=True):
+    """A prompt with its class. Of a near miss, `intent` is the one it is not of."""
+
+    text: str
+    intent: str
+    seen: Look
+    listed: bool = False
+    """A template lists it among the prompts that it is for."""
+
+
+class Lessons(Struct, frozen=True):
+    """All that is learned from in one language."""
+
+    language: str
+    cases: tuple[Case, ...]
+    near_misses: tuple[Case, ...]
+    keywords: dict[str, tuple[str, ...]]
+    whole: bool = False
+    """Prompts are read in one piece: there are no templates here, so nothing to be done on a text."""
+
+
+class _Row(Struct):
+    text: str = ""
+    improvable: bool = False
+    raw: str = ""
+    better: str = ""
+    language: str = ""
+
+
+def read_seeds(folder: Path = SEED) -> Seeds:
+    """The committed seed set."""
+    return Seeds(
+        improvable=tuple((row.text, row.improvable) for row in _rows(folder / "improvable.jsonl")),
+        pairs=tuple((row.raw, row.better) for row in _rows(folder / "pairs.jsonl")),
+        unknown=tuple((row.text, row.language) for row in _rows(folder / "unknown.jsonl")),
+    )
+
+
+def lessons(library: Library, seeds: Seeds, labelled: Sequence[Labelled] = ()) -> list[Lessons]:
+    """The lessons of every language that the active templates or the labelled prompts are written in.
+
+    Where the same prompt has two classes, the templates come first, then the labelled, then our seeds.
+    """
+    active = [template for template in library.templates if template.active]
+    languages = {template.language.value for template in active} | {row.language for row in labelled if row.intent}
+    return [_of(language, active, seeds, labelled) for language in sorted(languages - {""})]
+
+
+def _of(language: str, active: Sequence[Template], seeds: Seeds, labelled: Iterable[Labelled]) -> Lessons:
+    templates = [template for template in active if template.language == language]
+    found = {text: template.intent.name for template in templates for text in template.intent.match}
+    listed = len(found)
+    for row in labelled:
+        if row.language == language:
+            found.setdefault(row.text, row.intent)
+    for text, spoken in seeds.unknown:
+        if spoken in (language, ""):
+            found.setdefault(text, NONE)
+    misses = [(text, template.intent.name) for template in templates for text in template.intent.not_]
+    read = look if templates else whole
+    return Lessons(
+        language,
+        tuple(Case(text, intent, read(text), row < listed) for row, (text, intent) in enumerate(found.items())),
+        tuple(Case(text, intent, read(text)) for text, intent in misses),
+        {t.intent.name: tuple(word.lower() for word in t.intent.keywords) for t in templates},
+        whole=not templates,
+    )
+
+
+def _rows(file: Path) -> list[_Row]:
+    return [msgspec.json.decode(line, type=_Row) for line in file.read_bytes().splitlines() if line.strip()]

@@ -1,0 +1,240 @@
+"""A trained classifier as plain arrays, and what they say about a prompt. numpy only.
+
+A product is `a.dot(b)` here: `a @ b` goes by way of numpy's machinery for stacks of matrices, which takes several
+times as long as so small a product itself. `train.py` makes a model, `model_file.py` keeps it. Scores, gate and
+likeness are computed for one prompt at a time: that is what a request needs, and in small pieces it is faster than
+any batch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from heapq import nlargest
+from itertools import pairwise
+from math import exp, log, sqrt
+from operator import add, mul
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from gateway.prompt.classifier.rawness import Looks, logistic
+from gateway.prompt.classifier.view import Keywords, Look, plain, tokens
+
+Array: TypeAlias = NDArray[np.float32]
+NONE = ""  # the class of prompts that no template is for
+GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score")
+CANDIDATES = 3  # classes whose examples a prompt is compared with
+
+
+class Verdict(Struct, frozen=True):
+    """What one tier thinks. `confidence`: the calibrated probability that `name` is right."""
+
+    name: str
+    confidence: float
+    none: float
+    """The probability that no template is for this."""
+    nearest: str = ""
+    similarity: float = 0.0
+    words: tuple[str, ...] = ()
+    listed: bool = False
+    """A template lists a prompt that asks the same, word for word, among those that it is for."""
+
+
+class Names(Struct, frozen=True):
+    """What a tier's rows and columns mean."""
+
+    language: str
+    classes: tuple[str, ...]
+    vocabulary: tuple[str, ...]
+    anchors: tuple[str, ...]
+    """The examples that a prompt is compared with, class by class."""
+    keywords: dict[str, tuple[str, ...]]
+    asked: dict[str, str] = {}
+    """What the examples ask, word for word, and their intent."""
+    listed: tuple[str, ...] = ()
+    """Of `asked`, what a template itself lists."""
+    whole: bool = False
+    """Prompts are read in one piece, with the text that they are about."""
+
+
+class Signs(NamedTuple):
+    """What the gate looks at, and what was found on the way."""
+
+    signs: list[float]
+    """One for each of `GATE`."""
+    top: int
+    nearest: int
+    """The anchor of the top class that is most like the prompt; -1 if it has none."""
+    similarity: float
+    scores: list[float]
+    """Of the classes; `softmax` makes chances of them."""
+
+
+class Read(NamedTuple):
+    """A prompt as a tier's numbers."""
+
+    columns: Sequence[int]
+    weights: Array
+    length: float
+    """By which the weights are to be divided."""
+    rows: Array
+    """[columns, classes]: what each of the words speaks for."""
+    vector: Array | None
+
+
+class Tier:
+    """One classifier: words, and perhaps an embedding, to a class and the trust in it."""
+
+    def __init__(self, names: Names, arrays: Mapping[str, Array]) -> None:
+        """`arrays`: idf [words]; words [words, classes]; vector [dimensions, classes] (0 dimensions: no
+        embedding); bias [classes]; temperature [1]; anchors [anchors, dimensions], unit rows, sorted by
+        class; anchor_class [anchors]; gate [features + 1]; without an embedding also projection
+        [words, dimensions], which gives a prompt its place among the anchors."""
+        self.names = names
+        self.arrays = dict(arrays)
+        self._keywords = Keywords(names.keywords)
+        self._listed = frozenset(names.listed)
+        self._column = {word: column for column, word in enumerate(names.vocabulary)}
+        self._idf = np.ascontiguousarray(arrays["idf"])
+        cool = np.float32(1.0) / arrays["temperature"][0]
+        self._words, self._vector = (np.ascontiguousarray(arrays[name] * cool) for name in ("words", "vector"))
+        self._bias: list[float] = (arrays["bias"] * cool).tolist()
+        self._anchors, self._projection = np.ascontiguousarray(arrays["anchors"]), arrays.get("projection")
+        self._known = [place for place, name in enumerate(names.classes) if name != NONE]
+        self._ends: list[int] = np.searchsorted(arrays["anchor_class"], np.arange(len(names.classes) + 1)).tolist()
+        self._near = [self._anchors[start:end] for start, end in pairwise(self._ends)]
+        gate: list[float] = arrays["gate"].tolist()
+        self._gate, self._gate_bias = gate[:-1], gate[-1]
+
+    def recall(self, seen: Look) -> Verdict | None:
+        """The verdict on a prompt that asks word for word what an example asks."""
+        asked = plain(seen.asked)
+        name = self.names.asked.get(asked)
+        return None if name is None else Verdict(name, 1.0, 0.0, seen.asked, 1.0, listed=asked in self._listed)
+
+    def judge(self, seen: Look, vector: Array | None = None) -> Verdict:
+        """`vector`: [dimensions], the embedding of `seen.asked`; None for a tier of words alone."""
+        read = self.read(seen, vector)
+        found = self.weigh(read)
+        within = self.within(found)
+        return Verdict(
+            name=self.names.classes[found.top],
+            confidence=within * self.share(found),
+            none=1.0 - within,
+            nearest=self.names.anchors[found.nearest] if found.nearest >= 0 else "",
+            similarity=found.similarity,
+            words=tuple(word for word, _ in self.strongest(read, found.top)),
+        )
+
+    def read(self, seen: Look, vector: Array | None = None) -> Read:
+        """The known words of a prompt as columns, with their tf-idf."""
+        known = self._column
+        found = [known[word] for word in tokens(seen, self.names.language, self._keywords) if word in known]
+        columns = [*dict.fromkeys(found)]
+        places = np.array(columns, np.intp)
+        weights = self._idf.take(places)
+        if len(columns) < len(found):  # most prompts say each word once
+            counted = Counter(found)
+            weights *= np.array([1.0 + log(counted[column]) for column in columns], np.float32)
+        length = sqrt(weights.dot(weights)) or 1.0
+        return Read(columns, weights, length, self._words.take(places, 0), vector)
+
+    def weigh(self, read: Read) -> Signs:
+        """The scores of the classes after temperature, and what the gate looks at."""
+        length = read.length
+        said: list[float] = read.weights.dot(read.rows).tolist()
+        scores = [score / length + bias for score, bias in zip(said, self._bias, strict=True)]
+        if read.vector is not None:
+            scores = [*map(add, scores, read.vector.dot(self._vector).tolist())]
+        point = self.place(read)
+        return gate_features(scores, self._known, self._ends, lambda place: self._near[place].dot(point))
+
+    def place(self, read: Read) -> Array:
+        """[dimensions]: where the prompt stands among the anchors."""
+        if read.vector is not None:
+            return read.vector
+        assert self._projection is not None
+        point: Array = read.weights.dot(self._projection.take(np.array(read.columns, np.intp), 0))
+        return point / max(np.float32(1e-9), np.float32(sqrt(point.dot(point))))
+
+    def within(self, found: Signs) -> float:
+        """The probability that some template is for the prompt."""
+        return logistic(sum(map(mul, found.signs, self._gate)) + self._gate_bias)
+
+    def share(self, found: Signs) -> float:
+        """The chance of the top class among the intents."""
+        return found.signs[0] / max(1.0 - found.signs[6], 1e-9)
+
+    def strongest(self, read: Read, top: int, limit: int = 3) -> list[tuple[str, float]]:
+        """The words that speak most for the class, and how much."""
+        push = [
+            weight * row / read.length
+            for weight, row in zip(read.weights.tolist(), read.rows[:, top].tolist(), strict=True)
+        ]
+        best = sorted(range(len(push)), key=push.__getitem__, reverse=True)[:limit]
+        return [(self.names.vocabulary[read.columns[row]], push[row]) for row in best if push[row] > 0.0]
+
+    def nearest(self, read: Read, limit: int = 5) -> list[tuple[str, str, float]]:
+        """(example, its intent, cosine) of all anchors, the likest first. For looking into a decision."""
+        likeness = self._anchors @ self.place(read)
+        rows = np.argsort(-likeness)[:limit].tolist()
+        own = self.arrays["anchor_class"]
+        return [(self.names.anchors[r], self.names.classes[int(own[r])], float(likeness[r])) for r in rows]
+
+    def pushes(self, found: Signs) -> list[tuple[str, float, float]]:
+        """(sign, its value, what it adds to the gate's score)."""
+        return [(name, value, value * w) for name, value, w in zip(GATE, found.signs, self._gate, strict=True)]
+
+
+class Model(Struct, frozen=True):
+    """Everything that was trained together. `tiers` by language, then by `static`, `sentence` or `words`."""
+
+    trained_on: str
+    tiers: dict[str, dict[str, Tier]]
+    looks: Looks
+    eager: tuple[str, ...] = ()
+    """Intents whose template is a help however well one asks: it says so, or shows labelled examples of the task."""
+    report: dict[str, float] = {}
+    fixed: tuple[str, ...] = ()
+    """Sentences of the templates' own, by which a prompt that one of them wrote is known again."""
+    checksum: str = ""
+    """Of the file it was read from; "" if it was trained just now."""
+
+
+def gate_features(
+    values: Sequence[float], known: Sequence[int], ends: Sequence[int], near: Callable[[int], Array]
+) -> Signs:
+    """How sure the classifier is, and how near the prompt is to anything it was shown.
+
+    `values`: the scores of the classes, after temperature; `known`: those that are intents; `near(class)`: the
+    likeness of its anchors, [ends[class], ends[class + 1]). Only the examples of the likeliest classes are
+    looked at: all would cost more than the rest together where there are thousands.
+    """
+    # some dozens of numbers are faster in Python than in numpy
+    highest = max(values)
+    raised = [*map(exp, [value - highest for value in values])]
+    total = sum(raised)
+    best = sorted(known, key=values.__getitem__, reverse=True)[:CANDIDATES]
+    first, second = raised[best[0]] / total, raised[best[1]] / total if len(best) > 1 else 0.0
+    shares = sum(map(mul, raised, values)) / total
+    entropy = (log(total) + highest - shares) / log(max(2, len(values)))
+    own: list[float] = near(best[0]).tolist()
+    likeness = list(own)
+    for other in best[1:]:
+        likeness += near(other).tolist()
+    five = nlargest(5, likeness) or [0.0]
+    mean = sum(likeness) / max(1, len(likeness))
+    similarity = max(own, default=0.0)
+    place = own.index(similarity) if own else -1
+    none = 1.0 - sum(map(raised.__getitem__, known)) / total
+    score = values[best[0]]
+    signs = [first, first - second, entropy, five[0], sum(five) / len(five), five[0] - mean, none, score]
+    return Signs(signs, best[0], ends[best[0]] + place if place >= 0 else -1, similarity, list(values))
+
+
+def softmax(scores: Array) -> Array:
+    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True), dtype=np.float32)

@@ -1,0 +1,99 @@
+"""Keeps a trained classifier: `model.npz` (plain arrays, never pickled objects) beside `model.json`.
+
+The JSON names the format and holds the checksum of the arrays, so a file that was cut, altered or
+written by another version is refused with the reason, and never half read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from gateway.errors import ForewordError
+from gateway.prompt.classifier.model import Array, Model, Names, Tier
+from gateway.prompt.classifier.rawness import Looks
+
+FORMAT = 4
+
+
+class ModelUnusable(ForewordError):
+    """A classifier's file is damaged or of another version; train again."""
+
+
+class _Header(Struct, frozen=True):
+    format: int
+    trained_on: str
+    checksum: str
+    tiers: dict[str, dict[str, Names]]
+    eager: tuple[str, ...]
+    report: dict[str, float]
+    fixed: tuple[str, ...]
+
+
+class _Format(Struct):
+    format: int
+
+
+def save(model: Model, folder: Path) -> None:
+    """Write `model.npz` and `model.json`; the header goes last, so a cut write is no model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {f"looks.{key}": value for key, value in model.looks.arrays.items()}
+    for language, tiers in model.tiers.items():
+        for kind, tier in tiers.items():
+            arrays |= {f"{language}.{kind}.{key}": value for key, value in tier.arrays.items()}
+    draft = folder / f"model.npz.{os.getpid()}.tmp"
+    with draft.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy's stub takes names for its option
+    header = _Header(
+        format=FORMAT,
+        trained_on=model.trained_on,
+        checksum=_checksum(draft),
+        tiers={language: {kind: tier.names for kind, tier in tiers.items()} for language, tiers in model.tiers.items()},
+        eager=model.eager,
+        report=model.report,
+        fixed=model.fixed,
+    )
+    draft.replace(folder / "model.npz")
+    draft.write_bytes(msgspec.json.encode(header))
+    draft.replace(folder / "model.json")
+
+
+def load(folder: Path) -> Model:
+    """Read a saved model. Raises `ModelUnusable` if anything about it is not as it was written."""
+    try:
+        header = _header(folder)
+        if _checksum(folder / "model.npz") != header.checksum:
+            raise ModelUnusable(f"{folder}/model.npz does not match its checksum; delete the folder to train again")
+        with np.load(folder / "model.npz", allow_pickle=False) as file:
+            arrays: dict[str, Array] = dict(file)
+        tiers = {
+            language: {kind: Tier(names, _part(arrays, f"{language}.{kind}.")) for kind, names in kinds.items()}
+            for language, kinds in header.tiers.items()
+        }
+        looks = Looks(_part(arrays, "looks."))
+    except (OSError, msgspec.MsgspecError, ValueError, KeyError) as error:
+        raise ModelUnusable(f"{folder} cannot be read ({error}); delete it to train again") from error
+    return Model(header.trained_on, tiers, looks, header.eager, header.report, header.fixed, header.checksum)
+
+
+def _header(folder: Path) -> _Header:
+    raw = (folder / "model.json").read_bytes()
+    found = msgspec.json.decode(raw, type=_Format).format
+    if found != FORMAT:
+        raise ModelUnusable(f"{folder}: format {found}, this version reads {FORMAT}; delete it to train again")
+    return msgspec.json.decode(raw, type=_Header)
+
+
+def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

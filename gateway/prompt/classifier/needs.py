@@ -1,0 +1,97 @@
+"""What a prompt lacks, and what an answer to it needs: rules on words and measures, no model, some microseconds.
+
+These are hints for whoever reads the note, routes by it, or writes templates. Nothing is rewritten for
+their sake alone. The words stand in `seed/needs.jsonl`, by language.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from gateway.prompt.classifier.rawness import MEASURED
+from gateway.prompt.classifier.view import Look
+
+FILE = Path(__file__).parent / "seed" / "needs.jsonl"
+LONG_CHARS = 3000
+"""A prompt this long is mostly text to work on, and a small window does not hold it."""
+FEW_WORDS = 3  # so few say a topic, not a task
+_WORD = re.compile(r"[a-z][a-z.'-]*[a-z]|[a-z]")
+_SUM = re.compile(r"\d\s*[-+*/×÷^=]\s*\d|\d\s*%")
+_FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES, _WORDS = (
+    MEASURED.index(name)
+    for name in (
+        "output format",
+        "constraints",
+        "numbers",
+        "audience or role",
+        "question",
+        "polite frame",
+        "pasted text",
+        "quotes",
+        "words",
+    )
+)
+_DAMPED_FEW = 1.4  # ln(1 + FEW_WORDS), rounded up
+
+
+class Words(Struct, frozen=True):
+    """What gives one thing away in one language."""
+
+    kind: str
+    language: str
+    words: frozenset[str] = frozenset()
+    phrases: tuple[str, ...] = ()
+
+    def found(self, text: str, words: frozenset[str]) -> bool:
+        return not self.words.isdisjoint(words) or any(map(text.__contains__, self.phrases))
+
+
+def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> tuple[str, ...]:
+    """Of task, context, format, constraints and examples those that the prompt does not give.
+
+    `measured`: what `looks.measures` found. `intent`: whether its intent is known; then it has a task.
+    """
+    text, words = _said(seen.asked)
+    task = intent or measured[_QUESTION] or measured[_POLITE] or measured[_WORDS] > _DAMPED_FEW
+    given = (
+        ("task", bool(task)),
+        ("context", bool(seen.rule or measured[_AUDIENCE] or measured[_PASTED] or measured[_QUOTES])),
+        ("format", measured[_FORMAT] > 0.0),
+        ("constraints", measured[_CONSTRAINTS] > 0.0 or measured[_NUMBERS] > 0.0),
+        ("examples", _tells("example", language, text, words)),
+    )
+    return tuple(name for name, there in given if not there)
+
+
+def needs(seen: Look, language: str) -> tuple[str, ...]:
+    """Of context, long context, reasoning and a tool those that an answer seems to need."""
+    text, words = _said(seen.asked)
+    found = (
+        ("context", not seen.rule and _tells("absent", language, text, words)),
+        ("long context", len(seen.text) > LONG_CHARS),
+        ("reasoning", _tells("reasoning", language, text, words) or bool(_SUM.search(text))),
+        ("a tool", not seen.rule and _tells("tool", language, text, words)),
+    )
+    return tuple(name for name, there in found if there)
+
+
+@lru_cache(maxsize=8)  # what it lacks and what it needs are asked of the same prompt
+def _said(asked: str) -> tuple[str, frozenset[str]]:
+    text = asked.lower()
+    return text, frozenset(_WORD.findall(text))
+
+
+def _tells(kind: str, language: str, text: str, words: frozenset[str]) -> bool:
+    table = _table().get((kind, language))
+    return table is not None and table.found(text, words)
+
+
+@cache
+def _table() -> dict[tuple[str, str], Words]:
+    rows = [msgspec.json.decode(line, type=Words) for line in FILE.read_bytes().splitlines() if line.strip()]
+    return {(row.kind, row.language): row for row in rows}

@@ -1,0 +1,164 @@
+"""Multinomial logistic regression on sparse words and dense vectors side by side, in single precision.
+
+scikit-learn's would make one sparse table of both, which is ten times slower at 15,000 prompts of 150
+intents. The steps are those of L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4), here in
+numpy: with a million weights scipy's own takes longer than the slope does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from scipy import sparse  # comes with scikit-learn
+
+from gateway.prompt.classifier.model import NONE, Array, softmax
+
+STRENGTH = 30.0  # inverse regularisation; rows are of length one
+ENOUGH = 5e-5  # the largest slope that is called flat
+STEPS, HALVINGS, REMEMBERED = 100, 20, 5
+
+
+class Table(Struct, frozen=True):
+    """Prompts as rows: `words` is sparse [prompts, words], `vectors` dense [prompts, dimensions]; both float32."""
+
+    words: Any
+    vectors: Array
+
+    def take(self, rows: NDArray[Any]) -> Table:
+        return Table(self.words[rows], self.vectors[rows])
+
+    def __len__(self) -> int:
+        return int(self.vectors.shape[0])
+
+    @property
+    def split(self) -> int:
+        """How many of the columns are words."""
+        return int(self.words.shape[1])
+
+    @property
+    def width(self) -> int:
+        return self.split + int(self.vectors.shape[1])
+
+
+def join(first: Table, second: Table) -> Table:
+    words = sparse.vstack([first.words, second.words]).tocsr()
+    return Table(words, np.vstack([first.vectors, second.vectors]))
+
+
+class Fitted(Struct, frozen=True):
+    """`weights`: [columns + 1, classes]; the last row is the bias."""
+
+    classes: NDArray[np.str_]
+    weights: Array
+
+    def scores(self, table: Table) -> Array:
+        """[prompts, classes]."""
+        split = table.split
+        scores = table.words @ self.weights[:split] + table.vectors @ self.weights[split:-1] + self.weights[-1]
+        return np.asarray(scores, dtype=np.float32)
+
+    def chances(self, table: Table) -> Array:
+        return softmax(self.scores(table))
+
+
+def fit(table: Table, labels: NDArray[np.str_], near: Fitted | None = None) -> Fitted:
+    """The same rows and labels give the same weights. `near`: where to begin, if something like it was found before."""
+    classes, own = np.unique(labels, return_inverse=True)
+    weights = _fairly(labels)
+    slope = _slope(table, own, len(classes), weights, 1.0 / (STRENGTH * float(weights.sum())))
+    begin = np.zeros((table.width + 1, len(classes)), np.float32)
+    if near is not None and np.array_equal(near.classes, classes):
+        begin = near.weights
+    return Fitted(classes, _descend(slope, begin.ravel()).reshape(begin.shape))
+
+
+def middle(found: Sequence[Fitted]) -> Fitted | None:
+    """The mean of several that have the same classes; None where they have not."""
+    classes = found[0].classes
+    if any(not np.array_equal(one.classes, classes) for one in found):
+        return None
+    return Fitted(classes, np.mean([one.weights for one in found], axis=0, dtype=np.float32))
+
+
+Slope = Callable[[Array], tuple[float, Array]]
+
+
+def _descend(slope: Slope, at: Array) -> Array:
+    """The flat weights at which the loss is least, found by L-BFGS with halved steps."""
+    loss, gradient = slope(at)
+    past: deque[tuple[Array, Array, float]] = deque(maxlen=REMEMBERED)
+    for _ in range(STEPS):
+        if float(np.abs(gradient).max()) < ENOUGH:
+            break
+        direction = _direction(gradient, past)
+        fall = float(direction @ gradient)
+        step = 1.0 if past else min(1.0, 1.0 / float(np.abs(gradient).sum()))
+        for _ in range(HALVINGS):
+            there = at + np.float32(step) * direction
+            new_loss, new_gradient = slope(there)
+            if new_loss <= loss + 1e-4 * step * fall:
+                break
+            step /= 2
+        else:
+            break  # as far as single precision goes
+        moved, turned = there - at, new_gradient - gradient
+        bend = float(moved @ turned)
+        if bend > 0.0:
+            past.append((moved, turned, bend))
+        at, loss, gradient = there, new_loss, new_gradient
+    return at
+
+
+def _direction(gradient: Array, past: Sequence[tuple[Array, Array, float]]) -> Array:
+    """Downhill, corrected by how the slope turned on the last steps."""
+    q, alphas = -gradient, []
+    for moved, turned, bend in reversed(past):
+        alpha = float(moved @ q) / bend
+        q -= np.float32(alpha) * turned
+        alphas.append(alpha)
+    if past:
+        _, turned, bend = past[-1]
+        q *= np.float32(bend / float(turned @ turned))
+    for (moved, turned, bend), alpha in zip(past, reversed(alphas), strict=True):
+        q += np.float32(alpha - float(turned @ q) / bend) * moved
+    return q
+
+
+def _slope(table: Table, own: NDArray[np.intp], classes: int, weights: Array, penalty: float) -> Slope:
+    """The loss and its gradient as a function of the flat weights."""
+    rows, split = np.arange(len(table)), table.split
+    words_across, total = table.words.T.tocsr(), float(weights.sum())
+    each = (weights / total)[:, None]
+
+    def slope(flat: Array) -> tuple[float, Array]:
+        now = flat.reshape(-1, classes)
+        scores = table.words @ now[:split] + table.vectors @ now[split:-1] + now[-1]
+        scores -= scores.max(axis=1, keepdims=True)
+        right = scores[rows, own]
+        np.exp(scores, out=scores)
+        sums = scores.sum(axis=1)
+        loss = float((weights * (np.log(sums) - right)).sum(dtype=np.float64)) / total
+        scores /= sums[:, None]
+        scores[rows, own] -= 1.0
+        scores *= each
+        gradient = np.empty_like(now)
+        gradient[:split] = words_across @ scores
+        gradient[split:-1] = table.vectors.T @ scores
+        gradient[-1] = scores.sum(axis=0)
+        gradient[:-1] += np.float32(penalty) * now[:-1]
+        return loss + 0.5 * penalty * float(np.vdot(now[:-1], now[:-1])), gradient.ravel()
+
+    return slope
+
+
+def _fairly(labels: NDArray[np.str_]) -> Array:
+    """[prompts]: an intent with few examples weighs as much as others; "none", as wide as all of them, more."""
+    counts = Counter(labels.tolist())
+    typical = float(np.median(list(counts.values())))
+    weight = {label: min(2.0, (4.0 if label == NONE else 1.0) * typical / count) for label, count in counts.items()}
+    return np.array([weight[label] for label in labels.tolist()], dtype=np.float32)

@@ -1,0 +1,179 @@
+"""Trains one tier of one language: words and perhaps an embedding, to an intent and an honest trust in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from math import log
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from scipy import sparse  # comes with scikit-learn
+
+from gateway.prompt.classifier.calibrate import MANY, Honest, out_of_fold
+from gateway.prompt.classifier.lessons import Case, Lessons
+from gateway.prompt.classifier.model import NONE, Array, Names, Tier
+from gateway.prompt.classifier.regression import Fitted, Table, fit, join
+from gateway.prompt.classifier.view import Keywords, plain, tokens
+
+SURE = 0.5  # a `not` example that fits nothing this well is left out
+LATENT = 96  # dimensions of a prompt's place among the others where there is no embedding
+# How much words count beside the embedding, by what was best out of fold: with many examples they say less.
+WORDS_OF_FEW, WORDS_OF_MANY = 1.2, 0.8
+ANCHORS = 120  # examples of an intent that are kept to compare with
+
+Embed = Callable[[Sequence[str]], Array]
+
+
+class TrainedTier(Struct, frozen=True):
+    """A tier, and what it said of cases that were left out of its training."""
+
+    tier: Tier
+    honest: Honest
+    labels: NDArray[np.str_]
+    texts: tuple[str, ...]
+
+
+def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
+    words_weight = WORDS_OF_FEW if len(lesson.cases) < MANY else WORDS_OF_MANY
+    keywords = Keywords(lesson.keywords)
+    everything = [*lesson.cases, *lesson.near_misses]
+    documents = [tokens(case.seen, lesson.language, keywords) for case in everything]
+    vocabulary, idf = _vocabulary(documents)
+    words = weigh_all(documents, vocabulary, idf)
+    vectors = _vectors(embed, everything)
+    table = Table(words * np.float32(words_weight), vectors)
+    labels = np.array([case.intent for case in lesson.cases])
+    count = np.arange(len(everything))
+    cases, misses = table.take(count[: len(labels)]), table.take(count[len(labels) :])
+    extra, extra_labels = _settle(cases, labels, misses, lesson.near_misses)
+    projection = None if embed else _projection(words[: len(labels)])
+    points = vectors if projection is None else _unit(words @ projection)
+    honest = out_of_fold(cases, labels, extra, extra_labels, points[: len(labels)])
+    whole = join(cases, extra) if len(extra) else cases
+    fitted = fit(whole, np.concatenate([labels, extra_labels]), honest.near)
+    return TrainedTier(
+        _tier(lesson, fitted, honest, vocabulary, idf, words_weight, points, projection),
+        honest,
+        labels,
+        tuple(case.text for case in lesson.cases),
+    )
+
+
+def _tier(
+    lesson: Lessons,
+    fitted: Fitted,
+    honest: Honest,
+    vocabulary: list[str],
+    idf: Array,
+    words_weight: float,
+    points: Array,
+    projection: Array | None,
+) -> Tier:
+    split, classes = len(vocabulary), [str(name) for name in fitted.classes]
+    shown = _anchors([case.intent for case in lesson.cases], classes)
+    arrays = {
+        "idf": idf,
+        "words": fitted.weights[:split] * np.float32(words_weight),
+        "vector": fitted.weights[split:-1],
+        "bias": fitted.weights[-1],
+        "temperature": np.array([honest.temperature], np.float32),
+        "anchors": points[shown].astype(np.float32),
+        "anchor_class": np.array([classes.index(lesson.cases[row].intent) for row in shown], np.float32),
+        "gate": honest.gate,
+    }
+    if projection is not None:
+        arrays["projection"] = projection
+    asked = _asked(lesson)
+    names = Names(
+        language=lesson.language,
+        classes=tuple(classes),
+        vocabulary=tuple(vocabulary),
+        anchors=tuple(lesson.cases[row].text for row in shown),
+        keywords=lesson.keywords,
+        asked=asked,
+        listed=tuple(sorted(asked.keys() & {plain(case.seen.asked) for case in lesson.cases if case.listed})),
+        whole=lesson.whole,
+    )
+    return Tier(names, arrays)
+
+
+def _asked(lesson: Lessons) -> dict[str, str]:
+    """What the examples ask, in `plain` words, with their intent; what two intents ask is left out."""
+    owners: dict[str, set[str]] = {}
+    for case in lesson.cases:
+        owners.setdefault(plain(case.seen.asked), set()).add(case.intent)
+    return {asked: next(iter(names)) for asked, names in owners.items() if len(names) == 1 and NONE not in names}
+
+
+def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """The rows that are kept to compare with, class by class, spread evenly over each class's cases."""
+    own: dict[str, list[int]] = {}
+    for row, intent in enumerate(intents):
+        own.setdefault(intent, []).append(row)
+    kept = []
+    for name in classes:
+        rows = own.get(name, []) if name != NONE else []
+        step = max(1.0, len(rows) / ANCHORS)
+        kept += [rows[int(place * step)] for place in range(min(len(rows), ANCHORS))]
+    return kept
+
+
+def _settle(
+    table: Table, labels: NDArray[np.str_], misses: Table, near_misses: Sequence[Case]
+) -> tuple[Table, NDArray[np.str_]]:
+    """Give each `not` example the class that it fits best apart from its own intent's, or leave it out."""
+    if not near_misses:
+        return misses, np.array([], dtype=labels.dtype)
+    fitted = fit(table, labels)
+    chances = fitted.chances(misses)
+    barred = np.array([[name == miss.intent for name in fitted.classes] for miss in near_misses])
+    chances = np.where(barred, 0.0, chances)
+    sure = np.flatnonzero(chances.max(axis=1) >= SURE)
+    return misses.take(sure), fitted.classes[chances.argmax(axis=1)][sure]
+
+
+def _vectors(embed: Embed | None, cases: Sequence[Case]) -> Array:
+    if embed is None:
+        return np.zeros((len(cases), 0), np.float32)
+    return np.asarray(embed([case.seen.asked for case in cases]), dtype=np.float32)
+
+
+def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
+    """The words that stand in at least two prompts, and their inverse document frequency."""
+    counts = Counter(word for document in documents for word in set(document))
+    least = 2 if len(documents) < 5000 else 3
+    vocabulary = sorted(word for word, count in counts.items() if count >= least)
+    seen = np.array([counts[word] for word in vocabulary], dtype=np.float32)
+    return vocabulary, (np.log((1.0 + len(documents)) / (1.0 + seen)) + 1.0).astype(np.float32)
+
+
+def weigh_all(documents: Sequence[Sequence[str]], vocabulary: Sequence[str], idf: Array) -> sparse.csr_matrix:
+    """[documents, vocabulary]: tf-idf rows of length 1, as `Tier` weighs a prompt."""
+    column = {word: index for index, word in enumerate(vocabulary)}
+    columns: list[int] = []
+    values: list[float] = []
+    ends = [0]
+    for document in documents:
+        counted = Counter(column[word] for word in document if word in column)
+        row = [(1.0 + log(count)) * float(idf[place]) for place, count in counted.items()]
+        length = sum(value * value for value in row) ** 0.5 or 1.0
+        columns += counted
+        values += [value / length for value in row]
+        ends.append(len(columns))
+    shape = (len(documents), len(vocabulary))
+    return sparse.csr_matrix((np.array(values, np.float32), columns, ends), shape=shape)
+
+
+def _projection(words: sparse.csr_matrix) -> Array:
+    """[vocabulary, LATENT]: the directions in which prompts differ most, by which their likeness is told."""
+    from sklearn.decomposition import TruncatedSVD
+
+    found = TruncatedSVD(min(LATENT, *words.shape), random_state=0).fit(words)
+    return np.asarray(found.components_.T, dtype=np.float32)
+
+
+def _unit(rows: Array) -> Array:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-9), dtype=np.float32)

@@ -1,0 +1,149 @@
+"""A prompt as the classifier sees it: what is asked, apart from the text that it is asked about.
+
+`What is the intent of this message: "I lost my card"` and the same about a train ticket are one
+kind of request, so the payload is taken out, and it is the instruction that is embedded and read.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from msgspec import Struct
+
+from gateway.prompt.language.payload import split
+
+HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction stands at the beginning or at the end
+HEAD_ZH, TAIL_ZH = 60, 24  # the same in Chinese characters
+SHORTEST = 6  # characters; a shorter instruction says too little without its payload
+
+_EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
+_CODE = re.compile(
+    r"```|\bdef \w|\bfunction\b|\bclass \w+[:({]|[;{]\s*$|\w\(\)|=>|</\w|\bSELECT\b|\breturn\b|^\s*#include", re.M
+)
+_TRACE = re.compile(r"Traceback|\b\w+(?:Error|Exception)\b|undefined is not|segfault|stack trace|报错|异常")
+_ARITHMETIC = re.compile(r"\d\s*[-+*/×÷^=%]\s*\d|\d\s*%|[a-z]\^\d|[√∫∑]")
+_CODE_NEEDS = ("```", "def ", "function", "class ", "{", ";", "()", "=>", "</", "SELECT", "return", "#include")
+_TRACE_NEEDS = ("Traceback", "Error", "Exception", "undefined is", "segfault", "stack trace", "报错", "异常")
+_KINDS = (("<code>", _CODE, _CODE_NEEDS), ("<trace>", _TRACE, _TRACE_NEEDS))
+_ARITHMETIC_NEEDS = ("^", "√", "∫", "∑")  # or a digit
+_NUMBER = re.compile("[0-9]+")
+_CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
+
+
+class Look(Struct, frozen=True):
+    """`asked` is what is embedded: the instruction, or head and tail of a prompt that has no payload."""
+
+    text: str
+    asked: str
+    rule: str = ""
+    """How the payload was found; "" if there is none."""
+
+
+def look(text: str) -> Look:
+    """Take a prompt apart."""
+    parts = split(text)
+    instruction = parts.instruction_text
+    if parts.payload is None or len(instruction) < SHORTEST:
+        return Look(text, ends(text), parts.rule)
+    return Look(text, ends(instruction), parts.rule)
+
+
+def whole(text: str) -> Look:
+    """A prompt as one piece: where labels were given for what people write, not for what they ask of a text."""
+    return Look(text, ends(text))
+
+
+def ends(text: str) -> str:
+    """Head and tail of a text: what it costs to embed grows with its length."""
+    if len(text) < 4 * HEAD_ZH:
+        return text
+    words = text.split()
+    if len(words) > HEAD_WORDS + TAIL_WORDS:
+        text = f"{' '.join(words[:HEAD_WORDS])} … {' '.join(words[-TAIL_WORDS:])}"
+    return text if len(text) <= 800 else f"{text[:500]} … {text[-200:]}"
+
+
+class Keywords:
+    """The keywords of the templates. In a language with blanks they are whole words, found by the first of them."""
+
+    def __init__(self, by_intent: Mapping[str, Sequence[str]]) -> None:
+        self._marks: dict[str, list[str]] = {}
+        for intent, words in by_intent.items():
+            for word in words:
+                self._marks.setdefault(word, []).append(f"<{intent}>")
+        # the longest first: "write an email" before "write"
+        longest = sorted(self._marks, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest)) if longest else r"(?!)")
+        self._first: dict[str, list[tuple[list[str], list[str]]]] = {}
+        for word in longest:
+            parts = _EN.findall(word)
+            if parts:
+                self._first.setdefault(parts[0], []).append((parts, self._marks[word]))
+
+    def marks(self, asked: str) -> list[str]:
+        """Wherever they stand: for a language without blanks."""
+        return [mark for word in self._pattern.findall(asked) for mark in self._marks[word]]
+
+    def marks_of(self, words: Sequence[str]) -> list[str]:
+        first = self._first
+        found: list[str] = []
+        for place in [place for place, word in enumerate(words) if word in first]:
+            for parts, marks in first[words[place]]:
+                if len(parts) == 1 or words[place : place + len(parts)] == parts:
+                    found += marks
+                    break
+        return found
+
+
+def plain(asked: str) -> str:
+    """What is asked, whatever its letter case, white space and last mark: for recognising the same words."""
+    return " ".join(asked.lower().split()).rstrip(" .!?:。！？：")
+
+
+def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
+    """The words, or in Chinese the runs of characters, and a few marks of form such as `<code>`.
+
+    A keyword of a template is one more token, named after its intent.
+    """
+    asked = seen.asked.lower()
+    if language == "zh":
+        return [*_grams_zh(asked), *keywords.marks(asked), *_form(seen)]
+    words = _EN.findall(asked)
+    return [*_grams_en(words), *keywords.marks_of(words), *_form(seen)]
+
+
+def _grams_en(words: Sequence[str]) -> list[str]:
+    words = ["#" if word.isdigit() else word for word in words[:80]]
+    pairs = [f"{first} {second}" for first, second in pairwise(words)]
+    return [*words, *pairs, *(f"^{' '.join(words[:count])}" for count in (1, 2) if len(words) >= count)]
+
+
+def _grams_zh(asked: str) -> list[str]:
+    text = re.sub(r"\d+", "#", re.sub(r"\s+", "", asked))
+    text = text if len(text) <= HEAD_ZH + TAIL_ZH else text[:HEAD_ZH] + text[-TAIL_ZH:]
+    runs = [text[start : start + size] for size in (1, 2) for start in range(len(text) - size + 1)]
+    return [*runs, *(f"^{text[:count]}" for count in (1, 2) if len(text) >= count)]
+
+
+def _has_digit(text: str) -> bool:
+    told = text.encode("utf-8", "surrogatepass")
+    return len(told.translate(None, b"0123456789")) < len(told)
+
+
+def _form(seen: Look) -> list[str]:
+    """How the whole prompt is made, in marks."""
+    text = seen.text[:4000]
+    marks = [f"<payload {seen.rule}>" if seen.rule else "<no payload>"]
+    if seen.rule:
+        marks.append("<payload>")
+    # most prompts have none, which is seen at once
+    numbers = _NUMBER.findall(text) if _has_digit(text) else ()
+    marks.append(f"<numbers {min(3, len(numbers))}>")
+    marks.append(f"<sentences {min(4, len(_CLAUSE.findall(text)))}>")
+    # what a pattern cannot do without is looked for first: that is ten times as fast as the pattern
+    marks += [mark for mark, pattern, needs in _KINDS if any(map(text.__contains__, needs)) and pattern.search(text)]
+    if (numbers or any(map(text.__contains__, _ARITHMETIC_NEEDS))) and _ARITHMETIC.search(text):
+        marks.append("<arithmetic>")
+    if text.rstrip()[-1:] in ("?", "？"):
+        marks.append("<asks>")
+    return marks

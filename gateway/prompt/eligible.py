@@ -1,0 +1,99 @@
+"""May this request's prompt be changed at all? Rules only, no model: the application is in charge."""
+
+import re
+from functools import lru_cache
+
+from gateway.exchange import Ask, Exchange, Mode
+from gateway.prompt.language.literals import fences
+
+LONGEST = 6000  # characters; whoever writes more has said what they want
+LONGEST_CODE = 3000  # characters; whoever pastes more works on a program, not on a prompt
+
+# Marks of a prompt that was built already, by hand, by a program, or by us.
+_CHAT_MARKUP = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<<SYS>>|^### (?:Instruction|Response):", re.M)
+_CHAT_NEEDS = ("<|", "INST]", "<<SYS>>", "### ")
+_SECTION_WORDS = (
+    "role|task|goal|instructions?|context|background|input|output(?: format)?|format|examples?|constraints?|rules"
+    "|requirements?|steps|角色|任务|目标|背景|上下文|指令|要求|输入|输出|输出格式|格式|示例|例子|约束|限制|规则|步骤"
+)
+_SECTION = re.compile(
+    rf"^[ \t]*(?:#{{1,4}}[ \t]*|\*\*|【|<)({_SECTION_WORDS})(?:\*\*|】|>|[ \t]*[:：]|[ \t]*$)", re.M | re.I
+)
+_SHOT = re.compile(
+    r"^[ \t]*(?:output|answer|label|category|intent|a|输出|答案|标签|类别|回答)[ \t]*[:：][ \t]*\S", re.M | re.I
+)
+
+
+class _Last:
+    """What was found of the request that was looked at last: its stages ask one after the other."""
+
+    found: tuple[Ask | None, str] = (None, "")
+
+
+def may_touch(exchange: Exchange) -> str:
+    """ "" if the prompt may be rewritten, else the reason why it stays as it is."""
+    if exchange.mode is Mode.OFF:
+        return "mode is off"
+    ask = exchange.ask
+    last, reason = _Last.found
+    if ask is not last:
+        reason = _form(ask) or _turns(ask) or _text(ask.query, named=bool(ask.controls.template))
+        _Last.found = (ask, reason)
+    return reason
+
+
+def _form(ask: Ask) -> str:
+    """What the request asks for besides text."""
+    if not ask.endpoint.takes_messages:
+        return f"{ask.endpoint.value} requests are passed on as they are"
+    if ask.named is not None:
+        return "the request names its prompt"
+    if ask.kept_elsewhere:
+        return "part of the conversation is kept by the backend"
+    if ask.has_tools:
+        return "the request has tools"
+    if ask.has_format:
+        return "the request demands a response format"
+    return ""
+
+
+def _turns(ask: Ask) -> str:
+    """Only a single plain user message, unless the caller names the template to put around it."""
+    if not ask.turns:
+        return "there are no messages"
+    *before, last = ask.turns
+    if not last.plain or not all([turn.plain for turn in before]):
+        return "a message is more than plain text"
+    if last.role != "user":
+        return "the last message is not the user's"
+    others = [turn.role for turn in before]
+    if not {"system", "developer"}.issuperset(others):
+        return "the conversation is past its first turn"
+    if others and not ask.controls.template:
+        return "the caller has a system prompt of its own"
+    return ""
+
+
+def _text(query: str, *, named: bool) -> str:
+    if not query.strip():
+        return "the message is empty"
+    if named:
+        return ""
+    if len(query) > LONGEST:
+        return f"the message is longer than {LONGEST} characters"
+    if query.count("```") >= 2 and sum(fence.end - fence.start for fence in fences(query)) > LONGEST_CODE:
+        return f"more than {LONGEST_CODE} characters of the message are code"
+    if is_built(query):
+        return "the message is a built prompt already"
+    return ""
+
+
+@lru_cache(maxsize=32)  # a request's stages each ask for it
+def is_built(text: str) -> bool:
+    """Whether the text has the marks of a prompt template: chat markup, named sections, worked examples."""
+    if any(map(text.__contains__, _CHAT_NEEDS)) and _CHAT_MARKUP.search(text):
+        return True
+    if "\n" not in text:
+        return False  # of sections and examples it takes two, each on a line of its own
+    sections = {match.group(1).lower() for match in _SECTION.finditer(text)}
+    return len(sections) >= 2 or len(_SHOT.findall(text)) >= 2

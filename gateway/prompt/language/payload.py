@@ -1,0 +1,330 @@
+"""Tells what a query is about from what it asks: `Translate to French: good morning`.
+
+Rules only, tried from the most certain (a code fence) to the least (a verb and what is left). Where
+none applies there is no payload, and a template that needs one does not speak.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+from msgspec import Struct
+
+from gateway.prompt.language.literals import QUOTED, fences
+from gateway.prompt.language.vocabulary import folded
+from gateway.prompt.language.wording import (
+    TASK_CHARS,
+    introduces,
+    is_about_text,
+    is_task,
+    names_kind,
+    offers,
+    points_back,
+    verb_led,
+)
+
+
+class Span(Struct, frozen=True):
+    """Characters [start, end) of the query."""
+
+    start: int
+    end: int
+
+
+class Split(Struct, frozen=True):
+    """A query taken apart. `payload` is None where it could not be told apart; `instruction` are the
+    other spans, and the whole query then."""
+
+    query: str
+    instruction: tuple[Span, ...]
+    payload: Span | None = None
+    rule: str = ""
+
+    @property
+    def payload_text(self) -> str:
+        return self.query[self.payload.start : self.payload.end] if self.payload else ""
+
+    @property
+    def instruction_text(self) -> str:
+        return " ".join(self.query[span.start : span.end] for span in self.instruction)
+
+
+COLON = re.compile(r"(?<!\d)[:：](?!//)(?=\s|[^\x00-\x7f]|[\"'“‘(\[{]|[A-Za-z])|[:：](?=\s)")
+DASH = re.compile(r"[ \t](?:--?|–|—)[ \t]|——|=>|->|→|—")
+LINE = re.compile(r"\n")
+PARAGRAPH = re.compile(r"\n[ \t]*\n+")
+BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
+"""`Label:` at the very end: a form to fill in, not part of the text."""
+NESTED = re.compile(r'"(?P<payload>[^"\n]*(?:\s"[^\s"][^"\n]*"[^"\n]*)+)"\W*$')
+SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
+LONG_QUOTE_WORDS = 4
+OPENING = "\"'“‘«「『"
+_OPENING = re.compile(f"[{OPENING}]")
+_OPENS = frozenset(OPENING)
+_DASHES = re.compile("[-–—=→]")
+
+
+class _Seen:
+    """A query with what several rules look at: lower case, where its quotations are."""
+
+    def __init__(self, query: str) -> None:
+        self.query = query
+        self.low = folded(query)
+        self._quotes: tuple[re.Match[str], ...] | None = None
+
+    @property
+    def quotes(self) -> tuple[re.Match[str], ...]:
+        if self._quotes is None:
+            self._quotes = tuple(QUOTED.finditer(self.query)) if _OPENING.search(self.query) else ()
+        return self._quotes
+
+    def quoted(self, start: int, end: int) -> bool:
+        """Whether a place is inside of a quotation."""
+        return any(found.start() < start and end <= found.end() for found in self.quotes)
+
+
+@lru_cache(maxsize=32)  # a request's stages each ask for it
+def split(query: str) -> Split:
+    """Take a query apart by the first rule that applies."""
+    for rule, payload, drop in _candidates(_Seen(query)):
+        trimmed = _trim(query, payload)
+        if trimmed is not None:
+            return Split(query, _rest(query, drop), trimmed, rule)
+    whole = _trim(query, Span(0, len(query)))
+    return Split(query, (whole,) if whole else ())
+
+
+def _candidates(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+    """(rule, payload, what the payload takes with it: its quotes, fences or colon)."""
+    yield from _fenced(seen.query)
+    yield from _between(seen)
+    yield from _after_break(seen)
+    yield from _before_break(seen)
+    yield from _outer_quotes(seen)
+    yield from _long_quote(seen)
+    yield from _by_sentence(seen)
+    yield from _quoted(seen)
+    yield from _verb_led(seen)
+
+
+def _fenced(query: str) -> Iterator[tuple[str, Span, Span]]:
+    blocks = fences(query) if "```" in query or "~~~" in query else ()
+    if not blocks:
+        return
+    first, last = blocks[0], blocks[-1]
+    # two blocks (the code and its error, say) belong together: the payload spans both
+    payload = Span(first.body_start, first.body_end) if len(blocks) == 1 else Span(first.start, last.end)
+    if (query[: first.start] + query[last.end :]).strip():
+        yield "fence", payload, Span(first.start, last.end)
+
+
+def _after_break(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+    """The text after the first colon, line break or dash whose left side is a task."""
+    query, low = seen.query, seen.low
+    for start, end, rule in _breaks(low[: TASK_CHARS + 1]):
+        left = low[:start]
+        if seen.quoted(start, start + 1) or not is_task(_last_lines(left)) or not query[end:].strip() or offers(left):
+            continue
+        if rule != "colon" and _asks_back(left, low[end : end + 2 * TASK_CHARS]):
+            continue
+        inner = _leading_quote(seen, end)
+        stop = BLANK_FIELD.search(query, end)
+        last = stop.start() if stop else len(query) - len(_closing_question(left, low[end:]))
+        yield (rule, *inner) if inner else (rule, Span(end, last), Span(start, last))
+
+
+def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
+    """Every colon, line break and dash of the head, in order."""
+    found = [(match.start(), match.end(), "colon") for match in _colons(head)]
+    if "\n" in head:
+        found += [(match.start(), match.end(), "line") for match in LINE.finditer(head)]
+    return sorted(found + _dashes(head)) if _DASHES.search(head) else sorted(found)
+
+
+def _dashes(head: str) -> list[tuple[int, int, str]]:
+    """Dashes that part a text from its task; a pair of them in one sentence only puts something in brackets."""
+    dashes = list(DASH.finditer(head))
+    bracketing = {
+        match.start()
+        for pair in pairwise(dashes)
+        if pair[0][0] == pair[1][0] and not SENTENCE_END.search(head, pair[0].end(), pair[1].end())
+        for match in pair
+        if not is_about_text(head[: pair[0].start()])
+    }
+    return [(match.start(), match.end(), "dash") for match in dashes if match.start() not in bracketing]
+
+
+def _colons(text: str) -> Iterator[re.Match[str]]:
+    """The matches of `COLON`, which begins with one: looked at only where one is."""
+    for mark in ":：":
+        place = text.find(mark)
+        while place >= 0:
+            if found := COLON.match(text, place):
+                yield found
+            place = text.find(mark, place + 1)
+
+
+def _asks_back(left: str, right: str) -> bool:
+    """Whether the right side says what to do with the left, rather than the other way round."""
+    if not is_about_text(right) or not (right.rstrip()[-1:] in ("?", "？") or points_back(right)):
+        return False
+    return not is_about_text(left) or (names_kind(right) and not names_kind(left))
+
+
+def _closing_question(left: str, right: str) -> str:
+    """`What is its intent?` at the end of a text, where what stands before the text did not ask that."""
+    tail = right[-TASK_CHARS:]
+    if not names_kind(tail):
+        return ""
+    ends = [found.end() for found in SENTENCE_END.finditer(tail.rstrip())]
+    closing = tail[ends[-1] :] if ends else ""
+    asks = names_kind(closing) and is_about_text(closing) and not names_kind(left)
+    return closing if asks else ""
+
+
+def _last_lines(text: str) -> str:
+    """A head is judged by its last two lines; what stands above is preface."""
+    return "\n".join(text.strip().split("\n")[-2:])
+
+
+def _leading_quote(seen: _Seen, start: int) -> tuple[Span, Span] | None:
+    """The quotation that the right side begins with, if nothing or only another task follows it."""
+    query = seen.query
+    offset = len(query) - len(query[start:].lstrip())
+    if query[offset : offset + 1] not in _OPENS:
+        return None
+    nested = NESTED.fullmatch(query, offset)
+    if nested:
+        return Span(*nested.span("payload")), Span(*nested.span())
+    found = QUOTED.match(query, offset)
+    if found is None:
+        return None
+    rest = seen.low[found.end() :].strip(" \t\n.,;。，；")
+    if rest and not (is_task(rest) or re.match(r"\w[\w ]{0,30}[:：]", rest)):
+        return None
+    return _inside(found), Span(found.start(), found.end())
+
+
+def _between(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+    """What introduces a text, the text, and a question about it, each a paragraph of its own."""
+    if "\n" not in seen.query:
+        return
+    low = seen.low
+    found = list(PARAGRAPH.finditer(low.strip()))
+    if len(found) < 2:
+        return
+    offset = len(low) - len(low.lstrip())
+    start, end = found[0].end() + offset, found[-1].start() + offset
+    head, tail = low[: found[0].start() + offset], low[found[-1].end() + offset :]
+    introduced = len(head) <= TASK_CHARS and "\n" not in head and introduces(head)
+    if introduced and len(tail) <= TASK_CHARS and (is_task(tail) or tail.strip()[-1:] in "?？"):
+        yield "between", Span(start, end), Span(found[0].start() + offset, found[-1].end() + offset)
+
+
+def _before_break(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+    """A text, then what to do with it: `<text>\\n\\nSummarise the above.`"""
+    low = seen.low.rstrip()
+    for rule, pattern, needs in (
+        ("paragraph-before", PARAGRAPH, LINE),
+        ("line-before", LINE, LINE),
+        ("dash-before", DASH, _DASHES),
+    ):
+        found = list(pattern.finditer(low)) if needs.search(low) else ()
+        if not found:
+            continue
+        tail = seen.low[found[-1].end() :]
+        asks = tail.strip()[-1:] in "?？" or points_back(tail)
+        if asks and is_task(tail) and low[: found[-1].start()].strip():
+            yield rule, Span(0, found[-1].start()), Span(0, found[-1].end())
+
+
+def _outer_quotes(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+    """A quotation in straight quotes with another inside it, at the end: `Classify "he said "no" to me"`."""
+    if len(seen.query) > 4 * TASK_CHARS or seen.query.count('"') < 4:
+        return
+    found = NESTED.search(seen.query)
+    if found and is_task(seen.low[: found.start()]):
+        yield "outer-quotes", Span(*found.span("payload")), Span(found.start(), found.end("payload") + 1)
+
+
+def _long_quote(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+    """The one quotation of the query, where it is a sentence and not a word that is talked about."""
+    if len(seen.query) > 4 * TASK_CHARS or len(seen.quotes) != 1:
+        return
+    inside = _inside(seen.quotes[0])
+    text = seen.query[inside.start : inside.end]
+    if len(text.split()) >= LONG_QUOTE_WORDS or (not text.isascii() and len(text) >= 2 * LONG_QUOTE_WORDS):
+        yield "long-quote", inside, Span(*seen.quotes[0].span())
+
+
+def _quoted(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+    """The longest quotation, where what is around it is a task."""
+    if not seen.quotes:
+        return
+    longest = max(seen.quotes, key=lambda match: match.end() - match.start())
+    around = seen.low[: longest.start()] + " " + seen.low[longest.end() :]
+    if is_task(around):
+        yield "quoted", _inside(longest), Span(longest.start(), longest.end())
+
+
+def _by_sentence(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+    """`What does the customer want? I lost my card`, and the same the other way round."""
+    query, low = seen.query, seen.low
+    if len(query) > 4 * TASK_CHARS:
+        return
+    ends = [
+        found.end()
+        for found in SENTENCE_END.finditer(low.rstrip())
+        if not (seen.quotes and seen.quoted(found.start(), found.end() + 1))
+    ]
+    if ends:
+        first, last = _task_end(low, ends), ends[-1]
+        if query[first:].strip() and is_about_text(low[:first]):
+            yield "sentence", _unquoted(query, Span(first, len(query))), Span(first, len(query))
+        if query[last:].strip() and points_back(low[last:]) and is_about_text(low[last:]):
+            yield "sentence-before", _unquoted(query, Span(0, last)), Span(0, last)
+
+
+def _task_end(query: str, ends: Sequence[int]) -> int:
+    """Where the sentences that state the task end: the first, and questions about the text after it."""
+    first = ends[0]
+    for end in ends[1:]:
+        sentence = query[first:end].rstrip()
+        if not (sentence.endswith(("?", "？")) and is_about_text(sentence) and query[end:].strip()):
+            break
+        first = end
+    return first
+
+
+def _verb_led(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+    if len(seen.low) <= 5 * TASK_CHARS:
+        for rule, found in verb_led(seen.low):
+            span = Span(*found.span("payload"))
+            yield rule, span, span
+
+
+def _unquoted(query: str, span: Span) -> Span:
+    """The span without the quotes around all of it."""
+    trimmed = _trim(query, span) or span
+    found = QUOTED.fullmatch(query, trimmed.start, trimmed.end)
+    return _inside(found) if found else span
+
+
+def _inside(quotation: re.Match[str]) -> Span:
+    group = quotation.lastindex or 0
+    return Span(*quotation.span(group))
+
+
+def _trim(query: str, span: Span) -> Span | None:
+    """The span without white space at its ends; None if nothing else is in it."""
+    text = query[span.start : span.end]
+    start = span.start + len(text) - len(text.lstrip())
+    end = span.start + len(text.rstrip())
+    return Span(start, end) if start < end else None
+
+
+def _rest(query: str, drop: Span) -> tuple[Span, ...]:
+    left = query[: drop.start].rstrip(" \t\n:：")
+    parts = (_trim(query, Span(0, len(left))), _trim(query, Span(drop.end, len(query))))
+    return tuple(part for part in parts if part and query[part.start : part.end].strip(".,;:!。，；：！ \"'"))

@@ -1,0 +1,151 @@
+"""How people word a task that they want done on a text, in every language of `words/`.
+
+All of it reads lower-case text. Sets of words are asked before patterns, which cost ten times as much.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from gateway.prompt.language.language_names import LANGUAGE_WORD
+from gateway.prompt.language.vocabulary import VOCABULARY, Words
+
+TASK_CHARS = 400
+"""An instruction about a text is not longer than this."""
+
+_WORD = re.compile(r"\w+")
+
+
+@lru_cache(maxsize=64)  # the rules ask several things of the same text
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text))
+
+
+class Wording:
+    """One language's way to ask for something to be done on a text."""
+
+    def __init__(self, words: Words) -> None:
+        task = words.task
+        self.spaced = words.spaced
+        self._texts = frozenset(task.texts)
+        self._hyphened = tuple(text for text in task.texts if not text.isalnum())
+        self._pointers = frozenset(pointer.split()[-1] for pointer in task.pointers)
+        self._links = frozenset((*task.questions, task.article))
+        self._about = frozenset(task.about)
+        self._kinds = frozenset(task.kinds)
+        self._back = frozenset(task.back)
+        text, article = words.whole(task.texts), task.article or "(?!)"
+        verbs, wishes = "|".join(task.verbs) or "(?!)", "|".join(task.wishes)
+        polite = rf"(?:(?:{'|'.join(task.polite)})\W+)*" if task.polite else ""
+        self._begins = re.compile(rf"\W*{polite}(?:{wishes})?(?:{verbs})\b")
+        self._marks = re.compile("|".join(task.marks) or "(?!)")
+        the_text = rf"\b{article} (?:[\w-]+ )?{text}"
+        self._asks = re.compile(
+            rf"{the_text}|{text}.*\?|^\W*{text}\W*$|\b(?:{'|'.join(task.questions) or '(?!)'})\b.*{text}"
+        )
+        self._the_text = re.compile(the_text)
+        self._unspaced = {
+            name: re.compile(words.whole(found))
+            for name, found in (("about", task.about), ("kinds", task.kinds), ("back", task.back))
+        }
+        bound = r"\b" if words.spaced else ""
+        self._offers = re.compile(rf"{bound}(?:{'|'.join(task.offers) or '(?!)'})\W*$")
+        self.introduction = re.compile(rf"\W*{words.whole(task.introductions)}" if task.introductions else "(?!)")
+
+    def is_task(self, text: str) -> bool:
+        if self._begins.match(text) or self._marks.search(text):
+            return True
+        if not self.spaced:
+            return False
+        words = _words(text)
+        if not words.isdisjoint(self._pointers):
+            return True
+        if not self._has_text(text, words):
+            return False
+        linked = "?" in text or len(words) <= 2 or not words.isdisjoint(self._links)
+        return linked and bool(self._asks.search(text))
+
+    def is_about(self, text: str) -> bool:
+        if not self.spaced:
+            return bool(self._unspaced["about"].search(text))
+        words = _words(text)
+        return not words.isdisjoint(self._about) or self._has_text(text, words)
+
+    def names_kind(self, text: str) -> bool:
+        if not self.spaced:
+            return bool(self._unspaced["kinds"].search(text))
+        # a long text is not taken apart into words where none of these can be among them
+        return any(map(text.__contains__, self._kinds)) and not self._kinds.isdisjoint(_words(text))
+
+    def points_back(self, text: str) -> bool:
+        if not self.spaced:
+            return bool(self._unspaced["back"].search(text))
+        return not self._back.isdisjoint(_words(text)) or bool(self._the_text.search(text))
+
+    def offers(self, text: str) -> bool:
+        return bool(self._offers.search(text))
+
+    def _has_text(self, text: str, words: frozenset[str]) -> bool:
+        return not words.isdisjoint(self._texts) or any(word in text for word in self._hyphened)
+
+
+# those without blanks first: where a text has their characters they are the likelier ones
+_WORDINGS = tuple(sorted((Wording(words) for words in VOCABULARY.values()), key=lambda wording: wording.spaced))
+_SPACED = tuple(wording for wording in _WORDINGS if wording.spaced)
+
+
+def _heard(text: str) -> tuple[Wording, ...]:
+    """The languages to ask: none without blanks for a text of plain ASCII."""
+    return _SPACED if text.isascii() else _WORDINGS
+
+
+@lru_cache(maxsize=64)
+def is_task(text: str) -> bool:
+    """Whether the text asks for something to be done on another text."""
+    return 0 < len(text.strip()) <= TASK_CHARS and any(wording.is_task(text) for wording in _heard(text))
+
+
+def is_about_text(sentence: str) -> bool:
+    """A task that points at a text, as a question about the world does not."""
+    return any(wording.is_about(sentence) for wording in _heard(sentence)) and is_task(sentence)
+
+
+def names_kind(text: str) -> bool:
+    """Whether it has a word for what a text is asked to be sorted by: intent, sentiment."""
+    return any([wording.names_kind(text) for wording in _heard(text)])
+
+
+def points_back(text: str) -> bool:
+    """Whether it points at a text that stands before it."""
+    return any([wording.points_back(text) for wording in _heard(text)])
+
+
+def offers(text: str) -> bool:
+    """Whether it ends with what stands before a list of choices, which is no text to work on."""
+    return any([wording.offers(text) for wording in _heard(text)])
+
+
+def introduces(text: str) -> bool:
+    """Whether it begins with what says, before a text, where that comes from."""
+    return any(wording.introduction.match(text) for wording in _heard(text))
+
+
+def _led() -> Iterator[tuple[str, re.Pattern[str], bool]]:
+    for words in VOCABULARY.values():
+        text = words.whole(words.task.texts)
+        for rule, pattern in words.led.items():
+            found = pattern.replace("LANG", LANGUAGE_WORD.lower()).replace("TEXT", text)
+            yield rule, re.compile(found, re.DOTALL), words.spaced
+
+
+_LED = tuple(_led())
+
+
+def verb_led(text: str) -> Iterator[tuple[str, re.Match[str]]]:
+    """Each rule for a verb and its object, `translate good morning into french`, that fits the whole text."""
+    spaced_only = text.isascii()
+    for rule, pattern, spaced in _LED:
+        if spaced or not spaced_only:
+            found = pattern.match(text)
+            if found:
+                yield rule, found

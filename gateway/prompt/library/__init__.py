@@ -1,0 +1,1 @@
+"""All templates together: versions, pointers, example pools."""

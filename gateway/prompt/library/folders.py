@@ -1,0 +1,82 @@
+"""Reads the template files and pointers of some folders, and parses again only what has changed."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from gateway.errors import TemplateError
+from gateway.prompt.library.pointers import Pointed, read_pointers
+from gateway.prompt.templates.template import Template, digest_of, parse
+
+GLOB = "**/*.prompt.md"
+MAX_BYTES = 1_000_000
+"""A longer file is not read: it is no template, or somebody's attempt to keep the gateway busy."""
+
+
+class Seen(Struct):
+    """What the folders hold. `fresh` are the sources of the files that were parsed now, by file."""
+
+    templates: list[Template] = field(default_factory=list)
+    errors: list[TemplateError] = field(default_factory=list)
+    pointed: dict[str, Pointed] = field(default_factory=dict)
+    fresh: dict[str, str] = field(default_factory=dict)
+
+
+class Reader:
+    """Remembers each file's template by the digest of its text."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[str, Template] = {}
+
+    def read(self, folders: Sequence[Path]) -> Seen:
+        """Blocking; from one thread at a time."""
+        seen = Seen()
+        parsed: dict[str, Template] = {}
+        for folder in folders:
+            if not folder.is_dir():
+                seen.errors.append(TemplateError(str(folder), "is not a folder; see `templates` in [prompt]"))
+        for path in template_files(folders):
+            try:
+                parsed[str(path)] = self._template(path, seen)
+            except TemplateError as error:
+                seen.errors.append(error)
+            # a thread that computes gives way only every few milliseconds; requests should not wait for that
+            time.sleep(0)
+        for folder in dict.fromkeys(folders):
+            try:
+                seen.pointed = {**read_pointers(folder), **seen.pointed}
+            except TemplateError as error:
+                seen.errors.append(error)
+        self._parsed = parsed
+        seen.templates = list(parsed.values())
+        return seen
+
+    def _template(self, path: Path, seen: Seen) -> Template:
+        source = read_source(path)
+        known = self._parsed.get(str(path))
+        if known is not None and known.digest == digest_of(source):
+            return known
+        template = parse(source, str(path))
+        seen.fresh[str(path)] = source
+        return template
+
+
+def read_source(path: Path) -> str:
+    """The text of a template file. Raises `TemplateError`."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise TemplateError(str(path), f"has {size} bytes; a template has at most {MAX_BYTES}", 1, 1)
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(str(path), f"cannot be read: {error}") from error
+
+
+def template_files(folders: Sequence[Path]) -> Iterator[Path]:
+    """Every template file below the folders, once, in order."""
+    found: dict[Path, None] = {}
+    for folder in folders:
+        found.update(dict.fromkeys(sorted(folder.glob(GLOB))))
+    yield from found

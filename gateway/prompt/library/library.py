@@ -1,0 +1,242 @@
+"""All the templates of some folders, as one frozen value that is swapped whole on reload.
+
+Which version of a template speaks: the one that its pointer names; without a pointer the newest
+active one; and while the newest file is being worked on (a draft, candidate or canary), the last
+active version that the archive has, so that an edit silences nothing.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from gateway.errors import TemplateError
+from gateway.prompt.library.folders import Reader, Seen
+from gateway.prompt.library.pointers import DEFAULT_SHARE, Pointed, Pointer
+from gateway.prompt.library.versions import Archive
+from gateway.prompt.templates.fields import Status
+from gateway.prompt.templates.template import Template
+
+T = TypeVar("T")
+log = logging.getLogger("foreword.templates")
+
+SPEAKING = (Status.CANDIDATE, Status.CANARY, Status.ACTIVE)
+"""What a pointer may name."""
+
+
+class Offered(Struct, frozen=True):
+    """What may speak for an intent: `stable`, and for `share` of the requests `canary` in its place."""
+
+    stable: Template | None = None
+    canary: Template | None = None
+    share: float = 0.0
+
+
+class Library(Struct, frozen=True):
+    """The templates, by id and by intent."""
+
+    templates: tuple[Template, ...] = ()
+    """Those of the files, and those of the archive that speak."""
+    by_ref: Mapping[tuple[str, int], Template] = {}
+    by_intent: Mapping[tuple[str, str], tuple[Template, ...]] = {}
+    """What speaks, by (intent, language), the one to prefer first."""
+    canaries: Mapping[tuple[str, str], tuple[tuple[Template, float], ...]] = {}
+    """What is tried, with its share, by (intent, language)."""
+    speaking: Mapping[str, Template] = {}
+    """The version of each id that speaks."""
+    pointers: Mapping[str, Pointer] = {}
+    changed: tuple[TemplateError, ...] = ()
+    """Versions whose content is not what it was when they were first used."""
+    archive: Archive | None = None
+
+    @property
+    def intents(self) -> tuple[str, ...]:
+        """The names of all intents that a template speaks for, sorted."""
+        return tuple(sorted({intent for intent, _ in self.by_intent}))
+
+    def get(self, id: str, version: int | None = None) -> Template | None:
+        """The template of that id; without a version, the highest of the files. An older version comes from the
+        archive, which reads it the first time: raises `TemplateError` if that cannot be read any more."""
+        if version is not None:
+            found = self.by_ref.get((id, version))
+            return self.archive.get(id, version) if found is None and self.archive else found
+        versions = [template for template in self.templates if template.id == id]
+        return max(versions, key=lambda template: template.version, default=None)
+
+    def candidates(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> Offered:
+        """What may speak for an intent in exactly this language, fit for the model.
+
+        A query in Chinese never gets an English template: that would be an answer in English.
+        `window_tokens` 0 is unknown and fits everything. A canary of the stable template's own id
+        goes before one of another id.
+        """
+        key = (intent, language)
+        stable = next((one for one in self.by_intent.get(key, ()) if _fits(one, model, window_tokens)), None)
+        tried = [(one, share) for one, share in self.canaries.get(key, ()) if _fits(one, model, window_tokens)]
+        if not tried:
+            return Offered(stable)
+        canary, share = min(tried, key=lambda pair: stable is None or pair[0].id != stable.id)
+        return Offered(stable, canary, share)
+
+    def for_intent(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> Template | None:
+        """The stable one of `candidates`."""
+        return self.candidates(intent, language, model, window_tokens).stable
+
+
+def load_library(
+    folders: Sequence[Path], archive: Archive | None = None, reader: Reader | None = None, *, keep: bool = True
+) -> tuple[Library, list[TemplateError]]:
+    """Read every template file below the folders. A broken file is reported and left out, whole.
+
+    What is read goes into the archive, unless `keep` is False: for a look at files that nobody serves yet.
+    A reader that is used again parses only the files that changed.
+    """
+    seen = (reader or Reader()).read(folders)
+    library = build_library(seen.templates, seen.errors, seen.pointed, archive)
+    if archive is not None and keep:
+        _keep(library, seen, archive)
+    return library, seen.errors
+
+
+def build_library(
+    templates: Sequence[Template],
+    errors: list[TemplateError],
+    pointed: Mapping[str, Pointed] | None = None,
+    archive: Archive | None = None,
+) -> Library:
+    """A library of these; the second of two with the same id and version is reported and left out."""
+    by_ref: dict[tuple[str, int], Template] = {}
+    for template in templates:
+        first = by_ref.setdefault((template.id, template.version), template)
+        if first is not template:
+            line, column = template.places.get("id", (1, 1))
+            what = f"the id {template.id!r} with version {template.version} is taken by {first.file}"
+            errors.append(TemplateError(template.file, what, line, column))
+    files = tuple(by_ref.values())
+    shelf = _Shelf(files, pointed or {}, archive, errors)
+    stable = [template for id in shelf.ids for template in shelf.stable(id)]
+    tried = [pair for id in shelf.ids for pair in shelf.canary(id)]
+    older = [template for template in [*stable, *(canary for canary, _ in tried)] if template.file in shelf.archived]
+    by_ref |= {(template.id, template.version): template for template in older}
+    stable.sort(key=_preference)
+    return Library(
+        templates=(*files, *older),
+        by_ref=by_ref,
+        by_intent=_grouped([(template, template) for template in stable]),
+        canaries=_grouped([(template, (template, share)) for template, share in tried]),
+        speaking={template.id: template for template in reversed(stable)},
+        pointers={id: found.pointer for id, found in shelf.pointed.items()},
+        changed=tuple(found for template in files if archive and (found := archive.changed(template))),
+        archive=archive,
+    )
+
+
+class _Shelf:
+    """The versions of each id, and which of them speak."""
+
+    def __init__(
+        self,
+        files: Sequence[Template],
+        pointed: Mapping[str, Pointed],
+        archive: Archive | None,
+        errors: list[TemplateError],
+    ) -> None:
+        self.pointed = pointed
+        self.archived: set[str] = set()
+        """The files of the archive's templates that were taken from it."""
+        self._archive = archive
+        self._errors = errors
+        self._versions: dict[str, dict[int, Template]] = {}
+        for template in files:
+            self._versions.setdefault(template.id, {})[template.version] = template
+        self.ids = tuple(dict.fromkeys([*self._versions, *pointed]))
+
+    def stable(self, id: str) -> Iterator[Template]:
+        """The version that speaks; several where no pointer says which and several are active."""
+        found = self._of_pointer(id, "production")
+        if found is not None:
+            yield found
+            return
+        versions = self._versions.get(id, {})
+        active = [template for template in versions.values() if template.active]
+        yield from active
+        newest = versions.get(max(versions, default=0))
+        if not active and newest is not None and newest.status is not Status.RETIRED and self._archive is not None:
+            older = self._try(lambda archive: archive.last_active(id, newest.version))
+            yield from () if older is None else (older,)
+
+    def canary(self, id: str) -> Iterator[tuple[Template, float]]:
+        found = self._of_pointer(id, "canary")
+        if found is not None:
+            yield found, self.pointed[id].pointer.share
+        elif id not in self.pointed or not self.pointed[id].pointer.canary:
+            versions = self._versions.get(id, {}).values()
+            tried = [template for template in versions if template.status is Status.CANARY]
+            yield from ((template, DEFAULT_SHARE) for template in sorted(tried, key=lambda t: -t.version)[:1])
+
+    def _of_pointer(self, id: str, name: str) -> Template | None:
+        pointed = self.pointed.get(id)
+        version = getattr(pointed.pointer, name) if pointed else 0
+        if pointed is None or not version:
+            return None
+        template = self._version(id, version)
+        if template is not None and template.status in SPEAKING:
+            return template
+        why = f"is {template.status}" if template else "is neither in the folders nor in the archive"
+        what = f"`{name}` of {id} names version {version}, which {why}; the newest active version speaks instead"
+        self._errors.append(TemplateError(pointed.file, what, pointed.line, 1))
+        return None
+
+    def _version(self, id: str, version: int) -> Template | None:
+        found = self._versions.get(id, {}).get(version)
+        return found or self._try(lambda archive: archive.get(id, version))
+
+    def _try(self, look: Callable[[Archive], Template | None]) -> Template | None:
+        """What the archive has; what it cannot read is reported."""
+        if self._archive is None:
+            return None
+        try:
+            found = look(self._archive)
+        except TemplateError as error:
+            self._errors.append(error)
+            return None
+        if found is not None:
+            self.archived.add(found.file)
+        return found
+
+
+def _keep(library: Library, seen: Seen, archive: Archive) -> None:
+    """What is new goes into the archive. A disk that is full costs the history, not the templates."""
+    for template in library.templates:
+        source = seen.fresh.get(template.file)
+        if source is None:
+            continue
+        try:
+            archive.keep(template, source)
+        except OSError as error:
+            log.warning("the archive of template versions cannot be written", extra={"reason": str(error)})
+            return
+
+
+def _grouped(pairs: Sequence[tuple[Template, T]]) -> dict[tuple[str, str], tuple[T, ...]]:
+    found: dict[tuple[str, str], list[T]] = {}
+    for template, value in pairs:
+        found.setdefault((template.intent.name, template.language), []).append(value)
+    return {key: tuple(values) for key, values in found.items()}
+
+
+def _preference(template: Template) -> tuple[bool, int, str]:
+    """Those for named models first, then the newest, then by id so that the order is always the same."""
+    return template.models.allow == ("*",), -template.version, template.id
+
+
+def _fits(template: Template, model: str, window_tokens: int) -> bool:
+    models = template.models
+    if window_tokens and models.min_window > window_tokens:
+        return False
+    if model and models.deny and any(fnmatchcase(model, name) for name in models.deny):
+        return False
+    return not model or "*" in models.allow or any(fnmatchcase(model, name) for name in models.allow)

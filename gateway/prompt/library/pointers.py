@@ -1,0 +1,101 @@
+"""Which version of a template speaks: movable pointers, kept apart from content in `pointers.yaml`.
+
+One file stands at the root of each template folder, with one line for each template that has pointers:
+
+    summarise.en: {production: 3, canary: 4, share: 0.05, previous: 2}
+
+A template without a line needs none: its newest active version speaks.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from gateway.atomic_file import write_whole
+from gateway.errors import TemplateError
+from gateway.prompt.templates.fields import ID
+from gateway.prompt.templates.frontmatter import Head
+
+FILE = "pointers.yaml"
+DEFAULT_SHARE = 0.05
+"""The share of requests that a canary gets where nobody said."""
+
+HEADER = "# Which version of a template speaks. Written by `foreword templates promote` and `rollback`.\n"
+
+
+class Pointer(Struct, frozen=True, omit_defaults=True):
+    """Where one template's pointers stand. A version of 0 is no pointer."""
+
+    production: int = 0
+    """The version that speaks; 0: the newest active one."""
+    canary: int = 0
+    """The version that gets `share` of the requests."""
+    share: float = DEFAULT_SHARE
+    previous: int = 0
+    """What `production` was before its last move: where a rollback goes."""
+
+
+class Pointed(Struct, frozen=True):
+    """One template's pointers, and where they stand."""
+
+    pointer: Pointer
+    file: str
+    line: int
+
+
+def read_pointers(folder: Path) -> Mapping[str, Pointed]:
+    """The pointers of a template folder; none where there is no file. Raises `TemplateError`."""
+    file = folder / FILE
+    try:
+        source = file.read_text("utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(str(file), f"cannot be read: {error}") from error
+    if not any(_says_something(line) for line in source.splitlines()):
+        return {}
+    head = Head(source, str(file), first_line=1)
+    return {id: Pointed(_pointer(head, id, value), str(file), head.line(id)[0]) for id, value in head.data.items()}
+
+
+def _pointer(head: Head, id: str, value: object) -> Pointer:
+    if not ID.fullmatch(id):
+        raise head.error(f"{id!r} cannot be a template's id", id)
+    pointer = head.decode(value, Pointer, id)
+    for key in ("production", "canary", "previous"):
+        if getattr(pointer, key) < 0:
+            raise head.error("versions count from 1", id, key)
+    if not 0.0 <= pointer.share <= 1.0:
+        raise head.error("`share` is between 0 and 1, such as 0.05", id, "share")
+    if pointer.canary and pointer.canary == pointer.production:
+        raise head.error(f"version {pointer.canary} is production and canary at once", id, "canary")
+    return pointer
+
+
+def move(folder: Path, id: str, pointer: Pointer) -> None:
+    """Set one template's pointers and leave every other line of the file as it is. Whole or not at all."""
+    read_pointers(folder)  # a broken file is not written over
+    file = folder / FILE
+    lines = file.read_text("utf-8").splitlines(keepends=True) if file.exists() else [HEADER]
+    first = next((index for index, line in enumerate(lines) if line.startswith((f"{id}:", f'"{id}":'))), len(lines))
+    after = first + 1
+    # a value in block style goes on over the indented lines
+    while after < len(lines) and lines[after].startswith((" ", "\t")):
+        after += 1
+    if first == len(lines) and lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    written = [] if pointer == Pointer() else [f"{id}: {_flow(pointer)}\n"]
+    write_whole(file, "".join([*lines[:first], *written, *lines[after:]]))
+
+
+def _flow(pointer: Pointer) -> str:
+    fields = msgspec.structs.asdict(pointer)
+    if not pointer.canary:
+        del fields["share"]
+    return "{" + ", ".join(f"{name}: {value}" for name, value in fields.items() if value) + "}"
+
+
+def _says_something(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")

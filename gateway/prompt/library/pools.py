@@ -1,0 +1,210 @@
+"""Few-shot pools: labelled examples, of which each request gets the nearest.
+
+A pool in a file is read and embedded once; its vectors are kept on disk under the hash of the inputs
+and the embedder's name. Finding neighbours is one matrix-vector product and a partial sort. A pool in
+a collection was embedded when the collection was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import TemplateError
+from gateway.exchange import Chunk
+from gateway.prompt.templates.fields import Pool, Shot
+from gateway.prompt.templates.template import Template
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+
+Embed = Callable[[Sequence[str]], "Vectors"]
+Count = Callable[[str], int]
+PoolKey = tuple[Path, str, str]
+"""A pool's file, and its fields for input and output."""
+
+
+class Rows(Struct, frozen=True):
+    """The examples of one pool, as its file has them, and their distinct outputs, sorted."""
+
+    shots: tuple[Shot, ...]
+    labels: tuple[str, ...]
+    tokens: tuple[int, ...] = ()
+    """Of each example, where a template caps them."""
+
+
+class Loaded(Struct, frozen=True):
+    """A pool with its vectors. `vectors`: [rows, dimensions], float32, each of length 1."""
+
+    rows: Rows
+    vectors: Vectors
+    k: int
+    balanced: bool
+    budget_tokens: int = 0
+
+    def nearest(self, vector: Vectors, k: int = 0) -> tuple[Shot, ...]:
+        """The `k` most similar rows, the most similar last; rows that are equally near keep the file's order.
+
+        vector: [dimensions]
+        """
+        import numpy as np
+
+        k = min(k or self.k, len(self.rows.shots))
+        scores: Any = self.vectors @ np.asarray(vector, np.float32).reshape(-1)
+        if self.balanced:
+            order: Any = np.argsort(-scores, kind="stable")
+            chosen = _fair(order, self.rows, k)
+        else:
+            kth = np.partition(scores, len(scores) - k)[len(scores) - k]
+            candidates = np.flatnonzero(scores >= kth)
+            order = candidates[np.argsort(-scores[candidates], kind="stable")]
+            chosen = [int(index) for index in order[:k]]
+        if self.budget_tokens:
+            chosen = chosen[: fitting([self.rows.tokens[index] for index in chosen], self.budget_tokens)]
+        return tuple(self.rows.shots[index] for index in reversed(chosen))
+
+
+class Pools(Struct, frozen=True):
+    """The loaded pools. Built whole by `load_pools` and swapped whole on reload."""
+
+    loaded: Mapping[PoolKey, Loaded] = {}
+
+    def of(self, template: Template) -> Loaded | None:
+        key = _key(template)
+        found = self.loaded.get(key) if key else None
+        if found is None or not isinstance(template.examples, Pool):
+            return None
+        pool = template.examples
+        return msgspec.structs.replace(found, k=pool.k, balanced=pool.balanced, budget_tokens=pool.budget_tokens)
+
+
+def fitting(tokens: Sequence[int], budget: int) -> int:
+    """How many of the first examples fit together."""
+    total = 0
+    for count, one in enumerate(tokens):
+        total += one
+        if total > budget:
+            return count
+    return len(tokens)
+
+
+def of_chunks(chunks: Sequence[Chunk], pool: Pool) -> tuple[Shot, ...]:
+    """The nearest chunks of a collection as examples, the nearest last. A chunk of one line shows nothing."""
+    found = []
+    for chunk in chunks:
+        text, _, output = chunk.text.strip().rpartition("\n")
+        if text.strip():
+            found.append((Shot(text.strip(), output.strip(), chunk.id), chunk.tokens))
+    found = found[: pool.k]
+    if pool.budget_tokens:
+        found = found[: fitting([tokens for _, tokens in found], pool.budget_tokens)]
+    return tuple(shot for shot, _ in reversed(found))
+
+
+def pool_path(template: Template) -> Path | None:
+    """Where the template's pool is: relative to the template's own file, or to where that came from."""
+    if not isinstance(template.examples, Pool) or not template.examples.pool:
+        return None
+    return (Path(template.home or Path(template.file).parent) / template.examples.pool).resolve()
+
+
+def _key(template: Template) -> PoolKey | None:
+    path, pool = pool_path(template), template.examples
+    return (path, pool.input, pool.output) if path and isinstance(pool, Pool) else None
+
+
+def read_pool(template: Template) -> Rows:
+    """Read the template's pool. Raises `TemplateError` with the pool's own file and line."""
+    path, pool = pool_path(template), template.examples
+    assert path is not None
+    assert isinstance(pool, Pool)
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        line, column = template.places.get("examples", (0, 0))
+        raise TemplateError(template.file, f"the pool {pool.pool} cannot be read: {error}", line, column) from error
+    shots = [_shot(line, pool, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+    if not shots:
+        raise TemplateError(str(path), "the pool has no examples", 1, 1)
+    # the same input twice would fill two places of k with one example
+    unique = {shot.input: shot for shot in reversed(shots)}
+    kept = tuple(shot for shot in shots if unique[shot.input] is shot)
+    return Rows(kept, tuple(sorted({shot.output for shot in kept})))
+
+
+def load_pools(
+    templates: Iterable[Template], embed: Embed, embedder: str, cache: Path, count: Count
+) -> tuple[Pools, list[TemplateError]]:
+    """Read and embed every pool once. Blocking, for a worker thread. A broken pool is reported and left out."""
+    loaded: dict[PoolKey, Loaded] = {}
+    templates = tuple(templates)
+    capped = {_key(one) for one in templates if isinstance(one.examples, Pool) and one.examples.budget_tokens}
+    errors: list[TemplateError] = []
+    for template in templates:
+        key = _key(template)
+        if key is None or key in loaded or not isinstance(template.examples, Pool):
+            continue
+        try:
+            rows = read_pool(template)
+        except TemplateError as error:
+            errors.append(error)
+            continue
+        vectors = _vectors(rows, embed, embedder, cache)
+        tokens = tuple(count(f"{shot.input}\n{shot.output}") for shot in rows.shots) if key in capped else ()
+        rows = msgspec.structs.replace(rows, tokens=tokens)
+        loaded[key] = Loaded(rows, vectors, template.examples.k, template.examples.balanced)
+    return Pools(loaded), errors
+
+
+def _shot(line: str, pool: Pool, path: Path, number: int) -> Shot:
+    try:
+        row = msgspec.json.decode(line, type=dict[str, Any])
+        return Shot(str(row[pool.input]), str(row[pool.output]), f"{path.name}:{number}")
+    except msgspec.DecodeError as error:
+        raise TemplateError(str(path), f"is not a JSON object: {error}", number, 1) from error
+    except KeyError as error:
+        what = f"has no field {error.args[0]!r}; the template says input: {pool.input}, output: {pool.output}"
+        raise TemplateError(str(path), what, number, 1) from error
+
+
+def _vectors(rows: Rows, embed: Embed, embedder: str, cache: Path) -> Vectors:
+    """The inputs' vectors, from disk if they were embedded before."""
+    import numpy as np
+
+    inputs = [shot.input for shot in rows.shots]
+    key = hashlib.sha256(msgspec.json.encode([embedder, inputs])).hexdigest()[:32]
+    file = cache / f"{key}.npy"
+    try:
+        kept: Vectors = np.load(file, allow_pickle=False)
+    except (OSError, ValueError):
+        kept = np.asarray(embed(inputs), np.float32)
+        cache.mkdir(parents=True, exist_ok=True)
+        # written beside and moved, so that a crash or a second worker never leaves half a file
+        beside = cache / f"{key}.{id(kept)}.tmp.npy"
+        np.save(beside, kept)
+        beside.replace(file)
+    return kept if len(kept) == len(inputs) else np.asarray(embed(inputs), np.float32)
+
+
+def _fair(order: Iterable[Any], rows: Rows, k: int) -> list[int]:
+    """The best `k` of `order` with no more than an equal share of each output, while there are others."""
+    share = max(1, math.ceil(k / len(rows.labels)))
+    taken: dict[str, int] = {}
+    chosen: list[int] = []
+    passed: list[int] = []
+    for index in map(int, order):
+        label = rows.shots[index].output
+        if taken.get(label, 0) < share:
+            taken[label] = taken.get(label, 0) + 1
+            chosen.append(index)
+            if len(chosen) == k:
+                return chosen
+        else:
+            passed.append(index)
+    return chosen + passed[: k - len(chosen)]

@@ -1,0 +1,35 @@
+"""What tells that a library's files have changed, without reading them."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gateway.prompt.library.pointers import FILE
+
+ENDINGS = (".prompt.md", ".jsonl", FILE, "model.json")
+Stamps = dict[str, tuple[int, int, int]]
+"""Of each file: when it was written, its size, and which file it is."""
+
+
+def stamps(folders: Sequence[Path]) -> Stamps:
+    """The stamps of all template, example, pointer and classifier files. Blocking: one stat a file."""
+    found: Stamps = {}
+    for folder in folders:
+        found.update(_below(str(folder)))
+    return found
+
+
+def _below(folder: str) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            if entry.is_dir():
+                yield from _below(entry.path)
+            elif entry.name.endswith(ENDINGS):
+                stat = entry.stat()
+                yield entry.path, (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except OSError:
+            continue  # it was deleted while we looked

@@ -1,0 +1,140 @@
+"""Every version of every template that was ever loaded, one file a version, in the data folder.
+
+A file's name says all that is needed to look it up: `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the
+first content seen as version 3, by the first digits of its digest. A second content under the same
+version is kept as `3.2-...`, and reported: a version never changes once it is more than a draft.
+Drafts may change as often as their author likes, so they are not kept.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.atomic_file import write_whole
+from gateway.errors import TemplateError
+from gateway.prompt.templates.fields import Pool, Status
+from gateway.prompt.templates.template import Template, parse
+
+NAME = re.compile(r"(?P<id>[a-z0-9._-]+)@(?P<version>\d+)\.(?P<count>\d+)-(?P<content>[0-9a-f]{12})\.prompt\.md")
+ACTIVE = re.compile(r"^status[ \t]*:[ \t]*[\"']?active\b", re.MULTILINE)
+HOMES = "homes.json"
+"""By id, the folder that a template with a pool of examples came from."""
+SHORT = 12  # digits of a digest in a name
+
+
+class Kept(Struct, frozen=True):
+    """One content that was seen as a version. `count` 1 is the first, which is the version's own."""
+
+    id: str
+    version: int
+    count: int
+    content: str
+    file: Path
+
+
+class Archive:
+    """The folder of kept versions. Its listing is read once; what it writes it also remembers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._kept: dict[str, dict[int, list[Kept]]] = {}
+        self._parsed: dict[Path, Template] = {}
+        self._homes: dict[str, str] = _read_homes(folder / HOMES)
+        for file in sorted(folder.glob("*.prompt.md")) if folder.is_dir() else ():
+            named = NAME.fullmatch(file.name)
+            if named:
+                self._remember(Kept(named["id"], int(named["version"]), int(named["count"]), named["content"], file))
+
+    def keep(self, template: Template, source: str) -> None:
+        """Keep this version, unless it is a draft. The status of a content kept before is brought up to date."""
+        if template.status is Status.DRAFT:
+            return
+        known = self._kept.get(template.id, {}).get(template.version, [])
+        content = template.content[:SHORT]
+        same = next((kept for kept in known if kept.content == content), None)
+        if isinstance(template.examples, Pool):
+            self._remember_home(template)
+        if same is None:
+            count = len(known) + 1
+            file = self.folder / f"{template.id}@{template.version}.{count}-{content}.prompt.md"
+            self._remember(Kept(template.id, template.version, count, content, file))
+            write_whole(file, source, durable=False)
+        elif same.file.read_text("utf-8") != source:
+            self._parsed.pop(same.file, None)
+            first_seen = same.file.stat()
+            write_whole(same.file, source, durable=False)
+            os.utime(same.file, ns=(first_seen.st_atime_ns, first_seen.st_mtime_ns))
+
+    def versions(self, id: str) -> Sequence[Kept]:
+        """Every content kept of a template, oldest first."""
+        versions = self._kept.get(id, {})
+        return [kept for version in sorted(versions) for kept in versions[version]]
+
+    def get(self, id: str, version: int) -> Template | None:
+        """The version as it was first kept. Raises `TemplateError` if its file cannot be read any more."""
+        kept = self._kept.get(id, {}).get(version)
+        return self.read(kept[0]) if kept else None
+
+    def read(self, kept: Kept) -> Template:
+        """Parsed once. Raises `TemplateError`."""
+        if kept.file not in self._parsed:
+            try:
+                source = kept.file.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise TemplateError(str(kept.file), f"cannot be read: {error}") from error
+            template = parse(source, str(kept.file))
+            self._parsed[kept.file] = replace(template, home=self._homes.get(kept.id, ""))
+        return self._parsed[kept.file]
+
+    def changed(self, template: Template) -> TemplateError | None:
+        """What to say where this version was kept before with another content."""
+        if template.status is Status.DRAFT:
+            return None
+        known = self._kept.get(template.id, {}).get(template.version)
+        if not known or known[0].content == template.content[:SHORT]:
+            return None
+        line, column = template.places.get("version", (1, 1))
+        what = (
+            f"the content of {template.ref} has changed since it was first used; say `version: {template.version + 1}`"
+        )
+        return TemplateError(template.file, what, line, column)
+
+    def last_active(self, id: str, below: int) -> Template | None:
+        """The newest kept version under `below` that was active when it was last seen."""
+        for kept in reversed(self.versions(id)):
+            if kept.version < below and kept.count == 1 and self._says_active(kept) and self.read(kept).active:
+                return self.read(kept)
+        return None
+
+    def _says_active(self, kept: Kept) -> bool:
+        """Looked for in the text, since most old versions need not be parsed for that."""
+        if kept.file in self._parsed:
+            return True
+        try:
+            return ACTIVE.search(kept.file.read_text("utf-8")) is not None
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _remember_home(self, template: Template) -> None:
+        """Its examples stay where they are, so an older version has to know where that was."""
+        home = str(Path(template.file).parent.resolve())
+        if self._homes.get(template.id) != home:
+            self._homes[template.id] = home
+            write_whole(self.folder / HOMES, msgspec.json.encode(self._homes).decode())
+
+    def _remember(self, kept: Kept) -> None:
+        known = self._kept.setdefault(kept.id, {}).setdefault(kept.version, [])
+        known.append(kept)
+        known.sort(key=lambda one: one.count)
+
+
+def _read_homes(file: Path) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError):
+        return {}  # they come back as the templates are read

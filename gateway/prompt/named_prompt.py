@@ -1,0 +1,236 @@
+"""The stage that fills in a prompt by name: the template whose id the request gives, with the caller's own values.
+
+An explicit wish, so it is done in any mode; and all or nothing, so what is wrong with it is said
+and nothing half-filled is sent. The client's own messages follow the template's.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+import jinja2
+from msgspec.structs import replace
+
+from gateway.errors import BadRequest, NotFound, NotReady, TemplateError
+from gateway.exchange import Exchange, Mode, Named, SlotValue, Turn
+from gateway.prompt.language.detect import language_of
+from gateway.prompt.language.payload import split
+from gateway.prompt.library.library import Library
+from gateway.prompt.rewrite import SYSTEM, Composed, Kept, Rewrite
+from gateway.prompt.slots.fill import Filled, Missing, fill, read_value
+from gateway.prompt.templates.fields import Slot, SlotType, Source, Status
+from gateway.prompt.templates.template import Template
+
+QUERY = "query"
+"""The variable that stands for a whole question, out of which the template takes its slots itself."""
+ENGLISH = "en"
+
+
+class NamedPrompt:
+    """`rewrite` has the library, the examples and the models. None: there are no templates here."""
+
+    name = "prompt"
+
+    def __init__(self, rewrite: Rewrite | None) -> None:
+        self._rewrite = rewrite
+
+    async def __call__(self, exchange: Exchange) -> Exchange:
+        named = exchange.ask.named
+        if named is None:
+            return exchange
+        if self._rewrite is None:
+            # a plain proxy: whose prompt it is, the backend will know
+            return exchange.noted(self.name, "passed on", "this gateway has no templates")
+        if named.fault:
+            raise BadRequest(named.fault, param="prompt.version", code="invalid_value")
+        if self._rewrite.library is None:
+            raise NotReady("The templates are still loading. Try again.", retry_after_s=1.0)
+        template = find(self._rewrite.library, named, exchange)
+        filled = fill_named(template, named.variables)
+        _check_whole(template, filled)
+        try:
+            prompt = await self._rewrite.spoken(template, filled, replace(exchange, mode=Mode.ON))
+        except Kept as kept:
+            raise NotReady(f"The prompt {template.ref} cannot speak now: {kept.reason}.") from kept
+        except TemplateError as error:
+            raise _wrong("prompt.variables", f"{template.ref}: {error.what}") from error
+        return _spoken(exchange, named, prompt)
+
+
+def find(library: Library, named: Named, exchange: Exchange) -> Template:
+    """The template of that id, or of the family in the caller's language. Raises `NotFound`."""
+    id = named.id if _known(library, named.id) else _of_family(library, named, exchange)
+    try:
+        in_use = None if named.version else library.speaking.get(id)
+        template = in_use or library.get(id, named.version or None)
+    except TemplateError as error:
+        raise _missing(named, f"its file cannot be read any more: {error.what}") from error
+    if template is None:
+        versions = sorted(one.version for one in library.templates if one.id == id)
+        raise _missing(named, f"its versions are {', '.join(map(str, versions))}")
+    if template.status is Status.RETIRED and not named.version:
+        raise _missing(named, "it is retired; name a version to use it all the same")
+    return template
+
+
+def fill_named(template: Template, variables: Mapping[str, str]) -> Filled:
+    """The slots with what the caller gives. Raises `BadRequest` for what is missing, unknown or of another type.
+
+    A slot that is required and not given takes what was given for another slot of the same source,
+    since both stand for the same words.
+    """
+    for name in variables:
+        if name not in template.slots and name != QUERY:
+            known = [*template.slots, QUERY]
+            raise _wrong(f"prompt.variables.{name}", f"{template.ref} has no slot {name!r}. {_near(name, known)}")
+    own = {
+        name: SlotValue(name, _checked(template, name, variables[name]), "variable")
+        for name in template.slots
+        if name in variables
+    }
+    query = variables.get(QUERY, "")
+    found = {**_from_query(template, query, own), **own} if query else _without_query(template, own)
+    ordered = tuple(found[name] for name in template.slots if name in found)
+    return Filled({QUERY: query, **{slot.name: slot.value for slot in ordered}}, ordered, split(query))
+
+
+def _known(library: Library, id: str) -> bool:
+    return id in library.speaking or any(template.id == id for template in library.templates)
+
+
+def _of_family(library: Library, named: Named, exchange: Exchange) -> str:
+    family = [template for template in library.templates if template.family == named.id]
+    if not family:
+        known = {template.id for template in library.templates} | {template.family for template in library.templates}
+        raise _missing(named, _near(named.id, known))
+    wanted = _language(named, exchange)
+    speaking = [template for template in family if library.speaking.get(template.id) is template] or family
+    return min(
+        speaking, key=lambda template: (template.language != wanted, template.language != ENGLISH, template.id)
+    ).id
+
+
+def _language(named: Named, exchange: Exchange) -> str:
+    """The language of the values, or else of the client's own words."""
+    for text in (*sorted(named.variables.values(), key=len, reverse=True), exchange.ask.query):
+        language = language_of(text)
+        if language:
+            return language
+    return ENGLISH
+
+
+def _from_query(template: Template, query: str, own: Mapping[str, SlotValue]) -> dict[str, SlotValue]:
+    filled = fill(template, query, tuple(own.values()))
+    if isinstance(filled, Missing):
+        raise _lacking(template, filled.slot, filled.why)
+    return {slot.name: slot for slot in filled.slots}
+
+
+def _without_query(template: Template, own: Mapping[str, SlotValue]) -> dict[str, SlotValue]:
+    found = dict(own)
+    for name, slot in template.slots.items():
+        if name in own:
+            continue
+        same = _same_words(slot, template.slots, own) if slot.required else ""
+        if same:
+            found[name] = replace(own[same], name=name)
+        elif slot.required:
+            raise _lacking(template, name, "it was not given")
+        elif slot.default:
+            found[name] = SlotValue(name, slot.default, "default")
+    return found
+
+
+def _same_words(slot: Slot, slots: Mapping[str, Slot], own: Mapping[str, SlotValue]) -> str:
+    """Another slot that was given, and that a question's same words would fill."""
+    if slot.sources[0] not in (Source.PAYLOAD, Source.QUERY, Source.QUESTION, Source.CODE):
+        return ""
+    return next((name for name in own if slots[name].sources[0] is slot.sources[0]), "")
+
+
+def _checked(template: Template, name: str, words: str) -> str:
+    """The value of a variable by its slot's type and limits."""
+    slot, param = template.slots[name], f"prompt.variables.{name}"
+    if slot.required and not words.strip():
+        raise _lacking(template, name, "it is empty")
+    if slot.max_chars and len(words) > slot.max_chars:
+        raise _wrong(param, f"it has {len(words)} characters; {template.ref} takes {slot.max_chars}.")
+    if slot.values and (slot.type is SlotType.ENUM or Source.CHOICE in slot.sources):
+        return _one_of(slot, words, param)
+    value = read_value(slot, words)
+    if value is None:
+        raise _wrong(param, f"{words[:40]!r} is not a {slot.type}.")
+    return value
+
+
+def _one_of(slot: Slot, words: str, param: str) -> str:
+    said = words.strip().casefold()
+    for value, names in slot.values.items():
+        if said in (name.casefold() for name in (value, *names)):
+            return value
+    raise _wrong(param, f"use one of {', '.join(slot.values)}.")
+
+
+def _check_whole(template: Template, filled: Filled) -> None:
+    """Raises `BadRequest` if the template wants the whole question and it was not given."""
+    if filled.values[QUERY]:
+        return
+    given = {name: value for name, value in filled.values.items() if name != QUERY}
+    try:
+        template.render(given)
+    except jinja2.UndefinedError:
+        raise _lacking(template, QUERY, "without it nothing would stand there") from None
+    except TemplateError:
+        return  # too long, which is told when it is rendered in full
+
+
+def _spoken(exchange: Exchange, named: Named, prompt: Composed) -> Exchange:
+    template = prompt.template
+    ask = replace(
+        exchange.ask,
+        turns=ahead_of(prompt.turns, exchange.ask.turns),
+        named=replace(named, id=template.id, version=template.version, filled=True),
+    )
+    return replace(
+        exchange,
+        ask=ask,
+        rewrite=prompt.spoke(),
+        procedure=prompt.procedure,
+        calls=(*exchange.calls, *prompt.calls),
+        sampling=prompt.sampling,
+    ).noted("prompt", "spoken", f"{template.ref}: the request names it", prompt.data)
+
+
+def ahead_of(rendered: tuple[Turn, ...], own: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """The template's messages, then the client's; a system text of the client's joins the template's at the start."""
+    systems = [turn for turn in own if turn.role in SYSTEM and turn.plain]
+    others = tuple(turn for turn in own if turn not in systems)
+    if not systems:
+        return (*rendered, *others)
+    if rendered[0].role != "system":
+        return (*systems, *rendered, *others)
+    joined = "\n\n".join([rendered[0].text, *(turn.text for turn in systems)])
+    return (Turn("system", joined), *rendered[1:], *others)
+
+
+def _lacking(template: Template, slot: str, why: str) -> BadRequest:
+    param = f"prompt.variables.{slot}"
+    return BadRequest(
+        f"Missing required parameter: '{param}': {template.ref} needs it, and {why}.",
+        param=param,
+        code="missing_required_parameter",
+    )
+
+
+def _wrong(param: str, why: str) -> BadRequest:
+    return BadRequest(f"Invalid value for '{param}': {why}", param=param, code="invalid_value")
+
+
+def _missing(named: Named, why: str) -> NotFound:
+    version = f" in version {named.version}" if named.version else ""
+    return NotFound(f"There is no prompt {named.id!r}{version}: {why}", param="prompt.id", code="prompt_not_found")
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, 3, 0.5)
+    return f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(names[:20])}."

@@ -1,0 +1,91 @@
+"""How far a rewrite may go once its template is known: spoken, kept back as a control, only recorded, or not at all.
+
+The mode of route, key and request is decided before, by the route. `docs/policies.md` has the whole order.
+"""
+
+from collections.abc import Container, Mapping
+
+from msgspec import Struct
+
+from gateway.exchange import Arm, Exchange, Mode, Trial
+from gateway.prompt.library.library import Offered
+from gateway.prompt.policy.arms import takes_part
+from gateway.prompt.policy.gains import Gain, GainTable
+from gateway.prompt.templates.template import Template
+from gateway.settings import TemplatePolicy
+
+ANY = TemplatePolicy()
+
+
+class Decision(Struct, frozen=True):
+    """The version, the arm, and the reason where it is not plain. `Arm.NONE`: the prompt stays as it is."""
+
+    template: Template | None
+    arm: Arm
+    why: str = ""
+
+    @property
+    def speaks(self) -> bool:
+        return self.arm in (Arm.STABLE, Arm.CANARY)
+
+
+class Policy:
+    """`templates` are the tables `[templates.x]`. Without a gain table, nothing counts as measured."""
+
+    def __init__(self, templates: Mapping[str, TemplatePolicy] | None = None, gains: GainTable | None = None) -> None:
+        self._templates = templates or {}
+        self._gains = gains
+
+    def decide(self, exchange: Exchange, offered: Offered) -> Decision:
+        found = _version(exchange, offered)
+        template = found.template
+        if template is None:
+            return found
+        own = self._templates.get(template.id, ANY)
+        if own.mode is Mode.OFF:
+            return Decision(template, Arm.NONE, f'[templates."{template.id}"] mode is off')
+        if exchange.mode is Mode.SHADOW:
+            return Decision(template, Arm.SHADOW)
+        if own.mode is Mode.SHADOW:
+            return Decision(template, Arm.SHADOW, f'[templates."{template.id}"] mode is shadow')
+        gain = self._gain(exchange, template)
+        if gain is not None and gain.verdict == "leave it":
+            return Decision(template, Arm.NONE, f"{gain}: left as it is")
+        held = _held(exchange, template.id, own)
+        if held:
+            return Decision(template, Arm.HELD, held)
+        why = [found.why] if found.why else []
+        return Decision(template, found.arm, "; ".join([*why, str(gain)] if gain and gain.verdict == "helps" else why))
+
+    def strangers(self, known: Container[str]) -> list[str]:
+        """Tables for templates that are not there: a slip of the pen would leave a policy without effect."""
+        return [f'[templates."{id}"] is for no template that there is' for id in self._templates if id not in known]
+
+    def _gain(self, exchange: Exchange, template: Template) -> Gain | None:
+        """What was measured. Who names a template wants it, whatever was measured."""
+        if self._gains is None or exchange.ask.controls.template:
+            return None
+        target = exchange.route[0] if exchange.route else None
+        return self._gains.of(template.intent.name, target.model if target else exchange.ask.model)
+
+
+def _version(exchange: Exchange, offered: Offered) -> Decision:
+    """The version on trial for its share of the conversations, the stable one for the rest."""
+    canary, share = offered.canary, offered.share
+    if canary is not None and takes_part(exchange, Trial(canary.ref, share)):
+        return Decision(canary, Arm.CANARY, f"among the {share:.0%} of the canary")
+    if offered.stable is None:
+        ref = canary.ref if canary else "nothing"
+        return Decision(None, Arm.NONE, f"outside the {share:.0%} of the canary {ref}, and nothing else speaks")
+    return Decision(offered.stable, Arm.STABLE)
+
+
+def _held(exchange: Exchange, id: str, own: TemplatePolicy) -> str:
+    """Why this one is a control, or "". It is rewritten only where each of its experiments takes it."""
+    trials = exchange.trials
+    if own.canary < 1.0:
+        trials = (*trials, Trial(f"templates.{id}", own.canary))
+    for trial in trials:
+        if not takes_part(exchange, trial):
+            return f"outside the {trial.share:.0%} of {trial.name}"
+    return ""

@@ -1,0 +1,125 @@
+"""The gain table: what rewriting was measured to do for an intent with a model, and when it says to leave it.
+
+`foreword gains measure` writes the file, every worker reads it. What was not measured, or not well enough, is
+unknown, and the policy decides as if there were no table.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from gateway.atomic_file import write_whole
+
+log = logging.getLogger("foreword.gains")
+
+SCHEMA = 1
+FEWEST_PAIRS = 30
+RESOLUTION = 0.05
+"""A gain that is known to within this much on either side is known well enough."""
+LOOK_AGAIN_S = 2.0
+
+
+class Gain(Struct, frozen=True):
+    """The mean difference in score, rewritten less raw, over `pairs` of answers, and its 95 % interval."""
+
+    intent: str
+    model: str
+    pairs: int
+    gain: float
+    low: float
+    high: float
+    p: float = 1.0
+    by: str = ""
+    """Who judged: `checks`, `feedback`, `judge`, or several of them."""
+    measured_s: float = 0.0
+    """When, in seconds since 1970."""
+
+    @property
+    def suffices(self) -> bool:
+        """Whether there are data enough to act on: the interval is narrow, or lies wholly on one side of nothing."""
+        if self.pairs < FEWEST_PAIRS:
+            return False
+        return self.high - self.low <= 2 * RESOLUTION or self.low > 0 or self.high < 0
+
+    @property
+    def verdict(self) -> str:
+        """`helps`, `leave it` or `unknown`."""
+        if not self.suffices:
+            return "unknown"
+        return "helps" if self.low > 0 else "leave it"
+
+    def __str__(self) -> str:
+        return f"gain {self.gain:.2f} [{self.low:.2f}, {self.high:.2f}] over {self.pairs} pairs"
+
+
+class _File(Struct):
+    gains: tuple[Gain, ...] = ()
+    schema: int = SCHEMA
+
+
+Gains = dict[tuple[str, str], Gain]
+"""By (intent, the model's name at its backend)."""
+
+
+def gains_path(data_folder: Path) -> Path:
+    return data_folder / "gains.json"
+
+
+def read_gains(path: Path) -> Gains:
+    """No file is an empty table. Raises `OSError` or `msgspec.DecodeError`."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    found = msgspec.json.decode(data, type=_File)
+    if found.schema != SCHEMA:
+        raise msgspec.ValidationError(f"it has schema {found.schema}; this version knows {SCHEMA}")
+    return {(one.intent, one.model): one for one in found.gains}
+
+
+def write_gains(path: Path, measured: Sequence[Gain]) -> None:
+    """What was measured now takes the place of what was known of the same intents and models."""
+    gains = read_gains(path) | {(one.intent, one.model): one for one in measured}
+    data = msgspec.json.encode(_File(tuple(gains[key] for key in sorted(gains))))
+    write_whole(path, msgspec.json.format(data, indent=1).decode() + "\n")
+
+
+class GainTable:
+    """The file's content, read again when the file has changed. A broken file keeps what was read before."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._gains: Gains = {}
+        self._seen: tuple[int, int, int] | None = None
+        self._look_at = -1.0
+
+    def of(self, intent: str, model: str) -> Gain | None:
+        """What was measured, or None."""
+        return self._current().get((intent, model))
+
+    def _current(self) -> Gains:
+        now = self._clock()
+        if now < self._look_at:
+            return self._gains
+        self._look_at = now + LOOK_AGAIN_S
+        seen = _stamp(self._path)
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._gains = read_gains(self._path)
+            except (OSError, msgspec.MsgspecError) as error:
+                log.error("the gain table %s cannot be read, what it said before holds: %s", self._path, error)
+        return self._gains
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

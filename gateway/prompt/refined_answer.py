@@ -1,0 +1,134 @@
+"""Reads a refiner's answer: the better prompt in it, or why it is none.
+
+The filters are those of BPO's data (no residue, length within a ratio), and what a model does
+instead of rewriting: it refuses, it answers, it speaks another language, it forgets something.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from msgspec import Struct
+
+from gateway.prompt import guards
+from gateway.prompt.language.detect import language_of
+from gateway.prompt.language.literals import fences
+from gateway.prompt.language.vocabulary import VOCABULARY, Words, any_of, folded
+
+SHRINKS = 0.5
+"""A rewrite that is shorter than this share of the original has left something out."""
+SHORT_CHARS = 60
+"""A shorter prompt may grow as if it were this long: "haiku?" needs more than six times its letters."""
+SHARED = 0.3
+"""So much of the original's words stand in any rewrite of it; an answer uses words of its own."""
+
+_TAGGED = re.compile(r"<prompt>\s*(.*?)\s*(?:</prompt>|\Z)", re.DOTALL | re.IGNORECASE)
+_RESIDUE = re.compile(
+    r"</?prompt>|\[protected|\[/?end\]|\[/?inst\]|<\|[a-z_]+\|>|<</?sys>>|^#+ (?:system|user|assistant)\b", re.M
+)
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+_QUOTES = {'"': '"', "“": "”", "「": "」", "'": "'"}
+
+
+class Rejected(Exception):
+    """The answer cannot stand in for the prompt; the message says why."""
+
+
+class _Manner(Struct, frozen=True):
+    """How one language refuses, introduces and asks."""
+
+    refuses: re.Pattern[str]
+    leads: re.Pattern[str]
+    asks: re.Pattern[str]
+
+
+def _manner(words: Words) -> _Manner:
+    refine, task = words.refine, words.task
+    end = r"\b" if words.spaced else ""
+    begins = rf"(?:(?<=[.!?:;,\n。！？：；，])|\A)[\s\"'*\-“「]*(?:(?:{'|'.join(task.polite) or '(?!)'})\W+)*"
+    verbs = "|".join((*task.verbs, *refine.asks)) or "(?!)"
+    questions = rf"\A\W*{words.whole(task.questions)}"
+    return _Manner(
+        re.compile(rf"\W*(?:{'|'.join(refine.refusals) or '(?!)'})"),
+        re.compile(rf"\W*(?:{'|'.join(refine.lead_ins) or '(?!)'})\s*"),
+        any_of((rf"{begins}(?:{verbs}){end}", words.whole(refine.requests), questions, r"[?？]")),
+    )
+
+
+_MANNERS = {language: _manner(words) for language, words in VOCABULARY.items()}
+
+
+def read_refined(original: str, answer: str, *, language: str, growth: float) -> str:
+    """The better prompt. Raises `Rejected`; "" says that the prompt is good as it is."""
+    manner = _MANNERS[language]
+    refined = unwrapped(answer, original, manner.leads)
+    if not refined:
+        raise Rejected("the refiner's answer is empty")
+    if " ".join(refined.split()) == " ".join(original.split()):
+        return ""
+    for why in _faults(original, refined, manner, language, growth):
+        raise Rejected(why)
+    return refined
+
+
+def unwrapped(answer: str, original: str, leads: re.Pattern[str]) -> str:
+    """The prompt itself, without tags, fence, quotes and `Here is the improved prompt:`."""
+    tagged = _TAGGED.search(answer)
+    text = (tagged[1] if tagged else answer).strip()
+    for _ in range(2):  # "Sure!" and "Here is ...:"
+        found = leads.match(folded(text))
+        if found and not leads.match(folded(original)):
+            text = text[found.end() :].strip()
+    blocks = fences(text)
+    if len(blocks) == 1 and blocks[0].start == 0 and blocks[0].end == len(text) and "```" not in original:
+        text = text[blocks[0].body_start : blocks[0].body_end].strip()
+    if len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and original[:1] != text[0]:
+        text = text[1:-1].strip()
+    return text
+
+
+def _faults(original: str, refined: str, manner: _Manner, language: str, growth: float) -> Iterator[str]:
+    low, before = folded(refined), folded(original)
+    found = _RESIDUE.search(low)
+    if found and found[0] not in before:
+        yield f"the refiner's answer has residue: {found[0]!r}"
+    if manner.refuses.match(low) and not manner.refuses.match(before):
+        yield "the refiner refuses"
+    ratio = len(refined) / max(1, len(original))
+    if ratio < SHRINKS:
+        yield f"the refiner leaves out too much: {len(refined)} of {len(original)} characters"
+    if len(refined) > growth * max(len(original), SHORT_CHARS):
+        yield f"the refined prompt is {ratio:.1f} times as long; at most {growth:g} times"
+    if language_of(refined) != language:
+        yield "the refiner changes the language"
+    if manner.asks.search(before) and not manner.asks.search(low):
+        yield "the refiner answers instead of rewriting: nothing is asked any more"
+    if shared(before, low) < SHARED:
+        yield "the refiner answers instead of rewriting: it has few of the prompt's words"
+    gone = guards.changed(original, refined)
+    if gone:
+        yield f"the refined prompt would lose {named(gone)}"
+    if guards.hostile(refined):
+        yield "the refined prompt tells the model to drop or to show its instructions"
+
+
+def shared(before: str, after: str) -> float:
+    """The share of the words of one lower-case text, by their beginnings, that stand in another."""
+    cut: Callable[[str], set[str]] = _word_stems if before.isascii() else _pairs
+    own = cut(before)
+    return len(own & cut(after)) / len(own) if own else 1.0
+
+
+def _word_stems(text: str) -> set[str]:
+    return {word[:5] for word in _LONG_WORD.findall(text)}
+
+
+def _pairs(text: str) -> set[str]:
+    """In writing without blanks two characters are about a word."""
+    return {pair for word in re.findall(r"\w+", text) for pair in map("".join, pairwise(word))}
+
+
+def named(items: tuple[str, ...]) -> str:
+    """What was lost, short enough for a note."""
+    shown = ", ".join(f"{item[:60]!r}" for item in items[:5])
+    return shown + (f" and {len(items) - 5} more" if len(items) > 5 else "")

@@ -1,0 +1,1 @@
+"""From a query to the values of a template's slots."""

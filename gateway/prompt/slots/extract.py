@@ -1,0 +1,224 @@
+"""Fills the slots that the rules left empty: an enum by its nearest value, the others by one call of a model.
+
+A model only says which words of the query are meant. What it says that is not in the query is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import NotReady
+from gateway.exchange import Call, Exchange, Sampling, SlotValue, Turn
+from gateway.own_call import own_call
+from gateway.prompt.language.payload import split
+from gateway.prompt.language.vocabulary import VOCABULARY
+from gateway.prompt.slots.fill import empty_slots, read_value
+from gateway.prompt.slots.finders import SEARCHED_CHARS
+from gateway.prompt.templates.fields import Extract, Slot, SlotType
+from gateway.prompt.templates.sandbox import fenced
+from gateway.prompt.templates.template import Template
+
+if TYPE_CHECKING:
+    from gateway.ports import Completer, Vectors
+
+Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
+
+MOST_GRAMS = 32
+"""So many words and pairs of words are compared with an enum's values."""
+
+_GRAM = re.compile(r"[^\W\d_][\w'’-]{2,}|[\u3400-\u9fff]{2}")
+_ANSWER = re.compile(r"\{.*\}", re.DOTALL)
+
+
+class Extracted(Struct, frozen=True):
+    """Values beyond the rules, what they cost, and what was said of other slots and not believed."""
+
+    values: tuple[SlotValue, ...] = ()
+    calls: tuple[Call, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+NOTHING = Extracted()
+
+
+class Extractor:
+    """Keeps the vectors of the enums' values, so that a request embeds only its own words."""
+
+    def __init__(self) -> None:
+        self._embed: Embed | None = None
+        self._vectors: dict[tuple[str, ...], Vectors] = {}
+
+    async def __call__(
+        self, template: Template, exchange: Exchange, embed: Embed | None, completer: Completer | None, budget_s: float
+    ) -> Extracted:
+        """What can be had within the budgets. Never raises for want of a value."""
+        empty = empty_slots(template, exchange.ask.query)
+        nearest = {name: slot for name, slot in empty.items() if slot.nearest}
+        found = await self._nearest(nearest, exchange.ask.query, embed, budget_s) if nearest and embed else ()
+        wish = template.extract
+        names = [name for name in _asked(wish, empty) if name not in {value.name for value in found}]
+        if wish is None or not names or completer is None or not exchange.may_call:
+            return Extracted(found)
+        asked = await _call(template, wish, {name: empty[name] for name in names}, exchange, completer)
+        return Extracted((*found, *asked.values), asked.calls, asked.dropped)
+
+    async def _nearest(
+        self, slots: Mapping[str, Slot], query: str, embed: Embed, budget_s: float
+    ) -> tuple[SlotValue, ...]:
+        grams = _grams(query)
+        if not grams:
+            return ()
+        try:
+            async with asyncio.timeout(budget_s):
+                said = await embed([query[start:end] for start, end in grams])
+                known = [await self._of(slot, embed) for slot in slots.values()]
+        except (TimeoutError, NotReady):
+            return ()
+        pairs = zip(slots.items(), known, strict=True)
+        return tuple(value for (name, slot), vectors in pairs if (value := _best(name, slot, said @ vectors.T, grams)))
+
+    async def _of(self, slot: Slot, embed: Embed) -> Vectors:
+        if embed is not self._embed:
+            self._embed, self._vectors = embed, {}
+        words = tuple(word for words in slot.values.values() for word in words)
+        if words not in self._vectors:
+            self._vectors[words] = await embed(words)
+        return self._vectors[words]
+
+
+def wants_more(template: Template) -> bool:
+    """Whether anything but the rules may fill its slots."""
+    return template.extract is not None or any([slot.nearest for slot in template.slots.values()])
+
+
+def _asked(wish: Extract | None, empty: Mapping[str, Slot]) -> Sequence[str]:
+    if wish is None:
+        return ()
+    return [name for name, slot in empty.items() if name in wish.slots or (not wish.slots and slot.type is not None)]
+
+
+def _grams(query: str) -> list[tuple[int, int]]:
+    """The words of the instruction and the pairs of neighbours, as places in the query."""
+    spans = split(query[:SEARCHED_CHARS]).instruction
+    words = [found.span() for span in spans for found in _GRAM.finditer(query, span.start, span.end)]
+    pairs = [(first[0], second[1]) for first, second in pairwise(words) if second[0] - first[1] <= 1]
+    return [*words[: MOST_GRAMS // 2], *pairs[: MOST_GRAMS // 2]]
+
+
+def _best(name: str, slot: Slot, scores: Any, grams: Sequence[tuple[int, int]]) -> SlotValue | None:
+    """The value whose word is most similar to a word of the query, if it is similar enough. scores: [grams, words]"""
+    owners = [value for value, words in slot.values.items() for _ in words]
+    gram, word = divmod(int(scores.argmax()), len(owners))
+    if scores[gram, word] < slot.nearest:
+        return None
+    return SlotValue(name, owners[word], "nearest", *grams[gram])
+
+
+async def _call(
+    template: Template, wish: Extract, slots: Mapping[str, Slot], exchange: Exchange, completer: Completer
+) -> Extracted:
+    query = exchange.ask.query[:SEARCHED_CHARS]
+    text, call = await own_call(
+        completer,
+        exchange,
+        [Turn("user", _question(template, slots, query))],
+        purpose="slots",
+        model=wish.model,
+        sampling=Sampling(wish.max_tokens, 0.0),
+        timeout_s=wish.timeout_ms / 1000,
+        schema=schema_of(slots),
+    )
+    if call.error:
+        return Extracted(calls=(call,), dropped=(f"the call for slots failed: {call.error}",))
+    said = _json(text)
+    if said is None:
+        return Extracted(calls=(call,), dropped=("the answer of the call for slots is not a JSON object",))
+    values, dropped = [], []
+    for name, slot in slots.items():
+        words = said.get(name)
+        value = checked(name, slot, words, query)
+        if value is not None:
+            values.append(value)
+        elif words:
+            dropped.append(f"{name}: what the model says is not in the query, or no {slot.type or 'text'}")
+    return Extracted(tuple(values), (call,), tuple(dropped))
+
+
+def _question(template: Template, slots: Mapping[str, Slot], query: str) -> str:
+    words = VOCABULARY[template.language].extract
+    keys = "\n".join(f"- {name}: {slot.type or 'text'}" for name, slot in slots.items())
+    return f"{words.ask.strip()}\n\n{keys}\n\n{words.text}:\n{fenced(query)}"
+
+
+def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
+    """The JSON schema of an object with these slots; null says that there is no value."""
+    text: dict[str, Any] = {"type": ["string", "null"]}
+    kinds = {SlotType.LIST: {"type": ["array", "null"], "items": {"type": "string"}}}
+    properties = {
+        name: {"enum": [*slot.values, None]} if slot.type is SlotType.ENUM else kinds.get(slot.type, text)  # type: ignore[arg-type]
+        for name, slot in slots.items()
+    }
+    return {"type": "object", "properties": properties, "required": [*slots], "additionalProperties": False}
+
+
+def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
+    """What a model said a slot is, if the query says so: its own words, at their place in the query."""
+    if slot.type is SlotType.ENUM:
+        if words not in slot.values:
+            return None
+        places = (place for word in slot.values[words] if (place := locate(query, word)))
+        return SlotValue(name, words, "model", *next(places, (-1, -1)))
+    items = words if isinstance(words, list) else [words]
+    found = [place for item in items if isinstance(item, str) and (place := locate(query, item))]
+    if not found or (len(found) > 1 and slot.type is not SlotType.LIST):
+        return None
+    own = "\n".join(query[start:end] for start, end in found)
+    value = read_value(slot, own)
+    if value is None:
+        return None
+    return SlotValue(name, value, "model", min(start for start, _ in found), max(end for _, end in found))
+
+
+def locate(query: str, words: str) -> tuple[int, int] | None:
+    """Where the words stand in the query, whatever their case, width and white space."""
+    wanted = " ".join(words.split())
+    if not wanted:
+        return None
+    start = query.find(words)
+    if start >= 0:
+        return start, start + len(words)
+    plain, places = _plain(query)
+    small, _ = _plain(wanted)
+    start = plain.find(small)
+    return (places[start], places[start + len(small) - 1] + 1) if start >= 0 else None
+
+
+def _plain(text: str) -> tuple[str, list[int]]:
+    """The text in one case and width with single blanks, and where each of its characters stood."""
+    pieces: list[str] = []
+    places: list[int] = []
+    for place, character in enumerate(text):
+        piece = " " if character.isspace() else unicodedata.normalize("NFKC", character).casefold()
+        if piece == " " and pieces and pieces[-1] == " ":
+            continue
+        pieces += piece
+        places += [place] * len(piece)
+    return "".join(pieces), places
+
+
+def _json(text: str) -> dict[str, Any] | None:
+    """The object in an answer, which may stand in a code fence."""
+    found = _ANSWER.search(text)
+    try:
+        said = msgspec.json.decode(found[0]) if found else None
+    except msgspec.DecodeError:
+        return None
+    return said if isinstance(said, dict) else None

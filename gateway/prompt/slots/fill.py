@@ -1,0 +1,84 @@
+"""Fills a template's slots from the query, without a model, and says where each value stood.
+
+A required slot that cannot be filled makes the whole template silent: never a half-filled prompt.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from gateway.exchange import SlotValue
+from gateway.prompt.language.payload import Split, split
+from gateway.prompt.language.values import READERS
+from gateway.prompt.slots.finders import FINDERS, Place, Reading
+from gateway.prompt.templates.fields import Slot
+from gateway.prompt.templates.template import Template
+
+
+class Filled(Struct, frozen=True):
+    """Every slot that was found, as text for the body and with its place in the query."""
+
+    values: Mapping[str, str]
+    slots: tuple[SlotValue, ...]
+    split: Split
+
+
+class Missing(Struct, frozen=True):
+    """Why the template cannot speak."""
+
+    slot: str
+    why: str
+
+
+def fill(template: Template, query: str, given: Sequence[SlotValue] = ()) -> Filled | Missing:
+    """The values of all slots, or the first reason why the template has to be silent.
+
+    `given` are values found by other means, for slots where the rules find nothing.
+    """
+    reading = Reading(split(query), template.language)
+    others = {value.name: value for value in given}
+    values = {"query": query}
+    found: list[SlotValue] = []
+    for name, slot in template.slots.items():
+        value = _find(name, slot, reading) or others.get(name)
+        why = _unfit(slot, value)
+        if why and slot.required:
+            return Missing(name, why)
+        if value is not None and not why:
+            values[name] = value.value
+            found.append(value)
+        elif slot.default:
+            values[name] = slot.default
+            found.append(SlotValue(name, slot.default, "default"))
+    return Filled(values, tuple(found), reading.split)
+
+
+def empty_slots(template: Template, query: str) -> dict[str, Slot]:
+    """The slots that the rules find nothing for."""
+    reading = Reading(split(query), template.language)
+    return {name: slot for name, slot in template.slots.items() if _find(name, slot, reading) is None}
+
+
+def read_value(slot: Slot, words: str) -> str | None:
+    """What the words say, by the slot's type; None if they are not of that type."""
+    return words if slot.type is None else READERS[slot.type](words)
+
+
+def _find(name: str, slot: Slot, reading: Reading) -> SlotValue | None:
+    for source in slot.sources:
+        place: Place | None = FINDERS[source](slot, reading)
+        if place is not None and place.value.strip():
+            value = read_value(slot, place.value)
+            if value is not None:
+                return SlotValue(name, value, str(source), place.start, place.end)
+    return None
+
+
+def _unfit(slot: Slot, value: SlotValue | None) -> str:
+    """Why a slot stays empty; "" if it does not."""
+    if value is None:
+        kind = f"{slot.type} from " if slot.type and slot.sources else str(slot.type or "")
+        return f"no {kind}{' or '.join(slot.sources)} was found in the query"
+    if slot.max_chars and len(value.value) > slot.max_chars:
+        return f"it has {len(value.value)} characters; the template takes {slot.max_chars}"
+    return ""

@@ -1,0 +1,225 @@
+"""How each source of a slot looks for its value: one small function a source, all by rules."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from itertools import chain
+
+from msgspec import Struct
+
+from gateway.prompt.language import literals as marks
+from gateway.prompt.language.invariants import find_options
+from gateway.prompt.language.language_names import find_language
+from gateway.prompt.language.payload import Split
+from gateway.prompt.language.values import NUMBER_WORDS, find_dates, number_of
+from gateway.prompt.language.vocabulary import VOCABULARY, folded
+from gateway.prompt.templates.fields import Slot, SlotType, Source
+
+SEARCHED_CHARS = 20_000
+"""Patterns look no further, so that a long query cannot hold up the others."""
+
+
+class Place(Struct, frozen=True):
+    """A value and where it stands; -1 if it is not there word for word."""
+
+    value: str
+    start: int = -1
+    end: int = -1
+
+
+class Reading:
+    """What the finders look at: the query taken apart, and the language of the template."""
+
+    def __init__(self, split: Split, language: str) -> None:
+        self.split, self.language, self.query = split, language, split.query
+
+    @cached_property
+    def instruction(self) -> str:
+        """The query with the payload blanked out, so that places in it are places in the query."""
+        whole = self.split.payload
+        if whole is None:
+            return self.query
+        return self.query[: whole.start] + "\0" * (whole.end - whole.start) + self.query[whole.end :]
+
+    @cached_property
+    def low(self) -> str:
+        """The beginning of the instruction in lower case."""
+        return folded(self.instruction[:SEARCHED_CHARS])
+
+
+def _query(_slot: Slot, reading: Reading) -> Place:
+    return Place(reading.query, 0, len(reading.query))
+
+
+def _payload(_slot: Slot, reading: Reading) -> Place | None:
+    span = reading.split.payload
+    return Place(reading.split.payload_text, span.start, span.end) if span else None
+
+
+def _instruction(_slot: Slot, reading: Reading) -> Place | None:
+    spans = reading.split.instruction
+    if not spans:
+        return None
+    if len(spans) == 1:
+        return Place(reading.split.instruction_text, spans[0].start, spans[0].end)
+    return Place(reading.split.instruction_text)
+
+
+def _question(slot: Slot, reading: Reading) -> Place | None:
+    """The last sentence with a question mark; the whole instruction if there is none."""
+    text = reading.instruction
+    end = max(text.rfind("?"), text.rfind("？")) + 1
+    if not end:
+        return _instruction(slot, reading)
+    start = max(text.rfind(stop, 0, end - 1) for stop in (". ", "! ", "? ", "。", "！", "？", "\n", "\0")) + 1
+    return _stripped(reading.query, start, end)
+
+
+_TITLE = re.compile(
+    r"^[ \t]{0,8}(?:#{1,6} |\*\*)?(?P<title>[^\W\d_][\w -]{0,30}?)(?:\*\*)?[ \t]?[:：](?:\*\*)?", re.MULTILINE
+)
+
+
+def _section(slot: Slot, reading: Reading) -> Place | None:
+    """What follows a title of `values`, up to the next title of any section."""
+    titles = {word.lower() for words in slot.values.values() for word in words}
+    found = list(_TITLE.finditer(reading.query))
+    for index, title in enumerate(found):
+        if title["title"].lower() in titles:
+            end = next((later.start() for later in found[index + 1 :] if _is_title(later)), len(reading.query))
+            return _stripped(reading.query, title.end(), end)
+    return None
+
+
+_COMMON_TITLES = frozenset(title for words in VOCABULARY.values() for title in words.task.titles)
+
+
+def _is_title(found: re.Match[str]) -> bool:
+    return found["title"].lower() in _COMMON_TITLES
+
+
+def _quoted(_slot: Slot, reading: Reading) -> Place | None:
+    found = marks.QUOTED.search(reading.query)
+    return _group(found) if found else None
+
+
+_LOOKS_LIKE_CODE = re.compile(
+    r"[;{}][ \t]*$|^[ \t]*(?:def|class|import|from|function|const|let|var|public|private|#include|SELECT|if|for|while|"
+    r"return|print)\b[^\n]*[(:;{=]|\w\([^()\n]*\)|=>|==|\+=",
+    re.MULTILINE,
+)
+
+
+def _code(_slot: Slot, reading: Reading) -> Place | None:
+    blocks = marks.fences(reading.query)
+    if blocks:
+        start, end = blocks[0].body_start, blocks[0].body_end
+        return Place(reading.query[start:end], start, end)
+    span = reading.split.payload
+    if span and _LOOKS_LIKE_CODE.search(reading.query, span.start, min(span.end, span.start + SEARCHED_CHARS)):
+        return Place(reading.split.payload_text, span.start, span.end)
+    return None
+
+
+def _options(slot: Slot, reading: Reading) -> Place | None:
+    found = find_options(reading.instruction)
+    if found is None and slot.type is SlotType.LIST and reading.split.payload:
+        found = find_options(reading.query)
+    return _stripped(reading.query, *found) if found else None
+
+
+def _choice(slot: Slot, reading: Reading) -> Place | None:
+    """The value whose word comes first in the instruction; the longer word where two begin together."""
+    best: tuple[int, int, str, int] | None = None
+    for value, words in slot.values.items():
+        for word in words:
+            place = _find_word(folded(word), reading.low)
+            if place >= 0:
+                here = (place, -len(word), value, place + len(word))
+                best = min(best, here) if best else here
+    return Place(best[2], best[0], best[3]) if best else None
+
+
+def _find_word(word: str, text: str) -> int:
+    """Where a word stands as a whole, or in writing without blanks anywhere; -1 if nowhere."""
+    place = text.find(word)
+    if place < 0 or not word.isascii():
+        return place
+    found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)
+    return found.start() if found else -1
+
+
+def _language(_slot: Slot, reading: Reading) -> Place | None:
+    found = find_language(reading.instruction[:SEARCHED_CHARS], reading.language)
+    return Place(*found) if found else None
+
+
+def _number(slot: Slot, reading: Reading) -> Place | None:
+    """The first number; for `type: number` the first that is one, as a time or a version is not."""
+    text = reading.instruction[:SEARCHED_CHARS]
+    if slot.pattern:
+        found = slot.pattern.search(text)
+        return _group(found) if found else None
+    places = sorted(_numbers(text, reading.low), key=lambda place: (place.start, -place.end))
+    typed = slot.type is SlotType.NUMBER
+    return next((place for place in places if not typed or number_of(place.value) is not None), None)
+
+
+def _numbers(text: str, low: str) -> Iterator[Place]:
+    for found in chain(marks.NUMBER.finditer(text), NUMBER_WORDS.finditer(low)):
+        yield _stripped(text, *found.span())
+
+
+def _date(_slot: Slot, reading: Reading) -> Place | None:
+    spans = find_dates(folded(reading.query[:SEARCHED_CHARS]))
+    return _stripped(reading.query, *spans[0]) if spans else None
+
+
+def _pattern(slot: Slot, reading: Reading) -> Place | None:
+    found = slot.pattern.search(reading.query[:SEARCHED_CHARS]) if slot.pattern else None
+    return _group(found) if found else None
+
+
+def _first(pattern: re.Pattern[str]) -> Callable[[Slot, Reading], Place | None]:
+    def find(_slot: Slot, reading: Reading) -> Place | None:
+        found = pattern.search(reading.query[:SEARCHED_CHARS])
+        return _place(found) if found else None
+
+    return find
+
+
+FINDERS: Mapping[Source, Callable[[Slot, Reading], Place | None]] = {
+    Source.QUERY: _query,
+    Source.PAYLOAD: _payload,
+    Source.INSTRUCTION: _instruction,
+    Source.QUESTION: _question,
+    Source.SECTION: _section,
+    Source.QUOTED: _quoted,
+    Source.CODE: _code,
+    Source.OPTIONS: _options,
+    Source.CHOICE: _choice,
+    Source.LANGUAGE: _language,
+    Source.NUMBER: _number,
+    Source.DATE: _date,
+    Source.URL: _first(marks.URL),
+    Source.EMAIL: _first(marks.EMAIL),
+    Source.PATTERN: _pattern,
+}
+
+
+def _place(found: re.Match[str]) -> Place:
+    text = found[0]
+    start = found.start() + len(text) - len(text.lstrip())
+    return Place(text.strip(), start, start + len(text.strip()))
+
+
+def _group(found: re.Match[str]) -> Place:
+    """The group that matched, or all of it where the pattern has none."""
+    group = found.lastindex or 0
+    return Place(found[group], found.start(group), found.end(group))
+
+
+def _stripped(query: str, start: int, end: int) -> Place:
+    text = query[start:end]
+    start += len(text) - len(text.lstrip())
+    return Place(text.strip(), start, start + len(text.strip()))

@@ -1,0 +1,1 @@
+"""One template file: read, checked, rendered."""

@@ -1,0 +1,257 @@
+"""What a template file may say, field by field. `schema.py` reads them, `docs/templates.md` explains them."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct, field
+
+from gateway.prompt.language.vocabulary import LANGUAGES
+from gateway.prompt.templates.patterns import Pattern
+
+SCHEMA = 1
+ID = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+
+
+class Status(StrEnum):
+    DRAFT = "draft"
+    CANDIDATE = "candidate"
+    CANARY = "canary"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+class Technique(StrEnum):
+    DIRECT = "direct"
+    FEW_SHOT = "few-shot"
+    CHAIN_OF_THOUGHT = "chain-of-thought"
+    GENERATED_KNOWLEDGE = "generated-knowledge"
+    REPHRASE = "rephrase"
+    SELF_CONSISTENCY = "self-consistency"
+    ITERATE = "iterate"
+    REWRITE = "rewrite"
+
+
+class Purpose(StrEnum):
+    """What a template is for: to be answered, or to ask a refiner for a better prompt."""
+
+    ANSWER = "answer"
+    REFINE = "refine"
+
+
+class Language(StrEnum):
+    """The languages that have a file of words; a new file is a new member."""
+
+    _ignore_ = "code"
+    for code in LANGUAGES:
+        vars()[code.upper()] = code
+
+
+class Source(StrEnum):
+    """Where a slot's value comes from; `finders.py` does each."""
+
+    QUERY = "query"
+    PAYLOAD = "payload"
+    INSTRUCTION = "instruction"
+    QUESTION = "question"
+    SECTION = "section"
+    QUOTED = "quoted"
+    CODE = "code"
+    OPTIONS = "options"
+    CHOICE = "choice"
+    LANGUAGE = "language"
+    NUMBER = "number"
+    DATE = "date"
+    URL = "url"
+    EMAIL = "email"
+    PATTERN = "pattern"
+
+
+class SlotType(StrEnum):
+    """What a slot's words are read as; `kinds.py` does each."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    DATE = "date"
+    LIST = "list"
+    ENUM = "enum"
+    LANGUAGE = "language"
+    CODE = "code"
+
+
+class IntentSpec(Struct, frozen=True):
+    """What the template is for. `match` and `not_` train the classifier."""
+
+    name: str
+    match: tuple[str, ...] = ()
+    not_: tuple[str, ...] = field(default=(), name="not")
+    keywords: tuple[str, ...] = ()
+    always: bool = False
+    """It speaks for every prompt of its intent: what it adds, no wording of a prompt makes up for."""
+
+
+class Slot(Struct, frozen=True):
+    """One value that the body needs. `sources` are tried in turn."""
+
+    sources: tuple[Source, ...]
+    required: bool = False
+    default: str = ""
+    max_chars: int = 0
+    pattern: Pattern | None = None
+    values: Mapping[str, tuple[str, ...]] = {}
+    """For `choice` and `section`: each value with the words that mean it."""
+    type: SlotType | None = None
+    """None: the words as they stand."""
+    nearest: float = 0.0
+    """For an enum: how similar a word has to be to count for the nearest value; 0: only the words of `values` count."""
+
+
+class Extract(Struct, frozen=True):
+    """One call of a model for the slots that the rules left empty."""
+
+    model: str = ""
+    """Left out: the model that will answer."""
+    slots: tuple[str, ...] = ()
+    """Left out: every slot with a type."""
+    timeout_ms: int = 3000
+    max_tokens: int = 200
+
+
+class Shot(Struct, frozen=True):
+    """A few-shot example."""
+
+    input: str
+    output: str
+    id: str = ""
+
+
+class Pool(Struct, frozen=True):
+    """Labelled examples in a file or a collection, of which each request gets the `k` nearest to its `slot`."""
+
+    pool: str = ""
+    """A JSONL file, relative to the template's own."""
+    collection: str = ""
+    """A collection whose chunks are the examples: what stands before the last line is the input."""
+    k: int = 6
+    input: str = "text"
+    output: str = "label"
+    as_: str = field(default="list", name="as")
+    """`turns`: each example is a user and an assistant message. `list`: the body writes them."""
+    balanced: bool = False
+    """At most an equal share of `k` for each output."""
+    budget_tokens: int = 0
+    """The most tokens that the examples may have together; the farthest are left out first. 0: no cap."""
+    slot: str = ""
+    """The slot that the examples' inputs stand for; left out: the slot filled from `payload`, else the query."""
+
+
+class Output(Struct, frozen=True):
+    """What the decoder is told where the client said nothing."""
+
+    max_tokens: int = 0
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+
+
+class FirstCall(Struct, frozen=True):
+    """A call before the one that answers. Its prompt is the part `# call <name>`, its answer the value `<name>`."""
+
+    max_tokens: int = 200
+    temperature: float | None = 0.0
+    stop: tuple[str, ...] = ()
+    timeout_s: float = 20.0
+    model: str = ""
+    """Who is asked; left out: the model that answers."""
+
+
+class Reasoning(Struct, frozen=True):
+    """What becomes of the reasoning. `split`: it goes to `reasoning_content`, the answer stands alone."""
+
+    mode: str = "keep"
+    marker: str = ""
+    """What the line with the answer proper begins with, such as `Answer:`."""
+
+
+class Samples(Struct, frozen=True):
+    """Several answers to one prompt, of which the most frequent result wins."""
+
+    n: int
+    temperature: float = 0.7
+    answer: Pattern | None = None
+    """Finds the result in an answer (its last match, the group if there is one); left out: what follows the marker."""
+
+
+class Check(Struct, frozen=True):
+    """One demand on an answer. Each field that is set must hold."""
+
+    json_schema: Mapping[str, Any] | None = None
+    regex: Pattern | None = None
+    min_words: int = 0
+    max_words: int = 0
+    max_chars: int = 0
+    language: str = ""
+    contains: str = ""
+    not_contains: str = ""
+    judge: str = ""
+    """A question to a model, with `{{ answer }}` and the slots."""
+    passes: str = "yes"
+    """What the judge's reply starts with where the answer passes."""
+    model: str = ""
+    """The judge; left out: the model that answers."""
+
+
+class Iterate(Struct, frozen=True):
+    """Answer, check, feed what failed back (the part `# retry`), at most `rounds` times. The best answer is kept."""
+
+    rounds: int = 1
+    budget_tokens: int = 0
+    """No further round once the answers have cost this many tokens; 0: no cap."""
+
+
+class Models(Struct, frozen=True):
+    """Which models it is for. A name may end in `*`."""
+
+    allow: tuple[str, ...] = ("*",)
+    deny: tuple[str, ...] = ()
+    min_window: int = 0
+
+
+class Optimise(Struct, frozen=True):
+    """What an optimising job may change."""
+
+    components: tuple[str, ...] = ()
+    max_chars: int = 0
+    task_calls: int = 0
+
+
+class Expect(Struct, frozen=True):
+    """One expectation of a test, on the rendered messages."""
+
+    contains: str = ""
+    not_contains: str = ""
+    max_words: int = 0
+    roles: tuple[str, ...] = ()
+    system_contains: str = ""
+    no_match: bool = False
+    """The slots cannot be filled, so the template does not speak."""
+
+
+class Case(Struct, frozen=True):
+    """One test: a query, or slots given directly, and what must come out."""
+
+    expect: tuple[Expect, ...]
+    query: str = ""
+    slots: Mapping[str, str] = {}
+
+
+class Provenance(Struct, frozen=True):
+    """Where it comes from. `scores` are a job's, as it wrote them."""
+
+    origin: str = "author"
+    author: str = ""
+    licence: str = ""
+    source: str = ""
+    parent: str = ""
+    run: str = ""
+    scores: Mapping[str, str] = {}

@@ -1,0 +1,331 @@
+"""The jinja2 that template bodies may use: `if`, one level of `for`, and a dozen filters.
+
+The allow-list is checked on the syntax tree when a file is loaded. What is not listed here cannot
+be written: no call, no include or import, no macro, no assignment, no arithmetic, no attribute but
+those of an example and of `loop`.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import jinja2
+from jinja2 import nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from msgspec import Struct
+
+from gateway.prompt.templates.frontmatter import suggest
+
+MAX_CHARS = 400_000
+"""The most that one part of a template may render to."""
+
+MAX_SOURCE_CHARS = 100_000
+MAX_NODES = 2000
+MAX_DEPTH = 40
+"""Of the syntax tree: how much a part may do, and how deeply it may be nested."""
+MAX_INDENT = 16
+
+LISTS = ("examples", "labels", "failures")
+"""What `for` may run over, besides slots."""
+
+EXAMPLE_FIELDS = ("input", "output")
+LOOP_FIELDS = ("index", "index0", "first", "last", "length")
+
+ALLOWED = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Name,
+    nodes.If,
+    nodes.For,
+    nodes.Const,
+    nodes.List,
+    nodes.Tuple,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.CondExpr,
+    nodes.Filter,
+    nodes.Test,
+    nodes.Getattr,
+)
+
+
+class NotAllowed(Exception):
+    """The body uses something outside the allow-list. `line` counts from 1 within the part."""
+
+    def __init__(self, what: str, line: int, word: str = "") -> None:
+        super().__init__(what)
+        self.what, self.line, self.word = what, line, word
+
+
+class TooLong(Exception):
+    """The rendered part exceeds `MAX_CHARS`."""
+
+
+def fenced(text: str, kind: str = "") -> str:
+    """The text between two fences that it cannot close: each is longer than any run of backticks in it."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{kind}\n{text}\n{fence}"
+
+
+def indent(text: str, width: int = 4, first: bool = False) -> str:
+    """Each line but the first, unless asked, after `width` blanks; at most `MAX_INDENT`."""
+    blanks = " " * min(MAX_INDENT, max(0, width if isinstance(width, int) else 4))
+    indented = "\n".join(blanks + line if line.strip() else line for line in text.splitlines())
+    return indented if first else indented.removeprefix(blanks)
+
+
+def join(items: Any, between: str = "") -> str:
+    """The items as one text."""
+    texts = [str(item) for item in items]
+    # before it is built: a thousand items and a long text between them are more than memory holds
+    if sum(map(len, texts)) + len(between) * len(texts) > MAX_CHARS:
+        raise TooLong(f"renders to more than {MAX_CHARS} characters")
+    return between.join(texts)
+
+
+def one_line(text: str) -> str:
+    """The text with each run of white space as one blank."""
+    return " ".join(text.split())
+
+
+def bullets(items: Any) -> str:
+    """A list, or the lines of a text, as Markdown bullets."""
+    lines = items.splitlines() if isinstance(items, str) else items
+    return "\n".join(f"- {line}" for line in lines)
+
+
+_JINJA_FILTERS = (
+    "trim",
+    "lower",
+    "upper",
+    "capitalize",
+    "title",
+    "default",
+    "length",
+    "first",
+    "last",
+)
+_OWN_FILTERS: dict[str, Callable[..., Any]] = {
+    "join": join,
+    "indent": indent,
+    "fenced": fenced,
+    "one_line": one_line,
+    "bullets": bullets,
+}
+FILTERS = (*_JINJA_FILTERS, *_OWN_FILTERS)
+TESTS = ("defined", "in", "eq", "ne")
+
+
+def _capped(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, each of whose results has an end, so that no chain of them grows without one."""
+
+    @functools.wraps(work)
+    def capped(*given: Any, **named: Any) -> Any:
+        result = work(*given, **named)
+        if isinstance(result, str) and len(result) > MAX_CHARS:
+            raise TooLong(f"renders to more than {MAX_CHARS} characters")
+        return result
+
+    return capped
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    env = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False, cache_size=0
+    )
+    filters = {**{name: env.filters[name] for name in _JINJA_FILTERS}, **_OWN_FILTERS}
+    env.filters = {name: _capped(work) for name, work in filters.items()}
+    env.tests = {name: env.tests[name] for name in TESTS}
+    env.globals = {}
+    return env
+
+
+ENVIRONMENT = _environment()
+
+
+class Value(Struct, frozen=True):
+    """Where a slot's value stands in a plain body."""
+
+    name: str
+
+
+class Choice(Struct, frozen=True):
+    """What a plain body says where a slot is filled, and where it is not."""
+
+    name: str
+    filled: "Plain"
+    empty: "Plain"
+
+
+Plain: TypeAlias = tuple[str | Value | Choice, ...]
+"""A body of words, slots, and `if slot`: most are no more, and need no jinja to be written."""
+
+
+class Body(Struct, frozen=True):
+    """One compiled part. `names` are the slots and lists that it uses."""
+
+    compiled: jinja2.Template
+    names: frozenset[str]
+    plain: Plain | None = None
+
+    def render(self, values: Mapping[str, Any]) -> str:
+        """The text. Raises `TooLong`."""
+        text = self._written(values)
+        return self._rendered(values) if text is None else text
+
+    def _written(self, values: Mapping[str, Any]) -> str | None:
+        """The text without jinja; None where that has to look at it, if only to say what is missing."""
+        if self.plain is None:
+            return None
+        pieces: list[str] = []
+        if not _write(self.plain, values, pieces):
+            return None
+        text = "".join(pieces)
+        if len(text) > MAX_CHARS:
+            raise TooLong(f"renders to more than {MAX_CHARS} characters")
+        return text.strip()
+
+    def _rendered(self, values: Mapping[str, Any]) -> str:
+        context = self.compiled.new_context(dict(values))
+        pieces: list[str] = []
+        total = 0
+        for piece in self.compiled.root_render_func(context):
+            pieces.append(piece)
+            total += len(piece)
+            if total > MAX_CHARS:
+                raise TooLong(f"renders to more than {MAX_CHARS} characters")
+        return "".join(pieces).strip()
+
+
+def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
+    """Whether all of its slots have a text."""
+    for step in plain:
+        if isinstance(step, str):
+            pieces.append(step)
+            continue
+        value = values.get(step.name)
+        if not isinstance(value, str):
+            return False
+        if isinstance(step, Value):
+            pieces.append(value)
+        elif not _write(step.filled if value else step.empty, values, pieces):
+            return False
+    return True
+
+
+def _plain(body: Iterable[nodes.Node]) -> Plain | None:
+    """The same as words, slots and choices; None where more is in it."""
+    found: list[str | Value | Choice] = []
+    for node in body:
+        if isinstance(node, nodes.Output):
+            for part in node.nodes:
+                if isinstance(part, nodes.TemplateData):
+                    found.append(part.data)
+                elif isinstance(part, nodes.Name):
+                    found.append(Value(part.name))
+                else:
+                    return None
+        elif isinstance(node, nodes.If) and isinstance(node.test, nodes.Name):
+            filled, empty = _plain(node.body), _plain(node.else_)
+            if filled is None or empty is None or node.elif_:
+                return None
+            found.append(Choice(node.test.name, filled, empty))
+        else:
+            return None
+    return tuple(found)
+
+
+def compile_body(source: str, known: Collection[str]) -> Body:
+    """Check and compile one part. `known` are the names that it may use. Raises `NotAllowed`."""
+    if len(source) > MAX_SOURCE_CHARS:
+        raise NotAllowed(f"has {len(source)} characters; a part has at most {MAX_SOURCE_CHARS}", 1)
+    try:
+        tree = ENVIRONMENT.parse(source)
+        _check_size(tree)
+        names = frozenset(_check(tree, known, {}))
+        plain = _plain(tree.body)
+        return Body(jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), {}), names, plain)
+    except jinja2.TemplateSyntaxError as error:
+        raise NotAllowed(error.message or "is not valid", error.lineno) from error
+    except (RecursionError, MemoryError) as error:
+        raise NotAllowed(f"is nested too deeply; at most {MAX_DEPTH}", 1) from error
+    except (UnicodeError, ValueError, OverflowError) as error:
+        raise NotAllowed(f"is not valid: {error}", 1) from error
+
+
+def _check_size(tree: nodes.Node) -> None:
+    level, count, depth = [tree], 0, 0
+    while level:
+        count += len(level)
+        depth += 1
+        if count > MAX_NODES:
+            raise NotAllowed(f"does too much: more than {MAX_NODES} pieces of jinja", level[0].lineno)
+        if depth > MAX_DEPTH:
+            raise NotAllowed(f"is nested too deeply; at most {MAX_DEPTH}", level[0].lineno)
+        level = [child for node in level for child in node.iter_child_nodes()]
+
+
+def _check(node: nodes.Node, known: Collection[str], loop: Mapping[str, str]) -> Iterator[str]:
+    """Walk the tree; yields the names used. `loop` maps the loop's variables to what they run over."""
+    if not isinstance(node, ALLOWED):
+        # jinja makes some nodes itself, which stand on no line
+        raise NotAllowed(f"{_word(node)} is not allowed in a template", node.lineno or 1, _word(node))
+    if isinstance(node, nodes.Name):
+        if node.name in loop:
+            return
+        if node.name not in known:
+            raise NotAllowed(f"no slot {node.name!r} is declared; {suggest(node.name, known)}", node.lineno, node.name)
+        yield node.name
+        return
+    if isinstance(node, nodes.Filter) and node.name not in FILTERS:
+        raise NotAllowed(f"unknown filter {node.name!r}; {suggest(node.name, FILTERS)}", node.lineno, node.name)
+    if isinstance(node, nodes.Test) and node.name not in TESTS:
+        raise NotAllowed(f"unknown test {node.name!r}; {suggest(node.name, TESTS)}", node.lineno, node.name)
+    if isinstance(node, nodes.Getattr):
+        _check_attribute(node, loop)
+        return
+    if isinstance(node, nodes.For):
+        yield from _check_for(node, known, loop)
+        return
+    for child in node.iter_child_nodes():
+        yield from _check(child, known, loop)
+
+
+def _check_for(node: nodes.For, known: Collection[str], loop: Mapping[str, str]) -> Iterator[str]:
+    if loop:
+        raise NotAllowed("a `for` inside a `for` is not allowed", node.lineno, "for")
+    if node.recursive or node.test is not None:
+        raise NotAllowed("a `for` takes neither `if` nor `recursive`", node.lineno, "for")
+    if not isinstance(node.target, nodes.Name) or not isinstance(node.iter, nodes.Name) or node.iter.name not in LISTS:
+        raise NotAllowed(f"`for` runs one variable over {' or '.join(LISTS)}", node.lineno, "for")
+    if node.target.name in known or node.target.name == "loop":
+        raise NotAllowed(
+            f"{node.target.name!r} is taken; name the loop's variable otherwise", node.lineno, node.target.name
+        )
+    yield from _check(node.iter, known, loop)
+    inner = {node.target.name: node.iter.name, "loop": "loop"}
+    for child in node.body:
+        yield from _check(child, known, inner)
+    for child in node.else_:
+        yield from _check(child, known, loop)
+
+
+def _check_attribute(node: nodes.Getattr, loop: Mapping[str, str]) -> None:
+    over = loop.get(node.node.name, "") if isinstance(node.node, nodes.Name) else ""
+    fields = {"examples": EXAMPLE_FIELDS, "loop": LOOP_FIELDS}.get(over, ())
+    if node.attr not in fields:
+        allowed = f"known: {', '.join(fields)}" if fields else "only an example's .input and .output, and loop.index"
+        raise NotAllowed(f"the attribute {node.attr!r} is not allowed; {allowed}", node.lineno, node.attr)
+
+
+def _word(node: nodes.Node) -> str:
+    """What the author wrote that became this node, as well as it can be told."""
+    names = {"Call": "a call", "Getitem": "[...]", "Assign": "set", "AssignBlock": "set", "FromImport": "import"}
+    name = type(node).__name__
+    return names.get(name, name.lower())

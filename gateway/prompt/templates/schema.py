@@ -1,0 +1,157 @@
+"""The head of a template file as typed values: which keys there are, and what each may hold."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.prompt.templates.fields import (
+    ID,
+    SCHEMA,
+    Case,
+    Expect,
+    Extract,
+    IntentSpec,
+    Iterate,
+    Language,
+    Models,
+    Optimise,
+    Output,
+    Pool,
+    Provenance,
+    Purpose,
+    Reasoning,
+    Shot,
+    Slot,
+    Status,
+    Technique,
+)
+from gateway.prompt.templates.frontmatter import Head
+from gateway.prompt.templates.slot_schema import read_extract, read_slot
+from gateway.prompt.templates.step_schema import read_calls, read_checks, read_iterate, read_reasoning, read_samples
+
+RESERVED = ("query", "examples", "labels", "loop", "answer", "failures")
+
+
+class _Front(Struct, frozen=True):
+    """The keys as written. What needs more than a type is decoded by hand below."""
+
+    schema: int
+    id: str
+    version: int
+    intent: IntentSpec
+    status: Status = Status.DRAFT
+    language: Language = Language("en")
+    technique: Technique = Technique.DIRECT
+    description: str = ""
+    family: str = ""
+    purpose: Purpose = Purpose.ANSWER
+    growth_chars: int = 0
+    slots: dict[str, Any] = {}
+    extract: Extract | None = None
+    examples: Any = ()
+    calls: dict[str, Any] = {}
+    reasoning: Reasoning = Reasoning()
+    samples: Any = None
+    checks: list[Any] = []
+    iterate: Iterate | None = None
+    output: Output = Output()
+    models: Models = Models()
+    optimise: Optimise = Optimise()
+    tests: tuple[Case, ...] = ()
+    provenance: Provenance = Provenance()
+
+
+def read_head(head: Head) -> dict[str, Any]:
+    """The fields of a `Template` that stand in its head. Raises `TemplateError`."""
+    if head.data.get("schema") != str(SCHEMA):
+        raise head.error(f"the front matter must say `schema: {SCHEMA}`", "schema")
+    tests = head.data.pop("tests", [])
+    front = head.decode(head.data, _Front)
+    if not ID.fullmatch(front.id):
+        raise head.error("an id is lower-case words joined by `.`, `-` or `_`, such as `summarise.en`", "id")
+    if front.version < 1:
+        raise head.error("versions count from 1", "version")
+    if not ID.fullmatch(front.intent.name):
+        raise head.error("an intent's name is lower-case words joined by `-` or `_`", "intent", "name")
+    slots = {name: read_slot(head, name, value, RESERVED) for name, value in front.slots.items()}
+    return {
+        "id": front.id,
+        "version": front.version,
+        "status": front.status,
+        "language": front.language,
+        "family": front.family or front.id.removesuffix(f".{front.language}"),
+        "intent": front.intent,
+        "technique": front.technique,
+        "description": front.description,
+        "purpose": front.purpose,
+        "growth_chars": front.growth_chars,
+        "slots": slots,
+        "extract": read_extract(head, front.extract, slots),
+        "examples": _examples(head, front.examples),
+        "calls": read_calls(head, front.calls, {*RESERVED, *slots}),
+        "reasoning": read_reasoning(head, front.reasoning),
+        "samples": read_samples(head, front.samples),
+        "checks": read_checks(head, front.checks),
+        "iterate": read_iterate(head, front.iterate, front.checks),
+        "output": front.output,
+        "models": front.models,
+        "optimise": front.optimise,
+        "tests": _tests(head, tests, slots),
+        "provenance": front.provenance,
+        "places": _places(head, slots, len(tests) if isinstance(tests, list) else 0),
+    }
+
+
+def _beside(name: str) -> bool:
+    """Whether a file's name leads nowhere else: a template that a model wrote must not choose what is read."""
+    path = PurePosixPath(name)
+    return name.endswith(".jsonl") and not path.is_absolute() and ".." not in path.parts and name.isprintable()
+
+
+def _examples(head: Head, value: Any) -> tuple[Shot, ...] | Pool:
+    if isinstance(value, dict):
+        pool = head.decode(value, Pool, "examples")
+        if bool(pool.pool) == bool(pool.collection):
+            raise head.error("examples have either a `pool:` (a file) or a `collection:`", "examples")
+        if pool.pool and not _beside(pool.pool):
+            raise head.error("a pool is a .jsonl file in the template's own folder or below", "examples", "pool")
+        if pool.as_ not in ("turns", "list"):
+            raise head.error("`as` is `turns` or `list`", "examples", "as")
+        if not 1 <= pool.k <= 64:
+            raise head.error("`k` is between 1 and 64", "examples", "k")
+        if pool.budget_tokens < 0:
+            raise head.error("`budget_tokens` is 0 (no cap) or more", "examples", "budget_tokens")
+        return pool
+    if isinstance(value, list | tuple):
+        shots = (head.decode(item, Shot, "examples", index) for index, item in enumerate(value))
+        return tuple(Shot(shot.input, shot.output, shot.id or str(index)) for index, shot in enumerate(shots))
+    raise head.error("examples are a list of {input, output}, or {pool: file.jsonl, k: 6}", "examples")
+
+
+def _tests(head: Head, tests: Any, slots: Mapping[str, Slot]) -> tuple[Case, ...]:
+    if not isinstance(tests, list):
+        raise head.error("tests are a list", "tests")
+    cases = []
+    for index, item in enumerate(tests):
+        if not isinstance(item, dict) or not isinstance(item.get("expect"), list):
+            raise head.error("a test has `query:` or `slots:`, and `expect:` with a list", "tests", index)
+        for number, expect in enumerate(item["expect"]):
+            head.decode(expect, Expect, "tests", index, "expect", number)
+        case = head.decode(item, Case, "tests", index)
+        if bool(case.query) == bool(case.slots):
+            raise head.error("a test has either `query:` or `slots:`", "tests", index)
+        for name in case.slots:
+            if name not in slots and name != "query":
+                raise head.error(f"no slot {name!r} is declared", "tests", index, "slots", name)
+        cases.append(case)
+    return tuple(cases)
+
+
+def _places(head: Head, slots: Mapping[str, Slot], tests: int) -> Mapping[str, tuple[int, int]]:
+    places = {key: head.line(key) for key in head.data}
+    places |= {f"slots.{name}": head.line("slots", name) for name in slots}
+    places |= {f"tests.{index}": head.line("tests", index) for index in range(tests)}
+    places |= {f"intent.{key}": head.line("intent", key) for key in head.data["intent"]}
+    return places

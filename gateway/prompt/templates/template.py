@@ -1,0 +1,332 @@
+"""One template file: parsed once, then rendered to messages.
+
+Parse, then render: the source is split at the lines `# system`, `# user` and `# assistant` before
+anything is filled in, and each part is compiled alone. So no value can add a message, change a
+role, or be expanded a second time.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import TemplateError
+from gateway.exchange import Turn
+from gateway.prompt.templates.fields import (
+    Case,
+    Check,
+    Extract,
+    FirstCall,
+    IntentSpec,
+    Iterate,
+    Language,
+    Models,
+    Optimise,
+    Output,
+    Pool,
+    Provenance,
+    Purpose,
+    Reasoning,
+    Samples,
+    Shot,
+    Slot,
+    Source,
+    Status,
+    Technique,
+)
+from gateway.prompt.templates.frontmatter import Head, split_head, suggest
+from gateway.prompt.templates.sandbox import Body, NotAllowed, TooLong, compile_body
+from gateway.prompt.templates.schema import read_head
+
+ROLES = ("system", "user", "assistant")
+_HEADINGS = r"# (system|user|assistant|retry|call [a-z][a-z0-9_]*)[ \t]*"
+HEADING = re.compile(rf"^{_HEADINGS}$")
+ESCAPED = re.compile(rf"^\\({_HEADINGS})$", re.MULTILINE)
+CALL = "call "
+RETRY = "retry"
+
+VERSION = re.compile("[0-9]{1,9}")
+LONE = re.compile("[\ud800-\udfff]")
+BESIDES = ("schema", "id", "version", "status", "description", "family", "intent", "optimise", "tests", "provenance")
+"""What may change without a new version: it changes nothing that a model is told."""
+
+
+class Part(Struct, frozen=True):
+    """One message of the template. `line` is the heading's line in the file."""
+
+    role: str
+    source: str
+    line: int
+    body: Body
+
+
+class Template(Struct, frozen=True):
+    """A template file that parsed. `file` is its path as given, `digest` the SHA-256 of its source, `content` that
+    of what it says to a model: two versions with the same content speak alike."""
+
+    id: str
+    version: int
+    status: Status
+    language: Language
+    family: str
+    intent: IntentSpec
+    technique: Technique
+    slots: Mapping[str, Slot]
+    examples: tuple[Shot, ...] | Pool
+    calls: Mapping[str, FirstCall]
+    reasoning: Reasoning
+    samples: Samples | None
+    checks: tuple[Check, ...]
+    iterate: Iterate | None
+    output: Output
+    models: Models
+    optimise: Optimise
+    tests: tuple[Case, ...]
+    provenance: Provenance
+    parts: tuple[Part, ...]
+    """The messages, in order."""
+    first: Mapping[str, Part]
+    """What each of `calls` is asked."""
+    retry: Part | None
+    """What the model is told when its answer failed a check."""
+    judges: Mapping[int, Body]
+    """The question of each check that has a judge, by the check's index."""
+    file: str
+    digest: str
+    content: str = ""
+    description: str = ""
+    purpose: Purpose = Purpose.ANSWER
+    growth_chars: int = 0
+    """By how many characters it may lengthen the query; 0: the gateway's limit."""
+    extract: Extract | None = None
+    places: Mapping[str, tuple[int, int]] = {}
+    """Line and column of the head's top keys, of each slot and of each test, for whoever reports on the file."""
+    home: str = ""
+    """The folder of the files that belong to it, where that is not the folder of `file`."""
+
+    @property
+    def ref(self) -> str:
+        """`read_ref` reads it."""
+        return f"{self.id}@{self.version}"
+
+    @property
+    def active(self) -> bool:
+        return self.status is Status.ACTIVE
+
+    @property
+    def shot_slot(self) -> str:
+        """The slot that an example's input stands for."""
+        if isinstance(self.examples, Pool) and self.examples.slot:
+            return self.examples.slot
+        return next((name for name, slot in self.slots.items() if Source.PAYLOAD in slot.sources), "query")
+
+    @property
+    def shot_turns(self) -> bool:
+        """Whether each example becomes a user and an assistant message."""
+        return isinstance(self.examples, Pool) and self.examples.as_ == "turns"
+
+    def render(
+        self, values: Mapping[str, str], shots: Sequence[Shot] = (), labels: Sequence[str] = ()
+    ) -> tuple[Turn, ...]:
+        """The messages. `values` hold each slot and `query`; a slot that is left out is "".
+
+        Raises `TemplateError` if a part renders too long.
+        """
+        context = self._context(values, () if self.shot_turns else shots, labels)
+        turns: list[Turn] = []
+        for part in self.parts[:-1]:
+            text = self._text(part, context)
+            if text:
+                turns.append(Turn(part.role, text))
+        ask = self.parts[-1]
+        if self.shot_turns:
+            for shot in shots:
+                asked = self._text(ask, {**context, "query": shot.input, self.shot_slot: shot.input})
+                turns += (Turn("user", asked), Turn("assistant", shot.output))
+        turns.append(Turn(ask.role, self._text(ask, context)))
+        return tuple(turns)
+
+    def ask_first(self, name: str, values: Mapping[str, str], shots: Sequence[Shot], labels: Sequence[str]) -> str:
+        """The prompt of the first call `name`. Raises `TemplateError` if it renders too long."""
+        return self._text(self.first[name], self._context(values, shots, labels))
+
+    def ask_again(self, values: Mapping[str, str], answer: str, failures: Sequence[str]) -> str:
+        """What the model is told after an answer that failed. Raises `TemplateError` if it renders too long."""
+        assert self.retry is not None
+        return self._text(self.retry, {**self._context(values), "answer": answer, "failures": tuple(failures)})
+
+    def ask_judge(self, check: int, values: Mapping[str, str], answer: str) -> str:
+        """The question to the judge of a check. Raises `TemplateError` if it renders too long."""
+        part = Part("checks", "", self.places.get("checks", (0, 0))[0], self.judges[check])
+        return self._text(part, {**self._context(values), "answer": answer})
+
+    def _context(
+        self, values: Mapping[str, str], shots: Sequence[Shot] = (), labels: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        context: dict[str, Any] = dict.fromkeys((*self.slots, *self.calls), "")
+        context.update(values)
+        context["examples"] = tuple(shots)
+        context["labels"] = tuple(labels)
+        return context
+
+    def _text(self, part: Part, context: Mapping[str, Any]) -> str:
+        try:
+            return part.body.render(context)
+        except TooLong as error:
+            raise TemplateError(self.file, f"`# {part.role}` {error}", part.line, 1) from error
+
+
+def read_ref(ref: str) -> tuple[str, int | None]:
+    """The id and the version of `id@version`, or of an id alone. Raises `ValueError` where the version is no number."""
+    id, at, version = ref.partition("@")
+    if at and not VERSION.fullmatch(version):
+        raise ValueError(f"{version[:40]!r} is no version: that is a whole number")
+    return id, int(version) if at else None
+
+
+def parse(source: str, file: str) -> Template:
+    """Read a template file. Raises `TemplateError` at the first mistake, with line and column."""
+    source = _plain(source)
+    if not source.isascii() and LONE.search(source):
+        raise TemplateError(file, "half a character (a lone surrogate) is in it; write it as UTF-8", 1, 1)
+    head, body, first_line = split_head(source, file)
+    content = _content(head.data, body)
+    fields = read_head(head)
+    names = {"query", *fields["slots"]}
+    if fields["examples"]:
+        names |= {"examples", "labels"}
+    parts = _parts(body, file, first_line, names, tuple(fields["calls"]))
+    messages = tuple(part for part in parts if part.role in ROLES)
+    _check_order(messages, file, first_line)
+    _check_shot_turns(head, fields, messages)
+    return Template(
+        **fields,
+        parts=messages,
+        first=_first(head, fields["calls"], parts),
+        retry=_retry(head, fields["iterate"], parts),
+        judges=_judges(head, fields["checks"], names),
+        file=file,
+        digest=digest_of(source),
+        content=content,
+    )
+
+
+def digest_of(source: str) -> str:
+    """The digest of a file's text, however its lines end."""
+    return hashlib.sha256(_plain(source).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(source: str) -> str:
+    return source.replace("\r\n", "\n").removeprefix("\ufeff")
+
+
+def _content(head: Mapping[str, Any], body: str) -> str:
+    said = {key: value for key, value in head.items() if key not in BESIDES}
+    return hashlib.sha256(msgspec.json.encode([said, body.strip()], order="deterministic")).hexdigest()
+
+
+def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequence[str]) -> tuple[Part, ...]:
+    parts: list[Part] = []
+    for role, text, line in _split(body, file, first_line):
+        source = ESCAPED.sub(r"\1", text)
+        try:
+            compiled = compile_body(source, names | _more_names(role, calls))
+        except NotAllowed as error:
+            at = line + error.line
+            raise TemplateError(file, error.what, at, _column(text, error.line, error.word)) from error
+        parts.append(Part(role, source.strip(), line, compiled))
+    for part in parts:
+        if not part.source:
+            raise TemplateError(file, f"`# {part.role}` is empty", part.line, 1)
+    return tuple(parts)
+
+
+def _more_names(role: str, calls: Sequence[str]) -> set[str]:
+    """What a part may use besides slots and examples: the answers of calls that come before it."""
+    if role.startswith(CALL):
+        name = role.removeprefix(CALL)
+        return set(calls[: calls.index(name)]) if name in calls else set()
+    return {*calls, "answer", "failures"} if role == RETRY else set(calls)
+
+
+def _first(head: Head, calls: Mapping[str, FirstCall], parts: Sequence[Part]) -> Mapping[str, Part]:
+    found = {part.role.removeprefix(CALL): part for part in parts if part.role.startswith(CALL)}
+    for name, part in found.items():
+        if name not in calls:
+            raise TemplateError(
+                head.file, f"`# call {name}` is not declared: add `calls: {{{name}: {{}}}}`", part.line, 1
+            )
+    for name in calls:
+        if name not in found:
+            raise head.error(f"the body has no part `# call {name}`: the prompt of that call", "calls", name)
+    return {name: found[name] for name in calls}
+
+
+def _retry(head: Head, iterate: Iterate | None, parts: Sequence[Part]) -> Part | None:
+    found = next((part for part in parts if part.role == RETRY), None)
+    if iterate is not None and found is None:
+        raise head.error("the body has no part `# retry`: what the model is told after a failure", "iterate")
+    if iterate is None and found is not None:
+        raise TemplateError(head.file, "`# retry` is never used: the head has no `iterate:`", found.line, 1)
+    return found
+
+
+def _judges(head: Head, checks: Sequence[Check], names: set[str]) -> Mapping[int, Body]:
+    found = {}
+    for index, check in enumerate(checks):
+        if not check.judge:
+            continue
+        try:
+            found[index] = compile_body(check.judge, {*names, "answer"})
+        except NotAllowed as error:
+            raise head.error(error.what, "checks", index, "judge") from error
+    return found
+
+
+def _split(body: str, file: str, first_line: int) -> list[tuple[str, str, int]]:
+    """The parts as (role, text, line of the heading). Text before the first heading is a mistake."""
+    found: list[tuple[str, list[str], int]] = []
+    for number, line in enumerate(body.split("\n"), first_line):
+        heading = HEADING.match(line)
+        if heading:
+            found.append((heading[1], [], number))
+        elif found:
+            found[-1][1].append(line)
+        elif line.strip():
+            close = re.match(r"#+\s*(\w+)", line)
+            hint = f"; {suggest(close[1], [f'# {role}' for role in ROLES])}" if close else ""
+            raise TemplateError(file, f"the body starts with a line `# system` or `# user`{hint}", number, 1)
+    return [(role, "\n".join(lines), number) for role, lines, number in found]
+
+
+def _check_order(parts: Sequence[Part], file: str, first_line: int) -> None:
+    if not parts:
+        raise TemplateError(file, "the body has no `# user` part", first_line, 1)
+    if parts[-1].role != "user":
+        raise TemplateError(file, "the last part must be `# user`: it is what the model answers", parts[-1].line, 1)
+    for part in parts[1:]:
+        if part.role == "system":
+            raise TemplateError(file, "`# system` stands first, and once", part.line, 1)
+
+
+def _check_shot_turns(head: Head, fields: Mapping[str, Any], parts: Sequence[Part]) -> None:
+    examples = fields["examples"]
+    if not isinstance(examples, Pool):
+        return
+    if examples.slot and examples.slot not in {"query", *fields["slots"]}:
+        known = {"query", *fields["slots"]}
+        raise head.error(f"no slot {examples.slot!r} is declared; {suggest(examples.slot, known)}", "examples", "slot")
+    if examples.as_ == "turns" and any("examples" in part.body.names for part in parts):
+        raise head.error(
+            "with `as: turns` the examples are messages; take `examples` out of the body", "examples", "as"
+        )
+
+
+def _column(text: str, line: int, word: str) -> int:
+    lines = text.split("\n")
+    row = lines[line - 1] if 0 < line <= len(lines) else ""
+    found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", row) if word else None
+    return found.start() + 1 if found else len(row) - len(row.lstrip()) + 1

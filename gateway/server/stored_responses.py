@@ -1,0 +1,111 @@
+"""Stored responses: those that the gateway answered itself are read from its records, others from the backend."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.params import Dependency
+
+from gateway.assembly import Gateway
+from gateway.backends.responses import speaks
+from gateway.errors import BadRequest, NotFound
+from gateway.exchange import Endpoint, Key
+from gateway.perform.previous_response import kept
+from gateway.ports import Backend
+from gateway.records.schema import ExchangeRecord
+from gateway.server.stored_completions import ask_backend
+from gateway.wire.responses.answer import exchange_id
+from gateway.wire.responses.stored import LONGEST_PAGE, PAGE, Lost, input_of, listed
+
+Shared = Annotated[Gateway, Dependency(skip_validation=True)]
+Caller = Annotated[Key, Dependency(skip_validation=True)]
+AnyRequest = Request[Any, Any, Any]
+ONE = "/v1/responses/{id:str}"
+
+
+@get(ONE, summary="A stored response", tags=["OpenAI"])
+async def get_response(
+    request: AnyRequest, gateway: Shared, key: Caller, id: str, stream: bool = False
+) -> Response[bytes]:
+    """As it was answered. A key sees its own; those of a backend that speaks `/v1/responses` are for admin keys."""
+    if not exchange_id(id):
+        return await _passed_on(request, gateway, key, id)
+    if stream:
+        raise BadRequest("A response that is over cannot be streamed again. Leave out 'stream'.", param="stream")
+    _, response = await _own(gateway, key, id)
+    return _json(response)
+
+
+@delete(ONE, status_code=200, summary="Delete a stored response", tags=["OpenAI"])
+async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """Its texts go from the records; figures, names and hashes stay, as under the policy `hashed`."""
+    if not exchange_id(id):
+        return await _passed_on(request, gateway, key, id)
+    await _own(gateway, key, id)
+    assert gateway.archive is not None
+    await gateway.archive.erase(exchange_id(id), key)
+    return _json(msgspec.json.encode({"id": id, "object": "response", "deleted": True}))
+
+
+@post(ONE + "/cancel", status_code=200, summary="Cancel a response in the background", tags=["OpenAI"])
+async def cancel_response(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """For a backend's own: the gateway answers nothing in the background."""
+    if not exchange_id(id):
+        return await _passed_on(request, gateway, key, f"{id}/cancel")
+    await _own(gateway, key, id)
+    raise BadRequest("Only a response in the background can be cancelled, and this one is over.", param="id")
+
+
+@get(ONE + "/input_items", summary="What a stored response was asked", tags=["OpenAI"])
+async def list_input(
+    request: AnyRequest,
+    gateway: Shared,
+    key: Caller,
+    id: str,
+    after: str = "",
+    limit: int = PAGE,
+    order: Literal["asc", "desc"] = "desc",
+) -> Response[bytes]:
+    """The items of its input, with those that `previous_response_id` or a prompt by name put ahead of them."""
+    if not exchange_id(id):
+        return await _passed_on(request, gateway, key, f"{id}/input_items")
+    record, _ = await _own(gateway, key, id)
+    try:
+        items = input_of(record.raw, record.asked)
+    except Lost as error:
+        raise _missing(id, str(error)) from error
+    suffix, limit = exchange_id(id).removeprefix("fw-"), min(max(limit, 1), LONGEST_PAGE)
+    return _json(listed(items, suffix, after=after, limit=limit, newest_first=order == "desc"))
+
+
+HANDLERS = (get_response, delete_response, cancel_response, list_input)
+
+
+async def _own(gateway: Gateway, key: Key, id: str) -> tuple[ExchangeRecord, bytes]:
+    try:
+        return await kept(gateway.archive, exchange_id(id), key)
+    except NotFound as error:
+        raise _missing(id, error.message) from error
+
+
+def _missing(id: str, why: str) -> NotFound:
+    return NotFound(f"There is no response {id!r} here: {why}.", param="id")
+
+
+async def _passed_on(request: AnyRequest, gateway: Gateway, key: Key, path: str) -> Response[bytes]:
+    return await ask_backend(request, key, _keeper(gateway), f"responses/{path}")
+
+
+def _keeper(gateway: Gateway) -> Backend | None:
+    """The backend of the default model if it speaks `/v1/responses` itself, else the first that does."""
+    default = gateway.routes.targets("", Endpoint.RESPONSES)[0]
+    if speaks(gateway.backends[default.backend], default.model):
+        return gateway.backends[default.backend]
+    able = (
+        one for one in gateway.backends.values() if any(Endpoint.RESPONSES in card.endpoints for card in one.models())
+    )
+    return next(able, None)
+
+
+def _json(body: bytes) -> Response[bytes]:
+    return Response(body, media_type="application/json")

@@ -1,0 +1,101 @@
+"""`/v1/files`: what clients upload, to put it into vector stores. A key sees its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from litestar import Request, Response, delete, get, post
+from litestar.params import Dependency
+from litestar.response import Stream
+
+from gateway.assembly import Gateway
+from gateway.context.ingest.background_ingest import Intake
+from gateway.context.ingest.uploads import File
+from gateway.errors import NotFound
+from gateway.exchange import Key
+from gateway.server.pages import page
+from gateway.server.stores.upload import receive
+from gateway.wire.stores import files as wire
+
+Shared = Annotated[Gateway, Dependency(skip_validation=True)]
+Caller = Annotated[Key, Dependency(skip_validation=True)]
+AnyRequest = Request[Any, Any, Any]
+PIECE = 64 * 1024
+MOST = 10_000
+
+
+@post("/v1/files", status_code=200, summary="Upload a file", tags=["OpenAI"], request_max_body_size=None)
+async def upload_file(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
+    """A form with `file` and `purpose`; at most `[context] max_file_mb`."""
+    uploads = intake_of(gateway).uploads
+    draft = await asyncio.to_thread(uploads.draft)
+    try:
+        form = await receive(request, draft, gateway.settings.context.max_file_mb * 2**20)
+        purpose, expires_s = wire.purpose_of(form.fields), wire.expiry_of(form.fields)
+        file = await asyncio.to_thread(uploads.keep, draft, key, wire.name_of(form.filename), purpose, expires_s)
+    finally:
+        await asyncio.to_thread(draft.unlink, missing_ok=True)
+    return json(wire.encoded(wire.file(file)))
+
+
+@get("/v1/files", summary="The files of this key", tags=["OpenAI"])
+async def list_files(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
+    """`purpose`, `limit`, `after` and `order` as at OpenAI."""
+    purpose = request.query_params.get("purpose", "")
+    found = await asyncio.to_thread(intake_of(gateway).uploads.all, key, purpose)
+    files, more = page(request, found, lambda file: file.id, MOST)
+    return json(wire.listed([wire.file(file) for file in files], more))
+
+
+@get("/v1/files/{id:str}", summary="A file's description", tags=["OpenAI"])
+async def get_file(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """404 for another key's."""
+    return json(wire.encoded(wire.file(await file_of(gateway, key, id))))
+
+
+@get("/v1/files/{id:str}/content", summary="A file's bytes", tags=["OpenAI"])
+async def get_file_content(gateway: Shared, key: Caller, id: str) -> Stream:
+    """As they were uploaded."""
+    file = await file_of(gateway, key, id)
+    path = intake_of(gateway).uploads.path(file.id)
+    headers = {"content-length": str(file.bytes), "content-disposition": "attachment"}
+    return Stream(_pieces(path), media_type="application/octet-stream", headers=headers)
+
+
+@delete("/v1/files/{id:str}", status_code=200, summary="Delete a file", tags=["OpenAI"])
+async def delete_file(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """It leaves every vector store that holds it."""
+    intake = intake_of(gateway)
+    file = await file_of(gateway, key, id)
+    await asyncio.to_thread(intake.uploads.remove, file.id)
+    await asyncio.to_thread(intake.forget, file.id)
+    return json(wire.deleted(file.id, "file"))
+
+
+async def file_of(gateway: Gateway, key: Key, id: str) -> File:
+    """A file that this key may see. Raises `NotFound`."""
+    file = await asyncio.to_thread(intake_of(gateway).uploads.get, id, key)
+    if file is None:
+        raise NotFound(f"No such File object: {id}", param="id")
+    return file
+
+
+def intake_of(gateway: Gateway) -> Intake:
+    """Raises `NotFound` where the configuration has no collections."""
+    if gateway.intake is None:
+        raise NotFound("This gateway keeps no collections: its configuration has no [store] and [embedder].")
+    return gateway.intake
+
+
+def json(body: bytes) -> Response[bytes]:
+    return Response(body, media_type="application/json")
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while piece := await asyncio.to_thread(file.read, PIECE):
+            yield piece
+
+
+HANDLERS = (upload_file, list_files, get_file, get_file_content, delete_file)

@@ -1,0 +1,139 @@
+"""`/v1/vector_stores`: collections as OpenAI's clients know them, over the same catalog as `foreword collections`.
+
+A key sees and changes its own; the operator's it may read, as far as its configuration lets it.
+"""
+
+import asyncio
+import json as plain_json
+from typing import Annotated, Any
+
+from litestar import Request, Response, delete, get, post
+from litestar.params import Dependency
+from msgspec import UNSET
+
+from gateway.assembly import Gateway
+from gateway.context.ingest.background_ingest import Intake
+from gateway.context.pack import citations
+from gateway.context.store.catalog import Collection
+from gateway.context.store.collections import Hit, Wish
+from gateway.errors import NotReady
+from gateway.exchange import Key
+from gateway.server.pages import page
+from gateway.server.stores.access import attach, changeable, store_of, wanted_file
+from gateway.server.stores.files import intake_of, json
+from gateway.wire.stores import files as wire_files
+from gateway.wire.stores import vector_stores as wire
+
+Shared = Annotated[Gateway, Dependency(skip_validation=True)]
+Caller = Annotated[Key, Dependency(skip_validation=True)]
+AnyRequest = Request[Any, Any, Any]
+ONE = "/v1/vector_stores/{id:str}"
+
+
+@post("/v1/vector_stores", status_code=200, summary="Create a vector store", tags=["OpenAI"])
+async def create_store(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
+    """With `file_ids`, the files go in in the background."""
+    intake = intake_of(gateway)
+    given = wire.new_store(await request.body())
+    for place, file in enumerate(given.file_ids):
+        await wanted_file(gateway, key, file, f"file_ids[{place}]")
+    days = given.expires_after.days if given.expires_after else 0
+    catalog = intake.collections.catalog
+    id = await asyncio.to_thread(catalog.create, key.name, given.name or "", days, given.metadata)
+    files = [wire.NewFile(file, None, given.chunking_strategy) for file in given.file_ids]
+    if files:
+        await attach(gateway, key, id, files)
+    return await _shown(intake, await store_of(gateway, key, id))
+
+
+@get("/v1/vector_stores", summary="The vector stores that this key may read", tags=["OpenAI"])
+async def list_stores(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
+    """`limit`, `after`, `before` and `order` as at OpenAI."""
+    intake = intake_of(gateway)
+    readable = await asyncio.to_thread(intake.collections.readable, key)
+    found, more = page(request, readable, lambda collection: collection.id)
+    shown = await asyncio.to_thread(lambda: [wire.store(_store(intake, collection)) for collection in found])
+    return json(wire_files.listed(shown, more))
+
+
+@get(ONE, summary="A vector store", tags=["OpenAI"])
+async def get_store(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """404 for another key's."""
+    return await _shown(intake_of(gateway), await store_of(gateway, key, id))
+
+
+@post(ONE, status_code=200, summary="Rename a vector store, or change its expiry or metadata", tags=["OpenAI"])
+async def change_store(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """What is left out stays."""
+    intake = intake_of(gateway)
+    store = await changeable(gateway, key, id)
+    given = wire.changed_store(await request.body())
+    values: dict[str, Any] = {}
+    if given.name is not UNSET:
+        values["name"] = given.name or ""
+    if given.expires_after is not UNSET:
+        values["expires_days"] = given.expires_after.days if given.expires_after else 0
+    if given.metadata is not UNSET:
+        values["metadata"] = plain_json.dumps(given.metadata or {}, ensure_ascii=False)
+    if values:
+        await asyncio.to_thread(lambda: intake.collections.catalog.change(store.id, **values))
+    return await _shown(intake, await store_of(gateway, key, id))
+
+
+@delete(ONE, status_code=200, summary="Delete a vector store", tags=["OpenAI"])
+async def delete_store(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """Its files stay uploaded."""
+    store = await changeable(gateway, key, id)
+    await asyncio.to_thread(intake_of(gateway).collections.drop, store.id)
+    return json(wire_files.deleted(store.id, "vector_store.deleted"))
+
+
+@post(ONE + "/search", status_code=200, summary="Search a vector store", tags=["OpenAI"])
+async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """Both by meaning and by words. `ranking_options.hybrid_search` says how much each counts, instead of what was
+    learned; each result's `foreword` says which part of the document it is."""
+    intake = intake_of(gateway)
+    store = await store_of(gateway, key, id)
+    asked = wire.search(await request.body())
+    embed = gateway.learned.retrieve.embed if gateway.learned else None
+    if embed is None:
+        raise NotReady("The embedding model is still loading.", retry_after_s=2.0)
+    vectors = await embed(list(asked.queries))
+    wishes = [
+        Wish(query, vector, asked.limit, asked.where, asked.weight, asked.rerank)
+        for query, vector in zip(asked.queries, vectors, strict=True)
+    ]
+    collections = intake.collections
+    found = await asyncio.to_thread(collections.look_up_all, [store], wishes, lambda _: asked.threshold)
+    return json(wire.results(asked.queries, [_result(hit) for hit in found[: asked.limit]]))
+
+
+def _result(hit: Hit) -> wire.Result:
+    (about,) = citations([hit.chunk])
+    about = {name: about[name] for name in ("id", "heading", "page", "start", "end")}
+    source = hit.source
+    return wire.Result(source.file, source.name, hit.score, source.attributes, hit.chunk.text, about)
+
+
+async def _shown(intake: Intake, collection: Collection) -> Response[bytes]:
+    return json(wire.encoded(wire.store(await asyncio.to_thread(_store, intake, collection))))
+
+
+def _store(intake: Intake, collection: Collection) -> wire.Store:
+    counts = intake.attachments.counts(collection.id)
+    if not sum(counts.values()):  # the operator's documents were not attached but added
+        counts = counts | {"completed": len(intake.collections.documents(collection.id).live())}
+    return wire.Store(
+        id=collection.id,
+        name=collection.name,
+        created=collection.created,
+        active=collection.active,
+        expires_days=collection.expires_days,
+        expires=collection.expires,
+        metadata=collection.metadata,
+        counts=counts,
+        bytes=intake.attachments.size(collection.id),
+    )
+
+
+HANDLERS = (create_store, list_stores, get_store, change_store, delete_store, search_store)

@@ -1,0 +1,1 @@
+"""The template library over HTTP: as JSON, and as pages for people."""

@@ -1,0 +1,82 @@
+"""Which of two versions of a template is better, by what was recorded: as JSON, and as a page for people."""
+
+import asyncio
+from html import escape
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.params import Dependency, Parameter
+
+from gateway.assembly import Gateway
+from gateway.errors import ConfigError, DatabaseFailed, NotAllowed, NotFound
+from gateway.exchange import Key
+from gateway.prompt.answers.judge import yardstick
+from gateway.records.compare import Comparison, as_json, compare, read_versions, rows_of
+from gateway.records.drain import not_ready
+from gateway.records.locations import database_url
+from gateway.server.templates.html import page
+
+Shared = Annotated[Gateway, Dependency(skip_validation=True)]
+Caller = Annotated[Key, Dependency(skip_validation=True)]
+Ref = Annotated[str, Parameter(description="`id@version`, or on one side `raw`: the version's held-back controls")]
+Since = Annotated[float, Parameter(description="Only answers since then, in seconds since 1970")]
+
+FORM = """<form><input name="a" value="{a}" aria-label="A" placeholder="summarise.en@3">
+<input name="b" value="{b}" aria-label="B" placeholder="raw"> <button>Compare</button></form>
+"""
+
+
+@get("/v1/foreword/compare", summary="Two versions of a template, by what was recorded", tags=["Foreword"])
+async def compare_versions(gateway: Shared, key: Caller, a: Ref, b: Ref, since: Since = 0.0) -> Response[bytes]:
+    """Scores, their difference with its interval, which is better or how much is missing. For admin keys."""
+    return Response(as_json(await _compared(gateway, key, a, b, since)), media_type="application/json")
+
+
+@get("/v1/foreword/compare.html", summary="The same as a page", tags=["Foreword"], media_type="text/html")
+async def compare_page(gateway: Shared, key: Caller, a: Ref = "", b: Ref = "raw", since: Since = 0.0) -> Response[str]:
+    """Plain HTML that loads nothing. For admin keys."""
+    body = _shown(await _compared(gateway, key, a, b, since)) if a else "<p>Name two versions.</p>"
+    if not a:
+        _admin(key)
+    return page(f"{a} against {b}" if a else "Compare versions", FORM.format(a=escape(a), b=escape(b)) + body)
+
+
+def _admin(key: Key) -> None:
+    if not key.admin:
+        raise NotAllowed("Only a key with admin = true may compare versions: it reads the exchanges of all keys.")
+
+
+async def _compared(gateway: Gateway, key: Key, a: str, b: str, since_s: float) -> Comparison:
+    _admin(key)
+    if gateway.keeping is None:
+        raise NotFound("This gateway keeps no records: [records] policy is none.")
+    versions = read_versions(a, b)
+    library = gateway.learned.rewrite.library if gateway.learned else None
+    score = yardstick(library, [(one.id, one.version) for one in versions]) if library else None
+
+    def read() -> Comparison:
+        # imported here: SQLAlchemy would cost the start 0.3 s
+        from gateway.records.database import Database
+
+        # a connection of its own, so that the drain need not wait for a long read
+        database = Database.open(database_url(gateway.settings))
+        try:
+            return compare(database, *versions, since_s=since_s, score_text=score)
+        finally:
+            database.close()
+
+    try:
+        return await asyncio.to_thread(read)
+    except (DatabaseFailed, ConfigError) as error:
+        raise not_ready(error) from error
+
+
+def _shown(found: Comparison) -> str:
+    head = f"<tr><th></th><th>{escape(str(found.a))}</th><th>{escape(str(found.b))}</th></tr>"
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{escape(one)}</td><td>{escape(other)}</td></tr>"
+        for name, one, other in rows_of(found)
+    )
+    said = "".join(f'<p>{escape(one.name)}: <span class="said">{escape(str(one))}</span></p>' for one in found.measures)
+    mind = "".join(f'<p class="mind">Mind: {escape(one)}.</p>' for one in found.cautions)
+    return f"{said}<table>{head}{rows}</table>{mind}"

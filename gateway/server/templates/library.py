@@ -1,0 +1,132 @@
+"""The template library as it serves now: versions, pointers, lineage, measured scores; and reading it again."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import Dependency
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.assembly import Gateway
+from gateway.errors import NotAllowed, NotFound, NotReady
+from gateway.exchange import Key
+from gateway.loading import Learned
+from gateway.prompt.authoring.history import Version, history, present
+from gateway.prompt.library.library import Library
+from gateway.prompt.library.pointers import Pointer
+from gateway.prompt.templates.template import Template
+
+Shared = Annotated[Gateway, Dependency(skip_validation=True)]
+Caller = Annotated[Key, Dependency(skip_validation=True)]
+
+
+class Listed(Struct, frozen=True):
+    """One template. What it says to a model is not shown here: it may be nobody's business."""
+
+    id: str
+    speaks: int
+    """The version that answers; 0: none does."""
+    versions: tuple[Version, ...]
+    pointer: Pointer | None
+    intent: str
+    language: str
+    family: str
+    technique: str
+    description: str
+    slots: tuple[str, ...]
+
+
+class Shown(Struct, frozen=True):
+    """One template with the messages of its newest version, for whoever may see them."""
+
+    template: Listed
+    messages: tuple[dict[str, str], ...]
+
+
+@get("/v1/foreword/templates", summary="The templates, with their versions", tags=["Foreword"])
+async def list_templates(gateway: Shared) -> Response[bytes]:
+    """Status, pointers, lineage and measured scores of each version; not what they say. Versions that only the
+    archive has are shown with the one template that they are of."""
+    library = _library(gateway)
+    return _json({"data": await asyncio.to_thread(_all, library)})
+
+
+@get("/v1/foreword/templates/{id:str}", summary="One template, with its versions", tags=["Foreword"])
+async def get_template(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+    """The same for one; a key with admin also sees the messages of its newest version."""
+    library = _library(gateway)
+    template = library.get(id)
+    if template is None:
+        raise NotFound(f"There is no template {id!r}.")
+    listed = await asyncio.to_thread(_one, library, template)
+    if not key.admin:
+        return _json(listed)
+    return _json(Shown(listed, tuple({"role": part.role, "content": part.source} for part in template.parts)))
+
+
+@post("/v1/foreword/reload", status_code=200, summary="Read the templates again", tags=["Foreword"])
+async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
+    """The whole library is swapped, or, where a file is broken, nothing: 409 with the mistakes. For admin keys.
+
+    Examples and classifier follow in the background. Other workers see the change within a second or two.
+    """
+    if not key.admin:
+        raise NotAllowed("Only a key with admin = true may reload the templates.")
+    done = await _learned(gateway).reload()
+    errors = [str(error) for error in done.errors]
+    body = {"templates": done.templates, "changed": done.changed, "gone": done.gone, "errors": errors}
+    return _json(body, 409 if errors else 200)
+
+
+HANDLERS = (list_templates, get_template, reload_templates)
+
+
+def _all(library: Library) -> Sequence[Listed]:
+    newest: dict[str, Template] = {}
+    for template in library.templates:
+        if template.id not in newest or template.version > newest[template.id].version:
+            newest[template.id] = template
+    versions = present(library)
+    return [_listed(library, newest[id], versions[id]) for id in sorted(newest)]
+
+
+def _one(library: Library, template: Template) -> Listed:
+    return _listed(library, template, history(library, template.id))
+
+
+def _listed(library: Library, template: Template, versions: Sequence[Version]) -> Listed:
+    speaking = library.speaking.get(template.id)
+    return Listed(
+        id=template.id,
+        speaks=speaking.version if speaking else 0,
+        # the folders of this machine are nobody's business
+        versions=tuple(replace(one, file=Path(one.file).name) for one in versions),
+        pointer=library.pointers.get(template.id),
+        intent=template.intent.name,
+        language=str(template.language),
+        family=template.family,
+        technique=str(template.technique),
+        description=template.description,
+        slots=tuple(template.slots),
+    )
+
+
+def _learned(gateway: Gateway) -> Learned:
+    if gateway.learned is None:
+        raise NotFound("This gateway has no templates: see [prompt] templates and [embedder].")
+    return gateway.learned
+
+
+def _library(gateway: Gateway) -> Library:
+    library = _learned(gateway).rewrite.library
+    if library is None:
+        raise NotReady("The templates are still loading.", retry_after_s=1.0)
+    return library
+
+
+def _json(value: object, status: int = 200) -> Response[bytes]:
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")

@@ -1,0 +1,212 @@
+"""The page of what waits to speak: each candidate and canary with what it changes, and the buttons that move it.
+
+The buttons do what `foreword templates promote`, `retire` and `rollback` do, and the gateway reads its templates again.
+"""
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import parse_qs, quote
+
+from litestar import Request, Response, get, post
+from litestar.params import Dependency
+from msgspec import Struct
+
+from gateway.assembly import Gateway
+from gateway.errors import BadRequest, NotAllowed, NotFound, TemplateError
+from gateway.exchange import Key
+from gateway.loading import archive_folder
+from gateway.prompt.authoring import lifecycle as moves
+from gateway.prompt.library.library import Library, load_library
+from gateway.prompt.library.pointers import Pointer
+from gateway.prompt.library.versions import Archive
+from gateway.prompt.templates.fields import Status
+from gateway.prompt.templates.template import Template, read_ref
+from gateway.server.templates.html import page
+from gateway.settings import Settings
+
+Shared = Annotated[Gateway, Dependency(skip_validation=True)]
+Caller = Annotated[Key, Dependency(skip_validation=True)]
+PATH = "/v1/foreword/templates.html"
+WAITING = (Status.DRAFT, Status.CANDIDATE, Status.CANARY)
+log = logging.getLogger("foreword.templates")
+
+
+class Wanted(Struct, frozen=True):
+    """One move, as the form says it."""
+
+    do: str
+    id: str
+    version: int
+    to: str = ""
+    share: float = 0.0
+
+
+@get(PATH, summary="What waits to speak, as a page", tags=["Foreword"], media_type="text/html")
+async def template_page(gateway: Shared, key: Caller) -> Response[str]:
+    """Candidates and canaries with their scores, what they change, and buttons. For admin keys."""
+    _admin(key)
+    return page("Templates", await asyncio.to_thread(_shown, gateway.settings))
+
+
+@post(PATH, status_code=303, summary="Promote, retire or roll back a template", tags=["Foreword"])
+async def move_template(request: Request[Any, Any, Any], gateway: Shared, key: Caller) -> Response[Any]:
+    """The form of the page: `do` (promote, retire, rollback), `ref`, `to`, `share`. 409 with the reasons if it may not
+    be. For admin keys, and from no page but this gateway's own."""
+    _admin(key)
+    own_page(dict(request.scope["headers"]))
+    wanted = _read(await request.body())
+    try:
+        said = await asyncio.to_thread(_moved, gateway.settings, wanted)
+    except (moves.Refused, TemplateError) as refused:
+        reasons = "".join(f'<p class="mind">{escape(line)}</p>' for line in str(refused).splitlines())
+        return page("Not done", f'{reasons}<p><a href="{PATH}">Back</a></p>', 409)
+    log.info("a template was moved", extra={"by": key.name, "did": wanted.do, "template": said})
+    if gateway.learned is not None:
+        await gateway.learned.reload()
+    return Response(None, status_code=303, headers={"location": PATH})
+
+
+HANDLERS = (template_page, move_template)
+
+
+def own_page(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse what another site makes a browser send along with a password that the browser remembers.
+
+    A browser names the page's origin on each POST. A program that sends its key as a bearer token is no browser.
+    """
+    origin, host = headers.get(b"origin", b"").lower(), headers.get(b"host", b"").lower()
+    if origin and origin.partition(b"://")[2] != host:
+        raise NotAllowed("This was sent by a page of another origin; open this gateway's own page and do it there.")
+    if not origin and headers.get(b"authorization", b"")[:6].lower() == b"basic ":
+        raise NotAllowed("A request with a password names its Origin; a program sends its key as a bearer token.")
+
+
+def _admin(key: Key) -> None:
+    if not key.admin:
+        raise NotAllowed("Only a key with admin = true may see what templates say, and move them.")
+
+
+def _read(body: bytes) -> Wanted:
+    fields = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+    try:
+        id, version = read_ref(fields.get("ref", ""))
+    except ValueError:
+        id, version = "", None
+    do, to, share = fields.get("do", ""), fields.get("to", ""), fields.get("share", "0")
+    if do not in ("promote", "retire", "rollback") or not id or (do != "rollback" and version is None):
+        raise BadRequest("Say `do` (promote, retire or rollback) and `ref` (id@version; of a rollback the id).")
+    if to not in ("", *(str(step) for step in moves.NEXT.values())):
+        raise BadRequest("`to` is candidate, canary or active.", param="to")
+    try:
+        part = float(share)
+    except ValueError:
+        part = -1.0
+    if not 0 <= part <= 1:
+        raise BadRequest("`share` is from 0 to 1, such as 0.05.", param="share")
+    return Wanted(do, id, version or 0, to, part)
+
+
+def _moved(settings: Settings, wanted: Wanted) -> str:
+    """What was moved. By the files as they are now: another worker or a command may have moved something since."""
+    library, folders, broken = _library(settings)
+    if wanted.do == "rollback":
+        moves.rollback(library, folders, wanted.id)
+        return wanted.id
+    template = library.get(wanted.id, wanted.version)
+    if template is None:
+        raise NotFound(f"There is no template {wanted.id}@{wanted.version}.")
+    errors = [str(error) for error in broken if error.file == template.file]
+    if errors:
+        raise moves.Refused(*errors)
+    if wanted.do == "retire":
+        return moves.retire(library, folders, template).ref
+    return moves.promote(library, folders, template, Status(wanted.to) if wanted.to else None, wanted.share).ref
+
+
+def _library(settings: Settings) -> tuple[Library, list[Path], list[TemplateError]]:
+    folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]
+    library, broken = load_library(folders, Archive(archive_folder(settings)), keep=False)
+    return library, folders, broken
+
+
+def _shown(settings: Settings) -> str:
+    library, _, broken = _library(settings)
+    faults = "".join(f'<p class="mind">{escape(str(error))}</p>' for error in broken)
+    waiting = [one for one in library.templates if one.status in WAITING or _tried(library, one)]
+    shown = [_section(library, one, settings.jobs.share) for one in sorted(waiting, key=lambda one: one.ref)]
+    pointed = [_pointed(id, pointer) for id, pointer in sorted(library.pointers.items())]
+    nothing = "<p>Nothing waits: no draft, candidate or canary.</p>"
+    back = f"<h2>Who speaks by a pointer</h2>{''.join(pointed)}" if pointed else ""
+    return f"{faults}{''.join(shown) or nothing}{back}"
+
+
+def _tried(library: Library, template: Template) -> bool:
+    pointer = library.pointers.get(template.id)
+    return pointer is not None and pointer.canary == template.version
+
+
+def _section(library: Library, template: Template, share: float) -> str:
+    ref, step = template.ref, moves.NEXT.get(template.status)
+    tried = f", speaks to {library.pointers[template.id].share:.0%}" if _tried(library, template) else ""
+    measured = "".join(
+        f"<tr><td>{escape(str(name))}</td><td>{escape(str(value))}</td></tr>"
+        for name, value in template.provenance.scores.items()
+    )
+    parent = _parent(library, template)
+    look = ""
+    if parent is not None:
+        asked = f"a={quote(ref)}&amp;b={quote(parent.ref)}"
+        look = f'<p><a href="compare.html?{asked}">What was recorded of it against {escape(parent.ref)}</a></p>'
+    field = (
+        f'share <input name="share" value="{share:g}" size="4" aria-label="share"> ' if step == Status.CANARY else ""
+    )
+    onward = _form("promote", ref, f"Promote to {step}", field, str(step)) if step else ""
+    return (
+        f"<h2>{escape(ref)}</h2><p>{escape(str(template.status))}{tried}. {escape(template.description)}</p>"
+        f"<table>{measured}</table>{look}<pre>{''.join(_diff(parent, template))}</pre>"
+        f"<p>{onward}{_form('retire', ref, 'Retire')}</p>"
+    )
+
+
+def _parent(library: Library, template: Template) -> Template | None:
+    """What it was made from, else what speaks."""
+    try:
+        id, version = read_ref(template.provenance.parent)
+    except ValueError:
+        version = None
+    made_from = library.get(id, version) if version is not None else None
+    speaks = library.speaking.get(template.id)
+    return made_from or (speaks if speaks is not None and speaks.version != template.version else None)
+
+
+def _diff(parent: Template | None, template: Template) -> Iterator[str]:
+    before = _source(parent).splitlines() if parent else []
+    for line in difflib.unified_diff(before, _source(template).splitlines(), lineterm="", n=2):
+        if not line.startswith(("---", "+++")):
+            mark = {"+": "ins", "-": "del"}.get(line[:1], "span")
+            yield f"<{mark}>{escape(line)}</{mark}>\n"
+
+
+def _source(template: Template) -> str:
+    return Path(template.file).read_text("utf-8", "replace")
+
+
+def _pointed(id: str, pointer: Pointer) -> str:
+    speaks = f"version {pointer.production}" if pointer.production else "the newest active version"
+    tried = f", version {pointer.canary} to {pointer.share:.0%}" if pointer.canary else ""
+    undo = _form("rollback", id, "Roll back") if pointer.canary or pointer.previous else ""
+    return f"<p>{escape(id)}: {speaks}{tried} {undo}</p>"
+
+
+def _form(do: str, ref: str, label: str, more: str = "", to: str = "") -> str:
+    hidden = "".join(
+        f'<input type="hidden" name="{name}" value="{escape(value)}">'
+        for name, value in (("do", do), ("ref", ref), ("to", to))
+        if value
+    )
+    return f'<form method="post" action="{PATH}">{hidden}{more}<button>{escape(label)}</button></form> '

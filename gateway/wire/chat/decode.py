@@ -1,0 +1,238 @@
+"""OpenAI request bodies to `Ask`: one typed parse of the fields we act on, the bytes kept beside."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from gateway.errors import BadRequest
+from gateway.exchange import Ask, Controls, Endpoint, Mode, Nbce, Turn
+from gateway.wire.json_fields import decoded, missing, not_json, whole
+from gateway.wire.prompts import prompt_of
+from gateway.wire.stores.filters import filter_of
+
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+class _Message(Struct):
+    role: Role
+    content: str | list[Raw] | None = None
+    tool_calls: Raw | UnsetType = UNSET
+    function_call: Raw | UnsetType = UNSET
+
+
+class _Part(Struct):
+    type: str
+    text: str | UnsetType = UNSET
+
+
+class ForewordObject(Struct, forbid_unknown_fields=True):
+    """The gateway's own object in a request body."""
+
+    mode: Mode | None = None
+    template: str = ""
+    collections: list[str] = []
+    filters: dict[str, Any] | None = None
+    top_k: Annotated[int, Meta(ge=0, le=100)] = 0
+    budget_tokens: Annotated[int, Meta(ge=0)] = 0
+    conversation: str = ""
+    contexts: list[str] = []
+    strategy: str = ""
+    pooling: Literal["", "min_entropy", "mean", "expert"] = ""
+    beta: Annotated[float, Meta(ge=0, le=100)] = 0.25
+    eta: Annotated[float, Meta(ge=0, le=100)] = 0.1
+    gamma: Annotated[float, Meta(ge=0, le=100)] = 2.5
+    alpha: Annotated[float, Meta(ge=0, le=100)] = 0.25
+    scores: list[Annotated[float, Meta(ge=0, le=1)]] = []
+
+
+class ChatBody(Struct):
+    """The fields of a chat request that the gateway acts on; all others pass through unread."""
+
+    messages: Annotated[list[_Message], Meta(min_length=1)] | UnsetType = UNSET
+    """Required, unless `prompt` names a template."""
+    model: str = ""
+    stream: bool | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: Raw | UnsetType = UNSET
+    temperature: Raw | UnsetType = UNSET
+    tools: Raw | UnsetType = UNSET
+    functions: Raw | UnsetType = UNSET
+    response_format: Raw | UnsetType = UNSET
+    prompt: Raw | UnsetType = UNSET
+    user: str | None = None
+    foreword: ForewordObject | UnsetType = UNSET
+
+
+class CompletionBody(Struct):
+    """The same for the legacy completions endpoint."""
+
+    prompt: Raw
+    model: str = ""
+    stream: bool | None = None
+    max_tokens: int | None = None
+    user: str | None = None
+    foreword: ForewordObject | UnsetType = UNSET
+
+
+class EmbeddingBody(Struct):
+    """The same for embeddings."""
+
+    input: Raw
+    model: str = ""
+    user: str | None = None
+    foreword: ForewordObject | UnsetType = UNSET
+
+
+_chat = msgspec.json.Decoder(ChatBody)
+_completion = msgspec.json.Decoder(CompletionBody)
+_embedding = msgspec.json.Decoder(EmbeddingBody)
+_part = msgspec.json.Decoder(_Part)
+_text = msgspec.json.Decoder(str)
+
+_NOTHING = Controls()
+_MIXED = Nbce()
+_HEADERS = frozenset(
+    {b"x-foreword-mode", b"x-foreword-collections", b"x-foreword-template", b"x-foreword-conversation"}
+)
+_NONE = (b"null", b"[]")
+_ZERO = (b"0", b"0.0")
+_FREE_FORMAT = re.compile(rb'^\{\s*"type"\s*:\s*"text"\s*\}$')
+
+
+def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
+    """A chat completion request. Raises `BadRequest` in OpenAI's words, with the field at fault."""
+    body = decoded(_chat, raw)
+    named, kept_elsewhere = prompt_of(body.prompt)
+    if body.messages is UNSET and named is None and not kept_elsewhere:
+        raise missing("messages")
+    messages = () if body.messages is UNSET else body.messages
+    return Ask(
+        endpoint=Endpoint.CHAT,
+        model=body.model,
+        raw=raw,
+        turns=tuple([_turn(index, message) for index, message in enumerate(messages)]),
+        stream=bool(body.stream),
+        room_tokens=max(0, body.max_completion_tokens or body.max_tokens or 0),
+        choices=_number(body.n),
+        greedy=body.temperature is not UNSET and bytes(body.temperature) in _ZERO,
+        has_tools=is_given(body.tools) or is_given(body.functions),
+        has_format=is_given(body.response_format) and not _FREE_FORMAT.match(bytes(body.response_format)),
+        kept_elsewhere=kept_elsewhere,
+        user=body.user or "",
+        named=named,
+        controls=controls_of(body.foreword, headers),
+        marked=body.foreword is not UNSET,
+    )
+
+
+def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
+    """A legacy completion request. A prompt that is not one text is passed on unread."""
+    body = decoded(_completion, raw)
+    try:
+        turns: tuple[Turn, ...] = (Turn("user", _text.decode(body.prompt), 0),)
+    except msgspec.ValidationError:
+        turns = (Turn("user", "", 0, plain=False),)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise not_json(error) from None
+    return Ask(
+        endpoint=Endpoint.COMPLETION,
+        model=body.model,
+        raw=raw,
+        turns=turns,
+        stream=bool(body.stream),
+        room_tokens=max(0, body.max_tokens or 0),
+        user=body.user or "",
+        controls=controls_of(body.foreword, headers),
+        marked=body.foreword is not UNSET,
+    )
+
+
+def embedding(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
+    """An embeddings request. The input is the backend's to judge."""
+    body = decoded(_embedding, raw)
+    return Ask(
+        endpoint=Endpoint.EMBEDDING,
+        model=body.model,
+        raw=raw,
+        user=body.user or "",
+        controls=controls_of(body.foreword, headers),
+        marked=body.foreword is not UNSET,
+    )
+
+
+def _turn(index: int, message: _Message) -> Turn:
+    content = message.content
+    calls = message.tool_calls is not UNSET or message.function_call is not UNSET
+    if isinstance(content, str):
+        return Turn(message.role, content, index, not calls)
+    if content is not None and len(content) == 1 and not calls:
+        text = _only_text(content[0])
+        if text is not None:
+            return Turn(message.role, text, index)
+    return Turn(message.role, "", index, plain=False)
+
+
+def _only_text(part: Raw) -> str | None:
+    try:
+        found = _part.decode(part)
+    except msgspec.ValidationError:
+        return None  # a kind of part that we do not know: the backend's to judge
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise not_json(error) from None
+    return found.text if found.type == "text" and isinstance(found.text, str) else None
+
+
+def is_given(raw: Raw | UnsetType) -> bool:
+    """Whether a field says anything: not null, and not an empty list."""
+    return raw is not UNSET and bytes(raw) not in _NONE
+
+
+def _number(raw: Raw | UnsetType) -> int:
+    """A whole number; anything else is the backend's to judge."""
+    found = None if raw is UNSET else whole(bytes(raw).decode("latin-1"))
+    return 1 if found is None else found
+
+
+def controls_of(body: ForewordObject | UnsetType, headers: Mapping[bytes, bytes]) -> Controls:
+    """What the body's `foreword` object says, else what the `x-foreword-*` headers say."""
+    if body is UNSET and headers.keys().isdisjoint(_HEADERS):
+        return _NOTHING
+    given = ForewordObject() if body is UNSET else body
+    mode = given.mode
+    header = headers.get(b"x-foreword-mode")
+    if mode is None and header is not None:
+        try:
+            mode = Mode(header.decode("latin-1").strip().lower())
+        except ValueError:
+            known = ", ".join(Mode)
+            raise BadRequest(f"Invalid header x-foreword-mode: use one of {known}.", param="x-foreword-mode") from None
+    collections = tuple(given.collections)
+    header = headers.get(b"x-foreword-collections")
+    if not collections and header is not None:
+        collections = tuple(name.strip() for name in header.decode("utf-8", "replace").split(",") if name.strip())
+    return Controls(
+        mode=mode,
+        template=given.template or headers.get(b"x-foreword-template", b"").decode("utf-8", "replace"),
+        collections=collections,
+        filters=filter_of(given.filters, "foreword.filters"),
+        top_k=given.top_k,
+        budget_tokens=given.budget_tokens,
+        conversation=given.conversation or headers.get(b"x-foreword-conversation", b"").decode("utf-8", "replace"),
+        contexts=tuple(given.contexts),
+        strategy=given.strategy,
+        nbce=_nbce(given) if given.contexts else _MIXED,
+    )
+
+
+def _nbce(given: ForewordObject) -> Nbce:
+    scores = tuple(given.scores)
+    if scores and len(scores) != len(given.contexts):
+        raise BadRequest(
+            f"Invalid 'foreword.scores': {len(scores)} scores for {len(given.contexts)} contexts.",
+            param="foreword.scores",
+        )
+    return Nbce(given.pooling, given.beta, given.eta, given.gamma, given.alpha, scores)

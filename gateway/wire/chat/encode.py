@@ -1,0 +1,133 @@
+"""An exchange back to a request body: the client's own bytes wherever nothing was changed."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gateway.exchange import Endpoint, Exchange, Sampling, Turn
+from gateway.wire.responses import request as responses
+
+_object = msgspec.json.Decoder(dict[str, Raw])
+_list = msgspec.json.Decoder(list[Raw])
+_text = msgspec.json.Decoder(str)
+_encode = msgspec.json.Encoder().encode
+
+NO_MESSAGES = Raw(b"[]")
+ROOM_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
+_KEY = re.compile(rb'"model"\s*:')
+_ANY_MODEL = re.compile(rb'"[mM][oO][dD][eE][lL]"')
+_ESCAPED = re.compile(rb"\\u00[46]")  # a letter, as no program writes it
+_MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
+
+
+def body(
+    exchange: Exchange, model: str, *, force: Mapping[str, Any] | None = None, room_field: str = "max_tokens"
+) -> bytes:
+    """The body to send to a backend, in which the model is called `model`.
+
+    An unchanged request keeps its bytes; only the model's name is replaced, in place. A changed
+    one keeps every field and every message that no stage touched, byte for byte. `force` sets
+    fields whatever the client said; `room_field` is what this backend calls the answer's length.
+    """
+    ask = exchange.ask
+    if not exchange.changed and not ask.marked and not force and _is_clear(exchange):
+        if model == ask.model:
+            return ask.raw
+        found = _MODEL.findall(ask.raw)
+        # one key of that name and value can only be the top-level field: inside a JSON text quotes are escaped
+        if len(found) == len(_KEY.findall(ask.raw)) == 1 and _text.decode(found[0]) == ask.model:
+            return _MODEL.sub(lambda match: _renamed(match, model), ask.raw, count=1)
+    fields = _object.decode(ask.raw)
+    fields.pop("foreword", None)
+    for name in [name for name in fields if name != "model" and name.lower() == "model"]:
+        del fields[name]
+    fields["model"] = Raw(_encode(model))
+    if ask.spoken_for:
+        fields.pop("prompt", None)
+    if exchange.changed:
+        if ask.endpoint is Endpoint.RESPONSES:
+            responses.put_turns(fields, exchange.sent)
+            fields.update(_sampling(exchange.sampling, fields, "max_output_tokens", stop=False))
+        else:
+            fields["messages"] = _messages(exchange.sent, fields.get("messages", NO_MESSAGES))
+            fields.update(_sampling(exchange.sampling, fields, room_field))
+    for name, value in (force or {}).items():
+        fields[name] = Raw(_encode(value))
+    return _encode(fields)
+
+
+def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapping[str, Any] | None = None) -> bytes:
+    """The body of a chat request of the gateway's own; `schema` is what a JSON answer must follow."""
+    fields: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": turn.role, "content": turn.text} for turn in turns],
+    }
+    if sampling.max_tokens:
+        fields["max_tokens"] = sampling.max_tokens
+    if sampling.temperature is not None:
+        fields["temperature"] = sampling.temperature
+    if sampling.stop:
+        fields["stop"] = sampling.stop
+    if schema is not None:
+        wanted = {"name": "answer", "schema": schema, "strict": True}
+        fields["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    return _encode(fields)
+
+
+def _is_clear(exchange: Exchange) -> bool:
+    """Whether every server finds the model in the client's bytes that the gateway found: the last `model`.
+
+    Some take the first of two, some read `Model` as well: so a key could reach a model that it may not use.
+    """
+    raw = exchange.ask.raw
+    if not exchange.key.models or (len(_ANY_MODEL.findall(raw)) <= 1 and not _ESCAPED.search(raw)):
+        return True
+    names: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        names[:] = [name for name, _ in pairs]  # the outermost object comes last
+
+    try:
+        json.loads(raw, object_pairs_hook=note, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return False
+    return sum(name.lower() == "model" for name in names) <= 1
+
+
+def _renamed(match: re.Match[bytes], model: str) -> bytes:
+    whole, name = match.group(0), match.group(1)
+    return whole[: len(whole) - len(name)] + _encode(model)
+
+
+def _messages(turns: Sequence[Turn], original: Raw) -> Raw:
+    kept = _list.decode(original)
+    return Raw(
+        b"["
+        + b",".join(
+            bytes(kept[turn.source]) if turn.source >= 0 else _encode({"role": turn.role, "content": turn.text})
+            for turn in turns
+        )
+        + b"]"
+    )
+
+
+def _sampling(wanted: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: bool = True) -> dict[str, Raw]:
+    """A template's wishes for the decoder, where the client expressed none of its own.
+
+    `stop`: whether the endpoint knows stop words; `/v1/responses` does not.
+    """
+    if wanted == Sampling.NONE:
+        return {}
+    given = {name for name, value in fields.items() if bytes(value) != b"null"}
+    extra: dict[str, Raw] = {}
+    if wanted.max_tokens and not given & ROOM_FIELDS:
+        extra[room_field] = Raw(_encode(wanted.max_tokens))
+    if wanted.temperature is not None and "temperature" not in given:
+        extra["temperature"] = Raw(_encode(wanted.temperature))
+    if stop and wanted.stop and "stop" not in given:
+        extra["stop"] = Raw(_encode(wanted.stop))
+    return extra

@@ -1,0 +1,1 @@
+"""The marks with which an answer cites its sources."""

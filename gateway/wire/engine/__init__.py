@@ -1,0 +1,1 @@
+"""What an engine of our own is asked and answers."""

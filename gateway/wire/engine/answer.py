@@ -1,0 +1,277 @@
+"""The pieces of an engine's stream as OpenAI's events, or joined to one whole body."""
+
+import time
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+from gateway.errors import BackendFailed, BadRequest, ContextTooLong, NotReady, RequestError
+from gateway.exchange import Endpoint
+from gateway.wire.engine.ask import EngineAsk
+
+DONE = b"data: [DONE]\n\n"
+_encode = msgspec.json.Encoder().encode
+
+
+class _Fault(Struct):
+    message: str = "the engine failed"
+    code: int = 500
+    type: str = ""
+    n_prompt_tokens: int = 0
+    n_ctx: int = 0
+
+
+class _Top(Struct):
+    token: str
+    logprob: float
+    bytes: list[int] | None = None
+
+
+class _Logprob(_Top):
+    top_logprobs: list[_Top] = []
+
+
+class _Logprobs(Struct):
+    content: list[_Logprob] | None = None
+
+
+class _Function(Struct):
+    name: str | UnsetType = UNSET
+    arguments: str = ""
+
+
+class _ToolCall(Struct):
+    index: int = 0
+    id: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    function: _Function = field(default_factory=_Function)
+
+
+class _Delta(Struct, omit_defaults=True):
+    role: str | UnsetType = UNSET
+    content: str | UnsetType | None = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[_ToolCall] | UnsetType = UNSET
+
+
+class _Choice(Struct):
+    index: int = 0
+    delta: _Delta | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    logprobs: _Logprobs | None = None
+    finish_reason: str | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Piece(Struct):
+    id: str = ""
+    created: int = 0
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: _Fault | None = None
+
+
+_piece = msgspec.json.Decoder(_Piece | None)
+
+
+def refusal(error: Exception) -> RequestError:
+    """What an engine that refused before its first piece meant: its exceptions are all about the request."""
+    if isinstance(error, RequestError):
+        return error
+    return BadRequest(f"The engine refused this request: {error}")
+
+
+def _raised(fault: _Fault, ask: EngineAsk) -> RequestError:
+    if fault.type == "exceed_context_size_error":
+        return ContextTooLong(fault.n_prompt_tokens, fault.n_ctx, ask.answer_tokens)
+    if fault.code == 503:
+        return NotReady(fault.message, retry_after_s=1.0)
+    if 400 <= fault.code < 500:
+        return BadRequest(fault.message)
+    return BackendFailed(f"The engine failed: {fault.message}")
+
+
+class _Tally:
+    """Adds up the usage that the engine tells for each choice. A prompt counts once, as OpenAI counts."""
+
+    def __init__(self, ask: EngineAsk) -> None:
+        self._ask = ask
+        self._prompts: dict[int, int] = {}
+        self._completion = 0
+
+    def add(self, piece: _Piece) -> None:
+        if piece.usage is None:
+            return
+        which = piece.choices[0].index // self._ask.choices if piece.choices else 0
+        self._prompts[which] = piece.usage.prompt_tokens
+        self._completion += piece.usage.completion_tokens
+
+    def usage(self) -> dict[str, int]:
+        prompt = sum(self._prompts.values())
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": self._completion,
+            "total_tokens": prompt + self._completion,
+        }
+
+
+class _Reader:
+    """What events and bodies have in common: decoding, naming, counting."""
+
+    def __init__(self, ask: EngineAsk, model: str) -> None:
+        self.ask = ask
+        self.chat = ask.endpoint is Endpoint.CHAT
+        self.tally = _Tally(ask)
+        self._offsets: dict[int, int] = {}
+        self.head: dict[str, Any] = {"id": "", "object": "", "created": 0, "model": model}
+
+    def read(self, raw: bytes) -> list[_Choice]:
+        """The choices of a piece; none where it holds nothing for a client. Raises what went wrong."""
+        piece: _Piece | None = _piece.decode(raw)
+        if piece is None:
+            return []
+        if piece.error is not None:
+            raise _raised(piece.error, self.ask)
+        if not self.head["id"] and piece.id:
+            prefix = "chatcmpl-" if self.chat else "cmpl-"
+            self.head["id"] = prefix + piece.id.removeprefix("chatcmpl-")
+            self.head["created"] = piece.created or int(time.time())
+        self.tally.add(piece)
+        return piece.choices
+
+    def logprobs(self, choice: _Choice) -> Any:
+        """As this endpoint writes them, or None."""
+        top = self.ask.top_logprobs
+        if top is None or choice.logprobs is None or choice.logprobs.content is None:
+            return None
+        entries = choice.logprobs.content
+        if self.chat:
+            return {"content": [_entry(entry, top) for entry in entries], "refusal": None}
+        start = self._offsets.get(choice.index, 0)
+        legacy = _legacy(entries, top, start)
+        self._offsets[choice.index] = start + sum(len(entry.token) for entry in entries)
+        return legacy
+
+
+class Events(_Reader):
+    """Makes server-sent events of the pieces."""
+
+    def __init__(self, ask: EngineAsk, model: str) -> None:
+        super().__init__(ask, model)
+        self.head["object"] = "chat.completion.chunk" if self.chat else "text_completion"
+
+    def event(self, raw: bytes) -> bytes:
+        """The event of one piece; b"" where the client gets none."""
+        choices = [self._choice(choice) for choice in self.read(raw)]
+        return self._framed(choices, None) if choices else b""
+
+    def end(self) -> bytes:
+        usage = self._framed([], self.tally.usage()) if self.ask.include_usage else b""
+        return usage + DONE
+
+    def _choice(self, choice: _Choice) -> dict[str, Any]:
+        said: dict[str, Any] = {"index": choice.index}
+        if self.chat:
+            delta = choice.delta if choice.delta is not UNSET else _Delta()
+            said["delta"] = _Delta(delta.role, "", tool_calls=delta.tool_calls) if delta.content is None else delta
+        else:
+            said["text"] = choice.text if choice.text is not UNSET else ""
+        return said | {"logprobs": self.logprobs(choice), "finish_reason": choice.finish_reason}
+
+    def _framed(self, choices: list[dict[str, Any]], usage: dict[str, int] | None) -> bytes:
+        told = {"usage": usage} if self.ask.include_usage else {}
+        return b"data: " + _encode({**self.head, "choices": choices, **told}) + b"\n\n"
+
+
+class _Whole(Struct):
+    """One choice as it grows."""
+
+    text: list[str] = []
+    reasoning: list[str] = []
+    calls: dict[int, _ToolCall] = {}
+    logprobs: list[_Logprob] = []
+    finish: str | None = None
+
+
+class Body(_Reader):
+    """Joins the pieces to one whole body."""
+
+    def __init__(self, ask: EngineAsk, model: str) -> None:
+        super().__init__(ask, model)
+        self.head["object"] = "chat.completion" if self.chat else "text_completion"
+        self._wholes = {index: _Whole() for index in range(ask.choices * ask.prompts)}
+
+    def add(self, raw: bytes) -> None:
+        for choice in self.read(raw):
+            whole = self._wholes.setdefault(choice.index, _Whole())
+            whole.finish = choice.finish_reason or whole.finish
+            if choice.text is not UNSET:
+                whole.text.append(choice.text)
+            if choice.delta is not UNSET:
+                _grow(whole, choice.delta)
+            if choice.logprobs is not None:
+                whole.logprobs.extend(choice.logprobs.content or [])
+
+    def whole(self) -> bytes:
+        choices = [self._choice(index, whole) for index, whole in sorted(self._wholes.items())]
+        return _encode({**self.head, "choices": choices, "usage": self.tally.usage()})
+
+    def _choice(self, index: int, whole: _Whole) -> dict[str, Any]:
+        said: dict[str, Any] = {"index": index}
+        text = "".join(whole.text)
+        if self.chat:
+            said["message"] = _message(whole, text)
+        else:
+            said["text"] = text
+        entries = _Choice(index, logprobs=_Logprobs(whole.logprobs))
+        return said | {"logprobs": self.logprobs(entries), "finish_reason": whole.finish}
+
+
+def _message(whole: _Whole, text: str) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": text or (None if whole.calls else ""), "refusal": None}
+    if whole.reasoning:
+        message["reasoning_content"] = "".join(whole.reasoning)
+    if whole.calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": call.function} for _, call in sorted(whole.calls.items())
+        ]
+    return message
+
+
+def _grow(whole: _Whole, delta: _Delta) -> None:
+    if isinstance(delta.content, str):
+        whole.text.append(delta.content)
+    if delta.reasoning_content is not UNSET:
+        whole.reasoning.append(delta.reasoning_content)
+    for call in delta.tool_calls or []:
+        known = whole.calls.setdefault(call.index, _ToolCall(call.index))
+        known.id = call.id if call.id is not UNSET else known.id
+        known.function = _Function(
+            call.function.name if call.function.name is not UNSET else known.function.name,
+            known.function.arguments + call.function.arguments,
+        )
+
+
+def _entry(entry: _Logprob, top: int) -> _Logprob:
+    return _Logprob(entry.token, entry.logprob, entry.bytes, entry.top_logprobs[:top])
+
+
+def _legacy(entries: list[_Logprob], top: int, start: int) -> dict[str, Any]:
+    """`/v1/completions`' form: parallel lists, and offsets into the text of the choice."""
+    offsets = []
+    for entry in entries:
+        offsets.append(start)
+        start += len(entry.token)
+    return {
+        "tokens": [entry.token for entry in entries],
+        "token_logprobs": [entry.logprob for entry in entries],
+        "top_logprobs": [{one.token: one.logprob for one in entry.top_logprobs[:top]} for entry in entries]
+        if top
+        else None,
+        "text_offset": offsets,
+    }

@@ -1,0 +1,206 @@
+"""OpenAI's JSON for an engine inside the process: what it is asked, and what its pieces become.
+
+The engine (llama.cpp) speaks nearly OpenAI's language. Here is the rest: requests are checked and
+made safe to run, errors get OpenAI's words, legacy log probabilities their old form, and several
+choices one usage.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from gateway.errors import BadRequest
+from gateway.exchange import Endpoint
+from gateway.wire.json_fields import explained, not_json
+
+# What reaches the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
+SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")
+CHAT = ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_format")
+
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_encode = msgspec.json.Encoder().encode
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+_BREAK = "\N{ZERO WIDTH SPACE}"
+MOST = 2**31 - 1  # what the engine counts with
+_RANDOM_SEED = 0xFFFFFFFF  # the engine's word for "no seed"
+
+
+class _StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class _Knobs(Struct):
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+
+
+class _ChatKnobs(_Knobs):
+    max_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+
+
+class _CompletionKnobs(_Knobs):
+    prompt: str | list[str | int | list[int]] | None = None
+    max_tokens: Annotated[int, Meta(ge=0, le=MOST)] | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+    best_of: int | None = None
+
+
+_chat_knobs = msgspec.json.Decoder(_ChatKnobs)
+_completion_knobs = msgspec.json.Decoder(_CompletionKnobs)
+
+
+class Limits(Struct, frozen=True):
+    """What a request may ask of one engine."""
+
+    choices: int = 4
+    """How many sequences the engine can make at a time."""
+    answer_tokens: int = 512
+    """How long an answer gets where the client does not say."""
+
+
+class EngineAsk(Struct, frozen=True):
+    """A request ready for the engine, which is always asked to stream: only so can it be stopped."""
+
+    endpoint: Endpoint
+    body: bytes
+    stream: bool = False
+    include_usage: bool = False
+    choices: int = 1
+    """Choices for each prompt (`n`)."""
+    prompts: int = 1
+    answer_tokens: int = 0
+    top_logprobs: int | None = None
+    """None: the client wants no log probabilities."""
+
+
+class Neutraliser:
+    """Breaks a model's control tokens apart where a text holds them literally.
+
+    The engine reads the rendered conversation with control tokens on, so that a user's
+    `<|im_end|>` would end their turn and could open a system turn. An invisible character inside
+    keeps it a text. `control_tokens` are those of the model.
+    """
+
+    def __init__(self, control_tokens: Sequence[str]) -> None:
+        words = sorted({token for token in control_tokens if len(token) > 1}, key=len, reverse=True)
+        self._words = re.compile("|".join(map(re.escape, words))) if words else None
+
+    def text(self, text: str) -> str:
+        if self._words is None:
+            return text
+        return self._words.sub(lambda match: match[0][0] + _BREAK + match[0][1:], text)
+
+    def tree(self, value: Any) -> Any:
+        """The same for every text inside a JSON value."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.tree(item) for item in value]
+        if isinstance(value, dict):
+            return {self.text(key): self.tree(item) for key, item in value.items()}
+        return value
+
+
+def ask(body: bytes, endpoint: Endpoint, limits: Limits, neutral: Neutraliser) -> EngineAsk:
+    """A request body made ready. Raises `BadRequest` for what the engine cannot do."""
+    if endpoint is Endpoint.CHAT:
+        return _chat(body, limits, neutral)
+    return _completion(body, limits)
+
+
+def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
+    knobs: _ChatKnobs = _decoded(_chat_knobs, body)
+    if knobs.top_logprobs is not None and not knobs.logprobs:
+        raise BadRequest("'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
+    given = _fields.decode(body)
+    fields = {name: given[name] for name in (*SHARED, *CHAT) if name in given}
+    fields["messages"] = Raw(_encode([_message(one, neutral) for one in msgspec.json.decode(given["messages"])]))
+    if "tools" in fields:
+        fields["tools"] = Raw(_encode(neutral.tree(msgspec.json.decode(fields["tools"]))))
+    top = (knobs.top_logprobs or 0) if knobs.logprobs else None
+    if top is not None:
+        fields["logprobs"] = Raw(b"true")
+        # the engine gives none for 0; the one it must give is cut off again
+        fields["top_logprobs"] = Raw(_encode(max(top, 1)))
+    room = knobs.max_completion_tokens or knobs.max_tokens or limits.answer_tokens
+    return _asked(Endpoint.CHAT, fields, knobs, limits, room, top, 1)
+
+
+def _completion(body: bytes, limits: Limits) -> EngineAsk:
+    knobs: _CompletionKnobs = _decoded(_completion_knobs, body)
+    for name, value in (("echo", knobs.echo), ("suffix", knobs.suffix)):
+        if value:
+            raise BadRequest(f"'{name}' is not supported by this model's engine. Leave it out.", param=name)
+    if knobs.best_of is not None and knobs.best_of > (knobs.n or 1):
+        raise BadRequest("'best_of' beyond 'n' is not supported by this model's engine.", param="best_of")
+    if knobs.max_tokens == 0:
+        raise BadRequest("'max_tokens' must be at least 1 for this model's engine.", param="max_tokens")
+    given = _fields.decode(body)
+    fields = {name: given[name] for name in (*SHARED, "prompt") if name in given}
+    many = isinstance(knobs.prompt, list) and not all(isinstance(part, int) for part in knobs.prompt)
+    prompts = len(knobs.prompt) if many and isinstance(knobs.prompt, list) else 1
+    if not knobs.prompt:
+        raise BadRequest("'prompt' is empty.", param="prompt")
+    if knobs.logprobs is not None:
+        fields["logprobs"] = Raw(_encode(max(knobs.logprobs, 1)))
+    room = knobs.max_tokens or limits.answer_tokens
+    return _asked(Endpoint.COMPLETION, fields, knobs, limits, room, knobs.logprobs, prompts)
+
+
+def _asked(
+    endpoint: Endpoint,
+    fields: dict[str, Raw],
+    knobs: _Knobs,
+    limits: Limits,
+    room: int,
+    top: int | None,
+    prompts: int,
+) -> EngineAsk:
+    choices = knobs.n or 1
+    if choices > limits.choices:
+        raise BadRequest(
+            f"Invalid value for 'n': this model's engine makes at most {limits.choices} choices at a time.", param="n"
+        )
+    if choices > 1:
+        fields["n"] = Raw(_encode(choices))
+    if knobs.seed is not None:
+        # the engine's seeds have 32 bits, of which the highest number means "at random"
+        fields["seed"] = Raw(_encode(knobs.seed % _RANDOM_SEED))
+        # a prompt that is half remembered is computed in other batches, which rounds differently
+        fields["cache_prompt"] = Raw(b"false")
+    fields["max_tokens"] = Raw(_encode(room))
+    fields["stream"] = Raw(b"true")
+    fields["stream_options"] = Raw(b'{"include_usage":true}')
+    wants_usage = knobs.stream_options is not None and bool(knobs.stream_options.include_usage)
+    return EngineAsk(endpoint, _encode(fields), bool(knobs.stream), wants_usage, choices, prompts, room, top)
+
+
+def _message(message: Any, neutral: Neutraliser) -> Any:
+    if not isinstance(message, dict):
+        return message
+    role = "system" if message.get("role") == "developer" else message.get("role")
+    return {**neutral.tree(message), "role": role}
+
+
+def _decoded(decoder: Any, body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise explained(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise not_json(error) from None

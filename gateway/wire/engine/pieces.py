@@ -1,0 +1,175 @@
+"""What an engine of our own is asked, and the pieces it answers with, in the language of `wire/engine*.py`."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from gateway.errors import BadRequest
+from gateway.exchange import Endpoint
+from gateway.wire.json_fields import explained
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Knobs(Struct):
+    """How to sample; OpenAI's defaults."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    seed: int | None = None
+    logit_bias: dict[int, float] = {}
+
+
+class Message(Struct):
+    role: str
+    content: str
+
+
+class Wanted(Struct):
+    """A request as the engine understands it. `prompts` are texts or token numbers, `messages` a conversation."""
+
+    knobs: Knobs
+    max_tokens: int
+    choices: int = 1
+    stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+    messages: tuple[Message, ...] = ()
+    prompts: tuple[str | list[int], ...] = ()
+
+
+class _Part(Struct):
+    type: str = "text"
+    text: str | None = None
+
+
+class _Given(Struct):
+    role: str
+    content: str | list[_Part] | None = None
+    tool_calls: Any = None
+
+
+class _Format(Struct):
+    type: str = "text"
+
+
+class _Body(Struct):
+    max_tokens: int
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    logit_bias: dict[int, float] | None = None
+    stop: str | list[str] | None = None
+    n: int = 1
+    messages: list[_Given] = []
+    prompt: str | list[str | int | list[int]] | None = None
+    logprobs: bool | int | None = None
+    top_logprobs: int | None = None
+    tools: list[Any] | None = None
+    response_format: _Format | None = None
+
+
+_body = msgspec.json.Decoder(_Body, strict=False)
+
+
+def wanted(body: bytes) -> Wanted:
+    """A body that `engine.ask` has made ready. Raises `BadRequest` for what needs a grammar or eyes."""
+    try:
+        given = _body.decode(body)
+    except msgspec.ValidationError as error:
+        raise explained(error) from None
+    if given.tools:
+        raise BadRequest("'tools' is not supported by this model's engine.", param="tools")
+    if given.response_format and given.response_format.type != "text":
+        raise BadRequest("'response_format' is not supported by this model's engine.", param="response_format")
+    return Wanted(
+        _knobs(given),
+        given.max_tokens,
+        given.n,
+        tuple([given.stop] if isinstance(given.stop, str) else given.stop or ()),
+        _top(given),
+        tuple(_message(one) for one in given.messages),
+        _prompts(given.prompt),
+    )
+
+
+def _knobs(given: _Body) -> Knobs:
+    said = {name: getattr(given, name) for name in Knobs.__struct_fields__}
+    return Knobs(**{name: value for name, value in said.items() if value is not None})
+
+
+def _top(given: _Body) -> int | None:
+    if given.messages:
+        return given.top_logprobs or 0 if given.logprobs else None
+    return None if given.logprobs is None else int(given.logprobs)
+
+
+def _message(given: _Given) -> Message:
+    parts = given.content
+    if parts is None or isinstance(parts, str):
+        return Message(given.role, parts or "")
+    for part in parts:
+        if part.type != "text" or part.text is None:
+            raise BadRequest(f"This model does not understand content of type {part.type!r}.", param="messages")
+    return Message(given.role, "".join(part.text or "" for part in parts))
+
+
+def _prompts(given: str | list[str | int | list[int]] | None) -> tuple[str | list[int], ...]:
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        return (given,)
+    numbers = [one for one in given if isinstance(one, int)]
+    if numbers:
+        return (numbers,)
+    return tuple(one for one in given if not isinstance(one, int))
+
+
+class Likely(Struct):
+    """A token with its log probability."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class Spoken(Likely):
+    """The token that was chosen, beside the likeliest."""
+
+    top_logprobs: list[Likely] = []
+
+
+class Usage(Struct):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Piece(Struct):
+    """What one choice says next."""
+
+    index: int
+    text: str = ""
+    logprobs: list[Spoken] = field(default_factory=list)
+    finish: str | None = None
+    usage: Usage | None = None
+    first: bool = False
+
+
+def encoded(piece: Piece, endpoint: Endpoint, name: str, created: int) -> bytes:
+    choice: dict[str, Any] = {"index": piece.index, "finish_reason": piece.finish}
+    if endpoint is Endpoint.CHAT:
+        role = {"role": "assistant"} if piece.first else {}
+        choice["delta"] = {**role, "content": piece.text} if piece.text or piece.first else {}
+    else:
+        choice["text"] = piece.text
+    if piece.logprobs:
+        choice["logprobs"] = {"content": piece.logprobs}
+    return _encode({"id": name, "created": created, "choices": [choice], "usage": piece.usage})

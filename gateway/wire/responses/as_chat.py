@@ -1,0 +1,173 @@
+"""A request for a response as a request for a chat completion, for backends that speak no other.
+
+Fields that neither side defines go on unchanged. What chat cannot say is refused by name, with
+what to do instead: nothing is dropped in silence.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.errors import BadRequest
+from gateway.wire.json_fields import explained, missing
+from gateway.wire.responses.items import WHY_CHAT, messages
+from gateway.wire.responses.search import NAME, choice_after
+from gateway.wire.responses.tools import choice, functions
+
+_object = msgspec.json.Decoder(dict[str, Raw])
+_encode = msgspec.json.Encoder().encode
+
+RESEND = "Send the earlier input and output items in 'input' instead."
+REFUSED = {
+    "previous_response_id": RESEND,
+    "conversation": RESEND,
+    "background": "Leave it out and wait for the answer, or stream it.",
+    "background_options": "Leave it out and wait for the answer, or stream it.",
+    "context_management": "Leave it out; the gateway itself leaves out the oldest turns where a window is too small.",
+    "prompt": "Name a template of this gateway, or send 'instructions' and 'input'.",
+    "image": "Leave it out.",
+    "access_programs": "Leave it out.",
+    # what belongs to other endpoints, and is a slip here
+    "messages": "Here it is called 'input'.",
+    "max_tokens": "Here it is called 'max_output_tokens'.",
+    "max_completion_tokens": "Here it is called 'max_output_tokens'.",
+    "response_format": "Here it is called 'text.format'.",
+    "functions": "Here they are 'tools' of type 'function'.",
+    "function_call": "Here it is called 'tool_choice'.",
+    "n": "A response is one answer; ask several times.",
+}
+TRANSLATED = ("input", "instructions", "max_output_tokens", "text", "tools", "tool_choice", "parallel_tool_calls")
+KNOBS = ("reasoning", "include", "top_logprobs", "stream_options")
+# of no meaning to a chat backend; `truncation` is what the stage `fit` does
+SAID_BACK = ("metadata", "store", "truncation", "max_tool_calls")
+ANSWERED = frozenset((*TRANSLATED, *KNOBS, *SAID_BACK))
+"""What is translated here or answered by the gateway itself; every other field goes on as it is."""
+NOTHING = (b"null", b"false", b"[]", b"{}")
+LOGPROBS = "message.output_text.logprobs"
+ENCRYPTED = "reasoning.encrypted_content"
+
+
+class _Format(Struct):
+    type: str = "text"
+    name: str = ""
+    schema: Raw = Raw(b"{}")
+    strict: bool | None = None
+    description: str | None = None
+
+
+class _Text(Struct):
+    format: _Format | None = None
+    verbosity: Raw = Raw(b"null")
+
+
+class _Reasoning(Struct):
+    effort: Raw = Raw(b"null")
+    summary: str | None = None
+    generate_summary: str | None = None
+    context: str | None = None
+    mode: str | None = None
+
+
+class _Knobs(Struct):
+    text: _Text | None = None
+    reasoning: _Reasoning | None = None
+    include: list[str] | None = None
+    top_logprobs: int | None = None
+    stream: bool | None = None
+
+
+_knobs = msgspec.json.Decoder(_Knobs)
+
+
+def chat_body(body: bytes, *, searched: bool = False) -> bytes:
+    """The chat request for a request for a response. Its answer's length is left out: backends call it differently.
+
+    `searched`: what its tool `file_search` finds is in the messages. Raises `BadRequest` for what chat cannot say.
+    """
+    fields = _object.decode(body)
+    for name, remedy in REFUSED.items():
+        if name in fields and bytes(fields[name]) not in NOTHING:
+            raise untranslatable(name, remedy)
+    try:
+        knobs = _knobs.decode(body)
+    except msgspec.ValidationError as error:
+        raise explained(error) from None
+    said = {name: value for name, value in fields.items() if name not in ANSWERED and name not in REFUSED}
+    turns = messages(fields.get("instructions"), fields.get("input"))
+    if not turns:
+        raise missing("input")
+    written: dict[str, Any] = {
+        "messages": turns,
+        **_tools(fields, searched),
+        **_format(knobs.text),
+        **_reasoning(knobs.reasoning),
+        **_logprobs(knobs),
+    }
+    if knobs.stream:
+        # the events at the end of a response tell the usage
+        written["stream_options"] = {"include_usage": True}
+    return _encode({**said, **written})
+
+
+def untranslatable(param: str, remedy: str) -> BadRequest:
+    return BadRequest(
+        f"Unsupported parameter: chat completions have no '{param}'. {remedy} {WHY_CHAT}",
+        param=param,
+        code="unsupported_parameter",
+    )
+
+
+def _tools(fields: Mapping[str, Raw], searched: bool) -> dict[str, Any]:
+    tools = functions(fields.get("tools"), done=NAME if searched else "")
+    chosen = choice(choice_after(fields.get("tool_choice")) if searched else fields.get("tool_choice"))
+    # how to choose among no tools is refused by some backends, and means nothing
+    if not tools:
+        return {}
+    said = {} if chosen is None else {"tool_choice": chosen}
+    if "parallel_tool_calls" in fields:
+        said["parallel_tool_calls"] = fields["parallel_tool_calls"]
+    return {"tools": tools, **said}
+
+
+def _format(text: _Text | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    said = {} if bytes(text.verbosity) == b"null" else {"verbosity": text.verbosity}
+    wanted = text.format
+    if wanted is None or wanted.type == "text":
+        return said
+    if wanted.type == "json_object":
+        return {**said, "response_format": {"type": "json_object"}}
+    if wanted.type != "json_schema":
+        raise untranslatable("text.format.type", "Use 'text', 'json_object' or 'json_schema'.")
+    schema: dict[str, Any] = {"name": wanted.name, "schema": wanted.schema}
+    if wanted.strict is not None:
+        schema["strict"] = wanted.strict
+    if wanted.description is not None:
+        schema["description"] = wanted.description
+    return {**said, "response_format": {"type": "json_schema", "json_schema": schema}}
+
+
+def _reasoning(asked: _Reasoning | None) -> dict[str, Any]:
+    if asked is None:
+        return {}
+    for name, value in (("summary", asked.summary), ("generate_summary", asked.generate_summary)):
+        # "auto" takes what there is, which here is the reasoning itself
+        if value not in (None, "auto"):
+            raise untranslatable(
+                f"reasoning.{name}", "Use 'auto': the reasoning comes as it is, if the backend shows it."
+            )
+    if asked.context not in (None, "auto") or asked.mode not in (None, "standard"):
+        raise untranslatable("reasoning", "Leave out all but 'effort'.")
+    return {} if bytes(asked.effort) == b"null" else {"reasoning_effort": asked.effort}
+
+
+def _logprobs(knobs: _Knobs) -> dict[str, Any]:
+    if knobs.include and ENCRYPTED in knobs.include:
+        raise untranslatable("include", f"Leave out {ENCRYPTED!r}: the reasoning comes in the clear, if it is shown.")
+    # what else can be included belongs to items that only hosted tools make
+    if not knobs.top_logprobs and LOGPROBS not in (knobs.include or ()):
+        return {}
+    return {"logprobs": True} | ({"top_logprobs": knobs.top_logprobs} if knobs.top_logprobs else {})

@@ -1,0 +1,148 @@
+"""Builds a response from what a chat completion says, piece by piece, and tells each step as an event.
+
+A whole chat completion is one piece; its response is what the last event holds. Reasoning, text
+and each call of a function are output items of their own, in the order in which they begin; ahead of
+them is the search that was made for them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.wire.responses.output import Event, FunctionCall, Item, Message, Reasoning, Refusal, SearchCall, Spoken
+from gateway.wire.responses.search import Shown
+
+FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Why an answer is incomplete, by chat's finish reason; any other reason means that it is complete."""
+
+
+class Function(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(Struct):
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+
+
+class Said(Struct):
+    """A chat message, or the part of one that a stream's event adds."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class Builder:
+    """One response. `head` is what it says besides its output: id, model, and the request's own settings."""
+
+    def __init__(self, head: Mapping[str, Any], search: Shown | None = None) -> None:
+        self._head = dict(head)
+        self._search = search
+        self._suffix = str(head["id"]).removeprefix("resp_")
+        self._items: list[Item] = []
+        self._closed: set[int] = set()
+        self._speaking: Spoken | None = None
+        self._calls: dict[int, FunctionCall] = {}
+
+    def begin(self) -> Iterator[Event]:
+        for name in ("created", "in_progress"):
+            yield f"response.{name}", {"response": self.response("in_progress")}
+        yield from self.searched()
+
+    def searched(self) -> Iterator[Event]:
+        """What was looked up, which is over by now."""
+        if self._search is not None:
+            call = SearchCall(self._suffix, len(self._items), self._search.queries, self._search.results)
+            yield from self._open(call)
+            yield from self._done(call, "completed")
+
+    def add(self, said: Said, logprobs: list[Any]) -> Iterator[Event]:
+        """What one piece adds. Empty texts add nothing."""
+        thought = said.reasoning_content or said.reasoning
+        if thought:
+            yield from self._speak(Reasoning, thought, [])
+        if said.content:
+            yield from self._speak(Message, said.content, logprobs)
+        if said.refusal:
+            yield from self._speak(Refusal, said.refusal, [])
+        for place, call in enumerate(said.tool_calls or ()):
+            yield from self._call(place if call.index is None else call.index, call)
+
+    def end(self, finish: str, usage: Mapping[str, Any] | None) -> Iterator[Event]:
+        """Close what is open and say how it ended. An answer without any output has an empty text."""
+        if not self._items or isinstance(self._items[-1], SearchCall):
+            yield from self._open(self._new(Message))
+        reason = FINISHED.get(finish)
+        yield from self._close("incomplete" if reason else "completed")
+        status = "incomplete" if reason else "completed"
+        details = {"reason": reason} if reason else None
+        yield f"response.{status}", {"response": self.response(status, usage=usage, incomplete_details=details)}
+
+    def failed(self, code: str, message: str) -> Event:
+        """The answer broke off: what there is of it stays in the response."""
+        error = {"code": code, "message": message}
+        return "response.failed", {"response": self.response("failed", error=error)}
+
+    def response(self, status: str, **fields: Any) -> dict[str, Any]:
+        """The response as it is now."""
+        open_as = "completed" if status == "completed" else "incomplete"
+        output = [
+            item.as_json("completed" if item.index in self._closed else open_as)
+            for item in (() if status == "in_progress" else self._items)
+        ]
+        return {**self._head, "status": status, "output": output, **fields}
+
+    def _speak(self, kind: type[Spoken], text: str, logprobs: list[Any]) -> Iterator[Event]:
+        speaking = self._speaking
+        if speaking is None or type(speaking) is not kind:
+            yield from self._hush()
+            speaking = self._speaking = self._new(kind)
+            yield from self._open(speaking)
+        yield from speaking.grow(text, logprobs)
+
+    def _new(self, kind: type[Spoken]) -> Spoken:
+        if kind is Message and self._search is not None:
+            return Message(self._suffix, len(self._items), self._search.sources)
+        return kind(self._suffix, len(self._items))
+
+    def _call(self, key: int, call: ToolCall) -> Iterator[Event]:
+        """Calls of several functions may come interleaved, so they stay open to the end."""
+        function = call.function or Function()
+        known = self._calls.get(key)
+        if known is None:
+            yield from self._hush()
+            known = FunctionCall(self._suffix, len(self._items), call.id or "", function.name or "")
+            self._calls[key] = known
+            yield from self._open(known)
+        known.name = known.name or function.name or ""
+        if function.arguments:
+            yield from known.grow(function.arguments, [])
+
+    def _open(self, item: Item) -> Iterator[Event]:
+        self._items.append(item)
+        yield "response.output_item.added", {"output_index": item.index, "item": item.as_json("in_progress")}
+        yield from item.open()
+
+    def _hush(self) -> Iterator[Event]:
+        """Text or reasoning is over as soon as something else begins."""
+        if self._speaking is not None:
+            yield from self._done(self._speaking, "completed")
+            self._speaking = None
+
+    def _close(self, status: str) -> Iterator[Event]:
+        self._speaking = None
+        for item in self._items:
+            if item.index not in self._closed:
+                yield from self._done(item, status)
+
+    def _done(self, item: Item, status: str) -> Iterator[Event]:
+        yield from item.close()
+        if status == "completed":
+            self._closed.add(item.index)
+        yield "response.output_item.done", {"output_index": item.index, "item": item.as_json(status)}

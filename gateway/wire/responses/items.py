@@ -1,0 +1,194 @@
+"""The items of a response's `input` as chat messages.
+
+What belongs to one answer of the model (its reasoning, its text, its calls of functions) are
+several items here and one assistant message there.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.errors import BadRequest
+from gateway.wire.json_fields import explained, missing
+
+Message = dict[str, Any]
+
+
+class _Item(Struct):
+    type: str = "message"
+    role: str = ""
+    content: str | list[Raw] | None = None
+    name: str = ""
+    arguments: str = ""
+    call_id: str = ""
+    output: str | list[Raw] = ""
+    summary: list[Raw] = []
+    encrypted_content: str | None = None
+
+
+class _Part(Struct):
+    type: str = ""
+    text: str = ""
+    refusal: str = ""
+    image_url: str | None = None
+    detail: str | None = None
+    file_id: str | None = None
+    file_data: str | None = None
+    file_url: str | None = None
+    filename: str | None = None
+    input_audio: Raw | UnsetType = UNSET
+
+
+Decoded = TypeVar("Decoded")
+_items = msgspec.json.Decoder(str | list[Raw])
+_item = msgspec.json.Decoder(_Item)
+_part = msgspec.json.Decoder(_Part)
+ROLES = ("user", "assistant", "system", "developer")
+WHY_CHAT = (
+    "This request is asked as a chat completion because its model's backend speaks nothing else, or because a vector "
+    "store or a template of this gateway takes part."
+)
+TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
+
+
+def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
+    """Raises `BadRequest`, naming the item, for what a chat message cannot hold."""
+    told: list[Message] = []
+    if instructions is not None and bytes(instructions) not in (b"null", b'""'):
+        told.append({"role": "system", "content": instructions})
+    if given is None or bytes(given) == b"null":
+        return told
+    items = _items.decode(given)
+    if isinstance(items, str):
+        return [*told, {"role": "user", "content": items}]
+    talk = _Talk(told)
+    for place, raw in enumerate(items):
+        where = f"input[{place}]"
+        talk.add(_read(_item, raw, where), where)
+    return talk.end()
+
+
+def _read(decoder: "msgspec.json.Decoder[Decoded]", raw: Raw, where: str) -> Decoded:
+    """Raises `BadRequest` that names the field at fault in what stands at `where`."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise explained(error, where) from None
+
+
+class _Talk:
+    """Collects messages; the assistant's last one stays open for more of the same answer."""
+
+    def __init__(self, told: list[Message]) -> None:
+        self._told = told
+        self._open: Message | None = None
+        self._reasoning = ""
+
+    def add(self, item: _Item, where: str) -> None:
+        if item.type == "message":
+            self._message(item, where)
+        elif item.type == "function_call":
+            call = {"name": item.name, "arguments": item.arguments}
+            one = {"id": item.call_id, "type": "function", "function": call}
+            self._answer().setdefault("tool_calls", []).append(one)
+        elif item.type == "function_call_output":
+            self._close()
+            content = _content(item.output, f"{where}.output", only_text=True)
+            self._told.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
+        elif item.type == "reasoning":
+            self._thought(item, where)
+        elif item.type != "file_search_call":
+            # what an earlier search found went with an earlier question; the next one is looked up anew
+            raise _unknown(f"{where}.type", item.type, "messages, function calls, their outputs, and reasoning")
+
+    def end(self) -> list[Message]:
+        self._close()
+        return self._told
+
+    def _message(self, item: _Item, where: str) -> None:
+        if item.role not in ROLES:
+            raise _unknown(f"{where}.role", item.role, ", ".join(ROLES))
+        if item.content is None:
+            raise missing(f"{where}.content")
+        content = _content(item.content, f"{where}.content")
+        if item.role == "assistant" and "content" not in self._answer():
+            self._answer()["content"] = content
+            return
+        self._close()
+        if item.role == "assistant":
+            self._answer()["content"] = content
+        else:
+            # what chat-only servers know
+            role = "system" if item.role == "developer" else item.role
+            self._told.append({"role": role, "content": content})
+
+    def _thought(self, item: _Item, where: str) -> None:
+        shown = item.content if isinstance(item.content, list) and item.content else item.summary
+        text = "\n\n".join(_read(_part, part, where).text for part in shown)
+        if not text and item.encrypted_content:
+            raise BadRequest(
+                f"Unsupported value: '{where}' is encrypted reasoning, which only the model that wrote it can read. "
+                "Leave the item out.",
+                param=f"{where}.encrypted_content",
+                code="unsupported_value",
+            )
+        # reasoning opens an answer: a message that was said before is another
+        self._close()
+        self._reasoning = text
+
+    def _answer(self) -> Message:
+        if self._open is None:
+            self._open = {"role": "assistant"}
+            if self._reasoning:
+                self._open["reasoning_content"], self._reasoning = self._reasoning, ""
+        return self._open
+
+    def _close(self) -> None:
+        if self._reasoning:
+            self._answer()
+        if self._open is not None:
+            self._told.append({"content": None} | self._open if "content" not in self._open else self._open)
+            self._open = None
+
+
+def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -> Any:
+    """A text where there is only one, else chat's parts."""
+    if isinstance(content, str):
+        return content
+    places = [f"{where}[{number}]" for number in range(len(content))]
+    parts = [_translated(_read(_part, raw, place), place) for place, raw in zip(places, content, strict=True)]
+    if len(parts) == 1 and parts[0]["type"] == "text":
+        return parts[0]["text"]
+    for place, part in zip(places, parts, strict=True):
+        if only_text and part["type"] != "text":
+            raise _unknown(f"{place}.type", part["type"], "only text, as a function's output")
+    return parts
+
+
+def _translated(part: _Part, where: str) -> dict[str, Any]:
+    if part.type in TEXTS:
+        return {"type": "text", "text": part.text}
+    if part.type == "refusal":
+        return {"type": "refusal", "refusal": part.refusal}
+    if part.type == "input_audio" and part.input_audio is not UNSET:
+        return {"type": "input_audio", "input_audio": part.input_audio}
+    if part.type == "input_image" and part.image_url:
+        image = {"url": part.image_url} | ({"detail": part.detail} if part.detail else {})
+        return {"type": "image_url", "image_url": image}
+    if part.type == "input_image":
+        raise _unknown(f"{where}.file_id", "a stored file", "images by 'image_url', which may be a data URL")
+    if part.type == "input_file" and not part.file_url:
+        said = {"file_id": part.file_id, "file_data": part.file_data, "filename": part.filename}
+        return {"type": "file", "file": {name: value for name, value in said.items() if value is not None}}
+    if part.type == "input_file":
+        raise _unknown(f"{where}.file_url", "a file by its URL", "files by 'file_data'")
+    raise _unknown(f"{where}.type", part.type, "text, images, audio and files")
+
+
+def _unknown(param: str, found: str, known: str) -> BadRequest:
+    return BadRequest(
+        f"Unsupported value: '{param}' is {found!r}, and chat completions take {known}. {WHY_CHAT}",
+        param=param,
+        code="unsupported_value",
+    )

@@ -1,0 +1,166 @@
+"""The output items of a response while they are being written, and the events that tell of them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from gateway.file_search import Source
+from gateway.wire.citations.marks import Mark, Marks
+
+Event = tuple[str, dict[str, Any]]
+"""An event's type and its fields, without the sequence number."""
+
+
+class Item:
+    """One output item. `index` is its place in the response's output."""
+
+    prefix: ClassVar[str]
+
+    def __init__(self, suffix: str, index: int) -> None:
+        self.id = f"{self.prefix}_{suffix}_{index}"
+        self.index = index
+        self._texts: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    def at(self, **fields: Any) -> dict[str, Any]:
+        return {"item_id": self.id, "output_index": self.index, **fields}
+
+    def as_json(self, status: str) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def open(self) -> Iterator[Event]:
+        raise NotImplementedError
+
+    def grow(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
+        raise NotImplementedError
+
+    def close(self) -> Iterator[Event]:
+        raise NotImplementedError
+
+
+class Spoken(Item):
+    """An item with one content part. `kind` is the part's type and its events', `field` what holds its text."""
+
+    kind: ClassVar[str]
+    field: ClassVar[str] = "text"
+
+    def part(self, text: str) -> dict[str, Any]:
+        return {"type": self.kind, self.field: text}
+
+    def content(self, status: str) -> list[dict[str, Any]]:
+        return [] if status == "in_progress" else [self.part(self.text)]
+
+    def open(self) -> Iterator[Event]:
+        yield "response.content_part.added", self.at(content_index=0, part=self.part(""))
+
+    def grow(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
+        self._texts.append(text)
+        yield f"response.{self.kind}.delta", self.at(content_index=0, delta=text)
+
+    def close(self) -> Iterator[Event]:
+        yield f"response.{self.kind}.done", self.at(content_index=0, **{self.field: self.text})
+        yield "response.content_part.done", self.at(content_index=0, part=self.part(self.text))
+
+
+class Refusal(Spoken):
+    prefix, kind, field = "msg", "refusal", "refusal"
+
+    def as_json(self, status: str) -> dict[str, Any]:
+        said = {"status": status, "role": "assistant", "content": self.content(status)}
+        return {"id": self.id, "type": "message", **said}
+
+
+class Message(Refusal):
+    """`sources`: the files that numbers in the text stand for, [1] being the first."""
+
+    prefix, kind, field = "msg", "output_text", "text"
+
+    def __init__(self, suffix: str, index: int, sources: Sequence[Source] = ()) -> None:
+        super().__init__(suffix, index)
+        self._logprobs: list[Any] = []
+        self._sources = sources
+        self._marks = Marks()
+        self._annotations: list[dict[str, Any]] = []
+
+    def part(self, text: str) -> dict[str, Any]:
+        annotations, logprobs = (self._annotations, self._logprobs) if text else ([], [])
+        return {**super().part(text), "annotations": annotations, "logprobs": logprobs}
+
+    def grow(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
+        self._logprobs += logprobs
+        for type, fields in super().grow(text, logprobs):
+            yield type, {**fields, "logprobs": logprobs}
+        if self._sources:
+            yield from self._cited(self._marks.feed(text))
+
+    def close(self) -> Iterator[Event]:
+        yield from self._cited(self._marks.finish())
+        (type, fields), part = super().close()
+        yield type, {**fields, "logprobs": self._logprobs}
+        yield part
+
+    def _cited(self, marks: Iterable[Mark]) -> Iterator[Event]:
+        """A file for each number that stands for a source; a number without one is the model's own."""
+        for mark in marks:
+            sources = [self._sources[number - 1] for number in mark.numbers if 1 <= number <= len(self._sources)]
+            for file, name in dict.fromkeys((source.file, source.name) for source in sources):
+                cited = {"type": "file_citation", "file_id": file, "filename": name, "index": mark.end}
+                place = len(self._annotations)
+                self._annotations.append(cited)
+                added = self.at(content_index=0, annotation_index=place, annotation=cited)
+                yield "response.output_text.annotation.added", added
+
+
+class SearchCall(Item):
+    prefix = "fs"
+
+    def __init__(
+        self, suffix: str, index: int, queries: Sequence[str], results: Sequence[Mapping[str, Any]] | None
+    ) -> None:
+        super().__init__(suffix, index)
+        self._queries, self._results = queries, results
+
+    def as_json(self, status: str) -> dict[str, Any]:
+        begun = status == "in_progress"
+        found = {"queries": () if begun else self._queries, "results": None if begun else self._results}
+        return {"id": self.id, "type": "file_search_call", "status": status, **found}
+
+    def open(self) -> Iterator[Event]:
+        for step in ("in_progress", "searching"):
+            yield f"response.file_search_call.{step}", self.at()
+
+    def close(self) -> Iterator[Event]:
+        yield "response.file_search_call.completed", self.at()
+
+
+class Reasoning(Spoken):
+    prefix, kind = "rs", "reasoning_text"
+
+    def as_json(self, status: str) -> dict[str, Any]:
+        said = {"status": status, "summary": [], "content": self.content(status)}
+        return {"id": self.id, "type": "reasoning", **said}
+
+
+class FunctionCall(Item):
+    prefix = "fc"
+
+    def __init__(self, suffix: str, index: int, call_id: str, name: str) -> None:
+        super().__init__(suffix, index)
+        self.call_id = call_id or f"call_{suffix}_{index}"
+        self.name = name
+
+    def as_json(self, status: str) -> dict[str, Any]:
+        said = {"arguments": self.text, "call_id": self.call_id, "name": self.name}
+        return {"id": self.id, "type": "function_call", "status": status, **said}
+
+    def open(self) -> Iterator[Event]:
+        return iter(())
+
+    def grow(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
+        self._texts.append(text)
+        yield "response.function_call_arguments.delta", self.at(delta=text)
+
+    def close(self) -> Iterator[Event]:
+        yield "response.function_call_arguments.done", self.at(name=self.name, arguments=self.text)

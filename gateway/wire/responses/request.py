@@ -1,0 +1,156 @@
+"""`/v1/responses` on its way in and out: its body to an `Ask`, and an exchange back to its `input`.
+
+The turns of such an ask are its `instructions`, if there are any, and then the items of its `input`.
+How a backend that knows only chat is asked instead is in `responses_chat.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.exchange import Ask, Endpoint, Turn
+from gateway.wire.chat.decode import ForewordObject, controls_of, is_given
+from gateway.wire.json_fields import decoded
+from gateway.wire.prompts import prompt_of
+from gateway.wire.responses.search import search_of
+
+TEXT_PARTS = ("input_text", "output_text", "text")
+SYSTEM = ("system", "developer")
+
+
+class _Format(Struct):
+    type: str = "text"
+
+
+class _Text(Struct):
+    format: _Format | None = None
+
+
+class ResponsesBody(Struct):
+    """The fields of a request for a response that the gateway acts on; all others pass through unread."""
+
+    model: str = ""
+    input: str | list[Raw] | None = None
+    instructions: str | None = None
+    stream: bool | None = None
+    max_output_tokens: int | None = None
+    temperature: Raw | UnsetType = UNSET
+    tools: Raw | UnsetType = UNSET
+    tool_choice: Raw | UnsetType = UNSET
+    include: Raw | UnsetType = UNSET
+    text: _Text | None = None
+    previous_response_id: str | None = None
+    conversation: Raw | UnsetType = UNSET
+    prompt: Raw | UnsetType = UNSET
+    user: str | None = None
+    foreword: ForewordObject | UnsetType = UNSET
+
+
+class _Item(Struct):
+    type: str = "message"
+    role: str = ""
+    content: str | list[Raw] | None = None
+
+
+class _Part(Struct):
+    type: str = ""
+    text: str | UnsetType = UNSET
+
+
+_body = msgspec.json.Decoder(ResponsesBody)
+_item = msgspec.json.Decoder(_Item)
+_part = msgspec.json.Decoder(_Part)
+_list = msgspec.json.Decoder(list[Raw])
+_encode = msgspec.json.Encoder().encode
+# whose words an item is that is no message
+_SPEAKER = {"function_call": "assistant", "reasoning": "assistant", "function_call_output": "tool"}
+
+
+def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
+    """A request for a response. Raises `BadRequest` in OpenAI's words, with the field at fault."""
+    body: ResponsesBody = decoded(_body, raw)
+    named, stored = prompt_of(body.prompt)
+    return Ask(
+        endpoint=Endpoint.RESPONSES,
+        model=body.model,
+        raw=raw,
+        turns=_turns(body),
+        stream=bool(body.stream),
+        room_tokens=max(0, body.max_output_tokens or 0),
+        greedy=body.temperature is not UNSET and bytes(body.temperature) in (b"0", b"0.0"),
+        has_tools=is_given(body.tools),
+        has_format=body.text is not None and body.text.format is not None and body.text.format.type != "text",
+        kept_elsewhere=stored or bool(body.previous_response_id) or is_given(body.conversation),
+        previous=body.previous_response_id or "",
+        user=body.user or "",
+        named=named,
+        search=search_of(body.tools, body.tool_choice, body.include, body.input),
+        controls=controls_of(body.foreword, headers),
+        marked=body.foreword is not UNSET,
+    )
+
+
+def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
+    """Write `turns` into a body's `instructions` and `input`; what the client sent of them stays byte for byte."""
+    kept, offset = _kept(fields)
+    turns = tuple(turns)
+    fields.pop("instructions", None)
+    if turns and turns[0].role in SYSTEM and (turns[0].source < 0 or turns[0].source < offset):
+        fields["instructions"] = kept[0] if turns[0].source == 0 else Raw(_encode(turns[0].text))
+        turns = turns[1:]
+    items = [_item_of(turn, kept) for turn in turns]
+    fields["input"] = Raw(b"[" + b",".join(items) + b"]")
+
+
+def as_items(given: Raw | None) -> list[Raw]:
+    """What a body's `input` holds; a text is the user's message."""
+    if given is None or bytes(given) == b"null":
+        return []
+    if bytes(given).startswith(b'"'):
+        return [Raw(b'{"role":"user","content":' + bytes(given) + b"}")]
+    return _list.decode(given)
+
+
+def _turns(body: ResponsesBody) -> tuple[Turn, ...]:
+    turns = [Turn("system", body.instructions, 0)] if body.instructions else []
+    if isinstance(body.input, str):
+        turns.append(Turn("user", body.input, len(turns)))
+    for raw in body.input if isinstance(body.input, list) else ():
+        turns.append(_turn(raw, len(turns)))
+    return tuple(turns)
+
+
+def _turn(raw: Raw, source: int) -> Turn:
+    try:
+        item = _item.decode(raw)
+    except msgspec.ValidationError:
+        return Turn("user", "", source, plain=False)  # a kind of item that we do not know: the backend's to judge
+    if item.type != "message":
+        return Turn(_SPEAKER.get(item.type, "assistant"), "", source, plain=False)
+    text = item.content if isinstance(item.content, str) else _only_text(item.content or [])
+    return Turn(item.role or "user", text or "", source, plain=text is not None)
+
+
+def _only_text(parts: Sequence[Raw]) -> str | None:
+    if len(parts) != 1:
+        return None
+    try:
+        part = _part.decode(parts[0])
+    except msgspec.ValidationError:
+        return None
+    return part.text if part.type in TEXT_PARTS and isinstance(part.text, str) else None
+
+
+def _kept(fields: Mapping[str, Raw]) -> tuple[list[Raw], int]:
+    """What the sources of turns count, in order, and how many of them are instructions: one or none."""
+    said = fields.get("instructions")
+    kept = [] if said is None or bytes(said) in (b"null", b'""') else [said]
+    offset = len(kept)
+    return [*kept, *as_items(fields.get("input"))], offset
+
+
+def _item_of(turn: Turn, kept: Sequence[Raw]) -> bytes:
+    if turn.source >= 0:
+        return bytes(kept[turn.source])
+    return _encode({"role": turn.role, "content": turn.text})

@@ -1,0 +1,191 @@
+"""The tool `file_search` of a request for a response: read, taken out of the choice of tools, and shown."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.structs import replace
+
+from gateway.errors import BadRequest
+from gateway.exchange import Exchange
+from gateway.file_search import FileSearch, Source
+from gateway.wire.json_fields import explained
+from gateway.wire.stores.filters import filter_of
+from gateway.wire.stores.ranking import Ranking, checked, shown_score
+
+NAME = "file_search"
+RESULTS = "file_search_call.results"
+MARK = b'"file_search"'
+"""In the JSON of every request that has the tool."""
+CALL = b'"file_search_call"'
+
+
+class _Tool(Struct, forbid_unknown_fields=True):
+    type: str
+    vector_store_ids: Annotated[list[str], Meta(min_length=1)]
+    filters: Any = None
+    max_num_results: Annotated[int, Meta(ge=1, le=50)] | None = None
+    ranking_options: Ranking | None = None
+
+
+class _Stores(Struct):
+    vector_store_ids: list[str] = []
+
+
+class _Typed(Struct):
+    type: str = ""
+
+
+class _Choice(Struct):
+    type: str = ""
+    tools: list[_Typed] = []
+
+
+class _Part(Struct):
+    text: str = ""
+
+
+class _Message(Struct):
+    type: str = "message"
+    role: str = ""
+    content: str | list[_Part] | None = None
+
+
+class Shown(Struct, frozen=True):
+    """A search as its response shows it. `results` None: the client did not ask for them. `sources` are the files
+    that the numbers in the answer cite, [1] being the first."""
+
+    queries: tuple[str, ...]
+    results: list[dict[str, Any]] | None = None
+    sources: tuple[Source, ...] = ()
+
+
+_raws = msgspec.json.Decoder(list[Raw])
+_tool = msgspec.json.Decoder(_Tool)
+_stores = msgspec.json.Decoder(_Stores)
+_typed = msgspec.json.Decoder(_Typed)
+_choice = msgspec.json.Decoder(str | _Choice | None)
+_names = msgspec.json.Decoder(list[str] | None)
+_message = msgspec.json.Decoder(_Message)
+_encode = msgspec.json.Encoder().encode
+
+
+def search_of(
+    tools: Raw | UnsetType, choice: Raw | UnsetType, include: Raw | UnsetType, given: str | Sequence[Raw] | None
+) -> FileSearch | None:
+    """The tool, if it is among the tools. What is wrong with it is told in it, and is the backend's to judge where
+    the backend searches."""
+    if tools is UNSET or MARK not in bytes(tools):
+        return None
+    every = _decoded(_raws, tools, [])
+    found = [(place, raw) for place, raw in enumerate(every) if _kind(raw) == NAME]
+    if not found:
+        return None
+    place, raw = found[0]
+    stores = [store for _, one in found for store in _decoded(_stores, one, _Stores()).vector_store_ids]
+    search = FileSearch(
+        stores=tuple(dict.fromkeys(stores)),
+        called=_is_called(_decoded(_choice, choice, "auto")),
+        shown=RESULTS in (_decoded(_names, include, []) or ()),
+        query=_last_text(given),
+        place=place,
+    )
+    try:
+        if len(found) > 1:
+            where = f"tools[{found[1][0]}]"
+            raise BadRequest(f"Invalid '{where}': name all vector stores in one tool {NAME!r}.", param=where)
+        return _read(raw, search)
+    except BadRequest as error:
+        return replace(search, fault=error.message, faulty=error.param or "", code=error.code)
+
+
+def choice_after(choice: Raw | None) -> Raw | None:
+    """The choice of a tool once the search is done. One that it has met, or that was the search, is open again."""
+    wanted = _decoded(_choice, choice or UNSET, "auto")
+    if wanted == "required" or (isinstance(wanted, _Choice) and wanted.type == NAME):
+        return None
+    if isinstance(wanted, _Choice) and wanted.type == "allowed_tools" and _is_called(wanted):
+        allowed: dict[str, Any] = msgspec.json.decode(choice or b"{}")
+        others = [tool for tool in allowed["tools"] if tool.get("type") != NAME]
+        return Raw(_encode({**allowed, "mode": "auto", "tools": others} if others else "none"))
+    return choice
+
+
+def shown(exchange: Exchange) -> Shown | None:
+    """What the response says of a search; None where there was none."""
+    searched = exchange.searched
+    if searched is None or not searched.queries:
+        return None
+    # what a later stage took out again was not used
+    found = list(zip(exchange.chunks, searched.sources, strict=False))
+    sources = tuple([source for _, source in found])
+    if exchange.ask.search is None or not exchange.ask.search.shown:
+        return Shown(searched.queries, sources=sources)
+    best = sorted(found, key=lambda pair: -pair[0].score)
+    results = [
+        {
+            "file_id": source.file,
+            "filename": source.name,
+            "score": shown_score(chunk.score),
+            "attributes": dict(source.attributes),
+            "text": chunk.text,
+        }
+        for chunk, source in best
+    ]
+    return Shown(searched.queries, results, sources)
+
+
+def without_results(item: Raw) -> Raw:
+    """An output item as it goes into a later request: of a search, that it was made."""
+    if CALL not in bytes(item) or _kind(item) != "file_search_call":
+        return item
+    return Raw(_encode({**msgspec.json.decode(item), "results": None}))
+
+
+def _read(raw: Raw, search: FileSearch) -> FileSearch:
+    """Raises `BadRequest` with the place at fault."""
+    where = f"tools[{search.place}]"
+    try:
+        tool = _tool.decode(raw)
+    except msgspec.ValidationError as error:
+        raise explained(error, where, _Tool) from None
+    ranking = checked(tool.ranking_options, f"{where}.ranking_options")
+    return replace(
+        search,
+        limit=tool.max_num_results or 0,
+        threshold=ranking.score_threshold,
+        filters=filter_of(tool.filters, f"{where}.filters"),
+        weight=ranking.weight,
+        rerank=ranking.reranks,
+    )
+
+
+def _is_called(choice: str | _Choice | None) -> bool:
+    if isinstance(choice, _Choice):
+        return choice.type == NAME or any(tool.type == NAME for tool in choice.tools)
+    return choice != "none"
+
+
+def _last_text(given: str | Sequence[Raw] | None) -> str:
+    """The text of the user's last message, also where it holds more than text."""
+    if isinstance(given, str):
+        return given
+    for raw in reversed(given or ()):
+        message = _decoded(_message, raw, _Message())
+        if message.type == "message" and message.role == "user":
+            content = message.content or ""
+            return content if isinstance(content, str) else "\n".join(part.text for part in content if part.text)
+    return ""
+
+
+def _kind(raw: Raw) -> str:
+    return str(_decoded(_typed, raw, _Typed()).type)
+
+
+def _decoded(decoder: Any, raw: Raw | UnsetType, otherwise: Any) -> Any:
+    """What is not as it should be is judged elsewhere."""
+    try:
+        return otherwise if raw is UNSET else decoder.decode(raw)
+    except msgspec.ValidationError:
+        return otherwise

@@ -1,0 +1,104 @@
+"""The tools of a request for a response, as chat knows them.
+
+Tools that a provider hosts (file search, web search, …) have no place in chat.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from gateway.errors import BadRequest
+from gateway.wire.json_fields import explained
+from gateway.wire.responses.items import WHY_CHAT
+
+MEANINGLESS = {"allowed_callers": b'["direct"]', "async": b"false", "defer_loading": b"false"}
+"""What a function's further fields say where they ask for nothing."""
+
+
+class _Function(Struct):
+    name: str
+    parameters: Raw | UnsetType = UNSET
+    strict: Raw | UnsetType = UNSET
+    description: Raw | UnsetType = UNSET
+    output_schema: Raw | UnsetType = UNSET
+
+
+class _Kind(Struct):
+    type: str = ""
+
+
+class _Choice(Struct):
+    type: str
+    name: str = ""
+    mode: str = "auto"
+    tools: list[_Kind] = []
+
+
+_kinds = msgspec.json.Decoder(list[Raw])
+_kind = msgspec.json.Decoder(_Kind)
+_function = msgspec.json.Decoder(_Function)
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_choice = msgspec.json.Decoder(str | _Choice)
+
+
+def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
+    """All but those of the kind `done`, which did their work. Raises `BadRequest` for others that are no functions."""
+    if tools is None or bytes(tools) == b"null":
+        return []
+    try:
+        every = list(enumerate(_kinds.decode(tools)))
+        return [_one(tool, place) for place, tool in every if not done or _kind.decode(tool).type != done]
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"Invalid value for 'tools': {error}.", param="tools", code="invalid_value") from None
+
+
+def choice(chosen: Raw | None) -> Any:
+    """`tool_choice` in chat's words, or None where nothing is chosen."""
+    if chosen is None or bytes(chosen) == b"null":
+        return None
+    try:
+        wanted = _choice.decode(chosen)
+    except msgspec.ValidationError as error:
+        raise explained(error, "tool_choice") from None
+    if isinstance(wanted, str):
+        return wanted
+    if wanted.type == "function":
+        return {"type": "function", "function": {"name": wanted.name}}
+    if wanted.type == "allowed_tools" and all(tool.type == "function" for tool in wanted.tools):
+        named = [{"type": "function", "function": tool} for tool in _names(chosen)]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": wanted.mode, "tools": named}}
+    raise BadRequest(
+        f"Unsupported value: 'tool_choice' of type {wanted.type!r} needs a tool that chat completions do not have. "
+        f"Choose a function, 'auto', 'required' or 'none'. {WHY_CHAT}",
+        param="tool_choice",
+        code="unsupported_value",
+    )
+
+
+def _names(chosen: Raw) -> list[dict[str, Any]]:
+    return [{"name": tool["name"]} for tool in msgspec.json.decode(chosen)["tools"] if "name" in tool]
+
+
+def _one(tool: Raw, place: int) -> dict[str, Any]:
+    kind = _kind.decode(tool).type
+    if kind != "function":
+        raise BadRequest(
+            f"Unsupported value: 'tools[{place}].type' is {kind!r}, and the tools of chat completions are functions. "
+            "Describe it as a function and answer its calls yourself, or ask a model whose backend speaks "
+            f"/v1/responses. {WHY_CHAT}",
+            param=f"tools[{place}].type",
+            code="unsupported_value",
+        )
+    fields = _fields.decode(tool)
+    for name, nothing in MEANINGLESS.items():
+        if name in fields and b"".join(bytes(fields[name]).split()) not in (b"null", nothing):
+            raise BadRequest(
+                f"Unsupported parameter: chat completions have no 'tools[{place}].{name}'. Leave it out. {WHY_CHAT}",
+                param=f"tools[{place}].{name}",
+                code="unsupported_parameter",
+            )
+    function = _function.decode(tool)
+    said = {"parameters": function.parameters, "strict": function.strict, "description": function.description}
+    told = {name: value for name, value in said.items() if value is not UNSET and bytes(value) != b"null"}
+    return {"type": "function", "function": {"name": function.name, **told}}

@@ -1,0 +1,98 @@
+"""`/v1/files` in OpenAI's JSON."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from gateway.errors import BadRequest
+from gateway.wire.json_fields import whole
+
+PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+_encode = msgspec.json.Encoder().encode
+SHORTEST_S, LONGEST_S = 3600, 30 * 24 * 3600
+
+
+class Stored(Protocol):
+    """A file as whoever keeps it describes it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def purpose(self) -> str: ...
+    @property
+    def created(self) -> int: ...
+    @property
+    def expires(self) -> int: ...
+
+
+def file(stored: Stored) -> dict[str, Any]:
+    return {
+        "id": stored.id,
+        "object": "file",
+        "bytes": stored.bytes,
+        "created_at": stored.created,
+        "expires_at": stored.expires or None,
+        "filename": stored.name,
+        "purpose": stored.purpose,
+        "status": "processed",
+        "status_details": None,
+    }
+
+
+def listed(objects: Sequence[dict[str, Any]], more: bool) -> bytes:
+    """A page of objects that have an `id`."""
+    return _encode(
+        {
+            "object": "list",
+            "data": objects,
+            "first_id": objects[0]["id"] if objects else None,
+            "last_id": objects[-1]["id"] if objects else None,
+            "has_more": more,
+        }
+    )
+
+
+def encoded(shown: dict[str, Any]) -> bytes:
+    return _encode(shown)
+
+
+def deleted(id: str, kind: str) -> bytes:
+    return _encode({"id": id, "object": kind, "deleted": True})
+
+
+def purpose_of(fields: dict[str, str]) -> str:
+    """Raises `BadRequest` for one that OpenAI does not know."""
+    purpose = fields.get("purpose", "")
+    if purpose not in PURPOSES:
+        known = ", ".join(PURPOSES)
+        raise BadRequest(f"Invalid value for 'purpose': {purpose!r}. Supported: {known}.", param="purpose")
+    return purpose
+
+
+def expiry_of(fields: dict[str, str]) -> int:
+    """Seconds from now; 0: never. The client sends `expires_after[anchor]` and `expires_after[seconds]`."""
+    seconds, anchor = fields.get("expires_after[seconds]"), fields.get("expires_after[anchor]")
+    if seconds is None and anchor is None:
+        return 0
+    if anchor != "created_at" or seconds is None:
+        raise BadRequest(
+            "Invalid value for 'expires_after': it needs 'anchor', which is 'created_at', and 'seconds'.",
+            param="expires_after",
+        )
+    given = whole(seconds)
+    if given is None or not SHORTEST_S <= given <= LONGEST_S:
+        raise BadRequest(
+            f"Invalid value for 'expires_after[seconds]': from {SHORTEST_S} to {LONGEST_S}.", param="expires_after"
+        )
+    return given
+
+
+def name_of(filename: str) -> str:
+    """What a file is called, without any folder and without what cannot be seen."""
+    name = filename.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(char for char in name if char.isprintable())[:255] or "file"

@@ -1,0 +1,41 @@
+"""OpenAI's filters on attributes: comparisons, and `and` and `or` of filters."""
+
+from typing import Any, get_args
+
+import msgspec
+
+from gateway.errors import BadRequest
+from gateway.filters import Comparison, Compound, Filter
+from gateway.wire.json_fields import explained
+
+DEEPEST = 8
+MOST = 100
+
+COMPARISONS: tuple[str, ...] = get_args(Comparison.__annotations__["type"])
+
+
+def filter_of(given: Any, param: str = "filters") -> Filter | None:
+    """Raises `BadRequest` with the place at fault."""
+    return None if given is None else _filter(given, param, DEEPEST)
+
+
+def _filter(given: Any, param: str, depth: int) -> Filter:
+    if not isinstance(given, dict):
+        raise BadRequest(f"Invalid '{param}': a filter is an object with a 'type'.", param=param)
+    kind = given.get("type")
+    if kind in ("and", "or"):
+        inner = given.get("filters")
+        if depth == 0 or not isinstance(inner, list) or not 1 <= len(inner) <= MOST:
+            raise BadRequest(f"Invalid '{param}': 1 to {MOST} filters, at most {DEEPEST} deep.", param=param)
+        found = tuple(_filter(one, f"{param}.filters[{place}]", depth - 1) for place, one in enumerate(inner))
+        return Compound(kind, found)
+    if kind not in COMPARISONS:
+        known = ", ".join((*COMPARISONS, "and", "or"))
+        raise BadRequest(f"Invalid '{param}.type': {kind!r}. Supported: {known}.", param=f"{param}.type")
+    try:
+        made = msgspec.convert(given, Comparison)
+    except msgspec.ValidationError as error:
+        raise explained(error, param) from None
+    if isinstance(made.value, tuple) and kind not in ("in", "nin"):
+        raise BadRequest(f"Invalid '{param}.value': {kind!r} takes one value, not several.", param=f"{param}.value")
+    return made

@@ -1,0 +1,291 @@
+"""`/v1/vector_stores` in OpenAI's JSON: the bodies, and the objects from plain values.
+
+Nobody else reads these bodies, so a field that is unknown is a slip, and is refused as at OpenAI.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from gateway.errors import BadRequest
+from gateway.filters import Filter
+from gateway.wire.json_fields import decoded, missing
+from gateway.wire.stores.filters import filter_of
+from gateway.wire.stores.ranking import Ranking, shown_score
+from gateway.wire.stores.ranking import checked as checked_ranking
+
+MOST_FILES = 2000
+_encode = msgspec.json.Encoder().encode
+
+Text = Annotated[str, Meta(max_length=512)]
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Metadata = Annotated[dict[Name, Text], Meta(max_length=16)]
+Attributes = Annotated[dict[Name, Text | float | bool], Meta(max_length=16)]
+
+
+class ExpiresAfter(Struct, forbid_unknown_fields=True):
+    anchor: Literal["last_active_at"]
+    days: Annotated[int, Meta(ge=1, le=365)]
+
+
+class StaticSizes(Struct, forbid_unknown_fields=True):
+    max_chunk_size_tokens: Annotated[int, Meta(ge=100, le=4096)]
+    chunk_overlap_tokens: Annotated[int, Meta(ge=0)]
+
+
+class Chunking(Struct, forbid_unknown_fields=True):
+    """`auto`: as the gateway is configured."""
+
+    type: Literal["auto", "static"]
+    static: StaticSizes | None = None
+
+
+class NewStore(Struct, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(max_length=256)] | None = None
+    description: str | None = None
+    """Not kept: OpenAI does not show it either."""
+    file_ids: Annotated[list[str], Meta(max_length=500)] = []
+    expires_after: ExpiresAfter | None = None
+    chunking_strategy: Chunking | None = None
+    metadata: Metadata | None = None
+
+
+class ChangedStore(Struct, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(max_length=256)] | UnsetType | None = UNSET
+    expires_after: ExpiresAfter | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+
+
+class NewFile(Struct, forbid_unknown_fields=True):
+    file_id: str
+    attributes: Attributes | None = None
+    chunking_strategy: Chunking | None = None
+
+
+class ChangedFile(Struct, forbid_unknown_fields=True):
+    attributes: Attributes | None
+
+
+class NewBatch(Struct, forbid_unknown_fields=True):
+    file_ids: Annotated[list[str], Meta(max_length=MOST_FILES)] | None = None
+    files: Annotated[list[NewFile], Meta(max_length=MOST_FILES)] | None = None
+    attributes: Attributes | None = None
+    chunking_strategy: Chunking | None = None
+
+
+class SearchBody(Struct, forbid_unknown_fields=True):
+    query: str | list[str]
+    filters: Any = None
+    max_num_results: Annotated[int, Meta(ge=1, le=50)] = 10
+    ranking_options: Ranking | None = None
+    rewrite_query: bool = False
+
+
+class Search(Struct, frozen=True):
+    """What to look for. `weight` is the vectors' share (None: as learned)."""
+
+    queries: tuple[str, ...]
+    limit: int
+    threshold: float
+    rerank: bool
+    weight: float | None = None
+    where: Filter | None = None
+
+
+_new_store = msgspec.json.Decoder(NewStore)
+_changed_store = msgspec.json.Decoder(ChangedStore)
+_new_file = msgspec.json.Decoder(NewFile)
+_changed_file = msgspec.json.Decoder(ChangedFile)
+_new_batch = msgspec.json.Decoder(NewBatch)
+_search = msgspec.json.Decoder(SearchBody)
+
+
+def new_store(raw: bytes) -> NewStore:
+    made: NewStore = decoded(_new_store, raw or b"{}")
+    checked(made.chunking_strategy)
+    return made
+
+
+def changed_store(raw: bytes) -> ChangedStore:
+    made: ChangedStore = decoded(_changed_store, raw or b"{}")
+    return made
+
+
+def new_file(raw: bytes) -> NewFile:
+    made: NewFile = decoded(_new_file, raw)
+    checked(made.chunking_strategy)
+    return made
+
+
+def changed_file(raw: bytes) -> ChangedFile:
+    made: ChangedFile = decoded(_changed_file, raw)
+    return made
+
+
+def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
+    """The files of a batch, each with what holds for all of them, and where the request names it."""
+    made: NewBatch = decoded(_new_batch, raw)
+    checked(made.chunking_strategy)
+    if (made.file_ids is None) == (made.files is None):
+        raise BadRequest("Give either 'file_ids' or 'files'.", param="file_ids")
+    if made.files is None:
+        given = [NewFile(id, made.attributes, made.chunking_strategy) for id in made.file_ids or ()]
+        named = [(one, f"file_ids[{place}]") for place, one in enumerate(given)]
+    else:
+        named = [(one, f"files[{place}].file_id") for place, one in enumerate(made.files)]
+    if not named:
+        raise BadRequest("A batch needs at least one file.", param="file_ids" if made.files is None else "files")
+    for place, one in enumerate(made.files or ()):
+        checked(one.chunking_strategy, f"files[{place}].chunking_strategy")
+    return named
+
+
+def search(raw: bytes) -> Search:
+    """Raises `BadRequest` with the field at fault."""
+    made: SearchBody = decoded(_search, raw)
+    queries = [made.query] if isinstance(made.query, str) else made.query
+    if not queries or not all(query.strip() for query in queries):
+        raise BadRequest("'query' is empty.", param="query")
+    ranking = checked_ranking(made.ranking_options)
+    return Search(
+        tuple(queries),
+        made.max_num_results,
+        ranking.score_threshold or 0.0,
+        ranking.reranks,
+        ranking.weight,
+        filter_of(made.filters),
+    )
+
+
+def checked(chunking: Chunking | None, where: str = "chunking_strategy") -> None:
+    """Raises `BadRequest` where OpenAI would."""
+    if chunking is None or chunking.type == "auto":
+        return
+    if chunking.static is None:
+        raise missing(f"{where}.static")
+    if chunking.static.chunk_overlap_tokens * 2 > chunking.static.max_chunk_size_tokens:
+        param = f"{where}.static.chunk_overlap_tokens"
+        raise BadRequest(f"'{param}' must not exceed half of 'max_chunk_size_tokens'.", param=param)
+
+
+class Store(Struct, frozen=True):
+    """What a store's object shows."""
+
+    id: str
+    name: str
+    created: int
+    active: int
+    expires_days: int
+    expires: int
+    metadata: Mapping[str, str]
+    counts: Mapping[str, int]
+    bytes: int
+
+
+def store(shown: Store) -> dict[str, Any]:
+    days = shown.expires_days
+    return {
+        "id": shown.id,
+        "object": "vector_store",
+        "created_at": shown.created,
+        "name": shown.name,
+        "usage_bytes": shown.bytes,
+        "file_counts": counts(shown.counts),
+        "status": "in_progress" if shown.counts["in_progress"] else "completed",
+        "expires_after": {"anchor": "last_active_at", "days": days} if days else None,
+        "expires_at": shown.expires or None,
+        "last_active_at": shown.active,
+        "metadata": dict(shown.metadata),
+    }
+
+
+def counts(states: Mapping[str, int]) -> dict[str, int]:
+    return {**states, "total": sum(states.values())}
+
+
+class StoreFile(Struct, frozen=True):
+    """What the object of a store's file shows. `sizes`: limit and overlap; None: as configured."""
+
+    id: str
+    collection: str
+    status: str
+    created: int
+    bytes: int
+    attributes: Mapping[str, str | float | bool]
+    sizes: tuple[int, int]
+    error_code: str = ""
+    error: str = ""
+
+
+def store_file(shown: StoreFile) -> dict[str, Any]:
+    limit, overlap = shown.sizes
+    return {
+        "id": shown.id,
+        "object": "vector_store.file",
+        "created_at": shown.created,
+        "vector_store_id": shown.collection,
+        "status": shown.status,
+        "usage_bytes": shown.bytes if shown.status == "completed" else 0,
+        "last_error": {"code": shown.error_code, "message": shown.error} if shown.error_code else None,
+        "attributes": dict(shown.attributes),
+        "chunking_strategy": {
+            "type": "static",
+            "static": {"max_chunk_size_tokens": limit, "chunk_overlap_tokens": overlap},
+        },
+    }
+
+
+def batch(id: str, collection: str, created: int, cancelled: bool, states: Mapping[str, int]) -> bytes:
+    status = "cancelled" if cancelled else "in_progress" if states["in_progress"] else "completed"
+    if status == "completed" and states["failed"] and not states["completed"]:
+        status = "failed"
+    return _encode(
+        {
+            "id": id,
+            "object": "vector_store.files_batch",
+            "created_at": created,
+            "vector_store_id": collection,
+            "status": status,
+            "file_counts": counts(states),
+        }
+    )
+
+
+class Result(Struct, frozen=True):
+    """A chunk that a search found. What OpenAI has no place for is in `about`."""
+
+    file: str
+    name: str
+    score: float
+    attributes: Mapping[str, str | float | bool]
+    text: str
+    about: Mapping[str, Any]
+
+
+def results(queries: Sequence[str], found: Sequence[Result]) -> bytes:
+    """The page of a search; `foreword` in each says which part of the document it is."""
+    data = [
+        {
+            "file_id": one.file,
+            "filename": one.name,
+            "score": shown_score(one.score),
+            "attributes": dict(one.attributes),
+            "content": [{"type": "text", "text": one.text}],
+            "foreword": dict(one.about),
+        }
+        for one in found
+    ]
+    page = {"object": "vector_store.search_results.page", "search_query": list(queries), "data": data}
+    return _encode({**page, "has_more": False, "next_page": None})
+
+
+def contents(texts: Sequence[str]) -> bytes:
+    data = [{"type": "text", "text": text} for text in texts]
+    page = {"object": "vector_store.file_content.page", "data": data, "has_more": False, "next_page": None}
+    return _encode(page)
+
+
+def encoded(shown: Mapping[str, Any]) -> bytes:
+    return _encode(shown)

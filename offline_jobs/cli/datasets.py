@@ -1,0 +1,61 @@
+"""`foreword jobs datasets`: list, export, import."""
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.config import config_option, load_settings
+from offline_jobs.datasets import dataset
+from offline_jobs.errors import JobFailed
+
+
+@click.group()
+def datasets() -> None:
+    """Dataset versions: what harvests made, and what was imported."""
+
+
+@datasets.command("list")
+@config_option
+def list_(config: Path) -> None:
+    """All versions, the newest first."""
+    for one in dataset.versions(load_settings(config).data_folder):
+        click.echo(f"{one.ref:40}{one.rows:>9,} rows  {one.job or 'imported'}  {dict(one.counts)}")
+
+
+@datasets.command()
+@click.argument("ref")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@config_option
+def export(ref: str, file: Path, config: Path) -> None:
+    """Write a version to FILE, which ends in .jsonl or .parquet.
+
+    \b
+    foreword jobs datasets export failures failures.parquet
+    """
+    found = dataset.find(load_settings(config).data_folder, ref)
+    click.echo(f"{dataset.export(found, file):,} rows of {found.ref}")
+
+
+@datasets.command("import")
+@click.argument("name")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--field", "fields", multiple=True, metavar="OURS=THEIRS", help="For example --field query=text.")
+@config_option
+def import_(name: str, file: Path, fields: tuple[str, ...], config: Path) -> None:
+    """Make a version NAME of the rows in FILE (.jsonl or .parquet). Each row needs a `query`.
+
+    \b
+    foreword jobs datasets import tickets tickets.jsonl --field query=text --field wanted=label
+    """
+    names = dict(_pair(field) for field in fields)
+    rows = dataset.rows_in(file, names)
+    query = {"file": str(file), "fields": names}
+    made = dataset.write(load_settings(config).data_folder, name, rows, counts={}, query=query)
+    click.echo(f"{made.ref}: {made.rows:,} rows")
+
+
+def _pair(field: str) -> tuple[str, str]:
+    ours, equals, theirs = field.partition("=")
+    if not equals:
+        raise JobFailed(f"--field {field}: it is OURS=THEIRS, such as query=text")
+    return ours, theirs

@@ -1,0 +1,296 @@
+"""`foreword jobs`: run, look at and stop jobs. Found by the gateway's command line as an entry point."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from gateway.cli.config import config_option, load_settings
+from gateway.cli.listing import print_rows
+from gateway.documented import field_texts
+from gateway.errors import ForewordError
+from gateway.settings import Settings
+from gateway.telemetry.logs import set_up
+from offline_jobs.cli import cron as schedule
+from offline_jobs.cli.datasets import datasets
+from offline_jobs.cli.promote import promote
+from offline_jobs.engine.budget import Budget, budget_of
+from offline_jobs.engine.ledger import DONE, FAILED, RUNNING, Job, Ledger
+from offline_jobs.engine.registry import KINDS, kind_of, read_asked
+from offline_jobs.engine.work import go_on, jobs_folder, start
+from offline_jobs.errors import JobFailed
+
+F = TypeVar("F", bound=Callable[..., Any])
+LIMITS = {
+    "calls": click.IntRange(1),
+    "tokens": click.IntRange(1),
+    "money": click.FloatRange(0),
+    "minutes": click.FloatRange(0, min_open=True),
+}
+
+
+class Group(click.Group):
+    """Says what went wrong in one line: a job's own errors are no crashes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ForewordError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Group)
+def jobs() -> None:
+    """Jobs that learn from recorded exchanges.
+
+    \b
+    What there is:             foreword jobs kinds
+    What one would cost:       foreword jobs run optimise template=summarise.en dataset=failures --dry-run
+    Run it:                    foreword jobs run harvest since=7d
+    What became of it:         foreword jobs list; foreword jobs show ID
+    """
+
+
+jobs.add_command(datasets)
+jobs.add_command(promote)
+
+
+def where_options(command: F) -> F:
+    """Where the tasks of a job run."""
+    kind = click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+    count = click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 256), help="At a time.")
+    return kind(count(command))
+
+
+def budget_options(command: F) -> F:
+    """What a job may spend."""
+    for name, kind in reversed(LIMITS.items()):
+        command = click.option(f"--{name}", type=kind, help=f"Instead of [jobs] {name}.")(command)
+    return command
+
+
+@jobs.command("kinds")
+@click.argument("kind", required=False)
+def kinds_(kind: str | None) -> None:
+    """All jobs, or what one can be asked: its words, what each stands for, and what it is if it is left out."""
+    if kind is None:
+        for name in KINDS:
+            click.echo(f"{name:18}{kind_of(name).about}")
+        return
+    asked = kind_of(kind).asked
+    about = field_texts(asked)
+    click.echo(f"{kind}: {kind_of(kind).about}\n")
+    for field in msgspec.structs.fields(asked):
+        word = f"{field.encode_name}={'' if field.required else _as_typed(field.default)}"
+        said = about.get(field.name, "")
+        click.echo(f"  {word:<24} {'(needed) ' if field.required else ''}{said}".rstrip())
+
+
+@jobs.command()
+@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost at the most, and do nothing.")
+@click.option("--continue", "continued", is_flag=True, help="Resume the last of this kind if it was cut off.")
+@budget_options
+@where_options
+@config_option
+def run(
+    kind: str,
+    words: tuple[str, ...],
+    dry_run: bool,
+    continued: bool,
+    executor: str,
+    processes: int,
+    config: Path,
+    **limits: float | None,
+) -> None:
+    """Run a job to its end. Exits with 1 if it fails, with 3 if it is cancelled or out of its budget.
+
+    \b
+    foreword jobs run harvest since=7d --processes 2
+    foreword jobs run optimise template=summarise.en dataset=failures --calls 300
+    """
+    with _ledger(config) as (settings, ledger):
+        asked = _words(words)
+        budget = _budget(settings, limits)
+        if dry_run:
+            limited = msgspec.structs.replace(settings.jobs, calls=budget.calls, tokens=budget.tokens)
+            settings = msgspec.structs.replace(settings, jobs=limited)
+            would = kind_of(kind).estimate(settings, read_asked(kind, kind_of(kind), asked))
+            click.echo(f"at the most {would}")
+            click.echo(f"allowed     {_allowed(budget)}")
+            return
+        cut_off = _cut_off(ledger, kind) if continued else None
+        if cut_off is not None:
+            click.echo(f"resuming {cut_off.id}", err=True)
+            job = go_on(settings, ledger, cut_off, executor=executor, processes=processes)
+        else:
+            how = {"executor": executor, "processes": processes}
+            job = start(settings, ledger, kind, asked, budget=budget, **how)
+        _over(ledger, job)
+
+
+@jobs.command()
+@click.argument("id")
+@budget_options
+@where_options
+@config_option
+def resume(id: str, executor: str, processes: int, config: Path, **limits: float | None) -> None:
+    """Go on with a job that was killed or cancelled, failed, or ran out of its budget, which may be raised.
+
+    What it did is not done again.
+    """
+    with _ledger(config) as (settings, ledger):
+        job = ledger.job(id)
+        if job.state == DONE:
+            raise JobFailed(f"{job.id} is done")
+        job = ledger.allow(job.id, _raised(job.budget, limits))
+        _over(ledger, go_on(settings, ledger, job, executor=executor, processes=processes))
+
+
+@jobs.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@config_option
+def list_(limit: int, as_json: bool, config: Path) -> None:
+    """The last jobs, the newest first."""
+    with _ledger(config) as (_, ledger):
+        found = ledger.jobs(limit)
+        if as_json:
+            for job in found:
+                click.echo(msgspec.json.encode(_row(ledger, job)))
+            return
+        rows = ((job.id, _state(ledger, job), ledger.spent(job.id), job.reason[:100]) for job in found)
+        print_rows(("id", "state", "spent", "reason"), rows)
+
+
+@jobs.command()
+@click.argument("id")
+@click.option("--json", "as_json", is_flag=True)
+@config_option
+def show(id: str, as_json: bool, config: Path) -> None:
+    """One job: what it was asked, its steps, what it spent, what it reports."""
+    with _ledger(config) as (_, ledger):
+        job = ledger.job(id)
+        if as_json:
+            click.echo(msgspec.json.encode({**_row(ledger, job), "steps": ledger.steps(job.id)}))
+            return
+        click.echo(f"{job.id}: {_state(ledger, job)} {job.reason}".rstrip())
+        click.echo(f"asked    {dict(job.asked)}")
+        click.echo(f"spent    {ledger.spent(job.id)}")
+        click.echo(f"allowed  {_allowed(job.budget)}")
+        click.echo(f"folder   {ledger.folder / job.id}")
+        for step in ledger.steps(job.id)[:40]:
+            click.echo(f"  {step.took_s:8.1f} s  {step.name}")
+        if job.report:
+            click.echo(msgspec.json.format(job.report, indent=2))
+
+
+@jobs.command()
+@click.argument("id")
+@config_option
+def cancel(id: str, config: Path) -> None:
+    """Call a job off. It ends before its next step or call; `resume` takes it up again."""
+    with _ledger(config) as (_, ledger):
+        job = ledger.job(id)
+        ledger.cancel(job.id)
+        if not ledger.running(job.id) and job.state == RUNNING:
+            ledger.end(job.id, "cancelled", "called off while no process was at it")
+
+
+@jobs.command("cron")
+@click.option("--kubernetes", is_flag=True, help="CronJob manifests instead of a crontab.")
+@click.option("--image", default="foreword:latest", show_default=True)
+@click.option("--claim", default="foreword-data", show_default=True, help="The volume claim of the data folder.")
+@config_option
+def cron_(kubernetes: bool, image: str, claim: str, config: Path) -> None:
+    """The schedules of [jobs] as a crontab, or as Kubernetes CronJobs.
+
+    \b
+    foreword jobs cron | crontab -
+    foreword jobs cron --kubernetes --image registry.example/foreword:1 | kubectl apply -f -
+    """
+    settings = load_settings(config)
+    table = settings.jobs.schedules
+    if not table:
+        raise JobFailed('nothing is scheduled; write for example: [jobs] schedules = {harvest = "0 3 * * *"}')
+    if kubernetes:
+        data = settings.data_folder
+        click.echo(schedule.cronjobs(table, image=image, config=config.resolve(), data=data, claim=claim), nl=False)
+        return
+    command = Path(sys.argv[0])
+    click.echo(schedule.crontab(table, str(command.resolve() if command.exists() else command), config.resolve()))
+
+
+@contextmanager
+def _ledger(config: Path) -> Iterator[tuple[Settings, Ledger]]:
+    settings = load_settings(config)
+    set_up("warning" if settings.server.log_level == "info" else settings.server.log_level)
+    ledger = Ledger(jobs_folder(settings))
+    try:
+        yield settings, ledger
+    finally:
+        ledger.close()
+
+
+def _as_typed(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _words(words: tuple[str, ...]) -> dict[str, Any]:
+    """`name=value` as a table; a value that is JSON is read as such."""
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise JobFailed(f"{word!r} is not NAME=VALUE")
+        try:
+            found[name.replace("-", "_")] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            found[name.replace("-", "_")] = value
+    return found
+
+
+def _budget(settings: Settings, limits: dict[str, float | None]) -> Budget:
+    return _raised(budget_of(settings.jobs), limits)
+
+
+def _raised(budget: Budget, limits: dict[str, float | None]) -> Budget:
+    given = {name: value for name, value in limits.items() if value is not None}
+    if "minutes" in given:
+        given["seconds"] = given.pop("minutes") * 60
+    return msgspec.structs.replace(budget, **given)
+
+
+def _allowed(budget: Budget) -> str:
+    money = f", {budget.money:g} of money" if budget.money else ""
+    return f"{budget.calls:,} calls, {budget.tokens:,} tokens{money}, {budget.seconds:,.0f} s"
+
+
+def _cut_off(ledger: Ledger, kind: str) -> Job | None:
+    """The last job of that kind, if it was killed."""
+    last = next((job for job in ledger.jobs(1000) if job.kind == kind), None)
+    return last if last is not None and last.state == RUNNING and not ledger.running(last.id) else None
+
+
+def _state(ledger: Ledger, job: Job) -> str:
+    return "cut off" if job.state == RUNNING and not ledger.running(job.id) else job.state
+
+
+def _row(ledger: Ledger, job: Job) -> dict[str, Any]:
+    report = msgspec.json.decode(job.report) if job.report else None
+    shown = {**msgspec.to_builtins(job), "report": report, "state": _state(ledger, job)}
+    return {**shown, "spent": ledger.spent(job.id), "folder": str(ledger.folder / job.id)}
+
+
+def _over(ledger: Ledger, job: Job) -> None:
+    click.echo(f"{job.id}: {job.state} {job.reason}".rstrip(), err=True)
+    click.echo(f"spent {ledger.spent(job.id)}", err=True)
+    if job.report:
+        click.echo(msgspec.json.format(job.report, indent=2))
+    if job.state != DONE:
+        raise SystemExit(1 if job.state == FAILED else 3)

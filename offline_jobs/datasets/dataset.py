@@ -1,0 +1,165 @@
+"""Dataset versions: rows in a file that is named by their hash, with where they come from. None is ever changed."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.atomic_file import write_whole
+from offline_jobs.datasets.rows import Row
+from offline_jobs.errors import JobFailed
+
+ROWS, ABOUT = "rows.jsonl", "dataset.json"
+SHORT = 12
+PORTION = 5000
+_row = msgspec.json.Decoder(Row)
+
+
+class Dataset(Struct, frozen=True):
+    """One version. `ref` is `name@hash`, which later steps cite."""
+
+    name: str
+    hash: str
+    rows: int
+    counts: Mapping[str, int]
+    """How many rows of each kind, and what was left out on the way."""
+    query: Mapping[str, Any]
+    """What was asked of the harvest, or the file that was imported."""
+    job: str
+    created_s: float
+    folder: str
+
+    @property
+    def ref(self) -> str:
+        return f"{self.name}@{self.hash[:SHORT]}"
+
+    def read(self) -> Iterator[Row]:
+        """Row by row. Raises `JobFailed` if the file is not what it was."""
+        digest = sha256()
+        with (Path(self.folder) / ROWS).open("rb") as file:
+            for line in file:
+                digest.update(line)
+                yield _row.decode(line)
+        if digest.hexdigest() != self.hash:
+            raise JobFailed(f"{self.ref} has been changed: {self.folder}/{ROWS} has another hash")
+
+
+def datasets_folder(data_folder: Path) -> Path:
+    return data_folder / "datasets"
+
+
+def write(
+    data_folder: Path,
+    name: str,
+    rows: Iterable[Row],
+    *,
+    counts: Mapping[str, int],
+    query: Mapping[str, Any],
+    job: str = "",
+) -> Dataset:
+    """A new version, whole or not at all. The same rows are the same version, whoever writes them."""
+    parent = datasets_folder(data_folder)
+    parent.mkdir(parents=True, exist_ok=True)
+    beside = parent / f".{name}.{os.getpid()}.{time.monotonic_ns()}"
+    beside.mkdir()
+    try:
+        return _written(beside, parent, name, rows, counts=counts, query=query, job=job)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _written(
+    beside: Path,
+    parent: Path,
+    name: str,
+    rows: Iterable[Row],
+    *,
+    counts: Mapping[str, int],
+    query: Mapping[str, Any],
+    job: str,
+) -> Dataset:
+    digest, count = sha256(), 0
+    with (beside / ROWS).open("wb") as file:
+        for row in rows:
+            line = msgspec.json.encode(row) + b"\n"
+            digest.update(line)
+            file.write(line)
+            count += 1
+    hash = digest.hexdigest()
+    folder = parent / f"{name}@{hash[:SHORT]}"
+    made = Dataset(name, hash, count, counts, query, job, time.time(), str(folder))
+    write_whole(beside / ABOUT, json.dumps(msgspec.to_builtins(made), indent=1, ensure_ascii=False) + "\n")
+    if not (folder / ABOUT).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
+    return made
+
+
+def versions(data_folder: Path) -> Sequence[Dataset]:
+    """All versions, the newest first."""
+    files = datasets_folder(data_folder).glob(f"*@*/{ABOUT}")
+    return sorted((_about(file) for file in files), key=lambda one: one.created_s, reverse=True)
+
+
+def find(data_folder: Path, ref: str) -> Dataset:
+    """`name`, which is its newest version, or `name@hash`. Raises `JobFailed`."""
+    name, _, hash = ref.partition("@")
+    for one in versions(data_folder):
+        if one.name == name and one.hash.startswith(hash):
+            return one
+    known = ", ".join(sorted({one.name for one in versions(data_folder)})) or "none yet"
+    raise JobFailed(f"there is no dataset {ref!r}; there are: {known}. foreword jobs run harvest makes one")
+
+
+def _about(file: Path) -> Dataset:
+    found = msgspec.json.decode(file.read_bytes(), type=Dataset)
+    return msgspec.structs.replace(found, folder=str(file.parent))  # the data folder may have moved
+
+
+def export(dataset: Dataset, file: Path) -> int:
+    """To `.jsonl` or `.parquet`, by the file's name. Returns how many rows."""
+    if file.suffix == ".parquet":
+        from offline_jobs.datasets.parquet import write_parquet
+
+        return write_parquet(dataset.read(), file)
+    if file.suffix != ".jsonl":
+        raise JobFailed(f"{file.name}: a dataset is exported as .jsonl or .parquet")
+    with file.open("wb") as out:
+        for row in dataset.read():
+            out.write(msgspec.json.encode(row) + b"\n")
+    return dataset.rows
+
+
+def rows_in(file: Path, fields: Mapping[str, str] | None = None) -> Iterator[Row]:
+    """The rows of a `.jsonl` or `.parquet` file. `fields` maps ours to the file's: `{"query": "text"}`."""
+    names = {"query": "query", **(fields or {})}
+    for number, line in enumerate(_lines(file), 1):
+        ours = {our: line[theirs] for our, theirs in names.items() if line.get(theirs) is not None}
+        rest = {key: value for key, value in line.items() if key in Row.__struct_fields__ and value is not None}
+        try:
+            yield msgspec.convert({**rest, **ours}, Row)
+        except msgspec.ValidationError as error:
+            raise JobFailed(f"{file}, row {number}: {error}") from error
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    if file.suffix == ".parquet":
+        from offline_jobs.datasets.parquet import read_parquet
+
+        yield from read_parquet(file)
+        return
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                yield msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.DecodeError as error:
+                raise JobFailed(f"{file}, line {number}: {error}") from error

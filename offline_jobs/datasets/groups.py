@@ -1,0 +1,72 @@
+"""Groups the prompts that no template was for, and names each group by its words: what a new template could be for."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from math import log
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from sklearn.cluster import HDBSCAN
+from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from gateway.settings import Settings
+from offline_jobs.engine.embedding import open_embedder
+
+FEWEST = 5
+SHARE = 0.01  # of the prompts, below which a group is chance
+DIMENSIONS = 16
+SHOWN = 8
+_WORD = re.compile(r"[a-z][a-z]{2,}|[\u4e00-\u9fff]{2}")
+
+
+class Group(Struct, frozen=True):
+    """Prompts that ask alike. `examples` are the most central ones, to become a template's `match` examples."""
+
+    name: str
+    size: int
+    examples: tuple[str, ...]
+
+
+def group(texts: Sequence[str], settings: Settings) -> list[Group]:
+    """The groups, the largest first; what fits none is left out."""
+    if len(texts) < 2 * FEWEST:
+        return []
+    return grouped(texts, open_embedder(settings).embed(texts))
+
+
+def grouped(texts: Sequence[str], vectors: Any) -> list[Group]:
+    """vectors: [texts, dimensions]. HDBSCAN (Campello et al. 2013) after PCA, in which distances say more."""
+    smallest = max(FEWEST, int(len(texts) * SHARE))
+    flat = PCA(min(DIMENSIONS, len(texts) - 1, vectors.shape[1]), random_state=0).fit_transform(vectors)
+    of = HDBSCAN(min_cluster_size=smallest, min_samples=3, copy=True).fit_predict(flat)
+    members = [np.flatnonzero(of == number) for number in range(int(of.max()) + 1)]
+    called = names([[texts[index] for index in rows.tolist()] for rows in members])
+    made = [central(name, texts, vectors, rows) for name, rows in zip(called, members, strict=True)]
+    return sorted(made, key=lambda one: (-one.size, one.name))
+
+
+def central(name: str, texts: Sequence[str], vectors: Any, rows: Any) -> Group:
+    """The group of these rows, shown by those nearest to its middle."""
+    nearness = vectors[rows] @ vectors[rows].mean(axis=0)
+    central = rows[np.argsort(-nearness, kind="stable")][:SHOWN].tolist()
+    return Group(name, len(rows), tuple(texts[index] for index in central))
+
+
+def names(groups: Sequence[Sequence[str]]) -> list[str]:
+    """For each group the two words that are most its own: frequent in it, rare in the others."""
+    counts = [Counter(word for text in group for word in {*_words(text)}) for group in groups]
+    spread = Counter(word for count in counts for word in count)
+    made: list[str] = []
+    for number, (count, group) in enumerate(zip(counts, groups, strict=True)):
+        weight = {word: n / len(group) * log((1 + len(groups)) / spread[word]) for word, n in count.items()}
+        best = sorted(weight, key=lambda word: (-weight[word], word))[:2]
+        name = "-".join(best) if best and all(word.isascii() for word in best) else f"group-{number + 1}"
+        made.append(name if name not in made else f"{name}-{number + 1}")
+    return made
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in _WORD.findall(text.lower()) if word not in ENGLISH_STOP_WORDS]

@@ -1,0 +1,93 @@
+"""What an exchange was worth: by feedback, by its template's checks, by what the answer should have been."""
+
+from collections import Counter
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+
+from gateway.errors import TemplateError
+from gateway.prompt.answers.checks import failures
+from gateway.prompt.answers.judge import matches, passed
+from gateway.prompt.library.library import Library, load_library
+from gateway.prompt.templates.template import Template
+from offline_jobs.datasets.recorded import Seen
+from offline_jobs.datasets.rows import Row, What
+from offline_jobs.datasets.scrub import scrubbed
+
+HALF = 0.5
+READABLE = "full"
+"""The record policy under which texts were kept."""
+
+
+@cache
+def library_of(folders: tuple[str, ...]) -> Library:
+    """Once a process: a portion is read against the library as it is now."""
+    return load_library([Path(folder) for folder in folders])[0]
+
+
+def row_of(seen: Seen, library: Library, keep: Collection[str], secrets: Counter[str]) -> Row | None:
+    """The exchange as a row without secrets, or None where it is of no kind to keep. Counts the secrets."""
+    record = seen.record
+    if record.policy != READABLE or record.status != 200 or record.ending != "finished":
+        return None
+    query = next((turn.text for turn in reversed(record.asked) if turn.role == "user" and turn.plain), "")
+    if not query.strip():
+        return None
+    wanted = next((one.answer for one in reversed(seen.feedback) if one.answer), "")
+    label = next((one.label for one in reversed(seen.feedback) if one.label), "")
+    score, why = _worth(seen, library, wanted)
+    what = _what(seen, score)
+    if what not in keep:
+        return None
+    return Row(
+        query=scrubbed(query, secrets),
+        what=what,
+        wanted=scrubbed(wanted, secrets),
+        answer=scrubbed(record.answer.text, secrets),
+        label=scrubbed(label, secrets),
+        score=score,
+        why=why,
+        intent=record.intent.name,
+        template=record.rewrite.template,
+        version=record.rewrite.version,
+        model=record.upstream or record.model,
+        language=record.intent.language,
+        exchange=record.id,
+        time_s=record.time_s,
+    )
+
+
+def _worth(seen: Seen, library: Library, wanted: str) -> tuple[float, tuple[str, ...]]:
+    """The lowest of what is known, and who says so; -1 where nobody does."""
+    found: dict[str, float] = {}
+    scores = [one.score for one in seen.feedback if one.score is not None]
+    if scores:
+        found["feedback"] = sum(scores) / len(scores)
+    text = seen.record.answer.text
+    if wanted:
+        found["wanted"] = matches(text, wanted)
+    template = _template(seen, library)
+    if template is not None and (share := passed(text, template.checks)) is not None:
+        wrong = failures(text, template.checks)
+        found[f"checks: {'; '.join(wrong)}" if wrong else "checks"] = share
+    if not found:
+        return -1.0, ()
+    lowest = min(found.values())
+    return lowest, tuple(name for name, value in found.items() if value == lowest)
+
+
+def _template(seen: Seen, library: Library) -> Template | None:
+    rewrite = seen.record.rewrite
+    if not rewrite.template or not seen.record.changed:
+        return None
+    try:
+        return library.get(rewrite.template, rewrite.version)
+    except TemplateError:
+        return None
+
+
+def _what(seen: Seen, score: float) -> What:
+    if score >= 0:
+        return What.FAILURE if score < HALF or (score < 1 and not seen.feedback) else What.SUCCESS
+    alone = len(seen.record.asked) == 1
+    return What.UNFITTED if alone and not seen.record.rewrite.template else What.UNSCORED

@@ -1,0 +1,53 @@
+"""Three parts of a dataset: one to learn from, one to choose by, and a sealed one that the search never sees."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from offline_jobs.datasets.rows import Row
+from offline_jobs.engine.ledger import key_of
+from offline_jobs.errors import JobFailed
+
+CHOOSE, SEALED = 0.3, 0.4
+FEWEST = 10
+"""Fewer sealed rows can show nothing."""
+TO_DECIDE = 0.4
+"""At most this share of the calls is for the sealed rows."""
+LOOKS = 6
+"""The search can at the least answer the rows to choose by so many times."""
+
+
+class Sizes(Struct, frozen=True):
+    """How many rows there are to choose by and to decide by."""
+
+    choose: int
+    sealed: int
+
+
+class Splits(Struct, frozen=True):
+    """Each row is in one of them."""
+
+    learn: tuple[Row, ...]
+    choose: tuple[Row, ...]
+    sealed: tuple[Row, ...]
+
+
+def affordable(calls: int, each: int, choose: int, sealed: int) -> Sizes:
+    """What was asked for, or as much of it as the calls allow; a row costs `each` of them. Raises `JobFailed`."""
+    sealed = min(sealed, max(FEWEST, int(TO_DECIDE * calls) // (2 * each)))
+    left = calls - 2 * each * sealed
+    if left < LOOKS * each:
+        least = each * (2 * FEWEST + LOOKS)
+        raise JobFailed(f"{calls} calls can decide nothing; allow {least} or more")
+    return Sizes(min(choose, left // (LOOKS * each)), sealed)
+
+
+def split(rows: Sequence[Row], seed: int, most_choose: int, most_sealed: int) -> Splits:
+    """By a hash of each query, so that a row stays on its side when others are added. Raises `JobFailed`."""
+    distinct = {row.query: row for row in rows}
+    order = sorted(distinct.values(), key=lambda row: key_of(seed, row.query))
+    sealed = order[: min(most_sealed, int(len(order) * SEALED))]
+    choose = order[len(sealed) :][: min(most_choose, int(len(order) * CHOOSE))]
+    if len(sealed) < FEWEST:
+        raise JobFailed(f"{len(order)} rows are too few: at least {int(FEWEST / SEALED) + 1} different ones are needed")
+    return Splits(tuple(order[len(sealed) + len(choose) :]), tuple(choose), tuple(sealed))

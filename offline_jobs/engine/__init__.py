@@ -1,0 +1,1 @@
+"""What every job gets: steps, budget, ledger, models, an executor."""

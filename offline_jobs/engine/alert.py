@@ -1,0 +1,48 @@
+"""Tells somebody: a webhook, and a metric in a file that Prometheus' node exporter collects."""
+
+import json
+import logging
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+from gateway.atomic_file import write_whole
+from gateway.settings import Settings
+
+log = logging.getLogger("foreword.jobs")
+PATIENCE_S = 10
+
+
+def alert(settings: Settings, job: str, what: Mapping[str, Any]) -> str:
+    """Post it to `[jobs] webhook`. Returns what went wrong, or "": no job fails for want of a listener."""
+    url = settings.jobs.webhook
+    if not url:
+        return ""
+    body = json.dumps({"job": job, "time_s": time.time(), **what}).encode()
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S):
+            return ""
+    except (URLError, OSError) as error:
+        log.error("the webhook cannot be reached", extra={"job": job, "reason": str(error)})
+        return f"the webhook cannot be reached: {error}"
+
+
+def metrics_file(data_folder: Path) -> Path:
+    return data_folder / "jobs" / "foreword_jobs.prom"
+
+
+def measure(data_folder: Path, name: str, about: str, values: Mapping[str, float]) -> None:
+    """Gauges in Prometheus' text format, one a label; other metrics in the file stay."""
+    file = metrics_file(data_folder)
+    kept = [line for line in _lines(file) if not line.split(" ")[0].startswith(name) and f" {name} " not in line]
+    own = [f"# HELP {name} {about}", f"# TYPE {name} gauge"]
+    own += [f"{name}{{of={json.dumps(label)}}} {value:g}" for label, value in values.items()]
+    write_whole(file, "\n".join([*kept, *own]) + "\n")
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text("utf-8").splitlines() if file.exists() else []

@@ -1,0 +1,67 @@
+"""Where a job's tasks run: in processes of this machine, or on a Ray cluster. The same functions either way.
+
+A task is a function of a module that takes and returns plain values. Tasks may be run twice, where a process or a
+node dies, so they must leave the same each time.
+"""
+
+import importlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any, Protocol
+
+from offline_jobs.errors import JobFailed
+
+Task = Callable[[Any], Any]
+
+
+class Executor(Protocol):
+    """Runs a task on many inputs. The results come in the order of the inputs, and few are held at a time."""
+
+    def map(self, task: Task, inputs: Iterable[Any]) -> Iterator[Any]: ...
+
+    def close(self) -> None: ...
+
+
+class Local:
+    """Processes of this machine; with one, this process itself."""
+
+    def __init__(self, processes: int = 1) -> None:
+        self._processes = processes
+        # spawned, since a fork would copy the threads and locks of the libraries that are loaded here
+        self._pool = ProcessPoolExecutor(processes, get_context("spawn")) if processes > 1 else None
+
+    def map(self, task: Task, inputs: Iterable[Any]) -> Iterator[Any]:
+        if self._pool is None:
+            yield from map(task, inputs)
+            return
+        pool = self._pool
+        yield from ahead(lambda one: pool.submit(task, one), Future.result, inputs, 2 * self._processes)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def ahead(start: Callable[[Any], Any], wait: Callable[[Any], Any], inputs: Iterable[Any], most: int) -> Iterator[Any]:
+    """Start at most `most` before the oldest is waited for."""
+    under_way: deque[Any] = deque()
+    for one in inputs:
+        under_way.append(start(one))
+        if len(under_way) >= most:
+            yield wait(under_way.popleft())
+    while under_way:
+        yield wait(under_way.popleft())
+
+
+def open_executor(kind: str, processes: int) -> Executor:
+    """`local` or `ray`. Raises `JobFailed` if Ray is not installed."""
+    if kind == "local":
+        return Local(processes)
+    try:
+        module = importlib.import_module("offline_jobs.engine.on_ray")
+    except ImportError as error:
+        raise JobFailed(f"Ray is not installed: {error}. Run: pip install 'foreword[ray]'") from error
+    executor: Executor = module.Cluster(processes)
+    return executor

@@ -1,0 +1,198 @@
+"""The ledger: which jobs there are, which of their steps are done, what their calls of models cost and said.
+
+One SQLite file in the data folder. A step or a call is in it whole or not at all, so a job that was killed goes on
+where it stopped: it runs its code again, and whatever the ledger knows is not done twice.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from offline_jobs.engine.budget import Budget, Spent
+from offline_jobs.errors import JobFailed
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, asked TEXT NOT NULL, budget TEXT NOT NULL, state TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '', report TEXT NOT NULL DEFAULT '', created_s REAL NOT NULL,
+    ended_s REAL NOT NULL DEFAULT 0, worked_s REAL NOT NULL DEFAULT 0, cancel INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS steps (
+    job TEXT NOT NULL REFERENCES jobs(id), key TEXT NOT NULL, name TEXT NOT NULL, result BLOB NOT NULL,
+    took_s REAL NOT NULL, PRIMARY KEY (job, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS calls (
+    job TEXT NOT NULL REFERENCES jobs(id), key TEXT NOT NULL, reply BLOB NOT NULL, tokens INTEGER NOT NULL,
+    money REAL NOT NULL, PRIMARY KEY (job, key)
+) WITHOUT ROWID;
+"""
+RUNNING, DONE, FAILED, CANCELLED, SPENT = "running", "done", "failed", "cancelled", "out of budget"
+FAILED_CALL = "-failed-"
+"""In the key of a call that brought nothing: it is paid for, and no answer to any call."""
+
+
+class Job(Struct, frozen=True):
+    """One line of the ledger. `worked_s` sums up all its runs; `report` is JSON, "" until it is done."""
+
+    id: str
+    kind: str
+    asked: Mapping[str, Any]
+    budget: Budget
+    state: str
+    reason: str
+    report: str
+    created_s: float
+    ended_s: float
+    worked_s: float
+
+
+class Step(Struct, frozen=True):
+    """A step that is done."""
+
+    name: str
+    took_s: float
+    size: int
+
+
+class Ledger:
+    """Threads may share it; processes each open their own."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._open = sqlite3.connect(folder / "ledger.db", timeout=30, isolation_level=None, check_same_thread=False)
+        # the journal survives the process; a loss of power may cost the last steps, which are then done again
+        self._open.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + TABLES)
+
+    def close(self) -> None:
+        self._open.close()
+
+    def create(self, kind: str, asked: Mapping[str, Any], budget: Budget) -> Job:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        id = f"{kind}-{stamp}-{token_hex(2)}"
+        self._do(
+            "INSERT INTO jobs (id, kind, asked, budget, state, created_s) VALUES (?, ?, ?, ?, ?, ?)",
+            (id, kind, json.dumps(asked), msgspec.json.encode(budget).decode(), RUNNING, time.time()),
+        )
+        return self.job(id)
+
+    def job(self, id: str) -> Job:
+        """By its id or an unambiguous start of it. Raises `JobFailed`."""
+        found = self._jobs("WHERE id LIKE ? || '%' ORDER BY id = ? DESC, created_s DESC", (id, id))
+        if not found or (len(found) > 1 and found[0].id != id):
+            raise JobFailed(f"there {'are several jobs' if found else 'is no job'} {id!r}; see: foreword jobs list")
+        return found[0]
+
+    def jobs(self, limit: int = 20) -> list[Job]:
+        """The newest first."""
+        return self._jobs("ORDER BY created_s DESC, id DESC LIMIT ?", (limit,))
+
+    def allow(self, id: str, budget: Budget) -> Job:
+        """From now on it may spend so much, what it has spent included."""
+        self._do("UPDATE jobs SET budget = ? WHERE id = ?", (msgspec.json.encode(budget).decode(), id))
+        return self.job(id)
+
+    def begin(self, id: str) -> None:
+        self._do("UPDATE jobs SET state = ?, reason = '', cancel = 0 WHERE id = ?", (RUNNING, id))
+
+    def end(self, id: str, state: str, reason: str = "", report: bytes = b"") -> None:
+        self._do(
+            "UPDATE jobs SET state = ?, reason = ?, report = ?, ended_s = ? WHERE id = ?",
+            (state, reason, report.decode(), time.time(), id),
+        )
+
+    def cancel(self, id: str) -> None:
+        """The job looks for this before each step and each call."""
+        self._do("UPDATE jobs SET cancel = 1 WHERE id = ?", (id,))
+
+    def cancelled(self, id: str) -> bool:
+        return bool(self._do("SELECT cancel FROM jobs WHERE id = ?", (id,))[0][0])
+
+    def worked(self, id: str, seconds: float) -> None:
+        self._do("UPDATE jobs SET worked_s = worked_s + ? WHERE id = ?", (seconds, id))
+
+    def result(self, job: str, key: str) -> bytes | None:
+        """What a step said, if it is done."""
+        found = self._do("SELECT result FROM steps WHERE job = ? AND key = ?", (job, key))
+        return found[0][0] if found else None
+
+    def done(self, job: str, key: str, name: str, result: bytes, took_s: float) -> None:
+        self._do("INSERT OR IGNORE INTO steps VALUES (?, ?, ?, ?, ?)", (job, key, name, result, took_s))
+
+    def steps(self, job: str) -> list[Step]:
+        rows = self._do("SELECT name, took_s, length(result) FROM steps WHERE job = ? ORDER BY name, key", (job,))
+        return [Step(*row) for row in rows]
+
+    def reply(self, job: str, key: str) -> bytes | None:
+        """What a call of a model brought, if it was made."""
+        found = self._do("SELECT reply FROM calls WHERE job = ? AND key = ?", (job, key))
+        return found[0][0] if found else None
+
+    def book(self, job: str, key: str, reply: bytes, tokens: int, money: float) -> None:
+        self._do("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", (job, key, reply, tokens, money))
+
+    def failed_calls(self, job: str) -> int:
+        rows = self._do("SELECT count(*) FROM calls WHERE job = ? AND key LIKE '%' || ? || '%'", (job, FAILED_CALL))
+        return int(rows[0][0])
+
+    def spent(self, job: str) -> Spent:
+        """What was used up to now, without the run that is going on."""
+        calls = self._do("SELECT count(*), total(tokens), total(money) FROM calls WHERE job = ?", (job,))[0]
+        worked = self._do("SELECT worked_s FROM jobs WHERE id = ?", (job,))[0][0]
+        return Spent(calls[0], int(calls[1]), calls[2], worked)
+
+    @contextmanager
+    def held(self, id: str) -> Iterator[None]:
+        """Only one process runs a job. Raises `JobFailed` if another does; the lock goes with the process."""
+        folder = self.folder / id
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise JobFailed(f"{id} is running already") from None
+            yield
+        finally:
+            os.close(file)
+
+    def running(self, id: str) -> bool:
+        """Whether a process is at it; a job that was killed is `running` in the ledger, and not here."""
+        try:
+            with self.held(id):
+                return False
+        except JobFailed:
+            return True
+
+    def _jobs(self, where: str, values: tuple[Any, ...]) -> list[Job]:
+        columns = ", ".join(Job.__struct_fields__)
+        rows = self._do(f"SELECT {columns} FROM jobs {where}", values)
+        return [_job(row) for row in rows]
+
+    def _do(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._open.execute(statement, values).fetchall()
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    fields = dict(zip(Job.__struct_fields__, row, strict=True))
+    asked, budget = json.loads(fields["asked"]), msgspec.json.decode(fields["budget"], type=Budget)
+    return Job(**{**fields, "asked": asked, "budget": budget})
+
+
+def key_of(*parts: Any) -> str:
+    """The hash of what a step or a call depends on: the same inputs, the same key."""
+    return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()

@@ -1,0 +1,245 @@
+"""Calls of models for a job, through the gateway's own routes and backends.
+
+Each call is looked up in the ledger first, admitted by the budget, and recorded as an exchange with `job` set: cost
+and traces are one system with the clients'. The event loop has a thread of its own; jobs are plain functions.
+"""
+
+import asyncio
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter_ns, time, time_ns
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.assembly import Gateway, assemble
+from gateway.backends.call import Caller
+from gateway.backends.complete import Completions
+from gateway.backends.responses import Responding
+from gateway.errors import RequestError
+from gateway.exchange import Ask, Endpoint, Exchange, Key, Mode, Rewrite, Sampling, Turn
+from gateway.perform.performer import Performer
+from gateway.ports import Headers, Outcome, Reply
+from gateway.wire.chat.answer import read_answer
+from gateway.wire.chat.encode import body, question
+from offline_jobs.engine.budget import admit, cost
+from offline_jobs.engine.ledger import FAILED_CALL, key_of
+from offline_jobs.engine.run import Run
+from offline_jobs.errors import JobFailed
+
+T = TypeVar("T")
+ANSWER_TOKENS = 512
+"""What an answer may cost where nothing caps it."""
+BYTES_A_TOKEN = 3
+KEY = Key("job", mode=Mode.ON)
+OK = 300
+
+
+class Kept(Struct, frozen=True):
+    """A reply as the ledger keeps it."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    backend: str
+    model: str
+    took_us: int
+
+
+class BookedCaller(Caller):
+    """A `Caller` that asks the ledger first, and the budget second."""
+
+    def __init__(self, gateway: Gateway, run: Run) -> None:
+        senders = {name: Responding(backend) for name, backend in gateway.backends.items()}
+        super().__init__(senders, gateway.state)
+        self._gateway = gateway
+        self._run = run
+        self._opened: dict[str, asyncio.Task[None]] = {}
+        self._asked: Counter[str] = Counter()
+        self._reserved: dict[int, tuple[int, float]] = {}
+        self._numbers = 0
+        self._under_way: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._met: set[str] = set()
+
+    @property
+    def used(self) -> int:
+        """The calls up to this place in the job, those that an earlier run of it made included, and all that failed."""
+        return len(self._met) + self._run.ledger.failed_calls(self._run.job.id)
+
+    async def call(self, exchange: Exchange, headers: Headers) -> Reply:
+        self._run.check()
+        asked = body(exchange, "")
+        key = self._key(asked, exchange)
+        # the same call twice at once is one call
+        async with self._under_way[key]:
+            return await self._once(key, asked, exchange, headers)
+
+    async def _once(self, key: str, asked: bytes, exchange: Exchange, headers: Headers) -> Reply:
+        known = self._run.ledger.reply(self._run.job.id, key)
+        if known is not None:
+            self._met.add(key)
+            kept = msgspec.msgpack.decode(known, type=Kept)
+            return Reply(kept.status, kept.headers, kept.body, backend=kept.backend, model=kept.model)
+        await self._open(exchange)
+        with self._room(asked, exchange):
+            began = perf_counter_ns()
+            try:
+                reply = await super().call(exchange, headers)
+            except RequestError:
+                self._run.ledger.book(self._run.job.id, f"{key}{FAILED_CALL}{time_ns()}", b"", 0, 0.0)
+                raise
+            self._book(key, exchange, reply, (perf_counter_ns() - began) // 1000)
+        return reply
+
+    def _key(self, asked: bytes, exchange: Exchange) -> str:
+        """Of a drawn answer each repetition is a call of its own; a greedy one is always the same."""
+        key = key_of([target.backend + "/" + target.model for target in exchange.route], asked)
+        if _field(asked, "temperature") == 0:
+            return key
+        self._asked[key] += 1
+        return f"{key}-{self._asked[key]}"
+
+    @contextmanager
+    def _room(self, asked: bytes, exchange: Exchange) -> Iterator[None]:
+        """Holds what a call may cost while it is under way. Raises `BudgetSpent`."""
+        prompt, longest = len(asked) // BYTES_A_TOKEN, int(_field(asked, "max_tokens") or ANSWER_TOKENS)
+        money = cost(self._run.settings.jobs.prices, exchange.ask.model, prompt, longest)
+        spent = self._run.spent
+        held = replace(
+            spent,
+            calls=spent.calls + len(self._reserved),
+            tokens=spent.tokens + sum(tokens for tokens, _ in self._reserved.values()),
+            money=spent.money + sum(money for _, money in self._reserved.values()),
+        )
+        admit(self._run.job.budget, held, prompt + longest, money)
+        self._numbers += 1
+        number = self._numbers
+        self._reserved[number] = (prompt + longest, money)
+        try:
+            yield
+        finally:
+            del self._reserved[number]
+
+    def _book(self, key: str, exchange: Exchange, reply: Reply, took_us: int) -> None:
+        answer = read_answer(reply.body, "application/json") if reply.status < OK else None
+        used = (max(0, answer.prompt_tokens), max(0, answer.completion_tokens)) if answer else (0, 0)
+        money = cost(self._run.settings.jobs.prices, exchange.ask.model, *used)
+        if reply.status >= OK:
+            key = f"{key}{FAILED_CALL}{time_ns()}"  # it counts as a call, and is made again when the job is resumed
+        else:
+            self._met.add(key)
+        kept = Kept(reply.status, reply.headers, reply.body, reply.backend, reply.model, took_us)
+        self._run.ledger.book(self._run.job.id, key, msgspec.msgpack.encode(kept), sum(used), money)
+        # the template is not named: what a job tried out is no evidence of how a version does with users
+        own = replace(exchange, job=self._run.job.id, rewrite=Rewrite.NONE, started_s=time(), key=KEY)
+        kind = dict(reply.headers).get(b"content-type", b"application/json").decode("latin-1")
+        outcome = Outcome("finished", reply.status, reply.backend, reply.model, kind, body=reply.body, total_us=took_us)
+        self._gateway.over(own, outcome)
+
+    async def _open(self, exchange: Exchange) -> None:
+        """Load what answers, the first time."""
+        for target in exchange.route:
+            task = self._opened.get(target.backend)
+            if task is None:
+                task = asyncio.ensure_future(self._gateway.backends[target.backend].open())
+                self._opened[target.backend] = task
+            await asyncio.shield(task)
+
+
+class Models:
+    """What a job asks models with."""
+
+    def __init__(self, gateway: Gateway, run: Run) -> None:
+        self.gateway = gateway
+        self.run = run
+        self.caller = BookedCaller(gateway, run)
+        self.completions = Completions(self.caller, gateway.routes)
+        self.perform = Performer(self.caller, self.completions)
+        self._limit = asyncio.Semaphore(run.settings.jobs.parallel)
+        self._count = 0
+
+    def exchange(self, turns: Sequence[Turn], model: str, sampling: Sampling = Sampling.NONE) -> Exchange:
+        """A question to a model as an exchange of the job. Raises `JobFailed` for an unknown model."""
+        name = model or self.run.settings.routing.default
+        try:
+            route = self.gateway.routes.targets(name, Endpoint.CHAT)
+        except RequestError as error:
+            raise JobFailed(f"no backend offers the model {name!r}: {error.message}") from error
+        self._count += 1
+        ask = Ask(Endpoint.CHAT, name, question(name, turns, sampling), tuple(turns))
+        id = f"{self.run.job.id}-{time():.0f}-{self._count}"
+        return Exchange(id, ask, KEY, started_s=time(), route=route, job=self.run.job.id)
+
+    async def say(self, turns: Sequence[Turn], model: str, sampling: Sampling) -> str:
+        """What a model answers. Raises `RequestError`."""
+        reply = await self.caller.call(self.exchange(turns, model, sampling), ())
+        if reply.status >= OK:
+            raise JobFailed(f"the model {model!r} refuses: {reply.body[:200].decode('utf-8', 'replace')}")
+        return read_answer(reply.body, "application/json").text
+
+    async def limited(self, work: Callable[[Any], Coroutine[Any, Any, T]], one: Any) -> T:
+        async with self._limit:
+            return await work(one)
+
+
+class Loop:
+    """An event loop in a thread, with the models on it. `do` waits for a coroutine from any other thread."""
+
+    def __init__(self, models: Models, loop: asyncio.AbstractEventLoop) -> None:
+        self.models = models
+        self._loop = loop
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def all(self, work: Callable[[Any], Coroutine[Any, Any, T]], inputs: Sequence[Any]) -> list[T]:
+        """`work` on each, so many at a time as `[jobs] parallel` says, in the order of the inputs."""
+        return self.do(_gathered([self.models.limited(work, one) for one in inputs]))
+
+
+@contextmanager
+def open_models(run: Run) -> Iterator[Loop]:
+    """The configured gateway without a server. What it answered is in the database when it closes."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="models", daemon=True)
+    thread.start()
+
+    async def built() -> Models:
+        return Models(assemble(run.settings), run)
+
+    def do(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    models = do(built())
+    try:
+        yield Loop(models, loop)
+    finally:
+        do(_closed(models.gateway))
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _closed(gateway: Gateway) -> None:
+    if gateway.keeping is not None:
+        await gateway.keeping.drain.aclose()
+    for backend in gateway.backends.values():
+        await backend.aclose()
+    await gateway.state.aclose()
+
+
+async def _gathered(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results, or the first error when all have ended: a call that is under way is paid for, so it is kept."""
+    found = await asyncio.gather(*work, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in found if not isinstance(one, BaseException)]
+
+
+def _field(asked: bytes, name: str) -> Any:
+    return msgspec.json.decode(asked, type=dict[str, Any]).get(name)

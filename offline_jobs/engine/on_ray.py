@@ -1,0 +1,35 @@
+"""A job's tasks on a Ray cluster: the one that `RAY_ADDRESS` names, or one of this machine's own."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import ray
+
+from offline_jobs.engine.executor import Task, ahead
+
+RETRIES = 5
+
+
+class Cluster:
+    """A task that was lost with its node runs again elsewhere."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+        self._mine = not ray.is_initialized()
+        if self._mine:
+            ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
+
+    def map(self, task: Task, inputs: Iterable[Any]) -> Iterator[Any]:
+        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(task)
+        most = max(2 * self._processes, 2 * cores())
+        yield from ahead(remote.remote, ray.get, inputs, most)
+
+    def close(self) -> None:
+        if self._mine:
+            ray.shutdown()
+
+
+def cores() -> int:
+    """Of all nodes that are there now."""
+    resources: dict[str, float] = ray.cluster_resources()
+    return int(resources.get("CPU", 1))

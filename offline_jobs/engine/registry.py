@@ -1,0 +1,59 @@
+"""Which jobs there are. Each is imported when it is used."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.errors import ConfigError
+from gateway.settings import Settings, decode
+from offline_jobs.engine.budget import Spent
+from offline_jobs.engine.run import Run
+from offline_jobs.errors import JobFailed
+
+KINDS = {
+    "harvest": "offline_jobs.harvest:JOB",
+    "optimise": "offline_jobs.optimise:JOB",
+    "watch": "offline_jobs.watch:JOB",
+    "drift": "offline_jobs.drift:JOB",
+    "train-classifier": "offline_jobs.train_classifier:JOB",
+    "train-shots": "offline_jobs.train_shots:JOB",
+    "train-refiner": "offline_jobs.train_refiner:JOB",
+}
+
+
+class Kind(Struct, frozen=True):
+    """A job. `asked` is the struct of what it can be asked, `run` returns what it reports.
+
+    `estimate` says what it would spend at the most, without spending any of it.
+    """
+
+    about: str
+    asked: type[Struct]
+    run: Callable[[Run, Any], Any]
+    estimate: Callable[[Settings, Any], Spent]
+
+
+def kind_of(name: str) -> Kind:
+    """Raises `JobFailed` for an unknown one, or one whose extra is not installed."""
+    path = KINDS.get(name)
+    if path is None:
+        raise JobFailed(f"there is no job {name!r}; there are {', '.join(KINDS)}")
+    module, _, attribute = path.partition(":")
+    try:
+        kind = getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise JobFailed(
+            f"{name} needs a package that is not installed: {error}. pip install 'foreword[jobs]'"
+        ) from error
+    assert isinstance(kind, Kind)
+    return kind
+
+
+def read_asked(name: str, kind: Kind, words: Mapping[str, Any]) -> Any:
+    """What is asked of a job, as its struct. Raises `JobFailed` that names the wrong word."""
+    asked, problems = decode(words, kind.asked, name)
+    if problems:
+        raise JobFailed(str(ConfigError(problems)))
+    return asked

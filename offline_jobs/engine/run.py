@@ -1,0 +1,94 @@
+"""A job at work: its steps, its budget, its folder. What every job gets."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from gateway.settings import Settings
+from offline_jobs.engine.budget import Spent, in_time
+from offline_jobs.engine.executor import Executor
+from offline_jobs.engine.ledger import Job, Ledger, key_of
+from offline_jobs.errors import BudgetSpent, Cancelled
+
+log = logging.getLogger("foreword.jobs")
+T = TypeVar("T")
+LOOK_EVERY_S = 1.0
+
+
+class Run:
+    """One run of a job; a resumed job has had several. `folder` is the job's own."""
+
+    def __init__(
+        self,
+        job: Job,
+        settings: Settings,
+        ledger: Ledger,
+        executor: Executor,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.job = job
+        self.settings = settings
+        self.ledger = ledger
+        self.executor = executor
+        self.folder: Path = ledger.folder / job.id
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._clock = clock
+        self._began = clock()
+        self._booked_s = 0.0
+        self._booking = threading.Lock()
+        self._look_at = 0.0
+        self._over: Cancelled | BudgetSpent | None = None
+
+    def step(self, name: str, inputs: Any, do: Callable[[], T], type: Any) -> T:
+        """The result of `do`, from the ledger if a step of this name and these inputs was done before.
+
+        `type` is what the result is decoded to. `do` may leave files, if it always leaves the same.
+        """
+        key = key_of(name, inputs)
+        known = self.ledger.result(self.job.id, key)
+        if known is not None:
+            found: T = msgspec.json.decode(known, type=type)
+            return found
+        self.check()
+        began = self._clock()
+        result = do()
+        self.ledger.done(self.job.id, key, name, msgspec.json.encode(result), self._clock() - began)
+        log.info("step done", extra={"job": self.job.id, "step": name})
+        return result
+
+    def known(self, name: str, inputs: Any) -> bool:
+        """Whether that step is done."""
+        return self.ledger.result(self.job.id, key_of(name, inputs)) is not None
+
+    def check(self) -> None:
+        """Raises `Cancelled`, or `BudgetSpent` once the time is over, and from then on always. Looks once a second."""
+        if self._over is not None:
+            raise self._over
+        now = self._clock()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_EVERY_S
+        self.book_time()
+        try:
+            if self.ledger.cancelled(self.job.id):
+                raise Cancelled(f"{self.job.id} was called off")
+            in_time(self.job.budget, self.spent)
+        except (Cancelled, BudgetSpent) as over:
+            self._over = over
+            raise
+
+    def book_time(self) -> None:
+        """Write down how long it has run, so that a kill costs a second of the account and no more."""
+        with self._booking:
+            so_far = self._clock() - self._began
+            self.ledger.worked(self.job.id, so_far - self._booked_s)
+            self._booked_s = so_far
+
+    @property
+    def spent(self) -> Spent:
+        return self.ledger.spent(self.job.id)

@@ -1,0 +1,69 @@
+"""Runs a job to its end, whatever that is, and writes it down."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.errors import ForewordError
+from gateway.settings import Settings
+from offline_jobs.engine.budget import Budget, budget_of
+from offline_jobs.engine.executor import open_executor
+from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, SPENT, Job, Ledger
+from offline_jobs.engine.mlflow_files import log_run
+from offline_jobs.engine.registry import kind_of, read_asked
+from offline_jobs.engine.run import Run
+from offline_jobs.errors import BudgetSpent, Cancelled, JobFailed
+
+log = logging.getLogger("foreword.jobs")
+
+
+def jobs_folder(settings: Settings) -> Path:
+    return settings.data_folder / "jobs"
+
+
+def start(
+    settings: Settings, ledger: Ledger, name: str, words: Mapping[str, Any], *, budget: Budget | None = None, **how: Any
+) -> Job:
+    """A new job, run to its end. Raises `JobFailed` before it is in the ledger if it is asked wrongly."""
+    read_asked(name, kind_of(name), words)
+    job = ledger.create(name, words, budget or budget_of(settings.jobs))
+    return go_on(settings, ledger, job, **how)
+
+
+def go_on(settings: Settings, ledger: Ledger, job: Job, *, executor: str = "local", processes: int = 1) -> Job:
+    """Run a job from where it stopped, and say in the ledger how it ended."""
+    kind = kind_of(job.kind)
+    asked = read_asked(job.kind, kind, job.asked)
+    with ledger.held(job.id):
+        ledger.begin(job.id)
+        place = open_executor(executor, processes)
+        run = Run(job, settings, ledger, place)
+        try:
+            report = kind.run(run, asked)
+            ledger.end(job.id, DONE, report=msgspec.json.encode(report))
+            if settings.jobs.mlflow:
+                folder = (settings.root / settings.jobs.mlflow).resolve()
+                log_run(folder, job, msgspec.to_builtins(report), run.folder)
+        except Cancelled as called_off:
+            ledger.end(job.id, CANCELLED, str(called_off))
+        except BudgetSpent as spent:
+            ledger.end(job.id, SPENT, str(spent))
+        except ForewordError as error:
+            ledger.end(job.id, FAILED, str(error))
+        except Exception as error:
+            ledger.end(job.id, FAILED, f"{type(error).__name__}: {error}")
+            log.exception("a job failed", extra={"job": job.id})
+        finally:
+            run.book_time()
+            place.close()
+    return ledger.job(job.id)
+
+
+def finished(job: Job) -> Job:
+    """The job if it is done. Raises `JobFailed` with its reason if it is not."""
+    if job.state != DONE:
+        raise JobFailed(f"{job.id} is {job.state}: {job.reason}")
+    return job

@@ -1,0 +1,130 @@
+"""What becomes of a winner: its file beside its parent's, a share of the requests, everybody's.
+
+A winner is a folder with the template's file, the files it needs, and `lineage.json`.
+"""
+
+import difflib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.atomic_file import write_whole
+from gateway.prompt.library.pointers import Pointer, move, read_pointers
+from gateway.prompt.templates.template import Template, parse
+from gateway.settings import Settings
+from offline_jobs.errors import JobFailed
+from offline_jobs.publish import git
+from offline_jobs.publish.decisions import Decision, write_down
+
+WINNER, LINEAGE = "winner.prompt.md", "lineage.json"
+STEPS = ("off", "candidate", "canary", "active")
+PERSON = "person"
+
+
+class Winner(Struct, frozen=True):
+    """A template that a job found better than its parent."""
+
+    folder: Path
+    template: Template
+    source: str
+    parent_file: Path
+    lineage: Mapping[str, Any]
+
+    @property
+    def file(self) -> Path:
+        """Where it goes."""
+        stem = self.parent_file.name.removesuffix(".prompt.md").partition(".v")[0]
+        return self.parent_file.with_name(f"{stem}.v{self.template.version}.prompt.md")
+
+    @property
+    def others(self) -> Mapping[Path, Path]:
+        """The files that it needs, and where they go."""
+        own = {WINNER, LINEAGE}
+        return {
+            file: self.parent_file.parent / file.name
+            for file in sorted(self.folder.iterdir())
+            if file.is_file() and file.name not in own
+        }
+
+
+def read_winner(folder: Path) -> Winner:
+    """Raises `JobFailed` if the job has none."""
+    file = folder / WINNER
+    if not file.exists():
+        raise JobFailed(f"{folder.parent.name} has no winner: nothing was better than what there is")
+    source = file.read_text("utf-8")
+    lineage = msgspec.json.decode((folder / LINEAGE).read_bytes(), type=dict[str, Any])
+    return Winner(folder, parse(source, str(file)), source, Path(lineage["parent_file"]), lineage)
+
+
+def diff(winner: Winner) -> str:
+    """What it changes of its parent, as a unified diff."""
+    before = winner.parent_file.read_text("utf-8").splitlines(keepends=True)
+    after = winner.source.splitlines(keepends=True)
+    return "".join(difflib.unified_diff(before, after, str(winner.parent_file), str(winner.file)))
+
+
+def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str = "") -> Path:
+    """Its file is written, and with `canary` or `active` the pointer moves. With a branch its files go there instead.
+
+    Nobody but a person goes beyond `[jobs] auto`.
+    """
+    if by != PERSON and STEPS.index(to) > STEPS.index(settings.jobs.auto):
+        raise JobFailed(f'[jobs] auto = "{settings.jobs.auto}" leaves {to} to a person: foreword jobs promote {by}')
+    reason = str(winner.lineage.get("said", ""))
+    if branch:
+        files = {
+            winner.file: winner.source,
+            **{there: here.read_text("utf-8") for here, there in winner.others.items()},
+        }
+        git.commit(winner.parent_file.parent, files, branch, f"{winner.template.ref}: {reason}\n\nBy {by}.")
+        return winner.file
+    for here, there in winner.others.items():
+        shutil.copyfile(here, there)
+    write_whole(winner.file, winner.source)
+    if to in ("canary", "active"):
+        point(settings, winner.template.id, winner.file, winner.template.version, to)
+    decision = Decision(winner.template.id, winner.template.version, to, reason, by)
+    write_down(settings.data_folder, decision)
+    return winner.file
+
+
+def point(settings: Settings, id: str, file: Path, version: int, to: str) -> None:
+    """Move the pointer of a template to this version: to everybody, or to `[jobs] share` of the requests."""
+    root = library_root(settings, file)
+    known = read_pointers(root).get(id)
+    now = known.pointer if known else Pointer()
+    if to == "canary":
+        moved = replace(now, canary=version, share=settings.jobs.share)
+    else:
+        moved = Pointer(production=version, previous=now.production or _before(root, id, version))
+    move(root, id, moved)
+
+
+def take_back(settings: Settings, id: str, file: Path) -> None:
+    """The canary speaks no more."""
+    root = library_root(settings, file)
+    move(root, id, replace(read_pointers(root)[id].pointer, canary=0))
+
+
+def library_root(settings: Settings, file: Path) -> Path:
+    """The template folder that a file is of, where its pointers stand. Raises `JobFailed`."""
+    for folder in settings.prompt.templates:
+        root = (settings.root / folder).resolve()
+        if file.resolve().is_relative_to(root):
+            return root
+    raise JobFailed(f"{file} is in none of the template folders of [prompt] templates")
+
+
+def _before(root: Path, id: str, version: int) -> int:
+    """The version that spoke without a pointer: the newest active one below."""
+    from gateway.prompt.library.library import load_library
+
+    library, _ = load_library([root])
+    below = [one.version for one in library.templates if one.id == id and one.active and one.version < version]
+    return max(below, default=0)

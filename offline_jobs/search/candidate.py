@@ -1,0 +1,212 @@
+"""A template's source taken apart into the pieces that a search may change, and put together again.
+
+Candidates are source, never rendered text: what wins is a file that a person could have written. Lines of the head
+that no piece stands for are kept as they are, comments and all.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.prompt.templates.fields import Pool
+from gateway.prompt.templates.template import HEADING, Template, parse
+
+Pieces = dict[str, str]
+"""`system` and `user`: source of these parts. `examples`: JSON of `Examples`. `settings`: JSON, keys of the head."""
+
+PIECES = ("system", "user", "examples", "settings")
+SETTINGS = ("technique", "output", "reasoning")
+LISTED = "{% for e in examples %}\nInput: {{ e.input }}\nOutput: {{ e.output }}\n{% endfor %}"
+_TAG = re.compile(r"\{[{%#]")
+_KEY = re.compile(r"[A-Za-z_]+:")
+
+
+class Examples(Struct, frozen=True):
+    """The labelled examples of a candidate, and how they stand in the prompt.
+
+    `kept`: as in the parent. `none`. `turns`: each a user and an assistant message. `list`: in the user's message.
+    `nearest`: for each request the `k` most similar, as turns.
+    """
+
+    form: str = "kept"
+    k: int = 0
+    rows: tuple[tuple[str, str], ...] = ()
+
+
+class Parent(Struct, frozen=True):
+    """The template that is to be made better. `file` is where its source stands."""
+
+    template: Template
+    source: str
+    file: Path
+
+    @property
+    def slot(self) -> str:
+        return self.template.shot_slot
+
+
+def read_parent(file: Path) -> Parent:
+    source = file.read_text("utf-8").replace("\r\n", "\n")
+    return Parent(parse(source, str(file)), source, file)
+
+
+def pieces_of(parent: Parent) -> Pieces:
+    """What there is before anything is changed."""
+    parts = {part.role: part.source for part in parent.template.parts if part.role in ("system", "user")}
+    return {
+        "system": parts.get("system", ""),
+        "user": parts["user"],
+        "examples": examples_text(Examples()),
+        "settings": json.dumps({key: _head_value(parent.template, key) for key in SETTINGS}, ensure_ascii=False),
+    }
+
+
+def examples_text(examples: Examples) -> str:
+    shown = {"form": examples.form, "k": examples.k, "rows": examples.rows}
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def examples_in(pieces: Pieces) -> Examples:
+    read = json.loads(pieces["examples"])
+    return Examples(read["form"], read["k"], tuple((row[0], row[1]) for row in read["rows"]))
+
+
+def pool_file(examples: Examples) -> str:
+    """The name of the file that the nearest examples are taken from: of the same rows always the same."""
+    return f"examples-{sha256(examples_text(examples).encode()).hexdigest()[:10]}.jsonl"
+
+
+def pool_text(examples: Examples) -> str:
+    lines = (json.dumps({"text": given, "label": wanted}, ensure_ascii=False) for given, wanted in examples.rows)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def assembled(parent: Parent, pieces: Pieces, *, provenance: Mapping[str, Any] | None = None) -> str:
+    """The source of the next version: a candidate."""
+    examples = examples_in(pieces)
+    head, body = _split(parent.source)
+    head = set_key(head, "version", str(parent.template.version + 1))
+    head = set_key(head, "status", "candidate")
+    for key, value in json.loads(pieces["settings"]).items():
+        head = set_key(head, key, _flow(value) if value else "")
+    if examples.form != "kept":
+        head = set_key(head, "examples", _examples_key(examples, parent.slot))
+    if provenance is not None:
+        head = set_key(head, "provenance", _flow(provenance))
+    return f"---\n{head}---\n{_body(parent, body, pieces, examples)}"
+
+
+def set_key(head: str, key: str, value: str) -> str:
+    """The head with one top-level key replaced, added at its end, or taken out where `value` is ""."""
+    lines = head.splitlines(keepends=True)
+    first = next((index for index, line in enumerate(lines) if line.startswith(f"{key}:")), len(lines))
+    after = first + 1
+    while after < len(lines) and not _KEY.match(lines[after]) and not lines[after].startswith("#"):
+        after += 1
+    written = [f"{key}: {value}\n"] if value else []
+    return "".join([*lines[:first], *written, *lines[after:]])
+
+
+def _split(source: str) -> tuple[str, str]:
+    _, head, body = re.split(r"^---[ \t]*\n", source, maxsplit=2, flags=re.MULTILINE)
+    return head, body
+
+
+def _body(parent: Parent, body: str, pieces: Pieces, examples: Examples) -> str:
+    """The messages; parts of first calls and retries stay where they are, behind them."""
+    parts = []
+    if pieces["system"].strip():
+        parts.append(f"# system\n{pieces['system'].strip()}\n")
+    if examples.form == "kept":
+        parts += [f"# {role}\n{text}\n" for role, text in _between(body)]
+    elif examples.form == "turns":
+        for given, wanted in examples.rows:
+            asked = _filled(pieces["user"], parent.slot, given)
+            parts.append(f"# user\n{asked}\n# assistant\n{quoted(wanted)}\n")
+    user = pieces["user"].strip()
+    if examples.form == "list" and "examples" not in user:
+        user = f"{LISTED}\n\n{user}"  # jinja eats the first line break after a tag
+    parts.append(f"# user\n{user}\n")
+    others = [f"# {role}\n{text}\n" for role, text in _sections(body) if role.startswith(("call ", "retry"))]
+    return "".join([*others, *parts])
+
+
+def _between(body: str) -> Sequence[tuple[str, str]]:
+    """The turns between the system part and the last user part."""
+    turns = [(role, text) for role, text in _sections(body) if role in ("user", "assistant")]
+    return turns[:-1]
+
+
+def _sections(body: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, list[str]]] = []
+    for line in body.split("\n"):
+        heading = HEADING.match(line)
+        if heading:
+            found.append((heading[1], []))
+        elif found:
+            found[-1][1].append(line)
+    return [(role, "\n".join(lines).strip()) for role, lines in found]
+
+
+def _filled(user: str, slot: str, given: str) -> str:
+    """The user's message as it would be for this example."""
+    place = re.compile(r"\{\{-?\s*(?:" + re.escape(slot) + r"|query)\s*(?:\|[^}]*)?-?\}\}")
+    return place.sub(lambda _: quoted(given), user.strip())
+
+
+def quoted(text: str) -> str:
+    """A text as template source that renders to itself: no tag of it is a tag, no heading a heading."""
+    lines = [f"\\{line}" if HEADING.match(line) else line for line in text.strip().split("\n")]
+    plain = "\n".join(lines)
+    return f"{{% raw %}}{plain}{{% endraw %}}" if _TAG.search(plain) else plain
+
+
+def quotable(text: str) -> bool:
+    """Whether a text can stand in a template's source."""
+    return bool(text.strip()) and "endraw" not in text
+
+
+def _examples_key(examples: Examples, slot: str) -> str:
+    if examples.form == "list":
+        return _flow([{"input": given, "output": wanted} for given, wanted in examples.rows])
+    if examples.form == "nearest":
+        return _flow(
+            {
+                "pool": pool_file(examples),
+                "k": examples.k,
+                "input": "text",
+                "output": "label",
+                "as": "turns",
+                "slot": slot,
+            }
+        )
+    return ""
+
+
+def _head_value(template: Template, key: str) -> Any:
+    if key == "technique":
+        return str(template.technique)
+    if key == "reasoning":
+        reasoning = template.reasoning
+        return {"mode": reasoning.mode, "marker": reasoning.marker} if reasoning.mode != "keep" else {}
+    output = template.output
+    found = {"max_tokens": output.max_tokens, "temperature": output.temperature, "stop": list(output.stop)}
+    return {name: value for name, value in found.items() if value not in (0, None, [])}
+
+
+def _flow(value: Any) -> str:
+    """JSON, which is YAML."""
+    return (
+        value
+        if isinstance(value, str) and value.isascii() and value.replace("-", "").isalnum()
+        else json.dumps(value, ensure_ascii=False)
+    )
+
+
+def uses_pool(template: Template) -> bool:
+    return isinstance(template.examples, Pool)

@@ -1,0 +1,93 @@
+"""The gepa package as the engine of the search: reflective evolution with a Pareto front over the rows.
+
+Agrawal et al. 2025, arXiv 2507.19457. Our adapter hands it candidates as pieces of template source; proposals are
+ours too, so the package asks no model. It keeps no files: a run that was killed is searched again, and every answer
+that was had before comes from the ledger.
+"""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from gepa.api import optimize
+from gepa.core.adapter import EvaluationBatch
+
+from offline_jobs.search.candidate import Pieces
+from offline_jobs.search.optimizer import MINIBATCH, Problem
+from offline_jobs.search.score import Outcome
+
+PATIENCE = 12
+"""So many times in a row nothing may be left to try on the candidate that it picks."""
+
+
+class Gepa:
+    """Our `Optimizer`."""
+
+    def search(self, problem: Problem, draw: Random) -> None:
+        adapter: Any = _Adapter(problem)
+        optimize(
+            seed_candidate=dict(problem.start),
+            trainset=list(problem.learn),
+            valset=list(problem.choose),
+            adapter=adapter,
+            custom_candidate_proposer=adapter.propose,
+            module_selector="all",
+            frontier_type="hybrid",
+            reflection_minibatch_size=min(MINIBATCH, len(problem.learn)),
+            skip_perfect_score=True,
+            stop_callbacks=[lambda _state: adapter.over is not None or adapter.idle >= PATIENCE or problem.settled],
+            logger=_Silent(),
+            seed=draw.randrange(2**31),
+        )
+        if adapter.over is not None:
+            raise adapter.over
+
+
+class _Adapter:
+    """The rows' indices are gepa's data, an `Outcome` is its trajectory."""
+
+    propose_new_texts = None
+
+    def __init__(self, problem: Problem) -> None:
+        self.idle = 0
+        self.over: Exception | None = None
+        """What ended the search from within a proposal: the package goes on after an exception there."""
+        self._problem = problem
+
+    def evaluate(
+        self, batch: list[int], candidate: Pieces, capture_traces: bool = False
+    ) -> "EvaluationBatch[Any, Any]":
+        outcomes = self._problem.weigh(candidate, batch)
+        return EvaluationBatch(
+            outputs=[one.answer for one in outcomes],
+            scores=[one.score for one in outcomes],
+            trajectories=outcomes if capture_traces else None,
+            objective_scores=[_objectives(one) for one in outcomes],
+            num_metric_calls=len(batch),
+        )
+
+    def make_reflective_dataset(
+        self, candidate: Pieces, eval_batch: "EvaluationBatch[Any, Any]", components_to_update: list[str]
+    ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        records = [{"Generated Outputs": one.answer, "Feedback": one.said} for one in eval_batch.trajectories or ()]
+        return dict.fromkeys(components_to_update, records)
+
+    def propose(self, candidate: Pieces, _records: Any, _components: list[str]) -> Pieces:
+        if self.over is not None:
+            raise self.over
+        try:
+            proposal = self._problem.propose(candidate)
+        except Exception as over:
+            self.over = over
+            raise
+        self.idle = 0 if proposal else self.idle + 1
+        return dict(proposal.pieces) if proposal else {}
+
+
+def _objectives(one: Outcome) -> dict[str, float]:
+    return {"valid": one.valid, "correct": one.correct, "tokens": -one.tokens / 1000}
+
+
+class _Silent:
+    def log(self, message: str) -> None:
+        """What matters is in the job's lineage."""

@@ -1,0 +1,175 @@
+"""Proposals without a model: what is known to help, each as a change of a candidate's pieces.
+
+Examples as turns, in the prompt, or the nearest for each request; the labels; a line on the form; a checklist; a short
+leash for the decoder; another technique; no system message. Which of them helps a model with a task is for the search
+to find out.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.prompt.rewrite import Kept, fill_or_keep
+from offline_jobs.datasets.rows import Row
+from offline_jobs.search.candidate import Examples, Parent, Pieces, examples_in, examples_text, quotable
+from offline_jobs.search.score import Measure
+
+MOST_SHOTS = 12
+MOST_LABELS_SHOWN = 24
+NEAREST = 6
+LINES = {
+    "en": {
+        "labels": "Answer with one of these and nothing else: {labels}.",
+        "only": "Give only the answer itself: no explanation, no greeting, no repetition of the question.",
+        "check": "Before you answer, check: is every part of the request done? Is the form exactly what was asked for?",
+        "steps": 'Think step by step, in short sentences. Then write "Answer:" and the answer alone, on a last line.',
+    },
+    "zh": {
+        "labels": "只回答以下之一，不要写别的：{labels}。",
+        "only": "只给出答案本身：不要解释，不要寒暄，不要重复问题。",
+        "check": "回答之前请检查：每一项要求都做到了吗？形式与要求完全一致吗？",
+        "steps": '请一步一步地想，句子要短。最后另起一行写"Answer:"和答案。',
+    },
+}
+
+
+class Known(Struct, frozen=True):
+    """What the rules may draw from. `shots`: (input of the template's slot, right answer), to learn from."""
+
+    shots: tuple[tuple[str, str], ...]
+    measure: Measure
+    language: str
+    nearest: bool
+    """Whether there is an embedding model."""
+
+
+Rule = Callable[[Pieces, Known, Random], Pieces | None]
+
+
+def known_of(parent: Parent, rows: Sequence[Row], measure: Measure, *, nearest: bool) -> Known:
+    shots = tuple(shot for row in rows if row.wanted and (shot := _shot(parent, row)) is not None)
+    return Known(shots, measure, str(parent.template.language), nearest)
+
+
+def rules() -> Mapping[str, Rule]:
+    """In the order in which they are tried: what shows the task first."""
+    return {
+        "nearest examples": _nearest,
+        "examples as turns": lambda pieces, known, draw: _turns(
+            pieces, known, draw, _enough(known, 2 * MOST_SHOTS // 3)
+        ),
+        "labels": _labels,
+        "only the answer": lambda pieces, known, _: _line(pieces, known, "only"),
+        "examples in the prompt": _listed,
+        "short answers": _short,
+        "other examples": lambda pieces, known, draw: _turns(pieces, known, draw, _enough(known, MOST_SHOTS)),
+        "no system message": _no_system,
+        "checklist": lambda pieces, known, _: _line(pieces, known, "check"),
+        "step by step": _steps,
+        "fewer examples": lambda pieces, known, draw: _turns(pieces, known, draw, 4),
+    }
+
+
+def proposals(pieces: Pieces, known: Known, draw: Random) -> Iterator[tuple[str, Pieces]]:
+    """Every rule's change of these pieces, where it changes something."""
+    for name, rule in rules().items():
+        changed = rule(pieces, known, draw)
+        if changed is not None and changed != pieces:
+            yield name, changed
+
+
+def _turns(pieces: Pieces, known: Known, draw: Random, most: int) -> Pieces | None:
+    shots = _balanced(known, draw, most)
+    if not shots:
+        return None
+    return _shorter({**pieces, "examples": examples_text(Examples("turns", len(shots), shots))}, known)
+
+
+def _listed(pieces: Pieces, known: Known, draw: Random) -> Pieces | None:
+    shots = _balanced(known, draw, _enough(known, MOST_SHOTS))
+    if not shots:
+        return None
+    return _shorter({**pieces, "examples": examples_text(Examples("list", len(shots), shots))}, known)
+
+
+def _nearest(pieces: Pieces, known: Known, _draw: Random) -> Pieces | None:
+    if not known.nearest or len(known.shots) < 2 * NEAREST or examples_in(pieces).form == "nearest":
+        return None
+    return _shorter({**pieces, "examples": examples_text(Examples("nearest", NEAREST, known.shots))}, known)
+
+
+def _labels(pieces: Pieces, known: Known, _draw: Random) -> Pieces | None:
+    if not known.measure.labels:
+        return None
+    return _shorter(_line(pieces, known, "labels"), known)
+
+
+def _short(pieces: Pieces, known: Known, _draw: Random) -> Pieces | None:
+    changed = _shorter(pieces, known)
+    return None if changed == pieces else changed
+
+
+def _no_system(pieces: Pieces, _known: Known, _draw: Random) -> Pieces | None:
+    return {**pieces, "system": ""} if pieces["system"].strip() else None
+
+
+def _steps(pieces: Pieces, known: Known, _draw: Random) -> Pieces | None:
+    changed = _line(pieces, known, "steps")
+    settings = {
+        "technique": "chain-of-thought",
+        "output": {"max_tokens": 300, "temperature": 0},
+        "reasoning": {"mode": "split", "marker": "Answer:"},
+    }
+    return None if changed is None else {**changed, "settings": json.dumps(settings)}
+
+
+def _line(pieces: Pieces, known: Known, name: str) -> Pieces:
+    """One more line at the end of the user's message, where a small model still has it in mind."""
+    line = LINES.get(known.language, LINES["en"])[name].format(labels=", ".join(known.measure.labels))
+    return pieces if line in pieces["user"] else {**pieces, "user": f"{pieces['user'].rstrip()}\n\n{line}"}
+
+
+def _shorter(pieces: Pieces, known: Known) -> Pieces:
+    """The decoder stops where the right answers do."""
+    wanted = [output for _, output in known.shots]
+    if not wanted:
+        return pieces
+    settings: dict[str, Any] = json.loads(pieces["settings"])
+    longest = max(len(output) for output in wanted)
+    output = {"max_tokens": 8 + longest // 2, "temperature": 0}
+    if not any("\n" in one for one in wanted):
+        output["stop"] = ["\n"]  # type: ignore[assignment]  # numbers and a list
+    return {**pieces, "settings": json.dumps({**settings, "output": output, "reasoning": {}}, ensure_ascii=False)}
+
+
+def _enough(known: Known, most: int) -> int:
+    """One for each answer of a closed set, if they are not too many: a model hardly says a label that it never saw."""
+    labels = len(known.measure.labels)
+    return max(most, labels) if labels <= MOST_LABELS_SHOWN else most
+
+
+def _balanced(known: Known, draw: Random, most: int) -> tuple[tuple[str, str], ...]:
+    """Examples of as many different answers as can be, in an order that gives nothing away."""
+    by_answer: dict[str, list[tuple[str, str]]] = {}
+    for shot in draw.sample(known.shots, len(known.shots)):
+        by_answer.setdefault(shot[1], []).append(shot)
+    chosen: list[tuple[str, str]] = []
+    while len(chosen) < most and any(by_answer.values()):
+        for shots in by_answer.values():
+            if shots and len(chosen) < most:
+                chosen.append(shots.pop())
+    draw.shuffle(chosen)
+    return tuple(chosen)
+
+
+def _shot(parent: Parent, row: Row) -> tuple[str, str] | None:
+    """What the template's slot has of the row's query, with the right answer."""
+    try:
+        values = fill_or_keep(parent.template, row.query).values
+    except Kept:
+        return None
+    given = values.get(parent.slot) or row.query
+    return (given, row.wanted) if quotable(given) and quotable(row.wanted) else None

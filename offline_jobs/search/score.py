@@ -1,0 +1,75 @@
+"""How good an answer is, in grades: a bare right-or-wrong starves a search, since form comes before content."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from gateway.prompt.answers.checks import failures
+from gateway.prompt.answers.judge import matches, passed
+from gateway.prompt.templates.fields import Check
+from offline_jobs.datasets.rows import Row
+
+VALID, CORRECT, NEAR = 0.25, 0.65, 0.10
+TOKENS_FOR_ALL = 20_000
+"""So many prompt tokens would cost as much as the whole score."""
+MOST_LABELS = 64
+SHOWN = 200
+
+
+class Outcome(Struct, frozen=True):
+    """One answer of a candidate, weighed. `score` is what a search climbs; `correct` is what decides in the end.
+
+    `said` is the feedback: what was wrong, in words that a proposer can use.
+    """
+
+    score: float
+    valid: float
+    correct: float
+    tokens: int = 0
+    took_us: int = 0
+    answer: str = ""
+    said: str = ""
+
+
+class Measure(Struct, frozen=True):
+    """What the answers of one dataset are held against. `labels` are all right answers, where they are a closed set."""
+
+    labels: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    def weigh(self, row: Row, answer: str, tokens: int, took_us: int) -> Outcome:
+        valid, why = self._valid(row, answer)
+        correct = matches(answer, row.wanted) if row.wanted else valid
+        near = overlap(answer, row.wanted) if row.wanted else valid
+        score = VALID * valid + CORRECT * correct + NEAR * near - tokens / TOKENS_FOR_ALL
+        said = "" if correct == 1 and not why else f"{why}{self._wrong(row, correct)}".strip()
+        return Outcome(score, valid, correct, tokens, took_us, answer, said)
+
+    def _valid(self, row: Row, answer: str) -> tuple[float, str]:
+        share = passed(answer, self.checks)
+        if share is not None:
+            return share, " ".join(f"{what}." for what in failures(answer, self.checks))
+        if self.labels:
+            form = any(matches(answer, label) for label in self.labels)
+            return float(form), "" if form else f"The answer is none of: {', '.join(self.labels)}. "
+        room = 4 * len(row.wanted) + 40
+        fits = bool(answer.strip()) and (not row.wanted or len(answer) <= room)
+        return float(fits), "" if fits else "The answer is far longer than what was wanted. "
+
+    def _wrong(self, row: Row, correct: float) -> str:
+        return f"Wanted: {row.wanted[:SHOWN]!r}." if row.wanted and correct < 1 else ""
+
+
+def measure_of(rows: Sequence[Row], checks: Sequence[Check]) -> Measure:
+    """Right answers that come again and again are a closed set."""
+    wanted = Counter(row.wanted.strip() for row in rows if row.wanted)
+    closed = bool(wanted) and len(wanted) <= MOST_LABELS and 2 * len(wanted) <= wanted.total()
+    return Measure(tuple(sorted(wanted)) if closed else (), tuple(checks))
+
+
+def overlap(answer: str, wanted: str) -> float:
+    """F1 of their words."""
+    ours, theirs = Counter(answer.casefold().split()), Counter(wanted.casefold().split())
+    common = (ours & theirs).total()
+    return 2 * common / (ours.total() + theirs.total()) if common else 0.0

@@ -1,0 +1,179 @@
+"""Answers rows with a candidate, the way the gateway would: its slots, guards, examples, first calls and rounds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter_ns
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.errors import RequestError
+from gateway.exchange import Exchange, Turn
+from gateway.ports import Embedder, Vectors
+from gateway.prompt.library.library import build_library
+from gateway.prompt.library.pools import load_pools
+from gateway.prompt.rewrite import Rewrite
+from gateway.prompt.templates.template import Template
+from gateway.wire.chat.answer import read_answer
+from offline_jobs.datasets.judge_answers import preferred
+from offline_jobs.datasets.rows import Row
+from offline_jobs.engine.models import Loop
+from offline_jobs.errors import JobFailed
+from offline_jobs.search.candidate import Parent, Pieces, assembled, examples_in, pool_file, pool_text, uses_pool
+from offline_jobs.search.gate import admitted
+from offline_jobs.search.score import VALID, Measure, Outcome
+
+PATIENCE_MS = 60_000
+MERIT = 1 - VALID
+DEAD = 8
+"""A model that fails so often in a row will not answer the next time either."""
+OK = 300
+
+
+class Said(Struct, frozen=True):
+    """An answer. `kept` says why the prompt went to the model as it was."""
+
+    text: str
+    tokens: int
+    took_us: int
+    kept: str = ""
+
+
+class Trial:
+    """Evaluates candidates of one parent. What was evaluated once is remembered."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        parent: Parent,
+        measure: Measure,
+        model: str,
+        folder: Path,
+        embedder: Embedder | None = None,
+        judge: str = "",
+    ) -> None:
+        self.parent = parent
+        self.measure = measure
+        self._loop = loop
+        self._model = model
+        self._judge = judge
+        self._folder = folder
+        self._embedder = embedder
+        self._speakers: dict[str, Rewrite | str] = {}
+        self._answers: dict[tuple[str, str], Said] = {}
+        self._failed = 0
+
+    def source(self, pieces: Pieces) -> str:
+        return assembled(self.parent, pieces)
+
+    def weigh(self, pieces: Pieces, rows: Sequence[Row], against: Pieces | None = None) -> list[Outcome]:
+        """One outcome a row. A candidate that is not admitted gets nothing, costs no call, and is told why.
+
+        Raises `JobFailed` where the model is out of order: no candidate is to blame for that.
+
+        With `against` and a judge, rows without a right answer are judged against that candidate's answers.
+        """
+        source = self.source(pieces)
+        speaker = self._speaker(source, pieces)
+        if isinstance(speaker, str):
+            return [Outcome(0.0, 0.0, 0.0, said=speaker) for _ in rows]
+        said = self._answered(source, speaker, rows)
+        outcomes = [self._outcome(row, one) for row, one in zip(rows, said, strict=True)]
+        if against is None or not self._judge or all(row.wanted for row in rows):
+            return outcomes
+        base = self.source(against)
+        return self._preferred(rows, outcomes, self._answered(base, self._speaker(base, against), rows))
+
+    def _outcome(self, row: Row, said: Said) -> Outcome:
+        outcome = self.measure.weigh(row, said.text, said.tokens, said.took_us)
+        return replace(outcome, said=f"{said.kept} {outcome.said}".strip()) if said.kept else outcome
+
+    def _speaker(self, source: str, pieces: Pieces) -> Rewrite | str:
+        if source not in self._speakers:
+            self._speakers[source] = self._made(source, pieces)
+        return self._speakers[source]
+
+    def _made(self, source: str, pieces: Pieces) -> Rewrite | str:
+        """The stage that renders this candidate, or why it may not speak."""
+        examples = examples_in(pieces)
+        beside = self._folder if examples.form == "nearest" else self.parent.file.parent
+        if examples.form == "nearest":
+            (self._folder / pool_file(examples)).write_text(pool_text(examples), "utf-8")
+        template = admitted(source, beside / "candidate.prompt.md", self.parent.template.optimise)
+        return template if isinstance(template, str) else self._rewrite(template)
+
+    def _rewrite(self, template: Template) -> Rewrite | str:
+        models = self._loop.models
+        library = build_library([template], [])
+        prompt = replace(models.run.settings.prompt, budget_ms=PATIENCE_MS)
+        if not uses_pool(template):
+            return Rewrite(prompt, library, completer=models.completions)
+        if self._embedder is None:
+            return "It chooses examples for each request, which needs an embedding model: [embedder]."
+        embedder = self._embedder
+        pools, broken = load_pools(
+            [template], embedder.embed, embedder.name, self._folder / "vectors", embedder.count_tokens
+        )
+        if broken:
+            return f"Its examples cannot be read: {broken[0].what}."
+
+        async def embed(texts: Sequence[str]) -> Vectors:
+            return embedder.embed(texts)
+
+        return Rewrite(prompt, library, pools, embed, models.completions)
+
+    def _answered(self, source: str, speaker: Rewrite | str, rows: Sequence[Row]) -> list[Said]:
+        assert not isinstance(speaker, str)
+        left = [row for row in rows if (source, row.query) not in self._answers]
+
+        async def answer(row: Row) -> Said:
+            return await self._said(speaker, row.query)
+
+        for row, said in zip(left, self._loop.all(answer, left), strict=True):
+            self._answers[source, row.query] = said
+        return [self._answers[source, row.query] for row in rows]
+
+    async def _said(self, speaker: Rewrite, query: str) -> Said:
+        began = perf_counter_ns()
+        models = self._loop.models
+        plain = models.exchange([Turn("user", query)], self._model)
+        assert speaker.library is not None
+        named = replace(plain.ask.controls, template=speaker.library.templates[0].id)
+        exchange = await speaker(replace(plain, ask=replace(plain.ask, controls=named)))
+        kept = next((note.reason for note in exchange.notes if note.decision == "kept"), "")
+        try:
+            exchange, reply = await models.perform(exchange, ())
+        except RequestError as error:
+            self._failed += 1
+            if self._failed >= DEAD:
+                raise JobFailed(
+                    f"the model {self._model!r} failed {self._failed} times in a row: {error.message} "
+                    "When it answers again: foreword jobs resume ID"
+                ) from error
+            return Said("", 0, 0, f"The model failed: {error.message}")
+        self._failed = 0
+        answer = read_answer(reply.body, "application/json") if reply.status < OK else None
+        took_us = (perf_counter_ns() - began) // 1000
+        if answer is None:
+            return Said("", 0, took_us, f"The model refused the prompt with {reply.status}.")
+        return Said(
+            answer.text, _tokens(exchange, answer.prompt_tokens), took_us, f"It did not speak: {kept}." if kept else ""
+        )
+
+    def _preferred(self, rows: Sequence[Row], outcomes: Sequence[Outcome], base: Sequence[Said]) -> list[Outcome]:
+        """0.5 is a tie with the other candidate's answer; a judge sees both, in both orders."""
+
+        async def merit(one: tuple[Row, Outcome, Said]) -> Outcome:
+            row, outcome, other = one
+            if row.wanted:
+                return outcome
+            found = await preferred(self._loop.models, self._judge, row.query, outcome.answer, other.text)
+            correct = 0.5 + found / 2
+            return replace(outcome, correct=correct, score=outcome.score + MERIT * (correct - outcome.valid))
+
+        return self._loop.all(merit, list(zip(rows, outcomes, base, strict=True)))
+
+
+def _tokens(exchange: Exchange, prompt_tokens: int) -> int:
+    """All prompt tokens that the answer took, with the calls beside it."""
+    return max(0, prompt_tokens) + sum(max(0, call.prompt_tokens) for call in exchange.calls)

@@ -1,0 +1,1 @@
+"""Tests that the jobs decide by."""

@@ -1,0 +1,105 @@
+"""The catalog's file: its connections, and what an earlier version left."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from gateway.context.store.catalog import VERSION, Catalog
+from gateway.context.store.stored_documents import Documents
+from gateway.exchange import Chunk
+
+
+def filled(catalog: Catalog) -> Documents:
+    documents = Documents(catalog, catalog.create("", "handbook"))
+    document = documents.stage("a.md", "")
+    documents.put(
+        document, [Chunk("1", "c", "a.md", "Fifteen days.", heading="Leave"), Chunk("2", "c", "a.md", "Pay.")]
+    )
+    documents.go_live(document)
+    return documents
+
+
+def test_words_that_version_1_kept_under_other_numbers_are_found(tmp_path: Path) -> None:
+    documents = filled(Catalog(tmp_path / "catalog.sqlite3"))
+    table = f"words_{documents.collection}"
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as database, database:
+        for kind in ("places", "rarity", "words"):
+            database.execute(f"DROP TABLE {kind}_{documents.collection}")
+        database.execute(f"CREATE VIRTUAL TABLE {table} USING fts5(words, content='', tokenize='ascii')")
+        database.execute(f"CREATE VIRTUAL TABLE rarity_{documents.collection} USING fts5vocab({table}, row)")
+        database.execute(f"INSERT INTO {table} (rowid, words) VALUES (1, 'leav fifteen days'), (2, 'pay')")
+        database.execute("PRAGMA user_version = 1")
+
+    again = Documents(Catalog(tmp_path / "catalog.sqlite3"), documents.collection)
+
+    assert [key for key, _ in again.by_words("fifteen days of leave", 5, None)] == [1]
+    (row,) = again.live()
+    again.clear([row.key])
+    assert again.by_words("pay", 5, None) == []
+    with again.catalog.reading() as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+def test_a_use_that_fails_leaves_no_half_transaction_to_the_next(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.sqlite3")
+    id = catalog.create("", "handbook")
+    try:
+        with catalog.writing() as database:
+            database.execute("UPDATE collections SET name = 'other'")
+            raise ValueError
+    except ValueError:
+        pass
+
+    found = catalog.collection(id)
+    assert found is not None
+    assert found.name == "handbook"
+
+
+def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
+    catalog, other = Catalog(tmp_path / "catalog.sqlite3"), Catalog(tmp_path / "other.sqlite3")
+    catalog.create("", "old")
+    other.create("", "new")
+    for opened in (catalog, other):
+        opened.scrub()
+    other.close()
+    (tmp_path / "other.sqlite3").replace(catalog.file)
+
+    assert [found.name for found in catalog.collections()] == ["new"]
+
+
+def test_a_catalog_of_version_3_gets_what_it_lacks(tmp_path: Path) -> None:
+    documents = filled(Catalog(tmp_path / "catalog.sqlite3"))
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite3")) as database, database:
+        database.execute(f"DROP TABLE counts_{documents.collection}")
+        database.execute("PRAGMA user_version = 3")
+
+    again = Documents(Catalog(tmp_path / "catalog.sqlite3"), documents.collection)
+
+    again.count_words()
+    assert [key for key, _ in again.by_words("fifteen days of leave", 5, None)] == [1]
+
+
+def test_which_document_a_chunk_is_of_is_known_as_chunks_come_and_documents_go(tmp_path: Path) -> None:
+    catalog, elsewhere = (Catalog(tmp_path / "catalog.sqlite3") for _ in range(2))
+    one = filled(catalog)
+    catalog.open()
+    other = filled(elsewhere)
+
+    assert one.owners([1, 2, 3, 99, -1]) == {1: 1, 2: 1}
+    assert Documents(catalog, other.collection).owners([1, 3, 4]) == {3: 2, 4: 2}
+    elsewhere_one = Documents(elsewhere, one.collection)
+    elsewhere_one.clear([1])
+    assert one.owners([1, 2]) == {}
+
+
+def test_a_file_that_was_replaced_has_owners_of_its_own(tmp_path: Path) -> None:
+    catalog, other = Catalog(tmp_path / "catalog.sqlite3"), Catalog(tmp_path / "other.sqlite3")
+    old, _, new = filled(catalog), filled(other), filled(other)
+    assert old.owners([1, 2]) == {1: 1, 2: 1}
+    for opened in (catalog, other):
+        opened.scrub()
+    other.close()
+
+    (tmp_path / "other.sqlite3").replace(catalog.file)
+
+    assert Documents(catalog, new.collection).owners([1, 2, 3, 4]) == {3: 2, 4: 2}

@@ -1,0 +1,112 @@
+"""Whose collections are whose, how they are named, when they end, and what a reranker changes."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.context.store.catalog import DAY_S, Catalog, Collection
+from gateway.context.store.collections import OPERATOR, Collections, Wish, may_change, may_read
+from gateway.exchange import Chunk, Key
+from tests.doubles.bag_embedder import BagEmbedder
+
+MINE = Collection("vs_mine", "alice", "notes", 0, 0)
+SHARED = Collection("vs_shared", "", "handbook", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "collection", "reads", "changes"),
+    [
+        (Key("alice"), MINE, True, True),
+        (Key("bob"), MINE, False, False),
+        (Key("bob", admin=True), MINE, True, True),
+        (Key("bob", collections=("notes", "vs_mine")), MINE, False, False),
+        (Key("alice", collections=("handbook",)), MINE, True, True),
+        (Key("bob"), SHARED, True, False),
+        (Key("bob", collections=("handbook",)), SHARED, True, False),
+        (Key("bob", collections=("vs_shared",)), SHARED, True, False),
+        (Key("bob", collections=("other",)), SHARED, False, False),
+        (Key(""), MINE, False, False),
+        (OPERATOR, SHARED, True, True),
+    ],
+)
+def test_a_key_reads_and_changes_what_it_may(key: Key, collection: Collection, reads: bool, changes: bool) -> None:
+    assert (may_read(key, collection), may_change(key, collection)) == (reads, changes)
+
+
+def test_a_name_is_the_keys_own_before_the_operators_and_an_id_is_always_meant(collections: Collections) -> None:
+    shared = collections.catalog.create("", "notes")
+    first, latest = collections.catalog.create("alice", "notes"), collections.catalog.create("alice", "notes")
+
+    def found(name: str, key: Key) -> str | None:
+        known = collections.find(name, key)
+        return known.id if known else None
+
+    assert found("notes", Key("alice")) == latest
+    assert found("notes", Key("bob")) == shared
+    assert (found(first, Key("alice")), found(first, Key("bob"))) == (first, None)
+
+
+def fill(collections: Collections, id: str, *texts: str) -> None:
+    documents = collections.documents(id)
+    document = documents.stage("a.md", "")
+    keys = documents.put(document, [Chunk(str(place), id, "a.md", text) for place, text in enumerate(texts)])
+    collections.vectors.add(id, document, keys, BagEmbedder().embed(texts))
+    documents.go_live(document)
+
+
+def test_a_collection_that_nobody_uses_ends_and_one_that_is_used_does_not(collections: Collections) -> None:
+    old, used = (collections.catalog.create("alice", name, expires_days=1) for name in ("old", "used"))
+    for id in (old, used):
+        fill(collections, id, "Fifteen days.")
+        collections.catalog.change(id, active=1)
+    collections.catalog.touch(used)
+
+    assert [found.id for found in collections.readable(Key("alice"))] == [used]
+    collections.sweep()
+
+    assert collections.catalog.collection(old) is None
+    assert collections.vectors.collections() == [used]
+    known = collections.catalog.collection(used)
+    assert known is not None
+    assert known.expires == known.active + DAY_S
+
+
+class ByLength:
+    """A reranker to whom the longest text is the best."""
+
+    weight = 1.0
+
+    def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
+        return [len(text) / 100 for text in texts]
+
+
+def test_a_reranker_has_the_last_word_unless_it_is_not_wanted(collections: Collections) -> None:
+    id = collections.catalog.create("", "handbook")
+    fill(collections, id, "leave", "leave and very much more about other things")
+    collection = collections.catalog.collection(id)
+    assert collection is not None
+    wish = Wish("leave", BagEmbedder().embed(["leave"])[0], 2)
+    plain = [hit.chunk.text for hit in collections.look_up(collection, wish)]
+
+    reranking = Collections(collections.catalog, collections.vectors, ByLength())
+    reranked = [hit.chunk.text for hit in reranking.look_up(collection, wish)]
+
+    assert plain[0] == "leave"
+    assert reranked == plain[::-1]
+    unranked = Wish(wish.text, wish.vector, 2, rerank=False)
+    assert [hit.chunk.text for hit in reranking.look_up(collection, unranked)] == plain
+    elsewhere = Collections(collections.catalog, collections.vectors, ByLength(), ["other"])
+    assert [hit.chunk.text for hit in elsewhere.look_up(collection, wish)] == plain
+
+
+def test_a_catalog_that_was_deleted_while_it_was_open_is_made_anew(catalog: Catalog) -> None:
+    catalog.create("", "handbook")
+    for file in catalog.file.parent.glob("catalog.sqlite3*"):
+        file.unlink()
+
+    assert catalog.collections() == []
+
+
+@pytest.fixture
+def catalog(collections: Collections) -> Catalog:
+    return collections.catalog

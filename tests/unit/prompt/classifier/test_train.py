@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway.prompt.classifier.calibrate import calibration_error
+from gateway.prompt.classifier.lessons import read_seeds
+from gateway.prompt.classifier.model_file import ModelUnusable, load, save
+from gateway.prompt.classifier.train import Embedders, train, trained, training_key
+from tests.doubles.bag_embedder import BagEmbedder
+from tests.doubles.small_library import library, seeds
+
+BAGS = Embedders(BagEmbedder("static"), BagEmbedder("sentence", shift=7))
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    save(train(library(), BAGS, seeds()), folder)
+    return folder
+
+
+def test_there_is_a_tier_for_each_embedding_and_language(model_folder: Path) -> None:
+    model = load(model_folder)
+    assert {language: list(tiers) for language, tiers in model.tiers.items()} == {
+        "en": ["static", "sentence"],
+        "zh": ["words"],
+    }
+    assert model.report["en static accuracy"] > 0.9
+    assert model.report["en static unknown AUROC"] > 0.9
+
+
+def test_without_embeddings_english_is_judged_by_its_words() -> None:
+    model = train(library(), Embedders(), seeds())
+    assert list(model.tiers["en"]) == ["words"]
+    assert model.report["en words accuracy"] > 0.9
+
+
+def test_templates_that_show_examples_of_the_task_are_told(model_folder: Path) -> None:
+    assert load(model_folder).eager == ("sort-ticket",)
+
+
+def test_what_is_saved_is_what_is_loaded(model_folder: Path, tmp_path: Path) -> None:
+    model = load(model_folder)
+    save(model, tmp_path)
+    again = load(tmp_path)
+    assert again.trained_on == model.trained_on
+    for key, value in model.tiers["en"]["static"].arrays.items():
+        assert np.array_equal(again.tiers["en"]["static"].arrays[key], value)
+
+
+@pytest.mark.parametrize("file", ["model.npz", "model.json"])
+def test_a_damaged_file_is_refused(file: str, model_folder: Path, tmp_path: Path) -> None:
+    for name in ("model.npz", "model.json"):
+        (tmp_path / name).write_bytes((model_folder / name).read_bytes())
+    whole = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelUnusable, match="to train again"):
+        load(tmp_path)
+
+
+def test_a_model_is_trained_once_and_a_damaged_one_again(tmp_path: Path) -> None:
+    first = BagEmbedder("static")
+    trained(library(), Embedders(first), tmp_path, seeds())
+    second = BagEmbedder("static")
+    trained(library(), Embedders(second), tmp_path, seeds())
+    assert first.texts and not second.texts
+    (found,) = (tmp_path / "classifier").glob("*/model.npz")
+    found.write_bytes(b"")
+    third = BagEmbedder("static")
+    trained(library(), Embedders(third), tmp_path, seeds())
+    assert third.texts
+
+
+def test_the_key_changes_with_all_that_is_learned_from() -> None:
+    keys = {
+        training_key(library(), BAGS, seeds()),
+        training_key(library(), Embedders(BagEmbedder("static")), seeds()),
+        training_key(library(**{"sort-ticket": "[which queue]"}), BAGS, seeds()),
+        training_key(library(), BAGS, read_seeds()),
+    }
+    assert len(keys) == 4
+    assert training_key(library(), BAGS, seeds()) in keys
+
+
+def test_the_committed_seeds_have_both_answers_in_both_languages() -> None:
+    found = read_seeds()
+    assert {raw for _, raw in found.improvable} == {True, False}
+    assert {language for _, language in found.unknown} >= {"en", "zh"}
+    assert all(raw.strip() and better.strip() for raw, better in found.pairs)
+
+
+def test_calibration_error_is_the_distance_of_trust_from_success() -> None:
+    right = np.array([True, True, True, False])
+    assert calibration_error(np.full(4, 0.75), right) == pytest.approx(0.0)
+    assert calibration_error(np.full(4, 0.95), right) == pytest.approx(0.2)

@@ -1,0 +1,38 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.prompt.language.detect import language_of
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Write a short email to my landlord", "en"),
+        ("resume tips", "en"),
+        ("Translate to English: 你好，很高兴见到你", "en"),
+        ("In Spanish, how do you say 'la casa de mi abuela'", "en"),
+        ("cafe recommendations in São Paulo please", "en"),
+        ("写一封邮件给老板", "zh"),
+        ("用python写个快速排序", "zh"),
+        ("翻译成英文：How are you doing today?", "zh"),
+        ("把“hello world, this is a long sentence in English”翻译成中文", "zh"),
+        ("Q: 今天天气怎么样", "zh"),
+        ("幫我寫一封信給房東", "zh"),
+        ("¿Cuál es la capital de Francia?", ""),
+        ("Bonjour, je voudrais une lettre pour mon patron", ""),
+        ("Wie schreibe ich einen Brief an die Bank?", ""),
+        ("こんにちは、メールを書いてください", ""),
+        ("안녕하세요 도와주세요", ""),
+        ("Привет, как дела?", ""),
+        ("1234 + 5678", ""),
+        ("", ""),
+    ],
+)
+def test_the_asker_decides_not_what_is_pasted(text: str, language: str) -> None:
+    assert language_of(text) == language
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_one_of_three_answers(text: str) -> None:
+    assert language_of(text) in ("en", "zh", "")

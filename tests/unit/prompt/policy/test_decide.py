@@ -1,0 +1,152 @@
+"""How far a rewrite may go: the table of docs/policies.md, row by row."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.exchange import Arm, Ask, Controls, Endpoint, Exchange, Intent, Mode, Target, Trial, Turn
+from gateway.prompt.library.library import Offered, build_library
+from gateway.prompt.policy.decide import Decision, Policy
+from gateway.prompt.policy.gains import Gain, GainTable, write_gains
+from gateway.prompt.rewrite import Rewrite
+from gateway.settings import Prompt, TemplatePolicy
+from tests.doubles.templates import template
+
+STABLE = template("# user\n{{ query }}\n\nBe brief.", version=1)
+ON_TRIAL = template("# user\n{{ query }}\n\nBe very brief.", version=2)
+NOBODY, HALF = 0.0, 0.5
+IN, OUT = (Trial("models.smol", 1.0),), (Trial("models.smol", NOBODY),)
+
+
+def exchange(**fields: Any) -> Exchange:
+    named = fields.pop("named", "")
+    ask = Ask(Endpoint.CHAT, "smol", b"{}", (Turn("user", "hello", 0),), controls=Controls(template=named))
+    target = Target("local", "smol")
+    return replace(Exchange("x", ask, intent=Intent("refund", 0.9, 0.9, "en"), route=(target,)), **fields)
+
+
+def own(mode: Mode = Mode.ON, canary: float = 1.0) -> dict[str, TemplatePolicy]:
+    return {STABLE.id: TemplatePolicy(mode, canary)}
+
+
+@pytest.fixture
+def no_gain(tmp_path: Path) -> GainTable:
+    write_gains(tmp_path / "gains.json", [Gain("refund", "smol", 180, -0.02, -0.06, 0.02)])
+    return GainTable(tmp_path / "gains.json")
+
+
+@pytest.mark.parametrize(
+    ("before", "templates", "measured", "arm", "why"),
+    [
+        (exchange(), {}, False, Arm.STABLE, ""),
+        (exchange(), own(Mode.OFF), False, Arm.NONE, '[templates."refund.en"] mode is off'),
+        (exchange(named="refund.en"), own(Mode.OFF), False, Arm.NONE, '[templates."refund.en"] mode is off'),
+        (exchange(mode=Mode.SHADOW), own(Mode.OFF), False, Arm.NONE, '[templates."refund.en"] mode is off'),
+        (
+            exchange(),
+            {},
+            True,
+            Arm.NONE,
+            "gain -0.02 [-0.06, 0.02] over 180 pairs: left as it is",
+        ),
+        (exchange(named="refund.en"), {}, True, Arm.STABLE, ""),
+        (exchange(mode=Mode.SHADOW), {}, True, Arm.SHADOW, ""),
+        (exchange(mode=Mode.SHADOW, trials=OUT), own(canary=NOBODY), False, Arm.SHADOW, ""),
+        (exchange(), own(Mode.SHADOW), False, Arm.SHADOW, '[templates."refund.en"] mode is shadow'),
+        (exchange(), own(Mode.SHADOW), True, Arm.SHADOW, '[templates."refund.en"] mode is shadow'),
+        (exchange(trials=OUT), own(Mode.SHADOW), False, Arm.SHADOW, '[templates."refund.en"] mode is shadow'),
+        (exchange(trials=OUT), {}, False, Arm.HELD, "outside the 0% of models.smol"),
+        (exchange(trials=IN), {}, False, Arm.STABLE, ""),
+        (exchange(), own(canary=NOBODY), False, Arm.HELD, "outside the 0% of templates.refund.en"),
+        (exchange(trials=(*IN, *OUT)), {}, False, Arm.HELD, "outside the 0% of models.smol"),
+        (exchange(named="refund.en", trials=OUT), {}, False, Arm.HELD, "outside the 0% of models.smol"),
+    ],
+)
+def test_the_order_of_what_decides(
+    no_gain: GainTable, before: Exchange, templates: dict[str, TemplatePolicy], measured: bool, arm: Arm, why: str
+) -> None:
+    policy = Policy(templates, no_gain if measured else None)
+
+    assert policy.decide(before, Offered(STABLE)) == Decision(STABLE, arm, why)
+
+
+@pytest.mark.parametrize(
+    ("share", "trials", "decision"),
+    [
+        (1.0, (), Decision(ON_TRIAL, Arm.CANARY, "among the 100% of the canary")),
+        (NOBODY, (), Decision(STABLE, Arm.STABLE)),
+        (1.0, OUT, Decision(ON_TRIAL, Arm.HELD, "outside the 0% of models.smol")),
+    ],
+)
+def test_a_version_on_trial_speaks_to_its_share_and_has_its_own_controls(
+    share: float, trials: tuple[Trial, ...], decision: Decision
+) -> None:
+    assert Policy().decide(exchange(trials=trials), Offered(STABLE, ON_TRIAL, share)) == decision
+
+
+def test_a_first_version_on_trial_leaves_the_others_as_they_are() -> None:
+    assert Policy().decide(exchange(), Offered(None, ON_TRIAL, NOBODY)) == Decision(
+        None, Arm.NONE, "outside the 0% of the canary refund.en@2, and nothing else speaks"
+    )
+
+
+def test_a_user_keeps_the_version_on_trial_from_request_to_request() -> None:
+    def arm(id: str, user: str) -> Arm:
+        before = exchange()
+        asks = replace(before, id=id, ask=replace(before.ask, user=user))
+        return Policy().decide(asks, Offered(STABLE, ON_TRIAL, HALF)).arm
+
+    users = [f"user-{number}" for number in range(40)]
+    arms = [{arm(f"x-{number}", user) for number in range(5)} for user in users]
+
+    assert all(len(found) == 1 for found in arms)
+    assert set().union(*arms) == {Arm.STABLE, Arm.CANARY}
+
+
+async def test_a_control_keeps_its_prompt_and_records_what_would_have_been_sent() -> None:
+    stage = Rewrite(Prompt(), build_library([STABLE], []))
+
+    done = await stage(exchange(trials=OUT))
+
+    assert (done.turns, done.changed, done.sampling) == (None, False, exchange().sampling)
+    assert done.rewrite.arm is Arm.HELD
+    assert done.rewrite.withheld == (Turn("user", "hello\n\nBe brief."),)
+    assert [(note.decision, note.reason) for note in done.notes] == [
+        ("held", "refund.en@1: intent refund; outside the 0% of models.smol")
+    ]
+
+
+async def test_a_template_in_the_shadow_changes_nothing_while_others_speak() -> None:
+    stage = Rewrite(Prompt(), build_library([STABLE], []), policy=Policy(own(Mode.SHADOW)))
+
+    done = await stage(exchange())
+
+    assert (done.changed, done.rewrite.arm) == (False, Arm.SHADOW)
+    assert [note.decision for note in done.notes] == ["shadow"]
+
+
+async def test_a_gain_that_was_measured_stands_on_the_note(tmp_path: Path) -> None:
+    write_gains(tmp_path / "gains.json", [Gain("refund", "smol", 90, 0.3, 0.2, 0.4)])
+    stage = Rewrite(Prompt(), build_library([STABLE], []), policy=Policy({}, GainTable(tmp_path / "gains.json")))
+
+    done = await stage(exchange())
+
+    assert done.notes[-1].reason == "refund.en@1: intent refund; gain 0.30 [0.20, 0.40] over 90 pairs"
+
+
+def test_a_table_for_a_template_that_is_not_there_is_told() -> None:
+    policy = Policy({"refund.en": TemplatePolicy(), "refnud.en": TemplatePolicy(Mode.OFF)})
+
+    assert policy.strangers({"refund.en"}) == ['[templates."refnud.en"] is for no template that there is']
+
+
+async def test_what_the_gain_table_says_is_the_reason_on_the_note(no_gain: GainTable) -> None:
+    stage = Rewrite(Prompt(), build_library([STABLE], []), policy=Policy({}, no_gain))
+
+    done = await stage(exchange())
+
+    assert [(note.decision, note.reason) for note in done.notes] == [
+        ("kept", "gain -0.02 [-0.06, 0.02] over 180 pairs: left as it is")
+    ]

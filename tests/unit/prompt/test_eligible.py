@@ -1,0 +1,82 @@
+import pytest
+from msgspec.structs import replace
+
+from gateway.exchange import Ask, Controls, Endpoint, Exchange, Mode, Turn
+from gateway.prompt.eligible import LONGEST, LONGEST_CODE, is_built, may_touch
+
+
+def asked(*turns: Turn, **changes: object) -> Exchange:
+    return Exchange("x", replace(Ask(Endpoint.CHAT, "m", b"{}", turns), **changes))
+
+
+USER = Turn("user", "write a poem about the sea")
+SYSTEM = Turn("system", "You are a pirate.")
+NAMED = Controls(template="write-poem.en")
+
+
+def test_one_plain_user_message_may_be_touched() -> None:
+    assert may_touch(asked(USER)) == ""
+
+
+@pytest.mark.parametrize(
+    ("exchange", "reason"),
+    [
+        (asked(USER, has_tools=True), "the request has tools"),
+        (asked(USER, has_format=True), "the request demands a response format"),
+        (asked(USER, endpoint=Endpoint.COMPLETION), "completions requests are passed on as they are"),
+        (asked(), "there are no messages"),
+        (asked(Turn("user", "", plain=False)), "a message is more than plain text"),
+        (asked(USER, Turn("assistant", "Sure")), "the last message is not the user's"),
+        (asked(USER, Turn("assistant", "Sure"), USER), "the conversation is past its first turn"),
+        (asked(USER, USER), "the conversation is past its first turn"),
+        (asked(SYSTEM, USER), "the caller has a system prompt of its own"),
+        (asked(Turn("user", " \n")), "the message is empty"),
+        (asked(Turn("user", "x" * (LONGEST + 1))), f"the message is longer than {LONGEST} characters"),
+        (
+            asked(Turn("user", f"fix it\n```\n{'x = 1;' * 600}\n```")),
+            f"more than {LONGEST_CODE} characters of the message are code",
+        ),
+        (asked(Turn("user", "# Role\nYou are a cook.\n# Task\nCook.")), "the message is a built prompt already"),
+    ],
+)
+def test_everything_else_stays_as_it_is(exchange: Exchange, reason: str) -> None:
+    assert may_touch(exchange) == reason
+
+
+def test_off_means_off() -> None:
+    assert may_touch(replace(asked(USER), mode=Mode.OFF)) == "mode is off"
+
+
+def test_a_request_that_names_its_template_may_have_a_system_prompt() -> None:
+    assert may_touch(asked(SYSTEM, USER, controls=NAMED)) == ""
+    assert may_touch(asked(SYSTEM, USER, controls=NAMED, has_tools=True)) == "the request has tools"
+    assert may_touch(asked(USER, Turn("assistant", "Sure"), USER, controls=NAMED)) != ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|im_start|>user\nhello<|im_end|>",
+        "[INST] hello [/INST]",
+        "Text: good film\nLabel: positive\nText: dull\nLabel: negative\nText: fine\nLabel:",
+        "<instructions>Be brief.</instructions>\n<context>\nnothing\n</context>",
+        "## Instructions\nSummarise.\n## Output format\nJSON",
+        "【角色】你是一位律师\n【任务】审阅合同",
+    ],
+)
+def test_a_built_prompt_is_recognised(text: str) -> None:
+    assert is_built(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fix this:\n```python\nprint('a'\n```",
+        "Summarise:\n# Report\n## Results\nGood.",
+        "what does <div><span>x</span></div> do",
+        "Classify: good film\nLabel:",
+        "answer: is 7 prime?",
+    ],
+)
+def test_plain_prompts_and_pasted_documents_are_not_built(text: str) -> None:
+    assert not is_built(text)
