@@ -31,7 +31,7 @@ from gateway.prompt.classifier.lessons import Seeds, read_seeds
 from gateway.prompt.classifier.train import Embedders, train
 from gateway.prompt.library.library import Library, load_library
 from gateway.resources import locate
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 
 
 @click.command()
@@ -54,7 +54,7 @@ def main(data: Path, templates: Path, cache: Path, only: str | None) -> None:
         )
         _show_training(model.report)
         batcher = Batcher(sentence)
-        asyncio.run(_measure(Classifier(model, Prompt(), embedders.static, batcher), batcher, data))
+        asyncio.run(_measure(Classifier(model, PromptTable(), embedders.static, batcher), batcher, data))
     if only != "templates":
         asyncio.run(_learned(embedders, data))
 
@@ -80,7 +80,7 @@ async def _learned(embedders: Embedders, data: Path) -> None:
         batcher = Batcher(embedders.sentence)
         rows = read_labelled(files[len(shown) :])
         random.Random(0).shuffle(rows := list(rows))
-        found = await evaluate(Classifier(model, Prompt(), embedders.static, batcher), rows)
+        found = await evaluate(Classifier(model, PromptTable(), embedders.static, batcher), rows)
         await batcher.aclose()
         click.echo(f"\n| {name}, {len(rows)} held-out prompts, one at a time | |\n|---|---|")
         click.echo(f"| training: s, of CPU | {took:.0f}, {cpu:.0f} |")
@@ -125,7 +125,7 @@ async def _pairs(classifier: Classifier, rows: Sequence[tuple[str, str]]) -> Non
     rows = [row for row in rows if row[0] != row[1]]
     raw, raw_us = await _classify(classifier, [before for before, _ in rows])
     better, _ = await _classify(classifier, [after for _, after in rows])
-    floor = Prompt().improvable
+    floor = PromptTable().improvable
     pairs = list(zip(raw, better, strict=True))
     click.echo(f"\n| real prompts and their preferred rewrites, n = {len(rows)} | |\n|---|---|")
     click.echo(f"| the original looks more improvable | {_share(a.improvable > b.improvable for a, b in pairs)} |")

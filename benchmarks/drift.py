@@ -19,7 +19,7 @@ from harness.report import table
 from gateway.settings import read
 from offline_jobs.engine.embedding import open_embedder
 from offline_jobs.statistics.compare_windows import alarmed, counted, placed
-from offline_jobs.statistics.sequential import Answer, judged
+from offline_jobs.statistics.sequential import ScoredAnswer, judged
 
 KNOWN = 140
 REFERENCE = 1500
@@ -96,9 +96,9 @@ def canary_rows(runs: int) -> list[list[str]]:
     return rows
 
 
-def exchanges(draw: Random, count: int, share: float, canary: float, stable: float) -> list[Answer]:
+def exchanges(draw: Random, count: int, share: float, canary: float, stable: float) -> list[ScoredAnswer]:
     sides = [draw.random() < share for _ in range(count)]
-    return [Answer(side, float(draw.random() < (canary if side else stable))) for side in sides]
+    return [ScoredAnswer(side, float(draw.random() < (canary if side else stable))) for side in sides]
 
 
 @click.command()

@@ -19,7 +19,7 @@ from harness.report import table
 from gateway.errors import TemplateError
 from gateway.prompt.authoring.cases import sample
 from gateway.prompt.library.library import load_library
-from gateway.prompt.rewrite import Kept, compose, fill_or_keep
+from gateway.prompt.rewrite import KeptAsIs, compose, fill_or_keep
 from gateway.prompt.templates.template import Template, parse
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +141,7 @@ def _speak(template: Template, prompt: str) -> str | None:
     try:
         shots, labels = sample(template)
         turns = compose(template, fill_or_keep(template, prompt), prompt, shots, labels).turns
-    except (Kept, TemplateError):
+    except (KeptAsIs, TemplateError):
         return None
     return "\n".join(turn.text for turn in turns)
 

@@ -17,10 +17,10 @@ from harness.report import table
 from gateway.prompt.authoring.cases import sample
 from gateway.prompt.guards import changed, hostile
 from gateway.prompt.language.detect import language_of
-from gateway.prompt.language.invariants import Kind, items
+from gateway.prompt.language.invariants import InvariantKind, items
 from gateway.prompt.library.library import load_library
 from gateway.prompt.refined_answer import Rejected, read_refined
-from gateway.prompt.rewrite import Kept, compose, fill_or_keep, keep_if_hostile
+from gateway.prompt.rewrite import KeptAsIs, compose, fill_or_keep, keep_if_hostile
 from gateway.prompt.templates.template import Template
 
 SETS = {
@@ -62,15 +62,15 @@ def _templates(data: Path, active: Sequence[Template]) -> None:
 def _outcome(template: Template, text: str) -> str:
     try:
         keep_if_hostile(template, text)
-    except Kept:
+    except KeptAsIs:
         return "hostile"
     try:
         filled = fill_or_keep(template, text)
-    except Kept:
+    except KeptAsIs:
         return "slots"
     try:
         compose(template, filled, text, *sample(template))
-    except Kept:
+    except KeptAsIs:
         return "lost"
     return "spoke"
 
@@ -106,8 +106,8 @@ def _reason(prompt: str, said: str) -> str:
 
 def _losses(prompts: Sequence[str]) -> None:
     """Each piece that has to survive is taken out of its prompt, one at a time."""
-    missed: Counter[Kind] = Counter()
-    total: Counter[Kind] = Counter()
+    missed: Counter[InvariantKind] = Counter()
+    total: Counter[InvariantKind] = Counter()
     for prompt in prompts:
         for item in set(items(prompt)):
             total[item.kind] += 1

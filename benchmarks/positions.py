@@ -16,10 +16,10 @@ from typing import get_args
 
 import torch
 
-from gateway.backends.local.profile import Measured
+from gateway.backends.local.profile import LengthProfile
 from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.backends.local.torch_engine.load import load
-from gateway.backends.local.torch_engine.model import Model
+from gateway.backends.local.torch_engine.model import TorchNetwork
 from gateway.backends.local.torch_engine.positions import Method, Positions, Variant
 from gateway.backends.local.torch_engine.probe import (
     advance,
@@ -38,7 +38,9 @@ LAST = 1024
 
 
 @torch.inference_mode()
-def really(model: Model, tokens: Tokens, text: str, length: int, keys: int, variant: Variant, method: str) -> Measured:
+def really(
+    model: TorchNetwork, tokens: Tokens, text: str, length: int, keys: int, variant: Variant, method: str
+) -> LengthProfile:
     """`length` tokens, read once; the keys are asked for at the end."""
     facts = pass_keys(tokens, keys)
     ids = tokens.prompt(text)[: length - sum(len(told) for told, _ in facts)]
@@ -54,7 +56,7 @@ def really(model: Model, tokens: Tokens, text: str, length: int, keys: int, vari
     perplexity = math.exp(loss(model, block, read[-LAST:]))
     found = [is_found(model, block, question) for _, question in facts]
     sys.stdout.write("from first to last: " + "".join(".x"[one] for one in found) + "\n")
-    return Measured(length, method, variant.factor, round(perplexity, 2), sum(found), keys)
+    return LengthProfile(length, method, variant.factor, round(perplexity, 2), sum(found), keys)
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from time import process_time, thread_time_ns
 import click
 import msgspec
 
-from gateway.exchange import Ask, Endpoint, Exchange, Key, Note, Rewrite, SlotValue, Target, Turn
-from gateway.ports import Outcome
+from gateway.exchange import Ask, ClientKey, Endpoint, Exchange, Note, Rewrite, SlotValue, Target, Turn
+from gateway.ports import ExchangeOutcome
 from gateway.records.database import Database
 from gateway.records.drain import Drain
 from gateway.records.spool import Spool
@@ -39,8 +39,10 @@ CHUNK = (
     b'"choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}\n\n'
 )
 REPLIES = {
-    "JSON": Outcome("finished", 200, "main", "m", "application/json", body=JSON),
-    "300 chunks": Outcome("finished", 200, "main", "m", "text/event-stream", body=CHUNK * 300 + b"data: [DONE]\n\n"),
+    "JSON": ExchangeOutcome("finished", 200, "main", "m", "application/json", body=JSON),
+    "300 chunks": ExchangeOutcome(
+        "finished", 200, "main", "m", "text/event-stream", body=CHUNK * 300 + b"data: [DONE]\n\n"
+    ),
 }
 
 
@@ -50,7 +52,7 @@ def exchange(id: str, policy: str) -> Exchange:
     return Exchange(
         id,
         Ask(Endpoint.CHAT, "m", raw, (Turn("user", QUERY, 0),)),
-        Key(record=policy),
+        ClientKey(record=policy),
         started_s=1_800_000_000.0,
         turns=(*SHOTS, Turn("user", QUERY)),
         rewrite=Rewrite("classify/en", 3, "few-shot", (SlotValue("text", QUERY, "query"),), ("1", "2", "3")),

@@ -21,12 +21,12 @@ import numpy as np
 from msgspec.structs import replace
 
 from gateway.context.embedding.sentence import SentenceEmbedder, SentenceSettings
-from gateway.context.ingest.ingest import Ingest, Item
+from gateway.context.ingest.ingest import Ingest, IngestItem
 from gateway.context.ingest.tune import Tuner
-from gateway.context.pack import Budget
+from gateway.context.pack import SourceBudget
 from gateway.context.reading.chunk import Cut
 from gateway.context.reading.parse_process import ParseProcess
-from gateway.context.retrieve import MOST_CHUNKS, Retrieve, Wanted
+from gateway.context.retrieve import MOST_CHUNKS, RetrievalLimits, RetrieveStage
 from gateway.context.store.catalog import Catalog, Collection
 from gateway.context.store.collections import OPERATOR, Collections, Wish, tuning_of
 from gateway.context.store.distinct import distinct
@@ -77,7 +77,7 @@ class Bench:
 
     def add(self, name: str, files: Sequence[Path], cut: Cut | None = None) -> Collection:
         collection = self.collections.find_or_create(name, OPERATOR)
-        reports = self.ingest(cut).add(collection, [Item(file, file.name) for file in files])
+        reports = self.ingest(cut).add(collection, [IngestItem(file, file.name) for file in files])
         assert all(report.state == "added" for report in reports), reports
         found = self.collections.catalog.collection(collection.id)
         assert found is not None
@@ -158,8 +158,8 @@ def requested(made: Bench, collection: Collection, query: str, vector: Vectors) 
     """What a request with `top_k = 50` has in its prompt, the embedder's tokens counted."""
     wish = Wish(query, vector, MOST_CHUNKS)
     chunks = distinct([hit.chunk for hit in made.collections.look_up(collection, wish)])
-    stage = Retrieve(Context(), lambda _backend, text: made.embedder.count_tokens(text))
-    wanted = Wanted(query, (collection.id,), MOST_CHUNKS, Budget(BUDGET, 10 * BUDGET))
+    stage = RetrieveStage(Context(), lambda _backend, text: made.embedder.count_tokens(text))
+    wanted = RetrievalLimits(query, (collection.id,), MOST_CHUNKS, SourceBudget(BUDGET, 10 * BUDGET))
     return stage.packed(made.collections, {collection.id: collection.id}, query, chunks, wanted)
 
 
@@ -289,7 +289,7 @@ def ingest(data: Path) -> None:
             collection = made.collections.find_or_create(f"round {number}", OPERATOR)
             made.embedder.spent = 0.0
             began = time.process_time()
-            (report,) = plain.add(collection, [Item(file, file.name)])
+            (report,) = plain.add(collection, [IngestItem(file, file.name)])
             adding, bare = time.process_time() - began, made.embedder.spent
             began = time.process_time()
             with_tuner.tuner.learn(collection)

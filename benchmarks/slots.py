@@ -19,7 +19,7 @@ from gateway.prompt.guards import hostile, lost
 from gateway.prompt.language import payload
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.rewrite import compose, fixed_labels
-from gateway.prompt.slots.fill import Filled, fill
+from gateway.prompt.slots.fill import FilledSlots, fill
 from gateway.prompt.templates.template import Template
 
 Pairs = Sequence[tuple[Template, str]]
@@ -62,10 +62,10 @@ def _sets(library: Library) -> dict[str, Pairs]:
     }
 
 
-def _filled(template: Template, query: str) -> Filled | None:
+def _filled(template: Template, query: str) -> FilledSlots | None:
     """The slots, if the template speaks."""
     found = fill(template, query)
-    if not isinstance(found, Filled):
+    if not isinstance(found, FilledSlots):
         return None
     spans = [(slot.start, slot.end) for slot in found.slots if slot.start >= 0]
     return None if lost(query, template.render(found.values), spans) else found

@@ -18,7 +18,7 @@ from refiner import CONFIG, MODEL, kinds_of, refined
 
 from gateway.settings import load
 from offline_jobs.datasets import dataset
-from offline_jobs.engine.ledger import RUNNING, Job, Ledger
+from offline_jobs.engine.ledger import RUNNING, Ledger, LedgerJob
 from offline_jobs.engine.work import finished, go_on, jobs_folder, start
 from offline_jobs.train_refiner import HELD_OUT
 
@@ -27,7 +27,7 @@ UNTRAINED = f'[refiner]\nmodel = "{MODEL}"'
 LONG = '"{root}/templates/refine-prompt"'
 
 
-def trained(data: Path, folder: Path, steps: int) -> tuple[Job, float]:
+def trained(data: Path, folder: Path, steps: int) -> tuple[LedgerJob, float]:
     """The job, run to its end or resumed, and the seconds of CPU that this run of it took."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text(f'[prompt]\ntemplates = ["{TEMPLATES}"]\n[jobs]\nminutes = 120\n', "utf-8")

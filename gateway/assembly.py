@@ -16,33 +16,33 @@ from msgspec.structs import replace
 from gateway import registry
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
-from gateway.backends.responses import Responding, speaks
-from gateway.backends.route import Route, Routes
-from gateway.context.condense import Condense
+from gateway.backends.responses import ResponsesOverChat, speaks
+from gateway.backends.route import Routes, RouteStage
+from gateway.context.condense import CondenseStage
 from gateway.context.embedding.batcher import Batcher
-from gateway.context.file_search import Searching
-from gateway.context.fit import Fit
-from gateway.context.ingest.background_ingest import Behind, Intake
+from gateway.context.file_search import FileSearchStage
+from gateway.context.fit import FitStage
+from gateway.context.ingest.background_ingest import BackgroundEmbedder, BackgroundIngest
 from gateway.context.ingest.ingest import new_ingest
 from gateway.context.ingest.uploads import Uploads
 from gateway.context.reading.parse_process import ParseProcess
-from gateway.context.retrieve import Retrieve
+from gateway.context.retrieve import RetrieveStage
 from gateway.context.store.catalog import Catalog, catalog_file
 from gateway.context.store.collections import Collections
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Exchange, Target
-from gateway.loading import Learned
+from gateway.loading import LateLoader
 from gateway.perform.performer import Performer
-from gateway.perform.previous_response import Earlier
+from gateway.perform.previous_response import PreviousResponseStage
 from gateway.perform.responder import Responder
-from gateway.pipeline import Step, prepare
-from gateway.ports import Backend, Embedder, HotState, Outcome, Reranker, Stage, VectorStore
-from gateway.prompt.named_prompt import NamedPrompt
+from gateway.pipeline import PipelineStep, prepare
+from gateway.ports import Backend, Embedder, ExchangeOutcome, HotState, Reranker, Stage, VectorStore
+from gateway.prompt.named_prompt import NamedPromptStage
 from gateway.readiness import Readiness
-from gateway.records.archive import Archive
+from gateway.records.archive import RecordArchive
 from gateway.records.drain import Drain
 from gateway.records.locations import database_url, spool_folder
-from gateway.records.policy import Policy, policy_problems
+from gateway.records.policy import RecordPolicy, policy_problems
 from gateway.records.spool import Spool
 from gateway.settings import KindTable, Settings, decode, is_loopback
 from gateway.telemetry import names
@@ -60,12 +60,12 @@ class Parts(Struct):
     embedder: Batcher | None = None
 
 
-class Keeping(Struct):
+class Recording(Struct):
     """How exchanges are kept: the spool that takes them, and the drain that stores them."""
 
     spool: Spool
     drain: Drain
-    archive: Archive
+    archive: RecordArchive
 
 
 class Gateway:
@@ -77,12 +77,12 @@ class Gateway:
         backends: dict[str, Backend],
         routes: Routes,
         state: HotState,
-        steps: Sequence[Step],
+        steps: Sequence[PipelineStep],
         perform: Responder,
         *,
-        learned: Learned | None = None,
-        keeping: Keeping | None = None,
-        intake: Intake | None = None,
+        learned: LateLoader | None = None,
+        keeping: Recording | None = None,
+        intake: BackgroundIngest | None = None,
     ) -> None:
         self.settings = settings
         self.backends = backends
@@ -101,7 +101,7 @@ class Gateway:
         self._gauges()
 
     @property
-    def archive(self) -> Archive | None:
+    def archive(self) -> RecordArchive | None:
         return self.keeping.archive if self.keeping else None
 
     async def open(self) -> None:
@@ -137,7 +137,7 @@ class Gateway:
     async def prepare(self, exchange: Exchange) -> Exchange:
         return await prepare(exchange, self.steps)
 
-    def over(self, exchange: Exchange, outcome: Outcome, traceparent: str = "") -> None:
+    def over(self, exchange: Exchange, outcome: ExchangeOutcome, traceparent: str = "") -> None:
         """An exchange has ended: count it, trace it, hand it to the spool. Never waits, never raises."""
         self.metrics.count(exchange, outcome)
         if self.traces is not None:
@@ -194,25 +194,25 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
 
     mixing = _mixing(adapters.backends)
     caller = Caller(
-        {name: Responding(backend) for name, backend in adapters.backends.items()}, adapters.state, mixing=mixing
+        {name: ResponsesOverChat(backend) for name, backend in adapters.backends.items()}, adapters.state, mixing=mixing
     )
     completions = Completions(caller, adapters.routes)
-    retrieve = Retrieve(settings.context, count)
+    retrieve = RetrieveStage(settings.context, count)
     learned = None
     if adapters.embedder or _has_templates(settings):
-        learned = Learned(settings, adapters.embedder, adapters.collections, retrieve, completions)
-    search = Searching(retrieve, adapters.collections, _hosting(adapters.backends))
-    condense = Condense(
+        learned = LateLoader(settings, adapters.embedder, adapters.collections, retrieve, completions)
+    search = FileSearchStage(retrieve, adapters.collections, _hosting(adapters.backends))
+    condense = CondenseStage(
         settings.context, count, completions, mixing=mixing, embed=lambda: learned.rewrite.embed if learned else None
     )
     keeping = None if only_prepare else _keeping(settings)
-    earlier = Earlier(keeping.archive if keeping else None)
+    earlier = PreviousResponseStage(keeping.archive if keeping else None)
     return Gateway(
         settings,
         adapters.backends,
         adapters.routes,
         adapters.state,
-        _steps(settings, adapters.routes, learned, earlier, search, (retrieve, condense, Fit(count))),
+        _steps(settings, adapters.routes, learned, earlier, search, (retrieve, condense, FitStage(count))),
         Responder(Performer(caller, completions), adapters.backends),
         learned=learned,
         keeping=keeping,
@@ -220,13 +220,13 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     )
 
 
-def _intake(settings: Settings, adapters: Adapters) -> Intake | None:
+def _intake(settings: Settings, adapters: Adapters) -> BackgroundIngest | None:
     collections, batcher = adapters.collections, adapters.embedder
     if collections is None or batcher is None:
         return None
     uploads = Uploads(collections.catalog, settings.data_folder / "files")
-    read, behind = ParseProcess(), Behind(batcher)
-    return Intake(collections, uploads, new_ingest(settings, collections, behind, read), read.close)
+    read, behind = ParseProcess(), BackgroundEmbedder(batcher)
+    return BackgroundIngest(collections, uploads, new_ingest(settings, collections, behind, read), read.close)
 
 
 def _has_templates(settings: Settings) -> bool:
@@ -249,27 +249,30 @@ def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
 def _steps(
     settings: Settings,
     routes: Routes,
-    learned: Learned | None,
+    learned: LateLoader | None,
     earlier: Stage,
     search: Stage,
     context: Sequence[Stage],
-) -> tuple[Step, ...]:
+) -> tuple[PipelineStep, ...]:
     """The path of a request. Routing is first: an unknown model is answered before any work is done for it."""
     prompt_s = settings.prompt.budget_ms / 1000
-    improving: tuple[Step, ...] = ()
+    improving: tuple[PipelineStep, ...] = ()
     if learned is not None and learned.classifies:
         # the rewrite keeps its own time: the calls that a template makes first have budgets of their own
-        improving = (Step(learned.classify, prompt_s, improves=True), Step(learned.rewrite, improves=True))
+        improving = (
+            PipelineStep(learned.classify, prompt_s, improves=True),
+            PipelineStep(learned.rewrite, improves=True),
+        )
         if settings.refiner.model:
-            improving += (Step(learned.refine, improves=True),)
+            improving += (PipelineStep(learned.refine, improves=True),)
     return (
-        Step(Route(routes, settings.prompt.mode, settings.prompt.canary)),
+        PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
         # what these three leave undone would be another request than the client's
-        Step(earlier, must=True),
-        Step(NamedPrompt(learned.rewrite if learned is not None else None), must=True),
+        PipelineStep(earlier, must=True),
+        PipelineStep(NamedPromptStage(learned.rewrite if learned is not None else None), must=True),
         *improving,
-        Step(search, must=True),
-        *[Step(stage) for stage in context],
+        PipelineStep(search, must=True),
+        *[PipelineStep(stage) for stage in context],
     )
 
 
@@ -306,9 +309,9 @@ def _adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
     return Adapters(state, backends, routes, parts.embedder, collections), []
 
 
-def _keeping(settings: Settings) -> Keeping | None:
+def _keeping(settings: Settings) -> Recording | None:
     policies = {settings.records.policy, *(key.record for key in settings.keys.values() if key.record)}
-    if policies == {Policy.NONE}:
+    if policies == {RecordPolicy.NONE}:
         return None
     spool = Spool(spool_folder(settings), settings.records.policy, read_answer=read_answer)
 
@@ -322,7 +325,7 @@ def _keeping(settings: Settings) -> Keeping | None:
     drain = Drain(spool, opened, read_answer, records.drain_s, retention_days=records.retention_days)
     # another worker's exchange is in the database after its next drain
     patience_s = records.drain_s + 0.5 if settings.server.workers > 1 else 0.0
-    return Keeping(spool, drain, Archive(drain, patience_s=patience_s))
+    return Recording(spool, drain, RecordArchive(drain, patience_s=patience_s))
 
 
 def _server_problems(settings: Settings) -> list[Problem]:

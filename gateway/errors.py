@@ -105,7 +105,7 @@ class NoKey(RequestError):
     code = "invalid_api_key"
 
 
-class NotAllowed(RequestError):
+class KeyNotAllowed(RequestError):
     status = 403
     type = "permission_error"
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.file_search import FileSearch, Searched
+from gateway.file_search import FileSearch, FileSearchResult
 from gateway.filters import Filter
 
 
@@ -47,7 +47,7 @@ class Arm(StrEnum):
     SHADOW = "shadow"  # decided and recorded; nothing is changed for anybody
 
 
-class Trial(Struct, frozen=True):
+class CanaryTrial(Struct, frozen=True):
     """An experiment on rewriting: the share of conversations that are rewritten. The rest are its control."""
 
     name: str
@@ -100,7 +100,7 @@ class Controls(Struct, frozen=True):
     nbce: Nbce = Nbce()
 
 
-class Named(Struct, frozen=True):
+class NamedTemplate(Struct, frozen=True):
     """A template that the request asks for by its id, with what goes into its slots (OpenAI's `prompt`).
 
     `id` may be a template's or a family's; `version` 0 is the one in use. `filled`: its messages
@@ -138,7 +138,7 @@ class Ask(Struct, frozen=True):
     previous: str = ""
     """The id of an earlier response that the request carries on from."""
     user: str = ""
-    named: Named | None = None
+    named: NamedTemplate | None = None
     search: FileSearch | None = None
     controls: Controls = Controls()
     # True where the body cannot be sent on as it is: it holds a "foreword" object.
@@ -158,7 +158,7 @@ class Ask(Struct, frozen=True):
         return ""
 
 
-class Key(Struct, frozen=True):
+class ClientKey(Struct, frozen=True):
     """Who asks, and what they may. Empty tuples allow everything."""
 
     name: str = "anonymous"
@@ -171,10 +171,10 @@ class Key(Struct, frozen=True):
     """The record policy of this key (`full`, `hashed`, `none`); "" takes the gateway's."""
     admin: bool = False
 
-    ANONYMOUS: ClassVar["Key"]
+    ANONYMOUS: ClassVar["ClientKey"]
 
 
-Key.ANONYMOUS = Key()
+ClientKey.ANONYMOUS = ClientKey()
 
 
 class Intent(Struct, frozen=True):
@@ -331,7 +331,7 @@ class Drawn(Struct, frozen=True):
     tokens: int = 0
 
 
-class Asking(Protocol):
+class AnswerDraws(Protocol):
     """Draws answers to one exchange and books what each costs. Raises `RequestError`."""
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
@@ -343,7 +343,7 @@ class Asking(Protocol):
         ...
 
 
-class Settled(Struct, frozen=True):
+class ChosenAnswer(Struct, frozen=True):
     """The answer that the client gets, by its number, and how it came to be chosen."""
 
     number: int
@@ -363,7 +363,7 @@ class Procedure(Protocol):
         """What the line with the answer proper begins with, where the reasoning is to be split off; else ""."""
         ...
 
-    async def settle(self, exchange: "Exchange", asking: Asking) -> Settled: ...
+    async def settle(self, exchange: "Exchange", asking: AnswerDraws) -> ChosenAnswer: ...
 
 
 class Exchange(Struct, frozen=True):
@@ -371,7 +371,7 @@ class Exchange(Struct, frozen=True):
 
     id: str
     ask: Ask
-    key: Key = Key.ANONYMOUS
+    key: ClientKey = ClientKey.ANONYMOUS
     mode: Mode = Mode.ON
     dry: bool = False
     """Only looked at: no model is called."""
@@ -380,7 +380,7 @@ class Exchange(Struct, frozen=True):
     job: str = ""
     """The offline job whose own call this is; "" for a client's."""
     started_s: float = 0.0
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[CanaryTrial, ...] = ()
     """The experiments of the route and the key that it takes part in."""
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
@@ -389,7 +389,7 @@ class Exchange(Struct, frozen=True):
     rewrite: Rewrite = Rewrite.NONE
     procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()
-    searched: Searched | None = None
+    searched: FileSearchResult | None = None
     """What the client's tool `file_search` found; None where there is none, or where the backend has to search."""
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()

@@ -31,7 +31,7 @@ class FileSearch(Struct, frozen=True):
     code: str | None = None
 
 
-class Source(Struct, frozen=True):
+class FileSource(Struct, frozen=True):
     """The file that a passage is of, as the client knows it."""
 
     file: str
@@ -39,8 +39,8 @@ class Source(Struct, frozen=True):
     attributes: Mapping[str, Value] = {}
 
 
-class Searched(Struct, frozen=True):
+class FileSearchResult(Struct, frozen=True):
     """What was looked up. Without `queries` nothing was. `sources` has the file of each of the exchange's chunks."""
 
     queries: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
+    sources: tuple[FileSource, ...] = ()

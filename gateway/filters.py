@@ -11,7 +11,7 @@ Value = str | float | bool
 COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "ne": ne, "gt": gt, "gte": ge, "lt": lt, "lte": le}
 
 
-class Comparison(Struct, frozen=True):
+class AttributeComparison(Struct, frozen=True):
     """An attribute against a value, or for `in` and `nin` against several."""
 
     key: str
@@ -40,7 +40,7 @@ class Compound(Struct, frozen=True):
         return all(held) if self.type == "and" else any(held)
 
 
-Filter = Comparison | Compound
+Filter = AttributeComparison | Compound
 
 
 def _alike(one: Any, other: Any) -> bool:

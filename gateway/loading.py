@@ -13,20 +13,20 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.context.embedding.batcher import Batcher
-from gateway.context.retrieve import Retrieve
+from gateway.context.retrieve import RetrieveStage
 from gateway.context.store.collections import Collections
 from gateway.errors import NotReady, TemplateError
 from gateway.ports import Completer
 from gateway.prompt.classifier.classifier import Classifier
-from gateway.prompt.classify import Classify
-from gateway.prompt.library.folders import Reader
+from gateway.prompt.classify import ClassifyStage
+from gateway.prompt.library.folders import TemplateReader
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.stamps import Stamps, stamps
-from gateway.prompt.library.versions import Archive
-from gateway.prompt.policy.decide import Policy
+from gateway.prompt.library.versions import VersionArchive
+from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.policy.gains import GainTable, gains_path
-from gateway.prompt.refine import Refine
-from gateway.prompt.rewrite import Rewrite
+from gateway.prompt.refine import RefineStage
+from gateway.prompt.rewrite import RewriteStage
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 
@@ -36,7 +36,7 @@ SETTLE_S = 0.2
 """Files that have not changed for so long are what their author wants."""
 
 
-class Reloaded(Struct, frozen=True):
+class ReloadResult(Struct, frozen=True):
     """What came of reading the templates again. With `errors` nothing was swapped."""
 
     templates: int
@@ -46,7 +46,7 @@ class Reloaded(Struct, frozen=True):
     errors: tuple[TemplateError, ...] = ()
 
 
-class Learned:
+class LateLoader:
     """The stages that learn from files, and how they come by what they need, at the start and later on.
 
     Without a `batcher`, which is the embedder's, there are only the templates, to be asked for by name.
@@ -57,13 +57,15 @@ class Learned:
         settings: Settings,
         batcher: Batcher | None,
         store: Collections | None,
-        retrieve: Retrieve,
+        retrieve: RetrieveStage,
         completer: Completer,
     ) -> None:
-        self.classify = Classify()
+        self.classify = ClassifyStage()
         gains = GainTable(gains_path(settings.data_folder)) if settings.prompt.gains == "use" else None
-        self.rewrite = Rewrite(settings.prompt, completer=completer, policy=Policy(settings.templates, gains))
-        self.refine = Refine(settings.refiner, completer, lambda: self.rewrite.library)
+        self.rewrite = RewriteStage(
+            settings.prompt, completer=completer, policy=RewritePolicy(settings.templates, gains)
+        )
+        self.refine = RefineStage(settings.refiner, completer, lambda: self.rewrite.library)
         self.retrieve = retrieve
         self.broken: list[TemplateError] = []
         """Template files that were left out at the start."""
@@ -73,8 +75,8 @@ class Learned:
         self._batcher = batcher
         self._store = store
         self._folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]
-        self._reader = Reader()
-        self._archive: Archive | None = None
+        self._reader = TemplateReader()
+        self._archive: VersionArchive | None = None
         self._behind = False
         self._following: asyncio.Task[None] | None = None
         self._follow_failed = ""
@@ -127,7 +129,7 @@ class Learned:
                 now = later
             await self.reload()
 
-    async def reload(self) -> Reloaded:
+    async def reload(self) -> ReloadResult:
         """Read the templates again, and swap the whole library or nothing. Examples and classifier follow."""
         async with self._one_reload:
             library, errors = await asyncio.to_thread(self._read)
@@ -135,7 +137,7 @@ class Learned:
                 self.refused = errors
                 for error in errors:
                     log.error("templates not reloaded, the last good ones serve on: %s", error)
-                return Reloaded(len(library.templates), errors=tuple(errors))
+                return ReloadResult(len(library.templates), errors=tuple(errors))
             before = self.rewrite.library or Library()
             self.rewrite.library, self.broken, self.refused = library, [], []
         known = {template.ref: template.digest for template in before.templates}
@@ -143,7 +145,7 @@ class Learned:
         changed = tuple(ref for ref, digest in there.items() if known.get(ref) != digest)
         log.info("templates reloaded", extra={"templates": len(there), "changed": len(changed)})
         self._follow()
-        return Reloaded(len(there), changed, tuple(ref for ref in known if ref not in there))
+        return ReloadResult(len(there), changed, tuple(ref for ref in known if ref not in there))
 
     def reports(self) -> list[str]:
         """What an operator should know of the templates."""
@@ -197,7 +199,7 @@ class Learned:
 
     def _read(self) -> tuple[Library, list[TemplateError]]:
         if self._archive is None:
-            self._archive = Archive(archive_folder(self._settings))
+            self._archive = VersionArchive(archive_folder(self._settings))
         # before the files are read: what changes meanwhile is seen as a change
         self._seen = self._stamps()
         return load_library(self._folders, self._archive, self._reader)

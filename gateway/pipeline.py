@@ -16,7 +16,7 @@ from gateway.ports import Stage
 log = logging.getLogger("foreword.pipeline")
 
 
-class Step(Struct, frozen=True):
+class PipelineStep(Struct, frozen=True):
     """A stage and how it is run.
 
     `budget_s` 0: it never waits, so it needs no clock. `improves`: all it does is better prompts,
@@ -30,7 +30,7 @@ class Step(Struct, frozen=True):
     must: bool = False
 
 
-async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
+async def prepare(exchange: Exchange, steps: Sequence[PipelineStep]) -> Exchange:
     """Take the exchange through all steps.
 
     A step that fails or exceeds its budget leaves the exchange as it was, with a note that says
@@ -44,7 +44,7 @@ async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
         before = exchange
         try:
             if step.budget_s:
-                exchange = await _Within(step.budget_s, step.stage(before))
+                exchange = await _WithinBudget(step.budget_s, step.stage(before))
             else:
                 exchange = await step.stage(before)
         except RequestError as error:
@@ -65,7 +65,7 @@ async def prepare(exchange: Exchange, steps: Sequence[Step]) -> Exchange:
     return exchange
 
 
-class _Within:
+class _WithinBudget:
     """What a stage returns, or `TimeoutError` where it waits for longer than its budget.
 
     The clock is set when the stage first waits: most never do, and a clock costs more than some stages.
@@ -82,15 +82,15 @@ class _Within:
         except StopIteration as done:
             found: Exchange = done.value
             return found
-        return (yield from self._rest(_Begun(self._work, awaited), until_s).__await__())
+        return (yield from self._rest(_StartedCoroutine(self._work, awaited), until_s).__await__())
 
-    async def _rest(self, begun: "_Begun", until_s: float) -> Exchange:
+    async def _rest(self, begun: "_StartedCoroutine", until_s: float) -> Exchange:
         async with asyncio.timeout_at(until_s):
             found: Exchange = await begun
             return found
 
 
-class _Begun:
+class _StartedCoroutine:
     """A coroutine that was begun outside: what it awaited then is the first that it waits for here."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any) -> None:

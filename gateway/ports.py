@@ -194,7 +194,7 @@ class HotState(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Outcome(Struct, frozen=True):
+class ExchangeOutcome(Struct, frozen=True):
     """How an exchange ended: `finished`, `failed`, or `left` (the client went away).
 
     `body` holds the reply's bytes as they were sent to the client.
@@ -215,7 +215,7 @@ class Outcome(Struct, frozen=True):
 class Recorder(Protocol):
     """Takes every exchange when it is over. Must not wait and must not raise."""
 
-    def record(self, exchange: Exchange, outcome: Outcome) -> None: ...
+    def record(self, exchange: Exchange, outcome: ExchangeOutcome) -> None: ...
 
 
 class Answer(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """One lazy table of kinds: `kind = "openai"` in the configuration to the class that serves it.
 
-A value is `module:ATTRIBUTE`; the attribute is a `Kind`. Nothing is imported until its kind is
+A value is `module:ATTRIBUTE`; the attribute is a `AdapterKind`. Nothing is imported until its kind is
 used, so a gateway with remote backends never loads torch. Third parties add kinds as entry points
 in the groups `foreword.backends`, `foreword.embedders`, `foreword.stores`,
 `foreword.rerankers` and `foreword.state`.
@@ -41,7 +41,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 
-class Kind(Struct, frozen=True):
+class AdapterKind(Struct, frozen=True):
     """A way to build one adapter: the struct of its settings, and the builder.
 
     `build(name, settings, parts)` gets the table's name, its decoded settings, and the parts that
@@ -60,14 +60,14 @@ class UnknownKind(LookupError):
         super().__init__(f"unknown kind {kind!r}; known: {', '.join(sorted(known))}")
 
 
-def find(group: str, kind: str) -> Kind:
+def find(group: str, kind: str) -> AdapterKind:
     """The kind of that name. Raises `UnknownKind`, or `ImportError` if its extra is not installed."""
     path = known(group).get(kind)
     if path is None:
         raise UnknownKind(group, kind, known(group))
     module, _, attribute = path.partition(":")
     found = getattr(importlib.import_module(module), attribute)
-    if not isinstance(found, Kind):
+    if not isinstance(found, AdapterKind):
         raise TypeError(f"{path} is not a Kind")
     return found
 

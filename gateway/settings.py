@@ -57,7 +57,7 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
     """The model of a request that names none, or names `auto`."""
 
 
-class Model(Struct, frozen=True, forbid_unknown_fields=True):
+class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     """`[models."name"]`: a name that clients may use, and who answers to it."""
 
     backend: str
@@ -76,7 +76,7 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     """Another name of the same model, at a deployment with a longer window: for what does not fit this one."""
 
 
-class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
+class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     """`[prompt]`: classifying and rewriting."""
 
     mode: Mode = Mode.ON
@@ -264,8 +264,8 @@ class Settings(Struct, frozen=True):
     server: Server = Server()
     data: Data = Data()
     routing: Routing = Routing()
-    models: dict[str, Model] = field(default_factory=dict)
-    prompt: Prompt = Prompt()
+    models: dict[str, ModelTable] = field(default_factory=dict)
+    prompt: PromptTable = PromptTable()
     templates: dict[str, TemplatePolicy] = field(default_factory=dict)
     refiner: Refiner = Refiner()
     context: Context = Context()
@@ -288,14 +288,14 @@ PLAIN: dict[str, type[Struct]] = {
     "server": Server,
     "data": Data,
     "routing": Routing,
-    "prompt": Prompt,
+    "prompt": PromptTable,
     "refiner": Refiner,
     "context": Context,
     "records": Records,
     "telemetry": Telemetry,
     "jobs": Jobs,
 }
-NAMED: dict[str, type[Struct]] = {"models": Model, "keys": AccessKey, "templates": TemplatePolicy}
+NAMED: dict[str, type[Struct]] = {"models": ModelTable, "keys": AccessKey, "templates": TemplatePolicy}
 KINDS = ("embedder", "store", "reranker", "state")
 
 

@@ -17,18 +17,18 @@ from gateway.records.locations import database_url
 from gateway.settings import Settings
 from offline_jobs import plots
 from offline_jobs.datasets.duplicates import signature
-from offline_jobs.datasets.groups import Group, central, names
+from offline_jobs.datasets.groups import PromptGroup, central, names
 from offline_jobs.datasets.recorded import Portion, portions, read
-from offline_jobs.datasets.recorded import Window as Span
+from offline_jobs.datasets.recorded import RecordWindow as Span
 from offline_jobs.datasets.scrub import scrubbed
 from offline_jobs.engine.alert import alert, measure
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.embedding import open_embedder
-from offline_jobs.engine.registry import Kind
-from offline_jobs.engine.run import Run
+from offline_jobs.engine.registry import JobKind
+from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.since import at
 from offline_jobs.errors import JobFailed
-from offline_jobs.statistics.compare_windows import FEWEST, Change, Window, alarmed, compared, counted, placed
+from offline_jobs.statistics.compare_windows import FEWEST, Change, ComparedWindow, alarmed, compared, counted, placed
 
 Names = tuple[list[str], list[str]]
 EMBEDDED = 1500
@@ -41,7 +41,7 @@ i.before,i.now{{display:inline-block;width:1em;height:1em}}i.before{{background:
 <table><tr><th>what<th>reference<th>now<th>size<th>p<th>test<th>concerns</tr>{rows}</table>{plots}{groups}"""
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+class DriftOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What a comparison can be asked: `now` is the last so long, the reference what came before it."""
 
     now: str = "7d"
@@ -56,14 +56,14 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether an alarm starts a harvest of the window."""
 
 
-class Report(Struct, frozen=True):
+class DriftReport(Struct, frozen=True):
     """What the comparison found."""
 
     alarm: bool
     before: int
     now: int
     changes: list[Change]
-    groups: list[Group]
+    groups: list[PromptGroup]
     page: str
     harvest: str = ""
     webhook: str = ""
@@ -76,7 +76,7 @@ class Spans(Struct, frozen=True):
     now: Span
 
 
-class Part(Struct, frozen=True):
+class DriftPortion(Struct, frozen=True):
     """A portion to be read. A price list goes along for the cost."""
 
     url: str
@@ -85,10 +85,10 @@ class Part(Struct, frozen=True):
     prices: dict[str, tuple[float, float]]
 
 
-def run(run: Run, asked: Asked) -> Report:
+def run(run: JobRun, asked: DriftOptions) -> DriftReport:
     spans = run.step("spans", asked, lambda: _spans(asked), Spans)
-    before = run.step("window", spans.before, lambda: _window(run, spans.before), Window)
-    now = run.step("window", spans.now, lambda: _window(run, spans.now), Window)
+    before = run.step("window", spans.before, lambda: _window(run, spans.before), ComparedWindow)
+    now = run.step("window", spans.now, lambda: _window(run, spans.now), ComparedWindow)
     if not before.intents or not now.intents:
         raise JobFailed(f"nothing to compare: {len(before.intents)} exchanges in the reference, {len(now.intents)} now")
     changes = compared(before, now)
@@ -105,18 +105,18 @@ def run(run: Run, asked: Asked) -> Report:
         {one.name: one.alarm for one in changes},
     )
     harvest = _harvest(run, asked, spans) if alarm and asked.harvest else ""
-    return Report(
+    return DriftReport(
         alarm, len(before.intents), len(now.intents), changes, groups if alarm else [], str(page), harvest, told
     )
 
 
-def estimate(_settings: Settings, _asked: Asked) -> Spent:
+def estimate(_settings: Settings, _asked: DriftOptions) -> Spent:
     return Spent()
 
 
-def look(part: Part) -> Window:
+def look(part: DriftPortion) -> ComparedWindow:
     """What is compared of one portion. A task."""
-    found = Window()
+    found = ComparedWindow()
     for seen in read(part.url, part.span, part.portion):
         record = seen.record
         found.intents.append(record.intent.name)
@@ -136,21 +136,21 @@ def look(part: Part) -> Window:
     return found
 
 
-def _spans(asked: Asked) -> Spans:
+def _spans(asked: DriftOptions) -> Spans:
     clock = time.time()
     until = at(asked.until, clock) or clock
     middle, first = at(asked.now, until), at(asked.reference, until)
     return Spans(Span(first, middle, model=asked.model), Span(middle, until, model=asked.model))
 
 
-def _window(run: Run, span: Span) -> Window:
+def _window(run: JobRun, span: Span) -> ComparedWindow:
     url = database_url(run.settings)
     prices = {name: (price.prompt, price.completion) for name, price in run.settings.jobs.prices.items()}
-    parts = [Part(url, span, portion, prices) for portion in portions(url, span)]
-    whole = Window()
+    parts = [DriftPortion(url, span, portion, prices) for portion in portions(url, span)]
+    whole = ComparedWindow()
     for part in run.executor.map(look, parts):
         run.check()
-        for name in Window.__struct_fields__:
+        for name in ComparedWindow.__struct_fields__:
             getattr(whole, name).extend(getattr(part, name))
         whole.prompts = _some(whole.prompts)
     return whole
@@ -163,7 +163,9 @@ def _some(prompts: list[str]) -> list[str]:
     return sorted(prompts, key=lambda text: int(signature(text)[0]))[:EMBEDDED]
 
 
-def _prompts(run: Run, before: Window, now: Window, changes: list[Change]) -> tuple[Names, list[Group]]:
+def _prompts(
+    run: JobRun, before: ComparedWindow, now: ComparedWindow, changes: list[Change]
+) -> tuple[Names, list[PromptGroup]]:
     """The clusters that the prompts of both windows are in, by name, and those that grew."""
     if run.settings.embedder is None or min(len(before.prompts), len(now.prompts)) < FEWEST:
         return ([], []), []
@@ -183,17 +185,17 @@ def _prompts(run: Run, before: Window, now: Window, changes: list[Change]) -> tu
     return named, [_group(name, named[1], now.prompts, vectors[1]) for name in grown]
 
 
-def _group(name: str, named: Sequence[str], texts: Sequence[str], vectors: Any) -> Group:
+def _group(name: str, named: Sequence[str], texts: Sequence[str], vectors: Any) -> PromptGroup:
     return central(name, texts, vectors, np.flatnonzero(np.array(named) == name))
 
 
-def _tell(run: Run, changes: list[Change], groups: list[Group], page: Path) -> str:
+def _tell(run: JobRun, changes: list[Change], groups: list[PromptGroup], page: Path) -> str:
     alarms = [msgspec.to_builtins(one) for one in changes if one.alarm]
     what = {"alarm": "drift", "changes": alarms, "groups": [one.name for one in groups], "page": str(page)}
     return alert(run.settings, run.job.id, what)
 
 
-def _harvest(run: Run, asked: Asked, spans: Spans) -> str:
+def _harvest(run: JobRun, asked: DriftOptions, spans: Spans) -> str:
     from offline_jobs.engine.work import start
 
     words = {
@@ -209,7 +211,14 @@ def _date(time_s: float) -> str:
     return datetime.fromtimestamp(time_s, UTC).isoformat()
 
 
-def _page(run: Run, before: Window, now: Window, named: Names, changes: list[Change], groups: list[Group]) -> str:
+def _page(
+    run: JobRun,
+    before: ComparedWindow,
+    now: ComparedWindow,
+    named: Names,
+    changes: list[Change],
+    groups: list[PromptGroup],
+) -> str:
     rows = "".join(_line(one) for one in changes)
     drawn = {
         "intents": plots.shares(_counts(before.intents), _counts(now.intents)),
@@ -245,4 +254,6 @@ def _counts(names: list[str]) -> dict[str, int]:
     return Counter(names)
 
 
-JOB = Kind("has the traffic changed? prompts, intents, scores, latency, cost against a reference", Asked, run, estimate)
+JOB = JobKind(
+    "has the traffic changed? prompts, intents, scores, latency, cost against a reference", DriftOptions, run, estimate
+)

@@ -22,20 +22,20 @@ from gateway.settings import Settings
 from offline_jobs.datasets import dataset
 from offline_jobs.datasets.duplicates import HASHES, firsts, signature
 from offline_jobs.datasets.judge_records import library_of, row_of
-from offline_jobs.datasets.recorded import PORTION, Portion, Window, portions, read
-from offline_jobs.datasets.rows import Row, What
+from offline_jobs.datasets.recorded import PORTION, Portion, RecordWindow, portions, read
+from offline_jobs.datasets.rows import DatasetRow, What
 from offline_jobs.engine.budget import Spent
-from offline_jobs.engine.registry import Kind
-from offline_jobs.engine.run import Run
+from offline_jobs.engine.registry import JobKind
+from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.since import at
 
 GROUPED = 4000
 """So many prompts at the most are grouped: the number of distances grows with its square."""
 KINDS = tuple(What)
-_row = msgspec.json.Decoder(Row)
+_row = msgspec.json.Decoder(DatasetRow)
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+class HarvestOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What a harvest can be asked."""
 
     name: str = "harvest"
@@ -64,18 +64,18 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """Exchanges of a step."""
 
 
-class Part(Struct, frozen=True):
+class HarvestPortion(Struct, frozen=True):
     """One portion to be read."""
 
     url: str
     folders: tuple[str, ...]
-    window: Window
+    window: RecordWindow
     portion: Portion
     keep: tuple[str, ...]
     into: str
 
 
-class Taken(Struct, frozen=True):
+class HarvestedPortion(Struct, frozen=True):
     """What came of a portion: where its rows are, and what was seen."""
 
     file: str
@@ -84,7 +84,7 @@ class Taken(Struct, frozen=True):
     secrets: int
 
 
-class Report(Struct, frozen=True):
+class HarvestReport(Struct, frozen=True):
     """What a harvest reports."""
 
     dataset: str
@@ -93,15 +93,15 @@ class Report(Struct, frozen=True):
     groups: Sequence[Any] = ()
 
 
-def run(run: Run, asked: Asked) -> Report:
-    window = run.step("window", asked, lambda: _window(asked), Window)
+def run(run: JobRun, asked: HarvestOptions) -> HarvestReport:
+    window = run.step("window", asked, lambda: _window(asked), RecordWindow)
     url = database_url(run.settings)
     folders = tuple(str((run.settings.root / one).resolve()) for one in run.settings.prompt.templates)
     parts = run.step("portions", [window, asked.portion], lambda: portions(url, window, asked.portion), list[Portion])
     keep = (*asked.keep, What.UNSCORED) if asked.judge else asked.keep
     into = run.folder / "parts"
     into.mkdir(exist_ok=True)
-    taken = _take_all(run, [Part(url, folders, window, one, keep, str(into)) for one in parts])
+    taken = _take_all(run, [HarvestPortion(url, folders, window, one, keep, str(into)) for one in parts])
     judged = _judged(run, asked, taken)
     table = _table(taken)
     chosen = _chosen(table, asked.most, bool(judged))
@@ -117,15 +117,15 @@ def run(run: Run, asked: Asked) -> Report:
     )
     groups = _groups(run, made) if asked.groups else ()
     shutil.rmtree(into, ignore_errors=True)
-    return Report(made.ref, made.rows, counts, groups)
+    return HarvestReport(made.ref, made.rows, counts, groups)
 
 
-def estimate(settings: Settings, asked: Asked) -> Spent:
+def estimate(settings: Settings, asked: HarvestOptions) -> Spent:
     """Only the judge costs."""
     return Spent(calls=asked.judge, tokens=asked.judge * 700)
 
 
-def take(part: Part) -> Taken:
+def take(part: HarvestPortion) -> HarvestedPortion:
     """Read one portion and leave its rows and their signatures in files. A task."""
     library = library_of(part.folders)
     base = Path(part.into) / f"{part.portion.number:06d}"
@@ -147,23 +147,23 @@ def take(part: Part) -> Taken:
         base.with_suffix(".npz"), signatures=stacked, what=np.array(what, np.uint8), labelled=np.array(labelled, bool)
     )
     draft.replace(base.with_suffix(".jsonl"))
-    return Taken(str(base.with_suffix(".jsonl")), len(what), seen, secrets.total())
+    return HarvestedPortion(str(base.with_suffix(".jsonl")), len(what), seen, secrets.total())
 
 
-def _window(asked: Asked) -> Window:
+def _window(asked: HarvestOptions) -> RecordWindow:
     """Fixed when the job begins, so that a resumed job reads the same exchanges."""
     now = time.time()
     until = at(asked.until, now) or now
-    return Window(at(asked.since, now), until, asked.model, asked.intent, asked.template, asked.key)
+    return RecordWindow(at(asked.since, now), until, asked.model, asked.intent, asked.template, asked.key)
 
 
-def _take_all(run: Run, parts: Sequence[Part]) -> list[Taken]:
+def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPortion]:
     """One step a portion; those that are done already are not handed out."""
     left = [part for part in parts if not run.known("portion", part)]
     results = run.executor.map(take, left)
     taken = []
     for part in parts:
-        taken.append(run.step("portion", part, lambda: next(results), Taken))
+        taken.append(run.step("portion", part, lambda: next(results), HarvestedPortion))
         run.check()
     return taken
 
@@ -180,7 +180,7 @@ def _chosen(table: Mapping[str, Any], most: int, judged: bool) -> Any:
     return chosen
 
 
-def _table(taken: Sequence[Taken]) -> Mapping[str, Any]:
+def _table(taken: Sequence[HarvestedPortion]) -> Mapping[str, Any]:
     """What is known of all rows but their texts."""
     parts = [np.load(Path(one.file).with_suffix(".npz")) for one in taken]
     none = {
@@ -191,26 +191,26 @@ def _table(taken: Sequence[Taken]) -> Mapping[str, Any]:
     return {name: np.concatenate([empty, *(part[name] for part in parts)]) for name, empty in none.items()}
 
 
-def _counts(taken: Sequence[Taken], what: Any, chosen: Any) -> dict[str, int]:
+def _counts(taken: Sequence[HarvestedPortion], what: Any, chosen: Any) -> dict[str, int]:
     by_kind = {kind.value: int(np.sum(chosen & (what == number))) for number, kind in enumerate(KINDS)}
     seen, found = sum(one.seen for one in taken), sum(one.rows for one in taken)
     left = {"seen": seen, "passed over": seen - found, "left out as alike or too many": found - int(np.sum(chosen))}
     return {**{kind: n for kind, n in by_kind.items() if n}, **left, "secrets": sum(one.secrets for one in taken)}
 
 
-def _rows(taken: Sequence[Taken], chosen: Any, judged: Mapping[str, Row]) -> Iterator[Row]:
+def _rows(taken: Sequence[HarvestedPortion], chosen: Any, judged: Mapping[str, DatasetRow]) -> Iterator[DatasetRow]:
     for place, row in enumerate(_all_rows(taken)):
         if chosen[place] and (row.what is not What.UNSCORED or row.exchange in judged):
             yield judged.get(row.exchange, row)
 
 
-def _all_rows(taken: Sequence[Taken]) -> Iterator[Row]:
+def _all_rows(taken: Sequence[HarvestedPortion]) -> Iterator[DatasetRow]:
     for one in taken:
         with Path(one.file).open("rb") as lines:
             yield from map(_row.decode, lines)
 
 
-def _judged(run: Run, asked: Asked, taken: Sequence[Taken]) -> Mapping[str, Row]:
+def _judged(run: JobRun, asked: HarvestOptions, taken: Sequence[HarvestedPortion]) -> Mapping[str, DatasetRow]:
     """The unscored answers that a judge has seen, by exchange."""
     if not asked.judge:
         return {}
@@ -220,15 +220,18 @@ def _judged(run: Run, asked: Asked, taken: Sequence[Taken]) -> Mapping[str, Row]
     return {row.exchange: row for row in judge_rows(run, list(islice(unscored, asked.judge)))}
 
 
-def _groups(run: Run, made: dataset.Dataset) -> Sequence[Any]:
-    from offline_jobs.datasets.groups import Group, group
+def _groups(run: JobRun, made: dataset.Dataset) -> Sequence[Any]:
+    from offline_jobs.datasets.groups import PromptGroup, group
 
     if run.settings.embedder is None:
         return ()
     texts = [row.query for row in made.read() if row.what is What.UNFITTED][:GROUPED]
-    return run.step("groups", [made.hash, GROUPED], lambda: group(texts, run.settings), list[Group])
+    return run.step("groups", [made.hash, GROUPED], lambda: group(texts, run.settings), list[PromptGroup])
 
 
-JOB = Kind(
-    "recorded exchanges to a dataset: failures, successes, prompts that no template fitted", Asked, run, estimate
+JOB = JobKind(
+    "recorded exchanges to a dataset: failures, successes, prompts that no template fitted",
+    HarvestOptions,
+    run,
+    estimate,
 )

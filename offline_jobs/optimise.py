@@ -21,17 +21,17 @@ from gateway.prompt.templates.template import read_ref
 from gateway.records.scores import Paired, paired
 from gateway.settings import Settings
 from offline_jobs.datasets.dataset import find
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import Splits, affordable, split
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.embedding import open_embedder
 from offline_jobs.engine.models import Loop, open_models
-from offline_jobs.engine.registry import Kind
-from offline_jobs.engine.run import Run
+from offline_jobs.engine.registry import JobKind
+from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 from offline_jobs.publish.promote import LINEAGE, WINNER, promote, read_winner
 from offline_jobs.search.candidate import (
-    Examples,
+    CandidateExamples,
     Parent,
     Pieces,
     assembled,
@@ -42,9 +42,9 @@ from offline_jobs.search.candidate import (
 )
 from offline_jobs.search.optimizer import MINIBATCH, Optimizer, SearchOver, id_of, pareto
 from offline_jobs.search.propose import known_of
-from offline_jobs.search.score import Outcome, measure_of
-from offline_jobs.search.template_search import Asked, Search
-from offline_jobs.search.trial import Trial
+from offline_jobs.search.score import AnswerScore, measure_of
+from offline_jobs.search.template_search import OptimiseOptions, TemplateSearch
+from offline_jobs.search.trial import CandidateTrial
 
 LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
@@ -53,7 +53,7 @@ JUDGED = 3
 """Calls a row where a judge compares: the answer, and the judge twice."""
 
 
-class Report(Struct, frozen=True):
+class OptimiseReport(Struct, frozen=True):
     """What became of it. `won` is the new version's name, "" if nothing was better."""
 
     won: str
@@ -67,7 +67,7 @@ class Report(Struct, frozen=True):
     file: str = ""
 
 
-def run(run: Run, asked: Asked) -> Report:
+def run(run: JobRun, asked: OptimiseOptions) -> OptimiseReport:
     parent = _parent(run.settings, asked.template)
     rows = _rows(run.settings, asked.dataset)
     calls = _calls(parent, run.job.budget.calls)
@@ -87,7 +87,7 @@ def run(run: Run, asked: Asked) -> Report:
     return _settled(run, asked, problem, best, decided, model)
 
 
-def estimate(settings: Settings, asked: Asked) -> Spent:
+def estimate(settings: Settings, asked: OptimiseOptions) -> Spent:
     """The search uses what the budget leaves, so at the most all of it."""
     rows = _rows(settings, asked.dataset)
     each = _each(rows, asked.judge or settings.jobs.judge)
@@ -102,20 +102,20 @@ def _calls(parent: Parent, budget: int) -> int:
     return min(parent.template.optimise.task_calls or budget, budget)
 
 
-def _each(rows: Sequence[Row], judge: str) -> int:
+def _each(rows: Sequence[DatasetRow], judge: str) -> int:
     """The calls that a row takes."""
     return JUDGED if judge and not all(row.wanted for row in rows) else 1
 
 
-def _split(rows: Sequence[Row], asked: Asked, calls: int, each: int) -> Splits:
+def _split(rows: Sequence[DatasetRow], asked: OptimiseOptions, calls: int, each: int) -> Splits:
     """The calls for the sealed rows are set aside before anything else, and the search gets what it can do with."""
     sizes = affordable(calls, each, asked.choose, asked.sealed)
     return split(rows, asked.seed, sizes.choose, sizes.sealed)
 
 
 def _problem(
-    run: Run, asked: Asked, parent: Parent, splits: Splits, model: str, loop: Loop, calls: int, each: int
-) -> Search:
+    run: JobRun, asked: OptimiseOptions, parent: Parent, splits: Splits, model: str, loop: Loop, calls: int, each: int
+) -> TemplateSearch:
     # a row that is its own example is answered by copying, which says nothing of others
     looked = splits.learn[: LOOKED if asked.examples else min(LOOKED, len(splits.learn) // 3)]
     shots = _rows(run.settings, asked.examples) if asked.examples else splits.learn[len(looked) :]
@@ -128,30 +128,37 @@ def _problem(
     work = run.folder / "work"
     work.mkdir(exist_ok=True)
     embedder = open_embedder(run.settings) if nearest else None
-    trial = Trial(loop, parent, measure, model, work, embedder, judge)
+    trial = CandidateTrial(loop, parent, measure, model, work, embedder, judge)
     labelled = all(row.wanted for row in (*splits.learn, *splits.choose, *splits.sealed))
     if not labelled and not judge and not parent.template.checks:
         raise JobFailed(
             "nobody said what is right: the dataset needs `wanted`, the template `checks:`, or [jobs] a judge"
         )
-    return Search(trial, splits, looked, known, asked, loop, model, calls, each)
+    return TemplateSearch(trial, splits, looked, known, asked, loop, model, calls, each)
 
 
-def _decide(problem: Search, best: int, sealed: Sequence[Row]) -> tuple[list[Outcome], list[Outcome]]:
+def _decide(
+    problem: TemplateSearch, best: int, sealed: Sequence[DatasetRow]
+) -> tuple[list[AnswerScore], list[AnswerScore]]:
     """The answers of both to the sealed rows, which nobody has seen so far."""
     seed = problem.trial.weigh(problem.seed, sealed, against=problem.seed)
     return seed, problem.trial.weigh(problem.log[best].pieces, sealed, against=problem.seed)
 
 
-def _nothing_better(run: Run, asked: Asked, problem: Search, model: str) -> Report:
-    report = Report("", "no candidate did better than the template on the rows to choose by", len(problem.log))
+def _nothing_better(run: JobRun, asked: OptimiseOptions, problem: TemplateSearch, model: str) -> OptimiseReport:
+    report = OptimiseReport("", "no candidate did better than the template on the rows to choose by", len(problem.log))
     _lineage(run, asked, problem, 0, report, model)
     return report
 
 
 def _settled(
-    run: Run, asked: Asked, problem: Search, best: int, decided: tuple[list[Outcome], list[Outcome]], model: str
-) -> Report:
+    run: JobRun,
+    asked: OptimiseOptions,
+    problem: TemplateSearch,
+    best: int,
+    decided: tuple[list[AnswerScore], list[AnswerScore]],
+    model: str,
+) -> OptimiseReport:
     seed, winner = decided
     differences = [new.correct - old.correct for old, new in zip(seed, winner, strict=True)]
     test = paired(differences, Random(asked.seed))
@@ -161,7 +168,7 @@ def _settled(
         f"right {means[0]:.3f} -> {means[1]:.3f} on {test.pairs} sealed rows, "
         f"difference {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}], p = {test.p:.4f}"
     )
-    report = Report("", said, len(problem.log), test, *means, _parts(problem, best))
+    report = OptimiseReport("", said, len(problem.log), test, *means, _parts(problem, best))
     lineage = _lineage(run, asked, problem, best, report, model)
     if not better:
         return msgspec.structs.replace(report, said=f"not better: {said}")
@@ -173,7 +180,7 @@ def _settled(
     return msgspec.structs.replace(report, won=ref, file=file)
 
 
-def _parts(problem: Search, best: int) -> dict[str, float]:
+def _parts(problem: TemplateSearch, best: int) -> dict[str, float]:
     path: dict[str, float] = {}
     place = best
     while place >= 0:
@@ -188,7 +195,9 @@ def _text(lineage: dict[str, Any]) -> str:
     return json.dumps(lineage, indent=1, ensure_ascii=False) + "\n"
 
 
-def _lineage(run: Run, asked: Asked, problem: Search, best: int, report: Report, model: str) -> dict[str, Any]:
+def _lineage(
+    run: JobRun, asked: OptimiseOptions, problem: TemplateSearch, best: int, report: OptimiseReport, model: str
+) -> dict[str, Any]:
     """Everything that was tried, in plain JSON: who proposed it, why, and how it did. It is written down too."""
     parent = problem.trial.parent
     front = set(pareto(problem.log, problem.choose))
@@ -230,11 +239,11 @@ def _lineage(run: Run, asked: Asked, problem: Search, best: int, report: Report,
 def _shown(pieces: Pieces) -> Pieces:
     """Without the rows of a pool, which may be many."""
     examples = examples_in(pieces)
-    few = Examples(examples.form, examples.k, examples.rows[:20])
+    few = CandidateExamples(examples.form, examples.k, examples.rows[:20])
     return {**pieces, "examples": json.dumps(msgspec.to_builtins(few), ensure_ascii=False)}
 
 
-def _write_winner(run: Run, problem: Search, best: int, lineage: dict[str, Any]) -> str:
+def _write_winner(run: JobRun, problem: TemplateSearch, best: int, lineage: dict[str, Any]) -> str:
     parent, pieces = problem.trial.parent, problem.log[best].pieces
     test = lineage["sealed"]
     scores = {
@@ -281,7 +290,7 @@ def _parent(settings: Settings, ref: str) -> Parent:
     return read_parent(Path(template.file))
 
 
-def _rows(settings: Settings, ref: str) -> list[Row]:
+def _rows(settings: Settings, ref: str) -> list[DatasetRow]:
     return list(find(settings.data_folder, ref).read())
 
 
@@ -297,10 +306,13 @@ def _optimizer(engine: str) -> Optimizer:
     return found
 
 
-def _mean(outcomes: Sequence[Outcome]) -> float:
+def _mean(outcomes: Sequence[AnswerScore]) -> float:
     return sum(one.correct for one in outcomes) / len(outcomes)
 
 
-JOB = Kind(
-    "a better version of one template, decided by a test on rows that the search never saw", Asked, run, estimate
+JOB = JobKind(
+    "a better version of one template, decided by a test on rows that the search never saw",
+    OptimiseOptions,
+    run,
+    estimate,
 )

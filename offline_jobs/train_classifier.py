@@ -25,13 +25,13 @@ from gateway.prompt.library.library import Library, load_library
 from gateway.records.scores import Paired, paired
 from gateway.settings import Settings
 from offline_jobs.datasets.dataset import find
-from offline_jobs.datasets.rows import Row, What
+from offline_jobs.datasets.rows import DatasetRow, What
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.embedding import open_embedder
 from offline_jobs.engine.ledger import key_of
 from offline_jobs.engine.models import open_models
-from offline_jobs.engine.registry import Kind
-from offline_jobs.engine.run import Run
+from offline_jobs.engine.registry import JobKind
+from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 
 LEVEL = 0.05
@@ -54,7 +54,7 @@ Say one of the names above, or NONE."""
 SAID = Sampling(max_tokens=16, temperature=0.0)
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+class TrainClassifierOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What a training can be asked."""
 
     dataset: str = "harvest"
@@ -65,7 +65,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """Of the held-out rows."""
 
 
-class Report(Struct, frozen=True):
+class TrainClassifierReport(Struct, frozen=True):
     """What came of it: the share of right decisions on the held-out rows, before and after."""
 
     accepted: bool
@@ -78,12 +78,14 @@ class Report(Struct, frozen=True):
     after: float = 0.0
 
 
-def run(run: Run, asked: Asked) -> Report:
+def run(run: JobRun, asked: TrainClassifierOptions) -> TrainClassifierReport:
     settings = run.settings
     library = _library(settings)
     labels = _labels(run, asked, library)
     if len(labels) < FEWEST:
-        return Report(False, f"{len(labels)} labelled rows are too few; {FEWEST} are needed", len(labels))
+        return TrainClassifierReport(
+            False, f"{len(labels)} labelled rows are too few; {FEWEST} are needed", len(labels)
+        )
     learn, tried, held = _split(labels, asked.seed)
     trainer = _Trainer(settings, library)
     before = trainer.trained(())
@@ -94,7 +96,9 @@ def run(run: Run, asked: Asked) -> Report:
         if trainer.right(after, tried).mean() > trainer.right(best, tried).mean():
             best, most = after, count
     if best is before:
-        return Report(False, "no number of new examples made it better on the rows tried out", len(labels))
+        return TrainClassifierReport(
+            False, "no number of new examples made it better on the rows tried out", len(labels)
+        )
     was, now = trainer.right(before, held), trainer.right(best, held)
     test = paired((now - was).tolist(), Random(asked.seed))
     accepted = test.p < LEVEL and test.low > 0
@@ -103,10 +107,10 @@ def run(run: Run, asked: Asked) -> Report:
         write_labelled([*trainer.kept, *_at_most([*learn, *tried, *held], most)], file)
     said = f"right {was.mean():.3f} -> {now.mean():.3f} on {test.pairs} held-out rows, p = {test.p:.4f}"
     told = said if accepted else f"not better: {said}"
-    return Report(accepted, told, len(labels), most, test, float(was.mean()), float(now.mean()))
+    return TrainClassifierReport(accepted, told, len(labels), most, test, float(was.mean()), float(now.mean()))
 
 
-def estimate(settings: Settings, asked: Asked) -> Spent:
+def estimate(settings: Settings, asked: TrainClassifierOptions) -> Spent:
     """Only the judge costs."""
     return Spent(calls=min(asked.judge, settings.jobs.calls), tokens=asked.judge * 400)
 
@@ -126,7 +130,9 @@ class _Trainer:
         labelled = (*self.kept, *more)
         model = train(self._library, self._embedders, read_seeds(), labelled, self._settings.data_folder)
         assert self._embedders.sentence is not None
-        return Classifier(model, self._settings.prompt, self._embedders.static, _Awaited(self._embedders.sentence))
+        return Classifier(
+            model, self._settings.prompt, self._embedders.static, _RememberingEmbedder(self._embedders.sentence)
+        )
 
     def right(self, classifier: Classifier, rows: Sequence[Labelled]) -> NDArray[np.float64]:
         """For each row whether the decision is right, where *unknown* is one too."""
@@ -137,7 +143,7 @@ class _Trainer:
         return np.array(asyncio.run(all_of()), np.float64)
 
 
-class _Awaited:
+class _RememberingEmbedder:
     """An embedder as the classifier wants one; remembers, since each row is asked of several classifiers."""
 
     def __init__(self, embedder: Embedder) -> None:
@@ -158,7 +164,7 @@ def _library(settings: Settings) -> Library:
     return library
 
 
-def _labels(run: Run, asked: Asked, library: Library) -> list[Labelled]:
+def _labels(run: JobRun, asked: TrainClassifierOptions, library: Library) -> list[Labelled]:
     rows = list(find(run.settings.data_folder, asked.dataset).read())
     found = {
         row.query: Labelled(row.query, intent, language_of(row.query))
@@ -169,7 +175,7 @@ def _labels(run: Run, asked: Asked, library: Library) -> list[Labelled]:
     return [*found.values(), *(_asked_judge(run, left, library) if left else ())]
 
 
-def _known(row: Row, library: Library) -> str:
+def _known(row: DatasetRow, library: Library) -> str:
     """What somebody said it is, else the intent of a template that served well."""
     if row.label in library.intents:
         return row.label
@@ -177,7 +183,7 @@ def _known(row: Row, library: Library) -> str:
     return row.intent if served and row.intent in library.intents else ""
 
 
-def _asked_judge(run: Run, rows: Sequence[Row], library: Library) -> list[Labelled]:
+def _asked_judge(run: JobRun, rows: Sequence[DatasetRow], library: Library) -> list[Labelled]:
     """Weak labels. What the judge says is not an intent teaches nothing."""
     name = run.settings.jobs.judge
     if not name:
@@ -185,7 +191,7 @@ def _asked_judge(run: Run, rows: Sequence[Row], library: Library) -> list[Labell
     names = {intent.casefold(): intent for intent in library.intents}
     with open_models(run) as loop:
 
-        async def opinion(row: Row) -> str:
+        async def opinion(row: DatasetRow) -> str:
             text = QUESTION.format(intents="\n".join(library.intents), query=row.query[:2000].replace("===", "= = ="))
             said = await loop.models.say([Turn("user", text)], name, SAID)
             return said.strip().strip(".\"'").casefold()
@@ -215,4 +221,6 @@ def _at_most(rows: Sequence[Labelled], count: int) -> list[Labelled]:
     return chosen
 
 
-JOB = Kind("teaches the classifier what the harvest says, if that makes it better", Asked, run, estimate)
+JOB = JobKind(
+    "teaches the classifier what the harvest says, if that makes it better", TrainClassifierOptions, run, estimate
+)

@@ -22,11 +22,11 @@ from gateway.prompt.templates.template import Template
 from gateway.resources import locate
 from gateway.settings import Settings
 from offline_jobs.datasets import dataset
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import split
 from offline_jobs.engine.budget import Spent
-from offline_jobs.engine.registry import Kind
-from offline_jobs.engine.run import Run
+from offline_jobs.engine.registry import JobKind
+from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 from offline_jobs.lora import Lora, adapted, merge
 
@@ -35,7 +35,7 @@ HELD_OUT = "held_out.jsonl"
 IGNORED = -100
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What can be asked: a dataset of pairs, `query` the plain prompt and `wanted` the better one."""
 
     dataset: str
@@ -60,7 +60,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """Of the held-out pairs and their order."""
 
 
-class Report(Struct, frozen=True):
+class TrainRefinerReport(Struct, frozen=True):
     """The loss a token on pairs that were held out, before and after; the folder is "" if it did not get less."""
 
     folder: str
@@ -71,7 +71,7 @@ class Report(Struct, frozen=True):
     pairs: int
 
 
-def run(run: Run, asked: Asked) -> Report:
+def run(run: JobRun, asked: TrainRefinerOptions) -> TrainRefinerReport:
     rows = usable(list(dataset.find(run.settings.data_folder, asked.dataset).read()))
     template = _asking(run.settings, asked.language)
     torch.manual_seed(asked.seed)
@@ -86,14 +86,14 @@ def run(run: Run, asked: Asked) -> Report:
     after = run.step("after", asked, lambda: _loss(network, held), float)
     said = f"loss a token {before:.3f} -> {after:.3f} on {len(held)} held-out pairs"
     if after >= before:
-        return Report("", f"no better: {said}", before, after, asked.steps, len(parts.learn))
+        return TrainRefinerReport("", f"no better: {said}", before, after, asked.steps, len(parts.learn))
     merge(network)
     folder = _written(run, asked, network, tokenizer, said)
     write_whole(folder / HELD_OUT, "".join(json.dumps(_pair(row)) + "\n" for row in parts.sealed))
-    return Report(str(folder), said, before, after, asked.steps, len(parts.learn))
+    return TrainRefinerReport(str(folder), said, before, after, asked.steps, len(parts.learn))
 
 
-def _written(run: Run, asked: Asked, network: Any, tokenizer: Any, said: str) -> Path:
+def _written(run: JobRun, asked: TrainRefinerOptions, network: Any, tokenizer: Any, said: str) -> Path:
     """The folder that the backend kind `torch` serves, with the lines that put it to use."""
     folder = run.settings.data_folder / "models" / f"{asked.name}-{run.job.id.rpartition('-')[2]}"
     network.save_pretrained(folder)
@@ -120,17 +120,21 @@ def _asking(settings: Settings, language: str) -> Template:
     return template
 
 
-def _pair(row: Row) -> dict[str, str]:
+def _pair(row: DatasetRow) -> dict[str, str]:
     return {"query": row.query, "wanted": row.wanted}
 
 
-def estimate(_settings: Settings, _asked: Asked) -> Spent:
+def estimate(_settings: Settings, _asked: TrainRefinerOptions) -> Spent:
     """No model is asked; a step of the default takes some seconds of one core."""
     return Spent()
 
 
 def _train(
-    run: Run, asked: Asked, network: Any, adapters: Sequence[Lora], pairs: Sequence[tuple[Tensor, Tensor]]
+    run: JobRun,
+    asked: TrainRefinerOptions,
+    network: Any,
+    adapters: Sequence[Lora],
+    pairs: Sequence[tuple[Tensor, Tensor]],
 ) -> None:
     file = run.folder / "adapters.pt"
     weights = [weight for adapter in adapters for weight in (adapter.a, adapter.b)]
@@ -165,7 +169,9 @@ def _resume(file: Path, weights: Sequence[nn.Parameter], optimiser: torch.optim.
     return int(kept["step"])
 
 
-def _batches(pairs: Sequence[tuple[Tensor, Tensor]], asked: Asked) -> Iterator[list[tuple[Tensor, Tensor]]]:
+def _batches(
+    pairs: Sequence[tuple[Tensor, Tensor]], asked: TrainRefinerOptions
+) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Always the same ones, so that a resumed job sees what it would have seen."""
     draw = Random(asked.seed)
     for _ in range(asked.steps):
@@ -179,7 +185,7 @@ def _padded(batch: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     return {"input_ids": ids, "labels": labels, "attention_mask": mask}
 
 
-def tokens(tokenizer: Any, template: Template, row: Row, longest: int) -> tuple[Tensor, Tensor] | None:
+def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) -> tuple[Tensor, Tensor] | None:
     """The pair as one chat; None if it does not fit. Only the better prompt counts for the loss.
 
     A pair that is cut would have nothing that counts, and the mean of nothing is no number.
@@ -228,9 +234,9 @@ def _table(name: str, folder: Path) -> str:
     return f'[backends.{name}]\nkind = "torch"\nname = "{name}"\nmodel = "{folder}"\n\n[refiner]\nmodel = "{name}"'
 
 
-def usable(rows: Sequence[Row]) -> list[Row]:
+def usable(rows: Sequence[DatasetRow]) -> list[DatasetRow]:
     """The pairs that can teach: BPO's filters on the ratio of their lengths."""
     return [row for row in rows if row.wanted and 0.5 <= len(row.wanted) / max(1, len(row.query)) <= 6]
 
 
-JOB = Kind("a local model learns to refine prompts, from pairs", Asked, run, estimate)
+JOB = JobKind("a local model learns to refine prompts, from pairs", TrainRefinerOptions, run, estimate)

@@ -14,12 +14,12 @@ from msgspec import Struct
 from gateway.records.scores import Paired, paired
 from gateway.settings import Settings
 from offline_jobs.datasets import dataset
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import split
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.embedding import open_embedder
-from offline_jobs.engine.registry import Kind
-from offline_jobs.engine.run import Run
+from offline_jobs.engine.registry import JobKind
+from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 from offline_jobs.statistics.worth import vote, worth
 
@@ -28,7 +28,7 @@ SHOWN = 20
 WORSE = -0.02
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+class TrainShotsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What can be asked: a dataset whose rows have `wanted`."""
 
     dataset: str
@@ -41,7 +41,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """Of the held-out rows."""
 
 
-class Report(Struct, frozen=True):
+class TrainShotsReport(Struct, frozen=True):
     """What came of it. `harmful` shows the worst examples with their values."""
 
     dataset: str
@@ -52,7 +52,7 @@ class Report(Struct, frozen=True):
     harmful: list[tuple[float, str, str]]
 
 
-def run(run: Run, asked: Asked) -> Report:
+def run(run: JobRun, asked: TrainShotsOptions) -> TrainShotsReport:
     source = dataset.find(run.settings.data_folder, asked.dataset)
     rows = [row for row in source.read() if row.wanted]
     if len({row.wanted for row in rows}) < 2:
@@ -72,7 +72,7 @@ def run(run: Run, asked: Asked) -> Report:
     ]
     said = f"the vote of the nearest changes by {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}] on held-out rows"
     if test.low < WORSE or kept.all():
-        return Report("", f"nothing is left out: {said}", len(values), 0, test, harmful)
+        return TrainShotsReport("", f"nothing is left out: {said}", len(values), 0, test, harmful)
     made = dataset.write(
         run.settings.data_folder,
         asked.name or f"{source.name}-helpful",
@@ -81,18 +81,18 @@ def run(run: Run, asked: Asked) -> Report:
         query={"of": source.ref, "k": asked.k, "seed": asked.seed},
         job=run.job.id,
     )
-    return Report(made.ref, said, int(kept.sum()), int((~kept).sum()), test, harmful)
+    return TrainShotsReport(made.ref, said, int(kept.sum()), int((~kept).sum()), test, harmful)
 
 
-def estimate(_settings: Settings, _asked: Asked) -> Spent:
+def estimate(_settings: Settings, _asked: TrainShotsOptions) -> Spent:
     return Spent()
 
 
-def _table(rows: Sequence[Row], vectors: dict[str, Any]) -> tuple[Any, Any]:
+def _table(rows: Sequence[DatasetRow], vectors: dict[str, Any]) -> tuple[Any, Any]:
     return np.stack([vectors[row.query] for row in rows]), np.array([row.wanted for row in rows])
 
 
-def _test(learn: tuple[Any, Any], kept: Any, sealed: tuple[Any, Any], asked: Asked) -> Paired:
+def _test(learn: tuple[Any, Any], kept: Any, sealed: tuple[Any, Any], asked: TrainShotsOptions) -> Paired:
     """The vote with the helpful examples less the vote with all, on rows that weighed nothing."""
     all_of = vote(*learn, sealed[0], asked.k)
     helpful = vote(learn[0][kept], learn[1][kept], sealed[0], asked.k)
@@ -103,4 +103,4 @@ def _test(learn: tuple[Any, Any], kept: Any, sealed: tuple[Any, Any], asked: Ask
     return paired(right, Random(asked.seed))
 
 
-JOB = Kind("which labelled examples help, and which harm", Asked, run, estimate)
+JOB = JobKind("which labelled examples help, and which harm", TrainShotsOptions, run, estimate)

@@ -15,30 +15,30 @@ from gateway.prompt.answers.judge import passed
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer, read_pointers
 from gateway.prompt.templates.template import Template
-from gateway.records.database import Database, Spoken
+from gateway.records.database import Database, SpokenAnswer
 from gateway.records.locations import database_url
 from gateway.records.scores import WORTHWHILE, Scores, difference
-from gateway.records.spoken_record import Told, read_told
+from gateway.records.spoken_record import SpokenRecord, read_told
 from gateway.settings import Settings
 from offline_jobs.engine.budget import Spent
-from offline_jobs.engine.registry import Kind
-from offline_jobs.engine.run import Run
-from offline_jobs.publish.decisions import Decision, write_down
+from offline_jobs.engine.registry import JobKind
+from offline_jobs.engine.run import JobRun
+from offline_jobs.publish.decisions import LoggedDecision, write_down
 from offline_jobs.publish.promote import point, take_back
-from offline_jobs.statistics.sequential import Answer, judged
+from offline_jobs.statistics.sequential import ScoredAnswer, judged
 
 KNOWN = 500
 """Scores from before a canary that say how good the stable version is."""
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+class WatchOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What a watch can be asked."""
 
     template: str = ""
     """Left out: every template that has a canary."""
 
 
-class Seen(Struct, frozen=True):
+class CanaryVerdict(Struct, frozen=True):
     """What was decided of one canary: `rolled back`, `active`, `ready`, `kept waiting`."""
 
     template: str
@@ -47,7 +47,7 @@ class Seen(Struct, frozen=True):
     reason: str
 
 
-def run(run: Run, asked: Asked) -> list[Seen]:
+def run(run: JobRun, asked: WatchOptions) -> list[CanaryVerdict]:
     settings = run.settings
     found = []
     for root in [(settings.root / folder).resolve() for folder in settings.prompt.templates]:
@@ -58,11 +58,11 @@ def run(run: Run, asked: Asked) -> list[Seen]:
     return found
 
 
-def estimate(_settings: Settings, _asked: Asked) -> Spent:
+def estimate(_settings: Settings, _asked: WatchOptions) -> Spent:
     return Spent()
 
 
-def _watched(run: Run, library: Library, root: Path, id: str, pointer: Pointer) -> Seen:
+def _watched(run: JobRun, library: Library, root: Path, id: str, pointer: Pointer) -> CanaryVerdict:
     answers, before = _answers(run.settings, library, id, pointer.canary)
     what, reason = _decided(run.settings, answers, before)
     if what == "rolled back":
@@ -70,11 +70,11 @@ def _watched(run: Run, library: Library, root: Path, id: str, pointer: Pointer) 
     elif what == "active":
         point(run.settings, id, root / "pointers.yaml", pointer.canary, "active")
     if what != "kept waiting":
-        write_down(run.settings.data_folder, Decision(id, pointer.canary, what, reason, run.job.id))
-    return Seen(id, pointer.canary, what, reason)
+        write_down(run.settings.data_folder, LoggedDecision(id, pointer.canary, what, reason, run.job.id))
+    return CanaryVerdict(id, pointer.canary, what, reason)
 
 
-def _decided(settings: Settings, answers: list[Answer], before: Sequence[float]) -> tuple[str, str]:
+def _decided(settings: Settings, answers: list[ScoredAnswer], before: Sequence[float]) -> tuple[str, str]:
     verdict = judged(answers, before)
     if verdict.worse:
         return "rolled back", f"it is worse: {verdict}"
@@ -90,11 +90,11 @@ def _decided(settings: Settings, answers: list[Answer], before: Sequence[float])
     return ("active" if settings.jobs.auto == "active" else "ready"), f"no worse: {said}"
 
 
-def _answers(settings: Settings, library: Library, id: str, version: int) -> tuple[list[Answer], Sequence[float]]:
+def _answers(settings: Settings, library: Library, id: str, version: int) -> tuple[list[ScoredAnswer], Sequence[float]]:
     """The scored answers of both, in order, from the canary's first on; and the last scores of the others before."""
     database = Database.open(database_url(settings))
     try:
-        found: list[Answer] = []
+        found: list[ScoredAnswer] = []
         before: deque[float] = deque(maxlen=KNOWN)
         checks = _checks(library, id, version)
         for spoken in database.spoken([id]):
@@ -104,7 +104,7 @@ def _answers(settings: Settings, library: Library, id: str, version: int) -> tup
                 continue
             score = _score(spoken, told, checks)
             if score is not None and (found or canary):
-                found.append(Answer(canary, score))
+                found.append(ScoredAnswer(canary, score))
             elif score is not None:
                 before.append(score)
         return found, before
@@ -121,7 +121,7 @@ def _checks(library: Library, id: str, version: int) -> Any:
     return partial(passed, checks=template.checks) if template is not None and template.checks else None
 
 
-def _score(spoken: Spoken, told: Told, checks: Any) -> float | None:
+def _score(spoken: SpokenAnswer, told: SpokenRecord, checks: Any) -> float | None:
     """Feedback, else the share of the checks that hold."""
     if spoken.score is not None:
         return spoken.score
@@ -131,4 +131,4 @@ def _score(spoken: Spoken, told: Told, checks: Any) -> float | None:
     return found
 
 
-JOB = Kind("canaries: what is worse is rolled back, what is not may take over", Asked, run, estimate)
+JOB = JobKind("canaries: what is worse is rolled back, what is not may take over", WatchOptions, run, estimate)

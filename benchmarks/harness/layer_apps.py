@@ -15,7 +15,7 @@ from typing import Any
 from litestar import Litestar, Request, Response, post
 from litestar.handlers import asgi
 
-from gateway.backends.http1 import Pool
+from gateway.backends.http1 import ConnectionPool
 from harness.nginx import COMPLETION
 from harness.processes import Process, free_port
 from harness.upstream import EVENT
@@ -96,7 +96,7 @@ def litestar_asgi() -> Any:
 
 def calling() -> Any:
     """The same, and the call to the upstream with the gateway's own HTTP client."""
-    pools: list[Pool] = []
+    pools: list[ConnectionPool] = []
 
     async def through(scope: Any, receive: Any, send: Any) -> None:
         body = await _whole(receive)
@@ -131,7 +131,7 @@ def sending() -> Any:
 
 def passing() -> Any:
     """A stream from the upstream, with the gateway's own HTTP client, and nothing else of the gateway."""
-    pools: list[Pool] = []
+    pools: list[ConnectionPool] = []
 
     async def through(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -148,8 +148,8 @@ def passing() -> Any:
     return through
 
 
-def _pool() -> Pool:
-    return Pool(
+def _pool() -> ConnectionPool:
+    return ConnectionPool(
         "127.0.0.1",
         int(os.environ[UPSTREAM]),
         tls=None,

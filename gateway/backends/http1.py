@@ -232,10 +232,10 @@ class _Places:
         self._free += 1
 
 
-class Answer:
+class UpstreamAnswer:
     """An answer under way. Its connection goes back to the pool at the end, or is closed before it."""
 
-    def __init__(self, pool: "Pool", connection: Connection) -> None:
+    def __init__(self, pool: "ConnectionPool", connection: Connection) -> None:
         self._pool = pool
         self._connection: Connection | None = connection
         self.status = connection.status
@@ -267,7 +267,7 @@ class Answer:
             self._pool.give_back(connection)
 
 
-class Pool:
+class ConnectionPool:
     """Connections to one origin. `base_path` and `headers` are the same for all requests."""
 
     def __init__(
@@ -293,7 +293,7 @@ class Pool:
         self._places = _Places(limit)
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
+    async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> UpstreamAnswer:
         """Send one request. Raises `Unreachable`, `Broken` or `Idle`."""
         head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
         if not self._places.take():
@@ -318,7 +318,7 @@ class Pool:
             connection.close()
             self.give_back(connection)
             raise
-        return Answer(self, connection)
+        return UpstreamAnswer(self, connection)
 
     async def _place(self) -> None:
         try:

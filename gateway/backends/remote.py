@@ -9,13 +9,13 @@ from urllib.parse import quote, urlsplit
 from msgspec import Struct
 
 from gateway.backends.call import UNREACHABLE
-from gateway.backends.http1 import Answer, Broken, Idle, Pool, Unreachable
+from gateway.backends.http1 import Broken, ConnectionPool, Idle, Unreachable, UpstreamAnswer
 from gateway.backends.openai_tokens import Counter
 from gateway.backends.route import matches
 from gateway.errors import BackendFailed, BackendTimeout, NotReady, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Headers, ModelCard, Reply, is_encoded
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 from gateway.settings import Count, Seconds
 from gateway.wire.chat import encode
 
@@ -80,14 +80,14 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     OpenAI's own address, none elsewhere."""
 
 
-class _Pieces:
+class _CheckedStream:
     """The pieces of a stream, and a check that it ends with its end mark (`mark`), if it should have one.
 
     A class rather than a generator, since closing a generator that was never started closes nothing.
     """
 
     def __init__(
-        self, first: bytes, answer: Answer, failure: Callable[..., RequestError], mark: re.Pattern[bytes] | None
+        self, first: bytes, answer: UpstreamAnswer, failure: Callable[..., RequestError], mark: re.Pattern[bytes] | None
     ) -> None:
         self._first = first
         self._answer = answer
@@ -96,7 +96,7 @@ class _Pieces:
         self._tail = b"\n"  # the mark stands at the start of a line
         self._done = False
 
-    def __aiter__(self) -> "_Pieces":
+    def __aiter__(self) -> "_CheckedStream":
         return self
 
     async def __anext__(self) -> bytes:
@@ -134,7 +134,7 @@ class Remote:
         base = self._origin.path.rstrip("/")
         self._paths = {endpoint: f"{base}/{endpoint}".encode() for endpoint in Endpoint}
         self._counter = Counter(next((name for name in settings.models if not name.endswith("*")), "gpt-4o"))
-        self._pool: Pool | None = None
+        self._pool: ConnectionPool | None = None
 
     async def open(self) -> None:
         settings, origin = self._settings, self._origin
@@ -143,7 +143,7 @@ class Remote:
         if settings.api_key:
             given["authorization"] = f"Bearer {settings.api_key}"
         fixed = {"content-type": "application/json", "accept": "*/*", **given}
-        self._pool = Pool(
+        self._pool = ConnectionPool(
             origin.hostname or "",
             origin.port or (443 if secure else 80),
             tls=ssl.create_default_context() if secure else None,
@@ -196,7 +196,7 @@ class Remote:
             raise BackendFailed(f"The backend {self.name!r} cannot be asked about {path}.") from error
         return answer.status_code, answer.content
 
-    async def _reply(self, answer: Answer, endpoint: Endpoint, model: str) -> Reply:
+    async def _reply(self, answer: UpstreamAnswer, endpoint: Endpoint, model: str) -> Reply:
         status = answer.status
         if 300 <= status < 400:
             answer.close()
@@ -206,7 +206,7 @@ class Remote:
         if status < 300 and kind.startswith(b"text/event-stream"):
             first = await self._first(answer)
             marked = self._settings.done_marker and not is_encoded(passed)
-            pieces = _Pieces(first, answer, self._failure, END_MARKS.get(endpoint) if marked else None)
+            pieces = _CheckedStream(first, answer, self._failure, END_MARKS.get(endpoint) if marked else None)
             return Reply(status, passed, pieces=pieces, backend=self.name, model=model)
         try:
             whole = await answer.whole()
@@ -216,7 +216,7 @@ class Remote:
             raise _no_api(self.name, status)
         return Reply(status, passed, whole, backend=self.name, model=model)
 
-    async def _first(self, answer: Answer) -> bytes:
+    async def _first(self, answer: UpstreamAnswer) -> bytes:
         # pulled before the answer starts, so that a refusal is still a status
         try:
             first = await answer.piece()
@@ -300,4 +300,4 @@ def _build(name: str, settings: RemoteSettings, parts: object) -> Remote:
     return Remote(name, settings)
 
 
-KIND = Kind(RemoteSettings, _build, _check)
+KIND = AdapterKind(RemoteSettings, _build, _check)

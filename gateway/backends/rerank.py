@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import BackendFailed, Problem
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 from gateway.settings import Seconds, Share
 
 MOST_BYTES = 1 << 20
@@ -36,16 +36,16 @@ class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How much its scores count beside the search's own; 1: alone."""
 
 
-class _Scored(Struct):
+class _RerankedDocument(Struct):
     index: int
     relevance_score: float
 
 
-class _Answer(Struct):
-    results: list[_Scored]
+class _RerankBody(Struct):
+    results: list[_RerankedDocument]
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_answer = msgspec.json.Decoder(_RerankBody)
 
 
 class HttpReranker:
@@ -112,4 +112,4 @@ def check(settings: HttpSettings, _root: Path) -> Iterable[Problem]:
         yield Problem("url", f"{settings.url!r} is no address", "For example https://api.cohere.com/v2/rerank.")
 
 
-KIND = Kind(HttpSettings, build, check)
+KIND = AdapterKind(HttpSettings, build, check)

@@ -22,7 +22,7 @@ EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"ca
 OF_THE_BODY = (b"content-type", b"content-encoding", b"cache-control", b"etag", b"content-md5")
 
 
-class Responding:
+class ResponsesOverChat:
     """A backend as the caller sees it."""
 
     def __init__(self, backend: Backend) -> None:
@@ -57,7 +57,7 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
     if is_encoded(reply.headers):
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
-    pieces = _Pieces(reply.pieces, Translator(head, search))
+    pieces = _TranslatedStream(reply.pieces, Translator(head, search))
     return replace(reply, headers=_headers(reply, EVENTS), pieces=pieces)
 
 
@@ -73,7 +73,7 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
     return replace(exchange, ask=chat, mode=Mode.ON, turns=ask.turns, sampling=sampling, procedure=procedure)
 
 
-class _Pieces:
+class _TranslatedStream:
     """The translated stream. An error of the backend is told as an event, and raised after it.
 
     A class rather than a generator, since closing a generator that was never started closes nothing.
@@ -84,7 +84,7 @@ class _Pieces:
         self._translator = translator
         self._ended = False
 
-    def __aiter__(self) -> "_Pieces":
+    def __aiter__(self) -> "_TranslatedStream":
         return self
 
     async def __anext__(self) -> bytes:

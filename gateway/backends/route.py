@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.errors import NotAllowed, NotFound, Problem
-from gateway.exchange import Endpoint, Exchange, Key, Mode, Target, Trial
+from gateway.errors import KeyNotAllowed, NotFound, Problem
+from gateway.exchange import CanaryTrial, ClientKey, Endpoint, Exchange, Mode, Target
 from gateway.ports import Backend, ModelCard
-from gateway.settings import Model
+from gateway.settings import ModelTable
 
 AUTO = ("", "auto")
 LONGEST_NAME = 256
@@ -33,7 +33,7 @@ def matches(name: str, pattern: str) -> bool:
 class Routes:
     """Model names to targets. Names of `[models.x]` come first, then the backends' names, then their patterns."""
 
-    def __init__(self, models: Mapping[str, Model], backends: Mapping[str, Backend], default: str) -> None:
+    def __init__(self, models: Mapping[str, ModelTable], backends: Mapping[str, Backend], default: str) -> None:
         self._models = models
         offers = [Offer(name, card) for name, backend in backends.items() for card in backend.models()]
         # a name says more than a pattern, wherever its table stands in the file
@@ -56,11 +56,11 @@ class Routes:
         model = self._models.get(self._default if name in AUTO else name)
         return model.mode if model else None
 
-    def trial(self, name: str) -> Trial | None:
+    def trial(self, name: str) -> CanaryTrial | None:
         """The experiment that `[models.x] canary` makes of this name."""
         name = self._default if name in AUTO else name
         model = self._models.get(name)
-        return None if model is None or model.canary is None else Trial(f"models.{name}", model.canary)
+        return None if model is None or model.canary is None else CanaryTrial(f"models.{name}", model.canary)
 
     def names(self) -> list[tuple[str, str]]:
         """All model names that can be listed, each with who serves it. Patterns are left out."""
@@ -153,7 +153,7 @@ class Routes:
         card = self._card(model.backend, model.upstream or name)
         return model.window_tokens or (card.window_tokens if card else 0)
 
-    def _longer_problems(self, where: str, name: str, model: Model) -> list[Problem]:
+    def _longer_problems(self, where: str, name: str, model: ModelTable) -> list[Problem]:
         """A chain of ever longer windows has an end; so this also refuses one that leads back."""
         if not self._serves(model.longer):
             return [Problem(where, f"no model {model.longer!r}", self._known_models())]
@@ -181,16 +181,16 @@ def _target(backend: str, model: str, card: ModelCard | None, window: int = 0, l
     return Target(backend, model, window, longer)
 
 
-def check_model(routes: Routes, key: Key, model: str, endpoint: Endpoint) -> None:
-    """Raises `NotAllowed` where the key may not use the model, be it the client that asks for it or the gateway."""
+def check_model(routes: Routes, key: ClientKey, model: str, endpoint: Endpoint) -> None:
+    """Raises `KeyNotAllowed` where the key may not use the model, be it the client that asks for it or the gateway."""
     if not key.models:
         return
     name = routes.name(model, endpoint)
     if not any(matches(name, pattern) for pattern in key.models):
-        raise NotAllowed(f"This key may not use the model {name!r}.", param="model", code="model_not_allowed")
+        raise KeyNotAllowed(f"This key may not use the model {name!r}.", param="model", code="model_not_allowed")
 
 
-class Route:
+class RouteStage:
     """The first stage: unknown models are answered here, before any work is done for them."""
 
     name = "route"
@@ -198,7 +198,7 @@ class Route:
     def __init__(self, routes: Routes, mode: Mode, canary: float = 1.0) -> None:
         self.routes = routes
         self._mode = mode
-        self._trial = Trial("prompt", canary)
+        self._trial = CanaryTrial("prompt", canary)
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         ask, key = exchange.ask, exchange.key
@@ -208,16 +208,16 @@ class Route:
         trials = self._trials(exchange) if mode is Mode.ON else ()
         return replace(exchange, route=targets, mode=mode, trials=trials)
 
-    def _trials(self, exchange: Exchange) -> tuple[Trial, ...]:
+    def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
         """The route's experiment, unless the request asks to be rewritten; and the key's, whatever it asks."""
         ask, key = exchange.ask, exchange.key
         found = [] if ask.controls.mode is Mode.ON else [self.routes.trial(ask.model) or self._trial]
         if key.canary < 1.0:
-            found.append(Trial(f"keys.{key.name}", key.canary))
+            found.append(CanaryTrial(f"keys.{key.name}", key.canary))
         return tuple([trial for trial in found if trial.share < 1.0])
 
 
-def _mode(exchange: Exchange, configured: Mode, key: Key) -> Mode:
+def _mode(exchange: Exchange, configured: Mode, key: ClientKey) -> Mode:
     """What the request asks for, else what is configured; never more than its key allows."""
     wanted = exchange.ask.controls.mode or configured
     return wanted if RANK[wanted] <= RANK[key.mode] else key.mode

@@ -68,7 +68,7 @@ def _body(prompt: str, model: str, collections: tuple[str, ...], template: str) 
 
 async def _preview(settings: object, body: bytes) -> bytes:
     from gateway.assembly import assemble
-    from gateway.exchange import Exchange, Key
+    from gateway.exchange import ClientKey, Exchange
     from gateway.settings import Settings
     from gateway.wire import preview
 
@@ -78,7 +78,7 @@ async def _preview(settings: object, body: bytes) -> bytes:
         ask = preview.ask(body, {})
         with Console(stderr=True).status("loading the models"):
             await gateway.load_prompt()
-        exchange = await gateway.prepare(Exchange("explain", ask, Key(name="local", admin=True), dry=True))
+        exchange = await gateway.prepare(Exchange("explain", ask, ClientKey(name="local", admin=True), dry=True))
         return preview.shown(exchange, gateway.perform.body(exchange))
     finally:
         await gateway.aclose()

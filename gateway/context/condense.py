@@ -13,15 +13,15 @@ from msgspec.structs import replace
 
 from gateway.context.fence import fenced
 from gateway.context.long import quote as quotes
-from gateway.context.long.choose import Choice, Powers, Strategy, choose
+from gateway.context.long.choose import Powers, Strategy, StrategyChoice, choose
 from gateway.context.long.focus import Embed, focus
 from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS, around_part, around_sources
 from gateway.context.long.meaning import Meaning
 from gateway.context.long.parts import PIECES, parts
-from gateway.context.long.quote import CannotRead, Quote, Room
-from gateway.context.long.read import Reader, Reading
-from gateway.context.long.shape import Shape, is_talk, shape_of
-from gateway.context.long.wording import Wording, wording_of
+from gateway.context.long.quote import CannotRead, Quote, WindowRoom
+from gateway.context.long.read import LongReader, ReadingResult
+from gateway.context.long.shape import RequestShape, is_talk, shape_of
+from gateway.context.long.wording import LongWording, wording_of
 from gateway.context.window import (
     PROMPT_TOKENS,
     TURN_TOKENS,
@@ -48,7 +48,7 @@ class Task(Struct, frozen=True):
 
     exchange: Exchange
     target: Target
-    shape: Shape
+    shape: RequestShape
     talk: bool
     sizes: Sequence[int]
     """The tokens of each turn."""
@@ -72,7 +72,7 @@ class Task(Struct, frozen=True):
         return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
 
 
-class Condense:
+class CondenseStage:
     """Stage `condense`. `embed` gives the embedder once it is there; until then words alone are compared."""
 
     name = "condense"
@@ -92,7 +92,7 @@ class Condense:
         self._mixing = mixing
         self._embed = embed
         self._meaning = Meaning()
-        self._reader = Reader(completer, settings.parallel_calls) if completer is not None else None
+        self._reader = LongReader(completer, settings.parallel_calls) if completer is not None else None
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         wanted = _named(exchange)
@@ -101,7 +101,7 @@ class Condense:
         task = await self._task(exchange)
         if task is None or (wanted is None and task.tokens <= task.room):
             return exchange
-        chosen = Choice(wanted, "the request names it") if wanted else self._choose(task)
+        chosen = StrategyChoice(wanted, "the request names it") if wanted else self._choose(task)
         if chosen is None or chosen.strategy in (Strategy.DIRECT, Strategy.TRIMMED):
             return exchange
         try:
@@ -134,7 +134,7 @@ class Condense:
         def count(text: str) -> int:
             return self._count(target.backend, text)
 
-        def look() -> tuple[list[int], Shape, int]:
+        def look() -> tuple[list[int], RequestShape, int]:
             shape = shape_of(turns[-1].text)
             return sizes_of(turns, target.backend, self._count), shape, count(shape.task)
 
@@ -143,7 +143,7 @@ class Condense:
         room = prompt_room(exchange, target)
         return Task(exchange, target, shape, is_talk(turns), sizes, task_tokens, room, count)
 
-    def _choose(self, task: Task) -> Choice | None:
+    def _choose(self, task: Task) -> StrategyChoice | None:
         able = self._reader is not None and task.exchange.mode is Mode.ON
         logits = task.target.backend in self._mixing
         powers = Powers(calls=able, logits=logits, stretched_tokens=longest_tokens(task.target))
@@ -151,7 +151,7 @@ class Condense:
         asked = task.tokens + answer_room(task.exchange, task.target)
         return choose(task.shape, talk=task.talk, parts=-(-task.tokens // most), prompt_tokens=asked, powers=powers)
 
-    async def _do(self, task: Task, chosen: Choice) -> Exchange:
+    async def _do(self, task: Task, chosen: StrategyChoice) -> Exchange:
         if chosen.strategy is Strategy.FOCUS:
             return await self._focus(task, chosen)
         if chosen.strategy is Strategy.NBCE:
@@ -172,9 +172,9 @@ class Condense:
         """The text cannot be read as chosen: look inside it, if there is something to look for."""
         if task.talk or not task.shape.task:
             return task.exchange.noted(self.name, "skipped", why)
-        return await self._focus(task, Choice(Strategy.FOCUS, f"{why}; so a few passages have to do"))
+        return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages have to do"))
 
-    async def _focus(self, task: Task, chosen: Choice) -> Exchange:
+    async def _focus(self, task: Task, chosen: StrategyChoice) -> Exchange:
         if not task.shape.task:
             raise CannotRead("no paragraph of the message asks for anything")
         words = wording_of(task.shape.language)
@@ -184,7 +184,7 @@ class Condense:
             return task.exchange.noted(self.name, "skipped", f"no passage fits into {max(0, free)} tokens")
         return _with(task, chosen, _moved(found, task.shape.start), words.passages, {"passages": len(found)})
 
-    async def _read(self, task: Task, chosen: Choice) -> Exchange:
+    async def _read(self, task: Task, chosen: StrategyChoice) -> Exchange:
         talk = chosen.strategy is Strategy.TALK
         if self._reader is None:
             raise CannotRead("there is no model that may be asked")
@@ -199,7 +199,7 @@ class Condense:
         quote = quotes.refine(len(found), tokens, room) if refining else quotes.tree(len(found), tokens, room)
         self._check(quote)
         if not task.exchange.may_call:
-            reading = Reading(tuple(replace(part, text=PREVIEWED) for part in found))
+            reading = ReadingResult(tuple(replace(part, text=PREVIEWED) for part in found))
         elif refining:
             reading = await self._reader.refine(task.exchange, found, said, room, words, task.count)
         else:
@@ -219,12 +219,12 @@ class Condense:
         if tokens > most_tokens:
             raise CannotRead(f"it would take {tokens} tokens; [context] most_tokens is {most_tokens}")
 
-    def _room(self, task: Task, words: Wording, said: str, talk: bool) -> Room:
+    def _room(self, task: Task, words: LongWording, said: str, talk: bool) -> WindowRoom:
         """Blocking: what the prompts say is counted."""
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
         prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(said) + PIECES * JOIN_TOKENS
         final = result + SOURCE_TOKENS if talk else task.free_beside(words.final)
-        return Room(task.target.window_tokens, prompt, result, max(0, final))
+        return WindowRoom(task.target.window_tokens, prompt, result, max(0, final))
 
 
 def _named(exchange: Exchange) -> Strategy | None:
@@ -244,14 +244,14 @@ def _moved(found: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
     return tuple(replace(one, start=one.start + start, end=one.end + start) for one in found)
 
 
-def _with(task: Task, chosen: Choice, found: Sequence[Chunk], said: str, data: Mapping[str, Any]) -> Exchange:
+def _with(task: Task, chosen: StrategyChoice, found: Sequence[Chunk], said: str, data: Mapping[str, Any]) -> Exchange:
     """The last message with what was found in the place of the text."""
     sources = fenced(found, task.shape.language, instruction=said)
     turns = (*task.exchange.prompt[:-1], Turn("user", f"{sources}\n\n{task.shape.task}".strip()))
     return _planned(task, chosen, turns, found, data)
 
 
-def _mixed(task: Task, chosen: Choice) -> Exchange:
+def _mixed(task: Task, chosen: StrategyChoice) -> Exchange:
     """The passages beside each other in the engine, which answers the task from all of them."""
     ask = task.exchange.ask
     controls = replace(ask.controls, contexts=task.shape.passages)
@@ -260,7 +260,7 @@ def _mixed(task: Task, chosen: Choice) -> Exchange:
     return _planned(replace(task, exchange=exchange), chosen, turns, (), {"passages": len(task.shape.passages)})
 
 
-def _talked(task: Task, words: Wording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
+def _talked(task: Task, words: LongWording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
     """What was said before, as one text, and the turns that stay. Raises `CannotRead`."""
     turns = task.exchange.prompt
     frame = around_sources(words.earlier, task.shape.language, task.count)
@@ -273,7 +273,7 @@ def _talked(task: Task, words: Wording, tokens: int) -> tuple[str, tuple[Turn, .
 
 
 def _retold(
-    task: Task, chosen: Choice, found: Sequence[Chunk], kept: Sequence[Turn], said: str, data: Mapping[str, Any]
+    task: Task, chosen: StrategyChoice, found: Sequence[Chunk], kept: Sequence[Turn], said: str, data: Mapping[str, Any]
 ) -> Exchange:
     """The summary of what is gone ahead of the first user turn that stays."""
     first = next(place for place, turn in enumerate(kept) if turn.role == "user")
@@ -286,7 +286,7 @@ def _retold(
 
 def _planned(
     task: Task,
-    chosen: Choice,
+    chosen: StrategyChoice,
     turns: tuple[Turn, ...],
     found: Sequence[Chunk],
     data: Mapping[str, Any],

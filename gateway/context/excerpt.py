@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.context.pack import Budget
+from gateway.context.pack import SourceBudget
 from gateway.context.reading.chunk import sentences
 from gateway.context.store.fusion import followed
 from gateway.exchange import Chunk
@@ -33,7 +33,7 @@ Shares = Callable[[str, Sequence[str]], Sequence[float]]
 """Of a collection and texts: which share of the query's words each text holds, as BM25 weighs them."""
 
 
-class Part(Struct, frozen=True):
+class ExcerptPart(Struct, frozen=True):
     """Characters `start` to `end` of the text of passage number `chunk`."""
 
     chunk: int
@@ -42,7 +42,7 @@ class Part(Struct, frozen=True):
     tokens: int
 
 
-def excerpts(chunks: Sequence[Chunk], budget: Budget, shares: Shares) -> list[Chunk]:
+def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> list[Chunk]:
     """What to take of the chunks within about the budget: as many of them, whole or in part, in their order."""
     lined = sorted(range(len(chunks)), key=lambda at: (chunks[at].collection, chunks[at].source, chunks[at].start))
     parts = [part for at in lined for part in parts_of(at, chunks[at])]
@@ -59,19 +59,19 @@ def excerpts(chunks: Sequence[Chunk], budget: Budget, shares: Shares) -> list[Ch
     return [_excerpt(chunks[at], parts, taken[at]) for at in range(len(chunks)) if at in taken]
 
 
-def parts_of(number: int, chunk: Chunk) -> list[Part]:
+def parts_of(number: int, chunk: Chunk) -> list[ExcerptPart]:
     """Tokens are estimated from the chunk's own: they are as dense in all of it."""
     text, rate = chunk.text, chunk.tokens / max(1, len(chunk.text))
     found = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
     # what white space lies between two parts goes with the first
     ends = [*(start for start, _ in found[1:]), *([len(text)] if found else [])]
     return [
-        Part(number, start, end, math.ceil((upto - start) * rate))
+        ExcerptPart(number, start, end, math.ceil((upto - start) * rate))
         for (start, end), upto in zip(found, ends, strict=True)
     ]
 
 
-def _best_first(chunks: Sequence[Chunk], parts: Sequence[Part], shares: Shares) -> list[int]:
+def _best_first(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Shares) -> list[int]:
     import numpy as np
 
     least = min(chunk.score for chunk in chunks)
@@ -81,7 +81,7 @@ def _best_first(chunks: Sequence[Chunk], parts: Sequence[Part], shares: Shares) 
     return followed(places, np.zeros(len(places), np.int64), values)
 
 
-def _shares_of(chunks: Sequence[Chunk], parts: Sequence[Part], shares: Shares) -> Any:
+def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Shares) -> Any:
     """[parts]: the share of the query's words that each holds, by the idf of its own collection."""
     import numpy as np
 
@@ -93,7 +93,7 @@ def _shares_of(chunks: Sequence[Chunk], parts: Sequence[Part], shares: Shares) -
     return found
 
 
-def _places(chunks: Sequence[Chunk], parts: Sequence[Part]) -> NDArray[np.int64]:
+def _places(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart]) -> NDArray[np.int64]:
     """Numbers that go up by one from each part to the next, and by more where something lies between."""
     import numpy as np
 
@@ -101,7 +101,7 @@ def _places(chunks: Sequence[Chunk], parts: Sequence[Part]) -> NDArray[np.int64]
     return np.cumsum([0, *steps], dtype=np.int64)[: len(parts)]
 
 
-def _adjoin(chunks: Sequence[Chunk], one: Part, other: Part) -> bool:
+def _adjoin(chunks: Sequence[Chunk], one: ExcerptPart, other: ExcerptPart) -> bool:
     if one.chunk == other.chunk:
         return True
     before, after = chunks[one.chunk], chunks[other.chunk]
@@ -109,11 +109,11 @@ def _adjoin(chunks: Sequence[Chunk], one: Part, other: Part) -> bool:
     return same and after.start - before.end <= ADJOINING
 
 
-def _tokens(parts: Sequence[Part], first: int, last: int) -> int:
+def _tokens(parts: Sequence[ExcerptPart], first: int, last: int) -> int:
     return sum(part.tokens for part in parts[first : last + 1])
 
 
-def _excerpt(chunk: Chunk, parts: Sequence[Part], taken: tuple[int, int]) -> Chunk:
+def _excerpt(chunk: Chunk, parts: Sequence[ExcerptPart], taken: tuple[int, int]) -> Chunk:
     start, end = parts[taken[0]].start, parts[taken[1]].end
     if (start, end) == (0, len(chunk.text)):
         return chunk

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from gateway.context.retrieve import SPARE_CHUNKS, Retrieve, Wanted, told
+from gateway.context.retrieve import SPARE_CHUNKS, RetrievalLimits, RetrieveStage, told
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections, Hit, Wish
 from gateway.errors import BadRequest, NotFound, NotReady
-from gateway.exchange import Chunk, Exchange, Key, Target
-from gateway.file_search import FileSearch, Searched, Source
+from gateway.exchange import Chunk, ClientKey, Exchange, Target
+from gateway.file_search import FileSearch, FileSearchResult, FileSource
 from gateway.ports import Vectors
 
 SEARCH_S = 30.0
@@ -23,7 +23,7 @@ NO_LIMIT = 10**9
 """Whoever asks for so many results gets them, as far as the model's window holds them."""
 
 
-class Searching:
+class FileSearchStage:
     """Stage `search`. `collections` None: this gateway has none. `hosts`: whether a target searches stores of its own.
 
     `retrieve` has the embedder, once it is loaded, and knows what fits.
@@ -31,7 +31,9 @@ class Searching:
 
     name = "search"
 
-    def __init__(self, retrieve: Retrieve, collections: Collections | None, hosts: Callable[[Target], bool]) -> None:
+    def __init__(
+        self, retrieve: RetrieveStage, collections: Collections | None, hosts: Callable[[Target], bool]
+    ) -> None:
         self._retrieve = retrieve
         self._collections = collections
         self._hosts = hosts
@@ -47,16 +49,16 @@ class Searching:
         queries = queries_of(exchange, tool) if tool.called else ()
         if not queries:
             reason = "tool_choice has no place for it" if not tool.called else "the user says nothing in text"
-            return replace(exchange, searched=Searched()).noted(self.name, "not called", reason)
+            return replace(exchange, searched=FileSearchResult()).noted(self.name, "not called", reason)
         chunks, sources = await self._found(exchange, tool, stores, queries)
-        searched = Searched(queries, sources)
+        searched = FileSearchResult(queries, sources)
         if not chunks:
             return replace(exchange, searched=searched).noted(self.name, "nothing found")
         reason, data = told(chunks)
         done = self._retrieve.with_sources(replace(exchange, searched=searched), chunks)
         return done.noted(self.name, "retrieved", reason, data)
 
-    def _stores(self, tool: FileSearch, key: Key) -> list[Collection]:
+    def _stores(self, tool: FileSearch, key: ClientKey) -> list[Collection]:
         """Those of the stores that are here, and that the key may read: others do not exist for it."""
         if self._collections is None:
             return []
@@ -65,14 +67,16 @@ class Searching:
 
     async def _found(
         self, exchange: Exchange, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str]
-    ) -> tuple[tuple[Chunk, ...], tuple[Source, ...]]:
+    ) -> tuple[tuple[Chunk, ...], tuple[FileSource, ...]]:
         """The chunks to use, in the order of their documents, and the file of each."""
         retrieve, controls = self._retrieve, exchange.ask.controls
         if retrieve.embed is None:
             raise NotReady("The collections are still loading. Try again.", retry_after_s=2.0)
         most = controls.budget_tokens or (NO_LIMIT if tool.limit else retrieve.settings.budget_tokens)
         limit = tool.limit or retrieve.settings.top_k
-        wanted = Wanted(queries[0], (), limit, await retrieve.budget(exchange, most, limit), exchange.route[0].backend)
+        wanted = RetrievalLimits(
+            queries[0], (), limit, await retrieve.budget(exchange, most, limit), exchange.route[0].backend
+        )
         try:
             async with asyncio.timeout(SEARCH_S):
                 vectors = await retrieve.embed(queries)
@@ -101,7 +105,7 @@ class Searching:
         )
         return found[:limit]
 
-    def _packed(self, hits: Sequence[Hit], wanted: Wanted) -> tuple[Chunk, ...]:
+    def _packed(self, hits: Sequence[Hit], wanted: RetrievalLimits) -> tuple[Chunk, ...]:
         """On a worker thread."""
         assert self._collections is not None  # else there are no stores
         chunks = [hit.chunk for hit in hits]

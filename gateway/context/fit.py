@@ -23,7 +23,7 @@ from gateway.errors import ContextTooLong
 from gateway.exchange import ContextPlan, Exchange, Mode, Rewrite, Sampling, Target
 
 
-class Fit:
+class FitStage:
     """Decides `direct` or `trimmed`. A rewrite that makes a prompt too long is taken back."""
 
     name = "fit"

@@ -11,7 +11,7 @@ CHUNK_TOKENS = 24
 """What a source's number, name and heading cost on top of its text."""
 
 
-class Budget(Struct, frozen=True):
+class SourceBudget(Struct, frozen=True):
     """What the sources may take: `tokens` of text, and `room` with what stands above each."""
 
     tokens: int
@@ -21,7 +21,7 @@ class Budget(Struct, frozen=True):
         return tokens <= self.tokens and tokens + sources * CHUNK_TOKENS <= self.room
 
 
-def pack(chunks: Sequence[Chunk], budget: Budget) -> tuple[Chunk, ...]:
+def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
     """Keep the best-scored chunks that the budget holds, in document order.
 
     The document with the best chunk comes first.

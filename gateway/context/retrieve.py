@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from gateway.context.excerpt import excerpts
 from gateway.context.fence import fenced, language_of, new_mark
-from gateway.context.pack import CHUNK_TOKENS, Budget, citations, pack
+from gateway.context.pack import CHUNK_TOKENS, SourceBudget, citations, pack
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections, Wish, tuning_of
 from gateway.context.store.distinct import distinct
 from gateway.context.window import PROMPT_TOKENS, Count, answer_room, is_kept, sizes_of, upper_bound
-from gateway.errors import NotAllowed, NotFound, NotReady, RequestError
-from gateway.exchange import Chunk, Exchange, Key, Mode, Turn
+from gateway.errors import KeyNotAllowed, NotFound, NotReady, RequestError
+from gateway.exchange import Chunk, ClientKey, Exchange, Mode, Turn
 from gateway.filters import Filter
 from gateway.ports import Vectors
 from gateway.settings import Context
@@ -31,18 +31,18 @@ FENCE_TOKENS = 160
 """What the instruction and the fence cost (the Chinese one with a tokenizer that knows no Chinese)."""
 
 
-class Wanted(Struct, frozen=True):
+class RetrievalLimits(Struct, frozen=True):
     """What a request may have: how many chunks, and how much of them, as `backend` counts."""
 
     query: str
     collections: tuple[str, ...]
     chunks: int
-    budget: Budget
+    budget: SourceBudget
     backend: str = ""
     filters: Filter | None = None
 
 
-class Found(Struct, frozen=True):
+class RetrievedChunks(Struct, frozen=True):
     """The chunks to use; the best score of all that were looked at, and the floor it was held to. `tight`: there are
     chunks, and no room for any."""
 
@@ -52,7 +52,7 @@ class Found(Struct, frozen=True):
     tight: bool = False
 
 
-class Retrieve:
+class RetrieveStage:
     """Needs an embedder and a store. Both may come later: until then a request is told so by a note."""
 
     name = "retrieve"
@@ -106,18 +106,18 @@ class Retrieve:
             self.name, "nothing found", f"the best score is {found.best:.2f}, the floor {found.floor:.2f}"
         )
 
-    async def _wanted(self, exchange: Exchange, query: str) -> Wanted:
+    async def _wanted(self, exchange: Exchange, query: str) -> RetrievalLimits:
         controls = exchange.ask.controls
         chunks = min(controls.top_k or self.settings.top_k, MOST_CHUNKS)
         budget = await self.budget(exchange, controls.budget_tokens or self.settings.budget_tokens, chunks)
         names = tuple(dict.fromkeys(controls.collections))
         backend = exchange.route[0].backend if exchange.route else ""
-        return Wanted(query, names, chunks, budget, backend, controls.filters)
+        return RetrievalLimits(query, names, chunks, budget, backend, controls.filters)
 
-    async def budget(self, exchange: Exchange, tokens: int, chunks: int) -> Budget:
+    async def budget(self, exchange: Exchange, tokens: int, chunks: int) -> SourceBudget:
         """For so many chunks with so many tokens, as far as the window of the model that answers has room for them."""
         room = await self._room(exchange, tokens + chunks * CHUNK_TOKENS)
-        return Budget(min(tokens, room), room)
+        return SourceBudget(min(tokens, room), room)
 
     async def _room(self, exchange: Exchange, most: int) -> int:
         target = exchange.route[0] if exchange.route else None
@@ -131,7 +131,12 @@ class Retrieve:
         return min(most, budget - used)
 
     def packed(
-        self, collections: Collections, ids: Mapping[str, str], query: str, chunks: Sequence[Chunk], wanted: Wanted
+        self,
+        collections: Collections,
+        ids: Mapping[str, str],
+        query: str,
+        chunks: Sequence[Chunk],
+        wanted: RetrievalLimits,
     ) -> tuple[Chunk, ...]:
         """What of the chunks goes into the prompt: all of them where there is room, else the best parts. `ids` are
         those of the collections that the chunks name. On a worker thread."""
@@ -158,7 +163,9 @@ class Retrieve:
         turns = ahead_of_the_user(exchange.prompt, fenced(chunks, language, self.draw))
         return replace(exchange, turns=turns, chunks=chunks)
 
-    def _look_up(self, collections: Collections, key: Key, wanted: Wanted, vectors: Vectors) -> Found:
+    def _look_up(
+        self, collections: Collections, key: ClientKey, wanted: RetrievalLimits, vectors: Vectors
+    ) -> RetrievedChunks:
         """Search, and choose what of it goes into the prompt. On a worker thread."""
         named = [_named(collections, name, key) for name in wanted.collections]
         wish = Wish(wanted.query, vectors[0], wanted.chunks * SPARE_CHUNKS, wanted.filters)
@@ -167,16 +174,16 @@ class Retrieve:
         chosen = distinct(every)[: wanted.chunks]
         ids = {collection.name: collection.id for collection in named}
         chunks = self.packed(collections, ids, wanted.query, chosen, wanted)
-        nearest = max(founds, key=lambda found: found.best, default=Found(()))
+        nearest = max(founds, key=lambda found: found.best, default=RetrievedChunks(()))
         return replace(nearest, chunks=chunks, tight=bool(chosen and not chunks))
 
-    def _in_one(self, collections: Collections, collection: Collection, wish: Wish) -> Found:
+    def _in_one(self, collections: Collections, collection: Collection, wish: Wish) -> RetrievedChunks:
         """The chunks of one collection that are no worse than its floor."""
         hits = collections.look_up(collection, wish)
         collections.catalog.touch(collection.id)
         floor = self.floor(collection)
         chunks = tuple(replace(hit.chunk, collection=collection.name) for hit in hits if hit.score >= floor)
-        return Found(chunks, hits[0].score if hits else 0.0, floor)
+        return RetrievedChunks(chunks, hits[0].score if hits else 0.0, floor)
 
     def _with(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
         return self.with_sources(exchange, chunks).noted(self.name, "retrieved", *told(chunks))
@@ -198,13 +205,13 @@ def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
     return (*turns[:place], Turn("user", sources), *turns[place:])
 
 
-def _named(collections: Collections, name: str, key: Key) -> Collection:
-    """The collection that a request names. Raises `NotAllowed` or `NotFound`, and tells of no other key's."""
+def _named(collections: Collections, name: str, key: ClientKey) -> Collection:
+    """The collection that a request names. Raises `KeyNotAllowed` or `NotFound`, and tells of no other key's."""
     found = collections.find(name, key)
     if found is not None:
         return found
     if key.collections and name not in key.collections:
-        raise _refused(NotAllowed, f"This key may not read the collection {name!r}.", "collection_not_allowed")
+        raise _refused(KeyNotAllowed, f"This key may not read the collection {name!r}.", "collection_not_allowed")
     known = [collection.name for collection in collections.readable(key)]
     listed = f"Known: {', '.join(known)}." if known else "There are none yet: add one with `foreword collections add`."
     raise _refused(NotFound, f"There is no collection {name!r}. {listed}", "collection_not_found")

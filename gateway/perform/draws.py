@@ -18,7 +18,7 @@ JUDGED = Sampling(max_tokens=JUDGE_TOKENS, temperature=0.0)
 JUDGE_S = 60.0
 
 
-class Refused(Exception):
+class DrawRefused(Exception):
     """The backend refused the request itself; the reply is the client's."""
 
     def __init__(self, reply: Reply) -> None:
@@ -59,7 +59,7 @@ class Draws:
         refused = f"refused with {reply.status}" if reply.status >= 300 else ""
         self._drawn[number] = Call(purpose, reply.backend, reply.model, *used, _since(began), refused)
         if refused:
-            raise Refused(reply) if not number else BackendFailed(f"The backend {reply.backend!r} {refused}.")
+            raise DrawRefused(reply) if not number else BackendFailed(f"The backend {reply.backend!r} {refused}.")
         self.replies[number] = reply
         return Drawn(number, answer.text, sum(max(0, tokens) for tokens in used))
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from gateway.backends.call import Caller
 from gateway.exchange import Endpoint, Exchange
-from gateway.perform.draws import Draws, Refused
+from gateway.perform.draws import DrawRefused, Draws
 from gateway.ports import Completer, Headers, Reply
 from gateway.wire.chat import as_stream as streamed
 from gateway.wire.chat import next_draw as again
@@ -40,7 +40,7 @@ class Performer:
         draws = Draws(exchange, headers, self._caller, self._completer)
         try:
             settled = await exchange.procedure.settle(exchange, draws)
-        except Refused as refused:
+        except DrawRefused as refused:
             return replace(exchange, calls=(*exchange.calls, *draws.calls(chosen=0))), refused.reply
         exchange = replace(
             exchange,

@@ -6,9 +6,9 @@ Only of responses that the gateway keeps itself: another's `previous_response_id
 from msgspec.structs import replace
 
 from gateway.errors import BadRequest, NotFound
-from gateway.exchange import Exchange, Key
-from gateway.records.archive import Archive
-from gateway.records.policy import Policy
+from gateway.exchange import ClientKey, Exchange
+from gateway.records.archive import RecordArchive
+from gateway.records.policy import RecordPolicy
 from gateway.records.schema import ExchangeRecord
 from gateway.wire.responses.answer import exchange_id
 from gateway.wire.responses.read import STORED
@@ -17,12 +17,12 @@ from gateway.wire.responses.stored import Lost, carried_on, input_of
 FIELD = "previous_response_id"
 
 
-class Earlier:
+class PreviousResponseStage:
     """`archive` None: nothing is kept here."""
 
     name = "earlier"
 
-    def __init__(self, archive: Archive | None) -> None:
+    def __init__(self, archive: RecordArchive | None) -> None:
         self._archive = archive
 
     async def __call__(self, exchange: Exchange) -> Exchange:
@@ -39,7 +39,7 @@ class Earlier:
         return done.noted(self.name, "carried on", f"from {ask.previous}", {"exchange": id})
 
 
-async def kept(archive: Archive | None, id: str, key: Key) -> tuple[ExchangeRecord, bytes]:
+async def kept(archive: RecordArchive | None, id: str, key: ClientKey) -> tuple[ExchangeRecord, bytes]:
     """The record of a response of the gateway's own, and its JSON. Raises `NotFound` that says why there is none."""
     if archive is None:
         raise NotFound("this gateway keeps no records ([records] policy is none)")
@@ -47,7 +47,7 @@ async def kept(archive: Archive | None, id: str, key: Key) -> tuple[ExchangeReco
         record = (await archive.get(id, key)).record
     except NotFound:
         raise NotFound("it is not in the records") from None
-    if record.policy != Policy.FULL:
+    if record.policy != RecordPolicy.FULL:
         raise NotFound("no text of it is kept: it was deleted, or the records' policy is hashed")
     response = record.answer.extra.get(STORED)
     if not isinstance(response, str):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     pass
 
 
-class Classify:
+class ClassifyStage:
     """The stage. `classifier` is None while it is loading, and is swapped whole on reload."""
 
     name = "classify"

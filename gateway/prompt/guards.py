@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.exchange import Turn
-from gateway.prompt.language.invariants import LANGUAGE, NEGATING, Item, Kind, items
+from gateway.prompt.language.invariants import LANGUAGE, NEGATING, Invariant, InvariantKind, items
 from gateway.prompt.language.language_names import find_language
 from gateway.prompt.language.literals import NUMBER
 from gateway.prompt.language.values import NUMBER_WORDS, date_of, find_dates, items_of, number_of
@@ -39,7 +39,7 @@ def lost(original: str, turns: Sequence[Turn], kept: Sequence[tuple[int, int]] =
         return ()
     if len(rest) > UNCHECKED_CHARS:
         return (f"{len(rest)} characters outside the template's slots",)
-    prompt = _Prompt(text)
+    prompt = _RewrittenPrompt(text)
     needed = Counter(items(rest))
     return tuple(dict.fromkeys(item.text for item, times in needed.items() if not prompt.repeats(item, times)))
 
@@ -48,7 +48,7 @@ def changed(original: str, refined: str) -> tuple[str, ...]:
     """What of `original` a prompt in other words does not say any more; () if nothing is missing."""
     if original.strip() in refined:
         return ()
-    prompt = _Prompt(refined)
+    prompt = _RewrittenPrompt(refined)
     return tuple(dict.fromkeys(item.text for item in items(original) if not prompt.says(item)))
 
 
@@ -88,7 +88,7 @@ def _without(original: str, text: str, kept: Sequence[tuple[int, int]]) -> str:
     return "\n".join((*pieces, original[end:]))
 
 
-class _Prompt:
+class _RewrittenPrompt:
     """A rewritten prompt, and what it says, found out when it is first asked for."""
 
     def __init__(self, text: str) -> None:
@@ -96,29 +96,29 @@ class _Prompt:
         self.low = folded(text)
         self._values: Counter[str] | None = None
 
-    def repeats(self, item: Item, times: int) -> bool:
+    def repeats(self, item: Invariant, times: int) -> bool:
         """Whether a piece stands here as often; a number, date or language may be written otherwise."""
         if _holds(self.text, item.text, times):
             return True
-        if item.kind is Kind.LANGUAGE:
+        if item.kind is InvariantKind.LANGUAGE:
             return _language(item.text) in self._languages()
-        return item.kind in (Kind.NUMBER, Kind.DATE) and self.values[_value(item)] >= times
+        return item.kind in (InvariantKind.NUMBER, InvariantKind.DATE) and self.values[_value(item)] >= times
 
-    def says(self, item: Item) -> bool:
+    def says(self, item: Invariant) -> bool:
         """Whether a piece is here in whatever words may stand for it."""
         small = folded(item.text)
         match item.kind:
-            case Kind.CODE | Kind.LINK | Kind.PLACEHOLDER | Kind.QUOTATION:
+            case InvariantKind.CODE | InvariantKind.LINK | InvariantKind.PLACEHOLDER | InvariantKind.QUOTATION:
                 return _holds(self.text, item.text, 1)
-            case Kind.NUMBER | Kind.DATE:
+            case InvariantKind.NUMBER | InvariantKind.DATE:
                 return self.values[_value(item)] > 0 or small in self.low
-            case Kind.LANGUAGE:
+            case InvariantKind.LANGUAGE:
                 return _language(item.text) in self._languages()
-            case Kind.OPTIONS:
+            case InvariantKind.OPTIONS:
                 return all(folded(option).split()[-1] in self.low for option in items_of(item.text))
-            case Kind.NEGATION:
+            case InvariantKind.NEGATION:
                 return self._negates(small)
-            case Kind.CONSTRAINT:
+            case InvariantKind.CONSTRAINT:
                 stems = _stems(small)
                 return 2 * sum(stem in self.low for stem in stems) > len(stems)
             case _:
@@ -148,8 +148,8 @@ class _Prompt:
         return any(not stems or any(stem in reach for stem in stems) for reach in reaches)
 
 
-def _value(item: Item) -> str:
-    read = number_of if item.kind is Kind.NUMBER else date_of
+def _value(item: Invariant) -> str:
+    read = number_of if item.kind is InvariantKind.NUMBER else date_of
     return read(item.text) or item.text
 
 

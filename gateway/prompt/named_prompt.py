@@ -11,13 +11,13 @@ import jinja2
 from msgspec.structs import replace
 
 from gateway.errors import BadRequest, NotFound, NotReady, TemplateError
-from gateway.exchange import Exchange, Mode, Named, SlotValue, Turn
+from gateway.exchange import Exchange, Mode, NamedTemplate, SlotValue, Turn
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split
 from gateway.prompt.library.library import Library
-from gateway.prompt.rewrite import SYSTEM, Composed, Kept, Rewrite
-from gateway.prompt.slots.fill import Filled, Missing, fill, read_value
-from gateway.prompt.templates.fields import Slot, SlotType, Source, Status
+from gateway.prompt.rewrite import SYSTEM, ComposedPrompt, KeptAsIs, RewriteStage
+from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill, read_value
+from gateway.prompt.templates.fields import Slot, SlotSource, SlotType, Status
 from gateway.prompt.templates.template import Template
 
 QUERY = "query"
@@ -25,12 +25,12 @@ QUERY = "query"
 ENGLISH = "en"
 
 
-class NamedPrompt:
+class NamedPromptStage:
     """`rewrite` has the library, the examples and the models. None: there are no templates here."""
 
     name = "prompt"
 
-    def __init__(self, rewrite: Rewrite | None) -> None:
+    def __init__(self, rewrite: RewriteStage | None) -> None:
         self._rewrite = rewrite
 
     async def __call__(self, exchange: Exchange) -> Exchange:
@@ -49,14 +49,14 @@ class NamedPrompt:
         _check_whole(template, filled)
         try:
             prompt = await self._rewrite.spoken(template, filled, replace(exchange, mode=Mode.ON))
-        except Kept as kept:
+        except KeptAsIs as kept:
             raise NotReady(f"The prompt {template.ref} cannot speak now: {kept.reason}.") from kept
         except TemplateError as error:
             raise _wrong("prompt.variables", f"{template.ref}: {error.what}") from error
         return _spoken(exchange, named, prompt)
 
 
-def find(library: Library, named: Named, exchange: Exchange) -> Template:
+def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template:
     """The template of that id, or of the family in the caller's language. Raises `NotFound`."""
     id = named.id if _known(library, named.id) else _of_family(library, named, exchange)
     try:
@@ -72,7 +72,7 @@ def find(library: Library, named: Named, exchange: Exchange) -> Template:
     return template
 
 
-def fill_named(template: Template, variables: Mapping[str, str]) -> Filled:
+def fill_named(template: Template, variables: Mapping[str, str]) -> FilledSlots:
     """The slots with what the caller gives. Raises `BadRequest` for what is missing, unknown or of another type.
 
     A slot that is required and not given takes what was given for another slot of the same source,
@@ -90,14 +90,14 @@ def fill_named(template: Template, variables: Mapping[str, str]) -> Filled:
     query = variables.get(QUERY, "")
     found = {**_from_query(template, query, own), **own} if query else _without_query(template, own)
     ordered = tuple(found[name] for name in template.slots if name in found)
-    return Filled({QUERY: query, **{slot.name: slot.value for slot in ordered}}, ordered, split(query))
+    return FilledSlots({QUERY: query, **{slot.name: slot.value for slot in ordered}}, ordered, split(query))
 
 
 def _known(library: Library, id: str) -> bool:
     return id in library.speaking or any(template.id == id for template in library.templates)
 
 
-def _of_family(library: Library, named: Named, exchange: Exchange) -> str:
+def _of_family(library: Library, named: NamedTemplate, exchange: Exchange) -> str:
     family = [template for template in library.templates if template.family == named.id]
     if not family:
         known = {template.id for template in library.templates} | {template.family for template in library.templates}
@@ -109,7 +109,7 @@ def _of_family(library: Library, named: Named, exchange: Exchange) -> str:
     ).id
 
 
-def _language(named: Named, exchange: Exchange) -> str:
+def _language(named: NamedTemplate, exchange: Exchange) -> str:
     """The language of the values, or else of the client's own words."""
     for text in (*sorted(named.variables.values(), key=len, reverse=True), exchange.ask.query):
         language = language_of(text)
@@ -120,7 +120,7 @@ def _language(named: Named, exchange: Exchange) -> str:
 
 def _from_query(template: Template, query: str, own: Mapping[str, SlotValue]) -> dict[str, SlotValue]:
     filled = fill(template, query, tuple(own.values()))
-    if isinstance(filled, Missing):
+    if isinstance(filled, SlotMissing):
         raise _lacking(template, filled.slot, filled.why)
     return {slot.name: slot for slot in filled.slots}
 
@@ -142,7 +142,7 @@ def _without_query(template: Template, own: Mapping[str, SlotValue]) -> dict[str
 
 def _same_words(slot: Slot, slots: Mapping[str, Slot], own: Mapping[str, SlotValue]) -> str:
     """Another slot that was given, and that a question's same words would fill."""
-    if slot.sources[0] not in (Source.PAYLOAD, Source.QUERY, Source.QUESTION, Source.CODE):
+    if slot.sources[0] not in (SlotSource.PAYLOAD, SlotSource.QUERY, SlotSource.QUESTION, SlotSource.CODE):
         return ""
     return next((name for name in own if slots[name].sources[0] is slot.sources[0]), "")
 
@@ -154,7 +154,7 @@ def _checked(template: Template, name: str, words: str) -> str:
         raise _lacking(template, name, "it is empty")
     if slot.max_chars and len(words) > slot.max_chars:
         raise _wrong(param, f"it has {len(words)} characters; {template.ref} takes {slot.max_chars}.")
-    if slot.values and (slot.type is SlotType.ENUM or Source.CHOICE in slot.sources):
+    if slot.values and (slot.type is SlotType.ENUM or SlotSource.CHOICE in slot.sources):
         return _one_of(slot, words, param)
     value = read_value(slot, words)
     if value is None:
@@ -170,7 +170,7 @@ def _one_of(slot: Slot, words: str, param: str) -> str:
     raise _wrong(param, f"use one of {', '.join(slot.values)}.")
 
 
-def _check_whole(template: Template, filled: Filled) -> None:
+def _check_whole(template: Template, filled: FilledSlots) -> None:
     """Raises `BadRequest` if the template wants the whole question and it was not given."""
     if filled.values[QUERY]:
         return
@@ -183,7 +183,7 @@ def _check_whole(template: Template, filled: Filled) -> None:
         return  # too long, which is told when it is rendered in full
 
 
-def _spoken(exchange: Exchange, named: Named, prompt: Composed) -> Exchange:
+def _spoken(exchange: Exchange, named: NamedTemplate, prompt: ComposedPrompt) -> Exchange:
     template = prompt.template
     ask = replace(
         exchange.ask,
@@ -225,7 +225,7 @@ def _wrong(param: str, why: str) -> BadRequest:
     return BadRequest(f"Invalid value for '{param}': {why}", param=param, code="invalid_value")
 
 
-def _missing(named: Named, why: str) -> NotFound:
+def _missing(named: NamedTemplate, why: str) -> NotFound:
     version = f" in version {named.version}" if named.version else ""
     return NotFound(f"There is no prompt {named.id!r}{version}: {why}", param="prompt.id", code="prompt_not_found")
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PURPOSE = "refine"
 
 
-class Refined(Struct, frozen=True):
+class RefinedPrompt(Struct, frozen=True):
     """What is known of a prompt: the better one, "" where it is good as it is, or why there is none."""
 
     text: str = ""
@@ -46,29 +46,29 @@ class Memory:
 
     def __init__(self, entries: int, ttl_s: float, clock: Callable[[], float] = monotonic) -> None:
         self._entries, self._ttl_s, self._clock = entries, ttl_s, clock
-        self._known: OrderedDict[bytes, tuple[float, Refined]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[float, RefinedPrompt]] = OrderedDict()
 
-    def get(self, digest: bytes) -> Refined | None:
+    def get(self, digest: bytes) -> RefinedPrompt | None:
         found = self._known.get(digest)
         if found is None or found[0] < self._clock():
             return None
         self._known.move_to_end(digest)
         return found[1]
 
-    def put(self, digest: bytes, refined: Refined) -> None:
+    def put(self, digest: bytes, refined: RefinedPrompt) -> None:
         self._known[digest] = self._clock() + self._ttl_s, refined
         self._known.move_to_end(digest)
         while len(self._known) > self._entries:
             self._known.popitem(last=False)
 
 
-class _Kept(Exception):
+class _LeftUnrefined(Exception):
     def __init__(self, reason: str, calls: tuple[Call, ...] = (), template: Template | None = None) -> None:
         super().__init__(reason)
         self.reason, self.calls, self.template = reason, calls, template
 
 
-class Refine:
+class RefineStage:
     """Stage `refine`. `library` is a function, since libraries are swapped."""
 
     name = "refine"
@@ -91,14 +91,14 @@ class Refine:
         try:
             template = self._template(exchange)
             refined, calls = await self._ask(template, exchange)
-        except _Kept as kept:
+        except _LeftUnrefined as kept:
             data = {"template": kept.template.id, "version": kept.template.version} if kept.template else {}
             noted = exchange.noted(self.name, "kept", kept.reason, data)
             return replace(noted, calls=(*exchange.calls, *kept.calls)) if kept.calls else noted
         return self._polished(exchange, template, refined, calls)
 
     def _template(self, exchange: Exchange) -> Template:
-        """The refiner's own template, if the prompt wants refining. Raises `_Kept`."""
+        """The refiner's own template, if the prompt wants refining. Raises `_LeftUnrefined`."""
         reason = may_touch(exchange)
         if not reason and exchange.ask.controls.template:
             reason = "the request names its template"
@@ -109,44 +109,48 @@ class Refine:
         if not reason and outside:
             reason = f"outside the {outside[0].share:.0%} of {outside[0].name}"
         if reason:
-            raise _Kept(reason)
+            raise _LeftUnrefined(reason)
         template = refiner_of(self._library(), intent.language)
         if template is None:
-            raise _Kept(f"no active template to refine prompts in {intent.language or 'this language'}")
+            raise _LeftUnrefined(f"no active template to refine prompts in {intent.language or 'this language'}")
         words = guards.hostile(exchange.ask.query)
         if words:
-            raise _Kept(f"the prompt tells the model to drop or to show its instructions: {words[:60]!r}", (), template)
+            raise _LeftUnrefined(
+                f"the prompt tells the model to drop or to show its instructions: {words[:60]!r}", (), template
+            )
         return template
 
     async def _ask(self, template: Template, exchange: Exchange) -> tuple[str, tuple[Call, ...]]:
-        """A better prompt, from memory or from the model. Raises `_Kept`."""
+        """A better prompt, from memory or from the model. Raises `_LeftUnrefined`."""
         query = exchange.ask.query
         digest = self._digest(template, query)
         calls: tuple[Call, ...] = ()
         known = self._memory.get(digest)
         if known is None:
             if not exchange.may_call:
-                raise _Kept("it would be refined; no model is called for a preview or in the shadow", (), template)
+                raise _LeftUnrefined(
+                    "it would be refined; no model is called for a preview or in the shadow", (), template
+                )
             known, call = await self._call(template, exchange)
             calls = (call,)
             if known is None:
-                raise _Kept(f"the refiner failed: {call.error}", calls, template)
+                raise _LeftUnrefined(f"the refiner failed: {call.error}", calls, template)
             self._memory.put(digest, known)
             if known.text:
                 # what comes back, from an application that shows it or keeps it, is not refined again
-                self._memory.put(self._digest(template, known.text), Refined())
+                self._memory.put(self._digest(template, known.text), RefinedPrompt())
         if known.rejected:
-            raise _Kept(known.rejected, calls, template)
+            raise _LeftUnrefined(known.rejected, calls, template)
         if not known.text:
-            raise _Kept("the prompt is good as it is, or was refined before", calls, template)
+            raise _LeftUnrefined("the prompt is good as it is, or was refined before", calls, template)
         return known.text, calls
 
-    async def _call(self, template: Template, exchange: Exchange) -> tuple[Refined | None, Call]:
+    async def _call(self, template: Template, exchange: Exchange) -> tuple[RefinedPrompt | None, Call]:
         query, settings = exchange.ask.query, self.settings
         try:
             turns = template.render({"query": query})
         except TemplateError as error:
-            raise _Kept(str(error), (), template) from error
+            raise _LeftUnrefined(str(error), (), template) from error
         output = template.output
         text, call = await own_call(
             self._completer,
@@ -162,8 +166,8 @@ class Refine:
         try:
             refined = read_refined(query, text, language=exchange.intent.language, growth=settings.growth)
         except Rejected as why:
-            return Refined(rejected=str(why)), call
-        return Refined(refined), call
+            return RefinedPrompt(rejected=str(why)), call
+        return RefinedPrompt(refined), call
 
     def _polished(self, exchange: Exchange, template: Template, refined: str, calls: tuple[Call, ...]) -> Exchange:
         text = refined

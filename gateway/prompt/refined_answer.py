@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.prompt import guards
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.literals import fences
-from gateway.prompt.language.vocabulary import VOCABULARY, Words, any_of, folded
+from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, any_of, folded
 
 SHRINKS = 0.5
 """A rewrite that is shorter than this share of the original has left something out."""
@@ -42,7 +42,7 @@ class _Manner(Struct, frozen=True):
     asks: re.Pattern[str]
 
 
-def _manner(words: Words) -> _Manner:
+def _manner(words: LanguageWords) -> _Manner:
     refine, task = words.refine, words.task
     end = r"\b" if words.spaced else ""
     begins = rf"(?:(?<=[.!?:;,\n。！？：；，])|\A)[\s\"'*\-“「]*(?:(?:{'|'.join(task.polite) or '(?!)'})\W+)*"

@@ -12,20 +12,20 @@ from msgspec.structs import replace
 
 from gateway import exchange as values
 from gateway.errors import CollectionError, TemplateError
-from gateway.exchange import Arm, Call, Exchange, Key, Mode, Note, Sampling, SlotValue, Turn
+from gateway.exchange import Arm, Call, ClientKey, Exchange, Mode, Note, Sampling, SlotValue, Turn
 from gateway.prompt import guards
-from gateway.prompt.answers.technique import Technique, technique_of
+from gateway.prompt.answers.technique import TechniqueRun, technique_of
 from gateway.prompt.cost import cost_of
 from gateway.prompt.eligible import may_touch
 from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
-from gateway.prompt.library.library import Library, Offered
+from gateway.prompt.library.library import Library, OfferedVersions
 from gateway.prompt.library.pools import Pools, of_chunks
-from gateway.prompt.policy.decide import Decision, Policy
-from gateway.prompt.slots.extract import NOTHING, Extracted, Extractor, wants_more
-from gateway.prompt.slots.fill import Filled, Missing, fill
-from gateway.prompt.templates.fields import Pool, Shot, Status
+from gateway.prompt.policy.decide import RewriteDecision, RewritePolicy
+from gateway.prompt.slots.extract import NOTHING, ExtractedSlots, Extractor, wants_more
+from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill
+from gateway.prompt.templates.fields import ExamplePool, Shot, Status
 from gateway.prompt.templates.template import Template, read_ref
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 
 if TYPE_CHECKING:
     from gateway.ports import Completer, Nearby, Vectors
@@ -38,7 +38,7 @@ SYSTEM = ("system", "developer")
 Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 
-class Kept(Exception):
+class KeptAsIs(Exception):
     """The prompt stays as it is; the message is the reason in the note."""
 
     def __init__(self, reason: str, template: Template | None = None, calls: tuple[Call, ...] = ()) -> None:
@@ -46,14 +46,14 @@ class Kept(Exception):
         self.reason, self.template, self.calls = reason, template, calls
 
 
-class Composed(Struct, frozen=True):
+class ComposedPrompt(Struct, frozen=True):
     """A rendered template, before it is put in the exchange's place."""
 
     template: Template
     turns: tuple[Turn, ...]
     slots: tuple[SlotValue, ...]
     shots: tuple[Shot, ...] = ()
-    procedure: Technique | None = None
+    procedure: TechniqueRun | None = None
     calls: tuple[Call, ...] = ()
     dropped: tuple[str, ...] = ()
     """What a model said of the slots and was not believed."""
@@ -79,22 +79,22 @@ class Composed(Struct, frozen=True):
         return Sampling(output.max_tokens, output.temperature, output.stop)
 
 
-class Rewrite:
+class RewriteStage:
     """Stage `rewrite`. `library`, `pools` and `embed` are set, and later swapped, by whoever loads them."""
 
     name = "rewrite"
 
     def __init__(
         self,
-        settings: Prompt,
+        settings: PromptTable,
         library: Library | None = None,
         pools: Pools | None = None,
         embed: Embed | None = None,
         completer: Completer | None = None,
-        policy: Policy | None = None,
+        policy: RewritePolicy | None = None,
     ) -> None:
         self.settings = settings
-        self.policy = policy or Policy()
+        self.policy = policy or RewritePolicy()
         self.completer = completer
         self.library = library
         self.pools = pools
@@ -109,49 +109,49 @@ class Rewrite:
             template, chosen = self._choose(exchange)
             # what is not sent is not worth a call
             prompt = await self._speak(template, exchange if chosen.speaks else replace(exchange, dry=True))
-        except Kept as kept:
+        except KeptAsIs as kept:
             data = {"template": kept.template.id, "version": kept.template.version} if kept.template else {}
             noted = exchange.noted(self.name, "kept", kept.reason, data)
             return replace(noted, calls=(*exchange.calls, *kept.calls)) if kept.calls else noted
         return _rewritten(exchange, prompt, chosen)
 
-    def _choose(self, exchange: Exchange) -> tuple[Template, Decision]:
-        """The template that would speak, and whether it may. Raises `Kept`."""
+    def _choose(self, exchange: Exchange) -> tuple[Template, RewriteDecision]:
+        """The template that would speak, and whether it may. Raises `KeptAsIs`."""
         chosen = self.policy.decide(exchange, self._offered(exchange))
         if chosen.template is None or chosen.arm is Arm.NONE:
-            raise Kept(chosen.why, chosen.template)
+            raise KeptAsIs(chosen.why, chosen.template)
         return chosen.template, chosen
 
-    def _offered(self, exchange: Exchange) -> Offered:
-        """What the library has for the intent, or the template that the client names. Raises `Kept`."""
+    def _offered(self, exchange: Exchange) -> OfferedVersions:
+        """What the library has for the intent, or the template that the client names. Raises `KeptAsIs`."""
         reason = may_touch(exchange)
         if reason:
-            raise Kept(reason)
+            raise KeptAsIs(reason)
         if self.library is None:
-            raise Kept("the template library is still loading")
+            raise KeptAsIs("the template library is still loading")
         if exchange.ask.controls.template:
-            return Offered(_named(self.library, exchange.ask.controls.template))
+            return OfferedVersions(_named(self.library, exchange.ask.controls.template))
         intent = exchange.intent
         if not intent.known:
-            raise Kept("no known intent")
+            raise KeptAsIs("no known intent")
         needed = self.settings.confidence
         if intent.confidence < needed:
-            raise Kept(f"intent {intent.name!r} is only {intent.confidence:.2f} certain; {needed:.2f} is needed")
+            raise KeptAsIs(f"intent {intent.name!r} is only {intent.confidence:.2f} certain; {needed:.2f} is needed")
         if intent.improvable < self.settings.improvable:
-            raise Kept(f"improvable {intent.improvable:.2f} is below {self.settings.improvable:.2f}")
+            raise KeptAsIs(f"improvable {intent.improvable:.2f} is below {self.settings.improvable:.2f}")
         target = exchange.route[0] if exchange.route else None
         model, window = (target.model, target.window_tokens) if target else (exchange.ask.model, 0)
         found = self.library.candidates(intent.name, intent.language, model, window)
-        if found == Offered():
+        if found == OfferedVersions():
             language = intent.language or "this language"
-            raise Kept(f"no active template for {intent.name!r} in {language} that fits model {model!r}")
+            raise KeptAsIs(f"no active template for {intent.name!r} in {language} that fits model {model!r}")
         return found
 
-    async def _speak(self, template: Template, exchange: Exchange) -> Composed:
-        """Fill, choose examples, render and guard. Raises `Kept`."""
+    async def _speak(self, template: Template, exchange: Exchange) -> ComposedPrompt:
+        """Fill, choose examples, render and guard. Raises `KeptAsIs`."""
         query = exchange.ask.query
         if len(query) > LONGEST_QUERY_CHARS:
-            raise Kept(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are looked through")
+            raise KeptAsIs(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are looked through")
         keep_if_hostile(template, query)
         more = await self._more_slots(template, exchange) if wants_more(template) else NOTHING
         try:
@@ -162,35 +162,35 @@ class Rewrite:
                 prompt = await self._after_calls(prompt, exchange, filled, labels)
             self._keep_if_grown(prompt, query)
         except TemplateError as error:
-            raise Kept(str(error), template, more.calls) from error
-        except Kept as kept:
+            raise KeptAsIs(str(error), template, more.calls) from error
+        except KeptAsIs as kept:
             kept.calls = (*more.calls, *kept.calls)
             raise
         return replace(prompt, calls=(*more.calls, *prompt.calls), dropped=more.dropped) if more.calls else prompt
 
-    async def spoken(self, template: Template, filled: Filled, exchange: Exchange) -> Composed:
-        """The prompt for slots that the caller filled: examples chosen, first calls made. Raises `Kept`,
+    async def spoken(self, template: Template, filled: FilledSlots, exchange: Exchange) -> ComposedPrompt:
+        """The prompt for slots that the caller filled: examples chosen, first calls made. Raises `KeptAsIs`,
         `TemplateError`."""
         shots, labels = await self._shots(template, filled, exchange.key)
         turns = template.render(filled.values, shots, labels)
-        prompt = Composed(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
+        prompt = ComposedPrompt(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
         return await self._after_calls(prompt, exchange, filled, labels) if template.calls else prompt
 
-    async def _more_slots(self, template: Template, exchange: Exchange) -> Extracted:
+    async def _more_slots(self, template: Template, exchange: Exchange) -> ExtractedSlots:
         return await self._extract(template, exchange, self.embed, self.completer, self.settings.budget_ms / 1000)
 
-    def _keep_if_grown(self, prompt: Composed, query: str) -> None:
-        """Raises `Kept` if the prompt got longer than the template or the gateway allows."""
+    def _keep_if_grown(self, prompt: ComposedPrompt, query: str) -> None:
+        """Raises `KeptAsIs` if the prompt got longer than the template or the gateway allows."""
         most = prompt.template.growth_chars or self.settings.growth_chars
         grown = guards.growth(query, prompt.turns)
         if grown > most:
             reason = f"{prompt.template.id} would add {grown} characters; it may add {most}"
-            raise Kept(reason, prompt.template, prompt.calls)
+            raise KeptAsIs(reason, prompt.template, prompt.calls)
 
     async def _after_calls(
-        self, prompt: Composed, exchange: Exchange, filled: Filled, labels: Sequence[str]
-    ) -> Composed:
-        """The prompt with the answers of the template's first calls in it. Raises `Kept`, `TemplateError`."""
+        self, prompt: ComposedPrompt, exchange: Exchange, filled: FilledSlots, labels: Sequence[str]
+    ) -> ComposedPrompt:
+        """The prompt with the answers of the template's first calls in it. Raises `KeptAsIs`, `TemplateError`."""
         template = prompt.template
         if self.completer is None or not exchange.may_call:
             known = {**filled.values, **stand_ins(template)}
@@ -198,7 +198,7 @@ class Rewrite:
         try:
             known, calls = await first_calls(template, exchange, filled.values, prompt.shots, labels, self.completer)
         except CallFailed as failed:
-            raise Kept(failed.reason, template, failed.calls) from failed
+            raise KeptAsIs(failed.reason, template, failed.calls) from failed
         return replace(
             prompt,
             turns=template.render(known, prompt.shots, labels),
@@ -206,87 +206,89 @@ class Rewrite:
             calls=calls,
         )
 
-    async def _shots(self, template: Template, filled: Filled, key: Key) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-        """The examples for this request, and all labels that there are. Raises `Kept`."""
+    async def _shots(
+        self, template: Template, filled: FilledSlots, key: ClientKey
+    ) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
+        """The examples for this request, and all labels that there are. Raises `KeptAsIs`."""
         examples = template.examples
-        if not isinstance(examples, Pool):
+        if not isinstance(examples, ExamplePool):
             return examples, fixed_labels(template)
         budget_ms = self.settings.budget_ms
         try:
             async with asyncio.timeout(budget_ms / 1000):
                 return await self._nearest(template, examples, filled, key)
         except TimeoutError:
-            raise Kept(f"choosing the examples took longer than {budget_ms} ms", template) from None
+            raise KeptAsIs(f"choosing the examples took longer than {budget_ms} ms", template) from None
         except CollectionError as error:
-            raise Kept(f"the examples of {template.id}: {error}", template) from error
+            raise KeptAsIs(f"the examples of {template.id}: {error}", template) from error
 
     async def _nearest(
-        self, template: Template, pool: Pool, filled: Filled, key: Key
+        self, template: Template, pool: ExamplePool, filled: FilledSlots, key: ClientKey
     ) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
         loaded = self.pools.of(template) if self.pools else None
         if self.embed is None or (self.store if pool.collection else loaded) is None:
             what = "are still loading, cannot be read, or lack an [embedder]"
-            raise Kept(f"the examples of {template.id} {what}", template)
+            raise KeptAsIs(f"the examples of {template.id} {what}", template)
         vector = (await self.embed([filled.values.get(template.shot_slot, filled.values["query"])]))[0]
         if loaded is not None:
             return loaded.nearest(vector), loaded.rows.labels
         assert self.store is not None
         if key.collections and pool.collection not in key.collections:
-            raise Kept(f"this key may not use the collection of the examples of {template.id}", template)
+            raise KeptAsIs(f"this key may not use the collection of the examples of {template.id}", template)
         chunks = await asyncio.to_thread(self.store.search, pool.collection, vector, 2 * pool.k)
         shots = of_chunks(chunks, pool)
         return shots, tuple(sorted({shot.output for shot in shots}))
 
 
 def keep_if_hostile(template: Template, query: str) -> None:
-    """Raises `Kept` if the query tells the model to drop or to show its instructions: then it gets none of ours."""
+    """Raises `KeptAsIs` if the query tells the model to drop or to show its instructions: then it gets none of ours."""
     words = guards.hostile(query)
     if words:
-        raise Kept(f"the prompt tells the model to drop or to show its instructions: {words[:60]!r}", template)
+        raise KeptAsIs(f"the prompt tells the model to drop or to show its instructions: {words[:60]!r}", template)
 
 
-def fill_or_keep(template: Template, query: str, given: Sequence[SlotValue] = ()) -> Filled:
-    """The slots. Raises `Kept` if a required one is missing."""
+def fill_or_keep(template: Template, query: str, given: Sequence[SlotValue] = ()) -> FilledSlots:
+    """The slots. Raises `KeptAsIs` if a required one is missing."""
     filled = fill(template, query, given)
-    if isinstance(filled, Missing):
-        raise Kept(f"slot {filled.slot!r} of {template.id} cannot be filled: {filled.why}", template)
+    if isinstance(filled, SlotMissing):
+        raise KeptAsIs(f"slot {filled.slot!r} of {template.id} cannot be filled: {filled.why}", template)
     return filled
 
 
 def compose(
-    template: Template, filled: Filled, query: str, shots: Sequence[Shot] = (), labels: Sequence[str] = ()
-) -> Composed:
-    """Render and guard. Raises `Kept` if something of the query is lost, `TemplateError` if it gets too long."""
+    template: Template, filled: FilledSlots, query: str, shots: Sequence[Shot] = (), labels: Sequence[str] = ()
+) -> ComposedPrompt:
+    """Render and guard. Raises `KeptAsIs` if something of the query is lost, `TemplateError` if it gets too long."""
     turns = template.render(filled.values, shots, labels)
     bare = template.render(filled.values, (), labels) if shots else turns
     spans = [(slot.start, slot.end) for slot in filled.slots if slot.start >= 0]
     gone = guards.lost(query, bare, spans)
     if gone:
-        raise Kept(f"{template.id} would lose {_quoted(gone)}", template)
-    return Composed(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
+        raise KeptAsIs(f"{template.id} would lose {_quoted(gone)}", template)
+    return ComposedPrompt(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
 
 
 def fixed_labels(template: Template) -> tuple[str, ...]:
     """The distinct outputs of a template's own examples, in their order."""
-    shots = () if isinstance(template.examples, Pool) else template.examples
+    shots = () if isinstance(template.examples, ExamplePool) else template.examples
     return tuple(dict.fromkeys(shot.output for shot in shots))
 
 
 def _named(library: Library, ref: str) -> Template:
-    """The template that the client named: `id` or `id@version`. Raises `Kept`."""
+    """The template that the client named: `id` or `id@version`. Raises `KeptAsIs`."""
     try:
         id, version = read_ref(ref)
     except ValueError:
-        raise Kept(f"there is no template {ref[:80]!r}: a version is a whole number") from None
+        raise KeptAsIs(f"there is no template {ref[:80]!r}: a version is a whole number") from None
     template = library.get(id, version)
     if template is None:
-        raise Kept(f"there is no template {ref!r}")
+        raise KeptAsIs(f"there is no template {ref!r}")
     if template.status is Status.RETIRED:
-        raise Kept(f"the template {ref!r} is retired", template)
+        raise KeptAsIs(f"the template {ref!r} is retired", template)
     return template
 
 
-def _rewritten(exchange: Exchange, prompt: Composed, chosen: Decision) -> Exchange:
+def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecision) -> Exchange:
     template, done = prompt.template, prompt.spoke(chosen.arm)
     data = prompt.data | {"arm": str(chosen.arm)}
     if prompt.dropped:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import ConfigError, DatabaseFailed, NotFound
-from gateway.exchange import Key
+from gateway.exchange import ClientKey
 from gateway.records.drain import Drain, not_ready
 from gateway.records.feedback import Feedback, signed, visible
 from gateway.records.schema import ExchangeRecord
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S = 0.1
 
 
-class Entry(Struct, frozen=True):
+class RecordedExchange(Struct, frozen=True):
     """An exchange and what was said about it."""
 
     record: ExchangeRecord
     feedback: tuple[Feedback, ...] = ()
 
 
-class Archive:
+class RecordArchive:
     """The exchanges that a key may see. What it may not see does not exist for it.
 
     `patience_s`: with several workers another one may not have drained an exchange yet; how long to
@@ -42,7 +42,7 @@ class Archive:
         self._patience_s = patience_s
         self._clock = clock
 
-    async def get(self, id: str, key: Key, param: str = "id") -> Entry:
+    async def get(self, id: str, key: ClientKey, param: str = "id") -> RecordedExchange:
         """Raises `NotFound`, which names `param`, and `NotReady` while the database is down."""
         entry = await self._drain.ask(lambda database: entry_of(database, id))
         if entry is None:
@@ -51,19 +51,19 @@ class Archive:
             raise NotFound(f"There is no exchange {id!r}.", param=param)
         return entry
 
-    async def add(self, feedback: Feedback, key: Key) -> Feedback:
+    async def add(self, feedback: Feedback, key: ClientKey) -> Feedback:
         """Store feedback on an exchange that the key may see; returns it as it is stored."""
         await self.get(feedback.exchange, key, "exchange")
         given = signed(feedback, key, self._clock())
         await self._drain.ask(lambda database: database.add_feedback(given))
         return given
 
-    async def erase(self, id: str, key: Key) -> None:
+    async def erase(self, id: str, key: ClientKey) -> None:
         """Delete every text of an exchange that the key may see; its figures stay."""
         await self.get(id, key)
         await self._drain.ask(lambda database: database.erase(id))
 
-    async def _later(self, id: str) -> Entry | None:
+    async def _later(self, id: str) -> RecordedExchange | None:
         """Look for what only just finished."""
         try:
             await self._drain.flush()
@@ -77,13 +77,13 @@ class Archive:
         return entry
 
 
-def entry_of(database: Database, id: str) -> Entry | None:
+def entry_of(database: Database, id: str) -> RecordedExchange | None:
     """Blocking: for worker threads and commands."""
     record = database.get(id)
-    return None if record is None else Entry(record, tuple(database.feedback(id)))
+    return None if record is None else RecordedExchange(record, tuple(database.feedback(id)))
 
 
-def as_json(entry: Entry) -> bytes:
+def as_json(entry: RecordedExchange) -> bytes:
     """The record as a JSON object, with the raw body as text, the turns as sent, and the feedback."""
     fields: dict[str, Any] = msgspec.to_builtins(entry.record)
     fields["raw"] = entry.record.raw.decode("utf-8", "replace")

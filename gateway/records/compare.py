@@ -19,10 +19,10 @@ from msgspec import Struct
 from gateway.errors import BadRequest
 from gateway.exchange import Arm
 from gateway.records.scores import DIGITS, FEWEST, WORTHWHILE, Z95, Difference, Scores, difference
-from gateway.records.spoken_record import Told, read_told
+from gateway.records.spoken_record import SpokenRecord, read_told
 
 if TYPE_CHECKING:  # SQLAlchemy comes with it, and whoever serves this imports it at start
-    from gateway.records.database import Database, Spoken
+    from gateway.records.database import Database, SpokenAnswer
 
 RAW = "raw"
 REF = re.compile(r"([a-z0-9]+(?:[._-][a-z0-9]+)*)@(\d{1,9})")
@@ -33,7 +33,7 @@ ScoreText = Callable[[str], float | None]
 """An answer's text to the share of a template's checks that it passes; None: there are none to pass."""
 
 
-class Version(Struct, frozen=True):
+class ComparedVersion(Struct, frozen=True):
     """One version of a template; with `held` the answers of its controls, which it did not speak to."""
 
     id: str
@@ -90,7 +90,7 @@ class Better(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Measure(Struct, frozen=True):
+class ScoreMeasure(Struct, frozen=True):
     """One kind of score on both sides. `difference` is A less B; None where a side has no score.
 
     `said` is the verdict in words.
@@ -110,18 +110,18 @@ class Measure(Struct, frozen=True):
         return self.said + (f", p = {found.p:.3f} ({found.method})" if found else "")
 
 
-class Comparison(Struct, frozen=True):
+class VersionComparison(Struct, frozen=True):
     """A and B side by side."""
 
-    a: Version
-    b: Version
+    a: ComparedVersion
+    b: ComparedVersion
     side_a: Side
     side_b: Side
-    measures: tuple[Measure, ...]
+    measures: tuple[ScoreMeasure, ...]
     cautions: tuple[str, ...] = ()
 
 
-def rows_of(found: Comparison) -> list[tuple[str, str, str]]:
+def rows_of(found: VersionComparison) -> list[tuple[str, str, str]]:
     """The figures as lines of a table: what, of A, of B."""
     a, b = found.side_a, found.side_b
     rows = [("answers", f"{a.exchanges:,}", f"{b.exchanges:,}")]
@@ -138,7 +138,7 @@ def _score(mean: float | None) -> str:
     return "-" if mean is None else f"{mean:.3f}"
 
 
-def as_json(found: Comparison) -> bytes:
+def as_json(found: VersionComparison) -> bytes:
     """The comparison as a JSON object; what is unknown is null."""
     sides = {"a": (found.a, found.side_a), "b": (found.b, found.side_b)}
     return msgspec.json.encode(
@@ -150,7 +150,7 @@ def as_json(found: Comparison) -> bytes:
     )
 
 
-def _shown(version: Version, side: Side) -> dict[str, object]:
+def _shown(version: ComparedVersion, side: Side) -> dict[str, object]:
     means = {name: getattr(side, name) for name in ("prompt_tokens", "completion_tokens", "milliseconds")}
     return {
         "version": str(version),
@@ -161,7 +161,7 @@ def _shown(version: Version, side: Side) -> dict[str, object]:
     }
 
 
-def read_versions(a: str, b: str) -> tuple[Version, Version]:
+def read_versions(a: str, b: str) -> tuple[ComparedVersion, ComparedVersion]:
     """`id@version` twice, or once beside `raw`. Raises `BadRequest`."""
     if a == RAW and b == RAW:
         raise BadRequest("Compare a version with raw, not raw with itself.", param="b")
@@ -177,16 +177,21 @@ def read_versions(a: str, b: str) -> tuple[Version, Version]:
     return first, second
 
 
-def _version(text: str, param: str) -> Version:
+def _version(text: str, param: str) -> ComparedVersion:
     found = REF.fullmatch(text)
     if found is None:
         raise BadRequest(f"{text!r} is no version; write id@version, such as summarise.en@3, or raw.", param=param)
-    return Version(found[1], int(found[2]))
+    return ComparedVersion(found[1], int(found[2]))
 
 
 def compare(
-    database: Database, a: Version, b: Version, *, since_s: float = 0.0, score_text: ScoreText | None = None
-) -> Comparison:
+    database: Database,
+    a: ComparedVersion,
+    b: ComparedVersion,
+    *,
+    since_s: float = 0.0,
+    score_text: ScoreText | None = None,
+) -> VersionComparison:
     """Read through the answers once. Blocking; what it keeps does not grow with their number."""
     side_a, side_b = Side(), Side()
     arms = (Arm.STABLE, Arm.CANARY) if a.held or b.held else (Arm.STABLE, Arm.CANARY, Arm.NONE)
@@ -198,10 +203,10 @@ def compare(
     measures = [_measure("feedback", side_a.feedback, side_b.feedback, a, b)]
     if side_a.checks or side_b.checks:
         measures.append(_measure("checks", side_a.checks, side_b.checks, a, b))
-    return Comparison(a, b, side_a, side_b, tuple(measures), tuple(_cautions(a, b, side_a, side_b)))
+    return VersionComparison(a, b, side_a, side_b, tuple(measures), tuple(_cautions(a, b, side_a, side_b)))
 
 
-def _belongs(told: Told, version: Version, arms: Container[Arm]) -> bool:
+def _belongs(told: SpokenRecord, version: ComparedVersion, arms: Container[Arm]) -> bool:
     """`arms`: of those that it spoke to. What names its prompt has no arm, and no controls."""
     rewrite = told.rewrite
     if (rewrite.template, rewrite.version) != (version.id, version.version):
@@ -209,7 +214,7 @@ def _belongs(told: Told, version: Version, arms: Container[Arm]) -> bool:
     return rewrite.arm is Arm.HELD if version.held else told.changed and rewrite.arm in arms
 
 
-def _add(side: Side, one: Spoken, told: Told, score_text: ScoreText | None) -> None:
+def _add(side: Side, one: SpokenAnswer, told: SpokenRecord, score_text: ScoreText | None) -> None:
     side.exchanges += 1
     side.first_s, side.last_s = min(side.first_s, one.time_s), max(side.last_s, one.time_s)
     if one.prompt_tokens >= 0:
@@ -225,20 +230,22 @@ def _add(side: Side, one: Spoken, told: Told, score_text: ScoreText | None) -> N
             side.checks[round(score, DIGITS)] += 1
 
 
-def _measure(name: str, counts_a: Counter[float], counts_b: Counter[float], a: Version, b: Version) -> Measure:
+def _measure(
+    name: str, counts_a: Counter[float], counts_b: Counter[float], a: ComparedVersion, b: ComparedVersion
+) -> ScoreMeasure:
     first, second = Scores(counts_a), Scores(counts_b)
     n_a, n_b = first.n, second.n
     mean_a, mean_b = (scores.mean if scores.n else None for scores in (first, second))
     if not n_a or not n_b:
         empty = " and ".join(str(version) for version, n in ((a, n_a), (b, n_b)) if not n)
         said = f"nothing to compare: {empty} has no score from {name}"
-        return Measure(name, n_a, n_b, mean_a, mean_b, None, Better.UNKNOWN, said)
+        return ScoreMeasure(name, n_a, n_b, mean_a, mean_b, None, Better.UNKNOWN, said)
     found = difference(first, second, Random(SEED))  # the same data say the same each time
     better, said = _verdict(found, min(n_a, n_b), a, b)
-    return Measure(name, n_a, n_b, mean_a, mean_b, found, better, said)
+    return ScoreMeasure(name, n_a, n_b, mean_a, mean_b, found, better, said)
 
 
-def _verdict(found: Difference, fewest: int, a: Version, b: Version) -> tuple[Better, str]:
+def _verdict(found: Difference, fewest: int, a: ComparedVersion, b: ComparedVersion) -> tuple[Better, str]:
     size = f"{abs(found.difference):.2f}"
     if fewest >= FEWEST and found.p < LEVEL and found.low > 0:
         return Better.A, f"{a} is better by {size} [{found.low:.2f}, {found.high:.2f}]"
@@ -249,7 +256,7 @@ def _verdict(found: Difference, fewest: int, a: Version, b: Version) -> tuple[Be
     return Better.UNKNOWN, f"not enough data: {fewest} of about {max(FEWEST, found.needed)} needed on each side"
 
 
-def _cautions(a: Version, b: Version, side_a: Side, side_b: Side) -> Iterable[str]:
+def _cautions(a: ComparedVersion, b: ComparedVersion, side_a: Side, side_b: Side) -> Iterable[str]:
     if a.id != b.id:
         yield "two templates: nobody was assigned to one or the other at random, so their users may differ"
     elif side_a.exchanges and side_b.exchanges and (side_a.last_s < side_b.first_s or side_b.last_s < side_a.first_s):

@@ -19,8 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.errors import DatabaseFailed
 from gateway.records.engine import engine_for, upgraded
 from gateway.records.feedback import Feedback
-from gateway.records.policy import Policy, hashed_record
-from gateway.records.schema import Entry, ExchangeRecord, decode, encode
+from gateway.records.policy import RecordPolicy, hashed_record
+from gateway.records.schema import ExchangeRecord, StoredRecord, decode, encode
 from gateway.records.tables import exchanges, feedback
 
 TEXT_LIMIT = 200
@@ -29,7 +29,7 @@ PORTION = 200
 COLUMNS = [column.name for column in exchanges.c]
 
 
-class Wanted(Struct, frozen=True):
+class ExchangeFilter(Struct, frozen=True):
     """Which exchanges to list. Empty means any."""
 
     limit: int = 20
@@ -57,7 +57,7 @@ class Summary(Struct, frozen=True):
     total_us: int
 
 
-class Spoken(Struct, frozen=True):
+class SpokenAnswer(Struct, frozen=True):
     """A whole answer to a prompt that a template made, or would have made. `record` is `schema.decode`'s to read."""
 
     id: str
@@ -102,9 +102,9 @@ class Database:
 
     def insert(self, records: Sequence[ExchangeRecord]) -> int:
         """Add all or none; those already there stay as they are. Returns how many were new."""
-        return self.enter([Entry(record, encode(record)) for record in records])
+        return self.enter([StoredRecord(record, encode(record)) for record in records])
 
-    def enter(self, entries: Sequence[Entry]) -> int:
+    def enter(self, entries: Sequence[StoredRecord]) -> int:
         """The same with records that are encoded already."""
         if not entries:
             return 0
@@ -120,12 +120,12 @@ class Database:
             data = connection.scalar(select(exchanges.c.record).where(exchanges.c.id == _text(id)))
         return None if data is None else decode(data)
 
-    def find(self, wanted: Wanted) -> list[Summary]:
+    def find(self, wanted: ExchangeFilter) -> list[Summary]:
         """The newest first."""
         with self._reading() as connection:
             return [Summary(*row) for row in connection.execute(_query(wanted))]
 
-    def spoken(self, templates: Sequence[str] = (), since_s: float = 0.0) -> Iterator[Spoken]:
+    def spoken(self, templates: Sequence[str] = (), since_s: float = 0.0) -> Iterator[SpokenAnswer]:
         """The answers that were whole, the oldest first; without names, those of every template.
 
         They come from the database in portions, so that their number does not matter.
@@ -133,7 +133,7 @@ class Database:
         with _translated(), self._engine.connect() as connection, connection.begin():
             found = connection.execution_options(yield_per=PORTION).execute(_spoken(templates, since_s))
             for row in found:
-                yield Spoken(*row)
+                yield SpokenAnswer(*row)
 
     def add_feedback(self, given: Feedback) -> None:
         """The exchange must be there."""
@@ -161,8 +161,8 @@ class Database:
         record = self.get(id)
         if record is None:
             return
-        hashed = replace(hashed_record(record), policy=Policy.HASHED)
-        left = _row(Entry(hashed, encode(hashed)))
+        hashed = replace(hashed_record(record), policy=RecordPolicy.HASHED)
+        left = _row(StoredRecord(hashed, encode(hashed)))
         with self._writing() as connection:
             connection.execute(update(exchanges).where(exchanges.c.id == _text(id)).values(left))
             blank = {"comment": "", "answer": ""}
@@ -200,7 +200,7 @@ def _translated() -> Iterator[None]:
         raise DatabaseFailed(f"the records' database: {str(cause).strip().splitlines()[0]}") from error
 
 
-def _query(wanted: Wanted) -> Select[Any]:
+def _query(wanted: ExchangeFilter) -> Select[Any]:
     columns = [exchanges.c[name] for name in Summary.__struct_fields__]
     query = select(*columns).order_by(exchanges.c.time_s.desc(), exchanges.c.id.desc()).limit(wanted.limit)
     for name in ("model", "intent", "template", "key"):
@@ -211,18 +211,18 @@ def _query(wanted: Wanted) -> Select[Any]:
 
 def _spoken(templates: Sequence[str], since_s: float) -> Select[Any]:
     score = select(func.avg(feedback.c.score)).where(feedback.c.exchange == exchanges.c.id).scalar_subquery()
-    columns = [exchanges.c[name] for name in Spoken.__struct_fields__ if name != "score"]
+    columns = [exchanges.c[name] for name in SpokenAnswer.__struct_fields__ if name != "score"]
     query = select(*columns, score).where(exchanges.c.status == 200, exchanges.c.ending == "finished")
     names = [_text(name) for name in templates]
     query = query.where(exchanges.c.template.in_(names) if names else exchanges.c.template != "")
     return query.where(exchanges.c.time_s >= since_s).order_by(exchanges.c.time_s)
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: StoredRecord) -> dict[str, Any]:
     return dict(zip(COLUMNS, _values(entry), strict=True))
 
 
-def _values(entry: Entry) -> list[Any]:
+def _values(entry: StoredRecord) -> list[Any]:
     """In the order of `COLUMNS`."""
     record = entry.listed
     return [

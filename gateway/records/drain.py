@@ -16,7 +16,7 @@ import msgspec
 from gateway.errors import ConfigError, DatabaseFailed, NotReady
 from gateway.records.frames import stored, unpack
 from gateway.records.reply import answer_in
-from gateway.records.schema import Entry, ReadAnswer, UnknownSchema, entry
+from gateway.records.schema import ReadAnswer, StoredRecord, UnknownSchema, entry
 from gateway.records.segments import claimed, segments, set_aside
 from gateway.records.spool import Spool
 
@@ -32,7 +32,7 @@ DAY_S = 86400.0
 T = TypeVar("T")
 
 
-class Intake:
+class SegmentReader:
     """Reads segment files into a database. Blocking, and one at a time.
 
     A segment goes in by batches. After a crash or a failure it is read again from its start, and
@@ -69,7 +69,7 @@ class Intake:
                 else:
                     set_aside(path)
 
-    def _read(self, payload: memoryview, path: Path) -> Entry | None:
+    def _read(self, payload: memoryview, path: Path) -> StoredRecord | None:
         try:
             frame = stored(payload)
             if not frame.body:
@@ -103,7 +103,7 @@ class Drain:
         """Why the last drain failed; "" while all is well."""
         self._spool = spool
         self._factory = database_factory
-        self._intake = Intake(read_answer)
+        self._intake = SegmentReader(read_answer)
         self._interval_s = interval_s
         self._retention_s = retention_days * DAY_S
         self._clock = clock

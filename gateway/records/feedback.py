@@ -3,7 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.exchange import Key
+from gateway.exchange import ClientKey
 from gateway.records.schema import ExchangeRecord
 
 
@@ -22,10 +22,10 @@ class Feedback(Struct, frozen=True):
     time_s: float = 0.0
 
 
-def signed(feedback: Feedback, key: Key, now_s: float) -> Feedback:
+def signed(feedback: Feedback, key: ClientKey, now_s: float) -> Feedback:
     return replace(feedback, key=key.name, time_s=now_s)
 
 
-def visible(record: ExchangeRecord, key: Key) -> bool:
+def visible(record: ExchangeRecord, key: ClientKey) -> bool:
     """A key sees its own exchanges; an admin key sees all."""
     return key.admin or record.key == key.name

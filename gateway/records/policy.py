@@ -14,7 +14,7 @@ from gateway.records.schema import ExchangeRecord
 from gateway.settings import Settings
 
 
-class Policy(StrEnum):
+class RecordPolicy(StrEnum):
     """How much of an exchange is kept."""
 
     FULL = "full"  # prompts, answers, figures
@@ -27,9 +27,9 @@ def policy_problems(settings: Settings) -> Iterable[Problem]:
     asked = {"[records] policy": settings.records.policy} | {
         f"[keys.{name}] record": key.record for name, key in settings.keys.items() if key.record
     }
-    known = ", ".join(Policy)
+    known = ", ".join(RecordPolicy)
     for where, policy in asked.items():
-        if policy not in set(Policy):
+        if policy not in set(RecordPolicy):
             yield Problem(f"{settings.file} {where}", f"unknown record policy {policy!r}", f"Known: {known}.")
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gateway.errors import ForewordError
 from gateway.exchange import Call, Chunk, ContextPlan, Exchange, Intent, Mode, Note, Rewrite, Sampling, Target, Turn
-from gateway.ports import Answer, Outcome
+from gateway.ports import Answer, ExchangeOutcome
 
 ReadAnswer = Callable[[bytes, str, str], Answer]
 """A reply's bytes, content type and content encoding to what they say: `wire.answer.read_answer`."""
@@ -88,7 +88,7 @@ class ExchangeRecord(Struct, frozen=True):
         return self.prompt if self.changed and self.prompt is not None else self.asked
 
 
-def record_of(exchange: Exchange, outcome: Outcome, policy: str) -> ExchangeRecord:
+def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> ExchangeRecord:
     """All but the answer, which is read later from the reply's bytes."""
     ask = exchange.ask
     return ExchangeRecord(
@@ -125,15 +125,15 @@ def record_of(exchange: Exchange, outcome: Outcome, policy: str) -> ExchangeReco
     )
 
 
-class _Intent(Struct, frozen=True):
+class _ListedIntent(Struct, frozen=True):
     name: str = ""
 
 
-class _Rewrite(Struct, frozen=True):
+class _ListedRewrite(Struct, frozen=True):
     template: str = ""
 
 
-class Listed(Struct, frozen=True):
+class ListedFields(Struct, frozen=True):
     """What listings filter and show of a record. The rest is passed over when this is decoded."""
 
     id: str
@@ -142,31 +142,31 @@ class Listed(Struct, frozen=True):
     key: str = ""
     endpoint: str = ""
     model: str = ""
-    intent: _Intent = _Intent()
-    rewrite: _Rewrite = _Rewrite()
+    intent: _ListedIntent = _ListedIntent()
+    rewrite: _ListedRewrite = _ListedRewrite()
     status: int = 0
     ending: str = ""
     total_us: int = 0
     answer: Answer = Answer()
 
 
-class Entry(NamedTuple):
+class StoredRecord(NamedTuple):
     """A record as the database takes it: what is listed of it, and the whole as `encode` wrote it."""
 
-    listed: Listed | ExchangeRecord
+    listed: ListedFields | ExchangeRecord
     data: bytes
 
 
-class _Version(Struct):
+class _RecordVersion(Struct):
     schema: int = 1
 
 
 # repr: a note that holds an odd value must not cost the record
 encoder = msgspec.msgpack.Encoder(enc_hook=repr)
-_version = msgspec.msgpack.Decoder(_Version)
+_version = msgspec.msgpack.Decoder(_RecordVersion)
 _fields = msgspec.msgpack.Decoder(Fields)
 _current = msgspec.msgpack.Decoder(ExchangeRecord)
-_listed = msgspec.msgpack.Decoder(Listed)
+_listed = msgspec.msgpack.Decoder(ListedFields)
 _EMPTY = encoder.encode(Answer())
 _UNREAD = encoder.encode("answer") + _EMPTY
 
@@ -185,7 +185,7 @@ def decode(data: bytes | msgspec.Raw) -> ExchangeRecord:
     return msgspec.convert(upgraded(_fields.decode(data), schema, SCHEMA, UPGRADES), ExchangeRecord)
 
 
-def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> Entry:
+def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredRecord:
     """The entry for an encoded record of any version, and for what its reply said. Raises what `decode` raises.
 
     A record that was just spooled goes into the database nearly as it is: taking all of it apart and putting it
@@ -194,15 +194,15 @@ def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> Entry:
     written = bytes(data)
     listed = _current_listed(written)
     if listed is not None and answer is None:
-        return Entry(listed, written)
+        return StoredRecord(listed, written)
     if listed is not None and answer is not None and written.endswith(_UNREAD):
-        return Entry(replace(listed, answer=answer), written[: -len(_EMPTY)] + encoder.encode(answer))
+        return StoredRecord(replace(listed, answer=answer), written[: -len(_EMPTY)] + encoder.encode(answer))
     record = decode(written)
     record = record if answer is None else replace(record, answer=answer)
-    return Entry(record, encode(record))
+    return StoredRecord(record, encode(record))
 
 
-def _current_listed(written: bytes) -> Listed | None:
+def _current_listed(written: bytes) -> ListedFields | None:
     """What is listed of a record, read in one go with its version; None for one of another version."""
     try:
         listed = _listed.decode(written)

@@ -14,7 +14,7 @@ SUFFIX = ".spool"
 DAMAGED = ".damaged"
 
 
-class Segment:
+class SegmentFile:
     """An open segment file. It stays locked until `close`, also when it is no longer written."""
 
     def __init__(self, path: Path) -> None:

@@ -6,7 +6,7 @@ from msgspec import Struct
 from gateway.exchange import Arm
 
 
-class Spoke(Struct):
+class SpokenVersion(Struct):
     """Which version spoke, to whom."""
 
     template: str = ""
@@ -14,15 +14,15 @@ class Spoke(Struct):
     arm: Arm = Arm.NONE
 
 
-class Said(Struct):
+class FeedbackEntry(Struct):
     text: str = ""
 
 
-class Told(Struct):
-    rewrite: Spoke = msgspec.field(default_factory=Spoke)
-    answer: Said = msgspec.field(default_factory=Said)
+class SpokenRecord(Struct):
+    rewrite: SpokenVersion = msgspec.field(default_factory=SpokenVersion)
+    answer: FeedbackEntry = msgspec.field(default_factory=FeedbackEntry)
     changed: bool = False
     policy: str = "full"
 
 
-read_told = msgspec.msgpack.Decoder(Told).decode
+read_told = msgspec.msgpack.Decoder(SpokenRecord).decode

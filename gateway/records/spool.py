@@ -10,12 +10,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gateway.exchange import Exchange
-from gateway.ports import Outcome
+from gateway.ports import ExchangeOutcome
 from gateway.records.frames import Frame, pack
-from gateway.records.policy import Policy, hashed_record
+from gateway.records.policy import RecordPolicy, hashed_record
 from gateway.records.reply import answer_in
 from gateway.records.schema import ReadAnswer, record_of
-from gateway.records.segments import SUFFIX, Segment, folder_bytes
+from gateway.records.segments import SUFFIX, SegmentFile, folder_bytes
 
 log = logging.getLogger("foreword.spool")
 
@@ -46,7 +46,7 @@ class Spool:
         self.written = 0
         self.dropped = 0
         self.errors = 0
-        self.closed: deque[Segment] = deque()
+        self.closed: deque[SegmentFile] = deque()
         """Segments that wait for the drain, the oldest first."""
         self._policy_default = policy_default
         self._read_answer = read_answer
@@ -54,15 +54,15 @@ class Spool:
         self._max_bytes = int(max_spool_mb * MB)
         self._clock_ns = clock_ns
         self._buffer = bytearray()
-        self._current: Segment | None = None
+        self._current: SegmentFile | None = None
         self._complained = False
         folder.mkdir(parents=True, exist_ok=True)
         self.bytes = folder_bytes(folder)
         """What the folder weighs: exact after each drain, and in between with this process's writes."""
 
-    def record(self, exchange: Exchange, outcome: Outcome) -> None:
+    def record(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         policy = exchange.key.record or self._policy_default
-        if policy == Policy.NONE:
+        if policy == RecordPolicy.NONE:
             return
         # A recorder that raised would turn a finished answer into a failed one.
         try:
@@ -86,7 +86,7 @@ class Spool:
         while self.closed:
             self.closed.popleft().close()
 
-    def _write(self, exchange: Exchange, outcome: Outcome, policy: str) -> None:
+    def _write(self, exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> None:
         if self.bytes >= self._max_bytes:
             raise OSError(f"the spool is full: {self.bytes // MB} MB wait for the database")
         pack(self._frame(exchange, outcome, policy), self._buffer)
@@ -100,17 +100,17 @@ class Spool:
         if len(self._buffer) > READ_AGAIN_BYTES:
             self._buffer = bytearray()
 
-    def _frame(self, exchange: Exchange, outcome: Outcome, policy: str) -> Frame:
+    def _frame(self, exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> Frame:
         record = record_of(exchange, outcome, policy)
-        if policy == Policy.FULL:
+        if policy == RecordPolicy.FULL:
             return Frame(record, outcome.body, outcome.content_type, outcome.content_encoding)
         # The reply is read here and not by the drain: its text must not reach the disk.
         answer = answer_in(self._read_answer, outcome.body, outcome.content_type, outcome.content_encoding)
         return Frame(hashed_record(replace(record, answer=answer)))
 
-    def _open(self) -> Segment:
+    def _open(self) -> SegmentFile:
         name = f"{self._clock_ns():020d}-{os.getpid()}{SUFFIX}"
-        self._current = Segment(self.folder / name)
+        self._current = SegmentFile(self.folder / name)
         return self._current
 
     def _refused(self, error: Exception) -> None:

@@ -7,15 +7,15 @@ import logging
 from collections.abc import Mapping
 from functools import lru_cache
 
-from gateway.errors import LimitReached, NoKey, NotAllowed
-from gateway.exchange import Key
+from gateway.errors import KeyNotAllowed, LimitReached, NoKey
+from gateway.exchange import ClientKey
 from gateway.ports import HotState
 from gateway.settings import AccessKey, Settings, is_loopback
 
 log = logging.getLogger("foreword.access")
 
 # without keys, whoever reaches the loopback address owns the gateway
-OWNER = Key(name="local", admin=True)
+OWNER = ClientKey(name="local", admin=True)
 
 
 def hashed(secret: str) -> str:
@@ -23,13 +23,13 @@ def hashed(secret: str) -> str:
 
 
 class Access:
-    """Admits a request or raises `NoKey`, `NotAllowed` or `LimitReached`."""
+    """Admits a request or raises `NoKey`, `KeyNotAllowed` or `LimitReached`."""
 
     def __init__(self, settings: Settings, state: HotState) -> None:
         self._keys = {_digest(key): _key(name, key) for name, key in settings.keys.items()}
         self._state = state
 
-    async def admit(self, headers: Mapping[bytes, bytes], *, page: bool = False) -> Key:
+    async def admit(self, headers: Mapping[bytes, bytes], *, page: bool = False) -> ClientKey:
         """`page`: a key may come as the password that a browser asked for. Nothing else takes one: what a browser sends
         along by itself, any site could make it send."""
         if not self._keys:
@@ -45,7 +45,7 @@ class Access:
         if not self._keys:
             _from_this_machine(headers)
 
-    def _find(self, headers: Mapping[bytes, bytes], page: bool) -> Key:
+    def _find(self, headers: Mapping[bytes, bytes], page: bool) -> ClientKey:
         secret = _secret(headers.get(b"authorization", b""), page)
         if not secret:
             raise NoKey("You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.")
@@ -55,7 +55,7 @@ class Access:
                 return key
         raise NoKey("Incorrect API key provided. Ask the operator of this gateway for a key.")
 
-    async def _count(self, key: Key) -> None:
+    async def _count(self, key: ClientKey) -> None:
         try:
             wait_s = await self._state.hit(f"rate:{key.name}", key.requests_per_minute, 60.0)
         except Exception:
@@ -85,10 +85,10 @@ def _from_this_machine(headers: Mapping[bytes, bytes]) -> None:
     """Without keys, refuse what a web page can make a browser send here (DNS rebinding, cross-site posts)."""
     given = headers.get(b"host", b"")
     if not _is_local(given):
-        raise NotAllowed("This gateway has no keys, so it answers to loopback names only, such as 127.0.0.1.")
+        raise KeyNotAllowed("This gateway has no keys, so it answers to loopback names only, such as 127.0.0.1.")
     origin = headers.get(b"origin")
     if origin is not None and origin.lower().split(b"://")[-1] != given.lower():
-        raise NotAllowed("This gateway has no keys, so it refuses requests from web pages of other origins.")
+        raise KeyNotAllowed("This gateway has no keys, so it refuses requests from web pages of other origins.")
 
 
 @lru_cache(maxsize=64)  # the same few hosts are named by all requests
@@ -101,8 +101,8 @@ def _digest(key: AccessKey) -> str:
     return key.sha256.lower() if key.sha256 else hashed(key.secret)
 
 
-def _key(name: str, key: AccessKey) -> Key:
-    return Key(
+def _key(name: str, key: AccessKey) -> ClientKey:
+    return ClientKey(
         name=name,
         mode=key.mode,
         canary=key.canary,

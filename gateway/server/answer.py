@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from gateway.assembly import Gateway
 from gateway.errors import BadRequest, RequestError
 from gateway.exchange import Ask, Endpoint, Exchange
-from gateway.ports import Headers, Outcome, Reply, is_encoded
+from gateway.ports import ExchangeOutcome, Headers, Reply, is_encoded
 from gateway.server.access import Access
 from gateway.server.body import read_body
 from gateway.server.headers import decisions
@@ -46,7 +46,7 @@ WATCH_AFTER_S = 0.05
 FAILED = RequestError("The gateway failed on this request; its log has the reason.")
 
 
-class Answering:
+class AnswerHandler:
     """The handler of one endpoint. Holds nothing of a request between calls."""
 
     def __init__(self, gateway: Gateway, access: Access, decode: Decode) -> None:
@@ -57,7 +57,7 @@ class Answering:
         self._watches = _Watches()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        run = _Run(self._gateway, send)
+        run = _AnswerRun(self._gateway, send)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
             key = await self._access.admit(headers)
@@ -82,7 +82,7 @@ class Answering:
             watch.end()
 
 
-class _Run:
+class _AnswerRun:
     """The state of one request while it is answered."""
 
     def __init__(self, gateway: Gateway, send: Send) -> None:
@@ -209,7 +209,7 @@ class _Run:
     def _record(self, exchange: Exchange, headers: Mapping[bytes, bytes], ending: str, error: str, status: int) -> None:
         reply = self._reply
         found = dict(reply.headers) if reply else {}
-        outcome = Outcome(
+        outcome = ExchangeOutcome(
             ending=ending,
             status=status,
             backend=reply.backend if reply else "",
@@ -239,8 +239,8 @@ class _Watch:
 
     __slots__ = ("_of", "_task")
 
-    def __init__(self, receive: Receive, run: _Run, work: "asyncio.Task[Any]") -> None:
-        self._of: tuple[Receive, _Run, asyncio.Task[Any]] | None = (receive, run, work)
+    def __init__(self, receive: Receive, run: _AnswerRun, work: "asyncio.Task[Any]") -> None:
+        self._of: tuple[Receive, _AnswerRun, asyncio.Task[Any]] | None = (receive, run, work)
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -252,7 +252,7 @@ class _Watch:
         if self._task is not None:
             self._task.cancel()
 
-    async def _look(self, receive: Receive, run: _Run, work: "asyncio.Task[Any]") -> None:
+    async def _look(self, receive: Receive, run: _AnswerRun, work: "asyncio.Task[Any]") -> None:
         message: Any = await receive()
         while message["type"] != "http.disconnect":
             message = await receive()
@@ -269,7 +269,7 @@ class _Watches:
         self._older: list[_Watch] = []
         self._ticks = False
 
-    def begin(self, receive: Receive, run: _Run, work: "asyncio.Task[Any]") -> _Watch:
+    def begin(self, receive: Receive, run: _AnswerRun, work: "asyncio.Task[Any]") -> _Watch:
         watch = _Watch(receive, run, work)
         self._new.append(watch)
         if not self._ticks:

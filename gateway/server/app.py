@@ -17,12 +17,12 @@ from litestar.types import Receive, Scope, Send
 
 from gateway.assembly import Gateway, assemble
 from gateway.errors import RequestError
-from gateway.exchange import Endpoint, Key
+from gateway.exchange import ClientKey, Endpoint
 from gateway.server import foreword, models, openapi, operations
 from gateway.server import stored_completions as stored
 from gateway.server import stored_responses as stored_responses
 from gateway.server.access import Access
-from gateway.server.answer import Answering
+from gateway.server.answer import AnswerHandler
 from gateway.server.stores import files, store_files, vector_stores
 from gateway.server.templates import compare_page as compare
 from gateway.server.templates import library as templates
@@ -45,14 +45,14 @@ ANSWERED = (
 )
 
 
-class Front:
+class AsgiFront:
     """The ASGI application: the hot routes are answered here, everything else by Litestar.
 
     Going through Litestar's router and middleware costs a hot request 40 µs and gives it nothing.
     A hot route is matched by its exact path, and each of its handlers admits the caller itself.
     """
 
-    def __init__(self, hot: dict[str, Answering], rest: Litestar) -> None:
+    def __init__(self, hot: dict[str, AnswerHandler], rest: Litestar) -> None:
         self._hot = hot
         self._rest = rest
 
@@ -69,14 +69,14 @@ def _lists_stored(scope: Scope) -> bool:
     return scope["type"] == ScopeType.HTTP and scope["method"] == "GET" and scope["path"] == f"/v1/{Endpoint.CHAT}"
 
 
-def create() -> Front:
+def create() -> AsgiFront:
     """The application of one worker process; the configuration's path is in the environment."""
     settings = load(Path(os.environ[CONFIG]))
     set_up(settings.server.log_level)
     return application(assemble(settings))
 
 
-def application(gateway: Gateway) -> Front:
+def application(gateway: Gateway) -> AsgiFront:
     access = Access(gateway.settings, gateway.state)
 
     async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -87,8 +87,8 @@ def application(gateway: Gateway) -> Front:
         else:
             connection.scope["state"]["key"] = await access.admit(headers, page=_is_page(connection))
 
-    async def caller(request: Request[Any, Any, Any]) -> Key:
-        key: Key = request.scope["state"]["key"]
+    async def caller(request: Request[Any, Any, Any]) -> ClientKey:
+        key: ClientKey = request.scope["state"]["key"]
         return key
 
     async def shared() -> Gateway:
@@ -138,8 +138,8 @@ def application(gateway: Gateway) -> Front:
         logging_config=None,
         request_max_body_size=gateway.settings.server.max_body_mb * 1024 * 1024,
     )
-    hot = {f"/v1/{endpoint}": Answering(gateway, access, read) for endpoint, read in ANSWERED}
-    return Front(hot, rest)
+    hot = {f"/v1/{endpoint}": AnswerHandler(gateway, access, read) for endpoint, read in ANSWERED}
+    return AsgiFront(hot, rest)
 
 
 def _is_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:

@@ -10,14 +10,14 @@ from litestar.params import Dependency
 
 from gateway.assembly import Gateway
 from gateway.errors import NotFound
-from gateway.exchange import Exchange, Key
-from gateway.records.archive import Archive, as_json
+from gateway.exchange import ClientKey, Exchange
+from gateway.records.archive import RecordArchive, as_json
 from gateway.records.feedback import Feedback
 from gateway.wire import preview
 from gateway.wire.feedback import feedback
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[Key, Dependency(skip_validation=True)]
+Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 AnyRequest = Request[Any, Any, Any]
 
 
@@ -46,7 +46,7 @@ async def give_feedback(request: AnyRequest, gateway: Shared, key: Caller) -> Re
     return _json(msgspec.json.encode(stored), 201)
 
 
-def _archive(gateway: Gateway) -> Archive:
+def _archive(gateway: Gateway) -> RecordArchive:
     if gateway.archive is None:
         raise NotFound("This gateway keeps no records: [records] policy is none.")
     return gateway.archive

@@ -10,12 +10,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.assembly import Gateway
 from gateway.backends.route import matches
-from gateway.errors import BackendFailed, NotAllowed, NotFound
-from gateway.exchange import Key
+from gateway.errors import BackendFailed, KeyNotAllowed, NotFound
+from gateway.exchange import ClientKey
 from gateway.ports import Manageable
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[Key, Dependency(skip_validation=True)]
+Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 
 
 class ModelObject(Struct):
@@ -27,11 +27,11 @@ class ModelObject(Struct):
     object: str = "model"
 
 
-class _Listed(Struct):
+class _UpstreamModels(Struct):
     data: list[Raw] = []
 
 
-class _Named(Struct):
+class _UpstreamModel(Struct):
     id: str | UnsetType = UNSET
 
 
@@ -66,11 +66,11 @@ async def get_model(gateway: Shared, key: Caller, name: str) -> Response[bytes]:
 async def delete_model(gateway: Shared, key: Caller, name: str) -> Response[bytes]:
     """Passed on to the backend; for keys with `admin` only."""
     if not key.admin:
-        raise NotAllowed("Only a key with admin = true may delete models.")
+        raise KeyNotAllowed("Only a key with admin = true may delete models.")
     return await _ask(gateway, key, "DELETE", name.lstrip("/"))
 
 
-async def _ask(gateway: Gateway, key: Key, method: str, name: str) -> Response[bytes]:
+async def _ask(gateway: Gateway, key: ClientKey, method: str, name: str) -> Response[bytes]:
     refuse_other_places(name)
     backend = gateway.backends.get(gateway.routes.owner(name) or "")
     if not isinstance(backend, Manageable) or not _allowed(key, name):
@@ -91,12 +91,12 @@ async def _theirs(gateway: Gateway, name: str) -> list[tuple[str, Raw]]:
         return []
     try:
         status, body = await backend.manage("GET", "models")
-        listed = msgspec.json.decode(body, type=_Listed) if status == 200 else _Listed()
-        named = [(msgspec.json.decode(raw, type=_Named).id, raw) for raw in listed.data]
+        listed = msgspec.json.decode(body, type=_UpstreamModels) if status == 200 else _UpstreamModels()
+        named = [(msgspec.json.decode(raw, type=_UpstreamModel).id, raw) for raw in listed.data]
     except (BackendFailed, msgspec.DecodeError):
         return []
     return [(model, raw) for model, raw in named if isinstance(model, str)]
 
 
-def _allowed(key: Key, name: str) -> bool:
+def _allowed(key: ClientKey, name: str) -> bool:
     return not key.models or any(matches(name, pattern) for pattern in key.models)

@@ -9,13 +9,13 @@ from litestar import Request, Response, delete, get, post
 from litestar.params import Dependency
 
 from gateway.assembly import Gateway
-from gateway.errors import NotAllowed, NotFound
-from gateway.exchange import Endpoint, Key
+from gateway.errors import KeyNotAllowed, NotFound
+from gateway.exchange import ClientKey, Endpoint
 from gateway.ports import Backend, Manageable
 from gateway.server.models import refuse_other_places
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[Key, Dependency(skip_validation=True)]
+Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 AnyRequest = Request[Any, Any, Any]
 ONE = "/v1/chat/completions/{id:str}"
 
@@ -50,16 +50,16 @@ async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: s
     return await passed_on(request, gateway, key, id)
 
 
-async def passed_on(request: AnyRequest, gateway: Gateway, key: Key, path: str) -> Response[bytes]:
+async def passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path: str) -> Response[bytes]:
     """The request as it is, to the backend of the default model. `path` is what follows the collection's."""
     backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
     return await ask_backend(request, key, backend, f"chat/completions/{path}".rstrip("/"))
 
 
-async def ask_backend(request: AnyRequest, key: Key, backend: Backend | None, place: str) -> Response[bytes]:
+async def ask_backend(request: AnyRequest, key: ClientKey, backend: Backend | None, place: str) -> Response[bytes]:
     """The request as it is, to `place` below a backend's `/v1/`. Raises `NotFound` if it stores nothing."""
     if not key.admin:
-        raise NotAllowed("Only a key with admin = true may see what a backend stores.")
+        raise KeyNotAllowed("Only a key with admin = true may see what a backend stores.")
     refuse_other_places(place)
     if not isinstance(backend, Manageable):
         raise NotFound("The backend of the default model stores nothing of this kind.")

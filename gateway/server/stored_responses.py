@@ -9,7 +9,7 @@ from litestar.params import Dependency
 from gateway.assembly import Gateway
 from gateway.backends.responses import speaks
 from gateway.errors import BadRequest, NotFound
-from gateway.exchange import Endpoint, Key
+from gateway.exchange import ClientKey, Endpoint
 from gateway.perform.previous_response import kept
 from gateway.ports import Backend
 from gateway.records.schema import ExchangeRecord
@@ -18,7 +18,7 @@ from gateway.wire.responses.answer import exchange_id
 from gateway.wire.responses.stored import LONGEST_PAGE, PAGE, Lost, input_of, listed
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[Key, Dependency(skip_validation=True)]
+Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 AnyRequest = Request[Any, Any, Any]
 ONE = "/v1/responses/{id:str}"
 
@@ -81,7 +81,7 @@ async def list_input(
 HANDLERS = (get_response, delete_response, cancel_response, list_input)
 
 
-async def _own(gateway: Gateway, key: Key, id: str) -> tuple[ExchangeRecord, bytes]:
+async def _own(gateway: Gateway, key: ClientKey, id: str) -> tuple[ExchangeRecord, bytes]:
     try:
         return await kept(gateway.archive, exchange_id(id), key)
     except NotFound as error:
@@ -92,7 +92,7 @@ def _missing(id: str, why: str) -> NotFound:
     return NotFound(f"There is no response {id!r} here: {why}.", param="id")
 
 
-async def _passed_on(request: AnyRequest, gateway: Gateway, key: Key, path: str) -> Response[bytes]:
+async def _passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path: str) -> Response[bytes]:
     return await ask_backend(request, key, _keeper(gateway), f"responses/{path}")
 
 

@@ -5,7 +5,7 @@ from time import monotonic
 
 from msgspec import Struct
 
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 
 
 class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,4 +47,4 @@ class MemoryState:
         return None
 
 
-KIND = Kind(MemorySettings, lambda _name, _settings, _parts: MemoryState())
+KIND = AdapterKind(MemorySettings, lambda _name, _settings, _parts: MemoryState())

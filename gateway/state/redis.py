@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from gateway.errors import Problem
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 
 # a window starts with its first hit; what is over the limit is not counted
 HIT = """
@@ -66,4 +66,4 @@ def _check(settings: RedisSettings, _root: Path) -> Iterable[Problem]:
         yield Problem("url", "must begin with redis://, rediss:// or unix://")
 
 
-KIND = Kind(RedisSettings, lambda _name, settings, _parts: RedisState(settings), _check)
+KIND = AdapterKind(RedisSettings, lambda _name, settings, _parts: RedisState(settings), _check)

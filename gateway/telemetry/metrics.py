@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway.exchange import Endpoint, Exchange
-from gateway.ports import Outcome
+from gateway.ports import ExchangeOutcome
 from gateway.telemetry import names
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -50,7 +50,7 @@ class Metrics:
         if not self._shared:  # a callback gauge has no meaning across processes
             Gauge(name, text, registry=self._registry).set_function(value)
 
-    def count(self, exchange: Exchange, outcome: Outcome) -> None:
+    def count(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         """Count a finished exchange."""
         ask = exchange.ask
         decided = tuple([(note.stage, note.decision) for note in exchange.notes])

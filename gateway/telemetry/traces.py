@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from gateway.exchange import Exchange
-from gateway.ports import Outcome
+from gateway.ports import ExchangeOutcome
 from gateway.settings import Telemetry
 from gateway.telemetry import names
 
@@ -33,7 +33,7 @@ class Traces:
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("foreword")
 
-    def add(self, exchange: Exchange, outcome: Outcome, traceparent: str) -> None:
+    def add(self, exchange: Exchange, outcome: ExchangeOutcome, traceparent: str) -> None:
         """The exchange as a span, its stages as children, under the caller's own trace if it sent one."""
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

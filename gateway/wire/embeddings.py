@@ -24,13 +24,13 @@ class EmbeddingAsk(Struct, frozen=True):
     dimensions: int = 0
 
 
-class _Body(Struct):
+class _EmbeddingsBody(Struct):
     input: str | list[Any]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Meta(ge=1)] | None = None
 
 
-_body = msgspec.json.Decoder(_Body)
+_body = msgspec.json.Decoder(_EmbeddingsBody)
 
 
 def ask(body: bytes, *, dimensions: int) -> EmbeddingAsk:

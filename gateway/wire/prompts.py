@@ -6,29 +6,29 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
-from gateway.exchange import Named
+from gateway.exchange import NamedTemplate
 from gateway.wire.json_fields import explained, whole
 
 STORED_ELSEWHERE = "pmpt_"
 """What the ids of prompts begin with that OpenAI stores itself; a backend that has them fills them in."""
 
 
-class _Prompt(Struct):
+class _PromptObject(Struct):
     id: str
     version: str | int | None = None
     variables: dict[str, Raw] | None = None
 
 
-class _Part(Struct):
+class _VariablePart(Struct):
     type: str = ""
     text: str | UnsetType = UNSET
 
 
-_prompt = msgspec.json.Decoder(_Prompt)
-_variable = msgspec.json.Decoder(str | int | float | _Part)
+_prompt = msgspec.json.Decoder(_PromptObject)
+_variable = msgspec.json.Decoder(str | int | float | _VariablePart)
 
 
-def prompt_of(raw: Raw | UnsetType) -> tuple[Named | None, bool]:
+def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
     """What the field names, and whether it is for the backend to fill in.
 
     Something else than an object is another server's field of that name, and its to judge.
@@ -43,7 +43,7 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[Named | None, bool]:
         return None, True
     variables = {name: _text(name, value) for name, value in (prompt.variables or {}).items()}
     version, fault = _version(prompt.version)
-    return Named(prompt.id, version, variables, fault=fault), False
+    return NamedTemplate(prompt.id, version, variables, fault=fault), False
 
 
 def _version(version: str | int | None) -> tuple[int, str]:
@@ -66,7 +66,7 @@ def _text(name: str, value: Raw) -> str:
         found: Any = _variable.decode(value)
     except msgspec.ValidationError:
         found = None
-    if isinstance(found, _Part):
+    if isinstance(found, _VariablePart):
         if found.type in ("input_image", "input_file", "input_audio"):
             raise BadRequest(
                 f"Invalid value for '{param}': a template's slots hold text, not {found.type}. "

@@ -18,8 +18,8 @@ from gateway.telemetry.logs import set_up
 from offline_jobs.cli import cron as schedule
 from offline_jobs.cli.datasets import datasets
 from offline_jobs.cli.promote import promote
-from offline_jobs.engine.budget import Budget, budget_of
-from offline_jobs.engine.ledger import DONE, FAILED, RUNNING, Job, Ledger
+from offline_jobs.engine.budget import JobBudget, budget_of
+from offline_jobs.engine.ledger import DONE, FAILED, RUNNING, Ledger, LedgerJob
 from offline_jobs.engine.registry import KINDS, kind_of, read_asked
 from offline_jobs.engine.work import go_on, jobs_folder, start
 from offline_jobs.errors import JobFailed
@@ -33,7 +33,7 @@ LIMITS = {
 }
 
 
-class Group(click.Group):
+class JobsGroup(click.Group):
     """Says what went wrong in one line: a job's own errors are no crashes."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -43,7 +43,7 @@ class Group(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=Group)
+@click.group(cls=JobsGroup)
 def jobs() -> None:
     """Jobs that learn from recorded exchanges.
 
@@ -255,39 +255,39 @@ def _words(words: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _budget(settings: Settings, limits: dict[str, float | None]) -> Budget:
+def _budget(settings: Settings, limits: dict[str, float | None]) -> JobBudget:
     return _raised(budget_of(settings.jobs), limits)
 
 
-def _raised(budget: Budget, limits: dict[str, float | None]) -> Budget:
+def _raised(budget: JobBudget, limits: dict[str, float | None]) -> JobBudget:
     given = {name: value for name, value in limits.items() if value is not None}
     if "minutes" in given:
         given["seconds"] = given.pop("minutes") * 60
     return msgspec.structs.replace(budget, **given)
 
 
-def _allowed(budget: Budget) -> str:
+def _allowed(budget: JobBudget) -> str:
     money = f", {budget.money:g} of money" if budget.money else ""
     return f"{budget.calls:,} calls, {budget.tokens:,} tokens{money}, {budget.seconds:,.0f} s"
 
 
-def _cut_off(ledger: Ledger, kind: str) -> Job | None:
+def _cut_off(ledger: Ledger, kind: str) -> LedgerJob | None:
     """The last job of that kind, if it was killed."""
     last = next((job for job in ledger.jobs(1000) if job.kind == kind), None)
     return last if last is not None and last.state == RUNNING and not ledger.running(last.id) else None
 
 
-def _state(ledger: Ledger, job: Job) -> str:
+def _state(ledger: Ledger, job: LedgerJob) -> str:
     return "cut off" if job.state == RUNNING and not ledger.running(job.id) else job.state
 
 
-def _row(ledger: Ledger, job: Job) -> dict[str, Any]:
+def _row(ledger: Ledger, job: LedgerJob) -> dict[str, Any]:
     report = msgspec.json.decode(job.report) if job.report else None
     shown = {**msgspec.to_builtins(job), "report": report, "state": _state(ledger, job)}
     return {**shown, "spent": ledger.spent(job.id), "folder": str(ledger.folder / job.id)}
 
 
-def _over(ledger: Ledger, job: Job) -> None:
+def _over(ledger: Ledger, job: LedgerJob) -> None:
     click.echo(f"{job.id}: {job.state} {job.reason}".rstrip(), err=True)
     click.echo(f"spent {ledger.spent(job.id)}", err=True)
     if job.report:

@@ -13,13 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from gateway.atomic_file import write_whole
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.errors import JobFailed
 
 ROWS, ABOUT = "rows.jsonl", "dataset.json"
 SHORT = 12
 PORTION = 5000
-_row = msgspec.json.Decoder(Row)
+_row = msgspec.json.Decoder(DatasetRow)
 
 
 class Dataset(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Dataset(Struct, frozen=True):
     def ref(self) -> str:
         return f"{self.name}@{self.hash[:SHORT]}"
 
-    def read(self) -> Iterator[Row]:
+    def read(self) -> Iterator[DatasetRow]:
         """Row by row. Raises `JobFailed` if the file is not what it was."""
         digest = sha256()
         with (Path(self.folder) / ROWS).open("rb") as file:
@@ -58,7 +58,7 @@ def datasets_folder(data_folder: Path) -> Path:
 def write(
     data_folder: Path,
     name: str,
-    rows: Iterable[Row],
+    rows: Iterable[DatasetRow],
     *,
     counts: Mapping[str, int],
     query: Mapping[str, Any],
@@ -79,7 +79,7 @@ def _written(
     beside: Path,
     parent: Path,
     name: str,
-    rows: Iterable[Row],
+    rows: Iterable[DatasetRow],
     *,
     counts: Mapping[str, int],
     query: Mapping[str, Any],
@@ -137,14 +137,14 @@ def export(dataset: Dataset, file: Path) -> int:
     return dataset.rows
 
 
-def rows_in(file: Path, fields: Mapping[str, str] | None = None) -> Iterator[Row]:
+def rows_in(file: Path, fields: Mapping[str, str] | None = None) -> Iterator[DatasetRow]:
     """The rows of a `.jsonl` or `.parquet` file. `fields` maps ours to the file's: `{"query": "text"}`."""
     names = {"query": "query", **(fields or {})}
     for number, line in enumerate(_lines(file), 1):
         ours = {our: line[theirs] for our, theirs in names.items() if line.get(theirs) is not None}
-        rest = {key: value for key, value in line.items() if key in Row.__struct_fields__ and value is not None}
+        rest = {key: value for key, value in line.items() if key in DatasetRow.__struct_fields__ and value is not None}
         try:
-            yield msgspec.convert({**rest, **ours}, Row)
+            yield msgspec.convert({**rest, **ours}, DatasetRow)
         except msgspec.ValidationError as error:
             raise JobFailed(f"{file}, row {number}: {error}") from error
 

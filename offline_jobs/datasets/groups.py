@@ -22,7 +22,7 @@ SHOWN = 8
 _WORD = re.compile(r"[a-z][a-z]{2,}|[\u4e00-\u9fff]{2}")
 
 
-class Group(Struct, frozen=True):
+class PromptGroup(Struct, frozen=True):
     """Prompts that ask alike. `examples` are the most central ones, to become a template's `match` examples."""
 
     name: str
@@ -30,14 +30,14 @@ class Group(Struct, frozen=True):
     examples: tuple[str, ...]
 
 
-def group(texts: Sequence[str], settings: Settings) -> list[Group]:
+def group(texts: Sequence[str], settings: Settings) -> list[PromptGroup]:
     """The groups, the largest first; what fits none is left out."""
     if len(texts) < 2 * FEWEST:
         return []
     return grouped(texts, open_embedder(settings).embed(texts))
 
 
-def grouped(texts: Sequence[str], vectors: Any) -> list[Group]:
+def grouped(texts: Sequence[str], vectors: Any) -> list[PromptGroup]:
     """vectors: [texts, dimensions]. HDBSCAN (Campello et al. 2013) after PCA, in which distances say more."""
     smallest = max(FEWEST, int(len(texts) * SHARE))
     flat = PCA(min(DIMENSIONS, len(texts) - 1, vectors.shape[1]), random_state=0).fit_transform(vectors)
@@ -48,11 +48,11 @@ def grouped(texts: Sequence[str], vectors: Any) -> list[Group]:
     return sorted(made, key=lambda one: (-one.size, one.name))
 
 
-def central(name: str, texts: Sequence[str], vectors: Any, rows: Any) -> Group:
+def central(name: str, texts: Sequence[str], vectors: Any, rows: Any) -> PromptGroup:
     """The group of these rows, shown by those nearest to its middle."""
     nearness = vectors[rows] @ vectors[rows].mean(axis=0)
     central = rows[np.argsort(-nearness, kind="stable")][:SHOWN].tolist()
-    return Group(name, len(rows), tuple(texts[index] for index in central))
+    return PromptGroup(name, len(rows), tuple(texts[index] for index in central))
 
 
 def names(groups: Sequence[Sequence[str]]) -> list[str]:

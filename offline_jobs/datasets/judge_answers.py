@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from gateway.exchange import Sampling, Turn
 from gateway.prompt.answers import judge
-from offline_jobs.datasets.rows import Row, What
-from offline_jobs.engine.models import Models, open_models
-from offline_jobs.engine.run import Run
+from offline_jobs.datasets.rows import DatasetRow, What
+from offline_jobs.engine.models import JobModels, open_models
+from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 
 QUESTION = """\
@@ -26,21 +26,21 @@ SAID = Sampling(max_tokens=8, temperature=0.0)
 LONGEST = 6000
 
 
-def judge_rows(run: Run, rows: Sequence[Row]) -> list[Row]:
+def judge_rows(run: JobRun, rows: Sequence[DatasetRow]) -> list[DatasetRow]:
     """Each row as a failure or a success, as `[jobs] judge` sees it; those it has no opinion on are left out."""
     name = run.settings.jobs.judge
     if not name:
         raise JobFailed("nobody judges: name a model in [jobs] judge")
     with open_models(run) as loop:
 
-        async def opinion(row: Row) -> Row | None:
+        async def opinion(row: DatasetRow) -> DatasetRow | None:
             text = QUESTION.format(request=_fenced(row.query), answer=_fenced(row.answer))
             return _with(row, await loop.models.say([Turn("user", text)], name, SAID))
 
         return [row for row in loop.all(opinion, rows) if row is not None]
 
 
-async def preferred(models: Models, name: str, request: str, first: str, second: str) -> float:
+async def preferred(models: JobModels, name: str, request: str, first: str, second: str) -> float:
     """Asked twice with the places swapped: a judge that prefers a place contradicts itself, and that is a tie."""
     if first.strip() == second.strip():
         return 0.0
@@ -49,7 +49,7 @@ async def preferred(models: Models, name: str, request: str, first: str, second:
     return judge.agreed(forward, swapped)
 
 
-def _with(row: Row, said: str) -> Row | None:
+def _with(row: DatasetRow, said: str) -> DatasetRow | None:
     word = said.strip().upper()
     if word.startswith("YES"):
         return replace(row, what=What.SUCCESS, score=1.0, why=("judge",))

@@ -10,8 +10,8 @@ from gateway.prompt.answers.checks import failures
 from gateway.prompt.answers.judge import matches, passed
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.templates.template import Template
-from offline_jobs.datasets.recorded import Seen
-from offline_jobs.datasets.rows import Row, What
+from offline_jobs.datasets.recorded import JudgedExchange
+from offline_jobs.datasets.rows import DatasetRow, What
 from offline_jobs.datasets.scrub import scrubbed
 
 HALF = 0.5
@@ -25,7 +25,7 @@ def library_of(folders: tuple[str, ...]) -> Library:
     return load_library([Path(folder) for folder in folders])[0]
 
 
-def row_of(seen: Seen, library: Library, keep: Collection[str], secrets: Counter[str]) -> Row | None:
+def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secrets: Counter[str]) -> DatasetRow | None:
     """The exchange as a row without secrets, or None where it is of no kind to keep. Counts the secrets."""
     record = seen.record
     if record.policy != READABLE or record.status != 200 or record.ending != "finished":
@@ -39,7 +39,7 @@ def row_of(seen: Seen, library: Library, keep: Collection[str], secrets: Counter
     what = _what(seen, score)
     if what not in keep:
         return None
-    return Row(
+    return DatasetRow(
         query=scrubbed(query, secrets),
         what=what,
         wanted=scrubbed(wanted, secrets),
@@ -57,7 +57,7 @@ def row_of(seen: Seen, library: Library, keep: Collection[str], secrets: Counter
     )
 
 
-def _worth(seen: Seen, library: Library, wanted: str) -> tuple[float, tuple[str, ...]]:
+def _worth(seen: JudgedExchange, library: Library, wanted: str) -> tuple[float, tuple[str, ...]]:
     """The lowest of what is known, and who says so; -1 where nobody does."""
     found: dict[str, float] = {}
     scores = [one.score for one in seen.feedback if one.score is not None]
@@ -76,7 +76,7 @@ def _worth(seen: Seen, library: Library, wanted: str) -> tuple[float, tuple[str,
     return lowest, tuple(name for name, value in found.items() if value == lowest)
 
 
-def _template(seen: Seen, library: Library) -> Template | None:
+def _template(seen: JudgedExchange, library: Library) -> Template | None:
     rewrite = seen.record.rewrite
     if not rewrite.template or not seen.record.changed:
         return None
@@ -86,7 +86,7 @@ def _template(seen: Seen, library: Library) -> Template | None:
         return None
 
 
-def _what(seen: Seen, score: float) -> What:
+def _what(seen: JudgedExchange, score: float) -> What:
     if score >= 0:
         return What.FAILURE if score < HALF or (score < 1 and not seen.feedback) else What.SUCCESS
     alone = len(seen.record.asked) == 1

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 
 PORTION = 5000
 SCHEMA = pa.schema(
@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
 )
 
 
-def write_parquet(rows: Iterable[Row], file: Path) -> int:
+def write_parquet(rows: Iterable[DatasetRow], file: Path) -> int:
     """In portions, so that memory does not grow with the rows."""
     count = 0
     with pq.ParquetWriter(file, SCHEMA, compression="zstd") as out:

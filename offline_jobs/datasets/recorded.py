@@ -20,7 +20,7 @@ Place = tuple[float, str]
 """When an exchange came in, and its id, which decides between two of the same moment."""
 
 
-class Window(Struct, frozen=True):
+class RecordWindow(Struct, frozen=True):
     """Which exchanges: from `since_s` up to, and without, `until_s`; empty filters take all."""
 
     since_s: float
@@ -44,14 +44,14 @@ class Portion(Struct, frozen=True):
     end: Place
 
 
-class Seen(Struct, frozen=True):
+class JudgedExchange(Struct, frozen=True):
     """An exchange with what was said about it."""
 
     record: ExchangeRecord
     feedback: tuple[Feedback, ...]
 
 
-def portions(url: str, window: Window, size: int = PORTION) -> list[Portion]:
+def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portion]:
     """The window cut into parts of `size` exchanges. Reads the index only, and brings the schema up to date."""
     Database.open(url).close()
     query = select(exchanges.c.time_s, exchanges.c.id).where(*_within(window)).order_by(*_order())
@@ -66,7 +66,7 @@ def portions(url: str, window: Window, size: int = PORTION) -> list[Portion]:
     return [Portion(number, start, end) for number, (start, end) in enumerate(zip(edges, ends, strict=True))]
 
 
-def read(url: str, window: Window, portion: Portion) -> Iterator[Seen]:
+def read(url: str, window: RecordWindow, portion: Portion) -> Iterator[JudgedExchange]:
     """The exchanges of a portion, in order. A job's own calls are left out: it would learn from itself."""
     engine = engine_for(url)
     try:
@@ -76,12 +76,12 @@ def read(url: str, window: Window, portion: Portion) -> Iterator[Seen]:
             for (data,) in connection.execute(query):
                 record = decode(data)
                 if not record.job:
-                    yield Seen(record, tuple(said.get(record.id, ())))
+                    yield JudgedExchange(record, tuple(said.get(record.id, ())))
     finally:
         engine.dispose()
 
 
-def _feedback(engine: Engine, window: Window, portion: Portion) -> Mapping[str, Sequence[Feedback]]:
+def _feedback(engine: Engine, window: RecordWindow, portion: Portion) -> Mapping[str, Sequence[Feedback]]:
     columns = [feedback.c[name] for name in Feedback.__struct_fields__]
     query = _ranged(select(*columns).join(exchanges, exchanges.c.id == feedback.c.exchange), window, portion)
     found: dict[str, list[Feedback]] = defaultdict(list)
@@ -91,7 +91,7 @@ def _feedback(engine: Engine, window: Window, portion: Portion) -> Mapping[str, 
     return found
 
 
-def _ranged(query: Select[Any], window: Window, portion: Portion) -> Select[Any]:
+def _ranged(query: Select[Any], window: RecordWindow, portion: Portion) -> Select[Any]:
     place = tuple_(exchanges.c.time_s, exchanges.c.id)
     inside = and_(place >= tuple_(*portion.start), place < tuple_(*portion.end))
     # said twice, since the index is on the time alone
@@ -99,7 +99,7 @@ def _ranged(query: Select[Any], window: Window, portion: Portion) -> Select[Any]
     return query.where(times, inside, *_within(window))
 
 
-def _within(window: Window) -> list[ColumnElement[bool]]:
+def _within(window: RecordWindow) -> list[ColumnElement[bool]]:
     times = [exchanges.c.time_s >= window.since_s, exchanges.c.time_s < window.until_s]
     return [*times, *(exchanges.c[name] == value for name, value in window.filters.items())]
 

@@ -15,7 +15,7 @@ class What(StrEnum):
     GIVEN = "given"  # from a file, not from an exchange
 
 
-class Row(Struct, frozen=True):
+class DatasetRow(Struct, frozen=True):
     """`query` is what the user asked, `wanted` what the answer should have been ("": nobody said)."""
 
     query: str

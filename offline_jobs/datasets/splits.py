@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.engine.ledger import key_of
 from offline_jobs.errors import JobFailed
 
@@ -27,9 +27,9 @@ class Sizes(Struct, frozen=True):
 class Splits(Struct, frozen=True):
     """Each row is in one of them."""
 
-    learn: tuple[Row, ...]
-    choose: tuple[Row, ...]
-    sealed: tuple[Row, ...]
+    learn: tuple[DatasetRow, ...]
+    choose: tuple[DatasetRow, ...]
+    sealed: tuple[DatasetRow, ...]
 
 
 def affordable(calls: int, each: int, choose: int, sealed: int) -> Sizes:
@@ -42,7 +42,7 @@ def affordable(calls: int, each: int, choose: int, sealed: int) -> Sizes:
     return Sizes(min(choose, left // (LOOKS * each)), sealed)
 
 
-def split(rows: Sequence[Row], seed: int, most_choose: int, most_sealed: int) -> Splits:
+def split(rows: Sequence[DatasetRow], seed: int, most_choose: int, most_sealed: int) -> Splits:
     """By a hash of each query, so that a row stays on its side when others are added. Raises `JobFailed`."""
     distinct = {row.query: row for row in rows}
     order = sorted(distinct.values(), key=lambda row: key_of(seed, row.query))

@@ -11,7 +11,7 @@ from offline_jobs.errors import BudgetSpent
 MILLION = 1_000_000
 
 
-class Budget(Struct, frozen=True):
+class JobBudget(Struct, frozen=True):
     """The limits of one job. `money` 0: none."""
 
     calls: int
@@ -33,8 +33,8 @@ class Spent(Struct, frozen=True):
         return f"{self.calls:,} calls, {self.tokens:,} tokens{money}, {self.seconds:,.0f} s"
 
 
-def budget_of(settings: Jobs) -> Budget:
-    return Budget(settings.calls, settings.tokens, settings.money, settings.minutes * 60)
+def budget_of(settings: Jobs) -> JobBudget:
+    return JobBudget(settings.calls, settings.tokens, settings.money, settings.minutes * 60)
 
 
 def cost(prices: Mapping[str, Price], model: str, prompt_tokens: int, completion_tokens: int) -> float:
@@ -43,7 +43,7 @@ def cost(prices: Mapping[str, Price], model: str, prompt_tokens: int, completion
     return (prompt_tokens * price.prompt + completion_tokens * price.completion) / MILLION
 
 
-def admit(budget: Budget, spent: Spent, tokens: int, money: float) -> None:
+def admit(budget: JobBudget, spent: Spent, tokens: int, money: float) -> None:
     """Raises `BudgetSpent` if one more call of at most so many tokens could pass a limit."""
     if spent.calls + 1 > budget.calls:
         raise BudgetSpent(f"its {budget.calls:,} calls are used up")
@@ -57,7 +57,7 @@ def admit(budget: Budget, spent: Spent, tokens: int, money: float) -> None:
         )
 
 
-def in_time(budget: Budget, spent: Spent) -> None:
+def in_time(budget: JobBudget, spent: Spent) -> None:
     """Raises `BudgetSpent` once the time is over."""
     if spent.seconds >= budget.seconds:
         raise BudgetSpent(f"its {budget.seconds / 60:g} minutes are over")

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from offline_jobs.engine.budget import Budget, Spent
+from offline_jobs.engine.budget import JobBudget, Spent
 from offline_jobs.errors import JobFailed
 
 TABLES = """
@@ -43,13 +43,13 @@ FAILED_CALL = "-failed-"
 """In the key of a call that brought nothing: it is paid for, and no answer to any call."""
 
 
-class Job(Struct, frozen=True):
+class LedgerJob(Struct, frozen=True):
     """One line of the ledger. `worked_s` sums up all its runs; `report` is JSON, "" until it is done."""
 
     id: str
     kind: str
     asked: Mapping[str, Any]
-    budget: Budget
+    budget: JobBudget
     state: str
     reason: str
     report: str
@@ -58,7 +58,7 @@ class Job(Struct, frozen=True):
     worked_s: float
 
 
-class Step(Struct, frozen=True):
+class LedgerStep(Struct, frozen=True):
     """A step that is done."""
 
     name: str
@@ -80,7 +80,7 @@ class Ledger:
     def close(self) -> None:
         self._open.close()
 
-    def create(self, kind: str, asked: Mapping[str, Any], budget: Budget) -> Job:
+    def create(self, kind: str, asked: Mapping[str, Any], budget: JobBudget) -> LedgerJob:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         id = f"{kind}-{stamp}-{token_hex(2)}"
         self._do(
@@ -89,18 +89,18 @@ class Ledger:
         )
         return self.job(id)
 
-    def job(self, id: str) -> Job:
+    def job(self, id: str) -> LedgerJob:
         """By its id or an unambiguous start of it. Raises `JobFailed`."""
         found = self._jobs("WHERE id LIKE ? || '%' ORDER BY id = ? DESC, created_s DESC", (id, id))
         if not found or (len(found) > 1 and found[0].id != id):
             raise JobFailed(f"there {'are several jobs' if found else 'is no job'} {id!r}; see: foreword jobs list")
         return found[0]
 
-    def jobs(self, limit: int = 20) -> list[Job]:
+    def jobs(self, limit: int = 20) -> list[LedgerJob]:
         """The newest first."""
         return self._jobs("ORDER BY created_s DESC, id DESC LIMIT ?", (limit,))
 
-    def allow(self, id: str, budget: Budget) -> Job:
+    def allow(self, id: str, budget: JobBudget) -> LedgerJob:
         """From now on it may spend so much, what it has spent included."""
         self._do("UPDATE jobs SET budget = ? WHERE id = ?", (msgspec.json.encode(budget).decode(), id))
         return self.job(id)
@@ -132,9 +132,9 @@ class Ledger:
     def done(self, job: str, key: str, name: str, result: bytes, took_s: float) -> None:
         self._do("INSERT OR IGNORE INTO steps VALUES (?, ?, ?, ?, ?)", (job, key, name, result, took_s))
 
-    def steps(self, job: str) -> list[Step]:
+    def steps(self, job: str) -> list[LedgerStep]:
         rows = self._do("SELECT name, took_s, length(result) FROM steps WHERE job = ? ORDER BY name, key", (job,))
-        return [Step(*row) for row in rows]
+        return [LedgerStep(*row) for row in rows]
 
     def reply(self, job: str, key: str) -> bytes | None:
         """What a call of a model brought, if it was made."""
@@ -177,8 +177,8 @@ class Ledger:
         except JobFailed:
             return True
 
-    def _jobs(self, where: str, values: tuple[Any, ...]) -> list[Job]:
-        columns = ", ".join(Job.__struct_fields__)
+    def _jobs(self, where: str, values: tuple[Any, ...]) -> list[LedgerJob]:
+        columns = ", ".join(LedgerJob.__struct_fields__)
         rows = self._do(f"SELECT {columns} FROM jobs {where}", values)
         return [_job(row) for row in rows]
 
@@ -187,10 +187,10 @@ class Ledger:
             return self._open.execute(statement, values).fetchall()
 
 
-def _job(row: tuple[Any, ...]) -> Job:
-    fields = dict(zip(Job.__struct_fields__, row, strict=True))
-    asked, budget = json.loads(fields["asked"]), msgspec.json.decode(fields["budget"], type=Budget)
-    return Job(**{**fields, "asked": asked, "budget": budget})
+def _job(row: tuple[Any, ...]) -> LedgerJob:
+    fields = dict(zip(LedgerJob.__struct_fields__, row, strict=True))
+    asked, budget = json.loads(fields["asked"]), msgspec.json.decode(fields["budget"], type=JobBudget)
+    return LedgerJob(**{**fields, "asked": asked, "budget": budget})
 
 
 def key_of(*parts: Any) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-from offline_jobs.engine.ledger import Job
+from offline_jobs.engine.ledger import LedgerJob
 
 EXPERIMENT = "foreword"
 FINISHED = 3
 
 
-def log_run(folder: Path, job: Job, report: Any, artefacts: Path) -> None:
+def log_run(folder: Path, job: LedgerJob, report: Any, artefacts: Path) -> None:
     """One run, named by the job's id: what it was asked as parameters, the report's numbers as metrics."""
     experiment = folder / _id(EXPERIMENT, 18)
     run = experiment / _id(job.id, 32)

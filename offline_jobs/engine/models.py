@@ -19,27 +19,27 @@ from msgspec.structs import replace
 from gateway.assembly import Gateway, assemble
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
-from gateway.backends.responses import Responding
+from gateway.backends.responses import ResponsesOverChat
 from gateway.errors import RequestError
-from gateway.exchange import Ask, Endpoint, Exchange, Key, Mode, Rewrite, Sampling, Turn
+from gateway.exchange import Ask, ClientKey, Endpoint, Exchange, Mode, Rewrite, Sampling, Turn
 from gateway.perform.performer import Performer
-from gateway.ports import Headers, Outcome, Reply
+from gateway.ports import ExchangeOutcome, Headers, Reply
 from gateway.wire.chat.answer import read_answer
 from gateway.wire.chat.encode import body, question
 from offline_jobs.engine.budget import admit, cost
 from offline_jobs.engine.ledger import FAILED_CALL, key_of
-from offline_jobs.engine.run import Run
+from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 
 T = TypeVar("T")
 ANSWER_TOKENS = 512
 """What an answer may cost where nothing caps it."""
 BYTES_A_TOKEN = 3
-KEY = Key("job", mode=Mode.ON)
+KEY = ClientKey("job", mode=Mode.ON)
 OK = 300
 
 
-class Kept(Struct, frozen=True):
+class RecordedReply(Struct, frozen=True):
     """A reply as the ledger keeps it."""
 
     status: int
@@ -53,8 +53,8 @@ class Kept(Struct, frozen=True):
 class BookedCaller(Caller):
     """A `Caller` that asks the ledger first, and the budget second."""
 
-    def __init__(self, gateway: Gateway, run: Run) -> None:
-        senders = {name: Responding(backend) for name, backend in gateway.backends.items()}
+    def __init__(self, gateway: Gateway, run: JobRun) -> None:
+        senders = {name: ResponsesOverChat(backend) for name, backend in gateway.backends.items()}
         super().__init__(senders, gateway.state)
         self._gateway = gateway
         self._run = run
@@ -82,7 +82,7 @@ class BookedCaller(Caller):
         known = self._run.ledger.reply(self._run.job.id, key)
         if known is not None:
             self._met.add(key)
-            kept = msgspec.msgpack.decode(known, type=Kept)
+            kept = msgspec.msgpack.decode(known, type=RecordedReply)
             return Reply(kept.status, kept.headers, kept.body, backend=kept.backend, model=kept.model)
         await self._open(exchange)
         with self._room(asked, exchange):
@@ -132,12 +132,14 @@ class BookedCaller(Caller):
             key = f"{key}{FAILED_CALL}{time_ns()}"  # it counts as a call, and is made again when the job is resumed
         else:
             self._met.add(key)
-        kept = Kept(reply.status, reply.headers, reply.body, reply.backend, reply.model, took_us)
+        kept = RecordedReply(reply.status, reply.headers, reply.body, reply.backend, reply.model, took_us)
         self._run.ledger.book(self._run.job.id, key, msgspec.msgpack.encode(kept), sum(used), money)
         # the template is not named: what a job tried out is no evidence of how a version does with users
         own = replace(exchange, job=self._run.job.id, rewrite=Rewrite.NONE, started_s=time(), key=KEY)
         kind = dict(reply.headers).get(b"content-type", b"application/json").decode("latin-1")
-        outcome = Outcome("finished", reply.status, reply.backend, reply.model, kind, body=reply.body, total_us=took_us)
+        outcome = ExchangeOutcome(
+            "finished", reply.status, reply.backend, reply.model, kind, body=reply.body, total_us=took_us
+        )
         self._gateway.over(own, outcome)
 
     async def _open(self, exchange: Exchange) -> None:
@@ -150,10 +152,10 @@ class BookedCaller(Caller):
             await asyncio.shield(task)
 
 
-class Models:
+class JobModels:
     """What a job asks models with."""
 
-    def __init__(self, gateway: Gateway, run: Run) -> None:
+    def __init__(self, gateway: Gateway, run: JobRun) -> None:
         self.gateway = gateway
         self.run = run
         self.caller = BookedCaller(gateway, run)
@@ -189,7 +191,7 @@ class Models:
 class Loop:
     """An event loop in a thread, with the models on it. `do` waits for a coroutine from any other thread."""
 
-    def __init__(self, models: Models, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, models: JobModels, loop: asyncio.AbstractEventLoop) -> None:
         self.models = models
         self._loop = loop
 
@@ -202,14 +204,14 @@ class Loop:
 
 
 @contextmanager
-def open_models(run: Run) -> Iterator[Loop]:
+def open_models(run: JobRun) -> Iterator[Loop]:
     """The configured gateway without a server. What it answered is in the database when it closes."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="models", daemon=True)
     thread.start()
 
-    async def built() -> Models:
-        return Models(assemble(run.settings), run)
+    async def built() -> JobModels:
+        return JobModels(assemble(run.settings), run)
 
     def do(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, loop).result()

@@ -9,7 +9,7 @@ from msgspec import Struct
 from gateway.errors import ConfigError
 from gateway.settings import Settings, decode
 from offline_jobs.engine.budget import Spent
-from offline_jobs.engine.run import Run
+from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 
 KINDS = {
@@ -23,7 +23,7 @@ KINDS = {
 }
 
 
-class Kind(Struct, frozen=True):
+class JobKind(Struct, frozen=True):
     """A job. `asked` is the struct of what it can be asked, `run` returns what it reports.
 
     `estimate` says what it would spend at the most, without spending any of it.
@@ -31,11 +31,11 @@ class Kind(Struct, frozen=True):
 
     about: str
     asked: type[Struct]
-    run: Callable[[Run, Any], Any]
+    run: Callable[[JobRun, Any], Any]
     estimate: Callable[[Settings, Any], Spent]
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> JobKind:
     """Raises `JobFailed` for an unknown one, or one whose extra is not installed."""
     path = KINDS.get(name)
     if path is None:
@@ -47,11 +47,11 @@ def kind_of(name: str) -> Kind:
         raise JobFailed(
             f"{name} needs a package that is not installed: {error}. pip install 'foreword[jobs]'"
         ) from error
-    assert isinstance(kind, Kind)
+    assert isinstance(kind, JobKind)
     return kind
 
 
-def read_asked(name: str, kind: Kind, words: Mapping[str, Any]) -> Any:
+def read_asked(name: str, kind: JobKind, words: Mapping[str, Any]) -> Any:
     """What is asked of a job, as its struct. Raises `JobFailed` that names the wrong word."""
     asked, problems = decode(words, kind.asked, name)
     if problems:

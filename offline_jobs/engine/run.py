@@ -12,7 +12,7 @@ import msgspec
 from gateway.settings import Settings
 from offline_jobs.engine.budget import Spent, in_time
 from offline_jobs.engine.executor import Executor
-from offline_jobs.engine.ledger import Job, Ledger, key_of
+from offline_jobs.engine.ledger import Ledger, LedgerJob, key_of
 from offline_jobs.errors import BudgetSpent, Cancelled
 
 log = logging.getLogger("foreword.jobs")
@@ -20,12 +20,12 @@ T = TypeVar("T")
 LOOK_EVERY_S = 1.0
 
 
-class Run:
+class JobRun:
     """One run of a job; a resumed job has had several. `folder` is the job's own."""
 
     def __init__(
         self,
-        job: Job,
+        job: LedgerJob,
         settings: Settings,
         ledger: Ledger,
         executor: Executor,

@@ -9,12 +9,12 @@ import msgspec
 
 from gateway.errors import ForewordError
 from gateway.settings import Settings
-from offline_jobs.engine.budget import Budget, budget_of
+from offline_jobs.engine.budget import JobBudget, budget_of
 from offline_jobs.engine.executor import open_executor
-from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, SPENT, Job, Ledger
+from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, SPENT, Ledger, LedgerJob
 from offline_jobs.engine.mlflow_files import log_run
 from offline_jobs.engine.registry import kind_of, read_asked
-from offline_jobs.engine.run import Run
+from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import BudgetSpent, Cancelled, JobFailed
 
 log = logging.getLogger("foreword.jobs")
@@ -25,22 +25,30 @@ def jobs_folder(settings: Settings) -> Path:
 
 
 def start(
-    settings: Settings, ledger: Ledger, name: str, words: Mapping[str, Any], *, budget: Budget | None = None, **how: Any
-) -> Job:
+    settings: Settings,
+    ledger: Ledger,
+    name: str,
+    words: Mapping[str, Any],
+    *,
+    budget: JobBudget | None = None,
+    **how: Any,
+) -> LedgerJob:
     """A new job, run to its end. Raises `JobFailed` before it is in the ledger if it is asked wrongly."""
     read_asked(name, kind_of(name), words)
     job = ledger.create(name, words, budget or budget_of(settings.jobs))
     return go_on(settings, ledger, job, **how)
 
 
-def go_on(settings: Settings, ledger: Ledger, job: Job, *, executor: str = "local", processes: int = 1) -> Job:
+def go_on(
+    settings: Settings, ledger: Ledger, job: LedgerJob, *, executor: str = "local", processes: int = 1
+) -> LedgerJob:
     """Run a job from where it stopped, and say in the ledger how it ended."""
     kind = kind_of(job.kind)
     asked = read_asked(job.kind, kind, job.asked)
     with ledger.held(job.id):
         ledger.begin(job.id)
         place = open_executor(executor, processes)
-        run = Run(job, settings, ledger, place)
+        run = JobRun(job, settings, ledger, place)
         try:
             report = kind.run(run, asked)
             ledger.end(job.id, DONE, report=msgspec.json.encode(report))
@@ -62,7 +70,7 @@ def go_on(settings: Settings, ledger: Ledger, job: Job, *, executor: str = "loca
     return ledger.job(job.id)
 
 
-def finished(job: Job) -> Job:
+def finished(job: LedgerJob) -> LedgerJob:
     """The job if it is done. Raises `JobFailed` with its reason if it is not."""
     if job.state != DONE:
         raise JobFailed(f"{job.id} is {job.state}: {job.reason}")

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 
-class Decision(Struct, frozen=True):
+class LoggedDecision(Struct, frozen=True):
     """One decision. `by` is a job's id, or `person`."""
 
     template: str
@@ -24,7 +24,7 @@ def decisions_file(data_folder: Path) -> Path:
     return data_folder / "jobs" / "decisions.jsonl"
 
 
-def write_down(data_folder: Path, decision: Decision) -> None:
+def write_down(data_folder: Path, decision: LoggedDecision) -> None:
     file = decisions_file(data_folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     now = msgspec.structs.replace(decision, time_s=decision.time_s or time.time())
@@ -32,10 +32,10 @@ def write_down(data_folder: Path, decision: Decision) -> None:
         out.write(msgspec.json.encode(now) + b"\n")
 
 
-def decisions(data_folder: Path) -> Iterator[Decision]:
+def decisions(data_folder: Path) -> Iterator[LoggedDecision]:
     """The oldest first."""
     file = decisions_file(data_folder)
     if file.exists():
         with file.open("rb") as lines:
             for line in lines:
-                yield msgspec.json.decode(line, type=Decision)
+                yield msgspec.json.decode(line, type=LoggedDecision)

@@ -19,7 +19,7 @@ from gateway.prompt.templates.template import Template, parse
 from gateway.settings import Settings
 from offline_jobs.errors import JobFailed
 from offline_jobs.publish import git
-from offline_jobs.publish.decisions import Decision, write_down
+from offline_jobs.publish.decisions import LoggedDecision, write_down
 
 WINNER, LINEAGE = "winner.prompt.md", "lineage.json"
 STEPS = ("off", "candidate", "canary", "active")
@@ -89,7 +89,7 @@ def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str
     write_whole(winner.file, winner.source)
     if to in ("canary", "active"):
         point(settings, winner.template.id, winner.file, winner.template.version, to)
-    decision = Decision(winner.template.id, winner.template.version, to, reason, by)
+    decision = LoggedDecision(winner.template.id, winner.template.version, to, reason, by)
     write_down(settings.data_folder, decision)
     return winner.file
 

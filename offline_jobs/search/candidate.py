@@ -13,11 +13,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.prompt.templates.fields import Pool
+from gateway.prompt.templates.fields import ExamplePool
 from gateway.prompt.templates.template import HEADING, Template, parse
 
 Pieces = dict[str, str]
-"""`system` and `user`: source of these parts. `examples`: JSON of `Examples`. `settings`: JSON, keys of the head."""
+"""`system`, `user`: sources of the parts. `examples`: JSON of `CandidateExamples`. `settings`: the keys of the head."""
 
 PIECES = ("system", "user", "examples", "settings")
 SETTINGS = ("technique", "output", "reasoning")
@@ -26,7 +26,7 @@ _TAG = re.compile(r"\{[{%#]")
 _KEY = re.compile(r"[A-Za-z_]+:")
 
 
-class Examples(Struct, frozen=True):
+class CandidateExamples(Struct, frozen=True):
     """The labelled examples of a candidate, and how they stand in the prompt.
 
     `kept`: as in the parent. `none`. `turns`: each a user and an assistant message. `list`: in the user's message.
@@ -61,27 +61,27 @@ def pieces_of(parent: Parent) -> Pieces:
     return {
         "system": parts.get("system", ""),
         "user": parts["user"],
-        "examples": examples_text(Examples()),
+        "examples": examples_text(CandidateExamples()),
         "settings": json.dumps({key: _head_value(parent.template, key) for key in SETTINGS}, ensure_ascii=False),
     }
 
 
-def examples_text(examples: Examples) -> str:
+def examples_text(examples: CandidateExamples) -> str:
     shown = {"form": examples.form, "k": examples.k, "rows": examples.rows}
     return json.dumps(shown, ensure_ascii=False)
 
 
-def examples_in(pieces: Pieces) -> Examples:
+def examples_in(pieces: Pieces) -> CandidateExamples:
     read = json.loads(pieces["examples"])
-    return Examples(read["form"], read["k"], tuple((row[0], row[1]) for row in read["rows"]))
+    return CandidateExamples(read["form"], read["k"], tuple((row[0], row[1]) for row in read["rows"]))
 
 
-def pool_file(examples: Examples) -> str:
+def pool_file(examples: CandidateExamples) -> str:
     """The name of the file that the nearest examples are taken from: of the same rows always the same."""
     return f"examples-{sha256(examples_text(examples).encode()).hexdigest()[:10]}.jsonl"
 
 
-def pool_text(examples: Examples) -> str:
+def pool_text(examples: CandidateExamples) -> str:
     lines = (json.dumps({"text": given, "label": wanted}, ensure_ascii=False) for given, wanted in examples.rows)
     return "".join(f"{line}\n" for line in lines)
 
@@ -117,7 +117,7 @@ def _split(source: str) -> tuple[str, str]:
     return head, body
 
 
-def _body(parent: Parent, body: str, pieces: Pieces, examples: Examples) -> str:
+def _body(parent: Parent, body: str, pieces: Pieces, examples: CandidateExamples) -> str:
     """The messages; parts of first calls and retries stay where they are, behind them."""
     parts = []
     if pieces["system"].strip():
@@ -171,7 +171,7 @@ def quotable(text: str) -> bool:
     return bool(text.strip()) and "endraw" not in text
 
 
-def _examples_key(examples: Examples, slot: str) -> str:
+def _examples_key(examples: CandidateExamples, slot: str) -> str:
     if examples.form == "list":
         return _flow([{"input": given, "output": wanted} for given, wanted in examples.rows])
     if examples.form == "nearest":
@@ -209,4 +209,4 @@ def _flow(value: Any) -> str:
 
 
 def uses_pool(template: Template) -> bool:
-    return isinstance(template.examples, Pool)
+    return isinstance(template.examples, ExamplePool)

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from gateway.exchange import Sampling, Turn
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.search.candidate import Pieces
-from offline_jobs.search.score import Outcome
+from offline_jobs.search.score import AnswerScore
 
 EDITABLE = ("system", "user")
 SAID = Sampling(max_tokens=700, temperature=0.7)
@@ -66,8 +66,8 @@ def question(
     pieces: Pieces,
     slots: Sequence[str],
     model: str,
-    rows: Sequence[Row],
-    outcomes: Sequence[Outcome],
+    rows: Sequence[DatasetRow],
+    outcomes: Sequence[AnswerScore],
     earlier: Sequence[tuple[Pieces, float]] = (),
 ) -> tuple[Turn, ...]:
     """What the critic is asked: the worst answers first."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gateway.errors import TemplateError
 from gateway.prompt.authoring.cases import run_cases
-from gateway.prompt.authoring.findings import Level
+from gateway.prompt.authoring.findings import Severity
 from gateway.prompt.authoring.lint import lint
 from gateway.prompt.library.library import build_library
 from gateway.prompt.templates.fields import Optimise
@@ -17,7 +17,7 @@ def admitted(source: str, file: Path, limits: Optimise) -> Template | str:
         template = parse(source, str(file))
     except TemplateError as error:
         return f"The template is broken: {error.what}."
-    errors = [finding.what for finding in lint(build_library([template], [])) if finding.level is Level.ERROR]
+    errors = [finding.what for finding in lint(build_library([template], [])) if finding.level is Severity.ERROR]
     if errors:
         return f"The template does not lint: {errors[0]}."
     failed = run_cases(template)

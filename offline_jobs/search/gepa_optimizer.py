@@ -13,8 +13,8 @@ from gepa.api import optimize
 from gepa.core.adapter import EvaluationBatch
 
 from offline_jobs.search.candidate import Pieces
-from offline_jobs.search.optimizer import MINIBATCH, Problem
-from offline_jobs.search.score import Outcome
+from offline_jobs.search.optimizer import MINIBATCH, SearchProblem
+from offline_jobs.search.score import AnswerScore
 
 PATIENCE = 12
 """So many times in a row nothing may be left to try on the candidate that it picks."""
@@ -23,7 +23,7 @@ PATIENCE = 12
 class Gepa:
     """Our `Optimizer`."""
 
-    def search(self, problem: Problem, draw: Random) -> None:
+    def search(self, problem: SearchProblem, draw: Random) -> None:
         adapter: Any = _Adapter(problem)
         optimize(
             seed_candidate=dict(problem.start),
@@ -44,11 +44,11 @@ class Gepa:
 
 
 class _Adapter:
-    """The rows' indices are gepa's data, an `Outcome` is its trajectory."""
+    """The rows' indices are gepa's data, an `AnswerScore` is its trajectory."""
 
     propose_new_texts = None
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         self.idle = 0
         self.over: Exception | None = None
         """What ended the search from within a proposal: the package goes on after an exception there."""
@@ -84,7 +84,7 @@ class _Adapter:
         return dict(proposal.pieces) if proposal else {}
 
 
-def _objectives(one: Outcome) -> dict[str, float]:
+def _objectives(one: AnswerScore) -> dict[str, float]:
     return {"valid": one.valid, "correct": one.correct, "tokens": -one.tokens / 1000}
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from offline_jobs.engine.ledger import key_of
 from offline_jobs.search.candidate import Pieces
-from offline_jobs.search.score import Outcome
+from offline_jobs.search.score import AnswerScore
 
 MINIBATCH = 8
 
@@ -28,7 +28,7 @@ class SearchOver(Exception):
     """The search's share of the budget is used up. Raised out of an evaluation."""
 
 
-class Problem(Protocol):
+class SearchProblem(Protocol):
     """What is to be searched. Rows are named by their index: first those to learn from, then those to choose by."""
 
     start: Pieces
@@ -41,7 +41,7 @@ class Problem(Protocol):
         """Whether to go on is hopeless, or has nothing to gain."""
         ...
 
-    def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[Outcome]:
+    def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[AnswerScore]:
         """Raises `SearchOver`."""
         ...
 
@@ -53,17 +53,17 @@ class Problem(Protocol):
 class Optimizer(Protocol):
     """Searches until nothing is left to try or `SearchOver` is raised. What it found is in the problem's log."""
 
-    def search(self, problem: Problem, draw: Random) -> None: ...
+    def search(self, problem: SearchProblem, draw: Random) -> None: ...
 
 
-class Tried(Struct, frozen=True):
+class TriedCandidate(Struct, frozen=True):
     """One candidate with what is known of it. `parent` is its place in the list, -1 for the start."""
 
     pieces: Pieces
     by: str
     why: str
     parent: int
-    outcomes: Mapping[int, Outcome]
+    outcomes: Mapping[int, AnswerScore]
 
     def mean(self, rows: Sequence[int]) -> float | None:
         """Its mean score over these rows; None if it was not tried on all of them."""
@@ -81,7 +81,7 @@ def id_of(pieces: Pieces) -> str:
     return key_of(pieces)[:12]
 
 
-def pareto(tried: Sequence[Tried], rows: Sequence[int]) -> list[int]:
+def pareto(tried: Sequence[TriedCandidate], rows: Sequence[int]) -> list[int]:
     """Those that no other beats in score, prompt tokens and time at once."""
     points = {index: point for index, one in enumerate(tried) if (point := _point(one, rows)) is not None}
     return [
@@ -91,7 +91,7 @@ def pareto(tried: Sequence[Tried], rows: Sequence[int]) -> list[int]:
     ]
 
 
-def _point(one: Tried, rows: Sequence[int]) -> tuple[float, float, float] | None:
+def _point(one: TriedCandidate, rows: Sequence[int]) -> tuple[float, float, float] | None:
     """Higher is better in each."""
     mean = one.mean(rows)
     if mean is None:
@@ -107,7 +107,7 @@ def _beats(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
 class Climb:
     """Propose, compare on a few rows, weigh what is better on the rows to choose by; go on from the best."""
 
-    def search(self, problem: Problem, draw: Random) -> None:
+    def search(self, problem: SearchProblem, draw: Random) -> None:
         best, score = problem.start, _mean(problem.weigh(problem.start, problem.choose))
         while not problem.settled:
             few = draw.sample(list(problem.learn), min(MINIBATCH, len(problem.learn)))
@@ -122,5 +122,5 @@ class Climb:
                 best, score = proposal.pieces, found
 
 
-def _mean(outcomes: Sequence[Outcome]) -> float:
+def _mean(outcomes: Sequence[AnswerScore]) -> float:
     return sum(one.score for one in outcomes) / len(outcomes)

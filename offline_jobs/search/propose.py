@@ -12,10 +12,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.prompt.rewrite import Kept, fill_or_keep
-from offline_jobs.datasets.rows import Row
-from offline_jobs.search.candidate import Examples, Parent, Pieces, examples_in, examples_text, quotable
-from offline_jobs.search.score import Measure
+from gateway.prompt.rewrite import KeptAsIs, fill_or_keep
+from offline_jobs.datasets.rows import DatasetRow
+from offline_jobs.search.candidate import CandidateExamples, Parent, Pieces, examples_in, examples_text, quotable
+from offline_jobs.search.score import AnswerMeasure
 
 MOST_SHOTS = 12
 MOST_LABELS_SHOWN = 24
@@ -36,22 +36,22 @@ LINES = {
 }
 
 
-class Known(Struct, frozen=True):
+class ProposalMaterial(Struct, frozen=True):
     """What the rules may draw from. `shots`: (input of the template's slot, right answer), to learn from."""
 
     shots: tuple[tuple[str, str], ...]
-    measure: Measure
+    measure: AnswerMeasure
     language: str
     nearest: bool
     """Whether there is an embedding model."""
 
 
-Rule = Callable[[Pieces, Known, Random], Pieces | None]
+Rule = Callable[[Pieces, ProposalMaterial, Random], Pieces | None]
 
 
-def known_of(parent: Parent, rows: Sequence[Row], measure: Measure, *, nearest: bool) -> Known:
+def known_of(parent: Parent, rows: Sequence[DatasetRow], measure: AnswerMeasure, *, nearest: bool) -> ProposalMaterial:
     shots = tuple(shot for row in rows if row.wanted and (shot := _shot(parent, row)) is not None)
-    return Known(shots, measure, str(parent.template.language), nearest)
+    return ProposalMaterial(shots, measure, str(parent.template.language), nearest)
 
 
 def rules() -> Mapping[str, Rule]:
@@ -73,7 +73,7 @@ def rules() -> Mapping[str, Rule]:
     }
 
 
-def proposals(pieces: Pieces, known: Known, draw: Random) -> Iterator[tuple[str, Pieces]]:
+def proposals(pieces: Pieces, known: ProposalMaterial, draw: Random) -> Iterator[tuple[str, Pieces]]:
     """Every rule's change of these pieces, where it changes something."""
     for name, rule in rules().items():
         changed = rule(pieces, known, draw)
@@ -81,42 +81,42 @@ def proposals(pieces: Pieces, known: Known, draw: Random) -> Iterator[tuple[str,
             yield name, changed
 
 
-def _turns(pieces: Pieces, known: Known, draw: Random, most: int) -> Pieces | None:
+def _turns(pieces: Pieces, known: ProposalMaterial, draw: Random, most: int) -> Pieces | None:
     shots = _balanced(known, draw, most)
     if not shots:
         return None
-    return _shorter({**pieces, "examples": examples_text(Examples("turns", len(shots), shots))}, known)
+    return _shorter({**pieces, "examples": examples_text(CandidateExamples("turns", len(shots), shots))}, known)
 
 
-def _listed(pieces: Pieces, known: Known, draw: Random) -> Pieces | None:
+def _listed(pieces: Pieces, known: ProposalMaterial, draw: Random) -> Pieces | None:
     shots = _balanced(known, draw, _enough(known, MOST_SHOTS))
     if not shots:
         return None
-    return _shorter({**pieces, "examples": examples_text(Examples("list", len(shots), shots))}, known)
+    return _shorter({**pieces, "examples": examples_text(CandidateExamples("list", len(shots), shots))}, known)
 
 
-def _nearest(pieces: Pieces, known: Known, _draw: Random) -> Pieces | None:
+def _nearest(pieces: Pieces, known: ProposalMaterial, _draw: Random) -> Pieces | None:
     if not known.nearest or len(known.shots) < 2 * NEAREST or examples_in(pieces).form == "nearest":
         return None
-    return _shorter({**pieces, "examples": examples_text(Examples("nearest", NEAREST, known.shots))}, known)
+    return _shorter({**pieces, "examples": examples_text(CandidateExamples("nearest", NEAREST, known.shots))}, known)
 
 
-def _labels(pieces: Pieces, known: Known, _draw: Random) -> Pieces | None:
+def _labels(pieces: Pieces, known: ProposalMaterial, _draw: Random) -> Pieces | None:
     if not known.measure.labels:
         return None
     return _shorter(_line(pieces, known, "labels"), known)
 
 
-def _short(pieces: Pieces, known: Known, _draw: Random) -> Pieces | None:
+def _short(pieces: Pieces, known: ProposalMaterial, _draw: Random) -> Pieces | None:
     changed = _shorter(pieces, known)
     return None if changed == pieces else changed
 
 
-def _no_system(pieces: Pieces, _known: Known, _draw: Random) -> Pieces | None:
+def _no_system(pieces: Pieces, _known: ProposalMaterial, _draw: Random) -> Pieces | None:
     return {**pieces, "system": ""} if pieces["system"].strip() else None
 
 
-def _steps(pieces: Pieces, known: Known, _draw: Random) -> Pieces | None:
+def _steps(pieces: Pieces, known: ProposalMaterial, _draw: Random) -> Pieces | None:
     changed = _line(pieces, known, "steps")
     settings = {
         "technique": "chain-of-thought",
@@ -126,13 +126,13 @@ def _steps(pieces: Pieces, known: Known, _draw: Random) -> Pieces | None:
     return None if changed is None else {**changed, "settings": json.dumps(settings)}
 
 
-def _line(pieces: Pieces, known: Known, name: str) -> Pieces:
+def _line(pieces: Pieces, known: ProposalMaterial, name: str) -> Pieces:
     """One more line at the end of the user's message, where a small model still has it in mind."""
     line = LINES.get(known.language, LINES["en"])[name].format(labels=", ".join(known.measure.labels))
     return pieces if line in pieces["user"] else {**pieces, "user": f"{pieces['user'].rstrip()}\n\n{line}"}
 
 
-def _shorter(pieces: Pieces, known: Known) -> Pieces:
+def _shorter(pieces: Pieces, known: ProposalMaterial) -> Pieces:
     """The decoder stops where the right answers do."""
     wanted = [output for _, output in known.shots]
     if not wanted:
@@ -145,13 +145,13 @@ def _shorter(pieces: Pieces, known: Known) -> Pieces:
     return {**pieces, "settings": json.dumps({**settings, "output": output, "reasoning": {}}, ensure_ascii=False)}
 
 
-def _enough(known: Known, most: int) -> int:
+def _enough(known: ProposalMaterial, most: int) -> int:
     """One for each answer of a closed set, if they are not too many: a model hardly says a label that it never saw."""
     labels = len(known.measure.labels)
     return max(most, labels) if labels <= MOST_LABELS_SHOWN else most
 
 
-def _balanced(known: Known, draw: Random, most: int) -> tuple[tuple[str, str], ...]:
+def _balanced(known: ProposalMaterial, draw: Random, most: int) -> tuple[tuple[str, str], ...]:
     """Examples of as many different answers as can be, in an order that gives nothing away."""
     by_answer: dict[str, list[tuple[str, str]]] = {}
     for shot in draw.sample(known.shots, len(known.shots)):
@@ -165,11 +165,11 @@ def _balanced(known: Known, draw: Random, most: int) -> tuple[tuple[str, str], .
     return tuple(chosen)
 
 
-def _shot(parent: Parent, row: Row) -> tuple[str, str] | None:
+def _shot(parent: Parent, row: DatasetRow) -> tuple[str, str] | None:
     """What the template's slot has of the row's query, with the right answer."""
     try:
         values = fill_or_keep(parent.template, row.query).values
-    except Kept:
+    except KeptAsIs:
         return None
     given = values.get(parent.slot) or row.query
     return (given, row.wanted) if quotable(given) and quotable(row.wanted) else None

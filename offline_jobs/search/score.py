@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.prompt.answers.checks import failures
 from gateway.prompt.answers.judge import matches, passed
 from gateway.prompt.templates.fields import Check
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 
 VALID, CORRECT, NEAR = 0.25, 0.65, 0.10
 TOKENS_FOR_ALL = 20_000
@@ -17,7 +17,7 @@ MOST_LABELS = 64
 SHOWN = 200
 
 
-class Outcome(Struct, frozen=True):
+class AnswerScore(Struct, frozen=True):
     """One answer of a candidate, weighed. `score` is what a search climbs; `correct` is what decides in the end.
 
     `said` is the feedback: what was wrong, in words that a proposer can use.
@@ -32,21 +32,21 @@ class Outcome(Struct, frozen=True):
     said: str = ""
 
 
-class Measure(Struct, frozen=True):
+class AnswerMeasure(Struct, frozen=True):
     """What the answers of one dataset are held against. `labels` are all right answers, where they are a closed set."""
 
     labels: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
 
-    def weigh(self, row: Row, answer: str, tokens: int, took_us: int) -> Outcome:
+    def weigh(self, row: DatasetRow, answer: str, tokens: int, took_us: int) -> AnswerScore:
         valid, why = self._valid(row, answer)
         correct = matches(answer, row.wanted) if row.wanted else valid
         near = overlap(answer, row.wanted) if row.wanted else valid
         score = VALID * valid + CORRECT * correct + NEAR * near - tokens / TOKENS_FOR_ALL
         said = "" if correct == 1 and not why else f"{why}{self._wrong(row, correct)}".strip()
-        return Outcome(score, valid, correct, tokens, took_us, answer, said)
+        return AnswerScore(score, valid, correct, tokens, took_us, answer, said)
 
-    def _valid(self, row: Row, answer: str) -> tuple[float, str]:
+    def _valid(self, row: DatasetRow, answer: str) -> tuple[float, str]:
         share = passed(answer, self.checks)
         if share is not None:
             return share, " ".join(f"{what}." for what in failures(answer, self.checks))
@@ -57,15 +57,15 @@ class Measure(Struct, frozen=True):
         fits = bool(answer.strip()) and (not row.wanted or len(answer) <= room)
         return float(fits), "" if fits else "The answer is far longer than what was wanted. "
 
-    def _wrong(self, row: Row, correct: float) -> str:
+    def _wrong(self, row: DatasetRow, correct: float) -> str:
         return f"Wanted: {row.wanted[:SHOWN]!r}." if row.wanted and correct < 1 else ""
 
 
-def measure_of(rows: Sequence[Row], checks: Sequence[Check]) -> Measure:
+def measure_of(rows: Sequence[DatasetRow], checks: Sequence[Check]) -> AnswerMeasure:
     """Right answers that come again and again are a closed set."""
     wanted = Counter(row.wanted.strip() for row in rows if row.wanted)
     closed = bool(wanted) and len(wanted) <= MOST_LABELS and 2 * len(wanted) <= wanted.total()
-    return Measure(tuple(sorted(wanted)) if closed else (), tuple(checks))
+    return AnswerMeasure(tuple(sorted(wanted)) if closed else (), tuple(checks))
 
 
 def overlap(answer: str, wanted: str) -> float:

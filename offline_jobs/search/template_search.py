@@ -12,17 +12,17 @@ from msgspec import Struct
 
 from gateway.errors import RequestError
 from gateway.prompt.templates.fields import Optimise
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import Splits
 from offline_jobs.engine.models import Loop
 from offline_jobs.errors import BudgetSpent
 from offline_jobs.search import critique
 from offline_jobs.search.candidate import Pieces, pieces_of
-from offline_jobs.search.optimizer import Problem, Proposal, SearchOver, Tried, id_of
-from offline_jobs.search.propose import Known, proposals
+from offline_jobs.search.optimizer import Proposal, SearchOver, SearchProblem, TriedCandidate, id_of
+from offline_jobs.search.propose import ProposalMaterial, proposals
 from offline_jobs.search.race import looks, race
-from offline_jobs.search.score import Outcome
-from offline_jobs.search.trial import Trial
+from offline_jobs.search.score import AnswerScore
+from offline_jobs.search.trial import CandidateTrial
 
 STALE = 12
 """After so many proposals in a row that brought nothing, more of them are a waste."""
@@ -30,7 +30,7 @@ USELESS = 3
 """A critic that says nothing usable so many times in a row is not asked again."""
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What an optimisation can be asked."""
 
     template: str
@@ -59,16 +59,16 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """Of the rows' split and of all draws."""
 
 
-class Search(Problem):
+class TemplateSearch(SearchProblem):
     """The problem for an optimizer, with a log of everything that was tried."""
 
     def __init__(
         self,
-        trial: Trial,
+        trial: CandidateTrial,
         splits: Splits,
-        looked: Sequence[Row],
-        known: Known,
-        asked: Asked,
+        looked: Sequence[DatasetRow],
+        known: ProposalMaterial,
+        asked: OptimiseOptions,
         loop: Loop,
         model: str,
         calls: int,
@@ -76,10 +76,10 @@ class Search(Problem):
     ) -> None:
         """`looked`: the rows to learn from that are answered to see what goes wrong; none of them is an example."""
         self.seed = self.start = pieces_of(trial.parent)
-        self.rows: tuple[Row, ...] = (*looked, *splits.choose)
+        self.rows: tuple[DatasetRow, ...] = (*looked, *splits.choose)
         self.learn = range(len(looked))
         self.choose = range(len(looked), len(self.rows))
-        self.log: list[Tried] = [Tried(self.seed, "the template", "", -1, {})]
+        self.log: list[TriedCandidate] = [TriedCandidate(self.seed, "the template", "", -1, {})]
         self.trial = trial
         self._places = {id_of(self.seed): 0}
         self._asked = asked
@@ -121,7 +121,7 @@ class Search(Problem):
     def settled(self) -> bool:
         return self._all_right or self._fruitless >= STALE
 
-    def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[Outcome]:
+    def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[AnswerScore]:
         place = self._places[id_of(pieces)]
         known = self.log[place].outcomes
         left = [row for row in dict.fromkeys(rows) if row not in known]
@@ -153,7 +153,7 @@ class Search(Problem):
         full = [place for place, one in enumerate(self.log) if one.mean(self.choose) is not None]
         return max(full, key=lambda place: (self.log[place].mean(self.choose), -place), default=0)
 
-    def _look_at(self, one: Tried) -> None:
+    def _look_at(self, one: TriedCandidate) -> None:
         mean = one.mean(self.choose)
         if mean is not None and mean > self._best:
             self._best, self._fruitless = mean, 0
@@ -164,7 +164,7 @@ class Search(Problem):
         self._fruitless += 1
         self._places[id_of(proposal.pieces)] = len(self.log)
         place = self._places[id_of(parent)]
-        self.log.append(Tried(proposal.pieces, proposal.by, proposal.why, place, {}))
+        self.log.append(TriedCandidate(proposal.pieces, proposal.by, proposal.why, place, {}))
         return len(self.log) - 1
 
     def _by_rule(self, pieces: Pieces) -> Proposal | None:

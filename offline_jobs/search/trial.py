@@ -12,16 +12,16 @@ from gateway.exchange import Exchange, Turn
 from gateway.ports import Embedder, Vectors
 from gateway.prompt.library.library import build_library
 from gateway.prompt.library.pools import load_pools
-from gateway.prompt.rewrite import Rewrite
+from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.templates.template import Template
 from gateway.wire.chat.answer import read_answer
 from offline_jobs.datasets.judge_answers import preferred
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.engine.models import Loop
 from offline_jobs.errors import JobFailed
 from offline_jobs.search.candidate import Parent, Pieces, assembled, examples_in, pool_file, pool_text, uses_pool
 from offline_jobs.search.gate import admitted
-from offline_jobs.search.score import VALID, Measure, Outcome
+from offline_jobs.search.score import VALID, AnswerMeasure, AnswerScore
 
 PATIENCE_MS = 60_000
 MERIT = 1 - VALID
@@ -30,7 +30,7 @@ DEAD = 8
 OK = 300
 
 
-class Said(Struct, frozen=True):
+class CandidateAnswer(Struct, frozen=True):
     """An answer. `kept` says why the prompt went to the model as it was."""
 
     text: str
@@ -39,14 +39,14 @@ class Said(Struct, frozen=True):
     kept: str = ""
 
 
-class Trial:
+class CandidateTrial:
     """Evaluates candidates of one parent. What was evaluated once is remembered."""
 
     def __init__(
         self,
         loop: Loop,
         parent: Parent,
-        measure: Measure,
+        measure: AnswerMeasure,
         model: str,
         folder: Path,
         embedder: Embedder | None = None,
@@ -59,14 +59,14 @@ class Trial:
         self._judge = judge
         self._folder = folder
         self._embedder = embedder
-        self._speakers: dict[str, Rewrite | str] = {}
-        self._answers: dict[tuple[str, str], Said] = {}
+        self._speakers: dict[str, RewriteStage | str] = {}
+        self._answers: dict[tuple[str, str], CandidateAnswer] = {}
         self._failed = 0
 
     def source(self, pieces: Pieces) -> str:
         return assembled(self.parent, pieces)
 
-    def weigh(self, pieces: Pieces, rows: Sequence[Row], against: Pieces | None = None) -> list[Outcome]:
+    def weigh(self, pieces: Pieces, rows: Sequence[DatasetRow], against: Pieces | None = None) -> list[AnswerScore]:
         """One outcome a row. A candidate that is not admitted gets nothing, costs no call, and is told why.
 
         Raises `JobFailed` where the model is out of order: no candidate is to blame for that.
@@ -76,7 +76,7 @@ class Trial:
         source = self.source(pieces)
         speaker = self._speaker(source, pieces)
         if isinstance(speaker, str):
-            return [Outcome(0.0, 0.0, 0.0, said=speaker) for _ in rows]
+            return [AnswerScore(0.0, 0.0, 0.0, said=speaker) for _ in rows]
         said = self._answered(source, speaker, rows)
         outcomes = [self._outcome(row, one) for row, one in zip(rows, said, strict=True)]
         if against is None or not self._judge or all(row.wanted for row in rows):
@@ -84,16 +84,16 @@ class Trial:
         base = self.source(against)
         return self._preferred(rows, outcomes, self._answered(base, self._speaker(base, against), rows))
 
-    def _outcome(self, row: Row, said: Said) -> Outcome:
+    def _outcome(self, row: DatasetRow, said: CandidateAnswer) -> AnswerScore:
         outcome = self.measure.weigh(row, said.text, said.tokens, said.took_us)
         return replace(outcome, said=f"{said.kept} {outcome.said}".strip()) if said.kept else outcome
 
-    def _speaker(self, source: str, pieces: Pieces) -> Rewrite | str:
+    def _speaker(self, source: str, pieces: Pieces) -> RewriteStage | str:
         if source not in self._speakers:
             self._speakers[source] = self._made(source, pieces)
         return self._speakers[source]
 
-    def _made(self, source: str, pieces: Pieces) -> Rewrite | str:
+    def _made(self, source: str, pieces: Pieces) -> RewriteStage | str:
         """The stage that renders this candidate, or why it may not speak."""
         examples = examples_in(pieces)
         beside = self._folder if examples.form == "nearest" else self.parent.file.parent
@@ -102,12 +102,12 @@ class Trial:
         template = admitted(source, beside / "candidate.prompt.md", self.parent.template.optimise)
         return template if isinstance(template, str) else self._rewrite(template)
 
-    def _rewrite(self, template: Template) -> Rewrite | str:
+    def _rewrite(self, template: Template) -> RewriteStage | str:
         models = self._loop.models
         library = build_library([template], [])
         prompt = replace(models.run.settings.prompt, budget_ms=PATIENCE_MS)
         if not uses_pool(template):
-            return Rewrite(prompt, library, completer=models.completions)
+            return RewriteStage(prompt, library, completer=models.completions)
         if self._embedder is None:
             return "It chooses examples for each request, which needs an embedding model: [embedder]."
         embedder = self._embedder
@@ -120,20 +120,20 @@ class Trial:
         async def embed(texts: Sequence[str]) -> Vectors:
             return embedder.embed(texts)
 
-        return Rewrite(prompt, library, pools, embed, models.completions)
+        return RewriteStage(prompt, library, pools, embed, models.completions)
 
-    def _answered(self, source: str, speaker: Rewrite | str, rows: Sequence[Row]) -> list[Said]:
+    def _answered(self, source: str, speaker: RewriteStage | str, rows: Sequence[DatasetRow]) -> list[CandidateAnswer]:
         assert not isinstance(speaker, str)
         left = [row for row in rows if (source, row.query) not in self._answers]
 
-        async def answer(row: Row) -> Said:
+        async def answer(row: DatasetRow) -> CandidateAnswer:
             return await self._said(speaker, row.query)
 
         for row, said in zip(left, self._loop.all(answer, left), strict=True):
             self._answers[source, row.query] = said
         return [self._answers[source, row.query] for row in rows]
 
-    async def _said(self, speaker: Rewrite, query: str) -> Said:
+    async def _said(self, speaker: RewriteStage, query: str) -> CandidateAnswer:
         began = perf_counter_ns()
         models = self._loop.models
         plain = models.exchange([Turn("user", query)], self._model)
@@ -150,20 +150,22 @@ class Trial:
                     f"the model {self._model!r} failed {self._failed} times in a row: {error.message} "
                     "When it answers again: foreword jobs resume ID"
                 ) from error
-            return Said("", 0, 0, f"The model failed: {error.message}")
+            return CandidateAnswer("", 0, 0, f"The model failed: {error.message}")
         self._failed = 0
         answer = read_answer(reply.body, "application/json") if reply.status < OK else None
         took_us = (perf_counter_ns() - began) // 1000
         if answer is None:
-            return Said("", 0, took_us, f"The model refused the prompt with {reply.status}.")
-        return Said(
+            return CandidateAnswer("", 0, took_us, f"The model refused the prompt with {reply.status}.")
+        return CandidateAnswer(
             answer.text, _tokens(exchange, answer.prompt_tokens), took_us, f"It did not speak: {kept}." if kept else ""
         )
 
-    def _preferred(self, rows: Sequence[Row], outcomes: Sequence[Outcome], base: Sequence[Said]) -> list[Outcome]:
+    def _preferred(
+        self, rows: Sequence[DatasetRow], outcomes: Sequence[AnswerScore], base: Sequence[CandidateAnswer]
+    ) -> list[AnswerScore]:
         """0.5 is a tie with the other candidate's answer; a judge sees both, in both orders."""
 
-        async def merit(one: tuple[Row, Outcome, Said]) -> Outcome:
+        async def merit(one: tuple[DatasetRow, AnswerScore, CandidateAnswer]) -> AnswerScore:
             row, outcome, other = one
             if row.wanted:
                 return outcome

@@ -22,7 +22,7 @@ CLUSTERS, A_CLUSTER = 40, 25
 RESIDUAL = 3.0
 
 
-class Window(Struct):
+class ComparedWindow(Struct):
     """What is compared of each exchange. Lists of one length, apart from `scores`, which not every exchange has."""
 
     intents: list[str] = []
@@ -116,7 +116,7 @@ def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:
     return [_with_alarm(one, place in sure and one.size >= one.needed) for place, one in enumerate(changes)]
 
 
-def compared(before: Window, now: Window) -> list[Change]:
+def compared(before: ComparedWindow, now: ComparedWindow) -> list[Change]:
     """Everything but the prompts, whose vectors the caller has."""
     found: Mapping[str, Change | None] = {
         "intents": counted("intents", before.intents, now.intents),

@@ -29,14 +29,14 @@ EDGE = 0.02
 """No guess is nearer to 0 or 1, so that one answer never decides alone."""
 
 
-class Answer(Struct, frozen=True):
+class ScoredAnswer(Struct, frozen=True):
     """A scored answer, from 0 to 1, of one of the two."""
 
     canary: bool
     score: float
 
 
-class Verdict(Struct, frozen=True):
+class SequentialVerdict(Struct, frozen=True):
     """`worse` from the first moment on that the evidence sufficed; `stake` is the highest it got to."""
 
     worse: bool
@@ -50,20 +50,20 @@ class Verdict(Struct, frozen=True):
         return f"{means}, evidence {self.stake:.1f} of {1 / ALARM:.0f}"
 
 
-class Block(Struct, frozen=True):
+class AnswerBlock(Struct, frozen=True):
     """Answers of both that came one after the other. Who they are of was settled before they were scored."""
 
     canary: Sequence[float]
     stable: Sequence[float]
 
 
-def judged(answers: Iterable[Answer], before: Sequence[float] = ()) -> Verdict:
+def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = ()) -> SequentialVerdict:
     """Reads the answers in the order in which they came, until it is sure or there are no more.
 
     `before`: scores of the stable version from before the canary spoke. They are no evidence, but a good guess.
     """
-    known = Known(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
-    stake, highest, canary, stable = 1.0, 1.0, Known(), Known()
+    known = RunningMean(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
+    stake, highest, canary, stable = 1.0, 1.0, RunningMean(), RunningMean()
     for block in blocks(answers):
         guess = (canary.total + DROP_WEIGHT * (known.mean - DROP)) / (canary.count + DROP_WEIGHT)
         stake *= growth(block, known.mean, min(guess, known.mean - LEAST))
@@ -72,10 +72,10 @@ def judged(answers: Iterable[Answer], before: Sequence[float] = ()) -> Verdict:
         highest = max(highest, stake)
         if highest >= 1 / ALARM:
             break
-    return Verdict(highest >= 1 / ALARM, int(canary.count + stable.count), highest, canary.mean, stable.mean)
+    return SequentialVerdict(highest >= 1 / ALARM, int(canary.count + stable.count), highest, canary.mean, stable.mean)
 
 
-def growth(block: Block, stable: float, canary: float) -> float:
+def growth(block: AnswerBlock, stable: float, canary: float) -> float:
     """What the stake is multiplied by, for these guesses of the means."""
     t_s = min(1 - EDGE, max(2 * EDGE, stable))
     t_c = max(EDGE, min(canary, t_s - EDGE))
@@ -88,17 +88,17 @@ def growth(block: Block, stable: float, canary: float) -> float:
     return grown
 
 
-def blocks(answers: Iterable[Answer]) -> Iterator[Block]:
+def blocks(answers: Iterable[ScoredAnswer]) -> Iterator[AnswerBlock]:
     """A block ends as soon as both have spoken in it. Each answer is in one: blocks say nothing of each other."""
     waiting: tuple[list[float], list[float]] = ([], [])
     for answer in answers:
         waiting[not answer.canary].append(answer.score)
         if all(waiting):
-            yield Block(*waiting)
+            yield AnswerBlock(*waiting)
             waiting = ([], [])
 
 
-class Known(Struct, frozen=True):
+class RunningMean(Struct, frozen=True):
     """A mean so far."""
 
     total: float = 0.0
@@ -108,5 +108,5 @@ class Known(Struct, frozen=True):
     def mean(self) -> float:
         return self.total / self.count if self.count else 0.0
 
-    def with_all(self, scores: Sequence[float]) -> "Known":
-        return Known(self.total + sum(scores), self.count + len(scores))
+    def with_all(self, scores: Sequence[float]) -> "RunningMean":
+        return RunningMean(self.total + sum(scores), self.count + len(scores))

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 from gateway.errors import ConfigError, DatabaseFailed
 from gateway.exchange import Intent, Rewrite
 from gateway.ports import Answer
-from gateway.records.database import Database, Summary, Wanted
+from gateway.records.database import Database, ExchangeFilter, Summary
 from gateway.records.engine import engine_for
 from gateway.records.feedback import Feedback
 from gateway.records.schema import ExchangeRecord
@@ -94,7 +94,7 @@ def test_what_is_there_already_stays_as_it_is(database: Database) -> None:
     assert database.insert([]) == 0
 
     assert database.get("ex-1") == RECORD
-    assert len(database.find(Wanted())) == 2
+    assert len(database.find(ExchangeFilter())) == 2
 
 
 def test_a_list_shows_the_newest_first_and_only_what_is_wanted(database: Database) -> None:
@@ -106,16 +106,16 @@ def test_a_list_shows_the_newest_first_and_only_what_is_wanted(database: Databas
         ]
     )
 
-    def ids(wanted: Wanted) -> list[str]:
+    def ids(wanted: ExchangeFilter) -> list[str]:
         return [one.id for one in database.find(wanted)]
 
-    assert ids(Wanted()) == ["ex-3", "ex-2", "ex-1"]
-    assert ids(Wanted(limit=1)) == ["ex-3"]
-    assert ids(Wanted(model="small")) == ["ex-3", "ex-1"]
-    assert ids(Wanted(intent="summarise")) == ["ex-2", "ex-1"]
-    assert ids(Wanted(template="summarise/en", since_s=150)) == ["ex-2"]
-    assert ids(Wanted(key="other")) == ["ex-3"]
-    assert database.find(Wanted(key="app", model="small")) == [
+    assert ids(ExchangeFilter()) == ["ex-3", "ex-2", "ex-1"]
+    assert ids(ExchangeFilter(limit=1)) == ["ex-3"]
+    assert ids(ExchangeFilter(model="small")) == ["ex-3", "ex-1"]
+    assert ids(ExchangeFilter(intent="summarise")) == ["ex-2", "ex-1"]
+    assert ids(ExchangeFilter(template="summarise/en", since_s=150)) == ["ex-2"]
+    assert ids(ExchangeFilter(key="other")) == ["ex-3"]
+    assert database.find(ExchangeFilter(key="app", model="small")) == [
         Summary(
             "ex-1", 100.0, "app", "chat/completions", "small", "summarise", "summarise/en", 200, "finished", 7, 3,
             5_000_000_000,
@@ -146,7 +146,7 @@ def test_a_purge_takes_the_old_with_their_feedback(database: Database) -> None:
 
     assert database.purge(before_s=100.0) == 2500
 
-    assert [one.id for one in database.find(Wanted())] == ["ex-1"]
+    assert [one.id for one in database.find(ExchangeFilter())] == ["ex-1"]
     assert database.feedback("old-1") == []
 
 
@@ -158,7 +158,7 @@ def test_no_name_that_a_client_chooses_stops_the_drain(database: Database, name:
 
     assert database.get("ex-1") == odd
 
-    assert [one.id for one in database.find(Wanted(model=name))] == ["ex-1"]
+    assert [one.id for one in database.find(ExchangeFilter(model=name))] == ["ex-1"]
 
 
 def test_opening_again_changes_nothing(database: Database, url: str) -> None:

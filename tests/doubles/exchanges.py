@@ -3,12 +3,12 @@
 from gateway.exchange import (
     Ask,
     Chunk,
+    ClientKey,
     ContextPlan,
     Controls,
     Endpoint,
     Exchange,
     Intent,
-    Key,
     Note,
     Rewrite,
     Sampling,
@@ -16,7 +16,7 @@ from gateway.exchange import (
     Target,
     Turn,
 )
-from gateway.ports import Outcome
+from gateway.ports import ExchangeOutcome
 
 BODY = (
     b'{"choices": [{"index": 0, "message": {"content": "The secret answer."}, "finish_reason": "stop"}],'
@@ -24,7 +24,7 @@ BODY = (
 )
 
 
-def an_exchange(id: str = "ex-1", *, key: Key | None = None, model: str = "small") -> Exchange:
+def an_exchange(id: str = "ex-1", *, key: ClientKey | None = None, model: str = "small") -> Exchange:
     return Exchange(
         id,
         Ask(
@@ -35,7 +35,7 @@ def an_exchange(id: str = "ex-1", *, key: Key | None = None, model: str = "small
             user="secret user",
             controls=Controls(conversation="secret conversation"),
         ),
-        key or Key("app"),
+        key or ClientKey("app"),
         started_s=1_800_000_000.0,
         intent=Intent("classify-text", 0.9, 0.8, "en", "static", ("near 'secret question'",)),
         turns=(Turn("system", "Answer in one word."), Turn("user", "my secret question")),
@@ -48,5 +48,7 @@ def an_exchange(id: str = "ex-1", *, key: Key | None = None, model: str = "small
     )
 
 
-def an_outcome(body: bytes = BODY) -> Outcome:
-    return Outcome("finished", 200, "main", "small-v2", "application/json", body=body, first_byte_us=900, total_us=1000)
+def an_outcome(body: bytes = BODY) -> ExchangeOutcome:
+    return ExchangeOutcome(
+        "finished", 200, "main", "small-v2", "application/json", body=body, first_byte_us=900, total_us=1000
+    )

@@ -6,7 +6,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, masking_utils
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from gateway.backends.local.torch_engine.model import NAME, Model, attention
+from gateway.backends.local.torch_engine.model import NAME, TorchNetwork, attention
 
 WINDOW = 64
 
@@ -32,10 +32,10 @@ def reference(**fields: Any) -> Any:
     return LlamaForCausalLM(config(**fields)).eval()
 
 
-def model(**fields: Any) -> Model:
+def model(**fields: Any) -> TorchNetwork:
     """The same weights under our engine."""
     ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
     masking_utils.ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, lambda *_, **__: None)
     network = reference(**fields)
     network.set_attn_implementation(NAME)
-    return Model(network)
+    return TorchNetwork(network)

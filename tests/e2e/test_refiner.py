@@ -10,7 +10,7 @@ from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.exchange import Ask, Endpoint, Exchange, Intent, Turn
 from gateway.prompt.library.library import load_library
-from gateway.prompt.refine import Refine
+from gateway.prompt.refine import RefineStage
 from gateway.settings import Refiner, read
 from tests.conftest import UpstreamInThread
 from tests.doubles.upstream import Script
@@ -32,14 +32,14 @@ def asking() -> Exchange:
 
 
 @asynccontextmanager
-async def refiner(backend: dict[str, object], wanted: Refiner) -> AsyncIterator[Refine]:
+async def refiner(backend: dict[str, object], wanted: Refiner) -> AsyncIterator[RefineStage]:
     settings, problems = read({"backends": {"up": backend}}, root=Path())
     assert problems == []
     gateway = assemble(settings, only_prepare=True)
     await gateway.backends["up"].open()
     try:
         caller = Caller(gateway.backends, gateway.state)
-        yield Refine(wanted, Completions(caller, gateway.routes), lambda: LIBRARY)
+        yield RefineStage(wanted, Completions(caller, gateway.routes), lambda: LIBRARY)
     finally:
         await gateway.backends["up"].aclose()
 

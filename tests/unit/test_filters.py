@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.filters import Comparison, Compound, Filter
+from gateway.filters import AttributeComparison, Compound, Filter
 
 ABOUT = {"year": 2026.0, "team": "legal", "public": True}
 
@@ -8,24 +8,24 @@ ABOUT = {"year": 2026.0, "team": "legal", "public": True}
 @pytest.mark.parametrize(
     ("one", "holds"),
     [
-        (Comparison("year", "eq", 2026), True),
-        (Comparison("year", "gte", 2027), False),
-        (Comparison("year", "lt", 2027), True),
-        (Comparison("year", "eq", "2026"), False),
-        (Comparison("year", "gt", "2000"), False),
-        (Comparison("team", "eq", "legal"), True),
-        (Comparison("team", "ne", "legal"), False),
-        (Comparison("team", "in", ("sales", "legal")), True),
-        (Comparison("team", "nin", ("sales", "legal")), False),
-        (Comparison("public", "eq", True), True),
-        (Comparison("public", "eq", 1), False),
-        (Comparison("none", "eq", "x"), False),
-        (Comparison("none", "ne", "x"), True),
-        (Comparison("none", "nin", ("x",)), True),
-        (Comparison("none", "in", ("x",)), False),
-        (Compound("and", (Comparison("year", "gt", 2000), Comparison("team", "eq", "legal"))), True),
-        (Compound("and", (Comparison("year", "gt", 2000), Comparison("team", "eq", "sales"))), False),
-        (Compound("or", (Comparison("year", "gt", 3000), Comparison("team", "eq", "legal"))), True),
+        (AttributeComparison("year", "eq", 2026), True),
+        (AttributeComparison("year", "gte", 2027), False),
+        (AttributeComparison("year", "lt", 2027), True),
+        (AttributeComparison("year", "eq", "2026"), False),
+        (AttributeComparison("year", "gt", "2000"), False),
+        (AttributeComparison("team", "eq", "legal"), True),
+        (AttributeComparison("team", "ne", "legal"), False),
+        (AttributeComparison("team", "in", ("sales", "legal")), True),
+        (AttributeComparison("team", "nin", ("sales", "legal")), False),
+        (AttributeComparison("public", "eq", True), True),
+        (AttributeComparison("public", "eq", 1), False),
+        (AttributeComparison("none", "eq", "x"), False),
+        (AttributeComparison("none", "ne", "x"), True),
+        (AttributeComparison("none", "nin", ("x",)), True),
+        (AttributeComparison("none", "in", ("x",)), False),
+        (Compound("and", (AttributeComparison("year", "gt", 2000), AttributeComparison("team", "eq", "legal"))), True),
+        (Compound("and", (AttributeComparison("year", "gt", 2000), AttributeComparison("team", "eq", "sales"))), False),
+        (Compound("or", (AttributeComparison("year", "gt", 3000), AttributeComparison("team", "eq", "legal"))), True),
         (Compound("or", ()), False),
     ],
 )

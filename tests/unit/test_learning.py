@@ -8,21 +8,21 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.context.embedding.batcher import Batcher
-from gateway.context.retrieve import Retrieve
-from gateway.loading import Learned
+from gateway.context.retrieve import RetrieveStage
+from gateway.loading import LateLoader
 from gateway.readiness import Readiness
-from gateway.settings import Context, Data, Prompt, Settings
+from gateway.settings import Context, Data, PromptTable, Settings
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.templates import source, write
 
 
 @pytest.fixture
-async def learned(tmp_path: Path) -> AsyncIterator[Learned]:
+async def learned(tmp_path: Path) -> AsyncIterator[LateLoader]:
     write(tmp_path / "templates", "refund", source())
     write(tmp_path / "templates", "other", source(id="other.en", intent="other", match=["something else"]))
-    settings = Settings(tmp_path, data=Data("data"), prompt=replace(Prompt(), watch_s=0.02))
-    retrieve = Retrieve(Context(), lambda backend, text: len(text))
-    made = Learned(settings, Batcher(BagEmbedder()), None, retrieve, None)  # type: ignore[arg-type] - nothing is asked
+    settings = Settings(tmp_path, data=Data("data"), prompt=replace(PromptTable(), watch_s=0.02))
+    retrieve = RetrieveStage(Context(), lambda backend, text: len(text))
+    made = LateLoader(settings, Batcher(BagEmbedder()), None, retrieve, None)  # type: ignore[arg-type] - nothing is asked
     # training is another test's business
     made._load_classifier = made._load_examples  # type: ignore[method-assign]
     await made.load(Readiness())
@@ -30,7 +30,7 @@ async def learned(tmp_path: Path) -> AsyncIterator[Learned]:
     await made.aclose()
 
 
-async def test_a_change_is_taken_over_whole(learned: Learned, tmp_path: Path) -> None:
+async def test_a_change_is_taken_over_whole(learned: LateLoader, tmp_path: Path) -> None:
     before = learned.rewrite.library
     write(tmp_path / "templates", "refund", source("# user\nnew\n{{ query }}", version=2))
     write(tmp_path / "templates", "third", source(id="third.en"))
@@ -45,7 +45,7 @@ async def test_a_change_is_taken_over_whole(learned: Learned, tmp_path: Path) ->
     assert before is not None and {template.ref for template in before.templates} == {"refund.en@1", "other.en@1"}
 
 
-async def test_a_broken_file_keeps_the_last_good_library_and_is_reported(learned: Learned, tmp_path: Path) -> None:
+async def test_a_broken_file_keeps_the_last_good_library_and_is_reported(learned: LateLoader, tmp_path: Path) -> None:
     before = learned.rewrite.library
     write(tmp_path / "templates", "refund", source("# user\nnew\n{{ query }}", version=2))
     write(tmp_path / "templates", "bad", source("# user\n{{ nobody }}", id="bad.en"))
@@ -60,7 +60,7 @@ async def test_a_broken_file_keeps_the_last_good_library_and_is_reported(learned
     assert learned.rewrite.library is not None and learned.rewrite.library.get("refund.en", 2) is not None
 
 
-async def test_what_has_not_changed_is_not_parsed_again(learned: Learned, tmp_path: Path) -> None:
+async def test_what_has_not_changed_is_not_parsed_again(learned: LateLoader, tmp_path: Path) -> None:
     before = learned.rewrite.library
     (tmp_path / "templates" / "other.prompt.md").touch()
     done = await learned.reload()
@@ -69,7 +69,9 @@ async def test_what_has_not_changed_is_not_parsed_again(learned: Learned, tmp_pa
     assert learned.rewrite.library.get("other.en") is before.get("other.en")
 
 
-async def test_the_watcher_sees_a_change_and_waits_until_its_author_is_done(learned: Learned, tmp_path: Path) -> None:
+async def test_the_watcher_sees_a_change_and_waits_until_its_author_is_done(
+    learned: LateLoader, tmp_path: Path
+) -> None:
     watching = asyncio.create_task(learned.watch())
     try:
         await asyncio.sleep(0.1)

@@ -3,11 +3,11 @@
 import pytest
 
 from gateway.exchange import Ask, Endpoint, Exchange
-from gateway.ports import Outcome
+from gateway.ports import ExchangeOutcome
 from gateway.telemetry.metrics import MOST_HELD, Metrics
 
 ASKED = Exchange("x", Ask(Endpoint.CHAT, "m", b"{}", stream=True)).noted("rewrite", "rewritten")
-DONE = Outcome("finished", 200, first_byte_us=2_000, total_us=30_000)
+DONE = ExchangeOutcome("finished", 200, first_byte_us=2_000, total_us=30_000)
 
 
 @pytest.mark.parametrize("count", [1, MOST_HELD - 1, MOST_HELD, 2 * MOST_HELD + 3])

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.exchange import Ask, Endpoint, Exchange, Key, Turn
-from gateway.ports import Outcome
+from gateway.exchange import Ask, ClientKey, Endpoint, Exchange, Turn
+from gateway.ports import ExchangeOutcome
 from gateway.settings import Telemetry
 from gateway.telemetry.traces import Traces, unquoted
 
@@ -13,10 +13,10 @@ SECRET = "sk-live-4242 is what I'd use"
 
 
 def test_a_trace_has_the_decisions_and_not_the_clients_words(capsys: pytest.CaptureFixture[str]) -> None:
-    exchange = Exchange("x1", Ask(Endpoint.CHAT, "m", b"", (Turn("user", SECRET),)), Key("k"))
+    exchange = Exchange("x1", Ask(Endpoint.CHAT, "m", b"", (Turn("user", SECRET),)), ClientKey("k"))
     noted = exchange.noted("rewrite", "kept", f"polish.en lost words: {SECRET[:60]!r}")
     traces = Traces(Telemetry(traces="console"))
-    traces.add(noted, Outcome("finished", 200, "b", "m", "application/json"), "")
+    traces.add(noted, ExchangeOutcome("finished", 200, "b", "m", "application/json"), "")
     traces.close()
     said = capsys.readouterr().out
     assert '"foreword.decision": "kept"' in said and "polish.en lost words" in said

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.errors import NotFound, NotReady, Problem
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Embedder, Headers, ModelCard, Reply
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 from gateway.wire import embeddings
 from gateway.wire.chat import encode
 
@@ -28,7 +28,7 @@ class EmbedderSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What clients call the model."""
 
 
-class Batched(Protocol):
+class EmbeddingWorker(Protocol):
     """What the assembly shares: an embedder behind its worker thread."""
 
     embedder: Embedder
@@ -40,7 +40,7 @@ class SharesEmbedder(Protocol):
     """`assembly.Parts`: read at each request, since the embedder may be loaded after the port is open."""
 
     @property
-    def embedder(self) -> Batched | None: ...
+    def embedder(self) -> EmbeddingWorker | None: ...
 
 
 class EmbedderBackend:
@@ -84,7 +84,7 @@ class EmbedderBackend:
             return sum(map(self.count_tokens, texts))
         return await asyncio.to_thread(lambda: sum(map(self.count_tokens, texts)))
 
-    def _shared(self) -> Batched:
+    def _shared(self) -> EmbeddingWorker:
         shared = self._parts.embedder
         if shared is None:
             raise NotReady(f"The model {self._settings.name!r} is still loading.", retry_after_s=5.0)
@@ -111,4 +111,4 @@ def _build(name: str, settings: EmbedderSettings, parts: Any) -> EmbedderBackend
     return EmbedderBackend(name, settings, parts)
 
 
-KIND = Kind(EmbedderSettings, _build, _check)
+KIND = AdapterKind(EmbedderSettings, _build, _check)

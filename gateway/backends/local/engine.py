@@ -26,7 +26,7 @@ log = logging.getLogger("foreword.llamacpp")
 ERRORS_ONLY = 1
 
 
-class EngineOptions(Struct, frozen=True):
+class LlamaOptions(Struct, frozen=True):
     """How to load a model; see `LlamaCppSettings`."""
 
     context_tokens: int = 8192
@@ -37,11 +37,11 @@ class EngineOptions(Struct, frozen=True):
     prompt_cache_mb: int = 128
 
 
-class Engine:
+class LlamaEngine:
     """A loaded model. The constructor loads it and blocks; `chat` and `complete` block too, and
     release the interpreter's lock while they compute. Several threads may call them at a time."""
 
-    def __init__(self, path: Path, file: ModelFile, options: EngineOptions) -> None:
+    def __init__(self, path: Path, file: ModelFile, options: LlamaOptions) -> None:
         import xllamacpp
 
         self._folder = Path(tempfile.mkdtemp(prefix="foreword-"))  # mode 0700
@@ -82,7 +82,7 @@ class Engine:
             shutil.rmtree(self._folder)
 
 
-def _configure(params: Any, file: ModelFile, options: EngineOptions) -> None:
+def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.n_ctx = options.context_tokens
     params.n_parallel = options.parallel
     # one room for all: a long request may use what short ones leave free
@@ -100,7 +100,7 @@ def _configure(params: Any, file: ModelFile, options: EngineOptions) -> None:
     params.chat_template = options.chat_template or _template(file, options)
 
 
-def _template(file: ModelFile, options: EngineOptions) -> str:
+def _template(file: ModelFile, options: LlamaOptions) -> str:
     """ "" lets llama.cpp take the model's own."""
     if options.default_system or not file.chat_template:
         return ""

@@ -11,10 +11,10 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.backends.local import gguf
-from gateway.backends.local.engine import Engine, EngineOptions
+from gateway.backends.local.engine import LlamaEngine, LlamaOptions
 from gateway.backends.local.serve import LocalModel, Serving
 from gateway.errors import ConfigError, Problem
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 from gateway.resources import NoSuchResource, locate
 
 BLOCK = 256  # llama.cpp rounds its cache up to whole blocks
@@ -68,13 +68,13 @@ class LlamaCpp(LocalModel):
         )
         super().__init__(name, serving)
 
-    def _load(self) -> Engine:
+    def _load(self) -> LlamaEngine:
         """About a second for the default model."""
-        return Engine(self._path, self._file, self._options())
+        return LlamaEngine(self._path, self._file, self._options())
 
-    def _options(self) -> EngineOptions:
+    def _options(self) -> LlamaOptions:
         settings = self._settings
-        return EngineOptions(
+        return LlamaOptions(
             context_tokens=self.window_tokens,
             parallel=settings.parallel,
             threads=settings.threads,
@@ -111,4 +111,4 @@ def _build(name: str, settings: LlamaCppSettings, parts: Any) -> LlamaCpp:
         raise ConfigError([Problem(where, str(error), "Fetch the model file again.")]) from error
 
 
-KIND = Kind(LlamaCppSettings, _build, _check)
+KIND = AdapterKind(LlamaCppSettings, _build, _check)

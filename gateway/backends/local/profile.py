@@ -9,7 +9,7 @@ from msgspec import Struct
 log = logging.getLogger("foreword.profile")
 
 
-class Measured(Struct, frozen=True):
+class LengthProfile(Struct, frozen=True):
     """One length with one method: perplexity of what stands far behind, and how many pass-keys were found."""
 
     length: int
@@ -34,7 +34,7 @@ class Profile(Struct, frozen=True):
     window_tokens: int = 0
     best: tuple[tuple[float, str], ...] = ()
     """(how many times the trained window, method), shortest first."""
-    measured: tuple[Measured, ...] = ()
+    measured: tuple[LengthProfile, ...] = ()
     reach: tuple[tuple[str, int], ...] = ()
     """(method, how far it is usable)."""
     well_tokens: int = 0

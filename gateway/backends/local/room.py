@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 
 
-class Room:
+class EngineRoom:
     """Slots and tokens, given out in the order of asking. Belongs to one event loop."""
 
     def __init__(self, slots: int, tokens: int) -> None:

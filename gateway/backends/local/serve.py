@@ -12,13 +12,13 @@ from typing import Protocol
 from msgspec import Struct
 
 from gateway.backends.local.generation import Call, Callback, Generation
-from gateway.backends.local.room import Room
+from gateway.backends.local.room import EngineRoom
 from gateway.errors import BackendFailed, BadRequest, LimitReached, NotFound, NotReady, RequestError
 from gateway.exchange import Endpoint, Exchange, Note
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.wire.chat import encode
 from gateway.wire.engine import ask as engine
-from gateway.wire.engine.answer import Body, Events, refusal
+from gateway.wire.engine.answer import BodyReader, Events, refusal
 from gateway.wire.engine.ask import EngineAsk, Limits, Neutraliser
 
 ENDPOINTS = (Endpoint.CHAT, Endpoint.COMPLETION)
@@ -26,7 +26,7 @@ JSON: Headers = ((b"content-type", b"application/json"),)
 EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
 
 
-class Loaded(Protocol):
+class LoadedEngine(Protocol):
     """An engine with its model in memory. All methods block; several threads may call them at a time."""
 
     def chat(self, body: bytes, callback: Callback) -> None:
@@ -72,18 +72,18 @@ class LocalModel:
         self._limits = Limits(choices=serving.parallel, answer_tokens=serving.answer_tokens)
         self._neutral = Neutraliser(serving.control_tokens)
         self._pool = ThreadPoolExecutor(serving.parallel, thread_name_prefix=f"engine-{name}")
-        self._engine: Loaded | None = None
+        self._engine: LoadedEngine | None = None
         self._failed = ""
         self._opened = asyncio.Event()
         self._running: set[Generation] = set()
-        self._room = Room(serving.parallel, serving.window_tokens)
+        self._room = EngineRoom(serving.parallel, serving.window_tokens)
         self._waiting = 0
 
-    def _load(self) -> Loaded:
+    def _load(self) -> LoadedEngine:
         """Load the engine; runs on a worker thread."""
         raise NotImplementedError
 
-    async def _call(self, loaded: Loaded, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
+    async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
         """The engine's method for a request. It may add to `told` what it decided, until its last piece."""
         return loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
 
@@ -133,10 +133,10 @@ class LocalModel:
             first = await self._first(generation, events)
             reply.pieces = _Stream(generation, events, first)
         else:
-            reply.body = await self._whole(generation, Body(ask, shown))
+            reply.body = await self._whole(generation, BodyReader(ask, shown))
         return reply
 
-    async def _ready(self) -> Loaded:
+    async def _ready(self) -> LoadedEngine:
         try:
             if not self._opened.is_set():
                 await asyncio.wait_for(self._opened.wait(), self._serving.ready_wait_s)
@@ -146,7 +146,7 @@ class LocalModel:
             raise BackendFailed(f"The model {self._serving.name!r} could not be loaded: {self._failed or 'closed'}.")
         return self._engine
 
-    async def _started(self, ask: EngineAsk, loaded: Loaded, call: Call, passages: Sequence[str]) -> Generation:
+    async def _started(self, ask: EngineAsk, loaded: LoadedEngine, call: Call, passages: Sequence[str]) -> Generation:
         """The generation, once there is room. Raises `LimitReached` when too many wait for it."""
         serving, room = self._serving, self._room
         if len(self._running) + self._waiting >= serving.parallel + serving.queue:
@@ -169,7 +169,7 @@ class LocalModel:
         self._running.add(generation)
         return generation
 
-    async def _needed(self, ask: EngineAsk, loaded: Loaded, passages: Sequence[str]) -> int:
+    async def _needed(self, ask: EngineAsk, loaded: LoadedEngine, passages: Sequence[str]) -> int:
         """How many tokens of the engine's cache the request may fill at the most.
 
         `passages` are read beside each other, each with a question and an answer of its own.
@@ -203,7 +203,7 @@ class LocalModel:
             raise _stopped(generation, error) from error
         return b""
 
-    async def _whole(self, generation: Generation, body: Body) -> bytes:
+    async def _whole(self, generation: Generation, body: BodyReader) -> bytes:
         try:
             while (piece := await generation.next()) is not None:
                 body.add(piece)

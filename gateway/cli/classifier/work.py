@@ -21,11 +21,11 @@ from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.classifier.confusion import Confusion, confusion
 from gateway.prompt.classifier.evaluate import Evaluation
 from gateway.prompt.classifier.evaluate import evaluate as evaluate_on
-from gateway.prompt.classifier.explanation import Why
+from gateway.prompt.classifier.explanation import Explanation
 from gateway.prompt.classifier.explanation import why as why_of
 from gateway.prompt.classifier.labelled import Labelled, read_labelled, write_labelled
 from gateway.prompt.classifier.lessons import Seeds, read_seeds
-from gateway.prompt.classifier.model import NONE, Model
+from gateway.prompt.classifier.model import NONE, ClassifierModel
 from gateway.prompt.classifier.model_file import FORMAT, load, save
 from gateway.prompt.classifier.train import LABELLED, Embedders, Training, kept_labels, model_folder, teach, trained
 from gateway.prompt.classifier.train_tier import TrainedTier
@@ -43,7 +43,7 @@ class TrainReport(Struct, frozen=True):
     figures: dict[str, float]
 
 
-class Trained(Struct, frozen=True):
+class TrainingSummary(Struct, frozen=True):
     """What came of a training."""
 
     folder: Path
@@ -62,7 +62,7 @@ class ShownTier(Struct, frozen=True):
     temperature: float
 
 
-class Shown(Struct, frozen=True):
+class ModelSummary(Struct, frozen=True):
     """A model in numbers."""
 
     folder: str
@@ -82,7 +82,7 @@ def train(
     forget: bool,
     threads: int | None,
     progress: Callable[[str], None],
-) -> Trained:
+) -> TrainingSummary:
     """Learn, write model and report, and keep the labelled prompts for the next time."""
     started = time.perf_counter()
     folder = settings.data_folder
@@ -103,10 +103,10 @@ def train(
     if out is None:
         # after the model: a running gateway that sees the new prompts finds it ready
         _keep(labelled, folder / "classifier" / LABELLED)
-    return Trained(target, report, told)
+    return TrainingSummary(target, report, told)
 
 
-def shown(settings: Settings, folder: Path | None) -> Shown:
+def shown(settings: Settings, folder: Path | None) -> ModelSummary:
     """The model that the gateway would use, or the one in the folder."""
     model, place = _model(settings, folder)
     tiers = [
@@ -122,10 +122,10 @@ def shown(settings: Settings, folder: Path | None) -> Shown:
         for kind, tier in kinds.items()
     ]
     size = (place / "model.npz").stat().st_size / 1e6
-    return Shown(str(place), FORMAT, model.checksum, size, tuple(tiers), model.report)
+    return ModelSummary(str(place), FORMAT, model.checksum, size, tuple(tiers), model.report)
 
 
-async def explained(settings: Settings, text: str, folder: Path | None) -> Why:
+async def explained(settings: Settings, text: str, folder: Path | None) -> Explanation:
     found, batcher = _classifier(settings, folder)
     try:
         return await why_of(found, text)
@@ -149,7 +149,7 @@ def _classifier(settings: Settings, folder: Path | None) -> tuple[Classifier, Ba
     return Classifier(_model(settings, folder)[0], settings.prompt, embedders.static, batcher), batcher
 
 
-def _model(settings: Settings, folder: Path | None) -> tuple[Model, Path]:
+def _model(settings: Settings, folder: Path | None) -> tuple[ClassifierModel, Path]:
     if folder is not None:
         return load(folder), folder
     library, embedders = _library(settings), _embedders(settings)

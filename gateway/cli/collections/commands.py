@@ -43,14 +43,14 @@ def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], a
     \b
     Example:  foreword collections add handbook docs/ report.pdf --attribute year=2026
     """
-    from gateway.context.ingest.ingest import Item, source_name
+    from gateway.context.ingest.ingest import IngestItem, source_name
     from gateway.context.store.collections import OPERATOR
 
     settings = load_settings(config)
     told = _attributes(attributes)
     with parts.opened(settings) as known, parts.ingesting(settings, known) as ingest:
         files = [path.resolve() for path in parts.files_of(paths)]
-        items = [Item(path, source_name(path, settings.root), attributes=told) for path in files]
+        items = [IngestItem(path, source_name(path, settings.root), attributes=told) for path in files]
         with view.progress(quiet=as_json) as on_progress:
             reports = ingest.add(known.find_or_create(collection, OPERATOR), items, on_progress)
     if as_json:

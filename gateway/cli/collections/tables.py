@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gateway.context.ingest.ingest import Added
+    from gateway.context.ingest.ingest import AddedFile
     from gateway.context.ingest.ingest import Progress as Ingesting
     from gateway.exchange import Chunk
 
@@ -42,7 +42,7 @@ def progress(*, quiet: bool) -> Iterator[Any]:
         yield on_progress
 
 
-def print_added(collection: str, reports: Sequence[Added]) -> None:
+def print_added(collection: str, reports: Sequence[AddedFile]) -> None:
     from rich.console import Console
     from rich.markup import escape
 

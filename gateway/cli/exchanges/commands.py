@@ -65,9 +65,9 @@ def list_exchanges(
     \b
     Example:  foreword exchanges list --since 2h --intent summarise
     """
-    from gateway.records.database import Wanted
+    from gateway.records.database import ExchangeFilter
 
-    wanted = Wanted(limit, model, intent, template, since_s=since)
+    wanted = ExchangeFilter(limit, model, intent, template, since_s=since)
     with opened(load_settings(config)) as database:
         found = database.find(wanted)
     if as_json:
@@ -107,13 +107,13 @@ def show(id: str, as_json: bool, config: Path) -> None:
 def opened(settings: Settings) -> Iterator[Database]:
     """The database, with what a server that is no longer running left in its spool."""
     from gateway.records.database import Database
-    from gateway.records.drain import Intake
+    from gateway.records.drain import SegmentReader
     from gateway.wire.chat.answer import read_answer
 
     try:
         database = Database.open(database_url(settings))
         try:
-            Intake(read_answer).take_orphans(spool_folder(settings), database)
+            SegmentReader(read_answer).take_orphans(spool_folder(settings), database)
             yield database
         finally:
             database.close()

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from gateway.cli.listing import plain, print_rows
 from gateway.exchange import Note, Turn
-from gateway.records.archive import Entry
+from gateway.records.archive import RecordedExchange
 from gateway.records.database import Summary
 from gateway.records.feedback import Feedback
 from gateway.records.schema import ExchangeRecord
@@ -31,7 +31,7 @@ def _cells(one: Summary) -> list[str]:
     return [*cells, f"{one.total_us / 1000:.1f}"]
 
 
-def print_entry(entry: Entry) -> None:
+def print_entry(entry: RecordedExchange) -> None:
     record = entry.record
     console = Console()
     console.print(_facts(record))

@@ -21,7 +21,7 @@ from gateway.exchange import Endpoint
 from gateway.settings import Settings
 
 if TYPE_CHECKING:  # loaded when a command runs
-    from gateway.cli.gains.replay import Case, Scored, Wanted
+    from gateway.cli.gains.replay import ReplayCase, ReplayFilter, ScoredCase
     from gateway.prompt.policy.gains import Gain
 
 
@@ -63,11 +63,11 @@ def measure(
     foreword gains measure --dry-run
     foreword gains measure --intent summarise --calls 100 --judge gpt-4.1-mini
     """
-    from gateway.cli.gains.replay import Wanted, gains_of
+    from gateway.cli.gains.replay import ReplayFilter, gains_of
     from gateway.prompt.policy.gains import gains_path, write_gains
 
     settings = load_settings(config)
-    cases = _cases(settings, Wanted(intent, model, since, each))
+    cases = _cases(settings, ReplayFilter(intent, model, since, each))
     judged = [case for case in cases if case.judged_by(judge)]
     _say_what_is_there(cases, judged, judge)
     if dry_run or not judged:
@@ -108,7 +108,7 @@ def show(as_json: bool, config: Path) -> None:
         click.echo("Nothing was measured yet. See: foreword gains measure --help")
 
 
-def _cases(settings: Settings, wanted: Wanted) -> list[Case]:
+def _cases(settings: Settings, wanted: ReplayFilter) -> list[ReplayCase]:
     from gateway.cli.gains.replay import SEED, cases_of, choose
     from gateway.cli.templates.compare import library_of
 
@@ -117,14 +117,14 @@ def _cases(settings: Settings, wanted: Wanted) -> list[Case]:
         return list(cases_of(database, choose(database, wanted, random), library_of(settings), random))
 
 
-def _say_what_is_there(cases: list[Case], judged: list[Case], judge: str) -> None:
+def _say_what_is_there(cases: list[ReplayCase], judged: list[ReplayCase], judge: str) -> None:
     groups = {case.group for case in judged}
     click.echo(f"{len(cases)} exchanges to replay; {len(judged)} can be judged, of {len(groups)} intents and models.")
     if len(judged) < len(cases) and not judge:
         click.echo("The rest need a judge: --judge MODEL, checks in their templates, or feedback with an answer.")
 
 
-async def _measured(settings: Settings, cases: list[Case], calls: int, judge: str) -> list[Scored]:
+async def _measured(settings: Settings, cases: list[ReplayCase], calls: int, judge: str) -> list[ScoredCase]:
     from rich.console import Console
     from rich.progress import Progress
 

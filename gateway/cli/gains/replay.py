@@ -34,7 +34,7 @@ Group = tuple[str, str]
 """An intent, and the model's name at its backend."""
 
 
-class Case(Struct, frozen=True):
+class ReplayCase(Struct, frozen=True):
     """One exchange to ask again. `wanted` is what its answer should have been, where feedback said so."""
 
     id: str
@@ -55,10 +55,10 @@ class Case(Struct, frozen=True):
         return "judge" if judge else ""
 
 
-class Scored(Struct, frozen=True):
+class ScoredCase(Struct, frozen=True):
     """How much better the rewritten answer was, from -1 to 1, and who says so."""
 
-    case: Case
+    case: ReplayCase
     difference: float
     by: str
 
@@ -75,16 +75,16 @@ class Replay:
         self._judge = judge
         self.left = calls
 
-    async def score(self, case: Case) -> Scored:
+    async def score(self, case: ReplayCase) -> ScoredCase:
         """Raises `OutOfCalls` before it would ask for half a pair, and `RequestError`."""
         by = case.judged_by(self._judge)
         if self.left < (4 if by == "judge" else 2):
             raise OutOfCalls
         raw = await self._ask(case, case.raw, "raw", case.sampling)
         rewritten = await self._ask(case, case.rewritten, "rewritten", case.sampling)
-        return Scored(case, await self._difference(case, by, rewritten, raw), by)
+        return ScoredCase(case, await self._difference(case, by, rewritten, raw), by)
 
-    async def _difference(self, case: Case, by: str, rewritten: str, raw: str) -> float:
+    async def _difference(self, case: ReplayCase, by: str, rewritten: str, raw: str) -> float:
         if rewritten == raw:
             return 0.0
         if by == "feedback":
@@ -96,7 +96,9 @@ class Replay:
         swapped = await self._ask(case, question(request, raw, rewritten), "judge", JUDGE, self._judge)
         return agreed(verdict(forward), verdict(swapped))
 
-    async def _ask(self, case: Case, turns: Sequence[Turn], purpose: str, sampling: Sampling, model: str = "") -> str:
+    async def _ask(
+        self, case: ReplayCase, turns: Sequence[Turn], purpose: str, sampling: Sampling, model: str = ""
+    ) -> str:
         self.left -= 1
         ask = Ask(Endpoint.CHAT, case.target.model, b"", tuple(turns))
         exchange = Exchange(f"gain-{case.id}", ask, mode=Mode.OFF, route=(case.target,))
@@ -105,13 +107,13 @@ class Replay:
 
 
 async def scores_of(
-    cases: Sequence[Case], replay: Replay, tick: Callable[[], None], failed: list[str]
-) -> Sequence[Scored]:
+    cases: Sequence[ReplayCase], replay: Replay, tick: Callable[[], None], failed: list[str]
+) -> Sequence[ScoredCase]:
     """All that the calls allow. A pair that fails is left out; who is interrupted keeps what was measured.
 
     Raises `BackendFailed` when several fail one after the other, and nothing was measured.
     """
-    found: list[Scored] = []
+    found: list[ScoredCase] = []
     in_a_row = 0
     for case in cases:
         try:
@@ -132,22 +134,22 @@ async def scores_of(
     return found
 
 
-def gains_of(found: Iterable[Scored], now_s: float) -> list[Gain]:
+def gains_of(found: Iterable[ScoredCase], now_s: float) -> list[Gain]:
     """One gain for each intent and model."""
-    groups: dict[Group, list[Scored]] = {}
+    groups: dict[Group, list[ScoredCase]] = {}
     for one in found:
         groups.setdefault(one.case.group, []).append(one)
     return [_gain(group, of_group, now_s) for group, of_group in sorted(groups.items())]
 
 
-def _gain(group: Group, found: Sequence[Scored], now_s: float) -> Gain:
+def _gain(group: Group, found: Sequence[ScoredCase], now_s: float) -> Gain:
     # the same data say the same each time
     seen = paired([one.difference for one in found], Random(SEED))
     by = ", ".join(sorted({one.by for one in found}))
     return Gain(*group, seen.pairs, seen.mean, seen.low, seen.high, seen.p, by, now_s)
 
 
-class Wanted(Struct, frozen=True):
+class ReplayFilter(Struct, frozen=True):
     """Which exchanges to replay. Empty means any."""
 
     intent: str = ""
@@ -157,26 +159,26 @@ class Wanted(Struct, frozen=True):
     """At most so many of an intent and model, chosen at random."""
 
 
-class _Target(Struct):
+class _RecordedTarget(Struct):
     model: str = ""
 
 
-class _Intent(Struct):
+class _RecordedIntent(Struct):
     name: str = ""
 
 
 class _Brief(Struct):
     """What is read of every record, to choose those that are read whole."""
 
-    intent: _Intent = msgspec.field(default_factory=_Intent)
-    route: list[_Target] = []
+    intent: _RecordedIntent = msgspec.field(default_factory=_RecordedIntent)
+    route: list[_RecordedTarget] = []
     policy: str = "full"
 
 
 _brief = msgspec.msgpack.Decoder(_Brief)
 
 
-def choose(database: Database, wanted: Wanted, random: Random) -> dict[Group, list[str]]:
+def choose(database: Database, wanted: ReplayFilter, random: Random) -> dict[Group, list[str]]:
     """Exchanges for which a template spoke or would have, a sample of each intent and model."""
     found: dict[Group, list[str]] = {}
     seen: dict[Group, int] = {}
@@ -194,14 +196,14 @@ def choose(database: Database, wanted: Wanted, random: Random) -> dict[Group, li
     return found
 
 
-def _is_wanted(group: Group, wanted: Wanted) -> bool:
+def _is_wanted(group: Group, wanted: ReplayFilter) -> bool:
     intent, model = group
     return wanted.intent in ("", intent) and wanted.model in ("", model)
 
 
 def cases_of(
     database: Database, chosen: Mapping[Group, Sequence[str]], library: Library, random: Random
-) -> Iterator[Case]:
+) -> Iterator[ReplayCase]:
     """The chosen exchanges as cases, mixed, so that a cap on calls hits all groups alike."""
     ids = [(id, group) for group, ids in chosen.items() for id in ids]
     random.shuffle(ids)
@@ -215,7 +217,7 @@ def cases_of(
             yield case
 
 
-def _case(record: ExchangeRecord, group: Group, library: Library, wanted: str) -> Case | None:
+def _case(record: ExchangeRecord, group: Group, library: Library, wanted: str) -> ReplayCase | None:
     template = _template(library, record)
     rewritten = record.rewrite.withheld or record.prompt
     # with passages in the prompt the two would differ in more than the rewrite
@@ -226,7 +228,7 @@ def _case(record: ExchangeRecord, group: Group, library: Library, wanted: str) -
     output = template.output
     sampling = Sampling(output.max_tokens or ANSWER_TOKENS, 0.0, output.stop)
     target = record.route[0]
-    return Case(record.id, group, target, record.asked, rewritten, sampling, template.checks, wanted)
+    return ReplayCase(record.id, group, target, record.asked, rewritten, sampling, template.checks, wanted)
 
 
 def _template(library: Library, record: ExchangeRecord) -> Template | None:

@@ -23,10 +23,10 @@ from gateway.cli.templates.options import (
 from gateway.cli.templates.views import diff, history_, preview
 from gateway.errors import TemplateError
 from gateway.prompt.authoring.cases import render_for
-from gateway.prompt.authoring.findings import Level
+from gateway.prompt.authoring.findings import Severity
 from gateway.prompt.authoring.lint import lint
 from gateway.prompt.authoring.scaffold import scaffold
-from gateway.prompt.rewrite import Kept
+from gateway.prompt.rewrite import KeptAsIs
 from gateway.prompt.templates.fields import ID, Language, Technique
 from gateway.prompt.templates.template import Template
 
@@ -98,7 +98,7 @@ def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: 
         return
     try:
         turns = render_for(template, query)
-    except (Kept, TemplateError) as error:
+    except (KeptAsIs, TemplateError) as error:
         raise click.ClickException(f"the query would go to the model as it is: {error}") from error
     if as_json:
         echo_json([{"role": turn.role, "content": turn.text} for turn in turns])
@@ -156,13 +156,13 @@ def lint_(strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool,
     library, errors = open_library(folders, config)
     embed = embedder(load_settings(config)).embed if similar else None
     found = lint(library, errors, Counter().count, embed)
-    bad = [finding for finding in found if strict or finding.level is Level.ERROR]
+    bad = [finding for finding in found if strict or finding.level is Severity.ERROR]
     if as_json:
         echo_json(found)
     else:
         for finding in found:
             click.echo(str(finding))
-        warnings = len(found) - sum(finding.level is Level.ERROR for finding in found)
+        warnings = len(found) - sum(finding.level is Severity.ERROR for finding in found)
         checked = len(library.templates) + len({error.file for error in errors})
         click.echo(f"{checked} files: {len(found) - warnings} errors, {warnings} warnings", err=True)
     raise SystemExit(1 if bad else 0)

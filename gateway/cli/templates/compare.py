@@ -11,9 +11,9 @@ from gateway.cli.exchanges.commands import opened, since_s
 from gateway.errors import BadRequest
 from gateway.prompt.answers.judge import yardstick
 from gateway.prompt.library.library import Library, load_library
-from gateway.prompt.library.versions import Archive
+from gateway.prompt.library.versions import VersionArchive
 from gateway.records import compare as records
-from gateway.records.compare import Comparison, rows_of
+from gateway.records.compare import VersionComparison, rows_of
 from gateway.settings import Settings
 
 
@@ -54,10 +54,10 @@ def library_of(settings: Settings) -> Library:
     from gateway.loading import archive_folder
 
     folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]
-    return load_library(folders, Archive(archive_folder(settings)))[0]
+    return load_library(folders, VersionArchive(archive_folder(settings)))[0]
 
 
-def _print(found: Comparison) -> None:
+def _print(found: VersionComparison) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -8,12 +8,12 @@ from msgspec import Struct
 from rich.console import Console
 
 from gateway.prompt.authoring.cases import Failure, run_cases
-from gateway.prompt.authoring.match_check import Tally, check_examples
+from gateway.prompt.authoring.match_check import MatchTally, check_examples
 from gateway.prompt.templates.template import Template
 from gateway.settings import Settings
 
 
-class Report(Struct, frozen=True):
+class TemplateTestReport(Struct, frozen=True):
     """The result of a run. `asked` counts the examples that the classifier was asked about."""
 
     templates: int
@@ -27,7 +27,7 @@ class Report(Struct, frozen=True):
         return f"{self.templates} templates, {self.cases} tests{classified}: {len(self.failures)} failures"
 
 
-def run(chosen: Sequence[Template], settings: Settings | None) -> Report:
+def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestReport:
     """Run the tests of the chosen templates; with settings also the classifier's.
 
     `settings.prompt.templates` name the library's folders. Only active templates are classified,
@@ -37,12 +37,12 @@ def run(chosen: Sequence[Template], settings: Settings | None) -> Report:
     cases = sum(len(template.tests) for template in chosen)
     active = [template for template in chosen if template.active]
     if settings is None or not active:
-        return Report(len(chosen), cases, 0, tuple(failures))
+        return TemplateTestReport(len(chosen), cases, 0, tuple(failures))
     tally = asyncio.run(_classified(active, settings))
-    return Report(len(chosen), cases, tally.asked, (*failures, *tally.failures))
+    return TemplateTestReport(len(chosen), cases, tally.asked, (*failures, *tally.failures))
 
 
-async def _classified(templates: Sequence[Template], settings: Settings) -> Tally:
+async def _classified(templates: Sequence[Template], settings: Settings) -> MatchTally:
     from gateway.assembly import assemble
 
     gateway = assemble(settings, only_prepare=True)

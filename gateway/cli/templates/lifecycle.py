@@ -53,7 +53,7 @@ def promote(ref: str, to: str | None, share: float, folders: tuple[Path, ...], a
         refuse([str(error) for error in errors])
     try:
         moved = moves.promote(library, folders_of(folders, config), template, Status(to) if to else None, share)
-    except moves.Refused as refused:
+    except moves.MoveRefused as refused:
         refuse(refused.reasons)
     _tell(moved, as_json)
 
@@ -72,7 +72,7 @@ def retire(ref: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> 
     library, _ = open_library(folders, config)
     try:
         moved = moves.retire(library, folders_of(folders, config), find_template(library, ref))
-    except moves.Refused as refused:
+    except moves.MoveRefused as refused:
         refuse(refused.reasons)
     _tell(moved, as_json)
 
@@ -93,7 +93,7 @@ def rollback(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) ->
     library, _ = open_library(folders, config)
     try:
         pointer = moves.rollback(library, folders_of(folders, config), id)
-    except moves.Refused as refused:
+    except moves.MoveRefused as refused:
         refuse(refused.reasons)
     if as_json:
         echo_json({"id": id, "pointer": pointer})
@@ -127,7 +127,7 @@ def reload(url: str, key: str, as_json: bool, config: Path) -> None:
         refuse(errors or [str(answer.get("error", {}).get("message", f"the gateway answered {status}"))])
 
 
-def _tell(moved: moves.Moved, as_json: bool) -> None:
+def _tell(moved: moves.MoveResult, as_json: bool) -> None:
     if as_json:
         echo_json(moved)
         return

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gateway.cli.config import load_settings
 from gateway.errors import TemplateError
 from gateway.prompt.library.library import Library, load_library
-from gateway.prompt.library.versions import Archive
+from gateway.prompt.library.versions import VersionArchive
 from gateway.prompt.templates.frontmatter import suggest
 from gateway.prompt.templates.template import Template, read_ref
 from gateway.settings import Settings
@@ -42,7 +42,7 @@ def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[T
         return load_library(folders)
     from gateway.loading import archive_folder
 
-    archive = Archive(archive_folder(load_settings(config)))
+    archive = VersionArchive(archive_folder(load_settings(config)))
     return load_library(folders_of(folders, config), archive, keep=False)
 
 

@@ -14,9 +14,9 @@ from gateway.cli.templates.options import echo_json, find_template, folder_optio
 from gateway.errors import RequestError, TemplateError
 from gateway.exchange import SlotValue, Turn
 from gateway.prompt.authoring.cases import sample
-from gateway.prompt.authoring.history import Version, history, lineage
+from gateway.prompt.authoring.history import HistoryVersion, history, lineage
 from gateway.prompt.named_prompt import QUERY, fill_named
-from gateway.prompt.rewrite import Kept, compose, fill_or_keep
+from gateway.prompt.rewrite import KeptAsIs, compose, fill_or_keep
 from gateway.prompt.templates.template import Template
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -50,7 +50,7 @@ def preview(
         turns, found = _rendered(template, query, given)
     except RequestError as error:
         raise click.ClickException(str(error)) from error
-    except (Kept, TemplateError) as error:
+    except (KeptAsIs, TemplateError) as error:
         raise click.ClickException(f"the query would go to the model as it is: {error}") from error
     tokens = Counter()
     counts = [tokens.count(turn.text) for turn in turns]
@@ -135,7 +135,7 @@ def history_(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) ->
     warn_of(errors)
 
 
-def _told(version: Version) -> str:
+def _told(version: HistoryVersion) -> str:
     marks = [
         *(["speaks"] if version.speaks else []),
         *([f"canary for {version.canary:.0%}"] if version.canary else []),
@@ -159,7 +159,7 @@ def _given(slots: Sequence[str]) -> dict[str, str]:
 def _rendered(
     template: Template, query: str, given: Mapping[str, str]
 ) -> tuple[tuple[Turn, ...], tuple[SlotValue, ...]]:
-    """Raises `Kept`, `TemplateError` or `RequestError`. With slots given it is what a prompt by name makes."""
+    """Raises `KeptAsIs`, `TemplateError` or `RequestError`. With slots given it is what a prompt by name makes."""
     shots, labels = sample(template)
     if given or not query:
         filled = fill_named(template, {**given, **({QUERY: query} if query else {})})

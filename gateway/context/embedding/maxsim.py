@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import Struct
 
 from gateway.errors import ConfigError, Problem
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 from gateway.settings import Share
 
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ def check(_settings: MaxSimSettings, _root: Path) -> Iterable[Problem]:
     return ()
 
 
-KIND = Kind(MaxSimSettings, build, check)
+KIND = AdapterKind(MaxSimSettings, build, check)

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from gateway.context.embedding.word_pieces import WordPieces
 from gateway.errors import Problem
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 from gateway.resources import NoSuchResource, locate
 
 if TYPE_CHECKING:
@@ -206,4 +206,4 @@ def check(settings: SentenceSettings, root: Path) -> Iterable[Problem]:
         yield Problem("kind", "needs the package sentence-transformers", 'Run: pip install "foreword[context]"')
 
 
-KIND = Kind(SentenceSettings, build, check)
+KIND = AdapterKind(SentenceSettings, build, check)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.context.embedding.batcher import Batcher
 from gateway.context.ingest.attachments import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, Attachment, Attachments
-from gateway.context.ingest.ingest import Ingest, Item, Progress
+from gateway.context.ingest.ingest import Ingest, IngestItem, Progress
 from gateway.context.ingest.uploads import Uploads
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections
@@ -25,11 +25,11 @@ SWEEP_S = 600.0
 """How often what is over is deleted, and what other processes attached is looked for."""
 
 
-class Stopped(Exception):
+class IngestStopped(Exception):
     """The gateway ends, or nobody wants this file any more."""
 
 
-class Behind:
+class BackgroundEmbedder:
     """The gateway's own embedder for documents: queries go before their batches."""
 
     def __init__(self, batcher: Batcher) -> None:
@@ -43,7 +43,7 @@ class Behind:
         return self._batcher.embed_sync(texts)
 
 
-class Intake:
+class BackgroundIngest:
     """Belongs to one event loop. Who opens it closes it."""
 
     def __init__(
@@ -109,18 +109,18 @@ class Intake:
         elif file is None:
             self.attachments.settle(one, FAILED, "invalid_file", "The file was deleted before it was read.")
         else:
-            item = Item(self.uploads.path(file.id), file.id, file.name, file.id, one.attributes, one.cut)
+            item = IngestItem(self.uploads.path(file.id), file.id, file.name, file.id, one.attributes, one.cut)
             self._settle(one, collection, item)
 
-    def _settle(self, one: Attachment, collection: Collection, item: Item) -> None:
+    def _settle(self, one: Attachment, collection: Collection, item: IngestItem) -> None:
         def on_progress(_now: Progress) -> None:
             known = self.attachments.get(one.collection, one.file)
             if self._stopping or known is None or known.status == CANCELLED:
-                raise Stopped
+                raise IngestStopped
 
         try:
             (added,) = self._ingest.add(collection, [item], on_progress)
-        except Stopped:
+        except IngestStopped:
             return
         except CollectionError as error:
             self.attachments.settle(one, FAILED, "server_error", str(error))

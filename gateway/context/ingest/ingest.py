@@ -40,7 +40,7 @@ SAME_EMBEDDER = 0.999
 Read = Callable[[Path, str], Document]
 
 
-class Item(Struct, frozen=True):
+class IngestItem(Struct, frozen=True):
     """A file to take in. `source` is what it replaces, `title` what it is cited by (the source, if left out)."""
 
     path: Path
@@ -61,7 +61,7 @@ class Progress(Struct, frozen=True):
     chunks: int = 0
 
 
-class Added(Struct, frozen=True):
+class AddedFile(Struct, frozen=True):
     """What became of a file. `state`: added, replaced, unchanged or failed, then with a `reason`."""
 
     source: str
@@ -83,9 +83,9 @@ class Ingest(Struct, frozen=True):
     def add(
         self,
         collection: Collection,
-        items: Iterable[Item],
+        items: Iterable[IngestItem],
         on_progress: Callable[[Progress], None] = lambda _progress: None,
-    ) -> list[Added]:
+    ) -> list[AddedFile]:
         """Take the files in, one after the other. Blocking; may be killed and called again.
 
         Raises `CollectionError` if the collection was made with another embedder.
@@ -120,18 +120,18 @@ class Ingest(Struct, frozen=True):
             documents.retire([row.key for row in live])
 
     def _file(
-        self, collection: Collection, item: Item, progress: Progress, on_progress: Callable[[Progress], None]
-    ) -> Added:
+        self, collection: Collection, item: IngestItem, progress: Progress, on_progress: Callable[[Progress], None]
+    ) -> AddedFile:
         documents = self._documents(collection)
         try:
             recipe = self._recipe(item)
             known = documents.live_at(item.source)
             if known and known.recipe == recipe:
                 documents.set_attributes(known.key, item.attributes)
-                return Added(item.source, "unchanged", documents.staged(known.key))
+                return AddedFile(item.source, "unchanged", documents.staged(known.key))
             chunks = self._chunks(collection, item)
         except CollectionError as error:
-            return Added(item.source, "failed", reason=str(error))
+            return AddedFile(item.source, "failed", reason=str(error))
         self._check_embedder(collection)
         document = self._begun(documents, item, recipe)
         there = documents.keys(document)
@@ -140,9 +140,9 @@ class Ingest(Struct, frozen=True):
             self._store(documents, document, chunks[first : first + BATCH], there[first : first + BATCH])
             on_progress(replace(progress, done=min(first + BATCH, len(chunks)), chunks=len(chunks)))
         documents.go_live(document)
-        return Added(item.source, "replaced" if known else "added", len(chunks))
+        return AddedFile(item.source, "replaced" if known else "added", len(chunks))
 
-    def _recipe(self, item: Item) -> str:
+    def _recipe(self, item: IngestItem) -> str:
         """What the chunks of a file depend on, as a hash."""
         try:
             with item.path.open("rb") as file:
@@ -153,7 +153,7 @@ class Ingest(Struct, frozen=True):
         made_by = (versions, item.cut or self.cut, self.embedder.name, self.embedder.dimensions)
         return hashlib.sha256(f"{content} {made_by}".encode()).hexdigest()
 
-    def _chunks(self, collection: Collection, item: Item) -> list[Chunk]:
+    def _chunks(self, collection: Collection, item: IngestItem) -> list[Chunk]:
         return chunking.chunk(
             self.read(item.path, item.title or item.source),
             collection.id,
@@ -163,7 +163,7 @@ class Ingest(Struct, frozen=True):
             self.embedder.window_tokens,
         )
 
-    def _begun(self, documents: Documents, item: Item, recipe: str) -> int:
+    def _begun(self, documents: Documents, item: IngestItem, recipe: str) -> int:
         """The staged document: a new one, or the one that was begun before this was killed."""
         for row in documents.leftovers(item.source):
             if row.state == "staged" and row.recipe == recipe:

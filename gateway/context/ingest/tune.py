@@ -51,7 +51,7 @@ class Pseudo(Struct, frozen=True):
     rest: str
 
 
-class Trial(Struct, frozen=True):
+class TuningTrial(Struct, frozen=True):
     """What both searches found for a pseudo-query, with the scores its chunk has without the sentence."""
 
     key: int
@@ -84,7 +84,7 @@ class Tuner(Struct, frozen=True):
         weight = best_weight(trials)
         return Tuning(weight, self._floor(documents, trials, weight), count)
 
-    def _trials(self, documents: Documents, pseudo: Sequence[Pseudo]) -> list[Trial]:
+    def _trials(self, documents: Documents, pseudo: Sequence[Pseudo]) -> list[TuningTrial]:
         if not pseudo:
             return []
         average = sum(len(lexical.words_of(one.rest)) for one in pseudo) / len(pseudo)
@@ -95,13 +95,13 @@ class Tuner(Struct, frozen=True):
             for one, query, rest in zip(pseudo, queries, rests, strict=True)
         ]
 
-    def _trial(self, documents: Documents, one: Pseudo, query: "Vectors", cosine: float, average: float) -> Trial:
+    def _trial(self, documents: Documents, one: Pseudo, query: "Vectors", cosine: float, average: float) -> TuningTrial:
         dense = self.collections.vectors.search(documents.collection, query, CANDIDATES)
         words = documents.by_words(one.query, CANDIDATES, None)
         (share,) = documents.likeness(one.query).shares([one.rest], average)
-        return Trial(one.key, _with(dense, one.key, cosine), _with(words, one.key, share))
+        return TuningTrial(one.key, _with(dense, one.key, cosine), _with(words, one.key, share))
 
-    def _floor(self, documents: Documents, trials: Sequence[Trial], weight: float) -> float:
+    def _floor(self, documents: Documents, trials: Sequence[TuningTrial], weight: float) -> float:
         queries = foreign_questions()
         vectors = self.embedder.embed(queries)
         foreign = [
@@ -111,13 +111,13 @@ class Tuner(Struct, frozen=True):
         own = [self._best(documents, trial, weight) for trial in trials]
         return floor_between(own, foreign)
 
-    def _best(self, documents: Documents, trial: Trial, weight: float) -> float:
+    def _best(self, documents: Documents, trial: TuningTrial, weight: float) -> float:
         """The best score that the trial's search would have."""
         ranked = fused(trial.dense, trial.words, weight)
         return supported(ranked, documents.owners([key for key, _ in ranked]))[0][1]
 
 
-def best_weight(trials: Sequence[Trial]) -> float:
+def best_weight(trials: Sequence[TuningTrial]) -> float:
     """By the mean reciprocal rank: of the weights that are not clearly worse than the best one, the nearest to the
     usual one."""
     if len(trials) < 2:
@@ -134,7 +134,7 @@ def _clearly_better(one: Sequence[float], other: Sequence[float]) -> bool:
     return statistics.fmean(gains) > CLEAR * statistics.stdev(gains) / math.sqrt(len(gains))
 
 
-def reciprocal_rank(trial: Trial, weight: float) -> float:
+def reciprocal_rank(trial: TuningTrial, weight: float) -> float:
     ranked = [key for key, _ in fused(trial.dense, trial.words, weight)]
     return 1.0 / (ranked.index(trial.key) + 1)
 

@@ -9,10 +9,10 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.context.store.catalog import Catalog
-from gateway.exchange import Key
+from gateway.exchange import ClientKey
 
 
-class File(Struct, frozen=True):
+class UploadedFile(Struct, frozen=True):
     """An uploaded file. `expires` 0: never."""
 
     id: str
@@ -39,11 +39,11 @@ class Uploads:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / f"{secrets.token_hex(8)}.part"
 
-    def keep(self, draft: Path, key: Key, name: str, purpose: str, expires_s: int = 0) -> File:
+    def keep(self, draft: Path, key: ClientKey, name: str, purpose: str, expires_s: int = 0) -> UploadedFile:
         now = int(time())
         id = f"file-{secrets.token_hex(12)}"
         expires = now + expires_s if expires_s else 0
-        file = File(id, key.name, name, draft.stat().st_size, purpose, now, expires)
+        file = UploadedFile(id, key.name, name, draft.stat().st_size, purpose, now, expires)
         draft.replace(self.path(file.id))
         with self.catalog.writing() as database:
             marks = ", ".join("?" * 7)
@@ -54,14 +54,14 @@ class Uploads:
     def path(self, id: str) -> Path:
         return self.folder / id
 
-    def get(self, id: str, key: Key) -> File | None:
+    def get(self, id: str, key: ClientKey) -> UploadedFile | None:
         """A file that this key may see; another's does not exist for it."""
         return next(iter(self._rows("id = ? AND (? OR owner = ?)", id, key.admin, key.name)), None)
 
-    def by_id(self, id: str) -> File | None:
+    def by_id(self, id: str) -> UploadedFile | None:
         return next(iter(self._rows("id = ?", id)), None)
 
-    def all(self, key: Key, purpose: str = "") -> list[File]:
+    def all(self, key: ClientKey, purpose: str = "") -> list[UploadedFile]:
         """In the order in which they came."""
         condition = "(? OR owner = ?) AND (? = '' OR purpose = ?) ORDER BY created, rowid"
         return self._rows(condition, key.admin, key.name, purpose, purpose)
@@ -83,10 +83,10 @@ class Uploads:
                 draft.unlink()
         return gone
 
-    def _rows(self, condition: str, *values: Any) -> list[File]:
+    def _rows(self, condition: str, *values: Any) -> list[UploadedFile]:
         now = int(time())
         with self.catalog.reading() as database:
             rows = database.execute(
                 f"SELECT {COLUMNS} FROM files WHERE (expires = 0 OR expires > ?) AND {condition}", (now, *values)
             )
-            return [File(*row) for row in rows]
+            return [UploadedFile(*row) for row in rows]

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gateway.context.long.shape import Shape
+from gateway.context.long.shape import RequestShape
 
 FEW_PARTS = 8
 """So many parts are still read one after the other where their order matters."""
@@ -34,12 +34,12 @@ class Powers(Struct, frozen=True):
     search: bool = True
 
 
-class Choice(Struct, frozen=True):
+class StrategyChoice(Struct, frozen=True):
     strategy: Strategy
     why: str
 
 
-def choose(shape: Shape, *, talk: bool, parts: int, prompt_tokens: int, powers: Powers) -> Choice | None:
+def choose(shape: RequestShape, *, talk: bool, parts: int, prompt_tokens: int, powers: Powers) -> StrategyChoice | None:
     """The strategy for a prompt that is over its window, or None where nothing is possible.
 
     `parts` is how many parts the text would be read in. `prompt_tokens` counts prompt and answer.
@@ -47,23 +47,25 @@ def choose(shape: Shape, *, talk: bool, parts: int, prompt_tokens: int, powers: 
     stretches = powers.stretched_tokens >= prompt_tokens
     if talk:
         if powers.calls:
-            return Choice(Strategy.TALK, "a conversation: its latest turns stay, what came before is summed up")
+            return StrategyChoice(Strategy.TALK, "a conversation: its latest turns stay, what came before is summed up")
         if stretches:
-            return Choice(Strategy.INTERPOLATED, "a conversation, and no model may be asked to sum it up")
-        return Choice(Strategy.TRIMMED, "a conversation, and no model may be asked to sum it up")
+            return StrategyChoice(Strategy.INTERPOLATED, "a conversation, and no model may be asked to sum it up")
+        return StrategyChoice(Strategy.TRIMMED, "a conversation, and no model may be asked to sum it up")
     if shape.summary and powers.calls:
         if shape.whole and parts <= FEW_PARTS:
-            return Choice(Strategy.REFINE, f"a summary in which order matters, of {parts} parts")
-        return Choice(Strategy.TREE, f"a summary of {parts} parts")
+            return StrategyChoice(Strategy.REFINE, f"a summary in which order matters, of {parts} parts")
+        return StrategyChoice(Strategy.TREE, f"a summary of {parts} parts")
     if shape.passages and shape.task and powers.logits and not shape.whole:
-        return Choice(Strategy.NBCE, f"one question over {len(shape.passages)} independent passages")
+        return StrategyChoice(Strategy.NBCE, f"one question over {len(shape.passages)} independent passages")
     if shape.whole or shape.summary or not shape.task:
         if stretches:
             why = "the task needs the whole text" if shape.task else "no task stands apart from the text"
-            return Choice(Strategy.INTERPOLATED, why)
+            return StrategyChoice(Strategy.INTERPOLATED, why)
         if powers.calls and shape.task:
             over = f", for {prompt_tokens} tokens are over every window" if powers.stretched_tokens else ""
-            return Choice(Strategy.MAP_REDUCE, f"the task needs the whole text, which is read in {parts} parts{over}")
+            return StrategyChoice(
+                Strategy.MAP_REDUCE, f"the task needs the whole text, which is read in {parts} parts{over}"
+            )
     if shape.task and powers.search:
-        return Choice(Strategy.FOCUS, "a question that a few passages of the text can answer")
+        return StrategyChoice(Strategy.FOCUS, "a question that a few passages of the text can answer")
     return None

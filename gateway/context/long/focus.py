@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gateway.context.long.parts import Count, pieces
-from gateway.context.pack import Budget, pack
+from gateway.context.pack import SourceBudget, pack
 from gateway.context.store import lexical
 from gateway.context.store.fusion import Tuning, fused
 from gateway.errors import NotReady
@@ -32,7 +32,7 @@ async def focus(text: str, task: str, room: int, count: Count, embed: Embed | No
     by_words = await asyncio.to_thread(ranked, [piece.text for piece in found], task)
     scores = await _scores(found, by_words, task, embed)
     scored = [replace(found[index], score=score) for index, score in scores]
-    return pack(scored, Budget(room, room))
+    return pack(scored, SourceBudget(room, room))
 
 
 def ranked(texts: Sequence[str], query: str) -> list[tuple[int, float]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from gateway.context.fence import fenced, marked
-from gateway.context.long.wording import Wording
+from gateway.context.long.wording import LongWording
 
 SOURCE_TOKENS = 12
 """A number, a title and a blank line for each note in the last prompt."""
@@ -14,7 +14,7 @@ LONGEST_NUMBER = 9999
 Count = Callable[[str], int]
 
 
-def around_part(words: Wording, count: Count) -> int:
+def around_part(words: LongWording, count: Count) -> int:
     """The longest of the prompts that a part is read with, without the task. Blocking."""
     numbers = {"n": LONGEST_NUMBER, "of": LONGEST_NUMBER, "task": ""}
     prompts = [prompt.format(**numbers) for prompt in (words.map, words.reduce, words.refine)]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gateway.context.long.focus import Embed
-from gateway.context.long.shape import Shape
-from gateway.context.long.wording import Examples, wording_of
+from gateway.context.long.shape import RequestShape
+from gateway.context.long.wording import TaskExamples, wording_of
 from gateway.errors import NotReady
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Meaning:
     def __init__(self) -> None:
         self._known: dict[str, tuple[Vectors, Vectors, Vectors]] = {}
 
-    async def of(self, shape: Shape, embed: Embed | None) -> Shape:
+    async def of(self, shape: RequestShape, embed: Embed | None) -> RequestShape:
         """The shape with `summary` or `whole` set, where the task means that."""
         like = wording_of(shape.language).like
         if embed is None or not shape.task or shape.summary or shape.whole or not like.summary:
@@ -45,7 +45,7 @@ class Meaning:
             return shape
         return replace(shape, summary=nearest[0] >= nearest[1], whole=nearest[1] > nearest[0])
 
-    async def _examples(self, language: str, like: Examples, embed: Embed) -> Sequence[Vectors]:
+    async def _examples(self, language: str, like: TaskExamples, embed: Embed) -> Sequence[Vectors]:
         if language not in self._known:
             vectors = await embed([*like.summary, *like.whole, *like.local])
             first, second = len(like.summary), len(like.summary) + len(like.whole)

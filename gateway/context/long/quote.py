@@ -26,7 +26,7 @@ class CannotRead(Exception):
         self.calls = tuple(calls)
 
 
-class Room(Struct, frozen=True):
+class WindowRoom(Struct, frozen=True):
     """The window, in tokens, and what of it is taken. `final` is what the last prompt has free for results."""
 
     window: int
@@ -51,7 +51,7 @@ class Quote(Struct, frozen=True):
         return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
-def part_tokens(room: Room) -> int:
+def part_tokens(room: WindowRoom) -> int:
     """How long a part may be. Raises `CannotRead`."""
     size = room.window - room.prompt - room.result
     if size < SMALLEST_PART:
@@ -59,7 +59,7 @@ def part_tokens(room: Room) -> int:
     return size
 
 
-def tree(parts: int, tokens: int, room: Room, *, fan_in: int = 0) -> Quote:
+def tree(parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0) -> Quote:
     """Map each part, then merge level by level until what is left fits the last prompt (`map-reduce`, `tree`).
 
     `fan_in` caps how many results one call merges; 0 takes as many as fit. Raises `CannotRead`.
@@ -79,12 +79,12 @@ def tree(parts: int, tokens: int, room: Room, *, fan_in: int = 0) -> Quote:
     return Quote("tree", size, parts, fan, depth, calls, tokens_in, calls * room.result)
 
 
-def beside_notes(room: Room) -> Room:
+def beside_notes(room: WindowRoom) -> WindowRoom:
     """The room of a call that reads the notes so far beside the part."""
-    return Room(room.window, room.prompt + room.result, room.result, room.final)
+    return WindowRoom(room.window, room.prompt + room.result, room.result, room.final)
 
 
-def refine(parts: int, tokens: int, room: Room) -> Quote:
+def refine(parts: int, tokens: int, room: WindowRoom) -> Quote:
     """Notes that grow from part to part, one call each; `room` is `beside_notes`. Raises `CannotRead`."""
     size = part_tokens(room)
     if room.final < room.result + SOURCE_TOKENS:

@@ -16,8 +16,8 @@ from msgspec import Struct
 from gateway.context.fence import harmless, marked
 from gateway.context.long.frames import SOURCE_TOKENS
 from gateway.context.long.parts import MESSAGE, Count
-from gateway.context.long.quote import CannotRead, Quote, Room
-from gateway.context.long.wording import Wording
+from gateway.context.long.quote import CannotRead, Quote, WindowRoom
+from gateway.context.long.wording import LongWording
 from gateway.exchange import Call, Chunk, Exchange, Sampling, Turn
 from gateway.own_call import own_call
 from gateway.ports import Completer
@@ -32,7 +32,7 @@ HARDLY_SHRUNK = 0.8
 SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])(?=.)", re.DOTALL)
 
 
-class Level(Struct, frozen=True):
+class ReadingLevel(Struct, frozen=True):
     """What one step made of the text: `map`, `reduce` or `refine`."""
 
     step: str
@@ -43,13 +43,13 @@ class Level(Struct, frozen=True):
         return {"step": self.step, "results": told}
 
 
-class Reading(Struct, frozen=True):
+class ReadingResult(Struct, frozen=True):
     """What was read: results in the order of the text, with the spans they come from, and what it cost."""
 
     results: tuple[Chunk, ...]
     calls: tuple[Call, ...] = ()
     unread: int = 0
-    levels: tuple[Level, ...] = ()
+    levels: tuple[ReadingLevel, ...] = ()
     """All that was read on the way, the results before they were cut too."""
     stopped: bool = False
     """The last level hardly shrank, so that it was cut instead of being merged on."""
@@ -59,7 +59,7 @@ class Reading(Struct, frozen=True):
         return {"calls": len(self.calls), "unread": self.unread, "stopped": self.stopped, "levels": levels}
 
 
-class Reader:
+class LongReader:
     """Reads for many requests, with a limit on the calls at a time. `progress` is told of each step."""
 
     def __init__(self, completer: Completer, at_once: int) -> None:
@@ -68,9 +68,9 @@ class Reader:
         self._kept: OrderedDict[str, str] = OrderedDict()
 
     async def tree(
-        self, exchange: Exchange, found: Sequence[Chunk], task: str, quote: Quote, room: Room, words: Wording,
+        self, exchange: Exchange, found: Sequence[Chunk], task: str, quote: Quote, room: WindowRoom, words: LongWording,
         count: Count,
-    ) -> Reading:  # fmt: skip
+    ) -> ReadingResult:  # fmt: skip
         """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` where nothing was had."""
         work = _Work(self, exchange, words, room.result, quote.calls)
         prompts = [words.map.format(n=n, of=len(found), task=task) for n, _ in enumerate(found, 1)]
@@ -87,8 +87,8 @@ class Reader:
         return await work.reading(level, room.final, count)
 
     async def refine(
-        self, exchange: Exchange, found: Sequence[Chunk], task: str, room: Room, words: Wording, count: Count
-    ) -> Reading:
+        self, exchange: Exchange, found: Sequence[Chunk], task: str, room: WindowRoom, words: LongWording, count: Count
+    ) -> ReadingResult:
         """Notes that each part is read beside. Raises `CannotRead`."""
         work = _Work(self, exchange, words, room.result, len(found))
         notes: list[Chunk] = []
@@ -127,10 +127,10 @@ class Reader:
 class _Work:
     """One request's reading: its calls, and what could not be read."""
 
-    def __init__(self, reader: Reader, exchange: Exchange, words: Wording, tokens: int, planned: int) -> None:
+    def __init__(self, reader: LongReader, exchange: Exchange, words: LongWording, tokens: int, planned: int) -> None:
         self.calls: list[Call] = []
         self.unread = 0
-        self.levels: list[Level] = []
+        self.levels: list[ReadingLevel] = []
         self.stopped = False
         self._done = 0
         self._spare = max(1, planned // SECOND_TRIES)
@@ -142,11 +142,11 @@ class _Work:
             failed = "the model that was to read the text in parts could not be asked"
             raise CannotRead(failed if self.unread else "nothing in the text bears on the task", self.calls)
 
-    async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> Reading:
+    async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> ReadingResult:
         """What the last prompt gets, within `room` tokens."""
         if _told(level) > room:
             level = await asyncio.to_thread(_cut, level, room, count)
-        return Reading(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped)
+        return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped)
 
     async def all(self, purpose: str, prompts: Sequence[str], found: Sequence[Chunk], count: Count) -> list[Chunk]:
         """The results of one level in order and counted, without those that hold nothing."""
@@ -164,7 +164,7 @@ class _Work:
             Chunk(part.id, "", MESSAGE, text, part.start, part.end, heading=part.heading, tokens=size)
             for (text, part), size in zip(said, sizes, strict=True)
         ]
-        self.levels.append(Level(purpose, tuple(results)))
+        self.levels.append(ReadingLevel(purpose, tuple(results)))
         return results
 
     async def _one(self, purpose: str, prompt: str, part: Chunk) -> str | None:

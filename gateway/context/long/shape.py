@@ -23,7 +23,7 @@ _PASSAGE = re.compile(
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|={3,}|\*{3,})[ \t]*$", re.MULTILINE)
 
 
-class Shape(Struct, frozen=True):
+class RequestShape(Struct, frozen=True):
     """The last user message taken apart. `start` is where the text begins in it."""
 
     task: str
@@ -38,7 +38,7 @@ class Shape(Struct, frozen=True):
     language: str = "en"
 
 
-def shape_of(message: str) -> Shape:
+def shape_of(message: str) -> RequestShape:
     """The task is the paragraph at either end that asks for something; what is left is the text."""
     blocks = _blocks(message)
     task, text = (0, 0), (0, len(message))
@@ -51,7 +51,7 @@ def shape_of(message: str) -> Shape:
         elif asks[0] > 0:
             task, text = first, (first[1], len(message))
     said, material = message[slice(*task)].strip(), message[slice(*text)]
-    return Shape(
+    return RequestShape(
         said,
         material,
         text[0],

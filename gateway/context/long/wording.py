@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent / "words"
 GAP = r"[^.!?。！？\n]{0,40}?"
 
 
-class Examples(Struct, frozen=True, forbid_unknown_fields=True):
+class TaskExamples(Struct, frozen=True, forbid_unknown_fields=True):
     """Tasks of each kind, to be compared by meaning. None where the usual embedder does not know the language."""
 
     summary: tuple[str, ...] = ()
@@ -21,7 +21,7 @@ class Examples(Struct, frozen=True, forbid_unknown_fields=True):
     local: tuple[str, ...] = ()
 
 
-class Wording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """What the chooser listens for, and what is said to a model that reads in parts."""
 
     spaced: bool
@@ -36,7 +36,7 @@ class Wording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     earlier: str
     talk: str
     nothing: str
-    like: Examples = Examples()
+    like: TaskExamples = TaskExamples()
 
     @cached_property
     def wants_summary(self) -> re.Pattern[str]:
@@ -57,13 +57,13 @@ class Wording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return re.compile(rf"(?<!\w)(?:{joined})(?!\w)" if self.spaced else joined, re.IGNORECASE)
 
 
-def _read(path: Path) -> Wording:
-    return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Wording)
+def _read(path: Path) -> LongWording:
+    return msgspec.convert(tomllib.loads(path.read_text("utf-8")), LongWording)
 
 
-WORDINGS: Mapping[str, Wording] = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.toml"))}
+WORDINGS: Mapping[str, LongWording] = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.toml"))}
 
 
-def wording_of(language: str) -> Wording:
+def wording_of(language: str) -> LongWording:
     """English where the language has no file."""
     return WORDINGS.get(language) or WORDINGS["en"]

@@ -36,7 +36,7 @@ GOES_ON = tuple(",=>&|+.<:(")
 BEHIND = re.compile(r"[ \t]*[;,)]*")
 
 
-class Block(Struct, frozen=True):
+class CodeBlock(Struct, frozen=True):
     """A class or function with its comments and decorators. Level 2 is what no other one holds."""
 
     start: int
@@ -48,13 +48,13 @@ class Block(Struct, frozen=True):
 
 
 def code_document(text: str, name: str, suffix: str) -> Document:
-    blocks: list[Block] = []
+    blocks: list[CodeBlock] = []
     if len(text) <= MOST_CHARS:
         blocks = python_blocks(text) if suffix in PYTHON else brace_blocks(text, name)
     return Document(text, tuple(_headings(text, name, blocks)))
 
 
-def python_blocks(text: str) -> list[Block]:
+def python_blocks(text: str) -> list[CodeBlock]:
     """Classes, and functions outside of functions. None for what is not Python."""
     try:
         with warnings.catch_warnings():
@@ -68,7 +68,7 @@ def python_blocks(text: str) -> list[Block]:
     return list(_defined(tree, lines, text.split("\n"), 2))
 
 
-def _defined(node: ast.AST, lines: Sequence[int], texts: Sequence[str], level: int) -> Iterator[Block]:
+def _defined(node: ast.AST, lines: Sequence[int], texts: Sequence[str], level: int) -> Iterator[CodeBlock]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([child.lineno, *(one.lineno for one in child.decorator_list)]) - 1
@@ -76,14 +76,16 @@ def _defined(node: ast.AST, lines: Sequence[int], texts: Sequence[str], level: i
                 first -= 1
             kind = "class" if isinstance(child, ast.ClassDef) else "def"
             last = child.end_lineno or child.lineno
-            yield Block(lines[first], min(lines[last], lines[-1] - 1), level, f"{kind} {child.name}", kind == "class")
+            yield CodeBlock(
+                lines[first], min(lines[last], lines[-1] - 1), level, f"{kind} {child.name}", kind == "class"
+            )
             if kind == "class":
                 yield from _defined(child, lines, texts, level + 1)
         elif isinstance(child, ast.stmt | ast.excepthandler):  # definitions under `if` and `try`
             yield from _defined(child, lines, texts, level)
 
 
-def brace_blocks(text: str, name: str) -> list[Block]:
+def brace_blocks(text: str, name: str) -> list[CodeBlock]:
     """What stands in braces with something before it, as far as all around it only holds others."""
     from pygments.lexers import get_lexer_for_filename
     from pygments.util import ClassNotFound
@@ -104,9 +106,9 @@ class _Braces:
     def __init__(self, text: str, line_ends: bool) -> None:
         self._text = text
         self._line_ends = line_ends
-        self._open: list[tuple[int, int, list[str], Block | None]] = []
+        self._open: list[tuple[int, int, list[str], CodeBlock | None]] = []
         """For each open brace what was gathered before it, parentheses first, and the block that it begins."""
-        self._found: list[Block] = []
+        self._found: list[CodeBlock] = []
         self._inner = 0
         self._next()
 
@@ -164,7 +166,7 @@ class _Braces:
         if outside and named and not self._inner:
             start = self._text.rfind("\n", 0, self._lead) + 1
             start = self._lead if self._text[start : self._lead].strip() else start
-            block = Block(start, len(self._text), len(around) + 2, title, holds)
+            block = CodeBlock(start, len(self._text), len(around) + 2, title, holds)
             self._found.append(block)
         self._open.append((self._inner, self._lead, self._header, block))
         self._inner = 0
@@ -177,20 +179,20 @@ class _Braces:
         if block is not None:
             behind = BEHIND.match(self._text, place + 1)
             end = behind.end() if behind else place + 1
-            self._found[self._found.index(block)] = Block(block.start, end, block.level, block.title, block.holds)
+            self._found[self._found.index(block)] = CodeBlock(block.start, end, block.level, block.title, block.holds)
         self._next()
         if self._inner:
             self._lead, self._header = lead, [*header, "{}"]
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[CodeBlock]:
         return self._found
 
 
-def _headings(text: str, name: str, blocks: Sequence[Block]) -> list[Heading]:
+def _headings(text: str, name: str, blocks: Sequence[CodeBlock]) -> list[Heading]:
     """A heading where each block begins, and its parent's again where something comes after it."""
     found = [Heading(0, 1, name, own_line=False)]
-    around = [Block(0, len(text), 1, name)]
-    for block in [*blocks, Block(len(text), len(text), 0, "")]:
+    around = [CodeBlock(0, len(text), 1, name)]
+    for block in [*blocks, CodeBlock(len(text), len(text), 0, "")]:
         while len(around) > 1 and around[-1].end <= block.start:
             closed = around.pop()
             # a closing brace alone stays with what it closes

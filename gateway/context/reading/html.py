@@ -19,7 +19,7 @@ BLOCKS = {
 LEVELS = {f"h{level}": level for level in range(1, 7)}
 
 
-class _Text:
+class _HtmlText:
     """Collects the text; blocks are set apart by one empty line, and runs of white space are one space."""
 
     def __init__(self) -> None:
@@ -61,12 +61,12 @@ class _Text:
 
 def html_document(raw: bytes) -> Document:
     """The visible text of a page. The encoding is told by the page itself or guessed."""
-    text = _Text()
+    text = _HtmlText()
     _walk(BeautifulSoup(raw, "lxml"), text)
     return Document("".join(text.parts), tuple(text.headings))
 
 
-def _walk(tag: Tag, text: _Text) -> None:
+def _walk(tag: Tag, text: _HtmlText) -> None:
     for child in tag.children:
         if isinstance(child, Tag):
             _element(child, text)
@@ -74,7 +74,7 @@ def _walk(tag: Tag, text: _Text) -> None:
             text.words(str(child))
 
 
-def _element(tag: Tag, text: _Text) -> None:
+def _element(tag: Tag, text: _HtmlText) -> None:
     if _hidden(tag):
         return
     if tag.name in LEVELS:

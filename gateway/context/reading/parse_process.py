@@ -27,14 +27,14 @@ LENGTH = 8
 """Bytes of an answer's length, ahead of it."""
 
 
-class Job(Struct, frozen=True):
+class ParseJob(Struct, frozen=True):
     """A file to read; `name` says what it is called, and so what kind it is."""
 
     path: str
     name: str
 
 
-class Told(Struct, frozen=True):
+class ParseResult(Struct, frozen=True):
     """What came of it: a document or an error."""
 
     document: Document | None = None
@@ -52,7 +52,7 @@ class ParseProcess:
 
     def __call__(self, path: Path, name: str = "") -> Document:
         """The document in a file. Raises `CollectionError`."""
-        job = Job(str(path), name or path.name)
+        job = ParseJob(str(path), name or path.name)
         with self._one_at_a_time:
             told = self._ask(job)
         if told.document is None:
@@ -63,13 +63,13 @@ class ParseProcess:
         with self._one_at_a_time:
             self._end()
 
-    def _ask(self, job: Job) -> Told:
+    def _ask(self, job: ParseJob) -> ParseResult:
         process = self._started()
         assert process.stdin is not None
         try:
             process.stdin.write(msgspec.json.encode(job) + b"\n")
             process.stdin.flush()
-            return msgspec.msgpack.decode(self._answer(process), type=Told)
+            return msgspec.msgpack.decode(self._answer(process), type=ParseResult)
         except TimeoutError:
             self._end()
             raise CollectionError(f"{job.name}: reading it took longer than {self._time_s:.0f} s") from None
@@ -137,15 +137,15 @@ def _limit(memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def _read(job: Job) -> Told:
+def _read(job: ParseJob) -> ParseResult:
     from gateway.context.reading.readers import read
 
     try:
-        return Told(read(Path(job.path), job.name))
+        return ParseResult(read(Path(job.path), job.name))
     except CollectionError as error:
-        return Told(error=str(error))
+        return ParseResult(error=str(error))
     except MemoryError:
-        return Told(error=f"{job.name}: needs more memory than a reader may use")
+        return ParseResult(error=f"{job.name}: needs more memory than a reader may use")
 
 
 def main() -> None:
@@ -155,7 +155,7 @@ def main() -> None:
     # what a parser prints must not get among the answers
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
-        answer = msgspec.msgpack.encode(_read(msgspec.json.decode(line, type=Job)))
+        answer = msgspec.msgpack.encode(_read(msgspec.json.decode(line, type=ParseJob)))
         answers.write(len(answer).to_bytes(LENGTH) + answer)
         answers.flush()
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from gateway.context.store.shared_folder import SharedFolder
 from gateway.errors import CollectionError, Problem
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
@@ -213,4 +213,4 @@ def check(settings: ChromaSettings, _root: Path) -> Iterable[Problem]:
         yield Problem("url", f"{settings.url!r} is no address", 'For example "http://127.0.0.1:8000".')
 
 
-KIND = Kind(settings=ChromaSettings, build=build, check=check)
+KIND = AdapterKind(settings=ChromaSettings, build=build, check=check)

@@ -17,10 +17,10 @@ from msgspec.structs import replace
 from gateway.context.store.catalog import Catalog, Collection
 from gateway.context.store.distinct import distinct
 from gateway.context.store.fusion import Ranked, Tuning, gathered, reordered
-from gateway.context.store.stored_documents import Attributes, Documents, Row
+from gateway.context.store.stored_documents import Attributes, DocumentRow, Documents
 from gateway.errors import CollectionError, RequestError
-from gateway.exchange import Chunk, Key
-from gateway.file_search import Source
+from gateway.exchange import Chunk, ClientKey
+from gateway.file_search import FileSource
 from gateway.filters import Filter
 from gateway.ports import Reranker, VectorStore
 
@@ -35,7 +35,7 @@ it last, so with few candidates a chunk that is good in both, and the best in ne
 RERANKED = 30
 """How many of the best are looked at again, where there is a reranker."""
 
-OPERATOR = Key(name="", admin=True)
+OPERATOR = ClientKey(name="", admin=True)
 """Whoever runs commands on the machine. What they make is shared."""
 
 
@@ -43,17 +43,17 @@ class Hit(Struct, frozen=True):
     """A chunk that a search found, and the document that it is of."""
 
     chunk: Chunk
-    document: Row
+    document: DocumentRow
 
     @property
     def score(self) -> float:
         return self.chunk.score
 
     @property
-    def source(self) -> Source:
+    def source(self) -> FileSource:
         """The file that it is of, as clients know it; what was not uploaded has its source for an id."""
         row = self.document
-        return Source(row.file or row.source, row.title or row.source, row.attributes)
+        return FileSource(row.file or row.source, row.title or row.source, row.attributes)
 
 
 class Wish(Struct, frozen=True):
@@ -92,10 +92,10 @@ class Collections:
     def documents(self, collection: str) -> Documents:
         return Documents(self.catalog, collection)
 
-    def readable(self, key: Key) -> list[Collection]:
+    def readable(self, key: ClientKey) -> list[Collection]:
         return [found for found in self.catalog.collections() if may_read(key, found)]
 
-    def find(self, name: str, key: Key) -> Collection | None:
+    def find(self, name: str, key: ClientKey) -> Collection | None:
         """By its id, else by its name: the key's own before the operator's, and the latest of several."""
         known = self.readable(key)
         for found in known:
@@ -106,7 +106,7 @@ class Collections:
         best = own or named
         return best[-1] if best else None
 
-    def find_or_create(self, name: str, key: Key) -> Collection:
+    def find_or_create(self, name: str, key: ClientKey) -> Collection:
         found = self.find(name, key)
         if found is None:
             found = self.catalog.collection(self.catalog.create(key.name, name))
@@ -222,14 +222,14 @@ def tuning_of(collection: Collection) -> Tuning:
     return msgspec.json.decode(collection.tuning, type=Tuning) if collection.tuning else Tuning()
 
 
-def may_read(key: Key, collection: Collection) -> bool:
+def may_read(key: ClientKey, collection: Collection) -> bool:
     if key.admin or (collection.owner and collection.owner == key.name):
         return True
     allowed = not key.collections or not {collection.name, collection.id}.isdisjoint(key.collections)
     return not collection.owner and allowed
 
 
-def may_change(key: Key, collection: Collection) -> bool:
+def may_change(key: ClientKey, collection: Collection) -> bool:
     return key.admin or bool(collection.owner and collection.owner == key.name)
 
 

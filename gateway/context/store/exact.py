@@ -22,7 +22,7 @@ from msgspec import Struct
 from gateway.context.store.exact_files import (
     BLOCK,
     PAIR,
-    Head,
+    IndexHead,
     Stamp,
     blocks_in,
     columns_of,
@@ -37,7 +37,7 @@ from gateway.context.store.exact_files import (
 )
 from gateway.context.store.shared_folder import SharedFolder
 from gateway.errors import CollectionError, Problem
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -236,7 +236,7 @@ class _Writer:
         import numpy as np
 
         if self._head is None:
-            self._head = Head(int(vectors.shape[1]))
+            self._head = IndexHead(int(vectors.shape[1]))
             write_head(self._folder, self._head)
         _check_dimensions(self._head.dimensions, int(vectors.shape[1]))
         pairs, file = files_of(self._folder, self._head)
@@ -292,7 +292,7 @@ class _Writer:
         import numpy as np
 
         assert self._head is not None
-        head = Head(self._head.dimensions, self._head.generation + 1)
+        head = IndexHead(self._head.dimensions, self._head.generation + 1)
         kept = pairs[:, 0] != GONE
         for file, rows in zip(files_of(self._folder, head), (pairs[kept], vectors[kept]), strict=True):
             file.write_bytes(rows.tobytes())
@@ -323,4 +323,4 @@ def check(settings: ExactSettings, _root: Path) -> Iterable[Problem]:
         yield Problem("kind", "numpy is not installed", "Run: pip install 'foreword[context]'")
 
 
-KIND = Kind(settings=ExactSettings, build=build, check=check)
+KIND = AdapterKind(settings=ExactSettings, build=build, check=check)

@@ -20,7 +20,7 @@ BLOCK = 4096
 """Vectors whose numbers lie side by side; with half as many a comparison takes a tenth longer."""
 
 
-class Head(Struct, frozen=True):
+class IndexHead(Struct, frozen=True):
     """What `index.json` says."""
 
     dimensions: int
@@ -30,21 +30,21 @@ class Head(Struct, frozen=True):
 class Stamp(Struct, frozen=True):
     """What a mapping was made of: another one means mapping again."""
 
-    head: Head
+    head: IndexHead
     rows: int
     inode: int
     written: tuple[int, int]
     """The inode and the time of the head's file."""
 
 
-def head_of(folder: Path) -> Head | None:
+def head_of(folder: Path) -> IndexHead | None:
     try:
-        return Head(**json.loads((folder / "index.json").read_text("utf-8")))
+        return IndexHead(**json.loads((folder / "index.json").read_text("utf-8")))
     except FileNotFoundError:
         return None
 
 
-def write_head(folder: Path, head: Head) -> None:
+def write_head(folder: Path, head: IndexHead) -> None:
     draft = folder / f"index.{os.getpid()}.tmp"
     draft.write_text(json.dumps({"dimensions": head.dimensions, "generation": head.generation}), "utf-8")
     draft.replace(folder / "index.json")
@@ -69,19 +69,19 @@ def stamp_of(folder: Path, known: Stamp | None = None) -> Stamp | None:
     return Stamp(head, found.st_size // PAIR, found.st_ino, written)
 
 
-def files_of(folder: Path, head: Head) -> tuple[Path, Path]:
+def files_of(folder: Path, head: IndexHead) -> tuple[Path, Path]:
     return folder / f"keys.{head.generation}", folder / f"vectors.{head.generation}"
 
 
-def columns_of(folder: Path, head: Head) -> Path:
+def columns_of(folder: Path, head: IndexHead) -> Path:
     return folder / f"columns.{head.generation}"
 
 
-def blocks_in(columns: Path, head: Head) -> int:
+def blocks_in(columns: Path, head: IndexHead) -> int:
     return columns.stat().st_size // (BLOCK * head.dimensions * 4) if columns.exists() else 0
 
 
-def write_blocks(folder: Path, head: Head, rows: int, before: int) -> None:
+def write_blocks(folder: Path, head: IndexHead, rows: int, before: int) -> None:
     """Lay what fills blocks side by side too, where there are `rows` vectors now and were `before`.
 
     Those from `before` on may be there from a write that was broken off, so they are written again.

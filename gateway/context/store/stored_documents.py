@@ -16,7 +16,7 @@ Attributes = Mapping[str, str | float | bool]
 COLUMNS = "key, source, file, recipe, state, attributes, title"
 
 
-class Row(Struct, frozen=True):
+class DocumentRow(Struct, frozen=True):
     """A document. `recipe` is a hash of its bytes and of how they are cut; `state` staged, live or retired."""
 
     key: int
@@ -35,13 +35,13 @@ class Documents:
         self.catalog = catalog
         self.collection = collection
 
-    def live(self) -> list[Row]:
+    def live(self) -> list[DocumentRow]:
         return self._rows("state = 'live' ORDER BY source")
 
-    def live_at(self, source: str) -> Row | None:
+    def live_at(self, source: str) -> DocumentRow | None:
         return next(iter(self._rows("state = 'live' AND source = ?", source)), None)
 
-    def leftovers(self, source: str = "") -> list[Row]:
+    def leftovers(self, source: str = "") -> list[DocumentRow]:
         """What was staged and never finished, or replaced and not cleared away."""
         return self._rows("state != 'live' AND (? = '' OR source = ?)", source, source)
 
@@ -153,9 +153,9 @@ class Documents:
         with self.catalog.reading() as database:
             return self.catalog.owners.live(database, self.collection, list(keys))
 
-    def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, Row]]:
+    def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, DocumentRow]]:
         """The chunks of live documents by their keys. Keys without one are left out."""
-        found: dict[int, tuple[Chunk, Row]] = {}
+        found: dict[int, tuple[Chunk, DocumentRow]] = {}
         with self.catalog.reading() as database:
             for group in groups(list(keys)):
                 rows = database.execute(
@@ -188,7 +188,7 @@ class Documents:
         chosen = keys[:: max(1, len(keys) // max(1, count))][:count]
         return [(key, chunk) for key, (chunk, _) in sorted(self.chunks(chosen).items())]
 
-    def _rows(self, condition: str, *values: Any) -> list[Row]:
+    def _rows(self, condition: str, *values: Any) -> list[DocumentRow]:
         query = f"SELECT {COLUMNS} FROM documents WHERE collection = ? AND {condition}"
         with self.catalog.reading() as database:
             return [_row(row) for row in database.execute(query, (self.collection, *values))]
@@ -199,11 +199,11 @@ def indexed(heading: str, text: str) -> str:
     return f"{heading}\n{text}" if heading else text
 
 
-def _row(row: tuple[Any, ...]) -> Row:
+def _row(row: tuple[Any, ...]) -> DocumentRow:
     key, source, file, recipe, state, attributes, title = row
-    return Row(key, source, file, recipe, state, json.loads(attributes), title)
+    return DocumentRow(key, source, file, recipe, state, json.loads(attributes), title)
 
 
-def _chunk(collection: str, document: Row, row: tuple[Any, ...]) -> Chunk:
+def _chunk(collection: str, document: DocumentRow, row: tuple[Any, ...]) -> Chunk:
     id, start, end, heading, page, tokens, text = row
     return Chunk(id, collection, document.title or document.source, text, start, end, heading, page, tokens)

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from gateway.errors import RequestError, TemplateError
-from gateway.exchange import Asking, Drawn, Exchange, Note, Settled, Turn
+from gateway.exchange import AnswerDraws, ChosenAnswer, Drawn, Exchange, Note, Turn
 from gateway.prompt.answers.checks import failures
 from gateway.prompt.answers.vote import elect, result_of
 from gateway.prompt.templates.fields import Samples
 from gateway.prompt.templates.template import Template
 
 
-class Technique(Struct, frozen=True):
+class TechniqueRun(Struct, frozen=True):
     """A template's `Procedure` for one request. `values` are its filled slots."""
 
     template: Template
@@ -29,15 +29,15 @@ class Technique(Struct, frozen=True):
         reasoning = self.template.reasoning
         return reasoning.marker if reasoning.mode == "split" else ""
 
-    async def settle(self, exchange: Exchange, asking: Asking) -> Settled:
+    async def settle(self, exchange: Exchange, asking: AnswerDraws) -> ChosenAnswer:
         notes: list[Note] = []
         drawn = await self._drawn(exchange, asking, notes)
         if self.template.iterate is not None:
             drawn, note = await _Rounds(self, asking).run(drawn)
             notes.append(note)
-        return Settled(drawn.number, tuple(notes))
+        return ChosenAnswer(drawn.number, tuple(notes))
 
-    async def _drawn(self, exchange: Exchange, asking: Asking, notes: list[Note]) -> Drawn:
+    async def _drawn(self, exchange: Exchange, asking: AnswerDraws, notes: list[Note]) -> Drawn:
         samples = self.template.samples
         if samples is None:
             return await asking.draw("answer")
@@ -57,7 +57,7 @@ class Technique(Struct, frozen=True):
 class _Rounds:
     """Further rounds while a check fails, within the budget. The answer with the fewest failures is kept."""
 
-    def __init__(self, technique: Technique, asking: Asking) -> None:
+    def __init__(self, technique: TechniqueRun, asking: AnswerDraws) -> None:
         self._template, self._values = technique.template, technique.values
         self._asking = asking
         self._spent = 0
@@ -108,15 +108,15 @@ class _Rounds:
         return "" if passes else said.text.strip() or "The judge said nothing."
 
 
-def technique_of(template: Template, values: Mapping[str, str]) -> Technique | None:
+def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun | None:
     """What is to be done with the answer, or None where one plain call is all."""
     if template.samples is None and template.iterate is None and template.reasoning.mode != "split":
         return None
-    technique = Technique(template, values)
+    technique = TechniqueRun(template, values)
     return technique if technique.several or technique.marker else None
 
 
-async def _all(asking: Asking, samples: Samples) -> list[Drawn]:
+async def _all(asking: AnswerDraws, samples: Samples) -> list[Drawn]:
     """The samples that could be had. Raises the first one's error if none could."""
     draws = [asking.draw("sample", (), samples.temperature) for _ in range(samples.n)]
     drawn = await asyncio.gather(*draws, return_exceptions=True)

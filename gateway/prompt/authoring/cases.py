@@ -10,8 +10,8 @@ from msgspec import Struct
 from gateway.errors import TemplateError
 from gateway.exchange import Turn
 from gateway.prompt.library.pools import read_pool
-from gateway.prompt.rewrite import Kept, compose, fill_or_keep, fixed_labels, keep_if_hostile
-from gateway.prompt.templates.fields import Case, Expect, Pool, Shot
+from gateway.prompt.rewrite import KeptAsIs, compose, fill_or_keep, fixed_labels, keep_if_hostile
+from gateway.prompt.templates.fields import ExamplePool, Expect, Shot, TemplateTest
 from gateway.prompt.templates.template import Template
 
 
@@ -38,14 +38,14 @@ def run_cases(template: Template) -> tuple[Failure, ...]:
 
 def render_for(template: Template, query: str) -> tuple[Turn, ...]:
     """The messages for a query, as the gateway would send them, but with the first of a pool's
-    examples instead of the nearest. Raises `Kept` or `TemplateError`."""
+    examples instead of the nearest. Raises `KeptAsIs` or `TemplateError`."""
     keep_if_hostile(template, query)
     return compose(template, fill_or_keep(template, query), query, *sample(template)).turns
 
 
 def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
     """The template's own examples, or the first `k` of its pool; and all labels. A collection's are not at hand."""
-    if not isinstance(template.examples, Pool):
+    if not isinstance(template.examples, ExamplePool):
         return template.examples, fixed_labels(template)
     if not template.examples.pool:
         return (), ()
@@ -53,16 +53,16 @@ def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
     return rows.shots[: template.examples.k], rows.labels
 
 
-def _case(template: Template, case: Case) -> Iterator[str]:
+def _case(template: Template, case: TemplateTest) -> Iterator[str]:
     try:
         shots, labels = sample(template)
-        shots = () if isinstance(template.examples, Pool) else shots
+        shots = () if isinstance(template.examples, ExamplePool) else shots
         if case.query:
             keep_if_hostile(template, case.query)
             turns = compose(template, fill_or_keep(template, case.query), case.query, shots, labels).turns
         else:
             turns = template.render({"query": "", **case.slots}, shots, labels)
-    except Kept as kept:
+    except KeptAsIs as kept:
         if not any(expect.no_match for expect in case.expect):
             yield f"no rewrite: {kept.reason}"
         return

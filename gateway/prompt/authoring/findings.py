@@ -8,7 +8,7 @@ from gateway.errors import TemplateError
 from gateway.prompt.templates.template import Template
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
 
@@ -22,15 +22,17 @@ class Finding(Struct, frozen=True):
     code: str
     what: str
     remedy: str = ""
-    level: Level = Level.ERROR
+    level: Severity = Severity.ERROR
 
     def __str__(self) -> str:
-        mark = "" if self.level is Level.ERROR else "warning: "
+        mark = "" if self.level is Severity.ERROR else "warning: "
         remedy = f"; {self.remedy}" if self.remedy else ""
         return f"{self.file}:{self.line}:{self.column}: {mark}{self.what}{remedy} [{self.code}]"
 
 
-def at(template: Template, key: str, code: str, what: str, remedy: str = "", level: Level = Level.ERROR) -> Finding:
+def at(
+    template: Template, key: str, code: str, what: str, remedy: str = "", level: Severity = Severity.ERROR
+) -> Finding:
     """A finding at a key of the head, such as `intent.match`."""
     line, column = template.places.get(key) or template.places.get(key.partition(".")[0]) or (1, 1)
     return Finding(template.file, line, column, code, what, remedy, level)

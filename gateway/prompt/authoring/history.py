@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from gateway.errors import TemplateError
 from gateway.prompt.library.library import Library
-from gateway.prompt.library.versions import SHORT, Kept
+from gateway.prompt.library.versions import SHORT, ArchivedVersion
 from gateway.prompt.templates.fields import Provenance, Status
 from gateway.prompt.templates.template import Template
 
 
-class Version(Struct, frozen=True):
+class HistoryVersion(Struct, frozen=True):
     """One content of one version. `count` over 1: it was changed without a new version."""
 
     id: str
@@ -42,12 +42,12 @@ class Version(Struct, frozen=True):
         return self.provenance.parent or (f"{self.id}@{self.version - 1}" if self.version > 1 else "")
 
 
-def history(library: Library, id: str) -> tuple[Version, ...]:
+def history(library: Library, id: str) -> tuple[HistoryVersion, ...]:
     """Oldest first. Blocking: it reads what the archive has. A file of the archive that is broken is passed over."""
     archive = library.archive
     kept = {(one.version, one.content): one for one in (archive.versions(id) if archive else ())}
     found = {(one.version, one.content): one for one in present(library, [id]).get(id, ())}
-    marks = _Marks(library)
+    marks = _VersionMarks(library)
     for key, one in kept.items():
         if key not in found and archive is not None:
             try:
@@ -57,10 +57,10 @@ def history(library: Library, id: str) -> tuple[Version, ...]:
     return tuple(sorted(found.values(), key=lambda version: (version.version, version.count)))
 
 
-def present(library: Library, ids: Collection[str] | None = None) -> dict[str, tuple[Version, ...]]:
+def present(library: Library, ids: Collection[str] | None = None) -> dict[str, tuple[HistoryVersion, ...]]:
     """The versions that the library has at hand, by id: those of the files, and older ones that speak."""
-    marks, archive = _Marks(library), library.archive
-    found: dict[str, list[Version]] = {}
+    marks, archive = _VersionMarks(library), library.archive
+    found: dict[str, list[HistoryVersion]] = {}
     for template in library.templates:
         if ids is None or template.id in ids:
             kept = archive.versions(template.id) if archive else ()
@@ -69,15 +69,15 @@ def present(library: Library, ids: Collection[str] | None = None) -> dict[str, t
     return {id: tuple(sorted(versions, key=lambda version: version.version)) for id, versions in found.items()}
 
 
-class _Marks:
+class _VersionMarks:
     """Which templates speak, and which are tried, by identity."""
 
     def __init__(self, library: Library) -> None:
         self._speak = {builtins.id(one) for many in library.by_intent.values() for one in many}
         self._tried = {builtins.id(one): share for many in library.canaries.values() for one, share in many}
 
-    def version(self, template: Template, kept: Kept | None) -> Version:
-        return Version(
+    def version(self, template: Template, kept: ArchivedVersion | None) -> HistoryVersion:
+        return HistoryVersion(
             id=template.id,
             version=template.version,
             status=template.status,
@@ -92,13 +92,13 @@ class _Marks:
         )
 
 
-def lineage(versions: Sequence[Version]) -> tuple[tuple[int, Version], ...]:
+def lineage(versions: Sequence[HistoryVersion]) -> tuple[tuple[int, HistoryVersion], ...]:
     """The versions as a tree: each below what it came from, with its depth."""
     refs = {version.ref for version in versions}
-    below: Mapping[str, list[Version]] = {ref: [] for ref in ("", *refs)}
+    below: Mapping[str, list[HistoryVersion]] = {ref: [] for ref in ("", *refs)}
     for version in versions:
         below[version.parent if version.parent in refs and version.parent != version.ref else ""].append(version)
-    drawn: list[tuple[int, Version]] = []
+    drawn: list[tuple[int, HistoryVersion]] = []
     _draw("", 0, below, drawn, set())
     # what names each other as parents hangs on nothing
     drawn += [(0, version) for version in versions if all(version is not one for _, one in drawn)]
@@ -106,7 +106,11 @@ def lineage(versions: Sequence[Version]) -> tuple[tuple[int, Version], ...]:
 
 
 def _draw(
-    ref: str, depth: int, below: Mapping[str, list[Version]], drawn: list[tuple[int, Version]], done: set[str]
+    ref: str,
+    depth: int,
+    below: Mapping[str, list[HistoryVersion]],
+    drawn: list[tuple[int, HistoryVersion]],
+    done: set[str],
 ) -> None:
     for version in below[ref]:
         drawn.append((depth, version))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.atomic_file import write_whole
 from gateway.errors import ForewordError, TemplateError
 from gateway.prompt.authoring.cases import run_cases
-from gateway.prompt.authoring.findings import Level
+from gateway.prompt.authoring.findings import Severity
 from gateway.prompt.authoring.lint import lint
 from gateway.prompt.library.folders import read_source
 from gateway.prompt.library.library import Library
@@ -25,7 +25,7 @@ NEXT = {Status.DRAFT: Status.CANDIDATE, Status.CANDIDATE: Status.CANARY, Status.
 STATUS = re.compile(r"^(status[ \t]*:[ \t]*)([\"']?)[\w-]+\2(?=[ \t]*(?:#.*)?\r?$)")
 
 
-class Refused(ForewordError):
+class MoveRefused(ForewordError):
     """The move is not made; each reason says what to do."""
 
     def __init__(self, *reasons: str) -> None:
@@ -33,7 +33,7 @@ class Refused(ForewordError):
         self.reasons = reasons
 
 
-class Moved(Struct, frozen=True):
+class MoveResult(Struct, frozen=True):
     """What was done: the version's old and new status, and what speaks now."""
 
     ref: str
@@ -44,21 +44,21 @@ class Moved(Struct, frozen=True):
 
 def promote(
     library: Library, folders: Sequence[Path], template: Template, to: Status | None = None, share: float = 0.0
-) -> Moved:
-    """One step on. Raises `Refused` where lint or a test of the template fails, or the step is not the next."""
+) -> MoveResult:
+    """One step on. Raises `MoveRefused` where lint or a test of the template fails, or the step is not the next."""
     step = NEXT.get(template.status)
     if step is None:
-        raise Refused(f"{template.ref} is {template.status}: there is no next step")
+        raise MoveRefused(f"{template.ref} is {template.status}: there is no next step")
     if to not in (None, step):
-        raise Refused(f"{template.ref} is {template.status}: the next step is {step}, not {to}")
+        raise MoveRefused(f"{template.ref} is {template.status}: the next step is {step}, not {to}")
     hoped = replace(template, status=step)  # what lint asks of a canary is more than of a draft
     as_if = replace(library, templates=tuple(hoped if one.ref == template.ref else one for one in library.templates))
-    reasons = [str(one) for one in lint(as_if) if one.file == template.file and one.level is Level.ERROR]
+    reasons = [str(one) for one in lint(as_if) if one.file == template.file and one.level is Severity.ERROR]
     reasons += [str(failure) for failure in run_cases(template)]
     if step is Status.CANDIDATE and not template.tests:
         reasons.append(f"{template.file}: a candidate has `tests:`, at least one")
     if reasons:
-        raise Refused(*reasons)
+        raise MoveRefused(*reasons)
     pointer = library.pointers.get(template.id, Pointer())
     if step is Status.CANARY:
         pointer = replace(pointer, canary=template.version, share=share or DEFAULT_SHARE)
@@ -67,10 +67,10 @@ def promote(
     return _make(library, folders, template, step, pointer)
 
 
-def retire(library: Library, folders: Sequence[Path], template: Template) -> Moved:
+def retire(library: Library, folders: Sequence[Path], template: Template) -> MoveResult:
     """It speaks no more. Its pointers go with it."""
     if template.status is Status.RETIRED:
-        raise Refused(f"{template.ref} is retired already")
+        raise MoveRefused(f"{template.ref} is retired already")
     pointer = library.pointers.get(template.id, Pointer())
     if pointer.production == template.version:
         pointer = replace(pointer, production=0)
@@ -87,9 +87,9 @@ def rollback(library: Library, folders: Sequence[Path], id: str) -> Pointer:
     if pointer.canary:
         back = replace(pointer, canary=0, share=DEFAULT_SHARE)
     elif not pointer.previous:
-        raise Refused(f"{id} has no `previous` in pointers.yaml: nothing was promoted that could be taken back")
+        raise MoveRefused(f"{id} has no `previous` in pointers.yaml: nothing was promoted that could be taken back")
     elif library.get(id, pointer.previous) is None:
-        raise Refused(f"{id}@{pointer.previous} is neither in the folders nor in the archive")
+        raise MoveRefused(f"{id}@{pointer.previous} is neither in the folders nor in the archive")
     else:
         back = Pointer(production=pointer.previous, previous=pointer.production)
     file = next((one.file for one in library.templates if one.id == id and _root(folders, one.file)), "")
@@ -100,7 +100,7 @@ def rollback(library: Library, folders: Sequence[Path], id: str) -> Pointer:
 
 
 def with_status(source: str, template: Template, status: Status) -> str:
-    """The source with another status: one word of it, or one line more. Raises `Refused`."""
+    """The source with another status: one word of it, or one line more. Raises `MoveRefused`."""
     lines = source.split("\n")
     place = template.places.get("status")
     if place is not None:
@@ -113,10 +113,10 @@ def with_status(source: str, template: Template, status: Status) -> str:
     try:
         made = parse(changed, template.file)
     except TemplateError as error:
-        raise Refused(f"the status cannot be edited: {error}") from error
+        raise MoveRefused(f"the status cannot be edited: {error}") from error
     if (made.status, made.content) != (status, template.content):
         line = place[0] if place else template.places["version"][0]
-        raise Refused(f"{template.file}:{line}: write `status: {status}` on a line of its own, then try again")
+        raise MoveRefused(f"{template.file}:{line}: write `status: {status}` on a line of its own, then try again")
     return changed
 
 
@@ -129,15 +129,17 @@ def _production(library: Library, template: Template, pointer: Pointer) -> Point
     return Pointer(production=template.version, previous=before)
 
 
-def _make(library: Library, folders: Sequence[Path], template: Template, status: Status, pointer: Pointer) -> Moved:
+def _make(
+    library: Library, folders: Sequence[Path], template: Template, status: Status, pointer: Pointer
+) -> MoveResult:
     root = _root(folders, template.file)
     if root is None:
-        raise Refused(f"{template.ref} is only in the archive: copy {template.file} into a template folder first")
+        raise MoveRefused(f"{template.ref} is only in the archive: copy {template.file} into a template folder first")
     before = library.pointers.get(template.id, Pointer())
     write_whole(Path(template.file), with_status(_raw(template.file), template, status))
     if pointer != before:
         move(root, template.id, pointer)
-    return Moved(template.ref, template.status, status, pointer)
+    return MoveResult(template.ref, template.status, status, pointer)
 
 
 def _raw(file: str) -> str:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gateway.errors import TemplateError
-from gateway.prompt.authoring.findings import Finding, Level, at, of_error
+from gateway.prompt.authoring.findings import Finding, Severity, at, of_error
 from gateway.prompt.authoring.lint_examples import Embed, alike, clashes, near, plain
 from gateway.prompt.authoring.lint_library import translations, unreachable
 from gateway.prompt.authoring.scaffold import PLACEHOLDERS
 from gateway.prompt.library.library import Library
 from gateway.prompt.library.pools import read_pool
-from gateway.prompt.templates.fields import Pool, Purpose, Status, Technique
+from gateway.prompt.templates.fields import ExamplePool, Purpose, Status, Technique
 from gateway.prompt.templates.template import Template
 
 MIN_MATCH = 8
@@ -77,7 +77,7 @@ def _template(template: Template, count: Count) -> Iterator[Finding]:
         yield from _placeholders(template.file, rows)
     if template.active and not template.tests:
         what = "an active template has `tests:`, at least one"
-        yield at(template, "id", "no-tests", what, level=Level.WARNING)
+        yield at(template, "id", "no-tests", what, level=Severity.WARNING)
 
 
 def _size(template: Template, count: Count) -> Iterator[Finding]:
@@ -143,17 +143,17 @@ def _examples(template: Template) -> Iterator[Finding]:
     if not used and not template.shot_turns:
         what = "the body does not use the examples"
         yield at(template, "examples", "unused-examples", what, "write {% for e in examples %}, or say `as: turns`")
-    if isinstance(examples, Pool) and examples.pool:
+    if isinstance(examples, ExamplePool) and examples.pool:
         yield from _pool(template, examples)
     if template.shot_turns:
         others = template.parts[-1].body.names - {template.shot_slot, "query", "labels"}
         for name in sorted(others):
             what = f"with `as: turns` each example's message shows this request's {name!r}"
             line = template.parts[-1].line
-            yield Finding(template.file, line, 1, "slot-in-turns", what, "move it to `# system`", Level.WARNING)
+            yield Finding(template.file, line, 1, "slot-in-turns", what, "move it to `# system`", Severity.WARNING)
 
 
-def _pool(template: Template, pool: Pool) -> Iterator[Finding]:
+def _pool(template: Template, pool: ExamplePool) -> Iterator[Finding]:
     try:
         rows = read_pool(template)
     except TemplateError as error:

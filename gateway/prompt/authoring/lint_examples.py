@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gateway.prompt.authoring.findings import Finding, Level, at
+from gateway.prompt.authoring.findings import Finding, Severity, at
 from gateway.prompt.templates.template import Template
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _overlap(one: _Example, other: _Example, how: str) -> Finding:
     place = f"intent {other.template.intent.name!r} ({other.template.file})"
     what = f"{one.text[:60]!r} {how} {other.text[:60]!r} of {place}"
     remedy = "word them so that they differ, or leave them to one intent"
-    return at(one.template, "intent.match", "overlapping-examples", what, remedy, Level.WARNING)
+    return at(one.template, "intent.match", "overlapping-examples", what, remedy, Severity.WARNING)
 
 
 def _examples(templates: Iterable[Template]) -> Iterator[_Example]:

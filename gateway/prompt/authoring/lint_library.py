@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from gateway.prompt.authoring.findings import Finding, Level, at
+from gateway.prompt.authoring.findings import Finding, Severity, at
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.fields import Language, Purpose
 from gateway.prompt.templates.template import Template
@@ -19,7 +19,7 @@ def translations(templates: Sequence[Template]) -> Iterator[Finding]:
         for language in sorted(set(Language) - languages[template.family]):
             what = f"the family {template.family!r} has no active template in {language.value!r}"
             remedy = f"foreword templates new .../{language}.prompt.md --language {language}"
-            yield at(template, "language", "missing-language", what, remedy, Level.WARNING)
+            yield at(template, "language", "missing-language", what, remedy, Severity.WARNING)
 
 
 def unreachable(library: Library, templates: Sequence[Template]) -> Iterator[Finding]:
@@ -32,7 +32,7 @@ def unreachable(library: Library, templates: Sequence[Template]) -> Iterator[Fin
         if pointer is not None and pointer.production and pointer.production != template.version:
             what = f"it is active, but pointers.yaml lets version {pointer.production} speak"
             remedy = f"foreword templates retire {template.ref}, or move the pointer"
-            yield at(template, "status", "unreachable", what, remedy, Level.WARNING)
+            yield at(template, "status", "unreachable", what, remedy, Severity.WARNING)
     for group in library.by_intent.values():
         yield from _shadowed([one for one in group if one.purpose is Purpose.ANSWER])
 
@@ -52,7 +52,7 @@ def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
                 what = f"it is never chosen: {earlier.ref} ({earlier.file}) comes before it for every model"
                 remedy = "retire one of the two, or say in `models` which models each is for"
                 # an older version beside the newer one is untidy, a template that nobody can reach is a mistake
-                level = Level.WARNING if earlier.id == later.id else Level.ERROR
+                level = Severity.WARNING if earlier.id == later.id else Severity.ERROR
                 yield at(later, "status", "unreachable", what, remedy, level)
                 break
 

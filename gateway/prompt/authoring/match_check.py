@@ -11,14 +11,14 @@ from gateway.prompt.templates.template import Template
 Classify = Callable[[str], Awaitable[Intent]]
 
 
-class Tally(Struct, frozen=True):
+class MatchTally(Struct, frozen=True):
     """How many examples were asked about, and which got the wrong answer."""
 
     asked: int
     failures: tuple[Failure, ...]
 
 
-async def check_examples(templates: Iterable[Template], classify: Classify) -> Tally:
+async def check_examples(templates: Iterable[Template], classify: Classify) -> MatchTally:
     """Every `match` example must get its template's intent, and no `not` example may."""
     asked = 0
     failures: list[Failure] = []
@@ -36,7 +36,7 @@ async def check_examples(templates: Iterable[Template], classify: Classify) -> T
             if intent.name == wanted:
                 what = f"{text[:70]!r} is {wanted!r} ({intent.confidence:.2f}), which it should not be"
                 failures.append(_failure(template, "intent.not", what))
-    return Tally(asked, tuple(failures))
+    return MatchTally(asked, tuple(failures))
 
 
 def _failure(template: Template, key: str, what: str) -> Failure:

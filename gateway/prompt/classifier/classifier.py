@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.errors import NotReady
 from gateway.exchange import Intent
 from gateway.ports import Embedder
-from gateway.prompt.classifier.fingerprints import Fixed
+from gateway.prompt.classifier.fingerprints import FixedSentences
 from gateway.prompt.classifier.needs import lacks, needs
 from gateway.prompt.classifier.rawness import measures
 from gateway.prompt.classifier.view import Look, look, whole
 from gateway.prompt.language.detect import language_of
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 
 if TYPE_CHECKING:
     from gateway.ports import Vectors
-    from gateway.prompt.classifier.model import Model, Tier, Verdict
+    from gateway.prompt.classifier.model import ClassifierModel, Tier, TierVerdict
 
 QUOTED_CHARACTERS = 80  # of an example in a reason
 
@@ -33,10 +33,14 @@ class Classifier:
     """A trained model with the embedders it was trained on. Frozen in effect: swap it whole."""
 
     def __init__(
-        self, model: Model, settings: Prompt, static: Embedder | None = None, sentence: Asynchronous | None = None
+        self,
+        model: ClassifierModel,
+        settings: PromptTable,
+        static: Embedder | None = None,
+        sentence: Asynchronous | None = None,
     ) -> None:
         self.model = model
-        self._fixed = Fixed(model.fixed)
+        self._fixed = FixedSentences(model.fixed)
         self._settings = settings
         self._static = static
         self._sentence = sentence
@@ -64,9 +68,9 @@ class Classifier:
         name = verdict.name if known else ""
         return Intent(name, verdict.confidence, improvable, language, tier, reasons, lacked, needed)
 
-    async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[Verdict, str]:
+    async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[TierVerdict, str]:
         """The first tier's verdict where it is sure either way, else the second's."""
-        first: tuple[Verdict, str] | None = None
+        first: tuple[TierVerdict, str] | None = None
         seen = as_read(seen, tiers)
         kind, tier = next(iter(tiers.items()))  # all tiers were shown the same examples
         recalled = tier.recall(seen)
@@ -94,7 +98,7 @@ class Classifier:
         """Whether a template of the library has written the prompt already."""
         return self._fixed.stand_in(text)
 
-    async def verdict(self, text: str) -> tuple[Verdict, str] | None:
+    async def verdict(self, text: str) -> tuple[TierVerdict, str] | None:
         """The best intent with the trust in it, however small, and the tier that says so.
 
         None where no template speaks the language.
@@ -111,7 +115,7 @@ class Classifier:
             return (await self._sentence.embed([seen.asked]))[0]  # type: ignore[no-any-return]  # numpy's row
         return None
 
-    def _anyway(self, verdict: Verdict) -> str:
+    def _anyway(self, verdict: TierVerdict) -> str:
         """Why a rewrite helps however well the prompt is put; "" where that depends on its looks."""
         if verdict.listed:
             return "its template lists this very prompt among those that it is for"
@@ -119,7 +123,7 @@ class Classifier:
             return "its template adds what no wording of a prompt makes up for"
         return ""
 
-    def _unknown(self, verdict: Verdict) -> tuple[str, ...]:
+    def _unknown(self, verdict: TierVerdict) -> tuple[str, ...]:
         if verdict.none >= 0.5:
             return (f"unlike anything that a template is for (probability {verdict.none:.2f})", *_near(verdict))
         best = f"the best intent, {verdict.name}, has {verdict.confidence:.2f}, below {self._settings.confidence:.2f}"
@@ -131,12 +135,12 @@ def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
     return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
 
 
-def _known(verdict: Verdict) -> tuple[str, ...]:
+def _known(verdict: TierVerdict) -> tuple[str, ...]:
     words = (f"words: {', '.join(verdict.words)}",) if verdict.words else ()
     return (*_near(verdict), *words)
 
 
-def _near(verdict: Verdict) -> tuple[str, ...]:
+def _near(verdict: TierVerdict) -> tuple[str, ...]:
     if not verdict.nearest:
         return ()
     return (f"nearest example of {verdict.name} ({verdict.similarity:.2f}): {_shown(verdict.nearest)}",)

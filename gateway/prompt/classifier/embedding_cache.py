@@ -21,7 +21,7 @@ MOST = 60_000  # texts that are remembered: some 90 MB
 PIECE = 512  # texts between two reports
 
 
-class Embedded:
+class EmbeddingCache:
     """`embed` is that of the embedder, but for texts that it has embedded before."""
 
     def __init__(self, embedder: Embedder, folder: Path, progress: Callable[[str], None] = lambda what: None) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.prompt.classifier.classifier import Classifier, as_read
-from gateway.prompt.classifier.model import Read, Tier, softmax
+from gateway.prompt.classifier.model import Tier, TierFeatures, softmax
 from gateway.prompt.classifier.view import look
 from gateway.prompt.language.detect import language_of
 
@@ -29,7 +29,7 @@ class TierWhy(Struct, frozen=True):
     """(sign, its value, what it adds to the gate's score)."""
 
 
-class Why(Struct, frozen=True):
+class Explanation(Struct, frozen=True):
     """Everything that went into one decision."""
 
     text: str
@@ -47,7 +47,7 @@ class Why(Struct, frozen=True):
     tiers: tuple[TierWhy, ...]
 
 
-async def why(classifier: Classifier, text: str) -> Why:
+async def why(classifier: Classifier, text: str) -> Explanation:
     """Classify, and look into every tier, also those that were not asked."""
     intent = await classifier.classify(text)
     taught, tiers = classifier.model.tiers.get(language_of(text), {}), []
@@ -56,7 +56,7 @@ async def why(classifier: Classifier, text: str) -> Why:
         vector = await classifier.vector(kind, seen)
         if kind == "words" or vector is not None:
             tiers.append(_tier(kind, tier, tier.read(seen, vector)))
-    return Why(
+    return Explanation(
         text=text,
         asked=seen.asked,
         payload_rule=seen.rule,
@@ -72,7 +72,7 @@ async def why(classifier: Classifier, text: str) -> Why:
     )
 
 
-def _tier(kind: str, tier: Tier, given: Read) -> TierWhy:
+def _tier(kind: str, tier: Tier, given: TierFeatures) -> TierWhy:
     found = tier.weigh(given)
     within = tier.within(found)
     chances = softmax(np.array(found.scores)).tolist()

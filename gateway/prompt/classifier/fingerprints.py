@@ -31,7 +31,7 @@ def weight(text: str) -> float:
     return len(text) if text.isascii() else sum(1 if character < "\u2e80" else 3 for character in text)
 
 
-class Fixed:
+class FixedSentences:
     """Sentences to be found in texts. Words are found at once where sentences are looked for one by one, so a text is
     searched only if it has a word that stands inside of one, between blanks."""
 

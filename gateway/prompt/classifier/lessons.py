@@ -29,7 +29,7 @@ class Seeds(Struct, frozen=True):
     """(text, language); without a language they are of every one."""
 
 
-class Case(Struct, frozen=True):
+class Lesson(Struct, frozen=True):
     """A prompt with its class. Of a near miss, `intent` is the one it is not of."""
 
     text: str
@@ -43,14 +43,14 @@ class Lessons(Struct, frozen=True):
     """All that is learned from in one language."""
 
     language: str
-    cases: tuple[Case, ...]
-    near_misses: tuple[Case, ...]
+    cases: tuple[Lesson, ...]
+    near_misses: tuple[Lesson, ...]
     keywords: dict[str, tuple[str, ...]]
     whole: bool = False
     """Prompts are read in one piece: there are no templates here, so nothing to be done on a text."""
 
 
-class _Row(Struct):
+class _SeedRow(Struct):
     text: str = ""
     improvable: bool = False
     raw: str = ""
@@ -91,12 +91,12 @@ def _of(language: str, active: Sequence[Template], seeds: Seeds, labelled: Itera
     read = look if templates else whole
     return Lessons(
         language,
-        tuple(Case(text, intent, read(text), row < listed) for row, (text, intent) in enumerate(found.items())),
-        tuple(Case(text, intent, read(text)) for text, intent in misses),
+        tuple(Lesson(text, intent, read(text), row < listed) for row, (text, intent) in enumerate(found.items())),
+        tuple(Lesson(text, intent, read(text)) for text, intent in misses),
         {t.intent.name: tuple(word.lower() for word in t.intent.keywords) for t in templates},
         whole=not templates,
     )
 
 
-def _rows(file: Path) -> list[_Row]:
-    return [msgspec.json.decode(line, type=_Row) for line in file.read_bytes().splitlines() if line.strip()]
+def _rows(file: Path) -> list[_SeedRow]:
+    return [msgspec.json.decode(line, type=_SeedRow) for line in file.read_bytes().splitlines() if line.strip()]

@@ -29,7 +29,7 @@ GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", 
 CANDIDATES = 3  # classes whose examples a prompt is compared with
 
 
-class Verdict(Struct, frozen=True):
+class TierVerdict(Struct, frozen=True):
     """What one tier thinks. `confidence`: the calibrated probability that `name` is right."""
 
     name: str
@@ -73,7 +73,7 @@ class Signs(NamedTuple):
     """Of the classes; `softmax` makes chances of them."""
 
 
-class Read(NamedTuple):
+class TierFeatures(NamedTuple):
     """A prompt as a tier's numbers."""
 
     columns: Sequence[int]
@@ -109,18 +109,18 @@ class Tier:
         gate: list[float] = arrays["gate"].tolist()
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
-    def recall(self, seen: Look) -> Verdict | None:
+    def recall(self, seen: Look) -> TierVerdict | None:
         """The verdict on a prompt that asks word for word what an example asks."""
         asked = plain(seen.asked)
         name = self.names.asked.get(asked)
-        return None if name is None else Verdict(name, 1.0, 0.0, seen.asked, 1.0, listed=asked in self._listed)
+        return None if name is None else TierVerdict(name, 1.0, 0.0, seen.asked, 1.0, listed=asked in self._listed)
 
-    def judge(self, seen: Look, vector: Array | None = None) -> Verdict:
+    def judge(self, seen: Look, vector: Array | None = None) -> TierVerdict:
         """`vector`: [dimensions], the embedding of `seen.asked`; None for a tier of words alone."""
         read = self.read(seen, vector)
         found = self.weigh(read)
         within = self.within(found)
-        return Verdict(
+        return TierVerdict(
             name=self.names.classes[found.top],
             confidence=within * self.share(found),
             none=1.0 - within,
@@ -129,7 +129,7 @@ class Tier:
             words=tuple(word for word, _ in self.strongest(read, found.top)),
         )
 
-    def read(self, seen: Look, vector: Array | None = None) -> Read:
+    def read(self, seen: Look, vector: Array | None = None) -> TierFeatures:
         """The known words of a prompt as columns, with their tf-idf."""
         known = self._column
         found = [known[word] for word in tokens(seen, self.names.language, self._keywords) if word in known]
@@ -140,9 +140,9 @@ class Tier:
             counted = Counter(found)
             weights *= np.array([1.0 + log(counted[column]) for column in columns], np.float32)
         length = sqrt(weights.dot(weights)) or 1.0
-        return Read(columns, weights, length, self._words.take(places, 0), vector)
+        return TierFeatures(columns, weights, length, self._words.take(places, 0), vector)
 
-    def weigh(self, read: Read) -> Signs:
+    def weigh(self, read: TierFeatures) -> Signs:
         """The scores of the classes after temperature, and what the gate looks at."""
         length = read.length
         said: list[float] = read.weights.dot(read.rows).tolist()
@@ -152,7 +152,7 @@ class Tier:
         point = self.place(read)
         return gate_features(scores, self._known, self._ends, lambda place: self._near[place].dot(point))
 
-    def place(self, read: Read) -> Array:
+    def place(self, read: TierFeatures) -> Array:
         """[dimensions]: where the prompt stands among the anchors."""
         if read.vector is not None:
             return read.vector
@@ -168,7 +168,7 @@ class Tier:
         """The chance of the top class among the intents."""
         return found.signs[0] / max(1.0 - found.signs[6], 1e-9)
 
-    def strongest(self, read: Read, top: int, limit: int = 3) -> list[tuple[str, float]]:
+    def strongest(self, read: TierFeatures, top: int, limit: int = 3) -> list[tuple[str, float]]:
         """The words that speak most for the class, and how much."""
         push = [
             weight * row / read.length
@@ -177,7 +177,7 @@ class Tier:
         best = sorted(range(len(push)), key=push.__getitem__, reverse=True)[:limit]
         return [(self.names.vocabulary[read.columns[row]], push[row]) for row in best if push[row] > 0.0]
 
-    def nearest(self, read: Read, limit: int = 5) -> list[tuple[str, str, float]]:
+    def nearest(self, read: TierFeatures, limit: int = 5) -> list[tuple[str, str, float]]:
         """(example, its intent, cosine) of all anchors, the likest first. For looking into a decision."""
         likeness = self._anchors @ self.place(read)
         rows = np.argsort(-likeness)[:limit].tolist()
@@ -189,7 +189,7 @@ class Tier:
         return [(name, value, value * w) for name, value, w in zip(GATE, found.signs, self._gate, strict=True)]
 
 
-class Model(Struct, frozen=True):
+class ClassifierModel(Struct, frozen=True):
     """Everything that was trained together. `tiers` by language, then by `static`, `sentence` or `words`."""
 
     trained_on: str

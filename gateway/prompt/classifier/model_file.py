@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.errors import ForewordError
-from gateway.prompt.classifier.model import Array, Model, Names, Tier
+from gateway.prompt.classifier.model import Array, ClassifierModel, Names, Tier
 from gateway.prompt.classifier.rawness import Looks
 
 FORMAT = 4
@@ -36,11 +36,11 @@ class _Header(Struct, frozen=True):
     fixed: tuple[str, ...]
 
 
-class _Format(Struct):
+class _ModelFormat(Struct):
     format: int
 
 
-def save(model: Model, folder: Path) -> None:
+def save(model: ClassifierModel, folder: Path) -> None:
     """Write `model.npz` and `model.json`; the header goes last, so a cut write is no model."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"looks.{key}": value for key, value in model.looks.arrays.items()}
@@ -64,7 +64,7 @@ def save(model: Model, folder: Path) -> None:
     draft.replace(folder / "model.json")
 
 
-def load(folder: Path) -> Model:
+def load(folder: Path) -> ClassifierModel:
     """Read a saved model. Raises `ModelUnusable` if anything about it is not as it was written."""
     try:
         header = _header(folder)
@@ -79,12 +79,12 @@ def load(folder: Path) -> Model:
         looks = Looks(_part(arrays, "looks."))
     except (OSError, msgspec.MsgspecError, ValueError, KeyError) as error:
         raise ModelUnusable(f"{folder} cannot be read ({error}); delete it to train again") from error
-    return Model(header.trained_on, tiers, looks, header.eager, header.report, header.fixed, header.checksum)
+    return ClassifierModel(header.trained_on, tiers, looks, header.eager, header.report, header.fixed, header.checksum)
 
 
 def _header(folder: Path) -> _Header:
     raw = (folder / "model.json").read_bytes()
-    found = msgspec.json.decode(raw, type=_Format).format
+    found = msgspec.json.decode(raw, type=_ModelFormat).format
     if found != FORMAT:
         raise ModelUnusable(f"{folder}: format {found}, this version reads {FORMAT}; delete it to train again")
     return msgspec.json.decode(raw, type=_Header)

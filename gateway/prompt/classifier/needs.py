@@ -39,7 +39,7 @@ _FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES
 _DAMPED_FEW = 1.4  # ln(1 + FEW_WORDS), rounded up
 
 
-class Words(Struct, frozen=True):
+class NeedWords(Struct, frozen=True):
     """What gives one thing away in one language."""
 
     kind: str
@@ -92,6 +92,6 @@ def _tells(kind: str, language: str, text: str, words: frozenset[str]) -> bool:
 
 
 @cache
-def _table() -> dict[tuple[str, str], Words]:
-    rows = [msgspec.json.decode(line, type=Words) for line in FILE.read_bytes().splitlines() if line.strip()]
+def _table() -> dict[tuple[str, str], NeedWords]:
+    rows = [msgspec.json.decode(line, type=NeedWords) for line in FILE.read_bytes().splitlines() if line.strip()]
     return {(row.kind, row.language): row for row in rows}

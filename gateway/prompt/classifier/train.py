@@ -16,16 +16,16 @@ import msgspec
 from msgspec import Struct
 
 from gateway.ports import Embedder
-from gateway.prompt.classifier.embedding_cache import Embedded
+from gateway.prompt.classifier.embedding_cache import EmbeddingCache
 from gateway.prompt.classifier.fingerprints import fingerprints
 from gateway.prompt.classifier.labelled import Labelled, read_labelled
 from gateway.prompt.classifier.lessons import Seeds, lessons, read_seeds
-from gateway.prompt.classifier.model import Model, Tier
+from gateway.prompt.classifier.model import ClassifierModel, Tier
 from gateway.prompt.classifier.model_file import ModelUnusable, load, save
 from gateway.prompt.classifier.train_rawness import train_looks
 from gateway.prompt.classifier.train_tier import Embed, TrainedTier, train_tier
 from gateway.prompt.library.library import Library
-from gateway.prompt.templates.fields import Pool
+from gateway.prompt.templates.fields import ExamplePool
 from gateway.prompt.templates.template import Template
 
 log = logging.getLogger("foreword.classify")
@@ -47,11 +47,11 @@ class Embedders(Struct, frozen=True):
 class Training(Struct, frozen=True):
     """A trained model, and what each tier said of the cases that were left out, by language and tier."""
 
-    model: Model
+    model: ClassifierModel
     tiers: dict[str, dict[str, TrainedTier]]
 
 
-def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds | None = None) -> Model:
+def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds | None = None) -> ClassifierModel:
     """The model for exactly this library, these embedders, seeds and labelled prompts: from the data folder,
     or trained now.
 
@@ -98,7 +98,7 @@ def train(
     seeds: Seeds,
     labelled: Sequence[Labelled] = (),
     data_folder: Path | None = None,
-) -> Model:
+) -> ClassifierModel:
     """A model for every language that the library's active templates or the labelled prompts speak.
 
     On one core: the gateway is serving meanwhile, and BLAS threads that wait for each other are slower.
@@ -130,7 +130,7 @@ def teach(
             embed = _embed(embedder, kind, data_folder, progress) if embedder else None
             found[lesson.language][kind] = train_tier(lesson, embed)
     eager = {template.intent.name for template in library.templates if template.active and _always(template)}
-    model = Model(
+    model = ClassifierModel(
         trained_on=training_key(library, embedders, seeds, labelled),
         tiers=_each(found, lambda one: one.tier),
         looks=train_looks(seeds),
@@ -154,7 +154,7 @@ def _embed(embedder: Embedder, kind: str, data_folder: Path | None, progress: Pr
     # the static embedding is faster than the file it would be kept in
     if kind != "sentence" or data_folder is None:
         return embedder.embed
-    return Embedded(embedder, data_folder / "classifier", progress).embed
+    return EmbeddingCache(embedder, data_folder / "classifier", progress).embed
 
 
 def _always(template: Template) -> bool:
@@ -162,4 +162,4 @@ def _always(template: Template) -> bool:
     the very task. A pool whose inputs stand for the whole query shows general ways of answering, no more.
     """
     pool = template.examples
-    return template.intent.always or (isinstance(pool, Pool) and pool.slot != "query")
+    return template.intent.always or (isinstance(pool, ExamplePool) and pool.slot != "query")

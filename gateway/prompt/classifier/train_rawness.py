@@ -14,11 +14,11 @@ from gateway.prompt.classifier.lessons import Seeds
 from gateway.prompt.classifier.model import Array
 from gateway.prompt.classifier.rawness import Looks, measures
 from gateway.prompt.classifier.view import look
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 
 PAIRED = 4.0  # a pair of one prompt raw and well put says more than two unrelated prompts
 ALARMS = 0.15  # the share of well-put prompts that may look improvable
-THRESHOLD = Prompt().improvable  # at this probability
+THRESHOLD = PromptTable().improvable  # at this probability
 
 
 def train_looks(seeds: Seeds) -> Looks:

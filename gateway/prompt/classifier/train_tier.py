@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse  # comes with scikit-learn
 
 from gateway.prompt.classifier.calibrate import MANY, Honest, out_of_fold
-from gateway.prompt.classifier.lessons import Case, Lessons
+from gateway.prompt.classifier.lessons import Lesson, Lessons
 from gateway.prompt.classifier.model import NONE, Array, Names, Tier
 from gateway.prompt.classifier.regression import Fitted, Table, fit, join
 from gateway.prompt.classifier.view import Keywords, plain, tokens
@@ -121,7 +121,7 @@ def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
 
 
 def _settle(
-    table: Table, labels: NDArray[np.str_], misses: Table, near_misses: Sequence[Case]
+    table: Table, labels: NDArray[np.str_], misses: Table, near_misses: Sequence[Lesson]
 ) -> tuple[Table, NDArray[np.str_]]:
     """Give each `not` example the class that it fits best apart from its own intent's, or leave it out."""
     if not near_misses:
@@ -134,7 +134,7 @@ def _settle(
     return misses.take(sure), fitted.classes[chances.argmax(axis=1)][sure]
 
 
-def _vectors(embed: Embed | None, cases: Sequence[Case]) -> Array:
+def _vectors(embed: Embed | None, cases: Sequence[Lesson]) -> Array:
     if embed is None:
         return np.zeros((len(cases), 0), np.float32)
     return np.asarray(embed([case.seen.asked for case in cases]), dtype=np.float32)

@@ -18,7 +18,7 @@ SEARCHED_CHARS = 4_000
 """A list of choices is looked for no further."""
 
 
-class Kind(StrEnum):
+class InvariantKind(StrEnum):
     CODE = "code"
     LINK = "link"
     QUOTATION = "quotation"
@@ -33,10 +33,10 @@ class Kind(StrEnum):
     LANGUAGE = "language"
 
 
-class Item(Struct, frozen=True):
+class Invariant(Struct, frozen=True):
     """One piece, as it stands in the prompt."""
 
-    kind: Kind
+    kind: InvariantKind
     text: str
 
 
@@ -89,25 +89,25 @@ _NAMES = re.compile(r"(?<!^)[A-Z]|[_/@#]|\w\.\w|\d")
 
 # In this order: what is found is taken out, so that a link is not also a name.
 _FIXED = (
-    (Kind.CODE, marks.INLINE_CODE, re.compile("`")),
-    (Kind.LINK, marks.URL, re.compile("://")),
-    (Kind.LINK, marks.EMAIL, re.compile("@")),
-    (Kind.QUOTATION, marks.QUOTED, _QUOTES),
-    (Kind.QUOTATION, marks.TITLE, re.compile("[《〈]")),
-    (Kind.PLACEHOLDER, marks.PLACEHOLDER, _PLACEHOLDS),
+    (InvariantKind.CODE, marks.INLINE_CODE, re.compile("`")),
+    (InvariantKind.LINK, marks.URL, re.compile("://")),
+    (InvariantKind.LINK, marks.EMAIL, re.compile("@")),
+    (InvariantKind.QUOTATION, marks.QUOTED, _QUOTES),
+    (InvariantKind.QUOTATION, marks.TITLE, re.compile("[《〈]")),
+    (InvariantKind.PLACEHOLDER, marks.PLACEHOLDER, _PLACEHOLDS),
 )
 
 _KIND_OF_CODE = re.compile(r"[\w+#.-]*")
 
 
-def items(text: str) -> Iterator[Item]:
+def items(text: str) -> Iterator[Invariant]:
     """Every piece of the text that has to survive, by kind. Cheap marks are looked for before patterns."""
     for block in reversed(marks.fences(text)) if "```" in text or "~~~" in text else ():
-        yield Item(Kind.CODE, text[block.body_start : block.body_end])
+        yield Invariant(InvariantKind.CODE, text[block.body_start : block.body_end])
         text = f"{text[: block.start]}\n{_beside_fence(text[block.start : block.body_start])}\n{text[block.end :]}"
     for kind, pattern, needs in _FIXED:
         if needs.search(text):
-            yield from (Item(kind, found[found.lastindex or 0]) for found in pattern.finditer(text))
+            yield from (Invariant(kind, found[found.lastindex or 0]) for found in pattern.finditer(text))
             text = pattern.sub("\n", text)
     yield from _worded(text)
 
@@ -118,32 +118,32 @@ def _beside_fence(line: str) -> str:
     return "" if _KIND_OF_CODE.fullmatch(words) else words
 
 
-def _worded(text: str) -> Iterator[Item]:
+def _worded(text: str) -> Iterator[Invariant]:
     """What takes words to say: dates, numbers, names, choices, and what must and must not be."""
     low = folded(text)
     for start, end in reversed(find_dates(low)):
-        yield Item(Kind.DATE, text[start:end].strip())
+        yield Invariant(InvariantKind.DATE, text[start:end].strip())
         # its day is no number of its own, nor its month a name
         text, low = (f"{part[:start]}\n{part[end:]}" for part in (text, low))
     if _DIGIT.search(text):
-        yield from _matches(Kind.NUMBER, marks.NUMBER, text, text)
-    yield from _matches(Kind.NUMBER, NUMBER_WORDS, low, text)
+        yield from _matches(InvariantKind.NUMBER, marks.NUMBER, text, text)
+    yield from _matches(InvariantKind.NUMBER, NUMBER_WORDS, low, text)
     if _NAMES.search(text):
-        names = _matches(Kind.NAME, marks.NAME, text, text)
+        names = _matches(InvariantKind.NAME, marks.NAME, text, text)
         # a language may be named in another: "in French" is kept by 法语
         yield from (name for name in names if not LANGUAGE.fullmatch(folded(name.text)))
     options = find_options(text)
     if options:
-        yield Item(Kind.OPTIONS, text[slice(*options)].strip())
-    yield from _matches(Kind.NEGATION, NEGATION, low, text)
-    yield from _matches(Kind.CONSTRAINT, CONSTRAINT, low, text)
+        yield Invariant(InvariantKind.OPTIONS, text[slice(*options)].strip())
+    yield from _matches(InvariantKind.NEGATION, NEGATION, low, text)
+    yield from _matches(InvariantKind.CONSTRAINT, CONSTRAINT, low, text)
     for pattern in FORMATS:
-        yield from _matches(Kind.FORMAT, pattern, low, text)
-    yield from _matches(Kind.LANGUAGE, LANGUAGE, low, text)
+        yield from _matches(InvariantKind.FORMAT, pattern, low, text)
+    yield from _matches(InvariantKind.LANGUAGE, LANGUAGE, low, text)
 
 
-def _matches(kind: Kind, pattern: re.Pattern[str], searched: str, text: str) -> Iterator[Item]:
+def _matches(kind: InvariantKind, pattern: re.Pattern[str], searched: str, text: str) -> Iterator[Invariant]:
     """The matches as they stand in `text`, which is as long as what is searched; a group `item` is the item."""
     for found in pattern.finditer(searched):
         start, end = found.span("item") if "item" in pattern.groupindex else found.span()
-        yield Item(kind, text[start:end].strip())
+        yield Invariant(kind, text[start:end].strip())

@@ -25,7 +25,7 @@ from gateway.prompt.language.wording import (
 )
 
 
-class Span(Struct, frozen=True):
+class TextSpan(Struct, frozen=True):
     """Characters [start, end) of the query."""
 
     start: int
@@ -37,8 +37,8 @@ class Split(Struct, frozen=True):
     other spans, and the whole query then."""
 
     query: str
-    instruction: tuple[Span, ...]
-    payload: Span | None = None
+    instruction: tuple[TextSpan, ...]
+    payload: TextSpan | None = None
     rule: str = ""
 
     @property
@@ -65,7 +65,7 @@ _OPENS = frozenset(OPENING)
 _DASHES = re.compile("[-–—=→]")
 
 
-class _Seen:
+class _QueryView:
     """A query with what several rules look at: lower case, where its quotations are."""
 
     def __init__(self, query: str) -> None:
@@ -87,15 +87,15 @@ class _Seen:
 @lru_cache(maxsize=32)  # a request's stages each ask for it
 def split(query: str) -> Split:
     """Take a query apart by the first rule that applies."""
-    for rule, payload, drop in _candidates(_Seen(query)):
+    for rule, payload, drop in _candidates(_QueryView(query)):
         trimmed = _trim(query, payload)
         if trimmed is not None:
             return Split(query, _rest(query, drop), trimmed, rule)
-    whole = _trim(query, Span(0, len(query)))
+    whole = _trim(query, TextSpan(0, len(query)))
     return Split(query, (whole,) if whole else ())
 
 
-def _candidates(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+def _candidates(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """(rule, payload, what the payload takes with it: its quotes, fences or colon)."""
     yield from _fenced(seen.query)
     yield from _between(seen)
@@ -108,18 +108,18 @@ def _candidates(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     yield from _verb_led(seen)
 
 
-def _fenced(query: str) -> Iterator[tuple[str, Span, Span]]:
+def _fenced(query: str) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     blocks = fences(query) if "```" in query or "~~~" in query else ()
     if not blocks:
         return
     first, last = blocks[0], blocks[-1]
     # two blocks (the code and its error, say) belong together: the payload spans both
-    payload = Span(first.body_start, first.body_end) if len(blocks) == 1 else Span(first.start, last.end)
+    payload = TextSpan(first.body_start, first.body_end) if len(blocks) == 1 else TextSpan(first.start, last.end)
     if (query[: first.start] + query[last.end :]).strip():
-        yield "fence", payload, Span(first.start, last.end)
+        yield "fence", payload, TextSpan(first.start, last.end)
 
 
-def _after_break(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+def _after_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """The text after the first colon, line break or dash whose left side is a task."""
     query, low = seen.query, seen.low
     for start, end, rule in _breaks(low[: TASK_CHARS + 1]):
@@ -131,7 +131,7 @@ def _after_break(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
         inner = _leading_quote(seen, end)
         stop = BLANK_FIELD.search(query, end)
         last = stop.start() if stop else len(query) - len(_closing_question(left, low[end:]))
-        yield (rule, *inner) if inner else (rule, Span(end, last), Span(start, last))
+        yield (rule, *inner) if inner else (rule, TextSpan(end, last), TextSpan(start, last))
 
 
 def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
@@ -188,7 +188,7 @@ def _last_lines(text: str) -> str:
     return "\n".join(text.strip().split("\n")[-2:])
 
 
-def _leading_quote(seen: _Seen, start: int) -> tuple[Span, Span] | None:
+def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | None:
     """The quotation that the right side begins with, if nothing or only another task follows it."""
     query = seen.query
     offset = len(query) - len(query[start:].lstrip())
@@ -196,17 +196,17 @@ def _leading_quote(seen: _Seen, start: int) -> tuple[Span, Span] | None:
         return None
     nested = NESTED.fullmatch(query, offset)
     if nested:
-        return Span(*nested.span("payload")), Span(*nested.span())
+        return TextSpan(*nested.span("payload")), TextSpan(*nested.span())
     found = QUOTED.match(query, offset)
     if found is None:
         return None
     rest = seen.low[found.end() :].strip(" \t\n.,;。，；")
     if rest and not (is_task(rest) or re.match(r"\w[\w ]{0,30}[:：]", rest)):
         return None
-    return _inside(found), Span(found.start(), found.end())
+    return _inside(found), TextSpan(found.start(), found.end())
 
 
-def _between(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """What introduces a text, the text, and a question about it, each a paragraph of its own."""
     if "\n" not in seen.query:
         return
@@ -219,10 +219,10 @@ def _between(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     head, tail = low[: found[0].start() + offset], low[found[-1].end() + offset :]
     introduced = len(head) <= TASK_CHARS and "\n" not in head and introduces(head)
     if introduced and len(tail) <= TASK_CHARS and (is_task(tail) or tail.strip()[-1:] in "?？"):
-        yield "between", Span(start, end), Span(found[0].start() + offset, found[-1].end() + offset)
+        yield "between", TextSpan(start, end), TextSpan(found[0].start() + offset, found[-1].end() + offset)
 
 
-def _before_break(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+def _before_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """A text, then what to do with it: `<text>\\n\\nSummarise the above.`"""
     low = seen.low.rstrip()
     for rule, pattern, needs in (
@@ -236,39 +236,39 @@ def _before_break(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
         tail = seen.low[found[-1].end() :]
         asks = tail.strip()[-1:] in "?？" or points_back(tail)
         if asks and is_task(tail) and low[: found[-1].start()].strip():
-            yield rule, Span(0, found[-1].start()), Span(0, found[-1].end())
+            yield rule, TextSpan(0, found[-1].start()), TextSpan(0, found[-1].end())
 
 
-def _outer_quotes(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+def _outer_quotes(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """A quotation in straight quotes with another inside it, at the end: `Classify "he said "no" to me"`."""
     if len(seen.query) > 4 * TASK_CHARS or seen.query.count('"') < 4:
         return
     found = NESTED.search(seen.query)
     if found and is_task(seen.low[: found.start()]):
-        yield "outer-quotes", Span(*found.span("payload")), Span(found.start(), found.end("payload") + 1)
+        yield "outer-quotes", TextSpan(*found.span("payload")), TextSpan(found.start(), found.end("payload") + 1)
 
 
-def _long_quote(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+def _long_quote(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """The one quotation of the query, where it is a sentence and not a word that is talked about."""
     if len(seen.query) > 4 * TASK_CHARS or len(seen.quotes) != 1:
         return
     inside = _inside(seen.quotes[0])
     text = seen.query[inside.start : inside.end]
     if len(text.split()) >= LONG_QUOTE_WORDS or (not text.isascii() and len(text) >= 2 * LONG_QUOTE_WORDS):
-        yield "long-quote", inside, Span(*seen.quotes[0].span())
+        yield "long-quote", inside, TextSpan(*seen.quotes[0].span())
 
 
-def _quoted(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+def _quoted(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """The longest quotation, where what is around it is a task."""
     if not seen.quotes:
         return
     longest = max(seen.quotes, key=lambda match: match.end() - match.start())
     around = seen.low[: longest.start()] + " " + seen.low[longest.end() :]
     if is_task(around):
-        yield "quoted", _inside(longest), Span(longest.start(), longest.end())
+        yield "quoted", _inside(longest), TextSpan(longest.start(), longest.end())
 
 
-def _by_sentence(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """`What does the customer want? I lost my card`, and the same the other way round."""
     query, low = seen.query, seen.low
     if len(query) > 4 * TASK_CHARS:
@@ -281,9 +281,9 @@ def _by_sentence(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
     if ends:
         first, last = _task_end(low, ends), ends[-1]
         if query[first:].strip() and is_about_text(low[:first]):
-            yield "sentence", _unquoted(query, Span(first, len(query))), Span(first, len(query))
+            yield "sentence", _unquoted(query, TextSpan(first, len(query))), TextSpan(first, len(query))
         if query[last:].strip() and points_back(low[last:]) and is_about_text(low[last:]):
-            yield "sentence-before", _unquoted(query, Span(0, last)), Span(0, last)
+            yield "sentence-before", _unquoted(query, TextSpan(0, last)), TextSpan(0, last)
 
 
 def _task_end(query: str, ends: Sequence[int]) -> int:
@@ -297,34 +297,34 @@ def _task_end(query: str, ends: Sequence[int]) -> int:
     return first
 
 
-def _verb_led(seen: _Seen) -> Iterator[tuple[str, Span, Span]]:
+def _verb_led(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     if len(seen.low) <= 5 * TASK_CHARS:
         for rule, found in verb_led(seen.low):
-            span = Span(*found.span("payload"))
+            span = TextSpan(*found.span("payload"))
             yield rule, span, span
 
 
-def _unquoted(query: str, span: Span) -> Span:
+def _unquoted(query: str, span: TextSpan) -> TextSpan:
     """The span without the quotes around all of it."""
     trimmed = _trim(query, span) or span
     found = QUOTED.fullmatch(query, trimmed.start, trimmed.end)
     return _inside(found) if found else span
 
 
-def _inside(quotation: re.Match[str]) -> Span:
+def _inside(quotation: re.Match[str]) -> TextSpan:
     group = quotation.lastindex or 0
-    return Span(*quotation.span(group))
+    return TextSpan(*quotation.span(group))
 
 
-def _trim(query: str, span: Span) -> Span | None:
+def _trim(query: str, span: TextSpan) -> TextSpan | None:
     """The span without white space at its ends; None if nothing else is in it."""
     text = query[span.start : span.end]
     start = span.start + len(text) - len(text.lstrip())
     end = span.start + len(text.rstrip())
-    return Span(start, end) if start < end else None
+    return TextSpan(start, end) if start < end else None
 
 
-def _rest(query: str, drop: Span) -> tuple[Span, ...]:
+def _rest(query: str, drop: TextSpan) -> tuple[TextSpan, ...]:
     left = query[: drop.start].rstrip(" \t\n:：")
-    parts = (_trim(query, Span(0, len(left))), _trim(query, Span(drop.end, len(query))))
+    parts = (_trim(query, TextSpan(0, len(left))), _trim(query, TextSpan(drop.end, len(query))))
     return tuple(part for part in parts if part and query[part.start : part.end].strip(".,;:!。，；：！ \"'"))

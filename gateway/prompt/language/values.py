@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 
-from gateway.prompt.language.vocabulary import VOCABULARY, NumberWords, Words, any_of, folded
+from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, NumberWords, any_of, folded
 
 _SEPARATED = re.compile(r"[-+]?\d{1,3}(?:(?P<mark>[,  '’_.])\d{3})(?:(?P=mark)\d{3})*(?P<rest>[.,]\d+)?")
 _PLAIN = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
@@ -20,7 +20,7 @@ _CURRENCY = "$€£¥￥ "
 class Numbers:
     """One language's number words."""
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: LanguageWords) -> None:
         numbers = words.numbers
         self._numbers = numbers
         self._spaced = words.spaced

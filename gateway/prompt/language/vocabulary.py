@@ -90,7 +90,7 @@ class ExtractWords(Struct, frozen=True, forbid_unknown_fields=True):
     text: str = ""
 
 
-class Words(Struct, frozen=True, forbid_unknown_fields=True):
+class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     """One language's file."""
 
     spaced: bool = True
@@ -111,12 +111,14 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
         return rf"(?<!\w)(?:{joined})(?!\w)" if self.spaced else f"(?:{joined})"
 
 
-def read_words(folder: Path) -> dict[str, Words]:
+def read_words(folder: Path) -> dict[str, LanguageWords]:
     """Every language of a folder, by its code: the file's name."""
-    return {path.stem: msgspec.toml.decode(path.read_bytes(), type=Words) for path in sorted(folder.glob("*.toml"))}
+    return {
+        path.stem: msgspec.toml.decode(path.read_bytes(), type=LanguageWords) for path in sorted(folder.glob("*.toml"))
+    }
 
 
-VOCABULARY: Mapping[str, Words] = read_words(FOLDER)
+VOCABULARY: Mapping[str, LanguageWords] = read_words(FOLDER)
 LANGUAGES = tuple(VOCABULARY)
 
 

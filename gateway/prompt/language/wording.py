@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from gateway.prompt.language.language_names import LANGUAGE_WORD
-from gateway.prompt.language.vocabulary import VOCABULARY, Words
+from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords
 
 TASK_CHARS = 400
 """An instruction about a text is not longer than this."""
@@ -21,10 +21,10 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(text))
 
 
-class Wording:
+class TaskWording:
     """One language's way to ask for something to be done on a text."""
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: LanguageWords) -> None:
         task = words.task
         self.spaced = words.spaced
         self._texts = frozenset(task.texts)
@@ -90,11 +90,11 @@ class Wording:
 
 
 # those without blanks first: where a text has their characters they are the likelier ones
-_WORDINGS = tuple(sorted((Wording(words) for words in VOCABULARY.values()), key=lambda wording: wording.spaced))
+_WORDINGS = tuple(sorted((TaskWording(words) for words in VOCABULARY.values()), key=lambda wording: wording.spaced))
 _SPACED = tuple(wording for wording in _WORDINGS if wording.spaced)
 
 
-def _heard(text: str) -> tuple[Wording, ...]:
+def _heard(text: str) -> tuple[TaskWording, ...]:
     """The languages to ask: none without blanks for a text of plain ASCII."""
     return _SPACED if text.isascii() else _WORDINGS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from gateway.errors import TemplateError
-from gateway.prompt.library.pointers import Pointed, read_pointers
+from gateway.prompt.library.pointers import TemplatePointers, read_pointers
 from gateway.prompt.templates.template import Template, digest_of, parse
 
 GLOB = "**/*.prompt.md"
@@ -15,24 +15,24 @@ MAX_BYTES = 1_000_000
 """A longer file is not read: it is no template, or somebody's attempt to keep the gateway busy."""
 
 
-class Seen(Struct):
+class FolderContents(Struct):
     """What the folders hold. `fresh` are the sources of the files that were parsed now, by file."""
 
     templates: list[Template] = field(default_factory=list)
     errors: list[TemplateError] = field(default_factory=list)
-    pointed: dict[str, Pointed] = field(default_factory=dict)
+    pointed: dict[str, TemplatePointers] = field(default_factory=dict)
     fresh: dict[str, str] = field(default_factory=dict)
 
 
-class Reader:
+class TemplateReader:
     """Remembers each file's template by the digest of its text."""
 
     def __init__(self) -> None:
         self._parsed: dict[str, Template] = {}
 
-    def read(self, folders: Sequence[Path]) -> Seen:
+    def read(self, folders: Sequence[Path]) -> FolderContents:
         """Blocking; from one thread at a time."""
-        seen = Seen()
+        seen = FolderContents()
         parsed: dict[str, Template] = {}
         for folder in folders:
             if not folder.is_dir():
@@ -53,7 +53,7 @@ class Reader:
         seen.templates = list(parsed.values())
         return seen
 
-    def _template(self, path: Path, seen: Seen) -> Template:
+    def _template(self, path: Path, seen: FolderContents) -> Template:
         source = read_source(path)
         known = self._parsed.get(str(path))
         if known is not None and known.digest == digest_of(source):

@@ -14,9 +14,9 @@ from typing import TypeVar
 from msgspec import Struct
 
 from gateway.errors import TemplateError
-from gateway.prompt.library.folders import Reader, Seen
-from gateway.prompt.library.pointers import DEFAULT_SHARE, Pointed, Pointer
-from gateway.prompt.library.versions import Archive
+from gateway.prompt.library.folders import FolderContents, TemplateReader
+from gateway.prompt.library.pointers import DEFAULT_SHARE, Pointer, TemplatePointers
+from gateway.prompt.library.versions import VersionArchive
 from gateway.prompt.templates.fields import Status
 from gateway.prompt.templates.template import Template
 
@@ -27,7 +27,7 @@ SPEAKING = (Status.CANDIDATE, Status.CANARY, Status.ACTIVE)
 """What a pointer may name."""
 
 
-class Offered(Struct, frozen=True):
+class OfferedVersions(Struct, frozen=True):
     """What may speak for an intent: `stable`, and for `share` of the requests `canary` in its place."""
 
     stable: Template | None = None
@@ -50,7 +50,7 @@ class Library(Struct, frozen=True):
     pointers: Mapping[str, Pointer] = {}
     changed: tuple[TemplateError, ...] = ()
     """Versions whose content is not what it was when they were first used."""
-    archive: Archive | None = None
+    archive: VersionArchive | None = None
 
     @property
     def intents(self) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ class Library(Struct, frozen=True):
         versions = [template for template in self.templates if template.id == id]
         return max(versions, key=lambda template: template.version, default=None)
 
-    def candidates(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> Offered:
+    def candidates(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> OfferedVersions:
         """What may speak for an intent in exactly this language, fit for the model.
 
         A query in Chinese never gets an English template: that would be an answer in English.
@@ -77,9 +77,9 @@ class Library(Struct, frozen=True):
         stable = next((one for one in self.by_intent.get(key, ()) if _fits(one, model, window_tokens)), None)
         tried = [(one, share) for one, share in self.canaries.get(key, ()) if _fits(one, model, window_tokens)]
         if not tried:
-            return Offered(stable)
+            return OfferedVersions(stable)
         canary, share = min(tried, key=lambda pair: stable is None or pair[0].id != stable.id)
-        return Offered(stable, canary, share)
+        return OfferedVersions(stable, canary, share)
 
     def for_intent(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> Template | None:
         """The stable one of `candidates`."""
@@ -87,14 +87,18 @@ class Library(Struct, frozen=True):
 
 
 def load_library(
-    folders: Sequence[Path], archive: Archive | None = None, reader: Reader | None = None, *, keep: bool = True
+    folders: Sequence[Path],
+    archive: VersionArchive | None = None,
+    reader: TemplateReader | None = None,
+    *,
+    keep: bool = True,
 ) -> tuple[Library, list[TemplateError]]:
     """Read every template file below the folders. A broken file is reported and left out, whole.
 
     What is read goes into the archive, unless `keep` is False: for a look at files that nobody serves yet.
     A reader that is used again parses only the files that changed.
     """
-    seen = (reader or Reader()).read(folders)
+    seen = (reader or TemplateReader()).read(folders)
     library = build_library(seen.templates, seen.errors, seen.pointed, archive)
     if archive is not None and keep:
         _keep(library, seen, archive)
@@ -104,8 +108,8 @@ def load_library(
 def build_library(
     templates: Sequence[Template],
     errors: list[TemplateError],
-    pointed: Mapping[str, Pointed] | None = None,
-    archive: Archive | None = None,
+    pointed: Mapping[str, TemplatePointers] | None = None,
+    archive: VersionArchive | None = None,
 ) -> Library:
     """A library of these; the second of two with the same id and version is reported and left out."""
     by_ref: dict[tuple[str, int], Template] = {}
@@ -140,8 +144,8 @@ class _Shelf:
     def __init__(
         self,
         files: Sequence[Template],
-        pointed: Mapping[str, Pointed],
-        archive: Archive | None,
+        pointed: Mapping[str, TemplatePointers],
+        archive: VersionArchive | None,
         errors: list[TemplateError],
     ) -> None:
         self.pointed = pointed
@@ -194,7 +198,7 @@ class _Shelf:
         found = self._versions.get(id, {}).get(version)
         return found or self._try(lambda archive: archive.get(id, version))
 
-    def _try(self, look: Callable[[Archive], Template | None]) -> Template | None:
+    def _try(self, look: Callable[[VersionArchive], Template | None]) -> Template | None:
         """What the archive has; what it cannot read is reported."""
         if self._archive is None:
             return None
@@ -208,7 +212,7 @@ class _Shelf:
         return found
 
 
-def _keep(library: Library, seen: Seen, archive: Archive) -> None:
+def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> None:
     """What is new goes into the archive. A disk that is full costs the history, not the templates."""
     for template in library.templates:
         source = seen.fresh.get(template.file)

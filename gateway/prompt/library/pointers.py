@@ -16,7 +16,7 @@ from msgspec import Struct
 from gateway.atomic_file import write_whole
 from gateway.errors import TemplateError
 from gateway.prompt.templates.fields import ID
-from gateway.prompt.templates.frontmatter import Head
+from gateway.prompt.templates.frontmatter import FrontMatterHead
 
 FILE = "pointers.yaml"
 DEFAULT_SHARE = 0.05
@@ -37,7 +37,7 @@ class Pointer(Struct, frozen=True, omit_defaults=True):
     """What `production` was before its last move: where a rollback goes."""
 
 
-class Pointed(Struct, frozen=True):
+class TemplatePointers(Struct, frozen=True):
     """One template's pointers, and where they stand."""
 
     pointer: Pointer
@@ -45,7 +45,7 @@ class Pointed(Struct, frozen=True):
     line: int
 
 
-def read_pointers(folder: Path) -> Mapping[str, Pointed]:
+def read_pointers(folder: Path) -> Mapping[str, TemplatePointers]:
     """The pointers of a template folder; none where there is no file. Raises `TemplateError`."""
     file = folder / FILE
     try:
@@ -56,11 +56,13 @@ def read_pointers(folder: Path) -> Mapping[str, Pointed]:
         raise TemplateError(str(file), f"cannot be read: {error}") from error
     if not any(_says_something(line) for line in source.splitlines()):
         return {}
-    head = Head(source, str(file), first_line=1)
-    return {id: Pointed(_pointer(head, id, value), str(file), head.line(id)[0]) for id, value in head.data.items()}
+    head = FrontMatterHead(source, str(file), first_line=1)
+    return {
+        id: TemplatePointers(_pointer(head, id, value), str(file), head.line(id)[0]) for id, value in head.data.items()
+    }
 
 
-def _pointer(head: Head, id: str, value: object) -> Pointer:
+def _pointer(head: FrontMatterHead, id: str, value: object) -> Pointer:
     if not ID.fullmatch(id):
         raise head.error(f"{id!r} cannot be a template's id", id)
     pointer = head.decode(value, Pointer, id)

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from gateway.errors import TemplateError
 from gateway.exchange import Chunk
-from gateway.prompt.templates.fields import Pool, Shot
+from gateway.prompt.templates.fields import ExamplePool, Shot
 from gateway.prompt.templates.template import Template
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PoolKey = tuple[Path, str, str]
 """A pool's file, and its fields for input and output."""
 
 
-class Rows(Struct, frozen=True):
+class PoolRows(Struct, frozen=True):
     """The examples of one pool, as its file has them, and their distinct outputs, sorted."""
 
     shots: tuple[Shot, ...]
@@ -39,10 +39,10 @@ class Rows(Struct, frozen=True):
     """Of each example, where a template caps them."""
 
 
-class Loaded(Struct, frozen=True):
+class EmbeddedPool(Struct, frozen=True):
     """A pool with its vectors. `vectors`: [rows, dimensions], float32, each of length 1."""
 
-    rows: Rows
+    rows: PoolRows
     vectors: Vectors
     k: int
     balanced: bool
@@ -73,12 +73,12 @@ class Loaded(Struct, frozen=True):
 class Pools(Struct, frozen=True):
     """The loaded pools. Built whole by `load_pools` and swapped whole on reload."""
 
-    loaded: Mapping[PoolKey, Loaded] = {}
+    loaded: Mapping[PoolKey, EmbeddedPool] = {}
 
-    def of(self, template: Template) -> Loaded | None:
+    def of(self, template: Template) -> EmbeddedPool | None:
         key = _key(template)
         found = self.loaded.get(key) if key else None
-        if found is None or not isinstance(template.examples, Pool):
+        if found is None or not isinstance(template.examples, ExamplePool):
             return None
         pool = template.examples
         return msgspec.structs.replace(found, k=pool.k, balanced=pool.balanced, budget_tokens=pool.budget_tokens)
@@ -94,7 +94,7 @@ def fitting(tokens: Sequence[int], budget: int) -> int:
     return len(tokens)
 
 
-def of_chunks(chunks: Sequence[Chunk], pool: Pool) -> tuple[Shot, ...]:
+def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
     """The nearest chunks of a collection as examples, the nearest last. A chunk of one line shows nothing."""
     found = []
     for chunk in chunks:
@@ -109,21 +109,21 @@ def of_chunks(chunks: Sequence[Chunk], pool: Pool) -> tuple[Shot, ...]:
 
 def pool_path(template: Template) -> Path | None:
     """Where the template's pool is: relative to the template's own file, or to where that came from."""
-    if not isinstance(template.examples, Pool) or not template.examples.pool:
+    if not isinstance(template.examples, ExamplePool) or not template.examples.pool:
         return None
     return (Path(template.home or Path(template.file).parent) / template.examples.pool).resolve()
 
 
 def _key(template: Template) -> PoolKey | None:
     path, pool = pool_path(template), template.examples
-    return (path, pool.input, pool.output) if path and isinstance(pool, Pool) else None
+    return (path, pool.input, pool.output) if path and isinstance(pool, ExamplePool) else None
 
 
-def read_pool(template: Template) -> Rows:
+def read_pool(template: Template) -> PoolRows:
     """Read the template's pool. Raises `TemplateError` with the pool's own file and line."""
     path, pool = pool_path(template), template.examples
     assert path is not None
-    assert isinstance(pool, Pool)
+    assert isinstance(pool, ExamplePool)
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -135,20 +135,20 @@ def read_pool(template: Template) -> Rows:
     # the same input twice would fill two places of k with one example
     unique = {shot.input: shot for shot in reversed(shots)}
     kept = tuple(shot for shot in shots if unique[shot.input] is shot)
-    return Rows(kept, tuple(sorted({shot.output for shot in kept})))
+    return PoolRows(kept, tuple(sorted({shot.output for shot in kept})))
 
 
 def load_pools(
     templates: Iterable[Template], embed: Embed, embedder: str, cache: Path, count: Count
 ) -> tuple[Pools, list[TemplateError]]:
     """Read and embed every pool once. Blocking, for a worker thread. A broken pool is reported and left out."""
-    loaded: dict[PoolKey, Loaded] = {}
+    loaded: dict[PoolKey, EmbeddedPool] = {}
     templates = tuple(templates)
-    capped = {_key(one) for one in templates if isinstance(one.examples, Pool) and one.examples.budget_tokens}
+    capped = {_key(one) for one in templates if isinstance(one.examples, ExamplePool) and one.examples.budget_tokens}
     errors: list[TemplateError] = []
     for template in templates:
         key = _key(template)
-        if key is None or key in loaded or not isinstance(template.examples, Pool):
+        if key is None or key in loaded or not isinstance(template.examples, ExamplePool):
             continue
         try:
             rows = read_pool(template)
@@ -158,11 +158,11 @@ def load_pools(
         vectors = _vectors(rows, embed, embedder, cache)
         tokens = tuple(count(f"{shot.input}\n{shot.output}") for shot in rows.shots) if key in capped else ()
         rows = msgspec.structs.replace(rows, tokens=tokens)
-        loaded[key] = Loaded(rows, vectors, template.examples.k, template.examples.balanced)
+        loaded[key] = EmbeddedPool(rows, vectors, template.examples.k, template.examples.balanced)
     return Pools(loaded), errors
 
 
-def _shot(line: str, pool: Pool, path: Path, number: int) -> Shot:
+def _shot(line: str, pool: ExamplePool, path: Path, number: int) -> Shot:
     try:
         row = msgspec.json.decode(line, type=dict[str, Any])
         return Shot(str(row[pool.input]), str(row[pool.output]), f"{path.name}:{number}")
@@ -173,7 +173,7 @@ def _shot(line: str, pool: Pool, path: Path, number: int) -> Shot:
         raise TemplateError(str(path), what, number, 1) from error
 
 
-def _vectors(rows: Rows, embed: Embed, embedder: str, cache: Path) -> Vectors:
+def _vectors(rows: PoolRows, embed: Embed, embedder: str, cache: Path) -> Vectors:
     """The inputs' vectors, from disk if they were embedded before."""
     import numpy as np
 
@@ -192,7 +192,7 @@ def _vectors(rows: Rows, embed: Embed, embedder: str, cache: Path) -> Vectors:
     return kept if len(kept) == len(inputs) else np.asarray(embed(inputs), np.float32)
 
 
-def _fair(order: Iterable[Any], rows: Rows, k: int) -> list[int]:
+def _fair(order: Iterable[Any], rows: PoolRows, k: int) -> list[int]:
     """The best `k` of `order` with no more than an equal share of each output, while there are others."""
     share = max(1, math.ceil(k / len(rows.labels)))
     taken: dict[str, int] = {}

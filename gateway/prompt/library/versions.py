@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from gateway.atomic_file import write_whole
 from gateway.errors import TemplateError
-from gateway.prompt.templates.fields import Pool, Status
+from gateway.prompt.templates.fields import ExamplePool, Status
 from gateway.prompt.templates.template import Template, parse
 
 NAME = re.compile(r"(?P<id>[a-z0-9._-]+)@(?P<version>\d+)\.(?P<count>\d+)-(?P<content>[0-9a-f]{12})\.prompt\.md")
@@ -27,7 +27,7 @@ HOMES = "homes.json"
 SHORT = 12  # digits of a digest in a name
 
 
-class Kept(Struct, frozen=True):
+class ArchivedVersion(Struct, frozen=True):
     """One content that was seen as a version. `count` 1 is the first, which is the version's own."""
 
     id: str
@@ -37,18 +37,20 @@ class Kept(Struct, frozen=True):
     file: Path
 
 
-class Archive:
+class VersionArchive:
     """The folder of kept versions. Its listing is read once; what it writes it also remembers."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._kept: dict[str, dict[int, list[Kept]]] = {}
+        self._kept: dict[str, dict[int, list[ArchivedVersion]]] = {}
         self._parsed: dict[Path, Template] = {}
         self._homes: dict[str, str] = _read_homes(folder / HOMES)
         for file in sorted(folder.glob("*.prompt.md")) if folder.is_dir() else ():
             named = NAME.fullmatch(file.name)
             if named:
-                self._remember(Kept(named["id"], int(named["version"]), int(named["count"]), named["content"], file))
+                self._remember(
+                    ArchivedVersion(named["id"], int(named["version"]), int(named["count"]), named["content"], file)
+                )
 
     def keep(self, template: Template, source: str) -> None:
         """Keep this version, unless it is a draft. The status of a content kept before is brought up to date."""
@@ -57,12 +59,12 @@ class Archive:
         known = self._kept.get(template.id, {}).get(template.version, [])
         content = template.content[:SHORT]
         same = next((kept for kept in known if kept.content == content), None)
-        if isinstance(template.examples, Pool):
+        if isinstance(template.examples, ExamplePool):
             self._remember_home(template)
         if same is None:
             count = len(known) + 1
             file = self.folder / f"{template.id}@{template.version}.{count}-{content}.prompt.md"
-            self._remember(Kept(template.id, template.version, count, content, file))
+            self._remember(ArchivedVersion(template.id, template.version, count, content, file))
             write_whole(file, source, durable=False)
         elif same.file.read_text("utf-8") != source:
             self._parsed.pop(same.file, None)
@@ -70,7 +72,7 @@ class Archive:
             write_whole(same.file, source, durable=False)
             os.utime(same.file, ns=(first_seen.st_atime_ns, first_seen.st_mtime_ns))
 
-    def versions(self, id: str) -> Sequence[Kept]:
+    def versions(self, id: str) -> Sequence[ArchivedVersion]:
         """Every content kept of a template, oldest first."""
         versions = self._kept.get(id, {})
         return [kept for version in sorted(versions) for kept in versions[version]]
@@ -80,7 +82,7 @@ class Archive:
         kept = self._kept.get(id, {}).get(version)
         return self.read(kept[0]) if kept else None
 
-    def read(self, kept: Kept) -> Template:
+    def read(self, kept: ArchivedVersion) -> Template:
         """Parsed once. Raises `TemplateError`."""
         if kept.file not in self._parsed:
             try:
@@ -111,7 +113,7 @@ class Archive:
                 return self.read(kept)
         return None
 
-    def _says_active(self, kept: Kept) -> bool:
+    def _says_active(self, kept: ArchivedVersion) -> bool:
         """Looked for in the text, since most old versions need not be parsed for that."""
         if kept.file in self._parsed:
             return True
@@ -127,7 +129,7 @@ class Archive:
             self._homes[template.id] = home
             write_whole(self.folder / HOMES, msgspec.json.encode(self._homes).decode())
 
-    def _remember(self, kept: Kept) -> None:
+    def _remember(self, kept: ArchivedVersion) -> None:
         known = self._kept.setdefault(kept.id, {}).setdefault(kept.version, [])
         known.append(kept)
         known.sort(key=lambda one: one.count)

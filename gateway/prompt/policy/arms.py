@@ -2,7 +2,7 @@
 
 from hashlib import blake2b
 
-from gateway.exchange import Exchange, Trial
+from gateway.exchange import CanaryTrial, Exchange
 
 
 def place(experiment: str, who: str) -> float:
@@ -16,7 +16,7 @@ def place(experiment: str, who: str) -> float:
     return int.from_bytes(digest) / 2**64
 
 
-def takes_part(exchange: Exchange, trial: Trial) -> bool:
+def takes_part(exchange: Exchange, trial: CanaryTrial) -> bool:
     """Whether this one is among the `share`. Raising the share takes nobody out again."""
     return place(trial.name, sticky_id(exchange)) < trial.share
 

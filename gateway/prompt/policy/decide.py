@@ -7,8 +7,8 @@ from collections.abc import Container, Mapping
 
 from msgspec import Struct
 
-from gateway.exchange import Arm, Exchange, Mode, Trial
-from gateway.prompt.library.library import Offered
+from gateway.exchange import Arm, CanaryTrial, Exchange, Mode
+from gateway.prompt.library.library import OfferedVersions
 from gateway.prompt.policy.arms import takes_part
 from gateway.prompt.policy.gains import Gain, GainTable
 from gateway.prompt.templates.template import Template
@@ -17,7 +17,7 @@ from gateway.settings import TemplatePolicy
 ANY = TemplatePolicy()
 
 
-class Decision(Struct, frozen=True):
+class RewriteDecision(Struct, frozen=True):
     """The version, the arm, and the reason where it is not plain. `Arm.NONE`: the prompt stays as it is."""
 
     template: Template | None
@@ -29,33 +29,35 @@ class Decision(Struct, frozen=True):
         return self.arm in (Arm.STABLE, Arm.CANARY)
 
 
-class Policy:
+class RewritePolicy:
     """`templates` are the tables `[templates.x]`. Without a gain table, nothing counts as measured."""
 
     def __init__(self, templates: Mapping[str, TemplatePolicy] | None = None, gains: GainTable | None = None) -> None:
         self._templates = templates or {}
         self._gains = gains
 
-    def decide(self, exchange: Exchange, offered: Offered) -> Decision:
+    def decide(self, exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
         found = _version(exchange, offered)
         template = found.template
         if template is None:
             return found
         own = self._templates.get(template.id, ANY)
         if own.mode is Mode.OFF:
-            return Decision(template, Arm.NONE, f'[templates."{template.id}"] mode is off')
+            return RewriteDecision(template, Arm.NONE, f'[templates."{template.id}"] mode is off')
         if exchange.mode is Mode.SHADOW:
-            return Decision(template, Arm.SHADOW)
+            return RewriteDecision(template, Arm.SHADOW)
         if own.mode is Mode.SHADOW:
-            return Decision(template, Arm.SHADOW, f'[templates."{template.id}"] mode is shadow')
+            return RewriteDecision(template, Arm.SHADOW, f'[templates."{template.id}"] mode is shadow')
         gain = self._gain(exchange, template)
         if gain is not None and gain.verdict == "leave it":
-            return Decision(template, Arm.NONE, f"{gain}: left as it is")
+            return RewriteDecision(template, Arm.NONE, f"{gain}: left as it is")
         held = _held(exchange, template.id, own)
         if held:
-            return Decision(template, Arm.HELD, held)
+            return RewriteDecision(template, Arm.HELD, held)
         why = [found.why] if found.why else []
-        return Decision(template, found.arm, "; ".join([*why, str(gain)] if gain and gain.verdict == "helps" else why))
+        return RewriteDecision(
+            template, found.arm, "; ".join([*why, str(gain)] if gain and gain.verdict == "helps" else why)
+        )
 
     def strangers(self, known: Container[str]) -> list[str]:
         """Tables for templates that are not there: a slip of the pen would leave a policy without effect."""
@@ -69,22 +71,22 @@ class Policy:
         return self._gains.of(template.intent.name, target.model if target else exchange.ask.model)
 
 
-def _version(exchange: Exchange, offered: Offered) -> Decision:
+def _version(exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
     """The version on trial for its share of the conversations, the stable one for the rest."""
     canary, share = offered.canary, offered.share
-    if canary is not None and takes_part(exchange, Trial(canary.ref, share)):
-        return Decision(canary, Arm.CANARY, f"among the {share:.0%} of the canary")
+    if canary is not None and takes_part(exchange, CanaryTrial(canary.ref, share)):
+        return RewriteDecision(canary, Arm.CANARY, f"among the {share:.0%} of the canary")
     if offered.stable is None:
         ref = canary.ref if canary else "nothing"
-        return Decision(None, Arm.NONE, f"outside the {share:.0%} of the canary {ref}, and nothing else speaks")
-    return Decision(offered.stable, Arm.STABLE)
+        return RewriteDecision(None, Arm.NONE, f"outside the {share:.0%} of the canary {ref}, and nothing else speaks")
+    return RewriteDecision(offered.stable, Arm.STABLE)
 
 
 def _held(exchange: Exchange, id: str, own: TemplatePolicy) -> str:
     """Why this one is a control, or "". It is rewritten only where each of its experiments takes it."""
     trials = exchange.trials
     if own.canary < 1.0:
-        trials = (*trials, Trial(f"templates.{id}", own.canary))
+        trials = (*trials, CanaryTrial(f"templates.{id}", own.canary))
     for trial in trials:
         if not takes_part(exchange, trial):
             return f"outside the {trial.share:.0%} of {trial.name}"

@@ -56,7 +56,7 @@ class Gain(Struct, frozen=True):
         return f"gain {self.gain:.2f} [{self.low:.2f}, {self.high:.2f}] over {self.pairs} pairs"
 
 
-class _File(Struct):
+class _GainsFile(Struct):
     gains: tuple[Gain, ...] = ()
     schema: int = SCHEMA
 
@@ -75,7 +75,7 @@ def read_gains(path: Path) -> Gains:
         data = path.read_bytes()
     except FileNotFoundError:
         return {}
-    found = msgspec.json.decode(data, type=_File)
+    found = msgspec.json.decode(data, type=_GainsFile)
     if found.schema != SCHEMA:
         raise msgspec.ValidationError(f"it has schema {found.schema}; this version knows {SCHEMA}")
     return {(one.intent, one.model): one for one in found.gains}
@@ -84,7 +84,7 @@ def read_gains(path: Path) -> Gains:
 def write_gains(path: Path, measured: Sequence[Gain]) -> None:
     """What was measured now takes the place of what was known of the same intents and models."""
     gains = read_gains(path) | {(one.intent, one.model): one for one in measured}
-    data = msgspec.json.encode(_File(tuple(gains[key] for key in sorted(gains))))
+    data = msgspec.json.encode(_GainsFile(tuple(gains[key] for key in sorted(gains))))
     write_whole(path, msgspec.json.format(data, indent=1).decode() + "\n")
 
 

@@ -38,7 +38,7 @@ _GRAM = re.compile(r"[^\W\d_][\w'’-]{2,}|[\u3400-\u9fff]{2}")
 _ANSWER = re.compile(r"\{.*\}", re.DOTALL)
 
 
-class Extracted(Struct, frozen=True):
+class ExtractedSlots(Struct, frozen=True):
     """Values beyond the rules, what they cost, and what was said of other slots and not believed."""
 
     values: tuple[SlotValue, ...] = ()
@@ -46,7 +46,7 @@ class Extracted(Struct, frozen=True):
     dropped: tuple[str, ...] = ()
 
 
-NOTHING = Extracted()
+NOTHING = ExtractedSlots()
 
 
 class Extractor:
@@ -58,7 +58,7 @@ class Extractor:
 
     async def __call__(
         self, template: Template, exchange: Exchange, embed: Embed | None, completer: Completer | None, budget_s: float
-    ) -> Extracted:
+    ) -> ExtractedSlots:
         """What can be had within the budgets. Never raises for want of a value."""
         empty = empty_slots(template, exchange.ask.query)
         nearest = {name: slot for name, slot in empty.items() if slot.nearest}
@@ -66,9 +66,9 @@ class Extractor:
         wish = template.extract
         names = [name for name in _asked(wish, empty) if name not in {value.name for value in found}]
         if wish is None or not names or completer is None or not exchange.may_call:
-            return Extracted(found)
+            return ExtractedSlots(found)
         asked = await _call(template, wish, {name: empty[name] for name in names}, exchange, completer)
-        return Extracted((*found, *asked.values), asked.calls, asked.dropped)
+        return ExtractedSlots((*found, *asked.values), asked.calls, asked.dropped)
 
     async def _nearest(
         self, slots: Mapping[str, Slot], query: str, embed: Embed, budget_s: float
@@ -124,7 +124,7 @@ def _best(name: str, slot: Slot, scores: Any, grams: Sequence[tuple[int, int]]) 
 
 async def _call(
     template: Template, wish: Extract, slots: Mapping[str, Slot], exchange: Exchange, completer: Completer
-) -> Extracted:
+) -> ExtractedSlots:
     query = exchange.ask.query[:SEARCHED_CHARS]
     text, call = await own_call(
         completer,
@@ -137,10 +137,10 @@ async def _call(
         schema=schema_of(slots),
     )
     if call.error:
-        return Extracted(calls=(call,), dropped=(f"the call for slots failed: {call.error}",))
+        return ExtractedSlots(calls=(call,), dropped=(f"the call for slots failed: {call.error}",))
     said = _json(text)
     if said is None:
-        return Extracted(calls=(call,), dropped=("the answer of the call for slots is not a JSON object",))
+        return ExtractedSlots(calls=(call,), dropped=("the answer of the call for slots is not a JSON object",))
     values, dropped = [], []
     for name, slot in slots.items():
         words = said.get(name)
@@ -149,7 +149,7 @@ async def _call(
             values.append(value)
         elif words:
             dropped.append(f"{name}: what the model says is not in the query, or no {slot.type or 'text'}")
-    return Extracted(tuple(values), (call,), tuple(dropped))
+    return ExtractedSlots(tuple(values), (call,), tuple(dropped))
 
 
 def _question(template: Template, slots: Mapping[str, Slot], query: str) -> str:

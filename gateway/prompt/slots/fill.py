@@ -10,12 +10,12 @@ from msgspec import Struct
 from gateway.exchange import SlotValue
 from gateway.prompt.language.payload import Split, split
 from gateway.prompt.language.values import READERS
-from gateway.prompt.slots.finders import FINDERS, Place, Reading
+from gateway.prompt.slots.finders import FINDERS, Place, QueryReading
 from gateway.prompt.templates.fields import Slot
 from gateway.prompt.templates.template import Template
 
 
-class Filled(Struct, frozen=True):
+class FilledSlots(Struct, frozen=True):
     """Every slot that was found, as text for the body and with its place in the query."""
 
     values: Mapping[str, str]
@@ -23,19 +23,19 @@ class Filled(Struct, frozen=True):
     split: Split
 
 
-class Missing(Struct, frozen=True):
+class SlotMissing(Struct, frozen=True):
     """Why the template cannot speak."""
 
     slot: str
     why: str
 
 
-def fill(template: Template, query: str, given: Sequence[SlotValue] = ()) -> Filled | Missing:
+def fill(template: Template, query: str, given: Sequence[SlotValue] = ()) -> FilledSlots | SlotMissing:
     """The values of all slots, or the first reason why the template has to be silent.
 
     `given` are values found by other means, for slots where the rules find nothing.
     """
-    reading = Reading(split(query), template.language)
+    reading = QueryReading(split(query), template.language)
     others = {value.name: value for value in given}
     values = {"query": query}
     found: list[SlotValue] = []
@@ -43,19 +43,19 @@ def fill(template: Template, query: str, given: Sequence[SlotValue] = ()) -> Fil
         value = _find(name, slot, reading) or others.get(name)
         why = _unfit(slot, value)
         if why and slot.required:
-            return Missing(name, why)
+            return SlotMissing(name, why)
         if value is not None and not why:
             values[name] = value.value
             found.append(value)
         elif slot.default:
             values[name] = slot.default
             found.append(SlotValue(name, slot.default, "default"))
-    return Filled(values, tuple(found), reading.split)
+    return FilledSlots(values, tuple(found), reading.split)
 
 
 def empty_slots(template: Template, query: str) -> dict[str, Slot]:
     """The slots that the rules find nothing for."""
-    reading = Reading(split(query), template.language)
+    reading = QueryReading(split(query), template.language)
     return {name: slot for name, slot in template.slots.items() if _find(name, slot, reading) is None}
 
 
@@ -64,7 +64,7 @@ def read_value(slot: Slot, words: str) -> str | None:
     return words if slot.type is None else READERS[slot.type](words)
 
 
-def _find(name: str, slot: Slot, reading: Reading) -> SlotValue | None:
+def _find(name: str, slot: Slot, reading: QueryReading) -> SlotValue | None:
     for source in slot.sources:
         place: Place | None = FINDERS[source](slot, reading)
         if place is not None and place.value.strip():

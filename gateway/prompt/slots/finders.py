@@ -13,7 +13,7 @@ from gateway.prompt.language.language_names import find_language
 from gateway.prompt.language.payload import Split
 from gateway.prompt.language.values import NUMBER_WORDS, find_dates, number_of
 from gateway.prompt.language.vocabulary import VOCABULARY, folded
-from gateway.prompt.templates.fields import Slot, SlotType, Source
+from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
 
 SEARCHED_CHARS = 20_000
 """Patterns look no further, so that a long query cannot hold up the others."""
@@ -27,7 +27,7 @@ class Place(Struct, frozen=True):
     end: int = -1
 
 
-class Reading:
+class QueryReading:
     """What the finders look at: the query taken apart, and the language of the template."""
 
     def __init__(self, split: Split, language: str) -> None:
@@ -47,16 +47,16 @@ class Reading:
         return folded(self.instruction[:SEARCHED_CHARS])
 
 
-def _query(_slot: Slot, reading: Reading) -> Place:
+def _query(_slot: Slot, reading: QueryReading) -> Place:
     return Place(reading.query, 0, len(reading.query))
 
 
-def _payload(_slot: Slot, reading: Reading) -> Place | None:
+def _payload(_slot: Slot, reading: QueryReading) -> Place | None:
     span = reading.split.payload
     return Place(reading.split.payload_text, span.start, span.end) if span else None
 
 
-def _instruction(_slot: Slot, reading: Reading) -> Place | None:
+def _instruction(_slot: Slot, reading: QueryReading) -> Place | None:
     spans = reading.split.instruction
     if not spans:
         return None
@@ -65,7 +65,7 @@ def _instruction(_slot: Slot, reading: Reading) -> Place | None:
     return Place(reading.split.instruction_text)
 
 
-def _question(slot: Slot, reading: Reading) -> Place | None:
+def _question(slot: Slot, reading: QueryReading) -> Place | None:
     """The last sentence with a question mark; the whole instruction if there is none."""
     text = reading.instruction
     end = max(text.rfind("?"), text.rfind("？")) + 1
@@ -80,7 +80,7 @@ _TITLE = re.compile(
 )
 
 
-def _section(slot: Slot, reading: Reading) -> Place | None:
+def _section(slot: Slot, reading: QueryReading) -> Place | None:
     """What follows a title of `values`, up to the next title of any section."""
     titles = {word.lower() for words in slot.values.values() for word in words}
     found = list(_TITLE.finditer(reading.query))
@@ -98,7 +98,7 @@ def _is_title(found: re.Match[str]) -> bool:
     return found["title"].lower() in _COMMON_TITLES
 
 
-def _quoted(_slot: Slot, reading: Reading) -> Place | None:
+def _quoted(_slot: Slot, reading: QueryReading) -> Place | None:
     found = marks.QUOTED.search(reading.query)
     return _group(found) if found else None
 
@@ -110,7 +110,7 @@ _LOOKS_LIKE_CODE = re.compile(
 )
 
 
-def _code(_slot: Slot, reading: Reading) -> Place | None:
+def _code(_slot: Slot, reading: QueryReading) -> Place | None:
     blocks = marks.fences(reading.query)
     if blocks:
         start, end = blocks[0].body_start, blocks[0].body_end
@@ -121,14 +121,14 @@ def _code(_slot: Slot, reading: Reading) -> Place | None:
     return None
 
 
-def _options(slot: Slot, reading: Reading) -> Place | None:
+def _options(slot: Slot, reading: QueryReading) -> Place | None:
     found = find_options(reading.instruction)
     if found is None and slot.type is SlotType.LIST and reading.split.payload:
         found = find_options(reading.query)
     return _stripped(reading.query, *found) if found else None
 
 
-def _choice(slot: Slot, reading: Reading) -> Place | None:
+def _choice(slot: Slot, reading: QueryReading) -> Place | None:
     """The value whose word comes first in the instruction; the longer word where two begin together."""
     best: tuple[int, int, str, int] | None = None
     for value, words in slot.values.items():
@@ -149,12 +149,12 @@ def _find_word(word: str, text: str) -> int:
     return found.start() if found else -1
 
 
-def _language(_slot: Slot, reading: Reading) -> Place | None:
+def _language(_slot: Slot, reading: QueryReading) -> Place | None:
     found = find_language(reading.instruction[:SEARCHED_CHARS], reading.language)
     return Place(*found) if found else None
 
 
-def _number(slot: Slot, reading: Reading) -> Place | None:
+def _number(slot: Slot, reading: QueryReading) -> Place | None:
     """The first number; for `type: number` the first that is one, as a time or a version is not."""
     text = reading.instruction[:SEARCHED_CHARS]
     if slot.pattern:
@@ -170,40 +170,40 @@ def _numbers(text: str, low: str) -> Iterator[Place]:
         yield _stripped(text, *found.span())
 
 
-def _date(_slot: Slot, reading: Reading) -> Place | None:
+def _date(_slot: Slot, reading: QueryReading) -> Place | None:
     spans = find_dates(folded(reading.query[:SEARCHED_CHARS]))
     return _stripped(reading.query, *spans[0]) if spans else None
 
 
-def _pattern(slot: Slot, reading: Reading) -> Place | None:
+def _pattern(slot: Slot, reading: QueryReading) -> Place | None:
     found = slot.pattern.search(reading.query[:SEARCHED_CHARS]) if slot.pattern else None
     return _group(found) if found else None
 
 
-def _first(pattern: re.Pattern[str]) -> Callable[[Slot, Reading], Place | None]:
-    def find(_slot: Slot, reading: Reading) -> Place | None:
+def _first(pattern: re.Pattern[str]) -> Callable[[Slot, QueryReading], Place | None]:
+    def find(_slot: Slot, reading: QueryReading) -> Place | None:
         found = pattern.search(reading.query[:SEARCHED_CHARS])
         return _place(found) if found else None
 
     return find
 
 
-FINDERS: Mapping[Source, Callable[[Slot, Reading], Place | None]] = {
-    Source.QUERY: _query,
-    Source.PAYLOAD: _payload,
-    Source.INSTRUCTION: _instruction,
-    Source.QUESTION: _question,
-    Source.SECTION: _section,
-    Source.QUOTED: _quoted,
-    Source.CODE: _code,
-    Source.OPTIONS: _options,
-    Source.CHOICE: _choice,
-    Source.LANGUAGE: _language,
-    Source.NUMBER: _number,
-    Source.DATE: _date,
-    Source.URL: _first(marks.URL),
-    Source.EMAIL: _first(marks.EMAIL),
-    Source.PATTERN: _pattern,
+FINDERS: Mapping[SlotSource, Callable[[Slot, QueryReading], Place | None]] = {
+    SlotSource.QUERY: _query,
+    SlotSource.PAYLOAD: _payload,
+    SlotSource.INSTRUCTION: _instruction,
+    SlotSource.QUESTION: _question,
+    SlotSource.SECTION: _section,
+    SlotSource.QUOTED: _quoted,
+    SlotSource.CODE: _code,
+    SlotSource.OPTIONS: _options,
+    SlotSource.CHOICE: _choice,
+    SlotSource.LANGUAGE: _language,
+    SlotSource.NUMBER: _number,
+    SlotSource.DATE: _date,
+    SlotSource.URL: _first(marks.URL),
+    SlotSource.EMAIL: _first(marks.EMAIL),
+    SlotSource.PATTERN: _pattern,
 }
 
 

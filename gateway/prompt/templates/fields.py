@@ -48,7 +48,7 @@ class Language(StrEnum):
         vars()[code.upper()] = code
 
 
-class Source(StrEnum):
+class SlotSource(StrEnum):
     """Where a slot's value comes from; `finders.py` does each."""
 
     QUERY = "query"
@@ -94,7 +94,7 @@ class IntentSpec(Struct, frozen=True):
 class Slot(Struct, frozen=True):
     """One value that the body needs. `sources` are tried in turn."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[SlotSource, ...]
     required: bool = False
     default: str = ""
     max_chars: int = 0
@@ -126,7 +126,7 @@ class Shot(Struct, frozen=True):
     id: str = ""
 
 
-class Pool(Struct, frozen=True):
+class ExamplePool(Struct, frozen=True):
     """Labelled examples in a file or a collection, of which each request gets the `k` nearest to its `slot`."""
 
     pool: str = ""
@@ -165,7 +165,7 @@ class FirstCall(Struct, frozen=True):
     """Who is asked; left out: the model that answers."""
 
 
-class Reasoning(Struct, frozen=True):
+class ReasoningRule(Struct, frozen=True):
     """What becomes of the reasoning. `split`: it goes to `reasoning_content`, the answer stands alone."""
 
     mode: str = "keep"
@@ -209,7 +209,7 @@ class Iterate(Struct, frozen=True):
     """No further round once the answers have cost this many tokens; 0: no cap."""
 
 
-class Models(Struct, frozen=True):
+class ModelPatterns(Struct, frozen=True):
     """Which models it is for. A name may end in `*`."""
 
     allow: tuple[str, ...] = ("*",)
@@ -237,7 +237,7 @@ class Expect(Struct, frozen=True):
     """The slots cannot be filled, so the template does not speak."""
 
 
-class Case(Struct, frozen=True):
+class TemplateTest(Struct, frozen=True):
     """One test: a query, or slots given directly, and what must come out."""
 
     expect: tuple[Expect, ...]

@@ -23,7 +23,7 @@ Data = dict[str, Any]
 FENCE = "---"
 
 
-class Head:
+class FrontMatterHead:
     """The decoded head of one file, with the place of each key."""
 
     def __init__(self, source: str, file: str, first_line: int) -> None:
@@ -83,7 +83,7 @@ def _fields(struct: type[Struct]) -> Mapping[str, Any]:
     return {info.encode_name: info for info in msgspec.structs.fields(struct)}
 
 
-def split_head(source: str, file: str) -> tuple[Head, str, int]:
+def split_head(source: str, file: str) -> tuple[FrontMatterHead, str, int]:
     """The head, the body, and the body's first line number."""
     lines = source.split("\n")
     if lines[0].strip().lstrip("\ufeff") != FENCE:
@@ -91,7 +91,7 @@ def split_head(source: str, file: str) -> tuple[Head, str, int]:
     end = next((index for index, line in enumerate(lines[1:], 1) if line.rstrip() == FENCE), 0)
     if not end:
         raise TemplateError(file, "the front matter is not closed: a second line `---` is missing", len(lines), 1)
-    head = Head("\n".join(lines[1:end]) + "\n", file, first_line=2)
+    head = FrontMatterHead("\n".join(lines[1:end]) + "\n", file, first_line=2)
     return head, "\n".join(lines[end + 1 :]), end + 2
 
 

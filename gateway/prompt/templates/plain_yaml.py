@@ -47,7 +47,7 @@ def read(source: str) -> tuple[Any, Places]:
 
     Raises `NotPlain`.
     """
-    reading = _Reading(source)
+    reading = _YamlReading(source)
     try:
         return reading.document(), reading.places
     except yaml.MarkedYAMLError as error:
@@ -58,7 +58,7 @@ def read(source: str) -> tuple[Any, Places]:
         raise NotPlain(f"this is not valid YAML: {error}", 1, 1) from error
 
 
-class _Reading:
+class _YamlReading:
     def __init__(self, source: str) -> None:
         self.places: Places = {}
         self._events: Iterator[Any] = yaml.parse(source, Loader=LOADER)

@@ -54,7 +54,7 @@ ALLOWED = (
 )
 
 
-class NotAllowed(Exception):
+class ForbiddenSyntax(Exception):
     """The body uses something outside the allow-list. `line` counts from 1 within the part."""
 
     def __init__(self, what: str, line: int, word: str = "") -> None:
@@ -155,7 +155,7 @@ class Value(Struct, frozen=True):
     name: str
 
 
-class Choice(Struct, frozen=True):
+class SlotChoice(Struct, frozen=True):
     """What a plain body says where a slot is filled, and where it is not."""
 
     name: str
@@ -163,11 +163,11 @@ class Choice(Struct, frozen=True):
     empty: "Plain"
 
 
-Plain: TypeAlias = tuple[str | Value | Choice, ...]
+Plain: TypeAlias = tuple[str | Value | SlotChoice, ...]
 """A body of words, slots, and `if slot`: most are no more, and need no jinja to be written."""
 
 
-class Body(Struct, frozen=True):
+class CompiledBody(Struct, frozen=True):
     """One compiled part. `names` are the slots and lists that it uses."""
 
     compiled: jinja2.Template
@@ -221,7 +221,7 @@ def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
 
 def _plain(body: Iterable[nodes.Node]) -> Plain | None:
     """The same as words, slots and choices; None where more is in it."""
-    found: list[str | Value | Choice] = []
+    found: list[str | Value | SlotChoice] = []
     for node in body:
         if isinstance(node, nodes.Output):
             for part in node.nodes:
@@ -235,28 +235,28 @@ def _plain(body: Iterable[nodes.Node]) -> Plain | None:
             filled, empty = _plain(node.body), _plain(node.else_)
             if filled is None or empty is None or node.elif_:
                 return None
-            found.append(Choice(node.test.name, filled, empty))
+            found.append(SlotChoice(node.test.name, filled, empty))
         else:
             return None
     return tuple(found)
 
 
-def compile_body(source: str, known: Collection[str]) -> Body:
-    """Check and compile one part. `known` are the names that it may use. Raises `NotAllowed`."""
+def compile_body(source: str, known: Collection[str]) -> CompiledBody:
+    """Check and compile one part. `known` are the names that it may use. Raises `ForbiddenSyntax`."""
     if len(source) > MAX_SOURCE_CHARS:
-        raise NotAllowed(f"has {len(source)} characters; a part has at most {MAX_SOURCE_CHARS}", 1)
+        raise ForbiddenSyntax(f"has {len(source)} characters; a part has at most {MAX_SOURCE_CHARS}", 1)
     try:
         tree = ENVIRONMENT.parse(source)
         _check_size(tree)
         names = frozenset(_check(tree, known, {}))
         plain = _plain(tree.body)
-        return Body(jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), {}), names, plain)
+        return CompiledBody(jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), {}), names, plain)
     except jinja2.TemplateSyntaxError as error:
-        raise NotAllowed(error.message or "is not valid", error.lineno) from error
+        raise ForbiddenSyntax(error.message or "is not valid", error.lineno) from error
     except (RecursionError, MemoryError) as error:
-        raise NotAllowed(f"is nested too deeply; at most {MAX_DEPTH}", 1) from error
+        raise ForbiddenSyntax(f"is nested too deeply; at most {MAX_DEPTH}", 1) from error
     except (UnicodeError, ValueError, OverflowError) as error:
-        raise NotAllowed(f"is not valid: {error}", 1) from error
+        raise ForbiddenSyntax(f"is not valid: {error}", 1) from error
 
 
 def _check_size(tree: nodes.Node) -> None:
@@ -265,9 +265,9 @@ def _check_size(tree: nodes.Node) -> None:
         count += len(level)
         depth += 1
         if count > MAX_NODES:
-            raise NotAllowed(f"does too much: more than {MAX_NODES} pieces of jinja", level[0].lineno)
+            raise ForbiddenSyntax(f"does too much: more than {MAX_NODES} pieces of jinja", level[0].lineno)
         if depth > MAX_DEPTH:
-            raise NotAllowed(f"is nested too deeply; at most {MAX_DEPTH}", level[0].lineno)
+            raise ForbiddenSyntax(f"is nested too deeply; at most {MAX_DEPTH}", level[0].lineno)
         level = [child for node in level for child in node.iter_child_nodes()]
 
 
@@ -275,18 +275,20 @@ def _check(node: nodes.Node, known: Collection[str], loop: Mapping[str, str]) ->
     """Walk the tree; yields the names used. `loop` maps the loop's variables to what they run over."""
     if not isinstance(node, ALLOWED):
         # jinja makes some nodes itself, which stand on no line
-        raise NotAllowed(f"{_word(node)} is not allowed in a template", node.lineno or 1, _word(node))
+        raise ForbiddenSyntax(f"{_word(node)} is not allowed in a template", node.lineno or 1, _word(node))
     if isinstance(node, nodes.Name):
         if node.name in loop:
             return
         if node.name not in known:
-            raise NotAllowed(f"no slot {node.name!r} is declared; {suggest(node.name, known)}", node.lineno, node.name)
+            raise ForbiddenSyntax(
+                f"no slot {node.name!r} is declared; {suggest(node.name, known)}", node.lineno, node.name
+            )
         yield node.name
         return
     if isinstance(node, nodes.Filter) and node.name not in FILTERS:
-        raise NotAllowed(f"unknown filter {node.name!r}; {suggest(node.name, FILTERS)}", node.lineno, node.name)
+        raise ForbiddenSyntax(f"unknown filter {node.name!r}; {suggest(node.name, FILTERS)}", node.lineno, node.name)
     if isinstance(node, nodes.Test) and node.name not in TESTS:
-        raise NotAllowed(f"unknown test {node.name!r}; {suggest(node.name, TESTS)}", node.lineno, node.name)
+        raise ForbiddenSyntax(f"unknown test {node.name!r}; {suggest(node.name, TESTS)}", node.lineno, node.name)
     if isinstance(node, nodes.Getattr):
         _check_attribute(node, loop)
         return
@@ -299,13 +301,13 @@ def _check(node: nodes.Node, known: Collection[str], loop: Mapping[str, str]) ->
 
 def _check_for(node: nodes.For, known: Collection[str], loop: Mapping[str, str]) -> Iterator[str]:
     if loop:
-        raise NotAllowed("a `for` inside a `for` is not allowed", node.lineno, "for")
+        raise ForbiddenSyntax("a `for` inside a `for` is not allowed", node.lineno, "for")
     if node.recursive or node.test is not None:
-        raise NotAllowed("a `for` takes neither `if` nor `recursive`", node.lineno, "for")
+        raise ForbiddenSyntax("a `for` takes neither `if` nor `recursive`", node.lineno, "for")
     if not isinstance(node.target, nodes.Name) or not isinstance(node.iter, nodes.Name) or node.iter.name not in LISTS:
-        raise NotAllowed(f"`for` runs one variable over {' or '.join(LISTS)}", node.lineno, "for")
+        raise ForbiddenSyntax(f"`for` runs one variable over {' or '.join(LISTS)}", node.lineno, "for")
     if node.target.name in known or node.target.name == "loop":
-        raise NotAllowed(
+        raise ForbiddenSyntax(
             f"{node.target.name!r} is taken; name the loop's variable otherwise", node.lineno, node.target.name
         )
     yield from _check(node.iter, known, loop)
@@ -321,7 +323,7 @@ def _check_attribute(node: nodes.Getattr, loop: Mapping[str, str]) -> None:
     fields = {"examples": EXAMPLE_FIELDS, "loop": LOOP_FIELDS}.get(over, ())
     if node.attr not in fields:
         allowed = f"known: {', '.join(fields)}" if fields else "only an example's .input and .output, and loop.index"
-        raise NotAllowed(f"the attribute {node.attr!r} is not allowed; {allowed}", node.lineno, node.attr)
+        raise ForbiddenSyntax(f"the attribute {node.attr!r} is not allowed; {allowed}", node.lineno, node.attr)
 
 
 def _word(node: nodes.Node) -> str:

@@ -9,32 +9,32 @@ from msgspec import Struct
 from gateway.prompt.templates.fields import (
     ID,
     SCHEMA,
-    Case,
+    ExamplePool,
     Expect,
     Extract,
     IntentSpec,
     Iterate,
     Language,
-    Models,
+    ModelPatterns,
     Optimise,
     Output,
-    Pool,
     Provenance,
     Purpose,
-    Reasoning,
+    ReasoningRule,
     Shot,
     Slot,
     Status,
     Technique,
+    TemplateTest,
 )
-from gateway.prompt.templates.frontmatter import Head
+from gateway.prompt.templates.frontmatter import FrontMatterHead
 from gateway.prompt.templates.slot_schema import read_extract, read_slot
 from gateway.prompt.templates.step_schema import read_calls, read_checks, read_iterate, read_reasoning, read_samples
 
 RESERVED = ("query", "examples", "labels", "loop", "answer", "failures")
 
 
-class _Front(Struct, frozen=True):
+class _FrontMatter(Struct, frozen=True):
     """The keys as written. What needs more than a type is decoded by hand below."""
 
     schema: int
@@ -52,23 +52,23 @@ class _Front(Struct, frozen=True):
     extract: Extract | None = None
     examples: Any = ()
     calls: dict[str, Any] = {}
-    reasoning: Reasoning = Reasoning()
+    reasoning: ReasoningRule = ReasoningRule()
     samples: Any = None
     checks: list[Any] = []
     iterate: Iterate | None = None
     output: Output = Output()
-    models: Models = Models()
+    models: ModelPatterns = ModelPatterns()
     optimise: Optimise = Optimise()
-    tests: tuple[Case, ...] = ()
+    tests: tuple[TemplateTest, ...] = ()
     provenance: Provenance = Provenance()
 
 
-def read_head(head: Head) -> dict[str, Any]:
+def read_head(head: FrontMatterHead) -> dict[str, Any]:
     """The fields of a `Template` that stand in its head. Raises `TemplateError`."""
     if head.data.get("schema") != str(SCHEMA):
         raise head.error(f"the front matter must say `schema: {SCHEMA}`", "schema")
     tests = head.data.pop("tests", [])
-    front = head.decode(head.data, _Front)
+    front = head.decode(head.data, _FrontMatter)
     if not ID.fullmatch(front.id):
         raise head.error("an id is lower-case words joined by `.`, `-` or `_`, such as `summarise.en`", "id")
     if front.version < 1:
@@ -110,9 +110,9 @@ def _beside(name: str) -> bool:
     return name.endswith(".jsonl") and not path.is_absolute() and ".." not in path.parts and name.isprintable()
 
 
-def _examples(head: Head, value: Any) -> tuple[Shot, ...] | Pool:
+def _examples(head: FrontMatterHead, value: Any) -> tuple[Shot, ...] | ExamplePool:
     if isinstance(value, dict):
-        pool = head.decode(value, Pool, "examples")
+        pool = head.decode(value, ExamplePool, "examples")
         if bool(pool.pool) == bool(pool.collection):
             raise head.error("examples have either a `pool:` (a file) or a `collection:`", "examples")
         if pool.pool and not _beside(pool.pool):
@@ -130,7 +130,7 @@ def _examples(head: Head, value: Any) -> tuple[Shot, ...] | Pool:
     raise head.error("examples are a list of {input, output}, or {pool: file.jsonl, k: 6}", "examples")
 
 
-def _tests(head: Head, tests: Any, slots: Mapping[str, Slot]) -> tuple[Case, ...]:
+def _tests(head: FrontMatterHead, tests: Any, slots: Mapping[str, Slot]) -> tuple[TemplateTest, ...]:
     if not isinstance(tests, list):
         raise head.error("tests are a list", "tests")
     cases = []
@@ -139,7 +139,7 @@ def _tests(head: Head, tests: Any, slots: Mapping[str, Slot]) -> tuple[Case, ...
             raise head.error("a test has `query:` or `slots:`, and `expect:` with a list", "tests", index)
         for number, expect in enumerate(item["expect"]):
             head.decode(expect, Expect, "tests", index, "expect", number)
-        case = head.decode(item, Case, "tests", index)
+        case = head.decode(item, TemplateTest, "tests", index)
         if bool(case.query) == bool(case.slots):
             raise head.error("a test has either `query:` or `slots:`", "tests", index)
         for name in case.slots:
@@ -149,7 +149,7 @@ def _tests(head: Head, tests: Any, slots: Mapping[str, Slot]) -> tuple[Case, ...
     return tuple(cases)
 
 
-def _places(head: Head, slots: Mapping[str, Slot], tests: int) -> Mapping[str, tuple[int, int]]:
+def _places(head: FrontMatterHead, slots: Mapping[str, Slot], tests: int) -> Mapping[str, tuple[int, int]]:
     places = {key: head.line(key) for key in head.data}
     places |= {f"slots.{name}": head.line("slots", name) for name in slots}
     places |= {f"tests.{index}": head.line("tests", index) for index in range(tests)}

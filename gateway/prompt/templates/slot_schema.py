@@ -6,17 +6,17 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from gateway.prompt.templates.fields import Extract, Slot, SlotType, Source
-from gateway.prompt.templates.frontmatter import Head, suggest
+from gateway.prompt.templates.fields import Extract, Slot, SlotSource, SlotType
+from gateway.prompt.templates.frontmatter import FrontMatterHead, suggest
 from gateway.prompt.templates.patterns import NotBounded, Pattern
 
 SOURCE_OF = {
-    SlotType.NUMBER: Source.NUMBER,
-    SlotType.DATE: Source.DATE,
-    SlotType.LIST: Source.OPTIONS,
-    SlotType.ENUM: Source.CHOICE,
-    SlotType.LANGUAGE: Source.LANGUAGE,
-    SlotType.CODE: Source.CODE,
+    SlotType.NUMBER: SlotSource.NUMBER,
+    SlotType.DATE: SlotSource.DATE,
+    SlotType.LIST: SlotSource.OPTIONS,
+    SlotType.ENUM: SlotSource.CHOICE,
+    SlotType.LANGUAGE: SlotSource.LANGUAGE,
+    SlotType.CODE: SlotSource.CODE,
 }
 """Where a slot of a type comes from, unless it says otherwise."""
 
@@ -32,7 +32,7 @@ class _SlotFront(Struct, frozen=True):
     nearest: float = 0.0
 
 
-def read_slot(head: Head, name: str, value: Any, reserved: Collection[str]) -> Slot:
+def read_slot(head: FrontMatterHead, name: str, value: Any, reserved: Collection[str]) -> Slot:
     """One of `slots:`. Raises `TemplateError`."""
     path = ("slots", name)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in reserved:
@@ -40,7 +40,7 @@ def read_slot(head: Head, name: str, value: Any, reserved: Collection[str]) -> S
     front = head.decode({"from": value} if isinstance(value, str) else value, _SlotFront, *path)
     sources = _sources(head, front, path)
     if not sources and front.type is not SlotType.TEXT:
-        known = f"`from:`, one of: {', '.join(Source)}; or `type:`, one of: {', '.join(SlotType)}"
+        known = f"`from:`, one of: {', '.join(SlotSource)}; or `type:`, one of: {', '.join(SlotType)}"
         raise head.error(f"slot {name!r} must say {known}", *path)
     _check(head, name, front, sources)
     return Slot(
@@ -55,7 +55,7 @@ def read_slot(head: Head, name: str, value: Any, reserved: Collection[str]) -> S
     )
 
 
-def read_extract(head: Head, extract: Extract | None, slots: Mapping[str, Slot]) -> Extract | None:
+def read_extract(head: FrontMatterHead, extract: Extract | None, slots: Mapping[str, Slot]) -> Extract | None:
     """`extract:`, without which each slot must say where it comes from. Raises `TemplateError`."""
     for name, slot in slots.items():
         if not slot.sources and (extract is None or (extract.slots and name not in extract.slots)):
@@ -70,22 +70,22 @@ def read_extract(head: Head, extract: Extract | None, slots: Mapping[str, Slot])
     return extract
 
 
-def _sources(head: Head, front: _SlotFront, path: tuple[str, ...]) -> tuple[Source, ...]:
+def _sources(head: FrontMatterHead, front: _SlotFront, path: tuple[str, ...]) -> tuple[SlotSource, ...]:
     written = (front.sources,) if isinstance(front.sources, str) else front.sources
     if written != ("",):
         return tuple(_source(head, word, path) for word in written)
     if front.pattern and front.type is not SlotType.NUMBER:
-        return (Source.PATTERN,)
+        return (SlotSource.PATTERN,)
     if front.type in SOURCE_OF:
         return (SOURCE_OF[front.type],)
-    return (Source.CHOICE,) if front.values else ()
+    return (SlotSource.CHOICE,) if front.values else ()
 
 
-def _check(head: Head, name: str, front: _SlotFront, sources: Collection[Source]) -> None:
+def _check(head: FrontMatterHead, name: str, front: _SlotFront, sources: Collection[SlotSource]) -> None:
     path = ("slots", name)
-    if Source.PATTERN in sources and not front.pattern:
+    if SlotSource.PATTERN in sources and not front.pattern:
         raise head.error(f"slot {name!r} is from `pattern`, so it must say `pattern:`", *path)
-    needs_values = {Source.CHOICE, Source.SECTION} & set(sources)
+    needs_values = {SlotSource.CHOICE, SlotSource.SECTION} & set(sources)
     if needs_values and not front.values:
         raise head.error(f"slot {name!r} is from `{needs_values.pop()}`, so it must say `values:`", *path)
     if front.type is SlotType.ENUM and not front.values:
@@ -98,14 +98,14 @@ def _check(head: Head, name: str, front: _SlotFront, sources: Collection[Source]
         raise head.error(f"slot {name!r} has a default, so it cannot be missing; drop `required`", *path, "required")
 
 
-def _source(head: Head, word: str, path: tuple[str, ...]) -> Source:
+def _source(head: FrontMatterHead, word: str, path: tuple[str, ...]) -> SlotSource:
     try:
-        return Source(word)
+        return SlotSource(word)
     except ValueError:
-        raise head.error(f"unknown source {word!r}; {suggest(word, [*Source])}", *path, "from") from None
+        raise head.error(f"unknown source {word!r}; {suggest(word, [*SlotSource])}", *path, "from") from None
 
 
-def _pattern(head: Head, pattern: str, path: tuple[str, ...]) -> Pattern | None:
+def _pattern(head: FrontMatterHead, pattern: str, path: tuple[str, ...]) -> Pattern | None:
     if not pattern:
         return None
     try:

@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.prompt.templates.fields import Check, FirstCall, Iterate, Reasoning, Samples
-from gateway.prompt.templates.frontmatter import Head, suggest
+from gateway.prompt.templates.fields import Check, FirstCall, Iterate, ReasoningRule, Samples
+from gateway.prompt.templates.frontmatter import FrontMatterHead, suggest
 from gateway.prompt.templates.patterns import NotBounded, Pattern
 
 MOST_SAMPLES = 16
@@ -37,7 +37,7 @@ class _CheckFront(Struct, frozen=True):
     model: str = ""
 
 
-def read_calls(head: Head, calls: Mapping[str, Any], taken: Collection[str]) -> Mapping[str, FirstCall]:
+def read_calls(head: FrontMatterHead, calls: Mapping[str, Any], taken: Collection[str]) -> Mapping[str, FirstCall]:
     """`calls:`. Raises `TemplateError`."""
     if len(calls) > MOST_CALLS:
         raise head.error(f"at most {MOST_CALLS} calls may come before the answer", "calls")
@@ -51,7 +51,7 @@ def read_calls(head: Head, calls: Mapping[str, Any], taken: Collection[str]) -> 
     return found
 
 
-def read_reasoning(head: Head, reasoning: Reasoning) -> Reasoning:
+def read_reasoning(head: FrontMatterHead, reasoning: ReasoningRule) -> ReasoningRule:
     """`reasoning:`. Raises `TemplateError`."""
     if reasoning.mode not in ("keep", "split"):
         raise head.error("`mode` is `keep` or `split`", "reasoning", "mode")
@@ -60,7 +60,7 @@ def read_reasoning(head: Head, reasoning: Reasoning) -> Reasoning:
     return reasoning
 
 
-def read_samples(head: Head, samples: Any) -> Samples | None:
+def read_samples(head: FrontMatterHead, samples: Any) -> Samples | None:
     """`samples:`. Raises `TemplateError`."""
     if samples is None:
         return None
@@ -72,7 +72,7 @@ def read_samples(head: Head, samples: Any) -> Samples | None:
     return Samples(front.n, front.temperature, _regex(head, front.answer, "samples", "answer"))
 
 
-def read_checks(head: Head, checks: list[Any]) -> tuple[Check, ...]:
+def read_checks(head: FrontMatterHead, checks: list[Any]) -> tuple[Check, ...]:
     """`checks:`. Raises `TemplateError`."""
     found = []
     for index, item in enumerate(checks):
@@ -87,7 +87,7 @@ def read_checks(head: Head, checks: list[Any]) -> tuple[Check, ...]:
     return tuple(found)
 
 
-def read_iterate(head: Head, iterate: Iterate | None, checks: Collection[Any]) -> Iterate | None:
+def read_iterate(head: FrontMatterHead, iterate: Iterate | None, checks: Collection[Any]) -> Iterate | None:
     """`iterate:`. Raises `TemplateError`."""
     if iterate is None:
         return None
@@ -98,7 +98,7 @@ def read_iterate(head: Head, iterate: Iterate | None, checks: Collection[Any]) -
     return iterate
 
 
-def _regex(head: Head, pattern: str, *path: str | int) -> Pattern | None:
+def _regex(head: FrontMatterHead, pattern: str, *path: str | int) -> Pattern | None:
     if not pattern:
         return None
     try:
@@ -107,7 +107,7 @@ def _regex(head: Head, pattern: str, *path: str | int) -> Pattern | None:
         raise head.error(str(error), *path) from error
 
 
-def _json_schema(head: Head, text: str, *path: str | int) -> Mapping[str, Any] | None:
+def _json_schema(head: FrontMatterHead, text: str, *path: str | int) -> Mapping[str, Any] | None:
     if not text:
         return None
     try:

@@ -16,29 +16,29 @@ from msgspec import Struct
 from gateway.errors import TemplateError
 from gateway.exchange import Turn
 from gateway.prompt.templates.fields import (
-    Case,
     Check,
+    ExamplePool,
     Extract,
     FirstCall,
     IntentSpec,
     Iterate,
     Language,
-    Models,
+    ModelPatterns,
     Optimise,
     Output,
-    Pool,
     Provenance,
     Purpose,
-    Reasoning,
+    ReasoningRule,
     Samples,
     Shot,
     Slot,
-    Source,
+    SlotSource,
     Status,
     Technique,
+    TemplateTest,
 )
-from gateway.prompt.templates.frontmatter import Head, split_head, suggest
-from gateway.prompt.templates.sandbox import Body, NotAllowed, TooLong, compile_body
+from gateway.prompt.templates.frontmatter import FrontMatterHead, split_head, suggest
+from gateway.prompt.templates.sandbox import CompiledBody, ForbiddenSyntax, TooLong, compile_body
 from gateway.prompt.templates.schema import read_head
 
 ROLES = ("system", "user", "assistant")
@@ -54,13 +54,13 @@ BESIDES = ("schema", "id", "version", "status", "description", "family", "intent
 """What may change without a new version: it changes nothing that a model is told."""
 
 
-class Part(Struct, frozen=True):
+class TemplatePart(Struct, frozen=True):
     """One message of the template. `line` is the heading's line in the file."""
 
     role: str
     source: str
     line: int
-    body: Body
+    body: CompiledBody
 
 
 class Template(Struct, frozen=True):
@@ -75,24 +75,24 @@ class Template(Struct, frozen=True):
     intent: IntentSpec
     technique: Technique
     slots: Mapping[str, Slot]
-    examples: tuple[Shot, ...] | Pool
+    examples: tuple[Shot, ...] | ExamplePool
     calls: Mapping[str, FirstCall]
-    reasoning: Reasoning
+    reasoning: ReasoningRule
     samples: Samples | None
     checks: tuple[Check, ...]
     iterate: Iterate | None
     output: Output
-    models: Models
+    models: ModelPatterns
     optimise: Optimise
-    tests: tuple[Case, ...]
+    tests: tuple[TemplateTest, ...]
     provenance: Provenance
-    parts: tuple[Part, ...]
+    parts: tuple[TemplatePart, ...]
     """The messages, in order."""
-    first: Mapping[str, Part]
+    first: Mapping[str, TemplatePart]
     """What each of `calls` is asked."""
-    retry: Part | None
+    retry: TemplatePart | None
     """What the model is told when its answer failed a check."""
-    judges: Mapping[int, Body]
+    judges: Mapping[int, CompiledBody]
     """The question of each check that has a judge, by the check's index."""
     file: str
     digest: str
@@ -119,14 +119,14 @@ class Template(Struct, frozen=True):
     @property
     def shot_slot(self) -> str:
         """The slot that an example's input stands for."""
-        if isinstance(self.examples, Pool) and self.examples.slot:
+        if isinstance(self.examples, ExamplePool) and self.examples.slot:
             return self.examples.slot
-        return next((name for name, slot in self.slots.items() if Source.PAYLOAD in slot.sources), "query")
+        return next((name for name, slot in self.slots.items() if SlotSource.PAYLOAD in slot.sources), "query")
 
     @property
     def shot_turns(self) -> bool:
         """Whether each example becomes a user and an assistant message."""
-        return isinstance(self.examples, Pool) and self.examples.as_ == "turns"
+        return isinstance(self.examples, ExamplePool) and self.examples.as_ == "turns"
 
     def render(
         self, values: Mapping[str, str], shots: Sequence[Shot] = (), labels: Sequence[str] = ()
@@ -160,7 +160,7 @@ class Template(Struct, frozen=True):
 
     def ask_judge(self, check: int, values: Mapping[str, str], answer: str) -> str:
         """The question to the judge of a check. Raises `TemplateError` if it renders too long."""
-        part = Part("checks", "", self.places.get("checks", (0, 0))[0], self.judges[check])
+        part = TemplatePart("checks", "", self.places.get("checks", (0, 0))[0], self.judges[check])
         return self._text(part, {**self._context(values), "answer": answer})
 
     def _context(
@@ -172,7 +172,7 @@ class Template(Struct, frozen=True):
         context["labels"] = tuple(labels)
         return context
 
-    def _text(self, part: Part, context: Mapping[str, Any]) -> str:
+    def _text(self, part: TemplatePart, context: Mapping[str, Any]) -> str:
         try:
             return part.body.render(context)
         except TooLong as error:
@@ -228,16 +228,16 @@ def _content(head: Mapping[str, Any], body: str) -> str:
     return hashlib.sha256(msgspec.json.encode([said, body.strip()], order="deterministic")).hexdigest()
 
 
-def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequence[str]) -> tuple[Part, ...]:
-    parts: list[Part] = []
+def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequence[str]) -> tuple[TemplatePart, ...]:
+    parts: list[TemplatePart] = []
     for role, text, line in _split(body, file, first_line):
         source = ESCAPED.sub(r"\1", text)
         try:
             compiled = compile_body(source, names | _more_names(role, calls))
-        except NotAllowed as error:
+        except ForbiddenSyntax as error:
             at = line + error.line
             raise TemplateError(file, error.what, at, _column(text, error.line, error.word)) from error
-        parts.append(Part(role, source.strip(), line, compiled))
+        parts.append(TemplatePart(role, source.strip(), line, compiled))
     for part in parts:
         if not part.source:
             raise TemplateError(file, f"`# {part.role}` is empty", part.line, 1)
@@ -252,7 +252,9 @@ def _more_names(role: str, calls: Sequence[str]) -> set[str]:
     return {*calls, "answer", "failures"} if role == RETRY else set(calls)
 
 
-def _first(head: Head, calls: Mapping[str, FirstCall], parts: Sequence[Part]) -> Mapping[str, Part]:
+def _first(
+    head: FrontMatterHead, calls: Mapping[str, FirstCall], parts: Sequence[TemplatePart]
+) -> Mapping[str, TemplatePart]:
     found = {part.role.removeprefix(CALL): part for part in parts if part.role.startswith(CALL)}
     for name, part in found.items():
         if name not in calls:
@@ -265,7 +267,7 @@ def _first(head: Head, calls: Mapping[str, FirstCall], parts: Sequence[Part]) ->
     return {name: found[name] for name in calls}
 
 
-def _retry(head: Head, iterate: Iterate | None, parts: Sequence[Part]) -> Part | None:
+def _retry(head: FrontMatterHead, iterate: Iterate | None, parts: Sequence[TemplatePart]) -> TemplatePart | None:
     found = next((part for part in parts if part.role == RETRY), None)
     if iterate is not None and found is None:
         raise head.error("the body has no part `# retry`: what the model is told after a failure", "iterate")
@@ -274,14 +276,14 @@ def _retry(head: Head, iterate: Iterate | None, parts: Sequence[Part]) -> Part |
     return found
 
 
-def _judges(head: Head, checks: Sequence[Check], names: set[str]) -> Mapping[int, Body]:
+def _judges(head: FrontMatterHead, checks: Sequence[Check], names: set[str]) -> Mapping[int, CompiledBody]:
     found = {}
     for index, check in enumerate(checks):
         if not check.judge:
             continue
         try:
             found[index] = compile_body(check.judge, {*names, "answer"})
-        except NotAllowed as error:
+        except ForbiddenSyntax as error:
             raise head.error(error.what, "checks", index, "judge") from error
     return found
 
@@ -302,7 +304,7 @@ def _split(body: str, file: str, first_line: int) -> list[tuple[str, str, int]]:
     return [(role, "\n".join(lines), number) for role, lines, number in found]
 
 
-def _check_order(parts: Sequence[Part], file: str, first_line: int) -> None:
+def _check_order(parts: Sequence[TemplatePart], file: str, first_line: int) -> None:
     if not parts:
         raise TemplateError(file, "the body has no `# user` part", first_line, 1)
     if parts[-1].role != "user":
@@ -312,9 +314,9 @@ def _check_order(parts: Sequence[Part], file: str, first_line: int) -> None:
             raise TemplateError(file, "`# system` stands first, and once", part.line, 1)
 
 
-def _check_shot_turns(head: Head, fields: Mapping[str, Any], parts: Sequence[Part]) -> None:
+def _check_shot_turns(head: FrontMatterHead, fields: Mapping[str, Any], parts: Sequence[TemplatePart]) -> None:
     examples = fields["examples"]
-    if not isinstance(examples, Pool):
+    if not isinstance(examples, ExamplePool):
         return
     if examples.slot and examples.slot not in {"query", *fields["slots"]}:
         known = {"query", *fields["slots"]}

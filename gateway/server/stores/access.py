@@ -5,17 +5,17 @@ from collections.abc import Sequence
 
 from gateway.assembly import Gateway
 from gateway.context.ingest.attachments import Attachment
-from gateway.context.ingest.uploads import File
+from gateway.context.ingest.uploads import UploadedFile
 from gateway.context.reading.chunk import Cut
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import may_change
-from gateway.errors import NotAllowed, NotFound
-from gateway.exchange import Key
+from gateway.errors import KeyNotAllowed, NotFound
+from gateway.exchange import ClientKey
 from gateway.server.stores.files import file_of, intake_of
 from gateway.wire.stores import vector_stores as wire
 
 
-async def store_of(gateway: Gateway, key: Key, id: str) -> Collection:
+async def store_of(gateway: Gateway, key: ClientKey, id: str) -> Collection:
     """A store that this key may read. Raises `NotFound`."""
     found = await asyncio.to_thread(intake_of(gateway).collections.find, id, key)
     if found is None or found.id != id:
@@ -23,15 +23,15 @@ async def store_of(gateway: Gateway, key: Key, id: str) -> Collection:
     return found
 
 
-async def changeable(gateway: Gateway, key: Key, id: str) -> Collection:
-    """A store that this key may change. Raises `NotFound` or `NotAllowed`."""
+async def changeable(gateway: Gateway, key: ClientKey, id: str) -> Collection:
+    """A store that this key may change. Raises `NotFound` or `KeyNotAllowed`."""
     found = await store_of(gateway, key, id)
     if not may_change(key, found):
-        raise NotAllowed("This vector store is the operator's; this key may read it only.", param="vector_store_id")
+        raise KeyNotAllowed("This vector store is the operator's; this key may read it only.", param="vector_store_id")
     return found
 
 
-async def attach(gateway: Gateway, key: Key, id: str, given: Sequence[wire.NewFile], batch: str = "") -> None:
+async def attach(gateway: Gateway, key: ClientKey, id: str, given: Sequence[wire.NewFile], batch: str = "") -> None:
     """Attach all or none. Raises `NotFound` for a file that this key may not see."""
     intake = intake_of(gateway)
     attachments = []
@@ -43,7 +43,7 @@ async def attach(gateway: Gateway, key: Key, id: str, given: Sequence[wire.NewFi
     intake.wake()
 
 
-async def wanted_file(gateway: Gateway, key: Key, id: str, param: str = "file_id") -> File:
+async def wanted_file(gateway: Gateway, key: ClientKey, id: str, param: str = "file_id") -> UploadedFile:
     """Raises `NotFound` for a file that this key may not see. `param`: where the request names it."""
     try:
         return await file_of(gateway, key, id)

@@ -10,16 +10,16 @@ from litestar.params import Dependency
 from litestar.response import Stream
 
 from gateway.assembly import Gateway
-from gateway.context.ingest.background_ingest import Intake
-from gateway.context.ingest.uploads import File
+from gateway.context.ingest.background_ingest import BackgroundIngest
+from gateway.context.ingest.uploads import UploadedFile
 from gateway.errors import NotFound
-from gateway.exchange import Key
+from gateway.exchange import ClientKey
 from gateway.server.pages import page
 from gateway.server.stores.upload import receive
 from gateway.wire.stores import files as wire
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[Key, Dependency(skip_validation=True)]
+Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 AnyRequest = Request[Any, Any, Any]
 PIECE = 64 * 1024
 MOST = 10_000
@@ -73,7 +73,7 @@ async def delete_file(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
     return json(wire.deleted(file.id, "file"))
 
 
-async def file_of(gateway: Gateway, key: Key, id: str) -> File:
+async def file_of(gateway: Gateway, key: ClientKey, id: str) -> UploadedFile:
     """A file that this key may see. Raises `NotFound`."""
     file = await asyncio.to_thread(intake_of(gateway).uploads.get, id, key)
     if file is None:
@@ -81,7 +81,7 @@ async def file_of(gateway: Gateway, key: Key, id: str) -> File:
     return file
 
 
-def intake_of(gateway: Gateway) -> Intake:
+def intake_of(gateway: Gateway) -> BackgroundIngest:
     """Raises `NotFound` where the configuration has no collections."""
     if gateway.intake is None:
         raise NotFound("This gateway keeps no collections: its configuration has no [store] and [embedder].")

@@ -9,7 +9,7 @@ from litestar.params import Dependency
 from gateway.assembly import Gateway
 from gateway.context.ingest.attachments import STATES, Attachment, FileBatch
 from gateway.errors import BadRequest, NotFound
-from gateway.exchange import Key
+from gateway.exchange import ClientKey
 from gateway.server.pages import page
 from gateway.server.stores.access import attach, changeable, store_of, wanted_file
 from gateway.server.stores.files import intake_of, json
@@ -17,7 +17,7 @@ from gateway.wire.stores import files as wire_files
 from gateway.wire.stores import vector_stores as wire
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[Key, Dependency(skip_validation=True)]
+Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 AnyRequest = Request[Any, Any, Any]
 FILES = "/v1/vector_stores/{id:str}/files"
 BATCHES = "/v1/vector_stores/{id:str}/file_batches"
@@ -112,7 +112,7 @@ async def list_batch_files(request: AnyRequest, gateway: Shared, key: Caller, id
     return await _listed(request, gateway, id, batch)
 
 
-async def _attachment(gateway: Gateway, key: Key, id: str, file: str) -> Attachment:
+async def _attachment(gateway: Gateway, key: ClientKey, id: str, file: str) -> Attachment:
     await store_of(gateway, key, id)
     found = await asyncio.to_thread(intake_of(gateway).attachments.get, id, file)
     if found is None:
@@ -120,11 +120,11 @@ async def _attachment(gateway: Gateway, key: Key, id: str, file: str) -> Attachm
     return found
 
 
-async def _file_shown(gateway: Gateway, key: Key, id: str, file: str) -> Response[bytes]:
+async def _file_shown(gateway: Gateway, key: ClientKey, id: str, file: str) -> Response[bytes]:
     return json(wire.encoded(_shown(gateway, await _attachment(gateway, key, id, file))))
 
 
-async def _batch(gateway: Gateway, key: Key, id: str, batch: str) -> FileBatch:
+async def _batch(gateway: Gateway, key: ClientKey, id: str, batch: str) -> FileBatch:
     await store_of(gateway, key, id)
     found = await asyncio.to_thread(intake_of(gateway).attachments.batch, id, batch)
     if found is None:

@@ -12,12 +12,12 @@ from litestar.params import Dependency
 from msgspec import UNSET
 
 from gateway.assembly import Gateway
-from gateway.context.ingest.background_ingest import Intake
+from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.context.pack import citations
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Hit, Wish
 from gateway.errors import NotReady
-from gateway.exchange import Key
+from gateway.exchange import ClientKey
 from gateway.server.pages import page
 from gateway.server.stores.access import attach, changeable, store_of, wanted_file
 from gateway.server.stores.files import intake_of, json
@@ -25,7 +25,7 @@ from gateway.wire.stores import files as wire_files
 from gateway.wire.stores import vector_stores as wire
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[Key, Dependency(skip_validation=True)]
+Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 AnyRequest = Request[Any, Any, Any]
 ONE = "/v1/vector_stores/{id:str}"
 
@@ -115,11 +115,11 @@ def _result(hit: Hit) -> wire.Result:
     return wire.Result(source.file, source.name, hit.score, source.attributes, hit.chunk.text, about)
 
 
-async def _shown(intake: Intake, collection: Collection) -> Response[bytes]:
+async def _shown(intake: BackgroundIngest, collection: Collection) -> Response[bytes]:
     return json(wire.encoded(wire.store(await asyncio.to_thread(_store, intake, collection))))
 
 
-def _store(intake: Intake, collection: Collection) -> wire.Store:
+def _store(intake: BackgroundIngest, collection: Collection) -> wire.Store:
     counts = intake.attachments.counts(collection.id)
     if not sum(counts.values()):  # the operator's documents were not attached but added
         counts = counts | {"completed": len(intake.collections.documents(collection.id).live())}

@@ -8,16 +8,16 @@ from litestar import Response, get
 from litestar.params import Dependency, Parameter
 
 from gateway.assembly import Gateway
-from gateway.errors import ConfigError, DatabaseFailed, NotAllowed, NotFound
-from gateway.exchange import Key
+from gateway.errors import ConfigError, DatabaseFailed, KeyNotAllowed, NotFound
+from gateway.exchange import ClientKey
 from gateway.prompt.answers.judge import yardstick
-from gateway.records.compare import Comparison, as_json, compare, read_versions, rows_of
+from gateway.records.compare import VersionComparison, as_json, compare, read_versions, rows_of
 from gateway.records.drain import not_ready
 from gateway.records.locations import database_url
 from gateway.server.templates.html import page
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[Key, Dependency(skip_validation=True)]
+Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 Ref = Annotated[str, Parameter(description="`id@version`, or on one side `raw`: the version's held-back controls")]
 Since = Annotated[float, Parameter(description="Only answers since then, in seconds since 1970")]
 
@@ -41,12 +41,12 @@ async def compare_page(gateway: Shared, key: Caller, a: Ref = "", b: Ref = "raw"
     return page(f"{a} against {b}" if a else "Compare versions", FORM.format(a=escape(a), b=escape(b)) + body)
 
 
-def _admin(key: Key) -> None:
+def _admin(key: ClientKey) -> None:
     if not key.admin:
-        raise NotAllowed("Only a key with admin = true may compare versions: it reads the exchanges of all keys.")
+        raise KeyNotAllowed("Only a key with admin = true may compare versions: it reads the exchanges of all keys.")
 
 
-async def _compared(gateway: Gateway, key: Key, a: str, b: str, since_s: float) -> Comparison:
+async def _compared(gateway: Gateway, key: ClientKey, a: str, b: str, since_s: float) -> VersionComparison:
     _admin(key)
     if gateway.keeping is None:
         raise NotFound("This gateway keeps no records: [records] policy is none.")
@@ -54,7 +54,7 @@ async def _compared(gateway: Gateway, key: Key, a: str, b: str, since_s: float) 
     library = gateway.learned.rewrite.library if gateway.learned else None
     score = yardstick(library, [(one.id, one.version) for one in versions]) if library else None
 
-    def read() -> Comparison:
+    def read() -> VersionComparison:
         # imported here: SQLAlchemy would cost the start 0.3 s
         from gateway.records.database import Database
 
@@ -71,7 +71,7 @@ async def _compared(gateway: Gateway, key: Key, a: str, b: str, since_s: float) 
         raise not_ready(error) from error
 
 
-def _shown(found: Comparison) -> str:
+def _shown(found: VersionComparison) -> str:
     head = f"<tr><th></th><th>{escape(str(found.a))}</th><th>{escape(str(found.b))}</th></tr>"
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{escape(one)}</td><td>{escape(other)}</td></tr>"

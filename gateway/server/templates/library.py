@@ -12,25 +12,25 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.assembly import Gateway
-from gateway.errors import NotAllowed, NotFound, NotReady
-from gateway.exchange import Key
-from gateway.loading import Learned
-from gateway.prompt.authoring.history import Version, history, present
+from gateway.errors import KeyNotAllowed, NotFound, NotReady
+from gateway.exchange import ClientKey
+from gateway.loading import LateLoader
+from gateway.prompt.authoring.history import HistoryVersion, history, present
 from gateway.prompt.library.library import Library
 from gateway.prompt.library.pointers import Pointer
 from gateway.prompt.templates.template import Template
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[Key, Dependency(skip_validation=True)]
+Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 
 
-class Listed(Struct, frozen=True):
+class TemplateSummary(Struct, frozen=True):
     """One template. What it says to a model is not shown here: it may be nobody's business."""
 
     id: str
     speaks: int
     """The version that answers; 0: none does."""
-    versions: tuple[Version, ...]
+    versions: tuple[HistoryVersion, ...]
     pointer: Pointer | None
     intent: str
     language: str
@@ -40,10 +40,10 @@ class Listed(Struct, frozen=True):
     slots: tuple[str, ...]
 
 
-class Shown(Struct, frozen=True):
+class TemplateDetail(Struct, frozen=True):
     """One template with the messages of its newest version, for whoever may see them."""
 
-    template: Listed
+    template: TemplateSummary
     messages: tuple[dict[str, str], ...]
 
 
@@ -65,7 +65,7 @@ async def get_template(gateway: Shared, key: Caller, id: str) -> Response[bytes]
     listed = await asyncio.to_thread(_one, library, template)
     if not key.admin:
         return _json(listed)
-    return _json(Shown(listed, tuple({"role": part.role, "content": part.source} for part in template.parts)))
+    return _json(TemplateDetail(listed, tuple({"role": part.role, "content": part.source} for part in template.parts)))
 
 
 @post("/v1/foreword/reload", status_code=200, summary="Read the templates again", tags=["Foreword"])
@@ -75,7 +75,7 @@ async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
     Examples and classifier follow in the background. Other workers see the change within a second or two.
     """
     if not key.admin:
-        raise NotAllowed("Only a key with admin = true may reload the templates.")
+        raise KeyNotAllowed("Only a key with admin = true may reload the templates.")
     done = await _learned(gateway).reload()
     errors = [str(error) for error in done.errors]
     body = {"templates": done.templates, "changed": done.changed, "gone": done.gone, "errors": errors}
@@ -85,7 +85,7 @@ async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
 HANDLERS = (list_templates, get_template, reload_templates)
 
 
-def _all(library: Library) -> Sequence[Listed]:
+def _all(library: Library) -> Sequence[TemplateSummary]:
     newest: dict[str, Template] = {}
     for template in library.templates:
         if template.id not in newest or template.version > newest[template.id].version:
@@ -94,13 +94,13 @@ def _all(library: Library) -> Sequence[Listed]:
     return [_listed(library, newest[id], versions[id]) for id in sorted(newest)]
 
 
-def _one(library: Library, template: Template) -> Listed:
+def _one(library: Library, template: Template) -> TemplateSummary:
     return _listed(library, template, history(library, template.id))
 
 
-def _listed(library: Library, template: Template, versions: Sequence[Version]) -> Listed:
+def _listed(library: Library, template: Template, versions: Sequence[HistoryVersion]) -> TemplateSummary:
     speaking = library.speaking.get(template.id)
-    return Listed(
+    return TemplateSummary(
         id=template.id,
         speaks=speaking.version if speaking else 0,
         # the folders of this machine are nobody's business
@@ -115,7 +115,7 @@ def _listed(library: Library, template: Template, versions: Sequence[Version]) -
     )
 
 
-def _learned(gateway: Gateway) -> Learned:
+def _learned(gateway: Gateway) -> LateLoader:
     if gateway.learned is None:
         raise NotFound("This gateway has no templates: see [prompt] templates and [embedder].")
     return gateway.learned

@@ -17,26 +17,26 @@ from litestar.params import Dependency
 from msgspec import Struct
 
 from gateway.assembly import Gateway
-from gateway.errors import BadRequest, NotAllowed, NotFound, TemplateError
-from gateway.exchange import Key
+from gateway.errors import BadRequest, KeyNotAllowed, NotFound, TemplateError
+from gateway.exchange import ClientKey
 from gateway.loading import archive_folder
 from gateway.prompt.authoring import lifecycle as moves
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer
-from gateway.prompt.library.versions import Archive
+from gateway.prompt.library.versions import VersionArchive
 from gateway.prompt.templates.fields import Status
 from gateway.prompt.templates.template import Template, read_ref
 from gateway.server.templates.html import page
 from gateway.settings import Settings
 
 Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[Key, Dependency(skip_validation=True)]
+Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 PATH = "/v1/foreword/templates.html"
 WAITING = (Status.DRAFT, Status.CANDIDATE, Status.CANARY)
 log = logging.getLogger("foreword.templates")
 
 
-class Wanted(Struct, frozen=True):
+class MoveForm(Struct, frozen=True):
     """One move, as the form says it."""
 
     do: str
@@ -62,7 +62,7 @@ async def move_template(request: Request[Any, Any, Any], gateway: Shared, key: C
     wanted = _read(await request.body())
     try:
         said = await asyncio.to_thread(_moved, gateway.settings, wanted)
-    except (moves.Refused, TemplateError) as refused:
+    except (moves.MoveRefused, TemplateError) as refused:
         reasons = "".join(f'<p class="mind">{escape(line)}</p>' for line in str(refused).splitlines())
         return page("Not done", f'{reasons}<p><a href="{PATH}">Back</a></p>', 409)
     log.info("a template was moved", extra={"by": key.name, "did": wanted.do, "template": said})
@@ -81,17 +81,17 @@ def own_page(headers: Mapping[bytes, bytes]) -> None:
     """
     origin, host = headers.get(b"origin", b"").lower(), headers.get(b"host", b"").lower()
     if origin and origin.partition(b"://")[2] != host:
-        raise NotAllowed("This was sent by a page of another origin; open this gateway's own page and do it there.")
+        raise KeyNotAllowed("This was sent by a page of another origin; open this gateway's own page and do it there.")
     if not origin and headers.get(b"authorization", b"")[:6].lower() == b"basic ":
-        raise NotAllowed("A request with a password names its Origin; a program sends its key as a bearer token.")
+        raise KeyNotAllowed("A request with a password names its Origin; a program sends its key as a bearer token.")
 
 
-def _admin(key: Key) -> None:
+def _admin(key: ClientKey) -> None:
     if not key.admin:
-        raise NotAllowed("Only a key with admin = true may see what templates say, and move them.")
+        raise KeyNotAllowed("Only a key with admin = true may see what templates say, and move them.")
 
 
-def _read(body: bytes) -> Wanted:
+def _read(body: bytes) -> MoveForm:
     fields = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
     try:
         id, version = read_ref(fields.get("ref", ""))
@@ -108,10 +108,10 @@ def _read(body: bytes) -> Wanted:
         part = -1.0
     if not 0 <= part <= 1:
         raise BadRequest("`share` is from 0 to 1, such as 0.05.", param="share")
-    return Wanted(do, id, version or 0, to, part)
+    return MoveForm(do, id, version or 0, to, part)
 
 
-def _moved(settings: Settings, wanted: Wanted) -> str:
+def _moved(settings: Settings, wanted: MoveForm) -> str:
     """What was moved. By the files as they are now: another worker or a command may have moved something since."""
     library, folders, broken = _library(settings)
     if wanted.do == "rollback":
@@ -122,7 +122,7 @@ def _moved(settings: Settings, wanted: Wanted) -> str:
         raise NotFound(f"There is no template {wanted.id}@{wanted.version}.")
     errors = [str(error) for error in broken if error.file == template.file]
     if errors:
-        raise moves.Refused(*errors)
+        raise moves.MoveRefused(*errors)
     if wanted.do == "retire":
         return moves.retire(library, folders, template).ref
     return moves.promote(library, folders, template, Status(wanted.to) if wanted.to else None, wanted.share).ref
@@ -130,7 +130,7 @@ def _moved(settings: Settings, wanted: Wanted) -> str:
 
 def _library(settings: Settings) -> tuple[Library, list[Path], list[TemplateError]]:
     folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]
-    library, broken = load_library(folders, Archive(archive_folder(settings)), keep=False)
+    library, broken = load_library(folders, VersionArchive(archive_folder(settings)), keep=False)
     return library, folders, broken
 
 

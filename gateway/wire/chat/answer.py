@@ -14,30 +14,30 @@ from gateway.ports import Answer
 from gateway.wire.responses import read as responses_read
 
 
-class _Piece(Struct):
+class _CompletionChunk(Struct):
     content: str | None = None
     reasoning_content: str | None = None
 
 
-class _Choice(Struct):
+class _CompletionChoice(Struct):
     index: int = 0
-    message: _Piece | None = None
-    delta: _Piece | None = None
+    message: _CompletionChunk | None = None
+    delta: _CompletionChunk | None = None
     text: str | None = None
     finish_reason: str | None = None
 
 
-class _Usage(Struct):
+class _CompletionUsage(Struct):
     prompt_tokens: int = -1
     completion_tokens: int = -1
 
 
-class _Body(Struct):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
+class _ReplyBody(Struct):
+    choices: list[_CompletionChoice] = []
+    usage: _CompletionUsage | None = None
 
 
-_body = msgspec.json.Decoder(_Body)
+_body = msgspec.json.Decoder(_ReplyBody)
 
 
 def read_answer(body: bytes, content_type: str, content_encoding: str = "") -> Answer:
@@ -60,7 +60,7 @@ def _streamed(events: list[bytes]) -> Answer:
 def _joined(bodies: Any) -> Answer:
     texts: list[str] = []
     finish = ""
-    usage = _Usage()
+    usage = _CompletionUsage()
     for body in bodies:
         usage = body.usage or usage
         for choice in body.choices:
@@ -76,7 +76,7 @@ def _events(stream: bytes) -> Iterator[bytes]:
     return (line[5:] for line in stream.splitlines() if line.startswith(b"data:"))
 
 
-def _try(data: bytes) -> _Body | None:
+def _try(data: bytes) -> _ReplyBody | None:
     try:
         return _body.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -16,14 +16,14 @@ from gateway.wire.stores.filters import filter_of
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
-class _Message(Struct):
+class _RequestMessage(Struct):
     role: Role
     content: str | list[Raw] | None = None
     tool_calls: Raw | UnsetType = UNSET
     function_call: Raw | UnsetType = UNSET
 
 
-class _Part(Struct):
+class _ContentPart(Struct):
     type: str
     text: str | UnsetType = UNSET
 
@@ -51,7 +51,7 @@ class ForewordObject(Struct, forbid_unknown_fields=True):
 class ChatBody(Struct):
     """The fields of a chat request that the gateway acts on; all others pass through unread."""
 
-    messages: Annotated[list[_Message], Meta(min_length=1)] | UnsetType = UNSET
+    messages: Annotated[list[_RequestMessage], Meta(min_length=1)] | UnsetType = UNSET
     """Required, unless `prompt` names a template."""
     model: str = ""
     stream: bool | None = None
@@ -90,7 +90,7 @@ class EmbeddingBody(Struct):
 _chat = msgspec.json.Decoder(ChatBody)
 _completion = msgspec.json.Decoder(CompletionBody)
 _embedding = msgspec.json.Decoder(EmbeddingBody)
-_part = msgspec.json.Decoder(_Part)
+_part = msgspec.json.Decoder(_ContentPart)
 _text = msgspec.json.Decoder(str)
 
 _NOTHING = Controls()
@@ -164,7 +164,7 @@ def embedding(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     )
 
 
-def _turn(index: int, message: _Message) -> Turn:
+def _turn(index: int, message: _RequestMessage) -> Turn:
     content = message.content
     calls = message.tool_calls is not UNSET or message.function_call is not UNSET
     if isinstance(content, str):

@@ -14,14 +14,14 @@ CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
 """Code within a line."""
 
 
-class Mark(Struct, frozen=True):
+class CitationMark(Struct, frozen=True):
     """A place where a text cites. `end` is the character behind it."""
 
     end: int
     numbers: tuple[int, ...]
 
 
-class Marks:
+class MarkFinder:
     """Finds the marks in a text that comes in pieces: each as soon as no later piece can make it part of code.
 
     What stands in code is none: there `[1]` is an index. However a text is cut, the marks are the same.
@@ -33,8 +33,8 @@ class Marks:
         self._seen = 0  # up to where it was looked at
         self._in_code = False
 
-    def feed(self, text: str) -> list[Mark]:
-        found: list[Mark] = []
+    def feed(self, text: str) -> list[CitationMark]:
+        found: list[CitationMark] = []
         *rests, last = text.split("\n")
         for rest in rests:
             self._line += rest
@@ -42,12 +42,12 @@ class Marks:
         self._line += last
         return found if self._in_code else found + self._look(self._line.partition("`")[0])
 
-    def finish(self) -> list[Mark]:
+    def finish(self) -> list[CitationMark]:
         """The text is over."""
         return self._end_line()
 
-    def _end_line(self) -> list[Mark]:
-        line, found = self._line, list[Mark]()
+    def _end_line(self) -> list[CitationMark]:
+        line, found = self._line, list[CitationMark]()
         if FENCE.match(line):
             self._in_code = not self._in_code
         elif not self._in_code:
@@ -55,10 +55,10 @@ class Marks:
         self._begin, self._line, self._seen = self._begin + len(line) + 1, "", 0
         return found
 
-    def _look(self, line: str) -> list[Mark]:
+    def _look(self, line: str) -> list[CitationMark]:
         found = []
         for match in CITED.finditer(line, self._seen):
-            found.append(Mark(self._begin + match.end(), tuple(map(int, NUMBER.findall(match[1])))))
+            found.append(CitationMark(self._begin + match.end(), tuple(map(int, NUMBER.findall(match[1])))))
             self._seen = match.end()
         opened = max(line.rfind("["), line.rfind("【"))
         if opened < self._seen or len(line) - opened > LONGEST_MARK:
@@ -67,6 +67,6 @@ class Marks:
         return found
 
 
-def marks_in(text: str) -> list[Mark]:
-    marks = Marks()
+def marks_in(text: str) -> list[CitationMark]:
+    marks = MarkFinder()
     return marks.feed(text) + marks.finish()

@@ -14,7 +14,7 @@ DONE = b"data: [DONE]\n\n"
 _encode = msgspec.json.Encoder().encode
 
 
-class _Fault(Struct):
+class _EngineFault(Struct):
     message: str = "the engine failed"
     code: int = 500
     type: str = ""
@@ -32,51 +32,51 @@ class _Logprob(_Top):
     top_logprobs: list[_Top] = []
 
 
-class _Logprobs(Struct):
+class _EngineLogprobs(Struct):
     content: list[_Logprob] | None = None
 
 
-class _Function(Struct):
+class _EngineFunction(Struct):
     name: str | UnsetType = UNSET
     arguments: str = ""
 
 
-class _ToolCall(Struct):
+class _EngineToolCall(Struct):
     index: int = 0
     id: str | UnsetType = UNSET
     type: str | UnsetType = UNSET
-    function: _Function = field(default_factory=_Function)
+    function: _EngineFunction = field(default_factory=_EngineFunction)
 
 
 class _Delta(Struct, omit_defaults=True):
     role: str | UnsetType = UNSET
     content: str | UnsetType | None = UNSET
     reasoning_content: str | UnsetType = UNSET
-    tool_calls: list[_ToolCall] | UnsetType = UNSET
+    tool_calls: list[_EngineToolCall] | UnsetType = UNSET
 
 
-class _Choice(Struct):
+class _EngineChoice(Struct):
     index: int = 0
     delta: _Delta | UnsetType = UNSET
     text: str | UnsetType = UNSET
-    logprobs: _Logprobs | None = None
+    logprobs: _EngineLogprobs | None = None
     finish_reason: str | None = None
 
 
-class _Usage(Struct):
+class _EngineUsage(Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
-class _Piece(Struct):
+class _EngineEvent(Struct):
     id: str = ""
     created: int = 0
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    error: _Fault | None = None
+    choices: list[_EngineChoice] = []
+    usage: _EngineUsage | None = None
+    error: _EngineFault | None = None
 
 
-_piece = msgspec.json.Decoder(_Piece | None)
+_piece = msgspec.json.Decoder(_EngineEvent | None)
 
 
 def refusal(error: Exception) -> RequestError:
@@ -86,7 +86,7 @@ def refusal(error: Exception) -> RequestError:
     return BadRequest(f"The engine refused this request: {error}")
 
 
-def _raised(fault: _Fault, ask: EngineAsk) -> RequestError:
+def _raised(fault: _EngineFault, ask: EngineAsk) -> RequestError:
     if fault.type == "exceed_context_size_error":
         return ContextTooLong(fault.n_prompt_tokens, fault.n_ctx, ask.answer_tokens)
     if fault.code == 503:
@@ -96,7 +96,7 @@ def _raised(fault: _Fault, ask: EngineAsk) -> RequestError:
     return BackendFailed(f"The engine failed: {fault.message}")
 
 
-class _Tally:
+class _UsageTally:
     """Adds up the usage that the engine tells for each choice. A prompt counts once, as OpenAI counts."""
 
     def __init__(self, ask: EngineAsk) -> None:
@@ -104,7 +104,7 @@ class _Tally:
         self._prompts: dict[int, int] = {}
         self._completion = 0
 
-    def add(self, piece: _Piece) -> None:
+    def add(self, piece: _EngineEvent) -> None:
         if piece.usage is None:
             return
         which = piece.choices[0].index // self._ask.choices if piece.choices else 0
@@ -120,19 +120,19 @@ class _Tally:
         }
 
 
-class _Reader:
+class _PieceReader:
     """What events and bodies have in common: decoding, naming, counting."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         self.ask = ask
         self.chat = ask.endpoint is Endpoint.CHAT
-        self.tally = _Tally(ask)
+        self.tally = _UsageTally(ask)
         self._offsets: dict[int, int] = {}
         self.head: dict[str, Any] = {"id": "", "object": "", "created": 0, "model": model}
 
-    def read(self, raw: bytes) -> list[_Choice]:
+    def read(self, raw: bytes) -> list[_EngineChoice]:
         """The choices of a piece; none where it holds nothing for a client. Raises what went wrong."""
-        piece: _Piece | None = _piece.decode(raw)
+        piece: _EngineEvent | None = _piece.decode(raw)
         if piece is None:
             return []
         if piece.error is not None:
@@ -144,7 +144,7 @@ class _Reader:
         self.tally.add(piece)
         return piece.choices
 
-    def logprobs(self, choice: _Choice) -> Any:
+    def logprobs(self, choice: _EngineChoice) -> Any:
         """As this endpoint writes them, or None."""
         top = self.ask.top_logprobs
         if top is None or choice.logprobs is None or choice.logprobs.content is None:
@@ -158,7 +158,7 @@ class _Reader:
         return legacy
 
 
-class Events(_Reader):
+class Events(_PieceReader):
     """Makes server-sent events of the pieces."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
@@ -174,7 +174,7 @@ class Events(_Reader):
         usage = self._framed([], self.tally.usage()) if self.ask.include_usage else b""
         return usage + DONE
 
-    def _choice(self, choice: _Choice) -> dict[str, Any]:
+    def _choice(self, choice: _EngineChoice) -> dict[str, Any]:
         said: dict[str, Any] = {"index": choice.index}
         if self.chat:
             delta = choice.delta if choice.delta is not UNSET else _Delta()
@@ -193,12 +193,12 @@ class _Whole(Struct):
 
     text: list[str] = []
     reasoning: list[str] = []
-    calls: dict[int, _ToolCall] = {}
+    calls: dict[int, _EngineToolCall] = {}
     logprobs: list[_Logprob] = []
     finish: str | None = None
 
 
-class Body(_Reader):
+class BodyReader(_PieceReader):
     """Joins the pieces to one whole body."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
@@ -228,7 +228,7 @@ class Body(_Reader):
             said["message"] = _message(whole, text)
         else:
             said["text"] = text
-        entries = _Choice(index, logprobs=_Logprobs(whole.logprobs))
+        entries = _EngineChoice(index, logprobs=_EngineLogprobs(whole.logprobs))
         return said | {"logprobs": self.logprobs(entries), "finish_reason": whole.finish}
 
 
@@ -249,9 +249,9 @@ def _grow(whole: _Whole, delta: _Delta) -> None:
     if delta.reasoning_content is not UNSET:
         whole.reasoning.append(delta.reasoning_content)
     for call in delta.tool_calls or []:
-        known = whole.calls.setdefault(call.index, _ToolCall(call.index))
+        known = whole.calls.setdefault(call.index, _EngineToolCall(call.index))
         known.id = call.id if call.id is not UNSET else known.id
-        known.function = _Function(
+        known.function = _EngineFunction(
             call.function.name if call.function.name is not UNSET else known.function.name,
             known.function.arguments + call.function.arguments,
         )

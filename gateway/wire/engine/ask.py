@@ -32,7 +32,7 @@ class _StreamOptions(Struct):
     include_usage: bool | None = None
 
 
-class _Knobs(Struct):
+class _RequestedSampling(Struct):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     frequency_penalty: Penalty | None = None
@@ -44,14 +44,14 @@ class _Knobs(Struct):
     stream_options: _StreamOptions | None = None
 
 
-class _ChatKnobs(_Knobs):
+class _ChatKnobs(_RequestedSampling):
     max_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None = None
     max_completion_tokens: Annotated[int, Meta(ge=1, le=MOST)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
 
 
-class _CompletionKnobs(_Knobs):
+class _CompletionKnobs(_RequestedSampling):
     prompt: str | list[str | int | list[int]] | None = None
     max_tokens: Annotated[int, Meta(ge=0, le=MOST)] | None = None
     logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
@@ -165,7 +165,7 @@ def _completion(body: bytes, limits: Limits) -> EngineAsk:
 def _asked(
     endpoint: Endpoint,
     fields: dict[str, Raw],
-    knobs: _Knobs,
+    knobs: _RequestedSampling,
     limits: Limits,
     room: int,
     top: int | None,

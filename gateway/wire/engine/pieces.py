@@ -12,7 +12,7 @@ from gateway.wire.json_fields import explained
 _encode = msgspec.json.Encoder().encode
 
 
-class Knobs(Struct):
+class SamplingKnobs(Struct):
     """How to sample; OpenAI's defaults."""
 
     temperature: float = 1.0
@@ -25,39 +25,39 @@ class Knobs(Struct):
     logit_bias: dict[int, float] = {}
 
 
-class Message(Struct):
+class EngineMessage(Struct):
     role: str
     content: str
 
 
-class Wanted(Struct):
+class EngineRequest(Struct):
     """A request as the engine understands it. `prompts` are texts or token numbers, `messages` a conversation."""
 
-    knobs: Knobs
+    knobs: SamplingKnobs
     max_tokens: int
     choices: int = 1
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
-    messages: tuple[Message, ...] = ()
+    messages: tuple[EngineMessage, ...] = ()
     prompts: tuple[str | list[int], ...] = ()
 
 
-class _Part(Struct):
+class _EngineContentPart(Struct):
     type: str = "text"
     text: str | None = None
 
 
-class _Given(Struct):
+class _GivenPart(Struct):
     role: str
-    content: str | list[_Part] | None = None
+    content: str | list[_EngineContentPart] | None = None
     tool_calls: Any = None
 
 
-class _Format(Struct):
+class _AnswerFormat(Struct):
     type: str = "text"
 
 
-class _Body(Struct):
+class _EngineRequestBody(Struct):
     max_tokens: int
     temperature: float | None = None
     top_p: float | None = None
@@ -69,18 +69,18 @@ class _Body(Struct):
     logit_bias: dict[int, float] | None = None
     stop: str | list[str] | None = None
     n: int = 1
-    messages: list[_Given] = []
+    messages: list[_GivenPart] = []
     prompt: str | list[str | int | list[int]] | None = None
     logprobs: bool | int | None = None
     top_logprobs: int | None = None
     tools: list[Any] | None = None
-    response_format: _Format | None = None
+    response_format: _AnswerFormat | None = None
 
 
-_body = msgspec.json.Decoder(_Body, strict=False)
+_body = msgspec.json.Decoder(_EngineRequestBody, strict=False)
 
 
-def wanted(body: bytes) -> Wanted:
+def wanted(body: bytes) -> EngineRequest:
     """A body that `engine.ask` has made ready. Raises `BadRequest` for what needs a grammar or eyes."""
     try:
         given = _body.decode(body)
@@ -90,7 +90,7 @@ def wanted(body: bytes) -> Wanted:
         raise BadRequest("'tools' is not supported by this model's engine.", param="tools")
     if given.response_format and given.response_format.type != "text":
         raise BadRequest("'response_format' is not supported by this model's engine.", param="response_format")
-    return Wanted(
+    return EngineRequest(
         _knobs(given),
         given.max_tokens,
         given.n,
@@ -101,25 +101,25 @@ def wanted(body: bytes) -> Wanted:
     )
 
 
-def _knobs(given: _Body) -> Knobs:
-    said = {name: getattr(given, name) for name in Knobs.__struct_fields__}
-    return Knobs(**{name: value for name, value in said.items() if value is not None})
+def _knobs(given: _EngineRequestBody) -> SamplingKnobs:
+    said = {name: getattr(given, name) for name in SamplingKnobs.__struct_fields__}
+    return SamplingKnobs(**{name: value for name, value in said.items() if value is not None})
 
 
-def _top(given: _Body) -> int | None:
+def _top(given: _EngineRequestBody) -> int | None:
     if given.messages:
         return given.top_logprobs or 0 if given.logprobs else None
     return None if given.logprobs is None else int(given.logprobs)
 
 
-def _message(given: _Given) -> Message:
+def _message(given: _GivenPart) -> EngineMessage:
     parts = given.content
     if parts is None or isinstance(parts, str):
-        return Message(given.role, parts or "")
+        return EngineMessage(given.role, parts or "")
     for part in parts:
         if part.type != "text" or part.text is None:
             raise BadRequest(f"This model does not understand content of type {part.type!r}.", param="messages")
-    return Message(given.role, "".join(part.text or "" for part in parts))
+    return EngineMessage(given.role, "".join(part.text or "" for part in parts))
 
 
 def _prompts(given: str | list[str | int | list[int]] | None) -> tuple[str | list[int], ...]:
@@ -141,29 +141,29 @@ class Likely(Struct):
     bytes: list[int]
 
 
-class Spoken(Likely):
+class ChosenToken(Likely):
     """The token that was chosen, beside the likeliest."""
 
     top_logprobs: list[Likely] = []
 
 
-class Usage(Struct):
+class TokenUsage(Struct):
     prompt_tokens: int
     completion_tokens: int
 
 
-class Piece(Struct):
+class EnginePiece(Struct):
     """What one choice says next."""
 
     index: int
     text: str = ""
-    logprobs: list[Spoken] = field(default_factory=list)
+    logprobs: list[ChosenToken] = field(default_factory=list)
     finish: str | None = None
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
     first: bool = False
 
 
-def encoded(piece: Piece, endpoint: Endpoint, name: str, created: int) -> bytes:
+def encoded(piece: EnginePiece, endpoint: Endpoint, name: str, created: int) -> bytes:
     choice: dict[str, Any] = {"index": piece.index, "finish_reason": piece.finish}
     if endpoint is Endpoint.CHAT:
         role = {"role": "assistant"} if piece.first else {}

@@ -8,9 +8,9 @@ from msgspec import Raw, Struct
 
 from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Ask
-from gateway.wire.responses.build import Builder, Said
+from gateway.wire.responses.build import Builder, ChatDelta
 from gateway.wire.responses.output import Event
-from gateway.wire.responses.search import Shown
+from gateway.wire.responses.search import ShownSearch
 from gateway.wire.sse import EventReader
 
 DONE = b"[DONE]"
@@ -46,33 +46,33 @@ class _Details(Struct):
     reasoning_tokens: int | None = None
 
 
-class _Usage(Struct):
+class _ChatUsage(Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
 
 
-class _Logprobs(Struct):
+class _ChatLogprobs(Struct):
     content: list[Raw] | None = None
 
 
-class _Choice(Struct):
+class _ChatChoice(Struct):
     index: int = 0
-    message: Said | None = None
-    delta: Said | None = None
+    message: ChatDelta | None = None
+    delta: ChatDelta | None = None
     finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
+    logprobs: _ChatLogprobs | None = None
 
 
-class _Fault(Struct):
+class _ChatFault(Struct):
     message: str = "it gave no reason"
 
 
 class _Chat(Struct):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    error: _Fault | None = None
+    choices: list[_ChatChoice] = []
+    usage: _ChatUsage | None = None
+    error: _ChatFault | None = None
 
 
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -101,7 +101,7 @@ def exchange_id(response_id: str) -> str:
     return inner.replace("_", "-", 1) if response_id.startswith(ID + "fw_") else ""
 
 
-def whole(body: bytes, head: Mapping[str, Any], search: Shown | None = None) -> bytes:
+def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = None) -> bytes:
     """The response of a whole chat completion, and of the search before it. Raises `BackendFailed` if it is none."""
     try:
         chat = _chat.decode(body)
@@ -123,14 +123,14 @@ class Translator:
     Where the stream breaks, the last event is `response.failed`, and `failure` says why.
     """
 
-    def __init__(self, head: Mapping[str, Any], search: Shown | None = None) -> None:
+    def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
         self.failure: RequestError | None = None
         self.over = False
         self._builder = Builder(head, search)
         self._reader = EventReader()
         self._sequence = 0
         self._finish = ""
-        self._usage: _Usage | None = None
+        self._usage: _ChatUsage | None = None
 
     def feed(self, piece: bytes) -> bytes:
         told = bytearray()
@@ -169,7 +169,7 @@ class Translator:
         self._usage = chat.usage or self._usage
         return b"".join(self._choice(choice) for choice in chat.choices if choice.index == 0)
 
-    def _choice(self, choice: _Choice) -> bytes:
+    def _choice(self, choice: _ChatChoice) -> bytes:
         self._finish = choice.finish_reason or self._finish
         return self._told(self._builder.add(choice.delta, _logprobs(choice))) if choice.delta is not None else b""
 
@@ -189,11 +189,11 @@ class Translator:
         return bytes(framed)
 
 
-def _logprobs(choice: _Choice) -> list[Any]:
+def _logprobs(choice: _ChatChoice) -> list[Any]:
     return list((choice.logprobs.content if choice.logprobs else None) or [])
 
 
-def _usage(usage: _Usage | None) -> dict[str, Any] | None:
+def _usage(usage: _ChatUsage | None) -> dict[str, Any] | None:
     if usage is None:
         return None
     cached = (usage.prompt_tokens_details or _Details()).cached_tokens

@@ -49,7 +49,7 @@ LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED = "reasoning.encrypted_content"
 
 
-class _Format(Struct):
+class _TextFormat(Struct):
     type: str = "text"
     name: str = ""
     schema: Raw = Raw(b"{}")
@@ -57,12 +57,12 @@ class _Format(Struct):
     description: str | None = None
 
 
-class _Text(Struct):
-    format: _Format | None = None
+class _TextFields(Struct):
+    format: _TextFormat | None = None
     verbosity: Raw = Raw(b"null")
 
 
-class _Reasoning(Struct):
+class _ReasoningFields(Struct):
     effort: Raw = Raw(b"null")
     summary: str | None = None
     generate_summary: str | None = None
@@ -70,15 +70,15 @@ class _Reasoning(Struct):
     mode: str | None = None
 
 
-class _Knobs(Struct):
-    text: _Text | None = None
-    reasoning: _Reasoning | None = None
+class _ResponseKnobs(Struct):
+    text: _TextFields | None = None
+    reasoning: _ReasoningFields | None = None
     include: list[str] | None = None
     top_logprobs: int | None = None
     stream: bool | None = None
 
 
-_knobs = msgspec.json.Decoder(_Knobs)
+_knobs = msgspec.json.Decoder(_ResponseKnobs)
 
 
 def chat_body(body: bytes, *, searched: bool = False) -> bytes:
@@ -131,7 +131,7 @@ def _tools(fields: Mapping[str, Raw], searched: bool) -> dict[str, Any]:
     return {"tools": tools, **said}
 
 
-def _format(text: _Text | None) -> dict[str, Any]:
+def _format(text: _TextFields | None) -> dict[str, Any]:
     if text is None:
         return {}
     said = {} if bytes(text.verbosity) == b"null" else {"verbosity": text.verbosity}
@@ -150,7 +150,7 @@ def _format(text: _Text | None) -> dict[str, Any]:
     return {**said, "response_format": {"type": "json_schema", "json_schema": schema}}
 
 
-def _reasoning(asked: _Reasoning | None) -> dict[str, Any]:
+def _reasoning(asked: _ReasoningFields | None) -> dict[str, Any]:
     if asked is None:
         return {}
     for name, value in (("summary", asked.summary), ("generate_summary", asked.generate_summary)):
@@ -164,7 +164,7 @@ def _reasoning(asked: _Reasoning | None) -> dict[str, Any]:
     return {} if bytes(asked.effort) == b"null" else {"reasoning_effort": asked.effort}
 
 
-def _logprobs(knobs: _Knobs) -> dict[str, Any]:
+def _logprobs(knobs: _ResponseKnobs) -> dict[str, Any]:
     if knobs.include and ENCRYPTED in knobs.include:
         raise untranslatable("include", f"Leave out {ENCRYPTED!r}: the reasoning comes in the clear, if it is shown.")
     # what else can be included belongs to items that only hosted tools make

@@ -10,44 +10,53 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.wire.responses.output import Event, FunctionCall, Item, Message, Reasoning, Refusal, SearchCall, Spoken
-from gateway.wire.responses.search import Shown
+from gateway.wire.responses.output import (
+    Event,
+    FunctionCall,
+    MessageItem,
+    OutputItem,
+    ReasoningItem,
+    Refusal,
+    SearchCall,
+    SpokenItem,
+)
+from gateway.wire.responses.search import ShownSearch
 
 FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why an answer is incomplete, by chat's finish reason; any other reason means that it is complete."""
 
 
-class Function(Struct):
+class FunctionDelta(Struct):
     name: str | None = None
     arguments: str | None = None
 
 
-class ToolCall(Struct):
+class ToolCallDelta(Struct):
     index: int | None = None
     id: str | None = None
-    function: Function | None = None
+    function: FunctionDelta | None = None
 
 
-class Said(Struct):
+class ChatDelta(Struct):
     """A chat message, or the part of one that a stream's event adds."""
 
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[ToolCallDelta] | None = None
 
 
 class Builder:
     """One response. `head` is what it says besides its output: id, model, and the request's own settings."""
 
-    def __init__(self, head: Mapping[str, Any], search: Shown | None = None) -> None:
+    def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
         self._head = dict(head)
         self._search = search
         self._suffix = str(head["id"]).removeprefix("resp_")
-        self._items: list[Item] = []
+        self._items: list[OutputItem] = []
         self._closed: set[int] = set()
-        self._speaking: Spoken | None = None
+        self._speaking: SpokenItem | None = None
         self._calls: dict[int, FunctionCall] = {}
 
     def begin(self) -> Iterator[Event]:
@@ -62,13 +71,13 @@ class Builder:
             yield from self._open(call)
             yield from self._done(call, "completed")
 
-    def add(self, said: Said, logprobs: list[Any]) -> Iterator[Event]:
+    def add(self, said: ChatDelta, logprobs: list[Any]) -> Iterator[Event]:
         """What one piece adds. Empty texts add nothing."""
         thought = said.reasoning_content or said.reasoning
         if thought:
-            yield from self._speak(Reasoning, thought, [])
+            yield from self._speak(ReasoningItem, thought, [])
         if said.content:
-            yield from self._speak(Message, said.content, logprobs)
+            yield from self._speak(MessageItem, said.content, logprobs)
         if said.refusal:
             yield from self._speak(Refusal, said.refusal, [])
         for place, call in enumerate(said.tool_calls or ()):
@@ -77,7 +86,7 @@ class Builder:
     def end(self, finish: str, usage: Mapping[str, Any] | None) -> Iterator[Event]:
         """Close what is open and say how it ended. An answer without any output has an empty text."""
         if not self._items or isinstance(self._items[-1], SearchCall):
-            yield from self._open(self._new(Message))
+            yield from self._open(self._new(MessageItem))
         reason = FINISHED.get(finish)
         yield from self._close("incomplete" if reason else "completed")
         status = "incomplete" if reason else "completed"
@@ -98,7 +107,7 @@ class Builder:
         ]
         return {**self._head, "status": status, "output": output, **fields}
 
-    def _speak(self, kind: type[Spoken], text: str, logprobs: list[Any]) -> Iterator[Event]:
+    def _speak(self, kind: type[SpokenItem], text: str, logprobs: list[Any]) -> Iterator[Event]:
         speaking = self._speaking
         if speaking is None or type(speaking) is not kind:
             yield from self._hush()
@@ -106,14 +115,14 @@ class Builder:
             yield from self._open(speaking)
         yield from speaking.grow(text, logprobs)
 
-    def _new(self, kind: type[Spoken]) -> Spoken:
-        if kind is Message and self._search is not None:
-            return Message(self._suffix, len(self._items), self._search.sources)
+    def _new(self, kind: type[SpokenItem]) -> SpokenItem:
+        if kind is MessageItem and self._search is not None:
+            return MessageItem(self._suffix, len(self._items), self._search.sources)
         return kind(self._suffix, len(self._items))
 
-    def _call(self, key: int, call: ToolCall) -> Iterator[Event]:
+    def _call(self, key: int, call: ToolCallDelta) -> Iterator[Event]:
         """Calls of several functions may come interleaved, so they stay open to the end."""
-        function = call.function or Function()
+        function = call.function or FunctionDelta()
         known = self._calls.get(key)
         if known is None:
             yield from self._hush()
@@ -124,7 +133,7 @@ class Builder:
         if function.arguments:
             yield from known.grow(function.arguments, [])
 
-    def _open(self, item: Item) -> Iterator[Event]:
+    def _open(self, item: OutputItem) -> Iterator[Event]:
         self._items.append(item)
         yield "response.output_item.added", {"output_index": item.index, "item": item.as_json("in_progress")}
         yield from item.open()
@@ -141,7 +150,7 @@ class Builder:
             if item.index not in self._closed:
                 yield from self._done(item, status)
 
-    def _done(self, item: Item, status: str) -> Iterator[Event]:
+    def _done(self, item: OutputItem, status: str) -> Iterator[Event]:
         yield from item.close()
         if status == "completed":
             self._closed.add(item.index)

@@ -15,7 +15,7 @@ from gateway.wire.json_fields import explained, missing
 Message = dict[str, Any]
 
 
-class _Item(Struct):
+class _InputItem(Struct):
     type: str = "message"
     role: str = ""
     content: str | list[Raw] | None = None
@@ -27,7 +27,7 @@ class _Item(Struct):
     encrypted_content: str | None = None
 
 
-class _Part(Struct):
+class _InputPart(Struct):
     type: str = ""
     text: str = ""
     refusal: str = ""
@@ -42,8 +42,8 @@ class _Part(Struct):
 
 Decoded = TypeVar("Decoded")
 _items = msgspec.json.Decoder(str | list[Raw])
-_item = msgspec.json.Decoder(_Item)
-_part = msgspec.json.Decoder(_Part)
+_item = msgspec.json.Decoder(_InputItem)
+_part = msgspec.json.Decoder(_InputPart)
 ROLES = ("user", "assistant", "system", "developer")
 WHY_CHAT = (
     "This request is asked as a chat completion because its model's backend speaks nothing else, or because a vector "
@@ -85,7 +85,7 @@ class _Talk:
         self._open: Message | None = None
         self._reasoning = ""
 
-    def add(self, item: _Item, where: str) -> None:
+    def add(self, item: _InputItem, where: str) -> None:
         if item.type == "message":
             self._message(item, where)
         elif item.type == "function_call":
@@ -106,7 +106,7 @@ class _Talk:
         self._close()
         return self._told
 
-    def _message(self, item: _Item, where: str) -> None:
+    def _message(self, item: _InputItem, where: str) -> None:
         if item.role not in ROLES:
             raise _unknown(f"{where}.role", item.role, ", ".join(ROLES))
         if item.content is None:
@@ -123,7 +123,7 @@ class _Talk:
             role = "system" if item.role == "developer" else item.role
             self._told.append({"role": role, "content": content})
 
-    def _thought(self, item: _Item, where: str) -> None:
+    def _thought(self, item: _InputItem, where: str) -> None:
         shown = item.content if isinstance(item.content, list) and item.content else item.summary
         text = "\n\n".join(_read(_part, part, where).text for part in shown)
         if not text and item.encrypted_content:
@@ -166,7 +166,7 @@ def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -
     return parts
 
 
-def _translated(part: _Part, where: str) -> dict[str, Any]:
+def _translated(part: _InputPart, where: str) -> dict[str, Any]:
     if part.type in TEXTS:
         return {"type": "text", "text": part.text}
     if part.type == "refusal":

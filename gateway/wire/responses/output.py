@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from gateway.file_search import Source
-from gateway.wire.citations.marks import Mark, Marks
+from gateway.file_search import FileSource
+from gateway.wire.citations.marks import CitationMark, MarkFinder
 
 Event = tuple[str, dict[str, Any]]
 """An event's type and its fields, without the sequence number."""
 
 
-class Item:
+class OutputItem:
     """One output item. `index` is its place in the response's output."""
 
     prefix: ClassVar[str]
@@ -40,7 +40,7 @@ class Item:
         raise NotImplementedError
 
 
-class Spoken(Item):
+class SpokenItem(OutputItem):
     """An item with one content part. `kind` is the part's type and its events', `field` what holds its text."""
 
     kind: ClassVar[str]
@@ -64,7 +64,7 @@ class Spoken(Item):
         yield "response.content_part.done", self.at(content_index=0, part=self.part(self.text))
 
 
-class Refusal(Spoken):
+class Refusal(SpokenItem):
     prefix, kind, field = "msg", "refusal", "refusal"
 
     def as_json(self, status: str) -> dict[str, Any]:
@@ -72,16 +72,16 @@ class Refusal(Spoken):
         return {"id": self.id, "type": "message", **said}
 
 
-class Message(Refusal):
+class MessageItem(Refusal):
     """`sources`: the files that numbers in the text stand for, [1] being the first."""
 
     prefix, kind, field = "msg", "output_text", "text"
 
-    def __init__(self, suffix: str, index: int, sources: Sequence[Source] = ()) -> None:
+    def __init__(self, suffix: str, index: int, sources: Sequence[FileSource] = ()) -> None:
         super().__init__(suffix, index)
         self._logprobs: list[Any] = []
         self._sources = sources
-        self._marks = Marks()
+        self._marks = MarkFinder()
         self._annotations: list[dict[str, Any]] = []
 
     def part(self, text: str) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Message(Refusal):
         yield type, {**fields, "logprobs": self._logprobs}
         yield part
 
-    def _cited(self, marks: Iterable[Mark]) -> Iterator[Event]:
+    def _cited(self, marks: Iterable[CitationMark]) -> Iterator[Event]:
         """A file for each number that stands for a source; a number without one is the model's own."""
         for mark in marks:
             sources = [self._sources[number - 1] for number in mark.numbers if 1 <= number <= len(self._sources)]
@@ -113,7 +113,7 @@ class Message(Refusal):
                 yield "response.output_text.annotation.added", added
 
 
-class SearchCall(Item):
+class SearchCall(OutputItem):
     prefix = "fs"
 
     def __init__(
@@ -135,7 +135,7 @@ class SearchCall(Item):
         yield "response.file_search_call.completed", self.at()
 
 
-class Reasoning(Spoken):
+class ReasoningItem(SpokenItem):
     prefix, kind = "rs", "reasoning_text"
 
     def as_json(self, status: str) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Reasoning(Spoken):
         return {"id": self.id, "type": "reasoning", **said}
 
 
-class FunctionCall(Item):
+class FunctionCall(OutputItem):
     prefix = "fc"
 
     def __init__(self, suffix: str, index: int, call_id: str, name: str) -> None:

@@ -16,33 +16,33 @@ MARK = b'"response'
 """In every response, whose `object` it is, and in the first event of its stream, which holds one."""
 
 
-class _Part(Struct):
+class _AnsweredPart(Struct):
     text: str = ""
     refusal: str = ""
 
 
-class _Item(Struct):
+class _AnsweredItem(Struct):
     type: str = ""
-    content: list[_Part] | None = None
+    content: list[_AnsweredPart] | None = None
 
 
-class _Usage(Struct):
+class _AnsweredUsage(Struct):
     input_tokens: int = -1
     output_tokens: int = -1
 
 
-class _Why(Struct):
+class _IncompleteDetails(Struct):
     reason: str | None = None
 
 
-class _Response(Struct):
+class _AnsweredResponse(Struct):
     id: str = ""
     object: str = ""
     store: bool | None = None
     status: str = ""
-    output: list[_Item] = []
-    usage: _Usage | None = None
-    incomplete_details: _Why | None = None
+    output: list[_AnsweredItem] = []
+    usage: _AnsweredUsage | None = None
+    incomplete_details: _IncompleteDetails | None = None
 
 
 class _Event(Struct):
@@ -51,7 +51,7 @@ class _Event(Struct):
     delta: str = ""
 
 
-_response = msgspec.json.Decoder(_Response)
+_response = msgspec.json.Decoder(_AnsweredResponse)
 _event = msgspec.json.Decoder(_Event)
 
 
@@ -83,20 +83,20 @@ def read_events(events: Iterable[bytes]) -> Answer | None:
     return Answer("".join(said)) if response.status == "in_progress" else _read(response, bytes(last))
 
 
-def _read(response: _Response, whole: bytes) -> Answer:
+def _read(response: _AnsweredResponse, whole: bytes) -> Answer:
     parts = [part for item in response.output if item.type == "message" for part in item.content or ()]
-    usage = response.usage or _Usage()
+    usage = response.usage or _AnsweredUsage()
     text = "".join(part.text or part.refusal for part in parts)
     return Answer(text, _finish(response), usage.input_tokens, usage.output_tokens, _kept(response, whole))
 
 
-def _kept(response: _Response, whole: bytes) -> dict[str, str]:
+def _kept(response: _AnsweredResponse, whole: bytes) -> dict[str, str]:
     """A response that the gateway itself must be able to give again, as text: its JSON may hold any number."""
     wanted = exchange_id(response.id) and response.store is not False
     return {STORED: whole.decode("utf-8", "replace")} if wanted else {}
 
 
-def _finish(response: _Response) -> str:
+def _finish(response: _AnsweredResponse) -> str:
     if response.status == "completed":
         return "tool_calls" if any(item.type == "function_call" for item in response.output) else "stop"
     reason = response.incomplete_details.reason if response.incomplete_details else None

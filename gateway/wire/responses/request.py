@@ -19,12 +19,12 @@ TEXT_PARTS = ("input_text", "output_text", "text")
 SYSTEM = ("system", "developer")
 
 
-class _Format(Struct):
+class _RequestedFormat(Struct):
     type: str = "text"
 
 
-class _Text(Struct):
-    format: _Format | None = None
+class _RequestedText(Struct):
+    format: _RequestedFormat | None = None
 
 
 class ResponsesBody(Struct):
@@ -39,7 +39,7 @@ class ResponsesBody(Struct):
     tools: Raw | UnsetType = UNSET
     tool_choice: Raw | UnsetType = UNSET
     include: Raw | UnsetType = UNSET
-    text: _Text | None = None
+    text: _RequestedText | None = None
     previous_response_id: str | None = None
     conversation: Raw | UnsetType = UNSET
     prompt: Raw | UnsetType = UNSET
@@ -47,20 +47,20 @@ class ResponsesBody(Struct):
     foreword: ForewordObject | UnsetType = UNSET
 
 
-class _Item(Struct):
+class _RequestItem(Struct):
     type: str = "message"
     role: str = ""
     content: str | list[Raw] | None = None
 
 
-class _Part(Struct):
+class _RequestPart(Struct):
     type: str = ""
     text: str | UnsetType = UNSET
 
 
 _body = msgspec.json.Decoder(ResponsesBody)
-_item = msgspec.json.Decoder(_Item)
-_part = msgspec.json.Decoder(_Part)
+_item = msgspec.json.Decoder(_RequestItem)
+_part = msgspec.json.Decoder(_RequestPart)
 _list = msgspec.json.Decoder(list[Raw])
 _encode = msgspec.json.Encoder().encode
 # whose words an item is that is no message

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway.errors import BadRequest
 from gateway.exchange import Exchange
-from gateway.file_search import FileSearch, Source
+from gateway.file_search import FileSearch, FileSource
 from gateway.wire.json_fields import explained
 from gateway.wire.stores.filters import filter_of
 from gateway.wire.stores.ranking import Ranking, checked, shown_score
@@ -37,37 +37,37 @@ class _Typed(Struct):
     type: str = ""
 
 
-class _Choice(Struct):
+class _ToolChoiceFields(Struct):
     type: str = ""
     tools: list[_Typed] = []
 
 
-class _Part(Struct):
+class _SearchedPart(Struct):
     text: str = ""
 
 
-class _Message(Struct):
+class _SearchedMessage(Struct):
     type: str = "message"
     role: str = ""
-    content: str | list[_Part] | None = None
+    content: str | list[_SearchedPart] | None = None
 
 
-class Shown(Struct, frozen=True):
+class ShownSearch(Struct, frozen=True):
     """A search as its response shows it. `results` None: the client did not ask for them. `sources` are the files
     that the numbers in the answer cite, [1] being the first."""
 
     queries: tuple[str, ...]
     results: list[dict[str, Any]] | None = None
-    sources: tuple[Source, ...] = ()
+    sources: tuple[FileSource, ...] = ()
 
 
 _raws = msgspec.json.Decoder(list[Raw])
 _tool = msgspec.json.Decoder(_Tool)
 _stores = msgspec.json.Decoder(_Stores)
 _typed = msgspec.json.Decoder(_Typed)
-_choice = msgspec.json.Decoder(str | _Choice | None)
+_choice = msgspec.json.Decoder(str | _ToolChoiceFields | None)
 _names = msgspec.json.Decoder(list[str] | None)
-_message = msgspec.json.Decoder(_Message)
+_message = msgspec.json.Decoder(_SearchedMessage)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -103,16 +103,16 @@ def search_of(
 def choice_after(choice: Raw | None) -> Raw | None:
     """The choice of a tool once the search is done. One that it has met, or that was the search, is open again."""
     wanted = _decoded(_choice, choice or UNSET, "auto")
-    if wanted == "required" or (isinstance(wanted, _Choice) and wanted.type == NAME):
+    if wanted == "required" or (isinstance(wanted, _ToolChoiceFields) and wanted.type == NAME):
         return None
-    if isinstance(wanted, _Choice) and wanted.type == "allowed_tools" and _is_called(wanted):
+    if isinstance(wanted, _ToolChoiceFields) and wanted.type == "allowed_tools" and _is_called(wanted):
         allowed: dict[str, Any] = msgspec.json.decode(choice or b"{}")
         others = [tool for tool in allowed["tools"] if tool.get("type") != NAME]
         return Raw(_encode({**allowed, "mode": "auto", "tools": others} if others else "none"))
     return choice
 
 
-def shown(exchange: Exchange) -> Shown | None:
+def shown(exchange: Exchange) -> ShownSearch | None:
     """What the response says of a search; None where there was none."""
     searched = exchange.searched
     if searched is None or not searched.queries:
@@ -121,7 +121,7 @@ def shown(exchange: Exchange) -> Shown | None:
     found = list(zip(exchange.chunks, searched.sources, strict=False))
     sources = tuple([source for _, source in found])
     if exchange.ask.search is None or not exchange.ask.search.shown:
-        return Shown(searched.queries, sources=sources)
+        return ShownSearch(searched.queries, sources=sources)
     best = sorted(found, key=lambda pair: -pair[0].score)
     results = [
         {
@@ -133,7 +133,7 @@ def shown(exchange: Exchange) -> Shown | None:
         }
         for chunk, source in best
     ]
-    return Shown(searched.queries, results, sources)
+    return ShownSearch(searched.queries, results, sources)
 
 
 def without_results(item: Raw) -> Raw:
@@ -161,8 +161,8 @@ def _read(raw: Raw, search: FileSearch) -> FileSearch:
     )
 
 
-def _is_called(choice: str | _Choice | None) -> bool:
-    if isinstance(choice, _Choice):
+def _is_called(choice: str | _ToolChoiceFields | None) -> bool:
+    if isinstance(choice, _ToolChoiceFields):
         return choice.type == NAME or any(tool.type == NAME for tool in choice.tools)
     return choice != "none"
 
@@ -172,7 +172,7 @@ def _last_text(given: str | Sequence[Raw] | None) -> str:
     if isinstance(given, str):
         return given
     for raw in reversed(given or ()):
-        message = _decoded(_message, raw, _Message())
+        message = _decoded(_message, raw, _SearchedMessage())
         if message.type == "message" and message.role == "user":
             content = message.content or ""
             return content if isinstance(content, str) else "\n".join(part.text for part in content if part.text)

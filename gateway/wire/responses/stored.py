@@ -19,11 +19,11 @@ _fields = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
 
-class _Response(Struct):
+class _StoredResponse(Struct):
     output: list[Raw] = []
 
 
-_response = msgspec.json.Decoder(_Response)
+_response = msgspec.json.Decoder(_StoredResponse)
 
 
 class Lost(ValueError):

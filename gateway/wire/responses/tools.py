@@ -16,7 +16,7 @@ MEANINGLESS = {"allowed_callers": b'["direct"]', "async": b"false", "defer_loadi
 """What a function's further fields say where they ask for nothing."""
 
 
-class _Function(Struct):
+class _FunctionTool(Struct):
     name: str
     parameters: Raw | UnsetType = UNSET
     strict: Raw | UnsetType = UNSET
@@ -24,22 +24,22 @@ class _Function(Struct):
     output_schema: Raw | UnsetType = UNSET
 
 
-class _Kind(Struct):
+class _ToolKind(Struct):
     type: str = ""
 
 
-class _Choice(Struct):
+class _ToolChoice(Struct):
     type: str
     name: str = ""
     mode: str = "auto"
-    tools: list[_Kind] = []
+    tools: list[_ToolKind] = []
 
 
 _kinds = msgspec.json.Decoder(list[Raw])
-_kind = msgspec.json.Decoder(_Kind)
-_function = msgspec.json.Decoder(_Function)
+_kind = msgspec.json.Decoder(_ToolKind)
+_function = msgspec.json.Decoder(_FunctionTool)
 _fields = msgspec.json.Decoder(dict[str, Raw])
-_choice = msgspec.json.Decoder(str | _Choice)
+_choice = msgspec.json.Decoder(str | _ToolChoice)
 
 
 def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ _encode = msgspec.json.Encoder().encode
 SHORTEST_S, LONGEST_S = 3600, 30 * 24 * 3600
 
 
-class Stored(Protocol):
+class StoredFile(Protocol):
     """A file as whoever keeps it describes it."""
 
     @property
@@ -30,7 +30,7 @@ class Stored(Protocol):
     def expires(self) -> int: ...
 
 
-def file(stored: Stored) -> dict[str, Any]:
+def file(stored: StoredFile) -> dict[str, Any]:
     return {
         "id": stored.id,
         "object": "file",

@@ -5,13 +5,13 @@ from typing import Any, get_args
 import msgspec
 
 from gateway.errors import BadRequest
-from gateway.filters import Comparison, Compound, Filter
+from gateway.filters import AttributeComparison, Compound, Filter
 from gateway.wire.json_fields import explained
 
 DEEPEST = 8
 MOST = 100
 
-COMPARISONS: tuple[str, ...] = get_args(Comparison.__annotations__["type"])
+COMPARISONS: tuple[str, ...] = get_args(AttributeComparison.__annotations__["type"])
 
 
 def filter_of(given: Any, param: str = "filters") -> Filter | None:
@@ -33,7 +33,7 @@ def _filter(given: Any, param: str, depth: int) -> Filter:
         known = ", ".join((*COMPARISONS, "and", "or"))
         raise BadRequest(f"Invalid '{param}.type': {kind!r}. Supported: {known}.", param=f"{param}.type")
     try:
-        made = msgspec.convert(given, Comparison)
+        made = msgspec.convert(given, AttributeComparison)
     except msgspec.ValidationError as error:
         raise explained(error, param) from None
     if isinstance(made.value, tuple) and kind not in ("in", "nin"):

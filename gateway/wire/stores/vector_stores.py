@@ -83,7 +83,7 @@ class SearchBody(Struct, forbid_unknown_fields=True):
     rewrite_query: bool = False
 
 
-class Search(Struct, frozen=True):
+class StoreSearch(Struct, frozen=True):
     """What to look for. `weight` is the vectors' share (None: as learned)."""
 
     queries: tuple[str, ...]
@@ -142,14 +142,14 @@ def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
     return named
 
 
-def search(raw: bytes) -> Search:
+def search(raw: bytes) -> StoreSearch:
     """Raises `BadRequest` with the field at fault."""
     made: SearchBody = decoded(_search, raw)
     queries = [made.query] if isinstance(made.query, str) else made.query
     if not queries or not all(query.strip() for query in queries):
         raise BadRequest("'query' is empty.", param="query")
     ranking = checked_ranking(made.ranking_options)
-    return Search(
+    return StoreSearch(
         tuple(queries),
         made.max_num_results,
         ranking.score_threshold or 0.0,

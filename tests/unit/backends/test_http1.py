@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.backends.http1 import Answer, Broken, Idle, Pool, Unreachable
+from gateway.backends.http1 import Broken, ConnectionPool, Idle, Unreachable, UpstreamAnswer
 from tests.doubles.process import free_port
 from tests.doubles.upstream import Script, Upstream
 
@@ -17,8 +17,8 @@ async def upstream() -> AsyncIterator[Upstream]:
     await double.stop()
 
 
-async def pool_to(port: int, idle_s: float = 5.0, limit: int = 10) -> Pool:
-    return Pool(
+async def pool_to(port: int, idle_s: float = 5.0, limit: int = 10) -> ConnectionPool:
+    return ConnectionPool(
         "127.0.0.1",
         port,
         tls=None,
@@ -220,7 +220,9 @@ async def test_no_more_connections_than_the_limit(upstream: Upstream) -> None:
     pool.close()
 
 
-async def one_served_two_waiting(upstream: Upstream) -> tuple[Pool, Answer, asyncio.Task[Answer], asyncio.Task[Answer]]:
+async def one_served_two_waiting(
+    upstream: Upstream,
+) -> tuple[ConnectionPool, UpstreamAnswer, asyncio.Task[UpstreamAnswer], asyncio.Task[UpstreamAnswer]]:
     pool = await pool_to(await upstream.start(), limit=1)
     upstream.play(Script(pieces=[b"one"]))
     first = await pool.post(b"/x", b"{}")

@@ -64,7 +64,7 @@ class Rig:
 @pytest.fixture
 async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     engine = ScriptedEngine()
-    monkeypatch.setattr(llamacpp, "Engine", lambda *_: engine)
+    monkeypatch.setattr(llamacpp, "LlamaEngine", lambda *_: engine)
     settings = LlamaCppSettings(name="small", model="m.gguf", parallel=1, queue=1)
     backend = LlamaCpp("local", settings, described(tmp_path / "m.gguf"))
     await backend.open()
@@ -170,7 +170,7 @@ async def test_a_model_that_loads_too_long_is_not_ready(tmp_path: Path, monkeypa
         loaded.wait(10)
         return ScriptedEngine()
 
-    monkeypatch.setattr(llamacpp, "Engine", slowly)
+    monkeypatch.setattr(llamacpp, "LlamaEngine", slowly)
     settings = LlamaCppSettings(name="small", model="m.gguf", ready_wait_s=0.01)
     backend = LlamaCpp("local", settings, described(tmp_path / "m.gguf", window=1024))
     opening = asyncio.create_task(backend.open())
@@ -189,7 +189,7 @@ async def test_a_model_that_cannot_be_loaded_says_why(tmp_path: Path, monkeypatc
     def broken(*_: Any) -> ScriptedEngine:
         raise RuntimeError("the weights are missing")
 
-    monkeypatch.setattr(llamacpp, "Engine", broken)
+    monkeypatch.setattr(llamacpp, "LlamaEngine", broken)
     backend = LlamaCpp("local", LlamaCppSettings(name="small", model="m"), described(tmp_path / "m.gguf"))
     with pytest.raises(RuntimeError):
         await backend.open()
@@ -202,7 +202,7 @@ async def test_passages_beside_each_other_take_a_row_of_room_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = ScriptedEngine()
-    monkeypatch.setattr(llamacpp, "Engine", lambda *_: engine)
+    monkeypatch.setattr(llamacpp, "LlamaEngine", lambda *_: engine)
     settings = LlamaCppSettings(name="small", model="m.gguf", context_tokens=64, parallel=2)
     backend = LlamaCpp("local", settings, described(tmp_path / "m.gguf"))
     await backend.open()

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.backends.remote import KIND, RemoteSettings, speakers
-from gateway.backends.responses import Responding
+from gateway.backends.responses import ResponsesOverChat
 from gateway.errors import BackendFailed, BadRequest, RequestError
 from gateway.exchange import Endpoint, Exchange, Mode, Sampling, Turn
 from gateway.ports import Backend, Headers, ModelCard, Reply
@@ -59,8 +59,8 @@ class Breaking:
         self.closed = True
 
 
-def responding(backend: Chatting) -> Responding:
-    return Responding(cast(Backend, backend))
+def responding(backend: Chatting) -> ResponsesOverChat:
+    return ResponsesOverChat(cast(Backend, backend))
 
 
 async def collected(pieces: AsyncIterator[bytes]) -> tuple[bytes, RequestError | None]:

@@ -4,11 +4,11 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.backends.route import Route, Routes
-from gateway.errors import NotAllowed, NotFound
-from gateway.exchange import Ask, Controls, Endpoint, Exchange, Key, Mode, Target, Trial
+from gateway.backends.route import Routes, RouteStage
+from gateway.errors import KeyNotAllowed, NotFound
+from gateway.exchange import Ask, CanaryTrial, ClientKey, Controls, Endpoint, Exchange, Mode, Target
 from gateway.ports import Backend, ModelCard
-from gateway.settings import Model
+from gateway.settings import ModelTable
 
 
 class Offering:
@@ -23,7 +23,7 @@ class Offering:
         return self.cards
 
 
-def routes(models: dict[str, Model] | None = None, default: str = "gpt-4o") -> Routes:
+def routes(models: dict[str, ModelTable] | None = None, default: str = "gpt-4o") -> Routes:
     backends = {
         "openai": Offering("gpt-4o", "gpt-4.1-*"),
         "local": Offering("smol", endpoints=(Endpoint.CHAT, Endpoint.COMPLETION), window=8192),
@@ -32,7 +32,7 @@ def routes(models: dict[str, Model] | None = None, default: str = "gpt-4o") -> R
     return Routes(models or {}, cast(dict[str, Backend], backends), default)
 
 
-def exchange(model: str, key: Key = Key.ANONYMOUS, mode: Mode | None = None) -> Exchange:
+def exchange(model: str, key: ClientKey = ClientKey.ANONYMOUS, mode: Mode | None = None) -> Exchange:
     return Exchange("x", Ask(Endpoint.CHAT, model, b"", controls=Controls(mode=mode)), key)
 
 
@@ -59,7 +59,7 @@ def test_a_name_comes_before_a_pattern_that_stands_ahead_of_it() -> None:
 
 
 def test_an_alias_names_the_upstream_model_and_one_fallback() -> None:
-    alias = Model("openai", upstream="gpt-4o", fallback="smol")
+    alias = ModelTable("openai", upstream="gpt-4o", fallback="smol")
 
     found = routes({"best": alias}).targets("best", Endpoint.CHAT)
 
@@ -83,7 +83,7 @@ def test_without_a_name_an_endpoint_that_the_default_does_not_serve_gets_a_model
 
 
 def test_mistakes_in_the_tables_are_all_reported() -> None:
-    models = {"a": Model("nowhere"), "b": Model("local", fallback="nothing")}
+    models = {"a": ModelTable("nowhere"), "b": ModelTable("local", fallback="nothing")}
 
     found = routes(models, default="missing").problems("config.toml")
 
@@ -95,11 +95,11 @@ def test_mistakes_in_the_tables_are_all_reported() -> None:
 
 
 async def test_a_key_reaches_its_own_models_only() -> None:
-    route = Route(routes(), Mode.ON)
-    key = Key("team", models=("gpt-4.1-*",))
+    route = RouteStage(routes(), Mode.ON)
+    key = ClientKey("team", models=("gpt-4.1-*",))
 
     assert (await route(exchange("gpt-4.1-nano", key))).route[0].backend == "openai"
-    with pytest.raises(NotAllowed):
+    with pytest.raises(KeyNotAllowed):
         await route(exchange("smol", key))
 
 
@@ -117,39 +117,39 @@ async def test_a_key_reaches_its_own_models_only() -> None:
 async def test_a_request_gets_the_mode_it_asks_for_but_never_more_than_its_key_allows(
     configured: Mode, of_model: Mode | None, of_key: Mode, asked: Mode | None, result: Mode
 ) -> None:
-    models = {"smol": Model("local", mode=of_model)}
+    models = {"smol": ModelTable("local", mode=of_model)}
 
-    done = await Route(routes(models), configured)(exchange("smol", Key(mode=of_key), asked))
+    done = await RouteStage(routes(models), configured)(exchange("smol", ClientKey(mode=of_key), asked))
 
     assert done.mode is result
 
 
 async def test_a_model_that_is_left_open_has_the_mode_of_the_default() -> None:
-    models = {"gpt-4o": Model("openai", mode=Mode.SHADOW)}
+    models = {"gpt-4o": ModelTable("openai", mode=Mode.SHADOW)}
 
     for name in ("", "auto", "gpt-4o"):
-        assert (await Route(routes(models), Mode.ON)(exchange(name))).mode is Mode.SHADOW
+        assert (await RouteStage(routes(models), Mode.ON)(exchange(name))).mode is Mode.SHADOW
 
 
 @pytest.mark.parametrize(
     ("of_gateway", "of_model", "of_key", "asked", "trials"),
     [
         (1.0, None, 1.0, None, ()),
-        (0.5, None, 1.0, None, (Trial("prompt", 0.5),)),
-        (0.5, 0.1, 1.0, None, (Trial("models.smol", 0.1),)),
+        (0.5, None, 1.0, None, (CanaryTrial("prompt", 0.5),)),
+        (0.5, 0.1, 1.0, None, (CanaryTrial("models.smol", 0.1),)),
         (0.5, 1.0, 1.0, None, ()),
-        (1.0, 0.1, 0.2, None, (Trial("models.smol", 0.1), Trial("keys.team", 0.2))),
-        (1.0, 0.1, 0.2, Mode.ON, (Trial("keys.team", 0.2),)),
+        (1.0, 0.1, 0.2, None, (CanaryTrial("models.smol", 0.1), CanaryTrial("keys.team", 0.2))),
+        (1.0, 0.1, 0.2, Mode.ON, (CanaryTrial("keys.team", 0.2),)),
         (1.0, 0.1, 0.2, Mode.SHADOW, ()),
         (1.0, 0.1, 0.2, Mode.OFF, ()),
     ],
 )
 async def test_an_exchange_takes_part_in_the_experiments_of_its_route_and_its_key(
-    of_gateway: float, of_model: float | None, of_key: float, asked: Mode | None, trials: tuple[Trial, ...]
+    of_gateway: float, of_model: float | None, of_key: float, asked: Mode | None, trials: tuple[CanaryTrial, ...]
 ) -> None:
-    route = Route(routes({"smol": Model("local", canary=of_model)}), Mode.ON, of_gateway)
+    route = RouteStage(routes({"smol": ModelTable("local", canary=of_model)}), Mode.ON, of_gateway)
 
-    done = await route(exchange("smol", Key("team", canary=of_key), asked))
+    done = await route(exchange("smol", ClientKey("team", canary=of_key), asked))
 
     assert done.trials == trials
 
@@ -164,8 +164,8 @@ def test_names_under_a_pattern_do_not_fill_the_memory() -> None:
 
 def test_a_model_with_a_longer_deployment_is_routed_with_it_at_hand() -> None:
     models = {
-        "chat": Model("openai", upstream="gpt-4o", window_tokens=8192, longer="chat-32k"),
-        "chat-32k": Model("local", upstream="smol", window_tokens=32_768),
+        "chat": ModelTable("openai", upstream="gpt-4o", window_tokens=8192, longer="chat-32k"),
+        "chat-32k": ModelTable("local", upstream="smol", window_tokens=32_768),
     }
     scaled = Target("local", "smol", 32_768)
 
@@ -178,7 +178,7 @@ def test_a_model_with_a_longer_deployment_is_routed_with_it_at_hand() -> None:
 
 def test_an_engine_that_stretches_is_its_own_longer_deployment() -> None:
     backends = cast(dict[str, Backend], {"torch": Offering("smol", window=1024, longest=16_384)})
-    named = Routes({"short": Model("torch", upstream="smol", window_tokens=512)}, backends, "smol")
+    named = Routes({"short": ModelTable("torch", upstream="smol", window_tokens=512)}, backends, "smol")
 
     whole = Target("torch", "smol", 16_384)
     assert named.targets("smol", Endpoint.CHAT) == (Target("torch", "smol", 1024, whole),)
@@ -188,13 +188,16 @@ def test_an_engine_that_stretches_is_its_own_longer_deployment() -> None:
 @pytest.mark.parametrize(
     ("models", "what"),
     [
-        ({"a": Model("openai", window_tokens=10, longer="nothing")}, "no model 'nothing'"),
-        ({"a": Model("openai", upstream="gpt-4o", longer="smol")}, "the window of 'a' is unknown"),
-        ({"a": Model("openai", window_tokens=9000, longer="smol")}, "'smol' has a window of 8192 tokens, 'a' one of"),
-        ({"a": Model("openai", window_tokens=9, longer="a")}, "'a' has a window of 9 tokens, 'a' one of 9"),
+        ({"a": ModelTable("openai", window_tokens=10, longer="nothing")}, "no model 'nothing'"),
+        ({"a": ModelTable("openai", upstream="gpt-4o", longer="smol")}, "the window of 'a' is unknown"),
+        (
+            {"a": ModelTable("openai", window_tokens=9000, longer="smol")},
+            "'smol' has a window of 8192 tokens, 'a' one of",
+        ),
+        ({"a": ModelTable("openai", window_tokens=9, longer="a")}, "'a' has a window of 9 tokens, 'a' one of 9"),
     ],
 )
-def test_a_longer_deployment_that_is_none_is_a_mistake(models: dict[str, Model], what: str) -> None:
+def test_a_longer_deployment_that_is_none_is_a_mistake(models: dict[str, ModelTable], what: str) -> None:
     (problem,) = routes(models).problems("config.toml")
     assert problem.where == "config.toml [models.a] longer"
     assert what in problem.what

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.context.excerpt import Shares, excerpts
-from gateway.context.pack import Budget
-from gateway.context.retrieve import Retrieve
+from gateway.context.pack import SourceBudget
+from gateway.context.retrieve import RetrieveStage
 from gateway.context.store.collections import Collections
 from gateway.context.store.lexical import words_of
-from gateway.exchange import Ask, Chunk, Controls, Endpoint, Exchange, Key, Target, Turn
+from gateway.exchange import Ask, Chunk, ClientKey, Controls, Endpoint, Exchange, Target, Turn
 from gateway.ports import Vectors
 from gateway.settings import Context
 from tests.doubles.bag_embedder import BagEmbedder
@@ -38,7 +38,7 @@ def test_of_a_passage_that_does_not_fit_the_sentences_with_the_querys_words_are_
     text = FILLER * 6 + "A fee of nine crowns is due. " + FILLER * 6
     chunk = passage("a", 1000, 0.9, text.strip())
 
-    (taken,) = excerpts([chunk], Budget(64, 1000), holding("fee", "crown"))
+    (taken,) = excerpts([chunk], SourceBudget(64, 1000), holding("fee", "crown"))
 
     assert "A fee of nine crowns is due." in taken.text
     assert taken.tokens <= 64
@@ -50,7 +50,7 @@ def test_what_is_taken_is_a_span_of_the_document() -> None:
     chunk = passage("a", 500, 0.9, text.strip())
     document = " " * 500 + chunk.text
 
-    for taken in excerpts([chunk], Budget(60, 1000), holding("fee")):
+    for taken in excerpts([chunk], SourceBudget(60, 1000), holding("fee")):
         assert taken.text == document[taken.start : taken.end]
         assert taken.text in chunk.text
 
@@ -58,7 +58,7 @@ def test_what_is_taken_is_a_span_of_the_document() -> None:
 def test_more_passages_are_heard_than_would_fit_whole() -> None:
     texts = [f"{FILLER * 4}Rule {number} sets a fee. {FILLER * 4}".strip() for number in range(6)]
     chunks = [passage(f"{number}.md", 0, 0.9 - number / 100, text) for number, text in enumerate(texts)]
-    budget = Budget(3 * chunks[0].tokens, 10_000)
+    budget = SourceBudget(3 * chunks[0].tokens, 10_000)
 
     taken = excerpts(chunks, budget, holding("fee"))
 
@@ -70,7 +70,7 @@ def test_a_sentence_stays_whole_however_long_it_is() -> None:
     long = " ".join(["word"] * 150) + " fee."
     chunk = passage("a", 0, 0.9, f"{long} {FILLER}".strip())
 
-    assert [taken.text for taken in excerpts([chunk], Budget(152, 1000), holding("fee"))] == [long]
+    assert [taken.text for taken in excerpts([chunk], SourceBudget(152, 1000), holding("fee"))] == [long]
 
 
 @given(
@@ -85,13 +85,13 @@ def test_whatever_the_passages_hold_the_excerpts_are_theirs_and_within_the_budge
         replace(passage("a", place * 1000, place / 10, text), tokens=len(text)) for place, text in enumerate(texts)
     ]
 
-    taken = excerpts(chunks, Budget(tokens, room), holding("a"))
+    taken = excerpts(chunks, SourceBudget(tokens, room), holding("a"))
 
     whole = {chunk.id: chunk for chunk in chunks}
     for chunk in taken:
         first = chunk.start - whole[chunk.id].start
         assert chunk.text == whole[chunk.id].text[first : first + chunk.end - chunk.start]
-    assert Budget(tokens, room).holds(sum(chunk.tokens for chunk in taken), len(taken)) or not taken
+    assert SourceBudget(tokens, room).holds(sum(chunk.tokens for chunk in taken), len(taken)) or not taken
 
 
 async def test_a_small_budget_is_filled_with_the_sentences_that_answer(collections: Collections) -> None:
@@ -104,11 +104,11 @@ async def test_a_small_budget_is_filled_with_the_sentences_that_answer(collectio
     async def embed(texts: Sequence[str]) -> Vectors:
         return BagEmbedder().embed(texts)
 
-    stage = Retrieve(Context(floor=0.0), lambda _, text: len(text.split()), embed=embed, collections=collections)
+    stage = RetrieveStage(Context(floor=0.0), lambda _, text: len(text.split()), embed=embed, collections=collections)
     controls = Controls(collections=("rules",), budget_tokens=150)
     ask = Ask(Endpoint.CHAT, "m", b"{}", (Turn("user", "How much is the annual fee?"),), controls=controls)
 
-    done = await stage(Exchange("x1", ask, key=Key.ANONYMOUS, route=(Target("main", "m", 0),)))
+    done = await stage(Exchange("x1", ask, key=ClientKey.ANONYMOUS, route=(Target("main", "m", 0),)))
 
     assert sum(chunk.tokens for chunk in done.chunks) <= 150
     assert len(done.chunks) >= 2, "each of which has more than a hundred words"

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from gateway.context.file_search import Searching
-from gateway.context.retrieve import Retrieve
+from gateway.context.file_search import FileSearchStage
+from gateway.context.retrieve import RetrieveStage
 from gateway.context.store.collections import Collections
 from gateway.errors import BadRequest, NotFound, NotReady
-from gateway.exchange import Ask, Controls, Endpoint, Exchange, Key, Mode, Target, Turn
-from gateway.file_search import FileSearch, Searched, Source
-from gateway.filters import Comparison
+from gateway.exchange import Ask, ClientKey, Controls, Endpoint, Exchange, Mode, Target, Turn
+from gateway.file_search import FileSearch, FileSearchResult, FileSource
+from gateway.filters import AttributeComparison
 from gateway.ports import Vectors
 from gateway.settings import Context
 from tests.doubles.bag_embedder import BagEmbedder
@@ -20,7 +20,7 @@ from tests.doubles.collections import fill
 LEAVE = ["Every employee has fifteen days of paid leave.", "Leave forms are signed by the head of department."]
 PAY = ["Pay comes on the last day of the month."]
 QUESTION = "How many days of paid leave has an employee?"
-ALICE = Key("alice")
+ALICE = ClientKey("alice")
 
 
 def words(_backend: str, text: str) -> int:
@@ -28,11 +28,11 @@ def words(_backend: str, text: str) -> int:
 
 
 @pytest.fixture
-def retrieve() -> Retrieve:
+def retrieve() -> RetrieveStage:
     async def embed(texts: Sequence[str]) -> Vectors:
         return BagEmbedder().embed(texts)
 
-    return Retrieve(Context(), words, embed=embed, draw=lambda: "q7")
+    return RetrieveStage(Context(), words, embed=embed, draw=lambda: "q7")
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def store(collections: Collections) -> str:
 
 
 @pytest.fixture
-def stage(retrieve: Retrieve, collections: Collections) -> Searching:
+def stage(retrieve: RetrieveStage, collections: Collections) -> FileSearchStage:
     """Over collections of two keys. A model called `native` is at a backend that searches stores of its own."""
-    return Searching(retrieve, collections, lambda target: target.model == "native")
+    return FileSearchStage(retrieve, collections, lambda target: target.model == "native")
 
 
 def asking(
-    tool: FileSearch | None, *said: str, key: Key = ALICE, model: str = "m", window: int = 0, mode: Mode = Mode.ON
+    tool: FileSearch | None, *said: str, key: ClientKey = ALICE, model: str = "m", window: int = 0, mode: Mode = Mode.ON
 ) -> Exchange:
     """The user's messages; between them the assistant says yes."""
     talk = [Turn(role, text) for one in said or (QUESTION,) for role, text in (("user", one), ("assistant", "Yes."))]
@@ -57,37 +57,37 @@ def asking(
     return Exchange("x1", ask, key=key, mode=mode, route=(Target("main", model, window),))
 
 
-async def test_a_request_without_the_tool_passes_untouched(stage: Searching) -> None:
+async def test_a_request_without_the_tool_passes_untouched(stage: FileSearchStage) -> None:
     exchange = asking(None)
 
     assert await stage(exchange) is exchange
 
 
-async def test_what_is_found_goes_ahead_of_the_question_with_its_files(stage: Searching, store: str) -> None:
+async def test_what_is_found_goes_ahead_of_the_question_with_its_files(stage: FileSearchStage, store: str) -> None:
     done = await stage(asking(FileSearch((store,), limit=1)))
 
-    assert done.searched == Searched((QUESTION,), (Source("leave.md", "leave.md", {"source": "leave.md"}),))
+    assert done.searched == FileSearchResult((QUESTION,), (FileSource("leave.md", "leave.md", {"source": "leave.md"}),))
     assert [chunk.text for chunk in done.chunks] == [LEAVE[0]]
     assert done.sent[0].text.endswith(f"[1] leave.md\n{LEAVE[0]}\nsources q7>>>\n\n{QUESTION}")
     assert done.ask.turns[0].text == QUESTION
     assert (done.notes[0].decision, done.notes[0].reason) == ("retrieved", f"1 chunk of {store}")
 
 
-async def test_a_note_holds_no_word_of_the_client(stage: Searching, store: str) -> None:
+async def test_a_note_holds_no_word_of_the_client(stage: FileSearchStage, store: str) -> None:
     done = await stage(asking(FileSearch((store,))))
 
     assert "paid leave" not in str(done.notes)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-async def test_it_is_sent_in_every_mode(stage: Searching, store: str, mode: Mode) -> None:
-    done = await stage(asking(FileSearch((store,)), mode=mode, key=Key("alice", mode=mode)))
+async def test_it_is_sent_in_every_mode(stage: FileSearchStage, store: str, mode: Mode) -> None:
+    done = await stage(asking(FileSearch((store,)), mode=mode, key=ClientKey("alice", mode=mode)))
 
     assert "<<<sources" in done.sent[0].text
 
 
 async def test_several_stores_are_searched_and_each_chunk_is_used_once(
-    stage: Searching, collections: Collections, store: str
+    stage: FileSearchStage, collections: Collections, store: str
 ) -> None:
     other = fill(collections, "alice", "copy", {"copy.md": [LEAVE[0], "Sick leave of fifteen days is paid too."]})
 
@@ -100,24 +100,28 @@ async def test_several_stores_are_searched_and_each_chunk_is_used_once(
         assert chunk.source == source.name
 
 
-async def test_filters_hold(stage: Searching, store: str) -> None:
-    done = await stage(asking(FileSearch((store,), filters=Comparison("source", "eq", "pay.md"), threshold=0.0)))
+async def test_filters_hold(stage: FileSearchStage, store: str) -> None:
+    done = await stage(
+        asking(FileSearch((store,), filters=AttributeComparison("source", "eq", "pay.md"), threshold=0.0))
+    )
 
     assert [chunk.text for chunk in done.chunks] == PAY
 
 
-async def test_without_a_threshold_what_is_below_the_stores_floor_is_left_out(stage: Searching, store: str) -> None:
+async def test_without_a_threshold_what_is_below_the_stores_floor_is_left_out(
+    stage: FileSearchStage, store: str
+) -> None:
     weather = "Will it rain in Oslo tomorrow?"
 
     nothing = await stage(asking(FileSearch((store,)), weather))
     all = await stage(asking(FileSearch((store,), threshold=0.0), weather))
 
-    assert nothing.searched == Searched((weather,), ())
+    assert nothing.searched == FileSearchResult((weather,), ())
     assert nothing.sent == nothing.ask.turns
     assert len(all.chunks) == 3
 
 
-async def test_a_follow_up_is_looked_up_with_what_it_follows(stage: Searching, store: str) -> None:
+async def test_a_follow_up_is_looked_up_with_what_it_follows(stage: FileSearchStage, store: str) -> None:
     done = await stage(asking(FileSearch((store,), limit=1), QUESTION, "And who signs?"))
 
     assert done.searched is not None
@@ -125,7 +129,7 @@ async def test_a_follow_up_is_looked_up_with_what_it_follows(stage: Searching, s
     assert [chunk.source for chunk in done.chunks] == ["leave.md"]
 
 
-async def test_no_more_is_found_than_the_window_holds(stage: Searching, collections: Collections) -> None:
+async def test_no_more_is_found_than_the_window_holds(stage: FileSearchStage, collections: Collections) -> None:
     long = {f"{one}.md": [f"leave {one} " + " ".join(f"w{one}x{place}" for place in range(120))] for one in range(9)}
     store = fill(collections, "alice", "long", long)
     tool = FileSearch((store,), limit=9, threshold=0.0)
@@ -134,15 +138,15 @@ async def test_no_more_is_found_than_the_window_holds(stage: Searching, collecti
     assert 0 < len((await stage(asking(tool, "leave", window=1024))).chunks) < 6
 
 
-async def test_a_choice_without_it_searches_nothing(stage: Searching, store: str) -> None:
+async def test_a_choice_without_it_searches_nothing(stage: FileSearchStage, store: str) -> None:
     done = await stage(asking(FileSearch((store,), called=False)))
 
-    assert (done.searched, done.chunks, done.turns) == (Searched(), (), None)
+    assert (done.searched, done.chunks, done.turns) == (FileSearchResult(), (), None)
     assert done.notes[0].decision == "not called"
 
 
 async def test_another_keys_store_is_as_unknown_as_one_that_never_was(
-    stage: Searching, collections: Collections, store: str
+    stage: FileSearchStage, collections: Collections, store: str
 ) -> None:
     theirs = fill(collections, "bob", "theirs", {"a.md": LEAVE})
     refusals = []
@@ -156,7 +160,7 @@ async def test_another_keys_store_is_as_unknown_as_one_that_never_was(
 
 
 async def test_stores_that_are_not_here_are_the_backends_if_it_searches(
-    stage: Searching, collections: Collections, store: str
+    stage: FileSearchStage, collections: Collections, store: str
 ) -> None:
     theirs = fill(collections, "bob", "theirs", {"a.md": LEAVE})
     wrong = FileSearch(("vs_elsewhere", theirs), fault="Too many.", faulty="tools[0].max_num_results")
@@ -169,15 +173,15 @@ async def test_stores_that_are_not_here_are_the_backends_if_it_searches(
         await stage(asking(FileSearch((store, "vs_elsewhere")), model="native"))
 
 
-async def test_a_gateway_without_collections_has_no_store(retrieve: Retrieve) -> None:
-    stage = Searching(retrieve, None, lambda target: target.model == "native")
+async def test_a_gateway_without_collections_has_no_store(retrieve: RetrieveStage) -> None:
+    stage = FileSearchStage(retrieve, None, lambda target: target.model == "native")
 
     with pytest.raises(NotFound):
         await stage(asking(FileSearch(("vs_1",))))
     assert (await stage(asking(FileSearch(("vs_1",)), model="native"))).searched is None
 
 
-async def test_what_is_wrong_with_it_is_told_before_anything_is_searched(stage: Searching, store: str) -> None:
+async def test_what_is_wrong_with_it_is_told_before_anything_is_searched(stage: FileSearchStage, store: str) -> None:
     with pytest.raises(BadRequest) as refused:
         await stage(asking(FileSearch((store,), fault="Too many.", faulty="tools[0].max_num_results")))
 
@@ -189,9 +193,9 @@ async def test_what_is_wrong_with_it_is_told_before_anything_is_searched(stage: 
 
 
 async def test_until_the_embedder_is_there_the_client_is_asked_to_come_back(
-    retrieve: Retrieve, collections: Collections, store: str
+    retrieve: RetrieveStage, collections: Collections, store: str
 ) -> None:
     retrieve.embed = None
 
     with pytest.raises(NotReady, match="loading"):
-        await Searching(retrieve, collections, lambda _: False)(asking(FileSearch((store,))))
+        await FileSearchStage(retrieve, collections, lambda _: False)(asking(FileSearch((store,))))

@@ -15,11 +15,11 @@ from gateway.context.embedding.maxsim import MaxSim, MaxSimSettings, maxsim
 from gateway.context.embedding.sentence import SentenceEmbedder
 from gateway.context.store.collections import RERANKED, Hit, reranked
 from gateway.context.store.fusion import reordered
-from gateway.context.store.stored_documents import Row
+from gateway.context.store.stored_documents import DocumentRow
 from gateway.errors import BackendFailed
 from gateway.exchange import Chunk
 
-ROW = Row(1, "a.md", "", "", "live", {}, "")
+ROW = DocumentRow(1, "a.md", "", "", "live", {}, "")
 
 
 def hits(*texts: str) -> list[Hit]:

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.context.pack import CHUNK_TOKENS, Budget, pack
-from gateway.context.retrieve import Retrieve, ahead_of_the_user
+from gateway.context.pack import CHUNK_TOKENS, SourceBudget, pack
+from gateway.context.retrieve import RetrieveStage, ahead_of_the_user
 from gateway.context.store.collections import Collections
 from gateway.context.store.distinct import distinct
-from gateway.errors import NotAllowed, NotFound
-from gateway.exchange import Ask, Chunk, Controls, Endpoint, Exchange, Intent, Key, Target, Turn
-from gateway.filters import Comparison
+from gateway.errors import KeyNotAllowed, NotFound
+from gateway.exchange import Ask, Chunk, ClientKey, Controls, Endpoint, Exchange, Intent, Target, Turn
+from gateway.filters import AttributeComparison
 from gateway.ports import Vectors
 from gateway.settings import Context
 from tests.doubles.bag_embedder import BagEmbedder
@@ -28,7 +28,7 @@ def words(_backend: str, text: str) -> int:
 
 
 @pytest.fixture
-def stage(collections: Collections) -> Retrieve:
+def stage(collections: Collections) -> RetrieveStage:
     """The stage over a collection of three chunks in two documents, and one of another key."""
     embedder = BagEmbedder()
     fill(collections, "", "handbook", TEXTS)
@@ -38,22 +38,24 @@ def stage(collections: Collections) -> Retrieve:
     async def embed(texts: Sequence[str]) -> Vectors:
         return embedder.embed(texts)
 
-    return Retrieve(Context(), words, embed=embed, collections=collections, draw=lambda: "q7")
+    return RetrieveStage(Context(), words, embed=embed, collections=collections, draw=lambda: "q7")
 
 
-def asking(query: str, controls: Controls | None = None, *, key: Key = Key.ANONYMOUS, window: int = 0) -> Exchange:
+def asking(
+    query: str, controls: Controls | None = None, *, key: ClientKey = ClientKey.ANONYMOUS, window: int = 0
+) -> Exchange:
     turns = (Turn("system", "Be brief.", 0), Turn("user", query, 1))
     ask = Ask(Endpoint.CHAT, "m", b"{}", turns, controls=controls or Controls(collections=("handbook",)))
     return Exchange("x1", ask, key=key, route=(Target("main", "m", window),))
 
 
-async def test_a_request_without_collections_passes_untouched(stage: Retrieve) -> None:
+async def test_a_request_without_collections_passes_untouched(stage: RetrieveStage) -> None:
     exchange = asking("leave?", Controls())
 
     assert await stage(exchange) is exchange
 
 
-async def test_what_is_found_goes_ahead_of_the_users_own_words(stage: Retrieve) -> None:
+async def test_what_is_found_goes_ahead_of_the_users_own_words(stage: RetrieveStage) -> None:
     done = await stage(asking("How many days of paid leave has an employee?"))
 
     assert [turn.role for turn in done.prompt] == ["system", "user"]
@@ -64,7 +66,7 @@ async def test_what_is_found_goes_ahead_of_the_users_own_words(stage: Retrieve) 
     assert done.prompt[1].source == -1
 
 
-async def test_the_citations_are_in_the_note_and_the_chunks_in_the_exchange(stage: Retrieve) -> None:
+async def test_the_citations_are_in_the_note_and_the_chunks_in_the_exchange(stage: RetrieveStage) -> None:
     done = await stage(
         asking("How many days of paid leave has an employee?", Controls(collections=("handbook",), top_k=1))
     )
@@ -88,7 +90,7 @@ async def test_the_citations_are_in_the_note_and_the_chunks_in_the_exchange(stag
     assert (chunk.text, chunk.tokens) == (TEXTS["leave.md"][0], 8)  # as the answering model counts
 
 
-async def test_a_rewritten_prompt_is_what_the_sources_go_into(stage: Retrieve) -> None:
+async def test_a_rewritten_prompt_is_what_the_sources_go_into(stage: RetrieveStage) -> None:
     rewritten = (Turn("user", "Shot"), Turn("assistant", "Answer"), Turn("user", "Question: days of leave"))
 
     done = await stage(replace(asking("days of paid leave"), turns=rewritten))
@@ -97,60 +99,60 @@ async def test_a_rewritten_prompt_is_what_the_sources_go_into(stage: Retrieve) -
     assert done.prompt[2].text.endswith(">>>\n\nQuestion: days of leave")
 
 
-async def test_the_instruction_is_in_the_querys_language(stage: Retrieve) -> None:
+async def test_the_instruction_is_in_the_querys_language(stage: RetrieveStage) -> None:
     exchange = asking("days of paid leave")
 
     assert "Answer the request" in (await stage(exchange)).prompt[1].text
     assert "请根据" in (await stage(replace(exchange, intent=Intent("ask", language="zh")))).prompt[1].text
 
 
-async def test_nothing_near_enough_changes_nothing_and_says_so(stage: Retrieve) -> None:
+async def test_nothing_near_enough_changes_nothing_and_says_so(stage: RetrieveStage) -> None:
     done = await stage(asking("zebra crossing"))
 
     assert (done.turns, done.chunks, done.notes[-1].decision) == (None, (), "nothing found")
     assert "the floor 0.20" in done.notes[-1].reason
 
 
-async def test_a_key_reads_only_its_collections(stage: Retrieve) -> None:
-    key = Key("app", collections=("handbook",))
+async def test_a_key_reads_only_its_collections(stage: RetrieveStage) -> None:
+    key = ClientKey("app", collections=("handbook",))
 
-    with pytest.raises(NotAllowed, match="may not read the collection 'secret'"):
+    with pytest.raises(KeyNotAllowed, match="may not read the collection 'secret'"):
         await stage(asking("leave", Controls(collections=("handbook", "secret")), key=key))
 
 
-async def test_an_unknown_collection_is_answered_with_those_the_key_may_see(stage: Retrieve) -> None:
+async def test_an_unknown_collection_is_answered_with_those_the_key_may_see(stage: RetrieveStage) -> None:
     with pytest.raises(NotFound, match=r"no collection 'hand-book'\. Known: handbook, secret\."):
         await stage(asking("leave", Controls(collections=("hand-book",))))
     with pytest.raises(NotFound, match=r"Known: handbook\.") as refusal:
-        key = Key("app", collections=("handbook", "hand-book"))
+        key = ClientKey("app", collections=("handbook", "hand-book"))
         await stage(asking("leave", Controls(collections=("hand-book",)), key=key))
     assert refusal.value.code == "collection_not_found"
 
 
-async def test_what_belongs_to_another_key_does_not_exist(stage: Retrieve) -> None:
+async def test_what_belongs_to_another_key_does_not_exist(stage: RetrieveStage) -> None:
     assert stage.collections is not None
     (private,) = [found for found in stage.collections.catalog.collections() if found.owner]
     mine = Controls(collections=(private.id,))
 
-    assert (await stage(asking("private leave", mine, key=Key("other")))).chunks
-    assert (await stage(asking("private leave", mine, key=Key("admin", admin=True)))).chunks
+    assert (await stage(asking("private leave", mine, key=ClientKey("other")))).chunks
+    assert (await stage(asking("private leave", mine, key=ClientKey("admin", admin=True)))).chunks
     for name in ("private", private.id):
         with pytest.raises(NotFound, match=r"Known: handbook, secret\."):
-            await stage(asking("private leave", Controls(collections=(name,)), key=Key("app")))
+            await stage(asking("private leave", Controls(collections=(name,)), key=ClientKey("app")))
 
 
-async def test_a_filter_keeps_to_the_documents_that_it_names(stage: Retrieve) -> None:
-    of_pay = Comparison("source", "eq", "pay.md")
+async def test_a_filter_keeps_to_the_documents_that_it_names(stage: RetrieveStage) -> None:
+    of_pay = AttributeComparison("source", "eq", "pay.md")
     controls = Controls(collections=("handbook",), filters=of_pay)
 
     done = await stage(asking("the last day of the month of an employee with paid leave", controls))
 
     assert {chunk.source for chunk in done.chunks} == {"pay.md"}
-    nobody = replace(controls, filters=Comparison("source", "eq", "none.md"))
+    nobody = replace(controls, filters=AttributeComparison("source", "eq", "none.md"))
     assert (await stage(asking("paid leave", nobody))).notes[-1].decision == "nothing found"
 
 
-async def test_several_collections_are_searched_together(stage: Retrieve) -> None:
+async def test_several_collections_are_searched_together(stage: RetrieveStage) -> None:
     done = await stage(asking("secret paid leave for an employee", Controls(collections=("handbook", "secret"))))
 
     assert {chunk.collection for chunk in done.chunks} == {"handbook", "secret"} or len(done.chunks) == 1
@@ -158,13 +160,13 @@ async def test_several_collections_are_searched_together(stage: Retrieve) -> Non
 
 
 async def test_while_the_embedder_loads_the_request_goes_on_and_says_so() -> None:
-    done = await Retrieve(Context(), words)(asking("leave"))
+    done = await RetrieveStage(Context(), words)(asking("leave"))
 
     assert (done.turns, done.notes[-1].decision) == (None, "skipped")
     assert "still loading" in done.notes[-1].reason
 
 
-async def test_the_sources_leave_room_for_the_question_and_the_answer(stage: Retrieve) -> None:
+async def test_the_sources_leave_room_for_the_question_and_the_answer(stage: RetrieveStage) -> None:
     done = await stage(asking("How many days of paid leave has an employee?", window=400))
     full = await stage(asking("How many days of paid leave? " * 20, window=400))
 
@@ -172,7 +174,7 @@ async def test_the_sources_leave_room_for_the_question_and_the_answer(stage: Ret
     assert (full.turns, full.notes[-1].decision) == (None, "skipped")
 
 
-async def test_a_query_in_a_message_with_an_image_is_not_guessed(stage: Retrieve) -> None:
+async def test_a_query_in_a_message_with_an_image_is_not_guessed(stage: RetrieveStage) -> None:
     exchange = asking("")
     turns = (Turn("user", "", 0, plain=False),)
 
@@ -196,15 +198,15 @@ def piece(source: str, start: int, score: float, tokens: int = 10, text: str = "
 def test_packed_chunks_are_in_document_order_the_best_document_first() -> None:
     chunks = [piece("a", 50, 0.5), piece("b", 90, 0.9), piece("a", 10, 0.4), piece("b", 20, 0.3)]
 
-    assert [chunk.id for chunk in pack(chunks, Budget(1000, 1000))] == ["b20", "b90", "a10", "a50"]
+    assert [chunk.id for chunk in pack(chunks, SourceBudget(1000, 1000))] == ["b20", "b90", "a10", "a50"]
 
 
 def test_a_chunk_that_does_not_fit_makes_way_for_a_smaller_one() -> None:
     chunks = [piece("a", 0, 0.9), piece("b", 0, 0.8, tokens=500), piece("c", 0, 0.7)]
 
     room = 2 * (10 + CHUNK_TOKENS)
-    assert [chunk.id for chunk in pack(chunks, Budget(1000, room))] == ["a0", "c0"]
-    assert [chunk.id for chunk in pack(chunks, Budget(20, 1000))] == ["a0", "c0"]
+    assert [chunk.id for chunk in pack(chunks, SourceBudget(1000, room))] == ["a0", "c0"]
+    assert [chunk.id for chunk in pack(chunks, SourceBudget(20, 1000))] == ["a0", "c0"]
 
 
 def test_nearly_the_same_words_are_used_once() -> None:
@@ -235,7 +237,7 @@ def test_the_same_words_are_used_once_with_the_best_score() -> None:
 def test_a_pack_is_never_over_its_budget(sizes: list[tuple[int, float]], tokens: int, room: int) -> None:
     chunks = [piece("a", place, score, tokens) for place, (tokens, score) in enumerate(sizes)]
 
-    packed = pack(chunks, Budget(tokens, room))
+    packed = pack(chunks, SourceBudget(tokens, room))
 
     assert sum(chunk.tokens for chunk in packed) <= max(tokens, 0)
     assert sum(chunk.tokens + CHUNK_TOKENS for chunk in packed) <= max(room, 0)

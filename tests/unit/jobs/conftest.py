@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.settings import Settings
-from offline_jobs.engine.ledger import Job, Ledger
+from offline_jobs.engine.ledger import Ledger, LedgerJob
 from offline_jobs.engine.work import jobs_folder, start
 from tests.doubles.recorded import settings_in
 
@@ -25,8 +25,8 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def run(settings: Settings, ledger: Ledger) -> Callable[..., Job]:
-    def started(kind: str, **words: Any) -> Job:
+def run(settings: Settings, ledger: Ledger) -> Callable[..., LedgerJob]:
+    def started(kind: str, **words: Any) -> LedgerJob:
         return start(settings, ledger, kind, words)
 
     return started

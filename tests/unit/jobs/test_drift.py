@@ -14,16 +14,16 @@ import pytest
 from gateway.records.feedback import Feedback
 from gateway.settings import Settings
 from offline_jobs.engine.alert import metrics_file
-from offline_jobs.engine.ledger import DONE, Job, Ledger
+from offline_jobs.engine.ledger import DONE, Ledger, LedgerJob
 from offline_jobs.engine.work import jobs_folder, start
-from offline_jobs.statistics.compare_windows import Window, alarmed, compared, counted, measured, placed
+from offline_jobs.statistics.compare_windows import ComparedWindow, alarmed, compared, counted, measured, placed
 from tests.doubles.recorded import BEGAN, a_record, settings_in, stored
 
 INTENTS = ["refund", "delivery", "password", "invoice"]
 
 
-def traffic(draw: Random, count: int, new: float = 0.0) -> Window:
-    found = Window()
+def traffic(draw: Random, count: int, new: float = 0.0) -> ComparedWindow:
+    found = ComparedWindow()
     for _ in range(count):
         found.intents.append("brand-new" if draw.random() < new else draw.choice(INTENTS))
         found.templates.append("t.en")
@@ -113,7 +113,7 @@ def prepared(folder: Path, slow: bool, **jobs: object) -> Settings:
     return settings
 
 
-def compared_now(settings: Settings, **words: object) -> Job:
+def compared_now(settings: Settings, **words: object) -> LedgerJob:
     from datetime import UTC, datetime
 
     until = datetime.fromtimestamp(BEGAN + 900, UTC).isoformat()

@@ -9,11 +9,11 @@ from gateway.settings import Settings
 from offline_jobs.datasets import dataset
 from offline_jobs.datasets.dataset import find
 from offline_jobs.datasets.rows import What
-from offline_jobs.engine.ledger import DONE, Job
+from offline_jobs.engine.ledger import DONE, LedgerJob
 from tests.doubles.recorded import BEGAN, a_record, stored
 from tests.doubles.templates import source, write
 
-Run = Callable[..., Job]
+Run = Callable[..., LedgerJob]
 WINDOW = {"since": "2027-01-01", "until": "2028-01-01", "groups": False}
 CHECKED = "checks: [{max_words: 3}]\n"
 

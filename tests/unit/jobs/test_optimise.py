@@ -11,9 +11,9 @@ from gateway.prompt.library.library import load_library
 from gateway.prompt.library.pointers import read_pointers
 from gateway.settings import Settings
 from offline_jobs.datasets import dataset
-from offline_jobs.datasets.rows import Row
-from offline_jobs.engine.budget import Budget
-from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, Job, Ledger
+from offline_jobs.datasets.rows import DatasetRow
+from offline_jobs.engine.budget import JobBudget
+from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, Ledger, LedgerJob
 from offline_jobs.engine.work import go_on, jobs_folder, start
 from offline_jobs.publish.promote import read_winner
 from tests.doubles.process import free_port
@@ -21,16 +21,16 @@ from tests.doubles.recorded import settings_in
 from tests.doubles.templates import source, write
 from tests.doubles.toy_model import Messages, Toy, toy_model
 
-BUDGET = Budget(400, 1_000_000, 0.0, 600.0)
+BUDGET = JobBudget(400, 1_000_000, 0.0, 600.0)
 LABELS = ("refund", "delivery", "password")
 WORDS = {"refund": "money", "delivery": "parcel", "password": "login"}
 
 
-def rows(count: int = 90) -> list[Row]:
+def rows(count: int = 90) -> list[DatasetRow]:
     made = [
         (label, f"case {number}: something about my {WORDS[label]}") for number in range(count // 3) for label in LABELS
     ]
-    return [Row(text, wanted=label) for label, text in made]
+    return [DatasetRow(text, wanted=label) for label, text in made]
 
 
 def mind(_model: str, messages: Messages) -> str:
@@ -64,7 +64,7 @@ def prepared(folder: Path, toy: Toy, more: str = "", body: str = "# user\n{{ que
     return made
 
 
-def optimised(settings: Settings, budget: Budget = BUDGET, **words: object) -> Job:
+def optimised(settings: Settings, budget: JobBudget = BUDGET, **words: object) -> LedgerJob:
     ledger = Ledger(jobs_folder(settings))
     try:
         asked = {"template": "refund.en", "dataset": "cases", "choose": 12, "sealed": 24, **words}
@@ -284,13 +284,13 @@ def test_with_auto_canary_a_winner_speaks_to_a_share_and_never_to_all(tmp_path: 
 
 
 def test_each_call_is_an_exchange_of_the_job(tmp_path: Path, toy: Toy) -> None:
-    from gateway.records.database import Database, Wanted
+    from gateway.records.database import Database, ExchangeFilter
     from gateway.records.locations import database_url
 
     settings = prepared(tmp_path, toy)
     job = optimised(settings)
     database = Database.open(database_url(settings))
-    found = database.find(Wanted(limit=10_000))
+    found = database.find(ExchangeFilter(limit=10_000))
     record = database.get(found[0].id)
     database.close()
     assert len(found) == len(toy.asked)
@@ -302,11 +302,11 @@ def test_the_same_call_twice_at_once_is_one_call(tmp_path: Path, toy: Toy) -> No
     from gateway.exchange import Sampling, Turn
     from offline_jobs.engine.executor import Local
     from offline_jobs.engine.models import open_models
-    from offline_jobs.engine.run import Run
+    from offline_jobs.engine.run import JobRun
 
     settings = prepared(tmp_path, toy, parallel=4)
     ledger = Ledger(jobs_folder(settings))
-    run = Run(ledger.create("optimise", {}, BUDGET), settings, ledger, Local())
+    run = JobRun(ledger.create("optimise", {}, BUDGET), settings, ledger, Local())
     with open_models(run) as loop:
 
         async def ask(text: str) -> str:

@@ -7,14 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from offline_jobs.datasets.rows import Row  # noqa: E402
-from offline_jobs.engine.budget import Budget  # noqa: E402 - after the check that torch is there
+from offline_jobs.datasets.rows import DatasetRow  # noqa: E402
+from offline_jobs.engine.budget import JobBudget  # noqa: E402 - after the check that torch is there
 from offline_jobs.engine.executor import Local  # noqa: E402
 from offline_jobs.engine.ledger import Ledger  # noqa: E402
-from offline_jobs.engine.run import Run  # noqa: E402
+from offline_jobs.engine.run import JobRun  # noqa: E402
 from offline_jobs.errors import JobFailed  # noqa: E402
 from offline_jobs.lora import adapted, merge  # noqa: E402
-from offline_jobs.train_refiner import IGNORED, Asked, _asking, _loss, _train, tokens, usable  # noqa: E402
+from offline_jobs.train_refiner import IGNORED, TrainRefinerOptions, _asking, _loss, _train, tokens, usable  # noqa: E402
 from tests.doubles.recorded import settings_in  # noqa: E402
 from tests.doubles.templates import write  # noqa: E402
 
@@ -37,10 +37,10 @@ def pairs() -> list[tuple[Any, Any]]:
     return found
 
 
-def a_run(folder: Path) -> Run:
+def a_run(folder: Path) -> JobRun:
     ledger = Ledger(folder / "jobs")
-    job = ledger.create("train-refiner", {}, Budget(1, 1, 0.0, 600.0))
-    return Run(job, settings_in(folder), ledger, Local())
+    job = ledger.create("train-refiner", {}, JobBudget(1, 1, 0.0, 600.0))
+    return JobRun(job, settings_in(folder), ledger, Local())
 
 
 def test_the_loss_gets_less_and_merging_changes_nothing(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_the_loss_gets_less_and_merging_changes_nothing(tmp_path: Path) -> None:
     before = _loss(network, pairs())
     adapters = adapted(network, 4)
     assert _loss(network, pairs()) == pytest.approx(before)
-    _train(a_run(tmp_path), Asked("x", steps=40, batch=3, rate=0.02), network, adapters, pairs())
+    _train(a_run(tmp_path), TrainRefinerOptions("x", steps=40, batch=3, rate=0.02), network, adapters, pairs())
     after = _loss(network, pairs())
     assert after < 0.95 * before
     merge(network)
@@ -60,7 +60,7 @@ def test_training_that_was_cut_off_ends_where_it_would_have(tmp_path: Path) -> N
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
     whole, cut = a_run(tmp_path / "whole"), a_run(tmp_path / "cut")
-    asked = Asked("x", steps=40, batch=2, rate=0.02)
+    asked = TrainRefinerOptions("x", steps=40, batch=2, rate=0.02)
     first = tiny()
     _train(whole, asked, first, adapted(first, 2), pairs())
 
@@ -82,7 +82,7 @@ def test_training_that_was_cut_off_ends_where_it_would_have(tmp_path: Path) -> N
 
 
 def test_pairs_whose_lengths_are_out_of_proportion_teach_nothing() -> None:
-    rows = [Row("a" * 10, wanted="b" * length) for length in (0, 4, 5, 60, 61)]
+    rows = [DatasetRow("a" * 10, wanted="b" * length) for length in (0, 4, 5, 60, 61)]
     assert [len(row.wanted) for row in usable(rows)] == [5, 60]
 
 
@@ -114,7 +114,7 @@ def test_it_learns_to_answer_what_the_stage_will_ask_and_nothing_is_cut(tmp_path
     settings = settings_in(tmp_path)
     write(tmp_path / "templates", "polish", REFINE)
     template = _asking(settings, "en")
-    row = Row("hi", wanted="hello")
+    row = DatasetRow("hi", wanted="hello")
     pair = tokens(Letters(), template, row, 16)
     assert pair is not None
     ids, labels = pair

@@ -14,14 +14,14 @@ from gateway.prompt.classifier.train import kept_labels
 from gateway.settings import Settings
 from offline_jobs import train_classifier, train_shots
 from offline_jobs.datasets import dataset
-from offline_jobs.datasets.rows import Row, What
+from offline_jobs.datasets.rows import DatasetRow, What
 from offline_jobs.engine.embedding import open_embedder
-from offline_jobs.engine.ledger import DONE, Job
+from offline_jobs.engine.ledger import DONE, LedgerJob
 from offline_jobs.statistics.worth import worth
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.templates import source, write
 
-Run = Callable[..., Job]
+Run = Callable[..., LedgerJob]
 WORDS = {"refund": "money back please", "delivery": "parcel where now", "password": "login reset help"}
 
 
@@ -60,10 +60,12 @@ def test_the_values_are_those_of_every_order_in_which_examples_could_come() -> N
 
 def test_wrong_labels_are_found_and_left_out(settings: Settings, run: Run) -> None:
     draw = Random(5)
-    rows = [Row(text, wanted=label) for text, label in texts(draw, 150)]
+    rows = [DatasetRow(text, wanted=label) for text, label in texts(draw, 150)]
     wrong = {row.query for row in draw.sample(rows, 20)}
     spoilt = [
-        Row(row.query, wanted="password" if row.wanted != "password" else "refund") if row.query in wrong else row
+        DatasetRow(row.query, wanted="password" if row.wanted != "password" else "refund")
+        if row.query in wrong
+        else row
         for row in rows
     ]
     dataset.write(settings.data_folder, "pool", spoilt, counts={}, query={})
@@ -79,7 +81,9 @@ def test_wrong_labels_are_found_and_left_out(settings: Settings, run: Run) -> No
 
 
 def test_a_pool_without_two_answers_says_what_is_missing(settings: Settings, run: Run) -> None:
-    dataset.write(settings.data_folder, "pool", [Row(f"q {n}", wanted="same") for n in range(40)], counts={}, query={})
+    dataset.write(
+        settings.data_folder, "pool", [DatasetRow(f"q {n}", wanted="same") for n in range(40)], counts={}, query={}
+    )
     job = run("train-shots", dataset="pool")
     assert (job.state, "no two different right answers" in job.reason) == ("failed", True)
 
@@ -95,7 +99,7 @@ def prepared(settings: Settings, wrong: float = 0.0) -> None:
     rows = []
     for text, label in texts(draw, 160):
         said = draw.choice(sorted(WORDS)) if draw.random() < wrong else label
-        rows.append(Row(text, What.FAILURE, label=said))
+        rows.append(DatasetRow(text, What.FAILURE, label=said))
     dataset.write(settings.data_folder, "harvest", rows, counts={}, query={})
 
 
@@ -131,8 +135,8 @@ def test_a_judge_gives_weak_labels_and_what_is_no_intent_teaches_nothing(tmp_pat
         backend = {"kind": "openai", "base_url": f"http://127.0.0.1:{toy.port}/v1", "models": ["toy"], "api_key": "x"}
         made = settings_in(tmp_path, backends={"toy": backend}, routing={"default": "toy"}, jobs={"judge": "toy"})
         prepared(made)
-        bare: list[Any] = [Row(row.query) for row in dataset.find(made.data_folder, "harvest").read()]
-        dataset.write(made.data_folder, "bare", [*bare, Row("nothing of that sort")], counts={}, query={})
+        bare: list[Any] = [DatasetRow(row.query) for row in dataset.find(made.data_folder, "harvest").read()]
+        dataset.write(made.data_folder, "bare", [*bare, DatasetRow("nothing of that sort")], counts={}, query={})
         ledger = Ledger(jobs_folder(made))
         job = start(made, ledger, "train-classifier", {"dataset": "bare", "judge": 200})
         ledger.close()

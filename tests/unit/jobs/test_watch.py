@@ -14,18 +14,18 @@ from gateway.exchange import Arm
 from gateway.prompt.library.pointers import Pointer, move, read_pointers
 from gateway.records.feedback import Feedback
 from gateway.settings import Settings
-from offline_jobs.engine.ledger import Job, Ledger
+from offline_jobs.engine.ledger import Ledger, LedgerJob
 from offline_jobs.engine.work import jobs_folder, start
 from offline_jobs.publish.decisions import decisions
-from offline_jobs.statistics.sequential import ALARM, Answer, Block, blocks, growth, judged
+from offline_jobs.statistics.sequential import ALARM, AnswerBlock, ScoredAnswer, blocks, growth, judged
 from tests.doubles.recorded import a_record, settings_in, stored
 from tests.doubles.templates import source, write
 
 
-def stream(canary: float, stable: float, count: int, draw: Random, share: float = 0.5) -> list[Answer]:
+def stream(canary: float, stable: float, count: int, draw: Random, share: float = 0.5) -> list[ScoredAnswer]:
     """Answers that are right with these chances."""
     sides = [draw.random() < share for _ in range(count)]
-    return [Answer(side, float(draw.random() < (canary if side else stable))) for side in sides]
+    return [ScoredAnswer(side, float(draw.random() < (canary if side else stable))) for side in sides]
 
 
 def found(canary: float, stable: float, count: int, runs: int, share: float = 0.5, before: int = 0) -> float:
@@ -64,16 +64,16 @@ def test_no_bet_is_expected_to_gain_where_both_are_equally_good(
     expected = 0.0
     for scores in product((0.0, 1.0), repeat=own + others):
         chance = mean ** sum(scores) * (1 - mean) ** (len(scores) - sum(scores))
-        expected += chance * growth(Block(scores[:own], scores[own:]), stable, canary)
+        expected += chance * growth(AnswerBlock(scores[:own], scores[own:]), stable, canary)
     assert expected <= 1 + 1e-9
 
 
 def test_each_answer_is_in_one_block_that_ends_when_both_have_spoken() -> None:
-    canary, stable = Answer(True, 1.0), Answer(False, 0.0)
-    other = Answer(False, 1.0)
+    canary, stable = ScoredAnswer(True, 1.0), ScoredAnswer(False, 0.0)
+    other = ScoredAnswer(False, 1.0)
     assert list(blocks([stable, other, canary, canary, canary, stable, other])) == [
-        Block([1.0], [0.0, 1.0]),
-        Block([1.0, 1.0], [0.0]),
+        AnswerBlock([1.0], [0.0, 1.0]),
+        AnswerBlock([1.0, 1.0], [0.0]),
     ]
 
 
@@ -92,7 +92,7 @@ def prepared(folder: Path, canary: float, stable: float, count: int, **jobs: obj
     return settings
 
 
-def watched(settings: Settings) -> Job:
+def watched(settings: Settings) -> LedgerJob:
     ledger = Ledger(jobs_folder(settings))
     try:
         return start(settings, ledger, "watch", {})

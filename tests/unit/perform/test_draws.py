@@ -7,9 +7,9 @@ import pytest
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.backends.route import Routes
-from gateway.errors import NotAllowed
-from gateway.exchange import Ask, Endpoint, Exchange, Key, Target, Turn
-from gateway.perform.draws import Draws, Refused
+from gateway.errors import KeyNotAllowed
+from gateway.exchange import Ask, ClientKey, Endpoint, Exchange, Target, Turn
+from gateway.perform.draws import DrawRefused, Draws
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.state.memory import MemoryState
 
@@ -49,7 +49,7 @@ class Replies:
         return Reply(status, (), json.dumps(body).encode(), backend="up", model=model)
 
 
-def draws(backend: Replies, key: Key = Key.ANONYMOUS) -> tuple[Draws, Completions]:
+def draws(backend: Replies, key: ClientKey = ClientKey.ANONYMOUS) -> tuple[Draws, Completions]:
     caller = Caller({"up": backend}, MemoryState())
     completions = Completions(caller, Routes({}, {"up": backend}, "small"))
     headers = ((b"idempotency-key", b"k"), (b"traceparent", b"t"))
@@ -79,13 +79,13 @@ async def test_each_draw_is_whole_with_a_seed_of_its_own_and_only_the_first_keep
 
 async def test_a_refusal_of_the_first_draw_is_the_clients() -> None:
     asking, _ = draws(Replies((400, "", 0)))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DrawRefused) as refused:
         await asking.draw("answer")
     assert refused.value.reply.status == 400
 
 
 async def test_a_keys_models_hold_for_the_gateways_own_calls_too() -> None:
     _, completions = draws(Replies())
-    exchange = Exchange("ex-1", EXCHANGE.ask, Key("app", models=("small",)), route=EXCHANGE.route)
-    with pytest.raises(NotAllowed):
+    exchange = Exchange("ex-1", EXCHANGE.ask, ClientKey("app", models=("small",)), route=EXCHANGE.route)
+    with pytest.raises(KeyNotAllowed):
         await completions.complete(exchange, [Turn("user", "?")], purpose="refine", model="expensive")

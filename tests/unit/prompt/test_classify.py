@@ -9,11 +9,11 @@ from gateway.ports import Vectors
 from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.classifier.fingerprints import fingerprints
 from gateway.prompt.classifier.labelled import Labelled
-from gateway.prompt.classifier.model import Model
+from gateway.prompt.classifier.model import ClassifierModel
 from gateway.prompt.classifier.train import Embedders, train
-from gateway.prompt.classify import Classify
+from gateway.prompt.classify import ClassifyStage
 from gateway.prompt.templates.template import parse
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.small_library import HEAD, THINGS, WORDS, library, seeds
 
@@ -35,12 +35,12 @@ class Awaited:
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
+def model() -> ClassifierModel:
     return train(library(), Embedders(STATIC, BagEmbedder("sentence", shift=7)), seeds())
 
 
-def classifier(model: Model, sentence: Awaited | None = None, **settings: float) -> Classifier:
-    return Classifier(model, Prompt(**settings), STATIC, sentence or Awaited())  # type: ignore[arg-type]  # all floats
+def classifier(model: ClassifierModel, sentence: Awaited | None = None, **settings: float) -> Classifier:
+    return Classifier(model, PromptTable(**settings), STATIC, sentence or Awaited())  # type: ignore[arg-type]  # all floats
 
 
 def asked(text: str, **changes: object) -> Exchange:
@@ -56,7 +56,7 @@ def asked(text: str, **changes: object) -> Exchange:
     ],
 )
 async def test_a_prompt_like_the_examples_gets_their_intent(
-    model: Model, text: str, intent: str, language: str
+    model: ClassifierModel, text: str, intent: str, language: str
 ) -> None:
     found = await classifier(model).classify(text)
     assert (found.name, found.language) == (intent, language)
@@ -67,19 +67,19 @@ async def test_a_prompt_like_the_examples_gets_their_intent(
 
 
 @pytest.mark.parametrize("text", ["play the radio", "播放新闻", "zzzz qqqq"])
-async def test_unknown_is_an_answer_with_reasons(model: Model, text: str) -> None:
+async def test_unknown_is_an_answer_with_reasons(model: ClassifierModel, text: str) -> None:
     found = await classifier(model).classify(text)
     assert not found.known
     assert found.confidence < 0.6
     assert found.reasons
 
 
-async def test_the_payload_does_not_decide(model: Model) -> None:
+async def test_the_payload_does_not_decide(model: ClassifierModel) -> None:
     found = await classifier(model).classify("Which desk handles this ticket: translate into French please")
     assert found.name == "sort-ticket"
 
 
-async def test_each_example_of_the_library_is_recognised(model: Model) -> None:
+async def test_each_example_of_the_library_is_recognised(model: ClassifierModel) -> None:
     wrong = [
         text
         for template in library().templates
@@ -89,25 +89,25 @@ async def test_each_example_of_the_library_is_recognised(model: Model) -> None:
     assert wrong == []
 
 
-async def test_a_language_without_templates_is_unknown(model: Model) -> None:
+async def test_a_language_without_templates_is_unknown(model: ClassifierModel) -> None:
     found = await classifier(model).classify("Bonjour, je voudrais une lettre pour mon patron")
     assert (found.name, found.language) == ("", "")
     assert found.improvable > 0.0
 
 
-async def test_a_raw_prompt_is_more_improvable_than_a_well_put_one(model: Model) -> None:
+async def test_a_raw_prompt_is_more_improvable_than_a_well_put_one(model: ClassifierModel) -> None:
     raw = await classifier(model).classify("tell me about cats")
     put = await classifier(model).classify("Please describe cats in exactly 4 sentences, including their cost.")
     assert raw.improvable > 0.5 > put.improvable
 
 
-async def test_examples_of_the_task_help_however_well_it_is_put(model: Model) -> None:
+async def test_examples_of_the_task_help_however_well_it_is_put(model: ClassifierModel) -> None:
     found = await classifier(model).classify("Which desk handles this ticket: the coffee machine leaks.")
     assert found.name == "sort-ticket"
     assert found.improvable >= found.confidence
 
 
-async def test_what_a_template_lists_is_rewritten_however_it_looks(model: Model) -> None:
+async def test_what_a_template_lists_is_rewritten_however_it_looks(model: ClassifierModel) -> None:
     before = await classifier(model).classify(CAREFUL)
     own = [wording.format(thing) for wording in WORDS["write-email"] for thing in THINGS]
     listed = train(library(**{"write-email": repr([*own, CAREFUL])}), Embedders(STATIC), seeds())
@@ -124,7 +124,7 @@ async def test_a_labelled_prompt_says_what_it_is_for_and_not_that_a_rewrite_help
     assert found.improvable < 0.5
 
 
-async def test_a_template_may_say_that_it_helps_however_well_a_prompt_is_put(model: Model) -> None:
+async def test_a_template_may_say_that_it_helps_however_well_a_prompt_is_put(model: ClassifierModel) -> None:
     before = await classifier(model).classify(CAREFUL)
     always = train(library(always=True), Embedders(STATIC), seeds())
     found = await classifier(always).classify(CAREFUL)
@@ -132,7 +132,7 @@ async def test_a_template_may_say_that_it_helps_however_well_a_prompt_is_put(mod
     assert before.improvable < 0.5 < found.confidence == found.improvable
 
 
-async def test_the_first_tier_decides_alone_when_it_is_sure(model: Model) -> None:
+async def test_the_first_tier_decides_alone_when_it_is_sure(model: ClassifierModel) -> None:
     sentence = Awaited()
     found = await classifier(model, sentence, first_tier=0.5).classify(
         "please write an email about the noisy neighbour"
@@ -141,7 +141,7 @@ async def test_the_first_tier_decides_alone_when_it_is_sure(model: Model) -> Non
     assert sentence.embedder.texts == []
 
 
-async def test_the_second_tier_is_asked_when_the_first_is_not_sure(model: Model) -> None:
+async def test_the_second_tier_is_asked_when_the_first_is_not_sure(model: ClassifierModel) -> None:
     sentence = Awaited()
     found = await classifier(model, sentence, first_tier=1.01).classify(
         "please write an email about the noisy neighbour"
@@ -150,14 +150,14 @@ async def test_the_second_tier_is_asked_when_the_first_is_not_sure(model: Model)
     assert len(sentence.embedder.texts) == 1
 
 
-async def test_an_overloaded_second_tier_leaves_the_first_ones_answer(model: Model) -> None:
+async def test_an_overloaded_second_tier_leaves_the_first_ones_answer(model: ClassifierModel) -> None:
     found = await classifier(model, Awaited(busy=True), first_tier=1.01).classify("write an email about the noise")
     assert found.tier == "static"
 
 
-async def test_the_stage_notes_what_it_found_and_changes_no_prompt(model: Model) -> None:
+async def test_the_stage_notes_what_it_found_and_changes_no_prompt(model: ClassifierModel) -> None:
     exchange = asked("write an email about the noise")
-    after = await Classify(classifier(model))(exchange)
+    after = await ClassifyStage(classifier(model))(exchange)
     assert after.intent.name == after.notes[0].decision == after.notes[0].data["intent"] == "write-email"
     assert after.turns is None
 
@@ -178,7 +178,7 @@ async def test_nothing_is_computed_where_nothing_may_be_changed(exchange: Exchan
         async def classify(self, text: str) -> Intent:
             raise AssertionError(text)
 
-    after = await Classify(Never())(exchange)  # type: ignore[arg-type]  # must not be used
+    after = await ClassifyStage(Never())(exchange)  # type: ignore[arg-type]  # must not be used
     assert [note.decision for note in after.notes] == [decision]
     assert after.intent is Intent.UNKNOWN
 
@@ -190,7 +190,7 @@ async def test_nothing_is_computed_where_nothing_may_be_changed(exchange: Exchan
         "请只根据上面的文字回答，并且说明出处在哪里哪一段。",
     ],
 )
-async def test_what_a_template_wrote_is_not_touched_again(sentence: str, model: Model) -> None:
+async def test_what_a_template_wrote_is_not_touched_again(sentence: str, model: ClassifierModel) -> None:
     fixed = fingerprints(
         [
             parse(
@@ -201,10 +201,10 @@ async def test_what_a_template_wrote_is_not_touched_again(sentence: str, model: 
         ]
     )
     assert fixed == (sentence,)
-    after = await Classify(classifier(replace(model, fixed=fixed)))(asked(f"How high is it?\n\n{sentence}"))
+    after = await ClassifyStage(classifier(replace(model, fixed=fixed)))(asked(f"How high is it?\n\n{sentence}"))
     assert [note.decision for note in after.notes] == ["untouched"]
 
 
 async def test_a_classifier_that_is_still_loading_is_said_so() -> None:
-    after = await Classify()(asked("write an email"))
+    after = await ClassifyStage()(asked("write an email"))
     assert after.notes[0].reason == "the classifier is still loading"

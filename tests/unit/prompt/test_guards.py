@@ -11,9 +11,9 @@ from gateway.prompt.authoring.cases import render_for, sample
 from gateway.prompt.guards import UNCHECKED_CHARS, changed, growth, hostile, lost
 from gateway.prompt.language.invariants import items
 from gateway.prompt.library.library import load_library
-from gateway.prompt.rewrite import Kept, compose, fill_or_keep
+from gateway.prompt.rewrite import KeptAsIs, compose, fill_or_keep
 from gateway.prompt.templates.template import Template
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 
 
 def hard_items(text: str) -> list[str]:
@@ -226,12 +226,12 @@ def test_for_every_active_template_everything_survives_or_it_is_dropped_by_name(
     query = f"{before}{text}"
     try:
         prompt = compose(template, fill_or_keep(template, query), query, *sample(template))
-    except Kept as kept:
+    except KeptAsIs as kept:
         assert kept.reason
         return
     sent = "\n".join(turn.text for turn in prompt.turns)
     assert all(item in sent for item in hard_items(query))
-    assert growth(query, prompt.turns) <= Prompt().growth_chars
+    assert growth(query, prompt.turns) <= PromptTable().growth_chars
 
 
 @settings(max_examples=60, deadline=None)
@@ -239,5 +239,5 @@ def test_for_every_active_template_everything_survives_or_it_is_dropped_by_name(
 def test_no_template_speaks_to_a_prompt_that_attacks_it(
     template: Template, before: str, attack: str, after: str
 ) -> None:
-    with pytest.raises(Kept, match="drop or to show"):
+    with pytest.raises(KeptAsIs, match="drop or to show"):
         render_for(template, f"{before} {attack} {after}")

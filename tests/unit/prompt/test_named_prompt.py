@@ -7,12 +7,12 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.errors import BadRequest, NotFound, NotReady
-from gateway.exchange import Ask, Endpoint, Exchange, Mode, Named, Turn
+from gateway.exchange import Ask, Endpoint, Exchange, Mode, NamedTemplate, Turn
 from gateway.prompt.library.library import Library, build_library
-from gateway.prompt.named_prompt import NamedPrompt, ahead_of
-from gateway.prompt.rewrite import Rewrite
+from gateway.prompt.named_prompt import NamedPromptStage, ahead_of
+from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.templates.template import Template
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 from gateway.wire.responses import request as responses
 from tests.doubles.templates import template
 
@@ -47,8 +47,8 @@ LIBRARY = library(one(1, status="retired"), one(2), one(3, status="draft"), one(
 
 
 async def spoken(id: str = "shorten", version: int = 0, *own: Turn, mode: Mode = Mode.ON, **variables: str) -> Exchange:
-    ask = Ask(Endpoint.RESPONSES, "m", b"{}", own, named=Named(id, version, variables))
-    return await NamedPrompt(Rewrite(Prompt(), LIBRARY))(Exchange("x", ask, mode=mode))
+    ask = Ask(Endpoint.RESPONSES, "m", b"{}", own, named=NamedTemplate(id, version, variables))
+    return await NamedPromptStage(RewriteStage(PromptTable(), LIBRARY))(Exchange("x", ask, mode=mode))
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -133,11 +133,11 @@ async def test_an_unknown_prompt_is_not_found_and_near_names_are_told(id: str, v
 
 
 async def test_without_templates_the_prompt_is_the_backends_and_while_they_load_it_waits() -> None:
-    ask = Ask(Endpoint.CHAT, "m", b"{}", named=Named("shorten"))
+    ask = Ask(Endpoint.CHAT, "m", b"{}", named=NamedTemplate("shorten"))
 
-    assert (await NamedPrompt(None)(Exchange("x", ask))).ask is ask
+    assert (await NamedPromptStage(None)(Exchange("x", ask))).ask is ask
     with pytest.raises(NotReady):
-        await NamedPrompt(Rewrite(Prompt()))(Exchange("x", ask))
+        await NamedPromptStage(RewriteStage(PromptTable()))(Exchange("x", ask))
 
 
 async def test_no_value_can_add_a_message_or_be_expanded_again() -> None:
@@ -149,7 +149,7 @@ async def test_no_value_can_add_a_message_or_be_expanded_again() -> None:
 
 async def test_a_request_without_a_prompt_is_left_alone() -> None:
     exchange = Exchange("x", replace(Ask(Endpoint.CHAT, "m", b"{}"), turns=(Turn("user", "a", 0),)))
-    assert await NamedPrompt(Rewrite(Prompt(), LIBRARY))(exchange) is exchange
+    assert await NamedPromptStage(RewriteStage(PromptTable(), LIBRARY))(exchange) is exchange
 
 
 @pytest.mark.parametrize("version", ["latest", "0", "-1", "1.5"])
@@ -158,6 +158,6 @@ async def test_what_is_no_version_is_refused_where_there_are_templates(version: 
     asked = Exchange("x", responses.ask(raw, {}))
 
     with pytest.raises(BadRequest) as refused:
-        await NamedPrompt(Rewrite(Prompt(), LIBRARY))(asked)
+        await NamedPromptStage(RewriteStage(PromptTable(), LIBRARY))(asked)
     assert refused.value.param == "prompt.version"
-    assert (await NamedPrompt(None)(asked)).ask == asked.ask
+    assert (await NamedPromptStage(None)(asked)).ask == asked.ask

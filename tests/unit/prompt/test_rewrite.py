@@ -13,9 +13,9 @@ from gateway.exchange import Ask, Controls, Endpoint, Exchange, Intent, Mode, No
 from gateway.ports import Vectors
 from gateway.prompt.library.library import Library, build_library
 from gateway.prompt.library.pools import Pools, load_pools
-from gateway.prompt.rewrite import Rewrite
+from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.templates.template import parse
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 from tests.doubles.templates import source, template, write
 
 CLASSIFY = "# system\nGive the intent.\n# user\nMessage: {{ text }}"
@@ -34,8 +34,8 @@ def exchange(query: str, **fields: object) -> Exchange:
     return replace(Exchange("x", ask, intent=intent), **fields)
 
 
-def stage(found: Library | None, pools: Pools | None = None) -> Rewrite:
-    return Rewrite(Prompt(), found, pools)
+def stage(found: Library | None, pools: Pools | None = None) -> RewriteStage:
+    return RewriteStage(PromptTable(), found, pools)
 
 
 def last_note(done: Exchange) -> Note:
@@ -62,7 +62,7 @@ async def test_a_known_intent_is_rewritten_with_everything_on_the_note() -> None
     }
 
 
-async def reason_of(run: Rewrite, before: Exchange) -> str:
+async def reason_of(run: RewriteStage, before: Exchange) -> str:
     done = await run(before)
     note = last_note(done)
     assert note.decision == "kept"
@@ -173,14 +173,14 @@ async def test_the_nearest_examples_are_messages(tmp_path: Path) -> None:
 
     pools, errors = load_pools(found.templates, embed, "letters", tmp_path, len)
     assert errors == []
-    run = Rewrite(Prompt(), found, pools, embed_soon)
+    run = RewriteStage(PromptTable(), found, pools, embed_soon)
     done = await run(exchange("Which intent is this message: money back"))
     assert done.turns is not None
     assert [turn.role for turn in done.turns] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert done.turns[0].text == "greet/lost/refund"
     assert [turn.text for turn in done.turns[-3:]] == ["money back please =>", "refund", "money back =>"]
     assert done.rewrite.shots[-1] == "pool.jsonl:2"
-    loading = await Rewrite(Prompt(), found, None, embed_soon)(exchange(QUERY))
+    loading = await RewriteStage(PromptTable(), found, None, embed_soon)(exchange(QUERY))
     assert "still loading" in last_note(loading).reason
 
 

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from gateway.errors import BadRequest
 from gateway.exchange import Arm, Rewrite
 from gateway.ports import Answer
-from gateway.records.compare import Better, Version, compare, read_versions
+from gateway.records.compare import Better, ComparedVersion, compare, read_versions
 from gateway.records.database import Database
 from gateway.records.feedback import Feedback
 from gateway.records.schema import ExchangeRecord
 
-A, B = Version("sum.en", 1), Version("sum.en", 2)
+A, B = ComparedVersion("sum.en", 1), ComparedVersion("sum.en", 2)
 RECORD = ExchangeRecord("", time_s=100.0, ending="finished", status=200, total_us=2000, changed=True)
 
 
@@ -144,7 +144,7 @@ def test_what_was_not_assigned_at_random_is_said(database: Database) -> None:
     assert compare(database, A, B).cautions == (
         "the two did not run at the same time, so what changed meanwhile counts too",
     )
-    assert "two templates" in compare(database, A, Version("other.en", 1)).cautions[0]
+    assert "two templates" in compare(database, A, ComparedVersion("other.en", 1)).cautions[0]
 
 
 @pytest.mark.parametrize(

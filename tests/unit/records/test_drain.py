@@ -7,10 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.errors import DatabaseFailed, NotFound, NotReady
-from gateway.exchange import Key
+from gateway.exchange import ClientKey
 from gateway.ports import Answer
-from gateway.records.archive import Archive, as_json
-from gateway.records.database import Database, Wanted
+from gateway.records.archive import RecordArchive, as_json
+from gateway.records.database import Database, ExchangeFilter
 from gateway.records.drain import Drain
 from gateway.records.feedback import Feedback
 from gateway.records.policy import hashed_record
@@ -20,7 +20,7 @@ from gateway.records.spool import Spool
 from gateway.wire.chat.answer import read_answer
 from tests.doubles.exchanges import an_exchange, an_outcome
 
-APP = Key("app")
+APP = ClientKey("app")
 
 
 class Switch:
@@ -68,7 +68,7 @@ async def test_a_flush_brings_every_recorded_exchange_with_its_answer_into_the_d
             spool.record(an_exchange(f"ex-{number}"), an_outcome())
         await drain.flush()
 
-        assert len(database.find(Wanted(limit=1000))) == 450 == drain.inserted
+        assert len(database.find(ExchangeFilter(limit=1000))) == 450 == drain.inserted
         expected = replace(
             record_of(an_exchange("ex-449"), an_outcome(), "full"), answer=Answer("The secret answer.", "stop", 7, 3)
         )
@@ -115,7 +115,7 @@ async def test_what_a_dead_process_left_is_read_once_its_torn_end_skipped(
     async with draining(Spool(tmp_path / "spool", "full", read_answer=read_answer), switch) as drain:
         await drain.flush()
 
-        assert [one.id for one in database.find(Wanted())] == ["whole"]
+        assert [one.id for one in database.find(ExchangeFilter())] == ["whole"]
         assert (drain.unreadable, segments(dead.folder)) == (0, [])
 
 
@@ -130,7 +130,7 @@ async def test_a_segment_read_twice_is_stored_once(
         path.write_bytes(copy)
         await drain.flush()
 
-        assert [one.id for one in database.find(Wanted())] == ["ex-1"]
+        assert [one.id for one in database.find(ExchangeFilter())] == ["ex-1"]
         assert drain.inserted == 1
 
 
@@ -148,7 +148,7 @@ async def test_a_damaged_segment_gives_what_is_whole_and_is_kept_aside(
     async with draining(spool, switch) as drain:
         await drain.flush()
 
-        assert [one.id for one in database.find(Wanted())] == ["whole"]
+        assert [one.id for one in database.find(ExchangeFilter())] == ["whole"]
         assert drain.unreadable == 1
         assert [path.suffix for path in spool.folder.iterdir()] == [".damaged"]
 
@@ -165,7 +165,7 @@ async def test_a_segment_that_somebody_deleted_does_not_stop_those_after_it(
     async with draining(spool, switch) as drain:
         await drain.flush()
 
-    assert [one.id for one in database.find(Wanted())] == ["there"]
+    assert [one.id for one in database.find(ExchangeFilter())] == ["there"]
 
 
 async def test_a_dead_database_keeps_everything_in_the_spool_until_it_is_back(
@@ -213,12 +213,12 @@ async def test_exchanges_older_than_the_retention_go(spool: Spool, switch: Switc
     await drain.flush()
     await drain.aclose()
 
-    assert [one.id for one in database.find(Wanted())] == ["new"]
+    assert [one.id for one in database.find(ExchangeFilter())] == ["new"]
 
 
 async def test_an_exchange_can_be_read_and_commented_as_soon_as_it_is_recorded(spool: Spool, switch: Switch) -> None:
     async with draining(spool, switch) as drain:
-        archive = Archive(drain, clock=lambda: 5.0)
+        archive = RecordArchive(drain, clock=lambda: 5.0)
         spool.record(an_exchange(), an_outcome())
 
         first = await archive.add(Feedback("ex-1", 0.0, comment="wrong"), APP)
@@ -230,10 +230,12 @@ async def test_an_exchange_can_be_read_and_commented_as_soon_as_it_is_recorded(s
         assert b'"sent":[{"role":"system"' in as_json(entry)
 
 
-@pytest.mark.parametrize(("id", "key"), [("ex-1", Key("other")), ("ex-2", APP)])
-async def test_what_a_key_may_not_see_does_not_exist_for_it(spool: Spool, switch: Switch, id: str, key: Key) -> None:
+@pytest.mark.parametrize(("id", "key"), [("ex-1", ClientKey("other")), ("ex-2", APP)])
+async def test_what_a_key_may_not_see_does_not_exist_for_it(
+    spool: Spool, switch: Switch, id: str, key: ClientKey
+) -> None:
     async with draining(spool, switch) as drain:
-        archive = Archive(drain)
+        archive = RecordArchive(drain)
         spool.record(an_exchange(), an_outcome())
 
         with pytest.raises(NotFound):
@@ -248,7 +250,7 @@ async def test_an_exchange_that_another_worker_has_not_drained_yet_is_waited_for
     other = Spool(tmp_path / "spool", "full", read_answer=read_answer)
     async with draining(spool, switch) as mine, draining(other, switch) as theirs:
         other.record(an_exchange(), an_outcome())
-        looking = asyncio.create_task(Archive(mine, patience_s=5).get("ex-1", APP))
+        looking = asyncio.create_task(RecordArchive(mine, patience_s=5).get("ex-1", APP))
         await mine.flush()
         await theirs.flush()
 
@@ -259,19 +261,19 @@ async def test_reading_while_the_database_is_down_says_so_without_its_address(sp
     switch.down = True
     async with draining(spool, switch) as drain:
         with pytest.raises(NotReady) as refused:
-            await Archive(drain).get("ex-1", APP)
+            await RecordArchive(drain).get("ex-1", APP)
 
     assert "down for the test" not in refused.value.message
 
 
 async def test_of_an_erased_exchange_the_figures_stay(spool: Spool, switch: Switch) -> None:
     async with draining(spool, switch) as drain:
-        archive = Archive(drain, clock=lambda: 5.0)
+        archive = RecordArchive(drain, clock=lambda: 5.0)
         spool.record(an_exchange(), an_outcome())
         before = (await archive.get("ex-1", APP)).record
         await archive.add(Feedback("ex-1", 0.0, "bad", "the comment"), APP)
         with pytest.raises(NotFound):
-            await archive.erase("ex-1", Key("other"))
+            await archive.erase("ex-1", ClientKey("other"))
 
         await archive.erase("ex-1", APP)
 

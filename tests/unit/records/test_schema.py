@@ -11,7 +11,7 @@ from gateway.records.schema import (
     SCHEMA,
     UPGRADES,
     ExchangeRecord,
-    Listed,
+    ListedFields,
     UnknownSchema,
     decode,
     encode,
@@ -41,7 +41,7 @@ ANSWER = Answer("The secret answer.", "stop", 7, 3, {"more": 1})
 SPOOLED = record_of(an_exchange(), an_outcome(), "full")
 
 
-def columns(record: Listed | ExchangeRecord) -> tuple[object, ...]:
+def columns(record: ListedFields | ExchangeRecord) -> tuple[object, ...]:
     return (record.id, record.time_s, record.key, record.endpoint, record.model, record.intent.name,
             record.rewrite.template, record.status, record.ending, record.total_us, record.answer)  # fmt: skip
 

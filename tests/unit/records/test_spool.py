@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.exchange import Key, Note
+from gateway.exchange import ClientKey, Note
 from gateway.records.frames import StoredFrame, stored, unpack
 from gateway.records.schema import decode, record_of
 from gateway.records.segments import claimed, segments
@@ -30,14 +30,14 @@ def test_an_exchange_is_spooled_whole_with_the_replys_bytes_unread(spool: Spool)
 
 
 def test_under_the_policy_none_nothing_touches_the_disk(spool: Spool) -> None:
-    spool.record(an_exchange(key=Key("app", record="none")), an_outcome())
+    spool.record(an_exchange(key=ClientKey("app", record="none")), an_outcome())
 
     assert list(spool.folder.iterdir()) == []
     assert (spool.written, spool.dropped) == (0, 0)
 
 
 def test_under_the_policy_hashed_no_text_touches_the_disk_but_the_usage_does(spool: Spool) -> None:
-    spool.record(an_exchange(key=Key("app", record="hashed")), an_outcome())
+    spool.record(an_exchange(key=ClientKey("app", record="hashed")), an_outcome())
 
     (path,) = segments(spool.folder)
     assert b"secret" not in path.read_bytes()
@@ -51,7 +51,7 @@ def test_the_keys_policy_beats_the_gateways(tmp_path: Path) -> None:
     spool = Spool(tmp_path, "none", read_answer=read_answer)
 
     spool.record(an_exchange("a"), an_outcome())
-    spool.record(an_exchange("b", key=Key("app", record="full")), an_outcome())
+    spool.record(an_exchange("b", key=ClientKey("app", record="full")), an_outcome())
 
     assert [decode(frame.record).id for frame in spooled(tmp_path)] == ["b"]
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from gateway.backends.local.torch_engine.conversation import Tokens
-from gateway.wire.engine.pieces import Message
+from gateway.wire.engine.pieces import EngineMessage
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -48,7 +48,7 @@ def test_a_clients_own_prompt_may_hold_control_tokens() -> None:
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
 def test_no_message_opens_a_turn(role: str) -> None:
-    turns = [Message("user", "Hello."), Message(role, ATTACK)]
+    turns = [EngineMessage("user", "Hello."), EngineMessage(role, ATTACK)]
     ids = TOKENS.chat(turns)
     assert controls(ids) == 2 * len(turns) + 1
     assert ATTACK in "".join(map(TOKENS.text, ids))
@@ -58,5 +58,5 @@ def test_no_message_opens_a_turn(role: str) -> None:
 def test_whatever_a_passage_or_a_message_is_made_of_it_stays_its_own_characters(pieces: list[str]) -> None:
     text = "".join(pieces)
     assert controls(TOKENS.foreign(text)) == 0
-    assert controls(TOKENS.chat([Message("user", text)])) == 3
+    assert controls(TOKENS.chat([EngineMessage("user", text)])) == 3
     assert len(TOKENS.foreign(text)) == len(text.encode())

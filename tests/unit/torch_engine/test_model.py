@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.backends.local.torch_engine.model import Model, Segment
+from gateway.backends.local.torch_engine.model import TokenSegment, TorchNetwork
 from gateway.backends.local.torch_engine.positions import NATIVE, Variant
 from tests.doubles import tiny_llama
 
@@ -16,14 +16,14 @@ TOKENS = st.lists(st.integers(0, 96), min_size=1, max_size=12)
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
+def model() -> TorchNetwork:
     return tiny_llama.model()
 
 
-def alone(model: Model, ids: list[int], variant: Variant = NATIVE) -> torch.Tensor:
+def alone(model: TorchNetwork, ids: list[int], variant: Variant = NATIVE) -> torch.Tensor:
     """[vocab]: the logits after these tokens, read in one row of its own."""
     block = model.block(1, len(ids), variant)
-    return model.forward([Segment(block, torch.tensor([ids]))])[0][0]
+    return model.forward([TokenSegment(block, torch.tensor([ids]))])[0][0]
 
 
 @torch.inference_mode()
@@ -31,19 +31,19 @@ def by_transformers(ids: list[int], **fields: Any) -> torch.Tensor:
     return torch.as_tensor(tiny_llama.reference(**fields)(torch.tensor([ids]), use_cache=False).logits[0])
 
 
-def test_all_logits_are_those_of_transformers(model: Model) -> None:
+def test_all_logits_are_those_of_transformers(model: TorchNetwork) -> None:
     ids = list(range(3, 40))
     block = model.block(1, len(ids))
-    (ours,) = model.forward([Segment(block, torch.tensor([ids]), "all")])
+    (ours,) = model.forward([TokenSegment(block, torch.tensor([ids]), "all")])
     torch.testing.assert_close(ours[0], by_transformers(ids), **CLOSE)
 
 
-def test_reading_in_pieces_changes_nothing(model: Model) -> None:
+def test_reading_in_pieces_changes_nothing(model: TorchNetwork) -> None:
     ids = list(range(30))
     block = model.block(1, len(ids))
-    model.forward([Segment(block, torch.tensor([ids[:11]]), "none")])
-    model.forward([Segment(block, torch.tensor([ids[11:29]]), "none")])
-    (last,) = model.forward([Segment(block, torch.tensor([ids[29:]]))])
+    model.forward([TokenSegment(block, torch.tensor([ids[:11]]), "none")])
+    model.forward([TokenSegment(block, torch.tensor([ids[11:29]]), "none")])
+    (last,) = model.forward([TokenSegment(block, torch.tensor([ids[29:]]))])
     torch.testing.assert_close(last[0], alone(model, ids), **CLOSE)
 
 
@@ -59,10 +59,10 @@ def test_rows_of_any_lengths_give_the_logits_that_each_gives_alone(
     block.end = longest
     for row, ids in enumerate(prefixes):
         own = model.block(1, len(ids))
-        model.forward([Segment(own, torch.tensor([ids]), "none")])
+        model.forward([TokenSegment(own, torch.tensor([ids]), "none")])
         block.load(row, own.row(0))
-    (together,) = model.forward([Segment(block, torch.tensor([behind] * len(prefixes)))])
-    (after,) = model.forward([Segment(block, torch.full((len(prefixes), 1), 5))])
+    (together,) = model.forward([TokenSegment(block, torch.tensor([behind] * len(prefixes)))])
+    (after,) = model.forward([TokenSegment(block, torch.full((len(prefixes), 1), 5))])
     for row, ids in enumerate(prefixes):
         torch.testing.assert_close(together[row], alone(model, ids + behind), **CLOSE)
         torch.testing.assert_close(after[row], alone(model, [*ids, *behind, 5]), **CLOSE)
@@ -77,18 +77,18 @@ def test_requests_in_one_step_do_not_see_each_other(requests: list[list[int]]) -
     model = SHARED
     variants = [NATIVE, Variant("yarn", 2.0), Variant("self-extend", 3.0), Variant("llama3", 4.0)]
     segments = [
-        Segment(model.block(1, len(ids), variant), torch.tensor([ids]))
+        TokenSegment(model.block(1, len(ids), variant), torch.tensor([ids]))
         for ids, variant in zip(requests, variants, strict=False)
     ]
     for logits, ids, variant in zip(model.forward(segments), requests, variants, strict=False):
         torch.testing.assert_close(logits[0], alone(model, ids, variant), **CLOSE)
 
 
-def test_rows_can_be_chosen_and_doubled(model: Model) -> None:
+def test_rows_can_be_chosen_and_doubled(model: TorchNetwork) -> None:
     block = model.block(2, 6)
-    model.forward([Segment(block, torch.tensor([[1, 2, 3], [4, 5, 6]]), "none")])
+    model.forward([TokenSegment(block, torch.tensor([[1, 2, 3], [4, 5, 6]]), "none")])
     block.select(torch.tensor([1, 1, 0]))
-    (logits,) = model.forward([Segment(block, torch.tensor([[7], [8], [7]]))])
+    (logits,) = model.forward([TokenSegment(block, torch.tensor([[7], [8], [7]]))])
     for row, ids in enumerate(([4, 5, 6, 7], [4, 5, 6, 8], [1, 2, 3, 7])):
         torch.testing.assert_close(logits[row], alone(model, ids), **CLOSE)
 
@@ -111,7 +111,7 @@ def test_rows_can_be_chosen_and_doubled(model: Model) -> None:
     ],
 )
 def test_a_variant_is_what_transformers_makes_of_the_same_wish(
-    model: Model, variant: Variant, parameters: dict[str, Any]
+    model: TorchNetwork, variant: Variant, parameters: dict[str, Any]
 ) -> None:
     ids = [number % 97 for number in range(100)]
     wished = {"rope_theta": 10000.0, **parameters}
@@ -120,12 +120,12 @@ def test_a_variant_is_what_transformers_makes_of_the_same_wish(
     torch.testing.assert_close(alone(model, ids, variant), theirs, rtol=1e-3, atol=1e-3)
 
 
-def test_self_extend_changes_nothing_within_its_near_distance(model: Model) -> None:
+def test_self_extend_changes_nothing_within_its_near_distance(model: TorchNetwork) -> None:
     ids = [number % 97 for number in range(60)]
     torch.testing.assert_close(alone(model, ids, Variant("self-extend", 4.0)), alone(model, ids), **CLOSE)
 
 
-def test_a_long_request_leaves_the_next_short_one_as_it_was(model: Model) -> None:
+def test_a_long_request_leaves_the_next_short_one_as_it_was(model: TorchNetwork) -> None:
     """transformers' own dynamic type fails this."""
     before = alone(model, [1, 2, 3])
     alone(model, [number % 97 for number in range(200)], Variant("ntk", 5.0))
@@ -136,4 +136,4 @@ def test_a_model_with_sliding_windows_is_refused() -> None:
     network = tiny_llama.reference()
     network.config.layer_types = ["sliding_attention", "full_attention"]
     with pytest.raises(ValueError, match="sliding"):
-        Model(network)
+        TorchNetwork(network)

@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from gateway.backends.local import profile
-from gateway.backends.local.profile import LookUp, Measured, Profile
+from gateway.backends.local.profile import LengthProfile, LookUp, Profile
 from gateway.backends.local.torch_engine import probe
 from gateway.backends.local.torch_engine.conversation import Tokens
-from gateway.backends.local.torch_engine.model import Segment
+from gateway.backends.local.torch_engine.model import TokenSegment
 from gateway.backends.local.torch_engine.positions import NATIVE, Positions, Variant
 from tests.doubles import tiny_llama
 
 L = 8192
 
 
-def row(length: int, method: str, perplexity: float, found: int) -> Measured:
-    return Measured(length, method, 2.0, perplexity, found, 8)
+def row(length: int, method: str, perplexity: float, found: int) -> LengthProfile:
+    return LengthProfile(length, method, 2.0, perplexity, found, 8)
 
 
 NATIVELY = (row(2000, "native", 30, 6), row(L, "native", 33, 5))
@@ -75,13 +75,13 @@ def test_linear_and_native_positions_are_never_the_best_beyond_the_window() -> N
 
 
 IDS = [number % 97 for number in range(60)]
-KEYS = [probe.Key([3, 1], [4], ([1, 2], [3])), probe.Key([5, 9], [2, 6], ([5], [3, 5]))]
+KEYS = [probe.PassKey([3, 1], [4], ([1, 2], [3])), probe.PassKey([5, 9], [2, 6], ([5], [3, 5]))]
 
 
 def test_a_distance_is_really_one() -> None:
     """Far behind the trained window untouched positions are others than near ones; the same document, the same keys."""
     model = tiny_llama.model()
-    read = probe.Document(IDS[:30], IDS[30:], KEYS)
+    read = probe.ProbeDocument(IDS[:30], IDS[30:], KEYS)
     near, far = (probe.measure(model, read, length, NATIVE, "native") for length in (60, 6000))
     assert near.perplexity != far.perplexity
     assert probe.measure(model, read, 60, NATIVE, "native") == near
@@ -92,12 +92,12 @@ def test_each_key_stands_alone_at_a_depth_of_its_own(monkeypatch: pytest.MonkeyP
     model = tiny_llama.model()
     forward, seen = model.forward, []
 
-    def watched(segments: Sequence[Segment]) -> list[torch.Tensor]:
+    def watched(segments: Sequence[TokenSegment]) -> list[torch.Tensor]:
         seen.extend((one.block.end + one.block.gap, one.ids[0].tolist()) for one in segments)
         return forward(segments)
 
     monkeypatch.setattr(model, "forward", watched)
-    probe.measure(model, probe.Document([7, 7, 7, 7], [8, 8, 8, 8], KEYS), 1000, NATIVE, "native")
+    probe.measure(model, probe.ProbeDocument([7, 7, 7, 7], [8, 8, 8, 8], KEYS), 1000, NATIVE, "native")
     first_key = [(251, [3, 1]), (996, [4]), (997, [1, 2, 3])]
     second_key = [(745, [5, 9]), (995, [2, 6]), (997, [5, 3, 5])]
     assert seen == [(0, [7, 7, 7, 7]), *first_key, *second_key, (996, [8, 8, 8, 8])]
@@ -109,7 +109,7 @@ def test_a_key_is_found_where_the_model_would_say_all_its_digits() -> None:
     probe.advance(model, block, IDS[:8])
     said: list[int] = []
     for _ in range(3):
-        (logits,) = model.forward([Segment(block, torch.tensor([[IDS[8], *said]]))])
+        (logits,) = model.forward([TokenSegment(block, torch.tensor([[IDS[8], *said]]))])
         said.append(int(logits[0].argmax()))
         block.end = 8
     assert probe.is_found(model, block, ([IDS[8]], said))
@@ -129,7 +129,7 @@ def test_no_two_pass_keys_are_of_the_same_thing() -> None:
 def test_perplexity_is_that_of_the_second_half() -> None:
     model = tiny_llama.model()
     ids = [number % 97 for number in range(1300)]
-    measured = probe.measure(model, probe.Document(ids[:10], ids[10:], []), 1300, NATIVE, "native")
+    measured = probe.measure(model, probe.ProbeDocument(ids[:10], ids[10:], []), 1300, NATIVE, "native")
     block = model.block(1, 1300)
     (logits,) = model.forward([probe.Segment(block, torch.tensor([ids]), "all")])
     loss = torch.nn.functional.cross_entropy(logits[0, 10:-1], torch.tensor(ids[11:]))
@@ -146,7 +146,7 @@ def test_a_profile_is_kept_and_a_broken_one_is_none(tmp_path: Path) -> None:
 
 def test_all_lengths_and_methods_are_measured_once() -> None:
     model = tiny_llama.model()
-    read = probe.Document(list(range(8)), list(range(8)), KEYS)
+    read = probe.ProbeDocument(list(range(8)), list(range(8)), KEYS)
     rows = [(one.length, one.method) for one in probe.sweep(model, Positions(64, 64), read)]
     assert rows == [(16, "native"), (32, "native"), (64, "native")] + [
         (length, method) for length in (128, 256) for method in probe.METHODS

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from gateway.backends.local.torch_engine.model import Segment
+from gateway.backends.local.torch_engine.model import TokenSegment
 from gateway.backends.local.torch_engine.stepper import Run, Stepper
 from tests.doubles import tiny_llama
 
@@ -23,7 +23,7 @@ def reading(steps: int, done: list[int]) -> Run:
     """Reads a long prompt, a token in each step."""
     block = MODEL.block(1, steps)
     for step in range(steps):
-        yield [Segment(block, torch.tensor([[step % 97]]), "none")]
+        yield [TokenSegment(block, torch.tensor([[step % 97]]), "none")]
         done.append(step)
 
 

@@ -12,9 +12,9 @@ from gateway.backends.local.torch_engine import windows
 from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.backends.local.torch_engine.positions import NATIVE, Positions
 from gateway.backends.local.torch_engine.prefixes import Prefixes
-from gateway.backends.local.torch_engine.windows import Report, Span, Windows
+from gateway.backends.local.torch_engine.windows import PassageSpan, Windows, WindowsReport
 from gateway.exchange import Nbce
-from gateway.wire.engine.pieces import Knobs, Piece, Wanted
+from gateway.wire.engine.pieces import EnginePiece, EngineRequest, SamplingKnobs
 from tests.doubles import tiny_llama
 
 MODEL = tiny_llama.model()
@@ -49,10 +49,10 @@ class Said:
         stop: tuple[str, ...] = (),
         remembered: Prefixes | None = None,
     ) -> None:
-        self.text, self.report, self.steps, self.widest, self.most_rows = "", Report(), 0, 0, 0
+        self.text, self.report, self.steps, self.widest, self.most_rows = "", WindowsReport(), 0, 0, 0
         asked = Windows([list(one) for one in prefixes], list(question), mixed, most_bytes)
         kept = remembered if remembered is not None else Prefixes(0)
-        wanted = Wanted(Knobs(temperature=0), 8, stop=stop)
+        wanted = EngineRequest(SamplingKnobs(temperature=0), 8, stop=stop)
         run = windows.answer(MODEL, cast(Tokens, Letters()), POSITIONS, kept, wanted, asked, self._say, self._tell)
         segments = next(run)
         while True:
@@ -64,11 +64,11 @@ class Said:
             except StopIteration:
                 return
 
-    def _say(self, piece: Piece) -> bool:
+    def _say(self, piece: EnginePiece) -> bool:
         self.text += piece.text
         return False
 
-    def _tell(self, report: Report) -> None:
+    def _tell(self, report: WindowsReport) -> None:
         self.report = report
 
 
@@ -194,7 +194,7 @@ def test_the_spans_end_where_a_stop_text_cuts_the_answer() -> None:
     assert _covered(cut.report.spans) == len(cut.text) < 8
 
 
-def _covered(spans: Sequence[Span]) -> int:
+def _covered(spans: Sequence[PassageSpan]) -> int:
     """How many characters, without a gap."""
     ends = [0, *[span.end for span in spans]]
     assert [span.start for span in spans] == ends[:-1]

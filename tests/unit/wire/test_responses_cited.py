@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BackendFailed
-from gateway.file_search import Source
+from gateway.file_search import FileSource
 from gateway.wire.responses import request as responses
 from gateway.wire.responses.answer import Translator, head_of, whole
-from gateway.wire.responses.search import Shown
+from gateway.wire.responses.search import ShownSearch
 from tests.doubles.chat_stream import chunk, events
 
 HEAD = head_of("fw-1", responses.ask(b'{"model":"m","input":"a"}', {}), "m", 7)
-FOUND = Shown(("Why?",), None, (Source("file-a", "a.md"), Source("file-b", "b.md"), Source("file-a", "a.md")))
+FOUND = ShownSearch(
+    ("Why?",), None, (FileSource("file-a", "a.md"), FileSource("file-b", "b.md"), FileSource("file-a", "a.md"))
+)
 CITING = ["Because [1", "]. And\n", "`x[2]` or [2", ", 3] but", " not [4], nor [0", "]."]
 
 

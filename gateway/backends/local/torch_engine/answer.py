@@ -5,22 +5,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gateway.backends.local.torch_engine.block import Block
-from gateway.backends.local.torch_engine.choice import Choice, Say
+from gateway.backends.local.torch_engine.block import RowBlock
+from gateway.backends.local.torch_engine.choice import RunningChoice, Say
 from gateway.backends.local.torch_engine.conversation import Tokens
-from gateway.backends.local.torch_engine.model import Model, Segment
+from gateway.backends.local.torch_engine.model import TokenSegment, TorchNetwork
 from gateway.backends.local.torch_engine.positions import Positions
 from gateway.backends.local.torch_engine.sampling import Sampler
 from gateway.backends.local.torch_engine.stepper import Run
 from gateway.errors import ContextTooLong
-from gateway.wire.engine.pieces import Wanted
+from gateway.wire.engine.pieces import EngineRequest
 
 CHUNK = 256
 """How many tokens of a prompt are read in a step: others' tokens do not wait longer for it."""
 
 
 def answer(
-    model: Model, tokens: Tokens, positions: Positions, wanted: Wanted, prompt: Sequence[int], first: int, say: Say
+    model: TorchNetwork,
+    tokens: Tokens,
+    positions: Positions,
+    wanted: EngineRequest,
+    prompt: Sequence[int],
+    first: int,
+    say: Say,
 ) -> Run:
     """Answer one prompt with `wanted.choices` choices, numbered from `first`."""
     room = room_after(len(prompt), positions, wanted)
@@ -29,14 +35,14 @@ def answer(
     logits = torch.empty(0)
     for start in range(0, len(prompt), CHUNK):
         ids = torch.tensor([prompt[start : start + CHUNK]])
-        (logits,) = yield [Segment(block, ids, "last" if start + CHUNK >= len(prompt) else "none")]
-    choices = [Choice(first + n, tokens, wanted, len(prompt), room, say) for n in range(wanted.choices)]
+        (logits,) = yield [TokenSegment(block, ids, "last" if start + CHUNK >= len(prompt) else "none")]
+    choices = [RunningChoice(first + n, tokens, wanted, len(prompt), room, say) for n in range(wanted.choices)]
     samplers = [Sampler(wanted.knobs, choice.index) for choice in choices]
     block.select(torch.zeros(len(choices), dtype=torch.long))
     yield from _decode(block, choices, samplers, logits.expand(len(choices), -1))
 
 
-def _decode(block: Block, choices: list[Choice], samplers: list[Sampler], logits: Tensor) -> Run:
+def _decode(block: RowBlock, choices: list[RunningChoice], samplers: list[Sampler], logits: Tensor) -> Run:
     while True:
         picked = [_next(choice, sampler, row) for choice, sampler, row in zip(choices, samplers, logits, strict=True)]
         alive = [at for at, choice in enumerate(choices) if not choice.over]
@@ -45,17 +51,17 @@ def _decode(block: Block, choices: list[Choice], samplers: list[Sampler], logits
         if len(alive) < len(choices):
             block.select(torch.tensor(alive))
             choices, samplers = [choices[at] for at in alive], [samplers[at] for at in alive]
-        (logits,) = yield [Segment(block, torch.tensor([[picked[at]] for at in alive]))]
+        (logits,) = yield [TokenSegment(block, torch.tensor([[picked[at]] for at in alive]))]
 
 
-def _next(choice: Choice, sampler: Sampler, logits: Tensor) -> int:
+def _next(choice: RunningChoice, sampler: Sampler, logits: Tensor) -> int:
     logprobs = sampler.logprobs(logits)
     token = sampler.pick(logprobs)
     choice.add(token, logprobs)
     return token
 
 
-def room_after(prompt_tokens: int, positions: Positions, wanted: Wanted) -> int:
+def room_after(prompt_tokens: int, positions: Positions, wanted: EngineRequest) -> int:
     """How many tokens fit behind a prompt. Raises `ContextTooLong` where it is none."""
     room = positions.window_tokens - prompt_tokens
     if room < 1:

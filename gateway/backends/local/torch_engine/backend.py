@@ -14,17 +14,17 @@ from msgspec.structs import replace
 
 from gateway.backends.local import gguf, profile
 from gateway.backends.local.generation import Call
-from gateway.backends.local.serve import Loaded, LocalModel, Serving
+from gateway.backends.local.serve import LoadedEngine, LocalModel, Serving
 from gateway.backends.local.torch_engine.positions import LongContext, Positions
 from gateway.context.embedding.batcher import Batcher
 from gateway.errors import ConfigError, Problem
 from gateway.exchange import Endpoint, Exchange, Mode, Nbce, Note
-from gateway.registry import Kind
+from gateway.registry import AdapterKind
 from gateway.resources import NoSuchResource, locate
 from gateway.wire.engine.ask import EngineAsk
 
 if TYPE_CHECKING:
-    from gateway.backends.local.torch_engine.engine import Engine
+    from gateway.backends.local.torch_engine.engine import TorchEngine
 
 NEEDED = ("torch", "transformers", "accelerate", "gguf")
 REMEDY = "Name a folder with config.json and safetensors, a GGUF file, or package:name/file.gguf inside a package."
@@ -75,7 +75,7 @@ class Mixing(Protocol):
 class Stretching(Protocol):
     """An engine whose positions can be set for a length."""
 
-    def reaching(self, tokens: int) -> Loaded: ...
+    def reaching(self, tokens: int) -> LoadedEngine: ...
 
 
 class TorchModel(LocalModel):
@@ -108,7 +108,7 @@ class TorchModel(LocalModel):
         )
         super().__init__(name, serving)
 
-    async def _call(self, loaded: Loaded, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
+    async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
         passages = exchange.windows
         if not passages:
             return await super()._call(self._reaching(loaded, ask, exchange, told), ask, exchange, told)
@@ -125,7 +125,7 @@ class TorchModel(LocalModel):
 
         return loaded.mix(passages, mixed, tell)
 
-    def _reaching(self, loaded: Loaded, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Loaded:
+    def _reaching(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> LoadedEngine:
         """With positions that are set for what the prompt was judged to need, the same for each call about it."""
         plan = exchange.plan
         if not plan.reach_tokens or not isinstance(loaded, Stretching):
@@ -140,13 +140,13 @@ class TorchModel(LocalModel):
     def threads(self) -> int:
         return self._settings.threads
 
-    def load(self) -> "Engine":
+    def load(self) -> "TorchEngine":
         """The engine itself, for measuring it. Blocks."""
         # imported here: torch and transformers take seconds
-        from gateway.backends.local.torch_engine.engine import Engine, EngineOptions
+        from gateway.backends.local.torch_engine.engine import TorchEngine, TorchOptions
 
         settings = self._settings
-        options = EngineOptions(
+        options = TorchOptions(
             self._keep,
             self.positions,
             settings.threads,
@@ -156,9 +156,9 @@ class TorchModel(LocalModel):
             passages_bytes=settings.passages_mb << 20,
             rows_bytes=settings.rows_mb << 20,
         )
-        return Engine(self._path, options)
+        return TorchEngine(self._path, options)
 
-    def _load(self) -> Loaded:
+    def _load(self) -> LoadedEngine:
         return self.load()
 
 
@@ -226,4 +226,4 @@ def _build(name: str, settings: TorchSettings, parts: Any) -> TorchModel:
         raise ConfigError([Problem(where, str(error), "Fetch the model's files again.")]) from error
 
 
-KIND = Kind(TorchSettings, _build, _check)
+KIND = AdapterKind(TorchSettings, _build, _check)

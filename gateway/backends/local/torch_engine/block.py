@@ -17,7 +17,7 @@ MOST_SCORES = 1 << 24
 """How many attention scores Self-Extend holds at a time."""
 
 
-class Shape:
+class CacheShape:
     """What a model's caches look like."""
 
     def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype) -> None:
@@ -27,10 +27,10 @@ class Shape:
         return 2 * self.layers * self.heads * self.width * tokens * self.dtype.itemsize
 
 
-class Block:
+class RowBlock:
     """Rows that advance together. `end` is the first free slot; slots before `begins[row]` are filling."""
 
-    def __init__(self, shape: Shape, rows: int, capacity: int, variant: Variant = NATIVE) -> None:
+    def __init__(self, shape: CacheShape, rows: int, capacity: int, variant: Variant = NATIVE) -> None:
         self.shape = shape
         self.variant = variant
         size = (shape.layers, 2, rows, shape.heads, capacity, shape.width)

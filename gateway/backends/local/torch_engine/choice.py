@@ -6,14 +6,16 @@ import torch
 from torch import Tensor
 
 from gateway.backends.local.torch_engine.conversation import Tokens
-from gateway.wire.engine.pieces import Likely, Piece, Spoken, Usage, Wanted
+from gateway.wire.engine.pieces import ChosenToken, EnginePiece, EngineRequest, Likely, TokenUsage
 
-Say = Callable[[Piece], bool]
+Say = Callable[[EnginePiece], bool]
 """Hands a piece over; True means that nobody listens any more."""
 
 
-class Choice:
-    def __init__(self, index: int, tokens: Tokens, wanted: Wanted, prompt_tokens: int, room: int, say: Say) -> None:
+class RunningChoice:
+    def __init__(
+        self, index: int, tokens: Tokens, wanted: EngineRequest, prompt_tokens: int, room: int, say: Say
+    ) -> None:
         """`room`: how many tokens may come before the window is full."""
         self.index = index
         self.over = False
@@ -26,7 +28,7 @@ class Choice:
         self._say = say
         self._stream = tokens.stream()
         self._held = ""
-        self._spoken: list[Spoken] = []
+        self._spoken: list[ChosenToken] = []
         self._first = True
 
     def add(self, token: int, logprobs: Tensor, heard: Callable[[], None] = lambda: None) -> None:
@@ -60,25 +62,25 @@ class Choice:
         if not free and not self._first:
             return
         text, self._held = self._held[:free], self._held[free:]
-        self._send(Piece(self.index, text, self._spoken, first=self._first))
+        self._send(EnginePiece(self.index, text, self._spoken, first=self._first))
 
     def _end(self, finish: str) -> None:
         self.over = True
         if self._held or self._first:
-            self._send(Piece(self.index, self._held, self._spoken, first=self._first))
-        usage = Usage(self._prompt, self.written)
-        self._send(Piece(self.index, finish=finish, usage=usage))
+            self._send(EnginePiece(self.index, self._held, self._spoken, first=self._first))
+        usage = TokenUsage(self._prompt, self.written)
+        self._send(EnginePiece(self.index, finish=finish, usage=usage))
 
-    def _send(self, piece: Piece) -> None:
+    def _send(self, piece: EnginePiece) -> None:
         self._first, self._spoken = False, []
         if self._say(piece):
             self.over = True
 
-    def _entry(self, token: int, logprobs: Tensor, top: int) -> Spoken:
+    def _entry(self, token: int, logprobs: Tensor, top: int) -> ChosenToken:
         best = torch.topk(logprobs, max(top, 1))
         likely = [self._likely(int(one), float(value)) for value, one in zip(best.values, best.indices, strict=True)]
         said = self._likely(token, float(logprobs[token]))
-        return Spoken(said.token, said.logprob, said.bytes, likely[:top])
+        return ChosenToken(said.token, said.logprob, said.bytes, likely[:top])
 
     def _likely(self, token: int, logprob: float) -> Likely:
         text = self._tokens.text(token)

@@ -16,7 +16,7 @@ from tokenizers.decoders import DecodeStream
 
 from gateway.backends.local.chat_template import CannotChange, without_default_system
 from gateway.errors import BadRequest
-from gateway.wire.engine.pieces import Message
+from gateway.wire.engine.pieces import EngineMessage
 
 log = logging.getLogger("foreword.torch")
 
@@ -47,12 +47,12 @@ class Tokens:
         """What stands at a raw prompt's beginning and is not the client's own words: control tokens are characters."""
         return list(self._plain.encode(text).ids)
 
-    def chat(self, messages: Sequence[Message]) -> list[int]:
+    def chat(self, messages: Sequence[EngineMessage]) -> list[int]:
         return self.around(messages, "")[1]
 
-    def around(self, messages: Sequence[Message], cut: str) -> tuple[list[int], list[int]]:
+    def around(self, messages: Sequence[EngineMessage], cut: str) -> tuple[list[int], list[int]]:
         """A conversation in two parts, the second beginning where `cut` (if not "") is found in it. `cut` goes."""
-        marks = _Marks(self._controls)
+        marks = _ControlMarks(self._controls)
         shown = [{"role": one.role, "content": marks.hidden(one.content)} for one in messages]
         try:
             text = self._whole.apply_chat_template(
@@ -65,7 +65,7 @@ class Tokens:
         head, _, tail = text.rpartition(cut) if cut else ("", "", text)
         return self._ids(head, marks), self._ids(tail, marks)
 
-    def _ids(self, text: str, marks: "_Marks") -> list[int]:
+    def _ids(self, text: str, marks: "_ControlMarks") -> list[int]:
         ids: list[int] = []
         for piece, literal in marks.pieces(text):
             ids += self._real.encode(piece, add_special_tokens=False).ids if piece else []
@@ -90,7 +90,7 @@ class TextStream:
         return self._stream.step(self._tokenizer, token) or ""
 
 
-class _Marks:
+class _ControlMarks:
     """Hides control tokens in texts under a name drawn for this one conversation."""
 
     def __init__(self, controls: re.Pattern[str]) -> None:

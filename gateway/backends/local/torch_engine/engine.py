@@ -18,17 +18,17 @@ from gateway.backends.local.torch_engine.load import load
 from gateway.backends.local.torch_engine.positions import Positions
 from gateway.backends.local.torch_engine.prefixes import Prefixes
 from gateway.backends.local.torch_engine.stepper import Stepper
-from gateway.backends.local.torch_engine.windows import Report, Windows
+from gateway.backends.local.torch_engine.windows import Windows, WindowsReport
 from gateway.backends.local.torch_engine.windows import answer as mixed_answer
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint, Nbce
-from gateway.wire.engine.pieces import Message, Piece, Wanted, encoded, wanted
+from gateway.wire.engine.pieces import EngineMessage, EnginePiece, EngineRequest, encoded, wanted
 
 BETWEEN = "\n\n"
 """Stands between a passage and the question."""
 
 
-class EngineOptions(Struct, frozen=True):
+class TorchOptions(Struct, frozen=True):
     """How to load a model; see `TorchSettings`."""
 
     keep: Path
@@ -41,10 +41,10 @@ class EngineOptions(Struct, frozen=True):
     rows_bytes: int = 0
 
 
-class Engine:
+class TorchEngine:
     """A loaded model. The constructor loads it and blocks. Satisfies `serve.Loaded`."""
 
-    def __init__(self, path: Path, options: EngineOptions) -> None:
+    def __init__(self, path: Path, options: TorchOptions) -> None:
         self.model, tokenizer = load(path, options.keep, options.dtype)
         self.tokens = Tokens(tokenizer, chat_template=options.chat_template, default_system=options.default_system)
         self.positions = options.positions
@@ -68,13 +68,13 @@ class Engine:
             begin = partial(answer, self.model, self.tokens, self.positions, asked, ids, first, say)
             self.stepper.run(begin, _leaving(callback))
 
-    def reaching(self, tokens: int) -> "Engine":
+    def reaching(self, tokens: int) -> "TorchEngine":
         """The same engine, its positions set for requests of at least `tokens`. It is not to be closed."""
         other = copy(self)
         other.positions = replace(self.positions, set_for_tokens=tokens)
         return other
 
-    def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[Report], None]) -> Call:
+    def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[WindowsReport], None]) -> Call:
         """A method like `chat` and `complete` that reads the passages beside each other, each before the last
         message or the prompt."""
 
@@ -91,7 +91,7 @@ class Engine:
 
         return call
 
-    def _cut_chat(self, asked: Wanted, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+    def _cut_chat(self, asked: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
         """What stands before the question in each row, the bare one first, and the question. All rows share its
         tokens: it is cut apart from what stands before it."""
         messages = asked.messages
@@ -101,13 +101,13 @@ class Engine:
         cut, question = secrets.token_hex(16), messages[place].content
 
         def around(before: str) -> tuple[list[int], list[int]]:
-            asking = Message("user", before + cut + question)
+            asking = EngineMessage("user", before + cut + question)
             return self.tokens.around([*messages[:place], asking, *messages[place + 1 :]], cut)
 
         bare, behind = around("")
         return [bare, *[around(text + BETWEEN)[0] for text in passages]], behind
 
-    def _cut_prompt(self, asked: Wanted, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+    def _cut_prompt(self, asked: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
         """The same for a raw prompt. A blank line is what the bare row starts from: it must start from something."""
         (prompt,) = asked.prompts
         behind = self._ids(prompt)
@@ -137,7 +137,7 @@ def _leaving(callback: Callback) -> Callable[[], bool]:
 def _saying(endpoint: Endpoint, callback: Callback) -> Say:
     name, created = secrets.token_hex(12), int(time.time())
 
-    def say(piece: Piece) -> bool:
+    def say(piece: EnginePiece) -> bool:
         return callback(encoded(piece, endpoint, name, created))
 
     return say

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, masking_utils
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from gateway.backends.local.torch_engine.model import NAME, Model, attention
+from gateway.backends.local.torch_engine.model import NAME, TorchNetwork, attention
 
 log = logging.getLogger("foreword.torch")
 
@@ -24,7 +24,7 @@ TRIED = 256
 """Tokens that each number format is timed with."""
 
 
-def load(path: Path, keep: Path, dtype: str) -> tuple[Model, Any]:
+def load(path: Path, keep: Path, dtype: str) -> tuple[TorchNetwork, Any]:
     """The model and its tokenizer. `keep`: where unpacked models are kept. `dtype` may be `auto`."""
     ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
     # masks are made where attention is
@@ -36,7 +36,7 @@ def load(path: Path, keep: Path, dtype: str) -> tuple[Model, Any]:
     )
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     network.requires_grad_(False)
-    return Model(network), tokenizer
+    return TorchNetwork(network), tokenizer
 
 
 def faster_dtype() -> torch.dtype:

@@ -12,22 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from gateway.backends.local.torch_engine import rope
-from gateway.backends.local.torch_engine.block import Block, Shape
+from gateway.backends.local.torch_engine.block import CacheShape, RowBlock
 from gateway.backends.local.torch_engine.positions import NATIVE, Variant
 
 NAME = "foreword"
 """Under which our attention is known to transformers."""
-Wanted = Literal["none", "last", "all"]
+WantedLogits = Literal["none", "last", "all"]
 
 
-class Segment:
+class TokenSegment:
     """The next tokens of a block's rows: ids [rows, n]. `wanted`: of which tokens the logits are."""
 
-    def __init__(self, block: Block, ids: Tensor, wanted: Wanted = "last") -> None:
+    def __init__(self, block: RowBlock, ids: Tensor, wanted: WantedLogits = "last") -> None:
         self.block, self.ids, self.wanted = block, ids, wanted
 
 
-class Model:
+class TorchNetwork:
     """A loaded network. One thread at a time may run it."""
 
     def __init__(self, network: Any) -> None:
@@ -37,22 +37,22 @@ class Model:
             raise ValueError("models with sliding or linear attention are not supported by this engine")
         heads = config.num_key_value_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self.shape = Shape(config.num_hidden_layers, heads, width, network.dtype)
+        self.shape = CacheShape(config.num_hidden_layers, heads, width, network.dtype)
         self.vocabulary: int = network.get_input_embeddings().num_embeddings
         """How many token numbers there are."""
         self.trained_tokens = _trained(config)
         self._rotary = Rotary(network.base_model.rotary_emb, config, self.trained_tokens)
-        network.base_model.rotary_emb = self._given = _Given()
+        network.base_model.rotary_emb = self._given = _PresetRotary()
 
     @property
     def has_longrope(self) -> bool:
         return self._rotary.has_longrope
 
-    def block(self, rows: int, capacity: int, variant: Variant = NATIVE) -> Block:
-        return Block(self.shape, rows, capacity, variant)
+    def block(self, rows: int, capacity: int, variant: Variant = NATIVE) -> RowBlock:
+        return RowBlock(self.shape, rows, capacity, variant)
 
     @torch.inference_mode()
-    def forward(self, segments: Sequence[Segment]) -> list[Tensor]:
+    def forward(self, segments: Sequence[TokenSegment]) -> list[Tensor]:
         """Read every segment's tokens into its block. Logits in float32: [rows, vocabulary] of the last tokens,
         [rows, n, vocabulary] of all, or nothing, as each segment wants."""
         ids = torch.cat([one.ids.flatten() for one in segments])[None]
@@ -74,7 +74,7 @@ class Model:
         return _shared_out(out, segments, [len(one) for one in kept])
 
 
-def _kept(segments: Sequence[Segment]) -> list[Tensor]:
+def _kept(segments: Sequence[TokenSegment]) -> list[Tensor]:
     """The places in the line of which logits are wanted."""
     found, start = [], 0
     for one in segments:
@@ -85,7 +85,7 @@ def _kept(segments: Sequence[Segment]) -> list[Tensor]:
     return found
 
 
-def _shared_out(out: Tensor, segments: Sequence[Segment], counts: Sequence[int]) -> list[Tensor]:
+def _shared_out(out: Tensor, segments: Sequence[TokenSegment], counts: Sequence[int]) -> list[Tensor]:
     if not any(counts):
         return [out[:0]] * len(segments)
     parts = torch.split(out.float(), list(counts))
@@ -115,7 +115,7 @@ def _own(line: Tensor, rows: int, count: int) -> Tensor:
     return line.view(line.shape[0], rows, count, -1).transpose(0, 1)
 
 
-class _Given(nn.Module):
+class _PresetRotary(nn.Module):
     """In the place of a model's rotary module: what `forward` has computed for this line of tokens."""
 
     turned: tuple[Tensor, ...] = ()

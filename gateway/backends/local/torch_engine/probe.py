@@ -15,10 +15,10 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
-from gateway.backends.local.profile import LookUp, Measured, Profile
-from gateway.backends.local.torch_engine.block import Block
+from gateway.backends.local.profile import LengthProfile, LookUp, Profile
+from gateway.backends.local.torch_engine.block import RowBlock
 from gateway.backends.local.torch_engine.conversation import Tokens
-from gateway.backends.local.torch_engine.model import Model, Segment
+from gateway.backends.local.torch_engine.model import TokenSegment, TorchNetwork
 from gateway.backends.local.torch_engine.positions import NATIVE, Method, Positions, Variant
 
 CHUNK = 512
@@ -54,7 +54,7 @@ Question = tuple[list[int], list[int]]
 """How the sentence about a number begins, and the digits that belong behind it."""
 
 
-class Key(Struct):
+class PassKey(Struct):
     """A number told in some text, the text behind it, and the question about it."""
 
     told: list[int]
@@ -65,15 +65,15 @@ class Key(Struct):
         return len(self.told) + len(self.behind) + sum(map(len, self.question))
 
 
-class Document(Struct):
+class ProbeDocument(Struct):
     """Text in token numbers, and the pass-keys that are put at their depths between its halves, one at a time."""
 
     first: list[int]
     second: list[int]
-    keys: list[Key]
+    keys: list[PassKey]
 
 
-class Reading(Struct):
+class ProbeText(Struct):
     """Text that is read as it is, and the questions about it."""
 
     ids: list[int]
@@ -91,7 +91,7 @@ def pass_keys(tokens: Tokens, count: int, seed: int = 0) -> list[tuple[list[int]
     return made
 
 
-def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> Document:
+def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> ProbeDocument:
     """`size` tokens of `text`, and more of it around the keys. Raises `ValueError` where it is too short."""
     ids = tokens.prompt(text)
     needed = size + keys * 2 * AROUND
@@ -100,11 +100,11 @@ def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> 
     hidden = []
     for number, (told, question) in enumerate(pass_keys(tokens, keys, seed)):
         around = ids[size + number * 2 * AROUND :][: 2 * AROUND]
-        hidden.append(Key(around[:AROUND] + told, around[AROUND:], question))
-    return Document(ids[: size // 2], ids[size // 2 : size], hidden)
+        hidden.append(PassKey(around[:AROUND] + told, around[AROUND:], question))
+    return ProbeDocument(ids[: size // 2], ids[size // 2 : size], hidden)
 
 
-def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> Reading:
+def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> ProbeText:
     """About `size` tokens in passages that each hold a key; another `seed` takes the next piece of the text.
 
     Raises `ValueError` where the text is too short.
@@ -122,11 +122,11 @@ def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> Reading:
         start = number * size // len(names)
         passages += ids[start : start + size // len(names) - len(fact)] + fact
         questions.append((tokens.prompt(f"\nThe secret number of the {name} is"), tokens.prompt(f" {digits}")))
-    return Reading(passages, questions[:: max(1, len(questions) // ASKED)][:ASKED])
+    return ProbeText(passages, questions[:: max(1, len(questions) // ASKED)][:ASKED])
 
 
 @torch.inference_mode()
-def look_up(model: Model, reads: Sequence[Reading], length: int) -> LookUp:
+def look_up(model: TorchNetwork, reads: Sequence[ProbeText], length: int) -> LookUp:
     """One pass over each text with the model's own positions."""
     found = 0
     for read in reads:
@@ -136,7 +136,7 @@ def look_up(model: Model, reads: Sequence[Reading], length: int) -> LookUp:
     return LookUp(length, found, sum(len(read.questions) for read in reads))
 
 
-def look_ups(model: Model, tokens: Tokens, text: str, trained: int) -> Iterator[LookUp]:
+def look_ups(model: TorchNetwork, tokens: Tokens, text: str, trained: int) -> Iterator[LookUp]:
     """At 512 tokens and on, doubling, until too little is found, the window or the text ends. Really read."""
     length = SHORTEST
     while length <= min(trained, len(KINDS) * len(WORDS) * PASSAGE_TOKENS):
@@ -153,7 +153,7 @@ def look_ups(model: Model, tokens: Tokens, text: str, trained: int) -> Iterator[
 
 
 @torch.inference_mode()
-def measure(model: Model, read: Document, length: int, variant: Variant, method: str) -> Measured:
+def measure(model: TorchNetwork, read: ProbeDocument, length: int, variant: Variant, method: str) -> LengthProfile:
     """The document as if it were `length` tokens long: the keys at evenly spread depths, then the second half."""
     begin = len(read.first)
     longest = max([len(read.second), *map(len, read.keys)])
@@ -169,12 +169,12 @@ def measure(model: Model, read: Document, length: int, variant: Variant, method:
         found += is_found(model, block, key.question)
     block.end, block.gap = begin, max(0, length - begin - len(read.second))
     perplexity = math.exp(loss(model, block, read.second))
-    return Measured(length, method, variant.factor, round(perplexity, 2), found, len(read.keys))
+    return LengthProfile(length, method, variant.factor, round(perplexity, 2), found, len(read.keys))
 
 
 def sweep(
-    model: Model, positions: Positions, read: Document, methods: Sequence[Method] = METHODS
-) -> Iterator[Measured]:
+    model: TorchNetwork, positions: Positions, read: ProbeDocument, methods: Sequence[Method] = METHODS
+) -> Iterator[LengthProfile]:
     """From the document's own length over the trained window to 2 and 4 times that."""
     trained = positions.trained_tokens
     own = len(read.first) + len(read.second)
@@ -187,10 +187,10 @@ def sweep(
             yield measure(model, read, length, variant, method)
 
 
-def concluded(trained: int, measured: Sequence[Measured], looked: Sequence[LookUp] = ()) -> Profile:
+def concluded(trained: int, measured: Sequence[LengthProfile], looked: Sequence[LookUp] = ()) -> Profile:
     """How far the best method at each length, and each method alone, can be used; and how much is read well."""
     base = measured[0]
-    winners: dict[int, Measured] = {}
+    winners: dict[int, LengthProfile] = {}
     for one in sorted(measured, key=lambda one: one.length):
         able = one.length <= trained or one.method not in UNASKED
         if able and (one.length not in winners or _worth(one, base) > _worth(winners[one.length], base)):
@@ -208,11 +208,11 @@ def concluded(trained: int, measured: Sequence[Measured], looked: Sequence[LookU
     )
 
 
-def _beyond(measured: Sequence[Measured], method: str, trained: int) -> list[Measured]:
+def _beyond(measured: Sequence[LengthProfile], method: str, trained: int) -> list[LengthProfile]:
     return [one for one in measured if one.method == method and one.length > trained]
 
 
-def _usable(rows: Sequence[Measured], base: Measured) -> int:
+def _usable(rows: Sequence[LengthProfile], base: LengthProfile) -> int:
     """The longest length up to which all is well."""
     borne = takewhile(lambda one: _bearable(one, base), sorted(rows, key=lambda one: one.length))
     return max((one.length for one in borne), default=0)
@@ -222,26 +222,26 @@ def _well(one: LookUp) -> bool:
     return one.found >= WELL * one.keys
 
 
-def _worth(one: Measured, base: Measured) -> float:
+def _worth(one: LengthProfile, base: LengthProfile) -> float:
     """A key found counts as much as perplexity can lose: both are shares."""
     return one.found / max(1, one.keys) - math.log(one.perplexity / base.perplexity)
 
 
-def _bearable(one: Measured, base: Measured) -> bool:
+def _bearable(one: LengthProfile, base: LengthProfile) -> bool:
     return one.perplexity <= BEARABLE * base.perplexity and 2 * one.found >= base.found
 
 
-def advance(model: Model, block: Block, ids: Sequence[int]) -> None:
+def advance(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> None:
     for start in range(0, len(ids), CHUNK):
-        model.forward([Segment(block, torch.tensor([ids[start : start + CHUNK]]), "none")])
+        model.forward([TokenSegment(block, torch.tensor([ids[start : start + CHUNK]]), "none")])
 
 
-def loss(model: Model, block: Block, ids: Sequence[int]) -> float:
+def loss(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> float:
     """Mean negative log-likelihood of all but the first token, which also advances the block."""
     total, last = 0.0, None
     for start in range(0, len(ids), CHUNK):
         part = torch.tensor(ids[start : start + CHUNK])
-        (logits,) = model.forward([Segment(block, part[None], "all")])
+        (logits,) = model.forward([TokenSegment(block, part[None], "all")])
         before = logits[0, :-1] if last is None else torch.cat((last, logits[0, :-1]))
         wanted: Tensor = part[1:] if last is None else part
         total += float(torch.nn.functional.cross_entropy(before, wanted, reduction="sum"))
@@ -249,11 +249,11 @@ def loss(model: Model, block: Block, ids: Sequence[int]) -> float:
     return total / (len(ids) - 1)
 
 
-def is_found(model: Model, block: Block, question: Question) -> bool:
+def is_found(model: TorchNetwork, block: RowBlock, question: Question) -> bool:
     """Whether greedy decoding would give all the digits. Leaves the block as it was."""
     before, digits = question
     end = block.end
-    (logits,) = model.forward([Segment(block, torch.tensor([[*before, *digits]]), "all")])
+    (logits,) = model.forward([TokenSegment(block, torch.tensor([[*before, *digits]]), "all")])
     block.end = end
     said = logits[0].argmax(-1)[len(before) - 1 : -1]
     return said.tolist() == list(digits)

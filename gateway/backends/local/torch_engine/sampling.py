@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gateway.wire.engine.pieces import Knobs
+from gateway.wire.engine.pieces import SamplingKnobs
 
 
 def nucleus(logits: Tensor, share: float) -> Tensor:
@@ -26,7 +26,7 @@ def penalised(logits: Tensor, said: Counter[int], frequency: float, presence: fl
     return logits.index_add(-1, ids, -(counts * frequency + presence))
 
 
-def narrowed(logits: Tensor, knobs: Knobs) -> Tensor:
+def narrowed(logits: Tensor, knobs: SamplingKnobs) -> Tensor:
     """Temperature, then top_k, min_p and top_p."""
     logits = logits / max(knobs.temperature, 1e-4)
     if 0 < knobs.top_k < logits.shape[-1]:
@@ -40,7 +40,7 @@ def narrowed(logits: Tensor, knobs: Knobs) -> Tensor:
 class Sampler:
     """One choice's dice. `number` tells the choices of a request apart."""
 
-    def __init__(self, knobs: Knobs, number: int) -> None:
+    def __init__(self, knobs: SamplingKnobs, number: int) -> None:
         self._knobs = knobs
         self._said: Counter[int] = Counter()
         self._dice = torch.Generator()

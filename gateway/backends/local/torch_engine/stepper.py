@@ -13,17 +13,17 @@ from concurrent.futures import Future
 import torch
 from torch import Tensor
 
-from gateway.backends.local.torch_engine.model import Model, Segment
+from gateway.backends.local.torch_engine.model import TokenSegment, TorchNetwork
 
 log = logging.getLogger("foreword.torch")
 
-Run = Generator[list[Segment], list[Tensor], None]
+Run = Generator[list[TokenSegment], list[Tensor], None]
 
 
 class Stepper:
     """Runs generators on its own thread until they end. Any thread may hand one in."""
 
-    def __init__(self, model: Model, threads: int) -> None:
+    def __init__(self, model: TorchNetwork, threads: int) -> None:
         self._model = model
         self._threads = threads
         self._new: queue.SimpleQueue[_Running | None] = queue.SimpleQueue()
@@ -83,7 +83,7 @@ class _Running:
     def __init__(self, begin: Callable[[], Run], gone: Callable[[], bool], over: "Future[None]") -> None:
         self._make, self._gone, self._over = begin, gone, over
         self._run: Run | None = None
-        self.segments: list[Segment] = []
+        self.segments: list[TokenSegment] = []
 
     def begin(self) -> bool:
         return self._advance(None)

@@ -11,18 +11,17 @@ from msgspec import Struct
 from torch import Tensor
 
 from gateway.backends.local.torch_engine.answer import CHUNK, room_after
-from gateway.backends.local.torch_engine.block import Block
-from gateway.backends.local.torch_engine.choice import Choice, Say
+from gateway.backends.local.torch_engine.block import RowBlock
+from gateway.backends.local.torch_engine.choice import RunningChoice, Say
 from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.backends.local.torch_engine.mixer import Mixer
-from gateway.backends.local.torch_engine.model import Model, Segment
-from gateway.backends.local.torch_engine.model import Wanted as Wants
+from gateway.backends.local.torch_engine.model import TokenSegment, TorchNetwork, WantedLogits
 from gateway.backends.local.torch_engine.positions import Positions, Variant
 from gateway.backends.local.torch_engine.prefixes import Prefixes
 from gateway.backends.local.torch_engine.sampling import Sampler
 from gateway.backends.local.torch_engine.stepper import Run
 from gateway.exchange import Nbce
-from gateway.wire.engine.pieces import Wanted
+from gateway.wire.engine.pieces import EngineRequest
 
 READ_AT_ONCE = 1024
 """Tokens in one step, all rows together."""
@@ -34,7 +33,7 @@ SHARE = 4
 """Long rows come in smaller groups: what is being read takes a part of this of what all rows may take."""
 
 
-class Span(Struct):
+class PassageSpan(Struct):
     """A run of tokens from one passage (counted from 1), and where it stands in the answer's text."""
 
     context: int
@@ -55,7 +54,7 @@ class Windows(Struct):
         return max(map(len, self.prefixes))
 
 
-class Report(Struct):
+class WindowsReport(Struct):
     """What is told about an answer when it is over."""
 
     pooling: str = ""
@@ -63,18 +62,18 @@ class Report(Struct):
     dropped: int = 0
     remembered: int = 0
     """Passages that were not read again."""
-    spans: list[Span] = []
+    spans: list[PassageSpan] = []
 
 
 def answer(
-    model: Model,
+    model: TorchNetwork,
     tokens: Tokens,
     positions: Positions,
     prefixes: Prefixes,
-    wanted: Wanted,
+    wanted: EngineRequest,
     asked: Windows,
     say: Say,
-    tell: Callable[[Report], None],
+    tell: Callable[[WindowsReport], None],
 ) -> Run:
     """One answer from all passages. `tell` is called for each token, before what it adds is said."""
     prompt = asked.longest + len(asked.question)
@@ -82,8 +81,8 @@ def answer(
     behind = len(asked.question) + min(wanted.max_tokens, room)
     variant = positions.variant(asked.longest + behind)
     mixer = Mixer(asked.mixed)
-    report = Report(mixer.pooling, len(asked.prefixes) - 1)
-    rows = _Rows(model, behind, variant)
+    report = WindowsReport(mixer.pooling, len(asked.prefixes) - 1)
+    rows = _WindowRows(model, behind, variant)
     most = asked.most_rows_bytes // model.shape.bytes_of(asked.longest + behind)
     judged = JUDGED if mixer.asks_for_likelihood and report.rows > 1 else 0
     for group in _groups(asked.prefixes, min(GROUP, max(1, most // SHARE))):
@@ -96,12 +95,17 @@ def answer(
         rows.logits = torch.cat((rows.logits, logits)) if rows.parts[:-1] else logits
         rows.drop(mixer.worst(rows.logits, rows.numbers, most))
     total = sum(map(len, asked.prefixes[1:])) + len(asked.question)
-    choice = Choice(0, tokens, wanted, total, room, say)
+    choice = RunningChoice(0, tokens, wanted, total, room, say)
     yield from _speak(rows, mixer, Sampler(wanted.knobs, 0), choice, report, tell)
 
 
 def _speak(
-    rows: "_Rows", mixer: Mixer, sampler: Sampler, choice: Choice, report: Report, tell: Callable[[Report], None]
+    rows: "_WindowRows",
+    mixer: Mixer,
+    sampler: Sampler,
+    choice: RunningChoice,
+    report: WindowsReport,
+    tell: Callable[[WindowsReport], None],
 ) -> Run:
     while True:
         logprobs = sampler.logprobs(mixer.mix(rows.logits, rows.numbers))
@@ -117,11 +121,11 @@ def _speak(
         if choice.over:
             return
         rows.drop(mixer.far(rows.numbers))
-        parts = yield [Segment(block, torch.full((block.rows, 1), token)) for block, _ in rows.parts]
+        parts = yield [TokenSegment(block, torch.full((block.rows, 1), token)) for block, _ in rows.parts]
         rows.logits = torch.cat(parts)
 
 
-def _spoken_up_to(spans: list[Span], context: int, length: int) -> None:
+def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
     """The text is `length` characters long now; what is new is `context`'s. A stop text may have made it shorter."""
     while spans and spans[-1].start >= length:
         spans.pop()
@@ -129,7 +133,7 @@ def _spoken_up_to(spans: list[Span], context: int, length: int) -> None:
     if spans and (spans[-1].context == context or length < end):
         spans[-1].end = length
     elif length > end:
-        spans.append(Span(context, end, length))
+        spans.append(PassageSpan(context, end, length))
 
 
 def _groups(texts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
@@ -139,12 +143,12 @@ def _groups(texts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
 
 
 def _read(
-    model: Model,
+    model: TorchNetwork,
     prefixes: Prefixes,
     texts: Sequence[Sequence[int]],
     variant: Variant,
-    report: Report,
-) -> Generator[list[Segment], list[Tensor], list[Tensor]]:
+    report: WindowsReport,
+) -> Generator[list[TokenSegment], list[Tensor], list[Tensor]]:
     """The cache of each text. Those that are not remembered are read."""
     found = [prefixes.get(ids, variant) for ids in texts]
     report.remembered += sum(one is not None for one in found)
@@ -162,8 +166,8 @@ def _read(
 
 
 def _ask(
-    block: Block, question: Sequence[int], judged: int
-) -> Generator[list[Segment], list[Tensor], tuple[Tensor, Tensor]]:
+    block: RowBlock, question: Sequence[int], judged: int
+) -> Generator[list[TokenSegment], list[Tensor], tuple[Tensor, Tensor]]:
     """Read the question behind every row. -> [rows, vocab], and log p of its last `judged` tokens in each row [rows];
     of the very first one nothing is known."""
     ids = torch.tensor([question]).expand(block.rows, -1)
@@ -172,8 +176,8 @@ def _ask(
     logits, likelihood = torch.empty(0), torch.zeros(block.rows)
     for start in range(0, last, step):
         end = min(start + step, last)
-        wanted: Wants = "all" if judged and end >= first else "last" if end == last else "none"
-        (logits,) = yield [Segment(block, ids[:, start:end], wanted)]
+        wanted: WantedLogits = "all" if judged and end >= first else "last" if end == last else "none"
+        (logits,) = yield [TokenSegment(block, ids[:, start:end], wanted)]
         if wanted == "all":
             foretold = slice(max(first, start + 1), min(end + 1, last))
             before = slice(foretold.start - 1 - start, foretold.stop - 1 - start)
@@ -189,29 +193,29 @@ def _likelihood(logits: Tensor, ids: Tensor) -> Tensor:
     return (logits.gather(-1, ids[..., None])[..., 0] - whole).sum(-1)
 
 
-def _advance(blocks: Sequence[Block], texts: Sequence[Sequence[int]]) -> Run:
+def _advance(blocks: Sequence[RowBlock], texts: Sequence[Sequence[int]]) -> Run:
     """Read several texts side by side, some tokens of each in a step."""
     for start in range(0, max(map(len, texts)), CHUNK):
         yield [
-            Segment(block, torch.tensor([text[start : start + CHUNK]]), "none")
+            TokenSegment(block, torch.tensor([text[start : start + CHUNK]]), "none")
             for block, text in zip(blocks, texts, strict=True)
             if start < len(text)
         ]
 
 
-class _Rows:
+class _WindowRows:
     """All rows, in blocks of similar length. `numbers`: which row each is, in the order of `logits`; 0 is first."""
 
-    def __init__(self, model: Model, behind: int, variant: Variant) -> None:
+    def __init__(self, model: TorchNetwork, behind: int, variant: Variant) -> None:
         self._model, self._behind, self._variant = model, behind, variant
-        self.parts: list[tuple[Block, list[int]]] = []
+        self.parts: list[tuple[RowBlock, list[int]]] = []
         self.logits = torch.empty(0)
 
     @property
     def numbers(self) -> list[int]:
         return [row for _, group in self.parts for row in group]
 
-    def join(self, group: list[int], kept: Sequence[Tensor]) -> Block:
+    def join(self, group: list[int], kept: Sequence[Tensor]) -> RowBlock:
         longest = max(one.shape[3] for one in kept)
         block = self._model.block(len(group), longest + self._behind, self._variant)
         block.end = longest

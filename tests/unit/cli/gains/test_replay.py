@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.cli.gains.replay import Case, Replay, Scored, Wanted, cases_of, choose, gains_of, scores_of
+from gateway.cli.gains.replay import Replay, ReplayCase, ReplayFilter, ScoredCase, cases_of, choose, gains_of, scores_of
 from gateway.errors import BackendFailed
 from gateway.exchange import Arm, Call, Chunk, Exchange, Intent, Rewrite, Sampling, Target, Turn
 from gateway.ports import Answer, Completed
@@ -31,7 +31,7 @@ RECORD = ExchangeRecord(
     intent=Intent("refund", 0.9),
     rewrite=Rewrite("refund.en", 1, arm=Arm.HELD, withheld=REWRITTEN),
 )
-CASE = Case("ex", ("refund", "small"), SMALL, RAW, REWRITTEN, Sampling(16, 0.0))
+CASE = ReplayCase("ex", ("refund", "small"), SMALL, RAW, REWRITTEN, Sampling(16, 0.0))
 
 
 class Answering:
@@ -73,7 +73,7 @@ def library(more: str = "") -> Library:
     return build_library([template("# user\n{{ query }}\n\nBe brief.", more=more)], [])
 
 
-def cases(database: Database, wanted: Wanted, found: Library | None = None) -> list[Case]:
+def cases(database: Database, wanted: ReplayFilter, found: Library | None = None) -> list[ReplayCase]:
     return list(cases_of(database, choose(database, wanted, Random(1)), found or library(), Random(1)))
 
 
@@ -86,7 +86,7 @@ def test_controls_shadows_and_rewritten_exchanges_can_all_be_replayed(database: 
         ]
     )
 
-    found = cases(database, Wanted())
+    found = cases(database, ReplayFilter())
 
     assert {case.id for case in found} == {"ex", "shadow", "spoken"}
     assert {(case.raw, case.rewritten, case.group) for case in found} == {(RAW, REWRITTEN, ("refund", "small"))}
@@ -107,7 +107,7 @@ def test_controls_shadows_and_rewritten_exchanges_can_all_be_replayed(database: 
 def test_what_would_not_be_a_fair_pair_is_left_out(database: Database, unfit: ExchangeRecord) -> None:
     database.insert([unfit])
 
-    assert cases(database, Wanted()) == []
+    assert cases(database, ReplayFilter()) == []
 
 
 def test_a_sample_of_each_intent_and_model_is_taken(database: Database) -> None:
@@ -115,11 +115,11 @@ def test_a_sample_of_each_intent_and_model_is_taken(database: Database) -> None:
     database.insert([replace(RECORD, id=f"a-{number}") for number in range(30)])
     database.insert([replace(other, id=f"b-{number}") for number in range(3)])
 
-    found = choose(database, Wanted(each=5), Random(1))
+    found = choose(database, ReplayFilter(each=5), Random(1))
 
     assert {group: len(ids) for group, ids in found.items()} == {("refund", "small"): 5, ("other", "small"): 3}
-    assert set(choose(database, Wanted(intent="other"), Random(1))) == {("other", "small")}
-    assert choose(database, Wanted(model="large"), Random(1)) == {}
+    assert set(choose(database, ReplayFilter(intent="other"), Random(1))) == {("other", "small")}
+    assert choose(database, ReplayFilter(model="large"), Random(1)) == {}
 
 
 def test_the_last_corrected_answer_is_what_was_wanted(database: Database) -> None:
@@ -127,7 +127,7 @@ def test_the_last_corrected_answer_is_what_was_wanted(database: Database) -> Non
     for answer in ("first", "", "last"):
         database.add_feedback(Feedback("ex", 0.0, answer=answer))
 
-    assert [case.wanted for case in cases(database, Wanted())] == ["last"]
+    assert [case.wanted for case in cases(database, ReplayFilter())] == ["last"]
 
 
 async def test_what_was_wanted_goes_before_checks_and_checks_before_a_judge() -> None:
@@ -209,7 +209,11 @@ async def test_a_backend_that_only_fails_is_given_up() -> None:
 
 def test_each_intent_and_model_has_its_gain() -> None:
     other = replace(CASE, group=("other", "small"))
-    found = [Scored(CASE, 1.0, "checks")] * 40 + [Scored(CASE, 0.0, "judge")] * 40 + [Scored(other, 0.0, "judge")] * 50
+    found = (
+        [ScoredCase(CASE, 1.0, "checks")] * 40
+        + [ScoredCase(CASE, 0.0, "judge")] * 40
+        + [ScoredCase(other, 0.0, "judge")] * 50
+    )
 
     other_gain, gain = gains_of(found, 5.0)
 

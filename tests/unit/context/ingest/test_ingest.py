@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.context.ingest.ingest import Added, Ingest, Item, Progress, embedded, source_name
+from gateway.context.ingest.ingest import AddedFile, Ingest, IngestItem, Progress, embedded, source_name
 from gateway.context.reading.chunk import Cut
 from gateway.context.reading.readers import read
 from gateway.context.store.catalog import Catalog, Collection
@@ -36,8 +36,8 @@ def ingest_in(root: Path, embedder: BagEmbedder | None = None) -> Ingest:
     return Ingest(collections, embedder or BagEmbedder(), read, root / "turns", Cut(20))
 
 
-def items(paths: Sequence[Path], root: Path) -> list[Item]:
-    return [Item(path, source_name(path, root)) for path in paths]
+def items(paths: Sequence[Path], root: Path) -> list[IngestItem]:
+    return [IngestItem(path, source_name(path, root)) for path in paths]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def handbook(ingest: Ingest) -> Collection:
     return ingest.collections.find_or_create("handbook", OPERATOR)
 
 
-def add(ingest: Ingest, paths: Sequence[Path], told: Callable[[Progress], None] = lambda _now: None) -> list[Added]:
+def add(ingest: Ingest, paths: Sequence[Path], told: Callable[[Progress], None] = lambda _now: None) -> list[AddedFile]:
     return ingest.add(handbook(ingest), items(paths, ingest.turns.parent), told)
 
 
@@ -84,8 +84,8 @@ def test_files_go_in_once(ingest: Ingest, embedder: BagEmbedder, tmp_path: Path)
     embedder.texts.clear()
     second = add(ingest, paths)
 
-    assert first == [Added("leave.md", "added", 1), Added("pay.md", "added", 1)]
-    assert second == [Added("leave.md", "unchanged", 1), Added("pay.md", "unchanged", 1)]
+    assert first == [AddedFile("leave.md", "added", 1), AddedFile("pay.md", "added", 1)]
+    assert second == [AddedFile("leave.md", "unchanged", 1), AddedFile("pay.md", "unchanged", 1)]
     assert embedder.texts == []
     assert nearest(ingest, "days of leave") == "Fifteen days of leave."
 
@@ -117,7 +117,7 @@ def test_a_broken_file_is_reported_and_the_others_go_in(ingest: Ingest, tmp_path
 
     broken, missing, leave = add(ingest, paths)
 
-    assert (broken.state, missing.state, leave) == ("failed", "failed", Added("leave.md", "added", 1))
+    assert (broken.state, missing.state, leave) == ("failed", "failed", AddedFile("leave.md", "added", 1))
     assert "broken.pdf: cannot be read as .pdf" in broken.reason
     assert "missing.md: No such file" in missing.reason
 
@@ -148,7 +148,7 @@ def test_a_store_that_lost_its_chunks_is_filled_again(ingest: Ingest, tmp_path: 
     add(ingest, paths)
     ingest.collections.vectors.remove(handbook(ingest).id)
 
-    assert add(ingest, paths) == [Added("leave.md", "added", 1)]
+    assert add(ingest, paths) == [AddedFile("leave.md", "added", 1)]
 
 
 def test_progress_is_told_file_by_file_and_batch_by_batch(ingest: Ingest, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.context.ingest.tune import (
     USUAL,
-    Trial,
     Tuner,
+    TuningTrial,
     best_weight,
     floor_between,
     foreign_questions,
@@ -103,14 +103,14 @@ def test_of_a_few_chunks_nothing_can_be_learned(collections: Collections) -> Non
 def test_the_weight_goes_to_the_search_that_finds(
     dense: list[tuple[int, float]], words: list[tuple[int, float]], weight: float
 ) -> None:
-    assert abs(best_weight([Trial(1, dense, words)] * 10) - weight) <= 0.2
+    assert abs(best_weight([TuningTrial(1, dense, words)] * 10) - weight) <= 0.2
 
 
 def test_what_may_be_chance_moves_no_weight() -> None:
     """Two of a dozen sentences are found by their words alone, one by its vector alone."""
-    words = Trial(1, [(2, 0.9), (1, 0.1)], [(1, 0.6), (2, 0.5)])
-    vector = Trial(1, [(1, 0.6), (2, 0.5)], [(2, 0.9), (1, 0.1)])
-    both = Trial(1, [(1, 0.9), (2, 0.1)], [(1, 0.9), (2, 0.1)])
+    words = TuningTrial(1, [(2, 0.9), (1, 0.1)], [(1, 0.6), (2, 0.5)])
+    vector = TuningTrial(1, [(1, 0.6), (2, 0.5)], [(2, 0.9), (1, 0.1)])
+    both = TuningTrial(1, [(1, 0.9), (2, 0.1)], [(1, 0.9), (2, 0.1)])
 
     assert best_weight([words, words, vector, *[both] * 9]) == USUAL
     assert best_weight([]) == USUAL

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.context.condense import Condense
+from gateway.context.condense import CondenseStage
 from gateway.errors import BackendFailed, BadRequest
 from gateway.exchange import Ask, Call, Controls, Endpoint, Exchange, Mode, Sampling, Target, Turn
 from gateway.ports import Answer, Completed
@@ -54,8 +54,8 @@ def asked(*turns: str, strategy: str = "", mode: Mode = Mode.ON, dry: bool = Fal
     return Exchange("ex-1", ask, mode=mode, dry=dry, route=(Target("up", "small", WINDOW),))
 
 
-def stage(says: Says | None = None, **settings: Any) -> Condense:
-    return Condense(Context(**settings), count, says)
+def stage(says: Says | None = None, **settings: Any) -> CondenseStage:
+    return CondenseStage(Context(**settings), count, says)
 
 
 def fits(exchange: Exchange) -> bool:

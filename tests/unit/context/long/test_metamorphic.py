@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.context.embedding.sentence import SentenceEmbedder
 from gateway.context.long.choose import FEW_PARTS, Powers, Strategy, choose
 from gateway.context.long.meaning import Meaning
-from gateway.context.long.shape import Shape, shape_of
+from gateway.context.long.shape import RequestShape, shape_of
 from gateway.ports import Vectors
 
 TASKS = {
@@ -111,5 +111,5 @@ async def test_what_no_listed_word_says_is_told_by_its_meaning(minilm: SentenceE
 
     asked = shape_of("\n\n".join([*PARAGRAPHS, task]))
     assert not (asked.summary or asked.whole)
-    found: Shape = await Meaning().of(asked, embed)
+    found: RequestShape = await Meaning().of(asked, embed)
     assert (found.summary, found.whole) == (kind == "summary", kind == "whole")

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.context.store.catalog import DAY_S, Catalog, Collection
 from gateway.context.store.collections import OPERATOR, Collections, Wish, may_change, may_read
-from gateway.exchange import Chunk, Key
+from gateway.exchange import Chunk, ClientKey
 from tests.doubles.bag_embedder import BagEmbedder
 
 MINE = Collection("vs_mine", "alice", "notes", 0, 0)
@@ -16,20 +16,22 @@ SHARED = Collection("vs_shared", "", "handbook", 0, 0)
 @pytest.mark.parametrize(
     ("key", "collection", "reads", "changes"),
     [
-        (Key("alice"), MINE, True, True),
-        (Key("bob"), MINE, False, False),
-        (Key("bob", admin=True), MINE, True, True),
-        (Key("bob", collections=("notes", "vs_mine")), MINE, False, False),
-        (Key("alice", collections=("handbook",)), MINE, True, True),
-        (Key("bob"), SHARED, True, False),
-        (Key("bob", collections=("handbook",)), SHARED, True, False),
-        (Key("bob", collections=("vs_shared",)), SHARED, True, False),
-        (Key("bob", collections=("other",)), SHARED, False, False),
-        (Key(""), MINE, False, False),
+        (ClientKey("alice"), MINE, True, True),
+        (ClientKey("bob"), MINE, False, False),
+        (ClientKey("bob", admin=True), MINE, True, True),
+        (ClientKey("bob", collections=("notes", "vs_mine")), MINE, False, False),
+        (ClientKey("alice", collections=("handbook",)), MINE, True, True),
+        (ClientKey("bob"), SHARED, True, False),
+        (ClientKey("bob", collections=("handbook",)), SHARED, True, False),
+        (ClientKey("bob", collections=("vs_shared",)), SHARED, True, False),
+        (ClientKey("bob", collections=("other",)), SHARED, False, False),
+        (ClientKey(""), MINE, False, False),
         (OPERATOR, SHARED, True, True),
     ],
 )
-def test_a_key_reads_and_changes_what_it_may(key: Key, collection: Collection, reads: bool, changes: bool) -> None:
+def test_a_key_reads_and_changes_what_it_may(
+    key: ClientKey, collection: Collection, reads: bool, changes: bool
+) -> None:
     assert (may_read(key, collection), may_change(key, collection)) == (reads, changes)
 
 
@@ -37,13 +39,13 @@ def test_a_name_is_the_keys_own_before_the_operators_and_an_id_is_always_meant(c
     shared = collections.catalog.create("", "notes")
     first, latest = collections.catalog.create("alice", "notes"), collections.catalog.create("alice", "notes")
 
-    def found(name: str, key: Key) -> str | None:
+    def found(name: str, key: ClientKey) -> str | None:
         known = collections.find(name, key)
         return known.id if known else None
 
-    assert found("notes", Key("alice")) == latest
-    assert found("notes", Key("bob")) == shared
-    assert (found(first, Key("alice")), found(first, Key("bob"))) == (first, None)
+    assert found("notes", ClientKey("alice")) == latest
+    assert found("notes", ClientKey("bob")) == shared
+    assert (found(first, ClientKey("alice")), found(first, ClientKey("bob"))) == (first, None)
 
 
 def fill(collections: Collections, id: str, *texts: str) -> None:
@@ -61,7 +63,7 @@ def test_a_collection_that_nobody_uses_ends_and_one_that_is_used_does_not(collec
         collections.catalog.change(id, active=1)
     collections.catalog.touch(used)
 
-    assert [found.id for found in collections.readable(Key("alice"))] == [used]
+    assert [found.id for found in collections.readable(ClientKey("alice"))] == [used]
     collections.sweep()
 
     assert collections.catalog.collection(old) is None

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from offline_jobs.datasets import dataset
-from offline_jobs.datasets.rows import Row, What
+from offline_jobs.datasets.rows import DatasetRow, What
 from offline_jobs.errors import JobFailed
 
 ROWS = [
-    Row("你好", What.FAILURE, "hello", "hi", score=0.0, why=("feedback",), time_s=1.5),
-    Row("plain"),
-    Row("line\nbreak", What.SUCCESS, label="x", version=3),
+    DatasetRow("你好", What.FAILURE, "hello", "hi", score=0.0, why=("feedback",), time_s=1.5),
+    DatasetRow("plain"),
+    DatasetRow("line\nbreak", What.SUCCESS, label="x", version=3),
 ]
 
 
@@ -31,7 +31,7 @@ def test_what_is_exported_comes_back_as_the_same_version(tmp_path: Path, suffix:
 def test_the_fields_of_a_file_are_mapped_to_ours(tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_text('{"text": "a", "label": "b"}\n\n')
-    assert list(dataset.rows_in(file, {"query": "text", "wanted": "label"})) == [Row("a", wanted="b", label="b")]
+    assert list(dataset.rows_in(file, {"query": "text", "wanted": "label"})) == [DatasetRow("a", wanted="b", label="b")]
 
 
 @pytest.mark.parametrize(("line", "said"), [('{"text": "a"}', "row 1"), ("{", "line 1")])

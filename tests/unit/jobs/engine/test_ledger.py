@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import Jobs, Price, Settings
-from offline_jobs.engine.budget import Budget, Spent, admit, budget_of, cost
+from offline_jobs.engine.budget import JobBudget, Spent, admit, budget_of, cost
 from offline_jobs.engine.executor import Local
-from offline_jobs.engine.ledger import Job, Ledger, key_of
-from offline_jobs.engine.run import Run
+from offline_jobs.engine.ledger import Ledger, LedgerJob, key_of
+from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import BudgetSpent, Cancelled, JobFailed
 
-BUDGET = Budget(10, 1000, 1.0, 60.0)
+BUDGET = JobBudget(10, 1000, 1.0, 60.0)
 
 
-def a_run(settings: Settings, ledger: Ledger, job: Job | None = None) -> Run:
-    return Run(job or ledger.create("harvest", {}, BUDGET), settings, ledger, Local())
+def a_run(settings: Settings, ledger: Ledger, job: LedgerJob | None = None) -> JobRun:
+    return JobRun(job or ledger.create("harvest", {}, BUDGET), settings, ledger, Local())
 
 
 def test_a_step_is_done_once_for_the_same_inputs_and_again_for_others(settings: Settings, ledger: Ledger) -> None:
@@ -59,7 +59,7 @@ def test_the_time_of_all_runs_counts(settings: Settings, ledger: Ledger) -> None
     job = ledger.create("harvest", {}, BUDGET)
     ledger.worked(job.id, 59.0)
     now = iter([0.0, 5.0, 5.0, 5.0])
-    run = Run(job, settings, ledger, Local(), clock=lambda: next(now))
+    run = JobRun(job, settings, ledger, Local(), clock=lambda: next(now))
     with pytest.raises(BudgetSpent, match="1 minutes are over"):
         run.check()
 

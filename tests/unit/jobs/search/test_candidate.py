@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.prompt.templates.template import parse
-from offline_jobs.datasets.rows import Row
+from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import Sizes, affordable
 from offline_jobs.errors import JobFailed
 from offline_jobs.search.candidate import (
-    Examples,
+    CandidateExamples,
     Parent,
     assembled,
     examples_in,
@@ -25,9 +25,9 @@ from offline_jobs.search.candidate import (
 )
 from offline_jobs.search.critique import read
 from offline_jobs.search.gate import admitted
-from offline_jobs.search.propose import Known, proposals
+from offline_jobs.search.propose import ProposalMaterial, proposals
 from offline_jobs.search.race import looks, race
-from offline_jobs.search.score import Measure, measure_of
+from offline_jobs.search.score import AnswerMeasure, measure_of
 from tests.doubles.templates import source
 
 BODY = "# system\nBe brief.\n# user\nAn example\n# assistant\nIts answer\n# user\n{{ query }}\n"
@@ -67,7 +67,7 @@ def test_comments_and_blocks_of_the_head_survive_a_changed_key() -> None:
 def test_an_example_renders_to_itself_whatever_is_in_it(text: str) -> None:
     parent = a_parent()
     rows = ((text, text), ("plain", "answer"))
-    pieces = {**pieces_of(parent), "examples": examples_text(Examples("turns", 2, rows))}
+    pieces = {**pieces_of(parent), "examples": examples_text(CandidateExamples("turns", 2, rows))}
     turns = parse(assembled(parent, pieces), "again").render({"query": "the question"})
     assert [turn.role for turn in turns] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert (turns[1].text, turns[2].text, turns[-1].text) == (text.strip(), text.strip(), "the question")
@@ -80,7 +80,7 @@ def test_a_heading_in_an_example_stays_text() -> None:
 def test_examples_in_the_prompt_are_the_heads() -> None:
     parent = a_parent("# user\n{{ query }}\n")
     rows = (('say "hi"', "yes: no"), ("b", "c"))
-    pieces = {**pieces_of(parent), "examples": examples_text(Examples("list", 2, rows))}
+    pieces = {**pieces_of(parent), "examples": examples_text(CandidateExamples("list", 2, rows))}
     made = parse(assembled(parent, pieces), "again")
     assert [(shot.input, shot.output) for shot in made.examples] == list(rows)  # type: ignore[union-attr] - a list
     (turn,) = made.render({"query": "q"}, made.examples)  # type: ignore[arg-type] - a list
@@ -111,8 +111,8 @@ def test_a_candidate_that_fails_the_templates_own_test_is_not_admitted() -> None
 def test_every_proposal_of_the_rules_is_admitted() -> None:
     parent = a_parent("# system\nBe brief.\n# user\n{{ query }}\n")
     shots = tuple((f"question {number}", "yes" if number % 2 else "no") for number in range(30))
-    rows = [Row(given, wanted=wanted) for given, wanted in shots]
-    known = Known(shots, measure_of(rows, ()), "en", nearest=False)
+    rows = [DatasetRow(given, wanted=wanted) for given, wanted in shots]
+    known = ProposalMaterial(shots, measure_of(rows, ()), "en", nearest=False)
     found = dict(proposals(pieces_of(parent), known, Random(0)))
     assert len(found) >= 8
     for name, pieces in found.items():
@@ -124,7 +124,7 @@ def test_examples_as_turns_show_every_label_of_a_closed_set() -> None:
     parent = a_parent()
     labels = tuple(f"label {number}" for number in range(15))
     shots = tuple((f"text {number} {label}", label) for number in range(3) for label in labels)
-    known = Known(shots, Measure(labels), "en", nearest=False)
+    known = ProposalMaterial(shots, AnswerMeasure(labels), "en", nearest=False)
     shown = {name: examples_in(pieces).rows for name, pieces in proposals(pieces_of(parent), known, Random(0))}
     for rule in ("examples as turns", "examples in the prompt", "other examples"):
         assert {label for _, label in shown[rule]} == set(labels)
@@ -132,7 +132,7 @@ def test_examples_as_turns_show_every_label_of_a_closed_set() -> None:
 
 
 def test_rules_have_nothing_to_draw_from_where_nobody_said_what_is_right() -> None:
-    known = Known((), Measure(), "zh", nearest=True)
+    known = ProposalMaterial((), AnswerMeasure(), "zh", nearest=True)
     found = dict(proposals(pieces_of(a_parent()), known, Random(0)))
     assert set(found) == {"only the answer", "no system message", "checklist", "step by step"}
     assert "只给出答案" in found["only the answer"]["user"]
@@ -149,8 +149,8 @@ def test_a_critique_is_read_apart_from_what_it_wrote() -> None:
 
 
 def test_the_score_has_grades() -> None:
-    measure = measure_of([Row(str(number), wanted="yes" if number % 2 else "no") for number in range(20)], ())
-    row = Row("is it?", wanted="yes")
+    measure = measure_of([DatasetRow(str(number), wanted="yes" if number % 2 else "no") for number in range(20)], ())
+    row = DatasetRow("is it?", wanted="yes")
     grades = [measure.weigh(row, answer, 10, 0).score for answer in ("Maybe so.", "Well, yes it is", "no", "Yes.")]
     assert grades == sorted(grades) and len(set(grades)) == 4
     assert measure.weigh(row, "no", 10, 0).said == "Wanted: 'yes'."
@@ -209,7 +209,7 @@ def test_calls_that_can_decide_nothing_are_refused() -> None:
 
 
 def test_lineage_is_plain_json() -> None:
-    assert json.loads(examples_text(Examples("turns", 1, (("a", "b"),)))) == {
+    assert json.loads(examples_text(CandidateExamples("turns", 1, (("a", "b"),)))) == {
         "form": "turns",
         "k": 1,
         "rows": [["a", "b"]],

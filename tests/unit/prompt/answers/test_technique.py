@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.errors import BackendFailed, TemplateError
-from gateway.exchange import Ask, Drawn, Endpoint, Exchange, Settled, Turn
-from gateway.prompt.answers.technique import Technique, technique_of
+from gateway.exchange import Ask, ChosenAnswer, Drawn, Endpoint, Exchange, Turn
+from gateway.prompt.answers.technique import TechniqueRun, technique_of
 from tests.doubles.templates import template
 
 EX = Exchange("ex-1", Ask(Endpoint.CHAT, "small", b"{}", (Turn("user", "how many?", 0),)))
@@ -33,13 +33,13 @@ class Says:
         return Drawn(-1, self.judged.pop(0), self.tokens)
 
 
-def technique(head: str, body: str = "# user\n{{ query }}\n") -> Technique:
+def technique(head: str, body: str = "# user\n{{ query }}\n") -> TechniqueRun:
     made = technique_of(template(body, more=head), {"query": "how many?"})
     assert made is not None
     return made
 
 
-def settle(made: Technique, says: Says, *, greedy: bool = False) -> Settled:
+def settle(made: TechniqueRun, says: Says, *, greedy: bool = False) -> ChosenAnswer:
     ask = Ask(Endpoint.CHAT, "small", b"{}", EX.ask.turns, greedy=greedy)
     return asyncio.run(made.settle(Exchange("ex-1", ask), says))
 

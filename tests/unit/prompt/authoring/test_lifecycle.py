@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from gateway.prompt.authoring.history import history, lineage
-from gateway.prompt.authoring.lifecycle import Refused, promote, retire, rollback, with_status
+from gateway.prompt.authoring.lifecycle import MoveRefused, promote, retire, rollback, with_status
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer, read_pointers
-from gateway.prompt.library.versions import Archive
+from gateway.prompt.library.versions import VersionArchive
 from gateway.prompt.templates.fields import Status
 from gateway.prompt.templates.template import Template, parse
 from tests.doubles.templates import source, write
@@ -26,7 +26,7 @@ class Shelf:
         return write(self.folder, "refund", source(f"# user\n{body}\n", more=more, **fields))
 
     def library(self) -> Library:
-        library, errors = load_library([self.folder], Archive(self.archive))
+        library, errors = load_library([self.folder], VersionArchive(self.archive))
         assert errors == []
         return library
 
@@ -63,7 +63,7 @@ def test_a_new_version_goes_all_the_way_and_back(shelf: Shelf) -> None:
     assert shelf.speaks() == [1]
     rollback(shelf.library(), [shelf.folder], "refund.en")
     assert shelf.speaks() == [2]
-    with pytest.raises(Refused, match="there is no next step"):
+    with pytest.raises(MoveRefused, match="there is no next step"):
         shelf.promote()
 
 
@@ -74,29 +74,29 @@ def test_a_canary_can_be_taken_back(shelf: Shelf) -> None:
     shelf.promote()
     rollback(shelf.library(), [shelf.folder], "refund.en")
     assert read_pointers(shelf.folder) == {}
-    with pytest.raises(Refused, match="nothing was promoted"):
+    with pytest.raises(MoveRefused, match="nothing was promoted"):
         rollback(shelf.library(), [shelf.folder], "refund.en")
 
 
 def test_a_template_that_does_not_lint_or_pass_its_tests_stays_where_it_is(shelf: Shelf) -> None:
     file = shelf.put(status="candidate", more="slots: {tone: number}\n", match=["only one"])
     before = file.read_text()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(MoveRefused) as caught:
         shelf.promote()
     assert any("1 match examples; at least 8" in reason for reason in caught.value.reasons)
     assert any("slot 'tone' is not used" in reason for reason in caught.value.reasons)
     assert file.read_text() == before
     shelf.put(status="draft", more="")
-    with pytest.raises(Refused, match="a candidate has `tests:`"):
+    with pytest.raises(MoveRefused, match="a candidate has `tests:`"):
         shelf.promote()
     shelf.put(status="draft", more=TESTS.replace("'12'}", "'13'}"))
-    with pytest.raises(Refused, match="do not contain '13'"):
+    with pytest.raises(MoveRefused, match="do not contain '13'"):
         shelf.promote()
 
 
 def test_a_step_cannot_be_left_out(shelf: Shelf) -> None:
     shelf.put(status="draft")
-    with pytest.raises(Refused, match="the next step is candidate, not active"):
+    with pytest.raises(MoveRefused, match="the next step is candidate, not active"):
         shelf.promote(Status.ACTIVE)
 
 
@@ -108,7 +108,7 @@ def test_what_is_retired_speaks_no_more_and_its_pointers_are_gone(shelf: Shelf) 
     retire(shelf.library(), [shelf.folder], shelf.newest())
     assert shelf.speaks() == []
     assert read_pointers(shelf.folder)["refund.en"].pointer == Pointer(previous=1)
-    with pytest.raises(Refused, match="retired already"):
+    with pytest.raises(MoveRefused, match="retired already"):
         retire(shelf.library(), [shelf.folder], shelf.newest())
 
 
@@ -135,7 +135,7 @@ def test_a_status_that_was_left_out_gets_a_line(tmp_path: Path) -> None:
 
 def test_a_status_in_an_odd_place_is_left_to_its_author() -> None:
     text = source(status="draft").replace("status: draft", "status:\n  draft")
-    with pytest.raises(Refused, match="on a line of its own"):
+    with pytest.raises(MoveRefused, match="on a line of its own"):
         with_status(text, parse(text, "f"), Status.CANDIDATE)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from gateway.prompt.authoring.cases import run_cases
-from gateway.prompt.authoring.findings import Level
+from gateway.prompt.authoring.findings import Severity
 from gateway.prompt.authoring.lint import MAX_BODY_CHARS, lint
 from gateway.prompt.authoring.scaffold import scaffold
 from gateway.prompt.library.library import load_library
-from gateway.prompt.library.versions import Archive
-from gateway.prompt.templates.fields import Language, Source, Technique
+from gateway.prompt.library.versions import VersionArchive
+from gateway.prompt.templates.fields import Language, SlotSource, Technique
 from gateway.prompt.templates.sandbox import FILTERS
 from gateway.prompt.templates.template import parse
 from tests.doubles.bag_embedder import BagEmbedder
@@ -20,7 +20,7 @@ from tests.doubles.templates import MATCH, source, template, write
 TESTS = "tests:\n  - query: hello\n    expect: [{contains: hello}]\n"
 
 
-def findings(folder: Path, level: Level = Level.ERROR) -> list[str]:
+def findings(folder: Path, level: Severity = Severity.ERROR) -> list[str]:
     library, errors = load_library([folder])
     return [str(found).removeprefix(f"{folder}/") for found in lint(library, errors) if found.level is level]
 
@@ -63,7 +63,7 @@ def test_nearly_the_same_words_in_two_intents_are_a_warning(tmp_path: Path) -> N
     one, other = "please send the blue form to my old address", "please send the blue form to my new old address"
     write(tmp_path, "a", source(match=[one, *MATCH]))
     write(tmp_path, "b", source(id="other.en", intent="other", match=[other, *"abcdefgh"]))
-    (found,) = [text for text in findings(tmp_path, Level.WARNING) if "overlapping" in text]
+    (found,) = [text for text in findings(tmp_path, Severity.WARNING) if "overlapping" in text]
     assert found.startswith(f"b.prompt.md:9:3: warning: {other!r} has nearly the words of {one!r} of intent 'refund'")
 
 
@@ -93,7 +93,7 @@ def test_a_version_that_a_pointer_passes_over_is_a_warning(tmp_path: Path) -> No
     write(tmp_path, "a", source(version=2))
     write(tmp_path, "b", source())
     (tmp_path / "pointers.yaml").write_text("refund.en: {production: 1}\n")
-    found = [text for text in findings(tmp_path, Level.WARNING) if "[unreachable]" in text]
+    found = [text for text in findings(tmp_path, Severity.WARNING) if "[unreachable]" in text]
     assert len(found) == 1 and "pointers.yaml lets version 1 speak" in found[0]
 
 
@@ -106,11 +106,11 @@ def test_a_body_that_does_not_fit_its_window_is_found(tmp_path: Path) -> None:
 
 
 def test_a_version_that_changed_is_found(tmp_path: Path) -> None:
-    archive = Archive(tmp_path / "archive")
+    archive = VersionArchive(tmp_path / "archive")
     write(tmp_path / "t", "a", source())
     load_library([tmp_path / "t"], archive)
     write(tmp_path / "t", "a", source("# user\nnew {{ query }}"))
-    library, errors = load_library([tmp_path / "t"], Archive(tmp_path / "archive"), keep=False)
+    library, errors = load_library([tmp_path / "t"], VersionArchive(tmp_path / "archive"), keep=False)
     (found,) = [one for one in lint(library, errors) if one.code == "version-not-raised"]
     assert (found.line, "say `version: 2`" in found.what) == (4, True)
 
@@ -169,21 +169,21 @@ def test_a_pool_smaller_than_k_and_a_broken_row_are_found(tmp_path: Path) -> Non
 
 def test_missing_translations_and_tests_are_warnings(tmp_path: Path) -> None:
     write(tmp_path, "en", source())
-    assert findings(tmp_path, Level.WARNING) == [
+    assert findings(tmp_path, Severity.WARNING) == [
         "en.prompt.md:3:1: warning: an active template has `tests:`, at least one [no-tests]",
         "en.prompt.md:6:1: warning: the family 'refund' has no active template in 'zh'; "
         "foreword templates new .../zh.prompt.md --language zh [missing-language]",
     ]
     write(tmp_path, "en", source(more=TESTS))
     write(tmp_path, "zh", source(id="refund.zh", language="zh", more=TESTS))
-    assert findings(tmp_path, Level.WARNING) == []
+    assert findings(tmp_path, Severity.WARNING) == []
 
 
 def test_a_slot_of_the_request_in_each_examples_message_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "pool.jsonl").write_text('{"text": "a", "label": "b"}\n')
     more = "slots: {text: payload, order: number}\nexamples: {pool: pool.jsonl, k: 1, as: turns}\n"
     write(tmp_path, "a", source("# user\n{{ text }} {{ order }}", status="draft", more=more))
-    (found,) = findings(tmp_path, Level.WARNING)
+    (found,) = findings(tmp_path, Severity.WARNING)
     assert "each example's message shows this request's 'order'" in found
 
 
@@ -194,7 +194,7 @@ def test_a_new_template_lints_clean_and_passes_its_own_test(
 ) -> None:
     path = write(tmp_path, "new", scaffold(f"refund.{language}", "refund", language, technique))
     assert findings(tmp_path) == []
-    assert findings(tmp_path, Level.WARNING) == []
+    assert findings(tmp_path, Severity.WARNING) == []
     assert run_cases(parse(path.read_text("utf-8"), str(path))) == ()
 
 
@@ -237,12 +237,12 @@ def test_the_example_on_the_page_for_authors_is_true() -> None:
     assert read.id == "support.refund.en"
     assert run_cases(read) == ()
     assert [name for name in FILTERS if name not in page] == []
-    assert [str(name) for name in Source if f"`{name}`" not in page] == []
+    assert [str(name) for name in SlotSource if f"`{name}`" not in page] == []
 
 
 def test_the_templates_that_we_ship_have_no_mistakes() -> None:
     folder = Path(__file__).parents[4] / "templates"
     library, errors = load_library([folder])
-    assert [str(found) for found in lint(library, errors) if found.level is Level.ERROR] == []
+    assert [str(found) for found in lint(library, errors) if found.level is Severity.ERROR] == []
     assert [str(failure) for read in library.templates for failure in run_cases(read)] == []
     assert len([read for read in library.templates if read.active]) >= 28

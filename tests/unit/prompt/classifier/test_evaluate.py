@@ -8,7 +8,7 @@ from scipy import sparse
 
 from gateway.ports import Vectors
 from gateway.prompt.classifier.classifier import Classifier
-from gateway.prompt.classifier.embedding_cache import Embedded
+from gateway.prompt.classifier.embedding_cache import EmbeddingCache
 from gateway.prompt.classifier.evaluate import evaluate
 from gateway.prompt.classifier.explanation import why
 from gateway.prompt.classifier.labelled import Labelled
@@ -17,7 +17,7 @@ from gateway.prompt.classifier.model import GATE, NONE
 from gateway.prompt.classifier.regression import Table, fit, middle
 from gateway.prompt.classifier.train import Embedders, train, trained
 from gateway.prompt.library.library import Library
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.small_library import THINGS, THINGS_ZH, UNKNOWN, library, seeds
 
@@ -44,7 +44,7 @@ def classifier(labelled: Sequence[Labelled] = (), templates: Library | None = No
     static = BagEmbedder("static")
     embedders = Embedders(static, BagEmbedder("sentence", shift=7))
     model = train(library() if templates is None else templates, embedders, NOTHING, labelled)
-    return Classifier(model, Prompt(), static, Awaited())
+    return Classifier(model, PromptTable(), static, Awaited())
 
 
 async def test_labelled_prompts_alone_make_a_classifier_in_both_languages() -> None:
@@ -92,13 +92,13 @@ def test_texts_are_embedded_once_and_a_damaged_cache_is_made_again(tmp_path_fact
     folder = tmp_path_factory.mktemp("cache")
     wanted = BagEmbedder("x").embed(["one two", "three", "one two"])
     first, second, third = BagEmbedder("x"), BagEmbedder("x"), BagEmbedder("x")
-    assert np.array_equal(Embedded(first, folder).embed(["one two", "three", "one two"]), wanted)
+    assert np.array_equal(EmbeddingCache(first, folder).embed(["one two", "three", "one two"]), wanted)
     assert sorted(first.texts) == ["one two", "three"]
-    assert np.array_equal(Embedded(second, folder).embed(["three", "one two"]), wanted[[1, 0]])
+    assert np.array_equal(EmbeddingCache(second, folder).embed(["three", "one two"]), wanted[[1, 0]])
     assert second.texts == []
     (file,) = folder.iterdir()
     file.write_bytes(b"damaged")
-    Embedded(third, folder).embed(["three"])
+    EmbeddingCache(third, folder).embed(["three"])
     assert third.texts == ["three"]
 
 
@@ -108,7 +108,7 @@ def test_many_texts_are_embedded_in_pieces_and_keep_their_order(
     monkeypatch.setattr("gateway.prompt.classifier.embedding_cache.PIECE", 3)
     texts = [f"word{number} {'more ' * (number % 5)}" for number in range(20)]
     told: list[str] = []
-    found = Embedded(BagEmbedder("x"), tmp_path, told.append).embed(texts)
+    found = EmbeddingCache(BagEmbedder("x"), tmp_path, told.append).embed(texts)
     assert np.array_equal(found, BagEmbedder("x").embed(texts))
     assert told[-1] == "embedded 20 of 20 prompts"
     assert len(told) == 7

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.prompt.language.values import Numbers
 from gateway.prompt.language.vocabulary import FOLDER, LANGUAGES, folded, read_words
-from gateway.prompt.language.wording import Wording
+from gateway.prompt.language.wording import TaskWording
 from gateway.prompt.templates.fields import Language
 
 GERMAN = """
@@ -37,7 +37,7 @@ def test_each_file_is_a_language_that_templates_may_name() -> None:
 def test_a_new_file_is_understood(tmp_path: Path) -> None:
     (tmp_path / "de.toml").write_text(GERMAN, "utf-8")
     words = read_words(tmp_path)["de"]
-    german = Wording(words)
+    german = TaskWording(words)
     assert german.is_task("bitte fasse zusammen")
     assert german.is_task("was will der text")
     assert german.is_about("die nachricht")

@@ -11,8 +11,8 @@ import pytest
 from gateway.errors import TemplateError
 from gateway.exchange import Chunk
 from gateway.ports import Vectors
-from gateway.prompt.library.pools import Loaded, Pools, Rows, load_pools, of_chunks, read_pool
-from gateway.prompt.templates.fields import Pool, Shot
+from gateway.prompt.library.pools import EmbeddedPool, PoolRows, Pools, load_pools, of_chunks, read_pool
+from gateway.prompt.templates.fields import ExamplePool, Shot
 from gateway.prompt.templates.template import Template, parse
 from tests.doubles.templates import source, write
 
@@ -134,9 +134,11 @@ def test_chunks_of_a_collection_are_examples_with_the_output_on_the_last_line() 
         Chunk(f"c{n}", "tickets", "t.md", text, tokens=5)
         for n, text in enumerate(["lost it\nlost", "alone", "a\nb\nx"])
     ]
-    near = of_chunks(chunks, Pool(collection="tickets", k=2))
+    near = of_chunks(chunks, ExamplePool(collection="tickets", k=2))
     assert near == (Shot("a\nb", "x", "c2"), Shot("lost it", "lost", "c0"))
-    assert of_chunks(chunks, Pool(collection="tickets", k=2, budget_tokens=6)) == (Shot("lost it", "lost", "c0"),)
+    assert of_chunks(chunks, ExamplePool(collection="tickets", k=2, budget_tokens=6)) == (
+        Shot("lost it", "lost", "c0"),
+    )
 
 
 def test_labels_and_ids_come_from_the_file(tmp_path: Path) -> None:
@@ -173,6 +175,6 @@ def test_a_pool_that_is_not_there_is_reported_where_the_template_names_it(tmp_pa
 
 def test_of_many_rows_the_nearest_are_those_of_a_full_sort() -> None:
     vectors = np.random.default_rng(0).normal(size=(5_000, 32)).astype(np.float32)
-    pool = Loaded(Rows(tuple(Shot(str(n), "x") for n in range(5_000)), ("x",)), vectors, 8, balanced=False)
+    pool = EmbeddedPool(PoolRows(tuple(Shot(str(n), "x") for n in range(5_000)), ("x",)), vectors, 8, balanced=False)
     order = np.argsort(-(vectors @ vectors[17]), kind="stable")
     assert [shot.input for shot in pool.nearest(vectors[17])] == [str(index) for index in reversed(order[:8])]

@@ -8,12 +8,12 @@ from gateway.errors import TemplateError
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer, move, read_pointers
 from gateway.prompt.library.pools import read_pool
-from gateway.prompt.library.versions import Archive
+from gateway.prompt.library.versions import VersionArchive
 from tests.doubles.templates import source, write
 
 
 def load(folder: Path) -> tuple[Library, list[TemplateError]]:
-    return load_library([folder / "templates"], Archive(folder / "archive"))
+    return load_library([folder / "templates"], VersionArchive(folder / "archive"))
 
 
 def put(folder: Path, body: str, **fields: object) -> Path:
@@ -55,7 +55,7 @@ def test_content_that_changes_without_a_new_version_is_reported_until_it_is_mend
         assert "say `version: 2`" in changed.what
     put(tmp_path, "one")
     assert load(tmp_path)[0].changed == ()
-    contents = [kept.count for kept in Archive(tmp_path / "archive").versions("refund.en")]
+    contents = [kept.count for kept in VersionArchive(tmp_path / "archive").versions("refund.en")]
     assert contents == [1, 2]
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.exchange import Ask, Controls, Endpoint, Exchange, Trial
+from gateway.exchange import Ask, CanaryTrial, Controls, Endpoint, Exchange
 from gateway.prompt.policy.arms import place, sticky_id, takes_part
 
 MANY = [f"user-{number}" for number in range(4000)]
@@ -24,13 +24,13 @@ def test_raising_the_share_takes_nobody_out_again(experiment: str, user: str, on
     low, high = sorted((one, other))
     asks = exchange(user=user)
 
-    assert takes_part(asks, Trial(experiment, high)) or not takes_part(asks, Trial(experiment, low))
+    assert takes_part(asks, CanaryTrial(experiment, high)) or not takes_part(asks, CanaryTrial(experiment, low))
 
 
 @given(st.text(), st.text())
 def test_a_share_of_nothing_takes_nobody_and_the_whole_takes_all(experiment: str, user: str) -> None:
-    assert not takes_part(exchange(user=user), Trial(experiment, 0.0))
-    assert takes_part(exchange(user=user), Trial(experiment, 1.0))
+    assert not takes_part(exchange(user=user), CanaryTrial(experiment, 0.0))
+    assert takes_part(exchange(user=user), CanaryTrial(experiment, 1.0))
 
 
 def test_a_share_is_met_and_two_experiments_divide_each_other_evenly() -> None:

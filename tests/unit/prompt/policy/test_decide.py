@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.exchange import Arm, Ask, Controls, Endpoint, Exchange, Intent, Mode, Target, Trial, Turn
-from gateway.prompt.library.library import Offered, build_library
-from gateway.prompt.policy.decide import Decision, Policy
+from gateway.exchange import Arm, Ask, CanaryTrial, Controls, Endpoint, Exchange, Intent, Mode, Target, Turn
+from gateway.prompt.library.library import OfferedVersions, build_library
+from gateway.prompt.policy.decide import RewriteDecision, RewritePolicy
 from gateway.prompt.policy.gains import Gain, GainTable, write_gains
-from gateway.prompt.rewrite import Rewrite
-from gateway.settings import Prompt, TemplatePolicy
+from gateway.prompt.rewrite import RewriteStage
+from gateway.settings import PromptTable, TemplatePolicy
 from tests.doubles.templates import template
 
 STABLE = template("# user\n{{ query }}\n\nBe brief.", version=1)
 ON_TRIAL = template("# user\n{{ query }}\n\nBe very brief.", version=2)
 NOBODY, HALF = 0.0, 0.5
-IN, OUT = (Trial("models.smol", 1.0),), (Trial("models.smol", NOBODY),)
+IN, OUT = (CanaryTrial("models.smol", 1.0),), (CanaryTrial("models.smol", NOBODY),)
 
 
 def exchange(**fields: Any) -> Exchange:
@@ -67,27 +67,27 @@ def no_gain(tmp_path: Path) -> GainTable:
 def test_the_order_of_what_decides(
     no_gain: GainTable, before: Exchange, templates: dict[str, TemplatePolicy], measured: bool, arm: Arm, why: str
 ) -> None:
-    policy = Policy(templates, no_gain if measured else None)
+    policy = RewritePolicy(templates, no_gain if measured else None)
 
-    assert policy.decide(before, Offered(STABLE)) == Decision(STABLE, arm, why)
+    assert policy.decide(before, OfferedVersions(STABLE)) == RewriteDecision(STABLE, arm, why)
 
 
 @pytest.mark.parametrize(
     ("share", "trials", "decision"),
     [
-        (1.0, (), Decision(ON_TRIAL, Arm.CANARY, "among the 100% of the canary")),
-        (NOBODY, (), Decision(STABLE, Arm.STABLE)),
-        (1.0, OUT, Decision(ON_TRIAL, Arm.HELD, "outside the 0% of models.smol")),
+        (1.0, (), RewriteDecision(ON_TRIAL, Arm.CANARY, "among the 100% of the canary")),
+        (NOBODY, (), RewriteDecision(STABLE, Arm.STABLE)),
+        (1.0, OUT, RewriteDecision(ON_TRIAL, Arm.HELD, "outside the 0% of models.smol")),
     ],
 )
 def test_a_version_on_trial_speaks_to_its_share_and_has_its_own_controls(
-    share: float, trials: tuple[Trial, ...], decision: Decision
+    share: float, trials: tuple[CanaryTrial, ...], decision: RewriteDecision
 ) -> None:
-    assert Policy().decide(exchange(trials=trials), Offered(STABLE, ON_TRIAL, share)) == decision
+    assert RewritePolicy().decide(exchange(trials=trials), OfferedVersions(STABLE, ON_TRIAL, share)) == decision
 
 
 def test_a_first_version_on_trial_leaves_the_others_as_they_are() -> None:
-    assert Policy().decide(exchange(), Offered(None, ON_TRIAL, NOBODY)) == Decision(
+    assert RewritePolicy().decide(exchange(), OfferedVersions(None, ON_TRIAL, NOBODY)) == RewriteDecision(
         None, Arm.NONE, "outside the 0% of the canary refund.en@2, and nothing else speaks"
     )
 
@@ -96,7 +96,7 @@ def test_a_user_keeps_the_version_on_trial_from_request_to_request() -> None:
     def arm(id: str, user: str) -> Arm:
         before = exchange()
         asks = replace(before, id=id, ask=replace(before.ask, user=user))
-        return Policy().decide(asks, Offered(STABLE, ON_TRIAL, HALF)).arm
+        return RewritePolicy().decide(asks, OfferedVersions(STABLE, ON_TRIAL, HALF)).arm
 
     users = [f"user-{number}" for number in range(40)]
     arms = [{arm(f"x-{number}", user) for number in range(5)} for user in users]
@@ -106,7 +106,7 @@ def test_a_user_keeps_the_version_on_trial_from_request_to_request() -> None:
 
 
 async def test_a_control_keeps_its_prompt_and_records_what_would_have_been_sent() -> None:
-    stage = Rewrite(Prompt(), build_library([STABLE], []))
+    stage = RewriteStage(PromptTable(), build_library([STABLE], []))
 
     done = await stage(exchange(trials=OUT))
 
@@ -119,7 +119,7 @@ async def test_a_control_keeps_its_prompt_and_records_what_would_have_been_sent(
 
 
 async def test_a_template_in_the_shadow_changes_nothing_while_others_speak() -> None:
-    stage = Rewrite(Prompt(), build_library([STABLE], []), policy=Policy(own(Mode.SHADOW)))
+    stage = RewriteStage(PromptTable(), build_library([STABLE], []), policy=RewritePolicy(own(Mode.SHADOW)))
 
     done = await stage(exchange())
 
@@ -129,7 +129,9 @@ async def test_a_template_in_the_shadow_changes_nothing_while_others_speak() -> 
 
 async def test_a_gain_that_was_measured_stands_on_the_note(tmp_path: Path) -> None:
     write_gains(tmp_path / "gains.json", [Gain("refund", "smol", 90, 0.3, 0.2, 0.4)])
-    stage = Rewrite(Prompt(), build_library([STABLE], []), policy=Policy({}, GainTable(tmp_path / "gains.json")))
+    stage = RewriteStage(
+        PromptTable(), build_library([STABLE], []), policy=RewritePolicy({}, GainTable(tmp_path / "gains.json"))
+    )
 
     done = await stage(exchange())
 
@@ -137,13 +139,13 @@ async def test_a_gain_that_was_measured_stands_on_the_note(tmp_path: Path) -> No
 
 
 def test_a_table_for_a_template_that_is_not_there_is_told() -> None:
-    policy = Policy({"refund.en": TemplatePolicy(), "refnud.en": TemplatePolicy(Mode.OFF)})
+    policy = RewritePolicy({"refund.en": TemplatePolicy(), "refnud.en": TemplatePolicy(Mode.OFF)})
 
     assert policy.strangers({"refund.en"}) == ['[templates."refnud.en"] is for no template that there is']
 
 
 async def test_what_the_gain_table_says_is_the_reason_on_the_note(no_gain: GainTable) -> None:
-    stage = Rewrite(Prompt(), build_library([STABLE], []), policy=Policy({}, no_gain))
+    stage = RewriteStage(PromptTable(), build_library([STABLE], []), policy=RewritePolicy({}, no_gain))
 
     done = await stage(exchange())
 

@@ -9,10 +9,10 @@ from gateway.errors import NotReady
 from gateway.exchange import Ask, Endpoint, Exchange, Intent, Mode, SlotValue, Turn
 from gateway.ports import Vectors
 from gateway.prompt.library.library import build_library
-from gateway.prompt.rewrite import Rewrite
-from gateway.prompt.slots.extract import Extracted, Extractor, locate, schema_of
+from gateway.prompt.rewrite import RewriteStage
+from gateway.prompt.slots.extract import ExtractedSlots, Extractor, locate, schema_of
 from gateway.prompt.templates.template import Template
-from gateway.settings import Prompt
+from gateway.settings import PromptTable
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.completer import ScriptedCompleter
 from tests.doubles.templates import template
@@ -38,7 +38,7 @@ async def embed(texts: Sequence[str]) -> Vectors:
     return BagEmbedder().embed(texts)
 
 
-async def extracted(read: Template, exchange: Exchange, completer: ScriptedCompleter | None = None) -> Extracted:
+async def extracted(read: Template, exchange: Exchange, completer: ScriptedCompleter | None = None) -> ExtractedSlots:
     return await Extractor()(read, exchange, embed, completer, 1.0)
 
 
@@ -54,7 +54,7 @@ async def test_an_embedder_that_is_overloaded_leaves_the_slot_empty() -> None:
         raise NotReady("busy")
 
     read = template("# user\n{{ tone }}", more=TONE)
-    assert await Extractor()(read, asking("an official thing"), busy, None, 1.0) == Extracted()
+    assert await Extractor()(read, asking("an official thing"), busy, None, 1.0) == ExtractedSlots()
 
 
 async def test_what_a_model_says_is_taken_from_the_query_itself() -> None:
@@ -112,7 +112,7 @@ async def test_the_stage_fills_required_slots_from_the_model_and_counts_the_call
     more = "slots:\n  who: {type: text, required: true}\nextract: {slots: [who]}\n"
     library = build_library([template("# user\nFor {{ who }}: {{ query }}", more=more)], [])
     model = ScriptedCompleter('{"who": "Aunt Mary"}', '{"who": "Nobody"}')
-    stage = Rewrite(Prompt(), library, completer=model)
+    stage = RewriteStage(PromptTable(), library, completer=model)
     done = await stage(asking())
     assert done.turns == (Turn("user", f"For Aunt Mary: {QUERY}"),)
     assert done.rewrite.slots == (SlotValue("who", "Aunt Mary", "model", 16, 25),)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.prompt.slots.fill import Filled, Missing, fill
+from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill
 from gateway.prompt.templates.template import Template
 from tests.doubles.templates import template
 
@@ -15,7 +15,7 @@ def with_slot(slot: str, language: str = "en") -> Template:
 
 def value(slot: str, query: str, language: str = "en") -> str:
     filled = fill(with_slot(slot, language), query)
-    assert isinstance(filled, Filled)
+    assert isinstance(filled, FilledSlots)
     return filled.values.get("x", "")
 
 
@@ -86,7 +86,7 @@ def test_a_language_is_named_in_the_language_of_the_template(query: str, expecte
 
 
 def test_a_required_slot_that_is_not_found_silences_the_template() -> None:
-    assert fill(with_slot("{from: payload, required: true}"), "hello") == Missing(
+    assert fill(with_slot("{from: payload, required: true}"), "hello") == SlotMissing(
         "x", "no payload was found in the query"
     )
 
@@ -94,7 +94,7 @@ def test_a_required_slot_that_is_not_found_silences_the_template() -> None:
 def test_a_value_that_is_too_long_is_missing() -> None:
     query = "Summarise this text: the sea is wide"
     found = fill(with_slot("{from: payload, required: true, max_chars: 5}"), query)
-    assert found == Missing("x", "it has 15 characters; the template takes 5")
+    assert found == SlotMissing("x", "it has 15 characters; the template takes 5")
     assert value("{from: payload, max_chars: 5}", query) == ""
 
 
@@ -104,7 +104,7 @@ def test_each_value_is_kept_with_its_place() -> None:
     )
     query = "Put this message in 2 words: hello world"
     filled = fill(read, query)
-    assert isinstance(filled, Filled)
+    assert isinstance(filled, FilledSlots)
     places = {slot.name: (slot.source, query[slot.start : slot.end]) for slot in filled.slots if slot.start >= 0}
     assert places == {"a": ("payload", "hello world"), "b": ("number", "2")}
     assert [(slot.name, slot.source, slot.start) for slot in filled.slots if slot.start < 0] == [("c", "default", -1)]
@@ -122,7 +122,7 @@ EVERY = template(
 @given(st.text(max_size=120) | st.lists(st.sampled_from(PIECES)).map("".join))
 def test_a_place_is_where_the_value_stands(query: str) -> None:
     filled = fill(EVERY, query)
-    assert isinstance(filled, Filled)
+    assert isinstance(filled, FilledSlots)
     for slot in filled.slots:
         assert slot.value.strip()
         if slot.start >= 0:
@@ -150,7 +150,7 @@ def test_a_typed_slot_is_read_and_keeps_the_place_of_its_words(
     slot: str, query: str, expected: str, words: str | None
 ) -> None:
     filled = fill(with_slot(slot), query)
-    assert isinstance(filled, Filled)
+    assert isinstance(filled, FilledSlots)
     assert filled.values.get("x", "") == expected
     if words is not None:
         assert query[filled.slots[0].start : filled.slots[0].end] == words
@@ -158,4 +158,4 @@ def test_a_typed_slot_is_read_and_keeps_the_place_of_its_words(
 
 def test_words_that_are_not_of_the_type_are_missing() -> None:
     found = fill(with_slot("{type: number, from: quoted, required: true}"), 'say "many"')
-    assert found == Missing("x", "no number from quoted was found in the query")
+    assert found == SlotMissing("x", "no number from quoted was found in the query")

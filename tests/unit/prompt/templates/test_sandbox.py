@@ -15,7 +15,7 @@ from gateway.prompt.templates.sandbox import (
     MAX_CHARS,
     MAX_DEPTH,
     MAX_INDENT,
-    NotAllowed,
+    ForbiddenSyntax,
     TooLong,
     compile_body,
 )
@@ -63,7 +63,7 @@ def test_an_injection_as_a_value_stays_what_it_is(payload: str) -> None:
     ],
 )
 def test_a_template_that_is_too_big_or_too_deep_is_refused(source: str) -> None:
-    with pytest.raises(NotAllowed):
+    with pytest.raises(ForbiddenSyntax):
         compile_body(source, {"query"})
 
 
@@ -153,7 +153,7 @@ def test_any_template_is_refused_or_renders_to_text_of_an_end(words: list[str], 
     try:
         body = compile_body(" ".join(words), {"query", "text", "examples", "labels"})
         text = body.render({"query": value, "text": value, "examples": (), "labels": (value,)})
-    except (NotAllowed, TooLong):
+    except (ForbiddenSyntax, TooLong):
         return
     assert len(text) <= MAX_CHARS
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import TemplateError
 from gateway.exchange import Turn
-from gateway.prompt.templates.fields import Pool, Shot, Slot, Source
+from gateway.prompt.templates.fields import ExamplePool, Shot, Slot, SlotSource
 from gateway.prompt.templates.sandbox import MAX_CHARS
 from gateway.prompt.templates.template import parse, read_ref
 from tests.doubles.templates import head, source, template
@@ -49,9 +49,9 @@ def test_a_whole_file_is_read() -> None:
     read = template(body, more=more)
     assert read.examples == (Shot("Item: 1", "yes", "0"),)
     assert read.slots["text"] == Slot(
-        sources=(Source.SECTION, Source.PAYLOAD), max_chars=9, values={"Context": ("Context",)}
+        sources=(SlotSource.SECTION, SlotSource.PAYLOAD), max_chars=9, values={"Context": ("Context",)}
     )
-    assert read.slots["order"].sources == (Source.PATTERN,)
+    assert read.slots["order"].sources == (SlotSource.PATTERN,)
     assert (read.output.max_tokens, read.output.temperature, read.output.stop) == (30, 0.0, ("no", "12"))
     assert (read.models.allow, read.models.deny, read.models.min_window) == (("*",), ("gpt*",), 4096)
     assert (read.family, read.language, read.ref) == ("refund", "en", "refund.en@1")
@@ -248,7 +248,7 @@ def test_output_is_capped() -> None:
 def test_examples_as_turns_repeat_the_last_part() -> None:
     more = "slots: {text: payload}\nexamples: {pool: pool.jsonl, k: 2, as: turns}\n"
     read = template("# system\nOne of {{ labels | join(', ') }}.\n# user\nMessage: {{ text }}", more=more)
-    assert isinstance(read.examples, Pool)
+    assert isinstance(read.examples, ExamplePool)
     turns = read.render({"query": "q", "text": "lost"}, (Shot("gone", "a"), Shot("{{ text }}", "b")), ("a", "b"))
     assert turns == (
         Turn("system", "One of a, b."),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.exchange import Exchange, Key, Mode, Sampling, Turn
+from gateway.exchange import ClientKey, Exchange, Mode, Sampling, Turn
 from gateway.wire.chat import decode, encode
 
 JSON = st.recursive(
@@ -28,7 +28,7 @@ MESSAGES = st.lists(
 )
 
 
-CHEAP_ONLY = Key("app", models=("cheap",))
+CHEAP_ONLY = ClientKey("app", models=("cheap",))
 
 
 def _pairs(raw: bytes) -> list[tuple[str, object]]:

@@ -1,17 +1,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.citations.marks import Mark, Marks, marks_in
+from gateway.wire.citations.marks import CitationMark, MarkFinder, marks_in
 
 
 def test_a_mark_is_known_by_the_place_behind_it() -> None:
     text = "Fünf\nTage [1], 见【2、3】"
 
-    assert marks_in(text) == [Mark(text.index("]") + 1, (1,)), Mark(len(text), (2, 3))]
+    assert marks_in(text) == [CitationMark(text.index("]") + 1, (1,)), CitationMark(len(text), (2, 3))]
 
 
 def test_a_mark_is_told_as_soon_as_it_ends_unless_code_may_hold_it() -> None:
-    marks = Marks()
+    marks = MarkFinder()
 
     assert [len(marks.feed(piece)) for piece in ("Fifteen [", "1", "] days", " `row", "[2]", "`\n")] == [
         0,
@@ -33,7 +33,7 @@ ODD = st.lists(
 def test_however_a_text_is_cut_its_marks_are_the_same(parts: list[str], data: st.DataObject) -> None:
     text = "".join(parts)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
-    marks, found = Marks(), []
+    marks, found = MarkFinder(), []
     for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
         found += marks.feed(text[start:end])
 

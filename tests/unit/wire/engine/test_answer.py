@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import BackendFailed, BadRequest, ContextTooLong, NotReady
 from gateway.exchange import Endpoint
 from gateway.wire.chat.answer import read_answer
-from gateway.wire.engine.answer import Body, Events
+from gateway.wire.engine.answer import BodyReader, Events
 from gateway.wire.engine.ask import EngineAsk
 
 
@@ -38,7 +38,7 @@ def chat(**fields: Any) -> EngineAsk:
 
 
 def joined(ask: EngineAsk, pieces: list[bytes]) -> Any:
-    body = Body(ask, "small")
+    body = BodyReader(ask, "small")
     for one in pieces:
         body.add(one)
     return json.loads(body.whole())
@@ -84,7 +84,7 @@ def test_the_records_read_the_same_text_from_both_forms() -> None:
     events = Events(chat(), "small")
     stream = b"".join([*map(events.event, PIECES), events.end()])
     assert read_answer(stream, "text/event-stream").text == "Hello"
-    body = Body(chat(), "small")
+    body = BodyReader(chat(), "small")
     for one in PIECES:
         body.add(one)
     assert read_answer(body.whole(), "application/json").text == "Hello"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.errors import BadRequest
-from gateway.exchange import Ask, Exchange, Mode, Named, Sampling, Turn
+from gateway.exchange import Ask, Exchange, Mode, NamedTemplate, Sampling, Turn
 from gateway.wire.chat import encode
 from gateway.wire.responses import request as responses
 from tests.unit.wire.chat.test_encode import JSON
@@ -71,7 +71,7 @@ def test_what_forbids_a_rewrite_is_seen() -> None:
 def test_a_prompt_names_a_template_and_its_slots() -> None:
     variables = {"text": "A", "part": {"type": "input_text", "text": "B"}, "words": 30}
 
-    assert ask(prompt={"id": "summarise", "version": "3", "variables": variables}).named == Named(
+    assert ask(prompt={"id": "summarise", "version": "3", "variables": variables}).named == NamedTemplate(
         "summarise", 3, {"text": "A", "part": "B", "words": "30"}
     )
 
@@ -141,7 +141,7 @@ def test_a_text_that_is_kept_becomes_an_item_and_a_template_sets_what_the_client
 
 def test_a_named_prompt_is_sent_in_its_place_in_any_mode() -> None:
     read = ask(input="Hello", prompt={"id": "greet"})
-    filled = replace(read, turns=(Turn("user", "Greet!"), *read.turns), named=Named("greet", filled=True))
+    filled = replace(read, turns=(Turn("user", "Greet!"), *read.turns), named=NamedTemplate("greet", filled=True))
 
     for mode in Mode:
         assert json.loads(encode.body(Exchange("x", filled, mode=mode), "m")) == {

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from gateway.errors import BadRequest
 from gateway.exchange import Chunk, Endpoint
-from gateway.file_search import FileSearch, Searched, Source
-from gateway.filters import Comparison
+from gateway.file_search import FileSearch, FileSearchResult, FileSource
+from gateway.filters import AttributeComparison
 from gateway.wire.responses import request as responses
 from gateway.wire.responses.as_chat import chat_body
 from gateway.wire.responses.search import choice_after, shown
@@ -44,7 +44,7 @@ def test_every_field_of_the_tool_is_read() -> None:
         stores=("vs_1", "vs_2"),
         limit=7,
         threshold=0.25,
-        filters=Comparison("year", "gte", 2025),
+        filters=AttributeComparison("year", "gte", 2025),
         weight=0.25,
         rerank=False,
         shown=True,
@@ -159,9 +159,9 @@ def test_other_hosted_tools_beside_it_are_refused_by_their_own_place() -> None:
 
 def test_results_are_shown_best_first_and_only_where_they_are_asked_for() -> None:
     chunks = (Chunk("a-0", "vs_1", "a.md", "Text A", score=0.4), Chunk("b-0", "vs_1", "b.md", "Text B", score=1.2))
-    sources = (Source("file-a", "a.md"), Source("file-b", "b.md", {"year": 2026}))
+    sources = (FileSource("file-a", "a.md"), FileSource("file-b", "b.md", {"year": 2026}))
     exchange = asked(Endpoint.RESPONSES, input="Why?", tools=[ASKED], include=["file_search_call.results"])
-    exchange = replace(exchange, chunks=chunks, searched=Searched(("Why?",), sources))
+    exchange = replace(exchange, chunks=chunks, searched=FileSearchResult(("Why?",), sources))
     unasked = replace(exchange, ask=replace(exchange.ask, search=FileSearch()))
 
     found = shown(exchange)
@@ -173,6 +173,6 @@ def test_results_are_shown_best_first_and_only_where_they_are_asked_for() -> Non
         {"file_id": "file-a", "filename": "a.md", "score": 0.4, "attributes": {}, "text": "Text A"},
     ]
     assert shown(unasked) == replace(found, results=None)
-    assert shown(replace(exchange, searched=Searched())) is None
+    assert shown(replace(exchange, searched=FileSearchResult())) is None
     # what a later stage took out again, since it did not fit, was not used
     assert shown(replace(exchange, chunks=())) == replace(found, results=[], sources=())

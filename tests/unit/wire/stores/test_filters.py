@@ -3,7 +3,7 @@ import json
 import pytest
 
 from gateway.errors import BadRequest
-from gateway.filters import Comparison, Compound
+from gateway.filters import AttributeComparison, Compound
 from gateway.wire.chat import decode
 from gateway.wire.stores.filters import filter_of
 
@@ -14,8 +14,8 @@ TEAM = {"key": "team", "type": "in", "value": ["legal", "hr"]}
 def test_filters_are_read_at_any_depth() -> None:
     found = filter_of({"type": "and", "filters": [YEAR, {"type": "or", "filters": [TEAM]}]})
 
-    team = Comparison("team", "in", ("legal", "hr"))
-    assert found == Compound("and", (Comparison("year", "gte", 2026), Compound("or", (team,))))
+    team = AttributeComparison("team", "in", ("legal", "hr"))
+    assert found == Compound("and", (AttributeComparison("year", "gte", 2026), Compound("or", (team,))))
     assert filter_of(None) is None
 
 
@@ -52,4 +52,4 @@ def test_a_request_can_filter_its_collections() -> None:
 
     ask = decode.chat(json.dumps(body).encode(), {})
 
-    assert ask.controls.filters == Comparison("year", "gte", 2026)
+    assert ask.controls.filters == AttributeComparison("year", "gte", 2026)
