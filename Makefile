@@ -26,7 +26,7 @@ check: $(VENV)/.tests ## Style, types, dependencies between the rooms, and the l
 	@$(BIN)/lint-imports
 	@$(BIN)/foreword templates lint
 	@$(BIN)/python docs/generate.py --check
-	@$(BIN)/python tests/longest.py
+	@$(BIN)/python tests/structure.py
 
 tests: $(VENV)/.tests redis
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

@@ -20,7 +20,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from gateway.context.{module} import {kind}
+from gateway.context.store.{module} import {kind}
 
 folder, batches, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 store = {kind}(folder)

@@ -24,16 +24,16 @@ RECORDER = """
 import asyncio, os, sys
 from pathlib import Path
 from gateway.exchange import Ask, Endpoint, Exchange, Turn
-from gateway.ports import Outcome
+from gateway.ports import ExchangeOutcome
 from gateway.records.database import Database
 from gateway.records.drain import Drain
 from gateway.records.spool import Spool
-from gateway.wire.answer import read_answer
+from gateway.wire.chat.answer import read_answer
 
 name, folder = sys.argv[1], Path(sys.argv[2])
 text = "A question of some length. " * 40
 body = b'{"choices": [{"index": 0, "message": {"content": "Yes."}}]}'
-outcome = Outcome("finished", 200, content_type="application/json", body=body)
+outcome = ExchangeOutcome("finished", 200, content_type="application/json", body=body)
 
 async def main():
     spool = Spool(folder / "spool", "full", read_answer=read_answer, segment_mb=float(sys.argv[3]))
