@@ -131,7 +131,7 @@ def test_perplexity_is_that_of_the_second_half() -> None:
     ids = [number % 97 for number in range(1300)]
     measured = probe.measure(model, probe.ProbeDocument(ids[:10], ids[10:], []), 1300, NATIVE, "native")
     block = model.block(1, 1300)
-    (logits,) = model.forward([probe.Segment(block, torch.tensor([ids]), "all")])
+    (logits,) = model.forward([probe.TokenSegment(block, torch.tensor([ids]), "all")])
     loss = torch.nn.functional.cross_entropy(logits[0, 10:-1], torch.tensor(ids[11:]))
     assert abs(measured.perplexity / float(loss.exp()) - 1) < 1e-3
 

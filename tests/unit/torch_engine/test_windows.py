@@ -104,8 +104,8 @@ def test_without_a_prior_one_passage_is_a_plain_prompt() -> None:
         assert Said([[0], passage], question, Nbce(pooling=pooling, beta=0)).text == expected
 
 
-def _segment(block: windows.Block, ids: list[int]) -> windows.Segment:
-    return windows.Segment(block, torch.tensor([ids]))
+def _segment(block: windows.RowBlock, ids: list[int]) -> windows.TokenSegment:
+    return windows.TokenSegment(block, torch.tensor([ids]))
 
 
 def test_long_rows_are_read_in_small_groups_and_what_is_over_is_left_out() -> None:
@@ -137,7 +137,7 @@ def test_the_likelihood_of_a_question_is_that_of_its_last_tokens(
 ) -> None:
     passages = [[5, 6, 7], [8, 9, 10]]
     block = MODEL.block(2, 3 + len(question))
-    MODEL.forward([windows.Segment(block, torch.tensor(passages), "none")])
+    MODEL.forward([windows.TokenSegment(block, torch.tensor(passages), "none")])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "READ_AT_ONCE", at_once)
         run = windows._ask(block, question, judged)
@@ -148,7 +148,7 @@ def test_the_likelihood_of_a_question_is_that_of_its_last_tokens(
         except StopIteration as stop:
             logits, likelihood = stop.value
     whole = MODEL.block(2, 3 + len(question))
-    (all_,) = MODEL.forward([windows.Segment(whole, torch.tensor([[*one, *question] for one in passages]), "all")])
+    (all_,) = MODEL.forward([windows.TokenSegment(whole, torch.tensor([[*one, *question] for one in passages]), "all")])
     lp = all_[:, 3:].log_softmax(-1)
     first = max(1, len(question) - judged)
     expected = [sum(float(row[at - 1, question[at]]) for at in range(first, len(question))) for row in lp]
