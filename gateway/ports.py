@@ -212,12 +212,6 @@ class ExchangeOutcome(Struct, frozen=True):
     total_us: int = 0
 
 
-class Recorder(Protocol):
-    """Takes every exchange when it is over. Must not wait and must not raise."""
-
-    def record(self, exchange: Exchange, outcome: ExchangeOutcome) -> None: ...
-
-
 class Answer(Struct, frozen=True):
     """What a reply's bytes say: the text, why it ended, and its usage in tokens (-1: not told)."""
 

@@ -44,20 +44,12 @@ class Counter:
         self._factor = 1.0
 
     def count(self, text: str) -> int:
-        """The tokens of `text`: exact, or rather too many than too few (see `basis`)."""
+        """The tokens of `text`: exact where the encoding is known, else rather too many than too few."""
         self._load()
         if self._encoding is None:
             return estimate(text)
         # Never `encode`: it refuses texts that hold a special token's name.
         return math.ceil(len(self._encoding.encode_ordinary(text)) * self._factor)
-
-    @property
-    def basis(self) -> str:
-        """What the counts rest on: the encoding's name, and whether a margin was added; or `estimate`."""
-        self._load()
-        if self._encoding is None:
-            return "estimate"
-        return self._encoding.name if self._factor == 1.0 else f"{self._encoding.name} x {self._factor}"
 
     def _load(self) -> None:
         if self._loaded:

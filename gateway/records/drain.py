@@ -112,11 +112,6 @@ class Drain:
         self._thread = ThreadPoolExecutor(1, "foreword-records")
 
     @property
-    def lag_bytes(self) -> int:
-        """What is spooled and not in the database yet."""
-        return self._spool.bytes
-
-    @property
     def inserted(self) -> int:
         return self._intake.inserted
 

@@ -25,7 +25,7 @@ READ_AGAIN_BYTES = 64 * 1024
 
 
 class Spool:
-    """A `ports.Recorder` that appends to segment files. Used by one thread, the event loop's.
+    """Appends every finished exchange to segment files. Used by one thread, the event loop's.
 
     What is written survives the process, not the machine: there is no fsync. A record that cannot
     be written is counted in `dropped`, and in `errors` where the disk refused it. The folder holds

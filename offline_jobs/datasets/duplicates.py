@@ -6,8 +6,6 @@ Massive Datasets, ch. 3. Everything is integer arithmetic on fixed constants, so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,7 +75,3 @@ def _shared(bands: NDArray[np.uint64]) -> NDArray[np.bool_]:
 def likeness(first: str, second: str) -> float:
     """The estimated share of common pieces, from 0 to 1."""
     return float((signature(first) == signature(second)).mean())
-
-
-def signatures_of(texts: Sequence[str]) -> Signature:
-    return np.stack([signature(text) for text in texts]) if texts else np.zeros((0, HASHES), np.uint32)

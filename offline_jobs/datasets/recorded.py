@@ -15,7 +15,6 @@ from gateway.records.tables import exchanges, feedback
 
 PORTION = 5000
 FETCH = 500
-FIRST = (0.0, "")
 Place = tuple[float, str]
 """When an exchange came in, and its id, which decides between two of the same moment."""
 

@@ -15,7 +15,6 @@ from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.search.candidate import Pieces
 from offline_jobs.search.score import AnswerScore
 
-EDITABLE = ("system", "user")
 SAID = Sampling(max_tokens=700, temperature=0.7)
 SHOWN = 4
 LONGEST = 600

@@ -57,7 +57,6 @@ def test_training_writes_the_model_and_its_report(place: Path) -> None:
         "model.json",
         "report.json",
         "confusion.txt",
-        "confusion.png",
     }
     assert json.loads((place / "model" / "report.json").read_bytes())["intents"] == 2
     assert not (place / "data" / "classifier" / "labelled.jsonl").exists()

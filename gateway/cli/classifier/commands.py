@@ -66,7 +66,7 @@ def train(
     A label that is `oos`, `none` or empty, and every row of a file named oos*, says that a prompt belongs to no
     intent; 100 or more of those teach the classifier to leave prompts alone. The labelled prompts are
     kept in the data folder, and every later training learns from them as well, until others or --forget
-    replace them. The report is written beside the model: confusion.txt, confusion.png and report.json.
+    replace them. The report is written beside the model: confusion.txt and report.json.
 
     \b
     Examples:
@@ -163,14 +163,13 @@ def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
 @config_option
 @DATA
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another model's folder.")
-@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Write the confusion as a picture.")
 @JSON
-def evaluate(config: Path, data: tuple[Path, ...], model: Path | None, png: Path | None, as_json: bool) -> None:
+def evaluate(config: Path, data: tuple[Path, ...], model: Path | None, as_json: bool) -> None:
     """Measure on labelled prompts that it has not seen: one after the other, through the whole cascade.
 
     \b
     Example:
-        foreword classifier evaluate --data val.jsonl --data oos_val.jsonl --png confusion.png
+        foreword classifier evaluate --data val.jsonl --data oos_val.jsonl
     """
     from gateway.cli.classifier import work as work
 
@@ -178,8 +177,6 @@ def evaluate(config: Path, data: tuple[Path, ...], model: Path | None, png: Path
         raise click.UsageError("give at least one --data FILE of labelled prompts")
     with _refusals(), Console(stderr=True).status("measuring"):
         found = asyncio.run(work.measured(load_settings(config), data, model))
-    if png:
-        png.write_bytes(found.confusion.png())
     if as_json:
         click.echo(msgspec.json.encode({"figures": found.figures, "unseen": found.unseen}).decode())
         return

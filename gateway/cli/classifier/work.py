@@ -195,9 +195,6 @@ def _confused(tier: TrainedTier) -> Confusion:
 def _write_report(training: Training, report: TrainReport, told: str, folder: Path) -> None:
     (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     (folder / "confusion.txt").write_text(told, "utf-8")
-    for language, kinds in training.tiers.items():
-        name = "confusion.png" if len(training.tiers) == 1 else f"confusion.{language}.png"
-        (folder / name).write_bytes(_confused(list(kinds.values())[-1]).png())
 
 
 def _keep(labelled: Sequence[Labelled], file: Path) -> None:

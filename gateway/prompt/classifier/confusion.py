@@ -1,16 +1,13 @@
-"""Which intents are taken for which: as text, and as a PNG drawn without a plotting library."""
+"""Which intents are mistaken for which."""
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
 NONE = "(none)"
-CELL_AT_MOST, SIDE = 24, 800  # pixels
 
 
 class Mistake(Struct, frozen=True):
@@ -51,19 +48,6 @@ class Confusion(Struct, frozen=True):
         lines += [f"{one.count:7d}  {one.wanted} -> {one.got}" for one in self.mistakes()]
         return "\n".join(lines) + "\n"
 
-    def png(self) -> bytes:
-        """A square for each pair: rows are what was wanted, columns what was got, darker is a larger share of the row.
-
-        Hits are blue, mistakes red. Rows and columns are in the order of `names`, from the top left.
-        """
-        cell = max(3, min(CELL_AT_MOST, SIDE // max(1, len(self.names))))
-        lines = []
-        for place, (_, counts) in self._rows():
-            total = max(1, sum(counts))
-            pixels = b"".join(_colour(count / total, hit=column == place) * cell for column, count in enumerate(counts))
-            lines += [b"\x00" + pixels] * cell
-        return _png(len(self.names) * cell, lines)
-
     def _rows(self) -> Iterable[tuple[int, tuple[str, tuple[int, ...]]]]:
         return enumerate(zip(self.names, self.table, strict=True))
 
@@ -73,20 +57,3 @@ def confusion(wanted: Sequence[str], got: Sequence[str]) -> Confusion:
     counted = Counter(zip((name or NONE for name in wanted), (name or NONE for name in got), strict=True))
     names = tuple(sorted({name for pair in counted for name in pair}))
     return Confusion(names, tuple(tuple(counted[row, column] for column in names) for row in names))
-
-
-def _colour(share: float, *, hit: bool) -> bytes:
-    # the root makes single mistakes visible
-    faded = round(255 * (1.0 - share**0.5))
-    return bytes((faded, faded, 255)) if hit else bytes((255, faded, faded))
-
-
-def _png(width: int, lines: Sequence[bytes]) -> bytes:
-    """Eight bits of red, green and blue (RFC 2083). Each line begins with its filter, 0."""
-    head = struct.pack(">IIBBBBB", width, len(lines), 8, 2, 0, 0, 0)
-    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(b"".join(lines))), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_part(kind, body) for kind, body in parts)
-
-
-def _part(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

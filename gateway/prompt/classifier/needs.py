@@ -19,7 +19,6 @@ from gateway.prompt.classifier.view import Look
 FILE = Path(__file__).parent / "seed" / "needs.jsonl"
 LONG_CHARS = 3000
 """A prompt this long is mostly text to work on, and a small window does not hold it."""
-FEW_WORDS = 3  # so few say a topic, not a task
 _WORD = re.compile(r"[a-z][a-z.'-]*[a-z]|[a-z]")
 _SUM = re.compile(r"\d\s*[-+*/×÷^=]\s*\d|\d\s*%")
 _FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES, _WORDS = (
@@ -36,7 +35,7 @@ _FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES
         "words",
     )
 )
-_DAMPED_FEW = 1.4  # ln(1 + FEW_WORDS), rounded up
+_DAMPED_FEW = 1.4  # ln(1 + 3), rounded up: up to three words name a topic, not a task
 
 
 class NeedWords(Struct, frozen=True):

@@ -81,10 +81,6 @@ class Library(Struct, frozen=True):
         canary, share = min(tried, key=lambda pair: stable is None or pair[0].id != stable.id)
         return OfferedVersions(stable, canary, share)
 
-    def for_intent(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> Template | None:
-        """The stable one of `candidates`."""
-        return self.candidates(intent, language, model, window_tokens).stable
-
 
 def load_library(
     folders: Sequence[Path],

@@ -9,7 +9,7 @@ Method = Literal["native", "linear", "ntk", "dynamic", "yarn", "llama3", "llama3
 LongContext = Literal[
     "auto", "off", "linear", "ntk", "dynamic", "yarn", "llama3", "llama3-wide", "longrope", "self-extend"
 ]
-SMALL, LARGE = 2.0, 4.0
+SMALL = 2.0
 WIDE = 2.0
 """So many times the factor: a model may read the first half of its window better than the second."""
 STRETCH_OF_NTK = 1.5

@@ -21,11 +21,6 @@ def ntk(theta: Tensor, alpha: float) -> Tensor:
     return theta * alpha ** (-torch.arange(half, dtype=theta.dtype) / (half - 1))
 
 
-def dynamic_alpha(length: int, trained: int, factor: float = 2.0) -> float:
-    """The alpha of dynamic NTK for a request that will get `length` tokens long."""
-    return max(1.0, factor * length / trained - (factor - 1))
-
-
 def yarn(theta: Tensor, factor: float, trained: int, fast: float = 32.0, slow: float = 1.0) -> tuple[Tensor, float]:
     """YaRN (Peng et al. 2023): pairs that turn often within L stay, those that never turn once are
     interpolated, a ramp lies between; cos and sin are scaled by 0.1 ln s + 1."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from offline_jobs.datasets.duplicates import firsts, likeness, signatures_of
+from offline_jobs.datasets.duplicates import firsts, likeness, signature
 
 LONG = "The committee will meet on Tuesday to discuss the budget of the new school building in the old town. "
 
@@ -25,7 +25,7 @@ def test_likeness(first: str, second: str, alike: bool) -> None:
 
 def test_of_texts_that_are_alike_the_first_stays() -> None:
     texts = [LONG, "something else entirely", LONG + "!", "something else entirely", LONG.lower()]
-    assert firsts(signatures_of(texts)).tolist() == [True, True, False, False, False]
+    assert firsts(np.stack([signature(text) for text in texts])).tolist() == [True, True, False, False, False]
 
 
 def test_the_estimate_is_near_the_true_share_of_common_pieces() -> None:

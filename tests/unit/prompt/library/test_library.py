@@ -46,9 +46,9 @@ def test_the_same_folder_twice_is_no_clash(tmp_path: Path) -> None:
 def test_a_query_never_gets_a_template_of_another_language(tmp_path: Path) -> None:
     write(tmp_path, "en", source())
     library, _ = load_library([tmp_path])
-    assert library.for_intent("refund", "zh") is None
-    assert library.for_intent("refund", "") is None
-    found = library.for_intent("refund", "en")
+    assert library.candidates("refund", "zh").stable is None
+    assert library.candidates("refund", "").stable is None
+    found = library.candidates("refund", "en").stable
     assert found is not None
     assert found.id == "refund.en"
 
@@ -58,7 +58,11 @@ def test_only_active_templates_speak_but_any_can_be_looked_up(tmp_path: Path) ->
     write(tmp_path, "v2", source(version=2, status="candidate"))
     library, errors = load_library([tmp_path])
     assert errors == []
-    speaking, newest, old = library.for_intent("refund", "en"), library.get("refund.en"), library.get("refund.en", 1)
+    speaking, newest, old = (
+        library.candidates("refund", "en").stable,
+        library.get("refund.en"),
+        library.get("refund.en", 1),
+    )
     assert speaking is not None and speaking.version == 1
     assert newest is not None and newest.version == 2
     assert old is speaking
@@ -72,7 +76,7 @@ def test_a_template_for_named_models_comes_first_and_others_are_kept_away(tmp_pa
     library, _ = load_library([tmp_path])
 
     def chosen(model: str, window: int = 0) -> str:
-        found = library.for_intent("refund", "en", model, window)
+        found = library.candidates("refund", "en", model, window).stable
         return found.id if found else ""
 
     assert chosen("smollm2") == "small.en"

@@ -30,7 +30,7 @@ def test_an_older_version_is_there_after_the_file_has_moved_on(tmp_path: Path) -
     assert old is not None and old.parts[0].source.startswith("one")
     assert new is not None and new.parts[0].source.startswith("two")
     assert library.get("refund.en", 3) is None
-    assert library.for_intent("refund", "en") is new
+    assert library.candidates("refund", "en").stable is new
 
 
 def test_an_active_version_speaks_on_while_the_next_is_a_draft(tmp_path: Path) -> None:
@@ -39,10 +39,10 @@ def test_an_active_version_speaks_on_while_the_next_is_a_draft(tmp_path: Path) -
     put(tmp_path, "two", version=2, status="draft")
     library, errors = load(tmp_path)
     assert errors == []
-    speaking = library.for_intent("refund", "en")
+    speaking = library.candidates("refund", "en").stable
     assert speaking is not None and speaking.version == 1
     put(tmp_path, "two", version=2, status="retired")
-    assert load(tmp_path)[0].for_intent("refund", "en") is None
+    assert load(tmp_path)[0].candidates("refund", "en").stable is None
 
 
 def test_content_that_changes_without_a_new_version_is_reported_until_it_is_mended(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_an_older_version_finds_its_examples_where_they_are(tmp_path: Path) -> N
     put(tmp_path, "one", more="examples: {pool: pool.jsonl, k: 1, as: turns}\n")
     load(tmp_path)
     put(tmp_path, "two", version=2, status="draft")
-    speaking = load(tmp_path)[0].for_intent("refund", "en")
+    speaking = load(tmp_path)[0].candidates("refund", "en").stable
     assert speaking is not None and speaking.version == 1
     assert [shot.output for shot in read_pool(speaking).shots] == ["b"]
 
@@ -117,7 +117,7 @@ def test_a_pointer_to_nothing_is_reported_and_the_newest_active_version_speaks(t
     library, (error,) = load(tmp_path)
     assert (Path(error.file).name, error.line) == ("pointers.yaml", 2)
     assert "version 7, which is neither in the folders nor in the archive" in error.what
-    speaking = library.for_intent("refund", "en")
+    speaking = library.candidates("refund", "en").stable
     assert speaking is not None and speaking.version == 1
 
 

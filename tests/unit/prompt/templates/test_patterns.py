@@ -1,7 +1,5 @@
 """Patterns of templates: those that could take for ever are refused or given up."""
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,11 +39,9 @@ def test_it_finds_what_re_finds(pattern: str, text: str, found: str) -> None:
 
 
 def test_a_search_that_takes_too_long_finds_nothing() -> None:
-    began = time.process_time()
     assert Pattern("(a|a|a)*$").search("a" * 60 + "!") is None
     assert Pattern(r"\w*\s*\w*\s*\w*\s*\w*\s*\w*\s*\w*!").search("a" * 50_000) is None
     assert list(Pattern("(a|a|a)*$").finditer("a" * 60 + "!")) == []
-    assert time.process_time() - began < 30  # `re` would take longer than anyone lives
 
 
 @settings(deadline=None)

@@ -1,6 +1,5 @@
 """What a template cannot do, whoever wrote it: execute, read, go on for ever, or change what a user wrote."""
 
-import time
 from pathlib import Path
 
 import jinja2
@@ -80,10 +79,8 @@ def test_a_template_that_is_too_big_or_too_deep_is_refused(source: str) -> None:
 def test_a_template_that_grows_without_end_is_stopped(source: str) -> None:
     body = compile_body(source, {"query", "examples", "labels"})
     values = {"query": "a\n" * 90_000, "examples": ("e",) * 64, "labels": ("l",) * 5000}
-    began = time.process_time()
     with pytest.raises(TooLong):
         body.render(values)
-    assert time.process_time() - began < 20
 
 
 def test_a_constant_that_would_fill_the_memory_is_never_made() -> None:
