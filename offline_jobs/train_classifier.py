@@ -71,6 +71,8 @@ class TrainClassifierReport(Struct, frozen=True):
     accepted: bool
     said: str
     labels: int
+    an_intent: int = 0
+    """How many new examples an intent were best."""
     held_out: Paired | None = None
     before: float = 0.0
     after: float = 0.0
