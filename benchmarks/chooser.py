@@ -18,7 +18,7 @@ import click
 from harness.changed import CHANGES, SAME, UNSEEN, tasks_and_messages
 from harness.report import table
 
-from gateway.assembly import Parts
+from gateway.adapters import Parts
 from gateway.context.embedding.sentence import KIND
 from gateway.context.long.choose import Powers, Strategy, choose
 from gateway.context.long.meaning import Meaning

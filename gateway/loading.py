@@ -11,22 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.context.embedding.batcher import Batcher
-from gateway.context.retrieve import RetrieveStage
 from gateway.context.store.collections import Collections
 from gateway.errors import NotReady, TemplateError
-from gateway.ports import Completer
+from gateway.loaded import NOTHING
 from gateway.prompt.classifier.classifier import Classifier
-from gateway.prompt.classify import ClassifyStage
 from gateway.prompt.library.folders import TemplateReader
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.stamps import Stamps, stamps
 from gateway.prompt.library.versions import VersionArchive
-from gateway.prompt.policy.decide import RewritePolicy
-from gateway.prompt.policy.gains import GainTable, gains_path
-from gateway.prompt.refine import RefineStage
-from gateway.prompt.rewrite import RewriteStage
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 
@@ -47,26 +42,13 @@ class ReloadResult(Struct, frozen=True):
 
 
 class LateLoader:
-    """The stages that learn from files, and how they come by what they need, at the start and later on.
+    """Loads what takes long, at the start and again when files change. `current` is replaced whole, never changed.
 
-    Without a `batcher`, which is the embedder's, there are only the templates, to be asked for by name.
+    Without a `batcher` (the embedder's) only the templates are loaded, for requests that name one.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        batcher: Batcher | None,
-        store: Collections | None,
-        retrieve: RetrieveStage,
-        completer: Completer,
-    ) -> None:
-        self.classify = ClassifyStage()
-        gains = GainTable(gains_path(settings.data_folder)) if settings.prompt.gains == "use" else None
-        self.rewrite = RewriteStage(
-            settings.prompt, completer=completer, policy=RewritePolicy(settings.templates, gains)
-        )
-        self.refine = RefineStage(settings.refiner, completer, lambda: self.rewrite.library)
-        self.retrieve = retrieve
+    def __init__(self, settings: Settings, batcher: Batcher | None, store: Collections | None) -> None:
+        self.current = NOTHING
         self.broken: list[TemplateError] = []
         """Template files that were left out at the start."""
         self.refused: list[TemplateError] = []
@@ -138,8 +120,9 @@ class LateLoader:
                 for error in errors:
                     log.error("templates not reloaded, the last good ones serve on: %s", error)
                 return ReloadResult(len(library.templates), errors=tuple(errors))
-            before = self.rewrite.library or Library()
-            self.rewrite.library, self.broken, self.refused = library, [], []
+            before = self.current.library or Library()
+            self._swap(library=library)
+            self.broken, self.refused = [], []
         known = {template.ref: template.digest for template in before.templates}
         there = {template.ref: template.digest for template in library.templates}
         changed = tuple(ref for ref, digest in there.items() if known.get(ref) != digest)
@@ -149,14 +132,12 @@ class LateLoader:
 
     def reports(self) -> list[str]:
         """What an operator should know of the templates."""
-        library = self.rewrite.library
+        library = self.current.library
         changed = library.changed if library else ()
-        strangers = self.rewrite.policy.strangers({one.id for one in library.templates}) if library else []
         return [
             *(f"template left out: {error}" for error in self.broken),
             *(f"templates not reloaded, the last good ones serve on: {error}" for error in self.refused),
             *(str(error) for error in changed),
-            *strangers,
             *([self._follow_failed] if self._follow_failed else []),
         ]
 
@@ -168,6 +149,9 @@ class LateLoader:
             await self._batcher.aclose()
         if self._store is not None:
             await asyncio.to_thread(self._store.close)
+
+    def _swap(self, **parts: Any) -> None:
+        self.current = replace(self.current, **parts)
 
     def _follow(self) -> None:
         """Load examples and classifier for the library that is there now; the old ones answer meanwhile."""
@@ -210,11 +194,11 @@ class LateLoader:
         finally:
             self._read_once.set()
         self._report(broken)
-        self.rewrite.library = library
+        self._swap(library=library)
 
     async def _load_embedder(self) -> None:
         await self._embedding.embed(["the first text makes it read its weights"])
-        self.rewrite.embed = self._embedding.embed
+        self._swap(embed=self._embedding.embed)
 
     async def _load_examples(self) -> None:
         from gateway.prompt.library.pools import load_pools
@@ -224,20 +208,18 @@ class LateLoader:
             load_pools, self._library.templates, self._embedding.embed_sync, embedder.name, cache, embedder.count_tokens
         )
         self._report(broken)
-        self.rewrite.pools = pools
+        self._swap(pools=pools)
 
     async def _load_classifier(self) -> None:
         # the first training may still be at it when the templates change: the later library's classifier stays
         async with self._in_turn:
-            self.classify.classifier = await asyncio.to_thread(
-                make_classifier, self._settings, self._library, self._embedding
-            )
+            classifier = await asyncio.to_thread(make_classifier, self._settings, self._library, self._embedding)
+            self._swap(classifier=classifier)
 
     async def _open_store(self) -> None:
         assert self._store is not None
         await asyncio.to_thread(self._store.open)
-        self.retrieve.embed, self.retrieve.collections = self._embedding.embed, self._store
-        self.rewrite.store = self._store
+        self._swap(collections=self._store)
 
     @property
     def _embedding(self) -> Batcher:
@@ -246,9 +228,9 @@ class LateLoader:
 
     @property
     def _library(self) -> Library:
-        if self.rewrite.library is None:
+        if self.current.library is None:
             raise NotReady("the templates could not be loaded")
-        return self.rewrite.library
+        return self.current.library
 
     def _report(self, broken: list[TemplateError]) -> None:
         for error in broken:

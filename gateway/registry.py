@@ -45,7 +45,7 @@ class AdapterKind(Struct, frozen=True):
     """A way to build one adapter: the struct of its settings, and the builder.
 
     `build(name, settings, parts)` gets the table's name, its decoded settings, and the parts that
-    adapters may share (`assembly.Parts`). `check(settings, root)` reports what is wrong beyond the
+    adapters may share (`adapters.Parts`). `check(settings, root)` reports what is wrong beyond the
     types, such as a missing model file, with the key as `where`; it must be cheap and must not import
     heavy libraries. `root` is the folder that relative paths start from.
     """

@@ -51,7 +51,7 @@ def broken_templates(config: Path) -> list[str]:
 
 def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Problem]:
     """Of the file, and of the parts that it names. `server` stands for what the command line sets otherwise."""
-    from gateway.assembly import problems_of
+    from gateway.adapters import problems_of
 
     settings, problems = read_file(config)
     if settings is None:

@@ -55,7 +55,7 @@ def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, d
 def _measured(settings: Any, name: str, text: str, tokens: int, keys: int) -> Any:
     import torch
 
-    from gateway.assembly import Parts, build_adapter
+    from gateway.adapters import Parts, build_adapter
     from gateway.backends.local.torch_engine.probe import concluded, document, look_ups, sweep
 
     problems: list[Any] = []

@@ -36,7 +36,6 @@ from gateway.context.window import (
 )
 from gateway.errors import BadRequest
 from gateway.exchange import Chunk, ContextPlan, Exchange, Mode, Target, Turn
-from gateway.ports import Completer
 from gateway.settings import Context
 
 READ = (Strategy.TREE, Strategy.MAP_REDUCE, Strategy.REFINE)
@@ -73,7 +72,8 @@ class Task(Struct, frozen=True):
 
 
 class CondenseStage:
-    """Stage `condense`. `embed` gives the embedder once it is there; until then words alone are compared."""
+    """Stage `condense`. `reader` and `meaning` have memories that outlive the stage, which is built again when
+    something was loaded. Without `embed`, words alone are compared."""
 
     name = "condense"
 
@@ -81,18 +81,18 @@ class CondenseStage:
         self,
         settings: Context,
         count: Count,
-        completer: Completer | None = None,
-        *,
+        reader: LongReader | None = None,
+        meaning: Meaning | None = None,
+        embed: Embed | None = None,
         mixing: Collection[str] = (),
-        embed: Callable[[], Embed | None] = lambda: None,
     ) -> None:
         """`mixing`: the backends that can read passages beside each other."""
         self._settings = settings
         self._count = count
         self._mixing = mixing
         self._embed = embed
-        self._meaning = Meaning()
-        self._reader = LongReader(completer, settings.parallel_calls) if completer is not None else None
+        self._meaning = meaning or Meaning()
+        self._reader = reader
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         wanted = _named(exchange)
@@ -139,7 +139,7 @@ class CondenseStage:
             return sizes_of(turns, target.backend, self._count), shape, count(shape.task)
 
         sizes, shape, task_tokens = await asyncio.to_thread(look)
-        shape = await self._meaning.of(shape, self._embed())
+        shape = await self._meaning.of(shape, self._embed)
         room = prompt_room(exchange, target)
         return Task(exchange, target, shape, is_talk(turns), sizes, task_tokens, room, count)
 
@@ -179,7 +179,7 @@ class CondenseStage:
             raise CannotRead("no paragraph of the message asks for anything")
         words = wording_of(task.shape.language)
         free = await asyncio.to_thread(task.free_beside, words.passages)
-        found = await focus(task.shape.text, task.shape.task, max(0, free), task.count, self._embed())
+        found = await focus(task.shape.text, task.shape.task, max(0, free), task.count, self._embed)
         if not found:
             return task.exchange.noted(self.name, "skipped", f"no passage fits into {max(0, free)} tokens")
         return _with(task, chosen, _moved(found, task.shape.start), words.passages, {"passages": len(found)})

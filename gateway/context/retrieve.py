@@ -53,7 +53,7 @@ class RetrievedChunks(Struct, frozen=True):
 
 
 class RetrieveStage:
-    """Needs an embedder and a store. Both may come later: until then a request is told so by a note."""
+    """Stage `retrieve`. `embed` and `collections` are None while they are loading; a note says so."""
 
     name = "retrieve"
 

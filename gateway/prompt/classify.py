@@ -7,20 +7,15 @@ a real answer. Nothing here imports numpy: the trained model comes ready from `t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec.structs import replace
 
 from gateway.exchange import Exchange, Note
 from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.eligible import may_touch
 
-if TYPE_CHECKING:
-    pass
-
 
 class ClassifyStage:
-    """The stage. `classifier` is None while it is loading, and is swapped whole on reload."""
+    """Stage `classify`. `classifier` is None while it is loading."""
 
     name = "classify"
 

@@ -41,8 +41,8 @@ class RefinedPrompt(Struct, frozen=True):
     rejected: str = ""
 
 
-class Memory:
-    """What the refiner said, by digest: the most recent `entries`, each for `ttl_s`. One a worker."""
+class RefinedMemory:
+    """What the refiner answered, by digest: the most recent `entries`, each for `ttl_s`. One a worker."""
 
     def __init__(self, entries: int, ttl_s: float, clock: Callable[[], float] = monotonic) -> None:
         self._entries, self._ttl_s, self._clock = entries, ttl_s, clock
@@ -69,7 +69,7 @@ class _LeftUnrefined(Exception):
 
 
 class RefineStage:
-    """Stage `refine`. `library` is a function, since libraries are swapped."""
+    """Stage `refine`. `memory` outlives the stage, which is built again for each library."""
 
     name = "refine"
 
@@ -77,13 +77,13 @@ class RefineStage:
         self,
         settings: Refiner,
         completer: Completer,
-        library: Callable[[], Library | None],
-        clock: Callable[[], float] = monotonic,
+        library: Library | None,
+        memory: RefinedMemory | None = None,
     ) -> None:
         self.settings = settings
         self._completer = completer
         self._library = library
-        self._memory = Memory(settings.cache_entries, settings.cache_ttl_s, clock)
+        self._memory = memory or RefinedMemory(settings.cache_entries, settings.cache_ttl_s)
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         if exchange.mode is Mode.OFF or exchange.turns is not None or exchange.rewrite != values.Rewrite.NONE:
@@ -110,7 +110,7 @@ class RefineStage:
             reason = f"outside the {outside[0].share:.0%} of {outside[0].name}"
         if reason:
             raise _LeftUnrefined(reason)
-        template = refiner_of(self._library(), intent.language)
+        template = refiner_of(self._library, intent.language)
         if template is None:
             raise _LeftUnrefined(f"no active template to refine prompts in {intent.language or 'this language'}")
         words = guards.hostile(exchange.ask.query)

@@ -80,7 +80,7 @@ class ComposedPrompt(Struct, frozen=True):
 
 
 class RewriteStage:
-    """Stage `rewrite`. `library`, `pools` and `embed` are set, and later swapped, by whoever loads them."""
+    """Stage `rewrite`. `library`, `pools`, `embed` and `store` are None while they are loading."""
 
     name = "rewrite"
 
@@ -92,6 +92,9 @@ class RewriteStage:
         embed: Embed | None = None,
         completer: Completer | None = None,
         policy: RewritePolicy | None = None,
+        *,
+        store: Nearby | None = None,
+        extractor: Extractor | None = None,
     ) -> None:
         self.settings = settings
         self.policy = policy or RewritePolicy()
@@ -99,8 +102,8 @@ class RewriteStage:
         self.library = library
         self.pools = pools
         self.embed = embed
-        self.store: Nearby | None = None
-        self._extract = Extractor()
+        self.store = store
+        self._extract = extractor or Extractor()
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         if exchange.mode is Mode.OFF:

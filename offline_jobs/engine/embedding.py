@@ -1,6 +1,6 @@
 """The configured embedding model, for jobs: no batcher, no event loop."""
 
-from gateway.assembly import Parts, build_adapter
+from gateway.adapters import Parts, build_adapter
 from gateway.errors import ConfigError, Problem
 from gateway.ports import Embedder
 from gateway.settings import Settings

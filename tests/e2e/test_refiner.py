@@ -39,7 +39,7 @@ async def refiner(backend: dict[str, object], wanted: Refiner) -> AsyncIterator[
     await gateway.backends["up"].open()
     try:
         caller = Caller(gateway.backends, gateway.state)
-        yield RefineStage(wanted, Completions(caller, gateway.routes), lambda: LIBRARY)
+        yield RefineStage(wanted, Completions(caller, gateway.routes), LIBRARY)
     finally:
         await gateway.backends["up"].aclose()
 

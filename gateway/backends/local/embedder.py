@@ -37,7 +37,7 @@ class EmbeddingWorker(Protocol):
 
 
 class SharesEmbedder(Protocol):
-    """`assembly.Parts`: read at each request, since the embedder may be loaded after the port is open."""
+    """`adapters.Parts`: read at each request, since the embedder may be loaded after the port is open."""
 
     @property
     def embedder(self) -> EmbeddingWorker | None: ...

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
-from gateway.assembly import Parts, build_adapter
+from gateway.adapters import Parts, build_adapter
 from gateway.context.embedding.batcher import Batcher
 from gateway.context.embedding.sentence import SentenceEmbedder
 from gateway.context.embedding.static import load_static

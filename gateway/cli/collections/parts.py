@@ -86,7 +86,7 @@ def adapter(settings: Settings, group: str, name: str, table: KindTable | None) 
     if table is None:
         remedy = 'Add [store] with kind = "chroma" and [embedder] with kind = "sentence".'
         report(ConfigError([Problem(f"{settings.file} [{name}]", "collections need this table", remedy)]))
-    from gateway.assembly import Parts, build_adapter
+    from gateway.adapters import Parts, build_adapter
 
     problems: list[Problem] = []
     adapter = build_adapter(group, name, table, Parts(settings), problems)

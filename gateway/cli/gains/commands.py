@@ -132,8 +132,7 @@ async def _measured(settings: Settings, cases: list[ReplayCase], calls: int, jud
     from gateway.cli.gains.replay import Replay, scores_of
 
     gateway = assemble(settings, only_prepare=True)
-    completer = gateway.learned.rewrite.completer if gateway.learned else None
-    if completer is None:
+    if gateway.loader is None:
         raise click.ClickException("Without an [embedder] nothing is rewritten, so there is nothing to measure.")
     failed: list[str] = []
     async with AsyncExitStack() as stack:
@@ -145,7 +144,7 @@ async def _measured(settings: Settings, cases: list[ReplayCase], calls: int, jud
         for name in sorted(names):
             stack.push_async_callback(gateway.backends[name].aclose)
             await gateway.backends[name].open()
-        replay = Replay(completer, calls, judge)
+        replay = Replay(gateway.completions, calls, judge)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("asking", total=min(len(known), calls // 2))
             found = await scores_of(known, replay, lambda: progress.advance(task), failed)

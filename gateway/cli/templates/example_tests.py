@@ -49,7 +49,7 @@ async def _classified(templates: Sequence[Template], settings: Settings) -> Matc
     try:
         with Console(stderr=True).status("training the classifier"):
             await gateway.load_prompt()
-        classifier = gateway.learned.classify.classifier if gateway.learned else None
+        classifier = gateway.loaded.classifier
         if classifier is None:
             raise click.ClickException(
                 f"there is no classifier: {gateway.readiness.parts}; mend that, or run with --no-classifier"

@@ -95,7 +95,7 @@ async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: st
     intake = intake_of(gateway)
     store = await store_of(gateway, key, id)
     asked = wire.search(await request.body())
-    embed = gateway.learned.retrieve.embed if gateway.learned else None
+    embed = gateway.loaded.embed
     if embed is None:
         raise NotReady("The embedding model is still loading.", retry_after_s=2.0)
     vectors = await embed(list(asked.queries))

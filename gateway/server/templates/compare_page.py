@@ -51,7 +51,7 @@ async def _compared(gateway: Gateway, key: ClientKey, a: str, b: str, since_s: f
     if gateway.keeping is None:
         raise NotFound("This gateway keeps no records: [records] policy is none.")
     versions = read_versions(a, b)
-    library = gateway.learned.rewrite.library if gateway.learned else None
+    library = gateway.loaded.library
     score = yardstick(library, [(one.id, one.version) for one in versions]) if library else None
 
     def read() -> VersionComparison:

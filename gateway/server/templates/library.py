@@ -76,7 +76,7 @@ async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
     """
     if not key.admin:
         raise KeyNotAllowed("Only a key with admin = true may reload the templates.")
-    done = await _learned(gateway).reload()
+    done = await _loader(gateway).reload()
     errors = [str(error) for error in done.errors]
     body = {"templates": done.templates, "changed": done.changed, "gone": done.gone, "errors": errors}
     return _json(body, 409 if errors else 200)
@@ -115,14 +115,14 @@ def _listed(library: Library, template: Template, versions: Sequence[HistoryVers
     )
 
 
-def _learned(gateway: Gateway) -> LateLoader:
-    if gateway.learned is None:
+def _loader(gateway: Gateway) -> LateLoader:
+    if gateway.loader is None:
         raise NotFound("This gateway has no templates: see [prompt] templates and [embedder].")
-    return gateway.learned
+    return gateway.loader
 
 
 def _library(gateway: Gateway) -> Library:
-    library = _learned(gateway).rewrite.library
+    library = _loader(gateway).current.library
     if library is None:
         raise NotReady("The templates are still loading.", retry_after_s=1.0)
     return library

@@ -66,8 +66,8 @@ async def move_template(request: Request[Any, Any, Any], gateway: Shared, key: C
         reasons = "".join(f'<p class="mind">{escape(line)}</p>' for line in str(refused).splitlines())
         return page("Not done", f'{reasons}<p><a href="{PATH}">Back</a></p>', 409)
     log.info("a template was moved", extra={"by": key.name, "did": wanted.do, "template": said})
-    if gateway.learned is not None:
-        await gateway.learned.reload()
+    if gateway.loader is not None:
+        await gateway.loader.reload()
     return Response(None, status_code=303, headers={"location": PATH})
 
 

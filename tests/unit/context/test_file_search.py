@@ -193,9 +193,9 @@ async def test_what_is_wrong_with_it_is_told_before_anything_is_searched(stage: 
 
 
 async def test_until_the_embedder_is_there_the_client_is_asked_to_come_back(
-    retrieve: RetrieveStage, collections: Collections, store: str
+    collections: Collections, store: str
 ) -> None:
-    retrieve.embed = None
+    retrieve = RetrieveStage(Context(), words)
 
     with pytest.raises(NotReady, match="loading"):
         await FileSearchStage(retrieve, collections, lambda _: False)(asking(FileSearch((store,))))

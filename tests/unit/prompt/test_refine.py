@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.exchange import Ask, CanaryTrial, Controls, Endpoint, Exchange, Intent, Mode, Rewrite, Turn
 from gateway.prompt import guards
 from gateway.prompt.library.library import load_library
-from gateway.prompt.refine import Memory, RefinedPrompt, RefineStage
+from gateway.prompt.refine import RefinedMemory, RefinedPrompt, RefineStage
 from gateway.prompt.refined_answer import Rejected, read_refined
 from gateway.settings import Refiner
 from tests.doubles.completer import ScriptedCompleter
@@ -31,7 +31,7 @@ def asking(query: str = QUERY, language: str = "en", improvable: float = 0.9) ->
 
 def stage(model: ScriptedCompleter, **fields: object) -> RefineStage:
     wanted = replace(Refiner(model="refiner"), **fields)
-    return RefineStage(wanted, model, lambda: LIBRARY)
+    return RefineStage(wanted, model, LIBRARY)
 
 
 async def reason_of(run: RefineStage, before: Exchange) -> str:
@@ -146,7 +146,7 @@ async def test_where_a_template_spoke_or_held_back_the_refiner_is_silent() -> No
 
 def test_the_memory_forgets_the_oldest_and_what_is_too_old() -> None:
     now = [0.0]
-    memory = Memory(2, 10, lambda: now[0])
+    memory = RefinedMemory(2, 10, lambda: now[0])
     for name in (b"a", b"b"):
         memory.put(name, RefinedPrompt(name.decode()))
     memory.get(b"a")
@@ -154,7 +154,7 @@ def test_the_memory_forgets_the_oldest_and_what_is_too_old() -> None:
     assert [memory.get(name) for name in (b"a", b"b", b"c")] == [RefinedPrompt("a"), None, RefinedPrompt("c")]
     now[0] = 11
     assert memory.get(b"c") is None
-    nothing = Memory(0, 10, lambda: 0.0)
+    nothing = RefinedMemory(0, 10, lambda: 0.0)
     nothing.put(b"a", RefinedPrompt("a"))
     assert nothing.get(b"a") is None
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.context.condense import CondenseStage
+from gateway.context.long.read import LongReader
 from gateway.context.window import ANSWER_TOKENS, PROMPT_TOKENS, TURN_TOKENS
 from gateway.errors import BadRequest
 from gateway.exchange import Ask, Call, Controls, Endpoint, Exchange, Sampling, Target, Turn
@@ -57,7 +58,9 @@ class Talkative:
 def condensed(model: Talkative, text: str, task: str, strategy: str, note_tokens: int) -> Exchange:
     ask = Ask(Endpoint.CHAT, "m", b"", (Turn("user", f"{text}\n\n{task}", 0),), controls=Controls(strategy=strategy))
     exchange = Exchange("x", ask, route=(Target("up", "small", model.window),))
-    stage = CondenseStage(Context(note_tokens=note_tokens, most_calls=10_000, most_tokens=10_000_000), count, model)
+    stage = CondenseStage(
+        Context(note_tokens=note_tokens, most_calls=10_000, most_tokens=10_000_000), count, LongReader(model, 4)
+    )
     return asyncio.run(stage(exchange))
 
 

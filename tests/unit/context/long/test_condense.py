@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.context.condense import CondenseStage
+from gateway.context.long.read import LongReader
 from gateway.errors import BackendFailed, BadRequest
 from gateway.exchange import Ask, Call, Controls, Endpoint, Exchange, Mode, Sampling, Target, Turn
 from gateway.ports import Answer, Completed
@@ -55,7 +56,7 @@ def asked(*turns: str, strategy: str = "", mode: Mode = Mode.ON, dry: bool = Fal
 
 
 def stage(says: Says | None = None, **settings: Any) -> CondenseStage:
-    return CondenseStage(Context(**settings), count, says)
+    return CondenseStage(Context(**settings), count, LongReader(says, 4) if says else None)
 
 
 def fits(exchange: Exchange) -> bool:

@@ -1,0 +1,97 @@
+"""Builds the adapters that a configuration names, each from its table, by its kind; opens none of them."""
+
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway import registry
+from gateway.backends.route import Routes
+from gateway.config_problems import server_problems
+from gateway.context.embedding.batcher import Batcher
+from gateway.context.store.catalog import Catalog, catalog_file
+from gateway.context.store.collections import Collections
+from gateway.errors import ConfigError, Problem
+from gateway.ports import Backend, Embedder, HotState, Reranker, VectorStore
+from gateway.records.policy import policy_problems
+from gateway.settings import KindTable, Settings, decode
+
+
+class Parts(Struct):
+    """What adapters may share. `embedder` is the one of `[embedder]` behind its worker thread."""
+
+    settings: Settings
+    embedder: Batcher | None = None
+
+
+class Adapters(Struct):
+    """Everything that the configuration names, built but not opened."""
+
+    state: HotState
+    backends: dict[str, Backend]
+    routes: Routes
+    embedder: Batcher | None = None
+    collections: Collections | None = None
+
+
+def problems_of(settings: Settings) -> list[Problem]:
+    """Everything that is wrong with the parts that a configuration names. Opens and writes nothing."""
+    return build_adapters(settings)[1]
+
+
+def build_adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
+    problems = list(policy_problems(settings))
+    parts = Parts(settings)
+    state: HotState | None = build_adapter("state", "state", settings.state, parts, problems)
+    store: VectorStore | None = None
+    if settings.embedder is not None:
+        embedder: Embedder | None = build_adapter("embedders", "embedder", settings.embedder, parts, problems)
+        parts.embedder = Batcher(embedder) if embedder else None
+    if settings.store is not None:
+        store = build_adapter("stores", "store", settings.store, parts, problems)
+    reranker = reranker_of(settings, parts, problems)
+    backends: dict[str, Backend] = {}
+    for name, table in settings.backends.items():
+        backend = build_adapter("backends", name, table, parts, problems)
+        if backend is not None:
+            backends[name] = backend
+    routes = Routes(settings.models, backends, settings.routing.default)
+    # what a broken backend would have offered is unknown, so its models are not called unknown
+    if len(backends) == len(settings.backends):
+        problems += routes.problems(settings.file, refiner=settings.refiner.model)
+    problems += server_problems(settings)
+    if problems or state is None:
+        return None, problems
+    catalog = Catalog(catalog_file(settings.data_folder))
+    collections = Collections(catalog, store, reranker, settings.context.rerank) if store else None
+    return Adapters(state, backends, routes, parts.embedder, collections), []
+
+
+def reranker_of(settings: Settings, parts: Parts, problems: list[Problem]) -> Reranker | None:
+    if settings.reranker is None:
+        return None
+    made: Reranker | None = build_adapter("rerankers", "reranker", settings.reranker, parts, problems)
+    return made
+
+
+def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problems: list[Problem]) -> Any:
+    """One adapter from its table, or None with what is wrong added to `problems`."""
+    try:
+        kind = registry.find(group, table.kind)
+    except registry.UnknownKind as error:
+        problems.append(Problem(f"{table.where} kind", str(error)))
+        return None
+    except ImportError as error:
+        problems.append(Problem(f"{table.where} kind", f"{table.kind!r} is not installed: {error}"))
+        return None
+    settings, wrong = decode(table.table, kind.settings, table.where)
+    if settings is not None:
+        wrong = [replace(one, where=f"{table.where} {one.where}") for one in kind.check(settings, parts.settings.root)]
+    problems += wrong
+    if wrong:
+        return None
+    try:
+        return kind.build(name, settings, parts)
+    except ConfigError as error:
+        problems += error.problems
+        return None

@@ -1,0 +1,32 @@
+"""Mistakes of a configuration that span tables: a port open to others, a state that several workers share."""
+
+from gateway.errors import Problem
+from gateway.settings import Settings, is_loopback
+
+
+def server_problems(settings: Settings) -> list[Problem]:
+    """Checks that span tables: reachable port, shared state for several workers, folders that must exist."""
+    file, server = settings.file, settings.server
+    problems = []
+    if not settings.backends:
+        remedy = 'Add a table such as [backends.local] with kind = "llamacpp".'
+        problems.append(Problem(f"{file} [backends]", "there is no backend, so nothing can answer", remedy))
+    if not is_loopback(server.host) and not settings.keys:
+        remedy = "Add a [keys.name] table, or listen on 127.0.0.1."
+        problems.append(
+            Problem(f"{file} [server] host", f"{server.host} is open to others and there is no key", remedy)
+        )
+    if server.workers > 1 and settings.state.kind == "memory":
+        remedy = 'Add [state] kind = "redis" with a url.'
+        problems.append(Problem(f"{file} [server] workers", "several workers need a state they share", remedy))
+    if settings.store is not None and settings.embedder is None:
+        remedy = 'Add [embedder] with kind = "sentence".'
+        problems.append(Problem(f"{file} [store]", "a store needs an embedder", remedy))
+    for folder in settings.prompt.templates if settings.embedder is not None else ():
+        if not (settings.root / folder).is_dir():
+            where, what = f"{file} [prompt] templates", f"{folder!r} is not a folder"
+            problems.append(Problem(where, what, f"It is looked for from {settings.root}."))
+    for name, key in settings.keys.items():
+        if bool(key.secret) == bool(key.sha256):
+            problems.append(Problem(f"{file} [keys.{name}]", "needs either sha256 or secret"))
+    return problems
