@@ -183,6 +183,8 @@ class Gateway:
             self.metrics.gauge(names.SPOOL_DROPPED, "Exchanges that could not be recorded", lambda: spool.dropped)
             self.metrics.gauge(names.STORED, "Exchanges stored in the database", lambda: drain.inserted)
             self.metrics.gauge(names.UNREADABLE, "Spooled records that could not be read", lambda: drain.unreadable)
+            about = "Records that the database refused, set aside in the spool's folder quarantine"
+            self.metrics.gauge(names.QUARANTINED, about, lambda: drain.quarantined)
 
     async def _load(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -335,14 +337,21 @@ def _keeping(settings: Settings) -> Recording | None:
         return None
     spool = Spool(spool_folder(settings), settings.records.policy, read_answer=read_answer)
 
-    def opened() -> Any:
+    def opened(wait_s: float = 10.0) -> Any:
         # imported here: SQLAlchemy would cost the start 0.3 s
         from gateway.records.database import Database
 
-        return Database.open(database_url(settings))
+        return Database.open(database_url(settings), wait_s=wait_s)
 
     records = settings.records
-    drain = Drain(spool, opened, read_answer, records.drain_s, retention_days=records.retention_days)
+    drain = Drain(
+        spool,
+        opened,
+        read_answer,
+        records.drain_s,
+        retention_days=records.retention_days,
+        open_for_reading=lambda: opened(wait_s=0.5),
+    )
     # another worker's exchange is in the database after its next drain
     patience_s = records.drain_s + 0.5 if settings.server.workers > 1 else 0.0
     return Recording(spool, drain, RecordArchive(drain, patience_s=patience_s))

@@ -1,4 +1,4 @@
-"""Writes a text file so that whoever reads it sees the old text or the new, never a piece of either."""
+"""Writes a text file so that a reader sees the old text or the new, never a piece of either."""
 
 import os
 import tempfile
@@ -6,12 +6,13 @@ from pathlib import Path
 
 
 def write_whole(file: Path, text: str, *, durable: bool = True) -> None:
-    """Written beside and moved into place, with the permissions of the file that it replaces.
+    """Write it beside and move it into place, with the permissions of the file that it replaces.
 
-    `durable`: on the disk before it is moved, so that even a machine that loses power has old or new.
+    A new file is readable by its owner alone. `durable`: on the disk before it is moved, so that even a machine that
+    loses power has the old text or the new.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
+    mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
     number, draft = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=file.parent)
     try:
         with os.fdopen(number, "w", encoding="utf-8", newline="") as stream:

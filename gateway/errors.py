@@ -5,6 +5,7 @@ ForewordError
 ├── TemplateError           one template file, with line and column
 ├── CollectionError         a document or collection that cannot be used
 ├── DatabaseFailed          the records' database cannot be reached or refuses
+│   └── RecordRefused       it cannot store this record, however often it is tried
 └── RequestError            answered to the client in OpenAI's form
     ├── BadRequest          400
     ├── ContextTooLong      400  context_length_exceeded
@@ -59,6 +60,10 @@ class CollectionError(ForewordError):
 
 class DatabaseFailed(ForewordError):
     """The records' database cannot be reached or refuses. The spool keeps what it could not take."""
+
+
+class RecordRefused(DatabaseFailed):
+    """The database works and refuses these values: a blob over its limit, for example. A retry fails again."""
 
 
 class RequestError(ForewordError):

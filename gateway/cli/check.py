@@ -1,6 +1,8 @@
 """`foreword check`: everything that is wrong with a configuration, without serving it."""
 
 import os
+import shlex
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,13 +31,16 @@ def check(config: Path, as_json: bool) -> None:
     """
     problems = mistakes(config)
     broken = [] if problems else broken_templates(config)
+    warnings = [] if problems else open_folders(load(config))
     if as_json:
-        click.echo(msgspec.json.encode({"mistakes": problems, "templates_left_out": broken}))
+        click.echo(msgspec.json.encode({"mistakes": problems, "templates_left_out": broken, "warnings": warnings}))
         raise SystemExit(2 if problems else 0)
     if problems:
         report(ConfigError(problems))
     for text in broken:
         click.secho(f"left out: {text}", fg="yellow", err=True)
+    for warning in warnings:
+        click.secho(f"warning: {warning}", fg="yellow", err=True)
     click.secho(f"{config} is fine.", fg="green")
 
 
@@ -58,6 +63,15 @@ def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Prob
         return problems
     settings = replace(settings, server=replace(settings.server, **(server or {})))
     return [*problems, *problems_of(settings), *_folder_problems(settings)]
+
+
+def open_folders(settings: Settings) -> list[Problem]:
+    """A data folder that other users of this machine can look into."""
+    folder = settings.data_folder
+    if not folder.is_dir() or not (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
+        return []
+    what = f"{folder} has the mode {mode:04o}, so other users of this machine can read prompts and answers in it"
+    return [Problem(f"{settings.file} [data] folder", what, f"Run: chmod -R go= {shlex.quote(str(folder))}")]
 
 
 def unwritable(settings: Settings, why: str) -> Problem:

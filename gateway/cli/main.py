@@ -1,6 +1,7 @@
 """`foreword`: the group of all commands. Each is imported only when it is called."""
 
 import importlib
+import os
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -17,12 +18,14 @@ COMMANDS = {
     "exchanges": "gateway.cli.exchanges.commands:exchanges",
     "gains": "gateway.cli.gains.commands:gains",
 }
+PRIVATE = 0o077
+"""The umask of every command."""
 GROUP = "foreword.commands"
 """Entry points of further commands, such as those of the offline jobs, which the gateway knows nothing of."""
 
 
 class Commands(click.Group):
-    """Loads a command when it is asked for, so that `foreword --help` never waits for torch."""
+    """Loads a command when it is called, so that `foreword --help` never waits for torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *sorted({point.name for point in entry_points(group=GROUP)} - {*COMMANDS})]
@@ -39,7 +42,8 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="foreword")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Foreword: a prompt and context gateway for OpenAI-compatible applications.
 
     \b
@@ -48,6 +52,9 @@ def main() -> None:
                         foreword explain "Summarise this: ..."
     Check the config:   foreword check
     """
+    # prompts, answers and uploads are for their owner alone, in every file and database that a command makes
+    before = os.umask(PRIVATE)
+    context.call_on_close(lambda: os.umask(before))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def share_metrics(settings: Settings) -> None:
 def _not_made(settings: Settings) -> list[Problem]:
     """Makes the data folder, and says why it cannot be."""
     try:
-        settings.data_folder.mkdir(parents=True, exist_ok=True)
+        settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.data_folder):
             return []
     except OSError as error:

@@ -1,10 +1,11 @@
-"""Reading exchanges back, and adding feedback to them: what the server's endpoints call."""
+"""Reading exchanges back, and adding feedback to them, for the server's endpoints."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,29 +22,68 @@ if TYPE_CHECKING:
 
 
 LOOK_AGAIN_S = 0.1
+ANSWER_S = 1.5
+"""A database that is locked or hung is reported after this time, while the client still waits."""
+MARGIN_S = 0.3
+"""What a look-up takes at least, after the last wait for another worker."""
 
 
 class RecordedExchange(Struct, frozen=True):
-    """An exchange and what was said about it."""
+    """An exchange and its feedback."""
 
     record: ExchangeRecord
     feedback: tuple[Feedback, ...] = ()
 
 
 class RecordArchive:
-    """The exchanges that a key may see. What it may not see does not exist for it.
+    """The exchanges that a key may see. The others do not exist for it.
 
-    `patience_s`: with several workers another one may not have drained an exchange yet; how long to
-    look again for it.
+    `patience_s`: how long to look again for an exchange that another worker may not have drained yet.
+    `answer_s`: how long the database may take; after that a method raises `NotReady`.
     """
 
-    def __init__(self, drain: Drain, *, patience_s: float = 0.0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        drain: Drain,
+        *,
+        patience_s: float = 0.0,
+        answer_s: float = ANSWER_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._drain = drain
         self._patience_s = patience_s
+        self._answer_s = answer_s
         self._clock = clock
 
     async def get(self, id: str, key: ClientKey, param: str = "id") -> RecordedExchange:
         """Raises `NotFound`, which names `param`, and `NotReady` while the database is down."""
+        async with self._in_time():
+            return await self._visible(id, key, param)
+
+    async def add(self, feedback: Feedback, key: ClientKey) -> Feedback:
+        """Store feedback on an exchange that the key may see; returns it as it is stored."""
+        async with self._in_time():
+            await self._visible(feedback.exchange, key, "exchange")
+            stored = signed(feedback, key, self._clock())
+            await self._drain.ask(lambda database: database.add_feedback(stored))
+            return stored
+
+    async def erase(self, id: str, key: ClientKey) -> None:
+        """Delete every text of an exchange that the key may see; its figures stay."""
+        async with self._in_time():
+            await self._visible(id, key, "id")
+            await self._drain.ask(lambda database: database.erase(id))
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Raises `NotReady` where the database takes too long."""
+        try:
+            async with asyncio.timeout(max(self._answer_s, self._patience_s + MARGIN_S)):
+                yield
+        except TimeoutError as error:
+            raise not_ready(DatabaseFailed("the records' database does not answer in time")) from error
+
+    async def _visible(self, id: str, key: ClientKey, param: str) -> RecordedExchange:
         entry = await self._drain.ask(lambda database: entry_of(database, id))
         if entry is None:
             entry = await self._later(id)
@@ -51,20 +91,8 @@ class RecordArchive:
             raise NotFound(f"There is no exchange {id!r}.", param=param)
         return entry
 
-    async def add(self, feedback: Feedback, key: ClientKey) -> Feedback:
-        """Store feedback on an exchange that the key may see; returns it as it is stored."""
-        await self.get(feedback.exchange, key, "exchange")
-        given = signed(feedback, key, self._clock())
-        await self._drain.ask(lambda database: database.add_feedback(given))
-        return given
-
-    async def erase(self, id: str, key: ClientKey) -> None:
-        """Delete every text of an exchange that the key may see; its figures stay."""
-        await self.get(id, key)
-        await self._drain.ask(lambda database: database.erase(id))
-
     async def _later(self, id: str) -> RecordedExchange | None:
-        """Look for what only just finished."""
+        """Look again, for an exchange that has only just finished."""
         try:
             await self._drain.flush()
         except (DatabaseFailed, ConfigError) as error:

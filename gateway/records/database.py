@@ -1,7 +1,7 @@
 """The records in a database: SQLite by default, PostgreSQL by URL.
 
-Blocking: used from worker threads and commands only. Importing it imports SQLAlchemy, so whoever
-starts fast imports it when the database is opened.
+Blocking: used from worker threads and commands only. Importing it imports SQLAlchemy, so code that has to
+start fast imports it when the database is opened.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine, Select, delete, func, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from gateway.errors import DatabaseFailed
-from gateway.records.engine import engine_for, upgraded
+from gateway.errors import DatabaseFailed, RecordRefused
+from gateway.records.engine import WAIT_S, engine_for, upgraded
 from gateway.records.feedback import Feedback
 from gateway.records.policy import RecordPolicy, hashed_record
 from gateway.records.schema import ExchangeRecord, StoredRecord, decode, encode
@@ -27,6 +27,8 @@ TEXT_LIMIT = 200
 PURGE_ROWS = 1000
 PORTION = 200
 COLUMNS = [column.name for column in exchanges.c]
+REFUSALS = ("22", "23", "54")
+"""SQLSTATE classes of PostgreSQL that blame the values: data exception, integrity violation, limit exceeded."""
 
 
 class ExchangeFilter(Struct, frozen=True):
@@ -58,7 +60,7 @@ class Summary(Struct, frozen=True):
 
 
 class SpokenAnswer(Struct, frozen=True):
-    """A whole answer to a prompt that a template made, or would have made. `record` is `schema.decode`'s to read."""
+    """A whole answer to a prompt that a template made, or would have made. `schema.decode` reads `record`."""
 
     id: str
     time_s: float
@@ -67,7 +69,7 @@ class SpokenAnswer(Struct, frozen=True):
     total_us: int
     record: bytes
     score: float | None
-    """The mean of the scores that it was given."""
+    """The mean of its feedback's scores."""
 
 
 class Database:
@@ -75,20 +77,21 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # each of the two knows the clause, and the one that is not used is not imported
+        # both dialects know the clause; only the one in use is imported
         insert = import_module(f"sqlalchemy.dialects.{engine.dialect.name}").insert
         statement = insert(exchanges).on_conflict_do_nothing()
-        # compiled once: SQLAlchemy would else look at every value of every row
+        # compiled once: otherwise SQLAlchemy inspects every value of every row
         self._insert = statement.compile(dialect=engine.dialect)
         assert (self._insert.positiontup or COLUMNS) == COLUMNS
 
     @classmethod
-    def open(cls, url: str) -> Database:
+    def open(cls, url: str, *, wait_s: float = WAIT_S) -> Database:
         """Connect, and bring the schema up to date, which is logged.
 
-        Raises `ConfigError` if the URL is wrong or a newer Foreword made the database.
+        `wait_s`: how long a statement waits for a lock that another process holds, in SQLite. Raises `ConfigError`
+        if the URL is wrong or a newer Foreword made the database.
         """
-        engine = engine_for(url)
+        engine = engine_for(url, wait_s)
         try:
             with _translated():
                 upgraded(engine)
@@ -101,11 +104,14 @@ class Database:
         self._engine.dispose()
 
     def insert(self, records: Sequence[ExchangeRecord]) -> int:
-        """Add all or none; those already there stay as they are. Returns how many were new."""
+        """Add all or none; those already there stay as they are. Returns how many were new.
+
+        Raises `RecordRefused` where the database can never take one of them.
+        """
         return self.enter([StoredRecord(record, encode(record)) for record in records])
 
     def enter(self, entries: Sequence[StoredRecord]) -> int:
-        """The same with records that are encoded already."""
+        """Like `insert`, for records that are encoded already."""
         if not entries:
             return 0
         if self._insert.positional:
@@ -120,65 +126,75 @@ class Database:
             data = connection.scalar(select(exchanges.c.record).where(exchanges.c.id == _text(id)))
         return None if data is None else decode(data)
 
-    def find(self, wanted: ExchangeFilter) -> list[Summary]:
+    def find(self, filters: ExchangeFilter) -> list[Summary]:
         """The newest first."""
         with self._reading() as connection:
-            return [Summary(*row) for row in connection.execute(_query(wanted))]
+            return [Summary(*row) for row in connection.execute(_query(filters))]
 
     def spoken(self, templates: Sequence[str] = (), since_s: float = 0.0) -> Iterator[SpokenAnswer]:
-        """The answers that were whole, the oldest first; without names, those of every template.
+        """The complete answers, the oldest first; without names, those of every template.
 
-        They come from the database in portions, so that their number does not matter.
+        They are fetched in portions, so memory does not grow with their number.
         """
         with _translated(), self._engine.connect() as connection, connection.begin():
-            found = connection.execution_options(yield_per=PORTION).execute(_spoken(templates, since_s))
-            for row in found:
+            rows = connection.execution_options(yield_per=PORTION).execute(_spoken(templates, since_s))
+            for row in rows:
                 yield SpokenAnswer(*row)
 
-    def add_feedback(self, given: Feedback) -> None:
-        """The exchange must be there."""
+    def add_feedback(self, opinion: Feedback) -> None:
+        """Store feedback on an exchange that is in the database."""
         row = {
-            "exchange": given.exchange,
-            "time_s": given.time_s,
-            "key": _text(given.key),
-            "score": given.score,
-            "label": _text(given.label),
-            "comment": _without_nul(given.comment),
-            "answer": _without_nul(given.answer),
+            "exchange": opinion.exchange,
+            "time_s": opinion.time_s,
+            "key": _text(opinion.key),
+            "score": opinion.score,
+            "label": _text(opinion.label),
+            "comment": _without_nul(opinion.comment),
+            "answer": _without_nul(opinion.answer),
         }
         with self._writing() as connection:
             connection.execute(feedback.insert(), row)
 
     def feedback(self, exchange: str) -> list[Feedback]:
-        """All that was said about an exchange, the oldest first."""
+        """All feedback on an exchange, the oldest first."""
         columns = [feedback.c[name] for name in Feedback.__struct_fields__]
         query = select(*columns).where(feedback.c.exchange == _text(exchange)).order_by(feedback.c.number)
         with self._reading() as connection:
             return [Feedback(*row) for row in connection.execute(query)]
 
     def erase(self, id: str) -> None:
-        """Leave of an exchange what the policy `hashed` leaves, and of its feedback the scores and labels."""
+        """Reduce an exchange to what the policy `hashed` keeps, and its feedback to scores and labels."""
         record = self.get(id)
         if record is None:
             return
         hashed = replace(hashed_record(record), policy=RecordPolicy.HASHED)
-        left = _row(StoredRecord(hashed, encode(hashed)))
+        row = _row(StoredRecord(hashed, encode(hashed)))
         with self._writing() as connection:
-            connection.execute(update(exchanges).where(exchanges.c.id == _text(id)).values(left))
+            connection.execute(update(exchanges).where(exchanges.c.id == _text(id)).values(row))
             blank = {"comment": "", "answer": ""}
             connection.execute(update(feedback).where(feedback.c.exchange == _text(id)).values(blank))
 
-    def purge(self, before_s: float) -> int:
-        """Delete exchanges that came in earlier, with their feedback. Returns how many went."""
-        old = select(exchanges.c.id).where(exchanges.c.time_s < before_s).limit(PURGE_ROWS)
-        total = 0
+    def purge(self, before_s: float, most: int) -> int:
+        """Delete exchanges that came in earlier, with their feedback: the oldest, up to `most`. Returns how many."""
+        deleted = 0
         # in portions, so that other workers' drains get their turn
-        while True:
+        while deleted < most:
+            portion = min(PURGE_ROWS, most - deleted)
+            old = (
+                select(exchanges.c.id).where(exchanges.c.time_s < before_s).order_by(exchanges.c.time_s).limit(portion)
+            )
             with self._writing() as connection:
-                gone = connection.execute(delete(exchanges).where(exchanges.c.id.in_(old))).rowcount
-            total += gone
-            if gone < PURGE_ROWS:
-                return total
+                rows = connection.execute(delete(exchanges).where(exchanges.c.id.in_(oldest))).rowcount
+            deleted += rows
+            if rows < portion:
+                break
+        return deleted
+
+    def size(self) -> tuple[int, float]:
+        """How many exchanges there are, and when the newest came in: seconds since 1970, 0.0 if there is none."""
+        with self._reading() as connection:
+            count, newest_s = connection.execute(select(func.count(), func.max(exchanges.c.time_s))).one()
+        return count, newest_s or 0.0
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -193,20 +209,36 @@ class Database:
 
 @contextmanager
 def _translated() -> Iterator[None]:
+    """Turn the driver's errors into `DatabaseFailed`, or into `RecordRefused` where they blame the values."""
     try:
         yield
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
-        raise DatabaseFailed(f"the records' database: {str(cause).strip().splitlines()[0]}") from error
+        failure = RecordRefused if _blames_values(error) else DatabaseFailed
+        raise failure(_failure(cause)) from error
+    # sqlite3 raises these unwrapped, for values that it cannot bind or hold
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
+        raise RecordRefused(_failure(error)) from error
 
 
-def _query(wanted: ExchangeFilter) -> Select[Any]:
+def _failure(cause: BaseException) -> str:
+    return f"the records' database: {(str(cause).strip() or type(cause).__name__).splitlines()[0]}"
+
+
+def _blames_values(error: SQLAlchemyError) -> bool:
+    if isinstance(error, DBAPIError):
+        code = str(getattr(error.orig, "sqlstate", None) or "")
+        return isinstance(error, (DataError, IntegrityError)) or code.startswith(REFUSALS)
+    return isinstance(error, StatementError)
+
+
+def _query(filters: ExchangeFilter) -> Select[Any]:
     columns = [exchanges.c[name] for name in Summary.__struct_fields__]
-    query = select(*columns).order_by(exchanges.c.time_s.desc(), exchanges.c.id.desc()).limit(wanted.limit)
+    query = select(*columns).order_by(exchanges.c.time_s.desc(), exchanges.c.id.desc()).limit(filters.limit)
     for name in ("model", "intent", "template", "key"):
-        if value := getattr(wanted, name):
+        if value := getattr(filters, name):
             query = query.where(exchanges.c[name] == _text(value))
-    return query.where(exchanges.c.time_s >= wanted.since_s) if wanted.since_s else query
+    return query.where(exchanges.c.time_s >= filters.since_s) if filters.since_s else query
 
 
 def _spoken(templates: Sequence[str], since_s: float) -> Select[Any]:
@@ -243,7 +275,7 @@ def _values(entry: StoredRecord) -> list[Any]:
 
 
 def _text(value: str) -> str:
-    """What an index can hold. A client chooses the model's name, and one bad name must not stop the drain."""
+    """A value that an index can hold: a client chooses the model's name, and a bad one must not stop the drain."""
     return _without_nul(value)[:TEXT_LIMIT]
 
 

@@ -1,23 +1,19 @@
-"""Takes what the spool holds into the database, in batches, on one thread beside the event loop."""
+"""Moves the spooled records into the database, in batches, on one thread beside the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-
 from gateway.errors import ConfigError, DatabaseFailed, NotReady
-from gateway.records.frames import stored, unpack
-from gateway.records.reply import answer_in
-from gateway.records.schema import ReadAnswer, StoredRecord, UnknownSchema, entry
-from gateway.records.segments import claimed, segments, set_aside
+from gateway.records.retention import Retention, most_at_once, uptime_s
+from gateway.records.schema import ReadAnswer
+from gateway.records.segment_reader import SegmentReader
 from gateway.records.spool import Spool
 
 if TYPE_CHECKING:  # SQLAlchemy is imported when the database is opened, not at start
@@ -25,105 +21,71 @@ if TYPE_CHECKING:  # SQLAlchemy is imported when the database is opened, not at 
 
 log = logging.getLogger("foreword.drain")
 
-BATCH = 500
 MAX_PAUSE_S = 60.0
 PURGE_EVERY_S = 3600.0
 DAY_S = 86400.0
 T = TypeVar("T")
 
 
-class SegmentReader:
-    """Reads segment files into a database. Blocking, and one at a time.
-
-    A segment goes in by batches. After a crash or a failure it is read again from its start, and
-    what is there already stays as it is.
-    """
-
-    def __init__(self, read_answer: ReadAnswer) -> None:
-        self._read_answer = read_answer
-        self.inserted = 0
-        self.unreadable = 0
-        """Frames that could not be read; their segments are kept as `*.damaged`."""
-
-    def take(self, path: Path, database: Database) -> bool:
-        """Insert a segment's records. False if part of it could not be read."""
-        frames, scan = unpack(path.read_bytes())
-        unreadable = self.unreadable
-        for batch in _batches(frames, BATCH):
-            entries = [found for frame in batch if (found := self._read(frame, path)) is not None]
-            self.inserted += database.enter(entries)
-        if scan.damaged:
-            self.unreadable += 1
-            log.error("damaged segment: %s is whole up to byte %d of %d", path.name, scan.good, scan.total)
-        return self.unreadable == unreadable
-
-    def take_orphans(self, folder: Path, database: Database) -> None:
-        """Insert and delete the segments whose writers are dead."""
-        for path in segments(folder):
-            with claimed(path) as mine:
-                if not mine:
-                    continue
-                log.info("reading %s, which another process left", path.name)
-                if self.take(path, database):
-                    path.unlink(missing_ok=True)
-                else:
-                    set_aside(path)
-
-    def _read(self, payload: memoryview, path: Path) -> StoredRecord | None:
-        try:
-            frame = stored(payload)
-            if not frame.body:
-                return entry(frame.record)
-            answer = answer_in(self._read_answer, frame.body, frame.content_type, frame.content_encoding)
-            return entry(frame.record, answer)
-        except (msgspec.DecodeError, UnicodeDecodeError, UnknownSchema) as error:
-            self.unreadable += 1
-            log.error("unreadable record in %s: %s", path.name, error)
-            return None
-
-
 class Drain:
-    """The background task of one process. Its own segments it drains as they fill; those of dead
-    processes whenever it sees them; those of other live workers never.
+    """The background task of one process. It drains its own segments as they fill, those of dead processes as soon
+    as it sees them, and never those of other live workers.
 
-    While the database is down it waits longer and longer, up to a minute, and the spool grows.
+    While the database is down it waits longer and longer, up to a minute, and the spool grows. Questions to the
+    database have a thread and a connection of their own, so that they do not wait for a drain.
     """
 
     def __init__(
         self,
         spool: Spool,
-        database_factory: Callable[[], Database],
+        open_database: Callable[[], Database],
         read_answer: ReadAnswer,
         interval_s: float = 1.0,
         *,
         retention_days: float = 0,
+        open_for_reading: Callable[[], Database] | None = None,
         clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = uptime_s,
     ) -> None:
+        """`open_for_reading` opens the database for `ask`, with a shorter wait for locks; default: `open_database`."""
         self.failing = ""
-        """Why the last drain failed; "" while all is well."""
+        """Why the last drain failed; "" after a successful one."""
         self._spool = spool
-        self._factory = database_factory
-        self._intake = SegmentReader(read_answer)
+        self._open_database = open_database
+        self._open_for_reading = open_for_reading or open_database
+        self._reader = SegmentReader(read_answer)
         self._interval_s = interval_s
         self._retention_s = retention_days * DAY_S
+        self._retention: Retention | None = None
         self._clock = clock
+        self._uptime = uptime
         self._purge_at = 0.0
+        """The uptime of the next purge."""
+        self._jumped = False
         self._database: Database | None = None
+        self._asked: Database | None = None
         self._thread = ThreadPoolExecutor(1, "foreword-records")
+        self._ask_thread = ThreadPoolExecutor(1, "foreword-records-ask")
+        self._turn = asyncio.Lock()
+        self._queued: asyncio.Task[None] | None = None
 
     @property
     def inserted(self) -> int:
-        return self._intake.inserted
+        return self._reader.inserted
 
     @property
     def unreadable(self) -> int:
-        return self._intake.unreadable
+        return self._reader.unreadable
+
+    @property
+    def quarantined(self) -> int:
+        return self._reader.quarantined
 
     async def run(self) -> None:
-        """Drain for ever, until cancelled."""
+        """Drain until cancelled."""
         pause_s = self._interval_s
         while True:
-            # Whatever goes wrong here, the next try may work, and a dead drain would lose records.
+            # whatever goes wrong here, the next try may work, and a dead drain would lose records
             try:
                 await self.flush()
                 pause_s = self._interval_s
@@ -134,25 +96,50 @@ class Drain:
 
     async def flush(self) -> None:
         """Drain now all that this process recorded so far. Raises `DatabaseFailed` or `ConfigError`."""
-        if self.failing:
-            # each try would else leave one more small segment, and its open file
+        if self._queued is None:
+            self._queued = asyncio.ensure_future(self._flush())
+            self._queued.add_done_callback(_retrieved)
+        # shielded: a caller that gives up must not let the next one begin while this drain runs on its thread
+        await asyncio.shield(self._queued)
+
+    async def _flush(self) -> None:
+        async with self._turn:
+            self._queued = None  # later callers may have recorded more than this drain sees
+            if self.failing:
+                # otherwise each try would leave one more small segment, and its open file
+                await self._in_thread(self._drain)
+            self._spool.rotate()
             await self._in_thread(self._drain)
-        self._spool.rotate()
-        await self._in_thread(self._drain)
 
     async def ask(self, work: Callable[[Database], T]) -> T:
-        """Do something with the database, between two drains. Raises `NotReady` if it is down."""
+        """Do something with the database, beside the drain. Raises `NotReady` if it is down.
+
+        Work whose caller has gone is dropped before it starts: a write must not follow an answer that refused it.
+        """
+        given_up = False
+
+        def timely() -> T:
+            database = self._open_to_ask()
+            if given_up:
+                raise DatabaseFailed("the caller has gone")
+            return work(database)
+
         try:
-            return await self._in_thread(lambda: work(self._open()))
+            return await asyncio.get_running_loop().run_in_executor(self._ask_thread, timely)
         except (DatabaseFailed, ConfigError) as error:
             raise not_ready(error) from error
+        finally:
+            given_up = True
 
     async def aclose(self) -> None:
-        """A last drain; what the database does not take now, the next process reads from the spool."""
+        """Drain once more; what the database does not take now, the next process reads from the spool."""
         with suppress(DatabaseFailed, ConfigError, OSError):
             await self.flush()
         await self._in_thread(self._close)
         self._thread.shutdown()
+        self._ask_thread.shutdown()
+        if self._asked is not None:
+            self._asked.close()
         self._spool.close()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -162,7 +149,7 @@ class Drain:
         try:
             database = self._open()
             self._take_own(database)
-            self._intake.take_orphans(self._spool.folder, database)
+            self._reader.take_orphans(self._spool.folder, database)
             self._purge(database)
         except Exception as error:
             if not self.failing:
@@ -181,7 +168,7 @@ class Drain:
         while waiting:
             segment = waiting[0]
             try:
-                whole = self._intake.take(segment.path, database)
+                whole = self._reader.take(segment.path, database)
             except FileNotFoundError:
                 log.error("%s was deleted before it was drained", segment.path.name)
                 whole = True
@@ -189,17 +176,37 @@ class Drain:
             waiting.popleft()
 
     def _purge(self, database: Database) -> None:
-        now = self._clock()
-        if not self._retention_s or now < self._purge_at:
+        if self._retention is None or self._uptime() < self._purge_at:
             return
-        self._purge_at = now + PURGE_EVERY_S
-        if gone := database.purge(now - self._retention_s):
-            log.info("%d exchanges were older than the retention and are deleted", gone)
+        self._purge_at = self._uptime() + PURGE_EVERY_S
+        self._report_jump(self._retention.jump_s())
+        count, _ = database.size()
+        most = most_at_once(count)
+        deleted = database.purge(self._retention.before_s(), most)
+        if deleted:
+            log.info("%d exchanges were older than the retention and are deleted", deleted)
+        if deleted == most:
+            log.warning("more exchanges are older than the retention; one purge deletes no more than %d", most)
+
+    def _report_jump(self, jump_s: float) -> None:
+        if jump_s and not self._jumped:
+            log.error("the clock jumped %.1f h ahead; the age of records is counted without the jump", jump_s / 3600)
+        self._jumped = bool(jump_s)
 
     def _open(self) -> Database:
         if self._database is None:
-            self._database = self._factory()
+            database = self._open_database()
+            if self._retention_s:
+                # before the first record of this process goes in: the clock that stamped it may be wrong
+                _, newest_s = database.size()
+                self._retention = Retention(self._retention_s, newest_s, self._clock, self._uptime)
+            self._database = database
         return self._database
+
+    def _open_to_ask(self) -> Database:
+        if self._asked is None:
+            self._asked = self._open_for_reading()
+        return self._asked
 
     def _close(self) -> None:
         if self._database is not None:
@@ -208,11 +215,12 @@ class Drain:
 
 
 def not_ready(error: Exception) -> NotReady:
-    """What a client is told while the database is down: without its address, which an error may name."""
+    """The client's answer while the database is down. It leaves out the address, which an error may name."""
     log.error("records cannot be read: %s", error)
     return NotReady("The records' database cannot be used now. Try again later.", retry_after_s=5)
 
 
-def _batches(items: Sequence[memoryview], size: int) -> Iterator[Sequence[memoryview]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _retrieved(task: asyncio.Task[None]) -> None:
+    """Mark the error of a drain as seen: its callers may all have given up."""
+    if not task.cancelled():
+        task.exception()

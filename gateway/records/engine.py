@@ -13,32 +13,41 @@ from gateway.errors import ConfigError, Problem
 log = logging.getLogger("foreword.database")
 
 REVISIONS = ("0001",)
-"""All that this version knows, in order. Held here so that an up-to-date database needs no alembic."""
+"""All revisions that this version knows, in order. Listed here so that an up-to-date database needs no alembic."""
 WHERE = "[records] database"
-KINDS = {"sqlite": {"timeout": 10}, "postgresql": {"connect_timeout": 5}}
+KINDS = ("sqlite", "postgresql")
+WAIT_S = 10.0
+CONNECT_S = 5
 LOCK = 0x666F7265  # PostgreSQL's advisory lock for upgrading
 
 
-def engine_for(url: str) -> Engine:
-    """Raises `ConfigError` if the URL cannot be used; connects to nothing yet."""
-    where = _url(url)
+def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
+    """An engine that has connected to nothing yet. `wait_s`: how long SQLite waits for another process's lock.
+
+    Raises `ConfigError` if the URL cannot be used.
+    """
+    place = _url(url)
+    options = {"sqlite": {"timeout": wait_s}, "postgresql": {"connect_timeout": CONNECT_S}}
     try:
-        engine = create_engine(where, pool_pre_ping=True, connect_args=KINDS[where.get_backend_name()])
+        engine = create_engine(place, pool_pre_ping=True, connect_args=options[place.get_backend_name()])
     except (ImportError, NoSuchModuleError) as error:
-        raise _wrong(f"its driver is missing: {error}", "Run: pip install 'foreword[postgres]'") from error
+        raise _wrong(f"its driver is missing: {error}", "Install the extra `postgres`.") from error
     if engine.dialect.name == "sqlite":
-        if where.database and where.database != ":memory:":
-            Path(where.database).parent.mkdir(parents=True, exist_ok=True)
+        if place.database and place.database != ":memory:":
+            Path(place.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def upgraded(engine: Engine) -> str:
-    """Bring the schema up to date. Returns what it was before, "" for an empty database.
+    """Bring the schema up to date. Returns its earlier revision, "" for an empty database.
 
-    Several workers may do this at once: the first does it, the others find it done.
+    Several workers may call this at once: the first upgrades, the others find nothing to do.
     """
+    with engine.begin() as connection:  # without a lock, so that a database which somebody holds can still be read
+        if _revision(connection) == REVISIONS[-1]:
+            return REVISIONS[-1]
     with engine.execution_options(foreword_writes=True).begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
@@ -73,13 +82,12 @@ def _revision(connection: Connection) -> str:
 
 def _url(url: str) -> URL:
     try:
-        where = make_url(url)
+        place = make_url(url)
     except ArgumentError as error:
         raise _wrong(f"is no database URL: {error}", "For example sqlite:///data/records.db") from error
-    if where.get_backend_name() not in KINDS:
-        known = ", ".join(KINDS)
-        raise _wrong(f"{where.get_backend_name()!r} is not supported", f"Known: {known}.")
-    return where
+    if place.get_backend_name() not in KINDS:
+        raise _wrong(f"{place.get_backend_name()!r} is not supported", f"Known: {', '.join(KINDS)}.")
+    return place
 
 
 def _wrong(what: str, remedy: str) -> ConfigError:
@@ -87,9 +95,9 @@ def _wrong(what: str, remedy: str) -> ConfigError:
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    # Python's driver opens transactions late and by its own rules; here SQLAlchemy's "begin" does
+    # Python's driver opens transactions late and by its own rules; SQLAlchemy's "begin" opens them here
     connection.isolation_level = None
-    # FULL: the spool's segment is deleted after the commit, so the commit has to be on the disk
+    # FULL: the spool's segment is deleted after the commit, so the commit must be on the disk by then
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 

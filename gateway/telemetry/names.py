@@ -9,6 +9,7 @@ SPOOL_LAG = "foreword_spool_lag_bytes"
 SPOOL_DROPPED = "foreword_spool_dropped"
 STORED = "foreword_records_stored"
 UNREADABLE = "foreword_records_unreadable"
+QUARANTINED = "foreword_records_quarantined"
 
 OPERATION = "gen_ai.operation.name"
 REQUEST_MODEL = "gen_ai.request.model"

@@ -144,7 +144,7 @@ def test_a_purge_takes_the_old_with_their_feedback(database: Database) -> None:
     database.insert([RECORD])
     database.add_feedback(Feedback("old-1", 1.0))
 
-    assert database.purge(before_s=100.0) == 2500
+    assert database.purge(before_s=100.0, most=10_000) == 2500
 
     assert [one.id for one in database.find(ExchangeFilter())] == ["ex-1"]
     assert database.feedback("old-1") == []

@@ -1,4 +1,4 @@
-"""`foreword exchanges`: what was recorded, as a list and one by one."""
+"""`foreword exchanges`: the recorded exchanges, as a list and one by one."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 @click.group()
 def exchanges() -> None:
-    """Look at recorded exchanges: what came in, what was decided, what was sent, what came back.
+    """Show recorded exchanges: the prompt, each decision, the prompt as sent, the answer.
 
     \b
-    The last ones that were rewritten by a template:
+    The last ones that a template rewrote:
         foreword exchanges list --template summarise/en
     One of them, with every decision and its cost:
         foreword exchanges show ID
@@ -36,7 +36,7 @@ def exchanges() -> None:
 
 
 def since_s(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
-    """`30m`, `2h`, `7d`, or a date, as seconds since 1970; nothing is 0."""
+    """`30m`, `2h`, `7d`, or a date, as seconds since 1970; an empty text is 0."""
     if not value:
         return 0.0
     if ago := re.fullmatch(r"(\d{1,5})([mhdw])", value):
@@ -44,16 +44,16 @@ def since_s(_context: click.Context, _parameter: click.Parameter, value: str) ->
     try:
         return datetime.fromisoformat(value).timestamp()
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no time; write 30m, 2h, 7d, or 2026-01-31.") from None
+        raise click.BadParameter(f"{value!r} is not a time; write 30m, 2h, 7d, or 2026-01-31.") from None
 
 
 @exchanges.command("list")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many at the most.")
-@click.option("--model", default="", help="Only those that asked for this model.")
-@click.option("--intent", default="", help="Only those of this intent.")
-@click.option("--template", default="", help="Only those that this template rewrote.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="The most to list.")
+@click.option("--model", default="", help="Only requests for this model.")
+@click.option("--intent", default="", help="Only requests of this intent.")
+@click.option("--template", default="", help="Only requests that this template rewrote.")
 @click.option(
-    "--since", default="", metavar="TIME", callback=since_s, help="Only those since then: 30m, 2h, 7d, 2026-01-31."
+    "--since", default="", metavar="TIME", callback=since_s, help="Only requests since then: 30m, 2h, 7d, 2026-01-31."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @config_option
@@ -67,16 +67,16 @@ def list_exchanges(
     """
     from gateway.records.database import ExchangeFilter
 
-    wanted = ExchangeFilter(limit, model, intent, template, since_s=since)
+    filters = ExchangeFilter(limit, model, intent, template, since_s=since)
     with opened(load_settings(config)) as database:
-        found = database.find(wanted)
+        summaries = database.find(filters)
     if as_json:
-        for one in found:
-            click.echo(msgspec.json.encode(one))
+        for summary in summaries:
+            click.echo(msgspec.json.encode(summary))
         return
     from gateway.cli.exchanges.tables import print_exchanges
 
-    print_exchanges(found)
+    print_exchanges(summaries)
 
 
 @exchanges.command()
@@ -105,9 +105,9 @@ def show(id: str, as_json: bool, config: Path) -> None:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
-    """The database, with what a server that is no longer running left in its spool."""
+    """The database, after taking in the spool of a server that no longer runs."""
     from gateway.records.database import Database
-    from gateway.records.drain import SegmentReader
+    from gateway.records.segment_reader import SegmentReader
     from gateway.wire.chat.answer import read_answer
 
     try:
@@ -120,4 +120,4 @@ def opened(settings: Settings) -> Iterator[Database]:
     except ConfigError as error:
         report(error)
     except DatabaseFailed as error:
-        raise click.ClickException(f"{error}\nIts address is [records] database in {settings.file}.") from error
+        raise click.ClickException(f"{error}\nIts address is in [records] database of {settings.file}.") from error

@@ -1,4 +1,4 @@
-"""How recorded exchanges look in a terminal."""
+"""Recorded exchanges as tables in a terminal."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -16,19 +16,19 @@ from gateway.records.feedback import Feedback
 from gateway.records.schema import ExchangeRecord
 
 
-def print_exchanges(found: Sequence[Summary]) -> None:
-    if not found:
+def print_exchanges(summaries: Sequence[Summary]) -> None:
+    if not summaries:
         Console().print("No exchanges. They appear a second after the gateway answered them.")
         return
     numbers = ("status", "tokens", "ms")
-    print_rows(("time", "id", "key", "model", "intent", "template", *numbers), map(_cells, found), right=numbers)
+    print_rows(("time", "id", "key", "model", "intent", "template", *numbers), map(_cells, summaries), right=numbers)
 
 
-def _cells(one: Summary) -> list[str]:
-    status = str(one.status) if one.ending == "finished" else f"{one.status} {one.ending}"
-    tokens = f"{_known(one.prompt_tokens)} + {_known(one.completion_tokens)}"
-    cells = (_time(one.time_s), one.id, one.key, one.model, one.intent or "-", one.template or "-", status, tokens)
-    return [*cells, f"{one.total_us / 1000:.1f}"]
+def _cells(row: Summary) -> list[str]:
+    status = str(row.status) if row.ending == "finished" else f"{row.status} {row.ending}"
+    tokens = f"{_count(row.prompt_tokens)} + {_count(row.completion_tokens)}"
+    cells = (_time(row.time_s), row.id, row.key, row.model, row.intent or "-", row.template or "-", status, tokens)
+    return [*cells, f"{row.total_us / 1000:.1f}"]
 
 
 def print_entry(entry: RecordedExchange) -> None:
@@ -46,13 +46,13 @@ def print_entry(entry: RecordedExchange) -> None:
         title = f"[{number}] {chunk.collection} · {chunk.source} · {chunk.score:.2f}"
         console.print(_panel(title, plain(chunk.text)))
     console.print(_panel("answer", plain(record.answer.text or record.error or "(none)")))
-    for one in entry.feedback:
-        console.print(_panel(f"feedback of {one.key}, {_time(one.time_s)}", _feedback(one)))
+    for opinion in entry.feedback:
+        console.print(_panel(f"feedback of {opinion.key}, {_time(opinion.time_s)}", _feedback(opinion)))
 
 
 def _facts(record: ExchangeRecord) -> Table:
     rewrite = f"{record.rewrite.template} version {record.rewrite.version}, {record.rewrite.technique}"
-    usage = f"{_known(record.answer.prompt_tokens)} in, {_known(record.answer.completion_tokens)} out"
+    usage = f"{_count(record.answer.prompt_tokens)} in, {_count(record.answer.completion_tokens)} out"
     facts = {
         "exchange": record.id,
         "time": _time(record.time_s),
@@ -94,17 +94,17 @@ def _turns(turns: Iterable[Turn]) -> Text:
     return text
 
 
-def _feedback(one: Feedback) -> Text:
-    score = "" if one.score is None else f"{one.score:g}"
-    said = {"score": score, "label": one.label, "comment": one.comment, "answer": one.answer}
-    return plain("\n".join(f"{name}: {value}" for name, value in said.items() if value))
+def _feedback(opinion: Feedback) -> Text:
+    score = "" if opinion.score is None else f"{opinion.score:g}"
+    fields = {"score": score, "label": opinion.label, "comment": opinion.comment, "answer": opinion.answer}
+    return plain("\n".join(f"{name}: {value}" for name, value in fields.items() if value))
 
 
 def _panel(title: str, content: RenderableType) -> Panel:
     return Panel(content, title=plain(title, "bold"), title_align="left", border_style="dim")
 
 
-def _known(tokens: int) -> str:
+def _count(tokens: int) -> str:
     return "?" if tokens < 0 else str(tokens)
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -92,6 +93,7 @@ async def test_the_background_task_drains_by_itself_once_the_database_is_there(s
         await switch.tried.wait()
         switch.down = False
         await read.wait()
+        await drain.flush()  # behind the drain that read it
 
     record = await drain.ask(lambda database: database.get("ex-1"))
 
@@ -216,6 +218,25 @@ async def test_exchanges_older_than_the_retention_go(spool: Spool, switch: Switc
     assert [one.id for one in database.find(ExchangeFilter())] == ["new"]
 
 
+async def test_a_clock_that_jumps_while_the_drain_runs_deletes_nothing(
+    spool: Spool, switch: Switch, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    day = 86400.0
+    now, up = an_exchange().started_s, 0.0
+    drain = Drain(spool, switch, read_answer, retention_days=30, clock=lambda: now, uptime=lambda: up)
+    spool.record(an_exchange("before"), an_outcome())
+    await drain.flush()
+
+    now += 40 * day
+    up += 3601
+    spool.record(replace(an_exchange("after"), started_s=now), an_outcome())
+    await drain.flush()
+    await drain.aclose()
+
+    assert {one.id for one in database.find(ExchangeFilter())} == {"before", "after"}
+    assert "the clock jumped" in caplog.text
+
+
 async def test_an_exchange_can_be_read_and_commented_as_soon_as_it_is_recorded(spool: Spool, switch: Switch) -> None:
     async with draining(spool, switch) as drain:
         archive = RecordArchive(drain, clock=lambda: 5.0)
@@ -264,6 +285,35 @@ async def test_reading_while_the_database_is_down_says_so_without_its_address(sp
             await RecordArchive(drain).get("ex-1", APP)
 
     assert "down for the test" not in refused.value.message
+
+
+async def test_a_locked_database_is_reported_in_time_and_what_was_refused_is_not_stored_later(
+    tmp_path: Path, spool: Spool, switch: Switch, database: Database
+) -> None:
+    async with draining(spool, switch) as drain:
+        archive = RecordArchive(drain, answer_s=0.1)
+        spool.record(an_exchange(), an_outcome())
+        await drain.flush()
+        lock = sqlite3.connect(tmp_path / "records.db", isolation_level=None, check_same_thread=False)
+        lock.execute("BEGIN EXCLUSIVE")
+
+        assert (await archive.get("ex-1", APP)).record.id == "ex-1"
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(NotReady) as waiting:
+            await archive.add(Feedback("ex-1", 1.0), APP)
+        with pytest.raises(NotReady):
+            await archive.add(Feedback("ex-1", 0.5), APP)
+        with pytest.raises(NotReady):
+            await archive.get("ex-unknown", APP)
+        assert asyncio.get_running_loop().time() - started < 2
+        spool.record(an_exchange("ex-2"), an_outcome())
+        lock.close()
+
+        assert waiting.value.retry_after_s
+        await drain.flush()
+        scores = [one.score for one in (await RecordArchive(drain).get("ex-1", APP)).feedback]
+        assert 0.5 not in scores
+        assert database.get("ex-2") is not None
 
 
 async def test_of_an_erased_exchange_the_figures_stay(spool: Spool, switch: Switch) -> None:

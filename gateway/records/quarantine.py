@@ -1,0 +1,35 @@
+"""Records that the database can never take: set aside in files, so that the records behind them go on."""
+
+import logging
+import os
+from pathlib import Path
+
+from gateway.records.segments import folder_bytes
+
+log = logging.getLogger("foreword.drain")
+
+FOLDER = "quarantine"
+SUFFIX = ".record"
+LIMIT_BYTES = 256 * 1024 * 1024
+"""Beyond this only the log and the metric have it: a hostile answer must not fill the disk."""
+
+
+class Quarantine:
+    """The folder beside the segments, one file a record, readable by its owner alone."""
+
+    def __init__(self, spool_folder: Path) -> None:
+        self.folder = spool_folder / FOLDER
+
+    def add(self, name: str, payload: memoryview, reason: str) -> None:
+        """Write a frame's payload to `NAME.record`. A segment that is read again writes the same file again."""
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        full = folder_bytes(self.folder) + len(payload) > LIMIT_BYTES
+        place = "the log alone, since the quarantine is full" if full else f"{FOLDER}/{name}{SUFFIX}"
+        log.error("a record of %d bytes is set aside in %s: %s", len(payload), place, reason)
+        if not full:
+            _write(self.folder / f"{name}{SUFFIX}", payload)
+
+
+def _write(file: Path, payload: memoryview) -> None:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as out:
+        out.write(payload)

@@ -1,0 +1,60 @@
+"""Which records are too old: retention that a clock set wrongly cannot turn into a deletion of everything."""
+
+import time
+from collections.abc import Callable
+
+JUMP_S = 3 * 3600.0
+"""A wall clock further than this ahead of the monotonic one was set, and is not believed."""
+TRUSTED_AFTER_S = 24 * 3600.0
+"""A wall clock that kept pace with the monotonic one for so long is believed, whatever the records say."""
+SHARE, FEWEST = 0.1, 1000
+"""One purge deletes at most a tenth of the records, or a thousand: a wrong clock is noticed before they are gone."""
+
+
+def uptime_s() -> float:
+    """A clock that nobody sets. It counts time asleep where the system can, so a suspended laptop has not jumped."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class Retention:
+    """The time before which records are too old.
+
+    It never runs ahead of the monotonic clock since the start, and in the first day it counts from the newest record
+    that was there at the start: a process that starts with its clock in the future deletes nothing.
+    """
+
+    def __init__(
+        self,
+        retention_s: float,
+        newest_s: float,
+        clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = uptime_s,
+    ) -> None:
+        """`newest_s`: the newest record's time in seconds since 1970, 0.0 where there is none."""
+        self._retention_s = retention_s
+        self._newest_s = newest_s
+        self._clock = clock
+        self._uptime = uptime
+        self._start_s = clock()
+        self._start_uptime_s = uptime()
+
+    def before_s(self) -> float:
+        """Records from before this time are too old, in seconds since 1970."""
+        up_s = self._uptime() - self._start_uptime_s
+        start_s = self._start_s
+        if self._newest_s and up_s < TRUSTED_AFTER_S:
+            start_s = min(start_s, self._newest_s)
+        return min(self._clock(), start_s + up_s + JUMP_S) - self._retention_s
+
+    def jump_s(self) -> float:
+        """How far the wall clock has jumped ahead since the start; 0.0 where it has not."""
+        up_s = self._uptime() - self._start_uptime_s
+        ahead_s = self._clock() - self._start_s - up_s
+        return ahead_s if ahead_s > JUMP_S else 0.0
+
+
+def most_at_once(records: int) -> int:
+    """How many of this many records one purge may delete."""
+    return max(FEWEST, int(SHARE * records))
