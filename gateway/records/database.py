@@ -184,7 +184,7 @@ class Database:
                 select(exchanges.c.id).where(exchanges.c.time_s < before_s).order_by(exchanges.c.time_s).limit(portion)
             )
             with self._writing() as connection:
-                rows = connection.execute(delete(exchanges).where(exchanges.c.id.in_(oldest))).rowcount
+                rows = connection.execute(delete(exchanges).where(exchanges.c.id.in_(old))).rowcount
             deleted += rows
             if rows < portion:
                 break
