@@ -15,6 +15,7 @@ ForewordError
     ├── BodyTooLarge        413
     ├── LimitReached        429
     ├── BackendFailed       502
+    │   └── StreamFailed    the backend's stream told the client so itself
     ├── NotReady            503
     └── BackendTimeout      504
 """
@@ -139,6 +140,10 @@ class BackendFailed(RequestError):
     status = 502
     type = "upstream_error"
     code = "backend_failed"
+
+
+class StreamFailed(BackendFailed):
+    """A stream whose own events say that it failed. The client has them, so nothing is added."""
 
 
 class NotReady(RequestError):

@@ -98,6 +98,8 @@ class Controls(Struct, frozen=True):
     strategy: str = ""
     """How to bring more text than fits to the model; "": the gateway chooses."""
     nbce: Nbce = Nbce()
+    closing_event: bool | None = None
+    """Whether a stream may end with an event of the gateway's own; None: as the gateway is configured."""
 
 
 class NamedTemplate(Struct, frozen=True):

@@ -35,7 +35,10 @@ class Stage(Protocol):
 
 
 class Reply(Struct):
-    """An answer as wire bytes: the whole `body`, or the `pieces` of a stream as the backend sent them.
+    """An answer as wire bytes: the whole `body`, or the `pieces` of a stream.
+
+    Each piece holds whole events of the stream, byte for byte as the backend sent them; where the stream is
+    compressed, pieces are cut anywhere.
 
     Whoever holds a stream must iterate it to its end or call `aclose`. An error after its first
     byte is raised out of `pieces` as a `RequestError`. `told` is what the backend itself decided; it
@@ -213,13 +216,19 @@ class ExchangeOutcome(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What a reply's bytes say: the text, why it ended, and its usage in tokens (-1: not told)."""
+    """What a reply's bytes say: the text, why it ended, and its usage in tokens (-1: not told).
+
+    `cached_tokens` is the part of the prompt that the backend took from a cache, `reasoning_tokens` the part of the
+    answer that was reasoning.
+    """
 
     text: str = ""
     finish: str = ""
     prompt_tokens: int = -1
     completion_tokens: int = -1
     extra: dict[str, Any] = {}
+    cached_tokens: int = -1
+    reasoning_tokens: int = -1
 
 
 class Completed(Struct, frozen=True):

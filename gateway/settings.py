@@ -39,6 +39,9 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Worker processes. More than one needs `[state] kind = "redis"` and a store that several processes may open."""
     max_body_mb: Count = 32
     """A larger request body is refused with 413."""
+    closing_event: bool = True
+    """Whether chat streams with sources may end with an event of the gateway's own, whose `choices` are empty. A
+    request can say otherwise with `foreword.closing_event`."""
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     """What is written to standard error."""
 

@@ -1,15 +1,16 @@
 """Any OpenAI-compatible server as a backend: its bytes in, its bytes out."""
 
-import re
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
+from gateway.backends.as_events import as_events, streamed_headers
 from gateway.backends.call import UNREACHABLE
 from gateway.backends.http1 import Broken, ConnectionPool, Idle, Unreachable, UpstreamAnswer
+from gateway.backends.judged import JudgedStream, PackedStream, check_body, first_bytes, is_stream, keep_waiting
 from gateway.backends.openai_tokens import Counter
 from gateway.backends.route import matches
 from gateway.errors import BackendFailed, BackendTimeout, NotReady, Problem, RequestError
@@ -39,13 +40,7 @@ NOT_PASSED_BACK = frozenset(
         b"strict-transport-security",
     }
 )
-DONE = re.compile(rb"[\r\n]data: ?\[DONE\]")
-OVER = re.compile(
-    rb'[\r\n](?:event: ?|data: ?\{"type": ?")(?:error|response\.(?:completed|incomplete|failed|cancelled))\b'
-)
-"""How a stream of a response ends: with an event of one of these types, with or without `[DONE]` after it."""
-END_MARKS = {Endpoint.CHAT: DONE, Endpoint.COMPLETION: DONE, Endpoint.RESPONSES: OVER}
-TAIL = 64  # bytes that an end mark may begin in, before the piece that holds its rest
+EVENT_STREAM = b"text/event-stream"
 MANAGE_S = 10.0
 OURS = ("host", "content-length", "transfer-encoding", "connection")
 OPENAI = "api.openai.com"
@@ -78,50 +73,6 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The models that speak `/v1/responses` themselves, `["*"]` for all: their requests and answers pass through
     untouched. Other models are asked for a chat completion, and the answer is translated. Left out: all at
     OpenAI's own address, none elsewhere."""
-
-
-class _CheckedStream:
-    """The pieces of a stream, and a check that it ends with its end mark (`mark`), if it should have one.
-
-    A class rather than a generator, since closing a generator that was never started closes nothing.
-    """
-
-    def __init__(
-        self, first: bytes, answer: UpstreamAnswer, failure: Callable[..., RequestError], mark: re.Pattern[bytes] | None
-    ) -> None:
-        self._first = first
-        self._answer = answer
-        self._failure = failure
-        self._mark = mark
-        self._tail = b"\n"  # the mark stands at the start of a line
-        self._done = False
-
-    def __aiter__(self) -> "_CheckedStream":
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece, self._first = self._first, b""
-        if not piece:
-            try:
-                piece = await self._answer.piece()
-            except (Broken, Idle) as error:
-                self._answer.close()
-                raise self._failure(error, "broke off in the middle of its stream", "stream_cut") from error
-        if not piece:
-            self._answer.close()
-            if self._mark is not None and not self._done:
-                raise self._failure(Broken(), "ended its stream without its end mark", "stream_cut")
-            raise StopAsyncIteration
-        if self._mark is not None and not self._done:
-            window = self._tail + piece
-            # an answer's text cannot hold it: there a line break is written as two characters. Its words are looked
-            # for first, which costs a tenth of looking for the mark.
-            self._done = (self._mark is not DONE or b"[DONE]" in window) and self._mark.search(window) is not None
-            self._tail = window[-TAIL:]
-        return piece
-
-    async def aclose(self) -> None:
-        self._answer.close()
 
 
 class Remote:
@@ -177,7 +128,7 @@ class Remote:
             answer = await self._pool.post(self._paths[exchange.ask.endpoint], content, headers)
         except (Unreachable, Broken, Idle) as error:
             raise self._failure(error, "cannot be reached") from error
-        return await self._reply(answer, exchange.ask.endpoint, model)
+        return await self._reply(answer, exchange, model)
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
         # rare, so it is httpx's client that asks, over a connection of its own
@@ -196,28 +147,50 @@ class Remote:
             raise BackendFailed(f"The backend {self.name!r} cannot be asked about {path}.") from error
         return answer.status_code, answer.content
 
-    async def _reply(self, answer: UpstreamAnswer, endpoint: Endpoint, model: str) -> Reply:
+    async def _reply(self, answer: UpstreamAnswer, exchange: Exchange, model: str) -> Reply:
         status = answer.status
         if 300 <= status < 400:
             answer.close()
             raise BackendFailed(f"The backend {self.name!r} answered with a redirect, which is never followed.")
         passed = tuple([header for header in answer.headers if header[0] not in NOT_PASSED_BACK])
-        kind = next(iter([value for name, value in passed if name == b"content-type"]), b"")
-        if status < 300 and kind.startswith(b"text/event-stream"):
-            first = await self._first(answer)
-            marked = self._settings.done_marker and not is_encoded(passed)
-            pieces = _CheckedStream(first, answer, self._failure, END_MARKS.get(endpoint) if marked else None)
-            return Reply(status, passed, pieces=pieces, backend=self.name, model=model)
+        kind = _header(passed, b"content-type").strip().lower()
+        encoding = _header(passed, b"content-encoding").decode("latin-1")
+        if status < 300 and kind.startswith(EVENT_STREAM):
+            return await self._stream(b"", answer, exchange, Reply(status, passed, backend=self.name, model=model))
         try:
-            whole = await answer.whole()
+            first = b""
+            if exchange.ask.stream and status < 300 and not encoding:
+                first = await first_bytes(answer)
+            if first and is_stream(first):
+                reply = Reply(status, streamed_headers(passed), backend=self.name, model=model)
+                return await self._stream(first, answer, exchange, reply)
+            whole = first + await answer.whole()
         except (Broken, Idle) as error:
+            answer.close()
             raise self._failure(error, "broke off in the middle of its answer") from error
+        except BaseException:
+            answer.close()
+            raise
         if kind.startswith(b"text/html"):
             raise _no_api(self.name, status)
-        return Reply(status, passed, whole, backend=self.name, model=model)
+        reply = Reply(status, passed, whole, backend=self.name, model=model)
+        if status < 300:
+            check_body(whole, encoding, self.name, status)
+            return reply if encoding or not exchange.ask.stream else as_events(reply, exchange.ask)
+        return reply
+
+    async def _stream(self, first: bytes, answer: UpstreamAnswer, exchange: Exchange, reply: Reply) -> Reply:
+        """The reply with its stream, once the first event is here: up to then a refusal is still a status."""
+        if is_encoded(reply.headers):
+            reply.pieces = PackedStream(first or await self._first(answer), answer, self._failure)
+            return reply
+        marked = self._settings.done_marker
+        stream = JudgedStream(first, answer, exchange.ask.endpoint, self._failure, marked=marked)
+        await stream.begin(keep_waiting(exchange), self._settings.idle_timeout_s)
+        reply.pieces = stream
+        return reply
 
     async def _first(self, answer: UpstreamAnswer) -> bytes:
-        # pulled before the answer starts, so that a refusal is still a status
         try:
             first = await answer.piece()
         except (Broken, Idle) as error:
@@ -239,6 +212,10 @@ class Remote:
         if isinstance(error, Unreachable):
             code = UNREACHABLE
         return BackendFailed(f"The backend {self.name!r} {what}.", code=code)
+
+
+def _header(headers: Headers, wanted: bytes) -> bytes:
+    return next((value for name, value in headers if name == wanted), b"")
 
 
 def speakers(settings: RemoteSettings) -> tuple[str, ...]:

@@ -1,18 +1,13 @@
 """Calls the model the way the exchange's technique wants: once, or several times, and splits the reasoning off."""
 
-from collections.abc import AsyncIterator, Iterable
-
 from msgspec.structs import replace
 
+from gateway.backends.as_events import as_events
 from gateway.backends.call import Caller
 from gateway.exchange import Endpoint, Exchange
 from gateway.perform.draws import DrawRefused, Draws
 from gateway.ports import Completer, Headers, Reply
-from gateway.wire.chat import as_stream as streamed
-from gateway.wire.chat import next_draw as again
 from gateway.wire.chat.reasoning import SplitStream, split_body
-
-EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
 class Performer:
@@ -61,11 +56,4 @@ def _split(exchange: Exchange, reply: Reply) -> Reply:
     body = split_body(reply.body, marker) if marker else reply.body
     if not ask.stream:
         return replace(reply, body=body)
-    headers = tuple(header for header in reply.headers if header[0].lower() not in (b"content-type", b"content-length"))
-    events = streamed.events(body, usage=again.wants_usage(ask.raw))
-    return replace(reply, headers=(*headers, EVENT_STREAM), body=b"", pieces=_pieces(events))
-
-
-async def _pieces(events: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for event in events:
-        yield event
+    return as_events(replace(reply, body=body), ask)

@@ -15,10 +15,11 @@ from litestar.types import Receive, Scope, Send
 from msgspec.structs import replace
 
 from gateway.assembly import Gateway
-from gateway.errors import BadRequest, RequestError
+from gateway.errors import BadRequest, RequestError, StreamFailed
 from gateway.exchange import Ask, Endpoint, Exchange
 from gateway.ports import ExchangeOutcome, Headers, Reply, is_encoded
 from gateway.server.access import Access
+from gateway.server.additions import StreamAdditions
 from gateway.server.body import read_body
 from gateway.server.headers import decisions
 from gateway.wire import errors
@@ -39,9 +40,6 @@ TRAVELLING = (
 )
 JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
-DONE = b"data: [DONE]"
-ENDS = {Endpoint.RESPONSES: b"event: response.completed"}
-"""What the last event of a whole stream begins with, where it is not `DONE`."""
 WATCH_AFTER_S = 0.05
 FAILED = RequestError("The gateway failed on this request; its log has the reason.")
 
@@ -110,6 +108,9 @@ class _AnswerRun:
             self._reply = reply
             status = reply.status
             await self._pass_on(exchange, reply)
+        except StreamFailed as error:
+            ending, error_text = "failed", error.message
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         except RequestError as error:
             ending, error_text, status = "failed", error.message, status or error.status
             await self._fail(error, exchange.ask.endpoint)
@@ -141,17 +142,17 @@ class _AnswerRun:
         if self._told and reply.pieces is None:
             # the status is gone with the first comment
             reply = replace(reply, pieces=_once(errors.as_event(reply.body)))
-        if exchange.chunks and reply.pieces is None and reply.status < 300 and not is_encoded(reply.headers):
+        packed = is_encoded(reply.headers)
+        if exchange.chunks and reply.pieces is None and reply.status < 300 and not packed:
             reply.told.append(cited.note(len(exchange.chunks), reply.body))
         told = () if reply.pieces is not None else reply.told
-        extra = annotate.account(exchange, told) if (exchange.changed or told) and reply.status < 300 else b""
+        is_account_due = (exchange.changed or told) and reply.status < 300 and not packed
+        extra = annotate.account(exchange, told) if is_account_due else b""
         head = [*reply.headers, *decisions(exchange, reply)]
         if reply.pieces is not None:
             await self._stream(exchange, reply, reply.pieces, head, extra)
             return
-        body = reply.body
-        if extra and not is_encoded(reply.headers):
-            body = annotate.body(body, extra)
+        body = annotate.body(reply.body, extra) if extra else reply.body
         head.append((b"content-length", str(len(body)).encode()))
         await self._start(reply.status, head)
         self._sent.append(body)
@@ -166,26 +167,23 @@ class _AnswerRun:
         extra: bytes,
     ) -> None:
         send, sent = self._send, self._sent
-        kept = self._kept or bool(exchange.chunks)
-        end = ENDS.get(exchange.ask.endpoint, DONE)
+        is_kept = self._kept or bool(exchange.chunks)
+        wanted = exchange.ask.controls.closing_event
+        closing = self._gateway.settings.server.closing_event if wanted is None else wanted
+        additions = StreamAdditions(exchange, reply, extra, sent, closing=closing)
         if not self._started:
             await self._start(reply.status, head)
         async for piece in pieces:
-            if extra:
-                piece, done = annotate.first_event(piece, extra)
-                if done:
-                    extra = b""
-            whole = end in piece
-            if whole and exchange.chunks:
-                reply.told.append(cited.note(len(exchange.chunks), b"".join((*sent, piece)), "text/event-stream"))
-            if whole and reply.told and exchange.ask.endpoint is not Endpoint.RESPONSES:
-                piece = annotate.closing_event(exchange, reply.told) + piece
-            if kept:
+            piece = additions.add(piece)
+            if is_kept:
                 sent.append(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-            self._whole = whole
             self._last = piece
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            self._whole = additions.is_over
+        last = additions.end()
+        if last and is_kept:
+            sent.append(last)
+        await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _start(self, status: int, head: list[tuple[bytes, bytes]]) -> None:
         self._first_byte_us = (perf_counter_ns() - self._began) // 1000

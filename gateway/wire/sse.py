@@ -1,46 +1,135 @@
-"""Server-sent events as they come in: bytes, cut anywhere, to the data of whole events."""
+"""Server-sent events: bytes that were cut anywhere become whole events, and whole events become their data.
+
+A stream is cut here and nowhere else. Everything after the cutter receives pieces that hold whole events only.
+"""
+
+import re
+from collections.abc import Iterator
 
 from gateway.errors import BackendFailed
 
 LONGEST_EVENT = 32 * 1024 * 1024
+BOM = b"\xef\xbb\xbf"
+_COMMENTS = re.compile(rb"(?:\xef\xbb\xbf)?(?:[\r\n]|:[^\r\n]*(?:\r\n|\n|\r))*")
+"""Empty lines and comments ahead of an event. They belong to no event, so they may be passed on at once."""
+_END = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
+_ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r", b"\r\r\n")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_LONGEST_COMMENT = 4096
 
 
-class EventReader:
-    """Feed it pieces; it gives back the data of each event that is complete, and holds no more than one.
+class EventCutter:
+    """Turns pieces of a stream into pieces that hold whole events, byte for byte.
 
-    Comments, names and ids of events are passed over.
+    A piece that ends where an event ends comes back as it is, uncopied. The rest of another piece waits for the
+    bytes that complete its event.
     """
 
     def __init__(self) -> None:
-        self._line = bytearray()  # that has no end yet
-        self._data: list[bytes] = []
-        self._held = 0
+        self.waiting: list[bytes] = []
+        """What has come of an event that is not complete."""
+        self._size = 0
 
-    def feed(self, piece: bytes) -> list[bytes]:
-        """Raises `BackendFailed` for an event that does not end."""
-        found: list[bytes] = []
-        # a CR at the end of the last piece may have been half of a line end
-        if b"\n" in piece or b"\r" in piece or self._line.endswith(b"\r"):
-            for line in self._lines(bytes(self._line) + piece):
-                self._take(line, found)
+    def feed(self, piece: bytes) -> bytes:
+        """The whole events so far; b"" if there are none. Raises `BackendFailed` for an event that does not end."""
+        waiting = self.waiting
+        if not waiting and piece.endswith((b"\n\n", b"\r\n\r\n")):
+            return piece
+        stop = _last_end(waiting[-1] if waiting else b"", piece)
+        if stop < 0:
+            return self._wait(piece)
+        waiting.append(piece[:stop])
+        events = b"".join(waiting)
+        rest = piece[stop:]
+        self.waiting, self._size = ([rest], len(rest)) if rest else ([], 0)
+        return events + self._comments() if rest.startswith(b":") else events
+
+    def rest(self) -> bytes:
+        """What has come of an event that is not complete. The stream is over then."""
+        rest = b"".join(self.waiting)
+        self.waiting, self._size = [], 0
+        return rest
+
+    def _wait(self, piece: bytes) -> bytes:
+        if not piece:
+            return b""
+        # pieces of a few bytes are joined, so that the last one always holds the tail
+        if self.waiting and len(self.waiting[-1]) < _LONGEST_COMMENT:
+            self.waiting[-1] += piece
         else:
-            self._line += piece
-        if self._held + len(self._line) > LONGEST_EVENT:
+            self.waiting.append(piece)
+        self._size += len(piece)
+        if self._size > LONGEST_EVENT:
             raise BackendFailed(f"The backend sent an event of more than {LONGEST_EVENT // (1024 * 1024)} MB.")
-        return found
+        return self._comments()
 
-    def _lines(self, text: bytes) -> list[bytes]:
-        """The whole lines of a text; what follows the last of them is kept."""
-        held = b"\r" if text.endswith(b"\r") else b""
-        lines = text[: len(text) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        self._line = bytearray(lines.pop() + held)
-        return lines
+    def _comments(self) -> bytes:
+        """Whole comments that wait alone: they keep the connection alive, so they must not wait for an event."""
+        if len(self.waiting) != 1 or not self.waiting[0].endswith((b"\n", b"\r")):
+            return b""
+        match = _COMMENTS.fullmatch(self.waiting[0])
+        return self.rest() if match else b""
 
-    def _take(self, line: bytes, found: list[bytes]) -> None:
-        if not line:
-            if self._data:
-                found.append(b"\n".join(self._data))
-            self._data, self._held = [], 0
-        elif line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
-            self._held += len(line)
+
+class SseEvent:
+    """One event in a piece of whole events: the bytes from `start` to `stop`, its name and its data."""
+
+    __slots__ = ("data", "name", "start", "stop")
+
+    def __init__(self, name: bytes, data: bytes, start: int, stop: int) -> None:
+        self.name, self.data, self.start, self.stop = name, data, start, stop
+
+
+def events(piece: bytes) -> Iterator[SseEvent]:
+    """The events of a piece of whole events that have data. Comments and empty lines ahead of one are outside it."""
+    position, size = 0, len(piece)
+    while position < size:
+        start = position
+        if piece[position] not in b"de":
+            match = _COMMENTS.match(piece, position)
+            start = match.end() if match else position
+        end = _END.search(piece, start)
+        position = end.end() if end else size
+        name, data = _fields(piece[start : end.start() if end else size])
+        if data.strip():
+            yield SseEvent(name, data, start, position)
+
+
+def data_in(piece: bytes) -> list[bytes]:
+    """The data of each event that has any."""
+    # the usual piece is one event of one line
+    if piece.startswith(b"data: {") and piece.find(b"\n") == len(piece) - 2 and b"\r" not in piece:
+        return [piece[6:-2]]
+    if b"\r" in piece:
+        piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    payloads = []
+    for event in piece.removeprefix(BOM).split(b"\n\n"):
+        is_one_line = event.startswith(b"data: ") and b"\n" not in event
+        data = event[6:] if is_one_line else _fields(event)[1]
+        if data and not data.isspace():
+            payloads.append(data)
+    return payloads
+
+
+def _fields(event: bytes) -> tuple[bytes, bytes]:
+    """The name and the data of one event; several lines of data are one text with line breaks."""
+    name = b""
+    data = []
+    for line in _LINE_END.split(event) if b"\r" in event else event.split(b"\n"):
+        if line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+        elif line == b"data":
+            data.append(b"")
+        elif line.startswith(b"event:"):
+            name = line[6:].strip()
+    return name, data[0] if len(data) == 1 else b"\n".join(data)
+
+
+def _last_end(waiting: bytes, piece: bytes) -> int:
+    """Where in a piece the last whole event ends, or -1. `waiting`: the bytes ahead of it."""
+    text = waiting[-1:] + piece
+    if b"\r" not in text:
+        stop = text.rfind(b"\n\n") + 2
+        return stop - len(waiting[-1:]) if stop > 1 else -1
+    stop = max([text.rfind(end) + len(end) for end in _ENDS if end in text], default=-1)
+    return stop - len(waiting[-1:]) if stop > 0 else -1

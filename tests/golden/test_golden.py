@@ -91,6 +91,7 @@ def _check_body(body: bytes, expect: dict[str, Any], double: Upstream, case: dic
     if kind == "as_upstream":
         assert body == came
     elif kind == "then_error":
+        came = _bytes(expect["passed"]) if "passed" in expect else came
         assert body.startswith(came)
         event = body[len(came) :].strip()
         assert event.startswith(b"data: ")

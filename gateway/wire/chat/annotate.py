@@ -1,14 +1,13 @@
 """Puts the gateway's `foreword` object into a reply, leaving every other byte as it came."""
 
-import re
 from collections.abc import Sequence
 
 import msgspec
 
 from gateway.exchange import Exchange, Note
+from gateway.wire.sse import events
 
 _encode = msgspec.json.Encoder().encode
-_EVENT = re.compile(rb"^data:[ ]?(\{[^\n\r]*\})[ ]*(?=\r?\n)", re.MULTILINE)
 
 
 def account(exchange: Exchange, told: Sequence[Note] = ()) -> bytes:
@@ -64,9 +63,12 @@ def closing_event(exchange: Exchange, told: Sequence[Note]) -> bytes:
 
 
 def first_event(piece: bytes, extra: bytes) -> tuple[bytes, bool]:
-    """The same for the first whole `data:` event in a piece of a stream; False if there is none in it."""
-    match = _EVENT.search(piece)
-    if match is None:
-        return piece, False
-    start, end = match.span(1)
-    return piece[:start] + body(piece[start:end], extra) + piece[end:], True
+    """The same for the first JSON object in a piece of whole events; False if there is none in it."""
+    for event in events(piece):
+        inner = event.data.strip()
+        if inner.startswith(b"{") and inner.endswith(b"}"):
+            # the object ends on the event's last line of data
+            end = piece.rindex(b"}", event.start, event.stop)
+            comma = b"" if inner[1:-1].strip() == b"" else b","
+            return piece[:end] + comma + b'"foreword":' + extra + piece[end:], True
+    return piece, False

@@ -3,90 +3,56 @@
 Used after the answer is out, by the drain of the records; nothing here runs on a request's way.
 """
 
-import zlib
-from collections.abc import Iterator
-from typing import Any
-
-import msgspec
-from msgspec import Struct
+from collections.abc import Iterable
 
 from gateway.ports import Answer
+from gateway.wire.chat.completion import Completion, TokenUsage, read_completion
 from gateway.wire.responses import read as responses_read
+from gateway.wire.sse import data_in
+from gateway.wire.unpack import unpacked
 
-
-class _CompletionChunk(Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-
-
-class _CompletionChoice(Struct):
-    index: int = 0
-    message: _CompletionChunk | None = None
-    delta: _CompletionChunk | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-
-class _CompletionUsage(Struct):
-    prompt_tokens: int = -1
-    completion_tokens: int = -1
-
-
-class _ReplyBody(Struct):
-    choices: list[_CompletionChoice] = []
-    usage: _CompletionUsage | None = None
-
-
-_body = msgspec.json.Decoder(_ReplyBody)
+EVENT_STREAM = "text/event-stream"
 
 
 def read_answer(body: bytes, content_type: str, content_encoding: str = "") -> Answer:
     """The first choice's text, or a response's. Bytes that are no such reply (HTML, an embedding) give an empty one."""
-    plain = _inflated(body, content_encoding)
-    if content_type.startswith("text/event-stream"):
-        return _streamed(list(_events(plain)))
+    plain = unpacked(body, content_encoding)
+    if content_type.strip().lower().startswith(EVENT_STREAM):
+        return _streamed(list(data_in(plain)))
     if responses_read.MARK in plain and (response := responses_read.read_body(plain)) is not None:
         return response
-    decoded = _try(plain)
-    return _joined([decoded] if decoded else [])
+    completion = read_completion(plain)
+    return _joined([completion] if completion else [])
 
 
 def _streamed(events: list[bytes]) -> Answer:
     if events and responses_read.MARK in events[0] and (response := responses_read.read_events(events)) is not None:
         return response
-    return _joined(decoded for data in events if (decoded := _try(data)))
+    return _joined(chunk for data in events if (chunk := read_completion(data)) is not None)
 
 
-def _joined(bodies: Any) -> Answer:
-    texts: list[str] = []
-    finish = ""
-    usage = _CompletionUsage()
-    for body in bodies:
-        usage = body.usage or usage
-        for choice in body.choices:
-            if choice.index != 0:
-                continue
-            piece = choice.message or choice.delta
-            texts.append((piece.content if piece else choice.text) or "")
-            finish = choice.finish_reason or finish
-    return Answer("".join(texts), finish, usage.prompt_tokens, usage.completion_tokens)
+def _joined(completions: Iterable[Completion]) -> Answer:
+    """One answer of all chunks. Of several choices it is the one with the lowest index."""
+    texts: dict[int, list[str]] = {}
+    finishes: dict[int, str] = {}
+    usage = TokenUsage()
+    for completion in completions:
+        usage = completion.usage or usage
+        for place, choice in enumerate(completion.choices or ()):
+            index = place if choice.index is None else choice.index
+            texts.setdefault(index, []).append(choice.words)
+            if choice.finish_reason:
+                finishes[index] = choice.finish_reason
+    first = min(texts, default=0)
+    return Answer(
+        "".join(texts.get(first, ())),
+        finishes.get(first, ""),
+        _tokens(usage.prompt_tokens),
+        _tokens(usage.completion_tokens),
+        cached_tokens=_tokens(usage.cached),
+        reasoning_tokens=_tokens(usage.reasoning),
+    )
 
 
-def _events(stream: bytes) -> Iterator[bytes]:
-    return (line[5:] for line in stream.splitlines() if line.startswith(b"data:"))
-
-
-def _try(data: bytes) -> _ReplyBody | None:
-    try:
-        return _body.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _inflated(body: bytes, encoding: str) -> bytes:
-    if encoding not in ("gzip", "deflate"):
-        return body
-    try:
-        return zlib.decompressobj(wbits=47).decompress(body)
-    except zlib.error:
-        return b""
+def _tokens(count: int | None) -> int:
+    return -1 if count is None else count

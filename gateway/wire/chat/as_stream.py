@@ -1,12 +1,12 @@
-"""A whole chat completion as the stream that the client asked for."""
+"""A whole completion, of chat or of the legacy endpoint, as the stream that the client asked for."""
 
 from typing import Any
 
 import msgspec
 
 from gateway.errors import BackendFailed
+from gateway.wire.chat.completion import loose_json
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 DONE = b"data: [DONE]\n\n"
 
@@ -14,24 +14,42 @@ DONE = b"data: [DONE]\n\n"
 def events(body: bytes, *, usage: bool) -> list[bytes]:
     """Per choice one event with its message and one with its end, then the usage if wanted, then the end mark.
 
-    Raises `BackendFailed` if the body is no chat completion.
+    Raises `BackendFailed` if the body is no completion.
     """
-    try:
-        whole = _decode(body)
-        choices = msgspec.convert(whole.pop("choices", None), list[dict[str, Any]])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BackendFailed("The backend's answer is not a chat completion.", code="not_an_api") from error
-    used = whole.pop("usage", None)
-    head = {**whole, "object": "chat.completion.chunk"}
+    completion = loose_json(body)
+    choices = completion.pop("choices", None) if isinstance(completion, dict) else None
+    if not isinstance(choices, list):
+        raise BackendFailed("The backend's answer is not a chat completion.", code="not_an_api")
+    used = completion.pop("usage", None)
+    is_chat = completion.get("object") != "text_completion"
+    head = {**completion, "object": "chat.completion.chunk"} if is_chat else completion
     made = []
     for place, choice in enumerate(choices):
-        index, finish = choice.pop("index", place), choice.pop("finish_reason", None)
-        message = choice.pop("message", {})
-        made.append(_event({**head, "choices": [{**choice, "index": index, "delta": message, "finish_reason": None}]}))
-        made.append(_event({**head, "choices": [{"index": index, "delta": {}, "finish_reason": finish}]}))
+        if isinstance(choice, dict):
+            made += [_event({**head, "choices": [part]}) for part in _parts(place, choice)]
     if usage and used is not None:
         made.append(_event({**head, "choices": [], "usage": used}))
     return [*made, DONE]
+
+
+def _parts(place: int, choice: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A choice's answer, and its end."""
+    index = choice.pop("index", None)
+    end = {"index": place if index is None else index, "finish_reason": choice.pop("finish_reason", None)}
+    if "message" not in choice and "text" in choice:
+        return {**choice, **end, "finish_reason": None}, {**end, "text": ""}
+    message = choice.pop("message", None)
+    delta = _delta(message) if isinstance(message, dict) else {}
+    return {**choice, **end, "delta": delta, "finish_reason": None}, {**end, "delta": {}}
+
+
+def _delta(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as a delta, in which each call has its index."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    numbered = [{"index": place, **call} for place, call in enumerate(calls) if isinstance(call, dict)]
+    return {**message, "tool_calls": numbered}
 
 
 def _event(fields: dict[str, Any]) -> bytes:

@@ -46,6 +46,7 @@ class ForewordObject(Struct, forbid_unknown_fields=True):
     gamma: Annotated[float, Meta(ge=0, le=100)] = 2.5
     alpha: Annotated[float, Meta(ge=0, le=100)] = 0.25
     scores: list[Annotated[float, Meta(ge=0, le=1)]] = []
+    closing_event: bool | None = None
 
 
 class ChatBody(Struct):
@@ -225,6 +226,7 @@ def controls_of(body: ForewordObject | UnsetType, headers: Mapping[bytes, bytes]
         contexts=tuple(given.contexts),
         strategy=given.strategy,
         nbce=_nbce(given) if given.contexts else _MIXED,
+        closing_event=given.closing_event,
     )
 
 

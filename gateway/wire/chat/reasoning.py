@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 
 from gateway.marker import Splitter, split
+from gateway.wire.sse import SseEvent, events
 
 _object = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
-DONE = b"data: [DONE]"
+DONE = b"[DONE]"
 CONTENT, REASONING = "content", "reasoning_content"
 
 
@@ -38,51 +39,52 @@ class SplitStream:
         self._marker = marker
         self._splitters: dict[int, Splitter] = {}
         self._head: dict[str, Any] = {}
-        self._line = b""
 
     def __aiter__(self) -> "SplitStream":
         return self
 
     async def __anext__(self) -> bytes:
-        while True:
-            try:
-                piece = await anext(self._pieces)
-            except StopAsyncIteration:
-                rest, self._line = self._line, b""
-                rest = self._rest() + rest
-                if rest:
-                    return rest
-                raise
-            *lines, self._line = (self._line + piece).split(b"\n")
-            if lines:
-                return b"".join(self._event(line) + b"\n" for line in lines)
+        try:
+            return self._split(await anext(self._pieces))
+        except StopAsyncIteration:
+            if rest := self._rest():
+                return rest
+            raise
 
     async def aclose(self) -> None:
         close = getattr(self._pieces, "aclose", None)
         if close is not None:
             await close()
 
-    def _event(self, line: bytes) -> bytes:
-        if line.startswith(DONE):
-            return self._rest() + line
-        fields = _try(line[5:]) if line.startswith(b"data:") else None
+    def _split(self, piece: bytes) -> bytes:
+        out, position = bytearray(), 0
+        for event in events(piece):
+            out += piece[position : event.start]
+            out += self._event(event, piece[event.start : event.stop])
+            position = event.stop
+        return bytes(out) + piece[position:]
+
+    def _event(self, event: SseEvent, framed: bytes) -> bytes:
+        if event.data.strip() == DONE:
+            return self._rest() + framed
+        fields = _try(event.data)
         if not fields:
-            return line
+            return framed
         self._head = {name: value for name, value in fields.items() if name not in ("choices", "usage")}
         texts = [self._choice(choice) for choice in _choices(fields)]
-        return b"data: " + _encode(fields) if any(texts) else line
+        return b"data: " + _encode(fields) + b"\n\n" if any(texts) else framed
 
     def _rest(self) -> bytes:
         """What is still held back of choices that never said that they are finished."""
-        events = []
+        held = []
         for index, splitter in self._splitters.items():
             said = zip((REASONING, CONTENT), splitter.finish(), strict=True)
             delta = {name: text for name, text in said if text}
             if delta:
                 choice = {"index": index, "delta": delta, "finish_reason": None}
-                events.append(b"data: " + _encode({**self._head, "choices": [choice]}) + b"\n\n")
+                held.append(b"data: " + _encode({**self._head, "choices": [choice]}) + b"\n\n")
         self._splitters.clear()
-        return b"".join(events)
+        return b"".join(held)
 
     def _choice(self, choice: dict[str, Any]) -> bool:
         """Split one choice's text. False if it has none to split."""

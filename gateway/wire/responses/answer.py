@@ -4,16 +4,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Ask
-from gateway.wire.responses.build import Builder, ChatDelta
+from gateway.wire.chat.completion import Completion, TokenUsage, read_completion
+from gateway.wire.chat.faults import MARK as FAULT
+from gateway.wire.chat.faults import fault_of, raised
+from gateway.wire.responses.build import Builder
 from gateway.wire.responses.output import Event
 from gateway.wire.responses.search import ShownSearch
-from gateway.wire.sse import EventReader
+from gateway.wire.sse import data_in
 
 DONE = b"[DONE]"
+NO_USAGE = TokenUsage()
 ID = "resp_"
 # what a response says of its request, and what it says where the request said nothing
 SETTINGS: dict[str, Any] = {
@@ -41,42 +45,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class _Details(Struct):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class _ChatUsage(Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-
-
-class _ChatLogprobs(Struct):
-    content: list[Raw] | None = None
-
-
-class _ChatChoice(Struct):
-    index: int = 0
-    message: ChatDelta | None = None
-    delta: ChatDelta | None = None
-    finish_reason: str | None = None
-    logprobs: _ChatLogprobs | None = None
-
-
-class _ChatFault(Struct):
-    message: str = "it gave no reason"
-
-
-class _Chat(Struct):
-    choices: list[_ChatChoice] = []
-    usage: _ChatUsage | None = None
-    error: _ChatFault | None = None
-
-
 _object = msgspec.json.Decoder(dict[str, Raw])
-_chat = msgspec.json.Decoder(_Chat)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -103,22 +72,23 @@ def exchange_id(response_id: str) -> str:
 
 def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = None) -> bytes:
     """The response of a whole chat completion, and of the search before it. Raises `BackendFailed` if it is none."""
-    try:
-        chat = _chat.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BackendFailed("The backend's answer is not a chat completion.") from error
-    first = next((choice for choice in chat.choices if choice.index == 0), None)
-    if first is None or first.message is None:
+    completion = read_completion(body)
+    if completion is None:
+        raise BackendFailed("The backend's answer is not a chat completion.")
+    if (fault := fault_of(body)) is not None:
+        raise raised(fault)
+    first = completion.first
+    if first is None or first.said is None:
         raise BackendFailed("The backend's answer holds no message.")
     builder = Builder(head, search)
-    for _ in (*builder.searched(), *builder.add(first.message, _logprobs(first))):
-        pass  # told to nobody
-    *_, (_, last) = builder.end(first.finish_reason or "stop", _usage(chat.usage))
+    for _ in (*builder.searched(), *builder.add(first.said, first.token_logprobs, whole=True)):
+        pass  # only the last event is sent
+    *_, (_, last) = builder.end(first.finish_reason or "stop", _usage(completion.usage))
     return _encode(last["response"])
 
 
 class Translator:
-    """A chat completion's stream to a response's. Feed it pieces, cut anywhere; it holds back no whole event.
+    """A chat completion's stream to a response's. Feed it pieces of whole events; it holds none back.
 
     Where the stream breaks, the last event is `response.failed`, and `failure` says why.
     """
@@ -126,22 +96,23 @@ class Translator:
     def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
         self.failure: RequestError | None = None
         self.over = False
+        self.unreadable = 0
+        """How many events were no JSON objects, and were passed over."""
         self._builder = Builder(head, search)
-        self._reader = EventReader()
         self._sequence = 0
         self._finish = ""
-        self._usage: _ChatUsage | None = None
+        self._usage: TokenUsage | None = None
 
     def feed(self, piece: bytes) -> bytes:
-        told = bytearray()
+        frames = bytearray()
         try:
-            for data in self._reader.feed(piece):
+            for data in data_in(piece):
                 if not self.over:
-                    told += self._begun()
-                    told += self._event(data)
+                    frames += self._begun()
+                    frames += self._event(data)
         except RequestError as error:
-            told += self.fail(error)
-        return bytes(told)
+            frames += self.fail(error)
+        return bytes(frames)
 
     def end(self) -> bytes:
         """The backend's stream has ended."""
@@ -155,32 +126,37 @@ class Translator:
         """The backend's stream broke off."""
         begin = self._begun()
         self.over, self.failure = True, error
-        return begin + self._told([self._builder.failed("server_error", error.message)])
+        return begin + self._framed([self._builder.failed("server_error", error.message)])
 
     def _event(self, data: bytes) -> bytes:
-        if data == DONE:
+        if data.startswith(DONE):
             return self._ended()
-        try:
-            chat = _chat.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BackendFailed("The backend's stream holds an event that is not a chat completion's.") from error
-        if chat.error is not None:
-            raise BackendFailed(f"The backend broke off: {chat.error.message}")
-        self._usage = chat.usage or self._usage
-        return b"".join(self._choice(choice) for choice in chat.choices if choice.index == 0)
+        chunk = read_completion(data)
+        if chunk is None:
+            self.unreadable += 1
+            return b""
+        if chunk.usage is not None and chunk.usage != NO_USAGE:
+            self._usage = chunk.usage
+        frames = self._choice(chunk)
+        fault = fault_of(data) if FAULT in data else None
+        return frames if fault is None else frames + self.fail(raised(fault))
 
-    def _choice(self, choice: _ChatChoice) -> bytes:
+    def _choice(self, chunk: Completion) -> bytes:
+        choice = chunk.first
+        if choice is None:
+            return b""
         self._finish = choice.finish_reason or self._finish
-        return self._told(self._builder.add(choice.delta, _logprobs(choice))) if choice.delta is not None else b""
+        said = choice.said
+        return self._framed(self._builder.add(said, choice.token_logprobs)) if said is not None else b""
 
     def _begun(self) -> bytes:
-        return b"" if self._sequence else self._told(self._builder.begin())
+        return b"" if self._sequence else self._framed(self._builder.begin())
 
     def _ended(self) -> bytes:
         self.over = True
-        return self._told(self._builder.end(self._finish or "stop", _usage(self._usage)))
+        return self._framed(self._builder.end(self._finish or "stop", _usage(self._usage)))
 
-    def _told(self, events: Iterable[Event]) -> bytes:
+    def _framed(self, events: Iterable[Event]) -> bytes:
         framed = bytearray()
         for type, fields in events:
             data = _encode({"type": type, "sequence_number": self._sequence, **fields})
@@ -189,19 +165,14 @@ class Translator:
         return bytes(framed)
 
 
-def _logprobs(choice: _ChatChoice) -> list[Any]:
-    return list((choice.logprobs.content if choice.logprobs else None) or [])
-
-
-def _usage(usage: _ChatUsage | None) -> dict[str, Any] | None:
+def _usage(usage: TokenUsage | None) -> dict[str, Any] | None:
     if usage is None:
         return None
-    cached = (usage.prompt_tokens_details or _Details()).cached_tokens
-    reasoning = (usage.completion_tokens_details or _Details()).reasoning_tokens
+    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
     return {
-        "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": cached or 0, "cache_write_tokens": 0},
-        "output_tokens": usage.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": reasoning or 0},
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "input_tokens": prompt,
+        "input_tokens_details": {"cached_tokens": usage.cached or 0, "cache_write_tokens": 0},
+        "output_tokens": completion,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
+        "total_tokens": prompt + completion,
     }

@@ -8,8 +8,8 @@ them is the search that was made for them.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from msgspec import Struct
-
+from gateway.wire.chat.calls import CallSorter
+from gateway.wire.chat.completion import CalledFunction, CallPart, MessagePart
 from gateway.wire.responses.output import (
     Event,
     FunctionCall,
@@ -26,27 +26,6 @@ FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why an answer is incomplete, by chat's finish reason; any other reason means that it is complete."""
 
 
-class FunctionDelta(Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class ToolCallDelta(Struct):
-    index: int | None = None
-    id: str | None = None
-    function: FunctionDelta | None = None
-
-
-class ChatDelta(Struct):
-    """A chat message, or the part of one that a stream's event adds."""
-
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: list[ToolCallDelta] | None = None
-
-
 class Builder:
     """One response. `head` is what it says besides its output: id, model, and the request's own settings."""
 
@@ -57,7 +36,8 @@ class Builder:
         self._items: list[OutputItem] = []
         self._closed: set[int] = set()
         self._speaking: SpokenItem | None = None
-        self._calls: dict[int, FunctionCall] = {}
+        self._sorter = CallSorter()
+        self._calls: list[FunctionCall] = []
 
     def begin(self) -> Iterator[Event]:
         for name in ("created", "in_progress"):
@@ -71,17 +51,16 @@ class Builder:
             yield from self._open(call)
             yield from self._done(call, "completed")
 
-    def add(self, said: ChatDelta, logprobs: list[Any]) -> Iterator[Event]:
-        """What one piece adds. Empty texts add nothing."""
-        thought = said.reasoning_content or said.reasoning
-        if thought:
+    def add(self, said: MessagePart, logprobs: list[Any], *, whole: bool = False) -> Iterator[Event]:
+        """What one piece adds, or all of a `whole` message. Empty texts add nothing."""
+        if thought := said.thought:
             yield from self._speak(ReasoningItem, thought, [])
         if said.content:
             yield from self._speak(MessageItem, said.content, logprobs)
         if said.refusal:
             yield from self._speak(Refusal, said.refusal, [])
-        for place, call in enumerate(said.tool_calls or ()):
-            yield from self._call(place if call.index is None else call.index, call)
+        for call in said.calls:
+            yield from self._call(self._sorter.begin(call) if whole else self._sorter.number(call), call)
 
     def end(self, finish: str, usage: Mapping[str, Any] | None) -> Iterator[Event]:
         """Close what is open and say how it ended. An answer without any output has an empty text."""
@@ -120,18 +99,18 @@ class Builder:
             return MessageItem(self._suffix, len(self._items), self._search.sources)
         return kind(self._suffix, len(self._items))
 
-    def _call(self, key: int, call: ToolCallDelta) -> Iterator[Event]:
+    def _call(self, number: int, part: CallPart) -> Iterator[Event]:
         """Calls of several functions may come interleaved, so they stay open to the end."""
-        function = call.function or FunctionDelta()
-        known = self._calls.get(key)
-        if known is None:
+        function = part.function or CalledFunction()
+        if number == len(self._calls):
             yield from self._hush()
-            known = FunctionCall(self._suffix, len(self._items), call.id or "", function.name or "")
-            self._calls[key] = known
-            yield from self._open(known)
-        known.name = known.name or function.name or ""
+            call = FunctionCall(self._suffix, len(self._items), part.id or "", function.name or "")
+            self._calls.append(call)
+            yield from self._open(call)
+        call = self._calls[number]
+        call.name = call.name or function.name or ""
         if function.arguments:
-            yield from known.grow(function.arguments, [])
+            yield from call.grow(function.arguments, [])
 
     def _open(self, item: OutputItem) -> Iterator[Event]:
         self._items.append(item)

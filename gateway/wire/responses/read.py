@@ -1,11 +1,14 @@
 """What a response's bytes say, for the records: its text, its end and its usage, in the words of chat."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from gateway.ports import Answer
+from gateway.wire.chat.completion import CompletionFault, loose_json, read_fault, text_of, tokens_of
 from gateway.wire.responses.answer import exchange_id
 from gateway.wire.responses.build import FINISHED
 
@@ -14,90 +17,113 @@ STORED = "response"
 """Under which name a stored response's JSON is in `Answer.extra`."""
 MARK = b'"response'
 """In every response, whose `object` it is, and in the first event of its stream, which holds one."""
+_raws = msgspec.json.Decoder(dict[str, Raw])
 
 
-class _AnsweredPart(Struct):
-    text: str = ""
-    refusal: str = ""
+class ResponseEvent(Struct):
+    """An event of a response's stream, as far as it can be read."""
 
-
-class _AnsweredItem(Struct):
     type: str = ""
-    content: list[_AnsweredPart] | None = None
-
-
-class _AnsweredUsage(Struct):
-    input_tokens: int = -1
-    output_tokens: int = -1
-
-
-class _IncompleteDetails(Struct):
-    reason: str | None = None
-
-
-class _AnsweredResponse(Struct):
-    id: str = ""
-    object: str = ""
-    store: bool | None = None
-    status: str = ""
-    output: list[_AnsweredItem] = []
-    usage: _AnsweredUsage | None = None
-    incomplete_details: _IncompleteDetails | None = None
-
-
-class _Event(Struct):
-    type: str = ""
-    response: Raw = Raw(b"")
     delta: str = ""
+    response: dict[str, Any] | None = None
+
+    @property
+    def fault(self) -> CompletionFault:
+        return read_fault((self.response or {}).get("error")) or CompletionFault()
 
 
-_response = msgspec.json.Decoder(_AnsweredResponse)
-_event = msgspec.json.Decoder(_Event)
+def event_of(data: bytes) -> ResponseEvent:
+    """Bytes that are no event give an empty one."""
+    fields = _object_in(data)
+    response = fields.get("response")
+    return ResponseEvent(
+        text_of(fields.get("type")), text_of(fields.get("delta")), response if isinstance(response, dict) else None
+    )
 
 
 def read_body(body: bytes) -> Answer | None:
     """None for bytes that are no response."""
-    try:
-        response = _response.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return _read(response, body) if response.object == "response" else None
+    response = _object_in(body)
+    return _read(response, body) if response.get("object") == "response" else None
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
     """The last event holds the whole response; of a stream that broke off, the text is what there was of it."""
-    last = Raw(b"")
-    said: list[str] = []
+    last: dict[str, Any] | None = None
+    last_event = b""
+    texts: list[str] = []
     for data in events:
-        try:
-            event = _event.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # an event whose `delta` is no text, or of another kind of stream
-        last = event.response or last
+        event = event_of(data)
+        if event.response is not None:
+            last, last_event = event.response, data
         if event.type == "response.output_text.delta":
-            said.append(event.delta)
-    try:
-        response = _response.decode(last)
-    except msgspec.DecodeError:
+            texts.append(event.delta)
+    if last is None:
         return None
-    return Answer("".join(said)) if response.status == "in_progress" else _read(response, bytes(last))
+    if last.get("status") in ("in_progress", "queued"):
+        return Answer("".join(texts))
+    answer = _read(last, _response_in(last_event))
+    return answer if answer.text else replace(answer, text="".join(texts))
 
 
-def _read(response: _AnsweredResponse, whole: bytes) -> Answer:
-    parts = [part for item in response.output if item.type == "message" for part in item.content or ()]
-    usage = response.usage or _AnsweredUsage()
-    text = "".join(part.text or part.refusal for part in parts)
-    return Answer(text, _finish(response), usage.input_tokens, usage.output_tokens, _kept(response, whole))
+def _response_in(event: bytes) -> bytes:
+    """The bytes of the response in an event; b"" where only Python could read the event."""
+    try:
+        return bytes(_raws.decode(event)["response"])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return b""
 
 
-def _kept(response: _AnsweredResponse, whole: bytes) -> dict[str, str]:
+def _read(response: dict[str, Any], whole: bytes) -> Answer:
+    usage = _object(response.get("usage"))
+    return Answer(
+        _text(response),
+        _finish(response),
+        _tokens(usage, "input_tokens"),
+        _tokens(usage, "output_tokens"),
+        _stored(response, whole),
+        _tokens(_object(usage.get("input_tokens_details")), "cached_tokens"),
+        _tokens(_object(usage.get("output_tokens_details")), "reasoning_tokens"),
+    )
+
+
+def _text(response: dict[str, Any]) -> str:
+    parts = [
+        part
+        for item in _objects(response.get("output"))
+        if item.get("type") == "message"
+        for part in _objects(item.get("content"))
+    ]
+    return "".join(text_of(part.get("text")) or text_of(part.get("refusal")) for part in parts)
+
+
+def _stored(response: dict[str, Any], whole: bytes) -> dict[str, str]:
     """A response that the gateway itself must be able to give again, as text: its JSON may hold any number."""
-    wanted = exchange_id(response.id) and response.store is not False
-    return {STORED: whole.decode("utf-8", "replace")} if wanted else {}
+    ours = exchange_id(text_of(response.get("id"))) and response.get("store") is not False
+    return {STORED: whole.decode("utf-8", "replace")} if ours and whole else {}
 
 
-def _finish(response: _AnsweredResponse) -> str:
-    if response.status == "completed":
-        return "tool_calls" if any(item.type == "function_call" for item in response.output) else "stop"
-    reason = response.incomplete_details.reason if response.incomplete_details else None
-    return FINISH.get(reason or "", response.status)
+def _finish(response: dict[str, Any]) -> str:
+    status = text_of(response.get("status"))
+    if status == "completed":
+        calls = any(item.get("type") == "function_call" for item in _objects(response.get("output")))
+        return "tool_calls" if calls else "stop"
+    reason = text_of(_object(response.get("incomplete_details")).get("reason"))
+    return FINISH.get(reason, status)
+
+
+def _tokens(fields: dict[str, Any], name: str) -> int:
+    tokens = tokens_of(fields.get(name))
+    return -1 if tokens is None else tokens
+
+
+def _object_in(data: bytes) -> dict[str, Any]:
+    return _object(loose_json(data))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.errors import BackendFailed
 from gateway.wire.chat.as_stream import events
 from gateway.wire.chat.reasoning import SplitStream, split_body
+from tests.doubles.pieces import whole_events
 
 TEXT = "First 3 + 4.\nThen it is 7.\n**Answer:** 7 apples"
 BODY = {
@@ -33,8 +34,8 @@ def split_stream(stream: bytes, cuts: list[int]) -> bytes:
     edges = sorted({0, len(stream), *(cut % len(stream) for cut in cuts)})
 
     async def pieces() -> AsyncIterator[bytes]:
-        for start, end in itertools.pairwise(edges):
-            yield stream[start:end]
+        for piece in whole_events(*[stream[start:end] for start, end in itertools.pairwise(edges)]):
+            yield piece
 
     async def joined() -> bytes:
         return b"".join([piece async for piece in SplitStream(pieces(), "Answer:")])

@@ -1,0 +1,229 @@
+"""Judges an upstream's answer by what arrives, not by its status line.
+
+An error that arrives as a success, before any content, is raised: another deployment may be asked then.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+import msgspec
+from msgspec import Raw
+
+from gateway.backends.http1 import Broken, Idle, UpstreamAnswer
+from gateway.errors import BackendFailed, BackendTimeout, RequestError, StreamFailed
+from gateway.exchange import Endpoint, Exchange
+from gateway.wire.chat.completion import CompletionFault, loose_json
+from gateway.wire.chat.faults import fault_of, raised
+from gateway.wire.sse import EventCutter, data_in
+from gateway.wire.stream_end import end_at, fault_in, mark_of
+from gateway.wire.unpack import unpacked
+
+MOST_CHECKED = 1024 * 1024
+"""Longer bodies are not parsed to see whether they are JSON: their first and last bytes have to do."""
+MOST_UNPACKED = 64 * 1024
+TELL_AFTER_S = 10.0
+"""A client that waits longer while the upstream sends comments gets a comment, too, so that it keeps waiting."""
+BROKE_OFF = "broke off in the middle of its stream"
+_FIRST_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
+_LONGEST_NAME = 12
+_json = msgspec.json.Decoder(Raw)
+
+FailureOf = Callable[..., RequestError]
+"""Makes the client's error of a connection's error, a text and a code."""
+
+
+class JudgedStream:
+    """The pieces of an upstream's stream, each of whole events, and a check that the stream ends as it should.
+
+    A class rather than a generator, since closing a generator that was never started closes nothing.
+    """
+
+    def __init__(
+        self, first: bytes, answer: UpstreamAnswer, endpoint: Endpoint, failure: FailureOf, *, marked: bool
+    ) -> None:
+        """`first` is what was read of the body; `marked`: whether a stream without its end mark is broken."""
+        self._unread = first
+        self._answer = answer
+        self._endpoint = endpoint
+        self._failure = failure
+        self._marked = marked
+        self._mark = mark_of(endpoint)
+        self._cutter = EventCutter()
+        self._first = b""
+        self._ended = False
+        self._over = False
+        self._fault: CompletionFault | None = None
+
+    def __aiter__(self) -> "JudgedStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece, self._first = self._first, b""
+        while not piece:
+            if self._over:
+                self._finish()
+            try:
+                piece = await self._answer.piece()
+            except (Broken, Idle) as error:
+                self._broke(error, BROKE_OFF, "stream_cut")
+            # the usual piece, of whole events without an end, costs three looks at it
+            if self._cutter.waiting or piece[-2:] != b"\n\n":
+                piece = self._cut(piece)
+            if b"error" in piece or self._mark in piece:
+                self._look_at(piece)
+        return piece
+
+    async def begin(self, waits: Callable[[], Awaitable[None]], longest_s: float) -> None:
+        """Read up to the first chunk of the answer. `waits` is called for each comment ahead of it.
+
+        Raises the error that the stream begins with, `BackendTimeout` if only comments come for `longest_s`.
+        """
+        try:
+            await self._begin(waits, longest_s)
+        except BaseException:
+            self._answer.close()
+            raise
+
+    async def aclose(self) -> None:
+        self._answer.close()
+
+    async def _begin(self, waits: Callable[[], Awaitable[None]], longest_s: float) -> None:
+        began = 0.0
+        while not self._over:
+            piece = self._cut(await self._first_piece())
+            self._look_at(piece)
+            self._first += piece
+            if self._fault is not None:
+                raise raised(self._fault)
+            if any(data.lstrip().startswith(b"{") for data in data_in(self._first)):
+                return
+            now = monotonic()
+            began = began or now
+            if now - began > longest_s:
+                raise BackendTimeout(f"The backend sent nothing but comments for {longest_s:g} s.")
+            if self._ended:
+                break
+            await waits()
+        raise self._failure(Broken(), "ended its stream before the first event")
+
+    async def _first_piece(self) -> bytes:
+        piece, self._unread = self._unread, b""
+        try:
+            return piece or await self._answer.piece()
+        except (Broken, Idle) as error:
+            self._broke(error, "broke off before the first event", None)
+            return b""
+
+    def _cut(self, piece: bytes) -> bytes:
+        """The whole events of what has come, or b"" where there are none yet. An empty piece ends the stream."""
+        return self._cutter.feed(piece) if piece else self._rest()
+
+    def _broke(self, error: Exception, what: str, code: str | None) -> None:
+        """Raises the client's error, unless the end mark was here: the answer lost nothing then."""
+        self._answer.close()
+        if not self._ended:
+            raise self._failure(error, what, code) from error
+
+    def _rest(self) -> bytes:
+        """The stream's last event, where no empty line follows it. Half an event is left out: no client can read it."""
+        self._over = True
+        rest = self._cutter.rest()
+        return rest if not self._marked or end_at(rest, self._endpoint) >= 0 else b""
+
+    def _look_at(self, events: bytes) -> None:
+        if not self._ended and end_at(events, self._endpoint) >= 0:
+            self._ended = True
+        if self._fault is None:
+            self._fault = fault_in(events, self._endpoint)
+
+    def _finish(self) -> None:
+        self._answer.close()
+        if self._fault is not None:
+            raise StreamFailed(raised(self._fault).message)
+        if self._marked and not self._ended:
+            raise self._failure(Broken(), "ended its stream without its end mark", "stream_cut")
+        raise StopAsyncIteration
+
+
+class PackedStream:
+    """The pieces of a compressed stream. Nothing can be seen in it, so its end is trusted."""
+
+    def __init__(self, first: bytes, answer: UpstreamAnswer, failure: FailureOf) -> None:
+        self._first, self._answer, self._failure = first, answer, failure
+
+    def __aiter__(self) -> "PackedStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece, self._first = self._first or await self._answer.piece(), b""
+        except (Broken, Idle) as error:
+            self._answer.close()
+            raise self._failure(error, BROKE_OFF, "stream_cut") from error
+        if not piece:
+            self._answer.close()
+            raise StopAsyncIteration
+        return piece
+
+    async def aclose(self) -> None:
+        self._answer.close()
+
+
+async def first_bytes(answer: UpstreamAnswer) -> bytes:
+    """Enough of a body to tell a stream from JSON, or all of a shorter one."""
+    first = await answer.piece()
+    while 0 < len(first) < _LONGEST_NAME and (more := await answer.piece()):
+        first += more
+    return first
+
+
+def is_stream(first: bytes) -> bool:
+    """Whether a body begins as a stream of events does, whatever its media type says."""
+    return _FIRST_FIELD.match(first) is not None
+
+
+def keep_waiting(exchange: Exchange) -> Callable[[], Awaitable[None]]:
+    """Tells the client now and then that its answer is still to come, where it asked for a stream."""
+    tell, began = exchange.tell, monotonic()
+
+    async def waits() -> None:
+        if tell is not None and monotonic() - began > TELL_AFTER_S:
+            await tell("waiting for the model")
+
+    return waits
+
+
+def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
+    """Raises the error that the body of a success reports, and `BackendFailed` for a body that is no JSON object."""
+    if encoding:
+        plain = unpacked(body, encoding, MOST_UNPACKED)
+        if not plain or len(plain) == MOST_UNPACKED:
+            return
+        body = plain
+    if not _is_object(body):
+        raise BackendFailed(
+            f"The backend {backend!r} answered with status {status}, and with "
+            f"{'something that is not a JSON object' if body.strip() else 'an empty body'}.",
+            code="not_an_api",
+        )
+    fault = fault_of(body)
+    if fault is not None and not answers_otherwise(body):
+        raise raised(fault)
+
+
+def answers_otherwise(body: bytes) -> bool:
+    """Whether a body that is no completion holds an answer: a response's output, or embeddings."""
+    fields = loose_json(body)
+    return isinstance(fields, dict) and (bool(fields.get("output")) or bool(fields.get("data")))
+
+
+def _is_object(body: bytes) -> bool:
+    inner = body.strip()
+    if len(inner) > MOST_CHECKED:
+        return inner[:1] == b"{" and inner[-1:] == b"}"
+    try:
+        _json.decode(inner)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return isinstance(loose_json(inner), dict)
+    return inner[:1] == b"{"

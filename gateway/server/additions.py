@@ -1,0 +1,48 @@
+"""What the gateway adds to a stream: the `foreword` object to its first event, and an event ahead of its end mark."""
+
+from gateway.exchange import Endpoint, Exchange
+from gateway.ports import Reply, is_encoded
+from gateway.wire.chat import annotate
+from gateway.wire.citations import note as cited
+from gateway.wire.stream_end import end_at, mark_of
+
+
+class StreamAdditions:
+    """The additions to one stream, whose pieces hold whole events. A compressed stream gets none."""
+
+    def __init__(self, exchange: Exchange, reply: Reply, account: bytes, sent: list[bytes], *, closing: bool) -> None:
+        """`account`: the `foreword` object, or b""; `sent`: the pieces that were sent; `closing`: whether the stream
+        may end with an event of the gateway's own."""
+        self.is_over = False
+        """Whether the end mark was here."""
+        self._exchange = exchange
+        self._reply = reply
+        self._sent = sent
+        self._endpoint = exchange.ask.endpoint
+        self._closing = closing and self._endpoint is not Endpoint.RESPONSES
+        self._packed = is_encoded(reply.headers)
+        self._account = b"" if self._packed else account
+        self._mark = mark_of(self._endpoint)
+
+    def add(self, piece: bytes) -> bytes:
+        """The piece with what belongs into it. Most pieces come back as they are."""
+        if self._account:
+            piece, is_added = annotate.first_event(piece, self._account)
+            self._account = b"" if is_added else self._account
+        if self._mark in piece and not self.is_over and not self._packed:
+            end = end_at(piece, self._endpoint)
+            if end >= 0:
+                self.is_over = True
+                piece = piece[:end] + self._last_event(piece) + piece[end:]
+        return piece
+
+    def end(self) -> bytes:
+        """What follows the last piece of a stream without an end mark, or b""."""
+        return b"" if self.is_over or self._packed else self._last_event(b"")
+
+    def _last_event(self, last: bytes) -> bytes:
+        """What was known only now, for the record and for the client. `last`: the piece that is not sent yet."""
+        exchange, told = self._exchange, self._reply.told
+        if exchange.chunks:
+            told.append(cited.note(len(exchange.chunks), b"".join((*self._sent, last)), "text/event-stream"))
+        return annotate.closing_event(exchange, told) if told and self._closing else b""

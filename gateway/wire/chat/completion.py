@@ -1,0 +1,331 @@
+"""Reads a chat completion, or one chunk of its stream, however a backend writes it.
+
+The one reader for answers, records and translation. JSON of the expected types is decoded in one go. Where a field
+has another type, the fields are read one by one: an unreadable field is passed over, and the others count.
+"""
+
+import json
+import math
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway.wire.json_fields import whole
+
+TokenCount = Annotated[int, Meta(ge=0, le=2**53)]
+THOUGHTS = ("thinking", "reasoning", "reasoning_text", "summary_text")
+"""The types of content parts that hold reasoning."""
+ERROR = "error"
+NO_REASON = "it gave no reason"
+
+
+class CalledFunction(Struct):
+    """A function's name and arguments, or the part of them that a chunk adds."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class CallPart(Struct):
+    """A tool call, or the part of one that a chunk adds."""
+
+    index: int | None = None
+    id: str | None = None
+    function: CalledFunction | None = None
+
+
+class MessagePart(Struct):
+    """A message, or the part of one that a chunk adds."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[CallPart] | None = None
+    function_call: CalledFunction | None = None
+    """The only call, as older servers write it."""
+
+    @property
+    def thought(self) -> str:
+        return self.reasoning_content or self.reasoning or ""
+
+    @property
+    def calls(self) -> list[CallPart]:
+        if self.tool_calls or self.function_call is None:
+            return self.tool_calls or []
+        return [CallPart(index=0, function=self.function_call)]
+
+
+class TokenLogprobs(Struct):
+    content: list[Any] | None = None
+
+
+class CompletionFault(Struct):
+    """An error that a backend wrote into its answer."""
+
+    message: str | None = None
+    code: str | int | None = None
+    type: str | None = None
+    param: str | None = None
+
+
+class ChoicePart(Struct):
+    """One choice of a completion (`message`, or `text` at the legacy endpoint), or of a chunk (`delta`)."""
+
+    index: int | None = None
+    message: MessagePart | None = None
+    delta: MessagePart | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    logprobs: TokenLogprobs | None = None
+    error: CompletionFault | str | None = None
+
+    @property
+    def said(self) -> MessagePart | None:
+        return self.delta or self.message
+
+    @property
+    def words(self) -> str:
+        said = self.delta or self.message
+        return (self.text if said is None else said.content) or ""
+
+    @property
+    def token_logprobs(self) -> list[Any]:
+        return (self.logprobs.content if self.logprobs else None) or []
+
+
+class TokenDetails(Struct):
+    cached_tokens: TokenCount | None = None
+    reasoning_tokens: TokenCount | None = None
+
+
+class TokenUsage(Struct):
+    """Tokens of a prompt and its answer; None where the backend did not tell."""
+
+    prompt_tokens: TokenCount | None = None
+    completion_tokens: TokenCount | None = None
+    prompt_tokens_details: TokenDetails | None = None
+    completion_tokens_details: TokenDetails | None = None
+    prompt_cache_hit_tokens: TokenCount | None = None
+
+    @property
+    def cached(self) -> int | None:
+        details = self.prompt_tokens_details
+        return self.prompt_cache_hit_tokens if details is None else details.cached_tokens
+
+    @property
+    def reasoning(self) -> int | None:
+        details = self.completion_tokens_details
+        return None if details is None else details.reasoning_tokens
+
+
+class Completion(Struct):
+    """A chat completion, a legacy completion, or one chunk of either."""
+
+    choices: list[ChoicePart] | None = None
+    usage: TokenUsage | None = None
+    error: CompletionFault | str | None = None
+
+    @property
+    def first(self) -> ChoicePart | None:
+        """The choice with the index 0, or without one where none has it."""
+        choices = self.choices
+        if not choices:
+            return None
+        first = choices[0]
+        return first if not first.index else next((choice for choice in choices if not choice.index), first)
+
+    @property
+    def fault(self) -> CompletionFault | None:
+        """What the backend says went wrong. An error beside an answer is none."""
+        ended = next((choice for choice in self.choices or () if choice.finish_reason == ERROR), None)
+        error = self.error or (ended.error if ended else None)
+        if ended is None and (not error or any(_says_something(choice) for choice in self.choices or ())):
+            return None
+        return CompletionFault(error) if isinstance(error, str) else error or CompletionFault()
+
+
+_completion = msgspec.json.Decoder(Completion)
+_any = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
+
+
+def read_completion(data: bytes) -> Completion | None:
+    """A completion or a chunk; None for bytes that are no JSON object."""
+    try:
+        return _completion.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        fields = loose_json(data)
+    return _completion_of(fields) if isinstance(fields, dict) else None
+
+
+def loose_json(data: bytes) -> Any:
+    """JSON, also as Python writes it: with NaN, a byte order mark, half a surrogate, or bytes that are no UTF-8.
+
+    None for bytes that are no JSON.
+    """
+    try:
+        return _any.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return _writable(json.loads(data.decode("utf-8", "replace").removeprefix("\ufeff")))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _writable(value: Any) -> Any:
+    """The same value as it can be written as JSON: null for what is no finite number, U+FFFD for half a surrogate."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_writable(each) for each in value]
+    if isinstance(value, dict):
+        return {_writable(name): _writable(each) for name, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _says_something(choice: ChoicePart) -> bool:
+    said = choice.said
+    return bool(choice.words or (said is not None and (said.thought or said.refusal or said.calls)))
+
+
+# one reader for each object, field by field
+
+
+def _completion_of(fields: dict[str, Any]) -> Completion:
+    choices = [_choice(choice) for choice in _objects(fields.get("choices"))]
+    usage = fields.get("usage")
+    return Completion(
+        choices=choices,
+        usage=_usage(usage) if isinstance(usage, dict) else None,
+        error=read_fault(fields.get("error")),
+    )
+
+
+def _choice(fields: dict[str, Any]) -> ChoicePart:
+    logprobs = fields.get("logprobs")
+    return ChoicePart(
+        index=_number(fields.get("index")),
+        message=_message(fields.get("message")),
+        delta=_message(fields.get("delta")),
+        text=_text(fields.get("text")),
+        finish_reason=_text(fields.get("finish_reason")),
+        logprobs=TokenLogprobs(_list(logprobs.get("content"))) if isinstance(logprobs, dict) else None,
+        error=read_fault(fields.get("error")),
+    )
+
+
+def _message(fields: Any) -> MessagePart | None:
+    if not isinstance(fields, dict):
+        return None
+    content, thought = _content(fields.get("content"))
+    other = "".join(_content(fields.get("reasoning")))
+    return MessagePart(
+        content=content or None,
+        reasoning_content="".join(_content(fields.get("reasoning_content"))) or thought or None,
+        reasoning=other or None,
+        refusal=_text(fields.get("refusal")),
+        tool_calls=[_call(call) for call in _objects(fields.get("tool_calls"))],
+        function_call=_function(fields.get("function_call")),
+    )
+
+
+def _content(value: Any, deeper: int = 3) -> tuple[str, str]:
+    """Text and reasoning of a content: a text, a part, or a list of parts, which may hold parts again."""
+    if isinstance(value, str):
+        return _text(value) or "", ""
+    if isinstance(value, list) and deeper:
+        texts = [_content(part, deeper - 1) for part in value]
+        return "".join(text for text, _ in texts), "".join(thought for _, thought in texts)
+    if not isinstance(value, dict):
+        return "", ""
+    kind = value.get("type")
+    if kind in THOUGHTS:
+        return "", "".join(_content(value.get(kind) or value.get("text"), deeper - 1)) if deeper else ""
+    return _text(value.get("text")) or "", ""
+
+
+def _call(fields: dict[str, Any]) -> CallPart:
+    id = fields.get("id")
+    return CallPart(
+        index=_number(fields.get("index")),
+        id=str(id) if isinstance(id, int) and not isinstance(id, bool) else _text(id),
+        function=_function(fields.get("function")) or _function(fields),
+    )
+
+
+def _function(fields: Any) -> CalledFunction | None:
+    if not isinstance(fields, dict):
+        return None
+    arguments = fields.get("arguments")
+    if isinstance(arguments, dict | list):
+        arguments = _encode(arguments).decode()
+    return CalledFunction(_text(fields.get("name")), _text(arguments))
+
+
+def _usage(fields: dict[str, Any]) -> TokenUsage:
+    return TokenUsage(
+        prompt_tokens=tokens_of(fields.get("prompt_tokens")),
+        completion_tokens=tokens_of(fields.get("completion_tokens")),
+        prompt_tokens_details=_details(fields.get("prompt_tokens_details")),
+        completion_tokens_details=_details(fields.get("completion_tokens_details")),
+        prompt_cache_hit_tokens=tokens_of(fields.get("prompt_cache_hit_tokens")),
+    )
+
+
+def _details(fields: Any) -> TokenDetails | None:
+    if not isinstance(fields, dict):
+        return None
+    return TokenDetails(tokens_of(fields.get("cached_tokens")), tokens_of(fields.get("reasoning_tokens")))
+
+
+def read_fault(value: Any) -> CompletionFault | None:
+    """An error object, a text, or any other value that is not empty."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if isinstance(value, dict) and value:
+        message = next((text for name in ("message", "msg", "detail") if (text := _text(value.get(name)))), None)
+        return CompletionFault(message, _code(value.get("code")), _text(value.get("type")), _text(value.get("param")))
+    if isinstance(value, str):
+        return CompletionFault(_text(value)) if value else None
+    # a number or `true` says that it failed, and nothing else
+    return CompletionFault() if value else None
+
+
+def _code(value: Any) -> str | int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; an object that stands alone counts as a list of one."""
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
+
+
+def text_of(value: Any) -> str:
+    """A text; "" for anything else."""
+    return _text(value) or ""
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _list(value: Any) -> list[Any] | None:
+    return value if isinstance(value, list) else None
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, str):
+        return whole(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
+
+
+def tokens_of(value: Any) -> int | None:
+    """A number of tokens, also as a float or a text; None for anything else."""
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value) if 0 <= value <= 2**53 else None

@@ -1,0 +1,34 @@
+"""What a backend's answer says of its own failure, whatever status it came with."""
+
+from gateway.errors import BackendFailed, BadRequest, RequestError
+from gateway.wire.chat.completion import ERROR, NO_REASON, CompletionFault, loose_json, read_completion, read_fault
+
+LONGEST_REASON = 2000
+MARK = b'"error"'
+"""In the JSON of every failure: as a field's name, a type, or a reason to finish."""
+
+
+def fault_of(data: bytes) -> CompletionFault | None:
+    """The failure that a completion, a chunk, or an error object of its own reports."""
+    completion = read_completion(data) if MARK in data else None
+    if completion is None:
+        return None
+    if completion.fault is not None or completion.choices:
+        return completion.fault
+    fields = loose_json(data)
+    return read_fault(fields) if ERROR in (fields.get("object"), fields.get("type")) else None
+
+
+def raised(fault: CompletionFault) -> RequestError:
+    """The error for the client, in the backend's own words.
+
+    A numeric code is the status that the backend meant. A refusal of the request itself is a `BadRequest`, which
+    another backend would not answer either.
+    """
+    code = fault.code if isinstance(fault.code, int) else None
+    status = code if code is not None and 400 <= code < 600 else BackendFailed.status
+    text = f"The backend failed: {(fault.message or NO_REASON)[:LONGEST_REASON]}"
+    kind = BadRequest if status < 500 and status not in (401, 403, 404, 408, 429) else BackendFailed
+    error = kind(text, param=fault.param, code=str(fault.code) if fault.code is not None else None)
+    error.status = status
+    return error

@@ -1,0 +1,23 @@
+"""Unpacks compressed bodies, up to a limit: a few megabytes can hold gigabytes."""
+
+import zlib
+
+MOST_BYTES = 8 * 1024 * 1024
+_READABLE = ("gzip", "x-gzip", "deflate")
+_GZIP_OR_ZLIB = 47  # both headers, the largest window
+_NO_HEADER = -15
+
+
+def unpacked(body: bytes, encoding: str, limit: int = MOST_BYTES) -> bytes:
+    """The first `limit` bytes of what is in a body. A body that cannot be read is b""."""
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return body
+    if name not in _READABLE:
+        return b""
+    for wbits in (_GZIP_OR_ZLIB, _NO_HEADER):
+        try:
+            return zlib.decompressobj(wbits=wbits).decompress(body, limit)
+        except zlib.error:
+            continue
+    return b""

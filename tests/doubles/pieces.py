@@ -1,0 +1,51 @@
+"""Bodies of upstreams cut into pieces, and an answer that hands them out."""
+
+from collections.abc import Iterator
+
+from gateway.wire.sse import EventCutter
+
+
+def cut_everywhere(stream: bytes, least: int = 1) -> Iterator[list[bytes]]:
+    """A stream in two pieces, cut at each of its bytes."""
+    for place in range(least, len(stream)):
+        yield [stream[:place], stream[place:]]
+
+
+def whole_events(*pieces: bytes) -> list[bytes]:
+    """The pieces of a stream as everything after the cutter gets them."""
+    cutter = EventCutter()
+    cut = [cutter.feed(piece) for piece in pieces]
+    return [piece for piece in (*cut, cutter.rest()) if piece]
+
+
+class PieceAnswer:
+    """An upstream's answer whose body comes in these pieces; `error` is raised after the last of them."""
+
+    def __init__(
+        self,
+        pieces: list[bytes],
+        headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"text/event-stream"),),
+        status: int = 200,
+        error: Exception | None = None,
+    ) -> None:
+        self.status, self.headers = status, list(headers)
+        self.closed = False
+        self._pieces = list(pieces)
+        self._error = error
+
+    async def piece(self) -> bytes:
+        if self._pieces:
+            return self._pieces.pop(0)
+        if self._error is not None:
+            raise self._error
+        return b""
+
+    async def whole(self) -> bytes:
+        body = b"".join(self._pieces)
+        self._pieces = []
+        if self._error is not None:
+            raise self._error
+        return body
+
+    def close(self) -> None:
+        self.closed = True
