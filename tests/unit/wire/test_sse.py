@@ -14,7 +14,8 @@ STREAMS = {
     "old mac lines": b'data: {"a":1}\r\r: c\r\rdata: {"b":2}\r\rdata: [DONE]\r\r',
     "byte order mark": b'\xef\xbb\xbfdata: {"a":1}\n\ndata: {"b":2}\n\ndata: [DONE]\n\n',
     "comments": b': hi\n\n:\n: x\ndata: {"a":1}\n\n: ping\ndata: {"b":2}\n: inside\n\n\n\ndata: [DONE]\n\n',
-    "names, ids, several lines": b'id: 1\nevent: x\ndata: {"a":\ndata: 1}\n\nretry: 3\ndata:\n\ndata: {"b":2}\n\ndata: [DONE]',
+    "names, ids, several lines": b'id: 1\nevent: x\ndata: {"a":\ndata: 1}\n\n'
+    b'retry: 3\ndata:\n\ndata: {"b":2}\n\ndata: [DONE]',
     "empty data": b'data: \n\ndata\n\ndata: {"a":1}\n\ndata:\n\ndata: {"b":2}\n\ndata: [DONE]\n\n',
 }
 EXPECTED = [b'{"a":1}', b'{"b":2}', b"[DONE]"]
