@@ -1,8 +1,14 @@
-"""Writes a text file so that a reader sees the old text or the new, never a piece of either."""
+"""Writes text files so that a reader sees the old text or the new one, never a part of either."""
 
+import fcntl
 import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+POLL_S = 0.01
 
 
 def write_whole(file: Path, text: str, *, durable: bool = True) -> None:
@@ -25,3 +31,28 @@ def write_whole(file: Path, text: str, *, durable: bool = True) -> None:
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(file: Path, patience_s: float = 30.0) -> Iterator[None]:
+    """Hold a file for reading and writing it back, while other processes that do the same wait.
+
+    The lock is a file of its own beside it, since `write_whole` replaces the file. Raises `TimeoutError`.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(file.with_name(f".{file.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(handle, file, time.monotonic() + patience_s)
+        yield
+    finally:
+        os.close(handle)  # releases the lock
+
+
+def _lock(handle: int, file: Path, deadline_s: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"{file} is being written by another process; try again when it is done") from None
+            time.sleep(POLL_S)

@@ -14,7 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.atomic_file import write_whole
-from gateway.prompt.library.pointers import Pointer, move, read_pointers
+from gateway.prompt.authoring.lifecycle import end_canary
+from gateway.prompt.library.library import load_library
+from gateway.prompt.library.pointers import Pointer, change_pointer
 from gateway.prompt.templates.template import Template, parse
 from gateway.settings import Settings
 from offline_jobs.errors import JobFailed
@@ -97,19 +99,20 @@ def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str
 def point(settings: Settings, id: str, file: Path, version: int, to: str) -> None:
     """Move the pointer of a template to this version: to everybody, or to `[jobs] share` of the requests."""
     root = library_root(settings, file)
-    known = read_pointers(root).get(id)
-    now = known.pointer if known else Pointer()
-    if to == "canary":
-        moved = replace(now, canary=version, share=settings.jobs.share)
-    else:
-        moved = Pointer(production=version, previous=now.production or _before(root, id, version))
-    move(root, id, moved)
+    before = _before(root, id, version)
+
+    def change(now: Pointer) -> Pointer:
+        if to == "canary":
+            return replace(now, canary=version, share=settings.jobs.share)
+        return Pointer(production=version, previous=now.production or before)
+
+    change_pointer(root, id, change)
 
 
 def take_back(settings: Settings, id: str, file: Path) -> None:
-    """The canary speaks no more."""
+    """End the canary of a template."""
     root = library_root(settings, file)
-    move(root, id, replace(read_pointers(root)[id].pointer, canary=0))
+    end_canary(load_library([root])[0], [root], id)
 
 
 def library_root(settings: Settings, file: Path) -> Path:
@@ -123,8 +126,6 @@ def library_root(settings: Settings, file: Path) -> Path:
 
 def _before(root: Path, id: str, version: int) -> int:
     """The version that spoke without a pointer: the newest active one below."""
-    from gateway.prompt.library.library import load_library
-
     library, _ = load_library([root])
     below = [one.version for one in library.templates if one.id == id and one.active and one.version < version]
     return max(below, default=0)

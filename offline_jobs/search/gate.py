@@ -4,10 +4,10 @@ from pathlib import Path
 
 from gateway.errors import TemplateError
 from gateway.prompt.authoring.cases import run_cases
-from gateway.prompt.authoring.findings import Severity
 from gateway.prompt.authoring.lint import lint
 from gateway.prompt.library.library import build_library
 from gateway.prompt.templates.fields import Optimise
+from gateway.prompt.templates.findings import Severity
 from gateway.prompt.templates.template import Template, parse
 
 

@@ -4,7 +4,12 @@ from pathlib import Path
 
 from gateway.prompt.templates.template import Template, parse
 
-MATCH = [f"please refund order number {number}" for number in range(8)]
+
+def match_of(intent: str) -> list[str]:
+    return [f"please {intent} order number {number}" for number in range(8)]
+
+
+MATCH = match_of("refund")
 NOT = ["what is your refund policy?", "where is my parcel"]
 
 
@@ -15,10 +20,11 @@ def head(
     status: str = "active",
     language: str = "en",
     intent: str = "refund",
-    match: list[str] = MATCH,
+    match: list[str] | None = None,
     not_: list[str] = NOT,
     more: str = "",
 ) -> str:
+    match = match_of(intent) if match is None else match
     lines = ["schema: 1", f"id: {id}", f"version: {version}", f"status: {status}", f"language: {language}"]
     lines += ["intent:", f"  name: {intent}", "  match:", *(f"    - {text!r}" for text in match)]
     lines += ["  not:", *(f"    - {text!r}" for text in not_)]

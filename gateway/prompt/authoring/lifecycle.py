@@ -1,10 +1,11 @@
-"""The life of a version: draft, candidate, canary, active, retired. Each step has to be earned.
+"""Moves a version on: draft, candidate, canary, active, retired. Lint and tests have to pass at each step.
 
-A move edits one word of the author's file and one line of `pointers.yaml`; nothing else in them changes.
+A move edits one word of the author's file and one line of `pointers.yaml`, while no other process can write them.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,15 +14,17 @@ from msgspec.structs import replace
 from gateway.atomic_file import write_whole
 from gateway.errors import ForewordError, TemplateError
 from gateway.prompt.authoring.cases import run_cases
-from gateway.prompt.authoring.findings import Severity
 from gateway.prompt.authoring.lint import lint
 from gateway.prompt.library.folders import read_source
 from gateway.prompt.library.library import Library
-from gateway.prompt.library.pointers import DEFAULT_SHARE, Pointer, move
+from gateway.prompt.library.pointers import DEFAULT_SHARE, Pointer, change_pointer
 from gateway.prompt.templates.fields import Status
-from gateway.prompt.templates.template import Template, parse
+from gateway.prompt.templates.findings import Severity
+from gateway.prompt.templates.template import Template, digest_of, parse
 
 NEXT = {Status.DRAFT: Status.CANDIDATE, Status.CANDIDATE: Status.CANARY, Status.CANARY: Status.ACTIVE}
+Examine = Callable[[Library, Template], Sequence[str]]
+"""Further reasons against a step, from the library as it would be and the template; none if there is nothing wrong."""
 STATUS = re.compile(r"^(status[ \t]*:[ \t]*)([\"']?)[\w-]+\2(?=[ \t]*(?:#.*)?\r?$)")
 
 
@@ -43,20 +46,22 @@ class MoveResult(Struct, frozen=True):
 
 
 def promote(
-    library: Library, folders: Sequence[Path], template: Template, to: Status | None = None, share: float = 0.0
+    library: Library,
+    folders: Sequence[Path],
+    template: Template,
+    to: Status | None = None,
+    share: float = 0.0,
+    examine: Examine | None = None,
 ) -> MoveResult:
-    """One step on. Raises `MoveRefused` where lint or a test of the template fails, or the step is not the next."""
+    """Move one step on. Raises `MoveRefused` where lint, a test or `examine` fails, or `to` is not the next step."""
     step = NEXT.get(template.status)
     if step is None:
         raise MoveRefused(f"{template.ref} is {template.status}: there is no next step")
     if to not in (None, step):
         raise MoveRefused(f"{template.ref} is {template.status}: the next step is {step}, not {to}")
-    hoped = replace(template, status=step)  # what lint asks of a canary is more than of a draft
-    as_if = replace(library, templates=tuple(hoped if one.ref == template.ref else one for one in library.templates))
-    reasons = [str(one) for one in lint(as_if) if one.file == template.file and one.level is Severity.ERROR]
-    reasons += [str(failure) for failure in run_cases(template)]
-    if step is Status.CANDIDATE and not template.tests:
-        reasons.append(f"{template.file}: a candidate has `tests:`, at least one")
+    reasons = _mistakes(library, template, step)
+    if not reasons and examine is not None and step in (Status.CANARY, Status.ACTIVE):
+        reasons = list(examine(_as_if(library, template, Status.ACTIVE), template))
     if reasons:
         raise MoveRefused(*reasons)
     pointer = library.pointers.get(template.id, Pointer())
@@ -68,7 +73,7 @@ def promote(
 
 
 def retire(library: Library, folders: Sequence[Path], template: Template) -> MoveResult:
-    """It speaks no more. Its pointers go with it."""
+    """Take a version out of use for good, and out of the pointers."""
     if template.status is Status.RETIRED:
         raise MoveRefused(f"{template.ref} is retired already")
     pointer = library.pointers.get(template.id, Pointer())
@@ -82,21 +87,58 @@ def retire(library: Library, folders: Sequence[Path], template: Template) -> Mov
 
 
 def rollback(library: Library, folders: Sequence[Path], id: str) -> Pointer:
-    """The canary goes; without one, the version before speaks again. No file but the pointers is touched."""
-    pointer = library.pointers.get(id, Pointer())
-    if pointer.canary:
-        back = replace(pointer, canary=0, share=DEFAULT_SHARE)
-    elif not pointer.previous:
-        raise MoveRefused(f"{id} has no `previous` in pointers.yaml: nothing was promoted that could be taken back")
-    elif library.get(id, pointer.previous) is None:
-        raise MoveRefused(f"{id}@{pointer.previous} is neither in the folders nor in the archive")
-    else:
-        back = Pointer(production=pointer.previous, previous=pointer.production)
-    file = next((one.file for one in library.templates if one.id == id and _root(folders, one.file)), "")
-    root = _root(folders, file) if file else folders[0]
-    assert root is not None
-    move(root, id, back)
+    """End the canary, which is a candidate again; without one, go back to the version before."""
+    return _take_back(library, folders, id, lambda pointer: _back(library, id, pointer))
+
+
+def end_canary(library: Library, folders: Sequence[Path], id: str) -> Pointer:
+    """Take the canary of a template out of use. It is a candidate again."""
+    return _take_back(library, folders, id, _without_canary)
+
+
+def _take_back(library: Library, folders: Sequence[Path], id: str, change: Callable[[Pointer], Pointer]) -> Pointer:
+    file = next((template.file for template in library.templates if template.id == id), "")
+    back = change_pointer(_root(folders, file) or folders[0], id, change)
+    for template in library.templates:
+        # a status that cannot be edited does no harm: the pointer decides
+        if template.id == id and template.status is Status.CANARY and template.version != back.production:
+            with suppress(MoveRefused):
+                _set_status(folders, template, Status.CANDIDATE)
     return back
+
+
+def _without_canary(pointer: Pointer) -> Pointer:
+    return replace(pointer, canary=0, share=DEFAULT_SHARE)
+
+
+def _back(library: Library, id: str, pointer: Pointer) -> Pointer:
+    if pointer.canary:
+        return _without_canary(pointer)
+    if not pointer.previous:
+        speaking = library.speaking.get(id)
+        remedy = f"; to stop it: foreword templates retire {speaking.ref}" if speaking else ""
+        raise MoveRefused(
+            f"{id} has no promotion to take back: pointers.yaml names neither a canary nor a previous version{remedy}"
+        )
+    if library.get(id, pointer.previous) is None:
+        raise MoveRefused(f"{id}@{pointer.previous} is neither in the folders nor in the archive")
+    return Pointer(production=pointer.previous, previous=pointer.production)
+
+
+def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
+    """What lint and the template's own tests say of it, as if the step were made."""
+    findings = lint(_as_if(library, template, step))
+    reasons = [str(one) for one in findings if one.file == template.file and one.level is Severity.ERROR]
+    reasons += [str(failure) for failure in run_cases(template)]
+    if step is Status.CANDIDATE and not template.tests:
+        reasons.append(f"{template.file}: a candidate needs `tests:`, at least one")
+    return reasons
+
+
+def _as_if(library: Library, template: Template, status: Status) -> Library:
+    """The library with another status for one template. Lint demands more of a canary than of a draft."""
+    moved = replace(template, status=status)
+    return replace(library, templates=tuple(moved if one.ref == template.ref else one for one in library.templates))
 
 
 def with_status(source: str, template: Template, status: Status) -> str:
@@ -135,11 +177,26 @@ def _make(
     root = _root(folders, template.file)
     if root is None:
         raise MoveRefused(f"{template.ref} is only in the archive: copy {template.file} into a template folder first")
-    before = library.pointers.get(template.id, Pointer())
-    write_whole(Path(template.file), with_status(_raw(template.file), template, status))
-    if pointer != before:
-        move(root, template.id, pointer)
+    expected = library.pointers.get(template.id, Pointer())
+
+    def change(current: Pointer) -> Pointer:
+        if current != expected:
+            raise MoveRefused(f"the pointers of {template.id} were moved meanwhile; look at them and try again")
+        _set_status(folders, template, status)
+        return pointer
+
+    change_pointer(root, template.id, change)
     return MoveResult(template.ref, template.status, status, pointer)
+
+
+def _set_status(folders: Sequence[Path], template: Template, status: Status) -> None:
+    """Edit the status in the file of a template folder. Raises `MoveRefused`."""
+    if _root(folders, template.file) is None:
+        return
+    source = _raw(template.file)
+    if digest_of(source) != template.digest:
+        raise MoveRefused(f"{template.file} has changed since it was read; look at it and try again")
+    write_whole(Path(template.file), with_status(source, template, status))
 
 
 def _raw(file: str) -> str:

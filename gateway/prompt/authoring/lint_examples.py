@@ -1,4 +1,4 @@
-"""Examples that two intents claim: the same, nearly the same words, or nearly the same meaning."""
+"""Match examples of two intents that have nearly the same words, or nearly the same meaning."""
 
 import re
 from collections import Counter, defaultdict
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gateway.prompt.authoring.findings import Finding, Severity, at
+from gateway.prompt.templates.faults import at, plain
+from gateway.prompt.templates.findings import Finding, Severity
 from gateway.prompt.templates.template import Template
 
 if TYPE_CHECKING:
@@ -29,16 +30,6 @@ EMBEDDED = "en"  # the sentence model of the default knows no other language
 class _Example(Struct, frozen=True):
     template: Template
     text: str
-
-
-def clashes(templates: Iterable[Template]) -> Iterator[Finding]:
-    """The same match example in two intents: the classifier can learn neither."""
-    owner: dict[str, Template] = {}
-    for one in _examples(templates):
-        first = owner.setdefault(plain(one.text), one.template)
-        if first.intent.name != one.template.intent.name:
-            what = f"{one.text[:60]!r} is also a match example of intent {first.intent.name!r} ({first.file})"
-            yield at(one.template, "intent.match", "same-example", what, "leave it to one of them")
 
 
 def near(templates: Iterable[Template]) -> Iterator[Finding]:
@@ -77,11 +68,6 @@ def alike(templates: Iterable[Template], embed: Embed) -> Iterator[Finding]:
             one, other = examples[row], examples[column]
             if column < row and one.template.intent.name != other.template.intent.name:
                 yield _overlap(one, other, "means nearly the same as")
-
-
-def plain(text: str) -> str:
-    """The text without what makes no difference between examples."""
-    return " ".join(text.lower().split()).rstrip(".?!。？！")
 
 
 def _overlap(one: _Example, other: _Example, how: str) -> Finding:

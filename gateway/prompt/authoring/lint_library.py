@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from gateway.prompt.authoring.findings import Finding, Severity, at
 from gateway.prompt.library.library import Library
+from gateway.prompt.templates.faults import at
 from gateway.prompt.templates.fields import Language, Purpose
+from gateway.prompt.templates.findings import Finding, Severity
 from gateway.prompt.templates.template import Template
 
 

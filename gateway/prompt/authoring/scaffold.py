@@ -19,12 +19,6 @@ _BODY = {
     ),
 }
 
-PLACEHOLDERS = (
-    *("Replace me: ", "Replace me with one line", "Replace this line with ", "input: replace me", "author: replace me"),
-    *("请替换：", "请把这一行换成"),
-)
-"""What the lines hold that are there to be replaced."""
-
 
 def scaffold(id: str, intent: str, language: Language, technique: Technique) -> str:
     """The source of a new draft."""

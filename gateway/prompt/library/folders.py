@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.errors import TemplateError
 from gateway.prompt.library.pointers import TemplatePointers, read_pointers
+from gateway.prompt.templates.faults import errors_of
 from gateway.prompt.templates.template import Template, digest_of, parse
 
 GLOB = "**/*.prompt.md"
@@ -60,7 +62,7 @@ class TemplateReader:
             return known
         template = parse(source, str(path))
         seen.fresh[str(path)] = source
-        return template
+        return replace(template, faults=errors_of(template, source))
 
 
 def read_source(path: Path) -> str:

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.errors import TemplateError
+from gateway.prompt.library.clashes import clashes
 from gateway.prompt.library.folders import FolderContents, TemplateReader
 from gateway.prompt.library.pointers import DEFAULT_SHARE, Pointer, TemplatePointers
 from gateway.prompt.library.versions import VersionArchive
 from gateway.prompt.templates.fields import Status
+from gateway.prompt.templates.findings import Finding
 from gateway.prompt.templates.template import Template
 
 T = TypeVar("T")
@@ -50,6 +53,8 @@ class Library(Struct, frozen=True):
     pointers: Mapping[str, Pointer] = {}
     changed: tuple[TemplateError, ...] = ()
     """Versions whose content is not what it was when they were first used."""
+    faulty: tuple[TemplateError, ...] = ()
+    """Why active files are not used: their mistakes, as `lint` reports them."""
     archive: VersionArchive | None = None
 
     @property
@@ -115,7 +120,8 @@ def build_library(
             line, column = template.places.get("id", (1, 1))
             what = f"the id {template.id!r} with version {template.version} is taken by {first.file}"
             errors.append(TemplateError(template.file, what, line, column))
-    files = tuple(by_ref.values())
+    files = _with_clashes(tuple(by_ref.values()))
+    by_ref = {(template.id, template.version): template for template in files}
     shelf = _Shelf(files, pointed or {}, archive, errors)
     stable = [template for id in shelf.ids for template in shelf.stable(id)]
     tried = [pair for id in shelf.ids for pair in shelf.canary(id)]
@@ -130,8 +136,27 @@ def build_library(
         speaking={template.id: template for template in reversed(stable)},
         pointers={id: found.pointer for id, found in shelf.pointed.items()},
         changed=tuple(found for template in files if archive and (found := archive.changed(template))),
+        faulty=tuple(error for template in files for error in _unused(template)),
         archive=archive,
     )
+
+
+def _with_clashes(files: Sequence[Template]) -> tuple[Template, ...]:
+    """Of active templates with the same match example for two intents, the later ones get that as a fault."""
+    faults: dict[str, tuple[Finding, ...]] = {}
+    for finding in clashes([template for template in files if template.active]):
+        faults[finding.file] = (*faults.get(finding.file, ()), finding)
+    return tuple(
+        replace(template, faults=(*template.faults, *faults[template.file])) if template.file in faults else template
+        for template in files
+    )
+
+
+def _unused(template: Template) -> Iterator[TemplateError]:
+    if template.status in (Status.ACTIVE, Status.CANARY):
+        for fault in template.faults:
+            what = f"{template.ref} is not used until this is corrected: {fault.what} [{fault.code}]"
+            yield TemplateError(template.file, what, fault.line, fault.column)
 
 
 class _Shelf:
@@ -165,16 +190,18 @@ class _Shelf:
         yield from active
         newest = versions.get(max(versions, default=0))
         if not active and newest is not None and newest.status is not Status.RETIRED and self._archive is not None:
-            older = self._try(lambda archive: archive.last_active(id, newest.version))
+            # the archive has no faulty content, so it may have this very version from before the mistake
+            below = newest.version + bool(newest.faults)
+            older = self._try(lambda archive: archive.last_active(id, below))
             yield from () if older is None else (older,)
 
     def canary(self, id: str) -> Iterator[tuple[Template, float]]:
         found = self._of_pointer(id, "canary")
         if found is not None:
             yield found, self.pointed[id].pointer.share
-        elif id not in self.pointed or not self.pointed[id].pointer.canary:
+        elif id not in self.pointed:
             versions = self._versions.get(id, {}).values()
-            tried = [template for template in versions if template.status is Status.CANARY]
+            tried = [template for template in versions if template.status is Status.CANARY and not template.faults]
             yield from ((template, DEFAULT_SHARE) for template in sorted(tried, key=lambda t: -t.version)[:1])
 
     def _of_pointer(self, id: str, name: str) -> Template | None:
@@ -183,9 +210,11 @@ class _Shelf:
         if pointed is None or not version:
             return None
         template = self._version(id, version)
-        if template is not None and template.status in SPEAKING:
+        if template is not None and template.status in SPEAKING and not template.faults:
             return template
-        why = f"is {template.status}" if template else "is neither in the folders nor in the archive"
+        why = "is neither in the folders nor in the archive"
+        if template is not None:
+            why = f"has mistakes ({template.faults[0]})" if template.faults else f"is {template.status}"
         what = f"`{name}` of {id} names version {version}, which {why}; the newest active version speaks instead"
         self._errors.append(TemplateError(pointed.file, what, pointed.line, 1))
         return None

@@ -7,13 +7,13 @@ One file stands at the root of each template folder, with one line for each temp
 A template without a line needs none: its newest active version speaks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from gateway.atomic_file import write_whole
+from gateway.atomic_file import locked, write_whole
 from gateway.errors import TemplateError
 from gateway.prompt.templates.fields import ID
 from gateway.prompt.templates.frontmatter import FrontMatterHead
@@ -77,26 +77,45 @@ def _pointer(head: FrontMatterHead, id: str, value: object) -> Pointer:
 
 
 def move(folder: Path, id: str, pointer: Pointer) -> None:
-    """Set one template's pointers and leave every other line of the file as it is. Whole or not at all."""
-    read_pointers(folder)  # a broken file is not written over
+    """Set one template's pointers. Every other line of the file stays as it is."""
+    change_pointer(folder, id, lambda _: pointer)
+
+
+def change_pointer(folder: Path, id: str, change: Callable[[Pointer], Pointer]) -> Pointer:
+    """Set one template's pointers to `change` of what they are, while no other process may write the file.
+
+    Returns the new pointers. An exception of `change` leaves the file as it is.
+    """
     file = folder / FILE
+    with locked(file):
+        known = read_pointers(folder).get(id)  # raises where the file is broken, so that it is not overwritten
+        before = known.pointer if known else Pointer()
+        after = change(before)
+        if after != before:
+            _write(file, id, before, after)
+    return after
+
+
+def _write(file: Path, id: str, before: Pointer, after: Pointer) -> None:
     lines = file.read_text("utf-8").splitlines(keepends=True) if file.exists() else [HEADER]
     first = next((index for index, line in enumerate(lines) if line.startswith((f"{id}:", f'"{id}":'))), len(lines))
-    after = first + 1
+    end = first + 1
     # a value in block style goes on over the indented lines
-    while after < len(lines) and lines[after].startswith((" ", "\t")):
-        after += 1
+    while end < len(lines) and lines[end].startswith((" ", "\t")):
+        end += 1
     if first == len(lines) and lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
-    written = [] if pointer == Pointer() else [f"{id}: {_flow(pointer)}\n"]
-    write_whole(file, "".join([*lines[:first], *written, *lines[after:]]))
+    # a line without a canary says that there is none, whatever status a file has
+    written = [f"{id}: {_flow(after) or '{canary: 0}'}\n"] if after != Pointer() or before.canary else []
+    write_whole(file, "".join([*lines[:first], *written, *lines[end:]]))
 
 
 def _flow(pointer: Pointer) -> str:
     fields = msgspec.structs.asdict(pointer)
     if not pointer.canary:
         del fields["share"]
-    return "{" + ", ".join(f"{name}: {value}" for name, value in fields.items() if value) + "}"
+    pairs = [f"{name}: {value}" for name, value in fields.items() if value]
+    return "{" + ", ".join(pairs) + "}" if pairs else ""
 
 
 def _says_something(line: str) -> bool:

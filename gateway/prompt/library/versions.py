@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from gateway.atomic_file import write_whole
 from gateway.errors import TemplateError
+from gateway.prompt.templates.faults import errors_of
 from gateway.prompt.templates.fields import ExamplePool, Status
 from gateway.prompt.templates.template import Template, parse
 
@@ -53,8 +54,8 @@ class VersionArchive:
                 )
 
     def keep(self, template: Template, source: str) -> None:
-        """Keep this version, unless it is a draft. The status of a content kept before is brought up to date."""
-        if template.status is Status.DRAFT:
+        """Keep this version, unless it is a draft or has mistakes. The status of a content kept before is updated."""
+        if template.status is Status.DRAFT or template.faults:
             return
         known = self._kept.get(template.id, {}).get(template.version, [])
         content = template.content[:SHORT]
@@ -90,7 +91,8 @@ class VersionArchive:
             except (OSError, UnicodeDecodeError) as error:
                 raise TemplateError(str(kept.file), f"cannot be read: {error}") from error
             template = parse(source, str(kept.file))
-            self._parsed[kept.file] = replace(template, home=self._homes.get(kept.id, ""))
+            home = self._homes.get(kept.id, "")
+            self._parsed[kept.file] = replace(template, home=home, faults=errors_of(template, source))
         return self._parsed[kept.file]
 
     def changed(self, template: Template) -> TemplateError | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gateway.atomic_file import write_whole
+from gateway.atomic_file import locked, write_whole
 
 log = logging.getLogger("foreword.gains")
 
@@ -82,10 +82,11 @@ def read_gains(path: Path) -> Gains:
 
 
 def write_gains(path: Path, measured: Sequence[Gain]) -> None:
-    """What was measured now takes the place of what was known of the same intents and models."""
-    gains = read_gains(path) | {(one.intent, one.model): one for one in measured}
-    data = msgspec.json.encode(_GainsFile(tuple(gains[key] for key in sorted(gains))))
-    write_whole(path, msgspec.json.format(data, indent=1).decode() + "\n")
+    """Add these to the table. A new measurement replaces that of the same intent and model."""
+    with locked(path):
+        gains = read_gains(path) | {(gain.intent, gain.model): gain for gain in measured}
+        data = msgspec.json.encode(_GainsFile(tuple(gains[key] for key in sorted(gains))))
+        write_whole(path, msgspec.json.format(data, indent=1).decode() + "\n")
 
 
 class GainTable:

@@ -37,6 +37,7 @@ from gateway.prompt.templates.fields import (
     Technique,
     TemplateTest,
 )
+from gateway.prompt.templates.findings import Finding
 from gateway.prompt.templates.frontmatter import FrontMatterHead, split_head, suggest
 from gateway.prompt.templates.sandbox import CompiledBody, ForbiddenSyntax, TooLong, compile_body
 from gateway.prompt.templates.schema import read_head
@@ -106,6 +107,8 @@ class Template(Struct, frozen=True):
     """Line and column of the head's top keys, of each slot and of each test, for whoever reports on the file."""
     home: str = ""
     """The folder of the files that belong to it, where that is not the folder of `file`."""
+    faults: tuple[Finding, ...] = ()
+    """Mistakes of level error, set where a library is loaded. They keep an active template from being used."""
 
     @property
     def ref(self) -> str:
@@ -114,7 +117,8 @@ class Template(Struct, frozen=True):
 
     @property
     def active(self) -> bool:
-        return self.status is Status.ACTIVE
+        """Whether it is used for the requests of its intent."""
+        return self.status is Status.ACTIVE and not self.faults
 
     @property
     def shot_slot(self) -> str:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.exchange import Arm
+from gateway.prompt.library.library import load_library
 from gateway.prompt.library.pointers import Pointer, move, read_pointers
 from gateway.records.feedback import Feedback
 from gateway.settings import Settings
@@ -109,6 +110,8 @@ def test_a_worse_canary_is_taken_back_and_the_reason_stays(tmp_path: Path, point
     settings = prepared(tmp_path, 0.3, 0.9, 150)
     job = watched(settings)
     assert (pointer().production, pointer().canary) == (1, 0)
+    library, _ = load_library([tmp_path / "templates"])
+    assert library.candidates("refund", "en").canary is None
     (decision,) = decisions(settings.data_folder)
     assert (decision.what, decision.version, decision.by) == ("rolled back", 2, job.id)
     assert decision.reason.startswith("it is worse: 0.")

@@ -7,7 +7,7 @@ import pytest
 from gateway.prompt.authoring.history import history, lineage
 from gateway.prompt.authoring.lifecycle import MoveRefused, promote, retire, rollback, with_status
 from gateway.prompt.library.library import Library, load_library
-from gateway.prompt.library.pointers import Pointer, read_pointers
+from gateway.prompt.library.pointers import Pointer, move, read_pointers
 from gateway.prompt.library.versions import VersionArchive
 from gateway.prompt.templates.fields import Status
 from gateway.prompt.templates.template import Template, parse
@@ -72,10 +72,59 @@ def test_a_canary_can_be_taken_back(shelf: Shelf) -> None:
     shelf.library()
     shelf.put("better {{ query }}", version=2, status="candidate")
     shelf.promote()
+    assert shelf.speaks() == [1, 2]
     rollback(shelf.library(), [shelf.folder], "refund.en")
-    assert read_pointers(shelf.folder) == {}
-    with pytest.raises(MoveRefused, match="nothing was promoted"):
+    assert shelf.speaks() == [1]
+    assert shelf.newest().status is Status.CANDIDATE
+    assert read_pointers(shelf.folder)["refund.en"].pointer == Pointer()
+    with pytest.raises(MoveRefused, match=r"no promotion to take back.*retire refund\.en@1"):
         rollback(shelf.library(), [shelf.folder], "refund.en")
+
+
+def test_a_line_without_a_canary_means_none_whatever_the_file_says(shelf: Shelf) -> None:
+    shelf.put()
+    shelf.library()
+    shelf.put("better {{ query }}", version=2, status="canary")
+    assert shelf.speaks() == [1, 2]
+    move(shelf.folder, "refund.en", Pointer(canary=2))
+    move(shelf.folder, "refund.en", Pointer())
+    assert shelf.speaks() == [1]
+
+
+def test_a_move_by_another_process_in_between_is_not_overwritten(shelf: Shelf) -> None:
+    shelf.put()
+    shelf.library()
+    shelf.put("better {{ query }}", version=2, status="candidate")
+    library, newest = shelf.library(), shelf.newest()
+    move(shelf.folder, "refund.en", Pointer(production=1))
+    with pytest.raises(MoveRefused, match="moved meanwhile"):
+        promote(library, [shelf.folder], newest)
+    assert read_pointers(shelf.folder)["refund.en"].pointer == Pointer(production=1)
+    assert shelf.newest().status is Status.CANDIDATE
+
+
+def test_a_file_that_was_edited_in_between_is_not_overwritten(shelf: Shelf) -> None:
+    shelf.put(status="draft")
+    library, newest = shelf.library(), shelf.newest()
+    shelf.put("edited {{ query }}", status="draft")
+    with pytest.raises(MoveRefused, match="has changed since it was read"):
+        promote(library, [shelf.folder], newest)
+
+
+def test_a_step_that_makes_it_speak_is_examined_as_if_it_were_made(shelf: Shelf) -> None:
+    seen = []
+
+    def examine(library: Library, template: Template) -> list[str]:
+        seen.append([(one.version, one.active) for one in library.templates])
+        return [f"{template.ref} takes what is not its own"]
+
+    shelf.put(status="draft")
+    promote(shelf.library(), [shelf.folder], shelf.newest(), examine=examine)
+    assert seen == []
+    with pytest.raises(MoveRefused, match="takes what is not its own"):
+        promote(shelf.library(), [shelf.folder], shelf.newest(), examine=examine)
+    assert seen == [[(1, True)]]
+    assert shelf.newest().status is Status.CANDIDATE
 
 
 def test_a_template_that_does_not_lint_or_pass_its_tests_stays_where_it_is(shelf: Shelf) -> None:
@@ -87,7 +136,7 @@ def test_a_template_that_does_not_lint_or_pass_its_tests_stays_where_it_is(shelf
     assert any("slot 'tone' is not used" in reason for reason in caught.value.reasons)
     assert file.read_text() == before
     shelf.put(status="draft", more="")
-    with pytest.raises(MoveRefused, match="a candidate has `tests:`"):
+    with pytest.raises(MoveRefused, match="a candidate needs `tests:`"):
         shelf.promote()
     shelf.put(status="draft", more=TESTS.replace("'12'}", "'13'}"))
     with pytest.raises(MoveRefused, match="do not contain '13'"):

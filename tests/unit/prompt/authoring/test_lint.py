@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from gateway.prompt.authoring.cases import run_cases
-from gateway.prompt.authoring.findings import Severity
-from gateway.prompt.authoring.lint import MAX_BODY_CHARS, lint
+from gateway.prompt.authoring.lint import lint
 from gateway.prompt.authoring.scaffold import scaffold
 from gateway.prompt.library.library import load_library
 from gateway.prompt.library.versions import VersionArchive
+from gateway.prompt.templates.faults import MAX_BODY_CHARS
 from gateway.prompt.templates.fields import Language, SlotSource, Technique
+from gateway.prompt.templates.findings import Severity
 from gateway.prompt.templates.sandbox import FILTERS
 from gateway.prompt.templates.template import parse
 from tests.doubles.bag_embedder import BagEmbedder
@@ -32,7 +33,7 @@ def findings(folder: Path, level: Severity = Severity.ERROR) -> list[str]:
         (source(match=MATCH[:7]), "9:3: 7 match examples; at least 8, in the words of your users"),
         (source(not_=["x"]), "18:3: 1 `not` examples; at least 2 near misses show where the intent ends"),
         (source("# user\n{{ query }}" + "x" * MAX_BODY_CHARS), "22:1: the body has 4011 characters; more than 4000"),
-        (source(more="technique: few-shot\n"), "21:1: a few-shot template has `examples:`"),
+        (source(more="technique: few-shot\n"), "21:1: a few-shot template needs `examples:`"),
         (source(more="examples: [{input: a, output: b}]\n"), "21:1: the body does not use the examples"),
         (source(not_=["x", MATCH[0].upper() + "."]), "18:3: 'please refund order number 0' is both a match"),
         (source(more="examples: {pool: no.jsonl, as: turns}\n"), "21:1: the pool no.jsonl cannot be read"),
@@ -101,7 +102,7 @@ def test_a_body_that_does_not_fit_its_window_is_found(tmp_path: Path) -> None:
     more = "slots: {text: {from: payload, max_chars: 8000}}\nmodels: {min_window: 2048}\noutput: {max_tokens: 300}\n"
     write(tmp_path, "a", source("# user\n{{ text }}", more=more))
     (found,) = findings(tmp_path)
-    assert "2302 tokens (2 of the body, 2000 of the slots at their longest, 300 of the answer)" in found
+    assert "2302 tokens (body 2, slots at their longest 2000, answer 300)" in found
     assert "do not fit a window of 2048" in found
 
 
@@ -170,7 +171,7 @@ def test_a_pool_smaller_than_k_and_a_broken_row_are_found(tmp_path: Path) -> Non
 def test_missing_translations_and_tests_are_warnings(tmp_path: Path) -> None:
     write(tmp_path, "en", source())
     assert findings(tmp_path, Severity.WARNING) == [
-        "en.prompt.md:3:1: warning: an active template has `tests:`, at least one [no-tests]",
+        "en.prompt.md:3:1: warning: an active template needs `tests:`, at least one [no-tests]",
         "en.prompt.md:6:1: warning: the family 'refund' has no active template in 'zh'; "
         "foreword templates new .../zh.prompt.md --language zh [missing-language]",
     ]
@@ -184,7 +185,7 @@ def test_a_slot_of_the_request_in_each_examples_message_is_a_warning(tmp_path: P
     more = "slots: {text: payload, order: number}\nexamples: {pool: pool.jsonl, k: 1, as: turns}\n"
     write(tmp_path, "a", source("# user\n{{ text }} {{ order }}", status="draft", more=more))
     (found,) = findings(tmp_path, Severity.WARNING)
-    assert "each example's message shows this request's 'order'" in found
+    assert "the message of each example shows 'order' of the current request" in found
 
 
 @pytest.mark.parametrize("language", Language)

@@ -1,9 +1,11 @@
 """Versions: each stays addressable, none changes unseen, and pointers say which one speaks."""
 
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
+from gateway.atomic_file import locked
 from gateway.errors import TemplateError
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer, move, read_pointers
@@ -62,7 +64,7 @@ def test_content_that_changes_without_a_new_version_is_reported_until_it_is_mend
 def test_what_a_model_is_not_told_may_change_within_a_version(tmp_path: Path) -> None:
     put(tmp_path, "one", status="candidate")
     load(tmp_path)
-    put(tmp_path, "one", status="active", match=["another example"])
+    put(tmp_path, "one", status="active", match=[f"another example {n}" for n in range(8)])
     library, _ = load(tmp_path)
     assert library.changed == ()
     kept = library.archive.get("refund.en", 1) if library.archive else None
@@ -155,3 +157,28 @@ def test_a_mistake_in_the_pointers_names_its_line(tmp_path: Path, text: str, lin
     assert caught.value.line == line
     with pytest.raises(TemplateError):
         move(tmp_path, "b.en", Pointer(production=1))
+
+
+def _move_many(folder: Path, prefix: str) -> None:
+    for number in range(40):
+        move(folder, f"{prefix}-{number}.en", Pointer(production=1))
+
+
+def test_two_processes_that_move_pointers_lose_none(tmp_path: Path) -> None:
+    both = [get_context("spawn").Process(target=_move_many, args=(tmp_path, prefix)) for prefix in "ab"]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert len(read_pointers(tmp_path)) == 80
+
+
+def test_a_lock_that_is_not_released_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    with (
+        locked(file),
+        pytest.raises(TimeoutError, match=r"a\.json is being written by another"),
+        locked(file, patience_s=0.05),
+    ):
+        pass

@@ -1,11 +1,10 @@
-"""One thing that is wrong with a template, where it stands, and what mends it."""
+"""One mistake in a template: its place, and its remedy."""
 
 from enum import StrEnum
 
 from msgspec import Struct
 
 from gateway.errors import TemplateError
-from gateway.prompt.templates.template import Template
 
 
 class Severity(StrEnum):
@@ -14,7 +13,7 @@ class Severity(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """`line` and `column` count from 1; 0 is unknown. `code` is what scripts go by."""
+    """`line` and `column` count from 1; 0 is unknown. `code` is stable, for scripts."""
 
     file: str
     line: int
@@ -30,15 +29,7 @@ class Finding(Struct, frozen=True):
         return f"{self.file}:{self.line}:{self.column}: {mark}{self.what}{remedy} [{self.code}]"
 
 
-def at(
-    template: Template, key: str, code: str, what: str, remedy: str = "", level: Severity = Severity.ERROR
-) -> Finding:
-    """A finding at a key of the head, such as `intent.match`."""
-    line, column = template.places.get(key) or template.places.get(key.partition(".")[0]) or (1, 1)
-    return Finding(template.file, line, column, code, what, remedy, level)
-
-
 def of_error(error: TemplateError) -> Finding:
-    """What kept a file from being loaded."""
+    """A file that could not be loaded, as a finding."""
     code = "unknown-slot" if error.what.startswith("no slot ") else "unreadable"
     return Finding(error.file, error.line, error.column, code, error.what)

@@ -1,0 +1,18 @@
+"""Match examples that two intents claim: the classifier can learn neither."""
+
+from collections.abc import Iterable, Iterator
+
+from gateway.prompt.templates.faults import at, plain
+from gateway.prompt.templates.findings import Finding
+from gateway.prompt.templates.template import Template
+
+
+def clashes(templates: Iterable[Template]) -> Iterator[Finding]:
+    """One finding at the second template for each example that an earlier one of another intent has."""
+    owner: dict[str, Template] = {}
+    for template in templates:
+        for text in template.intent.match:
+            first = owner.setdefault(plain(text), template)
+            if first.intent.name != template.intent.name:
+                what = f"{text[:60]!r} is also a match example of intent {first.intent.name!r} ({first.file})"
+                yield at(template, "intent.match", "same-example", what, "leave it to one of them")

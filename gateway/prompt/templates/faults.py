@@ -1,0 +1,195 @@
+"""Mistakes that show in one template file alone, beyond those that `parse` refuses.
+
+An active template with a mistake of level error is not used until the file is corrected.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.errors import TemplateError
+from gateway.exchange import Turn
+from gateway.prompt.templates.fields import ExamplePool, Purpose, Slot, SlotType, Status, Technique
+from gateway.prompt.templates.findings import Finding, Severity
+from gateway.prompt.templates.template import Template
+
+MIN_MATCH = 8
+MIN_NOT = 2
+MAX_BODY_CHARS = 4000
+DEFAULT_WINDOW = 4096
+"""Tokens, for a template without `min_window`."""
+
+Count = Callable[[str], int]
+"""Text to tokens."""
+
+PLACEHOLDERS = (
+    *("Replace me: ", "Replace me with one line", "Replace this line with ", "input: replace me", "author: replace me"),
+    *("请替换：", "请把这一行换成"),
+)
+"""Phrases of a new file that its author has to replace."""
+
+SECRETS = {
+    "private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    "API key": re.compile(
+        r"\b(?:sk-[\w-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_\w{30,}|github_pat_\w{40,}|xox[abprs]-[\w-]{10,}"
+        r"|AIza[\w-]{35}|glpat-[\w-]{20,}|hf_\w{30,}|[sr]k_(?:live|test)_\w{16,})"
+    ),
+    "bearer token": re.compile(r"(?i)\bbearer\s+[\w.~+/=-]{20,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"),
+    "password": re.compile(
+        r"\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@{]+@|(?i:\b(?:password|passwd|api_?key)\s*[:=]\s*[\"']?\w{6,})"
+    ),
+}
+
+SPEAKING = (Status.CANARY, Status.ACTIVE)
+PROBE = "qzxprobe"
+"""Stands for the user's words where a body is rendered to see whether they arrive."""
+
+
+def estimated(text: str) -> int:
+    """Tokens, roughly: four letters of ASCII, or one other character."""
+    ascii_only = sum(character.isascii() for character in text)
+    return ascii_only // 4 + len(text) - ascii_only
+
+
+def faults_of(template: Template, source: str, count: Count = estimated) -> Iterator[Finding]:
+    """The mistakes of one file. `source` is its text."""
+    yield from _unused(template)
+    yield from _without_the_user(template)
+    yield from _examples(template)
+    if template.purpose is Purpose.ANSWER:
+        yield from _intent(template)
+    yield from _size(template, count)
+    rows = source.splitlines()
+    yield from _secrets(template.file, rows)
+    if template.status not in (Status.DRAFT, Status.RETIRED):
+        yield from _placeholders(template.file, rows)
+    if template.status is Status.ACTIVE and not template.tests:
+        what = "an active template needs `tests:`, at least one"
+        yield at(template, "id", "no-tests", what, level=Severity.WARNING)
+
+
+def errors_of(template: Template, source: str) -> tuple[Finding, ...]:
+    """The mistakes that keep an active template from being used."""
+    return tuple(finding for finding in faults_of(template, source) if finding.level is Severity.ERROR)
+
+
+def at(
+    template: Template, key: str, code: str, what: str, remedy: str = "", level: Severity = Severity.ERROR
+) -> Finding:
+    """A finding at a key of the head, such as `intent.match`."""
+    line, column = template.places.get(key) or template.places.get(key.partition(".")[0]) or (1, 1)
+    return Finding(template.file, line, column, code, what, remedy, level)
+
+
+def plain(text: str) -> str:
+    """An example without letter case, extra white space and the last punctuation mark."""
+    return " ".join(text.lower().split()).rstrip(".?!。？！")
+
+
+def _without_the_user(template: Template) -> Iterator[Finding]:
+    """A body into which nothing of the user's message goes."""
+    used = set().union(*(part.body.names for part in template.parts))
+    if used & {"query", *template.slots} and _arrives(template):
+        return
+    what = "the messages contain neither `{{ query }}` nor a slot: what the user wrote would be lost"
+    yield Finding(template.file, template.parts[-1].line, 1, "no-user-text", what, "write {{ query }} into `# user`")
+
+
+def _arrives(template: Template) -> bool:
+    """Whether the words of the query, or of a slot, are in the messages for some values of the other slots."""
+    full = {"query": PROBE} | {name: PROBE for name in template.slots}
+    chosen = full | {name: value for name, slot in template.slots.items() if (value := _choice(slot))}
+    return any(_shows(template, values) for values in (full, chosen, {"query": PROBE}))
+
+
+def _choice(slot: Slot) -> str:
+    return next(iter(slot.values), "") if slot.type is SlotType.ENUM or slot.values else ""
+
+
+def _shows(template: Template, values: Mapping[str, Any]) -> bool:
+    try:
+        turns: Sequence[Turn] = template.render({**dict.fromkeys(template.calls, "x"), **values})
+    except TemplateError:
+        return True  # too long is another mistake
+    text = "".join(turn.text for turn in turns if turn.role != "assistant").casefold()
+    return PROBE in text or any(
+        value.casefold() in text for name, value in values.items() if name in template.slots and value
+    )
+
+
+def _size(template: Template, count: Count) -> Iterator[Finding]:
+    line = template.parts[0].line
+    size = sum(len(part.source) for part in template.parts)
+    if size > MAX_BODY_CHARS:
+        what = f"the body has {size} characters; more than {MAX_BODY_CHARS} crowd out what the user wrote"
+        yield Finding(template.file, line, 1, "body-too-long", what)
+        return
+    window = template.models.min_window or DEFAULT_WINDOW
+    body = sum(count(part.source) for part in template.parts)
+    slots = sum(count("word" * (slot.max_chars // 4)) for slot in template.slots.values())
+    total = body + slots + template.output.max_tokens
+    if total > window:
+        parts = f"body {body}, slots at their longest {slots}, answer {template.output.max_tokens}"
+        what = f"{total} tokens ({parts}) do not fit a window of {window}"
+        remedy = "shorten it, lower `max_chars` or `max_tokens`, or set `models: {min_window: ...}`"
+        yield Finding(template.file, line, 1, "over-budget", what, remedy)
+
+
+def _secrets(file: str, rows: Sequence[str]) -> Iterator[Finding]:
+    """Anything that looks like a credential. The finding does not repeat it."""
+    for number, row in enumerate(rows, 1):
+        for kind, pattern in SECRETS.items():
+            match = pattern.search(row)
+            if match:
+                remedy = "templates go to models and into records: remove it, and replace the credential itself"
+                yield Finding(file, number, match.start() + 1, "secret", f"this looks like a {kind}", remedy)
+
+
+def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
+    """Lines that `foreword templates new` wrote for the author to replace."""
+    for number, row in enumerate(rows, 1):
+        places = [row.index(mark) for mark in PLACEHOLDERS if mark in row]
+        if places:
+            what = f"this line is still the one of a new file: {row.strip()[:60]!r}"
+            yield Finding(file, number, min(places) + 1, "placeholder", what, "replace or delete it")
+
+
+def _unused(template: Template) -> Iterator[Finding]:
+    """Slots that nothing uses. A required slot is a condition, so it may stand unused."""
+    used = set().union(*(part.body.names for part in template.parts))
+    for name, slot in template.slots.items():
+        if name not in used and not slot.required and name != template.shot_slot:
+            what = f"slot {name!r} is not used in the body"
+            yield at(template, f"slots.{name}", "unused-slot", what, "use it or delete it")
+
+
+def _examples(template: Template) -> Iterator[Finding]:
+    examples = template.examples
+    if template.technique is Technique.FEW_SHOT and not examples:
+        yield at(template, "technique", "no-examples", "a few-shot template needs `examples:`")
+    if not examples:
+        return
+    used = any("examples" in part.body.names for part in template.parts)
+    if not used and not template.shot_turns:
+        what = "the body does not use the examples"
+        yield at(template, "examples", "unused-examples", what, "write {% for e in examples %}, or set `as: turns`")
+    if isinstance(examples, ExamplePool) and template.shot_turns:
+        others = template.parts[-1].body.names - {template.shot_slot, "query", "labels"}
+        for name in sorted(others):
+            what = f"with `as: turns` the message of each example shows {name!r} of the current request"
+            line = template.parts[-1].line
+            yield Finding(template.file, line, 1, "slot-in-turns", what, "move it to `# system`", Severity.WARNING)
+
+
+def _intent(template: Template) -> Iterator[Finding]:
+    intent = template.intent
+    speaks = template.status in SPEAKING
+    if speaks and len(intent.match) < MIN_MATCH:
+        what = f"{len(intent.match)} match examples; at least {MIN_MATCH}, in the words of your users"
+        yield at(template, "intent.match", "few-matches", what)
+    if speaks and len(intent.not_) < MIN_NOT:
+        what = f"{len(intent.not_)} `not` examples; at least {MIN_NOT} near misses show where the intent ends"
+        yield at(template, "intent.not", "few-near-misses", what)
+    for text in sorted({plain(text) for text in intent.match} & {plain(text) for text in intent.not_}):
+        what = f"{text[:60]!r} is both a match and a `not` example"
+        yield at(template, "intent.not", "contradiction", what, "delete one of them")
