@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from gateway.cli.config import config_option, load_settings
 
@@ -25,7 +26,8 @@ def engines() -> None:
 @click.option("--tokens", default=1536, show_default=True, help="How much of it is read for each measurement.")
 @click.option("--keys", default=8, show_default=True, type=click.IntRange(1, 16), help="How many pass-keys are hidden.")
 @click.option("--dry-run", is_flag=True, help="Measure and show, but write nothing.")
-def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, dry_run: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON; the progress goes to standard error.")
+def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, dry_run: bool, as_json: bool) -> None:
     """Measure how far the context of backend NAME (of kind `torch`) reaches, and which positions stretch it best.
 
     Perplexity and pass-keys are measured at the trained window and beyond, method by method; then look-ups among
@@ -41,18 +43,20 @@ def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, d
     if table is None or table.kind != "torch":
         able = ", ".join(key for key, entry in settings.backends.items() if entry.kind == "torch") or "none"
         raise click.UsageError(f'{name!r} is no backend of kind "torch" in {config}; there are: {able}')
-    profile, trained = _measured(settings, name, text.read_text("utf-8"), tokens, keys)
-    click.echo(f"usable window: {profile.window_tokens} tokens (trained for {trained})")
-    click.echo(f"effective window: {profile.well_tokens or 'not measured'}")
+    profile, trained = _measured(settings, name, text.read_text("utf-8"), tokens, keys, to_stderr=as_json)
+    if as_json:
+        click.echo(msgspec.json.encode(profile))
+    click.echo(f"usable window: {profile.window_tokens} tokens (trained for {trained})", err=as_json)
+    click.echo(f"effective window: {profile.well_tokens or 'not measured'}", err=as_json)
     if not dry_run:
         from gateway.backends.local.profile import write
 
         path = write(settings.data_folder, name, profile)
         plot = _plot(profile, trained, path.with_suffix(".png"))
-        click.echo(f"written to {path}" + (f" and {plot}" if plot else ""))
+        click.echo(f"written to {path}" + (f" and {plot}" if plot else ""), err=as_json)
 
 
-def _measured(settings: Any, name: str, text: str, tokens: int, keys: int) -> Any:
+def _measured(settings: Any, name: str, text: str, tokens: int, keys: int, *, to_stderr: bool) -> Any:
     import torch
 
     from gateway.adapters import Parts, build_adapter
@@ -69,16 +73,18 @@ def _measured(settings: Any, name: str, text: str, tokens: int, keys: int) -> An
             read = document(engine.tokens, text, tokens, keys)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
-        click.echo(f"{'length':>8}  {'positions':12} {'perplexity':>10}  keys found")
+        click.echo(f"{'length':>8}  {'positions':12} {'perplexity':>10}  keys found", err=to_stderr)
         measured = []
         for one in sweep(engine.model, engine.positions, read):
             measured.append(one)
-            click.echo(f"{one.length:8}  {one.method:12} {one.perplexity:10.1f}  {one.found} of {one.keys}")
-        click.echo(f"{'length':>8}  look-ups among passages that are all alike")
+            click.echo(
+                f"{one.length:8}  {one.method:12} {one.perplexity:10.1f}  {one.found} of {one.keys}", err=to_stderr
+            )
+        click.echo(f"{'length':>8}  look-ups among passages that are all alike", err=to_stderr)
         looked = []
         for found in look_ups(engine.model, engine.tokens, text, engine.positions.trained_tokens):
             looked.append(found)
-            click.echo(f"{found.length:8}  {found.found} of {found.keys}")
+            click.echo(f"{found.length:8}  {found.found} of {found.keys}", err=to_stderr)
     finally:
         engine.close()
     return concluded(engine.positions.trained_tokens, measured, looked), engine.positions.trained_tokens

@@ -39,6 +39,11 @@ def explain(config: Path, prompt: str, model: str, collections: tuple[str, ...],
     """
     settings = load_settings(config)
     body = _body(prompt, model, collections, template)
+    if template:
+        from gateway.cli.templates.compare import library_of
+        from gateway.cli.templates.options import find_template
+
+        find_template(library_of(settings), template)
     try:
         shown = asyncio.run(_preview(settings, body))
     except ConfigError as error:
@@ -92,6 +97,11 @@ def _print(shown: dict[str, object]) -> None:
     for note in notes:
         table.add_row(note["stage"], note["decision"], note["reason"], str(note["took_us"]))
     console.print(table)
+    for note in notes:
+        if "confidence" in note["data"]:
+            data = note["data"]
+            click.echo(f"intent {data['intent'] or 'unknown'}: confidence {data['confidence']:.2f}", nl=False)
+            click.echo(f", improvable {data['improvable']:.2f}, language {data['language'] or 'unknown'}")
     after = shown["after"]
     assert isinstance(after, list)
     title = "sent to the model" if shown["changed"] else "sent unchanged"

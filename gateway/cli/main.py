@@ -1,11 +1,15 @@
 """`foreword`: the group of all commands. Each is imported only when it is called."""
 
+import difflib
+import errno
 import importlib
 import os
 from importlib.metadata import entry_points
 from typing import Any
 
 import click
+
+from gateway.errors import ConfigError, ForewordError
 
 COMMANDS = {
     "serve": "gateway.cli.serve:serve",
@@ -24,6 +28,14 @@ GROUP = "foreword.commands"
 """Entry points of further commands, such as those of the offline jobs, which the gateway knows nothing of."""
 
 
+REMEDIES = {
+    errno.ENOSPC: "; make room and run the command again: no file is half written",
+    errno.EDQUOT: "; make room and run the command again: no file is half written",
+    errno.EACCES: "; give the user who runs the command the right to it",
+    errno.EROFS: "; it is on a file system that cannot be written",
+}
+
+
 class Commands(click.Group):
     """Loads a command when it is called, so that `foreword --help` never waits for torch."""
 
@@ -38,6 +50,41 @@ class Commands(click.Group):
         command: Any = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            if not close:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {close[0]}?", ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """A disk that is full, a file that may not be read or a refusal of ours is one line, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            from gateway.cli.config import report  # imported here, so that --help does not wait for the settings
+
+            report(error)
+        except (OSError, ForewordError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # click ends quietly where the reader of a pipe has gone
+            raise click.ClickException(_one_line(error)) from error
+        except Exception as error:
+            if type(error).__module__.split(".")[0] not in ("sqlite3", "sqlalchemy"):
+                raise
+            raise click.ClickException(_one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}{REMEDIES.get(error.errno or 0, '')}"
+    return str(getattr(error, "orig", None) or error) or type(error).__name__
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -78,6 +78,16 @@ def test_show_prints_the_file_or_the_messages_of_a_query(folder: Path) -> None:
     unknown = foreword("show", "refnd.en", cwd=folder)
     assert unknown.returncode == 1
     assert "did you mean 'refund.en'?" in unknown.stderr
+    far = foreword("show", "nope", cwd=folder)
+    assert (far.returncode, "refund" in far.stderr) == (1, False)
+    assert "all names: foreword templates list" in far.stderr
+
+
+def test_a_disk_that_is_full_is_one_line(folder: Path, tmp_path: Path) -> None:
+    done = foreword("new", "/dev/full/refund/en.prompt.md", cwd=folder)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Error: /dev/full")
 
 
 def test_a_failing_test_is_told_and_exits_with_1(folder: Path) -> None:
@@ -111,9 +121,9 @@ def test_a_version_goes_from_draft_to_active_and_back(folder: Path) -> None:
         "refund.en@2 is draft: the next step is candidate, not active\n",
     )
     for expected in (
-        "refund.en@2: draft -> candidate; the newest active version speaks\n",
-        "refund.en@2: candidate -> canary; the newest active version speaks, version 2 in 5% of the requests\n",
-        "refund.en@2: canary -> active; version 2 speaks\n",
+        "refund.en@2: draft -> candidate; version 1 is used\n",
+        "refund.en@2: candidate -> canary; version 1 is used, version 2 for 5% of the requests\n",
+        "refund.en@2: canary -> active; version 2 is used\n",
     ):
         done = foreword("promote", "refund.en", cwd=folder)
         assert (done.returncode, done.stdout) == (0, expected), done.stderr
@@ -124,7 +134,9 @@ def test_a_version_goes_from_draft_to_active_and_back(folder: Path) -> None:
     rows = json.loads(foreword("history", "refund.en", "--json", cwd=folder).stdout)
     assert [(row["version"], row["speaks"]) for row in rows] == [(1, True), (2, False)]
     retired = foreword("retire", "refund.en@2", cwd=folder)
-    assert retired.stdout == "refund.en@2: active -> retired; version 1 speaks\n"
+    assert retired.stdout == "refund.en@2: active -> retired; version 1 is used\n"
+    last = foreword("retire", "refund.en@1", cwd=folder)
+    assert last.stdout == "refund.en@1: active -> retired; no version is used\n"
 
 
 def test_preview_shows_messages_slots_and_tokens(folder: Path) -> None:
@@ -139,7 +151,12 @@ def test_preview_shows_messages_slots_and_tokens(folder: Path) -> None:
     assert "Order 77." in named.stdout
     wrong = foreword("preview", "refund.en", "--slots", "odrer=77", cwd=folder)
     assert wrong.returncode == 1
-    assert "no slot 'odrer'" in wrong.stderr
+    assert "--slots odrer: refund.en@1 has no slot 'odrer'" in wrong.stderr
+    nothing = foreword("preview", "refund.en", cwd=folder)
+    assert (nothing.returncode, nothing.stderr) == (
+        1,
+        "Error: refund.en@1 needs --query TEXT, or --slots NAME=VALUE for order\n",
+    )
 
 
 def test_diff_shows_what_changed(folder: Path) -> None:

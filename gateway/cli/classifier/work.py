@@ -142,11 +142,20 @@ async def measured(settings: Settings, data: Sequence[Path], folder: Path | None
         await batcher.aclose()
 
 
-def _classifier(settings: Settings, folder: Path | None) -> tuple[Classifier, Batcher]:
+def classifier_of(settings: Settings, library: Library) -> tuple[Classifier, Batcher]:
+    """The classifier that the gateway would have with this library, and what to close. Trained if need be."""
     embedders = _embedders(settings)
+    return _with_embedders(trained(library, embedders, settings.data_folder), settings, embedders)
+
+
+def _classifier(settings: Settings, folder: Path | None) -> tuple[Classifier, Batcher]:
+    return _with_embedders(_model(settings, folder)[0], settings, _embedders(settings))
+
+
+def _with_embedders(model: ClassifierModel, settings: Settings, embedders: Embedders) -> tuple[Classifier, Batcher]:
     assert embedders.sentence is not None
     batcher = Batcher(embedders.sentence)
-    return Classifier(_model(settings, folder)[0], settings.prompt, embedders.static, batcher), batcher
+    return Classifier(model, settings.prompt, embedders.static, batcher), batcher
 
 
 def _model(settings: Settings, folder: Path | None) -> tuple[ClassifierModel, Path]:

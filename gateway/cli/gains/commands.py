@@ -50,9 +50,10 @@ def gains() -> None:
     "--judge", default="", metavar="MODEL", help="A model that compares answers which nothing else can judge."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @config_option
 def measure(
-    intent: str, model: str, since: float, each: int, calls: int, judge: str, dry_run: bool, config: Path
+    intent: str, model: str, since: float, each: int, calls: int, judge: str, dry_run: bool, as_json: bool, config: Path
 ) -> None:
     """Ask recorded questions again, raw and rewritten, and compare the answers.
 
@@ -69,8 +70,11 @@ def measure(
     settings = load_settings(config)
     cases = _cases(settings, ReplayFilter(intent, model, since, each))
     judged = [case for case in cases if case.judged_by(judge)]
-    _say_what_is_there(cases, judged, judge)
+    if not as_json:
+        _say_what_is_there(cases, judged, judge)
     if dry_run or not judged:
+        if as_json:
+            _print_json({"exchanges": len(cases), "judged": len(judged), "gains": []})
         return
     try:
         found = asyncio.run(_measured(settings, judged, calls, judge))
@@ -80,7 +84,10 @@ def measure(
         raise click.ClickException(error.message) from error
     measured = gains_of(found, time.time())
     write_gains(gains_path(settings.data_folder), measured)
-    _print(measured)
+    if as_json:
+        _print_json({"exchanges": len(cases), "judged": len(judged), "gains": measured})
+    else:
+        _print(measured)
 
 
 @gains.command()
@@ -101,11 +108,15 @@ def show(as_json: bool, config: Path) -> None:
     except (OSError, msgspec.MsgspecError) as error:
         raise click.ClickException(f"{path} cannot be read: {error}. Delete it to start anew.") from error
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        _print_json(found)
     elif found:
         _print(found)
     else:
         click.echo("Nothing was measured yet. See: foreword gains measure --help")
+
+
+def _print_json(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
 def _cases(settings: Settings, wanted: ReplayFilter) -> list[ReplayCase]:

@@ -114,7 +114,8 @@ def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: 
 @click.option("--intent", default="", help="The intent it is for; left out: the folder's name.")
 @click.option("--language", type=click.Choice([str(name) for name in Language]), default="en", show_default=True)
 @click.option("--technique", type=click.Choice([str(name) for name in Technique]), default="direct", show_default=True)
-def new(path: Path, id: str, intent: str, language: str, technique: str) -> None:
+@json_option
+def new(path: Path, id: str, intent: str, language: str, technique: str, as_json: bool) -> None:
     """Write a new template to PATH, complete and full of lines to replace.
 
     \b
@@ -133,6 +134,9 @@ def new(path: Path, id: str, intent: str, language: str, technique: str) -> None
             raise click.ClickException(f"{value!r} is not lower-case words joined by - or .; give {name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(scaffold(id, intent, Language(language), Technique(technique)), "utf-8")
+    if as_json:
+        echo_json({"file": str(path), "id": id, "intent": intent, "language": language, "technique": technique})
+        return
     click.echo(f"Wrote {path}. Replace its lines, then: foreword templates lint --folder {path.parent}")
 
 
@@ -163,7 +167,8 @@ def lint_(strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool,
         for finding in found:
             click.echo(str(finding))
         warnings = len(found) - sum(finding.level is Severity.ERROR for finding in found)
-        checked = len(library.templates) + len({error.file for error in errors})
+        broken = {error.file for error in errors if not error.what.startswith("is not a folder")}
+        checked = len({template.file for template in library.templates} | broken)
         click.echo(f"{checked} files: {len(found) - warnings} errors, {warnings} warnings", err=True)
     raise SystemExit(1 if bad else 0)
 

@@ -8,6 +8,7 @@ import click
 
 from gateway.cli.config import config_option, load_settings
 from gateway.cli.exchanges.commands import opened, since_s
+from gateway.cli.templates.options import find_template
 from gateway.errors import BadRequest
 from gateway.prompt.answers.judge import yardstick
 from gateway.prompt.library.library import Library, load_library
@@ -40,7 +41,10 @@ def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
         versions = records.read_versions(a, b)
     except BadRequest as error:
         raise click.ClickException(error.message) from None
-    score = yardstick(library_of(settings), [(one.id, one.version) for one in versions])
+    library = library_of(settings)
+    for version in versions:
+        find_template(library, f"{version.id}@{version.version}")
+    score = yardstick(library, [(version.id, version.version) for version in versions])
     with opened(settings) as database:
         found = records.compare(database, *versions, since_s=since, score_text=score)
     if as_json:

@@ -7,8 +7,13 @@ import click
 from msgspec import Struct
 from rich.console import Console
 
+from gateway.cli.classifier.work import classifier_of
+from gateway.context.embedding.batcher import Batcher
 from gateway.prompt.authoring.cases import Failure, run_cases
+from gateway.prompt.authoring.lifecycle import Examine
 from gateway.prompt.authoring.match_check import MatchTally, check_examples
+from gateway.prompt.classifier.classifier import Classifier
+from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
 from gateway.settings import Settings
 
@@ -40,6 +45,24 @@ def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestRe
         return TemplateTestReport(len(chosen), cases, 0, tuple(failures))
     tally = asyncio.run(_classified(active, settings))
     return TemplateTestReport(len(chosen), cases, tally.asked, (*failures, *tally.failures))
+
+
+def examine_with(settings: Settings) -> Examine:
+    """The check of a template's examples by a classifier that is trained on the library as it would be."""
+
+    def examine(library: Library, template: Template) -> list[str]:
+        with Console(stderr=True).status("training the classifier"):
+            classifier, batcher = classifier_of(settings, library)
+        return [str(failure) for failure in asyncio.run(_check(classifier, batcher, template)).failures]
+
+    return examine
+
+
+async def _check(classifier: Classifier, batcher: Batcher, template: Template) -> MatchTally:
+    try:
+        return await check_examples([template], classifier.classify)
+    finally:
+        await batcher.aclose()
 
 
 async def _classified(templates: Sequence[Template], settings: Settings) -> MatchTally:

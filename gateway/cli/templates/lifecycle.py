@@ -1,4 +1,4 @@
-"""`foreword templates promote`, `retire`, `rollback` and `reload`: what speaks, and for whom."""
+"""`foreword templates promote`, `retire`, `rollback` and `reload`: which version is used, and for whom."""
 
 import json
 from collections.abc import Mapping
@@ -18,9 +18,10 @@ from gateway.cli.templates.options import (
     json_option,
     open_library,
     refuse,
+    settings_for,
 )
 from gateway.prompt.authoring import lifecycle as moves
-from gateway.prompt.library.pointers import DEFAULT_SHARE, Pointer
+from gateway.prompt.library.pointers import DEFAULT_SHARE
 from gateway.prompt.templates.fields import Status
 
 RELOAD_S = 120.0
@@ -32,30 +33,42 @@ RELOAD_S = 120.0
     "--to", type=click.Choice(["candidate", "canary", "active"]), help="The step that you mean; any other is refused."
 )
 @click.option("--share", type=click.FloatRange(0.0, 1.0), default=DEFAULT_SHARE, show_default=True, help="Of a canary.")
+@click.option("--no-classifier", is_flag=True, help="Do not try the examples on the classifier; loads no model.")
 @folder_option
 @json_option
 @config_option
-def promote(ref: str, to: str | None, share: float, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """One step on for REF: draft, candidate, canary, active. Refused if lint or a test of it fails.
+def promote(
+    ref: str,
+    to: str | None,
+    share: float,
+    no_classifier: bool,
+    folders: tuple[Path, ...],
+    as_json: bool,
+    config: Path,
+) -> None:
+    """Move REF one step on: draft, candidate, canary, active. Refused if lint or a test of it fails.
 
     \b
     foreword templates promote refund.en                   # the newest version, one step
     foreword templates promote refund.en@4 --to canary --share 0.1
     foreword templates promote refund.en --to active
 
-    A candidate speaks where a request names it. A canary gets its share of the requests, the version before
-    the rest. An active version speaks for all. One word of the file is edited, and one line of
-    pointers.yaml; a gateway that runs takes both over within a second or two.
+    A candidate is used where a request names it. A canary gets its share of the requests, the version before
+    gets the rest. An active version gets all. Before the steps to canary and active, the classifier is trained as
+    if the step were made, and must pass what `foreword templates test` checks; the gateway takes that model over.
+    One word of the file is edited, and one line of pointers.yaml; a running gateway sees both within seconds.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, ref)
     if any(error.file == template.file for error in errors):
         refuse([str(error) for error in errors])
     try:
-        moved = moves.promote(library, folders_of(folders, config), template, Status(to) if to else None, share)
+        step = Status(to) if to else None
+        examine = None if no_classifier else _examine(folders, config)
+        moved = moves.promote(library, folders_of(folders, config), template, step, share, examine)
     except moves.MoveRefused as refused:
         refuse(refused.reasons)
-    _tell(moved, as_json)
+    _print_move(moved, folders, config, as_json)
 
 
 @click.command()
@@ -64,7 +77,7 @@ def promote(ref: str, to: str | None, share: float, folders: tuple[Path, ...], a
 @json_option
 @config_option
 def retire(ref: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """REF speaks no more, unless a request names this very version. It stays on record.
+    """Take REF out of use, unless a request names this very version. It stays on record.
 
     \b
     foreword templates retire refund.en@3
@@ -74,7 +87,7 @@ def retire(ref: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> 
         moved = moves.retire(library, folders_of(folders, config), find_template(library, ref))
     except moves.MoveRefused as refused:
         refuse(refused.reasons)
-    _tell(moved, as_json)
+    _print_move(moved, folders, config, as_json)
 
 
 @click.command()
@@ -83,12 +96,13 @@ def retire(ref: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> 
 @json_option
 @config_option
 def rollback(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Take the last promotion of ID back: its canary, or else the version that became active.
+    """Undo the last promotion of ID: end its canary, or else go back to the version before.
 
     \b
     foreword templates rollback refund.en
 
-    Only pointers.yaml is touched. Done twice, the second takes back the first.
+    A canary becomes a candidate again. Without a canary, the versions in pointers.yaml are swapped; a second
+    rollback swaps them back. A template of one version has nothing to go back to: retire it instead.
     """
     library, _ = open_library(folders, config)
     try:
@@ -98,7 +112,7 @@ def rollback(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) ->
     if as_json:
         echo_json({"id": id, "pointer": pointer})
     else:
-        click.echo(f"{id}: {_pointed(pointer)}")
+        click.echo(f"{id}: {_in_use(folders, config, id)}")
 
 
 @click.command()
@@ -127,17 +141,32 @@ def reload(url: str, key: str, as_json: bool, config: Path) -> None:
         refuse(errors or [str(answer.get("error", {}).get("message", f"the gateway answered {status}"))])
 
 
-def _tell(moved: moves.MoveResult, as_json: bool) -> None:
+def _examine(folders: tuple[Path, ...], config: Path) -> moves.Examine | None:
+    """The check of the examples by the classifier; None where the configuration has no embedder to train it with."""
+    settings = settings_for(folders, config)
+    if settings.embedder is None:
+        return None
+    from gateway.cli.templates.example_tests import examine_with
+
+    return examine_with(settings)
+
+
+def _print_move(moved: moves.MoveResult, folders: tuple[Path, ...], config: Path, as_json: bool) -> None:
     if as_json:
         echo_json(moved)
         return
-    click.echo(f"{moved.ref}: {moved.before} -> {moved.after}; {_pointed(moved.pointer)}")
+    id = moved.ref.partition("@")[0]
+    click.echo(f"{moved.ref}: {moved.before} -> {moved.after}; {_in_use(folders, config, id)}")
 
 
-def _pointed(pointer: Pointer) -> str:
-    production = f"version {pointer.production}" if pointer.production else "the newest active version"
-    canary = f", version {pointer.canary} in {pointer.share:.0%} of the requests" if pointer.canary else ""
-    return f"{production} speaks{canary}"
+def _in_use(folders: tuple[Path, ...], config: Path, id: str) -> str:
+    """Which version is used now, in words."""
+    library, _ = open_library(folders, config)
+    stable = library.speaking.get(id)
+    production = f"version {stable.version} is used" if stable else "no version is used"
+    trials = (pair for pairs in library.canaries.values() for pair in pairs if pair[0].id == id)
+    trial = next((f", version {canary.version} for {share:.0%} of the requests" for canary, share in trials), "")
+    return production + trial
 
 
 def _post(url: str, key: str) -> tuple[int, Mapping[str, Any]]:

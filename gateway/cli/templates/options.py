@@ -1,6 +1,7 @@
 """What the commands of `foreword templates` share: the library they look at, and their options."""
 
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -12,7 +13,6 @@ from gateway.cli.config import load_settings
 from gateway.errors import TemplateError
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.versions import VersionArchive
-from gateway.prompt.templates.frontmatter import suggest
 from gateway.prompt.templates.template import Template, read_ref
 from gateway.settings import Settings
 
@@ -65,10 +65,15 @@ def find_template(library: Library, ref: str) -> Template:
     except ValueError:
         template = None
     if template is None:
-        known = {one.id for one in library.templates}
-        hint = f"foreword templates history {id}" if id in known else suggest(id, known)
+        known = {template.id for template in library.templates}
+        hint = f"foreword templates history {id}" if id in known else _near(id, known)
         raise click.ClickException(f"there is no template {ref!r}; {hint}")
     return template
+
+
+def _near(id: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(id, known, 3, 0.5)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else "all names: foreword templates list"
 
 
 def warn_of(errors: Sequence[TemplateError]) -> None:

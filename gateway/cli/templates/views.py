@@ -46,10 +46,13 @@ def preview(
     template = find_template(library, ref)
     given = _given(slots)
     query = sys.stdin.read() if query == "-" else query
+    if not query and not given:
+        slots_too = f", or --slots NAME=VALUE for {', '.join(template.slots)}" if template.slots else ""
+        raise click.ClickException(f"{template.ref} needs --query TEXT{slots_too}")
     try:
         turns, found = _rendered(template, query, given)
     except RequestError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_for_the_shell(template, error)) from error
     except (KeptAsIs, TemplateError) as error:
         raise click.ClickException(f"the query would go to the model as it is: {error}") from error
     tokens = Counter()
@@ -146,6 +149,15 @@ def _told(version: HistoryVersion) -> str:
     scores = ", ".join(f"{name} {value}" for name, value in made.scores.items())
     told = [version.seen or "not loaded yet", version.content, origin, scores, ", ".join(marks)]
     return f"{version.ref} {version.status}  " + "  ".join(text for text in told if text)
+
+
+def _for_the_shell(template: Template, error: RequestError) -> str:
+    """The error of a request, with the command's options in place of the request's parameters."""
+    name = (error.param or "").removeprefix("prompt.variables.")
+    options = "--query" if name == QUERY else f"--query TEXT, or --slots {name}=VALUE"
+    if error.code == "missing_required_parameter":
+        return f"{template.ref} needs {options}"
+    return error.message.replace(f"'{error.param}'", f"--slots {name}")
 
 
 def _given(slots: Sequence[str]) -> dict[str, str]:

@@ -56,6 +56,8 @@ class Names(Struct, frozen=True):
     """What the examples ask, word for word, and their intent."""
     listed: tuple[str, ...] = ()
     """Of `asked`, what a template itself lists."""
+    barred: dict[str, tuple[str, ...]] = {}
+    """`not` examples in `plain` words, whole and without their payload, and the intents that each is not of."""
     whole: bool = False
     """Prompts are read in one piece, with the text that they are about."""
 
@@ -113,12 +115,17 @@ class Tier:
         """The verdict on a prompt that asks word for word what an example asks."""
         asked = plain(seen.asked)
         name = self.names.asked.get(asked)
-        return None if name is None else TierVerdict(name, 1.0, 0.0, seen.asked, 1.0, listed=asked in self._listed)
+        if name is None or name in self.names.barred.get(plain(seen.text), ()):
+            return None
+        return TierVerdict(name, 1.0, 0.0, seen.asked, 1.0, listed=asked in self._listed)
 
     def judge(self, seen: Look, vector: Array | None = None) -> TierVerdict:
         """`vector`: [dimensions], the embedding of `seen.asked`; None for a tier of words alone."""
+        known = self._allowed(seen)
+        if not known:
+            return TierVerdict("", 0.0, 1.0)
         read = self.read(seen, vector)
-        found = self.weigh(read)
+        found = self.weigh(read, known)
         within = self.within(found)
         return TierVerdict(
             name=self.names.classes[found.top],
@@ -142,15 +149,26 @@ class Tier:
         length = sqrt(weights.dot(weights)) or 1.0
         return TierFeatures(columns, weights, length, self._words.take(places, 0), vector)
 
-    def weigh(self, read: TierFeatures) -> Signs:
-        """The scores of the classes after temperature, and what the gate looks at."""
+    def _allowed(self, seen: Look) -> list[int]:
+        """The classes of intents, without those whose `not` examples hold this very prompt."""
+        barred = self.names.barred
+        if not barred:
+            return self._known
+        out = {*barred.get(plain(seen.text), ()), *barred.get(plain(seen.asked), ())}
+        return [place for place in self._known if self.names.classes[place] not in out] if out else self._known
+
+    def weigh(self, read: TierFeatures, known: Sequence[int] | None = None) -> Signs:
+        """The scores of the classes after temperature, and what the gate looks at. `known`: the classes to choose
+        from; left out: all intents."""
         length = read.length
         said: list[float] = read.weights.dot(read.rows).tolist()
         scores = [score / length + bias for score, bias in zip(said, self._bias, strict=True)]
         if read.vector is not None:
             scores = [*map(add, scores, read.vector.dot(self._vector).tolist())]
         point = self.place(read)
-        return gate_features(scores, self._known, self._ends, lambda place: self._near[place].dot(point))
+        return gate_features(
+            scores, self._known if known is None else known, self._ends, lambda place: self._near[place].dot(point)
+        )
 
     def place(self, read: TierFeatures) -> Array:
         """[dimensions]: where the prompt stands among the anchors."""

@@ -19,7 +19,7 @@ from gateway.errors import ForewordError
 from gateway.prompt.classifier.model import Array, ClassifierModel, Names, Tier
 from gateway.prompt.classifier.rawness import Looks
 
-FORMAT = 4
+FORMAT = 5
 
 
 class ModelUnusable(ForewordError):

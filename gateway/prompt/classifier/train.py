@@ -30,7 +30,7 @@ from gateway.prompt.templates.template import Template
 
 log = logging.getLogger("foreword.classify")
 
-RECIPE = "8"  # part of the key under which a trained model is kept: raise it when training changes
+RECIPE = "9"  # part of the key under which a trained model is kept: raise it when training changes
 LABELLED = "labelled.jsonl"
 """In the folder `classifier` of the data folder: the labelled prompts that `foreword classifier train` was given."""
 

@@ -94,9 +94,22 @@ def _tier(
         keywords=lesson.keywords,
         asked=asked,
         listed=tuple(sorted(asked.keys() & {plain(case.seen.asked) for case in lesson.cases if case.listed})),
+        barred=_barred(lesson),
         whole=lesson.whole,
     )
     return Tier(names, arrays)
+
+
+def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
+    """The `not` examples and the intents that they are not of: as a whole, and by what they ask of their payload,
+    unless an example of the same intent asks the same."""
+    asked = {(plain(case.seen.asked), case.intent) for case in lesson.cases}
+    barred: dict[str, set[str]] = {}
+    for miss in lesson.near_misses:
+        barred.setdefault(plain(miss.text), set()).add(miss.intent)
+        if (plain(miss.seen.asked), miss.intent) not in asked:
+            barred.setdefault(plain(miss.seen.asked), set()).add(miss.intent)
+    return {text: tuple(sorted(intents)) for text, intents in sorted(barred.items())}
 
 
 def _asked(lesson: Lessons) -> dict[str, str]:

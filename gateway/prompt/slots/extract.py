@@ -172,7 +172,7 @@ def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
 def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
     """What a model said a slot is, if the query says so: its own words, at their place in the query."""
     if slot.type is SlotType.ENUM:
-        if words not in slot.values:
+        if not isinstance(words, str) or words not in slot.values:
             return None
         places = (place for word in slot.values[words] if (place := locate(query, word)))
         return SlotValue(name, words, "model", *next(places, (-1, -1)))
@@ -219,6 +219,6 @@ def _json(text: str) -> dict[str, Any] | None:
     found = _ANSWER.search(text)
     try:
         said = msgspec.json.decode(found[0]) if found else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return said if isinstance(said, dict) else None

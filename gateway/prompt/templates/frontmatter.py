@@ -21,6 +21,8 @@ S = TypeVar("S", bound=Struct)
 Data = dict[str, Any]
 
 FENCE = "---"
+LARGEST = 999_999_999
+"""Of any number in a head."""
 
 
 class FrontMatterHead:
@@ -71,10 +73,17 @@ class FrontMatterHead:
         if isinstance(wanted, type) and issubclass(wanted, Struct):
             return self.decode(value, wanted, *path)
         try:
-            return msgspec.convert(value, wanted, strict=False)
+            return _bounded(msgspec.convert(value, wanted, strict=False))
         except msgspec.ValidationError as error:
             what, _, inside = str(error).partition(" - at `$")
             raise self.error(f"{path[-1]}: {_plain(what, value)}", *path, *_steps(inside)) from error
+
+
+def _bounded(value: Any) -> Any:
+    """Raises `msgspec.ValidationError` for a number that no field means. Huge ones cannot even be printed."""
+    if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
+        raise msgspec.ValidationError(f"a number is at most {LARGEST:,}")
+    return value
 
 
 @functools.cache
@@ -96,6 +105,7 @@ def split_head(source: str, file: str) -> tuple[FrontMatterHead, str, int]:
 
 
 def suggest(word: str, known: Any) -> str:
+    """The nearest of the known names as a question, or a list of all."""
     names = sorted(str(name) for name in known)
     close = difflib.get_close_matches(word, names, 1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"

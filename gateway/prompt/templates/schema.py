@@ -73,6 +73,8 @@ def read_head(head: FrontMatterHead) -> dict[str, Any]:
         raise head.error("an id is lower-case words joined by `.`, `-` or `_`, such as `summarise.en`", "id")
     if front.version < 1:
         raise head.error("versions count from 1", "version")
+    if front.family and not ID.fullmatch(front.family):
+        raise head.error("a family is lower-case words joined by `.`, `-` or `_`, such as `summarise`", "family")
     if not ID.fullmatch(front.intent.name):
         raise head.error("an intent's name is lower-case words joined by `-` or `_`", "intent", "name")
     slots = {name: read_slot(head, name, value, RESERVED) for name, value in front.slots.items()}

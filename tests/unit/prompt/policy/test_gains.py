@@ -1,5 +1,6 @@
 """The gain table: what it takes to act on it, and how it comes from the file."""
 
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,18 @@ def test_what_helps_has_a_lower_bound_above_nothing(pairs: int, mean: float, bel
 
     assert (measured.verdict == "helps") <= (measured.low > 0)
     assert (measured.verdict == "leave it") <= (measured.low <= 0)
+
+
+def _write_many(file: Path, model: str) -> None:
+    for number in range(20):
+        write_gains(file, [Gain(f"intent-{number}", model, 40, 0.1, 0.05, 0.15)])
+
+
+def test_two_processes_that_measure_lose_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "gains.json"
+    both = [get_context("spawn").Process(target=_write_many, args=(file, model)) for model in ("a", "b")]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert len(read_gains(file)) == 40

@@ -1,8 +1,11 @@
 """Slots that the rules leave empty: the nearest value of an enum, and one call whose words must be the query's."""
 
+import json
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.errors import NotReady
@@ -10,7 +13,8 @@ from gateway.exchange import Ask, Endpoint, Exchange, Intent, Mode, SlotValue, T
 from gateway.ports import Vectors
 from gateway.prompt.library.library import build_library
 from gateway.prompt.rewrite import RewriteStage
-from gateway.prompt.slots.extract import ExtractedSlots, Extractor, locate, schema_of
+from gateway.prompt.slots.extract import ExtractedSlots, Extractor, checked, locate, schema_of
+from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
 from gateway.prompt.templates.template import Template
 from gateway.settings import PromptTable
 from tests.doubles.bag_embedder import BagEmbedder
@@ -144,3 +148,32 @@ def test_the_schema_allows_no_value_and_no_other_keys() -> None:
 def test_words_are_found_whatever_their_case_width_and_blanks(query: str, words: str, found: str | None) -> None:
     place = locate(query, words)
     assert (query[slice(*place)] if place else None) == found
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["formal", "Aunt Mary"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON, st.sampled_from([None, *SlotType]))
+@settings(max_examples=200)
+def test_any_json_is_a_value_of_the_query_or_none(said: object, kind: SlotType | None) -> None:
+    slot = Slot((SlotSource.PATTERN,), type=kind, values={"formal": ("formal", "aunt mary")})
+    value = checked("tone", slot, said, QUERY)
+    assert value is None or value.value in slot.values or value.start >= 0
+
+
+@given(JSON)
+@settings(max_examples=50, deadline=None)
+async def test_whatever_a_model_answers_the_call_is_counted(said: object) -> None:
+    answer = json.dumps({"who": said, "count": said, "size": said, "parts": said})
+    result = await extracted(template("# user\n{{ who }}", more=MODEL), asking(), ScriptedCompleter(answer))
+    assert [call.purpose for call in result.calls] == ["slots"]
+
+
+async def test_json_that_is_nested_without_end_is_no_value() -> None:
+    answer = '{"who": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    result = await extracted(template("# user\n{{ who }}", more=MODEL), asking(), ScriptedCompleter(answer))
+    assert (result.values, len(result.calls)) == ((), 1)
