@@ -2,23 +2,18 @@
 
 import secrets
 from time import time
-from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, get, post
-from litestar.params import Dependency
+from litestar import Response, get, post
 
 from gateway.assembly import Gateway
 from gateway.errors import NotFound
-from gateway.exchange import ClientKey, Exchange
+from gateway.exchange import Exchange
 from gateway.records.archive import RecordArchive, as_json
 from gateway.records.feedback import Feedback
+from gateway.server.handlers import AnyRequest, Caller, Shared, json_bytes
 from gateway.wire import preview
 from gateway.wire.feedback import feedback
-
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
-AnyRequest = Request[Any, Any, Any]
 
 
 @post("/v1/foreword/preview", status_code=200, summary="What would be done to a request", tags=["Foreword"])
@@ -27,13 +22,13 @@ async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> 
     ask = preview.ask(await request.body(), dict(request.scope["headers"]))
     exchange = Exchange("preview-" + secrets.token_hex(8), ask, key, dry=True, started_s=time())
     prepared = await gateway.prepare(exchange)
-    return _json(preview.shown(prepared, gateway.perform.body(prepared)))
+    return json_bytes(preview.shown(prepared, gateway.perform.body(prepared)))
 
 
 @get("/v1/foreword/exchanges/{id:str}", summary="An exchange as it was recorded", tags=["Foreword"])
 async def get_exchange(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
     """The ask, each decision, what was sent, the answer, and the feedback so far. A key sees its own."""
-    return _json(as_json(await _archive(gateway).get(id, key)))
+    return json_bytes(as_json(await _archive(gateway).get(id, key)))
 
 
 @post("/v1/foreword/feedback", status_code=201, summary="Say how good an answer was", tags=["Foreword"])
@@ -43,14 +38,10 @@ async def give_feedback(request: AnyRequest, gateway: Shared, key: Caller) -> Re
     given = feedback(await request.body())
     opinion = Feedback(given.exchange, given.score, given.label, given.comment, given.answer)
     stored = await _archive(gateway).add(opinion, key)
-    return _json(msgspec.json.encode(stored), 201)
+    return json_bytes(msgspec.json.encode(stored), 201)
 
 
 def _archive(gateway: Gateway) -> RecordArchive:
     if gateway.archive is None:
         raise NotFound("This gateway keeps no records: [records] policy is none.")
     return gateway.archive
-
-
-def _json(body: bytes, status: int = 200) -> Response[bytes]:
-    return Response(body, status_code=status, media_type="application/json")

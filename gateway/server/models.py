@@ -1,21 +1,18 @@
 """`/v1/models`: the names that a client may use, with those that only the backends know."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Response, delete, get
-from litestar.params import Dependency
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.assembly import Gateway
 from gateway.backends.route import matches
-from gateway.errors import BackendFailed, KeyNotAllowed, NotFound
+from gateway.errors import BackendFailed, NotFound
 from gateway.exchange import ClientKey
 from gateway.ports import Manageable
-
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
+from gateway.server.handlers import Caller, Shared, admin_only, json_bytes
 
 
 class ModelObject(Struct):
@@ -49,7 +46,7 @@ async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
             if gateway.routes.owner(name) == backend and _allowed(key, name):
                 listed.setdefault(name, raw)
     body = msgspec.json.encode({"object": "list", "data": list(listed.values())})
-    return Response(body, media_type="application/json")
+    return json_bytes(body)
 
 
 @get("/v1/models/{name:path}", summary="One model", tags=["OpenAI"])
@@ -58,15 +55,14 @@ async def get_model(gateway: Shared, key: Caller, name: str) -> Response[bytes]:
     wanted = name.lstrip("/")
     for known, backend in gateway.routes.names():
         if known == wanted and _allowed(key, known):
-            return Response(msgspec.json.encode(ModelObject(known, backend)), media_type="application/json")
+            return json_bytes(msgspec.json.encode(ModelObject(known, backend)))
     return await _ask(gateway, key, "GET", wanted)
 
 
 @delete("/v1/models/{name:path}", status_code=200, summary="Delete a fine-tuned model", tags=["OpenAI"])
 async def delete_model(gateway: Shared, key: Caller, name: str) -> Response[bytes]:
     """Passed on to the backend; for keys with `admin` only."""
-    if not key.admin:
-        raise KeyNotAllowed("Only a key with admin = true may delete models.")
+    admin_only(key, "delete models")
     return await _ask(gateway, key, "DELETE", name.lstrip("/"))
 
 
@@ -76,7 +72,7 @@ async def _ask(gateway: Gateway, key: ClientKey, method: str, name: str) -> Resp
     if not isinstance(backend, Manageable) or not _allowed(key, name):
         raise NotFound(f"The model {name!r} does not exist.", param="model", code="model_not_found")
     status, body = await backend.manage(method, f"models/{name}")
-    return Response(body, status_code=status, media_type="application/json")
+    return json_bytes(body, status)
 
 
 def refuse_other_places(path: str) -> None:

@@ -1,16 +1,12 @@
 """For those who run it: is it alive, is it ready, how is it doing."""
 
-from typing import Annotated
-
 from litestar import Response, get
-from litestar.params import Dependency
 
-from gateway.assembly import Gateway
+from gateway.server.handlers import Shared
 from gateway.telemetry.metrics import CONTENT_TYPE
 
 OPEN = {"open": True}
 """Asked without a key: orchestrators and Prometheus have none."""
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
 
 
 @get("/health/live", summary="Is the process alive?", tags=["operations"], opt=OPEN)

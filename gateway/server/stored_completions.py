@@ -3,20 +3,15 @@
 They belong to the backend's account, which all keys share, so only a key with `admin` may see them.
 """
 
-from typing import Annotated, Any
-
-from litestar import Request, Response, delete, get, post
-from litestar.params import Dependency
+from litestar import Response, delete, get, post
 
 from gateway.assembly import Gateway
-from gateway.errors import KeyNotAllowed, NotFound
+from gateway.errors import NotFound
 from gateway.exchange import ClientKey, Endpoint
 from gateway.ports import Backend, Manageable
+from gateway.server.handlers import AnyRequest, Caller, Shared, admin_only, json_bytes
 from gateway.server.models import refuse_other_places
 
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
-AnyRequest = Request[Any, Any, Any]
 ONE = "/v1/chat/completions/{id:str}"
 
 
@@ -58,11 +53,10 @@ async def passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path:
 
 async def ask_backend(request: AnyRequest, key: ClientKey, backend: Backend | None, place: str) -> Response[bytes]:
     """The request as it is, to `place` below a backend's `/v1/`. Raises `NotFound` if it stores nothing."""
-    if not key.admin:
-        raise KeyNotAllowed("Only a key with admin = true may see what a backend stores.")
+    admin_only(key, "see what a backend stores")
     refuse_other_places(place)
     if not isinstance(backend, Manageable):
         raise NotFound("The backend of the default model stores nothing of this kind.")
     query = request.scope["query_string"].decode("latin-1")
     status, body = await backend.manage(request.method, place, query, await request.body())
-    return Response(body, status_code=status, media_type="application/json")
+    return json_bytes(body, status)

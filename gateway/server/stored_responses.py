@@ -1,10 +1,9 @@
 """Stored responses: those that the gateway answered itself are read from its records, others from the backend."""
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import msgspec
-from litestar import Request, Response, delete, get, post
-from litestar.params import Dependency
+from litestar import Response, delete, get, post
 
 from gateway.assembly import Gateway
 from gateway.backends.responses import speaks
@@ -13,13 +12,11 @@ from gateway.exchange import ClientKey, Endpoint
 from gateway.perform.previous_response import kept
 from gateway.ports import Backend
 from gateway.records.schema import ExchangeRecord
+from gateway.server.handlers import AnyRequest, Caller, Shared, json_bytes
 from gateway.server.stored_completions import ask_backend
 from gateway.wire.responses.answer import exchange_id
 from gateway.wire.responses.stored import LONGEST_PAGE, PAGE, Lost, input_of, listed
 
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
-AnyRequest = Request[Any, Any, Any]
 ONE = "/v1/responses/{id:str}"
 
 
@@ -33,7 +30,7 @@ async def get_response(
     if stream:
         raise BadRequest("A response that is over cannot be streamed again. Leave out 'stream'.", param="stream")
     _, response = await _own(gateway, key, id)
-    return _json(response)
+    return json_bytes(response)
 
 
 @delete(ONE, status_code=200, summary="Delete a stored response", tags=["OpenAI"])
@@ -44,7 +41,7 @@ async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id:
     await _own(gateway, key, id)
     assert gateway.archive is not None
     await gateway.archive.erase(exchange_id(id), key)
-    return _json(msgspec.json.encode({"id": id, "object": "response", "deleted": True}))
+    return json_bytes(msgspec.json.encode({"id": id, "object": "response", "deleted": True}))
 
 
 @post(ONE + "/cancel", status_code=200, summary="Cancel a response in the background", tags=["OpenAI"])
@@ -75,7 +72,7 @@ async def list_input(
     except Lost as error:
         raise _missing(id, str(error)) from error
     suffix, limit = exchange_id(id).removeprefix("fw-"), min(max(limit, 1), LONGEST_PAGE)
-    return _json(listed(items, suffix, after=after, limit=limit, newest_first=order == "desc"))
+    return json_bytes(listed(items, suffix, after=after, limit=limit, newest_first=order == "desc"))
 
 
 HANDLERS = (get_response, delete_response, cancel_response, list_input)
@@ -105,7 +102,3 @@ def _keeper(gateway: Gateway) -> Backend | None:
         one for one in gateway.backends.values() if any(Endpoint.RESPONSES in card.endpoints for card in one.models())
     )
     return next(able, None)
-
-
-def _json(body: bytes) -> Response[bytes]:
-    return Response(body, media_type="application/json")

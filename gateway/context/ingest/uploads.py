@@ -1,7 +1,7 @@
 """Files that clients uploaded: rows in the catalog, bytes in a folder beside it, each its key's alone."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import time
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.context.store.catalog import Catalog
+from gateway.context.store.chunk_owners import groups, marks
 from gateway.exchange import ClientKey
 
 
@@ -57,6 +58,15 @@ class Uploads:
     def get(self, id: str, key: ClientKey) -> UploadedFile | None:
         """A file that this key may see; another's does not exist for it."""
         return next(iter(self._rows("id = ? AND (? OR owner = ?)", id, key.admin, key.name)), None)
+
+    def of_ids(self, ids: Sequence[str], key: ClientKey) -> Mapping[str, UploadedFile]:
+        """By their ids, the files among these that this key may see."""
+        rows = [
+            file
+            for some in groups(ids)
+            for file in self._rows(f"id IN ({marks(some)}) AND (? OR owner = ?)", *some, key.admin, key.name)
+        ]
+        return {file.id: file for file in rows}
 
     def by_id(self, id: str) -> UploadedFile | None:
         return next(iter(self._rows("id = ?", id)), None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500
 """Values in one statement; SQLite takes some thousands."""
+T = TypeVar("T")
 NONE = 0
 """No document has this key."""
 
@@ -74,11 +75,11 @@ def _live(database: sqlite3.Connection, collection: str, documents: Sequence[int
     return found
 
 
-def groups(values: Sequence[int]) -> Iterable[Sequence[int]]:
-    """As many as one statement takes, each."""
+def groups(values: Sequence[T]) -> Iterable[Sequence[T]]:
+    """The values in groups of as many as one statement takes."""
     return (values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE))
 
 
-def marks(values: Sequence[int]) -> str:
-    """A place in a statement for each."""
+def marks(values: Sequence[object]) -> str:
+    """One placeholder in a statement for each value."""
     return ", ".join("?" * len(values))

@@ -1,7 +1,7 @@
 """What the handlers of vector stores share: which stores and files a key may use, and how files get in."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.assembly import Gateway
 from gateway.context.ingest.attachments import Attachment
@@ -11,7 +11,7 @@ from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import may_change
 from gateway.errors import KeyNotAllowed, NotFound
 from gateway.exchange import ClientKey
-from gateway.server.stores.files import file_of, intake_of
+from gateway.server.handlers import intake_of
 from gateway.wire.stores import vector_stores as wire
 
 
@@ -31,24 +31,35 @@ async def changeable(gateway: Gateway, key: ClientKey, id: str) -> Collection:
     return found
 
 
-async def attach(gateway: Gateway, key: ClientKey, id: str, given: Sequence[wire.NewFile], batch: str = "") -> None:
-    """Attach all or none. Raises `NotFound` for a file that this key may not see."""
+async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) -> Mapping[str, UploadedFile]:
+    """The files by their ids. `places`: for each id, where the request names it.
+
+    Raises `NotFound` for a file that this key may not see.
+    """
+    files = await asyncio.to_thread(intake_of(gateway).uploads.of_ids, list(places), key)
+    for id, param in places.items():
+        if id not in files:
+            raise NotFound(f"No such File object: {id}", param=param)
+    return files
+
+
+async def attach(
+    gateway: Gateway,
+    store: str,
+    files: Mapping[str, UploadedFile],
+    requests: Sequence[wire.NewFile],
+    batch: str = "",
+) -> None:
+    """Attach all or none to the store with this id."""
     intake = intake_of(gateway)
-    attachments = []
-    for one in given:
-        file = await wanted_file(gateway, key, one.file_id)
-        cut = _cut(one.chunking_strategy)
-        attachments.append(Attachment(id, file.id, batch, attributes=one.attributes or {}, cut=cut, bytes=file.bytes))
+    attachments = [_attachment(store, files[request.file_id], request, batch) for request in requests]
     await asyncio.to_thread(intake.attachments.attach, attachments)
     intake.wake()
 
 
-async def wanted_file(gateway: Gateway, key: ClientKey, id: str, param: str = "file_id") -> UploadedFile:
-    """Raises `NotFound` for a file that this key may not see. `param`: where the request names it."""
-    try:
-        return await file_of(gateway, key, id)
-    except NotFound as error:
-        raise NotFound(error.message, param=param) from None
+def _attachment(store: str, file: UploadedFile, request: wire.NewFile, batch: str) -> Attachment:
+    cut = _cut(request.chunking_strategy)
+    return Attachment(store, file.id, batch, attributes=request.attributes or {}, cut=cut, bytes=file.bytes)
 
 
 def _cut(chunking: wire.Chunking | None) -> Cut | None:

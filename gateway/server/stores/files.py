@@ -3,24 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any
 
-from litestar import Request, Response, delete, get, post
-from litestar.params import Dependency
+from litestar import Response, delete, get, post
 from litestar.response import Stream
 
 from gateway.assembly import Gateway
-from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.context.ingest.uploads import UploadedFile
 from gateway.errors import NotFound
 from gateway.exchange import ClientKey
+from gateway.server.handlers import AnyRequest, Caller, Shared, intake_of, json_bytes
 from gateway.server.pages import page
 from gateway.server.stores.upload import receive
 from gateway.wire.stores import files as wire
 
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
-AnyRequest = Request[Any, Any, Any]
 PIECE = 64 * 1024
 MOST = 10_000
 
@@ -36,7 +31,7 @@ async def upload_file(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
         file = await asyncio.to_thread(uploads.keep, draft, key, wire.name_of(form.filename), purpose, expires_s)
     finally:
         await asyncio.to_thread(draft.unlink, missing_ok=True)
-    return json(wire.encoded(wire.file(file)))
+    return json_bytes(wire.encoded(wire.file(file)))
 
 
 @get("/v1/files", summary="The files of this key", tags=["OpenAI"])
@@ -45,13 +40,13 @@ async def list_files(request: AnyRequest, gateway: Shared, key: Caller) -> Respo
     purpose = request.query_params.get("purpose", "")
     found = await asyncio.to_thread(intake_of(gateway).uploads.all, key, purpose)
     files, more = page(request, found, lambda file: file.id, MOST)
-    return json(wire.listed([wire.file(file) for file in files], more))
+    return json_bytes(wire.listed([wire.file(file) for file in files], more))
 
 
 @get("/v1/files/{id:str}", summary="A file's description", tags=["OpenAI"])
 async def get_file(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
     """404 for another key's."""
-    return json(wire.encoded(wire.file(await file_of(gateway, key, id))))
+    return json_bytes(wire.encoded(wire.file(await file_of(gateway, key, id))))
 
 
 @get("/v1/files/{id:str}/content", summary="A file's bytes", tags=["OpenAI"])
@@ -70,7 +65,7 @@ async def delete_file(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
     file = await file_of(gateway, key, id)
     await asyncio.to_thread(intake.uploads.remove, file.id)
     await asyncio.to_thread(intake.forget, file.id)
-    return json(wire.deleted(file.id, "file"))
+    return json_bytes(wire.deleted(file.id, "file"))
 
 
 async def file_of(gateway: Gateway, key: ClientKey, id: str) -> UploadedFile:
@@ -79,17 +74,6 @@ async def file_of(gateway: Gateway, key: ClientKey, id: str) -> UploadedFile:
     if file is None:
         raise NotFound(f"No such File object: {id}", param="id")
     return file
-
-
-def intake_of(gateway: Gateway) -> BackgroundIngest:
-    """Raises `NotFound` where the configuration has no collections."""
-    if gateway.intake is None:
-        raise NotFound("This gateway keeps no collections: its configuration has no [store] and [embedder].")
-    return gateway.intake
-
-
-def json(body: bytes) -> Response[bytes]:
-    return Response(body, media_type="application/json")
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

@@ -5,28 +5,22 @@ A key sees and changes its own; the operator's it may read, as far as its config
 
 import asyncio
 import json as plain_json
-from typing import Annotated, Any
+from typing import Any
 
-from litestar import Request, Response, delete, get, post
-from litestar.params import Dependency
+from litestar import Response, delete, get, post
 from msgspec import UNSET
 
-from gateway.assembly import Gateway
 from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.context.pack import citations
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Hit, Wish
 from gateway.errors import NotReady
-from gateway.exchange import ClientKey
+from gateway.server.handlers import AnyRequest, Caller, Shared, intake_of, json_bytes
 from gateway.server.pages import page
-from gateway.server.stores.access import attach, changeable, store_of, wanted_file
-from gateway.server.stores.files import intake_of, json
+from gateway.server.stores.access import attach, changeable, files_of, store_of
 from gateway.wire.stores import files as wire_files
 from gateway.wire.stores import vector_stores as wire
 
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
-AnyRequest = Request[Any, Any, Any]
 ONE = "/v1/vector_stores/{id:str}"
 
 
@@ -35,14 +29,14 @@ async def create_store(request: AnyRequest, gateway: Shared, key: Caller) -> Res
     """With `file_ids`, the files go in in the background."""
     intake = intake_of(gateway)
     given = wire.new_store(await request.body())
-    for place, file in enumerate(given.file_ids):
-        await wanted_file(gateway, key, file, f"file_ids[{place}]")
+    places = {file: f"file_ids[{place}]" for place, file in reversed(list(enumerate(given.file_ids)))}
+    files = await files_of(gateway, key, places)
     days = given.expires_after.days if given.expires_after else 0
     catalog = intake.collections.catalog
     id = await asyncio.to_thread(catalog.create, key.name, given.name or "", days, given.metadata)
-    files = [wire.NewFile(file, None, given.chunking_strategy) for file in given.file_ids]
     if files:
-        await attach(gateway, key, id, files)
+        requests = [wire.NewFile(file, None, given.chunking_strategy) for file in given.file_ids]
+        await attach(gateway, id, files, requests)
     return await _shown(intake, await store_of(gateway, key, id))
 
 
@@ -53,7 +47,7 @@ async def list_stores(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
     readable = await asyncio.to_thread(intake.collections.readable, key)
     found, more = page(request, readable, lambda collection: collection.id)
     shown = await asyncio.to_thread(lambda: [wire.store(_store(intake, collection)) for collection in found])
-    return json(wire_files.listed(shown, more))
+    return json_bytes(wire_files.listed(shown, more))
 
 
 @get(ONE, summary="A vector store", tags=["OpenAI"])
@@ -85,7 +79,7 @@ async def delete_store(gateway: Shared, key: Caller, id: str) -> Response[bytes]
     """Its files stay uploaded."""
     store = await changeable(gateway, key, id)
     await asyncio.to_thread(intake_of(gateway).collections.drop, store.id)
-    return json(wire_files.deleted(store.id, "vector_store.deleted"))
+    return json_bytes(wire_files.deleted(store.id, "vector_store.deleted"))
 
 
 @post(ONE + "/search", status_code=200, summary="Search a vector store", tags=["OpenAI"])
@@ -105,7 +99,7 @@ async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: st
     ]
     collections = intake.collections
     found = await asyncio.to_thread(collections.look_up_all, [store], wishes, lambda _: asked.threshold)
-    return json(wire.results(asked.queries, [_result(hit) for hit in found[: asked.limit]]))
+    return json_bytes(wire.results(asked.queries, [_result(hit) for hit in found[: asked.limit]]))
 
 
 def _result(hit: Hit) -> wire.Result:
@@ -116,7 +110,7 @@ def _result(hit: Hit) -> wire.Result:
 
 
 async def _shown(intake: BackgroundIngest, collection: Collection) -> Response[bytes]:
-    return json(wire.encoded(wire.store(await asyncio.to_thread(_store, intake, collection))))
+    return json_bytes(wire.encoded(wire.store(await asyncio.to_thread(_store, intake, collection))))
 
 
 def _store(intake: BackgroundIngest, collection: Collection) -> wire.Store:

@@ -5,19 +5,18 @@ from html import escape
 from typing import Annotated
 
 from litestar import Response, get
-from litestar.params import Dependency, Parameter
+from litestar.params import Parameter
 
 from gateway.assembly import Gateway
-from gateway.errors import ConfigError, DatabaseFailed, KeyNotAllowed, NotFound
+from gateway.errors import ConfigError, DatabaseFailed, NotFound
 from gateway.exchange import ClientKey
 from gateway.prompt.answers.judge import yardstick
 from gateway.records.compare import VersionComparison, as_json, compare, read_versions, rows_of
 from gateway.records.drain import not_ready
 from gateway.records.locations import database_url
+from gateway.server.handlers import Caller, Shared, admin_only, json_bytes
 from gateway.server.templates.html import page
 
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 Ref = Annotated[str, Parameter(description="`id@version`, or on one side `raw`: the version's held-back controls")]
 Since = Annotated[float, Parameter(description="Only answers since then, in seconds since 1970")]
 
@@ -29,7 +28,7 @@ FORM = """<form><input name="a" value="{a}" aria-label="A" placeholder="summaris
 @get("/v1/foreword/compare", summary="Two versions of a template, by what was recorded", tags=["Foreword"])
 async def compare_versions(gateway: Shared, key: Caller, a: Ref, b: Ref, since: Since = 0.0) -> Response[bytes]:
     """Scores, their difference with its interval, which is better or how much is missing. For admin keys."""
-    return Response(as_json(await _compared(gateway, key, a, b, since)), media_type="application/json")
+    return json_bytes(as_json(await _compared(gateway, key, a, b, since)))
 
 
 @get("/v1/foreword/compare.html", summary="The same as a page", tags=["Foreword"], media_type="text/html")
@@ -42,8 +41,7 @@ async def compare_page(gateway: Shared, key: Caller, a: Ref = "", b: Ref = "raw"
 
 
 def _admin(key: ClientKey) -> None:
-    if not key.admin:
-        raise KeyNotAllowed("Only a key with admin = true may compare versions: it reads the exchanges of all keys.")
+    admin_only(key, "compare versions: it reads the exchanges of all keys")
 
 
 async def _compared(gateway: Gateway, key: ClientKey, a: str, b: str, since_s: float) -> VersionComparison:

@@ -3,25 +3,19 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import msgspec
 from litestar import Response, get, post
-from litestar.params import Dependency
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.assembly import Gateway
-from gateway.errors import KeyNotAllowed, NotFound, NotReady
-from gateway.exchange import ClientKey
+from gateway.errors import NotFound, NotReady
 from gateway.loading import LateLoader
 from gateway.prompt.authoring.history import HistoryVersion, history, present
 from gateway.prompt.library.library import Library
 from gateway.prompt.library.pointers import Pointer
 from gateway.prompt.templates.template import Template
-
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
+from gateway.server.handlers import Caller, Shared, admin_only, json_of
 
 
 class TemplateSummary(Struct, frozen=True):
@@ -52,7 +46,7 @@ async def list_templates(gateway: Shared) -> Response[bytes]:
     """Status, pointers, lineage and measured scores of each version; not what they say. Versions that only the
     archive has are shown with the one template that they are of."""
     library = _library(gateway)
-    return _json({"data": await asyncio.to_thread(_all, library)})
+    return json_of({"data": await asyncio.to_thread(_all, library)})
 
 
 @get("/v1/foreword/templates/{id:str}", summary="One template, with its versions", tags=["Foreword"])
@@ -64,8 +58,9 @@ async def get_template(gateway: Shared, key: Caller, id: str) -> Response[bytes]
         raise NotFound(f"There is no template {id!r}.")
     listed = await asyncio.to_thread(_one, library, template)
     if not key.admin:
-        return _json(listed)
-    return _json(TemplateDetail(listed, tuple({"role": part.role, "content": part.source} for part in template.parts)))
+        return json_of(listed)
+    messages = tuple({"role": part.role, "content": part.source} for part in template.parts)
+    return json_of(TemplateDetail(listed, messages))
 
 
 @post("/v1/foreword/reload", status_code=200, summary="Read the templates again", tags=["Foreword"])
@@ -74,12 +69,11 @@ async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
 
     Examples and classifier follow in the background. Other workers see the change within a second or two.
     """
-    if not key.admin:
-        raise KeyNotAllowed("Only a key with admin = true may reload the templates.")
+    admin_only(key, "reload the templates")
     done = await _loader(gateway).reload()
     errors = [str(error) for error in done.errors]
     body = {"templates": done.templates, "changed": done.changed, "gone": done.gone, "errors": errors}
-    return _json(body, 409 if errors else 200)
+    return json_of(body, 409 if errors else 200)
 
 
 HANDLERS = (list_templates, get_template, reload_templates)
@@ -126,7 +120,3 @@ def _library(gateway: Gateway) -> Library:
     if library is None:
         raise NotReady("The templates are still loading.", retry_after_s=1.0)
     return library
-
-
-def _json(value: object, status: int = 200) -> Response[bytes]:
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")

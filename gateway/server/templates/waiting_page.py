@@ -9,14 +9,12 @@ import logging
 from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qs, quote
 
 from litestar import Request, Response, get, post
-from litestar.params import Dependency
 from msgspec import Struct
 
-from gateway.assembly import Gateway
 from gateway.errors import BadRequest, KeyNotAllowed, NotFound, TemplateError
 from gateway.exchange import ClientKey
 from gateway.loading import archive_folder
@@ -26,11 +24,10 @@ from gateway.prompt.library.pointers import Pointer
 from gateway.prompt.library.versions import VersionArchive
 from gateway.prompt.templates.fields import Status
 from gateway.prompt.templates.template import Template, read_ref
+from gateway.server.handlers import Caller, Shared, admin_only
 from gateway.server.templates.html import page
 from gateway.settings import Settings
 
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
 PATH = "/v1/foreword/templates.html"
 WAITING = (Status.DRAFT, Status.CANDIDATE, Status.CANARY)
 log = logging.getLogger("foreword.templates")
@@ -87,8 +84,7 @@ def own_page(headers: Mapping[bytes, bytes]) -> None:
 
 
 def _admin(key: ClientKey) -> None:
-    if not key.admin:
-        raise KeyNotAllowed("Only a key with admin = true may see what templates say, and move them.")
+    admin_only(key, "see what templates say, and move them")
 
 
 def _read(body: bytes) -> MoveForm:
