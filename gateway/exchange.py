@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from gateway.file_search import FileSearch, FileSearchResult
 from gateway.filters import Filter
+from gateway.split import Split
 
 
 class Endpoint(StrEnum):
@@ -384,6 +385,10 @@ class Exchange(Struct, frozen=True):
     started_s: float = 0.0
     trials: tuple[CanaryTrial, ...] = ()
     """The experiments of the route and the key that it takes part in."""
+    untouchable: str | None = None
+    """Why the prompt has to stay as it is, "" if it may be changed; None: no stage has looked yet."""
+    split: Split | None = None
+    """The query taken apart; None: no stage has needed it yet."""
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
     """The prompt to send instead of the ask's turns; None while no stage changed it."""

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from gateway.exchange import Exchange, Note
 from gateway.prompt.classifier.classifier import Classifier
-from gateway.prompt.eligible import may_touch
+from gateway.prompt.eligible import why_untouchable
+from gateway.prompt.language.payload import split
 
 
 class ClassifyStage:
@@ -23,7 +24,8 @@ class ClassifyStage:
         self.classifier = classifier
 
     async def __call__(self, exchange: Exchange) -> Exchange:
-        reason = may_touch(exchange)
+        reason = why_untouchable(exchange)
+        exchange = replace(exchange, untouchable=reason)
         if reason:
             return exchange.noted(self.name, "untouched", reason)
         if exchange.ask.controls.template:
@@ -33,7 +35,8 @@ class ClassifyStage:
         query = exchange.ask.query
         if self.classifier.wrote(query):
             return exchange.noted(self.name, "untouched", "the message holds the words of a template already")
-        intent = await self.classifier.classify(query)
+        parts = split(query)
+        intent = await self.classifier.classify(query, parts)
         data = {
             "intent": intent.name,
             "confidence": round(intent.confidence, 3),
@@ -45,4 +48,4 @@ class ClassifyStage:
             "reasons": list(intent.reasons),
         }
         note = Note(self.name, intent.name or "unknown", next(iter(intent.reasons), ""), data)
-        return replace(exchange, intent=intent, notes=(*exchange.notes, note))
+        return replace(exchange, intent=intent, split=parts, notes=(*exchange.notes, note))

@@ -1,13 +1,12 @@
 """May this request's prompt be changed at all? Rules only, no model: the application is in charge."""
 
 import re
-from functools import lru_cache
 
 from gateway.exchange import Ask, Exchange, Mode
 from gateway.prompt.language.literals import fences
 
-LONGEST = 6000  # characters; whoever writes more has said what they want
-LONGEST_CODE = 3000  # characters; whoever pastes more works on a program, not on a prompt
+LONGEST = 6000  # characters; a longer prompt has its details already
+LONGEST_CODE = 3000  # characters; more is work on a program, not on a prompt
 
 # Marks of a prompt that was built already, by hand, by a program, or by us.
 _CHAT_MARKUP = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<<SYS>>|^### (?:Instruction|Response):", re.M)
@@ -24,22 +23,15 @@ _SHOT = re.compile(
 )
 
 
-class _Last:
-    """What was found of the request that was looked at last: its stages ask one after the other."""
-
-    found: tuple[Ask | None, str] = (None, "")
-
-
-def may_touch(exchange: Exchange) -> str:
-    """ "" if the prompt may be rewritten, else the reason why it stays as it is."""
+def why_untouchable(exchange: Exchange) -> str:
+    """Why the prompt has to stay as it is, "" if it may be rewritten. An earlier stage's answer, kept on the exchange,
+    is used where there is one."""
+    if exchange.untouchable is not None:
+        return exchange.untouchable
     if exchange.mode is Mode.OFF:
         return "mode is off"
     ask = exchange.ask
-    last, reason = _Last.found
-    if ask is not last:
-        reason = _form(ask) or _turns(ask) or _text(ask.query, named=bool(ask.controls.template))
-        _Last.found = (ask, reason)
-    return reason
+    return _form(ask) or _turns(ask) or _text(ask.query, named=bool(ask.controls.template))
 
 
 def _form(ask: Ask) -> str:
@@ -88,7 +80,6 @@ def _text(query: str, *, named: bool) -> str:
     return ""
 
 
-@lru_cache(maxsize=32)  # a request's stages each ask for it
 def is_built(text: str) -> bool:
     """Whether the text has the marks of a prompt template: chat markup, named sections, worked examples."""
     if any(map(text.__contains__, _CHAT_NEEDS)) and _CHAT_MARKUP.search(text):

@@ -19,6 +19,7 @@ from gateway.prompt.rewrite import SYSTEM, ComposedPrompt, KeptAsIs, RewriteStag
 from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill, read_value
 from gateway.prompt.templates.fields import Slot, SlotSource, SlotType, Status
 from gateway.prompt.templates.template import Template
+from gateway.split import Split
 
 QUERY = "query"
 """The variable that stands for a whole question, out of which the template takes its slots itself."""
@@ -88,9 +89,10 @@ def fill_named(template: Template, variables: Mapping[str, str]) -> FilledSlots:
         if name in variables
     }
     query = variables.get(QUERY, "")
-    found = {**_from_query(template, query, own), **own} if query else _without_query(template, own)
-    ordered = tuple(found[name] for name in template.slots if name in found)
-    return FilledSlots({QUERY: query, **{slot.name: slot.value for slot in ordered}}, ordered, split(query))
+    parts = split(query)
+    slots = {**_from_query(template, query, own, parts), **own} if query else _without_query(template, own)
+    ordered = tuple(slots[name] for name in template.slots if name in slots)
+    return FilledSlots({QUERY: query, **{slot.name: slot.value for slot in ordered}}, ordered, parts)
 
 
 def _known(library: Library, id: str) -> bool:
@@ -118,8 +120,8 @@ def _language(named: NamedTemplate, exchange: Exchange) -> str:
     return ENGLISH
 
 
-def _from_query(template: Template, query: str, own: Mapping[str, SlotValue]) -> dict[str, SlotValue]:
-    filled = fill(template, query, tuple(own.values()))
+def _from_query(template: Template, query: str, own: Mapping[str, SlotValue], parts: Split) -> dict[str, SlotValue]:
+    filled = fill(template, query, tuple(own.values()), parts)
     if isinstance(filled, SlotMissing):
         raise _lacking(template, filled.slot, filled.why)
     return {slot.name: slot for slot in filled.slots}

@@ -19,7 +19,7 @@ from gateway.errors import TemplateError
 from gateway.exchange import Call, Exchange, Mode, Sampling, Turn
 from gateway.own_call import own_call
 from gateway.prompt import guards
-from gateway.prompt.eligible import may_touch
+from gateway.prompt.eligible import why_untouchable
 from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.library.library import Library
 from gateway.prompt.policy.arms import takes_part
@@ -99,7 +99,7 @@ class RefineStage:
 
     def _template(self, exchange: Exchange) -> Template:
         """The refiner's own template, if the prompt wants refining. Raises `_LeftUnrefined`."""
-        reason = may_touch(exchange)
+        reason = why_untouchable(exchange)
         if not reason and exchange.ask.controls.template:
             reason = "the request names its template"
         intent, needed = exchange.intent, self.settings.improvable

@@ -16,8 +16,9 @@ from gateway.exchange import Arm, Call, ClientKey, Exchange, Mode, Note, Samplin
 from gateway.prompt import guards
 from gateway.prompt.answers.technique import TechniqueRun, technique_of
 from gateway.prompt.cost import cost_of
-from gateway.prompt.eligible import may_touch
+from gateway.prompt.eligible import why_untouchable
 from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
+from gateway.prompt.language.payload import split
 from gateway.prompt.library.library import Library, OfferedVersions
 from gateway.prompt.library.pools import Pools, of_chunks
 from gateway.prompt.policy.decide import RewriteDecision, RewritePolicy
@@ -26,6 +27,7 @@ from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill
 from gateway.prompt.templates.fields import ExamplePool, Shot, Status
 from gateway.prompt.templates.template import Template, read_ref
 from gateway.settings import PromptTable
+from gateway.split import Split
 
 if TYPE_CHECKING:
     from gateway.ports import Completer, Nearby, Vectors
@@ -127,7 +129,7 @@ class RewriteStage:
 
     def _offered(self, exchange: Exchange) -> OfferedVersions:
         """What the library has for the intent, or the template that the client names. Raises `KeptAsIs`."""
-        reason = may_touch(exchange)
+        reason = why_untouchable(exchange)
         if reason:
             raise KeptAsIs(reason)
         if self.library is None:
@@ -156,9 +158,11 @@ class RewriteStage:
         if len(query) > LONGEST_QUERY_CHARS:
             raise KeptAsIs(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are looked through")
         keep_if_hostile(template, query)
+        parts = exchange.split or split(query)
+        exchange = replace(exchange, split=parts)
         more = await self._more_slots(template, exchange) if wants_more(template) else NOTHING
         try:
-            filled = fill_or_keep(template, query, more.values)
+            filled = fill_or_keep(template, query, more.values, parts)
             shots, labels = await self._shots(template, filled, exchange.key)
             prompt = compose(template, filled, query, shots, labels)
             if template.calls:
@@ -250,9 +254,11 @@ def keep_if_hostile(template: Template, query: str) -> None:
         raise KeptAsIs(f"the prompt tells the model to drop or to show its instructions: {words[:60]!r}", template)
 
 
-def fill_or_keep(template: Template, query: str, given: Sequence[SlotValue] = ()) -> FilledSlots:
+def fill_or_keep(
+    template: Template, query: str, given: Sequence[SlotValue] = (), parts: Split | None = None
+) -> FilledSlots:
     """The slots. Raises `KeptAsIs` if a required one is missing."""
-    filled = fill(template, query, given)
+    filled = fill(template, query, given, parts)
     if isinstance(filled, SlotMissing):
         raise KeptAsIs(f"slot {filled.slot!r} of {template.id} cannot be filled: {filled.why}", template)
     return filled

@@ -15,6 +15,7 @@ from gateway.prompt.classifier.rawness import measures
 from gateway.prompt.classifier.view import Look, look, whole
 from gateway.prompt.language.detect import language_of
 from gateway.settings import PromptTable
+from gateway.split import Split
 
 if TYPE_CHECKING:
     from gateway.ports import Vectors
@@ -45,9 +46,12 @@ class Classifier:
         self._static = static
         self._sentence = sentence
 
-    async def classify(self, text: str) -> Intent:
-        """The intent of a prompt, or an unknown one with the reasons why. `improvable` is always set."""
-        seen = look(text)
+    async def classify(self, text: str, parts: Split | None = None) -> Intent:
+        """The intent of a prompt, or an unknown one with the reasons why. `improvable` is always set.
+
+        `parts`: the prompt taken apart, where the caller has done that.
+        """
+        seen = look(text, parts)
         language = language_of(text)
         measured = measures(seen)
         raw, signs = self.model.looks.judge(measured)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from gateway.prompt.language.payload import split
+from gateway.split import Split
 
 HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction stands at the beginning or at the end
 HEAD_ZH, TAIL_ZH = 60, 24  # the same in Chinese characters
@@ -39,9 +40,9 @@ class Look(Struct, frozen=True):
     """How the payload was found; "" if there is none."""
 
 
-def look(text: str) -> Look:
-    """Take a prompt apart."""
-    parts = split(text)
+def look(text: str, parts: Split | None = None) -> Look:
+    """A prompt as the classifier sees it. `parts`: the prompt taken apart, where the caller has done that."""
+    parts = parts or split(text)
     instruction = parts.instruction_text
     if parts.payload is None or len(instruction) < SHORTEST:
         return Look(text, ends(text), parts.rule)

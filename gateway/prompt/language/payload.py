@@ -6,10 +6,7 @@ none applies there is no payload, and a template that needs one does not speak.
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import pairwise
-
-from msgspec import Struct
 
 from gateway.prompt.language.literals import QUOTED, fences
 from gateway.prompt.language.vocabulary import folded
@@ -23,32 +20,7 @@ from gateway.prompt.language.wording import (
     points_back,
     verb_led,
 )
-
-
-class TextSpan(Struct, frozen=True):
-    """Characters [start, end) of the query."""
-
-    start: int
-    end: int
-
-
-class Split(Struct, frozen=True):
-    """A query taken apart. `payload` is None where it could not be told apart; `instruction` are the
-    other spans, and the whole query then."""
-
-    query: str
-    instruction: tuple[TextSpan, ...]
-    payload: TextSpan | None = None
-    rule: str = ""
-
-    @property
-    def payload_text(self) -> str:
-        return self.query[self.payload.start : self.payload.end] if self.payload else ""
-
-    @property
-    def instruction_text(self) -> str:
-        return " ".join(self.query[span.start : span.end] for span in self.instruction)
-
+from gateway.split import Split, TextSpan
 
 COLON = re.compile(r"(?<!\d)[:：](?!//)(?=\s|[^\x00-\x7f]|[\"'“‘(\[{]|[A-Za-z])|[:：](?=\s)")
 DASH = re.compile(r"[ \t](?:--?|–|—)[ \t]|——|=>|->|→|—")
@@ -84,7 +56,6 @@ class _QueryView:
         return any(found.start() < start and end <= found.end() for found in self.quotes)
 
 
-@lru_cache(maxsize=32)  # a request's stages each ask for it
 def split(query: str) -> Split:
     """Take a query apart by the first rule that applies."""
     for rule, payload, drop in _candidates(_QueryView(query)):

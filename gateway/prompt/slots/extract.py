@@ -60,7 +60,7 @@ class Extractor:
         self, template: Template, exchange: Exchange, embed: Embed | None, completer: Completer | None, budget_s: float
     ) -> ExtractedSlots:
         """What can be had within the budgets. Never raises for want of a value."""
-        empty = empty_slots(template, exchange.ask.query)
+        empty = empty_slots(template, exchange.ask.query, exchange.split)
         nearest = {name: slot for name, slot in empty.items() if slot.nearest}
         found = await self._nearest(nearest, exchange.ask.query, embed, budget_s) if nearest and embed else ()
         wish = template.extract

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from gateway.exchange import SlotValue
-from gateway.prompt.language.payload import Split, split
+from gateway.prompt.language.payload import split
 from gateway.prompt.language.values import READERS
 from gateway.prompt.slots.finders import FINDERS, Place, QueryReading
 from gateway.prompt.templates.fields import Slot
 from gateway.prompt.templates.template import Template
+from gateway.split import Split
 
 
 class FilledSlots(Struct, frozen=True):
@@ -30,12 +31,15 @@ class SlotMissing(Struct, frozen=True):
     why: str
 
 
-def fill(template: Template, query: str, given: Sequence[SlotValue] = ()) -> FilledSlots | SlotMissing:
+def fill(
+    template: Template, query: str, given: Sequence[SlotValue] = (), parts: Split | None = None
+) -> FilledSlots | SlotMissing:
     """The values of all slots, or the first reason why the template has to be silent.
 
-    `given` are values found by other means, for slots where the rules find nothing.
+    `given` are values found by other means, for slots where the rules find nothing; `parts` the query taken apart,
+    where the caller has done that.
     """
-    reading = QueryReading(split(query), template.language)
+    reading = QueryReading(parts or split(query), template.language)
     others = {value.name: value for value in given}
     values = {"query": query}
     found: list[SlotValue] = []
@@ -53,9 +57,9 @@ def fill(template: Template, query: str, given: Sequence[SlotValue] = ()) -> Fil
     return FilledSlots(values, tuple(found), reading.split)
 
 
-def empty_slots(template: Template, query: str) -> dict[str, Slot]:
+def empty_slots(template: Template, query: str, parts: Split | None = None) -> dict[str, Slot]:
     """The slots that the rules find nothing for."""
-    reading = QueryReading(split(query), template.language)
+    reading = QueryReading(parts or split(query), template.language)
     return {name: slot for name, slot in template.slots.items() if _find(name, slot, reading) is None}
 
 

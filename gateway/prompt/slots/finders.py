@@ -10,10 +10,10 @@ from msgspec import Struct
 from gateway.prompt.language import literals as marks
 from gateway.prompt.language.invariants import find_options
 from gateway.prompt.language.language_names import find_language
-from gateway.prompt.language.payload import Split
 from gateway.prompt.language.values import NUMBER_WORDS, find_dates, number_of
 from gateway.prompt.language.vocabulary import VOCABULARY, folded
 from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
+from gateway.split import Split
 
 SEARCHED_CHARS = 20_000
 """Patterns look no further, so that a long query cannot hold up the others."""

@@ -12,6 +12,7 @@ from gateway.prompt.classifier.labelled import Labelled
 from gateway.prompt.classifier.model import ClassifierModel
 from gateway.prompt.classifier.train import Embedders, train
 from gateway.prompt.classify import ClassifyStage
+from gateway.prompt.eligible import why_untouchable
 from gateway.prompt.templates.template import parse
 from gateway.settings import PromptTable
 from tests.doubles.bag_embedder import BagEmbedder
@@ -208,3 +209,11 @@ async def test_what_a_template_wrote_is_not_touched_again(sentence: str, model: 
 async def test_a_classifier_that_is_still_loading_is_said_so() -> None:
     after = await ClassifyStage()(asked("write an email"))
     assert after.notes[0].reason == "the classifier is still loading"
+
+
+async def test_what_later_stages_ask_of_the_prompt_is_on_the_exchange(model: ClassifierModel) -> None:
+    after = await ClassifyStage(classifier(model))(asked("Write an email about this: the noise next door"))
+    assert after.untouchable == ""
+    assert after.split is not None and after.split.payload_text == "the noise next door"
+    refused = await ClassifyStage(classifier(model))(asked("write an email", has_tools=True))
+    assert refused.untouchable == why_untouchable(refused) == "the request has tools"

@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.exchange import Ask, Controls, Endpoint, Exchange, Mode, Turn
-from gateway.prompt.eligible import LONGEST, LONGEST_CODE, is_built, may_touch
+from gateway.prompt.eligible import LONGEST, LONGEST_CODE, is_built, why_untouchable
 
 
 def asked(*turns: Turn, **changes: object) -> Exchange:
@@ -15,7 +15,7 @@ NAMED = Controls(template="write-poem.en")
 
 
 def test_one_plain_user_message_may_be_touched() -> None:
-    assert may_touch(asked(USER)) == ""
+    assert why_untouchable(asked(USER)) == ""
 
 
 @pytest.mark.parametrize(
@@ -40,17 +40,17 @@ def test_one_plain_user_message_may_be_touched() -> None:
     ],
 )
 def test_everything_else_stays_as_it_is(exchange: Exchange, reason: str) -> None:
-    assert may_touch(exchange) == reason
+    assert why_untouchable(exchange) == reason
 
 
 def test_off_means_off() -> None:
-    assert may_touch(replace(asked(USER), mode=Mode.OFF)) == "mode is off"
+    assert why_untouchable(replace(asked(USER), mode=Mode.OFF)) == "mode is off"
 
 
 def test_a_request_that_names_its_template_may_have_a_system_prompt() -> None:
-    assert may_touch(asked(SYSTEM, USER, controls=NAMED)) == ""
-    assert may_touch(asked(SYSTEM, USER, controls=NAMED, has_tools=True)) == "the request has tools"
-    assert may_touch(asked(USER, Turn("assistant", "Sure"), USER, controls=NAMED)) != ""
+    assert why_untouchable(asked(SYSTEM, USER, controls=NAMED)) == ""
+    assert why_untouchable(asked(SYSTEM, USER, controls=NAMED, has_tools=True)) == "the request has tools"
+    assert why_untouchable(asked(USER, Turn("assistant", "Sure"), USER, controls=NAMED)) != ""
 
 
 @pytest.mark.parametrize(
