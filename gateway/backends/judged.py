@@ -3,8 +3,10 @@
 An error that arrives as a success, before any content, is raised: another deployment may be asked then.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import monotonic
 
 import msgspec
@@ -15,13 +17,15 @@ from gateway.errors import BackendFailed, BackendTimeout, RequestError, StreamFa
 from gateway.exchange import Endpoint, Exchange
 from gateway.wire.chat.completion import CompletionFault, loose_json
 from gateway.wire.chat.faults import fault_of, raised
-from gateway.wire.sse import EventCutter, data_in
-from gateway.wire.stream_end import end_at, fault_in, mark_of
+from gateway.wire.sse import EventCutter
+from gateway.wire.stream_ends import StreamStart, end_at, fault_in, mark_of, start_of
 from gateway.wire.unpack import unpacked
 
 MOST_CHECKED = 1024 * 1024
 """Longer bodies are not parsed to see whether they are JSON: their first and last bytes have to do."""
 MOST_UNPACKED = 64 * 1024
+HELD_S = 1.0
+"""How long a chunk without content waits for the next one: an error that comes then can still be handed over."""
 TELL_AFTER_S = 10.0
 """A client that waits longer while the upstream sends comments gets a comment, too, so that it keeps waiting."""
 BROKE_OFF = "broke off in the middle of its stream"
@@ -75,9 +79,10 @@ class JudgedStream:
         return piece
 
     async def begin(self, waits: Callable[[], Awaitable[None]], longest_s: float) -> None:
-        """Read up to the first chunk of the answer. `waits` is called for each comment ahead of it.
+        """Read up to the first content. `waits` is called for each comment ahead of it.
 
-        Raises the error that the stream begins with, `BackendTimeout` if only comments come for `longest_s`.
+        Raises the error that comes instead, `BackendTimeout` if nothing but comments comes for `longest_s`. Chunks
+        without content, such as the one with the role, are held for `HELD_S` at most.
         """
         try:
             await self._begin(waits, longest_s)
@@ -89,31 +94,35 @@ class JudgedStream:
         self._answer.close()
 
     async def _begin(self, waits: Callable[[], Awaitable[None]], longest_s: float) -> None:
-        began = 0.0
-        while not self._over:
-            piece = self._cut(await self._first_piece())
-            self._look_at(piece)
-            self._first += piece
-            if self._fault is not None:
-                raise raised(self._fault)
-            if any(data.lstrip().startswith(b"{") for data in data_in(self._first)):
-                return
-            now = monotonic()
-            began = began or now
-            if now - began > longest_s:
+        began = monotonic()
+        while not (start := await self._start()).has_chunk:
+            if self._over or self._ended:
+                raise self._failure(Broken(), "ended its stream before the first event")
+            if monotonic() - began > longest_s:
                 raise BackendTimeout(f"The backend sent nothing but comments for {longest_s:g} s.")
-            if self._ended:
-                break
             await waits()
-        raise self._failure(Broken(), "ended its stream before the first event")
+        if not start.has_content:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HELD_S):
+                    await self._hold()
 
-    async def _first_piece(self) -> bytes:
+    async def _hold(self) -> None:
+        while not (self._over or self._ended or (await self._start()).has_content):
+            pass
+
+    async def _start(self) -> StreamStart:
+        """How the stream begins, as far as the next piece tells. Raises the error that it begins with."""
         piece, self._unread = self._unread, b""
         try:
-            return piece or await self._answer.piece()
+            piece = self._cut(piece or await self._answer.piece())
         except (Broken, Idle) as error:
             self._broke(error, "broke off before the first event", None)
-            return b""
+        self._look_at(piece)
+        self._first += piece
+        start = start_of(self._first, self._endpoint)
+        if start.fault is not None:
+            raise raised(start.fault)
+        return start
 
     def _cut(self, piece: bytes) -> bytes:
         """The whole events of what has come, or b"" where there are none yet. An empty piece ends the stream."""

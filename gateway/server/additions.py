@@ -4,7 +4,7 @@ from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Reply, is_encoded
 from gateway.wire.chat import annotate
 from gateway.wire.citations import note as cited
-from gateway.wire.stream_end import end_at, mark_of
+from gateway.wire.stream_ends import end_at, mark_of
 
 
 class StreamAdditions:

@@ -91,6 +91,11 @@ class ChoicePart(Struct):
         return (self.text if said is None else said.content) or ""
 
     @property
+    def has_content(self) -> bool:
+        said = self.delta or self.message
+        return bool(self.words or (said is not None and (said.thought or said.refusal or said.calls)))
+
+    @property
     def token_logprobs(self) -> list[Any]:
         return (self.logprobs.content if self.logprobs else None) or []
 
@@ -141,7 +146,7 @@ class Completion(Struct):
         """What the backend says went wrong. An error beside an answer is none."""
         ended = next((choice for choice in self.choices or () if choice.finish_reason == ERROR), None)
         error = self.error or (ended.error if ended else None)
-        if ended is None and (not error or any(_says_something(choice) for choice in self.choices or ())):
+        if ended is None and (not error or any(choice.has_content for choice in self.choices or ())):
             return None
         return CompletionFault(error) if isinstance(error, str) else error or CompletionFault()
 
@@ -184,11 +189,6 @@ def _writable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_writable(name): _writable(each) for name, each in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _says_something(choice: ChoicePart) -> bool:
-    said = choice.said
-    return bool(choice.words or (said is not None and (said.thought or said.refusal or said.calls)))
 
 
 # one reader for each object, field by field

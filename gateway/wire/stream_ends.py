@@ -1,0 +1,78 @@
+"""How a stream begins and ends: with content or an error, with its end mark or without."""
+
+import re
+from typing import NamedTuple
+
+from gateway.exchange import Endpoint
+from gateway.wire.chat.completion import CompletionFault, loose_json, read_completion, read_fault
+from gateway.wire.chat.faults import MARK, fault_of
+from gateway.wire.responses.read import event_of
+from gateway.wire.sse import SseEvent, events
+
+DONE = b"[DONE]"
+MARKS = {Endpoint.RESPONSES: b"data:"}
+OVER = frozenset({b"error", *(b"response." + how for how in (b"completed", b"incomplete", b"failed", b"cancelled"))})
+"""The types of the events that end the stream of a response."""
+_OVER = re.compile(rb"[\" ](?:error|response\.(?:completed|incomplete|failed|cancelled))\b")
+FAILED = b"response.failed"
+
+
+def mark_of(endpoint: Endpoint) -> bytes:
+    """Bytes without which a piece cannot hold the end: looking for them costs a hundredth of reading the events."""
+    return MARKS.get(endpoint, DONE)
+
+
+def end_at(piece: bytes, endpoint: Endpoint) -> int:
+    """Where the event that ends the stream begins in a piece of whole events; -1 if it is not there."""
+    if endpoint is Endpoint.RESPONSES:
+        if _OVER.search(piece) is None:
+            return -1
+        return next((event.start for event in events(piece) if _type(event) in OVER), -1)
+    return next((event.start for event in events(piece) if event.data.strip() == DONE), -1)
+
+
+def fault_in(piece: bytes, endpoint: Endpoint) -> CompletionFault | None:
+    """The error that a piece of whole events reports."""
+    if b"error" not in piece:
+        return None
+    return next((fault for event in events(piece) if (fault := _fault(event, endpoint)) is not None), None)
+
+
+class StreamStart(NamedTuple):
+    """How a stream begins: with an error, with chunks, with content."""
+
+    fault: CompletionFault | None = None
+    has_chunk: bool = False
+    has_content: bool = False
+
+
+def start_of(piece: bytes, endpoint: Endpoint) -> StreamStart:
+    """Events that are no JSON keep the connection alive, and say nothing."""
+    has_chunk = False
+    for event in events(piece):
+        fault = _fault(event, endpoint)
+        if fault is not None:
+            return StreamStart(fault, has_chunk)
+        chunk = read_completion(event.data)
+        if chunk is None:
+            continue
+        has_chunk = True
+        choices = chunk.choices or ()
+        if endpoint is Endpoint.RESPONSES or any(choice.has_content or choice.finish_reason for choice in choices):
+            return StreamStart(None, has_chunk, has_content=True)
+    return StreamStart(None, has_chunk)
+
+
+def _fault(event: SseEvent, endpoint: Endpoint) -> CompletionFault | None:
+    data = event.data
+    if endpoint is Endpoint.RESPONSES and FAILED in data and _type(event) == FAILED:
+        return event_of(data).fault
+    if MARK in data and (fault := fault_of(data)) is not None:
+        return fault
+    if event.name == b"error":
+        return read_fault(loose_json(data)) or CompletionFault(data.decode("utf-8", "replace"))
+    return None
+
+
+def _type(event: SseEvent) -> bytes:
+    return event.name or event_of(event.data).type.encode()
