@@ -1,6 +1,8 @@
-"""A document as the readers leave it: its text, and where its headings and pages begin in that text."""
+"""A document as the readers leave it: its text, places of headings, pages, tables and records, what is missing."""
 
 from msgspec import Struct
+
+Span = tuple[int, int]
 
 
 class Heading(Struct, frozen=True):
@@ -13,9 +15,39 @@ class Heading(Struct, frozen=True):
     """Whether its first line is the heading alone, and no text of the section."""
 
 
+class Lead(Struct, frozen=True):
+    """What a chunk that begins in a table or list, at `start` or behind it, repeats: caption and title row, or the
+    line ahead of the list. The table or list ends at `end`."""
+
+    start: int
+    end: int
+    text: str
+
+
+class ReadReport(Struct, frozen=True):
+    """What was read and what was not. `kind` as in "PDF"; `certainty` of the encoding, from 0 to 1.
+
+    `left_out` holds one line for each kind of loss, such as `page 2: no text, only a picture`.
+    """
+
+    kind: str = ""
+    pages: int = 0
+    tables: int = 0
+    pictures: int = 0
+    encoding: str = ""
+    certainty: float = 1.0
+    left_out: tuple[str, ...] = ()
+
+
 class Document(Struct, frozen=True):
-    """`pages[i]` is the character at which page i + 1 begins; empty where there are no pages."""
+    """`pages[i]` is the character at which page i + 1 begins; empty where there are no pages.
+
+    `records` are spans that must not be cut: rows of tables, records of JSON. Leads and records are in order.
+    """
 
     text: str
     headings: tuple[Heading, ...] = ()
     pages: tuple[int, ...] = ()
+    leads: tuple[Lead, ...] = ()
+    records: tuple[Span, ...] = ()
+    report: ReadReport = ReadReport()

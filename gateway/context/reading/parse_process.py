@@ -22,20 +22,23 @@ from gateway.context.reading.document import Document
 from gateway.errors import CollectionError
 
 MEMORY_MB = 1024
-TIME_S = 120.0
+LONGEST_S = 120.0
+SHORTEST_S = 30.0
+S_PER_MB = 60.0
+"""Slow formats take about ten seconds for a megabyte; the machine may be busy with other things."""
 LENGTH = 8
 """Bytes of an answer's length, ahead of it."""
 
 
 class ParseJob(Struct, frozen=True):
-    """A file to read; `name` says what it is called, and so what kind it is."""
+    """A file to read; `name` is what it is called."""
 
     path: str
     name: str
 
 
 class ParseResult(Struct, frozen=True):
-    """What came of it: a document or an error."""
+    """A document or an error."""
 
     document: Document | None = None
     error: str = ""
@@ -44,7 +47,8 @@ class ParseResult(Struct, frozen=True):
 class ParseProcess:
     """Satisfies `ingest.Read`. Threads may share it: files are read one after the other."""
 
-    def __init__(self, *, time_s: float = TIME_S, memory_mb: int = MEMORY_MB) -> None:
+    def __init__(self, *, time_s: float | None = None, memory_mb: int = MEMORY_MB) -> None:
+        """`time_s` for any file; None: by its size, as `time_for` has it."""
         self._time_s = time_s
         self._memory_mb = memory_mb
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,10 +58,10 @@ class ParseProcess:
         """The document in a file. Raises `CollectionError`."""
         job = ParseJob(str(path), name or path.name)
         with self._one_at_a_time:
-            told = self._ask(job)
-        if told.document is None:
-            raise CollectionError(told.error)
-        return told.document
+            result = self._ask(job)
+        if result.document is None:
+            raise CollectionError(result.error)
+        return result.document
 
     def close(self) -> None:
         with self._one_at_a_time:
@@ -65,14 +69,15 @@ class ParseProcess:
 
     def _ask(self, job: ParseJob) -> ParseResult:
         process = self._started()
+        time_s = time_for(job.path) if self._time_s is None else self._time_s
         assert process.stdin is not None
         try:
             process.stdin.write(msgspec.json.encode(job) + b"\n")
             process.stdin.flush()
-            return msgspec.msgpack.decode(self._answer(process), type=ParseResult)
+            return msgspec.msgpack.decode(_answer(process, time_s), type=ParseResult)
         except TimeoutError:
             self._end()
-            raise CollectionError(f"{job.name}: reading it took longer than {self._time_s:.0f} s") from None
+            raise CollectionError(f"{job.name}: reading it took longer than {time_s:.0f} s") from None
         except (EOFError, OSError, msgspec.DecodeError):
             self._end()
             raise CollectionError(f"{job.name}: its reader crashed, or needed more than {self._memory_mb} MB") from None
@@ -80,11 +85,6 @@ class ParseProcess:
             # an answer that nobody waits for must not become the next file's
             self._end()
             raise
-
-    def _answer(self, process: "subprocess.Popen[bytes]") -> bytes:
-        deadline = monotonic() + self._time_s
-        length = int.from_bytes(_exactly(process, LENGTH, deadline))
-        return _exactly(process, length, deadline)
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._process.poll() is not None:
@@ -107,27 +107,42 @@ class ParseProcess:
                     pipe.close()
 
 
+def time_for(path: str) -> float:
+    """Seconds for a file: small files get less, so that one that hangs its parser does not hold the others long."""
+    try:
+        megabytes = Path(path).stat().st_size / 2**20
+    except OSError:
+        megabytes = 0.0
+    return min(LONGEST_S, SHORTEST_S + megabytes * S_PER_MB)
+
+
 def _environment() -> dict[str, str]:
-    """What a parser may know: where Python's modules are, and no secret."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
+    """The environment of a parser: where Python's modules are, and no secret."""
+    names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
     package = str(Path(__file__).parents[3])
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONPATH": package}
+    return {name: os.environ[name] for name in names if name in os.environ} | {"PYTHONPATH": package}
+
+
+def _answer(process: "subprocess.Popen[bytes]", time_s: float) -> bytes:
+    deadline = monotonic() + time_s
+    length = int.from_bytes(_exactly(process, LENGTH, deadline))
+    return _exactly(process, length, deadline)
 
 
 def _exactly(process: "subprocess.Popen[bytes]", count: int, deadline: float) -> bytes:
-    """So many bytes of what the process says. Raises `TimeoutError` or `EOFError`."""
+    """The next `count` bytes of what the process writes. Raises `TimeoutError` or `EOFError`."""
     assert process.stdout is not None
-    found = bytearray()
+    answer = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        while len(found) < count:
+        while len(answer) < count:
             if not selector.select(max(0.0, deadline - monotonic())):
                 raise TimeoutError
-            piece = os.read(process.stdout.fileno(), min(count - len(found), 1 << 20))
+            piece = os.read(process.stdout.fileno(), min(count - len(answer), 1 << 20))
             if not piece:
                 raise EOFError
-            found += piece
-    return bytes(found)
+            answer += piece
+    return bytes(answer)
 
 
 def _limit(memory_mb: int) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.context.embedding.sentence import SentenceEmbedder
 from gateway.context.reading.chunk import CHARACTERS_A_TOKEN, Cut, chunk, chunk_id, within
 from gateway.context.reading.document import Document, Heading
-from gateway.context.reading.readers import markdown_headings
+from gateway.context.reading.formats.markdown import markdown_headings
 from gateway.context.store.stored_documents import indexed
 from gateway.exchange import Chunk
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.context.reading.chunk import Cut, chunk
-from gateway.context.reading.code import BRACES, code_document
+from gateway.context.reading.formats.code import BRACES, code_document
 from gateway.context.reading.readers import read
 from gateway.exchange import Chunk
 

@@ -7,13 +7,14 @@ before one names the block. Code that cannot be read so has one heading, and is 
 import ast
 import re
 import warnings
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
-from gateway.context.reading.document import Document, Heading
+from gateway.context.reading.document import Document, Heading, ReadReport
 
 LINE_ENDS = frozenset((".go", ".groovy", ".js", ".jsx", ".kt", ".kts", ".mjs", ".scala", ".swift", ".ts", ".tsx"))
 """Languages whose statements end with their line."""
@@ -21,6 +22,7 @@ BRACES = LINE_ENDS | frozenset(
     (".c", ".cc", ".cpp", ".cs", ".cxx", ".dart", ".h", ".hh", ".hpp", ".java", ".m", ".php", ".rs")
 )
 PYTHON = frozenset((".py", ".pyi"))
+CODE = ReadReport("code")
 LONGEST_TITLE = 80
 MOST_CHARS = 1_000_000
 """Longer files are tables or generated, and lexing takes a second for each million characters."""
@@ -33,6 +35,13 @@ STEERS = re.compile(
     r"|unsafe|loop|import)\b|export$"
 )
 GOES_ON = tuple(",=>&|+.<:(")
+WORD = re.compile(r"\w")
+NEWLINE = re.compile(r"\n")
+MOST_PIECES = 200
+"""Of a header that are gathered: more than its title needs."""
+MOST_INDENT = 1000
+DEEPEST = 8
+"""Blocks within blocks that get a heading."""
 BEHIND = re.compile(r"[ \t]*[;,)]*")
 
 
@@ -47,11 +56,11 @@ class CodeBlock(Struct, frozen=True):
     """Whether it is there for others, as a class is for its methods."""
 
 
-def code_document(text: str, name: str, suffix: str) -> Document:
+def code_document(text: str, name: str, suffix: str, report: ReadReport = CODE) -> Document:
     blocks: list[CodeBlock] = []
     if len(text) <= MOST_CHARS:
         blocks = python_blocks(text) if suffix in PYTHON else brace_blocks(text, name)
-    return Document(text, tuple(_headings(text, name, blocks)))
+    return Document(text, tuple(_headings(text, name, blocks)), report=report)
 
 
 def python_blocks(text: str) -> list[CodeBlock]:
@@ -106,8 +115,10 @@ class _Braces:
     def __init__(self, text: str, line_ends: bool) -> None:
         self._text = text
         self._line_ends = line_ends
-        self._open: list[tuple[int, int, list[str], CodeBlock | None]] = []
-        """For each open brace what was gathered before it, parentheses first, and the block that it begins."""
+        self._open: list[tuple[int, int, list[str], int, bool]] = []
+        """For each open brace what was gathered before it, parentheses first, the number of the block that it begins
+        (-1 for none), and whether all around it hold others."""
+        self._lines = [-1, *(match.start() for match in NEWLINE.finditer(text))]
         self._found: list[CodeBlock] = []
         self._inner = 0
         self._next()
@@ -131,17 +142,26 @@ class _Braces:
             self._lead = index if self._lead < 0 else self._lead
             self._blank = len(value) - len(value.rstrip("\n"))
             if kind not in Comment:
-                self._header.append(value)
+                self._gather(value)
 
     def _space(self, value: str) -> None:
         """A blank line parts, be it a comment or a statement from what follows; in some languages each line does."""
         self._blank += value.count("\n")
-        said = "".join(self._header).strip()
-        ends = self._line_ends and "\n" in value and bool(said) and not said.endswith(GOES_ON) and said[0] != "@"
+        ends = self._line_ends and "\n" in value and self._is_statement()
         if not self._inner and (self._blank > 1 or ends):
             self._next()
         elif self._header:
-            self._header.append(" ")
+            self._gather(" ")
+
+    def _is_statement(self) -> bool:
+        words = [piece for piece in (self._header[0:1] + self._header[-2:]) if not piece.isspace()]
+        return bool(words) and not words[-1].endswith(GOES_ON) and not words[0].startswith("@")
+
+    def _gather(self, piece: str) -> None:
+        """The first pieces of a header are its title, the last one says whether it goes on."""
+        if len(self._header) >= MOST_PIECES:
+            self._header.pop()
+        self._header.append(piece)
 
     def _sign(self, place: int, sign: str) -> None:
         if sign == "{":
@@ -154,32 +174,38 @@ class _Braces:
             self._inner += (sign in "([") - (sign in ")]")
             self._lead = place if self._lead < 0 else self._lead
             self._blank = 0
-            self._header.append(sign)
+            self._gather(sign)
 
     def _begin(self, place: int) -> None:
         title = " ".join("".join(self._header).split())[:LONGEST_TITLE].rstrip(" =:")
-        around = [block for *_, block in self._open]
-        outside = all(block is not None and block.holds for block in around)
+        outside = not self._open or self._open[-1][-1]
         holds = bool(HOLDS_OTHERS.match(title))
-        named = title and not STEERS.match(title) and (not around or holds or "(" in title)
-        block = None
+        named = title and not STEERS.match(title) and (not self._open or holds or "(" in title)
+        number = -1
         if outside and named and not self._inner:
-            start = self._text.rfind("\n", 0, self._lead) + 1
-            start = self._lead if self._text[start : self._lead].strip() else start
-            block = CodeBlock(start, len(self._text), len(around) + 2, title, holds)
+            number = len(self._found)
+            block = CodeBlock(self._line_start(), len(self._text), len(self._open) + 2, title, holds)
             self._found.append(block)
-        self._open.append((self._inner, self._lead, self._header, block))
+        inside = outside and number >= 0 and holds and len(self._open) < DEEPEST
+        self._open.append((self._inner, self._lead, self._header, number, inside))
         self._inner = 0
         self._next()
+
+    def _line_start(self) -> int:
+        """Where the line of the lead begins, if nothing but white space stands before it."""
+        start = self._lines[bisect_left(self._lines, self._lead) - 1] + 1
+        blank = self._lead - start <= MOST_INDENT and not self._text[start : self._lead].strip()
+        return start if blank else self._lead
 
     def _end(self, place: int) -> None:
         if not self._open:
             return
-        self._inner, lead, header, block = self._open.pop()
-        if block is not None:
+        self._inner, lead, header, number, _ = self._open.pop()
+        if number >= 0:
+            block = self._found[number]
             behind = BEHIND.match(self._text, place + 1)
             end = behind.end() if behind else place + 1
-            self._found[self._found.index(block)] = CodeBlock(block.start, end, block.level, block.title, block.holds)
+            self._found[number] = CodeBlock(block.start, end, block.level, block.title, block.holds)
         self._next()
         if self._inner:
             self._lead, self._header = lead, [*header, "{}"]
@@ -196,11 +222,12 @@ def _headings(text: str, name: str, blocks: Sequence[CodeBlock]) -> list[Heading
         while len(around) > 1 and around[-1].end <= block.start:
             closed = around.pop()
             # a closing brace alone stays with what it closes
-            if re.search(r"\w", text[closed.end : min(block.start, around[-1].end)]):
+            if WORD.search(text, closed.end, min(block.start, around[-1].end)):
                 found.append(Heading(closed.end, around[-1].level, around[-1].title, own_line=False))
         if block.level:
             # a class's first line alone goes with its first method
-            alone = block.holds and "\n" in text[block.start : block.end].strip()
+            first = text.find("\n", block.start, block.end)
+            alone = block.holds and 0 < first < block.end - 1
             found.append(Heading(block.start, block.level, block.title, own_line=alone))
             around.append(block)
     return found

@@ -1,0 +1,47 @@
+"""Zip files that hold documents: members are read within limits, XML without entities."""
+
+import io
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import CollectionError
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+MAX_UNPACKED_BYTES = 256 * 1024 * 1024
+"""A DOCX is a zip file, and a small one can unpack to terabytes."""
+MOST_MEMBERS = 20_000
+
+
+class Archive:
+    """A zip file in memory. Raises `CollectionError` where it unpacks to too much."""
+
+    def __init__(self, name: object, raw: bytes) -> None:
+        self._name = name
+        self._zip = zipfile.ZipFile(io.BytesIO(raw))
+        members = self._zip.infolist()
+        if len(members) > MOST_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
+            raise CollectionError(f"{name}: unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MB")
+        self.names = [member.filename for member in members]
+
+    def __contains__(self, member: str) -> bool:
+        return member in self.names
+
+    def read(self, member: str) -> bytes:
+        # the sizes in the directory can be false; zipfile stops at the stated one
+        return self._zip.read(member)
+
+    def xml(self, member: str) -> "_Element":
+        return parsed(self.read(member))
+
+
+def parsed(raw: bytes) -> "_Element":
+    """XML without external files and without entities that grow."""
+    from lxml import etree
+
+    parser: Any = etree.XMLParser(resolve_entities=False, no_network=True, recover=True, huge_tree=False)
+    root = etree.fromstring(raw, parser)
+    if root is None:
+        raise ValueError("holds no XML")
+    return root

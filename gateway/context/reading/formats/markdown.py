@@ -1,0 +1,138 @@
+"""Markdown and plain text: headings, and what chunks of lists and tables repeat."""
+
+import re
+from pathlib import Path
+
+from gateway.context.reading.document import Document, Heading, Lead, ReadReport, Span
+from gateway.context.reading.encodings import DecodedText, UnknownEncoding, decoded
+from gateway.errors import CollectionError
+
+HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(?=[^ \t])")
+FENCE = re.compile(r" {0,3}(```+|~~~+)")
+ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,4}[.)])[ \t]")
+RULE = re.compile(r" {0,3}\|?[ \t]*:?-+:?[ \t|:-]*$")
+CAPTION = re.compile(r"(?:\*\*|__)?(?:Table|Tabelle|Tableau|Tabla|Tabela|Таблица|表)\b", re.IGNORECASE)
+LONGEST_LEAD = 300
+SURE = 0.99
+
+
+def read_text(path: Path, raw: bytes) -> Document:
+    text = decode(path, raw)
+    leads, records = structure(text.text)
+    return Document(text.text, leads=leads, records=records, report=text_report("text", text))
+
+
+def read_markdown(path: Path, raw: bytes) -> Document:
+    text = decode(path, raw)
+    leads, records = structure(text.text)
+    headings = tuple(markdown_headings(text.text))
+    return Document(text.text, headings, leads=leads, records=records, report=text_report("Markdown", text))
+
+
+def decode(path: object, raw: bytes) -> DecodedText:
+    """Bytes as text with the same line ends everywhere. Raises `CollectionError` for binary data."""
+    try:
+        text = decoded(raw)
+    except UnknownEncoding:
+        raise CollectionError(f"{path}: is a binary file of no kind that can be read") from None
+    return DecodedText(same_lines(text.text), text.encoding, text.certainty, text.replaced)
+
+
+def same_lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def text_report(kind: str, text: DecodedText) -> ReadReport:
+    missing = (f"characters that are not valid {text.encoding} ({text.replaced})",) if text.replaced else ()
+    return ReadReport(kind, encoding=text.encoding, certainty=text.certainty, left_out=missing)
+
+
+def markdown_headings(text: str) -> list[Heading]:
+    """The `#` headings that are not inside a code block."""
+    headings = []
+    start = 0
+    fence = ""
+    for line in text.split("\n"):
+        mark = FENCE.match(line)
+        if fence:
+            if mark and mark[1].startswith(fence):
+                fence = ""
+        elif mark:
+            fence = mark[1]
+        elif heading := HEADING.match(line):
+            headings.append(Heading(start, len(heading[1]), _title(line[heading.end() :])))
+        start += len(line) + 1
+    return headings
+
+
+def _title(text: str) -> str:
+    """Without the closing `#`s. By hand: a pattern for them takes time that grows with the square of the line."""
+    text = text.rstrip(" \t")
+    bare = text.rstrip("#")
+    return bare.rstrip(" \t") if not bare or bare[-1] in " \t" else text
+
+
+def structure(text: str) -> tuple[tuple[Lead, ...], tuple[Span, ...]]:
+    """The lists under a line that ends with a colon, and the pipe tables, of a text; the tables' rows as records."""
+    leads: list[Lead] = []
+    records: list[Span] = []
+    lines = text.split("\n")
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    number = 0
+    while number < len(lines):
+        if _begins_table(lines, number):
+            end = _table_end(lines, number + 2)
+            first = max(0, number - 1 - (number > 1 and not lines[number - 1].strip()))
+            caption = [lines[first].strip()] if CAPTION.match(lines[first]) and first < number else []
+            head = "\n".join([*caption, lines[number].strip(), lines[number + 1].strip()])
+            leads.append(Lead(starts[number + 2], starts[end] - 1, head))
+            records += [(starts[row], starts[row + 1] - 1) for row in range(number + 2, end)]
+            number = end
+        elif _begins_list(lines, number):
+            first = number + 1 + (not lines[number + 1].strip())
+            end = _list_end(lines, first)
+            leads.append(Lead(starts[first], starts[end] - 1, lines[number].strip()))
+            number = end
+        else:
+            number += 1
+    return tuple(leads), tuple(records)
+
+
+def _begins_table(lines: list[str], number: int) -> bool:
+    if number + 2 >= len(lines) or "|" not in lines[number] or "|" not in lines[number + 2]:
+        return False
+    rule = lines[number + 1]
+    return len(rule) < 2000 and "-" in rule and "|" in rule and not rule.strip(" \t|:-")
+
+
+def _table_end(lines: list[str], number: int) -> int:
+    while number < len(lines) and "|" in lines[number] and lines[number].strip():
+        number += 1
+    return number
+
+
+def _begins_list(lines: list[str], number: int) -> bool:
+    line = lines[number].rstrip()
+    if not line.endswith((":", "：")) or len(line) > LONGEST_LEAD or number + 1 >= len(lines):
+        return False
+    below = number + 1 + (not lines[number + 1].strip())
+    return below < len(lines) and ITEM.match(lines[below]) is not None
+
+
+def _list_end(lines: list[str], number: int) -> int:
+    """A list goes on over its items' further lines, and over single empty lines between items."""
+    end = number
+    while number < len(lines):
+        line = lines[number]
+        if ITEM.match(line) or (line.startswith((" ", "\t")) and line.strip()):
+            end = number + 1
+        elif line.strip() and not (lines[number - 1].strip() and number == end):
+            break
+        elif line.strip():
+            end = number + 1
+        elif not lines[number - 1].strip():
+            break
+        number += 1
+    return end

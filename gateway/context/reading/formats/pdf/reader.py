@@ -1,0 +1,222 @@
+"""A PDF as a document: pages in order, headings by their size, tables as rows with their titles."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.context.reading.document import Document
+from gateway.context.reading.formats.pdf.layout import BULLET, CAPTION, SHORT, Block, blocks
+from gateway.context.reading.formats.pdf.lines import TableBlock, TextLine
+from gateway.context.reading.formats.pdf.words import page_content
+from gateway.context.reading.table import Table, title_rows
+from gateway.context.reading.writer import DocumentWriter
+from gateway.errors import CollectionError
+
+MOST_PAGES = 20_000
+PASSWORD = 4
+"""pdfium's error for a file that needs a password."""
+LARGER = 1.15
+"""A heading's size, as a multiple of the text's."""
+LONGEST_HEADING = 120
+RUNNING_PAGES = 3
+"""A line that stands at the edge of so many pages, and of half of all, is a running header."""
+COLUMN = 100.0
+"""Points within which lines of one column begin."""
+BULLETS = "•◦▪‣●○■·"
+DIGITS = re.compile(r"\d+")
+
+
+class PdfPage(Struct, frozen=True):
+    number: int
+    blocks: list[Block]
+    notes: list[str]
+    pictures: int
+    unmapped: int
+
+
+def read_pdf(path: Path, raw: bytes) -> Document:
+    import pypdfium2
+
+    try:
+        pdf = pypdfium2.PdfDocument(raw)
+    except pypdfium2.PdfiumError as error:
+        if getattr(error, "err_code", 0) == PASSWORD:
+            raise CollectionError(f"{path}: is encrypted; save it without a password") from error
+        raise
+    form = None
+    if pdf.get_formtype():
+        pdf.init_forms()
+        form = pdf.formenv
+    writer = DocumentWriter()
+    pages = [_page(pdf, number, form, writer) for number in range(min(len(pdf), MOST_PAGES))]
+    if len(pdf) > MOST_PAGES:
+        writer.leave_out(f"pages after {MOST_PAGES}")
+    _write(writer, _without_running_lines(pages))
+    for number in range(pdf.count_attachments()):
+        writer.leave_out(f"attached file {pdf.get_attachment(number).get_name()}")
+    return writer.document("PDF")
+
+
+def _page(pdf: Any, number: int, form: Any, writer: DocumentWriter) -> PdfPage:
+    import pypdfium2
+
+    try:
+        page = pdf[number]
+    except pypdfium2.PdfiumError:
+        writer.leave_out(f"page {number + 1}: is damaged")
+        return PdfPage(number + 1, [], [], 0, 0)
+    try:
+        content = page_content(page, form)
+        return PdfPage(number + 1, blocks(content), content.notes, content.pictures, content.unmapped)
+    finally:
+        page.close()
+
+
+def _without_running_lines(pages: list[PdfPage]) -> list[PdfPage]:
+    """Headers and footers stay on the first page that has them; bare page numbers go."""
+    edges = Counter(shape for page in pages for shape in {_shape(line) for line in _edges(page)})
+    running = {shape for shape, count in edges.items() if count >= max(RUNNING_PAGES, len(pages) // 2)}
+    seen: set[str] = set()
+    kept = []
+    for page in pages:
+        gone = {id(line) for line in _edges(page) if _shape(line) in running & seen or _shape(line) in ("#", "- # -")}
+        seen |= {_shape(line) for line in _edges(page)}
+        kept.append(PdfPage(page.number, [one for one in page.blocks if id(one) not in gone], *_rest(page)))
+    return kept
+
+
+def _rest(page: PdfPage) -> tuple[list[str], int, int]:
+    return page.notes, page.pictures, page.unmapped
+
+
+def _edges(page: PdfPage) -> list[TextLine]:
+    lines = [block for block in page.blocks if isinstance(block, TextLine)]
+    lines.sort(key=lambda line: line.top)
+    return [*lines[:2], *lines[-2:]] if len(lines) > 4 else lines[:1] + lines[-1:]
+
+
+def _shape(line: TextLine) -> str:
+    return DIGITS.sub("#", line.text)
+
+
+def _write(writer: DocumentWriter, pages: Sequence[PdfPage]) -> None:
+    sizes = _Sizes(pages)
+    titles: list[str] = []
+    for page in pages:
+        writer.page()
+        titles = _write_page(writer, page, sizes, titles)
+        for note in page.notes:
+            writer.paragraph(f"[Note: {note}]")
+        for _ in range(page.pictures):
+            writer.picture()
+        if not page.blocks and page.pictures:
+            writer.leave_out(f"page {page.number}: no text, only {'a picture' if page.pictures == 1 else 'pictures'}")
+        if page.unmapped > 20:
+            writer.leave_out(f"page {page.number}: letters of a font that does not say what they are")
+
+
+class _Sizes:
+    """Which line heights mean headings of which level."""
+
+    def __init__(self, pages: Sequence[PdfPage]) -> None:
+        heights = Counter[float]()
+        for page in pages:
+            for block in page.blocks:
+                if isinstance(block, TextLine):
+                    heights[_rounded(block)] += len(block.text)
+                else:
+                    heights[0.0] += 1
+        texts = [height for height, count in heights.items() for _ in range(min(count, 10_000)) if height]
+        self.usual = median(texts) if texts else 0.0
+        larger = sorted((height for height in heights if height > LARGER * self.usual), reverse=True)
+        self._levels = {height: min(level, 5) for level, height in enumerate(larger, 1)}
+
+    def level(self, line: TextLine) -> int:
+        """0 for plain text."""
+        if len(line.text) > LONGEST_HEADING or not re.search(r"[^\W\d_]", line.text):
+            return 0
+        if level := self._levels.get(_rounded(line), 0):
+            return level
+        alone = line.bold and not line.text.rstrip().endswith((".", ",", ";", ":"))
+        return min(len(self._levels) + 1, 6) if alone else 0
+
+
+def _rounded(line: TextLine) -> float:
+    return round(line.height * 2) / 2
+
+
+def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: list[str]) -> list[str]:
+    """Returns the title row of a table that may go on on the next page."""
+    lines: list[TextLine] = []
+    carried = titles
+    for block in page.blocks:
+        if isinstance(block, TextLine) and not sizes.level(block):
+            lines.append(block)
+            continue
+        caption = ""
+        if isinstance(block, TableBlock) and lines and CAPTION.match(lines[-1].text):
+            caption = lines.pop().text
+        if lines:
+            carried = []
+        _write_lines(writer, lines)
+        lines = []
+        if isinstance(block, TextLine):
+            writer.heading(sizes.level(block), block.text)
+            carried = []
+        else:
+            carried = _write_table(writer, block, caption, carried)
+    _write_lines(writer, lines)
+    return [] if lines else carried
+
+
+def _write_table(writer: DocumentWriter, block: TableBlock, caption: str, carried: list[str]) -> list[str]:
+    """A table without titles right below another page's table of the same width goes on with its titles."""
+    rows = block.rows
+    if carried and rows and len(carried) == len(rows[0]) and rows[0] != carried:
+        rows = [carried, *rows]
+    table = Table(rows, caption)
+    writer.table(table)
+    count = title_rows(rows)
+    return rows[count - 1] if count else []
+
+
+def _write_lines(writer: DocumentWriter, lines: Sequence[TextLine]) -> None:
+    """Lines of a paragraph are joined; a short one ends its own."""
+    if not lines:
+        return
+    edges: dict[int, float] = {}
+    for line in lines:
+        column = int(line.left // COLUMN)
+        edges[column] = max(edges.get(column, 0.0), line.right)
+    text = _start(lines[0])
+    for before, line in pairwise(lines):
+        item = BULLET.match(line.words[0].text) is not None and len(line.words) > 1
+        far = line.top - before.bottom > 0.6 * line.height or line.bottom < before.top
+        if far:
+            writer.paragraph(text)
+            text = _start(line)
+        elif item or before.right - before.left < SHORT * (edges[int(before.left // COLUMN)] - before.left):
+            text = f"{text}\n{_start(line)}"
+        else:
+            text = _joined(text, line.text)
+    writer.paragraph(text)
+
+
+def _start(line: TextLine) -> str:
+    first = line.words[0].text
+    return f"- {' '.join(word.text for word in line.words[1:])}" if first in BULLETS and line.words[1:] else line.text
+
+
+def _joined(text: str, line: str) -> str:
+    """A word that a hyphen parts at the line's end is one word again."""
+    if text.endswith("\xad"):
+        return text[:-1] + line
+    if re.search(r"[^\W\d_]-$", text[-2:]) and line[:1].islower():
+        return text[:-1] + line
+    return f"{text} {line}"

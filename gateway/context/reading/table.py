@@ -1,0 +1,131 @@
+"""A table as text: one line a row, its caption and title row apart, since chunks of a long table repeat them."""
+
+import re
+from collections.abc import Collection, Sequence
+from functools import cached_property
+
+NUMBER = re.compile(r"[-+(]?[$€£¥]?\s?\d[\d\s.,:/\-]*(?:[%€$£¥)]|\s?[A-Za-z]{1,4})?")
+YEAR = re.compile(r"(?:19|20)\d\d")
+LONGEST_NUMBER = 40
+WIDE_COLUMNS = 8
+WIDE_CHARACTERS = 400
+"""In wider tables each value stands beside its title, since a chunk holds a few rows at most."""
+LONGEST_TITLE = 80
+MOST_TITLE_ROWS = 3
+CELL = " | "
+
+
+class Table:
+    """Rows of cells. `titles` is the number of title rows, None to tell by their looks; the rows in `tied` belong to
+    the row above them, as under a cell that spans several rows."""
+
+    def __init__(
+        self,
+        rows: Sequence[Sequence[str]],
+        caption: str = "",
+        titles: int | None = None,
+        tied: Collection[int] = (),
+    ) -> None:
+        kept = [(number, [" ".join(cell.split()) for cell in row]) for number, row in enumerate(rows)]
+        kept = [(number, row) for number, row in kept if any(row)]
+        self.rows = _without_empty_columns([row for _, row in kept])
+        self._tied = {place for place, (number, _) in enumerate(kept) if number in set(tied)}
+        captions = 0 if titles else _caption_rows(self.rows)
+        self.caption = "\n".join([*filter(None, [caption.strip()]), *map(_line, self.rows[:captions])])
+        self._first = captions
+        looks = title_rows(self.rows[captions:]) if titles is None else min(titles, len(self.rows) - 1)
+        self._titles = self.rows[captions : captions + max(looks, 0)]
+
+    @property
+    def body(self) -> list[list[str]]:
+        return self.rows[self._first + len(self._titles) :]
+
+    @cached_property
+    def wide(self) -> bool:
+        """Whether titles stand beside each value."""
+        if not self._titles or not self.body:
+            return False
+        row = sum(map(len, map(_line, self.body))) / len(self.body)
+        return len(self._titles[-1]) > WIDE_COLUMNS or len(_line(self._titles[-1])) + row > WIDE_CHARACTERS
+
+    @property
+    def head(self) -> str:
+        """Caption and title rows, as they stand ahead of the rows."""
+        titles = [] if self.wide else map(_line, self._titles)
+        return "\n".join(filter(None, [self.caption, *titles]))
+
+    @property
+    def lead(self) -> str:
+        """What each chunk of the table begins with."""
+        return self.head
+
+    @property
+    def records(self) -> list[str]:
+        """The rows as text; those tied to one another are one record."""
+        write = self._titled if self.wide else _line
+        records: list[str] = []
+        for place, row in enumerate(self.body, self._first + len(self._titles)):
+            if place in self._tied and records:
+                records[-1] += "\n" + write(row)
+            else:
+                records.append(write(row))
+        return records
+
+    def _titled(self, row: Sequence[str]) -> str:
+        names = self._names
+        pairs = zip([*names, *[""] * (len(row) - len(names))], row, strict=False)
+        return CELL.join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """A title for each column; a cell that spans several titles stands ahead of each."""
+        width = max(map(len, self._titles))
+        names = [""] * width
+        for number, row in enumerate(self._titles):
+            above = ""
+            for column in range(width):
+                cell = row[column] if column < len(row) else ""
+                last = number == len(self._titles) - 1
+                above = cell or ("" if last else above)
+                names[column] = f"{names[column]} {above}".strip()
+        return names
+
+
+def title_rows(rows: Sequence[Sequence[str]]) -> int:
+    """How many of the first rows name the columns: two where the first one's cells span those of the second."""
+    if len(rows) < 2 or len(rows[0]) < 2 or not _names_columns(rows[0]):
+        return 0
+    above, below = (sum(map(bool, row)) for row in rows[:2])
+    spans = above < len(rows[0]) and len(rows) > 2 and above < below
+    return 2 if spans and _names_columns(rows[1]) else 1
+
+
+def _names_columns(row: Sequence[str]) -> bool:
+    """Whether all cells are short and no numbers; years may stand behind the first."""
+    if not any(row) or (YEAR.fullmatch(row[0]) and len(row) > 1):
+        return False
+    return all(len(cell) <= LONGEST_TITLE and (YEAR.fullmatch(cell) or not _is_number(cell)) for cell in row)
+
+
+def _is_number(cell: str) -> bool:
+    return len(cell) <= LONGEST_NUMBER and NUMBER.fullmatch(cell) is not None
+
+
+def _caption_rows(rows: Sequence[Sequence[str]]) -> int:
+    """Rows above the titles with one cell alone, as a sheet's own title."""
+    count = 0
+    while count < min(MOST_TITLE_ROWS, len(rows) - 2) and len(rows[count]) > 1 and sum(map(bool, rows[count])) == 1:
+        count += 1
+    return count
+
+
+def _line(row: Sequence[str]) -> str:
+    return CELL.join(row).rstrip(" |")
+
+
+def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:
+    width = max(map(len, rows), default=0)
+    used = [column for column in range(width) if any(column < len(row) and row[column] for row in rows)]
+    if len(used) == width:
+        return [[*row, *[""] * (width - len(row))] for row in rows]
+    return [[row[column] if column < len(row) else "" for column in used] for row in rows]
