@@ -12,11 +12,13 @@ ForewordError
     ├── NoKey               401
     ├── NotAllowed          403
     ├── NotFound            404
+    ├── TimedOut            408
     ├── BodyTooLarge        413
     ├── LimitReached        429
     ├── BackendFailed       502
     │   └── StreamFailed    the backend's stream told the client so itself
     ├── NotReady            503
+    ├── TooBusy             503
     └── BackendTimeout      504
 """
 
@@ -122,6 +124,14 @@ class NotFound(RequestError):
     code = "not_found"
 
 
+class TimedOut(RequestError):
+    """The client did not send its request in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
 class BodyTooLarge(RequestError):
     status = 413
     type = "invalid_request_error"
@@ -150,6 +160,14 @@ class NotReady(RequestError):
     status = 503
     type = "server_error"
     code = "not_ready"
+
+
+class TooBusy(RequestError):
+    """As many requests are under way as the gateway takes on."""
+
+    status = 503
+    type = "server_error"
+    code = "server_busy"
 
 
 class BackendTimeout(RequestError):

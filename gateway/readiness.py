@@ -15,6 +15,8 @@ class Readiness:
 
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
+        self.draining = False
+        """Whether the gateway is ending: it is not ready then, whatever is loaded."""
 
     def expect(self, *parts: str) -> None:
         """These will be loaded: until they are, nothing is ready."""
@@ -22,7 +24,7 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        return all(state == READY for state in self.parts.values())
+        return not self.draining and all(state == READY for state in self.parts.values())
 
     @property
     def failed(self) -> bool:

@@ -42,6 +42,29 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     closing_event: bool = True
     """Whether chat streams with sources may end with an event of the gateway's own, whose `choices` are empty. A
     request can say otherwise with `foreword.closing_event`."""
+    health_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    """A second port with `/health/live`, `/health/ready` and `/metrics`, which answers whatever happens on the first.
+    Left out: `port` + 1, if that is free; 0: none."""
+    max_connections: Count = 8192
+    """Connections that each worker holds. At this number the one whose client has been silent for longest is closed
+    for a new one; where none is silent, new ones wait. Never more than half of the files the process may open."""
+    max_requests: Count = 4096
+    """Requests that each worker has under way. A further one is refused with 503 and `retry-after`."""
+    head_timeout_s: Seconds = 30.0
+    """How long the head of a request may take."""
+    idle_timeout_s: Seconds = 75.0
+    """How long a connection is kept open for the next request."""
+    body_timeout_s: Seconds = 300.0
+    """How long the body of a request may take; past it the request is refused with 408."""
+    body_pause_s: Seconds = 30.0
+    """How long a client may pause within a body."""
+    write_timeout_s: Seconds = 30.0
+    """A client that reads less than 1,000 bytes a second of its answer for this long is cut off."""
+    drain_notice_s: Annotated[float, Meta(ge=0)] = 1.0
+    """When the server ends, `/health/ready` says 503 for this long before the port closes. Behind a load balancer,
+    make it longer than the time between two of its probes."""
+    drain_s: Annotated[float, Meta(ge=0)] = 25.0
+    """Then requests under way have this long to end; a stream that is cut gets an error event."""
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     """What is written to standard error."""
 

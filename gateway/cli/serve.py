@@ -1,19 +1,29 @@
-"""`foreword serve`: check the configuration, then open the port."""
+"""`foreword serve`: check the configuration, open the ports, and watch over the workers."""
 
 import errno
 import gc
+import logging
 import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gateway.cli.check import mistakes, unwritable
 from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError, Problem
-from gateway.settings import Settings, read_file
+from gateway.settings import Settings, is_loopback, load, read_file
+
+BACKLOG = 4096
+"""Connections that may wait in the system's queue; it takes no more than net.core.somaxconn."""
+HEALTH_BACKLOG = 128
+PORT = click.IntRange(1, 65535)
+
+log = logging.getLogger("foreword.supervisor")
 
 
 def share_metrics(settings: Settings) -> None:
@@ -34,30 +44,125 @@ def _not_made(settings: Settings) -> list[Problem]:
         return [unwritable(settings, error.strerror or str(error))]
 
 
-def _taken(file: str, host: str, port: int) -> list[Problem]:
-    """Why nobody can listen there; the server itself would say it with a trace of its insides."""
+def _open_port(host: str, port: int, backlog: int) -> socket.socket:
+    """A listening socket. Raises `OSError`."""
+    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # a client whose machine is gone is noticed in the end, even while it waits for its answer
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.bind(place)
+        listening.listen(backlog)
+    except OSError:
+        listening.close()
+        raise
+    listening.setblocking(False)
+    return listening
+
+
+def _closed_port(file: str, name: str, host: str, port: int, error: OSError) -> Problem:
+    """Why nobody can listen there."""
+    if error.errno == errno.EADDRINUSE:
+        remedy = f"Stop what listens there, or choose another port, for example with --{name.replace('_', '-')}."
+        return Problem(f"{file} [server] {name}", f"{host}:{port} is in use", remedy)
+    what = f"nobody can listen on {host}:{port}: {error.strerror or error}"
+    return Problem(f"{file} [server] host", what, "Name an address of this machine and a free port.")
+
+
+def _open_ports(settings: Settings) -> tuple[socket.socket, socket.socket | None]:
+    """The port for requests, and the one for health and metrics. Raises `ConfigError`."""
+    server, file = settings.server, settings.file
+    try:
+        listening = _open_port(server.host, server.port, BACKLOG)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            remedy = "Stop what listens there, or choose another port, for example with --port."
-            return [Problem(f"{file} [server] port", f"{host}:{port} is in use", remedy)]
-        what = f"nobody can listen on {host}:{port}: {error.strerror or error}"
-        return [Problem(f"{file} [server] host", what, "Name an address of this machine and a free port.")]
-    return []
+        raise ConfigError([_closed_port(file, "port", server.host, server.port, error)]) from None
+    port = server.port + 1 if server.health_port is None else server.health_port
+    if not port or port > 65535:
+        return listening, None
+    try:
+        return listening, _open_port(server.host, port, HEALTH_BACKLOG)
+    except OSError as error:
+        if server.health_port is not None:
+            raise ConfigError([_closed_port(file, "health_port", server.host, port, error)]) from None
+        log.warning("no port for health and metrics: %s:%d is in use; set [server] health_port", server.host, port)
+        return listening, None
+
+
+def _is_local(host: str) -> bool:
+    """Whether a Host header names this machine."""
+    name = host.lower()
+    return is_loopback(name.rsplit(":", 1)[0] if not name.endswith("]") else name)
+
+
+def _prepare_process(settings: Settings) -> None:
+    """What all workers inherit."""
+    from gateway.telemetry.logs import set_up
+
+    set_up(settings.server.log_level)
+    os.umask(0o077)  # prompts and answers are written to files
+    # small matrices are faster on one thread, and the second core has other work
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _check_again(config: Path, given: dict[str, Any]) -> Callable[[], None]:
+    def check() -> None:
+        problems = mistakes(config, given)
+        if problems:
+            raise ConfigError(problems)
+
+    return check
+
+
+def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
+    from gateway.serving.limits import limits_of, raise_open_files
+    from gateway.serving.supervisor import Supervisor
+    from gateway.serving.worker import work
+
+    files = raise_open_files()
+    listening, health = _open_ports(settings)
+
+    def life(channel: socket.socket, taken: Settings) -> int:
+        from gateway.server.app import create
+
+        return work(
+            lambda: create(taken), limits_of(taken.server, files), listening, channel, drain_s=taken.server.drain_s
+        )
+
+    def read() -> Settings:
+        return _with(load(config), given)
+
+    log.info("serving", extra={"url": f"http://{settings.server.host}:{settings.server.port}", "pid": os.getpid()})
+    return Supervisor(
+        settings,
+        life,
+        check=_check_again(config, given),
+        read=read,
+        listening=listening,
+        health=health,
+        is_allowed=(lambda _: True) if settings.keys else _is_local,
+    ).run()
+
+
+def _with(settings: Settings, given: dict[str, Any]) -> Settings:
+    """The settings with what the command line says otherwise."""
+    from msgspec.structs import replace
+
+    return replace(settings, server=replace(settings.server, **given))
 
 
 @click.command()
 @config_option
 @click.option("--host", help="Listen here instead of [server] host.")
-@click.option("--port", type=int, help="Listen here instead of [server] port.")
-def serve(config: Path, host: str | None, port: int | None) -> None:
+@click.option("--port", type=PORT, help="Listen here instead of [server] port.")
+@click.option("--health-port", type=click.IntRange(0, 65535), help="Instead of [server] health_port; 0: none.")
+def serve(config: Path, host: str | None, port: int | None, health_port: int | None) -> None:
     """Serve the gateway.
 
-    The port opens at once; GET /health/ready says what is still loading.
+    The port opens at once; GET /health/ready says what is still loading. SIGTERM ends it when the
+    requests under way are answered, SIGHUP takes a changed configuration.
 
     \b
     Then, for example:
@@ -66,37 +171,21 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
           -d '{"messages": [{"role": "user", "content": "Summarise this: ..."}]}'
     """
     gc.disable()  # what is imported and built now stays; the application turns the collector on when it opens
-    from granian.constants import Interfaces, Loops
-    from granian.log import LogLevels
-    from granian.server import Server
-
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    options = {"host": host, "port": port, "health_port": health_port}
+    given = {name: value for name, value in options.items() if value is not None}
     readable, problems = read_file(config)
     if readable is not None and not problems and readable.server.workers > 1 and not _not_made(readable):
         share_metrics(readable)  # before anything imports Prometheus' client, which looks for the folder then
     problems = mistakes(config, given)
     if problems:
         report(ConfigError(problems))
-    settings = load_settings(config)
-    address, port = host or settings.server.host, port or settings.server.port
-    problems = [*_not_made(settings), *_taken(settings.file, address, port)]
+    settings = _with(load_settings(config), given)
+    problems = _not_made(settings)
     if problems:
         report(ConfigError(problems))
-    os.environ["FOREWORD_CONFIG"] = str(config.resolve())
-    # small matrices are faster on one thread, and the second core has other work
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    Server(
-        "gateway.server.app:create",
-        address=address,
-        port=port,
-        interface=Interfaces.ASGI,
-        loop=Loops.uvloop,
-        workers=settings.server.workers,
-        factory=True,
-        websockets=False,
-        # a worker that is in the middle of training would not end by itself; what it recorded is in the spool
-        workers_kill_timeout=10,
-        log_level=LogLevels(settings.server.log_level),
-    ).serve()
+    _prepare_process(settings)
+    try:
+        status = _serve(config, settings, given)
+    except ConfigError as error:
+        report(error)
+    raise SystemExit(status)

@@ -15,7 +15,7 @@ from litestar.types import Receive, Scope, Send
 from msgspec.structs import replace
 
 from gateway.assembly import Gateway
-from gateway.errors import BadRequest, RequestError, StreamFailed
+from gateway.errors import BadRequest, RequestError, StreamFailed, TooBusy
 from gateway.exchange import Ask, Endpoint, Exchange
 from gateway.ports import ExchangeOutcome, Headers, Reply, is_encoded
 from gateway.server.access import Access
@@ -42,6 +42,7 @@ JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 WATCH_AFTER_S = 0.05
 FAILED = RequestError("The gateway failed on this request; its log has the reason.")
+ENDING = TooBusy("The gateway is ending and could not finish this answer. Send the request again.", retry_after_s=1.0)
 
 
 class AnswerHandler:
@@ -53,6 +54,13 @@ class AnswerHandler:
         self._decode = decode
         self._limit = gateway.settings.server.max_body_mb * 1024 * 1024
         self._watches = _Watches()
+        self._under_way: dict[_AnswerRun, asyncio.Task[Any]] = {}
+
+    def cut(self) -> None:
+        """End all answers under way with an error, which their clients get and their records keep."""
+        for run, task in self._under_way.items():
+            run.cut = True
+            task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         run = _AnswerRun(self._gateway, send)
@@ -74,9 +82,11 @@ class AnswerHandler:
         task = asyncio.current_task()
         assert task is not None
         watch = self._watches.begin(receive, run, task)
+        self._under_way[run] = task
         try:
             await run.answer(exchange, headers)
         finally:
+            del self._under_way[run]
             watch.end()
 
 
@@ -86,6 +96,7 @@ class _AnswerRun:
     def __init__(self, gateway: Gateway, send: Send) -> None:
         self.id = "fw-" + os.urandom(12).hex()
         self.left = False
+        self.cut = False
         self._gateway = gateway
         self._send = send
         self._began = perf_counter_ns()
@@ -115,6 +126,10 @@ class _AnswerRun:
             ending, error_text, status = "failed", error.message, status or error.status
             await self._fail(error, exchange.ask.endpoint)
         except asyncio.CancelledError:
+            if self.cut and not self.left and not self._whole:
+                ending, error_text, status = "failed", ENDING.message, status or ENDING.status
+                await self._fail(ENDING, exchange.ask.endpoint)
+                return
             # who leaves after the end mark has had the whole answer
             ending, status = "finished" if self._whole else "left", status or 499
             if not self.left:

@@ -3,10 +3,9 @@
 import difflib
 import gc
 import logging
-import os
-from pathlib import Path
 from typing import Any
 
+import msgspec
 from litestar import Litestar, Request, Response
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
@@ -27,13 +26,12 @@ from gateway.server.stores import files, store_files, vector_stores
 from gateway.server.templates import compare_page as compare
 from gateway.server.templates import library as templates
 from gateway.server.templates import waiting_page as template_page
-from gateway.settings import load
+from gateway.settings import Settings
 from gateway.telemetry.logs import set_up
 from gateway.wire import errors
 from gateway.wire.chat import decode
 from gateway.wire.responses import request as responses
 
-CONFIG = "FOREWORD_CONFIG"
 log = logging.getLogger("foreword.server")
 LONGEST_MISSPELT = 100
 """Characters of a path that is compared with the known ones."""
@@ -52,9 +50,10 @@ class AsgiFront:
     A hot route is matched by its exact path, and each of its handlers admits the caller itself.
     """
 
-    def __init__(self, hot: dict[str, AnswerHandler], rest: Litestar) -> None:
+    def __init__(self, hot: dict[str, AnswerHandler], rest: Litestar, gateway: Gateway) -> None:
         self._hot = hot
         self._rest = rest
+        self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = self._hot.get(scope["path"]) if scope["type"] == ScopeType.HTTP else None
@@ -63,15 +62,32 @@ class AsgiFront:
         else:
             await self._rest(scope, receive, send)
 
+    def readiness(self) -> tuple[int, bytes]:
+        """Status and body of `/health/ready`."""
+        status, body = operations.readiness_of(self._gateway)
+        return status, msgspec.json.encode(body)
+
+    def metrics_page(self) -> bytes:
+        """The body of `/metrics`."""
+        return self._gateway.metrics.page()
+
+    def drain(self) -> None:
+        """Not ready from now on; requests are answered still."""
+        self._gateway.readiness.draining = True
+
+    def cut(self) -> None:
+        """End the answers under way: a stream with an error event, others with a 503. Each is recorded."""
+        for handler in self._hot.values():
+            handler.cut()
+
 
 def _lists_stored(scope: Scope) -> bool:
     """The list of stored completions has the path of new ones."""
     return scope["type"] == ScopeType.HTTP and scope["method"] == "GET" and scope["path"] == f"/v1/{Endpoint.CHAT}"
 
 
-def create() -> AsgiFront:
-    """The application of one worker process; the configuration's path is in the environment."""
-    settings = load(Path(os.environ[CONFIG]))
+def create(settings: Settings) -> AsgiFront:
+    """The application of one worker process."""
     set_up(settings.server.log_level)
     return application(assemble(settings))
 
@@ -139,7 +155,7 @@ def application(gateway: Gateway) -> AsgiFront:
         request_max_body_size=gateway.settings.server.max_body_mb * 1024 * 1024,
     )
     hot = {f"/v1/{endpoint}": AnswerHandler(gateway, access, read) for endpoint, read in ANSWERED}
-    return AsgiFront(hot, rest)
+    return AsgiFront(hot, rest, gateway)
 
 
 def _is_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:

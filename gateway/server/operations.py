@@ -17,11 +17,22 @@ async def live() -> dict[str, str]:
 
 @get("/health/ready", summary="Is everything loaded?", tags=["operations"], opt=OPEN)
 async def ready(gateway: Shared) -> Response[dict[str, object]]:
-    """200 when every part is ready; 503 with each part's state while something loads or if it failed."""
+    """200 when every part is ready; 503 with each part's state while something loads, if it failed, or while the
+    gateway drains."""
+    status, body = readiness_of(gateway)
+    return Response(body, status_code=status)
+
+
+def readiness_of(gateway: Gateway) -> tuple[int, dict[str, object]]:
+    """Status and body of `/health/ready`."""
     readiness = gateway.readiness
     state = "ready" if readiness.ready else "failed" if readiness.failed else "loading"
-    body: dict[str, object] = {"status": state, "parts": readiness.parts, "reports": gateway.reports()}
-    return Response(body, status_code=200 if readiness.ready else 503)
+    body: dict[str, object] = {
+        "status": "draining" if readiness.draining else state,
+        "parts": readiness.parts,
+        "reports": gateway.reports(),
+    }
+    return 200 if readiness.ready else 503, body
 
 
 @get("/metrics", summary="Metrics in Prometheus' text format", tags=["operations"], media_type="text/plain", opt=OPEN)

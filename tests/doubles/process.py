@@ -26,6 +26,8 @@ class GatewayProcess:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.health_port = free_port()
+        self.health_url = f"http://127.0.0.1:{self.health_port}"
         self.log = folder / "gateway.log"
         self.config = folder / "config.toml"
         self.config.write_text(config, "utf-8")
@@ -40,6 +42,8 @@ class GatewayProcess:
                     str(self.config),
                     "--port",
                     str(self.port),
+                    "--health-port",
+                    str(self.health_port),
                 ],
                 stdout=log,
                 stderr=log,
@@ -65,11 +69,16 @@ class GatewayProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
+    def workers(self) -> list[int]:
+        """The process ids of the workers that run now."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
     def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(15)
+            self.process.wait(40)
         except subprocess.TimeoutExpired:
             self.kill()
             raise

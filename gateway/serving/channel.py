@@ -1,0 +1,78 @@
+"""What the parent process and a worker tell each other: lines of JSON over a pair of sockets."""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+
+class Accept(Struct, frozen=True, tag=True):
+    """To a worker: take connections from now on."""
+
+
+class Drain(Struct, frozen=True, tag=True):
+    """To a worker: end. `notice_s` before the port closes, then `drain_s` for requests under way."""
+
+    notice_s: float
+    drain_s: float
+
+
+class AskMetrics(Struct, frozen=True, tag=True):
+    """To a worker: send your metrics."""
+
+
+class Opened(Struct, frozen=True, tag=True):
+    """From a worker: the application has started."""
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """From a worker: the application cannot start."""
+
+    reason: str
+
+
+class Beat(Struct, frozen=True, tag=True):
+    """From a worker, twice a second: its event loop turns. The rest are figures for the metrics."""
+
+    requests: int = 0
+    connections: int = 0
+    refused: int = 0
+    evicted: int = 0
+    expired: int = 0
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """From a worker, when it changes: status and body of its `/health/ready`."""
+
+    status: int
+    body: Raw
+
+
+class MetricsPage(Struct, frozen=True, tag=True):
+    """From a worker: its metrics in Prometheus' text format."""
+
+    text: str
+
+
+ToWorker = Accept | Drain | AskMetrics
+FromWorker = Opened | Failed | Beat | Ready | MetricsPage
+Message = TypeVar("Message", ToWorker, FromWorker)
+
+_encode = msgspec.json.Encoder().encode
+read_order = msgspec.json.Decoder(ToWorker).decode
+read_report = msgspec.json.Decoder(FromWorker).decode
+
+
+def line(message: ToWorker | FromWorker) -> bytes:
+    return _encode(message) + b"\n"
+
+
+class Lines:
+    """Cuts what arrives into whole lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        return whole

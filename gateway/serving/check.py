@@ -1,0 +1,58 @@
+"""Checks a new configuration in a process of its own, so that the parent keeps nothing of it and never waits."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from gateway.errors import ConfigError
+
+
+class ConfigCheck:
+    """A check under way. `done` becomes true when its process has said what it found."""
+
+    def __init__(self, check: Callable[[], None], inherited: Iterable[socket.socket]) -> None:
+        """`check` raises `ConfigError`; it runs in the new process. `inherited` are sockets that it must not keep."""
+        self.channel, theirs = socket.socketpair()
+        self._said = b""
+        self.done = False
+        self._pid = os.fork()
+        if self._pid == 0:
+            self.channel.close()
+            for one in inherited:
+                one.close()
+            _say(check, theirs)
+        theirs.close()
+        self.channel.setblocking(False)
+
+    def read(self) -> None:
+        with suppress(BlockingIOError):
+            data = self.channel.recv(1 << 16)
+            self._said += data
+            self.done = not data
+
+    def mistakes(self) -> str:
+        """What is wrong with the configuration; empty where nothing is."""
+        said = self._said.decode("utf-8", "replace")
+        return "" if said == "fine" else said or "the check ended without a word"
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+        self.channel.close()
+
+
+def _say(check: Callable[[], None], channel: socket.socket) -> None:
+    try:
+        signal.set_wakeup_fd(-1)
+        check()
+        channel.sendall(b"fine")
+    except ConfigError as error:
+        channel.sendall(str(error).encode())
+    except Exception as error:
+        channel.sendall(f"{type(error).__name__}: {error}".encode())
+    finally:
+        os._exit(0)

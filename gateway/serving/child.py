@@ -1,0 +1,119 @@
+"""A worker as its parent sees it: a process, a channel, and when it was last heard of."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from time import monotonic
+
+from gateway.serving.channel import (
+    Beat,
+    Failed,
+    FromWorker,
+    Lines,
+    MetricsPage,
+    Opened,
+    Ready,
+    ToWorker,
+    line,
+    read_report,
+)
+
+READ_BYTES = 1 << 16
+
+
+class Child:
+    """One worker process. `number` counts from 1; a worker that takes over keeps the number."""
+
+    def __init__(self, number: int, generation: int) -> None:
+        self.number = number
+        self.generation = generation
+        self.pid = 0
+        self.opened = False
+        self.accepting = False
+        self.draining = False
+        self.kill_at = float("inf")
+        self.failure = ""
+        """Why it could not start, in its own words."""
+        self.ready_status = 503
+        self.ready_body = b'{"status":"starting"}'
+        self.beat = Beat()
+        self.heard_at = monotonic()
+        self._channel: socket.socket | None = None
+        self._lines = Lines()
+
+    def fork(self, work: Callable[[socket.socket], int], inherited: Iterable[socket.socket]) -> None:
+        """Start the process. `inherited` are sockets of the parent that it must not keep."""
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            for one in inherited:
+                one.close()
+            _become_worker(lambda: work(theirs))
+        theirs.close()
+        ours.setblocking(False)
+        self.pid, self._channel = pid, ours
+
+    @property
+    def channel(self) -> socket.socket:
+        assert self._channel is not None
+        return self._channel
+
+    def send(self, order: ToWorker) -> None:
+        # a worker that stands still reads nothing, and is not waited for
+        with suppress(OSError):
+            self.channel.send(line(order))
+
+    def hear(self) -> tuple[list[FromWorker], bool]:
+        """What it reported, and whether it is still there."""
+        try:
+            data = self.channel.recv(READ_BYTES)
+        except BlockingIOError:
+            return [], True
+        except OSError:
+            data = b""
+        reports = [read_report(one) for one in self._lines.feed(data)]
+        for report in reports:
+            self._note(report)
+        return reports, bool(data)
+
+    def _note(self, report: FromWorker) -> None:
+        self.heard_at = monotonic()
+        if isinstance(report, Opened):
+            self.opened = True
+        elif isinstance(report, Failed):
+            self.failure = report.reason
+        elif isinstance(report, Ready):
+            self.ready_status, self.ready_body = report.status, bytes(report.body)
+        elif isinstance(report, Beat):
+            self.beat = report
+        else:
+            assert isinstance(report, MetricsPage)
+
+    def silent_s(self) -> float:
+        """Seconds since its event loop last turned; 0 before it has begun to."""
+        return monotonic() - self.heard_at if self.opened else 0.0
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self.channel.close()
+
+
+def _become_worker(work: Callable[[], int]) -> None:
+    """In the child: forget the parent's signals, work, and end without what the parent would do at its end."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        # Ctrl-C reaches the whole group; the parent says what is to be done
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        status = work()
+    finally:
+        os._exit(status)

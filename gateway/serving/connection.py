@@ -1,0 +1,472 @@
+"""One client's connection: HTTP/1.1 comes in, requests go to the application, and it knows when to stop waiting.
+
+The parsing is httptools' (llhttp) in its strict mode, as in the client for backends.
+"""
+
+import asyncio
+import fcntl
+import struct
+import termios
+from collections import deque
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+import httptools
+
+from gateway.errors import BadRequest, RequestError, TimedOut
+from gateway.serving.limits import Limits
+from gateway.serving.request import ServedRequest
+
+HEAD_LIMIT = 64 * 1024
+WRITE_HIGH_WATER = 64 * 1024
+LINGER_S = 5.0
+"""What a client still sends after the last answer is read and dropped for this long."""
+SLOWEST_BYTES_S = 1000
+"""A client that takes less of its answer than this does not count as reading it."""
+NEVER = float("inf")
+FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+SPECIAL = frozenset((b"expect", b"host", b"transfer-encoding"))
+VERSIONS = ("1.1", "1.0")
+
+
+class ConnectionOwner(Protocol):
+    """What a connection needs of the listener that accepted it."""
+
+    limits: Limits
+    draining: bool
+    date: bytes
+
+    def opened(self, connection: "ClientConnection") -> None: ...
+    def closed(self, connection: "ClientConnection") -> None: ...
+    def waits(self, connection: "ClientConnection") -> None:
+        """It waits for its client from now on; also called whenever the client sent something meanwhile."""
+
+    def works(self, connection: "ClientConnection") -> None:
+        """It waits for its client no more."""
+
+    def start(self, request: ServedRequest) -> None: ...
+
+
+class ClientConnection(asyncio.Protocol):
+    """Requests that come before the last one is answered wait in a queue.
+
+    `deadline` is when `expire` is to be called; the listener looks once a second.
+    """
+
+    __slots__ = (
+        "_answering",
+        "_body_ends",
+        "_closing",
+        "_drained",
+        "_head_begun",
+        "_head_size",
+        "_headers",
+        "_loop",
+        "_owner",
+        "_parser",
+        "_peer",
+        "_queue",
+        "_reading",
+        "_server",
+        "_special",
+        "_spoiled",
+        "_transport",
+        "_unsent",
+        "_upgrading",
+        "_url",
+        "deadline",
+        "paused",
+    )
+
+    def __init__(self, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop) -> None:
+        self.deadline = NEVER
+        self.paused = False
+        """Whether the client has to read before more may be sent."""
+        self._owner = owner
+        self._loop = loop
+        self._transport: Any = None
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._queue: deque[ServedRequest] = deque()
+        self._answering: ServedRequest | None = None
+        self._reading: ServedRequest | None = None
+        """The request whose body has not come to its end."""
+        self._drained: asyncio.Future[None] | None = None
+        self._closing = False
+        self._spoiled = False
+        """Whether what comes from the client cannot be read any more."""
+        self._upgrading = False
+        """Whether the parser stopped at a head that asks for another protocol."""
+        self._unsent = 0
+        self._body_ends = 0.0
+        self._begin_head()
+
+    def _begin_head(self) -> None:
+        self._head_begun = False
+        self._head_size = 0
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._special: dict[bytes, bytes] = {}
+
+    @property
+    def date(self) -> bytes:
+        return self._owner.date
+
+    @property
+    def last(self) -> bool:
+        """Whether the connection is to be closed after this answer."""
+        return self._owner.draining
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._transport.set_write_buffer_limits(WRITE_HIGH_WATER)
+        self._peer = _address(transport.get_extra_info("peername"))
+        self._server = _address(transport.get_extra_info("sockname"))
+        self.deadline = self._loop.time() + self._owner.limits.head_s
+        self._owner.opened(self)
+        self._owner.waits(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing or self._spoiled:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse_bytes(error)
+            return
+        if self._reading is not None:
+            self._body_goes_on()
+        elif self._head_begun and self._answering is None:
+            self._head_goes_on(len(data))
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Answer a request as if it had not asked for another protocol.
+
+        llhttp leaves its body unread, so another parser reads it, behind a head that holds the framing alone.
+        """
+        framing = [b"%b: %b\r\n" % header for header in self._headers if header[0] in FRAMING]
+        self._parser = httptools.HttpRequestParser(_BodyEvents(self))
+        try:
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing) + rest)
+        except httptools.HttpParserError as error:
+            self._refuse_bytes(error)
+
+    def _body_goes_on(self) -> None:
+        if self._reading is not self._answering:
+            return
+        now, limits = self._loop.time(), self._owner.limits
+        if not self._body_ends:
+            self._body_ends = now + limits.body_s
+        self.deadline = min(now + limits.body_pause_s, self._body_ends)
+        self._owner.waits(self)
+
+    def _head_goes_on(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > HEAD_LIMIT:
+            self._answer_bytes(_head_too_large())
+        else:
+            self._owner.waits(self)
+
+    def eof_received(self) -> None:
+        """A client that stops sending has left; the transport closes itself."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.deadline = NEVER
+        self._owner.closed(self)
+        for request in (self._answering, *self._queue):
+            if request is not None:
+                request.leave()
+        self._answering = self._reading = None
+        self._queue.clear()
+        self._release()
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self._unsent = self._outstanding()
+        self.deadline = self._loop.time() + self._owner.limits.write_s
+
+    def resume_writing(self) -> None:
+        self._unsent = 0
+        if self._answering is not None:
+            self.deadline = NEVER if self._reading is None else self._loop.time() + self._owner.limits.body_pause_s
+        self._release()
+
+    def _release(self) -> None:
+        self.paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    # httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        if self._answering is None:
+            self.deadline = self._loop.time() + self._owner.limits.head_s
+        self._begin_head()
+        self._head_begun = True
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._head_begun:
+            return  # a trailer comes too late to be a header
+        name = name.lower()
+        if name in SPECIAL:
+            if name in self._special:
+                raise BadRequest(f"The header {name.decode('latin-1')} is there twice.")
+            self._special[name] = value.lower()
+        self._headers.append((name, value))
+        self._head_size += len(name) + len(value)
+        if self._head_size > HEAD_LIMIT:
+            raise _head_too_large()
+
+    def on_headers_complete(self) -> None:
+        self._head_begun = False
+        upgrades = self._parser.should_upgrade()
+        self._upgrading = upgrades
+        request = ServedRequest(
+            self,
+            self._scope(),
+            keep=self._parser.should_keep_alive() and not upgrades,
+            expects=self._special.get(b"expect") == b"100-continue",
+        )
+        self._head_size = 0
+        self._body_ends = 0.0
+        self._reading = request
+        if self._answering is None:
+            self._begin(request)
+        else:
+            self._queue.append(request)
+            self._transport.pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        if self._reading is not None and not self._reading.over:
+            self._reading.feed(body)
+
+    def on_message_complete(self) -> None:
+        if self._upgrading:
+            self._upgrading = False
+            return
+        request, self._reading = self._reading, None
+        if request is None:
+            return
+        request.end_body()
+        if request is self._answering:
+            self.deadline = NEVER
+            self._owner.works(self)
+
+    def _scope(self) -> dict[str, Any]:
+        version, method = self._parser.get_http_version(), self._parser.get_method().decode("ascii")
+        if version not in VERSIONS:
+            raise _status(BadRequest(f"HTTP/{version} is not spoken here; use HTTP/1.1."), 505)
+        if method == "CONNECT":
+            raise BadRequest("CONNECT is not possible here; this is no forward proxy.")
+        if version == "1.0" and b"transfer-encoding" in self._special:
+            raise BadRequest("HTTP/1.0 has no transfer-encoding.")
+        if version == "1.1" and b"host" not in self._special:
+            raise BadRequest("The header host is missing.")
+        path, query = _target(self._url)
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "server": self._server,
+            "client": self._peer,
+            "scheme": "http",
+            "method": method,
+            "root_path": "",
+            "path": unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii"),
+            "raw_path": path,
+            "query_string": query,
+            "headers": self._headers,
+            "state": {},
+        }
+
+    def _begin(self, request: ServedRequest) -> None:
+        self._answering = request
+        self._owner.start(request)
+
+    # what a request needs of its connection
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    async def drained(self) -> None:
+        """Wait until the client has read enough, or is gone."""
+        if self.paused:
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    def pause_body(self) -> None:
+        self._transport.pause_reading()
+        self.deadline = NEVER  # the application is the slower one now
+
+    def resume_body(self) -> None:
+        self._transport.resume_reading()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def answered(self, *, keep: bool) -> None:
+        """The answer is written: go on with the next request, wait for it, or close."""
+        request, self._answering = self._answering, None
+        if request is None:
+            return
+        now, limits = self._loop.time(), self._owner.limits
+        if not keep or self._owner.draining:
+            self._closing = True
+            self._queue.clear()
+            if self._reading is request or self._spoiled:
+                self._linger()
+            else:
+                self._close()
+        elif self._queue:
+            following = self._queue.popleft()
+            if not self._queue:
+                self._transport.resume_reading()
+            self._begin(following)
+        else:
+            self.deadline = now + limits.idle_s
+            self._owner.waits(self)
+
+    def _linger(self) -> None:
+        """The client may still be sending: it gets its answer and the end, and what it sends is dropped for a while. To
+        close at once would reset the connection, and the answer with it."""
+        self._closing = True
+        self._reading = None
+        self.deadline = self._loop.time() + LINGER_S
+        self._owner.waits(self)
+        self._transport.resume_reading()
+        self._transport.write_eof()
+
+    def _close(self) -> None:
+        """Close as soon as all is sent; `expire` ends it where the client does not read."""
+        self._closing = True
+        self._reading = None
+        self._unsent = self._outstanding()
+        self.deadline = self._loop.time() + self._owner.limits.write_s
+        self._owner.works(self)
+        self._transport.close()
+
+    # time
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is under way on it."""
+        return self._answering is None and not self._closing
+
+    def rest_no_more(self) -> None:
+        """Close what nothing is under way on; the client may ask elsewhere."""
+        if self.resting:
+            self._close()
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed."""
+        if self.paused or self._transport.get_write_buffer_size():
+            self._look_at_reader(now)
+        elif self._closing:
+            self.abort()
+        elif self._answering is not None:
+            self._body_too_slow(self._answering, now)
+        elif self._head_begun:
+            self._answer_bytes(TimedOut("The head of the request did not come in time."))
+        else:
+            self._close()
+
+    def _look_at_reader(self, now: float) -> None:
+        """Give a client that reads more time, and leave one that does not."""
+        unsent, write_s = self._outstanding(), self._owner.limits.write_s
+        if self._unsent and self._unsent - unsent < min(self._unsent, SLOWEST_BYTES_S * write_s):
+            self.abort()
+            return
+        self._unsent = unsent
+        self.deadline = now + write_s
+
+    def _body_too_slow(self, request: ServedRequest, now: float) -> None:
+        if request.started or request.error is not None:
+            self.abort()
+            return
+        request.error = TimedOut("The body of the request did not come in time.")
+        request.wake()
+        self.deadline = now + LINGER_S
+
+    def _outstanding(self) -> int:
+        """Bytes of answers that the client has not taken: in our buffer, and in the system's."""
+        socket = self._transport.get_extra_info("socket")
+        try:
+            (queued,) = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))
+        except (OSError, ValueError):
+            queued = 0
+        return int(self._transport.get_write_buffer_size()) + int(queued)
+
+    # answers to what is no request
+
+    def _refuse_bytes(self, error: Exception) -> None:
+        cause = error.__context__
+        self._spoiled = True
+        if self._answering is not None:
+            # what follows a request cannot be read: its answer is the last one
+            self._answering.keep = False
+            self._queue.clear()
+            if self._reading is not None:
+                self._spoil_body(self._answering)
+        elif isinstance(cause, RequestError):
+            self._answer_bytes(cause)
+        else:
+            self._answer_bytes(BadRequest(f"The request is not HTTP/1.1: {error}."))
+
+    def _spoil_body(self, request: ServedRequest) -> None:
+        self._reading = None
+        if request.started:
+            self.abort()
+        else:
+            request.error = BadRequest("The body of the request is not HTTP/1.1.")
+            request.wake()
+
+    def _answer_bytes(self, error: RequestError) -> None:
+        """An error for what never became a request; the connection closes after it."""
+        scope = {"http_version": "1.1", "method": "GET"}
+        request = self._answering = ServedRequest(self, scope, keep=False, expects=False)
+        self._reading, self._spoiled = None, True
+        request.body_complete = True
+        request.refuse(error)
+
+
+class _BodyEvents:
+    """Passes on the body, and not the head."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.on_body = connection.on_body
+        self.on_message_complete = connection.on_message_complete
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """Host and port; None for a socket that has none."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
+
+
+def _target(url: bytes) -> tuple[bytes, bytes]:
+    """Path and query of a request's target. Raises `BadRequest`."""
+    if not url.startswith(b"/") and url != b"*":
+        try:
+            parts = httptools.parse_url(url)
+        except httptools.HttpParserInvalidURLError:
+            raise BadRequest("The target of the request is not a URL.") from None
+        return parts.path or b"/", parts.query or b""
+    path, _, query = url.partition(b"#")[0].partition(b"?")
+    if not path.isascii():
+        raise BadRequest("The path of the request is not ASCII; escape it with %.")
+    return path, query
+
+
+def _head_too_large() -> RequestError:
+    return _status(BadRequest(f"The head of the request is larger than {HEAD_LIMIT // 1024} kB."), 431)
+
+
+def _status(error: RequestError, status: int) -> RequestError:
+    error.status = status
+    return error

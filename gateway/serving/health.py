@@ -1,0 +1,139 @@
+"""The parent's own port: is it alive, is it ready, how is it doing. Answers whatever the workers are busy with.
+
+A few dozen lines instead of a server: one request a connection, no bodies, nothing that waits for a worker but
+`/metrics`, and that for a second.
+"""
+
+import selectors
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from time import monotonic
+
+import msgspec
+
+HEAD_LIMIT = 8192
+PATIENCE_S = 5.0
+MOST = 256
+"""Connections at a time; a further one takes the place of the oldest."""
+JSON, TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
+
+Respond = Callable[[int, str, bytes], None]
+"""Takes status, media type and body."""
+Route = Callable[[Respond], None]
+
+
+class _HealthConnection:
+    """One request and its answer."""
+
+    def __init__(self, port: "HealthPort", client: socket.socket) -> None:
+        self.client = client
+        self.until = monotonic() + PATIENCE_S
+        self._port = port
+        self._head = b""
+        self._out = b""
+
+    def read(self) -> None:
+        try:
+            data = self.client.recv(HEAD_LIMIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._head += data
+        if not data or len(self._head) > HEAD_LIMIT:
+            self._port.drop(self)
+        elif b"\r\n\r\n" in self._head:
+            self._port.selector.unregister(self.client)
+            self._port.route(self._head.decode("latin-1"), self.respond)
+
+    def respond(self, status: int, media_type: str, body: bytes) -> None:
+        if self not in self._port.connections:
+            return
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {media_type}\r\n"
+            f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
+        )
+        self._out = head.encode("latin-1") + (b"" if self._head.startswith(b"HEAD ") else body)
+        self._port.selector.register(self.client, selectors.EVENT_WRITE, self.write)
+        self.write()
+
+    def write(self) -> None:
+        try:
+            self._out = self._out[self.client.send(self._out) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._out = b""
+        if not self._out:
+            self._port.drop(self)
+
+
+class HealthPort:
+    """Serves `routes` on a listening socket. `local_only`: only where the client names a loopback host."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        listening: socket.socket,
+        routes: Mapping[str, Route],
+        is_allowed: Callable[[str], bool],
+    ) -> None:
+        self.selector = selector
+        self.connections: dict[_HealthConnection, None] = {}
+        self._listening = listening
+        self._routes = routes
+        self._is_allowed = is_allowed
+        selector.register(listening, selectors.EVENT_READ, self._accept)
+
+    def look(self) -> None:
+        """Drop connections whose time is over."""
+        now = monotonic()
+        for connection in [one for one in self.connections if one.until <= now]:
+            self.drop(connection)
+
+    def close(self) -> None:
+        for connection in tuple(self.connections):
+            self.drop(connection)
+        self.selector.unregister(self._listening)
+        self._listening.close()
+
+    def sockets(self) -> list[socket.socket]:
+        """What a child process must not keep."""
+        return [self._listening, *[one.client for one in self.connections]]
+
+    def drop(self, connection: _HealthConnection) -> None:
+        self.connections.pop(connection, None)
+        with suppress(KeyError, ValueError):
+            self.selector.unregister(connection.client)
+        connection.client.close()
+
+    def route(self, head: str, respond: Respond) -> None:
+        line, *lines = head.split("\r\n")
+        method, _, rest = line.partition(" ")
+        route = self._routes.get(rest.partition(" ")[0].partition("?")[0])
+        host = next((one[5:].strip() for one in lines if one.lower().startswith("host:")), "")
+        if not self._is_allowed(host):
+            respond(403, JSON, _said("This gateway has no keys, so it answers to loopback names only."))
+        elif route is None:
+            respond(404, JSON, _said(f"Here are only {', '.join(self._routes)}."))
+        elif method not in ("GET", "HEAD"):
+            respond(405, JSON, _said("Use GET."))
+        else:
+            route(respond)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            client, _ = self._listening.accept()
+            client.setblocking(False)
+            if len(self.connections) >= MOST:
+                self.drop(next(iter(self.connections)))
+            connection = _HealthConnection(self, client)
+            self.connections[connection] = None
+            self.selector.register(client, selectors.EVENT_READ, connection.read)
+
+
+def _said(message: str) -> bytes:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return msgspec.json.encode({"error": error})

@@ -1,0 +1,43 @@
+"""How much the worker's listener takes on, and how long it waits for a client."""
+
+from msgspec import Struct
+
+from gateway.settings import Server
+
+SPARE_FILES = 200
+"""Files that the process needs besides its connections: databases, logs, libraries."""
+
+
+class Limits(Struct, frozen=True):
+    """Of one worker. Times in seconds."""
+
+    connections: int = 8192
+    requests: int = 4096
+    head_s: float = 30.0
+    idle_s: float = 75.0
+    body_s: float = 300.0
+    body_pause_s: float = 30.0
+    write_s: float = 30.0
+
+
+def limits_of(server: Server, open_files: int) -> Limits:
+    """The settings' limits, with no more connections than the process may open: each may need one to a backend, too."""
+    return Limits(
+        connections=max(1, min(server.max_connections, (open_files - SPARE_FILES) // 2)),
+        requests=server.max_requests,
+        head_s=server.head_timeout_s,
+        idle_s=server.idle_timeout_s,
+        body_s=server.body_timeout_s,
+        body_pause_s=server.body_pause_s,
+        write_s=server.write_timeout_s,
+    )
+
+
+def raise_open_files() -> int:
+    """Raise the soft limit of open files to the hard one, and return it."""
+    import resource  # not on every system
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard if hard != resource.RLIM_INFINITY else 1 << 20

@@ -1,0 +1,201 @@
+"""All connections of one worker: it accepts them, counts them, and closes those that keep it waiting.
+
+Nothing here locks or waits for a thread: one timer a second serves all connections, and what a request costs is a
+few entries in dictionaries.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from email.utils import formatdate
+
+from gateway.errors import TooBusy
+from gateway.serving.connection import ClientConnection
+from gateway.serving.limits import Limits
+from gateway.serving.request import Application, ServedRequest
+
+log = logging.getLogger("foreword.serving")
+
+SWEEP_S = 1.0
+AT_ONCE = 64
+"""Connections that are accepted before others get their turn."""
+PAUSE_S = 0.1
+"""After this long it is tried again to accept where no file could be opened."""
+RETRY_AFTER_S = 1.0
+ALWAYS = frozenset(("/health/live", "/health/ready", "/metrics"))
+"""What is answered at any number of requests under way."""
+
+
+class Listener:
+    """Serves `application` on connections of a listening socket, which it closes at the end."""
+
+    def __init__(
+        self, application: Application, limits: Limits, loop: asyncio.AbstractEventLoop, sweep_s: float = SWEEP_S
+    ) -> None:
+        """`sweep_s`: how often deadlines are looked at."""
+        self.limits = limits
+        self.draining = False
+        self.date = _date()
+        self.refused = self.evicted = self.expired = 0
+        self._application = application
+        self._loop = loop
+        self._socket: socket.socket | None = None
+        self._accepting = False
+        self._connections: set[ClientConnection] = set()
+        self._waiting: dict[ClientConnection, None] = {}
+        """Those that wait for their client, the longest silent first."""
+        self._adopting: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._sweep_s = sweep_s
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections) + len(self._adopting)
+
+    @property
+    def requests(self) -> int:
+        return len(self._requests)
+
+    def listen(self, listening: socket.socket) -> None:
+        self._socket = listening
+        self._resume()
+        self._sweep = self._loop.call_later(self._sweep_s, self._look)
+
+    def drain(self) -> None:
+        """Accept no more, and close each connection as soon as nothing is under way on it."""
+        self.draining = True
+        self._pause()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        for connection in tuple(self._connections):
+            connection.rest_no_more()
+
+    async def finished(self) -> None:
+        """Wait until no request is under way."""
+        await self._idle.wait()
+
+    async def close(self, timeout_s: float) -> None:
+        """Let the last bytes go out, then cut what is left."""
+        deadline = self._loop.time() + timeout_s
+        while self._connections and self._loop.time() < deadline:  # noqa: ASYNC110 - at the end of a process
+            await asyncio.sleep(0.02)
+        for connection in tuple(self._connections):
+            connection.abort()
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    # accepting
+
+    def _resume(self) -> None:
+        if self._socket is not None and not self._accepting:
+            self._accepting = True
+            self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def _pause(self) -> None:
+        if self._socket is not None and self._accepting:
+            self._accepting = False
+            self._loop.remove_reader(self._socket.fileno())
+
+    def _accept(self) -> None:
+        assert self._socket is not None
+        for number in range(AT_ONCE):
+            if self.connections >= self.limits.connections:
+                if number:
+                    return  # it is not known whether another waits; this is called again then
+                if not self._make_room():
+                    self._pause()  # new ones wait in the system's queue until one closes
+                    return
+            try:
+                client, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.warning("a connection could not be accepted", extra={"reason": error.strerror})
+                self._pause()
+                self._make_room()
+                self._loop.call_later(PAUSE_S, self._resume)
+                return
+            client.setblocking(False)
+            task = self._loop.create_task(self._adopt(client))
+            self._adopting.add(task)
+            task.add_done_callback(self._adopting.discard)
+
+    async def _adopt(self, client: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: ClientConnection(self, self._loop), client)
+        except OSError:
+            client.close()  # gone already
+
+    def _make_room(self) -> bool:
+        """Close the connection whose client has been silent for longest."""
+        oldest = next(iter(self._waiting), None)
+        if oldest is None:
+            return False
+        self.evicted += 1
+        self.closed(oldest)
+        oldest.abort()
+        return True
+
+    # from connections
+
+    def opened(self, connection: ClientConnection) -> None:
+        self._connections.add(connection)
+        if self.draining:
+            connection.rest_no_more()
+
+    def closed(self, connection: ClientConnection) -> None:
+        self._connections.discard(connection)
+        self._waiting.pop(connection, None)
+        if not self._accepting and not self.draining:
+            self._resume()
+
+    def waits(self, connection: ClientConnection) -> None:
+        self._waiting.pop(connection, None)
+        self._waiting[connection] = None
+
+    def works(self, connection: ClientConnection) -> None:
+        self._waiting.pop(connection, None)
+
+    def start(self, request: ServedRequest) -> None:
+        if len(self._requests) >= self.limits.requests and request.scope["path"] not in ALWAYS:
+            self.refused += 1
+            request.refuse(_too_busy(len(self._requests)))
+            return
+        task = self._loop.create_task(request.run(self._application))
+        self._requests.add(task)
+        self._idle.clear()
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._requests.discard(task)
+        if not self._requests:
+            self._idle.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            if error := task.exception():
+                log.error("a request failed in the server", exc_info=error)
+
+    # time
+
+    def _look(self) -> None:
+        self._sweep = self._loop.call_later(self._sweep_s, self._look)
+        self.date = _date()
+        now = self._loop.time()
+        for connection in [one for one in self._connections if one.deadline <= now]:
+            self.expired += 1
+            connection.expire(now)
+
+
+def _date() -> bytes:
+    return b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
+
+
+def _too_busy(requests: int) -> TooBusy:
+    return TooBusy(
+        f"The gateway has {requests} requests under way. Try again in a moment.", retry_after_s=RETRY_AFTER_S
+    )

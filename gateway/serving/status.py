@@ -1,0 +1,69 @@
+"""What the parent says of its workers: alive, ready, and their figures in Prometheus' text format."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from gateway.serving.child import Child
+
+STALLED_S = 5.0
+"""A worker whose event loop has not turned for this long stands still."""
+
+_encode = msgspec.json.encode
+
+
+class _ReadyBody(Struct):
+    status: str = ""
+
+
+def has_failed(child: Child) -> bool:
+    """Whether a part of it could not be loaded."""
+    return msgspec.json.decode(child.ready_body, type=_ReadyBody).status == "failed"
+
+
+def stalled(children: Sequence[Child]) -> list[int]:
+    """The numbers of the workers that stand still."""
+    return [child.number for child in children if child.silent_s() >= STALLED_S]
+
+
+def live(children: Sequence[Child]) -> tuple[int, bytes]:
+    """Status and body of `/health/live`: 503 where a worker stands still, so that somebody restarts the server."""
+    if still := stalled(children):
+        return 503, _encode({"status": "stalled", "workers": still})
+    return 200, _encode({"status": "alive"})
+
+
+def ready(children: Sequence[Child], *, ending: bool) -> tuple[int, bytes]:
+    """Status and body of `/health/ready`: 200 while a worker is ready, none stands still, and nothing ends."""
+    if ending:
+        return 503, _encode({"status": "draining"})
+    if still := stalled(children):
+        return 503, _encode({"status": "stalled", "workers": still})
+    best = min(children, key=lambda child: child.ready_status, default=None)
+    if best is None:
+        return 503, _encode({"status": "starting"})
+    return best.ready_status, best.ready_body
+
+
+FIGURES: tuple[tuple[str, str, str, Callable[[Child], float]], ...] = (
+    ("foreword_worker_up", "gauge", "Whether the worker has started", lambda one: one.opened),
+    ("foreword_worker_silent_seconds", "gauge", "Seconds since its event loop turned", lambda one: one.silent_s()),
+    ("foreword_worker_requests", "gauge", "Requests under way", lambda one: one.beat.requests),
+    ("foreword_worker_connections", "gauge", "Open connections", lambda one: one.beat.connections),
+    ("foreword_worker_refused", "counter", "Requests refused since there were too many", lambda one: one.beat.refused),
+    ("foreword_worker_evicted", "counter", "Silent connections closed for new ones", lambda one: one.beat.evicted),
+    ("foreword_worker_expired", "counter", "Connections whose time was over", lambda one: one.beat.expired),
+)
+
+
+def figures(children: Sequence[Child], restarts: int) -> str:
+    """The parent's own metrics."""
+    lines = []
+    for name, kind, text, value in FIGURES:
+        sample = f"{name}_total" if kind == "counter" else name
+        lines += [f"# HELP {sample} {text}.", f"# TYPE {sample} {kind}"]
+        lines += [f'{sample}{{worker="{child.number}"}} {float(value(child)):g}' for child in children]
+    lines += ["# HELP foreword_worker_restarts_total Workers that died and were replaced."]
+    lines += ["# TYPE foreword_worker_restarts_total counter", f"foreword_worker_restarts_total {restarts}"]
+    return "\n".join(lines) + "\n"

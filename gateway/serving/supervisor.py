@@ -1,0 +1,313 @@
+"""The parent process: it starts workers, replaces one that dies, takes a new configuration, and ends them in order.
+
+One thread and no event loop: a fork is safe then, and nothing that clients do takes time here. It serves the port
+for health and metrics itself.
+"""
+
+import logging
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+
+from gateway.errors import ConfigError
+from gateway.serving import status
+from gateway.serving.channel import Accept, AskMetrics, Drain, FromWorker, MetricsPage, Opened, Ready
+from gateway.serving.check import ConfigCheck
+from gateway.serving.child import Child
+from gateway.serving.health import JSON, TEXT, HealthPort, Respond
+from gateway.serving.worker import CLOSE_S, CUT_S, FLUSH_S
+from gateway.settings import Settings
+
+log = logging.getLogger("foreword.supervisor")
+
+TICK_S = 0.25
+TWICE_S = 5.0
+"""A worker that dies twice within this time would die again."""
+METRICS_S = 0.5
+"""How long a worker may take for its metrics."""
+SPARE_S = 3.0
+"""Beyond all times that it was given, a worker may take this long to end."""
+NEVER = float("inf")
+
+Work = Callable[[socket.socket, Settings], int]
+"""The life of a worker process, in that process; returns its exit status."""
+Read = Callable[[], Settings]
+"""Reads the configuration. Raises `ConfigError`."""
+
+
+class Supervisor:
+    """Runs workers until a signal or their failure ends it. The caller opens the sockets, this closes them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        work: Work,
+        *,
+        check: Callable[[], None],
+        read: Read,
+        listening: socket.socket,
+        health: socket.socket | None,
+        is_allowed: Callable[[str], bool],
+    ) -> None:
+        """`check` raises `ConfigError` if the configuration on the disk cannot be served; `read` reads it then.
+        `is_allowed` says whether the health port answers to this Host header."""
+        self._settings = settings
+        self._work, self._check, self._read = work, check, read
+        self._listening: socket.socket | None = listening
+        self._close_at = NEVER
+        self._selector = selectors.DefaultSelector()
+        self._children: list[Child] = []
+        self._serving = 1
+        """The generation of workers that take connections."""
+        self._next: Settings | None = None
+        """The configuration of the generation that is to take over, while it starts."""
+        self._deaths: dict[int, float] = {}
+        self._restarts = 0
+        self._ending: int | None = None
+        """The exit status, once the server is to end."""
+        self._config: ConfigCheck | None = None
+        self._asked: list[tuple[float, Respond]] = []
+        routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
+        self._health = HealthPort(self._selector, health, routes, is_allowed) if health is not None else None
+        self._received: list[int] = []
+        self._woken, self._wakes = socket.socketpair()
+
+    def run(self) -> int:
+        """Serve; returns the exit status."""
+        self._catch_signals()
+        for number in self._numbers():
+            self._spawn(number, self._serving, self._settings)
+        while self._children or self._ending is None:
+            for key, _ in self._selector.select(TICK_S):
+                key.data()
+            self._tick()
+        if self._health is not None:
+            self._health.close()
+        return self._ending
+
+    def _numbers(self) -> range:
+        return range(1, self._settings.server.workers + 1)
+
+    def _tick(self) -> None:
+        now = monotonic()
+        self._reap()
+        for child in self._children:
+            if now >= child.kill_at:
+                log.warning("a worker did not end in time and is killed", extra={"worker": child.number})
+                child.kill_at = NEVER
+                child.kill()
+        if now >= self._close_at and self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        if self._asked and now >= self._asked[0][0]:
+            self._answer_metrics("")
+        if self._health is not None:
+            self._health.look()
+
+    # signals
+
+    def _catch_signals(self) -> None:
+        for one in (self._woken, self._wakes):
+            one.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ, self._woke)
+        signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda received, _: self._received.append(received))
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # it wakes the loop, which looks who died
+
+    def _woke(self) -> None:
+        with suppress(BlockingIOError):
+            self._woken.recv(4096)
+        received, self._received = self._received, []
+        for number in received:
+            if number == signal.SIGHUP:
+                self._reload()
+            else:
+                self._end(0)
+
+    def _end(self, exit_status: int) -> None:
+        """End in order; a second call cuts what is under way."""
+        server = self._settings.server
+        if self._ending is None:
+            log.info("draining", extra={"notice_s": server.drain_notice_s, "drain_s": server.drain_s})
+            self._ending = exit_status
+            self._close_at = monotonic() + server.drain_notice_s
+            self._give_up_next()
+        for child in self._children:
+            self._drain(child, server.drain_notice_s)
+
+    # workers
+
+    def _spawn(self, number: int, generation: int, settings: Settings) -> None:
+        child = Child(number, generation)
+        child.fork(lambda channel: self._begin_work(channel, settings), self._own_sockets())
+        self._children.append(child)
+        self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._hear(child))
+        log.info("a worker starts", extra={"worker": number, "pid": child.pid})
+
+    def _begin_work(self, channel: socket.socket, settings: Settings) -> int:
+        self._selector.close()
+        return self._work(channel, settings)
+
+    def _own_sockets(self) -> list[socket.socket]:
+        """What a child process must not keep: it would hold connections open that this process closes."""
+        health = self._health.sockets() if self._health is not None else []
+        return [self._woken, self._wakes, *health, *[child.channel for child in self._children]]
+
+    def _hear(self, child: Child) -> None:
+        reports, there = child.hear()
+        for report in reports:
+            self._note(child, report)
+        if not there:
+            with suppress(KeyError):
+                self._selector.unregister(child.channel)
+
+    def _note(self, child: Child, report: FromWorker) -> None:
+        if isinstance(report, Opened) and child.generation == self._serving and not child.draining:
+            child.send(Accept())
+        elif isinstance(report, Ready) and child.generation > self._serving:
+            self._look_at_next(child)
+        elif isinstance(report, MetricsPage):
+            self._answer_metrics(report.text)
+
+    def _drain(self, child: Child, notice_s: float) -> None:
+        drain_s = self._settings.server.drain_s
+        child.draining = True
+        child.kill_at = min(child.kill_at, monotonic() + notice_s + drain_s + CUT_S + FLUSH_S + CLOSE_S + SPARE_S)
+        child.send(Drain(notice_s, drain_s))
+
+    def _reap(self) -> None:
+        for child in tuple(self._children):
+            pid, wait_status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                self._hear(child)
+                with suppress(KeyError):
+                    self._selector.unregister(child.channel)
+                child.close()
+                self._children.remove(child)
+                self._died(child, os.waitstatus_to_exitcode(wait_status))
+
+    def _died(self, child: Child, exit_code: int) -> None:
+        if self._ending is not None or child.draining:
+            return
+        how = f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with status {exit_code}"
+        if child.generation > self._serving:
+            self._refuse_next(child.failure or f"its worker {how}")
+            return
+        now = monotonic()
+        last, self._deaths[child.number] = self._deaths.get(child.number), now
+        if child.failure and not child.opened:
+            log.error("worker %d cannot start: %s", child.number, child.failure)
+            self._end(1)
+        elif last is not None and now - last < TWICE_S:
+            log.error(
+                "worker %d (pid %d) %s, twice within %g s: the server ends", child.number, child.pid, how, TWICE_S
+            )
+            self._end(1)
+        else:
+            log.error("worker %d (pid %d) %s; another takes its place", child.number, child.pid, how)
+            self._restarts += 1
+            self._spawn(child.number, child.generation, self._settings)
+
+    # a new configuration
+
+    def _reload(self) -> None:
+        """Check the configuration, start workers with it, and let them take over when all of them are ready."""
+        if self._ending is not None:
+            return
+        self._give_up_next()
+        log.info("SIGHUP: the configuration is read again")
+        config = self._config = ConfigCheck(self._check, self._own_sockets())
+        self._selector.register(config.channel, selectors.EVENT_READ, self._hear_check)
+
+    def _hear_check(self) -> None:
+        config = self._config
+        assert config is not None
+        config.read()
+        if not config.done:
+            return
+        mistakes = config.mistakes()
+        self._end_check()
+        if mistakes:
+            self._refuse_next(mistakes)
+            return
+        try:
+            settings = self._read()
+        except ConfigError as error:
+            self._refuse_next(str(error))
+            return
+        if (settings.server.workers > 1) != (self._settings.server.workers > 1):
+            self._refuse_next("a change between one worker and several needs a restart")
+            return
+        self._next = settings
+        for number in range(1, settings.server.workers + 1):
+            self._spawn(number, self._serving + 1, settings)
+
+    def _end_check(self) -> None:
+        config, self._config = self._config, None
+        if config is not None:
+            self._selector.unregister(config.channel)
+            config.close()
+
+    def _look_at_next(self, child: Child) -> None:
+        if self._next is None or child.draining:
+            return
+        coming = [one for one in self._children if one.generation > self._serving and not one.draining]
+        current = self._current()
+        was_ready = any(one.ready_status == 200 for one in current)
+        if status.has_failed(child) and was_ready:
+            self._refuse_next(f"it does not become ready: {child.ready_body.decode()}")
+        elif len(coming) == self._next.server.workers and all(
+            one.ready_status == 200 or (status.has_failed(one) and not was_ready) for one in coming
+        ):
+            self._settings, self._next = self._next, None
+            self._serving += 1
+            self._deaths.clear()
+            for one in coming:
+                one.send(Accept())
+            for one in current:
+                self._drain(one, 0.0)
+            log.info("the new configuration serves")
+
+    def _refuse_next(self, why: str) -> None:
+        log.error("the new configuration is refused and the old one serves on: %s", why)
+        self._give_up_next()
+
+    def _give_up_next(self) -> None:
+        """End what has been begun for a new configuration."""
+        self._next = None
+        self._end_check()
+        for child in self._children:
+            if child.generation > self._serving and not child.draining:
+                child.draining = True
+                child.kill()
+
+    # health and metrics
+
+    def _current(self) -> list[Child]:
+        return [child for child in self._children if child.generation == self._serving]
+
+    def _live(self, respond: Respond) -> None:
+        code, body = status.live(self._current())
+        respond(code, JSON, body)
+
+    def _ready(self, respond: Respond) -> None:
+        code, body = status.ready(self._current(), ending=self._ending is not None)
+        respond(code, JSON, body)
+
+    def _metrics(self, respond: Respond) -> None:
+        """Any worker's page counts for all; the first that answers in time is taken."""
+        able = [child for child in self._current() if child.opened and child.silent_s() < METRICS_S * 2]
+        self._asked.append((monotonic() + (METRICS_S if able else 0.0), respond))
+        for child in able:
+            child.send(AskMetrics())
+
+    def _answer_metrics(self, page: str) -> None:
+        asked, self._asked = self._asked, []
+        body = (page + status.figures(self._current(), self._restarts)).encode()
+        for _, respond in asked:
+            respond(200, TEXT, body)

@@ -1,0 +1,216 @@
+"""A worker process: an event loop, the application, and the listener. The parent says when to accept and to end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from msgspec import Raw
+
+from gateway.errors import ConfigError
+from gateway.serving.channel import (
+    Accept,
+    AskMetrics,
+    Beat,
+    Drain,
+    Failed,
+    FromWorker,
+    Lines,
+    MetricsPage,
+    Opened,
+    Ready,
+    line,
+    read_order,
+)
+from gateway.serving.limits import Limits
+from gateway.serving.listener import Listener
+
+log = logging.getLogger("foreword.serving")
+
+BEAT_S = 0.5
+AT_ONCE = Drain(0.0, 0.0)
+CUT_S = 5.0
+"""How long requests that were cut at the end of the drain time may take for their last event and their record."""
+FLUSH_S = 2.0
+"""How long the last bytes of answers may take to reach their clients."""
+CLOSE_S = 8.0
+"""How long the application may take to close."""
+
+
+class ServedApplication(Protocol):
+    """An ASGI application that the parent can look into."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+    def readiness(self) -> tuple[int, bytes]:
+        """Status and body of `/health/ready`."""
+
+    def metrics_page(self) -> bytes: ...
+    def drain(self) -> None:
+        """Not ready from now on."""
+
+    def cut(self) -> None:
+        """End all requests under way with an error."""
+
+
+class Worker:
+    """Runs until it is told to drain or its parent is gone."""
+
+    def __init__(self, application: ServedApplication, limits: Limits, listening: socket.socket) -> None:
+        self._application = application
+        self._loop = asyncio.get_running_loop()
+        self._listener = Listener(application, limits, self._loop)
+        self._listening = listening
+        self._lifespan = _Lifespan(application)
+        self._ready: tuple[int, bytes] | None = None
+        self._drain: asyncio.Future[Drain] = self._loop.create_future()
+        self._hurry = asyncio.Event()
+
+    async def run(self, channel: socket.socket, drain_s: float) -> None:
+        self._reports = await _open_channel(self._loop, channel, self._obey, self._end)
+        self._loop.add_signal_handler(signal.SIGTERM, self._end, Drain(0.0, drain_s))
+        await self._lifespan.start()
+        self._report(Opened())
+        self._beat()
+        await self._leave(await self._drain)
+
+    def _obey(self, order: bytes) -> None:
+        message = read_order(order)
+        if isinstance(message, Accept):
+            self._listener.listen(self._listening)
+        elif isinstance(message, AskMetrics):
+            self._report(MetricsPage(self._application.metrics_page().decode()))
+        else:
+            self._end(message)
+
+    def _end(self, drain: Drain = AT_ONCE) -> None:
+        """The first call begins to drain, each further one cuts."""
+        if self._drain.done():
+            self._hurry.set()
+        else:
+            self._drain.set_result(drain)
+
+    async def _leave(self, drain: Drain) -> None:
+        self._application.drain()
+        self._tell_readiness()
+        await self._unless_hurried(asyncio.sleep(drain.notice_s))
+        self._listener.drain()
+        await self._unless_hurried(asyncio.wait_for(self._listener.finished(), drain.drain_s))
+        if self._listener.requests:
+            log.warning("requests are cut at the end of the drain time", extra={"requests": self._listener.requests})
+            self._application.cut()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._listener.finished(), CUT_S)
+        await self._listener.close(FLUSH_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._lifespan.stop(), CLOSE_S)
+
+    async def _unless_hurried(self, waiting: Any) -> None:
+        tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(self._hurry.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _report(self, message: FromWorker) -> None:
+        self._reports(line(message))
+
+    def _beat(self) -> None:
+        self._loop.call_later(BEAT_S, self._beat)
+        listener = self._listener
+        self._report(
+            Beat(listener.requests, listener.connections, listener.refused, listener.evicted, listener.expired)
+        )
+        self._tell_readiness()
+
+    def _tell_readiness(self) -> None:
+        now = self._application.readiness()
+        if now != self._ready:
+            self._ready = now
+            self._report(Ready(now[0], Raw(now[1])))
+
+
+class _Lifespan:
+    """ASGI's start and end of an application."""
+
+    def __init__(self, application: ServedApplication) -> None:
+        self._application = application
+        self._events: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self._answers: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Raises `RuntimeError` where the application refuses."""
+        self._task = asyncio.create_task(self._run(), name="lifespan")
+        await self._step("lifespan.startup")
+
+    async def stop(self) -> None:
+        await self._step("lifespan.shutdown")
+
+    async def _step(self, event: str) -> None:
+        self._events.put_nowait({"type": event})
+        answer = await self._answers.get()
+        if answer["type"] != f"{event}.complete":
+            raise RuntimeError(answer.get("message") or f"the application failed in {event}")
+
+    async def _run(self) -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.3"}, "state": {}}
+        try:
+            await self._application(scope, self._events.get, self._answers.put)
+        except Exception as error:
+            log.exception("the application failed to start or to end")
+            self._answers.put_nowait({"type": "failed", "message": str(error)})
+
+
+async def _open_channel(
+    loop: asyncio.AbstractEventLoop, channel: socket.socket, obey: Callable[[bytes], None], gone: Callable[[], None]
+) -> Callable[[bytes], None]:
+    """Returns what sends to the parent. `gone` is called when the parent is."""
+
+    class Orders(asyncio.Protocol):
+        lines = Lines()
+
+        def data_received(self, data: bytes) -> None:
+            for order in self.lines.feed(data):
+                obey(order)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            gone()
+
+    transport, _ = await loop.create_connection(Orders, sock=channel)
+    return transport.write
+
+
+def work(
+    create: Callable[[], ServedApplication],
+    limits: Limits,
+    listening: socket.socket,
+    channel: socket.socket,
+    drain_s: float,
+) -> int:
+    """The whole life of a worker process; returns its exit status."""
+    import uvloop
+
+    async def live() -> None:
+        await Worker(create(), limits, listening).run(channel, drain_s)
+
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        # not closed: that would wait for threads, such as one that trains a classifier
+        loop.run_until_complete(live())
+    except ConfigError as error:
+        return _fail(channel, str(error))
+    except Exception as error:
+        log.exception("a worker ends")
+        return _fail(channel, f"{type(error).__name__}: {error}")
+    return 0
+
+
+def _fail(channel: socket.socket, reason: str) -> int:
+    with contextlib.suppress(OSError):
+        channel.setblocking(True)
+        channel.sendall(line(Failed(reason)))
+    return 1

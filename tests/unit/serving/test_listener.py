@@ -1,0 +1,397 @@
+"""The worker's listener on real sockets: framing, timeouts, limits, and what is closed first."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.serving.limits import Limits
+from gateway.serving.listener import Listener
+
+QUICK = Limits(head_s=0.3, idle_s=0.3, body_s=1.5, body_pause_s=0.3, write_s=0.4)
+BIG = b"x" * (20 * 1024 * 1024)
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with what it was sent."""
+    message = await receive()
+    body = message["body"]
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message["body"]
+    said = {"method": scope["method"], "path": scope["path"], "query": scope["query_string"].decode()}
+    await _answer(send, json.dumps(said | {"body": body.decode()}).encode())
+
+
+async def _answer(send: Any, body: bytes) -> None:
+    head = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def big(scope: Any, receive: Any, send: Any) -> None:
+    await _answer(send, BIG)
+
+
+async def chunked(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for piece in (b"one", b"", b"two"):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Place:
+    """A listener on a free port, looked at ten times a second."""
+
+    def __init__(self, listener: Listener, port: int) -> None:
+        self.listener = listener
+        self.port = port
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def say(self, data: bytes) -> bytes:
+        """Everything that comes back until the connection closes."""
+        reader, writer = await self.connect()
+        writer.write(data)
+        try:
+            return await asyncio.wait_for(reader.read(), 5)
+        except ConnectionResetError:
+            return b""
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def place(application: Any = echo, limits: Limits = QUICK) -> AsyncIterator[Place]:
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(128)
+    listening.setblocking(False)
+    port = listening.getsockname()[1]
+    listener = Listener(application, limits, asyncio.get_running_loop(), sweep_s=0.05)
+    listener.listen(listening)
+    try:
+        yield Place(listener, port)
+    finally:
+        listener.drain()
+        await listener.close(0.0)
+
+
+def post(body: bytes = b"hello", path: str = "/a?b=c", *headers: str) -> bytes:
+    head = [f"POST {path} HTTP/1.1", "host: x", *headers]
+    if not any(one.startswith(("content-length", "transfer-encoding")) for one in headers):
+        head.append(f"content-length: {len(body)}")
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+async def test_a_request_reaches_the_application_and_its_answer_the_client() -> None:
+    async with place() as there:
+        answer = await there.say(post(b"hello", "/a%20b?c=d", "connection: close"))
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert json.loads(body) == {"method": "POST", "path": "/a b", "query": "c=d", "body": "hello"}
+    assert b"content-length: " + str(len(body)).encode() in head
+    assert b"connection: close" in head
+    assert b"date: " in head
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+async def test_a_request_may_come_in_any_pieces(cut: int) -> None:
+    whole = post(b"hello", "/a", "connection: close")
+    async with place() as there:
+        reader, writer = await there.connect()
+        writer.write(whole[:cut])
+        await asyncio.sleep(0.02)
+        writer.write(whole[cut:])
+        answer = await reader.read()
+        writer.close()
+
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["body"] == "hello"
+
+
+async def test_requests_sent_at_once_are_answered_in_order() -> None:
+    async with place() as there:
+        answer = await there.say(post(b"one") + post(b"two") + post(b"three", "/", "connection: close"))
+
+    assert [answer.count(word) for word in (b'"one"', b'"two"', b'"three"', b"HTTP/1.1 200")] == [1, 1, 1, 3]
+    assert answer.index(b'"one"') < answer.index(b'"two"') < answer.index(b'"three"')
+
+
+async def test_an_answer_without_a_length_is_chunked() -> None:
+    async with place(chunked) as there:
+        answer = await there.say(post(b"", "/", "connection: close"))
+        old = await there.say(b"GET / HTTP/1.0\r\n\r\n")
+
+    assert answer.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    assert old.endswith(b"\r\n\r\nonetwo")
+
+
+async def test_the_answer_to_head_has_no_body() -> None:
+    async with place(big) as there:
+        answer = await there.say(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+
+    assert answer.endswith(b"\r\n\r\n")
+    assert b"content-length: %d" % len(BIG) in answer
+
+
+async def test_a_client_that_waits_to_be_told_is_told_to_go_on() -> None:
+    async with place() as there:
+        reader, writer = await there.connect()
+        writer.write(post(b"", "/", "content-length: 5", "expect: 100-continue", "connection: close"))
+        told = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"hello")
+        answer = await reader.read()
+        writer.close()
+
+    assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["body"] == "hello"
+
+
+async def test_an_upgrade_that_is_not_offered_is_ignored() -> None:
+    """As Java's client asks for HTTP/2 on its first request."""
+    headers = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAEAAEAAAAIAAAAA")
+    async with place() as there:
+        answer = await there.say(post(b"hello", "/", *headers))
+
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["body"] == "hello"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        (post(b"hello", "/", "content-length: 5", "transfer-encoding: chunked"), 400),
+        (post(b"hello", "/", "content-length: 5", "content-length: 6"), 400),
+        (post(b"hello", "/", "content-length: +5"), 400),
+        (post(b"hello", "/", "content-length: 18446744073709551616"), 400),
+        (post(b"5\r\nhello\r\n0\r\n\r\n", "/", "transfer-encoding: xchunked"), 400),
+        (post(b"5\r\nhello\r\n0\r\n\r\n", "/", "transfer-encoding: chunked", "transfer-encoding: identity"), 400),
+        (post(b"", "/", "host: y"), 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\na: b\r\n c\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\na: b\x00c\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost : x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\nhost: x\n\n", 400),
+        (b"GET / HTTP/2.0\r\nhost: x\r\n\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+        (b"\x16\x03\x01\x00\xa5\x01\x00\x00", 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"b" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"b" * 500_000, 431),
+        (b"GET /" + b"b" * 500_000, 431),
+    ],
+)
+async def test_what_is_no_proper_request_is_refused_and_closed(request_bytes: bytes, expected: int) -> None:
+    async with place() as there:
+        answer = await there.say(request_bytes)
+
+    assert status(answer) == expected
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["type"] == "invalid_request_error"
+
+
+async def test_a_silent_connection_is_closed() -> None:
+    async with place() as there:
+        assert await there.say(b"") == b""
+
+
+async def test_half_a_head_gets_a_408() -> None:
+    async with place() as there:
+        assert status(await there.say(b"POST / HTTP/1.1\r\nhost: x\r\nconte")) == 408
+
+
+@pytest.mark.parametrize("pace_s", [10.0, 0.1])
+async def test_a_body_that_does_not_come_gets_a_408(pace_s: float) -> None:
+    """Neither a client that stops, nor one that sends a byte now and then for longer than a body may take."""
+    async with place(echo) as there:
+        reader, writer = await there.connect()
+        writer.write(post(b"he", "/", "content-length: 5000"))
+
+        async def drip() -> None:
+            while True:
+                await asyncio.sleep(pace_s)
+                writer.write(b"l")
+
+        dripping = asyncio.create_task(drip())
+        began = asyncio.get_running_loop().time()
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        took_s = asyncio.get_running_loop().time() - began
+        dripping.cancel()
+        writer.close()
+
+    assert status(head) == 408
+    assert (took_s < 1.0) == (pace_s == 10.0)
+
+
+async def test_a_client_that_does_not_read_is_cut_off() -> None:
+    async with place(big) as there:
+        _, writer = await there.connect()
+        writer.transport.pause_reading()
+        writer.write(post())
+        await _until(lambda: there.listener.requests == 1)
+        await _until(lambda: there.listener.requests == 0 and there.listener.connections == 0)
+        writer.close()
+
+
+async def test_a_client_that_reads_slowly_gets_all() -> None:
+    async with place(big) as there:
+        reader, writer = await asyncio.open_connection("127.0.0.1", there.port, limit=1 << 16)
+        writer.write(post(b"", "/", "connection: close"))
+        size = 0
+        while piece := await reader.read(1 << 18):
+            size += len(piece)
+            await asyncio.sleep(0.01)
+        writer.close()
+
+    assert size > len(BIG)
+
+
+async def test_at_the_limit_of_requests_a_new_one_gets_a_503_and_health_an_answer() -> None:
+    block = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            await block.wait()
+        await _answer(send, b"there")
+
+    async with place(slow, Limits(requests=2)) as there:
+        waiting = [asyncio.create_task(there.say(post(b"", "/slow", "connection: close"))) for _ in range(2)]
+        await _until(lambda: there.listener.requests == 2)
+        refused = await there.say(post(b"a body" * 1000))
+        health = await there.say(b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        block.set()
+        answers = await asyncio.gather(*waiting)
+
+    assert status(refused) == 503
+    assert b"\r\nretry-after: 1\r\n" in refused
+    assert json.loads(refused.partition(b"\r\n\r\n")[2])["error"]["code"] == "server_busy"
+    assert [status(health), *map(status, answers)] == [200, 200, 200]
+
+
+async def test_where_connections_are_exhausted_the_longest_silent_one_is_closed_first() -> None:
+    async with place(limits=Limits(connections=3)) as there:
+        silent = [await there.connect() for _ in range(3)]
+        await _until(lambda: there.listener.connections == 3)
+        silent[0][1].write(b"POST / HTTP/1.1\r\n")  # the second one is now the longest silent
+        await asyncio.sleep(0.05)
+        answer = await there.say(post(b"", "/", "connection: close"))
+        closed = [reader.at_eof() for reader, _ in silent]
+        for _, writer in silent:
+            writer.close()
+
+    assert status(answer) == 200
+    assert closed == [False, True, False]
+
+
+async def test_where_all_connections_are_at_work_a_new_one_waits() -> None:
+    block = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await block.wait()
+        await _answer(send, b"there")
+
+    async with place(slow, Limits(connections=2)) as there:
+        asking = [asyncio.create_task(there.say(post(b"", "/", "connection: close"))) for _ in range(3)]
+        await _until(lambda: there.listener.requests == 2)
+        await asyncio.sleep(0.1)
+        under_way = there.listener.requests
+        block.set()
+        answers = await asyncio.gather(*asking)
+
+    assert under_way == 2
+    assert [status(answer) for answer in answers] == [200, 200, 200]
+
+
+async def test_an_answer_before_the_body_is_read_reaches_the_client() -> None:
+    async def refusing(scope: Any, receive: Any, send: Any) -> None:
+        await _answer(send, b"no")
+
+    async with place(refusing) as there:
+        answer = await there.say(post(b"x" * 3_000_000))
+
+    assert answer.endswith(b"\r\n\r\nno")
+    assert b"connection: close" in answer
+
+
+async def test_an_application_that_fails_is_answered_for(caplog: pytest.LogCaptureFixture) -> None:
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/late":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise RuntimeError("broken")
+
+    async with place(failing) as there:
+        early = await there.say(post())
+        late = await there.say(post(b"", "/late"))
+
+    assert status(early) == 500
+    assert not late.endswith(b"0\r\n\r\n")
+
+
+async def test_a_header_of_an_answer_cannot_start_another() -> None:
+    async def splitting(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b\r\nset-cookie: c")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with place(splitting) as there:
+        answer = await there.say(post(b"", "/", "connection: close"))
+
+    assert b"set-cookie" not in answer
+
+
+async def test_leaving_is_told_to_the_application() -> None:
+    left = asyncio.Event()
+
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if (await receive())["type"] == "http.disconnect":
+            left.set()
+
+    async with place(waiting) as there:
+        _, writer = await there.connect()
+        writer.write(post())
+        await _until(lambda: there.listener.requests == 1)
+        writer.close()
+        await asyncio.wait_for(left.wait(), 2)
+
+
+async def test_draining_ends_what_rests_and_lets_the_rest_end() -> None:
+    block = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await block.wait()
+        await _answer(send, b"there")
+
+    async with place(slow, Limits()) as there:
+        reader, writer = await there.connect()
+        asking = asyncio.create_task(there.say(post()))
+        await _until(lambda: there.listener.requests == 1)
+        there.listener.drain()
+        rested = await asyncio.wait_for(reader.read(), 1)
+        with pytest.raises(ConnectionRefusedError):
+            await there.connect()
+        block.set()
+        await asyncio.wait_for(there.listener.finished(), 1)
+        answer = await asking
+        writer.close()
+
+    assert rested == b""
+    assert status(answer) == 200
+    assert b"connection: close" in answer
+
+
+async def _until(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.01)
