@@ -100,7 +100,6 @@ def _prepare_process(settings: Settings) -> None:
     from gateway.telemetry.logs import set_up
 
     set_up(settings.server.log_level)
-    os.umask(0o077)  # prompts and answers are written to files
     # small matrices are faster on one thread, and the second core has other work
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
