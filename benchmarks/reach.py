@@ -56,7 +56,7 @@ Found = tuple[float, int]
 
 
 def ask(port: int, case: Case, arm: str) -> tuple[Found, str]:
-    body: dict[str, object] = {"model": "small", "max_tokens": case.max_tokens}
+    body: dict[str, object] = {"model": "small", "max_tokens": case.max_tokens, "foreword": {}}
     if arm not in (TRUNCATE, CHOSEN):
         body["foreword"] = {"strategy": arm}
     message = head(case) if arm == TRUNCATE else case.message

@@ -79,7 +79,7 @@ class Ran:
 def ask(port: int, case: Case, arm: str, number: int) -> Ran | None:
     """None where the strategy cannot be used."""
     message = case.message
-    body: dict[str, Any] = {"model": "small", "temperature": 0, "max_tokens": case.max_tokens}
+    body: dict[str, Any] = {"model": "small", "temperature": 0, "max_tokens": case.max_tokens, "foreword": {}}
     if arm == TRUNCATE:
         message = head(case)
     elif arm != CHOSEN:

@@ -43,6 +43,7 @@ from gateway.prompt.named_prompt import NamedPromptStage
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.policy.gains import GainTable, gains_path
 from gateway.prompt.refine import RefinedMemory, RefineStage
+from gateway.prompt.requested_template import RequestedTemplateStage
 from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.slots.extract import Extractor
 from gateway.readiness import Readiness
@@ -227,13 +228,15 @@ def path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         store=loaded.collections,
         extractor=parts.extractor,
     )
+    templates = rewrite if has_templates(settings) else None
     retrieve = RetrieveStage(settings.context, count, embed=loaded.embed, collections=loaded.collections)
     return (
         # first, so that an unknown model is answered before any work is done for it
         PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
         # the steps with `must`: without them, the request would be another one than the client's
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
-        PipelineStep(NamedPromptStage(rewrite if has_templates(settings) else None), must=True),
+        PipelineStep(NamedPromptStage(templates), must=True),
+        PipelineStep(RequestedTemplateStage(templates), must=True),
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),
         # no budget: the calls that a template makes first have budgets of their own
         *optional(classifies, rewrite),

@@ -96,6 +96,8 @@ class Controls(Struct, frozen=True):
     conversation: str = ""
     contexts: tuple[str, ...] = ()
     """Passages for one question, each to be read apart from the others."""
+    account: bool = False
+    """The reply is to hold the `foreword` object."""
     strategy: str = ""
     """How to bring more text than fits to the model; "": the gateway chooses."""
     nbce: Nbce = Nbce()

@@ -122,7 +122,7 @@ class Remote:
         if self._pool is None:
             raise NotReady(f"The backend {self.name!r} is still opening. Try again.", retry_after_s=1.0)
         content = encode.body(exchange, model, room_field=self._settings.room_field)
-        if exchange.changed:  # its answer is annotated, so it must not come compressed
+        if exchange.changed or exchange.ask.controls.account:  # it is read or added to, so it must not come compressed
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
         try:
             answer = await self._pool.post(self._paths[exchange.ask.endpoint], content, headers)

@@ -186,7 +186,9 @@ class RetrieveStage:
         return RetrievedChunks(chunks, hits[0].score if hits else 0.0, floor)
 
     def _with(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
-        return self.with_sources(exchange, chunks).noted(self.name, "retrieved", *told(chunks))
+        # in shadow mode the sources are recorded and not sent
+        decision = "shadow" if exchange.mode is Mode.SHADOW else "retrieved"
+        return self.with_sources(exchange, chunks).noted(self.name, decision, *told(chunks))
 
 
 def told(chunks: Sequence[Chunk]) -> tuple[str, dict[str, Any]]:

@@ -4,14 +4,14 @@ An explicit wish, so it is done in any mode; and all or nothing, so what is wron
 and nothing half-filled is sent. The client's own messages follow the template's.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import jinja2
 from msgspec.structs import replace
 
 from gateway.errors import BadRequest, NotFound, NotReady, TemplateError
 from gateway.exchange import Exchange, Mode, NamedTemplate, SlotValue, Turn
+from gateway.near import did_you_mean
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split
 from gateway.prompt.library.library import Library
@@ -82,7 +82,9 @@ def fill_named(template: Template, variables: Mapping[str, str]) -> FilledSlots:
     for name in variables:
         if name not in template.slots and name != QUERY:
             known = [*template.slots, QUERY]
-            raise _wrong(f"prompt.variables.{name}", f"{template.ref} has no slot {name!r}. {_near(name, known)}")
+            raise _wrong(
+                f"prompt.variables.{name}", f"{template.ref} has no slot {name!r}. {did_you_mean(name, known)}"
+            )
     own = {
         name: SlotValue(name, _checked(template, name, variables[name]), "variable")
         for name in template.slots
@@ -103,7 +105,7 @@ def _of_family(library: Library, named: NamedTemplate, exchange: Exchange) -> st
     family = [template for template in library.templates if template.family == named.id]
     if not family:
         known = {template.id for template in library.templates} | {template.family for template in library.templates}
-        raise _missing(named, _near(named.id, known))
+        raise _missing(named, did_you_mean(named.id, known))
     wanted = _language(named, exchange)
     speaking = [template for template in family if library.speaking.get(template.id) is template] or family
     return min(
@@ -230,9 +232,3 @@ def _wrong(param: str, why: str) -> BadRequest:
 def _missing(named: NamedTemplate, why: str) -> NotFound:
     version = f" in version {named.version}" if named.version else ""
     return NotFound(f"There is no prompt {named.id!r}{version}: {why}", param="prompt.id", code="prompt_not_found")
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, 3, 0.5)
-    return f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(names[:20])}."

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from gateway import exchange as values
 from gateway.errors import TemplateError
-from gateway.exchange import Call, Exchange, Mode, Sampling, Turn
+from gateway.exchange import Arm, Call, Exchange, Mode, Sampling, Turn
 from gateway.own_call import own_call
 from gateway.prompt import guards
 from gateway.prompt.eligible import why_untouchable
@@ -175,12 +175,14 @@ class RefineStage:
             label = VOCABULARY[template.language].refine.original
             text = f"{refined}\n\n{label}\n{exchange.ask.query}"
         data = {"template": template.id, "version": template.version, "cached": not calls}
+        arm = Arm.SHADOW if exchange.mode is Mode.SHADOW else Arm.NONE
+        reason = f"{template.ref}: no template spoke, and the prompt can be improved"
         return replace(
             exchange,
             turns=(*exchange.prompt[:-1], Turn("user", text)),
-            rewrite=values.Rewrite(template.id, template.version, PURPOSE),
+            rewrite=values.Rewrite(template.id, template.version, PURPOSE, arm=arm),
             calls=(*exchange.calls, *calls),
-        ).noted(self.name, "refined", f"{template.ref}: no template spoke, and the prompt can be improved", data)
+        ).noted(self.name, str(arm) or "refined", reason, data)
 
     def _digest(self, template: Template, text: str) -> bytes:
         parts = (template.digest, self.settings.model, text.strip())

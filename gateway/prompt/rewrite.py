@@ -11,8 +11,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import exchange as values
-from gateway.errors import CollectionError, TemplateError
+from gateway.errors import (
+    BackendFailed,
+    BadRequest,
+    CollectionError,
+    KeyNotAllowed,
+    NotFound,
+    NotReady,
+    RequestError,
+    TemplateError,
+)
 from gateway.exchange import Arm, Call, ClientKey, Exchange, Mode, Note, Sampling, SlotValue, Turn
+from gateway.near import did_you_mean
 from gateway.prompt import guards
 from gateway.prompt.answers.technique import TechniqueRun, technique_of
 from gateway.prompt.cost import cost_of
@@ -41,11 +51,20 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 
 class KeptAsIs(Exception):
-    """The prompt stays as it is; the message is the reason in the note."""
+    """The prompt stays as it is; the message is the reason in the note.
 
-    def __init__(self, reason: str, template: Template | None = None, calls: tuple[Call, ...] = ()) -> None:
+    `refusal` is the error for a client that ordered this very template.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        template: Template | None = None,
+        calls: tuple[Call, ...] = (),
+        refusal: type[RequestError] = BadRequest,
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.template, self.calls = reason, template, calls
+        self.reason, self.template, self.calls, self.refusal = reason, template, calls, refusal
 
 
 class ComposedPrompt(Struct, frozen=True):
@@ -108,16 +127,20 @@ class RewriteStage:
         self._extract = extractor or Extractor()
 
     async def __call__(self, exchange: Exchange) -> Exchange:
-        if exchange.mode is Mode.OFF:
+        if exchange.mode is Mode.OFF or exchange.rewrite != values.Rewrite.NONE:
             return exchange
         try:
-            template, chosen = self._choose(exchange)
-            # what is not sent is not worth a call
-            prompt = await self._speak(template, exchange if chosen.speaks else replace(exchange, dry=True))
+            return await self.rewritten(exchange)
         except KeptAsIs as kept:
             data = {"template": kept.template.id, "version": kept.template.version} if kept.template else {}
             noted = exchange.noted(self.name, "kept", kept.reason, data)
             return replace(noted, calls=(*exchange.calls, *kept.calls)) if kept.calls else noted
+
+    async def rewritten(self, exchange: Exchange) -> Exchange:
+        """The exchange with the template's prompt, or with what it would have been. Raises `KeptAsIs`."""
+        template, chosen = self._choose(exchange)
+        # what is not sent is not worth a call
+        prompt = await self._speak(template, exchange if chosen.speaks else replace(exchange, dry=True))
         return _rewritten(exchange, prompt, chosen)
 
     def _choose(self, exchange: Exchange) -> tuple[Template, RewriteDecision]:
@@ -133,7 +156,7 @@ class RewriteStage:
         if reason:
             raise KeptAsIs(reason)
         if self.library is None:
-            raise KeptAsIs("the template library is still loading")
+            raise KeptAsIs("the template library is still loading", refusal=NotReady)
         if exchange.ask.controls.template:
             return OfferedVersions(_named(self.library, exchange.ask.controls.template))
         intent = exchange.intent
@@ -205,7 +228,7 @@ class RewriteStage:
         try:
             known, calls = await first_calls(template, exchange, filled.values, prompt.shots, labels, self.completer)
         except CallFailed as failed:
-            raise KeptAsIs(failed.reason, template, failed.calls) from failed
+            raise KeptAsIs(failed.reason, template, failed.calls, BackendFailed) from failed
         return replace(
             prompt,
             turns=template.render(known, prompt.shots, labels),
@@ -225,9 +248,10 @@ class RewriteStage:
             async with asyncio.timeout(budget_ms / 1000):
                 return await self._nearest(template, examples, filled, key)
         except TimeoutError:
-            raise KeptAsIs(f"choosing the examples took longer than {budget_ms} ms", template) from None
+            reason = f"choosing the examples took longer than {budget_ms} ms"
+            raise KeptAsIs(reason, template, refusal=NotReady) from None
         except CollectionError as error:
-            raise KeptAsIs(f"the examples of {template.id}: {error}", template) from error
+            raise KeptAsIs(f"the examples of {template.id}: {error}", template, refusal=NotReady) from error
 
     async def _nearest(
         self, template: Template, pool: ExamplePool, filled: FilledSlots, key: ClientKey
@@ -235,13 +259,14 @@ class RewriteStage:
         loaded = self.pools.of(template) if self.pools else None
         if self.embed is None or (self.store if pool.collection else loaded) is None:
             what = "are still loading, cannot be read, or lack an [embedder]"
-            raise KeptAsIs(f"the examples of {template.id} {what}", template)
+            raise KeptAsIs(f"the examples of {template.id} {what}", template, refusal=NotReady)
         vector = (await self.embed([filled.values.get(template.shot_slot, filled.values["query"])]))[0]
         if loaded is not None:
             return loaded.nearest(vector), loaded.rows.labels
         assert self.store is not None
         if key.collections and pool.collection not in key.collections:
-            raise KeptAsIs(f"this key may not use the collection of the examples of {template.id}", template)
+            reason = f"this key may not use the collection of the examples of {template.id}"
+            raise KeptAsIs(reason, template, refusal=KeyNotAllowed)
         chunks = await asyncio.to_thread(self.store.search, pool.collection, vector, 2 * pool.k)
         shots = of_chunks(chunks, pool)
         return shots, tuple(sorted({shot.output for shot in shots}))
@@ -288,10 +313,11 @@ def _named(library: Library, ref: str) -> Template:
     try:
         id, version = read_ref(ref)
     except ValueError:
-        raise KeptAsIs(f"there is no template {ref[:80]!r}: a version is a whole number") from None
+        raise KeptAsIs(f"there is no template {ref[:80]!r}: a version is a whole number", refusal=NotFound) from None
     template = library.get(id, version)
     if template is None:
-        raise KeptAsIs(f"there is no template {ref!r}")
+        known = [one.ref for one in library.templates if one.id == id] or {one.id for one in library.templates}
+        raise KeptAsIs(f"there is no template {ref[:80]!r}. {did_you_mean(ref, known)}", refusal=NotFound)
     if template.status is Status.RETIRED:
         raise KeptAsIs(f"the template {ref!r} is retired", template)
     return template
@@ -316,7 +342,8 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
         procedure=prompt.procedure,
         calls=(*exchange.calls, *prompt.calls),
         sampling=prompt.sampling,
-        notes=(*exchange.notes, Note("rewrite", "rewritten", reason, data)),
+        # the decision "rewritten" is for what is sent
+        notes=(*exchange.notes, Note("rewrite", "rewritten" if chosen.speaks else str(chosen.arm), reason, data)),
     )
 
 

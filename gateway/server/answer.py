@@ -161,7 +161,7 @@ class _AnswerRun:
         if exchange.chunks and reply.pieces is None and reply.status < 300 and not packed:
             reply.told.append(cited.note(len(exchange.chunks), reply.body))
         told = () if reply.pieces is not None else reply.told
-        is_account_due = (exchange.changed or told) and reply.status < 300 and not packed
+        is_account_due = exchange.ask.controls.account and reply.status < 300 and not packed
         extra = annotate.account(exchange, told) if is_account_due else b""
         head = [*reply.headers, *decisions(exchange, reply)]
         if reply.pieces is not None:
@@ -185,7 +185,7 @@ class _AnswerRun:
         is_kept = self._kept or bool(exchange.chunks)
         wanted = exchange.ask.controls.closing_event
         closing = self._gateway.settings.server.closing_event if wanted is None else wanted
-        additions = StreamAdditions(exchange, reply, extra, sent, closing=closing)
+        additions = StreamAdditions(exchange, reply, extra, sent, closing=closing and exchange.ask.controls.account)
         if not self._started:
             await self._start(reply.status, head)
         async for piece in pieces:

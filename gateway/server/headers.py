@@ -2,9 +2,11 @@
 
 import re
 
-from gateway.exchange import Exchange, Mode
+from gateway.exchange import Arm, Exchange, Mode
 from gateway.ports import Reply
 
+WITHHELD = (Arm.SHADOW, Arm.HELD)
+"""Arms whose rewrite is recorded and not sent, so that no header may name its template as used."""
 _UNPRINTABLE = re.compile("[^ -~]")
 
 
@@ -16,7 +18,7 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
     if exchange.intent.known:
         head.append((b"x-foreword-intent", _ascii(exchange.intent.name)))
         head.append((b"x-foreword-confidence", f"{exchange.intent.confidence:.3f}".encode()))
-    if exchange.rewrite.template:
+    if exchange.rewrite.template and exchange.rewrite.arm not in WITHHELD:
         head.append((b"x-foreword-template", _ascii(f"{exchange.rewrite.template}@{exchange.rewrite.version}")))
     if exchange.rewrite.arm:
         head.append((b"x-foreword-arm", exchange.rewrite.arm.encode()))
@@ -27,8 +29,8 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
     for note in exchange.notes:
         if note.decision == "direct":
             continue  # nothing was done
-        said = note.decision + (f"; {note.reason}" if note.reason else "")
-        head.append((f"x-foreword-{note.stage}".encode(), _ascii(said)))
+        value = note.decision + (f"; {note.reason}" if note.reason else "")
+        head.append((f"x-foreword-{note.stage}".encode(), _ascii(value)))
     return head
 
 

@@ -67,14 +67,16 @@ def chat(client: openai.OpenAI, text: str, **more: object) -> "openai.types.chat
 
 def test_a_plain_prompt_comes_back_better_with_the_reason_visible(client: openai.OpenAI) -> None:
     plain = chat(client, EXTRACT, extra_body={"foreword": {"mode": "off"}})
-    better = chat(client, EXTRACT)
+    better = chat(client, EXTRACT, extra_body={"foreword": {}})
+    bare = chat(client, EXTRACT)
 
     with pytest.raises(json.JSONDecodeError):
         json.loads(plain.choices[0].message.content or "")
     assert json.loads(better.choices[0].message.content or "")["name"] == "Maria Lopez"
     account = (better.model_extra or {})["foreword"]
     assert (account["intent"], account["template"]) == ("extract-fields", "extract-fields.en@1")
-    assert "foreword" not in (plain.model_extra or {})
+    assert (plain.model_extra or {})["foreword"]["template"] is None
+    assert "foreword" not in (bare.model_extra or {})
 
 
 def test_a_chinese_prompt_gets_a_chinese_template(gateway: GatewayProcess) -> None:
@@ -111,6 +113,7 @@ def test_a_stream_says_the_same_as_a_whole_answer(client: openai.OpenAI) -> None
             max_tokens=48,
             stream=True,
             stream_options={"include_usage": True},
+            extra_body={"foreword": {}},
         )
     )
 

@@ -68,7 +68,9 @@ def test_a_question_is_looked_up_in_its_own_text(gateway: GatewayProcess, upstre
     upstream.double.play(says("Person77."))
     question = f"Who is the keeper of tower 77?\n\n{STORY}"
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
-        answer = client.chat.completions.create(model="small", messages=[{"role": "user", "content": question}])
+        answer = client.chat.completions.create(
+            model="small", messages=[{"role": "user", "content": question}], extra_body={"foreword": {}}
+        )
 
     (body,) = sent(upstream)
     assert "called Person77." in body["messages"][0]["content"]

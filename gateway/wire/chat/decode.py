@@ -97,8 +97,15 @@ _text = msgspec.json.Decoder(str)
 _NOTHING = Controls()
 _MIXED = Nbce()
 _HEADERS = frozenset(
-    {b"x-foreword-mode", b"x-foreword-collections", b"x-foreword-template", b"x-foreword-conversation"}
+    {
+        b"x-foreword-mode",
+        b"x-foreword-collections",
+        b"x-foreword-template",
+        b"x-foreword-conversation",
+        b"x-foreword-object",
+    }
 )
+BOOLEANS = {b"true": True, b"1": True, b"false": False, b"0": False}
 _NONE = (b"null", b"[]")
 _ZERO = (b"0", b"0.0")
 _FREE_FORMAT = re.compile(rb'^\{\s*"type"\s*:\s*"text"\s*\}$')
@@ -224,10 +231,23 @@ def controls_of(body: ForewordObject | UnsetType, headers: Mapping[bytes, bytes]
         budget_tokens=given.budget_tokens,
         conversation=given.conversation or headers.get(b"x-foreword-conversation", b"").decode("utf-8", "replace"),
         contexts=tuple(given.contexts),
+        account=_account(headers, default=body is not UNSET),
         strategy=given.strategy,
         nbce=_nbce(given) if given.contexts else _MIXED,
         closing_event=given.closing_event,
     )
+
+
+def _account(headers: Mapping[bytes, bytes], *, default: bool) -> bool:
+    """Whether the reply is to hold the `foreword` object: where the request holds one, unless the header says else."""
+    value = headers.get(b"x-foreword-object")
+    if value is None:
+        return default
+    try:
+        return BOOLEANS[value.strip().lower()]
+    except KeyError:
+        param = "x-foreword-object"
+        raise BadRequest(f"Invalid header {param}: use true or false.", param=param) from None
 
 
 def _nbce(given: ForewordObject) -> Nbce:

@@ -137,7 +137,7 @@ async def test_a_client_can_name_a_template_whatever_the_classifier_thinks() -> 
     assert done.turns == (Turn("user", "hello\n\nThink first."),)
     assert last_note(done).reason == "refund.en@1: the request names it"
     unknown = replace(before, ask=replace(before.ask, controls=Controls(template="refund.de")))
-    assert await reason_of(stage(found), unknown) == "there is no template 'refund.de'"
+    assert await reason_of(stage(found), unknown) == "there is no template 'refund.de'. Did you mean 'refund.en'?"
     retired = library(WRAP, "", status="retired")
     assert (await stage(retired)(named)).turns is None
 

@@ -93,7 +93,7 @@ def test_the_body_says_more_than_the_headers() -> None:
 
     ask = decode.chat(raw, headers)
 
-    assert ask.controls == Controls(mode=Mode.SHADOW, collections=("Händbuch", "wiki"))
+    assert ask.controls == Controls(mode=Mode.SHADOW, collections=("Händbuch", "wiki"), account=True)
     assert ask.marked
 
 
