@@ -85,8 +85,8 @@ class DriftPortion(Struct, frozen=True):
     prices: dict[str, tuple[float, float]]
 
 
-def run(run: JobRun, asked: DriftOptions) -> DriftReport:
-    spans = run.step("spans", asked, lambda: _spans(asked), Spans)
+def run(run: JobRun, options: DriftOptions) -> DriftReport:
+    spans = run.step("spans", options, lambda: _spans(options), Spans)
     before = run.step("window", spans.before, lambda: _window(run, spans.before), ComparedWindow)
     now = run.step("window", spans.now, lambda: _window(run, spans.now), ComparedWindow)
     if not before.intents or not now.intents:
@@ -104,7 +104,7 @@ def run(run: JobRun, asked: DriftOptions) -> DriftReport:
         "1 where traffic has changed",
         {one.name: one.alarm for one in changes},
     )
-    harvest = _harvest(run, asked, spans) if alarm and asked.harvest else ""
+    harvest = _harvest(run, options, spans) if alarm and options.harvest else ""
     return DriftReport(
         alarm, len(before.intents), len(now.intents), changes, groups if alarm else [], str(page), harvest, told
     )
@@ -136,11 +136,11 @@ def look(part: DriftPortion) -> ComparedWindow:
     return found
 
 
-def _spans(asked: DriftOptions) -> Spans:
+def _spans(options: DriftOptions) -> Spans:
     clock = time.time()
-    until = at(asked.until, clock) or clock
-    middle, first = at(asked.now, until), at(asked.reference, until)
-    return Spans(Span(first, middle, model=asked.model), Span(middle, until, model=asked.model))
+    until = at(options.until, clock) or clock
+    middle, first = at(options.now, until), at(options.reference, until)
+    return Spans(Span(first, middle, model=options.model), Span(middle, until, model=options.model))
 
 
 def _window(run: JobRun, span: Span) -> ComparedWindow:
@@ -195,14 +195,14 @@ def _tell(run: JobRun, changes: list[Change], groups: list[PromptGroup], page: P
     return alert(run.settings, run.job.id, what)
 
 
-def _harvest(run: JobRun, asked: DriftOptions, spans: Spans) -> str:
+def _harvest(run: JobRun, options: DriftOptions, spans: Spans) -> str:
     from offline_jobs.engine.work import start
 
     words = {
         "name": "drift",
         "since": _date(spans.now.since_s),
         "until": _date(spans.now.until_s),
-        "model": asked.model,
+        "model": options.model,
     }
     return start(run.settings, run.ledger, "harvest", words).id
 

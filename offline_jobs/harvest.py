@@ -93,36 +93,36 @@ class HarvestReport(Struct, frozen=True):
     groups: Sequence[Any] = ()
 
 
-def run(run: JobRun, asked: HarvestOptions) -> HarvestReport:
-    window = run.step("window", asked, lambda: _window(asked), RecordWindow)
+def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
+    window = run.step("window", options, lambda: _window(options), RecordWindow)
     url = database_url(run.settings)
     folders = tuple(str((run.settings.root / one).resolve()) for one in run.settings.prompt.templates)
-    parts = run.step("portions", [window, asked.portion], lambda: portions(url, window, asked.portion), list[Portion])
-    keep = (*asked.keep, What.UNSCORED) if asked.judge else asked.keep
+    parts = run.step("portions", [window, options.portion], lambda: portions(url, window, options.portion), list[Portion])
+    keep = (*options.keep, What.UNSCORED) if options.judge else options.keep
     into = run.folder / "parts"
     into.mkdir(exist_ok=True)
     taken = _take_all(run, [HarvestPortion(url, folders, window, one, keep, str(into)) for one in parts])
-    judged = _judged(run, asked, taken)
+    judged = _judged(run, options, taken)
     table = _table(taken)
-    chosen = _chosen(table, asked.most, bool(judged))
+    chosen = _chosen(table, options.most, bool(judged))
     counts = _counts(taken, table["what"], chosen)
     rows = _rows(taken, chosen, judged)
     made = dataset.write(
         run.settings.data_folder,
-        asked.name,
+        options.name,
         rows,
         counts=counts,
-        query=msgspec.to_builtins({"window": window, "keep": asked.keep, "most": asked.most, "judge": asked.judge}),
+        query=msgspec.to_builtins({"window": window, "keep": options.keep, "most": options.most, "judge": options.judge}),
         job=run.job.id,
     )
-    groups = _groups(run, made) if asked.groups else ()
+    groups = _groups(run, made) if options.groups else ()
     shutil.rmtree(into, ignore_errors=True)
     return HarvestReport(made.ref, made.rows, counts, groups)
 
 
-def estimate(settings: Settings, asked: HarvestOptions) -> Spent:
+def estimate(settings: Settings, options: HarvestOptions) -> Spent:
     """Only the judge costs."""
-    return Spent(calls=asked.judge, tokens=asked.judge * 700)
+    return Spent(calls=options.judge, tokens=options.judge * 700)
 
 
 def take(part: HarvestPortion) -> HarvestedPortion:
@@ -150,11 +150,11 @@ def take(part: HarvestPortion) -> HarvestedPortion:
     return HarvestedPortion(str(base.with_suffix(".jsonl")), len(what), seen, secrets.total())
 
 
-def _window(asked: HarvestOptions) -> RecordWindow:
+def _window(options: HarvestOptions) -> RecordWindow:
     """Fixed when the job begins, so that a resumed job reads the same exchanges."""
     now = time.time()
-    until = at(asked.until, now) or now
-    return RecordWindow(at(asked.since, now), until, asked.model, asked.intent, asked.template, asked.key)
+    until = at(options.until, now) or now
+    return RecordWindow(at(options.since, now), until, options.model, options.intent, options.template, options.key)
 
 
 def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPortion]:
@@ -210,14 +210,14 @@ def _all_rows(taken: Sequence[HarvestedPortion]) -> Iterator[DatasetRow]:
             yield from map(_row.decode, lines)
 
 
-def _judged(run: JobRun, asked: HarvestOptions, taken: Sequence[HarvestedPortion]) -> Mapping[str, DatasetRow]:
+def _judged(run: JobRun, options: HarvestOptions, taken: Sequence[HarvestedPortion]) -> Mapping[str, DatasetRow]:
     """The unscored answers that a judge has seen, by exchange."""
-    if not asked.judge:
+    if not options.judge:
         return {}
     from offline_jobs.datasets.judge_answers import judge_rows
 
     unscored = (row for row in _all_rows(taken) if row.what is What.UNSCORED)
-    return {row.exchange: row for row in judge_rows(run, list(islice(unscored, asked.judge)))}
+    return {row.exchange: row for row in judge_rows(run, list(islice(unscored, options.judge)))}
 
 
 def _groups(run: JobRun, made: dataset.Dataset) -> Sequence[Any]:

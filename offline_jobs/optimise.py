@@ -1,13 +1,13 @@
 """The job `optimise`: a better version of one template, by criticising, proposing and trying out.
 
-The rows of a dataset are split in three. The search sees two parts; the third, sealed, decides by a paired test
-whether the best candidate is better than what there is. If it is not, nothing comes of it.
+The rows of a dataset are split in three. The search sees two parts; on the third, sealed part a paired test decides
+whether the best candidate is better than the template. If it is not, nothing is written.
 """
 
 import importlib
 import json
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,13 +22,13 @@ from gateway.records.scores import Paired, paired
 from gateway.settings import Settings
 from offline_jobs.datasets.dataset import find
 from offline_jobs.datasets.rows import DatasetRow
-from offline_jobs.datasets.splits import Splits, affordable, split
+from offline_jobs.datasets.splits import Sizes, Splits, affordable, split
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.embedding import open_embedder
 from offline_jobs.engine.models import Loop, open_models
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
-from offline_jobs.errors import JobFailed
+from offline_jobs.errors import BudgetSpent, JobFailed
 from offline_jobs.publish.promote import LINEAGE, WINNER, promote, read_winner
 from offline_jobs.search.candidate import (
     CandidateExamples,
@@ -41,61 +41,88 @@ from offline_jobs.search.candidate import (
     read_parent,
 )
 from offline_jobs.search.optimizer import MINIBATCH, Optimizer, SearchOver, id_of, pareto
-from offline_jobs.search.propose import known_of
+from offline_jobs.search.propose import material_of
+from offline_jobs.search.room import SearchRoom
 from offline_jobs.search.score import AnswerScore, measure_of
 from offline_jobs.search.template_search import OptimiseOptions, TemplateSearch
 from offline_jobs.search.trial import CandidateTrial
 
 LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
-"""So many rows at the most are answered to see what goes wrong."""
+"""The most rows that are answered to see what goes wrong."""
 JUDGED = 3
 """Calls a row where a judge compares: the answer, and the judge twice."""
 
 
 class OptimiseReport(Struct, frozen=True):
-    """What became of it. `won` is the new version's name, "" if nothing was better."""
+    """The outcome. `won` is the new version's name, "" if none was better; `tried` counts the candidates."""
 
     won: str
-    said: str
+    verdict: str
     tried: int
     sealed: Paired | None = None
     start: float = 0.0
     best: float = 0.0
+    commonest: float = 0.0
+    """The share of the commonest right answer among the sealed rows: what one constant answer would score."""
     parts: dict[str, float] = {}
     """The score after each change that leads to the winner: on the rows to choose by, or on those that it answered."""
     file: str = ""
 
 
-def run(run: JobRun, asked: OptimiseOptions) -> OptimiseReport:
-    parent = _parent(run.settings, asked.template)
-    rows = _rows(run.settings, asked.dataset)
+class SearchInputs(Struct, frozen=True):
+    """The template and the datasets with their versions: `name` alone may mean another one tomorrow."""
+
+    template: str
+    dataset: str
+    examples: str
+
+
+class SearchEnd(Struct, frozen=True):
+    """Where the search ended: after this many calls. A resumed job ends it there again."""
+
+    calls: int
+
+
+def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
+    # all that the search depends on is fixed at the first run, so that a resumed job goes on with the same search
+    inputs = run.step("inputs", options, lambda: _inputs(run.settings, options), SearchInputs)
+    parent = _parent(run.settings, inputs.template)
+    rows = _rows(run.settings, inputs.dataset)
     calls = _calls(parent, run.job.budget.calls)
-    each = _each(rows, asked.judge or run.settings.jobs.judge)
-    splits = _split(rows, asked, calls, each)
-    model = asked.model or run.settings.jobs.model or run.settings.routing.default
+    each = _each(rows, options.judge or run.settings.jobs.judge)
+    # the calls for the sealed rows are set aside before anything else
+    sizes = run.step("sizes", inputs, lambda: affordable(calls, each, options.choose, options.sealed), Sizes)
+    splits = split(rows, options.seed, sizes.choose, sizes.sealed)
+    model = options.model or run.settings.jobs.model or run.settings.routing.default
     with open_models(run) as loop:
-        problem = _problem(run, asked, parent, splits, model, loop, calls, each)
-        optimizer = _optimizer(asked.engine)
-        with suppress(SearchOver):
-            problem.screen()
-            optimizer.search(problem, Random(asked.seed))
+        room = _room(run, inputs, loop, calls, 2 * each * len(splits.sealed))
+        problem = _problem(run, options, inputs, parent, splits, model, loop, room, each)
+        _search(run, options, problem)
         best = problem.best()
         if best == 0:
-            return _nothing_better(run, asked, problem, model)
-        decided = _decide(problem, best, splits.sealed)
-    return _settled(run, asked, problem, best, decided, model)
+            return _nothing_better(run, options, inputs, problem, model)
+        run.step("search", inputs, lambda: SearchEnd(loop.models.caller.used.calls), SearchEnd)
+        answers = _decide(problem, best, splits.sealed)
+    return _settled(run, options, inputs, problem, best, answers, model)
 
 
-def estimate(settings: Settings, asked: OptimiseOptions) -> Spent:
-    """The search uses what the budget leaves, so at the most all of it."""
-    rows = _rows(settings, asked.dataset)
-    each = _each(rows, asked.judge or settings.jobs.judge)
-    calls = _calls(_parent(settings, asked.template), settings.jobs.calls)
-    splits = _split(rows, asked, calls, each)
+def estimate(settings: Settings, options: OptimiseOptions) -> Spent:
+    """The search uses all calls that the budget leaves it, so this is close to the budget."""
+    rows = _rows(settings, options.dataset)
+    each = _each(rows, options.judge or settings.jobs.judge)
+    calls = _calls(_parent(settings, options.template), settings.jobs.calls)
+    sizes = affordable(calls, each, options.choose, options.sealed)
+    splits = split(rows, options.seed, sizes.choose, sizes.sealed)
     calls = min(calls, 2 * each * len(splits.sealed) + 40 * each * len(splits.choose))
     characters = sum(len(row.query) + len(row.wanted) for row in rows) // max(1, len(rows))
     return Spent(calls=calls, tokens=min(settings.jobs.tokens, calls * (characters // 2 + 300)))
+
+
+def _inputs(settings: Settings, options: OptimiseOptions) -> SearchInputs:
+    examples = find(settings.data_folder, options.examples).ref if options.examples else ""
+    template = _parent(settings, options.template).template.ref
+    return SearchInputs(template, find(settings.data_folder, options.dataset).ref, examples)
 
 
 def _calls(parent: Parent, budget: int) -> int:
@@ -107,24 +134,49 @@ def _each(rows: Sequence[DatasetRow], judge: str) -> int:
     return JUDGED if judge and not all(row.wanted for row in rows) else 1
 
 
-def _split(rows: Sequence[DatasetRow], asked: OptimiseOptions, calls: int, each: int) -> Splits:
-    """The calls for the sealed rows are set aside before anything else, and the search gets what it can do with."""
-    sizes = affordable(calls, each, asked.choose, asked.sealed)
-    return split(rows, asked.seed, sizes.choose, sizes.sealed)
+def _room(run: JobRun, inputs: SearchInputs, loop: Loop, calls: int, reserve: int) -> SearchRoom:
+    end: SearchEnd | None = run.result("search", inputs, SearchEnd)
+    jobs = run.settings.jobs
+    return SearchRoom(
+        loop.models.caller, run.job.budget, calls, reserve, jobs.parallel, None if end is None else end.calls
+    )
+
+
+def _search(run: JobRun, options: OptimiseOptions, problem: TemplateSearch) -> None:
+    """Search until there is nothing left to try, or no room. Raises `BudgetSpent` if nothing could be compared."""
+    optimizer = _optimizer(options.engine)
+    raced = run.step("raced", options, problem.affordable_rules, int)
+    try:
+        problem.screen(raced)
+        optimizer.search(problem, Random(options.seed))
+    except SearchOver:
+        if not problem.compared:
+            raise BudgetSpent(
+                f"no candidate was compared with the template on all rows to choose by: {problem.room.reason}. "
+                f"With more: foreword jobs resume {run.job.id} --calls N --tokens N"
+            ) from None
 
 
 def _problem(
-    run: JobRun, asked: OptimiseOptions, parent: Parent, splits: Splits, model: str, loop: Loop, calls: int, each: int
+    run: JobRun,
+    options: OptimiseOptions,
+    inputs: SearchInputs,
+    parent: Parent,
+    splits: Splits,
+    model: str,
+    loop: Loop,
+    room: SearchRoom,
+    each: int,
 ) -> TemplateSearch:
-    # a row that is its own example is answered by copying, which says nothing of others
-    looked = splits.learn[: LOOKED if asked.examples else min(LOOKED, len(splits.learn) // 3)]
-    shots = _rows(run.settings, asked.examples) if asked.examples else splits.learn[len(looked) :]
+    # a row that is its own example is answered by copying, which says nothing about others
+    looked = splits.learn[: LOOKED if inputs.examples else min(LOOKED, len(splits.learn) // 3)]
+    shots = _rows(run.settings, inputs.examples) if inputs.examples else splits.learn[len(looked) :]
     taken = {row.query for row in (*looked, *splits.choose, *splits.sealed)}
     shots = [row for row in shots if row.query not in taken]
     measure = measure_of([*splits.learn, *shots], parent.template.checks)
-    nearest = asked.nearest and run.settings.embedder is not None
-    known = known_of(parent, shots, measure, nearest=nearest)
-    judge = asked.judge or run.settings.jobs.judge
+    nearest = options.nearest and run.settings.embedder is not None
+    material = material_of(parent, shots, measure, nearest=nearest)
+    judge = options.judge or run.settings.jobs.judge
     work = run.folder / "work"
     work.mkdir(exist_ok=True)
     embedder = open_embedder(run.settings) if nearest else None
@@ -132,46 +184,58 @@ def _problem(
     labelled = all(row.wanted for row in (*splits.learn, *splits.choose, *splits.sealed))
     if not labelled and not judge and not parent.template.checks:
         raise JobFailed(
-            "nobody said what is right: the dataset needs `wanted`, the template `checks:`, or [jobs] a judge"
+            "nothing says which answers are right: the dataset needs `wanted`, the template `checks:`, or [jobs] a judge"
         )
-    return TemplateSearch(trial, splits, looked, known, asked, loop, model, calls, each)
+    return TemplateSearch(trial, splits, looked, material, options, loop, model, room, each)
 
 
 def _decide(
     problem: TemplateSearch, best: int, sealed: Sequence[DatasetRow]
 ) -> tuple[list[AnswerScore], list[AnswerScore]]:
-    """The answers of both to the sealed rows, which nobody has seen so far."""
+    """The answers of the template and of the best candidate to the sealed rows, which the search never saw."""
     seed = problem.trial.weigh(problem.seed, sealed, against=problem.seed)
     return seed, problem.trial.weigh(problem.log[best].pieces, sealed, against=problem.seed)
 
 
-def _nothing_better(run: JobRun, asked: OptimiseOptions, problem: TemplateSearch, model: str) -> OptimiseReport:
-    report = OptimiseReport("", "no candidate did better than the template on the rows to choose by", len(problem.log))
-    _lineage(run, asked, problem, 0, report, model)
+def _nothing_better(
+    run: JobRun, options: OptimiseOptions, inputs: SearchInputs, problem: TemplateSearch, model: str
+) -> OptimiseReport:
+    compared = sum(candidate.mean(problem.choose) is not None for candidate in problem.log[1:])
+    verdict = f"none of {compared} candidates did better than the template on {len(problem.choose)} rows to choose by"
+    if not compared:
+        verdict = "there was no candidate to try: no rule may change the template, and no critic is configured"
+    report = OptimiseReport("", verdict, len(problem.log))
+    _lineage(run, options, inputs, problem, 0, report, model)
     return report
 
 
 def _settled(
     run: JobRun,
-    asked: OptimiseOptions,
+    options: OptimiseOptions,
+    inputs: SearchInputs,
     problem: TemplateSearch,
     best: int,
-    decided: tuple[list[AnswerScore], list[AnswerScore]],
+    answers: tuple[list[AnswerScore], list[AnswerScore]],
     model: str,
 ) -> OptimiseReport:
-    seed, winner = decided
+    seed, winner = answers
     differences = [new.correct - old.correct for old, new in zip(seed, winner, strict=True)]
-    test = paired(differences, Random(asked.seed))
+    test = paired(differences, Random(options.seed))
     means = (_mean(seed), _mean(winner))
     better = test.p < LEVEL and test.low > 0
-    said = (
+    commonest = _commonest(problem.sealed)
+    verdict = (
         f"right {means[0]:.3f} -> {means[1]:.3f} on {test.pairs} sealed rows, "
         f"difference {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}], p = {test.p:.4f}"
     )
-    report = OptimiseReport("", said, len(problem.log), test, *means, _parts(problem, best))
-    lineage = _lineage(run, asked, problem, best, report, model)
+    if better and means[1] <= commonest:
+        verdict += f"; form only: always the commonest answer would be right on {commonest:.3f}"
+    report = OptimiseReport(
+        "", verdict, len(problem.log), test, *means, commonest=commonest, parts=_parts(problem, best)
+    )
+    lineage = _lineage(run, options, inputs, problem, best, report, model)
     if not better:
-        return msgspec.structs.replace(report, said=f"not better: {said}")
+        return msgspec.structs.replace(report, verdict=f"not better: {verdict}")
     ref = _write_winner(run, problem, best, lineage)
     file = ""
     if run.settings.jobs.auto != "off":
@@ -180,14 +244,20 @@ def _settled(
     return msgspec.structs.replace(report, won=ref, file=file)
 
 
+def _commonest(rows: Sequence[DatasetRow]) -> float:
+    """The share of the commonest right answer; 0.0 where no row has one."""
+    counts = Counter(row.wanted.strip().casefold() for row in rows if row.wanted)
+    return max(counts.values(), default=0) / max(1, len(rows))
+
+
 def _parts(problem: TemplateSearch, best: int) -> dict[str, float]:
     path: dict[str, float] = {}
     place = best
     while place >= 0:
-        one = problem.log[place]
-        mean = one.mean(problem.choose)
-        path[one.by] = round(one.so_far if mean is None else mean, 4)
-        place = one.parent
+        candidate = problem.log[place]
+        mean = candidate.mean(problem.choose)
+        path[candidate.by] = round(candidate.so_far if mean is None else mean, 4)
+        place = candidate.parent
     return dict(reversed(path.items()))
 
 
@@ -196,35 +266,41 @@ def _text(lineage: dict[str, Any]) -> str:
 
 
 def _lineage(
-    run: JobRun, asked: OptimiseOptions, problem: TemplateSearch, best: int, report: OptimiseReport, model: str
+    run: JobRun,
+    options: OptimiseOptions,
+    inputs: SearchInputs,
+    problem: TemplateSearch,
+    best: int,
+    report: OptimiseReport,
+    model: str,
 ) -> dict[str, Any]:
-    """Everything that was tried, in plain JSON: who proposed it, why, and how it did. It is written down too."""
+    """Write down every candidate in plain JSON: its parent, its proposer and reason, its score. Returns it too."""
     parent = problem.trial.parent
     front = set(pareto(problem.log, problem.choose))
     tried = [
         {
-            "id": id_of(one.pieces),
-            "parent": id_of(problem.log[one.parent].pieces) if one.parent >= 0 else "",
-            "by": one.by,
-            "why": one.why,
-            "score": one.mean(problem.choose),
-            "so_far": one.so_far,
-            "rows": len(one.outcomes),
-            "said": next((outcome.said for outcome in one.outcomes.values() if outcome.said), ""),
+            "id": id_of(candidate.pieces),
+            "parent": id_of(problem.log[candidate.parent].pieces) if candidate.parent >= 0 else "",
+            "by": candidate.by,
+            "why": candidate.why,
+            "score": candidate.mean(problem.choose),
+            "so_far": candidate.so_far,
+            "rows": len(candidate.outcomes),
+            "feedback": next((score.feedback for score in candidate.outcomes.values() if score.feedback), ""),
             "front": place in front,
-            "pieces": _shown(one.pieces),
+            "pieces": _shown(candidate.pieces),
         }
-        for place, one in enumerate(problem.log)
+        for place, candidate in enumerate(problem.log)
     ]
     lineage = {
         "job": run.job.id,
         "parent": parent.template.ref,
         "parent_file": str(parent.file),
         "parent_digest": parent.template.digest,
-        "dataset": find(run.settings.data_folder, asked.dataset).ref,
+        "dataset": inputs.dataset,
         "model": model,
-        "critic": asked.critic or run.settings.jobs.critic,
-        "said": report.said,
+        "critic": options.critic or run.settings.jobs.critic,
+        "verdict": report.verdict,
         "sealed": msgspec.to_builtins(report.sealed),
         "start": report.start,
         "best": report.best,
@@ -237,7 +313,7 @@ def _lineage(
 
 
 def _shown(pieces: Pieces) -> Pieces:
-    """Without the rows of a pool, which may be many."""
+    """The pieces with the first rows of a pool alone."""
     examples = examples_in(pieces)
     few = CandidateExamples(examples.form, examples.k, examples.rows[:20])
     return {**pieces, "examples": json.dumps(msgspec.to_builtins(few), ensure_ascii=False)}
@@ -300,14 +376,14 @@ def _optimizer(engine: str) -> Optimizer:
 
         return Climb()
     try:
-        found: Optimizer = importlib.import_module("offline_jobs.search.gepa_optimizer").Gepa()
+        optimizer: Optimizer = importlib.import_module("offline_jobs.search.gepa_optimizer").Gepa()
     except ImportError as error:
-        raise JobFailed("the engine gepa is not installed: pip install 'foreword[jobs]', or engine=climb") from error
-    return found
+        raise JobFailed("the engine gepa is not installed: run pip install -e '.[jobs]', or use engine=climb") from error
+    return optimizer
 
 
 def _mean(outcomes: Sequence[AnswerScore]) -> float:
-    return sum(one.correct for one in outcomes) / len(outcomes)
+    return sum(outcome.correct for outcome in outcomes) / len(outcomes)
 
 
 JOB = JobKind(

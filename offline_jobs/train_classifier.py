@@ -78,15 +78,15 @@ class TrainClassifierReport(Struct, frozen=True):
     after: float = 0.0
 
 
-def run(run: JobRun, asked: TrainClassifierOptions) -> TrainClassifierReport:
+def run(run: JobRun, options: TrainClassifierOptions) -> TrainClassifierReport:
     settings = run.settings
     library = _library(settings)
-    labels = _labels(run, asked, library)
+    labels = _labels(run, options, library)
     if len(labels) < FEWEST:
         return TrainClassifierReport(
             False, f"{len(labels)} labelled rows are too few; {FEWEST} are needed", len(labels)
         )
-    learn, tried, held = _split(labels, asked.seed)
+    learn, tried, held = _split(labels, options.seed)
     trainer = _Trainer(settings, library)
     before = trainer.trained(())
     best, most = before, 0
@@ -100,7 +100,7 @@ def run(run: JobRun, asked: TrainClassifierOptions) -> TrainClassifierReport:
             False, "no number of new examples made it better on the rows tried out", len(labels)
         )
     was, now = trainer.right(before, held), trainer.right(best, held)
-    test = paired((now - was).tolist(), Random(asked.seed))
+    test = paired((now - was).tolist(), Random(options.seed))
     accepted = test.p < LEVEL and test.low > 0
     if accepted:
         file = settings.data_folder / "classifier" / LABELLED
@@ -110,9 +110,9 @@ def run(run: JobRun, asked: TrainClassifierOptions) -> TrainClassifierReport:
     return TrainClassifierReport(accepted, told, len(labels), most, test, float(was.mean()), float(now.mean()))
 
 
-def estimate(settings: Settings, asked: TrainClassifierOptions) -> Spent:
+def estimate(settings: Settings, options: TrainClassifierOptions) -> Spent:
     """Only the judge costs."""
-    return Spent(calls=min(asked.judge, settings.jobs.calls), tokens=asked.judge * 400)
+    return Spent(calls=min(options.judge, settings.jobs.calls), tokens=options.judge * 400)
 
 
 class _Trainer:
@@ -164,14 +164,14 @@ def _library(settings: Settings) -> Library:
     return library
 
 
-def _labels(run: JobRun, asked: TrainClassifierOptions, library: Library) -> list[Labelled]:
-    rows = list(find(run.settings.data_folder, asked.dataset).read())
+def _labels(run: JobRun, options: TrainClassifierOptions, library: Library) -> list[Labelled]:
+    rows = list(find(run.settings.data_folder, options.dataset).read())
     found = {
         row.query: Labelled(row.query, intent, language_of(row.query))
         for row in rows
         if (intent := _known(row, library))
     }
-    left = [row for row in rows if row.query not in found][: asked.judge]
+    left = [row for row in rows if row.query not in found][: options.judge]
     return [*found.values(), *(_asked_judge(run, left, library) if left else ())]
 
 

@@ -71,39 +71,39 @@ class TrainRefinerReport(Struct, frozen=True):
     pairs: int
 
 
-def run(run: JobRun, asked: TrainRefinerOptions) -> TrainRefinerReport:
-    rows = usable(list(dataset.find(run.settings.data_folder, asked.dataset).read()))
-    template = _asking(run.settings, asked.language)
-    torch.manual_seed(asked.seed)
+def run(run: JobRun, options: TrainRefinerOptions) -> TrainRefinerReport:
+    rows = usable(list(dataset.find(run.settings.data_folder, options.dataset).read()))
+    template = _asking(run.settings, options.language)
+    torch.manual_seed(options.seed)
     torch.set_num_threads(1)
-    network, tokenizer = _loaded(locate(asked.model, run.settings.root))
-    fitting = {row.query: pair for row in rows if (pair := tokens(tokenizer, template, row, asked.longest)) is not None}
-    parts = split([row for row in rows if row.query in fitting], asked.seed, 0, 60)
+    network, tokenizer = _loaded(locate(options.model, run.settings.root))
+    fitting = {row.query: pair for row in rows if (pair := tokens(tokenizer, template, row, options.longest)) is not None}
+    parts = split([row for row in rows if row.query in fitting], options.seed, 0, 60)
     held = [fitting[row.query] for row in parts.sealed]
-    before = run.step("before", asked, lambda: _loss(network, held), float)
-    adapters = adapted(network, asked.rank)
-    _train(run, asked, network, adapters, [fitting[row.query] for row in parts.learn])
-    after = run.step("after", asked, lambda: _loss(network, held), float)
+    before = run.step("before", options, lambda: _loss(network, held), float)
+    adapters = adapted(network, options.rank)
+    _train(run, options, network, adapters, [fitting[row.query] for row in parts.learn])
+    after = run.step("after", options, lambda: _loss(network, held), float)
     said = f"loss a token {before:.3f} -> {after:.3f} on {len(held)} held-out pairs"
     if after >= before:
-        return TrainRefinerReport("", f"no better: {said}", before, after, asked.steps, len(parts.learn))
+        return TrainRefinerReport("", f"no better: {said}", before, after, options.steps, len(parts.learn))
     merge(network)
-    folder = _written(run, asked, network, tokenizer, said)
+    folder = _written(run, options, network, tokenizer, said)
     write_whole(folder / HELD_OUT, "".join(json.dumps(_pair(row)) + "\n" for row in parts.sealed))
-    return TrainRefinerReport(str(folder), said, before, after, asked.steps, len(parts.learn))
+    return TrainRefinerReport(str(folder), said, before, after, options.steps, len(parts.learn))
 
 
-def _written(run: JobRun, asked: TrainRefinerOptions, network: Any, tokenizer: Any, said: str) -> Path:
+def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer: Any, said: str) -> Path:
     """The folder that the backend kind `torch` serves, with the lines that put it to use."""
     folder = run.settings.data_folder / "models" / f"{asked.name}-{run.job.id.rpartition('-')[2]}"
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     about = {
         "job": run.job.id,
-        "base": asked.model,
-        "dataset": asked.dataset,
+        "base": options.model,
+        "dataset": options.dataset,
         "said": said,
-        "use": _table(asked.name, folder),
+        "use": _table(options.name, folder),
     }
     write_whole(folder / "foreword.json", json.dumps(about, indent=1) + "\n")
     return folder
@@ -131,24 +131,24 @@ def estimate(_settings: Settings, _asked: TrainRefinerOptions) -> Spent:
 
 def _train(
     run: JobRun,
-    asked: TrainRefinerOptions,
+    options: TrainRefinerOptions,
     network: Any,
     adapters: Sequence[Lora],
     pairs: Sequence[tuple[Tensor, Tensor]],
 ) -> None:
     file = run.folder / "adapters.pt"
     weights = [weight for adapter in adapters for weight in (adapter.a, adapter.b)]
-    optimiser = torch.optim.AdamW(weights, lr=asked.rate)
+    optimiser = torch.optim.AdamW(weights, lr=options.rate)
     done = _resume(file, weights, optimiser)
     network.train()
-    for step, batch in enumerate(_batches(pairs, asked)):
+    for step, batch in enumerate(_batches(pairs, options)):
         if step < done:
             continue
         run.check()
         loss = network(**_padded(batch)).loss
         loss.backward()
         for group in optimiser.param_groups:
-            group["lr"] = asked.rate * (1 - step / asked.steps)
+            group["lr"] = options.rate * (1 - step / options.steps)
         optimiser.step()
         optimiser.zero_grad()
         if (step + 1) % SAVE_EVERY == 0:
@@ -170,12 +170,12 @@ def _resume(file: Path, weights: Sequence[nn.Parameter], optimiser: torch.optim.
 
 
 def _batches(
-    pairs: Sequence[tuple[Tensor, Tensor]], asked: TrainRefinerOptions
+    pairs: Sequence[tuple[Tensor, Tensor]], options: TrainRefinerOptions
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Always the same ones, so that a resumed job sees what it would have seen."""
-    draw = Random(asked.seed)
-    for _ in range(asked.steps):
-        yield [pairs[draw.randrange(len(pairs))] for _ in range(asked.batch)]
+    draw = Random(options.seed)
+    for _ in range(options.steps):
+        yield [pairs[draw.randrange(len(pairs))] for _ in range(options.batch)]
 
 
 def _padded(batch: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
@@ -190,8 +190,8 @@ def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) ->
 
     A pair that is cut would have nothing that counts, and the mean of nothing is no number.
     """
-    asked = [{"role": turn.role, "content": turn.text} for turn in template.render({"query": row.query})]
-    start = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
+    turns = [{"role": turn.role, "content": turn.text} for turn in template.render({"query": row.query})]
+    start = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
     rest = tokenizer(row.wanted + "<|im_end|>", add_special_tokens=False)["input_ids"]
     if len(start) + len(rest) > longest:
         return None

@@ -52,18 +52,18 @@ class TrainShotsReport(Struct, frozen=True):
     harmful: list[tuple[float, str, str]]
 
 
-def run(run: JobRun, asked: TrainShotsOptions) -> TrainShotsReport:
-    source = dataset.find(run.settings.data_folder, asked.dataset)
+def run(run: JobRun, options: TrainShotsOptions) -> TrainShotsReport:
+    source = dataset.find(run.settings.data_folder, options.dataset)
     rows = [row for row in source.read() if row.wanted]
     if len({row.wanted for row in rows}) < 2:
         raise JobFailed(f"{source.ref} has no two different right answers (`wanted`), so nothing can be told apart")
-    parts = split(rows, asked.seed, MOST, MOST)
+    parts = split(rows, options.seed, MOST, MOST)
     embedder = open_embedder(run.settings)
     vectors = {row.query: vector for row, vector in zip(rows, embedder.embed([row.query for row in rows]), strict=True)}
     learn, choose, sealed = (_table(part, vectors) for part in (parts.learn, parts.choose, parts.sealed))
-    values = worth(*learn, *choose, asked.k)
+    values = worth(*learn, *choose, options.k)
     kept = values >= 0
-    test = _test(learn, kept, sealed, asked)
+    test = _test(learn, kept, sealed, options)
     order = np.argsort(values, kind="stable")
     harmful = [
         (round(float(values[at]), 6), parts.learn[at].query, parts.learn[at].wanted)
@@ -75,10 +75,10 @@ def run(run: JobRun, asked: TrainShotsOptions) -> TrainShotsReport:
         return TrainShotsReport("", f"nothing is left out: {said}", len(values), 0, test, harmful)
     made = dataset.write(
         run.settings.data_folder,
-        asked.name or f"{source.name}-helpful",
+        options.name or f"{source.name}-helpful",
         [row for row, stays in zip(parts.learn, kept.tolist(), strict=True) if stays],
         counts={"dropped": int((~kept).sum())},
-        query={"of": source.ref, "k": asked.k, "seed": asked.seed},
+        query={"of": source.ref, "k": options.k, "seed": options.seed},
         job=run.job.id,
     )
     return TrainShotsReport(made.ref, said, int(kept.sum()), int((~kept).sum()), test, harmful)
@@ -92,15 +92,15 @@ def _table(rows: Sequence[DatasetRow], vectors: dict[str, Any]) -> tuple[Any, An
     return np.stack([vectors[row.query] for row in rows]), np.array([row.wanted for row in rows])
 
 
-def _test(learn: tuple[Any, Any], kept: Any, sealed: tuple[Any, Any], asked: TrainShotsOptions) -> Paired:
+def _test(learn: tuple[Any, Any], kept: Any, sealed: tuple[Any, Any], options: TrainShotsOptions) -> Paired:
     """The vote with the helpful examples less the vote with all, on rows that weighed nothing."""
-    all_of = vote(*learn, sealed[0], asked.k)
-    helpful = vote(learn[0][kept], learn[1][kept], sealed[0], asked.k)
+    all_of = vote(*learn, sealed[0], options.k)
+    helpful = vote(learn[0][kept], learn[1][kept], sealed[0], options.k)
     right = [
         (new == wanted) - float(old == wanted)
         for old, new, wanted in zip(all_of, helpful, sealed[1].tolist(), strict=True)
     ]
-    return paired(right, Random(asked.seed))
+    return paired(right, Random(options.seed))
 
 
 JOB = JobKind("which labelled examples help, and which harm", TrainShotsOptions, run, estimate)

@@ -47,13 +47,13 @@ class CanaryVerdict(Struct, frozen=True):
     reason: str
 
 
-def run(run: JobRun, asked: WatchOptions) -> list[CanaryVerdict]:
+def run(run: JobRun, options: WatchOptions) -> list[CanaryVerdict]:
     settings = run.settings
     found = []
     for root in [(settings.root / folder).resolve() for folder in settings.prompt.templates]:
         library, _ = load_library([root])
         for id, pointed in read_pointers(root).items():
-            if pointed.pointer.canary and asked.template in ("", id):
+            if pointed.pointer.canary and options.template in ("", id):
                 found.append(_watched(run, library, root, id, pointed.pointer))
     return found
 

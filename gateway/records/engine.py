@@ -31,7 +31,7 @@ def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
     try:
         engine = create_engine(place, pool_pre_ping=True, connect_args=options[place.get_backend_name()])
     except (ImportError, NoSuchModuleError) as error:
-        raise _wrong(f"its driver is missing: {error}", "Install the extra `postgres`.") from error
+        raise _wrong(f"its driver is missing: {error}", "Run: pip install -e '.[postgres]'") from error
     if engine.dialect.name == "sqlite":
         if place.database and place.database != ":memory:":
             Path(place.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from offline_jobs.cli.datasets import datasets
 from offline_jobs.cli.promote import promote
 from offline_jobs.engine.budget import JobBudget, budget_of
 from offline_jobs.engine.ledger import DONE, FAILED, RUNNING, Ledger, LedgerJob
-from offline_jobs.engine.registry import KINDS, kind_of, read_asked
+from offline_jobs.engine.registry import KINDS, kind_of, read_options
 from offline_jobs.engine.work import go_on, jobs_folder, start
 from offline_jobs.errors import JobFailed
 
@@ -120,7 +120,7 @@ def run(
         if dry_run:
             limited = msgspec.structs.replace(settings.jobs, calls=budget.calls, tokens=budget.tokens)
             settings = msgspec.structs.replace(settings, jobs=limited)
-            would = kind_of(kind).estimate(settings, read_asked(kind, kind_of(kind), asked))
+            would = kind_of(kind).estimate(settings, read_options(kind, kind_of(kind), asked))
             click.echo(f"at the most {would}")
             click.echo(f"allowed     {_allowed(budget)}")
             return

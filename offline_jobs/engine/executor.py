@@ -62,6 +62,6 @@ def open_executor(kind: str, processes: int) -> Executor:
     try:
         module = importlib.import_module("offline_jobs.engine.on_ray")
     except ImportError as error:
-        raise JobFailed(f"Ray is not installed: {error}. Run: pip install 'foreword[ray]'") from error
+        raise JobFailed(f"Ray is not installed: {error}. Run: pip install -e '.[ray]'") from error
     executor: Executor = module.Cluster(processes)
     return executor

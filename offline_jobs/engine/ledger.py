@@ -1,7 +1,7 @@
-"""The ledger: which jobs there are, which of their steps are done, what their calls of models cost and said.
+"""The ledger: the jobs, the steps that are done, and what calls of models cost and answered.
 
 One SQLite file in the data folder. A step or a call is in it whole or not at all, so a job that was killed goes on
-where it stopped: it runs its code again, and whatever the ledger knows is not done twice.
+where it stopped: it runs its code again, and does nothing twice that the ledger knows.
 """
 
 import fcntl
@@ -40,15 +40,15 @@ CREATE TABLE IF NOT EXISTS calls (
 """
 RUNNING, DONE, FAILED, CANCELLED, SPENT = "running", "done", "failed", "cancelled", "out of budget"
 FAILED_CALL = "-failed-"
-"""In the key of a call that brought nothing: it is paid for, and no answer to any call."""
+"""In the key of a call that failed: it counts against the budget and answers no call."""
 
 
 class LedgerJob(Struct, frozen=True):
-    """One line of the ledger. `worked_s` sums up all its runs; `report` is JSON, "" until it is done."""
+    """One line of the ledger. `worked_s` is the time of all its runs; `report` is JSON, "" until it is done."""
 
     id: str
     kind: str
-    asked: Mapping[str, Any]
+    words: Mapping[str, Any]
     budget: JobBudget
     state: str
     reason: str
@@ -59,11 +59,19 @@ class LedgerJob(Struct, frozen=True):
 
 
 class LedgerStep(Struct, frozen=True):
-    """A step that is done."""
+    """A finished step. `size`: bytes of its result."""
 
     name: str
     took_s: float
     size: int
+
+
+class LedgerCall(Struct, frozen=True):
+    """A call of a model that was made: its reply's bytes and its cost."""
+
+    reply: bytes
+    tokens: int
+    money: float
 
 
 class Ledger:
@@ -80,28 +88,38 @@ class Ledger:
     def close(self) -> None:
         self._open.close()
 
-    def create(self, kind: str, asked: Mapping[str, Any], budget: JobBudget) -> LedgerJob:
+    def create(self, kind: str, words: Mapping[str, Any], budget: JobBudget) -> LedgerJob:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         id = f"{kind}-{stamp}-{token_hex(2)}"
         self._do(
             "INSERT INTO jobs (id, kind, asked, budget, state, created_s) VALUES (?, ?, ?, ?, ?, ?)",
-            (id, kind, json.dumps(asked), msgspec.json.encode(budget).decode(), RUNNING, time.time()),
+            (id, kind, json.dumps(words), msgspec.json.encode(budget).decode(), RUNNING, time.time()),
         )
         return self.job(id)
 
     def job(self, id: str) -> LedgerJob:
         """By its id or an unambiguous start of it. Raises `JobFailed`."""
-        found = self._jobs("WHERE id LIKE ? || '%' ORDER BY id = ? DESC, created_s DESC", (id, id))
-        if not found or (len(found) > 1 and found[0].id != id):
-            raise JobFailed(f"there {'are several jobs' if found else 'is no job'} {id!r}; see: foreword jobs list")
-        return found[0]
+        jobs = self._jobs("WHERE id LIKE ? || '%' ORDER BY id = ? DESC, created_s DESC", (id, id))
+        if not jobs or (len(jobs) > 1 and jobs[0].id != id):
+            raise JobFailed(f"there {'are several jobs' if jobs else 'is no job'} {id!r}; see: foreword jobs list")
+        return jobs[0]
 
     def jobs(self, limit: int = 20) -> list[LedgerJob]:
         """The newest first."""
         return self._jobs("ORDER BY created_s DESC, id DESC LIMIT ?", (limit,))
 
+    def under_way(self) -> list[LedgerJob]:
+        """The jobs that a process works on, the newest first."""
+        unfinished = self._jobs("WHERE state = ? ORDER BY created_s DESC, id DESC", (RUNNING,))
+        return [job for job in unfinished if self.running(job.id)]
+
+    def last(self, kind: str, words: Mapping[str, Any]) -> LedgerJob | None:
+        """The newest job of that kind with exactly these words."""
+        jobs = self._jobs("WHERE kind = ? ORDER BY created_s DESC, id DESC", (kind,))
+        return next((job for job in jobs if job.words == words), None)
+
     def allow(self, id: str, budget: JobBudget) -> LedgerJob:
-        """From now on it may spend so much, what it has spent included."""
+        """Replace a job's budget. Its earlier spending counts against the new one."""
         self._do("UPDATE jobs SET budget = ? WHERE id = ?", (msgspec.json.encode(budget).decode(), id))
         return self.job(id)
 
@@ -115,7 +133,7 @@ class Ledger:
         )
 
     def cancel(self, id: str) -> None:
-        """The job looks for this before each step and each call."""
+        """Ask a job to stop. It looks for this before each step and each call."""
         self._do("UPDATE jobs SET cancel = 1 WHERE id = ?", (id,))
 
     def cancelled(self, id: str) -> bool:
@@ -125,9 +143,9 @@ class Ledger:
         self._do("UPDATE jobs SET worked_s = worked_s + ? WHERE id = ?", (seconds, id))
 
     def result(self, job: str, key: str) -> bytes | None:
-        """What a step said, if it is done."""
-        found = self._do("SELECT result FROM steps WHERE job = ? AND key = ?", (job, key))
-        return found[0][0] if found else None
+        """The result of a step, None if it is not done."""
+        rows = self._do("SELECT result FROM steps WHERE job = ? AND key = ?", (job, key))
+        return rows[0][0] if rows else None
 
     def done(self, job: str, key: str, name: str, result: bytes, took_s: float) -> None:
         self._do("INSERT OR IGNORE INTO steps VALUES (?, ?, ?, ?, ?)", (job, key, name, result, took_s))
@@ -136,10 +154,10 @@ class Ledger:
         rows = self._do("SELECT name, took_s, length(result) FROM steps WHERE job = ? ORDER BY name, key", (job,))
         return [LedgerStep(*row) for row in rows]
 
-    def reply(self, job: str, key: str) -> bytes | None:
-        """What a call of a model brought, if it was made."""
-        found = self._do("SELECT reply FROM calls WHERE job = ? AND key = ?", (job, key))
-        return found[0][0] if found else None
+    def call(self, job: str, key: str) -> LedgerCall | None:
+        """A call of a model, None if it was not made."""
+        rows = self._do("SELECT reply, tokens, money FROM calls WHERE job = ? AND key = ?", (job, key))
+        return LedgerCall(*rows[0]) if rows else None
 
     def book(self, job: str, key: str, reply: bytes, tokens: int, money: float) -> None:
         self._do("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", (job, key, reply, tokens, money))
@@ -149,7 +167,7 @@ class Ledger:
         return int(rows[0][0])
 
     def spent(self, job: str) -> Spent:
-        """What was used up to now, without the run that is going on."""
+        """The job's spending up to now. The time of the present run counts from its last booking."""
         calls = self._do("SELECT count(*), total(tokens), total(money) FROM calls WHERE job = ?", (job,))[0]
         worked = self._do("SELECT worked_s FROM jobs WHERE id = ?", (job,))[0][0]
         return Spent(calls[0], int(calls[1]), calls[2], worked)
@@ -170,7 +188,7 @@ class Ledger:
             os.close(file)
 
     def running(self, id: str) -> bool:
-        """Whether a process is at it; a job that was killed is `running` in the ledger, and not here."""
+        """Whether a process works on it. A killed job has the state `running` and is not running here."""
         try:
             with self.held(id):
                 return False
@@ -178,7 +196,8 @@ class Ledger:
             return True
 
     def _jobs(self, where: str, values: tuple[Any, ...]) -> list[LedgerJob]:
-        columns = ", ".join(LedgerJob.__struct_fields__)
+        # the column of the words was named `asked` first, and ledgers outlive versions
+        columns = ", ".join("asked" if name == "words" else name for name in LedgerJob.__struct_fields__)
         rows = self._do(f"SELECT {columns} FROM jobs {where}", values)
         return [_job(row) for row in rows]
 
@@ -189,10 +208,10 @@ class Ledger:
 
 def _job(row: tuple[Any, ...]) -> LedgerJob:
     fields = dict(zip(LedgerJob.__struct_fields__, row, strict=True))
-    asked, budget = json.loads(fields["asked"]), msgspec.json.decode(fields["budget"], type=JobBudget)
-    return LedgerJob(**{**fields, "asked": asked, "budget": budget})
+    words, budget = json.loads(fields["words"]), msgspec.json.decode(fields["budget"], type=JobBudget)
+    return LedgerJob(**{**fields, "words": words, "budget": budget})
 
 
 def key_of(*parts: Any) -> str:
-    """The hash of what a step or a call depends on: the same inputs, the same key."""
+    """A hash of the inputs of a step or a call: the same inputs, the same key."""
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()

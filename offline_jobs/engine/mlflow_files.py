@@ -49,7 +49,7 @@ def log_run(folder: Path, job: LedgerJob, report: Any, artefacts: Path) -> None:
             "tags": [],
         },
     )
-    for name, value in {"kind": job.kind, **job.asked}.items():
+    for name, value in {"kind": job.kind, **job.words}.items():
         (run / "params" / name).write_text(str(value), "utf-8")
     stamp = int(time.time() * 1000)
     for name, number in _numbers("", report):

@@ -1,7 +1,7 @@
 """Calls of models for a job, through the gateway's own routes and backends.
 
-Each call is looked up in the ledger first, admitted by the budget, and recorded as an exchange with `job` set: cost
-and traces are one system with the clients'. The event loop has a thread of its own; jobs are plain functions.
+Each call is looked up in the ledger, admitted by the budget, and recorded as an exchange with `job` set: its cost and
+traces are where the clients' are. The event loop has a thread of its own; jobs are plain functions.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from gateway.perform.performer import Performer
 from gateway.ports import ExchangeOutcome, Headers, Reply
 from gateway.wire.chat.answer import read_answer
 from gateway.wire.chat.encode import body, question
-from offline_jobs.engine.budget import admit, cost
+from offline_jobs.engine.budget import Spent, admit, cost
 from offline_jobs.engine.ledger import FAILED_CALL, key_of
 from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 
 T = TypeVar("T")
 ANSWER_TOKENS = 512
-"""What an answer may cost where nothing caps it."""
+"""The tokens that an answer may take where nothing caps it."""
 BYTES_A_TOKEN = 3
 KEY = ClientKey("job", mode=Mode.ON)
 OK = 300
@@ -51,7 +51,7 @@ class RecordedReply(Struct, frozen=True):
 
 
 class BookedCaller(Caller):
-    """A `Caller` that asks the ledger first, and the budget second."""
+    """A `Caller` that looks a call up in the ledger, and makes it only if the budget admits it."""
 
     def __init__(self, gateway: Gateway, run: JobRun) -> None:
         senders = {name: ResponsesOverChat(backend) for name, backend in gateway.backends.items()}
@@ -63,29 +63,34 @@ class BookedCaller(Caller):
         self._reserved: dict[int, tuple[int, float]] = {}
         self._numbers = 0
         self._under_way: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._met: set[str] = set()
+        self._met: dict[str, tuple[int, float]] = {}
+        """The tokens and the money of each call up to this place in the job, an earlier run's included."""
 
     @property
-    def used(self) -> int:
-        """The calls up to this place in the job, those that an earlier run of it made included, and all that failed."""
-        return len(self._met) + self._run.ledger.failed_calls(self._run.job.id)
+    def used(self) -> Spent:
+        """The calls up to this place in the job, an earlier run's included, and all that failed. No time."""
+        calls = len(self._met) + self._run.ledger.failed_calls(self._run.job.id)
+        tokens = sum(tokens for tokens, _ in self._met.values())
+        return Spent(calls, tokens, sum(money for _, money in self._met.values()))
 
     async def call(self, exchange: Exchange, headers: Headers) -> Reply:
         self._run.check()
-        asked = body(exchange, "")
-        key = self._key(asked, exchange)
+        request = body(exchange, "")
+        key = self._key(request, exchange)
         # the same call twice at once is one call
         async with self._under_way[key]:
-            return await self._once(key, asked, exchange, headers)
+            return await self._once(key, request, exchange, headers)
 
-    async def _once(self, key: str, asked: bytes, exchange: Exchange, headers: Headers) -> Reply:
-        known = self._run.ledger.reply(self._run.job.id, key)
+    async def _once(self, key: str, request: bytes, exchange: Exchange, headers: Headers) -> Reply:
+        known = self._run.ledger.call(self._run.job.id, key)
         if known is not None:
-            self._met.add(key)
-            kept = msgspec.msgpack.decode(known, type=RecordedReply)
-            return Reply(kept.status, kept.headers, kept.body, backend=kept.backend, model=kept.model)
+            self._met[key] = (known.tokens, known.money)
+            recorded = msgspec.msgpack.decode(known.reply, type=RecordedReply)
+            return Reply(
+                recorded.status, recorded.headers, recorded.body, backend=recorded.backend, model=recorded.model
+            )
         await self._open(exchange)
-        with self._room(asked, exchange):
+        with self._room(request, exchange):
             began = perf_counter_ns()
             try:
                 reply = await super().call(exchange, headers)
@@ -95,18 +100,18 @@ class BookedCaller(Caller):
             self._book(key, exchange, reply, (perf_counter_ns() - began) // 1000)
         return reply
 
-    def _key(self, asked: bytes, exchange: Exchange) -> str:
-        """Of a drawn answer each repetition is a call of its own; a greedy one is always the same."""
-        key = key_of([target.backend + "/" + target.model for target in exchange.route], asked)
-        if _field(asked, "temperature") == 0:
+    def _key(self, request: bytes, exchange: Exchange) -> str:
+        """Each repetition of a sampled answer is a call of its own; a greedy answer is always the same."""
+        key = key_of([target.backend + "/" + target.model for target in exchange.route], request)
+        if _field(request, "temperature") == 0:
             return key
         self._asked[key] += 1
         return f"{key}-{self._asked[key]}"
 
     @contextmanager
-    def _room(self, asked: bytes, exchange: Exchange) -> Iterator[None]:
-        """Holds what a call may cost while it is under way. Raises `BudgetSpent`."""
-        prompt, longest = len(asked) // BYTES_A_TOKEN, int(_field(asked, "max_tokens") or ANSWER_TOKENS)
+    def _room(self, request: bytes, exchange: Exchange) -> Iterator[None]:
+        """Reserve the most that a call may cost while it is under way. Raises `BudgetSpent`."""
+        prompt, longest = len(request) // BYTES_A_TOKEN, int(_field(request, "max_tokens") or ANSWER_TOKENS)
         money = cost(self._run.settings.jobs.prices, exchange.ask.model, prompt, longest)
         spent = self._run.spent
         held = replace(
@@ -129,12 +134,12 @@ class BookedCaller(Caller):
         used = (max(0, answer.prompt_tokens), max(0, answer.completion_tokens)) if answer else (0, 0)
         money = cost(self._run.settings.jobs.prices, exchange.ask.model, *used)
         if reply.status >= OK:
-            key = f"{key}{FAILED_CALL}{time_ns()}"  # it counts as a call, and is made again when the job is resumed
+            key = f"{key}{FAILED_CALL}{time_ns()}"  # it counts as a call; a resumed job makes it again
         else:
-            self._met.add(key)
-        kept = RecordedReply(reply.status, reply.headers, reply.body, reply.backend, reply.model, took_us)
-        self._run.ledger.book(self._run.job.id, key, msgspec.msgpack.encode(kept), sum(used), money)
-        # the template is not named: what a job tried out is no evidence of how a version does with users
+            self._met[key] = (sum(used), money)
+        recorded = RecordedReply(reply.status, reply.headers, reply.body, reply.backend, reply.model, took_us)
+        self._run.ledger.book(self._run.job.id, key, msgspec.msgpack.encode(recorded), sum(used), money)
+        # without the template's name: a job's trials are no evidence of how a version serves users
         own = replace(exchange, job=self._run.job.id, rewrite=Rewrite.NONE, started_s=time(), key=KEY)
         kind = dict(reply.headers).get(b"content-type", b"application/json").decode("latin-1")
         outcome = ExchangeOutcome(
@@ -143,7 +148,7 @@ class BookedCaller(Caller):
         self._gateway.over(own, outcome)
 
     async def _open(self, exchange: Exchange) -> None:
-        """Load what answers, the first time."""
+        """Open the backends of the route before their first call."""
         for target in exchange.route:
             task = self._opened.get(target.backend)
             if task is None:
@@ -153,7 +158,7 @@ class BookedCaller(Caller):
 
 
 class JobModels:
-    """What a job asks models with."""
+    """The configured models, as a job calls them."""
 
     def __init__(self, gateway: Gateway, run: JobRun) -> None:
         self.gateway = gateway
@@ -177,15 +182,15 @@ class JobModels:
         return Exchange(id, ask, KEY, started_s=time(), route=route, job=self.run.job.id)
 
     async def say(self, turns: Sequence[Turn], model: str, sampling: Sampling) -> str:
-        """What a model answers. Raises `RequestError`."""
+        """A model's answer as text. Raises `RequestError`, and `JobFailed` where the model refuses."""
         reply = await self.caller.call(self.exchange(turns, model, sampling), ())
         if reply.status >= OK:
             raise JobFailed(f"the model {model!r} refuses: {reply.body[:200].decode('utf-8', 'replace')}")
         return read_answer(reply.body, "application/json").text
 
-    async def limited(self, work: Callable[[Any], Coroutine[Any, Any, T]], one: Any) -> T:
+    async def limited(self, work: Callable[[Any], Coroutine[Any, Any, T]], value: Any) -> T:
         async with self._limit:
-            return await work(one)
+            return await work(value)
 
 
 class Loop:
@@ -199,13 +204,13 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def all(self, work: Callable[[Any], Coroutine[Any, Any, T]], inputs: Sequence[Any]) -> list[T]:
-        """`work` on each, so many at a time as `[jobs] parallel` says, in the order of the inputs."""
-        return self.do(_gathered([self.models.limited(work, one) for one in inputs]))
+        """`work` on each input, `[jobs] parallel` at a time. The results come in the order of the inputs."""
+        return self.do(_gathered([self.models.limited(work, value) for value in inputs]))
 
 
 @contextmanager
 def open_models(run: JobRun) -> Iterator[Loop]:
-    """The configured gateway without a server. What it answered is in the database when it closes."""
+    """The configured gateway without a server. Its exchanges are in the database when it closes."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="models", daemon=True)
     thread.start()
@@ -235,13 +240,13 @@ async def _closed(gateway: Gateway) -> None:
 
 
 async def _gathered(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results, or the first error when all have ended: a call that is under way is paid for, so it is kept."""
-    found = await asyncio.gather(*work, return_exceptions=True)
-    for one in found:
-        if isinstance(one, BaseException):
-            raise one
-    return [one for one in found if not isinstance(one, BaseException)]
+    """All results, or the first error once all have ended: calls under way are paid for, so their replies are kept."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
-def _field(asked: bytes, name: str) -> Any:
-    return msgspec.json.decode(asked, type=dict[str, Any]).get(name)
+def _field(request: bytes, name: str) -> Any:
+    return msgspec.json.decode(request, type=dict[str, Any]).get(name)

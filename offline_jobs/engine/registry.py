@@ -1,4 +1,4 @@
-"""Which jobs there are. Each is imported when it is used."""
+"""The kinds of jobs. Each is imported when it is used."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -24,19 +24,19 @@ KINDS = {
 
 
 class JobKind(Struct, frozen=True):
-    """A job. `asked` is the struct of what it can be asked, `run` returns what it reports.
+    """A job: what it does in one line, its options, and `run`, which returns its report.
 
-    `estimate` says what it would spend at the most, without spending any of it.
+    `estimate` returns the most that it would spend, and spends nothing.
     """
 
     about: str
-    asked: type[Struct]
+    options: type[Struct]
     run: Callable[[JobRun, Any], Any]
     estimate: Callable[[Settings, Any], Spent]
 
 
 def kind_of(name: str) -> JobKind:
-    """Raises `JobFailed` for an unknown one, or one whose extra is not installed."""
+    """Raises `JobFailed` for an unknown kind, or one whose extra is not installed."""
     path = KINDS.get(name)
     if path is None:
         raise JobFailed(f"there is no job {name!r}; there are {', '.join(KINDS)}")
@@ -44,16 +44,14 @@ def kind_of(name: str) -> JobKind:
     try:
         kind = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        raise JobFailed(
-            f"{name} needs a package that is not installed: {error}. pip install 'foreword[jobs]'"
-        ) from error
+        raise JobFailed(f"{name} needs a package that is not installed: {error}. Run: pip install -e '.[jobs]'") from error
     assert isinstance(kind, JobKind)
     return kind
 
 
-def read_asked(name: str, kind: JobKind, words: Mapping[str, Any]) -> Any:
-    """What is asked of a job, as its struct. Raises `JobFailed` that names the wrong word."""
-    asked, problems = decode(words, kind.asked, name)
+def read_options(name: str, kind: JobKind, words: Mapping[str, Any]) -> Any:
+    """A job's words as its options. Raises `JobFailed` that names the wrong word."""
+    options, problems = decode(words, kind.options, name)
     if problems:
         raise JobFailed(str(ConfigError(problems)))
-    return asked
+    return options

@@ -1,4 +1,4 @@
-"""A job at work: its steps, its budget, its folder. What every job gets."""
+"""A run of a job: its steps, its budget, its folder."""
 
 import logging
 import threading
@@ -47,26 +47,30 @@ class JobRun:
     def step(self, name: str, inputs: Any, do: Callable[[], T], type: Any) -> T:
         """The result of `do`, from the ledger if a step of this name and these inputs was done before.
 
-        `type` is what the result is decoded to. `do` may leave files, if it always leaves the same.
+        The result is decoded to `type`. `do` may leave files, if it always leaves the same ones.
         """
-        key = key_of(name, inputs)
-        known = self.ledger.result(self.job.id, key)
+        known: T | None = self.result(name, inputs, type)
         if known is not None:
-            found: T = msgspec.json.decode(known, type=type)
-            return found
+            return known
         self.check()
         began = self._clock()
         result = do()
-        self.ledger.done(self.job.id, key, name, msgspec.json.encode(result), self._clock() - began)
+        encoded = msgspec.json.encode(result)
+        self.ledger.done(self.job.id, key_of(name, inputs), name, encoded, self._clock() - began)
         log.info("step done", extra={"job": self.job.id, "step": name})
         return result
+
+    def result(self, name: str, inputs: Any, type: Any) -> Any:
+        """The result of a step that was done before, decoded to `type`; None if it was not."""
+        encoded = self.ledger.result(self.job.id, key_of(name, inputs))
+        return None if encoded is None else msgspec.json.decode(encoded, type=type)
 
     def known(self, name: str, inputs: Any) -> bool:
         """Whether that step is done."""
         return self.ledger.result(self.job.id, key_of(name, inputs)) is not None
 
     def check(self) -> None:
-        """Raises `Cancelled`, or `BudgetSpent` once the time is over, and from then on always. Looks once a second."""
+        """Raises `Cancelled`, or `BudgetSpent` once the time is over, and always from then on. Looks once a second."""
         if self._over is not None:
             raise self._over
         now = self._clock()
@@ -76,14 +80,14 @@ class JobRun:
         self.book_time()
         try:
             if self.ledger.cancelled(self.job.id):
-                raise Cancelled(f"{self.job.id} was called off")
+                raise Cancelled(f"{self.job.id} was cancelled")
             in_time(self.job.budget, self.spent)
         except (Cancelled, BudgetSpent) as over:
             self._over = over
             raise
 
     def book_time(self) -> None:
-        """Write down how long it has run, so that a kill costs a second of the account and no more."""
+        """Write down the time of this run, so that a kill loses about a second of it."""
         with self._booking:
             so_far = self._clock() - self._began
             self.ledger.worked(self.job.id, so_far - self._booked_s)

@@ -13,7 +13,7 @@ from offline_jobs.engine.budget import JobBudget, budget_of
 from offline_jobs.engine.executor import open_executor
 from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, SPENT, Ledger, LedgerJob
 from offline_jobs.engine.mlflow_files import log_run
-from offline_jobs.engine.registry import kind_of, read_asked
+from offline_jobs.engine.registry import kind_of, read_options
 from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import BudgetSpent, Cancelled, JobFailed
 
@@ -34,7 +34,7 @@ def start(
     **how: Any,
 ) -> LedgerJob:
     """A new job, run to its end. Raises `JobFailed` before it is in the ledger if it is asked wrongly."""
-    read_asked(name, kind_of(name), words)
+    read_options(name, kind_of(name), words)
     job = ledger.create(name, words, budget or budget_of(settings.jobs))
     return go_on(settings, ledger, job, **how)
 
@@ -44,13 +44,13 @@ def go_on(
 ) -> LedgerJob:
     """Run a job from where it stopped, and say in the ledger how it ended."""
     kind = kind_of(job.kind)
-    asked = read_asked(job.kind, kind, job.asked)
+    options = read_options(job.kind, kind, job.words)
     with ledger.held(job.id):
         ledger.begin(job.id)
         place = open_executor(executor, processes)
         run = JobRun(job, settings, ledger, place)
         try:
-            report = kind.run(run, asked)
+            report = kind.run(run, options)
             ledger.end(job.id, DONE, report=msgspec.json.encode(report))
             if settings.jobs.mlflow:
                 folder = (settings.root / settings.jobs.mlflow).resolve()

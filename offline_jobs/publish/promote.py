@@ -78,7 +78,7 @@ def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str
     """
     if by != PERSON and STEPS.index(to) > STEPS.index(settings.jobs.auto):
         raise JobFailed(f'[jobs] auto = "{settings.jobs.auto}" leaves {to} to a person: foreword jobs promote {by}')
-    reason = str(winner.lineage.get("said", ""))
+    reason = str(winner.lineage.get("verdict", winner.lineage.get("said", "")))
     if branch:
         files = {
             winner.file: winner.source,

@@ -1,8 +1,8 @@
-"""A model looks at what a candidate got wrong, says why, and writes better pieces.
+"""A model reviews the wrong answers of a candidate, explains them, and writes better pieces.
 
-One prompt holds what the literature has found to matter: where the piece stands and which slots it must keep (PE2),
-some answers with what was wrong with them (ProTeGi, GEPA), earlier attempts with their scores (OPRO), and a fixed form
-for the reply. The reply is material: it becomes source of a candidate, which has to pass the gate like any other.
+Its prompt follows the literature: the place of each piece and the slots that it must keep (PE2), answers with their
+mistakes (ProTeGi, GEPA), earlier attempts with their scores (OPRO), and a fixed form for the reply. The reply becomes
+the source of a candidate, which has to pass the gate like any other.
 """
 
 import re
@@ -15,7 +15,7 @@ from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.search.candidate import Pieces
 from offline_jobs.search.score import AnswerScore
 
-SAID = Sampling(max_tokens=700, temperature=0.7)
+SAMPLING = Sampling(max_tokens=700, temperature=0.7)
 SHOWN = 4
 LONGEST = 600
 PROMPT = """\
@@ -50,14 +50,14 @@ CASE = """--- request
 --- answer
 {answer}
 --- what was wrong
-{said}"""
+{feedback}"""
 _BLOCK = re.compile(r"^<<<(system|user)[ \t]*\n(.*?)^>>>", re.MULTILINE | re.DOTALL)
 
 
 class Critique(Struct, frozen=True):
-    """What the critic said, and the pieces that it wrote; without pieces it is of no use."""
+    """A critic's review of a template, and the pieces that it wrote; without pieces it is useless."""
 
-    said: str
+    text: str
     pieces: Mapping[str, str]
 
 
@@ -69,10 +69,10 @@ def question(
     outcomes: Sequence[AnswerScore],
     earlier: Sequence[tuple[Pieces, float]] = (),
 ) -> tuple[Turn, ...]:
-    """What the critic is asked: the worst answers first."""
+    """The critic's prompt, with the worst answers first."""
     worst = sorted(zip(rows, outcomes, strict=True), key=lambda pair: pair[1].score)[:SHOWN]
     cases = "\n\n".join(
-        CASE.format(query=_cut(row.query), answer=_cut(outcome.answer), said=_cut(outcome.said or "Nothing."))
+        CASE.format(query=_cut(row.query), answer=_cut(outcome.answer), feedback=_cut(outcome.feedback or "Nothing."))
         for row, outcome in worst
     )
     text = PROMPT.format(
@@ -86,12 +86,12 @@ def question(
     return (Turn("user", text),)
 
 
-def read(said: str, frozen: Sequence[str] = ()) -> Critique:
-    """The critique and the new pieces; frozen pieces stay as they are."""
-    found = {name: text.strip() for name, text in _BLOCK.findall(said) if name not in frozen}
-    if not found.get("user", "x"):
-        del found["user"]  # a template without a user part is none
-    return Critique(_BLOCK.sub("", said).strip(), found)
+def read(reply: str, frozen: Sequence[str] = ()) -> Critique:
+    """The review and the new pieces in a critic's reply; frozen pieces stay as they are."""
+    pieces = {name: text.strip() for name, text in _BLOCK.findall(reply) if name not in frozen}
+    if not pieces.get("user", "x"):
+        del pieces["user"]  # a template needs a user part
+    return Critique(_BLOCK.sub("", reply).strip(), pieces)
 
 
 def _earlier(earlier: Sequence[tuple[Pieces, float]]) -> str:

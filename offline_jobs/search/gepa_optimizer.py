@@ -1,8 +1,8 @@
 """The gepa package as the engine of the search: reflective evolution with a Pareto front over the rows.
 
 Agrawal et al. 2025, arXiv 2507.19457. Our adapter hands it candidates as pieces of template source; proposals are
-ours too, so the package asks no model. It keeps no files: a run that was killed is searched again, and every answer
-that was had before comes from the ledger.
+ours too, so the package calls no model. It keeps no files: a run that was killed searches again, and every earlier
+answer comes from the ledger.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from offline_jobs.search.optimizer import MINIBATCH, SearchProblem
 from offline_jobs.search.score import AnswerScore
 
 PATIENCE = 12
-"""So many times in a row nothing may be left to try on the candidate that it picks."""
+"""The search ends after this many picks in a row of a candidate with nothing left to try."""
 
 
 class Gepa:
@@ -51,7 +51,7 @@ class _Adapter:
     def __init__(self, problem: SearchProblem) -> None:
         self.idle = 0
         self.over: Exception | None = None
-        """What ended the search from within a proposal: the package goes on after an exception there."""
+        """The exception that ended the search from within a proposal: the package goes on after one there."""
         self._problem = problem
 
     def evaluate(
@@ -69,7 +69,7 @@ class _Adapter:
     def make_reflective_dataset(
         self, candidate: Pieces, eval_batch: "EvaluationBatch[Any, Any]", components_to_update: list[str]
     ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        records = [{"Generated Outputs": one.answer, "Feedback": one.said} for one in eval_batch.trajectories or ()]
+        records = [{"Generated Outputs": one.answer, "Feedback": one.feedback} for one in eval_batch.trajectories or ()]
         return dict.fromkeys(components_to_update, records)
 
     def propose(self, candidate: Pieces, _records: Any, _components: list[str]) -> Pieces:
@@ -90,4 +90,4 @@ def _objectives(one: AnswerScore) -> dict[str, float]:
 
 class _Silent:
     def log(self, message: str) -> None:
-        """What matters is in the job's lineage."""
+        """Nothing: the job's lineage has it all."""

@@ -1,8 +1,7 @@
-"""Proposals without a model: what is known to help, each as a change of a candidate's pieces.
+"""Proposals without a model: changes of a candidate's pieces that are known to help.
 
-Examples as turns, in the prompt, or the nearest for each request; the labels; a line on the form; a checklist; a short
-leash for the decoder; another technique; no system message. Which of them helps a model with a task is for the search
-to find out.
+Examples as turns, in the prompt, or the nearest for each request; the labels; a line on the form; a checklist; limits
+for the decoder; another technique; no system message. The search finds out which of them help.
 """
 
 import json
@@ -37,7 +36,7 @@ LINES = {
 
 
 class ProposalMaterial(Struct, frozen=True):
-    """What the rules may draw from. `shots`: (input of the template's slot, right answer), to learn from."""
+    """The material of the rules. `shots`: (input of the template's slot, right answer), from the rows to learn from."""
 
     shots: tuple[tuple[str, str], ...]
     measure: AnswerMeasure
@@ -49,13 +48,13 @@ class ProposalMaterial(Struct, frozen=True):
 Rule = Callable[[Pieces, ProposalMaterial, Random], Pieces | None]
 
 
-def known_of(parent: Parent, rows: Sequence[DatasetRow], measure: AnswerMeasure, *, nearest: bool) -> ProposalMaterial:
+def material_of(parent: Parent, rows: Sequence[DatasetRow], measure: AnswerMeasure, *, nearest: bool) -> ProposalMaterial:
     shots = tuple(shot for row in rows if row.wanted and (shot := _shot(parent, row)) is not None)
     return ProposalMaterial(shots, measure, str(parent.template.language), nearest)
 
 
 def rules() -> Mapping[str, Rule]:
-    """In the order in which they are tried: what shows the task first."""
+    """In the order in which they are tried: rules that show the task come first."""
     return {
         "nearest examples": _nearest,
         "examples as turns": lambda pieces, known, draw: _turns(
@@ -133,26 +132,26 @@ def _line(pieces: Pieces, known: ProposalMaterial, name: str) -> Pieces:
 
 
 def _shorter(pieces: Pieces, known: ProposalMaterial) -> Pieces:
-    """The decoder stops where the right answers do."""
+    """Limit the answer's length to that of the right answers."""
     wanted = [output for _, output in known.shots]
     if not wanted:
         return pieces
     settings: dict[str, Any] = json.loads(pieces["settings"])
     longest = max(len(output) for output in wanted)
     output = {"max_tokens": 8 + longest // 2, "temperature": 0}
-    if not any("\n" in one for one in wanted):
+    if not any("\n" in text for text in wanted):
         output["stop"] = ["\n"]  # type: ignore[assignment]  # numbers and a list
     return {**pieces, "settings": json.dumps({**settings, "output": output, "reasoning": {}}, ensure_ascii=False)}
 
 
 def _enough(known: ProposalMaterial, most: int) -> int:
-    """One for each answer of a closed set, if they are not too many: a model hardly says a label that it never saw."""
+    """One for each answer of a small closed set: a model hardly gives a label that it never saw."""
     labels = len(known.measure.labels)
     return max(most, labels) if labels <= MOST_LABELS_SHOWN else most
 
 
 def _balanced(known: ProposalMaterial, draw: Random, most: int) -> tuple[tuple[str, str], ...]:
-    """Examples of as many different answers as can be, in an order that gives nothing away."""
+    """Examples of as many different answers as possible, shuffled."""
     by_answer: dict[str, list[tuple[str, str]]] = {}
     for shot in draw.sample(known.shots, len(known.shots)):
         by_answer.setdefault(shot[1], []).append(shot)
@@ -166,7 +165,7 @@ def _balanced(known: ProposalMaterial, draw: Random, most: int) -> tuple[tuple[s
 
 
 def _shot(parent: Parent, row: DatasetRow) -> tuple[str, str] | None:
-    """What the template's slot has of the row's query, with the right answer."""
+    """The row's query as the template's slot holds it, with the right answer; None where it cannot be an example."""
     try:
         values = fill_or_keep(parent.template, row.query).values
     except KeptAsIs:

@@ -1,4 +1,4 @@
-"""How good an answer is, in grades: a bare right-or-wrong starves a search, since form comes before content."""
+"""Scores answers in grades: with right or wrong alone a search has nothing to climb, since form comes before content."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from offline_jobs.datasets.rows import DatasetRow
 
 VALID, CORRECT, NEAR = 0.25, 0.65, 0.10
 TOKENS_FOR_ALL = 20_000
-"""So many prompt tokens would cost as much as the whole score."""
+"""A prompt of this many tokens would lose the whole score."""
 MOST_LABELS = 64
 SHOWN = 200
 
 
 class AnswerScore(Struct, frozen=True):
-    """One answer of a candidate, weighed. `score` is what a search climbs; `correct` is what decides in the end.
+    """One answer of a candidate, scored. The search climbs `score`; the verdict counts `correct`.
 
-    `said` is the feedback: what was wrong, in words that a proposer can use.
+    `feedback` says what was wrong, in words that a proposer can use.
     """
 
     score: float
@@ -29,11 +29,11 @@ class AnswerScore(Struct, frozen=True):
     tokens: int = 0
     took_us: int = 0
     answer: str = ""
-    said: str = ""
+    feedback: str = ""
 
 
 class AnswerMeasure(Struct, frozen=True):
-    """What the answers of one dataset are held against. `labels` are all right answers, where they are a closed set."""
+    """The measure of one dataset's answers. `labels` are all right answers, where they are a closed set."""
 
     labels: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -43,8 +43,8 @@ class AnswerMeasure(Struct, frozen=True):
         correct = matches(answer, row.wanted) if row.wanted else valid
         near = overlap(answer, row.wanted) if row.wanted else valid
         score = VALID * valid + CORRECT * correct + NEAR * near - tokens / TOKENS_FOR_ALL
-        said = "" if correct == 1 and not why else f"{why}{self._wrong(row, correct)}".strip()
-        return AnswerScore(score, valid, correct, tokens, took_us, answer, said)
+        feedback = "" if correct == 1 and not why else f"{why}{self._wrong(row, correct)}".strip()
+        return AnswerScore(score, valid, correct, tokens, took_us, answer, feedback)
 
     def _valid(self, row: DatasetRow, answer: str) -> tuple[float, str]:
         share = passed(answer, self.checks)
@@ -55,14 +55,14 @@ class AnswerMeasure(Struct, frozen=True):
             return float(form), "" if form else f"The answer is none of: {', '.join(self.labels)}. "
         room = 4 * len(row.wanted) + 40
         fits = bool(answer.strip()) and (not row.wanted or len(answer) <= room)
-        return float(fits), "" if fits else "The answer is far longer than what was wanted. "
+        return float(fits), "" if fits else "The answer is empty or far longer than the right one. "
 
     def _wrong(self, row: DatasetRow, correct: float) -> str:
         return f"Wanted: {row.wanted[:SHOWN]!r}." if row.wanted and correct < 1 else ""
 
 
 def measure_of(rows: Sequence[DatasetRow], checks: Sequence[Check]) -> AnswerMeasure:
-    """Right answers that come again and again are a closed set."""
+    """The measure of these rows. Right answers that repeat, on average twice or more, are a closed set of labels."""
     wanted = Counter(row.wanted.strip() for row in rows if row.wanted)
     closed = bool(wanted) and len(wanted) <= MOST_LABELS and 2 * len(wanted) <= wanted.total()
     return AnswerMeasure(tuple(sorted(wanted)) if closed else (), tuple(checks))

@@ -1,6 +1,6 @@
-"""One template to be made better, as a problem for an optimizer: what was tried, and who proposes next.
+"""The search for a better version of one template, as a problem for an optimizer: the candidates and who proposes.
 
-First a race: what each rule makes of the template, against the template. The optimizer goes on from the best of them.
+It begins with a race of each rule's candidate against the template. The optimizer goes on from the best of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,49 +12,52 @@ from msgspec import Struct
 
 from gateway.errors import RequestError
 from gateway.prompt.templates.fields import Optimise
+from gateway.records.scores import WORTHWHILE
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import Splits
 from offline_jobs.engine.models import Loop
-from offline_jobs.errors import BudgetSpent
 from offline_jobs.search import critique
 from offline_jobs.search.candidate import Pieces, pieces_of
-from offline_jobs.search.optimizer import Proposal, SearchOver, SearchProblem, TriedCandidate, id_of
+from offline_jobs.search.optimizer import Proposal, SearchProblem, TriedCandidate, id_of
 from offline_jobs.search.propose import ProposalMaterial, proposals
 from offline_jobs.search.race import looks, race
+from offline_jobs.search.room import SearchRoom
 from offline_jobs.search.score import AnswerScore
 from offline_jobs.search.trial import CandidateTrial
 
 STALE = 12
-"""After so many proposals in a row that brought nothing, more of them are a waste."""
+"""The search ends after this many proposals in a row without a better score."""
 USELESS = 3
-"""A critic that says nothing usable so many times in a row is not asked again."""
+"""A critic is not asked again after this many useless replies in a row."""
+REMOVAL = WORTHWHILE
+"""How much better a candidate without the author's system message must be: no label measures tone or safety rules."""
 
 
 class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an optimisation can be asked."""
+    """The options of an optimisation."""
 
     template: str
-    """The one to be made better."""
+    """The template to improve."""
     dataset: str = "harvest"
-    """Whose rows are learnt from, chosen by and decided by."""
+    """The rows to learn from, to choose by and to decide by."""
     examples: str = ""
-    """Another dataset, whose labelled rows are only examples to choose from."""
+    """Another dataset whose labelled rows serve as examples alone."""
     model: str = ""
-    """That answers; left out: `[jobs] model`."""
+    """The model that answers; left out: `[jobs] model`."""
     critic: str = ""
     """The model that criticises and rewrites; left out: `[jobs] critic`."""
     judge: str = ""
-    """The model that compares answers where nobody said what is right; left out: `[jobs] judge`."""
+    """The model that compares answers of rows without `wanted`; left out: `[jobs] judge`."""
     engine: Literal["gepa", "climb"] = "gepa"
-    """What searches."""
+    """The search engine."""
     rules: bool = True
     """Whether rules propose too."""
     nearest: bool = True
     """Whether the nearest examples may be chosen for each request."""
     choose: int = 30
-    """So many rows at the most to choose by."""
+    """The most rows to choose by."""
     sealed: int = 60
-    """So many rows at the most that decide."""
+    """The most rows to decide by."""
     seed: int = 0
     """Of the rows' split and of all draws."""
 
@@ -68,25 +71,28 @@ class TemplateSearch(SearchProblem):
         splits: Splits,
         looked: Sequence[DatasetRow],
         known: ProposalMaterial,
-        asked: OptimiseOptions,
+        options: OptimiseOptions,
         loop: Loop,
         model: str,
-        calls: int,
+        room: SearchRoom,
         each: int,
     ) -> None:
-        """`looked`: the rows to learn from that are answered to see what goes wrong; none of them is an example."""
+        """`looked`: the rows to learn from that are answered to see what goes wrong; none of them is an example.
+
+        `each`: the calls that one row takes.
+        """
         self.seed = self.start = pieces_of(trial.parent)
         self.rows: tuple[DatasetRow, ...] = (*looked, *splits.choose)
         self.learn = range(len(looked))
         self.choose = range(len(looked), len(self.rows))
         self.log: list[TriedCandidate] = [TriedCandidate(self.seed, "the template", "", -1, {})]
         self.trial = trial
+        self.sealed = splits.sealed
         self._places = {id_of(self.seed): 0}
-        self._asked = asked
+        self._options = options
         self._loop = loop
         self._model = model
-        self._calls = calls
-        self._reserve = 2 * each * len(splits.sealed)
+        self.room = room
         self._each = each
         self._known = known
         self._queues: dict[str, Iterator[Proposal]] = {}
@@ -97,20 +103,32 @@ class TemplateSearch(SearchProblem):
         self._all_right = False
         self._useless = 0
         self.critic_asked = 0
-        self._draw = Random(asked.seed)
+        self._draw = Random(options.seed)
 
-    def screen(self) -> None:
-        """Race the rules' changes of the template, as many as there are calls for; start from the best."""
-        found = list(self._rules_for(self.seed))
-        while looks(1 + len(found), len(self.choose)) * self._each > self._left():
-            del found[-1]
-        places = [self._kept(proposal, self.seed) for proposal in found]
+    @property
+    def compared(self) -> bool:
+        """Whether any candidate answered all rows to choose by."""
+        return any(tried.mean(self.choose) is not None for tried in self.log[1:])
+
+    def affordable_rules(self) -> int:
+        """How many of the rules' candidates can race with the calls that are left."""
+        before = self._draw.getstate()
+        count = len(list(self._rules_for(self.seed)))
+        self._draw.setstate(before)  # a resumed job has the count from its ledger, and must draw the same
+        while count and looks(1 + count, len(self.choose)) * self._each > self.room.left:
+            count -= 1
+        return count
+
+    def screen(self, count: int) -> None:
+        """Race the first `count` of the rules' candidates against the template; start from the best."""
+        rules = list(self._rules_for(self.seed))[:count]
+        places = [self._logged(proposal, self.seed) for proposal in rules]
         if not places:
             return
 
         def score(place: int, rows: int) -> float:
             outcomes = self.weigh(self.log[place].pieces, self.choose[:rows])
-            return sum(one.score for one in outcomes) / rows
+            return sum(outcome.score for outcome in outcomes) / rows
 
         order = race([0, *places], len(self.choose), score)
         self._rank = {self.log[place].by: rank for rank, place in enumerate(order)}
@@ -124,16 +142,18 @@ class TemplateSearch(SearchProblem):
     def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[AnswerScore]:
         place = self._places[id_of(pieces)]
         known = self.log[place].outcomes
-        left = [row for row in dict.fromkeys(rows) if row not in known]
-        self._room(len(left))
-        try:
-            found = self.trial.weigh(pieces, [self.rows[row] for row in left], against=self.seed)
-        except BudgetSpent as spent:
-            raise SearchOver from spent
-        grown = {**known, **dict(zip(left, found, strict=True))}
+        new = [row for row in dict.fromkeys(rows) if row not in known]
+        self.room.take(len(new) * self._each)
+        outcomes = self.trial.weigh(pieces, [self.rows[row] for row in new], against=self.seed)
+        if self._removes(pieces):
+            outcomes = [msgspec.structs.replace(outcome, score=outcome.score - REMOVAL) for outcome in outcomes]
+        grown = {**known, **dict(zip(new, outcomes, strict=True))}
         self.log[place] = msgspec.structs.replace(self.log[place], outcomes=grown)
-        self._look_at(self.log[place])
+        self._note_progress(self.log[place])
         return [grown[row] for row in rows]
+
+    def _removes(self, pieces: Pieces) -> bool:
+        return bool(self.seed["system"].strip()) and not pieces["system"].strip()
 
     def propose(self, pieces: Pieces) -> Proposal | None:
         """Rules and the critic take turns."""
@@ -144,22 +164,22 @@ class TemplateSearch(SearchProblem):
         for source in sources:
             proposal = source(pieces)
             if proposal is not None:
-                self._kept(proposal, pieces)
+                self._logged(proposal, pieces)
                 return proposal
         return None
 
     def best(self) -> int:
         """Where the best candidate is in the log, by its mean on the rows to choose by."""
-        full = [place for place, one in enumerate(self.log) if one.mean(self.choose) is not None]
+        full = [place for place, tried in enumerate(self.log) if tried.mean(self.choose) is not None]
         return max(full, key=lambda place: (self.log[place].mean(self.choose), -place), default=0)
 
-    def _look_at(self, one: TriedCandidate) -> None:
-        mean = one.mean(self.choose)
+    def _note_progress(self, tried: TriedCandidate) -> None:
+        mean = tried.mean(self.choose)
         if mean is not None and mean > self._best:
             self._best, self._fruitless = mean, 0
-            self._all_right = all(one.outcomes[row].correct == 1 for row in self.choose)
+            self._all_right = all(tried.outcomes[row].correct == 1 for row in self.choose)
 
-    def _kept(self, proposal: Proposal, parent: Pieces) -> int:
+    def _logged(self, proposal: Proposal, parent: Pieces) -> int:
         """Its place in the log."""
         self._fruitless += 1
         self._places[id_of(proposal.pieces)] = len(self.log)
@@ -174,63 +194,49 @@ class TemplateSearch(SearchProblem):
         return next((proposal for proposal in queue if id_of(proposal.pieces) not in self._places), None)
 
     def _rules_for(self, pieces: Pieces) -> Iterator[Proposal]:
-        """What the rules would make of these pieces, as far as it is new."""
-        if not self._asked.rules:
+        """The rules' changes of these pieces, as far as they are new."""
+        if not self._options.rules:
             return
-        met = set(self._places)
+        known = set(self._places)
         for name, changed in proposals(pieces, self._known, self._draw):
             allowed = self._allowed(pieces, changed)
-            if id_of(allowed) not in met:
-                met.add(id_of(allowed))
+            if id_of(allowed) not in known:
+                known.add(id_of(allowed))
                 yield Proposal(allowed, f"rule: {name}")
 
     def _promise(self, pieces: Pieces) -> Callable[[Proposal], tuple[bool, int]]:
-        """First what adds to these pieces, then what takes other examples; each in the order of the race."""
+        """A sort key: first changes that add to these pieces, then those that swap the examples; by rank in the race."""
         shown = pieces["examples"] != self.seed["examples"]
-        return lambda one: (
-            shown and one.pieces["examples"] != pieces["examples"],
-            self._rank.get(one.by, len(self._rank)),
+        return lambda proposal: (
+            shown and proposal.pieces["examples"] != pieces["examples"],
+            self._rank.get(proposal.by, len(self._rank)),
         )
 
     def _by_critic(self, pieces: Pieces) -> Proposal | None:
-        critic = self._asked.critic or self._loop.models.run.settings.jobs.critic
+        critic = self._options.critic or self._loop.models.run.settings.jobs.critic
         seen = self.log[self._places[id_of(pieces)]].outcomes
         places = [row for row in self.learn if row in seen]
         if not critic or not places or self._useless >= USELESS:
             return None
         slots = sorted({*self.trial.parent.template.slots, "query"})
-        earlier = [(one.pieces, mean) for one in self.log if (mean := one.mean(self.choose)) is not None]
+        earlier = [(tried.pieces, mean) for tried in self.log if (mean := tried.mean(self.choose)) is not None]
         turns = critique.question(
             pieces, slots, self._model, [self.rows[row] for row in places], [seen[row] for row in places], earlier
         )
-        self._room(1)
+        self.room.take(1)
         try:
-            said = self._loop.do(self._loop.models.say(turns, critic, critique.SAID))
-        except BudgetSpent as spent:
-            raise SearchOver from spent
+            reply = self._loop.do(self._loop.models.say(turns, critic, critique.SAMPLING))
         except RequestError:
             return None
         self.critic_asked += 1
-        found = critique.read(said)
-        changed = self._allowed(pieces, {**pieces, **found.pieces})
+        review = critique.read(reply)
+        changed = self._allowed(pieces, {**pieces, **review.pieces})
         self._useless = self._useless + 1 if id_of(changed) in self._places else 0
-        return None if self._useless else Proposal(changed, "critic", found.said)
+        return None if self._useless else Proposal(changed, "critic", review.text)
 
     def _allowed(self, pieces: Pieces, changed: Pieces) -> Pieces:
-        """What the author froze stays as it is; settings go along with the rest."""
+        """The change without the pieces that the author froze; settings go along with the rest."""
         may: Optimise = self.trial.parent.template.optimise
         if not may.components:
             return changed
         return {name: changed[name] if name in (*may.components, "settings") else pieces[name] for name in pieces}
-
-    def _room(self, rows: int) -> None:
-        """The sealed rows' calls are set aside from the start.
-
-        A resumed job comes to the same places with the same room: what the ledger answers counts when it is met.
-        """
-        if rows * self._each > self._left():
-            raise SearchOver
-
-    def _left(self) -> int:
-        """Calls that the search may still use."""
-        return self._calls - self._reserve - self._loop.models.caller.used

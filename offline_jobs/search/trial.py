@@ -26,21 +26,21 @@ from offline_jobs.search.score import VALID, AnswerMeasure, AnswerScore
 PATIENCE_MS = 60_000
 MERIT = 1 - VALID
 DEAD = 8
-"""A model that fails so often in a row will not answer the next time either."""
+"""After this many failures in a row the model counts as down."""
 OK = 300
 
 
 class CandidateAnswer(Struct, frozen=True):
-    """An answer. `kept` says why the prompt went to the model as it was."""
+    """An answer. `unchanged`: why the prompt went to the model unchanged, "" if the template was used."""
 
     text: str
     tokens: int
     took_us: int
-    kept: str = ""
+    unchanged: str = ""
 
 
 class CandidateTrial:
-    """Evaluates candidates of one parent. What was evaluated once is remembered."""
+    """Evaluates candidates of one parent. It remembers every answer."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class CandidateTrial:
         self._judge = judge
         self._folder = folder
         self._embedder = embedder
-        self._speakers: dict[str, RewriteStage | str] = {}
+        self._stages: dict[str, RewriteStage | str] = {}
         self._answers: dict[tuple[str, str], CandidateAnswer] = {}
         self._failed = 0
 
@@ -67,34 +67,36 @@ class CandidateTrial:
         return assembled(self.parent, pieces)
 
     def weigh(self, pieces: Pieces, rows: Sequence[DatasetRow], against: Pieces | None = None) -> list[AnswerScore]:
-        """One outcome a row. A candidate that is not admitted gets nothing, costs no call, and is told why.
-
-        Raises `JobFailed` where the model is out of order: no candidate is to blame for that.
+        """One score a row. A candidate that is not admitted scores 0, costs no call, and its feedback says why.
 
         With `against` and a judge, rows without a right answer are judged against that candidate's answers.
+
+        Raises `JobFailed` where the model is down: that says nothing about a candidate.
         """
         source = self.source(pieces)
-        speaker = self._speaker(source, pieces)
-        if isinstance(speaker, str):
-            return [AnswerScore(0.0, 0.0, 0.0, said=speaker) for _ in rows]
-        said = self._answered(source, speaker, rows)
-        outcomes = [self._outcome(row, one) for row, one in zip(rows, said, strict=True)]
+        stage = self._stage(source, pieces)
+        if isinstance(stage, str):
+            return [AnswerScore(0.0, 0.0, 0.0, feedback=stage) for _ in rows]
+        answers = self._answered(source, stage, rows)
+        outcomes = [self._outcome(row, answer) for row, answer in zip(rows, answers, strict=True)]
         if against is None or not self._judge or all(row.wanted for row in rows):
             return outcomes
         base = self.source(against)
-        return self._preferred(rows, outcomes, self._answered(base, self._speaker(base, against), rows))
+        return self._preferred(rows, outcomes, self._answered(base, self._stage(base, against), rows))
 
-    def _outcome(self, row: DatasetRow, said: CandidateAnswer) -> AnswerScore:
-        outcome = self.measure.weigh(row, said.text, said.tokens, said.took_us)
-        return replace(outcome, said=f"{said.kept} {outcome.said}".strip()) if said.kept else outcome
+    def _outcome(self, row: DatasetRow, answer: CandidateAnswer) -> AnswerScore:
+        outcome = self.measure.weigh(row, answer.text, answer.tokens, answer.took_us)
+        if not answer.unchanged:
+            return outcome
+        return replace(outcome, feedback=f"{answer.unchanged} {outcome.feedback}".strip())
 
-    def _speaker(self, source: str, pieces: Pieces) -> RewriteStage | str:
-        if source not in self._speakers:
-            self._speakers[source] = self._made(source, pieces)
-        return self._speakers[source]
+    def _stage(self, source: str, pieces: Pieces) -> RewriteStage | str:
+        if source not in self._stages:
+            self._stages[source] = self._built(source, pieces)
+        return self._stages[source]
 
-    def _made(self, source: str, pieces: Pieces) -> RewriteStage | str:
-        """The stage that renders this candidate, or why it may not speak."""
+    def _built(self, source: str, pieces: Pieces) -> RewriteStage | str:
+        """The stage that renders this candidate, or why it is not admitted."""
         examples = examples_in(pieces)
         beside = self._folder if examples.form == "nearest" else self.parent.file.parent
         if examples.form == "nearest":
@@ -122,25 +124,25 @@ class CandidateTrial:
 
         return RewriteStage(prompt, library, pools, embed, models.completions)
 
-    def _answered(self, source: str, speaker: RewriteStage | str, rows: Sequence[DatasetRow]) -> list[CandidateAnswer]:
-        assert not isinstance(speaker, str)
-        left = [row for row in rows if (source, row.query) not in self._answers]
+    def _answered(self, source: str, stage: RewriteStage | str, rows: Sequence[DatasetRow]) -> list[CandidateAnswer]:
+        assert not isinstance(stage, str)
+        new = [row for row in rows if (source, row.query) not in self._answers]
 
         async def answer(row: DatasetRow) -> CandidateAnswer:
-            return await self._said(speaker, row.query)
+            return await self._answer(stage, row.query)
 
-        for row, said in zip(left, self._loop.all(answer, left), strict=True):
-            self._answers[source, row.query] = said
+        for row, answered in zip(new, self._loop.all(answer, new), strict=True):
+            self._answers[source, row.query] = answered
         return [self._answers[source, row.query] for row in rows]
 
-    async def _said(self, speaker: RewriteStage, query: str) -> CandidateAnswer:
+    async def _answer(self, stage: RewriteStage, query: str) -> CandidateAnswer:
         began = perf_counter_ns()
         models = self._loop.models
         plain = models.exchange([Turn("user", query)], self._model)
-        assert speaker.library is not None
-        named = replace(plain.ask.controls, template=speaker.library.templates[0].id)
-        exchange = await speaker(replace(plain, ask=replace(plain.ask, controls=named)))
-        kept = next((note.reason for note in exchange.notes if note.decision == "kept"), "")
+        assert stage.library is not None
+        named = replace(plain.ask.controls, template=stage.library.templates[0].id)
+        exchange = await stage(replace(plain, ask=replace(plain.ask, controls=named)))
+        reason = next((note.reason for note in exchange.notes if note.decision == "kept"), "")
         try:
             exchange, reply = await models.perform(exchange, ())
         except RequestError as error:
@@ -157,25 +159,28 @@ class CandidateTrial:
         if answer is None:
             return CandidateAnswer("", 0, took_us, f"The model refused the prompt with {reply.status}.")
         return CandidateAnswer(
-            answer.text, _tokens(exchange, answer.prompt_tokens), took_us, f"It did not speak: {kept}." if kept else ""
+            answer.text,
+            _tokens(exchange, answer.prompt_tokens),
+            took_us,
+            f"The template was not used: {reason}." if reason else "",
         )
 
     def _preferred(
         self, rows: Sequence[DatasetRow], outcomes: Sequence[AnswerScore], base: Sequence[CandidateAnswer]
     ) -> list[AnswerScore]:
-        """0.5 is a tie with the other candidate's answer; a judge sees both, in both orders."""
+        """Scores by a judge that sees both answers, in both orders; 0.5 is a tie."""
 
-        async def merit(one: tuple[DatasetRow, AnswerScore, CandidateAnswer]) -> AnswerScore:
-            row, outcome, other = one
+        async def merit(pair: tuple[DatasetRow, AnswerScore, CandidateAnswer]) -> AnswerScore:
+            row, outcome, other = pair
             if row.wanted:
                 return outcome
-            found = await preferred(self._loop.models, self._judge, row.query, outcome.answer, other.text)
-            correct = 0.5 + found / 2
+            preference = await preferred(self._loop.models, self._judge, row.query, outcome.answer, other.text)
+            correct = 0.5 + preference / 2
             return replace(outcome, correct=correct, score=outcome.score + MERIT * (correct - outcome.valid))
 
         return self._loop.all(merit, list(zip(rows, outcomes, base, strict=True)))
 
 
 def _tokens(exchange: Exchange, prompt_tokens: int) -> int:
-    """All prompt tokens that the answer took, with the calls beside it."""
+    """All prompt tokens that the answer took, those of first calls included."""
     return max(0, prompt_tokens) + sum(max(0, call.prompt_tokens) for call in exchange.calls)

@@ -242,7 +242,7 @@ def test_a_critic_that_breaks_the_template_is_told_and_costs_no_answer(tmp_path:
         ("critic", "The slot is spelt wrongly."),
         ("critic", "It must know the labels."),
     ]
-    assert "no slot 'qeury' is declared" in lineage["tried"][1]["said"]
+    assert "no slot 'qeury' is declared" in lineage["tried"][1]["feedback"]
 
 
 def test_frozen_parts_stay_as_they_are(tmp_path: Path, toy: Toy) -> None:

@@ -141,7 +141,7 @@ def test_rules_have_nothing_to_draw_from_where_nobody_said_what_is_right() -> No
 def test_a_critique_is_read_apart_from_what_it_wrote() -> None:
     said = "It never names the labels.\n\n<<<system\n>>>\n<<<user\n{{ query }}\nOne word.\n>>>\n"
     found = read(said)
-    assert found.said == "It never names the labels."
+    assert found.text == "It never names the labels."
     assert dict(found.pieces) == {"system": "", "user": "{{ query }}\nOne word."}
     assert dict(read(said, frozen=("user",)).pieces) == {"system": ""}
     assert dict(read("I would rather chat. <<<user").pieces) == {}
@@ -153,8 +153,8 @@ def test_the_score_has_grades() -> None:
     row = DatasetRow("is it?", wanted="yes")
     grades = [measure.weigh(row, answer, 10, 0).score for answer in ("Maybe so.", "Well, yes it is", "no", "Yes.")]
     assert grades == sorted(grades) and len(set(grades)) == 4
-    assert measure.weigh(row, "no", 10, 0).said == "Wanted: 'yes'."
-    assert "none of: no, yes" in measure.weigh(row, "Maybe", 10, 0).said
+    assert measure.weigh(row, "no", 10, 0).feedback == "Wanted: 'yes'."
+    assert "none of: no, yes" in measure.weigh(row, "Maybe", 10, 0).feedback
 
 
 def test_a_race_finds_the_best_and_asks_the_worse_half_no_more() -> None:

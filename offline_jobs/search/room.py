@@ -1,0 +1,57 @@
+"""How much of the budget a search may use: all but the part that the verdict on the sealed rows needs."""
+
+from offline_jobs.engine.budget import JobBudget
+from offline_jobs.engine.models import ANSWER_TOKENS, BookedCaller
+from offline_jobs.search.optimizer import SearchOver
+
+MARGIN = 1.25
+"""Answers to the sealed rows may be longer than those so far."""
+
+
+class SearchRoom:
+    """Calls, tokens and money that a search may still use. Raises `SearchOver` where the next step does not fit.
+
+    A resumed job comes to the same places with the same room, since replies from the ledger count when the search
+    meets them. `end`: the calls at which an earlier run ended the search; it ends there again.
+    """
+
+    def __init__(
+        self, caller: BookedCaller, budget: JobBudget, calls: int, reserve: int, parallel: int, end: int | None = None
+    ) -> None:
+        self.reason = ""
+        """Why there was no more room; "" while there is."""
+        self._caller = caller
+        self._budget = budget
+        self._calls = calls
+        self._reserve = reserve
+        self._parallel = parallel
+        self._end = end
+
+    @property
+    def left(self) -> int:
+        """The calls that the search may still make."""
+        end = self._calls - self._reserve if self._end is None else self._end
+        return end - self._caller.used.calls
+
+    def take(self, calls: int) -> None:
+        """Raises `SearchOver` unless this many more calls fit, and the verdict after them."""
+        if calls > self.left:
+            self.reason = f"{self._calls:,} calls allow no more, with {self._reserve:,} of them for the sealed rows"
+        elif self._end is None:
+            self.reason = self._costs_too_much(calls)
+        if self.reason:
+            raise SearchOver
+
+    def _costs_too_much(self, calls: int) -> str:
+        used = self._caller.used
+        if not used.calls or not used.tokens:
+            return ""
+        mean = used.tokens / used.calls
+        # the budget admits a call only with the longest answer that it may get
+        ahead = MARGIN * mean * (calls + self._reserve) + self._parallel * (mean + ANSWER_TOKENS)
+        if used.tokens + ahead > self._budget.tokens:
+            return f"{used.tokens:,} of {self._budget.tokens:,} tokens are used, and the sealed rows need the rest"
+        money = used.money / used.tokens * ahead
+        if self._budget.money and used.money + money > self._budget.money:
+            return f"{used.money:.4f} of {self._budget.money:g} of money is spent, and the sealed rows need the rest"
+        return ""
