@@ -32,6 +32,7 @@ NAMES = {
     "Mode": "mode",
     "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",
+    "dict[str, str | list[str]]": "table of texts or lists",
     "dict[str, gateway.settings.Price]": "table of prices",
 }
 GROUPS = {

@@ -270,8 +270,9 @@ class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
     """Where alerts are sent, as a POST of JSON."""
     mlflow: str = ""
     """A folder in which experiments are kept in MLflow's file format; left out: none."""
-    schedules: dict[str, str] = {}
-    """When each job runs, in cron's five fields, for `foreword jobs cron`: `schedules.harvest = "0 3 * * *"`."""
+    schedules: dict[str, str | list[str]] = {}
+    """When each job runs, in cron's five fields with its words behind them, for `foreword jobs cron`:
+    `schedules.optimise = "0 3 * * sun template=summarise.en"`. A list runs a job several times."""
 
 
 class KindTable(Struct, frozen=True):

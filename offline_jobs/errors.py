@@ -1,15 +1,15 @@
-"""What ends a job before its end."""
+"""The errors that end a job early."""
 
 from gateway.errors import ForewordError
 
 
 class JobFailed(ForewordError):
-    """The job cannot do what it was asked; the message says why and what to do."""
+    """The job cannot do its work; the message says why and what to do."""
 
 
 class BudgetSpent(ForewordError):
-    """The job's budget allows no more. What it did so far is kept."""
+    """The job's budget allows no more. Its steps and calls so far are kept."""
 
 
 class Cancelled(ForewordError):
-    """Somebody called it off: `foreword jobs cancel`."""
+    """The job was cancelled: `foreword jobs cancel`."""

@@ -97,7 +97,9 @@ def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
     window = run.step("window", options, lambda: _window(options), RecordWindow)
     url = database_url(run.settings)
     folders = tuple(str((run.settings.root / one).resolve()) for one in run.settings.prompt.templates)
-    parts = run.step("portions", [window, options.portion], lambda: portions(url, window, options.portion), list[Portion])
+    parts = run.step(
+        "portions", [window, options.portion], lambda: portions(url, window, options.portion), list[Portion]
+    )
     keep = (*options.keep, What.UNSCORED) if options.judge else options.keep
     into = run.folder / "parts"
     into.mkdir(exist_ok=True)
@@ -112,7 +114,9 @@ def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
         options.name,
         rows,
         counts=counts,
-        query=msgspec.to_builtins({"window": window, "keep": options.keep, "most": options.most, "judge": options.judge}),
+        query=msgspec.to_builtins(
+            {"window": window, "keep": options.keep, "most": options.most, "judge": options.judge}
+        ),
         job=run.job.id,
     )
     groups = _groups(run, made) if options.groups else ()

@@ -143,17 +143,20 @@ def _room(run: JobRun, inputs: SearchInputs, loop: Loop, calls: int, reserve: in
 
 
 def _search(run: JobRun, options: OptimiseOptions, problem: TemplateSearch) -> None:
-    """Search until there is nothing left to try, or no room. Raises `BudgetSpent` if nothing could be compared."""
+    """Search until there is nothing left to try, or no room.
+
+    Raises `BudgetSpent` if there was no room and no better candidate yet: a search that was cut proves nothing.
+    """
     optimizer = _optimizer(options.engine)
     raced = run.step("raced", options, problem.affordable_rules, int)
     try:
         problem.screen(raced)
         optimizer.search(problem, Random(options.seed))
     except SearchOver:
-        if not problem.compared:
+        if problem.best() == 0:
             raise BudgetSpent(
-                f"no candidate was compared with the template on all rows to choose by: {problem.room.reason}. "
-                f"With more: foreword jobs resume {run.job.id} --calls N --tokens N"
+                f"no better candidate yet: {problem.room.reason}. "
+                f"To search on: foreword jobs resume {run.job.id} --calls N --tokens N"
             ) from None
 
 
@@ -378,7 +381,9 @@ def _optimizer(engine: str) -> Optimizer:
     try:
         optimizer: Optimizer = importlib.import_module("offline_jobs.search.gepa_optimizer").Gepa()
     except ImportError as error:
-        raise JobFailed("the engine gepa is not installed: run pip install -e '.[jobs]', or use engine=climb") from error
+        raise JobFailed(
+            "the engine gepa is not installed: run pip install -e '.[jobs]', or use engine=climb"
+        ) from error
     return optimizer
 
 

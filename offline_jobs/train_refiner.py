@@ -77,7 +77,9 @@ def run(run: JobRun, options: TrainRefinerOptions) -> TrainRefinerReport:
     torch.manual_seed(options.seed)
     torch.set_num_threads(1)
     network, tokenizer = _loaded(locate(options.model, run.settings.root))
-    fitting = {row.query: pair for row in rows if (pair := tokens(tokenizer, template, row, options.longest)) is not None}
+    fitting = {
+        row.query: pair for row in rows if (pair := tokens(tokenizer, template, row, options.longest)) is not None
+    }
     parts = split([row for row in rows if row.query in fitting], options.seed, 0, 60)
     held = [fitting[row.query] for row in parts.sealed]
     before = run.step("before", options, lambda: _loss(network, held), float)

@@ -3,7 +3,8 @@
 import os
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.cli.config import config_option, report
+from gateway.cli.main import GROUP
 from gateway.errors import ConfigError, Problem
 from gateway.settings import Settings, load, read_file
 
@@ -22,14 +24,14 @@ from gateway.settings import Settings, load, read_file
 def check(config: Path, as_json: bool) -> None:
     """Check the configuration and report all its mistakes at once.
 
-    Exit status 0 if the gateway would start, 2 if not. Template files that the gateway would
+    Exit status 0 if there is none, 2 if there are some. Template files that the gateway would
     leave out are named too; they do not keep it from starting.
 
     \b
     Example:
         foreword check --config config.toml
     """
-    problems = mistakes(config)
+    problems = [*mistakes(config), *command_problems(config)]
     broken = [] if problems else broken_templates(config)
     warnings = [] if problems else open_folders(load(config))
     if as_json:
@@ -52,6 +54,17 @@ def broken_templates(config: Path) -> list[str]:
     if settings.embedder is None:
         return []
     return [str(error) for error in load_library([settings.root / folder for folder in settings.prompt.templates])[1]]
+
+
+def command_problems(config: Path) -> Iterator[Problem]:
+    """Mistakes in the tables of further commands, which they look for themselves: the schedules of `[jobs]`."""
+    settings, _ = read_file(config)
+    if settings is None:
+        return
+    for point in entry_points(group=GROUP):
+        problems = getattr(point.load(), "problems", None)
+        if problems is not None:
+            yield from problems(settings)
 
 
 def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Problem]:

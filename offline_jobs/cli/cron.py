@@ -1,21 +1,20 @@
 """The schedules of `[jobs]` as lines for cron and as Kubernetes CronJobs."""
 
 import json
-import re
 import shlex
-from collections.abc import Mapping
+import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from offline_jobs.engine.registry import KINDS
-from offline_jobs.errors import JobFailed
+from offline_jobs.engine.schedules import Schedule
 
-FIELDS = re.compile(r"(?:[\d*/,\-A-Za-z]+\s+){4}[\d*/,\-A-Za-z]+")
 CRONJOB = """apiVersion: batch/v1
 kind: CronJob
 metadata:
-  name: foreword-{kind}
+  name: {name}
 spec:
-  schedule: "{when}"
+  schedule: {when}
   concurrencyPolicy: Forbid
   jobTemplate:
     spec:
@@ -23,40 +22,93 @@ spec:
       template:
         spec:
           restartPolicy: Never
+          initContainers:  # fills an empty volume with the templates of the image, and leaves files there as they are
+            - name: templates
+              image: {image}
+              command: [sh, -c, {copy}]
+              volumeMounts:
+                - {{name: templates, mountPath: /volume}}
           containers:
             - name: job
               image: {image}
-              command: [foreword, jobs, run, {kind}, --continue, --config, {config}]  # from the image, or mount it
+              command: {command}  # the configuration is from the image, or mount it
               volumeMounts:
                 - {{name: data, mountPath: {data}}}
+{mounts}
           volumes:
             - name: data
               persistentVolumeClaim: {{claimName: {claim}}}
+            - name: templates
+              persistentVolumeClaim: {{claimName: {templates_claim}}}
 """
+MOUNT = "                - {{name: templates, mountPath: {path}, subPath: {place}}}"
 
 
-def schedules(table: Mapping[str, str]) -> Mapping[str, str]:
-    """The same table. Raises `JobFailed` for an unknown job or what is no five fields."""
-    for kind, when in table.items():
-        if kind not in KINDS:
-            raise JobFailed(f"[jobs.schedules] {kind}: there is no such job; there are {', '.join(KINDS)}")
-        if not FIELDS.fullmatch(when):
-            raise JobFailed(f"[jobs.schedules] {kind}: {when!r} is not cron's five fields, such as 0 3 * * *")
-    return table
+def program() -> list[str]:
+    """The command of this process with absolute paths: cron's PATH has no virtual environment."""
+    called = Path(sys.argv[0])
+    if called.suffix == ".py":  # python -m gateway.cli.main
+        return [sys.executable, "-m", "gateway.cli.main"]
+    path = called if called.exists() else Path(shutil.which(called.name) or Path(sys.executable).with_name("foreword"))
+    return [str(path.absolute())]
 
 
-def crontab(table: Mapping[str, str], command: str, config: Path) -> str:
-    """`--continue` takes up what a reboot or a kill left unfinished before it starts anew."""
+def crontab(schedules: Sequence[Schedule], command: Sequence[str], config: Path) -> str:
+    """One line a schedule. `--continue` resumes a run that a reboot or a kill cut off, before it starts a new one."""
     lines = ["# foreword jobs cron | crontab -"]
-    for kind, when in schedules(table).items():
-        lines.append(f"{when} {shlex.quote(command)} jobs run {kind} --continue --config {shlex.quote(str(config))}")
+    for schedule in schedules:
+        words = [*command, "jobs", "run", schedule.kind, *schedule.words, "--continue", "--config", str(config)]
+        # cron reads a bare % as the end of the command
+        lines.append(f"{schedule.when} {shlex.join(words)}".replace("%", "\\%"))
     return "\n".join(lines)
 
 
-def cronjobs(table: Mapping[str, str], *, image: str, config: Path, data: Path, claim: str) -> str:
-    """One manifest a job, in one YAML stream."""
-    given = {"image": image, "config": str(config), "data": str(data), "claim": claim}
-    # JSON is YAML, and no name can mean anything else in it
-    quoted = {name: json.dumps(value, ensure_ascii=False) for name, value in given.items()}
-    made = (CRONJOB.format(kind=kind, when=when, **quoted) for kind, when in schedules(table).items())
+def cronjobs(
+    schedules: Sequence[Schedule],
+    *,
+    image: str,
+    config: Path,
+    data: Path,
+    templates: Sequence[Path],
+    claim: str,
+    templates_claim: str,
+) -> str:
+    """One manifest a schedule, in one YAML stream.
+
+    `templates`: the template folders, which are mounted from `templates_claim`, so that winners and moved pointers
+    outlive the pod. The gateway has to mount the same claim.
+    """
+    places = {folder: f"{number}-{folder.name}" for number, folder in enumerate(templates)}
+    copy = " && ".join(
+        f"mkdir -p /volume/{shlex.quote(place)} && cp -Rn {shlex.quote(str(folder))}/. /volume/{shlex.quote(place)}/"
+        for folder, place in places.items()
+    )
+    mounts = [MOUNT.format(path=_quoted(str(folder)), place=_quoted(place)) for folder, place in places.items()]
+    made = []
+    for schedule, name in zip(schedules, _names(schedules), strict=True):
+        words = ["foreword", "jobs", "run", schedule.kind, *schedule.words, "--continue", "--config", str(config)]
+        text = CRONJOB.format(
+            name=name,
+            when=_quoted(schedule.when),
+            image=_quoted(image),
+            copy=_quoted(copy or "true"),
+            command=_quoted(words),
+            data=_quoted(str(data)),
+            mounts="\n".join(mounts),
+            claim=_quoted(claim),
+            templates_claim=_quoted(templates_claim),
+        )
+        made.append(text)
     return "---\n".join(made)
+
+
+def _names(schedules: Sequence[Schedule]) -> list[str]:
+    """`foreword-KIND`, with a number from the second schedule of a kind on."""
+    kinds = [schedule.kind for schedule in schedules]
+    counts = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
+    return [f"foreword-{kind}" + (f"-{count}" if count > 1 else "") for kind, count in zip(kinds, counts, strict=True)]
+
+
+def _quoted(value: str | Sequence[str]) -> str:
+    """As JSON, which is YAML: no character of a value can mean anything else in it."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,7 +1,6 @@
-"""`foreword jobs`: run, look at and stop jobs. Found by the gateway's command line as an entry point."""
+"""`foreword jobs`: run, show and stop jobs. The gateway's command line finds it as an entry point."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,15 +11,17 @@ import msgspec
 from gateway.cli.config import config_option, load_settings
 from gateway.cli.listing import print_rows
 from gateway.documented import field_texts
-from gateway.errors import ForewordError
+from gateway.errors import ForewordError, Problem
 from gateway.settings import Settings
 from gateway.telemetry.logs import set_up
-from offline_jobs.cli import cron as schedule
+from offline_jobs.cli import cron as cron_files
 from offline_jobs.cli.datasets import datasets
 from offline_jobs.cli.promote import promote
 from offline_jobs.engine.budget import JobBudget, budget_of
 from offline_jobs.engine.ledger import DONE, FAILED, RUNNING, Ledger, LedgerJob
 from offline_jobs.engine.registry import KINDS, kind_of, read_options
+from offline_jobs.engine.schedules import schedule_problems, schedules
+from offline_jobs.engine.words import read_words
 from offline_jobs.engine.work import go_on, jobs_folder, start
 from offline_jobs.errors import JobFailed
 
@@ -34,7 +35,11 @@ LIMITS = {
 
 
 class JobsGroup(click.Group):
-    """Says what went wrong in one line: a job's own errors are no crashes."""
+    """Reports a job's own errors in one line, without a traceback."""
+
+    def problems(self, settings: Settings) -> Iterable[Problem]:
+        """Mistakes in `[jobs.schedules]`, for `foreword check`."""
+        return schedule_problems(settings)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -48,10 +53,10 @@ def jobs() -> None:
     """Jobs that learn from recorded exchanges.
 
     \b
-    What there is:             foreword jobs kinds
-    What one would cost:       foreword jobs run optimise template=summarise.en dataset=failures --dry-run
-    Run it:                    foreword jobs run harvest since=7d
-    What became of it:         foreword jobs list; foreword jobs show ID
+    All kinds of jobs:         foreword jobs kinds
+    The cost of a run:         foreword jobs run optimise template=summarise.en dataset=failures --dry-run
+    Run a job:                 foreword jobs run harvest since=7d
+    Its outcome:               foreword jobs list; foreword jobs show ID
     """
 
 
@@ -60,14 +65,16 @@ jobs.add_command(promote)
 
 
 def where_options(command: F) -> F:
-    """Where the tasks of a job run."""
+    """Options for the place where the tasks of a job run."""
     kind = click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True)
-    count = click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 256), help="At a time.")
+    count = click.option(
+        "--processes", default=1, show_default=True, type=click.IntRange(1, 256), help="Tasks at a time."
+    )
     return kind(count(command))
 
 
 def budget_options(command: F) -> F:
-    """What a job may spend."""
+    """Options for the budget of a job."""
     for name, kind in reversed(LIMITS.items()):
         command = click.option(f"--{name}", type=kind, help=f"Instead of [jobs] {name}.")(command)
     return command
@@ -76,25 +83,25 @@ def budget_options(command: F) -> F:
 @jobs.command("kinds")
 @click.argument("kind", required=False)
 def kinds_(kind: str | None) -> None:
-    """All jobs, or what one can be asked: its words, what each stands for, and what it is if it is left out."""
+    """All kinds of jobs, or the options of one with their defaults."""
     if kind is None:
         for name in KINDS:
             click.echo(f"{name:18}{kind_of(name).about}")
         return
-    asked = kind_of(kind).asked
-    about = field_texts(asked)
+    options = kind_of(kind).options
+    texts = field_texts(options)
     click.echo(f"{kind}: {kind_of(kind).about}\n")
-    for field in msgspec.structs.fields(asked):
+    for field in msgspec.structs.fields(options):
         word = f"{field.encode_name}={'' if field.required else _as_typed(field.default)}"
-        said = about.get(field.name, "")
-        click.echo(f"  {word:<24} {'(needed) ' if field.required else ''}{said}".rstrip())
+        text = texts.get(field.name, "")
+        click.echo(f"  {word:<24} {'(required) ' if field.required else ''}{text}".rstrip())
 
 
 @jobs.command()
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--dry-run", is_flag=True, help="Say what it would cost at the most, and do nothing.")
-@click.option("--continue", "continued", is_flag=True, help="Resume the last of this kind if it was cut off.")
+@click.option("--dry-run", is_flag=True, help="Print the most that it would cost, and do nothing.")
+@click.option("--continue", "continued", is_flag=True, help="Resume the last run with these words if it was cut off.")
 @budget_options
 @where_options
 @config_option
@@ -108,29 +115,29 @@ def run(
     config: Path,
     **limits: float | None,
 ) -> None:
-    """Run a job to its end. Exits with 1 if it fails, with 3 if it is cancelled or out of its budget.
+    """Run a job to its end. Exits with 1 if it fails, with 3 if it is cancelled or out of budget.
 
     \b
     foreword jobs run harvest since=7d --processes 2
     foreword jobs run optimise template=summarise.en dataset=failures --calls 300
     """
     with _ledger(config) as (settings, ledger):
-        asked = _words(words)
+        table = read_words(words)
         budget = _budget(settings, limits)
         if dry_run:
             limited = msgspec.structs.replace(settings.jobs, calls=budget.calls, tokens=budget.tokens)
             settings = msgspec.structs.replace(settings, jobs=limited)
-            would = kind_of(kind).estimate(settings, read_options(kind, kind_of(kind), asked))
-            click.echo(f"at the most {would}")
-            click.echo(f"allowed     {_allowed(budget)}")
+            most = kind_of(kind).estimate(settings, read_options(kind, kind_of(kind), table))
+            click.echo(f"at most  {most}")
+            click.echo(f"allowed  {_allowed(budget)}")
             return
-        cut_off = _cut_off(ledger, kind) if continued else None
+        cut_off = _cut_off(ledger, kind, table) if continued else None
         if cut_off is not None:
             click.echo(f"resuming {cut_off.id}", err=True)
             job = go_on(settings, ledger, cut_off, executor=executor, processes=processes)
         else:
             how = {"executor": executor, "processes": processes}
-            job = start(settings, ledger, kind, asked, budget=budget, **how)
+            job = start(settings, ledger, kind, table, budget=budget, **how)
         _over(ledger, job)
 
 
@@ -140,9 +147,9 @@ def run(
 @where_options
 @config_option
 def resume(id: str, executor: str, processes: int, config: Path, **limits: float | None) -> None:
-    """Go on with a job that was killed or cancelled, failed, or ran out of its budget, which may be raised.
+    """Resume a job that was killed or cancelled, failed, or ran out of its budget, which may be raised.
 
-    What it did is not done again.
+    It repeats no step and no call of a model.
     """
     with _ledger(config) as (settings, ledger):
         job = ledger.job(id)
@@ -157,14 +164,16 @@ def resume(id: str, executor: str, processes: int, config: Path, **limits: float
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @config_option
 def list_(limit: int, as_json: bool, config: Path) -> None:
-    """The last jobs, the newest first."""
+    """The running jobs, then the others, the newest first."""
     with _ledger(config) as (_, ledger):
-        found = ledger.jobs(limit)
+        running = ledger.under_way()
+        ids = {job.id for job in running}
+        shown = [*running, *(job for job in ledger.jobs(limit) if job.id not in ids)][: max(limit, len(running))]
         if as_json:
-            for job in found:
+            for job in shown:
                 click.echo(msgspec.json.encode(_row(ledger, job)))
             return
-        rows = ((job.id, _state(ledger, job), ledger.spent(job.id), job.reason[:100]) for job in found)
+        rows = ((job.id, _state(ledger, job), ledger.spent(job.id), job.reason[:100]) for job in shown)
         print_rows(("id", "state", "spent", "reason"), rows)
 
 
@@ -173,14 +182,14 @@ def list_(limit: int, as_json: bool, config: Path) -> None:
 @click.option("--json", "as_json", is_flag=True)
 @config_option
 def show(id: str, as_json: bool, config: Path) -> None:
-    """One job: what it was asked, its steps, what it spent, what it reports."""
+    """One job: its words, its steps, its spending, its report."""
     with _ledger(config) as (_, ledger):
         job = ledger.job(id)
         if as_json:
             click.echo(msgspec.json.encode({**_row(ledger, job), "steps": ledger.steps(job.id)}))
             return
         click.echo(f"{job.id}: {_state(ledger, job)} {job.reason}".rstrip())
-        click.echo(f"asked    {dict(job.asked)}")
+        click.echo(f"words    {dict(job.words)}")
         click.echo(f"spent    {ledger.spent(job.id)}")
         click.echo(f"allowed  {_allowed(job.budget)}")
         click.echo(f"folder   {ledger.folder / job.id}")
@@ -194,20 +203,26 @@ def show(id: str, as_json: bool, config: Path) -> None:
 @click.argument("id")
 @config_option
 def cancel(id: str, config: Path) -> None:
-    """Call a job off. It ends before its next step or call; `resume` takes it up again."""
+    """Cancel a job. It ends before its next step or call; `resume` goes on with it."""
     with _ledger(config) as (_, ledger):
         job = ledger.job(id)
         ledger.cancel(job.id)
         if not ledger.running(job.id) and job.state == RUNNING:
-            ledger.end(job.id, "cancelled", "called off while no process was at it")
+            ledger.end(job.id, "cancelled", "cancelled while no process ran it")
 
 
 @jobs.command("cron")
 @click.option("--kubernetes", is_flag=True, help="CronJob manifests instead of a crontab.")
 @click.option("--image", default="foreword:latest", show_default=True)
 @click.option("--claim", default="foreword-data", show_default=True, help="The volume claim of the data folder.")
+@click.option(
+    "--templates-claim",
+    default="foreword-templates",
+    show_default=True,
+    help="The volume claim of the template folders, which the gateway mounts too.",
+)
 @config_option
-def cron_(kubernetes: bool, image: str, claim: str, config: Path) -> None:
+def cron_(kubernetes: bool, image: str, claim: str, templates_claim: str, config: Path) -> None:
     """The schedules of [jobs] as a crontab, or as Kubernetes CronJobs.
 
     \b
@@ -215,15 +230,22 @@ def cron_(kubernetes: bool, image: str, claim: str, config: Path) -> None:
     foreword jobs cron --kubernetes --image registry.example/foreword:1 | kubectl apply -f -
     """
     settings = load_settings(config)
-    table = settings.jobs.schedules
-    if not table:
+    planned = schedules(settings.jobs.schedules)
+    if not planned:
         raise JobFailed('nothing is scheduled; write for example: [jobs] schedules = {harvest = "0 3 * * *"}')
-    if kubernetes:
-        data = settings.data_folder
-        click.echo(schedule.cronjobs(table, image=image, config=config.resolve(), data=data, claim=claim), nl=False)
+    if not kubernetes:
+        click.echo(cron_files.crontab(planned, cron_files.program(), config.resolve()))
         return
-    command = Path(sys.argv[0])
-    click.echo(schedule.crontab(table, str(command.resolve() if command.exists() else command), config.resolve()))
+    manifests = cron_files.cronjobs(
+        planned,
+        image=image,
+        config=config.resolve(),
+        data=settings.data_folder,
+        templates=[(settings.root / folder).resolve() for folder in settings.prompt.templates],
+        claim=claim,
+        templates_claim=templates_claim,
+    )
+    click.echo(manifests, nl=False)
 
 
 @contextmanager
@@ -239,20 +261,6 @@ def _ledger(config: Path) -> Iterator[tuple[Settings, Ledger]]:
 
 def _as_typed(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _words(words: tuple[str, ...]) -> dict[str, Any]:
-    """`name=value` as a table; a value that is JSON is read as such."""
-    found: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise JobFailed(f"{word!r} is not NAME=VALUE")
-        try:
-            found[name.replace("-", "_")] = msgspec.json.decode(value)
-        except msgspec.DecodeError:
-            found[name.replace("-", "_")] = value
-    return found
 
 
 def _budget(settings: Settings, limits: dict[str, float | None]) -> JobBudget:
@@ -271,9 +279,9 @@ def _allowed(budget: JobBudget) -> str:
     return f"{budget.calls:,} calls, {budget.tokens:,} tokens{money}, {budget.seconds:,.0f} s"
 
 
-def _cut_off(ledger: Ledger, kind: str) -> LedgerJob | None:
-    """The last job of that kind, if it was killed."""
-    last = next((job for job in ledger.jobs(1000) if job.kind == kind), None)
+def _cut_off(ledger: Ledger, kind: str, words: dict[str, Any]) -> LedgerJob | None:
+    """The last job of that kind with these words, if it was killed."""
+    last = ledger.last(kind, words)
     return last if last is not None and last.state == RUNNING and not ledger.running(last.id) else None
 
 

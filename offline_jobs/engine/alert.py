@@ -1,4 +1,4 @@
-"""Tells somebody: a webhook, and a metric in a file that Prometheus' node exporter collects."""
+"""Alerts: a webhook, and a metric in a file that Prometheus' node exporter collects."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ PATIENCE_S = 10
 
 
 def alert(settings: Settings, job: str, what: Mapping[str, Any]) -> str:
-    """Post it to `[jobs] webhook`. Returns what went wrong, or "": no job fails for want of a listener."""
+    """Post `what` to `[jobs] webhook`. Returns the failure as text, "" for none: no job fails because of it."""
     url = settings.jobs.webhook
     if not url:
         return ""
@@ -36,12 +36,12 @@ def metrics_file(data_folder: Path) -> Path:
 
 
 def measure(data_folder: Path, name: str, about: str, values: Mapping[str, float]) -> None:
-    """Gauges in Prometheus' text format, one a label; other metrics in the file stay."""
+    """Write gauges in Prometheus' text format, one a label; other metrics in the file stay."""
     file = metrics_file(data_folder)
-    kept = [line for line in _lines(file) if not line.split(" ")[0].startswith(name) and f" {name} " not in line]
+    others = [line for line in _lines(file) if not line.split(" ")[0].startswith(name) and f" {name} " not in line]
     own = [f"# HELP {name} {about}", f"# TYPE {name} gauge"]
     own += [f"{name}{{of={json.dumps(label)}}} {value:g}" for label, value in values.items()]
-    write_whole(file, "\n".join([*kept, *own]) + "\n")
+    write_whole(file, "\n".join([*others, *own]) + "\n")
 
 
 def _lines(file: Path) -> list[str]:

@@ -1,5 +1,4 @@
-"""What a job may spend, and whether the next call still fits. The limits are hard: a call that might pass one is
-not made."""
+"""The budget of a job, and whether the next call fits. The limits are hard: no call is made that might pass one."""
 
 from collections.abc import Mapping
 
@@ -21,7 +20,7 @@ class JobBudget(Struct, frozen=True):
 
 
 class Spent(Struct, frozen=True):
-    """What a job has used so far, or would use at the most."""
+    """A job's spending so far, or the most that it would spend."""
 
     calls: int = 0
     tokens: int = 0
@@ -44,7 +43,7 @@ def cost(prices: Mapping[str, Price], model: str, prompt_tokens: int, completion
 
 
 def admit(budget: JobBudget, spent: Spent, tokens: int, money: float) -> None:
-    """Raises `BudgetSpent` if one more call of at most so many tokens could pass a limit."""
+    """Raises `BudgetSpent` if one more call of up to `tokens` and `money` could pass a limit."""
     if spent.calls + 1 > budget.calls:
         raise BudgetSpent(f"its {budget.calls:,} calls are used up")
     if spent.tokens + tokens > budget.tokens:

@@ -8,7 +8,7 @@ from offline_jobs.errors import JobFailed
 
 
 def open_embedder(settings: Settings) -> Embedder:
-    """Raises `JobFailed` if there is none."""
+    """Raises `JobFailed` if none is configured."""
     if settings.embedder is None:
         raise JobFailed('this job needs an embedding model: [embedder] kind = "sentence"')
     problems: list[Problem] = []

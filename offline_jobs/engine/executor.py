@@ -1,7 +1,7 @@
-"""Where a job's tasks run: in processes of this machine, or on a Ray cluster. The same functions either way.
+"""Executors for a job's tasks: processes of this machine, or a Ray cluster. The same functions run on both.
 
-A task is a function of a module that takes and returns plain values. Tasks may be run twice, where a process or a
-node dies, so they must leave the same each time.
+A task is a function of a module that takes and returns plain values. A task runs again where a process or a node
+dies, so it must leave the same files each time.
 """
 
 import importlib
@@ -17,7 +17,7 @@ Task = Callable[[Any], Any]
 
 
 class Executor(Protocol):
-    """Runs a task on many inputs. The results come in the order of the inputs, and few are held at a time."""
+    """Runs a task on many inputs. The results come in the order of the inputs; few are in memory at a time."""
 
     def map(self, task: Task, inputs: Iterable[Any]) -> Iterator[Any]: ...
 
@@ -29,7 +29,7 @@ class Local:
 
     def __init__(self, processes: int = 1) -> None:
         self._processes = processes
-        # spawned, since a fork would copy the threads and locks of the libraries that are loaded here
+        # spawned: a fork would copy the threads and locks of loaded libraries
         self._pool = ProcessPoolExecutor(processes, get_context("spawn")) if processes > 1 else None
 
     def map(self, task: Task, inputs: Iterable[Any]) -> Iterator[Any]:
@@ -37,7 +37,7 @@ class Local:
             yield from map(task, inputs)
             return
         pool = self._pool
-        yield from ahead(lambda one: pool.submit(task, one), Future.result, inputs, 2 * self._processes)
+        yield from ahead(lambda value: pool.submit(task, value), Future.result, inputs, 2 * self._processes)
 
     def close(self) -> None:
         if self._pool is not None:
@@ -45,10 +45,10 @@ class Local:
 
 
 def ahead(start: Callable[[Any], Any], wait: Callable[[Any], Any], inputs: Iterable[Any], most: int) -> Iterator[Any]:
-    """Start at most `most` before the oldest is waited for."""
+    """The results in the order of the inputs, with up to `most` started ahead."""
     under_way: deque[Any] = deque()
-    for one in inputs:
-        under_way.append(start(one))
+    for value in inputs:
+        under_way.append(start(value))
         if len(under_way) >= most:
             yield wait(under_way.popleft())
     while under_way:

@@ -1,4 +1,4 @@
-"""Writes a job as a run in MLflow's file format, for whoever has its page open. Needs no MLflow here."""
+"""Writes a job as a run in MLflow's file format. Needs no MLflow, which would install hundreds of megabytes."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ FINISHED = 3
 
 
 def log_run(folder: Path, job: LedgerJob, report: Any, artefacts: Path) -> None:
-    """One run, named by the job's id: what it was asked as parameters, the report's numbers as metrics."""
+    """One run, named by the job's id: its words as parameters, the report's numbers as metrics."""
     experiment = folder / _id(EXPERIMENT, 18)
     run = experiment / _id(job.id, 32)
     for part in ("metrics", "params", "tags", "artifacts"):

@@ -1,4 +1,4 @@
-"""A job's tasks on a Ray cluster: the one that `RAY_ADDRESS` names, or one of this machine's own."""
+"""A job's tasks on a Ray cluster: the one that `RAY_ADDRESS` names, or a local one."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ RETRIES = 5
 
 
 class Cluster:
-    """A task that was lost with its node runs again elsewhere."""
+    """Runs a task again elsewhere when its node dies."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
@@ -30,6 +30,6 @@ class Cluster:
 
 
 def cores() -> int:
-    """Of all nodes that are there now."""
+    """The CPU cores of all nodes that are up."""
     resources: dict[str, float] = ray.cluster_resources()
     return int(resources.get("CPU", 1))

@@ -44,7 +44,9 @@ def kind_of(name: str) -> JobKind:
     try:
         kind = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        raise JobFailed(f"{name} needs a package that is not installed: {error}. Run: pip install -e '.[jobs]'") from error
+        raise JobFailed(
+            f"{name} needs a package that is not installed: {error}. Run: pip install -e '.[jobs]'"
+        ) from error
     assert isinstance(kind, JobKind)
     return kind
 

@@ -45,7 +45,7 @@ class CronField(Struct, frozen=True):
     def _item(self, item: str) -> range:
         match = ITEM.fullmatch(item)
         if match is None:
-            raise ValueError(f"{item!r} is not a {self.name}")
+            raise ValueError(f"{item!r} is no {self.name}")
         step = int(match[2] or 1)
         if step == 0:
             raise ValueError(f"{item!r} has a step of 0")
@@ -62,7 +62,7 @@ class CronField(Struct, frozen=True):
         if text in self.names:
             return self.low + self.names.index(text)
         if not text.isdigit() or not self.low <= int(text) <= self.high:
-            raise ValueError(f"{text!r} is not a {self.name} from {self.low} to {self.high}")
+            raise ValueError(f"{text!r} is no {self.name} from {self.low} to {self.high}")
         return int(text)
 
 

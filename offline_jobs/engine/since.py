@@ -1,4 +1,4 @@
-"""Spans of time as they are written in a job's words."""
+"""Times as they are written in a job's words."""
 
 import re
 from datetime import datetime
@@ -9,7 +9,7 @@ UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def at(text: str, now_s: float) -> float:
-    """`30m`, `2h`, `7d`, `1w` ago, or a date, as seconds since 1970; nothing is 0."""
+    """`30m`, `2h`, `7d`, `1w` ago, or a date, as seconds since 1970; an empty text is 0."""
     if not text:
         return 0.0
     if ago := re.fullmatch(r"(\d{1,5})([mhdw])", text):
@@ -17,4 +17,4 @@ def at(text: str, now_s: float) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
-        raise JobFailed(f"{text!r} is no time; write 30m, 2h, 7d, or 2026-01-31") from None
+        raise JobFailed(f"{text!r} is not a time; write 30m, 2h, 7d, or 2026-01-31") from None

@@ -1,4 +1,4 @@
-"""Runs a job to its end, whatever that is, and writes it down."""
+"""Runs a job and records how it ended."""
 
 import logging
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def start(
     budget: JobBudget | None = None,
     **how: Any,
 ) -> LedgerJob:
-    """A new job, run to its end. Raises `JobFailed` before it is in the ledger if it is asked wrongly."""
+    """Run a new job to its end. Raises `JobFailed`, before the job is in the ledger, if its words are wrong."""
     read_options(name, kind_of(name), words)
     job = ledger.create(name, words, budget or budget_of(settings.jobs))
     return go_on(settings, ledger, job, **how)
@@ -42,7 +42,7 @@ def start(
 def go_on(
     settings: Settings, ledger: Ledger, job: LedgerJob, *, executor: str = "local", processes: int = 1
 ) -> LedgerJob:
-    """Run a job from where it stopped, and say in the ledger how it ended."""
+    """Run a job from where it stopped, and record in the ledger how it ended."""
     kind = kind_of(job.kind)
     options = read_options(job.kind, kind, job.words)
     with ledger.held(job.id):
@@ -55,8 +55,8 @@ def go_on(
             if settings.jobs.mlflow:
                 folder = (settings.root / settings.jobs.mlflow).resolve()
                 log_run(folder, job, msgspec.to_builtins(report), run.folder)
-        except Cancelled as called_off:
-            ledger.end(job.id, CANCELLED, str(called_off))
+        except Cancelled as cancelled:
+            ledger.end(job.id, CANCELLED, str(cancelled))
         except BudgetSpent as spent:
             ledger.end(job.id, SPENT, str(spent))
         except ForewordError as error:

@@ -48,7 +48,9 @@ class ProposalMaterial(Struct, frozen=True):
 Rule = Callable[[Pieces, ProposalMaterial, Random], Pieces | None]
 
 
-def material_of(parent: Parent, rows: Sequence[DatasetRow], measure: AnswerMeasure, *, nearest: bool) -> ProposalMaterial:
+def material_of(
+    parent: Parent, rows: Sequence[DatasetRow], measure: AnswerMeasure, *, nearest: bool
+) -> ProposalMaterial:
     shots = tuple(shot for row in rows if row.wanted and (shot := _shot(parent, row)) is not None)
     return ProposalMaterial(shots, measure, str(parent.template.language), nearest)
 

@@ -105,11 +105,6 @@ class TemplateSearch(SearchProblem):
         self.critic_asked = 0
         self._draw = Random(options.seed)
 
-    @property
-    def compared(self) -> bool:
-        """Whether any candidate answered all rows to choose by."""
-        return any(tried.mean(self.choose) is not None for tried in self.log[1:])
-
     def affordable_rules(self) -> int:
         """How many of the rules' candidates can race with the calls that are left."""
         before = self._draw.getstate()

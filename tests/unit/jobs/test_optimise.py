@@ -1,6 +1,7 @@
 """A better template is found, proved on rows that the search never saw, and written; a no-op is not."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gateway.settings import Settings
 from offline_jobs.datasets import dataset
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.engine.budget import JobBudget
-from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, Ledger, LedgerJob
+from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, SPENT, Ledger, LedgerJob
 from offline_jobs.engine.work import go_on, jobs_folder, start
 from offline_jobs.publish.promote import read_winner
 from tests.doubles.process import free_port
@@ -217,8 +218,84 @@ def test_a_critic_for_whom_no_call_is_left_ends_the_search(tmp_path: Path, monke
         settings = prepared(tmp_path, toy, critic="critic")
         # 10 rows are sealed, one is to choose by and five are looked at: with those the room is used up
         job = optimised(settings, replace(BUDGET, calls=2 * 10 + 1 + 5), rules=False, examples="cases")
-    assert job.state == DONE, job.reason
+    assert job.state == SPENT, job.reason
+    assert "26 calls allow no more" in job.reason and f"resume {job.id}" in job.reason
     assert len(toy.asked) == 1 + 5
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"calls": 60}, {"tokens": 3000}, {"money": 0.002}, {"seconds": 0.3}],
+    ids=["calls", "tokens", "money", "minutes"],
+)
+def test_a_budget_that_runs_out_before_a_verdict_is_no_verdict_and_more_of_it_gets_one(
+    tmp_path: Path, toy: Toy, limits: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offline_jobs.engine.run.LOOK_EVERY_S", 0.0)
+    settings = prepared(tmp_path, toy, prices={"toy": {"prompt": 1.0, "completion": 1.0}})
+    ledger = Ledger(jobs_folder(settings))
+    slow = "seconds" in limits
+
+    def answering(model: str, messages: Messages) -> str:
+        time.sleep(0.02 * slow)
+        return "so so" if "calls" in limits else mind(model, messages)
+
+    toy.mind = answering
+    job = optimised(settings, replace(BUDGET, **limits))
+    assert (job.state, job.report) == (SPENT, ""), job.reason
+
+    made = len(toy.asked)
+    again = go_on(settings, ledger, ledger.allow(job.id, BUDGET))
+    assert again.state == DONE, again.reason
+    assert json.loads(again.report)["verdict"]
+    assert len(toy.asked) == ledger.spent(job.id).calls > made  # nothing was asked twice
+    ledger.close()
+
+
+@pytest.mark.parametrize("at", [30, 62, 85])
+def test_a_job_that_is_resumed_with_more_calls_goes_on_with_the_same_rows_and_reaches_a_verdict(
+    tmp_path: Path, toy: Toy, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offline_jobs.engine.run.LOOK_EVERY_S", 0.0)
+    settings = prepared(tmp_path, toy)
+    ledger = Ledger(jobs_folder(settings))
+
+    def dying(model: str, messages: Messages) -> str:
+        if len(toy.asked) == at:
+            ledger.cancel(ledger.jobs(1)[0].id)
+        return mind(model, messages)
+
+    toy.mind = dying
+    job = optimised(settings, replace(BUDGET, calls=100), choose=30, sealed=60)
+    assert (job.state, len(toy.asked)) == (CANCELLED, at)
+    dataset.write(settings.data_folder, "cases", rows(45), counts={}, query={})  # a newer version of the same name
+
+    again = go_on(settings, ledger, ledger.allow(job.id, replace(BUDGET, calls=400)))
+
+    assert again.state == DONE, again.reason
+    report = json.loads(again.report)
+    assert (report["won"], report["sealed"]["pairs"]) == ("refund.en@2", 20)
+    bodies = [json.dumps(body) for body in toy.asked]
+    assert len(bodies) == len(set(bodies)) == ledger.spent(job.id).calls
+    ledger.close()
+
+
+def test_the_system_message_goes_only_for_a_gain_that_counts(tmp_path: Path) -> None:
+    with toy_model(mind) as toy:
+        settings = prepared(tmp_path, toy, body="# system\nBe kind to customers.\n# user\n{{ query }}\n")
+        job = optimised(settings)
+        assert json.loads(job.report)["won"] == "refund.en@2"
+    winner = read_winner(settings.data_folder / "jobs" / job.id / "winner")
+    assert winner.template.parts[0].source == "Be kind to customers."
+
+
+def test_a_gain_no_better_than_one_constant_answer_is_called_form_only(tmp_path: Path) -> None:
+    with toy_model(lambda model, messages: "refund" if mind(model, messages) in LABELS else "so so") as toy:
+        settings = prepared(tmp_path, toy)
+        report = json.loads(optimised(settings).report)
+    assert report["won"] == "refund.en@2"
+    assert report["commonest"] >= report["best"]
+    assert "form only" in report["verdict"]
 
 
 def test_a_critic_that_breaks_the_template_is_told_and_costs_no_answer(tmp_path: Path) -> None:

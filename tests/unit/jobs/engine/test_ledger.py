@@ -117,3 +117,23 @@ def test_a_job_is_found_by_the_start_of_its_id_unless_there_are_several(ledger: 
 
 def test_the_key_does_not_depend_on_the_order_of_a_table() -> None:
     assert key_of("a", {"x": 1, "y": 2}) == key_of("a", {"y": 2, "x": 1}) != key_of("b", {"x": 1, "y": 2})
+
+
+def test_jobs_that_run_are_found_however_many_came_after_them(settings: Settings, ledger: Ledger) -> None:
+    running, killed = (ledger.create("optimise", {}, BUDGET) for _ in range(2))
+    for _ in range(30):
+        ledger.end(ledger.create("watch", {}, BUDGET).id, "done")
+
+    with ledger.held(running.id):
+        assert [job.id for job in ledger.under_way()] == [running.id]
+        assert killed.id not in [job.id for job in ledger.jobs(20)]
+
+
+def test_a_job_is_continued_only_with_the_same_words(ledger: Ledger) -> None:
+    first = ledger.create("optimise", {"template": "a.en"}, BUDGET)
+    ledger.create("optimise", {"template": "b.en"}, BUDGET)
+
+    last = ledger.last("optimise", {"template": "a.en"})
+
+    assert last is not None and (last.id, last.words) == (first.id, {"template": "a.en"})
+    assert ledger.last("optimise", {}) is None
