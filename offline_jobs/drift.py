@@ -1,4 +1,4 @@
-"""The job `drift`: is today's traffic what it was? A report, an alert, and if asked a harvest of what is new."""
+"""The job `drift`: compares recent traffic with earlier traffic. A report, an alert, and on request a harvest."""
 
 import time
 from collections import Counter
@@ -31,8 +31,9 @@ from offline_jobs.errors import JobFailed
 from offline_jobs.statistics.compare_windows import FEWEST, Change, ComparedWindow, alarmed, compared, counted, placed
 
 Names = tuple[list[str], list[str]]
+CHANGED, NO_CHANGE, TOO_FEW = "changed", "no change", "too few to tell"
 EMBEDDED = 1500
-"""So many prompts of each window are embedded."""
+"""The most prompts of each window that are embedded."""
 PAGE = """<!doctype html><meta charset="utf-8"><title>Drift</title>
 <style>body{{font:15px system-ui;max-width:60em;margin:2em auto;padding:0 1em}}text{{font:11px system-ui}}
 td,th{{text-align:left;padding:.3em .8em;border-bottom:1px solid #ddd}}.alarm{{color:#b00020;font-weight:600}}
@@ -42,14 +43,14 @@ i.before,i.now{{display:inline-block;width:1em;height:1em}}i.before{{background:
 
 
 class DriftOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a comparison can be asked: `now` is the last so long, the reference what came before it."""
+    """The options of a comparison. The reference window ends where the window `now` begins."""
 
     now: str = "7d"
-    """The window that is looked at."""
+    """The length of the window to examine."""
     reference: str = "35d"
-    """What it is compared with, before it."""
+    """How long before its end the reference begins."""
     until: str = ""
-    """Where the window ends; left out: now."""
+    """The end of the window; left out: now."""
     model: str = ""
     """Only what this model answered."""
     harvest: bool = False
@@ -57,9 +58,11 @@ class DriftOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DriftReport(Struct, frozen=True):
-    """What the comparison found."""
+    """The outcome of the comparison. `before` and `now` count exchanges; `webhook` is why it failed, if it did."""
 
     alarm: bool
+    verdict: str
+    """`changed`, `no change`, or `too few to tell`."""
     before: int
     now: int
     changes: list[Change]
@@ -77,7 +80,7 @@ class Spans(Struct, frozen=True):
 
 
 class DriftPortion(Struct, frozen=True):
-    """A portion to be read. A price list goes along for the cost."""
+    """A portion to read, with the prices for its cost."""
 
     url: str
     span: Span
@@ -94,20 +97,27 @@ def run(run: JobRun, options: DriftOptions) -> DriftReport:
     changes = compared(before, now)
     named, groups = _prompts(run, before, now, changes)
     changes = alarmed(changes)
-    alarm = any(one.alarm for one in changes)
+    alarm = any(change.alarm for change in changes)
+    verdict = _verdict(changes)
     page = run.folder / "drift.html"
     write_whole(page, _page(run, before, now, named, changes, groups))
-    told = _tell(run, changes, groups, page) if alarm else ""
+    failure = _tell(run, changes, groups, page) if alarm else ""
     measure(
         run.settings.data_folder,
         "foreword_drift",
         "1 where traffic has changed",
-        {one.name: one.alarm for one in changes},
+        {change.name: change.alarm for change in changes},
     )
     harvest = _harvest(run, options, spans) if alarm and options.harvest else ""
-    return DriftReport(
-        alarm, len(before.intents), len(now.intents), changes, groups if alarm else [], str(page), harvest, told
-    )
+    counts = (len(before.intents), len(now.intents))
+    return DriftReport(alarm, verdict, *counts, changes, groups if alarm else [], str(page), harvest, failure)
+
+
+def _verdict(changes: Sequence[Change]) -> str:
+    """No respect can be compared where a window has fewer than `FEWEST` exchanges."""
+    if not changes:
+        return TOO_FEW
+    return CHANGED if any(change.alarm for change in changes) else NO_CHANGE
 
 
 def estimate(_settings: Settings, _asked: DriftOptions) -> Spent:
@@ -115,25 +125,25 @@ def estimate(_settings: Settings, _asked: DriftOptions) -> Spent:
 
 
 def look(part: DriftPortion) -> ComparedWindow:
-    """What is compared of one portion. A task."""
-    found = ComparedWindow()
+    """The compared values of one portion. A task."""
+    window = ComparedWindow()
     for seen in read(part.url, part.span, part.portion):
         record = seen.record
-        found.intents.append(record.intent.name)
-        found.templates.append(record.rewrite.template)
-        found.milliseconds.append(record.total_us / 1000)
+        window.intents.append(record.intent.name)
+        window.templates.append(record.rewrite.template)
+        window.milliseconds.append(record.total_us / 1000)
         used = max(0, record.answer.prompt_tokens), max(0, record.answer.completion_tokens)
-        found.prompt_tokens.append(float(used[0]))
-        found.answer_tokens.append(float(used[1]))
+        window.prompt_tokens.append(float(used[0]))
+        window.answer_tokens.append(float(used[1]))
         price = part.prices.get(record.model, (0.0, 0.0))
-        found.cost.append((used[0] * price[0] + used[1] * price[1]) / 1e6)
-        scores = [one.score for one in seen.feedback if one.score is not None]
+        window.cost.append((used[0] * price[0] + used[1] * price[1]) / 1e6)
+        scores = [opinion.score for opinion in seen.feedback if opinion.score is not None]
         if scores:
-            found.scores.append(sum(scores) / len(scores))
+            window.scores.append(sum(scores) / len(scores))
         query = next((turn.text for turn in reversed(record.asked) if turn.role == "user" and turn.plain), "")
         if query and record.policy == "full":
-            found.prompts.append(scrubbed(query))
-    return found
+            window.prompts.append(scrubbed(query))
+    return window
 
 
 def _spans(options: DriftOptions) -> Spans:
@@ -157,7 +167,7 @@ def _window(run: JobRun, span: Span) -> ComparedWindow:
 
 
 def _some(prompts: list[str]) -> list[str]:
-    """Always the same ones, whatever the order in which they came."""
+    """A sample that does not depend on the order of the prompts."""
     if len(prompts) <= EMBEDDED:
         return prompts
     return sorted(prompts, key=lambda text: int(signature(text)[0]))[:EMBEDDED]
@@ -166,7 +176,7 @@ def _some(prompts: list[str]) -> list[str]:
 def _prompts(
     run: JobRun, before: ComparedWindow, now: ComparedWindow, changes: list[Change]
 ) -> tuple[Names, list[PromptGroup]]:
-    """The clusters that the prompts of both windows are in, by name, and those that grew."""
+    """The name of each prompt's cluster, for both windows, and the clusters that grew."""
     if run.settings.embedder is None or min(len(before.prompts), len(now.prompts)) < FEWEST:
         return ([], []), []
     embedder = open_embedder(run.settings)
@@ -180,7 +190,7 @@ def _prompts(
     if change is None:
         return named, []
     changes.append(change)
-    shares = [Counter(one) for one in named]
+    shares = [Counter(names) for names in named]
     grown = [name for name in change.concerns if shares[1][name] / len(named[1]) > shares[0][name] / len(named[0])]
     return named, [_group(name, named[1], now.prompts, vectors[1]) for name in grown]
 
@@ -190,8 +200,8 @@ def _group(name: str, named: Sequence[str], texts: Sequence[str], vectors: Any) 
 
 
 def _tell(run: JobRun, changes: list[Change], groups: list[PromptGroup], page: Path) -> str:
-    alarms = [msgspec.to_builtins(one) for one in changes if one.alarm]
-    what = {"alarm": "drift", "changes": alarms, "groups": [one.name for one in groups], "page": str(page)}
+    alarms = [msgspec.to_builtins(change) for change in changes if change.alarm]
+    what = {"alarm": "drift", "changes": alarms, "groups": [group.name for group in groups], "page": str(page)}
     return alert(run.settings, run.job.id, what)
 
 
@@ -219,7 +229,7 @@ def _page(
     changes: list[Change],
     groups: list[PromptGroup],
 ) -> str:
-    rows = "".join(_line(one) for one in changes)
+    rows = "".join(_line(change) for change in changes)
     drawn = {
         "intents": plots.shares(_counts(before.intents), _counts(now.intents)),
         "templates": plots.shares(_counts(before.templates), _counts(now.templates)),
@@ -230,23 +240,28 @@ def _page(
         "scores": plots.histogram(before.scores, now.scores),
         "prompts": plots.shares(_counts(named[0]), _counts(named[1])),
     }
-    shown = "".join(f"<h2>{one.name}</h2>{drawn[one.name]}" for one in changes)
-    new = "".join(
-        f"<li><b>{escape(one.name)}</b> ({one.size}): {escape('; '.join(one.examples[:4]))}</li>" for one in groups
+    shown = "".join(f"<h2>{change.name}</h2>{drawn[change.name]}" for change in changes)
+    grown = "".join(
+        f"<li><b>{escape(group.name)}</b> ({group.size}): {escape('; '.join(group.examples[:4]))}</li>"
+        for group in groups
     )
-    alarm = any(one.alarm for one in changes)
+    verdict = _verdict(changes)
+    about = f"{len(before.intents):,} exchanges in the reference, {len(now.intents):,} now. {run.job.id}"
+    if verdict == TOO_FEW:
+        about += f". A comparison needs {FEWEST} in each: choose longer windows."
     return PAGE.format(
-        title="Traffic has changed" if alarm else "No change",
-        about=f"{len(before.intents):,} exchanges in the reference, {len(now.intents):,} now. {run.job.id}",
+        title={CHANGED: "Traffic has changed", NO_CHANGE: "No change", TOO_FEW: "Too few exchanges to tell"}[verdict],
+        about=about,
         rows=rows,
         plots=shown,
-        groups=f"<h2>What there is more of</h2><ul>{new}</ul>" if groups and alarm else "",
+        groups=f"<h2>Prompts that became more frequent</h2><ul>{grown}</ul>" if groups and verdict == CHANGED else "",
     )
 
 
-def _line(one: Change) -> str:
-    cells = (one.name, one.before, one.now, f"{one.size:.3f}", f"{one.p:.2g}", one.test, ", ".join(one.concerns))
-    mark = ' class="alarm"' if one.alarm else ""
+def _line(change: Change) -> str:
+    sizes = (f"{change.size:.3f}", f"{change.p:.2g}")
+    cells = (change.name, change.before, change.now, *sizes, change.test, ", ".join(change.concerns))
+    mark = ' class="alarm"' if change.alarm else ""
     return f"<tr{mark}>" + "".join(f"<td>{escape(cell)}" for cell in cells) + "</tr>"
 
 
@@ -255,5 +270,5 @@ def _counts(names: list[str]) -> dict[str, int]:
 
 
 JOB = JobKind(
-    "has the traffic changed? prompts, intents, scores, latency, cost against a reference", DriftOptions, run, estimate
+    "compares recent traffic with earlier: prompts, intents, scores, latency, cost", DriftOptions, run, estimate
 )

@@ -186,9 +186,7 @@ def _problem(
     trial = CandidateTrial(loop, parent, measure, model, work, embedder, judge)
     labelled = all(row.wanted for row in (*splits.learn, *splits.choose, *splits.sealed))
     if not labelled and not judge and not parent.template.checks:
-        raise JobFailed(
-            "nothing says which answers are right: the dataset needs `wanted`, the template `checks:`, or [jobs] a judge"
-        )
+        raise JobFailed("no answer can be judged: give the dataset `wanted`, the template `checks:`, or [jobs] a judge")
     return TemplateSearch(trial, splits, looked, material, options, loop, model, room, each)
 
 

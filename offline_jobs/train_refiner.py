@@ -97,7 +97,7 @@ def run(run: JobRun, options: TrainRefinerOptions) -> TrainRefinerReport:
 
 def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer: Any, said: str) -> Path:
     """The folder that the backend kind `torch` serves, with the lines that put it to use."""
-    folder = run.settings.data_folder / "models" / f"{asked.name}-{run.job.id.rpartition('-')[2]}"
+    folder = run.settings.data_folder / "models" / f"{options.name}-{run.job.id.rpartition('-')[2]}"
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     about = {

@@ -1,4 +1,4 @@
-"""The job `watch`: canaries that are worse are taken back, those that are not may take over. Meant to run often."""
+"""The job `watch`: ends canaries that are worse, and lets the others take over where it may. Meant to run often."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from gateway.errors import TemplateError
 from gateway.exchange import Arm
 from gateway.prompt.answers.judge import passed
 from gateway.prompt.library.library import Library, load_library
-from gateway.prompt.library.pointers import Pointer, read_pointers
+from gateway.prompt.library.pointers import read_pointers
 from gateway.prompt.templates.template import Template
 from gateway.records.database import Database, SpokenAnswer
 from gateway.records.locations import database_url
 from gateway.records.scores import WORTHWHILE, Scores, difference
-from gateway.records.spoken_record import SpokenRecord, read_told
+from gateway.records.spoken_record import SpokenRecord, read_spoken
 from gateway.settings import Settings
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.registry import JobKind
@@ -28,18 +28,18 @@ from offline_jobs.publish.promote import point, take_back
 from offline_jobs.statistics.sequential import ScoredAnswer, judged
 
 KNOWN = 500
-"""Scores from before a canary that say how good the stable version is."""
+"""Scores of the stable version from before a canary: the first guess of how good it is."""
 
 
 class WatchOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a watch can be asked."""
+    """The options of a watch."""
 
     template: str = ""
-    """Left out: every template that has a canary."""
+    """The template to watch; left out: every template that has a canary."""
 
 
 class CanaryVerdict(Struct, frozen=True):
-    """What was decided of one canary: `rolled back`, `active`, `ready`, `kept waiting`."""
+    """The decision on one canary: `rolled back`, `active`, `ready`, `kept waiting`."""
 
     template: str
     version: int
@@ -49,29 +49,36 @@ class CanaryVerdict(Struct, frozen=True):
 
 def run(run: JobRun, options: WatchOptions) -> list[CanaryVerdict]:
     settings = run.settings
-    found = []
+    verdicts = []
     for root in [(settings.root / folder).resolve() for folder in settings.prompt.templates]:
         library, _ = load_library([root])
-        for id, pointed in read_pointers(root).items():
-            if pointed.pointer.canary and options.template in ("", id):
-                found.append(_watched(run, library, root, id, pointed.pointer))
-    return found
+        for id, version in sorted(_canaries(library, root).items()):
+            if options.template in ("", id):
+                verdicts.append(_watched(run, library, root, id, version))
+    return verdicts
 
 
-def estimate(_settings: Settings, _asked: WatchOptions) -> Spent:
+def estimate(_settings: Settings, _options: WatchOptions) -> Spent:
     return Spent()
 
 
-def _watched(run: JobRun, library: Library, root: Path, id: str, pointer: Pointer) -> CanaryVerdict:
-    answers, before = _answers(run.settings, library, id, pointer.canary)
+def _canaries(library: Library, root: Path) -> dict[str, int]:
+    """The canary of each template: by its pointer, or by the status in its file where it has no pointer."""
+    served = (template for pairs in library.canaries.values() for template, _ in pairs)
+    pointed = {id: found.pointer.canary for id, found in read_pointers(root).items() if found.pointer.canary}
+    return {**{template.id: template.version for template in served}, **pointed}
+
+
+def _watched(run: JobRun, library: Library, root: Path, id: str, version: int) -> CanaryVerdict:
+    answers, before = _answers(run.settings, library, id, version)
     what, reason = _decided(run.settings, answers, before)
     if what == "rolled back":
         take_back(run.settings, id, root / "pointers.yaml")
     elif what == "active":
-        point(run.settings, id, root / "pointers.yaml", pointer.canary, "active")
+        point(run.settings, id, root / "pointers.yaml", version, "active")
     if what != "kept waiting":
-        write_down(run.settings.data_folder, LoggedDecision(id, pointer.canary, what, reason, run.job.id))
-    return CanaryVerdict(id, pointer.canary, what, reason)
+        write_down(run.settings.data_folder, LoggedDecision(id, version, what, reason, run.job.id))
+    return CanaryVerdict(id, version, what, reason)
 
 
 def _decided(settings: Settings, answers: list[ScoredAnswer], before: Sequence[float]) -> tuple[str, str]:
@@ -83,37 +90,37 @@ def _decided(settings: Settings, answers: list[ScoredAnswer], before: Sequence[f
     needed = settings.jobs.canary_answers
     if canary.n < needed or not stable.n:
         return "kept waiting", f"{canary.n} of {needed} scored answers; {verdict}"
-    found = difference(canary, stable, Random(0))
-    said = f"difference {found.difference:.3f} [{found.low:.3f}, {found.high:.3f}] over {canary.n} answers"
-    if found.low <= -WORTHWHILE:
-        return "kept waiting", f"it may still be worse by {WORTHWHILE:g}: {said}"
-    return ("active" if settings.jobs.auto == "active" else "ready"), f"no worse: {said}"
+    gain = difference(canary, stable, Random(0))
+    figures = f"difference {gain.difference:.3f} [{gain.low:.3f}, {gain.high:.3f}] over {canary.n} answers"
+    if gain.low <= -WORTHWHILE:
+        return "kept waiting", f"it may still be worse by {WORTHWHILE:g}: {figures}"
+    return ("active" if settings.jobs.auto == "active" else "ready"), f"no worse: {figures}"
 
 
 def _answers(settings: Settings, library: Library, id: str, version: int) -> tuple[list[ScoredAnswer], Sequence[float]]:
-    """The scored answers of both, in order, from the canary's first on; and the last scores of the others before."""
+    """The scored answers of both in order, from the canary's first on; and the stable version's last scores before."""
     database = Database.open(database_url(settings))
     try:
-        found: list[ScoredAnswer] = []
+        answers: list[ScoredAnswer] = []
         before: deque[float] = deque(maxlen=KNOWN)
         checks = _checks(library, id, version)
         for spoken in database.spoken([id]):
-            told = read_told(spoken.record)
-            canary = told.rewrite.version == version and told.rewrite.arm is Arm.CANARY
-            if not told.changed or not (canary or told.rewrite.arm is Arm.STABLE):
+            record = read_spoken(spoken.record)
+            canary = record.rewrite.version == version and record.rewrite.arm is Arm.CANARY
+            if not record.changed or not (canary or record.rewrite.arm is Arm.STABLE):
                 continue
-            score = _score(spoken, told, checks)
-            if score is not None and (found or canary):
-                found.append(ScoredAnswer(canary, score))
+            score = _score(spoken, record, checks)
+            if score is not None and (answers or canary):
+                answers.append(ScoredAnswer(canary, score))
             elif score is not None:
                 before.append(score)
-        return found, before
+        return answers, before
     finally:
         database.close()
 
 
 def _checks(library: Library, id: str, version: int) -> Any:
-    """One yardstick for both: the canary's checks, else none."""
+    """The checks of the canary, which score both versions; None if it has none."""
     try:
         template: Template | None = library.get(id, version)
     except TemplateError:
@@ -121,14 +128,14 @@ def _checks(library: Library, id: str, version: int) -> Any:
     return partial(passed, checks=template.checks) if template is not None and template.checks else None
 
 
-def _score(spoken: SpokenAnswer, told: SpokenRecord, checks: Any) -> float | None:
-    """Feedback, else the share of the checks that hold."""
+def _score(spoken: SpokenAnswer, record: SpokenRecord, checks: Any) -> float | None:
+    """The score of feedback, else the share of the checks that hold."""
     if spoken.score is not None:
         return spoken.score
-    if checks is None or told.policy != "full":
+    if checks is None or record.policy != "full":
         return None
-    found: float | None = checks(told.answer.text)
-    return found
+    share: float | None = checks(record.answer.text)
+    return share
 
 
-JOB = JobKind("canaries: what is worse is rolled back, what is not may take over", WatchOptions, run, estimate)
+JOB = JobKind("rolls back canaries that are worse, and lets the others take over", WatchOptions, run, estimate)

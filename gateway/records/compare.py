@@ -1,6 +1,7 @@
-"""Which of two versions of a template is better, or is a template better than none: what the records say.
+"""Compares two versions of a template, or a template with no template, by the recorded answers.
 
-Scores come from feedback, and from a template's checks where the caller hands in how to apply them.
+Scores come from feedback, and from a template's checks where the caller passes a function that applies them. Two
+versions of one template are compared over the time in which both were used.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterator, Sequence
 from enum import StrEnum
 from random import Random
 from typing import TYPE_CHECKING
@@ -19,22 +20,23 @@ from msgspec import Struct
 from gateway.errors import BadRequest
 from gateway.exchange import Arm
 from gateway.records.scores import DIGITS, FEWEST, WORTHWHILE, Z95, Difference, Scores, difference
-from gateway.records.spoken_record import SpokenRecord, read_told
+from gateway.records.spoken_record import SpokenRecord, read_spoken
 
-if TYPE_CHECKING:  # SQLAlchemy comes with it, and whoever serves this imports it at start
+if TYPE_CHECKING:  # SQLAlchemy comes with it, and the server imports this module at start
     from gateway.records.database import Database, SpokenAnswer
 
 RAW = "raw"
 REF = re.compile(r"([a-z0-9]+(?:[._-][a-z0-9]+)*)@(\d{1,9})")
 LEVEL = 0.05
+ALWAYS = (-math.inf, math.inf)
 SEED = 20_260_101
 
 ScoreText = Callable[[str], float | None]
-"""An answer's text to the share of a template's checks that it passes; None: there are none to pass."""
+"""An answer's text to the share of a template's checks that it passes; None where there are no checks."""
 
 
 class ComparedVersion(Struct, frozen=True):
-    """One version of a template; with `held` the answers of its controls, which it did not speak to."""
+    """One version of a template; with `held` the answers of its controls, whose prompts it would have rewritten."""
 
     id: str
     version: int
@@ -45,7 +47,7 @@ class ComparedVersion(Struct, frozen=True):
 
 
 class Mean(Struct):
-    """A running mean with the half of its 95 % interval."""
+    """A running mean with half the width of its 95 % interval."""
 
     n: int = 0
     mean: float = 0.0
@@ -69,9 +71,11 @@ class Mean(Struct):
 
 
 class Side(Struct):
-    """What the records have of one of the two."""
+    """The recorded answers of one of the two."""
 
     exchanges: int = 0
+    left_out: int = 0
+    """Answers from times in which the other version was not used."""
     first_s: float = math.inf
     last_s: float = -math.inf
     feedback: Counter[float] = msgspec.field(default_factory=Counter)
@@ -121,13 +125,15 @@ class VersionComparison(Struct, frozen=True):
     cautions: tuple[str, ...] = ()
 
 
-def rows_of(found: VersionComparison) -> list[tuple[str, str, str]]:
+def rows_of(comparison: VersionComparison) -> list[tuple[str, str, str]]:
     """The figures as lines of a table: what, of A, of B."""
-    a, b = found.side_a, found.side_b
+    a, b = comparison.side_a, comparison.side_b
     rows = [("answers", f"{a.exchanges:,}", f"{b.exchanges:,}")]
-    for one in found.measures:
-        rows.append((f"{one.name}: scores", f"{one.n_a:,}", f"{one.n_b:,}"))
-        rows.append((f"{one.name}: mean", _score(one.mean_a), _score(one.mean_b)))
+    if a.left_out or b.left_out:
+        rows.append(("from other times, not counted", f"{a.left_out:,}", f"{b.left_out:,}"))
+    for measure in comparison.measures:
+        rows.append((f"{measure.name}: scores", f"{measure.n_a:,}", f"{measure.n_b:,}"))
+        rows.append((f"{measure.name}: mean", _score(measure.mean_a), _score(measure.mean_b)))
     rows.append(("prompt tokens", str(a.prompt_tokens), str(b.prompt_tokens)))
     rows.append(("answer tokens", str(a.completion_tokens), str(b.completion_tokens)))
     rows.append(("ms", str(a.milliseconds), str(b.milliseconds)))
@@ -138,14 +144,14 @@ def _score(mean: float | None) -> str:
     return "-" if mean is None else f"{mean:.3f}"
 
 
-def as_json(found: VersionComparison) -> bytes:
+def as_json(comparison: VersionComparison) -> bytes:
     """The comparison as a JSON object; what is unknown is null."""
-    sides = {"a": (found.a, found.side_a), "b": (found.b, found.side_b)}
+    sides = {"a": (comparison.a, comparison.side_a), "b": (comparison.b, comparison.side_b)}
     return msgspec.json.encode(
         {
             **{name: _shown(version, side) for name, (version, side) in sides.items()},
-            "measures": found.measures,
-            "cautions": found.cautions,
+            "measures": comparison.measures,
+            "cautions": comparison.cautions,
         }
     )
 
@@ -155,9 +161,10 @@ def _shown(version: ComparedVersion, side: Side) -> dict[str, object]:
     return {
         "version": str(version),
         "exchanges": side.exchanges,
+        "left_out": side.left_out,
         "from_s": side.first_s,
         "to_s": side.last_s,
-        **{name: {"n": one.n, "mean": one.mean, "plus_minus": one.half} for name, one in means.items()},
+        **{name: {"n": mean.n, "mean": mean.mean, "plus_minus": mean.half} for name, mean in means.items()},
     }
 
 
@@ -178,10 +185,10 @@ def read_versions(a: str, b: str) -> tuple[ComparedVersion, ComparedVersion]:
 
 
 def _version(text: str, param: str) -> ComparedVersion:
-    found = REF.fullmatch(text)
-    if found is None:
-        raise BadRequest(f"{text!r} is no version; write id@version, such as summarise.en@3, or raw.", param=param)
-    return ComparedVersion(found[1], int(found[2]))
+    match = REF.fullmatch(text)
+    if match is None:
+        raise BadRequest(f"{text!r} is not a version; write id@version, such as summarise.en@3, or raw.", param=param)
+    return ComparedVersion(match[1], int(match[2]))
 
 
 def compare(
@@ -192,40 +199,65 @@ def compare(
     since_s: float = 0.0,
     score_text: ScoreText | None = None,
 ) -> VersionComparison:
-    """Read through the answers once. Blocking; what it keeps does not grow with their number."""
+    """Compare the complete answers of both. Blocking; memory does not grow with their number."""
     side_a, side_b = Side(), Side()
-    arms = (Arm.STABLE, Arm.CANARY) if a.held or b.held else (Arm.STABLE, Arm.CANARY, Arm.NONE)
-    for one in database.spoken(list({a.id, b.id}), since_s):
-        told = read_told(one.record)
-        for version, side in ((a, side_a), (b, side_b)):
-            if _belongs(told, version, arms):
-                _add(side, one, told, score_text)
+    window = _shared_time(_answers(database, a, b, since_s)) if a.id == b.id else ALWAYS
+    for answer, record, of_a, of_b in _answers(database, a, b, since_s):
+        for side, belongs in ((side_a, of_a), (side_b, of_b)):
+            if belongs and window[0] <= answer.time_s <= window[1]:
+                _add(side, answer, record, score_text)
+            elif belongs:
+                side.left_out += 1
     measures = [_measure("feedback", side_a.feedback, side_b.feedback, a, b)]
     if side_a.checks or side_b.checks:
         measures.append(_measure("checks", side_a.checks, side_b.checks, a, b))
     return VersionComparison(a, b, side_a, side_b, tuple(measures), tuple(_cautions(a, b, side_a, side_b)))
 
 
-def _belongs(told: SpokenRecord, version: ComparedVersion, arms: Container[Arm]) -> bool:
-    """`arms`: of those that it spoke to. What names its prompt has no arm, and no controls."""
-    rewrite = told.rewrite
+def _answers(
+    database: Database, a: ComparedVersion, b: ComparedVersion, since_s: float
+) -> Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]:
+    """The answers of either, and whether each is one of A and one of B."""
+    arms = (Arm.STABLE, Arm.CANARY) if a.held or b.held else (Arm.STABLE, Arm.CANARY, Arm.NONE)
+    for answer in database.spoken(list({a.id, b.id}), since_s):
+        record = read_spoken(answer.record)
+        of_a, of_b = _belongs(record, a, arms), _belongs(record, b, arms)
+        if of_a or of_b:
+            yield answer, record, of_a, of_b
+
+
+def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]) -> tuple[float, float]:
+    """From when to when both were used; `ALWAYS` where they never were at the same time."""
+    times: dict[bool, tuple[float, float]] = {}
+    for answer, _, of_a, _ in answers:  # the oldest first
+        first_s, _ = times.get(of_a, (answer.time_s, 0.0))
+        times[of_a] = (first_s, answer.time_s)
+    if len(times) < 2:
+        return ALWAYS
+    start_s, end_s = max(first_s for first_s, _ in times.values()), min(last_s for _, last_s in times.values())
+    return (start_s, end_s) if start_s <= end_s else ALWAYS
+
+
+def _belongs(record: SpokenRecord, version: ComparedVersion, arms: Container[Arm]) -> bool:
+    """`arms`: those that count where the version was used. A prompt by name has no arm, and no controls."""
+    rewrite = record.rewrite
     if (rewrite.template, rewrite.version) != (version.id, version.version):
         return False
-    return rewrite.arm is Arm.HELD if version.held else told.changed and rewrite.arm in arms
+    return rewrite.arm is Arm.HELD if version.held else record.changed and rewrite.arm in arms
 
 
-def _add(side: Side, one: SpokenAnswer, told: SpokenRecord, score_text: ScoreText | None) -> None:
+def _add(side: Side, answer: SpokenAnswer, record: SpokenRecord, score_text: ScoreText | None) -> None:
     side.exchanges += 1
-    side.first_s, side.last_s = min(side.first_s, one.time_s), max(side.last_s, one.time_s)
-    if one.prompt_tokens >= 0:
-        side.prompt_tokens.add(one.prompt_tokens)
-    if one.completion_tokens >= 0:
-        side.completion_tokens.add(one.completion_tokens)
-    side.milliseconds.add(one.total_us / 1000)
-    if one.score is not None:
-        side.feedback[round(one.score, DIGITS)] += 1
-    if score_text is not None and told.policy == "full":
-        score = score_text(told.answer.text)
+    side.first_s, side.last_s = min(side.first_s, answer.time_s), max(side.last_s, answer.time_s)
+    if answer.prompt_tokens >= 0:
+        side.prompt_tokens.add(answer.prompt_tokens)
+    if answer.completion_tokens >= 0:
+        side.completion_tokens.add(answer.completion_tokens)
+    side.milliseconds.add(answer.total_us / 1000)
+    if answer.score is not None:
+        side.feedback[round(answer.score, DIGITS)] += 1
+    if score_text is not None and record.policy == "full":
+        score = score_text(record.answer.text)
         if score is not None:
             side.checks[round(score, DIGITS)] += 1
 
@@ -238,26 +270,31 @@ def _measure(
     mean_a, mean_b = (scores.mean if scores.n else None for scores in (first, second))
     if not n_a or not n_b:
         empty = " and ".join(str(version) for version, n in ((a, n_a), (b, n_b)) if not n)
-        said = f"nothing to compare: {empty} has no score from {name}"
-        return ScoreMeasure(name, n_a, n_b, mean_a, mean_b, None, Better.UNKNOWN, said)
-    found = difference(first, second, Random(SEED))  # the same data say the same each time
-    better, said = _verdict(found, min(n_a, n_b), a, b)
-    return ScoreMeasure(name, n_a, n_b, mean_a, mean_b, found, better, said)
+        verdict = f"nothing to compare: {empty} has no score from {name}"
+        return ScoreMeasure(name, n_a, n_b, mean_a, mean_b, None, Better.UNKNOWN, verdict)
+    gain = difference(first, second, Random(SEED))  # a fixed seed: the same data give the same figures each time
+    better, verdict = _verdict(gain, min(n_a, n_b), a, b)
+    return ScoreMeasure(name, n_a, n_b, mean_a, mean_b, gain, better, verdict)
 
 
-def _verdict(found: Difference, fewest: int, a: ComparedVersion, b: ComparedVersion) -> tuple[Better, str]:
-    size = f"{abs(found.difference):.2f}"
-    if fewest >= FEWEST and found.p < LEVEL and found.low > 0:
-        return Better.A, f"{a} is better by {size} [{found.low:.2f}, {found.high:.2f}]"
-    if fewest >= FEWEST and found.p < LEVEL and found.high < 0:
-        return Better.B, f"{b} is better by {size} [{-found.high:.2f}, {-found.low:.2f}]"
-    if fewest >= max(FEWEST, found.needed) or (found.low >= -WORTHWHILE and found.high <= WORTHWHILE):
-        return Better.ALIKE, f"alike: no difference of {WORTHWHILE:g} or more is to be expected"
-    return Better.UNKNOWN, f"not enough data: {fewest} of about {max(FEWEST, found.needed)} needed on each side"
+def _verdict(gain: Difference, fewest: int, a: ComparedVersion, b: ComparedVersion) -> tuple[Better, str]:
+    size = f"{abs(gain.difference):.2f}"
+    if fewest >= FEWEST and gain.p < LEVEL and gain.low > 0:
+        return Better.A, f"{a} is better by {size} [{gain.low:.2f}, {gain.high:.2f}]"
+    if fewest >= FEWEST and gain.p < LEVEL and gain.high < 0:
+        return Better.B, f"{b} is better by {size} [{-gain.high:.2f}, {-gain.low:.2f}]"
+    if fewest >= max(FEWEST, gain.needed) or (gain.low >= -WORTHWHILE and gain.high <= WORTHWHILE):
+        return Better.ALIKE, f"alike: a difference of {WORTHWHILE:g} or more is unlikely"
+    return Better.UNKNOWN, f"not enough data: {fewest} of about {max(FEWEST, gain.needed)} needed on each side"
 
 
-def _cautions(a: ComparedVersion, b: ComparedVersion, side_a: Side, side_b: Side) -> Iterable[str]:
+def _cautions(a: ComparedVersion, b: ComparedVersion, side_a: Side, side_b: Side) -> Sequence[str]:
     if a.id != b.id:
-        yield "two templates: nobody was assigned to one or the other at random, so their users may differ"
-    elif side_a.exchanges and side_b.exchanges and (side_a.last_s < side_b.first_s or side_b.last_s < side_a.first_s):
-        yield "the two did not run at the same time, so what changed meanwhile counts too"
+        return ["two templates: users were not assigned to them at random, so they may differ"]
+    cautions = []
+    if side_a.exchanges and side_b.exchanges and (side_a.last_s < side_b.first_s or side_b.last_s < side_a.first_s):
+        cautions.append("the two did not run at the same time, so other changes meanwhile count too")
+    if side_a.left_out or side_b.left_out:
+        out = " and ".join(f"{n:,} answers of {v}" for v, n in ((a, side_a.left_out), (b, side_b.left_out)) if n)
+        cautions.append(f"the two ran at the same time in part only: {out} from other times are not counted")
+    return cautions

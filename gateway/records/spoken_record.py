@@ -1,4 +1,4 @@
-"""What comparisons read of a record: the rest of it is most of its bytes."""
+"""The few fields of a record that comparisons read: the rest is most of its bytes."""
 
 import msgspec
 from msgspec import Struct
@@ -7,22 +7,22 @@ from gateway.exchange import Arm
 
 
 class SpokenVersion(Struct):
-    """Which version spoke, to whom."""
+    """The version that was used, and for which arm."""
 
     template: str = ""
     version: int = 0
     arm: Arm = Arm.NONE
 
 
-class FeedbackEntry(Struct):
+class SpokenText(Struct):
     text: str = ""
 
 
 class SpokenRecord(Struct):
     rewrite: SpokenVersion = msgspec.field(default_factory=SpokenVersion)
-    answer: FeedbackEntry = msgspec.field(default_factory=FeedbackEntry)
+    answer: SpokenText = msgspec.field(default_factory=SpokenText)
     changed: bool = False
     policy: str = "full"
 
 
-read_told = msgspec.msgpack.Decoder(SpokenRecord).decode
+read_spoken = msgspec.msgpack.Decoder(SpokenRecord).decode

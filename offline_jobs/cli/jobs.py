@@ -101,7 +101,7 @@ def kinds_(kind: str | None) -> None:
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--dry-run", is_flag=True, help="Print the most that it would cost, and do nothing.")
-@click.option("--continue", "continued", is_flag=True, help="Resume the last run with these words if it was cut off.")
+@click.option("--continue", "continued", is_flag=True, help="Resume the last run of this kind, with these words, if it was cut off.")
 @budget_options
 @where_options
 @config_option
@@ -280,7 +280,7 @@ def _allowed(budget: JobBudget) -> str:
 
 
 def _cut_off(ledger: Ledger, kind: str, words: dict[str, Any]) -> LedgerJob | None:
-    """The last job of that kind with these words, if it was killed."""
+    """The last job of that kind, with these words if there are any, if it was killed."""
     last = ledger.last(kind, words)
     return last if last is not None and last.state == RUNNING and not ledger.running(last.id) else None
 

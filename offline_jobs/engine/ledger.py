@@ -114,9 +114,9 @@ class Ledger:
         return [job for job in unfinished if self.running(job.id)]
 
     def last(self, kind: str, words: Mapping[str, Any]) -> LedgerJob | None:
-        """The newest job of that kind with exactly these words."""
+        """The newest job of that kind with exactly these words; without words, the newest of the kind."""
         jobs = self._jobs("WHERE kind = ? ORDER BY created_s DESC, id DESC", (kind,))
-        return next((job for job in jobs if job.words == words), None)
+        return next((job for job in jobs if not words or job.words == words), None)
 
     def allow(self, id: str, budget: JobBudget) -> LedgerJob:
         """Replace a job's budget. Its earlier spending counts against the new one."""

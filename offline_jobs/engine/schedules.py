@@ -85,23 +85,24 @@ class Schedule(Struct, frozen=True):
 
 def schedules(table: Mapping[str, str | Sequence[str]]) -> list[Schedule]:
     """The schedules of `[jobs.schedules]`. Raises `JobFailed` that names the first mistake."""
-    found = []
-    for kind, texts in table.items():
-        for text in [texts] if isinstance(texts, str) else texts:
-            found.append(_schedule(kind, text))
-    return found
+    return [_schedule(kind, text) for kind, text in _texts(table)]
 
 
 def schedule_problems(settings: Settings) -> Iterator[Problem]:
     """Every schedule that would not run, for `foreword check`."""
     where = f"{settings.file} [jobs.schedules]"
-    for kind, texts in settings.jobs.schedules.items():
+    for kind, text in _texts(settings.jobs.schedules):
+        try:
+            _schedule(kind, text)
+        except JobFailed as error:
+            place, _, what = str(error).removeprefix("[jobs.schedules] ").partition(": ")
+            yield Problem(f"{where} {place}", what, "See: foreword jobs kinds, and man 5 crontab")
+
+
+def _texts(table: Mapping[str, str | Sequence[str]]) -> Iterator[tuple[str, str]]:
+    for kind, texts in table.items():
         for text in [texts] if isinstance(texts, str) else texts:
-            try:
-                _schedule(kind, text)
-            except JobFailed as error:
-                place, _, what = str(error).removeprefix("[jobs.schedules] ").partition(": ")
-                yield Problem(f"{where} {place}", what, "See: foreword jobs kinds, and man 5 crontab")
+            yield kind, text
 
 
 def _schedule(kind: str, text: str) -> Schedule:
@@ -118,7 +119,7 @@ def _schedule(kind: str, text: str) -> Schedule:
     if len(fields) != len(FIELDS):
         raise _mistake(kind, f"{text!r} does not begin with cron's five fields, such as 0 3 * * *")
     try:
-        days, months, weekdays = [field.values(part) for field, part in zip(FIELDS, fields, strict=True)][2:]
+        days, months, _ = [field.values(part) for field, part in zip(FIELDS, fields, strict=True)][2:]
     except ValueError as error:
         raise _mistake(kind, f"{text!r}: {error}") from None
     # where both days are given, cron runs on either of them

@@ -5,14 +5,14 @@ from datetime import datetime
 
 from offline_jobs.errors import JobFailed
 
-UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def at(text: str, now_s: float) -> float:
-    """`30m`, `2h`, `7d`, `1w` ago, or a date, as seconds since 1970; an empty text is 0."""
+    """`30s`, `15m`, `2h`, `7d`, `1w` ago, or a date, as seconds since 1970; an empty text is 0."""
     if not text:
         return 0.0
-    if ago := re.fullmatch(r"(\d{1,5})([mhdw])", text):
+    if ago := re.fullmatch(r"(\d{1,5})([smhdw])", text):
         return now_s - int(ago[1]) * UNITS[ago[2]]
     try:
         return datetime.fromisoformat(text).timestamp()

@@ -1,4 +1,4 @@
-"""Scores answers in grades: with right or wrong alone a search has nothing to climb, since form comes before content."""
+"""Scores answers in grades: form comes before content, so right or wrong alone gives a search nothing to climb."""
 
 from collections import Counter
 from collections.abc import Sequence

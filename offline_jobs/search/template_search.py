@@ -200,7 +200,7 @@ class TemplateSearch(SearchProblem):
                 yield Proposal(allowed, f"rule: {name}")
 
     def _promise(self, pieces: Pieces) -> Callable[[Proposal], tuple[bool, int]]:
-        """A sort key: first changes that add to these pieces, then those that swap the examples; by rank in the race."""
+        """A sort key: changes that add to these pieces before those that swap the examples, by rank in the race."""
         shown = pieces["examples"] != self.seed["examples"]
         return lambda proposal: (
             shown and proposal.pieces["examples"] != pieces["examples"],

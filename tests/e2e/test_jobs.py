@@ -129,7 +129,7 @@ def test_a_job_out_of_its_budget_goes_on_with_a_larger_one(folder: Path) -> None
 
 
 def test_cron_prints_the_schedule(folder: Path) -> None:
-    assert re.search(r"^0 3 \* \* \* .* jobs run harvest --continue", said(folder, "cron"), re.MULTILINE)
+    assert re.search(r"^0 3 \* \* \* /.* jobs run harvest --continue", said(folder, "cron"), re.MULTILINE)
     assert "kind: CronJob" in said(folder, "cron", "--kubernetes")
 
 
@@ -159,7 +159,7 @@ def test_an_optimisation_from_the_first_look_at_its_cost_to_a_canary(folder: Pat
             "wanted=a",
         )
         words = ("run", "optimise", "template=refund.en", "dataset=cases", "choose=12", "sealed=24")
-        assert "at the most" in said(folder, *words, "--dry-run")
+        assert "at most" in said(folder, *words, "--dry-run")
         assert toy.asked == []
         said(folder, *words, "--calls", "300")
     (row,) = [json.loads(line) for line in said(folder, "list", "--json").splitlines()]

@@ -148,13 +148,24 @@ def test_an_alarm_reaches_the_webhook_the_metric_and_the_page_and_starts_a_harve
 def test_without_a_change_nobody_is_told(tmp_path: Path, webhook: tuple[str, list[dict[str, Any]]]) -> None:
     url, told = webhook
     job = compared_now(prepared(tmp_path, slow=False, webhook=url))
-    assert (json.loads(job.report)["alarm"], told) == (False, [])
+    report = json.loads(job.report)
+    assert (report["alarm"], report["verdict"], told) == (False, "no change", [])
 
 
 def test_a_webhook_that_cannot_be_reached_fails_no_job(tmp_path: Path) -> None:
     job = compared_now(prepared(tmp_path, slow=True, webhook="http://127.0.0.1:9/"))
     assert job.state == DONE
     assert "cannot be reached" in json.loads(job.report)["webhook"]
+
+
+def test_a_window_with_too_few_exchanges_is_too_few_to_tell(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    stored(settings, [a_record(number, f"prompt {number * 7919}", intent="refund") for number in range(900)][::20])
+    job = compared_now(settings)
+    report = json.loads(job.report)
+    assert (report["alarm"], report["verdict"], report["changes"]) == (False, "too few to tell", [])
+    page = Path(report["page"]).read_text()
+    assert "Too few exchanges to tell" in page and "No change" not in page
 
 
 def test_nothing_to_compare_says_so(settings: Settings) -> None:

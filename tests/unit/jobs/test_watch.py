@@ -118,6 +118,17 @@ def test_a_worse_canary_is_taken_back_and_the_reason_stays(tmp_path: Path, point
     assert json.loads(watched(settings).report) == []
 
 
+def test_a_canary_by_its_files_status_alone_is_watched_too(tmp_path: Path) -> None:
+    settings = prepared(tmp_path, 0.3, 0.9, 150)
+    (tmp_path / "templates" / "pointers.yaml").unlink()
+    write(tmp_path / "templates", "two", source(version=2, status="canary"))
+    (verdict,) = json.loads(watched(settings).report)
+    assert (verdict["version"], verdict["what"]) == (2, "rolled back")
+    library, _ = load_library([tmp_path / "templates"])
+    assert library.candidates("refund", "en").canary is None
+    assert json.loads(watched(settings).report) == []
+
+
 def test_answers_of_an_earlier_canary_are_nobodys(tmp_path: Path, pointer: Callable[[], Pointer]) -> None:
     settings = prepared(tmp_path, 0.9, 0.9, 100)
     older = [a_record(900 + at, f"o {at}", template="refund.en", version=3, arm=Arm.CANARY) for at in range(300)]

@@ -142,9 +142,36 @@ def test_what_was_not_assigned_at_random_is_said(database: Database) -> None:
     fill(database, "b", [1.0], 2, time_s=200.0)
 
     assert compare(database, A, B).cautions == (
-        "the two did not run at the same time, so what changed meanwhile counts too",
+        "the two did not run at the same time, so other changes meanwhile count too",
     )
     assert "two templates" in compare(database, A, ComparedVersion("other.en", 1)).cautions[0]
+
+
+def test_answers_from_before_the_other_version_existed_are_not_counted_and_it_is_said(database: Database) -> None:
+    fill(database, "before", [0.0] * 50, time_s=10.0)
+    for number, time_s in enumerate((100.0, 150.0, 200.0)):
+        fill(database, f"a{number}", [1.0] * 10, time_s=time_s)
+        fill(database, f"b{number}", [1.0] * 10, 2, Arm.CANARY, time_s=time_s)
+    fill(database, "after", [0.0] * 5, 2, time_s=300.0)
+
+    result = compare(database, A, B)
+
+    assert (result.side_a.exchanges, result.side_a.left_out, result.side_b.left_out) == (30, 50, 5)
+    assert (result.measures[0].mean_a, result.measures[0].mean_b) == (1.0, 1.0)
+    assert result.cautions == (
+        "the two ran at the same time in part only: 50 answers of sum.en@1 and 5 answers of sum.en@2"
+        " from other times are not counted",
+    )
+
+
+def test_controls_are_compared_over_the_time_in_which_some_were_held_back(database: Database) -> None:
+    fill(database, "before", [0.0] * 20, time_s=10.0)
+    fill(database, "a", [1.0] * 20)
+    fill(database, "held", [0.0] * 20, 1, Arm.HELD)
+
+    result = compare(database, *read_versions("sum.en@1", "raw"))
+
+    assert (result.measures[0].n_a, result.measures[0].mean_a, result.side_a.left_out) == (20, 1.0, 20)
 
 
 @pytest.mark.parametrize(

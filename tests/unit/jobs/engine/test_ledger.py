@@ -131,9 +131,11 @@ def test_jobs_that_run_are_found_however_many_came_after_them(settings: Settings
 
 def test_a_job_is_continued_only_with_the_same_words(ledger: Ledger) -> None:
     first = ledger.create("optimise", {"template": "a.en"}, BUDGET)
-    ledger.create("optimise", {"template": "b.en"}, BUDGET)
+    second = ledger.create("optimise", {"template": "b.en"}, BUDGET)
 
     last = ledger.last("optimise", {"template": "a.en"})
 
     assert last is not None and (last.id, last.words) == (first.id, {"template": "a.en"})
-    assert ledger.last("optimise", {}) is None
+    assert ledger.last("optimise", {"template": "c.en"}) is None
+    newest = ledger.last("optimise", {})
+    assert newest is not None and newest.id == second.id
