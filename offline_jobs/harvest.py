@@ -1,8 +1,7 @@
-"""The job `harvest`: recorded exchanges to a dataset version of what went wrong, what went right, and what no template
-was for.
+"""The job `harvest`: recorded exchanges to a dataset version of failures, successes, and prompts without a template.
 
 The window is cut into portions; each is read, judged, scrubbed and signed in a step of its own, on any executor. Then
-near-duplicates go, and what no template was for is grouped. Memory holds signatures, never all texts.
+near-duplicates are removed, and prompts without a template are grouped. Memory holds signatures, never all texts.
 """
 
 import shutil
@@ -30,42 +29,42 @@ from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.since import at
 
 GROUPED = 4000
-"""So many prompts at the most are grouped: the number of distances grows with its square."""
+"""The most prompts that are grouped: the number of distances grows with its square."""
 KINDS = tuple(What)
 _row = msgspec.json.Decoder(DatasetRow)
 
 
 class HarvestOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a harvest can be asked."""
+    """The options of a harvest."""
 
     name: str = "harvest"
-    """Of the dataset that it makes."""
+    """The name of the dataset."""
     since: str = "7d"
-    """From when: so long ago, or a day."""
+    """The start of the window: an age such as 7d, or a date."""
     until: str = ""
-    """To when; left out: now."""
+    """The end of the window; left out: now."""
     model: str = ""
-    """Only what this model answered."""
+    """Only requests for this model."""
     intent: str = ""
     """Only prompts of this intent."""
     template: str = ""
-    """Only what this template spoke for."""
+    """Only prompts that this template rewrote."""
     key: str = ""
-    """Only what came with this key."""
+    """Only requests with this key."""
     keep: tuple[str, ...] = (What.FAILURE, What.SUCCESS, What.UNFITTED)
-    """What is kept: failure, success, unfitted, unscored."""
+    """The kinds of rows to keep: failure, success, unfitted, unscored."""
     judge: int = 0
-    """So many unscored answers are shown to `[jobs] judge`."""
+    """How many unscored answers `[jobs] judge` scores."""
     most: int = 100_000
-    """Rows of each kind."""
+    """The most rows of each kind."""
     groups: bool = True
-    """Whether prompts that no template fitted are grouped."""
+    """Whether prompts without a template are grouped."""
     portion: int = PORTION
-    """Exchanges of a step."""
+    """Exchanges of one step."""
 
 
 class HarvestPortion(Struct, frozen=True):
-    """One portion to be read."""
+    """One portion to read."""
 
     url: str
     folders: tuple[str, ...]
@@ -76,7 +75,7 @@ class HarvestPortion(Struct, frozen=True):
 
 
 class HarvestedPortion(Struct, frozen=True):
-    """What came of a portion: where its rows are, and what was seen."""
+    """The result of a portion: the file with its rows, and counts of rows, exchanges and secrets."""
 
     file: str
     rows: int
@@ -85,7 +84,7 @@ class HarvestedPortion(Struct, frozen=True):
 
 
 class HarvestReport(Struct, frozen=True):
-    """What a harvest reports."""
+    """The report of a harvest."""
 
     dataset: str
     rows: int
@@ -96,19 +95,19 @@ class HarvestReport(Struct, frozen=True):
 def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
     window = run.step("window", options, lambda: _window(options), RecordWindow)
     url = database_url(run.settings)
-    folders = tuple(str((run.settings.root / one).resolve()) for one in run.settings.prompt.templates)
+    folders = tuple(str((run.settings.root / folder).resolve()) for folder in run.settings.prompt.templates)
     parts = run.step(
         "portions", [window, options.portion], lambda: portions(url, window, options.portion), list[Portion]
     )
     keep = (*options.keep, What.UNSCORED) if options.judge else options.keep
     into = run.folder / "parts"
     into.mkdir(exist_ok=True)
-    taken = _take_all(run, [HarvestPortion(url, folders, window, one, keep, str(into)) for one in parts])
-    judged = _judged(run, options, taken)
-    table = _table(taken)
+    harvested = _take_all(run, [HarvestPortion(url, folders, window, part, keep, str(into)) for part in parts])
+    judged = _judged(run, options, harvested)
+    table = _table(harvested)
     chosen = _chosen(table, options.most, bool(judged))
-    counts = _counts(taken, table["what"], chosen)
-    rows = _rows(taken, chosen, judged)
+    counts = _counts(harvested, table["what"], chosen)
+    rows = _rows(harvested, chosen, judged)
     made = dataset.write(
         run.settings.data_folder,
         options.name,
@@ -125,21 +124,21 @@ def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
 
 
 def estimate(settings: Settings, options: HarvestOptions) -> Spent:
-    """Only the judge costs."""
+    """The judge's calls; nothing else costs."""
     return Spent(calls=options.judge, tokens=options.judge * 700)
 
 
 def take(part: HarvestPortion) -> HarvestedPortion:
-    """Read one portion and leave its rows and their signatures in files. A task."""
+    """Read one portion and write its rows and their signatures to files. A task."""
     library = library_of(part.folders)
     base = Path(part.into) / f"{part.portion.number:06d}"
     draft = base.with_suffix(".tmp")
     seen, secrets = 0, Counter[str]()
     signatures, what, labelled = [], [], []
     with draft.open("wb") as file:
-        for one in read(part.url, part.window, part.portion):
+        for exchange in read(part.url, part.window, part.portion):
             seen += 1
-            row = row_of(one, library, part.keep, secrets)
+            row = row_of(exchange, library, part.keep, secrets)
             if row is None:
                 continue
             signatures.append(signature(row.query))
@@ -155,25 +154,25 @@ def take(part: HarvestPortion) -> HarvestedPortion:
 
 
 def _window(options: HarvestOptions) -> RecordWindow:
-    """Fixed when the job begins, so that a resumed job reads the same exchanges."""
+    """The window in seconds, fixed at the first run, so that a resumed job reads the same exchanges."""
     now = time.time()
     until = at(options.until, now) or now
     return RecordWindow(at(options.since, now), until, options.model, options.intent, options.template, options.key)
 
 
 def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPortion]:
-    """One step a portion; those that are done already are not handed out."""
-    left = [part for part in parts if not run.known("portion", part)]
-    results = run.executor.map(take, left)
-    taken = []
+    """One step a portion. The executor gets those that are not done yet."""
+    waiting = [part for part in parts if not run.known("portion", part)]
+    results = run.executor.map(take, waiting)
+    harvested = []
     for part in parts:
-        taken.append(run.step("portion", part, lambda: next(results), HarvestedPortion))
+        harvested.append(run.step("portion", part, lambda: next(results), HarvestedPortion))
         run.check()
-    return taken
+    return harvested
 
 
 def _chosen(table: Mapping[str, Any], most: int, judged: bool) -> Any:
-    """Which rows stay: of each kind those that are no near-duplicates, the labelled before the others."""
+    """A mask of the rows to keep: of each kind the first of its near-duplicates, labelled rows before the others."""
     chosen = np.zeros(len(table["what"]), np.bool_)
     for number, kind in enumerate(KINDS):
         rows = np.flatnonzero(table["what"] == number)
@@ -184,9 +183,9 @@ def _chosen(table: Mapping[str, Any], most: int, judged: bool) -> Any:
     return chosen
 
 
-def _table(taken: Sequence[HarvestedPortion]) -> Mapping[str, Any]:
-    """What is known of all rows but their texts."""
-    parts = [np.load(Path(one.file).with_suffix(".npz")) for one in taken]
+def _table(harvested: Sequence[HarvestedPortion]) -> Mapping[str, Any]:
+    """Everything about all rows but their texts, as arrays of one length."""
+    parts = [np.load(Path(portion.file).with_suffix(".npz")) for portion in harvested]
     none = {
         "signatures": np.zeros((0, HASHES), np.uint32),
         "what": np.zeros(0, np.uint8),
@@ -195,32 +194,37 @@ def _table(taken: Sequence[HarvestedPortion]) -> Mapping[str, Any]:
     return {name: np.concatenate([empty, *(part[name] for part in parts)]) for name, empty in none.items()}
 
 
-def _counts(taken: Sequence[HarvestedPortion], what: Any, chosen: Any) -> dict[str, int]:
+def _counts(harvested: Sequence[HarvestedPortion], what: Any, chosen: Any) -> dict[str, int]:
     by_kind = {kind.value: int(np.sum(chosen & (what == number))) for number, kind in enumerate(KINDS)}
-    seen, found = sum(one.seen for one in taken), sum(one.rows for one in taken)
-    left = {"seen": seen, "passed over": seen - found, "left out as alike or too many": found - int(np.sum(chosen))}
-    return {**{kind: n for kind, n in by_kind.items() if n}, **left, "secrets": sum(one.secrets for one in taken)}
+    seen, rows = sum(portion.seen for portion in harvested), sum(portion.rows for portion in harvested)
+    others = {
+        "seen": seen,
+        "passed over": seen - rows,
+        "left out as alike or too many": rows - int(np.sum(chosen)),
+        "secrets": sum(portion.secrets for portion in harvested),
+    }
+    return {**{kind: n for kind, n in by_kind.items() if n}, **others}
 
 
-def _rows(taken: Sequence[HarvestedPortion], chosen: Any, judged: Mapping[str, DatasetRow]) -> Iterator[DatasetRow]:
-    for place, row in enumerate(_all_rows(taken)):
+def _rows(harvested: Sequence[HarvestedPortion], chosen: Any, judged: Mapping[str, DatasetRow]) -> Iterator[DatasetRow]:
+    for place, row in enumerate(_all_rows(harvested)):
         if chosen[place] and (row.what is not What.UNSCORED or row.exchange in judged):
             yield judged.get(row.exchange, row)
 
 
-def _all_rows(taken: Sequence[HarvestedPortion]) -> Iterator[DatasetRow]:
-    for one in taken:
-        with Path(one.file).open("rb") as lines:
+def _all_rows(harvested: Sequence[HarvestedPortion]) -> Iterator[DatasetRow]:
+    for portion in harvested:
+        with Path(portion.file).open("rb") as lines:
             yield from map(_row.decode, lines)
 
 
-def _judged(run: JobRun, options: HarvestOptions, taken: Sequence[HarvestedPortion]) -> Mapping[str, DatasetRow]:
-    """The unscored answers that a judge has seen, by exchange."""
+def _judged(run: JobRun, options: HarvestOptions, harvested: Sequence[HarvestedPortion]) -> Mapping[str, DatasetRow]:
+    """The answers that the judge scored, by exchange."""
     if not options.judge:
         return {}
     from offline_jobs.datasets.judge_answers import judge_rows
 
-    unscored = (row for row in _all_rows(taken) if row.what is What.UNSCORED)
+    unscored = (row for row in _all_rows(harvested) if row.what is What.UNSCORED)
     return {row.exchange: row for row in judge_rows(run, list(islice(unscored, options.judge)))}
 
 
@@ -234,7 +238,7 @@ def _groups(run: JobRun, made: dataset.Dataset) -> Sequence[Any]:
 
 
 JOB = JobKind(
-    "recorded exchanges to a dataset: failures, successes, prompts that no template fitted",
+    "recorded exchanges to a dataset: failures, successes, prompts without a template",
     HarvestOptions,
     run,
     estimate,

@@ -11,15 +11,15 @@ from offline_jobs.errors import JobFailed
 
 @click.group()
 def datasets() -> None:
-    """Dataset versions: what harvests made, and what was imported."""
+    """Dataset versions, from harvests and imports."""
 
 
 @datasets.command("list")
 @config_option
 def list_(config: Path) -> None:
     """All versions, the newest first."""
-    for one in dataset.versions(load_settings(config).data_folder):
-        click.echo(f"{one.ref:40}{one.rows:>9,} rows  {one.job or 'imported'}  {dict(one.counts)}")
+    for version in dataset.versions(load_settings(config).data_folder):
+        click.echo(f"{version.ref:40}{version.rows:>9,} rows  {version.job or 'imported'}  {dict(version.counts)}")
 
 
 @datasets.command()
@@ -32,8 +32,8 @@ def export(ref: str, file: Path, config: Path) -> None:
     \b
     foreword jobs datasets export failures failures.parquet
     """
-    found = dataset.find(load_settings(config).data_folder, ref)
-    click.echo(f"{dataset.export(found, file):,} rows of {found.ref}")
+    version = dataset.find(load_settings(config).data_folder, ref)
+    click.echo(f"{dataset.export(version, file):,} rows of {version.ref}")
 
 
 @datasets.command("import")
@@ -57,5 +57,5 @@ def import_(name: str, file: Path, fields: tuple[str, ...], config: Path) -> Non
 def _pair(field: str) -> tuple[str, str]:
     ours, equals, theirs = field.partition("=")
     if not equals:
-        raise JobFailed(f"--field {field}: it is OURS=THEIRS, such as query=text")
+        raise JobFailed(f"--field {field}: write OURS=THEIRS, such as query=text")
     return ours, theirs

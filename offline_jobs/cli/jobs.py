@@ -101,7 +101,7 @@ def kinds_(kind: str | None) -> None:
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--dry-run", is_flag=True, help="Print the most that it would cost, and do nothing.")
-@click.option("--continue", "continued", is_flag=True, help="Resume the last run of this kind, with these words, if it was cut off.")
+@click.option("--continue", "continued", is_flag=True, help="Resume the last such run if it was cut off.")
 @budget_options
 @where_options
 @config_option

@@ -1,4 +1,4 @@
-"""Dataset versions: rows in a file that is named by their hash, with where they come from. None is ever changed."""
+"""Dataset versions: rows in a file named by their hash, with their origin. A version never changes."""
 
 import json
 import os
@@ -23,15 +23,15 @@ _row = msgspec.json.Decoder(DatasetRow)
 
 
 class Dataset(Struct, frozen=True):
-    """One version. `ref` is `name@hash`, which later steps cite."""
+    """One version. Later steps cite its `ref`, `name@hash`."""
 
     name: str
     hash: str
     rows: int
     counts: Mapping[str, int]
-    """How many rows of each kind, and what was left out on the way."""
+    """The rows of each kind, and the numbers left out."""
     query: Mapping[str, Any]
-    """What was asked of the harvest, or the file that was imported."""
+    """The options of the harvest, or the file of the import."""
     job: str
     created_s: float
     folder: str
@@ -41,7 +41,7 @@ class Dataset(Struct, frozen=True):
         return f"{self.name}@{self.hash[:SHORT]}"
 
     def read(self) -> Iterator[DatasetRow]:
-        """Row by row. Raises `JobFailed` if the file is not what it was."""
+        """Row by row. Raises `JobFailed` if the file was changed."""
         digest = sha256()
         with (Path(self.folder) / ROWS).open("rb") as file:
             for line in file:
@@ -64,7 +64,7 @@ def write(
     query: Mapping[str, Any],
     job: str = "",
 ) -> Dataset:
-    """A new version, whole or not at all. The same rows are the same version, whoever writes them."""
+    """Write a new version, whole or not at all. The same rows are the same version."""
     parent = datasets_folder(data_folder)
     parent.mkdir(parents=True, exist_ok=True)
     beside = parent / f".{name}.{os.getpid()}.{time.monotonic_ns()}"
@@ -105,26 +105,26 @@ def _written(
 def versions(data_folder: Path) -> Sequence[Dataset]:
     """All versions, the newest first."""
     files = datasets_folder(data_folder).glob(f"*@*/{ABOUT}")
-    return sorted((_about(file) for file in files), key=lambda one: one.created_s, reverse=True)
+    return sorted((_about(file) for file in files), key=lambda dataset: dataset.created_s, reverse=True)
 
 
 def find(data_folder: Path, ref: str) -> Dataset:
     """`name`, which is its newest version, or `name@hash`. Raises `JobFailed`."""
     name, _, hash = ref.partition("@")
-    for one in versions(data_folder):
-        if one.name == name and one.hash.startswith(hash):
-            return one
-    known = ", ".join(sorted({one.name for one in versions(data_folder)})) or "none yet"
+    for dataset in versions(data_folder):
+        if dataset.name == name and dataset.hash.startswith(hash):
+            return dataset
+    known = ", ".join(sorted({dataset.name for dataset in versions(data_folder)})) or "none yet"
     raise JobFailed(f"there is no dataset {ref!r}; there are: {known}. foreword jobs run harvest makes one")
 
 
 def _about(file: Path) -> Dataset:
-    found = msgspec.json.decode(file.read_bytes(), type=Dataset)
-    return msgspec.structs.replace(found, folder=str(file.parent))  # the data folder may have moved
+    dataset = msgspec.json.decode(file.read_bytes(), type=Dataset)
+    return msgspec.structs.replace(dataset, folder=str(file.parent))  # the data folder may have moved
 
 
 def export(dataset: Dataset, file: Path) -> int:
-    """To `.jsonl` or `.parquet`, by the file's name. Returns how many rows."""
+    """Write to `.jsonl` or `.parquet`, by the file's name. Returns the number of rows."""
     if file.suffix == ".parquet":
         from offline_jobs.datasets.parquet import write_parquet
 
@@ -138,7 +138,7 @@ def export(dataset: Dataset, file: Path) -> int:
 
 
 def rows_in(file: Path, fields: Mapping[str, str] | None = None) -> Iterator[DatasetRow]:
-    """The rows of a `.jsonl` or `.parquet` file. `fields` maps ours to the file's: `{"query": "text"}`."""
+    """The rows of a `.jsonl` or `.parquet` file. `fields` maps our names to the file's: `{"query": "text"}`."""
     names = {"query": "query", **(fields or {})}
     for number, line in enumerate(_lines(file), 1):
         ours = {our: line[theirs] for our, theirs in names.items() if line.get(theirs) is not None}

@@ -1,4 +1,4 @@
-"""Near-duplicates by MinHash: texts whose five-letter pieces are mostly the same.
+"""Near-duplicates by MinHash: texts that share most of their five-letter pieces.
 
 Broder 1997, On the resemblance and containment of documents; banding after Leskovec, Rajaraman and Ullman, Mining of
 Massive Datasets, ch. 3. Everything is integer arithmetic on fixed constants, so a text always has the same signature.
@@ -34,7 +34,7 @@ def signature(text: str) -> Signature:
 
 
 def firsts(signatures: Signature) -> NDArray[np.bool_]:
-    """signatures: [texts, HASHES]. Whether each text is the first of its kind: nothing kept before it is like it."""
+    """signatures: [texts, HASHES]. A mask of the texts that are not alike to one kept before them."""
     texts = len(signatures)
     kept = np.ones(texts, np.bool_)
     bands = _bands(signatures)
@@ -43,7 +43,7 @@ def firsts(signatures: Signature) -> NDArray[np.bool_]:
     for text in np.flatnonzero(shared.any(axis=1)).tolist():
         places = [(band, int(bands[text, band])) for band in np.flatnonzero(shared[text]).tolist()]
         near = sorted({owner for place in places for owner in owners.get(place, ())})
-        if near and _likest(signatures[text], signatures[near]) >= ALIKE:
+        if near and _likeness(signatures[text], signatures[near]) >= ALIKE:
             kept[text] = False
             continue
         for place in places:
@@ -51,8 +51,8 @@ def firsts(signatures: Signature) -> NDArray[np.bool_]:
     return kept
 
 
-def _likest(one: Signature, others: Signature) -> float:
-    return float((others == one).mean(axis=1).max())
+def _likeness(text: Signature, others: Signature) -> float:
+    return float((others == text).mean(axis=1).max())
 
 
 def _bands(signatures: Signature) -> NDArray[np.uint64]:
@@ -64,7 +64,7 @@ def _bands(signatures: Signature) -> NDArray[np.uint64]:
 
 
 def _shared(bands: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which numbers some other text has too: the rest can make nobody a duplicate."""
+    """A mask of the numbers that another text has too: the others cannot make a duplicate."""
     shared = np.zeros(bands.shape, np.bool_)
     for band in range(bands.shape[1]):
         _, inverse, counts = np.unique(bands[:, band], return_inverse=True, return_counts=True)

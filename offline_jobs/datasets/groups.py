@@ -1,4 +1,4 @@
-"""Groups the prompts that no template was for, and names each group by its words: what a new template could be for."""
+"""Groups prompts without a template and names each group by its words: candidates for new templates."""
 
 import re
 from collections import Counter
@@ -23,7 +23,7 @@ _WORD = re.compile(r"[a-z][a-z]{2,}|[\u4e00-\u9fff]{2}")
 
 
 class PromptGroup(Struct, frozen=True):
-    """Prompts that ask alike. `examples` are the most central ones, to become a template's `match` examples."""
+    """Similar prompts. `examples` are the most central ones, for a template's `match`."""
 
     name: str
     size: int
@@ -31,7 +31,7 @@ class PromptGroup(Struct, frozen=True):
 
 
 def group(texts: Sequence[str], settings: Settings) -> list[PromptGroup]:
-    """The groups, the largest first; what fits none is left out."""
+    """The groups, the largest first; prompts that fit none are left out."""
     if len(texts) < 2 * FEWEST:
         return []
     return grouped(texts, open_embedder(settings).embed(texts))
@@ -45,18 +45,18 @@ def grouped(texts: Sequence[str], vectors: Any) -> list[PromptGroup]:
     members = [np.flatnonzero(of == number) for number in range(int(of.max()) + 1)]
     called = names([[texts[index] for index in rows.tolist()] for rows in members])
     made = [central(name, texts, vectors, rows) for name, rows in zip(called, members, strict=True)]
-    return sorted(made, key=lambda one: (-one.size, one.name))
+    return sorted(made, key=lambda group: (-group.size, group.name))
 
 
 def central(name: str, texts: Sequence[str], vectors: Any, rows: Any) -> PromptGroup:
-    """The group of these rows, shown by those nearest to its middle."""
+    """The group of these rows, with those nearest to its middle as examples."""
     nearness = vectors[rows] @ vectors[rows].mean(axis=0)
     central = rows[np.argsort(-nearness, kind="stable")][:SHOWN].tolist()
     return PromptGroup(name, len(rows), tuple(texts[index] for index in central))
 
 
 def names(groups: Sequence[Sequence[str]]) -> list[str]:
-    """For each group the two words that are most its own: frequent in it, rare in the others."""
+    """For each group its two most characteristic words: frequent in it, rare in the others."""
     counts = [Counter(word for text in group for word in {*_words(text)}) for group in groups]
     spread = Counter(word for count in counts for word in count)
     made: list[str] = []

@@ -1,4 +1,4 @@
-"""What an exchange was worth: by feedback, by its template's checks, by what the answer should have been."""
+"""Scores exchanges by feedback, by their template's checks, and by the right answer where it is known."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -16,25 +16,26 @@ from offline_jobs.datasets.scrub import scrubbed
 
 HALF = 0.5
 READABLE = "full"
-"""The record policy under which texts were kept."""
+"""The record policy that keeps texts."""
 
 
 @cache
 def library_of(folders: tuple[str, ...]) -> Library:
-    """Once a process: a portion is read against the library as it is now."""
+    """Read once a process: all portions see the same library."""
     return load_library([Path(folder) for folder in folders])[0]
 
 
 def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secrets: Counter[str]) -> DatasetRow | None:
-    """The exchange as a row without secrets, or None where it is of no kind to keep. Counts the secrets."""
+    """The exchange as a row without secrets, None where its kind is not in `keep`. Counts the secrets."""
     record = seen.record
     if record.policy != READABLE or record.status != 200 or record.ending != "finished":
         return None
     query = next((turn.text for turn in reversed(record.asked) if turn.role == "user" and turn.plain), "")
     if not query.strip():
         return None
-    wanted = next((one.answer for one in reversed(seen.feedback) if one.answer), "")
-    label = next((one.label for one in reversed(seen.feedback) if one.label), "")
+    newest = list(reversed(seen.feedback))
+    wanted = next((opinion.answer for opinion in newest if opinion.answer), "")
+    label = next((opinion.label for opinion in newest if opinion.label), "")
     score, why = _worth(seen, library, wanted)
     what = _what(seen, score)
     if what not in keep:
@@ -58,22 +59,22 @@ def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secret
 
 
 def _worth(seen: JudgedExchange, library: Library, wanted: str) -> tuple[float, tuple[str, ...]]:
-    """The lowest of what is known, and who says so; -1 where nobody does."""
-    found: dict[str, float] = {}
-    scores = [one.score for one in seen.feedback if one.score is not None]
-    if scores:
-        found["feedback"] = sum(scores) / len(scores)
+    """The lowest score and its sources; -1 where there is none."""
+    scores: dict[str, float] = {}
+    opinions = [opinion.score for opinion in seen.feedback if opinion.score is not None]
+    if opinions:
+        scores["feedback"] = sum(opinions) / len(opinions)
     text = seen.record.answer.text
     if wanted:
-        found["wanted"] = matches(text, wanted)
+        scores["wanted"] = matches(text, wanted)
     template = _template(seen, library)
     if template is not None and (share := passed(text, template.checks)) is not None:
         wrong = failures(text, template.checks)
-        found[f"checks: {'; '.join(wrong)}" if wrong else "checks"] = share
-    if not found:
+        scores[f"checks: {'; '.join(wrong)}" if wrong else "checks"] = share
+    if not scores:
         return -1.0, ()
-    lowest = min(found.values())
-    return lowest, tuple(name for name, value in found.items() if value == lowest)
+    lowest = min(scores.values())
+    return lowest, tuple(name for name, value in scores.items() if value == lowest)
 
 
 def _template(seen: JudgedExchange, library: Library) -> Template | None:

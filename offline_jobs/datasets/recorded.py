@@ -16,11 +16,11 @@ from gateway.records.tables import exchanges, feedback
 PORTION = 5000
 FETCH = 500
 Place = tuple[float, str]
-"""When an exchange came in, and its id, which decides between two of the same moment."""
+"""An exchange's time and its id, which orders exchanges of the same moment."""
 
 
 class RecordWindow(Struct, frozen=True):
-    """Which exchanges: from `since_s` up to, and without, `until_s`; empty filters take all."""
+    """The exchanges from `since_s` up to, and without, `until_s`; an empty filter takes all."""
 
     since_s: float
     until_s: float
@@ -44,14 +44,14 @@ class Portion(Struct, frozen=True):
 
 
 class JudgedExchange(Struct, frozen=True):
-    """An exchange with what was said about it."""
+    """An exchange with its feedback."""
 
     record: ExchangeRecord
     feedback: tuple[Feedback, ...]
 
 
 def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portion]:
-    """The window cut into parts of `size` exchanges. Reads the index only, and brings the schema up to date."""
+    """The window cut into parts of `size` exchanges. It reads the index alone, and brings the schema up to date."""
     Database.open(url).close()
     query = select(exchanges.c.time_s, exchanges.c.id).where(*_within(window)).order_by(*_order())
     engine = engine_for(url)
@@ -69,13 +69,13 @@ def read(url: str, window: RecordWindow, portion: Portion) -> Iterator[JudgedExc
     """The exchanges of a portion, in order. A job's own calls are left out: it would learn from itself."""
     engine = engine_for(url)
     try:
-        said = _feedback(engine, window, portion)
+        opinions = _feedback(engine, window, portion)
         query = _ranged(select(exchanges.c.record), window, portion).order_by(*_order())
         with engine.connect().execution_options(yield_per=FETCH) as connection:
             for (data,) in connection.execute(query):
                 record = decode(data)
                 if not record.job:
-                    yield JudgedExchange(record, tuple(said.get(record.id, ())))
+                    yield JudgedExchange(record, tuple(opinions.get(record.id, ())))
     finally:
         engine.dispose()
 
@@ -83,17 +83,17 @@ def read(url: str, window: RecordWindow, portion: Portion) -> Iterator[JudgedExc
 def _feedback(engine: Engine, window: RecordWindow, portion: Portion) -> Mapping[str, Sequence[Feedback]]:
     columns = [feedback.c[name] for name in Feedback.__struct_fields__]
     query = _ranged(select(*columns).join(exchanges, exchanges.c.id == feedback.c.exchange), window, portion)
-    found: dict[str, list[Feedback]] = defaultdict(list)
+    opinions: dict[str, list[Feedback]] = defaultdict(list)
     with engine.connect() as connection:
         for row in connection.execute(query.order_by(feedback.c.number)):
-            found[row[0]].append(Feedback(*row))
-    return found
+            opinions[row[0]].append(Feedback(*row))
+    return opinions
 
 
 def _ranged(query: Select[Any], window: RecordWindow, portion: Portion) -> Select[Any]:
     place = tuple_(exchanges.c.time_s, exchanges.c.id)
     inside = and_(place >= tuple_(*portion.start), place < tuple_(*portion.end))
-    # said twice, since the index is on the time alone
+    # the times again, since the index has them alone
     times = exchanges.c.time_s.between(portion.start[0], portion.end[0])
     return query.where(times, inside, *_within(window))
 

@@ -1,4 +1,4 @@
-"""A row of a dataset: one prompt with what is known of it."""
+"""A row of a dataset: one prompt with its answers, scores and origin."""
 
 from enum import StrEnum
 
@@ -6,17 +6,17 @@ from msgspec import Struct
 
 
 class What(StrEnum):
-    """What an exchange is to us."""
+    """The kind of a row."""
 
-    FAILURE = "failure"  # somebody or something said that the answer was not right
-    SUCCESS = "success"  # the same, that it was
+    FAILURE = "failure"  # feedback, a check or a judge says that the answer was wrong
+    SUCCESS = "success"  # one of them says that it was right, and none that it was wrong
     UNFITTED = "unfitted"  # no template was for it
-    UNSCORED = "unscored"  # a template spoke, and nobody said how well
+    UNSCORED = "unscored"  # a template was used, and the answer has no score
     GIVEN = "given"  # from a file, not from an exchange
 
 
 class DatasetRow(Struct, frozen=True):
-    """`query` is what the user asked, `wanted` what the answer should have been ("": nobody said)."""
+    """`query` is the user's prompt, `wanted` the right answer, "" where it is unknown."""
 
     query: str
     what: What = What.GIVEN
@@ -26,7 +26,7 @@ class DatasetRow(Struct, frozen=True):
     score: float = -1.0
     """From 0 to 1; -1: not scored."""
     why: tuple[str, ...] = ()
-    """Who found what: `feedback`, `checks: ...`, `judge`."""
+    """The sources of the score: `feedback`, `checks: ...`, `judge`."""
     intent: str = ""
     template: str = ""
     version: int = 0

@@ -1,20 +1,18 @@
-"""Takes secrets and personal data out of a text before it leaves the store: by rules, so that equal texts stay equal.
+"""Removes secrets and personal data from a text before it leaves the store: by rules, so that equal texts stay equal.
 
-Rules find what has a form: addresses, numbers, keys. A name or a story about somebody has none, so a dataset of what
-users wrote stays what users wrote: keep it as you keep the records.
+Rules recognise forms: addresses, numbers, keys. Names and stories about people have none, so a dataset of users' texts
+is still personal data: keep it as you keep the records.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from msgspec import Struct
 
-Found = re.Match[str]
-
 
 class Rule(Struct, frozen=True):
-    """What is found becomes `<name>`. `holds` looks closer at a match than a pattern can."""
+    """A match becomes `<name>`. `holds` examines a match further than a pattern can."""
 
     name: str
     pattern: re.Pattern[str]
@@ -95,7 +93,7 @@ RULES = (
 
 
 def scrubbed(text: str, taken: Counter[str] | None = None) -> str:
-    """The text with `<email>`, `<card>` and so on in their places; `taken` counts what was taken out."""
+    """The text with `<email>`, `<card>` and so on in place of matches; `taken` counts them by rule."""
     letters = set(text)
     for rule in RULES:
         if rule.marks and letters.isdisjoint(rule.marks):
@@ -104,15 +102,8 @@ def scrubbed(text: str, taken: Counter[str] | None = None) -> str:
     return text
 
 
-def found(text: str) -> Iterator[str]:
-    """The names of the rules that find something."""
-    taken: Counter[str] = Counter()
-    scrubbed(text, taken)
-    yield from taken
-
-
 def _without(rule: Rule, text: str, taken: Counter[str] | None) -> str:
-    def replaced(match: Found) -> str:
+    def replaced(match: re.Match[str]) -> str:
         if not rule.holds(match[0]):
             return match[0]
         if taken is not None:

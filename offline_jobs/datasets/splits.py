@@ -1,4 +1,4 @@
-"""Three parts of a dataset: one to learn from, one to choose by, and a sealed one that the search never sees."""
+"""Splits a dataset in three: rows to learn from, rows to choose by, and sealed rows that the search never sees."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ from offline_jobs.errors import JobFailed
 
 CHOOSE, SEALED = 0.3, 0.4
 FEWEST = 10
-"""Fewer sealed rows can show nothing."""
+"""A test on fewer sealed rows shows nothing."""
 TO_DECIDE = 0.4
 """At most this share of the calls is for the sealed rows."""
 LOOKS = 6
-"""The search can at the least answer the rows to choose by so many times."""
+"""How many candidates can answer all rows to choose by, at least."""
 
 
 class Sizes(Struct, frozen=True):
-    """How many rows there are to choose by and to decide by."""
+    """The numbers of rows to choose by and to decide by."""
 
     choose: int
     sealed: int
@@ -33,12 +33,12 @@ class Splits(Struct, frozen=True):
 
 
 def affordable(calls: int, each: int, choose: int, sealed: int) -> Sizes:
-    """What was asked for, or as much of it as the calls allow; a row costs `each` of them. Raises `JobFailed`."""
+    """The sizes that the calls allow, up to `choose` and `sealed`; a row costs `each` calls. Raises `JobFailed`."""
     sealed = min(sealed, max(FEWEST, int(TO_DECIDE * calls) // (2 * each)))
     left = calls - 2 * each * sealed
     if left < LOOKS * each:
         least = each * (2 * FEWEST + LOOKS)
-        raise JobFailed(f"{calls} calls can decide nothing; allow {least} or more")
+        raise JobFailed(f"{calls} calls are too few to decide anything; allow {least} or more")
     return Sizes(min(choose, left // (LOOKS * each)), sealed)
 
 
