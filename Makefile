@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 CONFIG ?= config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check tests redis bare docs clean
+.PHONY: help serve test test-all check tests redis chromium bare docs clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ serve: $(VENV)/.runs ## Install what is missing and serve on 127.0.0.1:8080
 	@$(BIN)/foreword serve --config $(CONFIG)
 
 test: check tests ## Install what is missing, check the code, run every test
+
+test-all: check redis chromium ## The same with ten times the random examples, a cluster and a browser
+	@FOREWORD_TESTS=all $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m ""
 
 check: $(VENV)/.tests ## Style, types, dependencies between the rooms, and the longest files and functions
 	@$(BIN)/ruff check .
@@ -41,6 +44,12 @@ redis:
 	  elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq redis-server; \
 	  else false; fi; } >&2 || { \
 	  echo "The tests need Redis. Install it (Debian: apt-get install redis-server), then run make test again." >&2; exit 1; }
+
+chromium:
+	@command -v chromium >/dev/null || { \
+	  echo "chromium is not installed; trying to install it"; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq chromium; else false; fi; } >&2 || { \
+	  echo "The browser tests need Chromium. Install it (Debian: apt-get install chromium), then run make test-all." >&2; exit 1; }
 
 clean: ## Remove the environment and everything that the gateway wrote
 	rm -rf $(VENV) data

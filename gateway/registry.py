@@ -22,6 +22,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "llamacpp": "gateway.backends.local.llamacpp:KIND",
         "torch": "gateway.backends.local.torch_engine.backend:KIND",
         "embedder": "gateway.backends.local.embedder:KIND",
+        "scripted": "gateway.backends.local.scripted:KIND",
     },
     "embedders": {
         "sentence": "gateway.context.embedding.sentence:KIND",

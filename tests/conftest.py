@@ -1,6 +1,7 @@
 """Fixtures that several rooms share: a scripted upstream, and gateways as processes of their own."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 import threading
@@ -9,9 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.doubles.process import free_port
 from tests.doubles.upstream import Upstream
+
+# make test-all: ten times the random examples, where a test does not set their number itself
+settings.register_profile("all", max_examples=1000)
+if os.environ.get("FOREWORD_TESTS") == "all":
+    settings.load_profile("all")
 
 
 class UpstreamInThread:

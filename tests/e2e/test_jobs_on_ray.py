@@ -9,7 +9,7 @@ from offline_jobs.engine.executor import Local
 ray = pytest.importorskip("ray", reason="needs the extra `ray`")
 
 # Ray warns of a coming change of its own and leaves sockets to the collector
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.long]
 
 
 def slow_square(number: int) -> int:

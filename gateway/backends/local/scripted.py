@@ -1,0 +1,128 @@
+"""Backend kind `scripted`: answers that the configuration holds, without a model or a network.
+
+For demonstrations, for tests of an application, and as the shortest example of a kind: settings, a
+class that satisfies `ports.Backend`, and the `KIND` that joins them.
+"""
+
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.backends.local.generation import Callback
+from gateway.backends.local.serve import LoadedEngine, LocalModel, Serving
+from gateway.errors import BackendFailed, Problem
+from gateway.exchange import Endpoint
+from gateway.registry import AdapterKind
+from gateway.settings import Amount, Count
+from gateway.wire.engine.pieces import EnginePiece, EngineRequest, TokenUsage, encoded, wanted
+
+WORD = re.compile(r"\s*\S+|\s+$")
+
+
+class ScriptedSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[backends.x] kind = "scripted"`: fixed answers instead of a model. A token is a word here."""
+
+    name: str = "scripted"
+    """What clients call the model."""
+    answers: dict[str, str] = {}
+    """Regular expressions and what to answer where one matches the last message; the first match decides. `{prompt}`
+    in an answer stands for that message."""
+    otherwise: str = "{prompt}"
+    """The answer where no expression matches: the message itself, unless set."""
+    failures: tuple[str, ...] = ()
+    """Regular expressions of messages for which the backend fails, as a server that is down would."""
+    word_ms: Amount = 0
+    """The pause before each word, to see a stream arrive."""
+    window_tokens: Count = 8192
+    """The length of prompt and answer together, in words."""
+    parallel: Count = 8
+    """How many answers are given at a time."""
+
+
+class Script:
+    """Satisfies `serve.LoadedEngine`."""
+
+    def __init__(self, settings: ScriptedSettings) -> None:
+        self._settings = settings
+        self._answers = [(re.compile(pattern), answer) for pattern, answer in settings.answers.items()]
+        self._failures = [re.compile(pattern) for pattern in settings.failures]
+
+    def chat(self, body: bytes, callback: Callback) -> None:
+        request = wanted(body)
+        prompt = request.messages[-1].content
+        read = sum(self.count_tokens(message.content) for message in request.messages)
+        for index in range(request.choices):
+            self._speak(request, index, prompt, read, Endpoint.CHAT, callback)
+
+    def complete(self, body: bytes, callback: Callback) -> None:
+        request = wanted(body)
+        for number, prompt in enumerate(request.prompts):
+            text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
+            for choice in range(request.choices):
+                index = number * request.choices + choice
+                self._speak(request, index, text, self.count_tokens(text), Endpoint.COMPLETION, callback)
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _speak(
+        self, request: EngineRequest, index: int, prompt: str, read: int, endpoint: Endpoint, callback: Callback
+    ) -> None:
+        words = WORD.findall(self._answer(prompt))
+        spoken = words[: request.max_tokens]
+        for number, word in enumerate(spoken):
+            time.sleep(self._settings.word_ms / 1000)
+            if callback(encoded(EnginePiece(index, word, first=number == 0), endpoint, "", 0)):
+                return
+        usage = TokenUsage(read, len(spoken))
+        finish = "stop" if len(spoken) == len(words) else "length"
+        callback(encoded(EnginePiece(index, finish=finish, usage=usage, first=not spoken), endpoint, "", 0))
+
+    def _answer(self, prompt: str) -> str:
+        if any(pattern.search(prompt) for pattern in self._failures):
+            raise BackendFailed("The scripted backend fails for this message, as it is configured to.")
+        matching = (answer for pattern, answer in self._answers if pattern.search(prompt))
+        return next(matching, self._settings.otherwise).replace("{prompt}", prompt)
+
+
+class Scripted(LocalModel):
+    """A script behind everything that local models share: the queue, streams, limits."""
+
+    def __init__(self, name: str, settings: ScriptedSettings) -> None:
+        self._settings = settings
+        serving = Serving(
+            name=settings.name,
+            window_tokens=settings.window_tokens,
+            parallel=settings.parallel,
+            queue=1000,
+            ready_wait_s=1.0,
+            answer_tokens=settings.window_tokens,
+        )
+        super().__init__(name, serving)
+
+    def _load(self) -> LoadedEngine:
+        return Script(self._settings)
+
+
+def build(name: str, settings: ScriptedSettings, _parts: Any) -> Scripted:
+    return Scripted(name, settings)
+
+
+def check(settings: ScriptedSettings, _root: Path) -> Iterable[Problem]:
+    for key, patterns in (("answers", settings.answers), ("failures", settings.failures)):
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                remedy = r"Escape signs such as ( as \\(."
+                yield Problem(key, f"{pattern!r} is not a regular expression: {error}", remedy)
+
+
+KIND = AdapterKind(ScriptedSettings, build, check)
