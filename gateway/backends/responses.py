@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from gateway.backends.route import AUTO, matches
 from gateway.errors import BackendFailed, RequestError
-from gateway.exchange import Endpoint, Exchange, Mode, Sampling
+from gateway.exchange import Endpoint, Exchange, Mode, Note, Sampling
 from gateway.ports import Backend, Headers, Reply, is_encoded
 from gateway.wire.chat import decode, encode
 from gateway.wire.responses.answer import Translator, head_of, whole
-from gateway.wire.responses.as_chat import chat_body
+from gateway.wire.responses.as_chat import chat_body, left_out
 from gateway.wire.responses.search import shown
 
 JSON: Headers = ((b"content-type", b"application/json"),)
@@ -32,6 +32,8 @@ class ResponsesOverChat:
         if exchange.ask.endpoint is not Endpoint.RESPONSES or speaks(self._backend, model):
             return await self._backend.send(exchange, model, headers)
         reply = await self._backend.send(as_chat(exchange, model), model, uncompressed(headers))
+        if names := left_out(exchange.ask.raw):
+            reply.told.append(Note("include", "left out", f"a chat completion has no {', '.join(names)}"))
         return await as_response(exchange, reply)
 
 
@@ -57,7 +59,7 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
     if is_encoded(reply.headers):
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
-    pieces = _TranslatedStream(reply.pieces, Translator(head, search))
+    pieces = _TranslatedStream(reply.pieces, Translator(head, search), reply.told)
     return replace(reply, headers=_headers(reply, EVENTS), pieces=pieces)
 
 
@@ -79,8 +81,9 @@ class _TranslatedStream:
     A class rather than a generator, since closing a generator that was never started closes nothing.
     """
 
-    def __init__(self, pieces: AsyncIterator[bytes], translator: Translator) -> None:
+    def __init__(self, pieces: AsyncIterator[bytes], translator: Translator, notes: list[Note]) -> None:
         self._pieces = pieces
+        self._notes = notes
         self._translator = translator
         self._ended = False
 
@@ -102,6 +105,8 @@ class _TranslatedStream:
             return self._translator.feed(await anext(self._pieces))
         except StopAsyncIteration:
             self._ended = True
+            if count := self._translator.unreadable:
+                self._notes.append(Note("stream", "passed over", f"{count} events were no JSON objects"))
             return self._translator.end()
         except RequestError as error:
             # what broke after the end mark took nothing from the answer

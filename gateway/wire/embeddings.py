@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.errors import BadRequest
-from gateway.wire.json_fields import explained, not_json
+from gateway.wire.json_fields import decoded
 
 _encode = msgspec.json.Encoder().encode
 MOST_INPUTS = 2048  # as OpenAI
@@ -35,12 +35,7 @@ _body = msgspec.json.Decoder(_EmbeddingsBody)
 
 def ask(body: bytes, *, dimensions: int) -> EmbeddingAsk:
     """A request for a model with that many dimensions. Raises `BadRequest` in OpenAI's words."""
-    try:
-        given = _body.decode(body)
-    except msgspec.ValidationError as error:
-        raise explained(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json(error) from None
+    given = decoded(_body, body)
     if given.dimensions is not None and given.dimensions > dimensions:
         raise BadRequest(f"This model has {dimensions} dimensions, not {given.dimensions}.", param="dimensions")
     return EmbeddingAsk(_texts(given.input), given.encoding_format == "base64", given.dimensions or 0)

@@ -1,22 +1,69 @@
 """Reads JSON into typed values, and puts the decoder's complaints into OpenAI's words."""
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Raw, inspect
 
 from gateway.documented import listed_values
 from gateway.errors import BadRequest
 
+Decoded = TypeVar("Decoded")
+NULL = b"null"
+_object = msgspec.json.Decoder(dict[str, Raw])
+_list = msgspec.json.Decoder(list[Raw])
+_encode = msgspec.json.Encoder().encode
 
-def decoded(decoder: Any, raw: bytes) -> Any:
-    """The body by one of the decoders. Raises `BadRequest` with the field at fault."""
+
+def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: str = "") -> Decoded:
+    """The body by one of the decoders. Raises `BadRequest` with the field at fault.
+
+    `within`: of which field `raw` is a part.
+    """
     try:
-        return decoder.decode(raw)
+        return parsed(decoder, raw)
     except msgspec.ValidationError as error:
-        raise explained(error, of=decoder.type) from None
+        raise explained(error, within, of=decoder.type) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise not_json(error) from None
+
+
+def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decoded:
+    """The same, with null in a field counting as the field's absence. Raises what the decoder raises."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError:
+        if NULL not in bytes(raw):
+            raise
+    return decoder.decode(_without_nulls(Raw(raw), inspect.type_info(decoder.type)))
+
+
+def _without_nulls(raw: Raw, described: inspect.Type) -> Raw:
+    """The same JSON without the members of objects that are null, and whose type has no null."""
+    if isinstance(described, inspect.UnionType):
+        is_object = bytes(raw).lstrip()[:1] == b"{"
+        kind = inspect.StructType if is_object else inspect.ListType
+        return next((_without_nulls(raw, each) for each in described.types if isinstance(each, kind)), raw)
+    if isinstance(described, inspect.ListType) and bytes(raw).lstrip()[:1] == b"[":
+        return Raw(_encode([_without_nulls(each, described.item_type) for each in _list.decode(raw)]))
+    if not isinstance(described, inspect.StructType) or bytes(raw).lstrip()[:1] != b"{":
+        return raw
+    fields = _object.decode(raw)
+    for field in described.fields:
+        value = fields.get(field.encode_name)
+        if value is None:
+            continue
+        if bytes(value) != NULL:
+            fields[field.encode_name] = _without_nulls(value, field.type)
+        elif not _takes_null(field.type):
+            del fields[field.encode_name]
+    return Raw(_encode(fields))
+
+
+def _takes_null(described: inspect.Type) -> bool:
+    kinds = described.types if isinstance(described, inspect.UnionType) else (described,)
+    return any(isinstance(kind, inspect.NoneType | inspect.AnyType | inspect.RawType) for kind in kinds)
 
 
 def not_json(error: Exception) -> BadRequest:
@@ -33,7 +80,7 @@ _STEP = re.compile(r"\[[^]]*\]|[^.\[]+")
 def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) -> BadRequest:
     """The decoder's complaint with the field at fault as OpenAI's `param`.
 
-    `within`: of which field what was decoded is a part; `of`: the type as which it was decoded.
+    `within`: the field that holds the decoded part; `of`: the type that it was decoded as.
     """
     text = str(error)
     path = _PATH.search(text)

@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.exchange import NamedTemplate
-from gateway.wire.json_fields import explained, whole
+from gateway.wire.json_fields import decoded, parsed, whole
 
 STORED_ELSEWHERE = "pmpt_"
 """What the ids of prompts begin with that OpenAI stores itself; a backend that has them fills them in."""
@@ -35,10 +35,7 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
     """
     if raw is UNSET or not bytes(raw).startswith(b"{"):
         return None, False
-    try:
-        prompt = _prompt.decode(raw)
-    except msgspec.ValidationError as error:
-        raise explained(error, "prompt") from None
+    prompt = decoded(_prompt, raw, "prompt")
     if prompt.id.startswith(STORED_ELSEWHERE):
         return None, True
     variables = {name: _text(name, value) for name, value in (prompt.variables or {}).items()}
@@ -63,7 +60,7 @@ def _text(name: str, value: Raw) -> str:
     """A variable's text: a string, a number, or a part of type `input_text`."""
     param = f"prompt.variables.{name}"
     try:
-        found: Any = _variable.decode(value)
+        found: Any = parsed(_variable, value)
     except msgspec.ValidationError:
         found = None
     if isinstance(found, _VariablePart):

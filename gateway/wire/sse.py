@@ -10,8 +10,8 @@ from gateway.errors import BackendFailed
 
 LONGEST_EVENT = 32 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
-_COMMENTS = re.compile(rb"(?:\xef\xbb\xbf)?(?:[\r\n]|:[^\r\n]*(?:\r\n|\n|\r))*")
-"""Empty lines and comments ahead of an event. They belong to no event, so they may be passed on at once."""
+_COMMENTS = re.compile(rb"(?:[\r\n]|\xef\xbb\xbf|:[^\r\n]*(?:\r\n|\n|\r))*")
+"""Empty lines, comments and byte order marks ahead of an event: they belong to none, and may be passed on at once."""
 _END = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
 _ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r", b"\r\r\n")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -100,10 +100,12 @@ def data_in(piece: bytes) -> list[bytes]:
     # the usual piece is one event of one line
     if piece.startswith(b"data: {") and piece.find(b"\n") == len(piece) - 2 and b"\r" not in piece:
         return [piece[6:-2]]
+    if BOM in piece:
+        return [event.data for event in events(piece)]
     if b"\r" in piece:
         piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     payloads = []
-    for event in piece.removeprefix(BOM).split(b"\n\n"):
+    for event in piece.split(b"\n\n"):
         is_one_line = event.startswith(b"data: ") and b"\n" not in event
         data = event[6:] if is_one_line else _fields(event)[1]
         if data and not data.isspace():

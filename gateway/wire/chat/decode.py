@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
 from gateway.exchange import Ask, Controls, Endpoint, Mode, Nbce, Turn
-from gateway.wire.json_fields import decoded, missing, not_json, whole
+from gateway.wire.json_fields import NULL, decoded, missing, not_json, parsed, whole
 from gateway.wire.prompts import prompt_of
 from gateway.wire.stores.filters import filter_of
 
@@ -65,7 +65,7 @@ class ChatBody(Struct):
     response_format: Raw | UnsetType = UNSET
     prompt: Raw | UnsetType = UNSET
     user: str | None = None
-    foreword: ForewordObject | UnsetType = UNSET
+    foreword: ForewordObject | UnsetType | None = UNSET
 
 
 class CompletionBody(Struct):
@@ -76,7 +76,7 @@ class CompletionBody(Struct):
     stream: bool | None = None
     max_tokens: int | None = None
     user: str | None = None
-    foreword: ForewordObject | UnsetType = UNSET
+    foreword: ForewordObject | UnsetType | None = UNSET
 
 
 class EmbeddingBody(Struct):
@@ -85,7 +85,7 @@ class EmbeddingBody(Struct):
     input: Raw
     model: str = ""
     user: str | None = None
-    foreword: ForewordObject | UnsetType = UNSET
+    foreword: ForewordObject | UnsetType | None = UNSET
 
 
 _chat = msgspec.json.Decoder(ChatBody)
@@ -140,6 +140,8 @@ def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     """A legacy completion request. A prompt that is not one text is passed on unread."""
     body = decoded(_completion, raw)
+    if bytes(body.prompt) == NULL:
+        raise missing("prompt")
     try:
         turns: tuple[Turn, ...] = (Turn("user", _text.decode(body.prompt), 0),)
     except msgspec.ValidationError:
@@ -162,6 +164,8 @@ def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 def embedding(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
     """An embeddings request. The input is the backend's to judge."""
     body = decoded(_embedding, raw)
+    if bytes(body.input) == NULL:
+        raise missing("input")
     return Ask(
         endpoint=Endpoint.EMBEDDING,
         model=body.model,
@@ -174,7 +178,7 @@ def embedding(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 def _turn(index: int, message: _RequestMessage) -> Turn:
     content = message.content
-    calls = message.tool_calls is not UNSET or message.function_call is not UNSET
+    calls = is_given(message.tool_calls) or is_given(message.function_call)
     if isinstance(content, str):
         return Turn(message.role, content, index, not calls)
     if content is not None and len(content) == 1 and not calls:
@@ -186,7 +190,7 @@ def _turn(index: int, message: _RequestMessage) -> Turn:
 
 def _only_text(part: Raw) -> str | None:
     try:
-        found = _part.decode(part)
+        found = parsed(_part, part)
     except msgspec.ValidationError:
         return None  # a kind of part that we do not know: the backend's to judge
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -194,7 +198,7 @@ def _only_text(part: Raw) -> str | None:
     return found.text if found.type == "text" and isinstance(found.text, str) else None
 
 
-def is_given(raw: Raw | UnsetType) -> bool:
+def is_given(raw: Raw | UnsetType) -> TypeGuard[Raw]:
     """Whether a field says anything: not null, and not an empty list."""
     return raw is not UNSET and bytes(raw) not in _NONE
 
@@ -205,11 +209,11 @@ def _number(raw: Raw | UnsetType) -> int:
     return 1 if found is None else found
 
 
-def controls_of(body: ForewordObject | UnsetType, headers: Mapping[bytes, bytes]) -> Controls:
+def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes, bytes]) -> Controls:
     """What the body's `foreword` object says, else what the `x-foreword-*` headers say."""
-    if body is UNSET and headers.keys().isdisjoint(_HEADERS):
+    given = body if isinstance(body, ForewordObject) else ForewordObject()
+    if not isinstance(body, ForewordObject) and headers.keys().isdisjoint(_HEADERS):
         return _NOTHING
-    given = ForewordObject() if body is UNSET else body
     mode = given.mode
     header = headers.get(b"x-foreword-mode")
     if mode is None and header is not None:

@@ -20,7 +20,20 @@ NO_MESSAGES = Raw(b"[]")
 ROOM_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 _KEY = re.compile(rb'"model"\s*:')
 _ANY_MODEL = re.compile(rb'"[mM][oO][dD][eE][lL]"')
-_ESCAPED = re.compile(rb"\\u00[46]")  # a letter, as no program writes it
+_ESCAPED = re.compile(rb"\\u00[4-7]")  # a letter, as no program writes it
+ROUTING = frozenset(
+    {
+        "models",
+        "route",
+        "fallbacks",
+        "context_window_fallbacks",
+        "content_policy_fallbacks",
+        "default_fallbacks",
+        "preset",
+    }
+)
+"""Fields by which OpenRouter, LiteLLM and servers like them answer with another model than `model`."""
+_ANY_ROUTING = re.compile(b'"(?:' + "|".join(sorted(ROUTING)).encode() + b')"', re.IGNORECASE)
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
@@ -45,6 +58,8 @@ def body(
     fields.pop("foreword", None)
     for name in [name for name in fields if name != "model" and name.lower() == "model"]:
         del fields[name]
+    if exchange.key.models:
+        fields = {name: value for name, value in fields.items() if name.lower() not in ROUTING}
     fields["model"] = Raw(_encode(model))
     if ask.spoken_for:
         fields.pop("prompt", None)
@@ -79,12 +94,15 @@ def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapp
 
 
 def _is_clear(exchange: Exchange) -> bool:
-    """Whether every server finds the model in the client's bytes that the gateway found: the last `model`.
+    """Whether every server answers with the model that the gateway found in the client's bytes: the last `model`.
 
-    Some take the first of two, some read `Model` as well: so a key could reach a model that it may not use.
+    Some take the first of two, some read `Model` as well, some have other fields for it: so a key could reach a model
+    that it may not use.
     """
     raw = exchange.ask.raw
-    if not exchange.key.models or (len(_ANY_MODEL.findall(raw)) <= 1 and not _ESCAPED.search(raw)):
+    if not exchange.key.models:
+        return True
+    if len(_ANY_MODEL.findall(raw)) <= 1 and not _ESCAPED.search(raw) and not _ANY_ROUTING.search(raw):
         return True
     names: list[str] = []
 
@@ -95,7 +113,7 @@ def _is_clear(exchange: Exchange) -> bool:
         json.loads(raw, object_pairs_hook=note, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         return False
-    return sum(name.lower() == "model" for name in names) <= 1
+    return sum(name.lower() == "model" for name in names) <= 1 and not any(name.lower() in ROUTING for name in names)
 
 
 def _renamed(match: re.Match[bytes], model: str) -> bytes:

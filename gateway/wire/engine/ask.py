@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint
-from gateway.wire.json_fields import explained, not_json
+from gateway.wire.json_fields import NULL, decoded
 
 # What reaches the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
 SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")
@@ -124,12 +124,14 @@ def ask(body: bytes, endpoint: Endpoint, limits: Limits, neutral: Neutraliser) -
 
 
 def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
-    knobs: _ChatKnobs = _decoded(_chat_knobs, body)
+    knobs: _ChatKnobs = decoded(_chat_knobs, body)
     if knobs.top_logprobs is not None and not knobs.logprobs:
         raise BadRequest("'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
-    given = _fields.decode(body)
+    given = {name: value for name, value in _fields.decode(body).items() if bytes(value) != NULL}
     fields = {name: given[name] for name in (*SHARED, *CHAT) if name in given}
-    fields["messages"] = Raw(_encode([_message(one, neutral) for one in msgspec.json.decode(given["messages"])]))
+    fields["messages"] = Raw(
+        _encode([_message(one, neutral) for one in msgspec.json.decode(given.get("messages", Raw(b"[]")))])
+    )
     if "tools" in fields:
         fields["tools"] = Raw(_encode(neutral.tree(msgspec.json.decode(fields["tools"]))))
     top = (knobs.top_logprobs or 0) if knobs.logprobs else None
@@ -142,7 +144,7 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
 
 
 def _completion(body: bytes, limits: Limits) -> EngineAsk:
-    knobs: _CompletionKnobs = _decoded(_completion_knobs, body)
+    knobs: _CompletionKnobs = decoded(_completion_knobs, body)
     for name, value in (("echo", knobs.echo), ("suffix", knobs.suffix)):
         if value:
             raise BadRequest(f"'{name}' is not supported by this model's engine. Leave it out.", param=name)
@@ -150,7 +152,7 @@ def _completion(body: bytes, limits: Limits) -> EngineAsk:
         raise BadRequest("'best_of' beyond 'n' is not supported by this model's engine.", param="best_of")
     if knobs.max_tokens == 0:
         raise BadRequest("'max_tokens' must be at least 1 for this model's engine.", param="max_tokens")
-    given = _fields.decode(body)
+    given = {name: value for name, value in _fields.decode(body).items() if bytes(value) != NULL}
     fields = {name: given[name] for name in (*SHARED, "prompt") if name in given}
     many = isinstance(knobs.prompt, list) and not all(isinstance(part, int) for part in knobs.prompt)
     prompts = len(knobs.prompt) if many and isinstance(knobs.prompt, list) else 1
@@ -195,12 +197,3 @@ def _message(message: Any, neutral: Neutraliser) -> Any:
         return message
     role = "system" if message.get("role") == "developer" else message.get("role")
     return {**neutral.tree(message), "role": role}
-
-
-def _decoded(decoder: Any, body: bytes) -> Any:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise explained(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json(error) from None

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.errors import BadRequest
-from gateway.wire.json_fields import explained, missing
+from gateway.wire.json_fields import NULL, decoded, missing
 from gateway.wire.responses.items import WHY_CHAT, messages
-from gateway.wire.responses.search import NAME, choice_after
+from gateway.wire.responses.search import NAME, RESULTS, choice_after
 from gateway.wire.responses.tools import choice, functions
 
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -46,13 +46,13 @@ ANSWERED = frozenset((*TRANSLATED, *KNOBS, *SAID_BACK))
 """What is translated here or answered by the gateway itself; every other field goes on as it is."""
 NOTHING = (b"null", b"false", b"[]", b"{}")
 LOGPROBS = "message.output_text.logprobs"
-ENCRYPTED = "reasoning.encrypted_content"
+INCLUDED = (LOGPROBS, RESULTS)
 
 
 class _TextFormat(Struct):
     type: str = "text"
     name: str = ""
-    schema: Raw = Raw(b"{}")
+    schema: dict[str, Raw] = {}
     strict: bool | None = None
     description: str | None = None
 
@@ -90,10 +90,8 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
     for name, remedy in REFUSED.items():
         if name in fields and bytes(fields[name]) not in NOTHING:
             raise untranslatable(name, remedy)
-    try:
-        knobs = _knobs.decode(body)
-    except msgspec.ValidationError as error:
-        raise explained(error) from None
+    fields = {name: value for name, value in fields.items() if bytes(value) != NULL}
+    knobs = decoded(_knobs, body)
     said = {name: value for name, value in fields.items() if name not in ANSWERED and name not in REFUSED}
     turns = messages(fields.get("instructions"), fields.get("input"))
     if not turns:
@@ -109,6 +107,11 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
         # the events at the end of a response tell the usage
         written["stream_options"] = {"include_usage": True}
     return _encode({**said, **written})
+
+
+def left_out(raw: bytes) -> tuple[str, ...]:
+    """The values of `include` that a chat completion cannot give, and that the answer means the same without."""
+    return tuple([name for name in decoded(_knobs, raw).include or () if name not in INCLUDED])
 
 
 def untranslatable(param: str, remedy: str) -> BadRequest:
@@ -165,9 +168,6 @@ def _reasoning(asked: _ReasoningFields | None) -> dict[str, Any]:
 
 
 def _logprobs(knobs: _ResponseKnobs) -> dict[str, Any]:
-    if knobs.include and ENCRYPTED in knobs.include:
-        raise untranslatable("include", f"Leave out {ENCRYPTED!r}: the reasoning comes in the clear, if it is shown.")
-    # what else can be included belongs to items that only hosted tools make
     if not knobs.top_logprobs and LOGPROBS not in (knobs.include or ()):
         return {}
     return {"logprobs": True} | ({"top_logprobs": knobs.top_logprobs} if knobs.top_logprobs else {})

@@ -4,13 +4,13 @@ What belongs to one answer of the model (its reasoning, its text, its calls of f
 several items here and one assistant message there.
 """
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
-from gateway.wire.json_fields import explained, missing
+from gateway.wire.json_fields import decoded, missing
 
 Message = dict[str, Any]
 
@@ -40,7 +40,6 @@ class _InputPart(Struct):
     input_audio: Raw | UnsetType = UNSET
 
 
-Decoded = TypeVar("Decoded")
 _items = msgspec.json.Decoder(str | list[Raw])
 _item = msgspec.json.Decoder(_InputItem)
 _part = msgspec.json.Decoder(_InputPart)
@@ -65,16 +64,8 @@ def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
     talk = _Talk(told)
     for place, raw in enumerate(items):
         where = f"input[{place}]"
-        talk.add(_read(_item, raw, where), where)
+        talk.add(decoded(_item, raw, where), where)
     return talk.end()
-
-
-def _read(decoder: "msgspec.json.Decoder[Decoded]", raw: Raw, where: str) -> Decoded:
-    """Raises `BadRequest` that names the field at fault in what stands at `where`."""
-    try:
-        return decoder.decode(raw)
-    except msgspec.ValidationError as error:
-        raise explained(error, where) from None
 
 
 class _Talk:
@@ -109,6 +100,8 @@ class _Talk:
     def _message(self, item: _InputItem, where: str) -> None:
         if item.role not in ROLES:
             raise _unknown(f"{where}.role", item.role, ", ".join(ROLES))
+        if item.content is None and item.role == "assistant":
+            return  # an answer that said nothing
         if item.content is None:
             raise missing(f"{where}.content")
         content = _content(item.content, f"{where}.content")
@@ -125,7 +118,7 @@ class _Talk:
 
     def _thought(self, item: _InputItem, where: str) -> None:
         shown = item.content if isinstance(item.content, list) and item.content else item.summary
-        text = "\n\n".join(_read(_part, part, where).text for part in shown)
+        text = "\n\n".join(decoded(_part, part, where).text for part in shown)
         if not text and item.encrypted_content:
             raise BadRequest(
                 f"Unsupported value: '{where}' is encrypted reasoning, which only the model that wrote it can read. "
@@ -157,7 +150,7 @@ def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -
     if isinstance(content, str):
         return content
     places = [f"{where}[{number}]" for number in range(len(content))]
-    parts = [_translated(_read(_part, raw, place), place) for place, raw in zip(places, content, strict=True)]
+    parts = [_translated(decoded(_part, raw, place), place) for place, raw in zip(places, content, strict=True)]
     if len(parts) == 1 and parts[0]["type"] == "text":
         return parts[0]["text"]
     for place, part in zip(places, parts, strict=True):

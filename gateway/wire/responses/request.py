@@ -1,7 +1,7 @@
 """`/v1/responses` on its way in and out: its body to an `Ask`, and an exchange back to its `input`.
 
 The turns of such an ask are its `instructions`, if there are any, and then the items of its `input`.
-How a backend that knows only chat is asked instead is in `responses_chat.py`.
+How a backend that knows only chat is asked instead is in `as_chat.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.exchange import Ask, Endpoint, Turn
 from gateway.wire.chat.decode import ForewordObject, controls_of, is_given
-from gateway.wire.json_fields import decoded
+from gateway.wire.json_fields import decoded, parsed
 from gateway.wire.prompts import prompt_of
 from gateway.wire.responses.search import search_of
 
@@ -44,7 +44,7 @@ class ResponsesBody(Struct):
     conversation: Raw | UnsetType = UNSET
     prompt: Raw | UnsetType = UNSET
     user: str | None = None
-    foreword: ForewordObject | UnsetType = UNSET
+    foreword: ForewordObject | UnsetType | None = UNSET
 
 
 class _RequestItem(Struct):
@@ -123,7 +123,7 @@ def _turns(body: ResponsesBody) -> tuple[Turn, ...]:
 
 def _turn(raw: Raw, source: int) -> Turn:
     try:
-        item = _item.decode(raw)
+        item = parsed(_item, raw)
     except msgspec.ValidationError:
         return Turn("user", "", source, plain=False)  # a kind of item that we do not know: the backend's to judge
     if item.type != "message":
@@ -136,7 +136,7 @@ def _only_text(parts: Sequence[Raw]) -> str | None:
     if len(parts) != 1:
         return None
     try:
-        part = _part.decode(parts[0])
+        part = parsed(_part, parts[0])
     except msgspec.ValidationError:
         return None
     return part.text if part.type in TEXT_PARTS and isinstance(part.text, str) else None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.errors import BadRequest
 from gateway.exchange import Exchange
 from gateway.file_search import FileSearch, FileSource
-from gateway.wire.json_fields import explained
+from gateway.wire.json_fields import decoded, parsed
 from gateway.wire.stores.filters import filter_of
 from gateway.wire.stores.ranking import Ranking, checked, shown_score
 
@@ -146,10 +146,7 @@ def without_results(item: Raw) -> Raw:
 def _read(raw: Raw, search: FileSearch) -> FileSearch:
     """Raises `BadRequest` with the place at fault."""
     where = f"tools[{search.place}]"
-    try:
-        tool = _tool.decode(raw)
-    except msgspec.ValidationError as error:
-        raise explained(error, where, _Tool) from None
+    tool = decoded(_tool, raw, where)
     ranking = checked(tool.ranking_options, f"{where}.ranking_options")
     return replace(
         search,
@@ -186,6 +183,6 @@ def _kind(raw: Raw) -> str:
 def _decoded(decoder: Any, raw: Raw | UnsetType, otherwise: Any) -> Any:
     """What is not as it should be is judged elsewhere."""
     try:
-        return otherwise if raw is UNSET else decoder.decode(raw)
+        return otherwise if raw is UNSET else parsed(decoder, raw)
     except msgspec.ValidationError:
         return otherwise

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.errors import BadRequest
-from gateway.wire.json_fields import explained
+from gateway.wire.json_fields import explained, parsed
 from gateway.wire.responses.items import WHY_CHAT
 
 MEANINGLESS = {"allowed_callers": b'["direct"]', "async": b"false", "defer_loading": b"false"}
@@ -48,7 +48,7 @@ def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
         return []
     try:
         every = list(enumerate(_kinds.decode(tools)))
-        return [_one(tool, place) for place, tool in every if not done or _kind.decode(tool).type != done]
+        return [_one(tool, place) for place, tool in every if not done or parsed(_kind, tool).type != done]
     except msgspec.ValidationError as error:
         raise BadRequest(f"Invalid value for 'tools': {error}.", param="tools", code="invalid_value") from None
 
@@ -58,7 +58,7 @@ def choice(chosen: Raw | None) -> Any:
     if chosen is None or bytes(chosen) == b"null":
         return None
     try:
-        wanted = _choice.decode(chosen)
+        wanted = parsed(_choice, chosen)
     except msgspec.ValidationError as error:
         raise explained(error, "tool_choice") from None
     if isinstance(wanted, str):
@@ -81,7 +81,7 @@ def _names(chosen: Raw) -> list[dict[str, Any]]:
 
 
 def _one(tool: Raw, place: int) -> dict[str, Any]:
-    kind = _kind.decode(tool).type
+    kind = parsed(_kind, tool).type
     if kind != "function":
         raise BadRequest(
             f"Unsupported value: 'tools[{place}].type' is {kind!r}, and the tools of chat completions are functions. "
@@ -98,7 +98,7 @@ def _one(tool: Raw, place: int) -> dict[str, Any]:
                 param=f"tools[{place}].{name}",
                 code="unsupported_parameter",
             )
-    function = _function.decode(tool)
+    function = parsed(_function, tool)
     said = {"parameters": function.parameters, "strict": function.strict, "description": function.description}
     told = {name: value for name, value in said.items() if value is not UNSET and bytes(value) != b"null"}
     return {"type": "function", "function": {"name": function.name, **told}}

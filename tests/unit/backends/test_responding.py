@@ -130,6 +130,35 @@ async def test_what_cannot_be_translated_is_never_sent() -> None:
     assert backend.asked == []
 
 
+async def test_an_extra_that_chat_does_not_have_is_left_out_with_a_note() -> None:
+    backend = Chatting(Reply(200, HEADERS, CHAT))
+    wanted = ["reasoning.encrypted_content", "message.output_text.logprobs", "something.new"]
+
+    reply = await responding(backend).send(asked(Endpoint.RESPONSES, input="a", include=wanted), "small", ())
+
+    assert reply.status == 200
+    assert [(note.stage, note.decision, note.reason) for note in reply.told] == [
+        ("include", "left out", "a chat completion has no reasoning.encrypted_content, something.new")
+    ]
+
+
+async def test_events_that_are_no_json_are_passed_over_and_counted() -> None:
+    pieces = [
+        b"data: : keepalive\n\n",
+        PIECES[0],
+        b'data: "x"\n\n',
+        b'data: {"choices":[{"finish_reason":"stop"}]}\n\n',
+    ]
+    backend = Chatting(Reply(200, HEADERS, pieces=Breaking(pieces, None)))
+    reply = await responding(backend).send(asked(Endpoint.RESPONSES, input="a", stream=True), "small", ())
+    assert reply.pieces is not None
+
+    got, raised = await collected(reply.pieces)
+
+    assert (b"response.completed" in got, raised) == (True, None)
+    assert [(note.stage, note.reason) for note in reply.told] == [("stream", "2 events were no JSON objects")]
+
+
 async def test_a_refusal_stays_as_it_is() -> None:
     refusal = Reply(429, HEADERS, b'{"error":{"message":"slow down"}}')
 

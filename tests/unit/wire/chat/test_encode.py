@@ -76,6 +76,18 @@ def test_no_server_finds_another_model_than_the_gateway_did(other: bytes, sent: 
     assert [value for name, value in _pairs(out) if name.lower() == "model"] == [sent]
 
 
+@pytest.mark.parametrize(
+    "name", ["models", "route", "fallbacks", "Models", "FALLBACKS", "m\\u006fdels", "\\u0072oute", "preset"]
+)
+def test_a_key_for_some_models_cannot_name_others_in_another_field(name: str) -> None:
+    raw = b'{"model":"cheap","messages":[{"role":"user","content":"models"}],"%b":["dear"]}' % name.encode()
+    ask = decode.chat(raw, {})
+
+    kept = encode.body(Exchange("x", ask, CHEAP_ONLY), "cheap")
+    assert json.loads(kept) == {"model": "cheap", "messages": [{"role": "user", "content": "models"}]}
+    assert encode.body(Exchange("x", ask), "cheap") == raw
+
+
 def test_talk_of_a_model_changes_no_byte() -> None:
     raw = rb"""{"model": "m", "x": {"Model": "n", "model": ["model"]}, "y": "\\u006d", "z": 1e999,
         "messages": [{"role": "user", "content": "a \"model\""}]}"""

@@ -167,7 +167,6 @@ def test_formats_reasoning_and_log_probabilities_have_their_old_names() -> None:
         ({"messages": [{"role": "user", "content": "a"}]}, "messages"),
         ({"max_tokens": 5}, "max_tokens"),
         ({"n": 2}, "n"),
-        ({"include": ["reasoning.encrypted_content"]}, "include"),
         ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),
         ({"tools": [FUNCTION, {"type": "file_search", "vector_store_ids": ["v"]}]}, "tools[1].type"),
