@@ -130,6 +130,10 @@ class LateLoader:
         self._follow()
         return ReloadResult(len(there), changed, tuple(ref for ref in known if ref not in there))
 
+    def classifier_for(self, library: Library) -> Classifier | None:
+        """The classifier that the gateway would have with this library. Blocking: it may have to be trained."""
+        return make_classifier(self._settings, library, self._embedding) if self.classifies else None
+
     def reports(self) -> list[str]:
         """What an operator should know of the templates."""
         library = self.current.library
@@ -138,6 +142,7 @@ class LateLoader:
             *(f"template left out: {error}" for error in self.broken),
             *(f"templates not reloaded, the last good ones serve on: {error}" for error in self.refused),
             *(str(error) for error in changed),
+            *(str(error) for error in (library.faulty if library else ())),
             *([self._follow_failed] if self._follow_failed else []),
         ]
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from gateway import exchange as values
 from gateway.errors import TemplateError
-from gateway.exchange import Arm, Call, Exchange, Mode, Sampling, Turn
+from gateway.exchange import Arm, Call, ClientKey, Exchange, Mode, Sampling, Turn
 from gateway.own_call import own_call
 from gateway.prompt import guards
 from gateway.prompt.eligible import why_untouchable
@@ -123,7 +123,7 @@ class RefineStage:
     async def _ask(self, template: Template, exchange: Exchange) -> tuple[str, tuple[Call, ...]]:
         """A better prompt, from memory or from the model. Raises `_LeftUnrefined`."""
         query = exchange.ask.query
-        digest = self._digest(template, query)
+        digest = self._digest(template, query, exchange.key)
         calls: tuple[Call, ...] = ()
         known = self._memory.get(digest)
         if known is None:
@@ -138,7 +138,7 @@ class RefineStage:
             self._memory.put(digest, known)
             if known.text:
                 # what comes back, from an application that shows it or keeps it, is not refined again
-                self._memory.put(self._digest(template, known.text), RefinedPrompt())
+                self._memory.put(self._digest(template, known.text, exchange.key), RefinedPrompt())
         if known.rejected:
             raise _LeftUnrefined(known.rejected, calls, template)
         if not known.text:
@@ -184,8 +184,9 @@ class RefineStage:
             calls=(*exchange.calls, *calls),
         ).noted(self.name, str(arm) or "refined", reason, data)
 
-    def _digest(self, template: Template, text: str) -> bytes:
-        parts = (template.digest, self.settings.model, text.strip())
+    def _digest(self, template: Template, text: str, key: ClientKey) -> bytes:
+        """Each key has a memory of its own: a hit would tell one key what another has asked."""
+        parts = (key.name, template.digest, self.settings.model, text.strip())
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
 
 

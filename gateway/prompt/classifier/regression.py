@@ -1,7 +1,8 @@
 """Multinomial logistic regression on sparse words and dense vectors side by side, in single precision.
 
-scikit-learn's would make one sparse table of both, which is ten times slower at 15,000 prompts of 150
-intents. The steps are those of L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4), here in
+scikit-learn takes one sparse table of both. At 15,000 prompts of 150 intents it needed 27.4 s where this needs 17.4,
+at 6,000 of 60 it needed 7.2 s where this needs 2.5, with the same accuracy (`benchmarks/regression.py`). The steps
+are those of L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4), here in
 numpy: with a million weights scipy's own takes longer than the slope does.
 """
 

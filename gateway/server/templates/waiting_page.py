@@ -19,6 +19,7 @@ from gateway.errors import BadRequest, KeyNotAllowed, NotFound, TemplateError
 from gateway.exchange import ClientKey
 from gateway.loading import archive_folder
 from gateway.prompt.authoring import lifecycle as moves
+from gateway.prompt.authoring.match_check import check_examples
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer
 from gateway.prompt.library.versions import VersionArchive
@@ -56,13 +57,13 @@ async def move_template(request: Request[Any, Any, Any], gateway: Shared, key: C
     be. For admin keys, and from no page but this gateway's own."""
     _admin(key)
     own_page(dict(request.scope["headers"]))
-    wanted = _read(await request.body())
+    form = _read(await request.body())
     try:
-        said = await asyncio.to_thread(_moved, gateway.settings, wanted)
+        moved = await asyncio.to_thread(_move, gateway.settings, form, _examine(gateway))
     except (moves.MoveRefused, TemplateError) as refused:
         reasons = "".join(f'<p class="mind">{escape(line)}</p>' for line in str(refused).splitlines())
         return page("Not done", f'{reasons}<p><a href="{PATH}">Back</a></p>', 409)
-    log.info("a template was moved", extra={"by": key.name, "did": wanted.do, "template": said})
+    log.info("a template was moved", extra={"by": key.name, "did": form.do, "template": moved})
     if gateway.loader is not None:
         await gateway.loader.reload()
     return Response(None, status_code=303, headers={"location": PATH})
@@ -107,21 +108,38 @@ def _read(body: bytes) -> MoveForm:
     return MoveForm(do, id, version or 0, to, part)
 
 
-def _moved(settings: Settings, wanted: MoveForm) -> str:
-    """What was moved. By the files as they are now: another worker or a command may have moved something since."""
+def _examine(gateway: Gateway) -> moves.Examine | None:
+    """The check of a template's examples by the classifier as it would be. For a thread: embedding takes the loop."""
+    loader, loop = gateway.loader, asyncio.get_running_loop()
+    if loader is None or not loader.classifies:
+        return None
+
+    def examine(library: Library, template: Template) -> list[str]:
+        classifier = loader.classifier_for(library)
+        if classifier is None:
+            return []
+        check = asyncio.run_coroutine_threadsafe(check_examples([template], classifier.classify), loop)
+        return [str(failure) for failure in check.result().failures]
+
+    return examine
+
+
+def _move(settings: Settings, form: MoveForm, examine: moves.Examine | None) -> str:
+    """Make the move, by the files as they are now: another worker or a command may have moved something since."""
     library, folders, broken = _library(settings)
-    if wanted.do == "rollback":
-        moves.rollback(library, folders, wanted.id)
-        return wanted.id
-    template = library.get(wanted.id, wanted.version)
+    if form.do == "rollback":
+        moves.rollback(library, folders, form.id)
+        return form.id
+    template = library.get(form.id, form.version)
     if template is None:
-        raise NotFound(f"There is no template {wanted.id}@{wanted.version}.")
+        raise NotFound(f"There is no template {form.id}@{form.version}.")
     errors = [str(error) for error in broken if error.file == template.file]
     if errors:
         raise moves.MoveRefused(*errors)
-    if wanted.do == "retire":
+    if form.do == "retire":
         return moves.retire(library, folders, template).ref
-    return moves.promote(library, folders, template, Status(wanted.to) if wanted.to else None, wanted.share).ref
+    step = Status(form.to) if form.to else None
+    return moves.promote(library, folders, template, step, form.share, examine).ref
 
 
 def _library(settings: Settings) -> tuple[Library, list[Path], list[TemplateError]]:

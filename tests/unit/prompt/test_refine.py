@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.exchange import Ask, CanaryTrial, Controls, Endpoint, Exchange, Intent, Mode, Rewrite, Turn
+from gateway.exchange import Ask, CanaryTrial, ClientKey, Controls, Endpoint, Exchange, Intent, Mode, Rewrite, Turn
 from gateway.prompt import guards
 from gateway.prompt.library.library import load_library
 from gateway.prompt.refine import RefinedMemory, RefinedPrompt, RefineStage
@@ -61,6 +61,16 @@ async def test_the_same_prompt_is_asked_once_and_a_refined_one_is_recognised() -
     assert again.calls == ()
     assert await reason_of(run, asking(BETTER)) == "the prompt is good as it is, or was refined before"
     assert len(model.asked) == 1
+
+
+async def test_a_key_does_not_learn_what_another_has_asked() -> None:
+    model = ScriptedCompleter(BETTER)
+    run = stage(model)
+    await run(replace(asking(), key=ClientKey(name="alice")))
+    for name, data in (("bob", False), ("alice", True)):
+        done = await run(replace(asking(), key=ClientKey(name=name)))
+        assert done.notes[0].data["cached"] is data
+    assert len(model.asked) == 2
 
 
 async def test_the_clients_own_words_can_go_along() -> None:

@@ -247,3 +247,12 @@ def test_the_templates_that_we_ship_have_no_mistakes() -> None:
     assert [str(found) for found in lint(library, errors) if found.level is Severity.ERROR] == []
     assert [str(failure) for read in library.templates for failure in run_cases(read)] == []
     assert len([read for read in library.templates if read.active]) >= 28
+
+
+def test_the_example_of_the_docs_lints_and_passes_its_tests(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "templates.md").read_text("utf-8")
+    text = page.partition("```markdown\n")[2].partition("```")[0]
+    write(tmp_path, "refund", text)
+    library, errors = load_library([tmp_path])
+    assert [str(finding) for finding in lint(library, errors) if finding.level is Severity.ERROR] == []
+    assert run_cases(library.templates[0]) == ()

@@ -14,6 +14,7 @@ from gateway.prompt.templates.sandbox import (
     MAX_CHARS,
     MAX_DEPTH,
     MAX_INDENT,
+    CompiledBody,
     ForbiddenSyntax,
     TooLong,
     compile_body,
@@ -189,3 +190,39 @@ def test_what_is_missing_in_a_plain_body_is_an_error_as_in_any(values: dict[str,
 def test_a_plain_body_has_an_end_too() -> None:
     with pytest.raises(TooLong):
         compile_body("{{ query }}{{ query }}", SLOTS).render({"query": "x" * (MAX_CHARS // 2 + 1)})
+
+
+NAMES = st.sampled_from(["query", "text", "tone"])
+LITERALS = st.text(alphabet="ab:\"'<> \n\t-é你", max_size=12)
+DASHES = st.sampled_from(["", "-", "+"])
+
+
+@st.composite
+def _choices(draw: st.DrawFn, inner: st.SearchStrategy[str]) -> str:
+    name, before, after = draw(NAMES), draw(DASHES), draw(DASHES.filter(lambda dash: dash != "+"))
+    other = "{% else %}" + draw(inner) if draw(st.booleans()) else ""
+    return f"{{%{before} if {name} {after}%}}{draw(inner)}{other}{{% endif {after}%}}"
+
+
+BODIES = st.recursive(
+    LITERALS | NAMES.map(lambda name: f"{{{{ {name} }}}}") | LITERALS.map(lambda text: f"{{# {text} #}}"),
+    lambda inner: st.lists(inner, max_size=4).map("".join) | _choices(inner),
+    max_leaves=10,
+)
+VALUES = st.dictionaries(NAMES, st.text(max_size=8) | st.just("{{ query }}{% if x %}"), max_size=3)
+
+
+def _outcome(body: CompiledBody, values: dict[str, str]) -> str | type[Exception]:
+    try:
+        return body.render(values)
+    except (TooLong, jinja2.UndefinedError) as error:
+        return type(error)
+
+
+@settings(max_examples=150, deadline=None)
+@given(BODIES, VALUES)
+def test_any_body_is_written_as_jinja_would(source: str, values: dict[str, str]) -> None:
+    body = compile_body(source, SLOTS)
+
+    assert body.plain is not None
+    assert _outcome(body, values) == _outcome(replace(body, plain=None), values)
