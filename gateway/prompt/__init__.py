@@ -1,1 +1,1 @@
-"""From a prompt to a better one: classify, match a template, fill its slots, guard the result."""
+"""Improves prompts: classify, choose a template, fill its slots, guard the result."""

@@ -1,4 +1,4 @@
-"""What a template's technique may cost beside the one call that answers: stated before any call is made."""
+"""Bounds the cost of a template's technique beyond the call that answers, before any call is made."""
 
 from msgspec import Struct
 
@@ -8,7 +8,7 @@ JUDGE_TOKENS = 120
 
 
 class Cost(Struct, frozen=True):
-    """The most extra calls, and the most tokens that they may write; -1 where nothing caps them."""
+    """The most extra calls, and the most tokens of their answers; -1 without a limit."""
 
     calls: int = 0
     tokens: int = 0
@@ -21,7 +21,7 @@ class Cost(Struct, frozen=True):
 
 
 def cost_of(template: Template) -> Cost:
-    """From the template alone, so that a reader sees it in a list and a lint can warn of it."""
+    """The cost by the template alone, for lists and for lint."""
     rounds = template.iterate.rounds if template.iterate else 0
     answers = (template.samples.n - 1 if template.samples else 0) + rounds
     judged = len(template.judges) * (rounds + 1) if template.iterate else 0

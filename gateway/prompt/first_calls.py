@@ -1,4 +1,4 @@
-"""The calls that a template makes before the one that answers: background knowledge, a rephrased question."""
+"""Makes the calls of a template before the one that answers: background knowledge, a rephrased question."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from gateway.prompt.templates.template import Template
 
 
 class CallFailed(Exception):
-    """A first call gave nothing. `calls` are those that were made, this one included."""
+    """A first call without a result. `calls` are all calls so far, this one included."""
 
     def __init__(self, reason: str, calls: tuple[Call, ...]) -> None:
         super().__init__(reason)
@@ -25,7 +25,7 @@ async def first_calls(
     labels: Sequence[str],
     completer: Completer,
 ) -> tuple[dict[str, str], tuple[Call, ...]]:
-    """The values with each call's answer beside the slots, and what the calls cost.
+    """The values with each call's answer added, and the calls with their cost.
 
     Raises `CallFailed`, and `TemplateError` where a call's prompt renders too long.
     """
@@ -41,7 +41,7 @@ async def first_calls(
 
 
 def stand_ins(template: Template) -> dict[str, str]:
-    """What stands for the answers of first calls where none is made."""
+    """Placeholders for the answers of first calls where no call is made."""
     return {name: f"[{name}: a model writes this first]" for name in template.calls}
 
 

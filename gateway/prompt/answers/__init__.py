@@ -1,1 +1,1 @@
-"""What is done with an answer: checks, votes, further rounds."""
+"""Works on answers: checks, votes, further rounds."""

@@ -1,4 +1,4 @@
-"""Whether an answer meets a template's demands, and in plain words where it does not."""
+"""Checks an answer against the demands of a template, and puts each failure in words."""
 
 import json
 import re
@@ -13,7 +13,7 @@ SHOWN = 200
 
 
 def failures(answer: str, checks: Sequence[Check]) -> tuple[str, ...]:
-    """What is wrong with the answer, one sentence each. Judges are not asked here."""
+    """The failures of an answer, one sentence each. Checks by a judge are left out."""
     return tuple(what for check in checks for what in _failures(answer, check))
 
 
@@ -38,7 +38,7 @@ def _failures(answer: str, check: Check) -> Iterator[str]:
 
 
 def _against_schema(answer: str, schema: Any) -> Iterator[str]:
-    # imported here: jsonschema costs the start 0.1 s, and few templates need it
+    # imported here: jsonschema adds 0.1 s to the start, and few templates need it
     from jsonschema import exceptions, validators
 
     fenced = _FENCED.match(answer)

@@ -1,4 +1,4 @@
-"""What a template does after its prompt is rendered: several samples and a vote, checks and further rounds."""
+"""Runs a template's technique on the answer: several samples and a vote, checks and further rounds."""
 
 import asyncio
 import re
@@ -89,7 +89,7 @@ class _Rounds:
         return (Turn("assistant", drawn.text), Turn("user", self._template.ask_again(self._values, drawn.text, wrong)))
 
     async def _wrong(self, drawn: Drawn) -> tuple[str, ...]:
-        """What fails; a judge is asked only where everything else holds, since it costs a call."""
+        """The failures. A judge costs a call, so it is called only where all other checks pass."""
         self._spent += drawn.tokens
         found = failures(drawn.text, self._template.checks)
         if found:
@@ -102,14 +102,14 @@ class _Rounds:
             question = self._template.ask_judge(index, self._values, drawn.text)
             said = await self._asking.judge([Turn("user", question)], check.model)
         except (RequestError, TemplateError):
-            return ""  # who cannot be asked has no objection
+            return ""  # a judge that fails counts as a pass
         self._spent += said.tokens
         passes = re.match(rf"{re.escape(check.passes)}(?![A-Za-z0-9_])", said.text.strip(), re.IGNORECASE)
         return "" if passes else said.text.strip() or "The judge said nothing."
 
 
 def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun | None:
-    """What is to be done with the answer, or None where one plain call is all."""
+    """The technique of a template, or None where one plain call is enough."""
     if template.samples is None and template.iterate is None and template.reasoning.mode != "split":
         return None
     technique = TechniqueRun(template, values)
@@ -117,12 +117,12 @@ def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun 
 
 
 async def _all(asking: AnswerDraws, samples: Samples) -> list[Drawn]:
-    """The samples that could be had. Raises the first one's error if none could."""
+    """The samples that succeeded. Raises the first one's error if none did."""
     draws = [asking.draw("sample", (), samples.temperature) for _ in range(samples.n)]
     drawn = await asyncio.gather(*draws, return_exceptions=True)
     got = [one for one in drawn if isinstance(one, Drawn)]
     for one in drawn:
-        # a backend that failed costs one sample; anything else is everybody's
+        # a backend that failed costs one sample; any other error ends the request
         if isinstance(one, BaseException) and (not got or not isinstance(one, RequestError)):
             raise one
     return got

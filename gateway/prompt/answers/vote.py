@@ -1,4 +1,4 @@
-"""Self-consistency: of several answers, the one whose result is the most frequent.
+"""Self-consistency: the most frequent result among several answers wins.
 
 Wang et al. 2022, arXiv 2203.11171.
 """
@@ -15,7 +15,7 @@ _EDGES = " \t\n.,;:!?*_`\"'()[]{}<>$。，；：！？“”‘’（）"
 
 
 def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
-    """The result that an answer states, in a form in which equal results are equal texts; "" if it states none."""
+    """The result of an answer, normalised so that equal results are equal texts; "" if it has none."""
     if pattern is not None:
         found = [match[pattern.groups and 1] or "" for match in pattern.finditer(answer)]
         return _normal(found[-1]) if found else ""
@@ -26,8 +26,8 @@ def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
 
 
 def elect(results: Sequence[str]) -> tuple[int, int]:
-    """Index of the first answer with the winning result, and its votes. Of equal results the earliest wins;
-    answers without a result have no vote, unless none has one."""
+    """Index of the first answer with the winning result, and its votes. Of equally frequent results the earliest
+    wins. Answers without a result have no vote, unless all are without one."""
     counts = Counter(result for result in results if result)
     if not counts:
         return 0, 0

@@ -1,1 +1,1 @@
-"""For those who write templates: lint, tests, history, the life of a version."""
+"""Tools for template authors: lint, tests, history, the steps from draft to active."""

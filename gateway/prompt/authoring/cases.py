@@ -1,6 +1,6 @@
-"""Runs the `tests:` of a template against the messages that it renders. No model is called.
+"""Runs the `tests:` of a template on the messages that it renders. No model is called.
 
-A pool's examples are left out, since which of them stand in the messages differs from query to query.
+The examples of a pool are left out, since they differ from query to query.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from gateway.prompt.templates.template import Template
 
 
 class Failure(Struct, frozen=True):
-    """An expectation that did not hold."""
+    """A failed expectation."""
 
     template: str
     file: str
@@ -37,14 +37,15 @@ def run_cases(template: Template) -> tuple[Failure, ...]:
 
 
 def render_for(template: Template, query: str) -> tuple[Turn, ...]:
-    """The messages for a query, as the gateway would send them, but with the first of a pool's
-    examples instead of the nearest. Raises `KeptAsIs` or `TemplateError`."""
+    """The messages for a query, as the gateway would send them, but with the first examples of a pool instead of the
+    nearest. Raises `KeptAsIs` or `TemplateError`."""
     keep_if_hostile(template, query)
     return compose(template, fill_or_keep(template, query), query, *sample(template)).turns
 
 
 def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-    """The template's own examples, or the first `k` of its pool; and all labels. A collection's are not at hand."""
+    """The template's own examples, or the first `k` of its pool; and all labels. A collection's examples are left
+    out."""
     if not isinstance(template.examples, ExamplePool):
         return template.examples, fixed_labels(template)
     if not template.examples.pool:

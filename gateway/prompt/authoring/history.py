@@ -1,4 +1,4 @@
-"""All the versions of a template: where each is, whether it speaks, and what it came from."""
+"""Lists all versions of a template: where each is, whether it is used, and its parent."""
 
 import builtins
 import time
@@ -26,7 +26,7 @@ class HistoryVersion(Struct, frozen=True):
     """Only the archive has it."""
     speaks: bool
     canary: float
-    """The share of requests in which it is tried."""
+    """The share of requests that it gets as a canary."""
     provenance: Provenance
     count: int = 1
     seen: str = ""
@@ -38,12 +38,12 @@ class HistoryVersion(Struct, frozen=True):
 
     @property
     def parent(self) -> str:
-        """`id@version` of what it was made from: as it says, or else the version before."""
+        """`id@version` of its parent: as the file says, or else the version before."""
         return self.provenance.parent or (f"{self.id}@{self.version - 1}" if self.version > 1 else "")
 
 
 def history(library: Library, id: str) -> tuple[HistoryVersion, ...]:
-    """Oldest first. Blocking: it reads what the archive has. A file of the archive that is broken is passed over."""
+    """Oldest first. Blocking: it reads the archive. A broken file of the archive is left out."""
     archive = library.archive
     kept = {(one.version, one.content): one for one in (archive.versions(id) if archive else ())}
     found = {(one.version, one.content): one for one in present(library, [id]).get(id, ())}
@@ -58,7 +58,7 @@ def history(library: Library, id: str) -> tuple[HistoryVersion, ...]:
 
 
 def present(library: Library, ids: Collection[str] | None = None) -> dict[str, tuple[HistoryVersion, ...]]:
-    """The versions that the library has at hand, by id: those of the files, and older ones that speak."""
+    """The versions in the library, by id: those of the files, and older ones in use."""
     marks, archive = _VersionMarks(library), library.archive
     found: dict[str, list[HistoryVersion]] = {}
     for template in library.templates:
@@ -70,7 +70,7 @@ def present(library: Library, ids: Collection[str] | None = None) -> dict[str, t
 
 
 class _VersionMarks:
-    """Which templates speak, and which are tried, by identity."""
+    """The templates in use, stable or as canaries, by identity."""
 
     def __init__(self, library: Library) -> None:
         self._speak = {builtins.id(one) for many in library.by_intent.values() for one in many}
@@ -93,14 +93,14 @@ class _VersionMarks:
 
 
 def lineage(versions: Sequence[HistoryVersion]) -> tuple[tuple[int, HistoryVersion], ...]:
-    """The versions as a tree: each below what it came from, with its depth."""
+    """The versions as a tree: each below its parent, with its depth."""
     refs = {version.ref for version in versions}
     below: Mapping[str, list[HistoryVersion]] = {ref: [] for ref in ("", *refs)}
     for version in versions:
         below[version.parent if version.parent in refs and version.parent != version.ref else ""].append(version)
     drawn: list[tuple[int, HistoryVersion]] = []
     _draw("", 0, below, drawn, set())
-    # what names each other as parents hangs on nothing
+    # versions that name each other as parents are below nothing
     drawn += [(0, version) for version in versions if all(version is not one for _, one in drawn)]
     return tuple(drawn)
 

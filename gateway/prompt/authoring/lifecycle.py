@@ -24,7 +24,7 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 NEXT = {Status.DRAFT: Status.CANDIDATE, Status.CANDIDATE: Status.CANARY, Status.CANARY: Status.ACTIVE}
 Examine = Callable[[Library, Template], Sequence[str]]
-"""Further reasons against a step, from the library as it would be and the template; none if there is nothing wrong."""
+"""Further reasons against a step, from the library after the step and the template; none if nothing is wrong."""
 STATUS = re.compile(r"^(status[ \t]*:[ \t]*)([\"']?)[\w-]+\2(?=[ \t]*(?:#.*)?\r?$)")
 
 
@@ -37,7 +37,7 @@ class MoveRefused(ForewordError):
 
 
 class MoveResult(Struct, frozen=True):
-    """What was done: the version's old and new status, and what speaks now."""
+    """The result of a move: the old and new status of the version, and the pointers now."""
 
     ref: str
     before: Status
@@ -126,7 +126,7 @@ def _back(library: Library, id: str, pointer: Pointer) -> Pointer:
 
 
 def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
-    """What lint and the template's own tests say of it, as if the step were made."""
+    """The errors of lint and of the template's own tests, as if the step were made."""
     findings = lint(_as_if(library, template, step))
     reasons = [str(one) for one in findings if one.file == template.file and one.level is Severity.ERROR]
     reasons += [str(failure) for failure in run_cases(template)]
@@ -142,7 +142,7 @@ def _as_if(library: Library, template: Template, status: Status) -> Library:
 
 
 def with_status(source: str, template: Template, status: Status) -> str:
-    """The source with another status: one word of it, or one line more. Raises `MoveRefused`."""
+    """The source with another status: one word changed, or one line added. Raises `MoveRefused`."""
     lines = source.split("\n")
     place = template.places.get("status")
     if place is not None:
@@ -163,7 +163,8 @@ def with_status(source: str, template: Template, status: Status) -> str:
 
 
 def _production(library: Library, template: Template, pointer: Pointer) -> Pointer:
-    """It speaks for all. What spoke before is remembered; the first of its id needs no pointer."""
+    """The pointers with this version for all requests, and the version before as `previous`. The first version of an
+    id needs no pointer."""
     spoke = library.speaking.get(template.id)
     before = spoke.version if spoke is not None and spoke.version != template.version else pointer.previous
     if not before and not pointer.production:
@@ -200,7 +201,7 @@ def _set_status(folders: Sequence[Path], template: Template, status: Status) -> 
 
 
 def _raw(file: str) -> str:
-    """As it is on disk, with its own line ends."""
+    """The text on the disk, with its own line ends."""
     read_source(Path(file))
     return Path(file).read_bytes().decode("utf-8")
 

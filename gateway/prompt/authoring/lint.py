@@ -1,4 +1,4 @@
-"""Checks a library of templates: the mistakes of each file, and those that show only beside the others."""
+"""Checks a library of templates: the mistakes of each file, and those that show only beside the other files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,7 +43,7 @@ def _source(template: Template) -> str:
     try:
         return Path(template.file).read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        return "\n".join(part.source for part in template.parts)  # a candidate that is no file yet
+        return "\n".join(part.source for part in template.parts)  # a candidate of a job is not a file yet
 
 
 def _pool(template: Template) -> Iterator[Finding]:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 
 SHARED = 0.8
-"""Of the words of two examples together, how many both must have (Jaccard)."""
+"""The share of the words of two examples that both must have (Jaccard)."""
 MEANING = 0.92
-"""The cosine from which two examples say the same."""
+"""The cosine from which two examples mean the same."""
 WORD = re.compile(r"[a-z0-9']+|[^\x00-\x7f\s]")
 FEWEST = 4  # words; shorter examples share most of them by chance
 BLOCK = 512
-EMBEDDED = "en"  # the sentence model of the default knows no other language
+EMBEDDED = "en"  # the only language of the default sentence model
 
 
 class _Example(Struct, frozen=True):
@@ -35,8 +35,8 @@ class _Example(Struct, frozen=True):
 def near(templates: Iterable[Template]) -> Iterator[Finding]:
     """Match examples of two intents that have nearly the same words.
 
-    Two sets that share `SHARED` of their words share one of the rarest few of each: only such pairs
-    are compared (prefix filtering), so thousands of templates take seconds and not hours.
+    Two sets that share `SHARED` of their words share one of the rarest words of each. Only such pairs are compared
+    (prefix filtering), so thousands of templates take seconds instead of hours.
     """
     examples = [(one, frozenset(WORD.findall(one.text.lower()))) for one in _examples(templates)]
     examples = [(one, words) for one, words in examples if len(words) >= FEWEST]
@@ -55,7 +55,7 @@ def near(templates: Iterable[Template]) -> Iterator[Finding]:
 
 
 def alike(templates: Iterable[Template], embed: Embed) -> Iterator[Finding]:
-    """Match examples of two intents that an embedder takes for the same, in the language that it knows."""
+    """Match examples of two intents with nearly the same embedding, in the embedder's language."""
     import numpy as np
 
     examples = [one for one in _examples(templates) if one.template.language == EMBEDDED]

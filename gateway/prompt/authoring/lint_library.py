@@ -1,4 +1,4 @@
-"""What is wrong with templates as a family: translations that are missing, and templates that are never chosen."""
+"""Checks templates as families: missing translations, and templates that are never chosen."""
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -11,7 +11,7 @@ from gateway.prompt.templates.template import Template
 
 
 def translations(templates: Sequence[Template]) -> Iterator[Finding]:
-    """Languages that a family lacks."""
+    """The missing languages of each family."""
     active = [template for template in templates if template.active]
     languages: dict[str, set[str]] = {}
     for template in active:
@@ -24,7 +24,7 @@ def translations(templates: Sequence[Template]) -> Iterator[Finding]:
 
 
 def unreachable(library: Library, templates: Sequence[Template]) -> Iterator[Finding]:
-    """Templates that are meant to speak, and never will."""
+    """Active templates that are never used."""
     for template in templates:
         if not template.active or template.purpose is not Purpose.ANSWER:
             continue
@@ -46,20 +46,20 @@ def _never_allowed(template: Template) -> Iterator[Finding]:
 
 
 def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
-    """`group` is in the order of preference: the first that fits is chosen."""
+    """`group` is in the order of preference: the first that fits is used."""
     for index, later in enumerate(group):
         for earlier in group[:index]:
             if _covers(earlier, later):
                 what = f"it is never chosen: {earlier.ref} ({earlier.file}) comes before it for every model"
                 remedy = "retire one of the two, or say in `models` which models each is for"
-                # an older version beside the newer one is untidy, a template that nobody can reach is a mistake
+                # an older version beside the newer one is untidy; an unreachable template is a mistake
                 level = Severity.WARNING if earlier.id == later.id else Severity.ERROR
                 yield at(later, "status", "unreachable", what, remedy, level)
                 break
 
 
 def _covers(earlier: Template, later: Template) -> bool:
-    """Whether every model that fits `later` fits `earlier` too."""
+    """Whether each model that fits `later` fits `earlier` too."""
     if earlier.models.min_window > later.models.min_window or set(earlier.models.deny) - set(later.models.deny):
         return False
     return all(any(fnmatchcase(name, allowed) for allowed in earlier.models.allow) for name in later.models.allow)

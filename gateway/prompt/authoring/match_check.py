@@ -1,4 +1,4 @@
-"""Asks the classifier about every `match` and `not` example of the templates."""
+"""Classifies every `match` and `not` example of the templates."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -12,14 +12,14 @@ Classify = Callable[[str], Awaitable[Intent]]
 
 
 class MatchTally(Struct, frozen=True):
-    """How many examples were asked about, and which got the wrong answer."""
+    """The number of examples classified, and the wrong results."""
 
     asked: int
     failures: tuple[Failure, ...]
 
 
 async def check_examples(templates: Iterable[Template], classify: Classify) -> MatchTally:
-    """Every `match` example must get its template's intent, and no `not` example may."""
+    """Check that each `match` example gets its template's intent, and that no `not` example does."""
     asked = 0
     failures: list[Failure] = []
     for template in templates:

@@ -1,4 +1,4 @@
-"""The text of a new template file: complete, so that it lints clean, and full of what to replace."""
+"""The text of a new template file: complete, so that it lints clean, with lines for the author to replace."""
 
 import json
 
@@ -77,5 +77,5 @@ def _list(technique: Technique) -> list[str]:
 
 
 def _text(text: str) -> str:
-    """A text as YAML, in quotes: it may hold a colon."""
+    """A text as a quoted YAML scalar, since it may have a colon."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,1 +1,1 @@
-"""What the words of a prompt mean, in every language of `words/`."""
+"""Reads prompts by the word lists in `words/`, one file a language."""

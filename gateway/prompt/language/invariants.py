@@ -1,6 +1,6 @@
-"""What a user wrote that means what it means only word for word: the pieces of a prompt that no rewrite may lose.
+"""Finds the pieces of a prompt that a rewrite must keep word for word.
 
-Most look the same in every language (`marks.py`); the others come from the languages' word files.
+Most look the same in every language (`literals.py`); the others come from the word files of the languages.
 """
 
 import re
@@ -15,7 +15,7 @@ from gateway.prompt.language.values import NUMBER_WORDS, find_dates
 from gateway.prompt.language.vocabulary import VOCABULARY, any_of, folded
 
 SEARCHED_CHARS = 4_000
-"""A list of choices is looked for no further."""
+"""A list of choices is searched for in this many characters."""
 
 
 class InvariantKind(StrEnum):
@@ -34,14 +34,14 @@ class InvariantKind(StrEnum):
 
 
 class Invariant(Struct, frozen=True):
-    """One piece, as it stands in the prompt."""
+    """One piece, as it is written in the prompt."""
 
     kind: InvariantKind
     text: str
 
 
 def _followed(*, negations: bool) -> re.Pattern[str]:
-    """Each word with those that follow it: a bare "not" would be found in almost any template."""
+    """A pattern for each word with the words after it, since a bare "not" is in almost any template."""
     found = []
     for words in VOCABULARY.values():
         keep = words.keep
@@ -75,7 +75,7 @@ OPTIONS = tuple(_options())
 
 
 def find_options(text: str) -> tuple[int, int] | None:
-    """Where the first list of choices stands that the text offers."""
+    """The place of the first list of choices in the text."""
     low = folded(text[:SEARCHED_CHARS])
     found = next((match for match in (pattern.search(low) for pattern in OPTIONS) if match), None)
     return found.span("list") if found else None
@@ -85,9 +85,9 @@ _QUOTES = re.compile("[\"'“‘«「『]")
 _PLACEHOLDS = re.compile(r"[{<\[%$]")
 _DIGIT = re.compile(r"\d")
 _NAMES = re.compile(r"(?<!^)[A-Z]|[_/@#]|\w\.\w|\d")
-"""What a name has: a capital after the first character, a digit or a mark."""
+"""The marks of a name: a capital after the first character, a digit, or a sign."""
 
-# In this order: what is found is taken out, so that a link is not also a name.
+# In this order. Each match is removed from the text, so that a link is not counted as a name too.
 _FIXED = (
     (InvariantKind.CODE, marks.INLINE_CODE, re.compile("`")),
     (InvariantKind.LINK, marks.URL, re.compile("://")),
@@ -101,7 +101,7 @@ _KIND_OF_CODE = re.compile(r"[\w+#.-]*")
 
 
 def items(text: str) -> Iterator[Invariant]:
-    """Every piece of the text that has to survive, by kind. Cheap marks are looked for before patterns."""
+    """Every piece of the text that must survive, by kind. Cheap marks are searched for before patterns."""
     for block in reversed(marks.fences(text)) if "```" in text or "~~~" in text else ():
         yield Invariant(InvariantKind.CODE, text[block.body_start : block.body_end])
         text = f"{text[: block.start]}\n{_beside_fence(text[block.start : block.body_start])}\n{text[block.end :]}"
@@ -113,24 +113,24 @@ def items(text: str) -> Iterator[Invariant]:
 
 
 def _beside_fence(line: str) -> str:
-    """What stands on a fence's own line, unless it is the language of the code: then it is the user's words."""
+    """The user's words on the opening line of a fence; "" if it only names the language of the code."""
     words = line.strip().lstrip("`~").strip()
     return "" if _KIND_OF_CODE.fullmatch(words) else words
 
 
 def _worded(text: str) -> Iterator[Invariant]:
-    """What takes words to say: dates, numbers, names, choices, and what must and must not be."""
+    """The pieces that consist of words: dates, numbers, names, choices, negations, constraints, formats, languages."""
     low = folded(text)
     for start, end in reversed(find_dates(low)):
         yield Invariant(InvariantKind.DATE, text[start:end].strip())
-        # its day is no number of its own, nor its month a name
+        # so that its day is not counted as a number, nor its month as a name
         text, low = (f"{part[:start]}\n{part[end:]}" for part in (text, low))
     if _DIGIT.search(text):
         yield from _matches(InvariantKind.NUMBER, marks.NUMBER, text, text)
     yield from _matches(InvariantKind.NUMBER, NUMBER_WORDS, low, text)
     if _NAMES.search(text):
         names = _matches(InvariantKind.NAME, marks.NAME, text, text)
-        # a language may be named in another: "in French" is kept by 法语
+        # a language may have another name in the prompt: "in French" is kept by 法语
         yield from (name for name in names if not LANGUAGE.fullmatch(folded(name.text)))
     options = find_options(text)
     if options:
@@ -143,7 +143,7 @@ def _worded(text: str) -> Iterator[Invariant]:
 
 
 def _matches(kind: InvariantKind, pattern: re.Pattern[str], searched: str, text: str) -> Iterator[Invariant]:
-    """The matches as they stand in `text`, which is as long as what is searched; a group `item` is the item."""
+    """The matches as they are written in `text`, which is as long as the searched text. A group `item` is the item."""
     for found in pattern.finditer(searched):
         start, end = found.span("item") if "item" in pattern.groupindex else found.span()
         yield Invariant(kind, text[start:end].strip())

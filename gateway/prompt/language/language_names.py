@@ -44,9 +44,9 @@ _PAIR = re.compile(rf"[{''.join(_SHORT)}]译(?P<word>[{''.join(_SHORT)}])")
 
 
 def find_language(text: str, written_in: str) -> tuple[str, int, int] | None:
-    """The language that the text names, by its name in `written_in`, and where it stands.
+    """The language that the text names, by its name in `written_in`, and its place.
 
-    One after *to*, *into*, *in*, *成* and the like is preferred; else the last one.
+    A name after *to*, *into*, *in*, *成* and the like is preferred; else the last name counts.
     """
     pair = _PAIR.search(text)
     if pair:

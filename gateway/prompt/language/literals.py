@@ -1,7 +1,7 @@
-"""The pieces of a text that mean what they mean only word for word: links, numbers, quotations, code.
+"""Finds the literal pieces of a text: links, numbers, quotations, code.
 
-Pure regular expressions, each linear in the text. `guards.py` checks that they survive, `slots.py`
-and `payload.py` fill slots from them.
+Regular expressions, each linear in the text. `guards.py` checks that the pieces survive; `finders.py` and `payload.py`
+fill slots from them.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Fence(NamedTuple):
-    """A code block: all of it is [start, end), its code [body_start, body_end)."""
+    """A code block [start, end) and the code in it [body_start, body_end)."""
 
     start: int
     end: int
@@ -39,7 +39,7 @@ _STOPS = r"\s<>\"'`，。；、！？）】」』》"
 URL = re.compile(rf"\b(?:https?|ftp)://[^{_STOPS}]*[^{_STOPS}.,;:!?)\]]", re.IGNORECASE)
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@\w[\w-]*(?:\.[\w-]+)+", re.ASCII)
 
-# 'single' only where it cannot be an apostrophe: a blank or the start before, no letter after.
+# 'single' only where it cannot be an apostrophe: a blank or the start before it, no letter after it.
 QUOTED = re.compile(
     r'"([^"\n]+)"|“([^“”]+)”|‘([^‘’]+)’|«([^«»]+)»|「([^「」]+)」|『([^『』]+)』'
     r"|(?<![^\s(:：,，])'((?:[^'\n]|(?<=\w)'(?=\w))+)'(?!\w)"

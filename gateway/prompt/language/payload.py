@@ -1,7 +1,7 @@
-"""Tells what a query is about from what it asks: `Translate to French: good morning`.
+"""Splits a query into its instruction and the text that the instruction is about: `Translate to French: good morning`.
 
-Rules only, tried from the most certain (a code fence) to the least (a verb and what is left). Where
-none applies there is no payload, and a template that needs one does not speak.
+Rules only, from the most certain (a code fence) to the least (a verb and its object). Where no rule applies there is no
+payload, and a template that needs one is not used.
 """
 
 import re
@@ -38,7 +38,7 @@ _DASHES = re.compile("[-–—=→]")
 
 
 class _QueryView:
-    """A query with what several rules look at: lower case, where its quotations are."""
+    """A query with the facts that several rules need: its lower case, and the places of its quotations."""
 
     def __init__(self, query: str) -> None:
         self.query = query
@@ -52,12 +52,12 @@ class _QueryView:
         return self._quotes
 
     def quoted(self, start: int, end: int) -> bool:
-        """Whether a place is inside of a quotation."""
+        """Whether a place is inside a quotation."""
         return any(found.start() < start and end <= found.end() for found in self.quotes)
 
 
 def split(query: str) -> Split:
-    """Take a query apart by the first rule that applies."""
+    """Split a query by the first rule that applies."""
     for rule, payload, drop in _candidates(_QueryView(query)):
         trimmed = _trim(query, payload)
         if trimmed is not None:
@@ -67,7 +67,7 @@ def split(query: str) -> Split:
 
 
 def _candidates(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """(rule, payload, what the payload takes with it: its quotes, fences or colon)."""
+    """(rule, payload, the payload with its quotes, fences or colon)."""
     yield from _fenced(seen.query)
     yield from _between(seen)
     yield from _after_break(seen)
@@ -84,7 +84,7 @@ def _fenced(query: str) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     if not blocks:
         return
     first, last = blocks[0], blocks[-1]
-    # two blocks (the code and its error, say) belong together: the payload spans both
+    # two blocks (code and its error, say) belong together: the payload spans both
     payload = TextSpan(first.body_start, first.body_end) if len(blocks) == 1 else TextSpan(first.start, last.end)
     if (query[: first.start] + query[last.end :]).strip():
         yield "fence", payload, TextSpan(first.start, last.end)
@@ -114,7 +114,7 @@ def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
 
 
 def _dashes(head: str) -> list[tuple[int, int, str]]:
-    """Dashes that part a text from its task; a pair of them in one sentence only puts something in brackets."""
+    """Dashes that separate a text from its task. A pair of them in one sentence is a parenthesis."""
     dashes = list(DASH.finditer(head))
     bracketing = {
         match.start()
@@ -127,7 +127,7 @@ def _dashes(head: str) -> list[tuple[int, int, str]]:
 
 
 def _colons(text: str) -> Iterator[re.Match[str]]:
-    """The matches of `COLON`, which begins with one: looked at only where one is."""
+    """The matches of `COLON`, searched for only where the text has a colon."""
     for mark in ":：":
         place = text.find(mark)
         while place >= 0:
@@ -137,14 +137,14 @@ def _colons(text: str) -> Iterator[re.Match[str]]:
 
 
 def _asks_back(left: str, right: str) -> bool:
-    """Whether the right side says what to do with the left, rather than the other way round."""
+    """Whether the right side is the task and the left side the text."""
     if not is_about_text(right) or not (right.rstrip()[-1:] in ("?", "？") or points_back(right)):
         return False
     return not is_about_text(left) or (names_kind(right) and not names_kind(left))
 
 
 def _closing_question(left: str, right: str) -> str:
-    """`What is its intent?` at the end of a text, where what stands before the text did not ask that."""
+    """`What is its intent?` at the end of a text that is not a task itself."""
     tail = right[-TASK_CHARS:]
     if not names_kind(tail):
         return ""
@@ -155,12 +155,12 @@ def _closing_question(left: str, right: str) -> str:
 
 
 def _last_lines(text: str) -> str:
-    """A head is judged by its last two lines; what stands above is preface."""
+    """Whether a head is a task. Its last two lines decide; the lines above are a preface."""
     return "\n".join(text.strip().split("\n")[-2:])
 
 
 def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | None:
-    """The quotation that the right side begins with, if nothing or only another task follows it."""
+    """The quotation at the beginning of the right side, if nothing or only another task follows it."""
     query = seen.query
     offset = len(query) - len(query[start:].lstrip())
     if query[offset : offset + 1] not in _OPENS:
@@ -178,7 +178,7 @@ def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | 
 
 
 def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """What introduces a text, the text, and a question about it, each a paragraph of its own."""
+    """Three paragraphs: an introduction, a text, and a question about the text."""
     if "\n" not in seen.query:
         return
     low = seen.low
@@ -194,7 +194,7 @@ def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _before_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """A text, then what to do with it: `<text>\\n\\nSummarise the above.`"""
+    """A text, then its task: `<text>\\n\\nSummarise the above.`"""
     low = seen.low.rstrip()
     for rule, pattern, needs in (
         ("paragraph-before", PARAGRAPH, LINE),
@@ -220,7 +220,7 @@ def _outer_quotes(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _long_quote(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """The one quotation of the query, where it is a sentence and not a word that is talked about."""
+    """The only quotation of the query, if it is a sentence and not a single word under discussion."""
     if len(seen.query) > 4 * TASK_CHARS or len(seen.quotes) != 1:
         return
     inside = _inside(seen.quotes[0])
@@ -230,7 +230,7 @@ def _long_quote(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _quoted(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """The longest quotation, where what is around it is a task."""
+    """The longest quotation, if the words around it are a task."""
     if not seen.quotes:
         return
     longest = max(seen.quotes, key=lambda match: match.end() - match.start())
@@ -240,7 +240,7 @@ def _quoted(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """`What does the customer want? I lost my card`, and the same the other way round."""
+    """`What does the customer want? I lost my card`, and the same in the other order."""
     query, low = seen.query, seen.low
     if len(query) > 4 * TASK_CHARS:
         return
@@ -258,7 +258,7 @@ def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _task_end(query: str, ends: Sequence[int]) -> int:
-    """Where the sentences that state the task end: the first, and questions about the text after it."""
+    """The end of the sentences that state the task: the first one, and questions about the text after it."""
     first = ends[0]
     for end in ends[1:]:
         sentence = query[first:end].rstrip()
@@ -276,7 +276,7 @@ def _verb_led(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _unquoted(query: str, span: TextSpan) -> TextSpan:
-    """The span without the quotes around all of it."""
+    """The span without quotes around it."""
     trimmed = _trim(query, span) or span
     found = QUOTED.fullmatch(query, trimmed.start, trimmed.end)
     return _inside(found) if found else span
@@ -288,7 +288,7 @@ def _inside(quotation: re.Match[str]) -> TextSpan:
 
 
 def _trim(query: str, span: TextSpan) -> TextSpan | None:
-    """The span without white space at its ends; None if nothing else is in it."""
+    """The span without white space at its ends; None if it is empty."""
     text = query[span.start : span.end]
     start = span.start + len(text) - len(text.lstrip())
     end = span.start + len(text.rstrip())

@@ -1,7 +1,7 @@
-"""What the words of a slot mean: numbers as digits, dates as ISO, lists as their items.
+"""Reads the words of a slot: numbers as digits, dates as ISO, lists as items.
 
-A value that its type cannot read is no value. Nothing is guessed: a date without a year gets none,
-and `tomorrow` stays a word.
+Words that are not of the type give no value. Nothing is guessed: a date without a year gets none, and `tomorrow` stays
+a word.
 """
 
 import re
@@ -32,7 +32,7 @@ class Numbers:
         self._scaled = re.compile(rf"(?P<digits>.*\d)\s?(?P<group>{group})$")
 
     def value(self, text: str) -> Decimal | None:
-        """What number words say, digits before the last word included: `two hundred`, `三百二十`, `2.5 million`."""
+        """The value of number words, with digits before the last word: `two hundred`, `三百二十`, `2.5 million`."""
         scaled = self._scaled.match(text)
         if scaled:
             digits = digits_value(scaled["digits"])
@@ -54,7 +54,7 @@ def _added_up(words: list[str], numbers: NumberWords) -> int:
     total = part = digit = 0
     for word in words:
         if word in numbers.digits:
-            # "twenty five" adds up; in 一百〇五 the zero only holds a place
+            # "twenty five" adds up; the zero in 一百〇五 only holds a place
             digit += numbers.digits[word]
         elif word in numbers.units:
             part += (digit or 1) * numbers.units[word]
@@ -83,7 +83,7 @@ def _unspaced_number(one: str, group: str, numbers: NumberWords) -> str:
 
 NUMBERS: Mapping[str, Numbers] = {language: Numbers(words) for language, words in VOCABULARY.items()}
 NUMBER_WORDS = any_of(numbers.pattern for numbers in NUMBERS.values())
-"""Numbers that are written in words, in lower-case text."""
+"""Numbers in words, in lower-case text."""
 
 
 def digits_value(text: str) -> Decimal | None:
@@ -130,7 +130,7 @@ _RELATIVE_ONLY = re.compile(f"(?:{_RELATIVE.pattern})$")
 
 
 def find_dates(low: str) -> list[tuple[int, int]]:
-    """Where dates stand in lower-case text, first to last; the longer of two that begin together."""
+    """The places of dates in lower-case text, first to last. Of two that begin together, the longer one."""
     found = [match.span() for _, pattern in _DATES for match in pattern.finditer(low)]
     found += [match.span() for match in _RELATIVE.finditer(low)]
     kept: list[tuple[int, int]] = []
@@ -141,7 +141,7 @@ def find_dates(low: str) -> list[tuple[int, int]]:
 
 
 def date_of(text: str) -> str | None:
-    """`2026-05-12`; without a year `05-12`, without a day `2026-05`; words such as `tomorrow` as they are."""
+    """`2026-05-12`; without a year `05-12`, without a day `2026-05`. Words such as `tomorrow` stay."""
     plain = folded(unicodedata.normalize("NFKC", text)).strip()
     for language, pattern in _DATES:
         found = pattern.fullmatch(plain)
@@ -181,7 +181,7 @@ def _joints() -> Iterator[str]:
 
 
 _JOINT = any_of(_joints())
-# 和 joins the last two items, and is a part of many words
+# 和 joins the last two items, and is also a part of many words
 _LAST_JOINT = any_of(word for words in VOCABULARY.values() for word in words.keep.and_ if len(word) == 1)
 _COMMA = re.compile(r"\s*[,，、;；|/\n]\s*")
 _BULLET = re.compile(r"^\s*(?:[-*•·]|\d{1,2}[.)、])\s*")
@@ -223,4 +223,4 @@ READERS: Mapping[str, Callable[[str], str | None]] = {
     "language": as_it_is,
     "code": as_it_is,
 }
-"""A slot's type to what reads its words: the value, or None if they are not of that type."""
+"""By the slot's type, the function that reads its words: the value, or None if they are not of that type."""

@@ -1,7 +1,7 @@
-"""The words of the languages that the rules of this package know: one file each in `words/`.
+"""The word lists of the languages, one file each in `words/`.
 
-A new language is a new file there. `spaced` languages put blanks between words; the others do not,
-so their words are looked for anywhere.
+A new language is a new file there. `spaced` languages put blanks between words; the words of the others are searched
+for anywhere.
 """
 
 import re
@@ -34,7 +34,7 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """What has to survive a rewrite, besides what looks the same in every language."""
+    """Words and patterns that must survive a rewrite, besides the literals of every language."""
 
     negations: tuple[str, ...] = ()
     negated: int = 2
@@ -46,7 +46,7 @@ class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NumberWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words of numbers. A unit multiplies what stands before it, a group all that stands before it."""
+    """Words of numbers. A unit multiplies the number before it, a group multiplies everything before it."""
 
     digits: Mapping[str, int] = {}
     units: Mapping[str, int] = {}
@@ -66,7 +66,7 @@ class DateWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a prompt tells a model to drop or to show what it was told."""
+    """Wordings by which a prompt tells a model to ignore or to show its instructions."""
 
     verbs: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a refiner's answer may begin with, what a prompt asks with, and what introduces the original."""
+    """First words of a refiner's answer, words of requests, and the label above the original."""
 
     refusals: tuple[str, ...] = ()
     lead_ins: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     extract: ExtractWords = ExtractWords()
 
     def whole(self, patterns: Iterable[str]) -> str:
-        """One pattern for any of these, the first that fits; whole words where words stand between blanks."""
+        """One pattern for any of these, the first that fits. In spaced languages only whole words match."""
         joined = "|".join(patterns)
         if not joined:
             return r"(?!)"
@@ -123,7 +123,7 @@ LANGUAGES = tuple(VOCABULARY)
 
 
 def any_of(parts: Iterable[str]) -> re.Pattern[str]:
-    """One pattern for lower-case text; what the languages have nothing for is left out."""
+    """One pattern for lower-case text. Parts that a language lacks are left out."""
     return re.compile("|".join(part for part in parts if part != r"(?!)") or r"(?!)")
 
 

@@ -1,6 +1,6 @@
-"""How people word a task that they want done on a text, in every language of `words/`.
+"""Recognises the wording of a task on a text, by the word lists of all languages.
 
-All of it reads lower-case text. Sets of words are asked before patterns, which cost ten times as much.
+All functions read lower-case text. Sets of words are tested before patterns, which cost ten times as much.
 """
 
 import re
@@ -11,18 +11,18 @@ from gateway.prompt.language.language_names import LANGUAGE_WORD
 from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords
 
 TASK_CHARS = 400
-"""An instruction about a text is not longer than this."""
+"""A longer text is no instruction about another text."""
 
 _WORD = re.compile(r"\w+")
 
 
-@lru_cache(maxsize=64)  # the rules ask several things of the same text
+@lru_cache(maxsize=64)  # several rules test the same text
 def _words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(text))
 
 
 class TaskWording:
-    """One language's way to ask for something to be done on a text."""
+    """One language's wordings for a task on a text."""
 
     def __init__(self, words: LanguageWords) -> None:
         task = words.task
@@ -74,7 +74,7 @@ class TaskWording:
     def names_kind(self, text: str) -> bool:
         if not self.spaced:
             return bool(self._unspaced["kinds"].search(text))
-        # a long text is not taken apart into words where none of these can be among them
+        # a long text is split into words only where one of these may be among them
         return any(map(text.__contains__, self._kinds)) and not self._kinds.isdisjoint(_words(text))
 
     def points_back(self, text: str) -> bool:
@@ -89,44 +89,44 @@ class TaskWording:
         return not words.isdisjoint(self._texts) or any(word in text for word in self._hyphened)
 
 
-# those without blanks first: where a text has their characters they are the likelier ones
+# unspaced languages first: a text with their characters is probably in one of them
 _WORDINGS = tuple(sorted((TaskWording(words) for words in VOCABULARY.values()), key=lambda wording: wording.spaced))
 _SPACED = tuple(wording for wording in _WORDINGS if wording.spaced)
 
 
 def _heard(text: str) -> tuple[TaskWording, ...]:
-    """The languages to ask: none without blanks for a text of plain ASCII."""
+    """The languages to test. A text of plain ASCII is in none of the unspaced ones."""
     return _SPACED if text.isascii() else _WORDINGS
 
 
 @lru_cache(maxsize=64)
 def is_task(text: str) -> bool:
-    """Whether the text asks for something to be done on another text."""
+    """Whether the text is a task on another text."""
     return 0 < len(text.strip()) <= TASK_CHARS and any(wording.is_task(text) for wording in _heard(text))
 
 
 def is_about_text(sentence: str) -> bool:
-    """A task that points at a text, as a question about the world does not."""
+    """Whether it is a task that points at a text. A question about the world does not."""
     return any(wording.is_about(sentence) for wording in _heard(sentence)) and is_task(sentence)
 
 
 def names_kind(text: str) -> bool:
-    """Whether it has a word for what a text is asked to be sorted by: intent, sentiment."""
+    """Whether it names a kind of label, such as intent or sentiment."""
     return any([wording.names_kind(text) for wording in _heard(text)])
 
 
 def points_back(text: str) -> bool:
-    """Whether it points at a text that stands before it."""
+    """Whether it points at a text before it."""
     return any([wording.points_back(text) for wording in _heard(text)])
 
 
 def offers(text: str) -> bool:
-    """Whether it ends with what stands before a list of choices, which is no text to work on."""
+    """Whether it ends with the words before a list of choices. Such a list is no text to work on."""
     return any([wording.offers(text) for wording in _heard(text)])
 
 
 def introduces(text: str) -> bool:
-    """Whether it begins with what says, before a text, where that comes from."""
+    """Whether it begins with words that introduce a text."""
     return any(wording.introduction.match(text) for wording in _heard(text))
 
 
@@ -142,7 +142,7 @@ _LED = tuple(_led())
 
 
 def verb_led(text: str) -> Iterator[tuple[str, re.Match[str]]]:
-    """Each rule for a verb and its object, `translate good morning into french`, that fits the whole text."""
+    """Each rule for a verb and its object, `translate good morning into french`, that matches the whole text."""
     spaced_only = text.isascii()
     for rule, pattern, spaced in _LED:
         if spaced or not spaced_only:

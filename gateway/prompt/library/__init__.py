@@ -1,1 +1,1 @@
-"""All templates together: versions, pointers, example pools."""
+"""All templates together: versions, pointers, pools of examples."""

@@ -1,4 +1,4 @@
-"""Match examples that two intents claim: the classifier can learn neither."""
+"""Match examples that two intents claim. The classifier could learn neither."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""Reads the template files and pointers of some folders, and parses again only what has changed."""
+"""Reads the template files and pointers of folders. Unchanged files are not parsed again."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 GLOB = "**/*.prompt.md"
 MAX_BYTES = 1_000_000
-"""A longer file is not read: it is no template, or somebody's attempt to keep the gateway busy."""
+"""A longer file is not read: it is no template, or an attempt to keep the gateway busy."""
 
 
 class FolderContents(Struct):
-    """What the folders hold. `fresh` are the sources of the files that were parsed now, by file."""
+    """The content of the folders. `fresh` has the sources of the files that were parsed now, by file."""
 
     templates: list[Template] = field(default_factory=list)
     errors: list[TemplateError] = field(default_factory=list)
@@ -27,13 +27,13 @@ class FolderContents(Struct):
 
 
 class TemplateReader:
-    """Remembers each file's template by the digest of its text."""
+    """Keeps each file's template by the digest of its text."""
 
     def __init__(self) -> None:
         self._parsed: dict[str, Template] = {}
 
     def read(self, folders: Sequence[Path]) -> FolderContents:
-        """Blocking; from one thread at a time."""
+        """Read the folders. Blocking; call it from one thread at a time."""
         seen = FolderContents()
         parsed: dict[str, Template] = {}
         for folder in folders:
@@ -44,7 +44,7 @@ class TemplateReader:
                 parsed[str(path)] = self._template(path, seen)
             except TemplateError as error:
                 seen.errors.append(error)
-            # a thread that computes gives way only every few milliseconds; requests should not wait for that
+            # a computing thread releases the interpreter only every few milliseconds; requests should not wait for that
             time.sleep(0)
         for folder in dict.fromkeys(folders):
             try:

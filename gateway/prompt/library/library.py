@@ -1,8 +1,7 @@
-"""All the templates of some folders, as one frozen value that is swapped whole on reload.
+"""All templates of some folders, as one frozen value that is replaced whole on reload.
 
-Which version of a template speaks: the one that its pointer names; without a pointer the newest
-active one; and while the newest file is being worked on (a draft, candidate or canary), the last
-active version that the archive has, so that an edit silences nothing.
+The version in use is the one that the pointer names, or else the newest active one. While the newest file is a draft,
+candidate or canary, or has mistakes, the last active version in the archive is used.
 """
 
 import logging
@@ -27,11 +26,11 @@ T = TypeVar("T")
 log = logging.getLogger("foreword.templates")
 
 SPEAKING = (Status.CANDIDATE, Status.CANARY, Status.ACTIVE)
-"""What a pointer may name."""
+"""The statuses that a pointer may name."""
 
 
 class OfferedVersions(Struct, frozen=True):
-    """What may speak for an intent: `stable`, and for `share` of the requests `canary` in its place."""
+    """The versions for an intent: `stable`, and `canary` in its place for `share` of the requests."""
 
     stable: Template | None = None
     canary: Template | None = None
@@ -42,29 +41,29 @@ class Library(Struct, frozen=True):
     """The templates, by id and by intent."""
 
     templates: tuple[Template, ...] = ()
-    """Those of the files, and those of the archive that speak."""
+    """Those of the files, and those of the archive that are in use."""
     by_ref: Mapping[tuple[str, int], Template] = {}
     by_intent: Mapping[tuple[str, str], tuple[Template, ...]] = {}
-    """What speaks, by (intent, language), the one to prefer first."""
+    """The templates in use, by (intent, language), in the order of preference."""
     canaries: Mapping[tuple[str, str], tuple[tuple[Template, float], ...]] = {}
-    """What is tried, with its share, by (intent, language)."""
+    """The canaries with their shares, by (intent, language)."""
     speaking: Mapping[str, Template] = {}
-    """The version of each id that speaks."""
+    """The version of each id that is in use."""
     pointers: Mapping[str, Pointer] = {}
     changed: tuple[TemplateError, ...] = ()
-    """Versions whose content is not what it was when they were first used."""
+    """Versions with other content than when they were first used."""
     faulty: tuple[TemplateError, ...] = ()
-    """Why active files are not used: their mistakes, as `lint` reports them."""
+    """Why active files are not used: their mistakes, as lint reports them."""
     archive: VersionArchive | None = None
 
     @property
     def intents(self) -> tuple[str, ...]:
-        """The names of all intents that a template speaks for, sorted."""
+        """The names of all intents that have a template in use, sorted."""
         return tuple(sorted({intent for intent, _ in self.by_intent}))
 
     def get(self, id: str, version: int | None = None) -> Template | None:
-        """The template of that id; without a version, the highest of the files. An older version comes from the
-        archive, which reads it the first time: raises `TemplateError` if that cannot be read any more."""
+        """The template of that id; without a version, the highest of the files. An older version is read from the
+        archive the first time. Raises `TemplateError` if it cannot be read any more."""
         if version is not None:
             found = self.by_ref.get((id, version))
             return self.archive.get(id, version) if found is None and self.archive else found
@@ -72,11 +71,10 @@ class Library(Struct, frozen=True):
         return max(versions, key=lambda template: template.version, default=None)
 
     def candidates(self, intent: str, language: str, model: str = "", window_tokens: int = 0) -> OfferedVersions:
-        """What may speak for an intent in exactly this language, fit for the model.
+        """The versions for an intent in exactly this language that fit the model.
 
-        A query in Chinese never gets an English template: that would be an answer in English.
-        `window_tokens` 0 is unknown and fits everything. A canary of the stable template's own id
-        goes before one of another id.
+        A query in Chinese never gets an English template, since the answer would be in English. `window_tokens` 0 is
+        unknown and fits everything. A canary of the stable template's own id comes before one of another id.
         """
         key = (intent, language)
         stable = next((one for one in self.by_intent.get(key, ()) if _fits(one, model, window_tokens)), None)
@@ -94,10 +92,10 @@ def load_library(
     *,
     keep: bool = True,
 ) -> tuple[Library, list[TemplateError]]:
-    """Read every template file below the folders. A broken file is reported and left out, whole.
+    """Read every template file below the folders. A broken file is reported and left out.
 
-    What is read goes into the archive, unless `keep` is False: for a look at files that nobody serves yet.
-    A reader that is used again parses only the files that changed.
+    The templates go into the archive, unless `keep` is False: for a look at files that are not served yet. A reader
+    that is used again parses only the files that changed.
     """
     seen = (reader or TemplateReader()).read(folders)
     library = build_library(seen.templates, seen.errors, seen.pointed, archive)
@@ -112,7 +110,7 @@ def build_library(
     pointed: Mapping[str, TemplatePointers] | None = None,
     archive: VersionArchive | None = None,
 ) -> Library:
-    """A library of these; the second of two with the same id and version is reported and left out."""
+    """A library of these templates. The second of two with the same id and version is reported and left out."""
     by_ref: dict[tuple[str, int], Template] = {}
     for template in templates:
         first = by_ref.setdefault((template.id, template.version), template)
@@ -142,7 +140,7 @@ def build_library(
 
 
 def _with_clashes(files: Sequence[Template]) -> tuple[Template, ...]:
-    """Of active templates with the same match example for two intents, the later ones get that as a fault."""
+    """Where two active templates of different intents have the same match example, the later one gets a fault."""
     faults: dict[str, tuple[Finding, ...]] = {}
     for finding in clashes([template for template in files if template.active]):
         faults[finding.file] = (*faults.get(finding.file, ()), finding)
@@ -160,7 +158,7 @@ def _unused(template: Template) -> Iterator[TemplateError]:
 
 
 class _Shelf:
-    """The versions of each id, and which of them speak."""
+    """The versions of each id, and the ones in use."""
 
     def __init__(
         self,
@@ -171,7 +169,7 @@ class _Shelf:
     ) -> None:
         self.pointed = pointed
         self.archived: set[str] = set()
-        """The files of the archive's templates that were taken from it."""
+        """The files of templates that came from the archive."""
         self._archive = archive
         self._errors = errors
         self._versions: dict[str, dict[int, Template]] = {}
@@ -180,7 +178,7 @@ class _Shelf:
         self.ids = tuple(dict.fromkeys([*self._versions, *pointed]))
 
     def stable(self, id: str) -> Iterator[Template]:
-        """The version that speaks; several where no pointer says which and several are active."""
+        """The version in use; several where several are active and no pointer decides."""
         found = self._of_pointer(id, "production")
         if found is not None:
             yield found
@@ -224,7 +222,7 @@ class _Shelf:
         return found or self._try(lambda archive: archive.get(id, version))
 
     def _try(self, look: Callable[[VersionArchive], Template | None]) -> Template | None:
-        """What the archive has; what it cannot read is reported."""
+        """A template of the archive. One that cannot be read is reported."""
         if self._archive is None:
             return None
         try:
@@ -238,7 +236,7 @@ class _Shelf:
 
 
 def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> None:
-    """What is new goes into the archive. A disk that is full costs the history, not the templates."""
+    """Put new versions into the archive. A full disk costs the history, not the templates."""
     for template in library.templates:
         source = seen.fresh.get(template.file)
         if source is None:
@@ -258,7 +256,7 @@ def _grouped(pairs: Sequence[tuple[Template, T]]) -> dict[tuple[str, str], tuple
 
 
 def _preference(template: Template) -> tuple[bool, int, str]:
-    """Those for named models first, then the newest, then by id so that the order is always the same."""
+    """Templates for named models first, then the newest, then by id, so that the order is stable."""
     return template.models.allow == ("*",), -template.version, template.id
 
 

@@ -1,10 +1,10 @@
-"""Which version of a template speaks: movable pointers, kept apart from content in `pointers.yaml`.
+"""Names the version of a template that is in use. The pointers are apart from content, in `pointers.yaml`.
 
-One file stands at the root of each template folder, with one line for each template that has pointers:
+Each template folder has one such file at its root, with one line for each template that has pointers:
 
     summarise.en: {production: 3, canary: 4, share: 0.05, previous: 2}
 
-A template without a line needs none: its newest active version speaks.
+A template without a line needs none: its newest active version is used.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,25 +20,25 @@ from gateway.prompt.templates.frontmatter import FrontMatterHead
 
 FILE = "pointers.yaml"
 DEFAULT_SHARE = 0.05
-"""The share of requests that a canary gets where nobody said."""
+"""The default share of requests for a canary."""
 
 HEADER = "# Which version of a template speaks. Written by `foreword templates promote` and `rollback`.\n"
 
 
 class Pointer(Struct, frozen=True, omit_defaults=True):
-    """Where one template's pointers stand. A version of 0 is no pointer."""
+    """The pointers of one template. A version of 0 is no pointer."""
 
     production: int = 0
-    """The version that speaks; 0: the newest active one."""
+    """The version for all requests; 0: the newest active one."""
     canary: int = 0
     """The version that gets `share` of the requests."""
     share: float = DEFAULT_SHARE
     previous: int = 0
-    """What `production` was before its last move: where a rollback goes."""
+    """The version in `production` before its last move: the target of a rollback."""
 
 
 class TemplatePointers(Struct, frozen=True):
-    """One template's pointers, and where they stand."""
+    """The pointers of one template, and their place in the file."""
 
     pointer: Pointer
     file: str
@@ -82,7 +82,7 @@ def move(folder: Path, id: str, pointer: Pointer) -> None:
 
 
 def change_pointer(folder: Path, id: str, change: Callable[[Pointer], Pointer]) -> Pointer:
-    """Set one template's pointers to `change` of what they are, while no other process may write the file.
+    """Set one template's pointers to `change` of the present ones, while no other process may write the file.
 
     Returns the new pointers. An exception of `change` leaves the file as it is.
     """
@@ -100,12 +100,12 @@ def _write(file: Path, id: str, before: Pointer, after: Pointer) -> None:
     lines = file.read_text("utf-8").splitlines(keepends=True) if file.exists() else [HEADER]
     first = next((index for index, line in enumerate(lines) if line.startswith((f"{id}:", f'"{id}":'))), len(lines))
     end = first + 1
-    # a value in block style goes on over the indented lines
+    # a value in block style continues on the indented lines
     while end < len(lines) and lines[end].startswith((" ", "\t")):
         end += 1
     if first == len(lines) and lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
-    # a line without a canary says that there is none, whatever status a file has
+    # a line without a canary means that there is none, whatever status a file has
     written = [f"{id}: {_flow(after) or '{canary: 0}'}\n"] if after != Pointer() or before.canary else []
     write_whole(file, "".join([*lines[:first], *written, *lines[end:]]))
 

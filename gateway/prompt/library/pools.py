@@ -1,8 +1,8 @@
 """Few-shot pools: labelled examples, of which each request gets the nearest.
 
-A pool in a file is read and embedded once; its vectors are kept on disk under the hash of the inputs
-and the embedder's name. Finding neighbours is one matrix-vector product and a partial sort. A pool in
-a collection was embedded when the collection was made.
+A pool in a file is read and embedded once. Its vectors are on disk under the hash of the inputs and the embedder's
+name. Finding neighbours is one matrix-vector product and a partial sort. A pool in a collection was embedded with the
+collection.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ PoolKey = tuple[Path, str, str]
 
 
 class PoolRows(Struct, frozen=True):
-    """The examples of one pool, as its file has them, and their distinct outputs, sorted."""
+    """The examples of one pool in the order of its file, and their distinct outputs, sorted."""
 
     shots: tuple[Shot, ...]
     labels: tuple[str, ...]
     tokens: tuple[int, ...] = ()
-    """Of each example, where a template caps them."""
+    """The tokens of each example, where a template caps them."""
 
 
 class EmbeddedPool(Struct, frozen=True):
@@ -49,7 +49,7 @@ class EmbeddedPool(Struct, frozen=True):
     budget_tokens: int = 0
 
     def nearest(self, vector: Vectors, k: int = 0) -> tuple[Shot, ...]:
-        """The `k` most similar rows, the most similar last; rows that are equally near keep the file's order.
+        """The `k` most similar rows, the most similar last. Rows of equal similarity keep the file's order.
 
         vector: [dimensions]
         """
@@ -71,7 +71,7 @@ class EmbeddedPool(Struct, frozen=True):
 
 
 class Pools(Struct, frozen=True):
-    """The loaded pools. Built whole by `load_pools` and swapped whole on reload."""
+    """The loaded pools. Built whole by `load_pools` and replaced whole on reload."""
 
     loaded: Mapping[PoolKey, EmbeddedPool] = {}
 
@@ -85,7 +85,7 @@ class Pools(Struct, frozen=True):
 
 
 def fitting(tokens: Sequence[int], budget: int) -> int:
-    """How many of the first examples fit together."""
+    """The number of leading examples that fit together."""
     total = 0
     for count, one in enumerate(tokens):
         total += one
@@ -95,7 +95,7 @@ def fitting(tokens: Sequence[int], budget: int) -> int:
 
 
 def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
-    """The nearest chunks of a collection as examples, the nearest last. A chunk of one line shows nothing."""
+    """The nearest chunks of a collection as examples, the nearest last. A chunk of one line is no example."""
     found = []
     for chunk in chunks:
         text, _, output = chunk.text.strip().rpartition("\n")
@@ -108,7 +108,7 @@ def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
 
 
 def pool_path(template: Template) -> Path | None:
-    """Where the template's pool is: relative to the template's own file, or to where that came from."""
+    """The file of the template's pool: relative to the template's own file, or to its home."""
     if not isinstance(template.examples, ExamplePool) or not template.examples.pool:
         return None
     return (Path(template.home or Path(template.file).parent) / template.examples.pool).resolve()
@@ -132,7 +132,7 @@ def read_pool(template: Template) -> PoolRows:
     shots = [_shot(line, pool, path, number) for number, line in enumerate(lines, 1) if line.strip()]
     if not shots:
         raise TemplateError(str(path), "the pool has no examples", 1, 1)
-    # the same input twice would fill two places of k with one example
+    # the same input twice would use two places of k for one example
     unique = {shot.input: shot for shot in reversed(shots)}
     kept = tuple(shot for shot in shots if unique[shot.input] is shot)
     return PoolRows(kept, tuple(sorted({shot.output for shot in kept})))
@@ -174,7 +174,7 @@ def _shot(line: str, pool: ExamplePool, path: Path, number: int) -> Shot:
 
 
 def _vectors(rows: PoolRows, embed: Embed, embedder: str, cache: Path) -> Vectors:
-    """The inputs' vectors, from disk if they were embedded before."""
+    """The vectors of the inputs, from disk if they were embedded before."""
     import numpy as np
 
     inputs = [shot.input for shot in rows.shots]
@@ -185,7 +185,7 @@ def _vectors(rows: PoolRows, embed: Embed, embedder: str, cache: Path) -> Vector
     except (OSError, ValueError):
         kept = np.asarray(embed(inputs), np.float32)
         cache.mkdir(parents=True, exist_ok=True)
-        # written beside and moved, so that a crash or a second worker never leaves half a file
+        # written beside and moved into place, so that neither a crash nor a second worker leaves half a file
         beside = cache / f"{key}.{id(kept)}.tmp.npy"
         np.save(beside, kept)
         beside.replace(file)
@@ -193,7 +193,7 @@ def _vectors(rows: PoolRows, embed: Embed, embedder: str, cache: Path) -> Vector
 
 
 def _fair(order: Iterable[Any], rows: PoolRows, k: int) -> list[int]:
-    """The best `k` of `order` with no more than an equal share of each output, while there are others."""
+    """The best `k` of `order` with at most an equal share for each output, as long as others are left."""
     share = max(1, math.ceil(k / len(rows.labels)))
     taken: dict[str, int] = {}
     chosen: list[int] = []

@@ -1,4 +1,4 @@
-"""What tells that a library's files have changed, without reading them."""
+"""Detects changes of a library's files without reading them."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from gateway.prompt.library.pointers import FILE
 
 ENDINGS = (".prompt.md", ".jsonl", FILE, "model.json")
 Stamps = dict[str, tuple[int, int, int]]
-"""Of each file: when it was written, its size, and which file it is."""
+"""By file: its time of change, its size, and its inode."""
 
 
 def stamps(folders: Sequence[Path]) -> Stamps:
@@ -32,4 +32,4 @@ def _below(folder: str) -> Iterator[tuple[str, tuple[int, int, int]]]:
                 stat = entry.stat()
                 yield entry.path, (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError:
-            continue  # it was deleted while we looked
+            continue  # it was deleted in the meantime

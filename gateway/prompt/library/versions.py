@@ -1,9 +1,8 @@
-"""Every version of every template that was ever loaded, one file a version, in the data folder.
+"""The archive: each version of each template that was ever loaded, one file a version, in the data folder.
 
-A file's name says all that is needed to look it up: `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the
-first content seen as version 3, by the first digits of its digest. A second content under the same
-version is kept as `3.2-...`, and reported: a version never changes once it is more than a draft.
-Drafts may change as often as their author likes, so they are not kept.
+A file's name has everything for a look-up: `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the first content of version 3,
+with the first digits of its digest. A second content of the same version is kept as `3.2-...` and reported, since a
+version never changes once it is more than a draft. Drafts may change at any time, so they are not kept.
 """
 
 import os
@@ -29,7 +28,7 @@ SHORT = 12  # digits of a digest in a name
 
 
 class ArchivedVersion(Struct, frozen=True):
-    """One content that was seen as a version. `count` 1 is the first, which is the version's own."""
+    """One content of a version. `count` 1 is the first, which is the version's own."""
 
     id: str
     version: int
@@ -39,7 +38,7 @@ class ArchivedVersion(Struct, frozen=True):
 
 
 class VersionArchive:
-    """The folder of kept versions. Its listing is read once; what it writes it also remembers."""
+    """The folder of kept versions. Its listing is read once, and updated with each file that is written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,17 +73,17 @@ class VersionArchive:
             os.utime(same.file, ns=(first_seen.st_atime_ns, first_seen.st_mtime_ns))
 
     def versions(self, id: str) -> Sequence[ArchivedVersion]:
-        """Every content kept of a template, oldest first."""
+        """Every content of a template, oldest first."""
         versions = self._kept.get(id, {})
         return [kept for version in sorted(versions) for kept in versions[version]]
 
     def get(self, id: str, version: int) -> Template | None:
-        """The version as it was first kept. Raises `TemplateError` if its file cannot be read any more."""
+        """The version with its first content. Raises `TemplateError` if its file cannot be read any more."""
         kept = self._kept.get(id, {}).get(version)
         return self.read(kept[0]) if kept else None
 
     def read(self, kept: ArchivedVersion) -> Template:
-        """Parsed once. Raises `TemplateError`."""
+        """The parsed file, from memory the second time. Raises `TemplateError`."""
         if kept.file not in self._parsed:
             try:
                 source = kept.file.read_text("utf-8")
@@ -96,7 +95,7 @@ class VersionArchive:
         return self._parsed[kept.file]
 
     def changed(self, template: Template) -> TemplateError | None:
-        """What to say where this version was kept before with another content."""
+        """The error of a version that was kept before with other content."""
         if template.status is Status.DRAFT:
             return None
         known = self._kept.get(template.id, {}).get(template.version)
@@ -116,7 +115,7 @@ class VersionArchive:
         return None
 
     def _says_active(self, kept: ArchivedVersion) -> bool:
-        """Looked for in the text, since most old versions need not be parsed for that."""
+        """A search in the text, since most old versions need not be parsed for that."""
         if kept.file in self._parsed:
             return True
         try:
@@ -125,7 +124,7 @@ class VersionArchive:
             return False
 
     def _remember_home(self, template: Template) -> None:
-        """Its examples stay where they are, so an older version has to know where that was."""
+        """Keep the folder of a template's examples: they stay there, and older versions need it."""
         home = str(Path(template.file).parent.resolve())
         if self._homes.get(template.id) != home:
             self._homes[template.id] = home
@@ -141,4 +140,4 @@ def _read_homes(file: Path) -> dict[str, str]:
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
     except (OSError, msgspec.DecodeError):
-        return {}  # they come back as the templates are read
+        return {}  # they are written again as the templates are read

@@ -1,1 +1,1 @@
-"""Who is rewritten, who is a control, and what it was measured to gain."""
+"""Decides which requests are rewritten and which are controls, and knows the measured gain."""

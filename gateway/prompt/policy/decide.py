@@ -1,4 +1,4 @@
-"""How far a rewrite may go once its template is known: spoken, kept back as a control, only recorded, or not at all.
+"""Decides what to do with a template's rewrite: use it, hold it back as a control, only record it, or skip it.
 
 The mode of route, key and request is decided before, by the route. `docs/policies.md` has the whole order.
 """
@@ -18,7 +18,7 @@ ANY = TemplatePolicy()
 
 
 class RewriteDecision(Struct, frozen=True):
-    """The version, the arm, and the reason where it is not plain. `Arm.NONE`: the prompt stays as it is."""
+    """The version, the arm, and a reason where it is not obvious. `Arm.NONE`: the prompt stays as it is."""
 
     template: Template | None
     arm: Arm
@@ -30,7 +30,7 @@ class RewriteDecision(Struct, frozen=True):
 
 
 class RewritePolicy:
-    """`templates` are the tables `[templates.x]`. Without a gain table, nothing counts as measured."""
+    """`templates` are the tables `[templates.x]`. Without a gain table, every gain is unknown."""
 
     def __init__(self, templates: Mapping[str, TemplatePolicy] | None = None, gains: GainTable | None = None) -> None:
         self._templates = templates or {}
@@ -60,11 +60,11 @@ class RewritePolicy:
         )
 
     def strangers(self, known: Container[str]) -> list[str]:
-        """Tables for templates that are not there: a slip of the pen would leave a policy without effect."""
+        """Tables for templates that do not exist: after a typing error a policy would have no effect."""
         return [f'[templates."{id}"] is for no template that there is' for id in self._templates if id not in known]
 
     def _gain(self, exchange: Exchange, template: Template) -> Gain | None:
-        """What was measured. Who names a template wants it, whatever was measured."""
+        """The measured gain. A request that names its template ignores it."""
         if self._gains is None or exchange.ask.controls.template:
             return None
         target = exchange.route[0] if exchange.route else None
@@ -72,7 +72,7 @@ class RewritePolicy:
 
 
 def _version(exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
-    """The version on trial for its share of the conversations, the stable one for the rest."""
+    """The canary for its share of the conversations, the stable version for the rest."""
     canary, share = offered.canary, offered.share
     if canary is not None and takes_part(exchange, CanaryTrial(canary.ref, share)):
         return RewriteDecision(canary, Arm.CANARY, f"among the {share:.0%} of the canary")
@@ -83,7 +83,7 @@ def _version(exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
 
 
 def _held(exchange: Exchange, id: str, own: TemplatePolicy) -> str:
-    """Why this one is a control, or "". It is rewritten only where each of its experiments takes it."""
+    """Why a request is a control, or "". It is rewritten only if each of its experiments includes it."""
     trials = exchange.trials
     if own.canary < 1.0:
         trials = (*trials, CanaryTrial(f"templates.{id}", own.canary))

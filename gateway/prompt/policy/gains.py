@@ -1,7 +1,7 @@
-"""The gain table: what rewriting was measured to do for an intent with a model, and when it says to leave it.
+"""The gain table: the measured effect of rewriting for an intent with a model.
 
-`foreword gains measure` writes the file, every worker reads it. What was not measured, or not well enough, is
-unknown, and the policy decides as if there were no table.
+`foreword gains measure` writes the file, every worker reads it. A gain that was not measured well enough is unknown,
+and the policy decides as if there were no table.
 """
 
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger("foreword.gains")
 SCHEMA = 1
 FEWEST_PAIRS = 30
 RESOLUTION = 0.05
-"""A gain that is known to within this much on either side is known well enough."""
+"""A gain is known well enough if its interval reaches at most this far to either side."""
 LOOK_AGAIN_S = 2.0
 
 
@@ -34,13 +34,13 @@ class Gain(Struct, frozen=True):
     high: float
     p: float = 1.0
     by: str = ""
-    """Who judged: `checks`, `feedback`, `judge`, or several of them."""
+    """The source of the scores: `checks`, `feedback`, `judge`, or several of them."""
     measured_s: float = 0.0
-    """When, in seconds since 1970."""
+    """The time of the measurement, in seconds since 1970."""
 
     @property
     def suffices(self) -> bool:
-        """Whether there are data enough to act on: the interval is narrow, or lies wholly on one side of nothing."""
+        """Whether the data are enough to act on: the interval is narrow, or does not contain 0."""
         if self.pairs < FEWEST_PAIRS:
             return False
         return self.high - self.low <= 2 * RESOLUTION or self.low > 0 or self.high < 0
@@ -70,7 +70,7 @@ def gains_path(data_folder: Path) -> Path:
 
 
 def read_gains(path: Path) -> Gains:
-    """No file is an empty table. Raises `OSError` or `msgspec.DecodeError`."""
+    """The table. A missing file is an empty table. Raises `OSError` or `msgspec.DecodeError`."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -90,7 +90,7 @@ def write_gains(path: Path, measured: Sequence[Gain]) -> None:
 
 
 class GainTable:
-    """The file's content, read again when the file has changed. A broken file keeps what was read before."""
+    """The content of the file, read again after a change. Where the file is broken the last content stays."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -100,7 +100,7 @@ class GainTable:
         self._look_at = -1.0
 
     def of(self, intent: str, model: str) -> Gain | None:
-        """What was measured, or None."""
+        """The measured gain, or None."""
         return self._current().get((intent, model))
 
     def _current(self) -> Gains:

@@ -1,6 +1,6 @@
 """Fills the slots that the rules left empty: an enum by its nearest value, the others by one call of a model.
 
-A model only says which words of the query are meant. What it says that is not in the query is dropped.
+The model only points at words of the query. Words that are not in the query are dropped.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 MOST_GRAMS = 32
-"""So many words and pairs of words are compared with an enum's values."""
+"""Compare at most this many words and pairs of words with the values of an enum."""
 
 _GRAM = re.compile(r"[^\W\d_][\w'’-]{2,}|[\u3400-\u9fff]{2}")
 _ANSWER = re.compile(r"\{.*\}", re.DOTALL)
 
 
 class ExtractedSlots(Struct, frozen=True):
-    """Values beyond the rules, what they cost, and what was said of other slots and not believed."""
+    """Values beyond those of the rules, the calls that they cost, and the answers that were rejected."""
 
     values: tuple[SlotValue, ...] = ()
     calls: tuple[Call, ...] = ()
@@ -59,7 +59,7 @@ class Extractor:
     async def __call__(
         self, template: Template, exchange: Exchange, embed: Embed | None, completer: Completer | None, budget_s: float
     ) -> ExtractedSlots:
-        """What can be had within the budgets. Never raises for want of a value."""
+        """All values that fit the budgets. A slot that stays empty is no error."""
         empty = empty_slots(template, exchange.ask.query, exchange.split)
         nearest = {name: slot for name, slot in empty.items() if slot.nearest}
         found = await self._nearest(nearest, exchange.ask.query, embed, budget_s) if nearest and embed else ()
@@ -106,7 +106,7 @@ def _asked(wish: Extract | None, empty: Mapping[str, Slot]) -> Sequence[str]:
 
 
 def _grams(query: str) -> list[tuple[int, int]]:
-    """The words of the instruction and the pairs of neighbours, as places in the query."""
+    """Places in the query: the words of the instruction, and the pairs of neighbours."""
     spans = split(query[:SEARCHED_CHARS]).instruction
     words = [found.span() for span in spans for found in _GRAM.finditer(query, span.start, span.end)]
     pairs = [(first[0], second[1]) for first, second in pairwise(words) if second[0] - first[1] <= 1]
@@ -159,7 +159,7 @@ def _question(template: Template, slots: Mapping[str, Slot], query: str) -> str:
 
 
 def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
-    """The JSON schema of an object with these slots; null says that there is no value."""
+    """The JSON schema of an object with these slots; null means no value."""
     text: dict[str, Any] = {"type": ["string", "null"]}
     kinds = {SlotType.LIST: {"type": ["array", "null"], "items": {"type": "string"}}}
     properties = {
@@ -170,7 +170,8 @@ def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
 
 
 def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
-    """What a model said a slot is, if the query says so: its own words, at their place in the query."""
+    """The value of a model's answer, if the query has it: the query's own words and their place. `words` is any
+    JSON."""
     if slot.type is SlotType.ENUM:
         if not isinstance(words, str) or words not in slot.values:
             return None
@@ -188,7 +189,7 @@ def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
 
 
 def locate(query: str, words: str) -> tuple[int, int] | None:
-    """Where the words stand in the query, whatever their case, width and white space."""
+    """The place of the words in the query, whatever their letter case, width and white space."""
     wanted = " ".join(words.split())
     if not wanted:
         return None
@@ -202,7 +203,7 @@ def locate(query: str, words: str) -> tuple[int, int] | None:
 
 
 def _plain(text: str) -> tuple[str, list[int]]:
-    """The text in one case and width with single blanks, and where each of its characters stood."""
+    """The text in one case and width with single blanks, and the old place of each character."""
     pieces: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
@@ -215,7 +216,7 @@ def _plain(text: str) -> tuple[str, list[int]]:
 
 
 def _json(text: str) -> dict[str, Any] | None:
-    """The object in an answer, which may stand in a code fence."""
+    """The object in an answer, with or without a code fence around it."""
     found = _ANSWER.search(text)
     try:
         said = msgspec.json.decode(found[0]) if found else None

@@ -1,6 +1,6 @@
-"""Fills a template's slots from the query, without a model, and says where each value stood.
+"""Fills a template's slots from the query by rules, and keeps the place of each value.
 
-A required slot that cannot be filled makes the whole template silent: never a half-filled prompt.
+Where a required slot stays empty the template is not used. A prompt is never half filled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from gateway.split import Split
 
 
 class FilledSlots(Struct, frozen=True):
-    """Every slot that was found, as text for the body and with its place in the query."""
+    """The filled slots, as text for the body and with their places in the query."""
 
     values: Mapping[str, str]
     slots: tuple[SlotValue, ...]
@@ -25,7 +25,7 @@ class FilledSlots(Struct, frozen=True):
 
 
 class SlotMissing(Struct, frozen=True):
-    """Why the template cannot speak."""
+    """A required slot without a value: why the template cannot be used."""
 
     slot: str
     why: str
@@ -34,10 +34,10 @@ class SlotMissing(Struct, frozen=True):
 def fill(
     template: Template, query: str, given: Sequence[SlotValue] = (), parts: Split | None = None
 ) -> FilledSlots | SlotMissing:
-    """The values of all slots, or the first reason why the template has to be silent.
+    """The values of all slots, or the first reason why the template cannot be used.
 
-    `given` are values found by other means, for slots where the rules find nothing; `parts` the query taken apart,
-    where the caller has done that.
+    `given` are values from other sources, for slots where the rules find nothing; `parts` is the split query, if the
+    caller has it.
     """
     reading = QueryReading(parts or split(query), template.language)
     others = {value.name: value for value in given}
@@ -58,13 +58,13 @@ def fill(
 
 
 def empty_slots(template: Template, query: str, parts: Split | None = None) -> dict[str, Slot]:
-    """The slots that the rules find nothing for."""
+    """The slots that the rules leave empty."""
     reading = QueryReading(parts or split(query), template.language)
     return {name: slot for name, slot in template.slots.items() if _find(name, slot, reading) is None}
 
 
 def read_value(slot: Slot, words: str) -> str | None:
-    """What the words say, by the slot's type; None if they are not of that type."""
+    """The value of the words by the slot's type; None if they are not of that type."""
     return words if slot.type is None else READERS[slot.type](words)
 
 

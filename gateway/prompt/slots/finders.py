@@ -1,4 +1,4 @@
-"""How each source of a slot looks for its value: one small function a source, all by rules."""
+"""Finds the value of a slot, with one small function for each source. Rules only."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +16,11 @@ from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
 from gateway.split import Split
 
 SEARCHED_CHARS = 20_000
-"""Patterns look no further, so that a long query cannot hold up the others."""
+"""Patterns search no further, so that a long query does not delay other requests."""
 
 
 class Place(Struct, frozen=True):
-    """A value and where it stands; -1 if it is not there word for word."""
+    """A value and its place; -1 if it is not in the query word for word."""
 
     value: str
     start: int = -1
@@ -28,14 +28,14 @@ class Place(Struct, frozen=True):
 
 
 class QueryReading:
-    """What the finders look at: the query taken apart, and the language of the template."""
+    """A query for the finders: its parts, and the language of the template."""
 
     def __init__(self, split: Split, language: str) -> None:
         self.split, self.language, self.query = split, language, split.query
 
     @cached_property
     def instruction(self) -> str:
-        """The query with the payload blanked out, so that places in it are places in the query."""
+        """The query with the payload blanked out, so that places stay those of the query."""
         whole = self.split.payload
         if whole is None:
             return self.query
@@ -81,7 +81,7 @@ _TITLE = re.compile(
 
 
 def _section(slot: Slot, reading: QueryReading) -> Place | None:
-    """What follows a title of `values`, up to the next title of any section."""
+    """The text after a title in `values`, up to the next title of any section."""
     titles = {word.lower() for words in slot.values.values() for word in words}
     found = list(_TITLE.finditer(reading.query))
     for index, title in enumerate(found):
@@ -129,7 +129,7 @@ def _options(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _choice(slot: Slot, reading: QueryReading) -> Place | None:
-    """The value whose word comes first in the instruction; the longer word where two begin together."""
+    """The value whose word comes first in the instruction. Of two words that begin together, the longer one."""
     best: tuple[int, int, str, int] | None = None
     for value, words in slot.values.items():
         for word in words:
@@ -141,7 +141,7 @@ def _choice(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _find_word(word: str, text: str) -> int:
-    """Where a word stands as a whole, or in writing without blanks anywhere; -1 if nowhere."""
+    """The place of a word: as a whole word, or anywhere in unspaced writing; -1 if it is not there."""
     place = text.find(word)
     if place < 0 or not word.isascii():
         return place
@@ -155,7 +155,7 @@ def _language(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _number(slot: Slot, reading: QueryReading) -> Place | None:
-    """The first number; for `type: number` the first that is one, as a time or a version is not."""
+    """The first number; for `type: number` the first real number, not a time or a version."""
     text = reading.instruction[:SEARCHED_CHARS]
     if slot.pattern:
         found = slot.pattern.search(text)
@@ -214,7 +214,7 @@ def _place(found: re.Match[str]) -> Place:
 
 
 def _group(found: re.Match[str]) -> Place:
-    """The group that matched, or all of it where the pattern has none."""
+    """The group that matched, or the whole match of a pattern without groups."""
     group = found.lastindex or 0
     return Place(found[group], found.start(group), found.end(group))
 

@@ -1,1 +1,1 @@
-"""One template file: read, checked, rendered."""
+"""One template file: reading, checking, rendering."""

@@ -1,4 +1,4 @@
-"""What a template file may say, field by field. `schema.py` reads them, `docs/templates.md` explains them."""
+"""The fields of a template file. `schema.py` reads them, `docs/templates.md` explains them."""
 
 import re
 from collections.abc import Mapping
@@ -34,14 +34,14 @@ class Technique(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What a template is for: to be answered, or to ask a refiner for a better prompt."""
+    """The purpose of a template: to answer a prompt, or to ask a refiner for a better one."""
 
     ANSWER = "answer"
     REFINE = "refine"
 
 
 class Language(StrEnum):
-    """The languages that have a file of words; a new file is a new member."""
+    """The languages that have a word file; a new file is a new member."""
 
     _ignore_ = "code"
     for code in LANGUAGES:
@@ -49,7 +49,7 @@ class Language(StrEnum):
 
 
 class SlotSource(StrEnum):
-    """Where a slot's value comes from; `finders.py` does each."""
+    """Where a slot's value comes from; `finders.py` has a function for each."""
 
     QUERY = "query"
     PAYLOAD = "payload"
@@ -69,7 +69,7 @@ class SlotSource(StrEnum):
 
 
 class SlotType(StrEnum):
-    """What a slot's words are read as; `kinds.py` does each."""
+    """How a slot's words are read; `values.py` has a function for each."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -88,7 +88,7 @@ class IntentSpec(Struct, frozen=True):
     not_: tuple[str, ...] = field(default=(), name="not")
     keywords: tuple[str, ...] = ()
     always: bool = False
-    """It speaks for every prompt of its intent: what it adds, no wording of a prompt makes up for."""
+    """It is used for every prompt of its intent, even a well specified one: no wording can replace what it adds."""
 
 
 class Slot(Struct, frozen=True):
@@ -102,9 +102,9 @@ class Slot(Struct, frozen=True):
     values: Mapping[str, tuple[str, ...]] = {}
     """For `choice` and `section`: each value with the words that mean it."""
     type: SlotType | None = None
-    """None: the words as they stand."""
+    """None: the words as they are."""
     nearest: float = 0.0
-    """For an enum: how similar a word has to be to count for the nearest value; 0: only the words of `values` count."""
+    """For an enum: the least similarity of a word to the nearest value; 0: only the words of `values` count."""
 
 
 class Extract(Struct, frozen=True):
@@ -127,12 +127,12 @@ class Shot(Struct, frozen=True):
 
 
 class ExamplePool(Struct, frozen=True):
-    """Labelled examples in a file or a collection, of which each request gets the `k` nearest to its `slot`."""
+    """Labelled examples in a file or a collection. Each request gets the `k` nearest to its `slot`."""
 
     pool: str = ""
     """A JSONL file, relative to the template's own."""
     collection: str = ""
-    """A collection whose chunks are the examples: what stands before the last line is the input."""
+    """A collection whose chunks are the examples. The input of an example is everything before its last line."""
     k: int = 6
     input: str = "text"
     output: str = "label"
@@ -141,13 +141,13 @@ class ExamplePool(Struct, frozen=True):
     balanced: bool = False
     """At most an equal share of `k` for each output."""
     budget_tokens: int = 0
-    """The most tokens that the examples may have together; the farthest are left out first. 0: no cap."""
+    """The most tokens of all examples together; the farthest are left out first. 0: no cap."""
     slot: str = ""
-    """The slot that the examples' inputs stand for; left out: the slot filled from `payload`, else the query."""
+    """The slot that an example's input fills; left out: the slot filled from `payload`, else the query."""
 
 
 class Output(Struct, frozen=True):
-    """What the decoder is told where the client said nothing."""
+    """Decoder settings for what the client leaves out."""
 
     max_tokens: int = 0
     temperature: float | None = None
@@ -162,15 +162,15 @@ class FirstCall(Struct, frozen=True):
     stop: tuple[str, ...] = ()
     timeout_s: float = 20.0
     model: str = ""
-    """Who is asked; left out: the model that answers."""
+    """The model to call; left out: the model that answers."""
 
 
 class ReasoningRule(Struct, frozen=True):
-    """What becomes of the reasoning. `split`: it goes to `reasoning_content`, the answer stands alone."""
+    """What is done with the reasoning. `split`: it goes to `reasoning_content`, and the answer is sent alone."""
 
     mode: str = "keep"
     marker: str = ""
-    """What the line with the answer proper begins with, such as `Answer:`."""
+    """The beginning of the line with the final answer, such as `Answer:`."""
 
 
 class Samples(Struct, frozen=True):
@@ -179,7 +179,8 @@ class Samples(Struct, frozen=True):
     n: int
     temperature: float = 0.7
     answer: Pattern | None = None
-    """Finds the result in an answer (its last match, the group if there is one); left out: what follows the marker."""
+    """Finds the result in an answer (its last match, the group if there is one); left out: the text after the
+    marker."""
 
 
 class Check(Struct, frozen=True):
@@ -196,13 +197,13 @@ class Check(Struct, frozen=True):
     judge: str = ""
     """A question to a model, with `{{ answer }}` and the slots."""
     passes: str = "yes"
-    """What the judge's reply starts with where the answer passes."""
+    """The beginning of the judge's reply where the answer passes."""
     model: str = ""
     """The judge; left out: the model that answers."""
 
 
 class Iterate(Struct, frozen=True):
-    """Answer, check, feed what failed back (the part `# retry`), at most `rounds` times. The best answer is kept."""
+    """Answer, check, send the failures back (the part `# retry`), at most `rounds` times. The best answer is kept."""
 
     rounds: int = 1
     budget_tokens: int = 0
@@ -210,7 +211,7 @@ class Iterate(Struct, frozen=True):
 
 
 class ModelPatterns(Struct, frozen=True):
-    """Which models it is for. A name may end in `*`."""
+    """The models that it is for. A name may end in `*`."""
 
     allow: tuple[str, ...] = ("*",)
     deny: tuple[str, ...] = ()
@@ -218,7 +219,7 @@ class ModelPatterns(Struct, frozen=True):
 
 
 class Optimise(Struct, frozen=True):
-    """What an optimising job may change."""
+    """The parts that an optimising job may change."""
 
     components: tuple[str, ...] = ()
     max_chars: int = 0
@@ -234,11 +235,11 @@ class Expect(Struct, frozen=True):
     roles: tuple[str, ...] = ()
     system_contains: str = ""
     no_match: bool = False
-    """The slots cannot be filled, so the template does not speak."""
+    """The slots cannot be filled, so the template is not used."""
 
 
 class TemplateTest(Struct, frozen=True):
-    """One test: a query, or slots given directly, and what must come out."""
+    """One test: a query or given slots, and what is expected of the messages."""
 
     expect: tuple[Expect, ...]
     query: str = ""
@@ -246,7 +247,7 @@ class TemplateTest(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True):
-    """Where it comes from. `scores` are a job's, as it wrote them."""
+    """The origin of the content. `scores` are as a job wrote them."""
 
     origin: str = "author"
     author: str = ""

@@ -1,7 +1,7 @@
-"""The YAML head of a template file as plain data that knows where each piece stands.
+"""The YAML head of a template file as plain data, with the place of each key.
 
-Every scalar is text until the struct it lands in says otherwise, so `- yes`, `- 12` and `version: 3`
-all mean what the author wrote.
+Every scalar is text until a struct gives it another type, so `- yes`, `- 12` and `version: 3` all mean what the author
+wrote.
 """
 
 import difflib
@@ -22,7 +22,7 @@ Data = dict[str, Any]
 
 FENCE = "---"
 LARGEST = 999_999_999
-"""Of any number in a head."""
+"""The largest number in a head."""
 
 
 class FrontMatterHead:
@@ -43,7 +43,7 @@ class FrontMatterHead:
         self.data: Data = data
 
     def error(self, what: str, *path: str | int) -> TemplateError:
-        """A `TemplateError` at the deepest part of `path` that the file holds."""
+        """A `TemplateError` at the deepest part of `path` that the file has."""
         while path and path not in self._places:
             path = path[:-1]
         line, column = self._places.get(path, (self._first_line, 1))
@@ -80,7 +80,7 @@ class FrontMatterHead:
 
 
 def _bounded(value: Any) -> Any:
-    """Raises `msgspec.ValidationError` for a number that no field means. Huge ones cannot even be printed."""
+    """Raises `msgspec.ValidationError` for a number out of bounds. Huge numbers cannot even be printed."""
     if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
         raise msgspec.ValidationError(f"a number is at most {LARGEST:,}")
     return value
@@ -88,7 +88,7 @@ def _bounded(value: Any) -> Any:
 
 @functools.cache
 def _fields(struct: type[Struct]) -> Mapping[str, Any]:
-    """The fields by the name that stands in a file. Looked up once: msgspec reads every annotation anew."""
+    """The fields by their names in a file. Cached, since msgspec reads every annotation anew."""
     return {info.encode_name: info for info in msgspec.structs.fields(struct)}
 
 
@@ -112,12 +112,12 @@ def suggest(word: str, known: Any) -> str:
 
 
 def _steps(inside: str) -> Path:
-    """The path that msgspec names, `.tests[2].query`, as keys and indices."""
+    """The path in msgspec's message, `.tests[2].query`, as keys and indices."""
     return tuple(int(index) if index else name for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", inside))
 
 
 def _plain(what: str, value: Any) -> str:
-    """msgspec's message in the words of someone who writes YAML."""
+    """msgspec's message in words for an author of YAML."""
     words = {
         "`str`": "a text",
         "`array`": "a list",

@@ -1,8 +1,7 @@
-"""Regular expressions that a template's author wrote, with an end to their work.
+"""Regular expressions of template authors, with a limit on their work.
 
-Python's `re` cannot be stopped, and `(a+)+$` keeps it busy for years. So what is nested in that way is
-refused when the file is read, and what is merely slow is given up after `LIMIT_S`, which the `regex`
-package can do.
+Python's `re` cannot be stopped, and `(a+)+$` keeps it busy for years. So nested repetitions are refused when the file
+is read, and a slow search is stopped after `LIMIT_S`, which the `regex` package supports.
 """
 
 import re
@@ -13,26 +12,26 @@ from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 MAX_CHARS = 500
-"""Of a pattern."""
+"""Of one pattern."""
 MAX_REPEATS = 1000
-"""How often a repetition within a repetition may come to."""
+"""The most repetitions of a repetition within a repetition."""
 LIMIT_S = 0.02
 SEARCHED_CHARS = 50_000
-"""What comes later in a text is not looked at."""
+"""The rest of a text is not searched."""
 
 _REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
 
 
 class NotBounded(ValueError):
-    """The pattern is wrong, or could take for ever; the message says what to do."""
+    """The pattern is wrong or has no bound on its work; the message names the remedy."""
 
 
 class Pattern:
-    """Searches like `re.Pattern`, for upper and lower case alike; a search that takes too long finds nothing."""
+    """Searches like `re.Pattern`, ignoring letter case. A search that takes too long has no match."""
 
     def __init__(self, pattern: str) -> None:
         """Raises `NotBounded`."""
-        # imported here: a gateway without templates need not wait for it
+        # imported here: a gateway without templates does not need it
         import regex  # type: ignore[import-untyped]
 
         _check(pattern)
@@ -78,7 +77,7 @@ def _check(pattern: str) -> None:
 
 
 def _check_repeats(tree: Any, outer: int) -> None:
-    """Refuse a repetition within a repetition, unless they come to few together."""
+    """Refuse a repetition within a repetition, unless their product is small."""
     for code, value in tree:
         times = outer
         if code in _REPEATS:

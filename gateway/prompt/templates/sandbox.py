@@ -1,8 +1,7 @@
-"""The jinja2 that template bodies may use: `if`, one level of `for`, and a dozen filters.
+"""The subset of jinja2 for template bodies: `if`, one level of `for`, and a dozen filters.
 
-The allow-list is checked on the syntax tree when a file is loaded. What is not listed here cannot
-be written: no call, no include or import, no macro, no assignment, no arithmetic, no attribute but
-those of an example and of `loop`.
+An allow-list is checked on the syntax tree when a file is loaded. Everything else is refused: calls, includes, imports,
+macros, assignments, arithmetic, and attributes other than those of an example and of `loop`.
 """
 
 import functools
@@ -18,16 +17,16 @@ from msgspec import Struct
 from gateway.prompt.templates.frontmatter import suggest
 
 MAX_CHARS = 400_000
-"""The most that one part of a template may render to."""
+"""The most characters of a rendered part."""
 
 MAX_SOURCE_CHARS = 100_000
 MAX_NODES = 2000
 MAX_DEPTH = 40
-"""Of the syntax tree: how much a part may do, and how deeply it may be nested."""
+"""Limits on the syntax tree of a part: nodes and depth."""
 MAX_INDENT = 16
 
 LISTS = ("examples", "labels", "failures")
-"""What `for` may run over, besides slots."""
+"""The lists that `for` may iterate over."""
 
 EXAMPLE_FIELDS = ("input", "output")
 LOOP_FIELDS = ("index", "index0", "first", "last", "length")
@@ -67,14 +66,14 @@ class TooLong(Exception):
 
 
 def fenced(text: str, kind: str = "") -> str:
-    """The text between two fences that it cannot close: each is longer than any run of backticks in it."""
+    """The text between two fences that it cannot close: each is longer than any run of backticks in the text."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{kind}\n{text}\n{fence}"
 
 
 def indent(text: str, width: int = 4, first: bool = False) -> str:
-    """Each line but the first, unless asked, after `width` blanks; at most `MAX_INDENT`."""
+    """Indent each line but the first (`first=True`: that too) by `width` blanks; at most `MAX_INDENT`."""
     blanks = " " * min(MAX_INDENT, max(0, width if isinstance(width, int) else 4))
     indented = "\n".join(blanks + line if line.strip() else line for line in text.splitlines())
     return indented if first else indented.removeprefix(blanks)
@@ -83,7 +82,7 @@ def indent(text: str, width: int = 4, first: bool = False) -> str:
 def join(items: Any, between: str = "") -> str:
     """The items as one text."""
     texts = [str(item) for item in items]
-    # before it is built: a thousand items and a long text between them are more than memory holds
+    # checked before it is built: a thousand items and a long separator would fill the memory
     if sum(map(len, texts)) + len(between) * len(texts) > MAX_CHARS:
         raise TooLong(f"renders to more than {MAX_CHARS} characters")
     return between.join(texts)
@@ -123,7 +122,7 @@ TESTS = ("defined", "in", "eq", "ne")
 
 
 def _capped(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, each of whose results has an end, so that no chain of them grows without one."""
+    """The filter with a limit on its result, so that a chain of filters cannot grow without end."""
 
     @functools.wraps(work)
     def capped(*given: Any, **named: Any) -> Any:
@@ -150,13 +149,13 @@ ENVIRONMENT = _environment()
 
 
 class Value(Struct, frozen=True):
-    """Where a slot's value stands in a plain body."""
+    """The place of a slot's value in a plain body."""
 
     name: str
 
 
 class SlotChoice(Struct, frozen=True):
-    """What a plain body says where a slot is filled, and where it is not."""
+    """Two bodies: for a slot with a value, and for an empty one."""
 
     name: str
     filled: "Plain"
@@ -181,7 +180,7 @@ class CompiledBody(Struct, frozen=True):
         return self._rendered(values) if text is None else text
 
     def _written(self, values: Mapping[str, Any]) -> str | None:
-        """The text without jinja; None where that has to look at it, if only to say what is missing."""
+        """The text without jinja; None where jinja is needed, if only to report a missing value."""
         if self.plain is None:
             return None
         pieces: list[str] = []
@@ -205,7 +204,7 @@ class CompiledBody(Struct, frozen=True):
 
 
 def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
-    """Whether all of its slots have a text."""
+    """Write the text. Returns whether all slots have a text."""
     for step in plain:
         if isinstance(step, str):
             pieces.append(step)
@@ -221,7 +220,7 @@ def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
 
 
 def _plain(body: Iterable[nodes.Node]) -> Plain | None:
-    """The same as words, slots and choices; None where more is in it."""
+    """The body as words, slots and choices; None if it has more than that."""
     found: list[str | Value | SlotChoice] = []
     for node in body:
         if isinstance(node, nodes.Output):
@@ -273,9 +272,9 @@ def _check_size(tree: nodes.Node) -> None:
 
 
 def _check(node: nodes.Node, known: Collection[str], loop: Mapping[str, str]) -> Iterator[str]:
-    """Walk the tree; yields the names used. `loop` maps the loop's variables to what they run over."""
+    """Walk the tree and yield the names used. `loop` maps the loop's variables to the lists they iterate over."""
     if not isinstance(node, ALLOWED):
-        # jinja makes some nodes itself, which stand on no line
+        # jinja adds some nodes of its own, which have no line
         raise ForbiddenSyntax(f"{_word(node)} is not allowed in a template", node.lineno or 1, _word(node))
     if isinstance(node, nodes.Name):
         if node.name in loop:
@@ -328,7 +327,7 @@ def _check_attribute(node: nodes.Getattr, loop: Mapping[str, str]) -> None:
 
 
 def _word(node: nodes.Node) -> str:
-    """What the author wrote that became this node, as well as it can be told."""
+    """The author's word for this node."""
     names = {"Call": "a call", "Getitem": "[...]", "Assign": "set", "AssignBlock": "set", "FromImport": "import"}
     name = type(node).__name__
     return names.get(name, name.lower())

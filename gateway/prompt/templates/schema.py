@@ -1,4 +1,4 @@
-"""The head of a template file as typed values: which keys there are, and what each may hold."""
+"""Reads the head of a template file into typed values."""
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -35,7 +35,7 @@ RESERVED = ("query", "examples", "labels", "loop", "answer", "failures")
 
 
 class _FrontMatter(Struct, frozen=True):
-    """The keys as written. What needs more than a type is decoded by hand below."""
+    """The keys as they are written. Values that need more than a type are read by the functions below."""
 
     schema: int
     id: str
@@ -64,7 +64,7 @@ class _FrontMatter(Struct, frozen=True):
 
 
 def read_head(head: FrontMatterHead) -> dict[str, Any]:
-    """The fields of a `Template` that stand in its head. Raises `TemplateError`."""
+    """The fields of a `Template` that are in its head. Raises `TemplateError`."""
     if head.data.get("schema") != str(SCHEMA):
         raise head.error(f"the front matter must say `schema: {SCHEMA}`", "schema")
     tests = head.data.pop("tests", [])
@@ -107,7 +107,7 @@ def read_head(head: FrontMatterHead) -> dict[str, Any]:
 
 
 def _beside(name: str) -> bool:
-    """Whether a file's name leads nowhere else: a template that a model wrote must not choose what is read."""
+    """Whether a file's name stays in the folder. A template that a model wrote must not choose any file to read."""
     path = PurePosixPath(name)
     return name.endswith(".jsonl") and not path.is_absolute() and ".." not in path.parts and name.isprintable()
 

@@ -1,4 +1,4 @@
-"""The keys of a slot in a template's head, and of the call that fills what the rules leave empty."""
+"""Reads the keys of a slot, and of the call for slots that the rules leave empty."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ SOURCE_OF = {
     SlotType.LANGUAGE: SlotSource.LANGUAGE,
     SlotType.CODE: SlotSource.CODE,
 }
-"""Where a slot of a type comes from, unless it says otherwise."""
+"""The default source of a slot by its type."""
 
 
 class _SlotFront(Struct, frozen=True):
@@ -56,7 +56,7 @@ def read_slot(head: FrontMatterHead, name: str, value: Any, reserved: Collection
 
 
 def read_extract(head: FrontMatterHead, extract: Extract | None, slots: Mapping[str, Slot]) -> Extract | None:
-    """`extract:`, without which each slot must say where it comes from. Raises `TemplateError`."""
+    """Read `extract:`. Without it each slot needs a source. Raises `TemplateError`."""
     for name, slot in slots.items():
         if not slot.sources and (extract is None or (extract.slots and name not in extract.slots)):
             raise head.error(f"slot {name!r} must say `from:`, or be one of the slots of `extract:`", "slots", name)

@@ -1,4 +1,4 @@
-"""The keys of a template that make a technique of it: first calls, reasoning, samples, checks, rounds."""
+"""Reads the keys of techniques: first calls, reasoning, samples, checks, rounds."""
 
 import json
 import re

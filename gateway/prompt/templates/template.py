@@ -1,8 +1,7 @@
 """One template file: parsed once, then rendered to messages.
 
-Parse, then render: the source is split at the lines `# system`, `# user` and `# assistant` before
-anything is filled in, and each part is compiled alone. So no value can add a message, change a
-role, or be expanded a second time.
+The source is split at the lines `# system`, `# user` and `# assistant` before any slot is filled, and each part is
+compiled alone. So no value can add a message, change a role, or be expanded a second time.
 """
 
 import hashlib
@@ -52,7 +51,7 @@ RETRY = "retry"
 VERSION = re.compile("[0-9]{1,9}")
 LONE = re.compile("[\ud800-\udfff]")
 BESIDES = ("schema", "id", "version", "status", "description", "family", "intent", "optimise", "tests", "provenance")
-"""What may change without a new version: it changes nothing that a model is told."""
+"""Keys that may change without a new version, since they change nothing that goes to a model."""
 
 
 class TemplatePart(Struct, frozen=True):
@@ -65,8 +64,8 @@ class TemplatePart(Struct, frozen=True):
 
 
 class Template(Struct, frozen=True):
-    """A template file that parsed. `file` is its path as given, `digest` the SHA-256 of its source, `content` that
-    of what it says to a model: two versions with the same content speak alike."""
+    """A parsed template file. `file` is its path as given, `digest` the SHA-256 of its source, `content` that of
+    everything that goes to a model: two versions with the same content render alike."""
 
     id: str
     version: int
@@ -90,9 +89,9 @@ class Template(Struct, frozen=True):
     parts: tuple[TemplatePart, ...]
     """The messages, in order."""
     first: Mapping[str, TemplatePart]
-    """What each of `calls` is asked."""
+    """The prompt of each of `calls`."""
     retry: TemplatePart | None
-    """What the model is told when its answer failed a check."""
+    """The message to the model after an answer that failed a check."""
     judges: Mapping[int, CompiledBody]
     """The question of each check that has a judge, by the check's index."""
     file: str
@@ -101,18 +100,18 @@ class Template(Struct, frozen=True):
     description: str = ""
     purpose: Purpose = Purpose.ANSWER
     growth_chars: int = 0
-    """By how many characters it may lengthen the query; 0: the gateway's limit."""
+    """The most characters that it may add to the query; 0: the gateway's limit."""
     extract: Extract | None = None
     places: Mapping[str, tuple[int, int]] = {}
-    """Line and column of the head's top keys, of each slot and of each test, for whoever reports on the file."""
+    """Line and column of the head's top keys, of each slot and of each test, for reports on the file."""
     home: str = ""
-    """The folder of the files that belong to it, where that is not the folder of `file`."""
+    """The folder of its files, if that is not the folder of `file`."""
     faults: tuple[Finding, ...] = ()
-    """Mistakes of level error, set where a library is loaded. They keep an active template from being used."""
+    """Mistakes of level error, set when a library is loaded. They keep an active template from being used."""
 
     @property
     def ref(self) -> str:
-        """`read_ref` reads it."""
+        """`id@version`, as `read_ref` reads it."""
         return f"{self.id}@{self.version}"
 
     @property
@@ -122,7 +121,7 @@ class Template(Struct, frozen=True):
 
     @property
     def shot_slot(self) -> str:
-        """The slot that an example's input stands for."""
+        """The slot that an example's input fills."""
         if isinstance(self.examples, ExamplePool) and self.examples.slot:
             return self.examples.slot
         return next((name for name, slot in self.slots.items() if SlotSource.PAYLOAD in slot.sources), "query")
@@ -135,7 +134,7 @@ class Template(Struct, frozen=True):
     def render(
         self, values: Mapping[str, str], shots: Sequence[Shot] = (), labels: Sequence[str] = ()
     ) -> tuple[Turn, ...]:
-        """The messages. `values` hold each slot and `query`; a slot that is left out is "".
+        """The messages. `values` has each slot and `query`; a missing slot is "".
 
         Raises `TemplateError` if a part renders too long.
         """
@@ -158,7 +157,7 @@ class Template(Struct, frozen=True):
         return self._text(self.first[name], self._context(values, shots, labels))
 
     def ask_again(self, values: Mapping[str, str], answer: str, failures: Sequence[str]) -> str:
-        """What the model is told after an answer that failed. Raises `TemplateError` if it renders too long."""
+        """The message to the model after an answer that failed. Raises `TemplateError` if it renders too long."""
         assert self.retry is not None
         return self._text(self.retry, {**self._context(values), "answer": answer, "failures": tuple(failures)})
 
@@ -219,7 +218,7 @@ def parse(source: str, file: str) -> Template:
 
 
 def digest_of(source: str) -> str:
-    """The digest of a file's text, however its lines end."""
+    """The digest of a file's text, whatever its line ends."""
     return hashlib.sha256(_plain(source).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -249,7 +248,7 @@ def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequen
 
 
 def _more_names(role: str, calls: Sequence[str]) -> set[str]:
-    """What a part may use besides slots and examples: the answers of calls that come before it."""
+    """The names that a part may use besides slots and examples: the answers of the calls before it."""
     if role.startswith(CALL):
         name = role.removeprefix(CALL)
         return set(calls[: calls.index(name)]) if name in calls else set()
