@@ -37,7 +37,7 @@ def test_a_template_goes_from_new_to_tested(tmp_path: Path) -> None:
     assert (tested.returncode, tested.stderr) == (0, "1 templates, 1 tests: 0 failures\n")
     again = foreword("new", "mine/refund/en.prompt.md", cwd=tmp_path)
     assert again.returncode == 1
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 def test_lint_prints_places_and_exits_with_1(folder: Path) -> None:

@@ -63,7 +63,7 @@ def run(config: Path, *arguments: str) -> str:
 def test_what_is_measured_is_stored_and_shown(upstream: UpstreamInThread, tmp_path: Path) -> None:
     config = prepared(tmp_path, upstream.port, 30)
     upstream.double.play(*[answer("Much too long an answer."), answer("Short.")] * 30)
-    assert "Nothing was measured yet" in run(config, "show")
+    assert "There are no measurements yet" in run(config, "show")
 
     said = run(config, "measure", "--calls", "60")
 

@@ -1,4 +1,4 @@
-"""`foreword classifier`: train it on what you know, see what it learned, and ask it why."""
+"""`foreword classifier`: train it, look at the model, explain a decision, measure it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ DATA = click.option(
 
 @click.group()
 def classifier() -> None:
-    """The classifier that tells what a prompt is for: train, look inside, measure.
+    """The classifier, which recognises the intent of a prompt: train it, look at it, measure it.
 
-    It learns from the `match` and `not` examples of your templates; there is nothing to label. Where you
-    have labelled prompts, give them too. A running gateway takes a new model over within seconds.
+    It learns from the `match` and `not` examples of your templates, so you need not label anything. If you
+    have labelled prompts, add them. A running gateway loads a new model within seconds.
 
     \b
-    Learn from labelled prompts:   foreword classifier train --data tickets.jsonl --data oos.jsonl
-    What was learned:              foreword classifier show
-    One decision in full:          foreword classifier why "what's the gist of this: ..."
-    On prompts it has not seen:    foreword classifier evaluate --data held_out.jsonl
+    Train on labelled prompts:     foreword classifier train --data tickets.jsonl --data oos.jsonl
+    Show the model:                foreword classifier show
+    Explain one decision:          foreword classifier why "what's the gist of this: ..."
+    Measure on new prompts:        foreword classifier evaluate --data held_out.jsonl
     """
 
 
@@ -46,7 +46,7 @@ def classifier() -> None:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write model and report here, and leave the gateway's own alone.",
+    help="Write model and report here instead of replacing the gateway's.",
 )
 @click.option("--no-templates", is_flag=True, help="Learn from --data alone. Needs --out.")
 @click.option("--forget", is_flag=True, help="Drop the labelled prompts of earlier trainings.")
@@ -61,12 +61,12 @@ def train(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Train now, and say how good it is on examples that were left out.
+    """Train now, and print the quality on held-out examples.
 
-    A label that is `oos`, `none` or empty, and every row of a file named oos*, says that a prompt belongs to no
-    intent; 100 or more of those teach the classifier to leave prompts alone. The labelled prompts are
-    kept in the data folder, and every later training learns from them as well, until others or --forget
-    replace them. The report is written beside the model: confusion.txt and report.json.
+    A label `oos`, `none` or "", and every row of a file named oos*, means that a prompt has no intent; 100 or
+    more such prompts teach the classifier to leave prompts alone. The labelled prompts stay in the data
+    folder, and every later training uses them, until new ones or --forget replace them. The report is
+    beside the model: confusion.txt and report.json.
 
     \b
     Examples:
@@ -103,7 +103,7 @@ def train(
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another model's folder.")
 @JSON
 def show(config: Path, model: Path | None, as_json: bool) -> None:
-    """What the gateway's classifier learned: intents, examples, size, and its figures on what was left out."""
+    """The gateway's classifier: intents, examples, size, and its figures on held-out examples."""
     from gateway.cli.classifier import work as work
 
     with _refusals():
@@ -128,14 +128,14 @@ def show(config: Path, model: Path | None, as_json: bool) -> None:
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another model's folder.")
 @JSON
 def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
-    """Everything that went into the decision about TEXT: what was read, who was near, what counted, the gate.
+    """Explain the decision about TEXT: the text that was read, the nearest examples, the words, the gate.
 
     \b
     Reading the output:
-      asked     the instruction; the text that it is about is taken out and not read
-      chances   of the intents, after temperature; (none) is the class of prompts that nobody's template is for
-      nearest   the examples that are most like it, by cosine
-      gate      each sign, its value, and what it adds: the sum, through a logistic, is *some template is for it*
+      asked     the instruction, without the text that it is about
+      chances   of the intents, after temperature; (none) is the class of prompts without a template
+      nearest   the most similar examples, by cosine
+      gate      each sign, its value, and its share of the score that some template is for the prompt
     """
     from gateway.cli.classifier import work as work
 
@@ -165,7 +165,7 @@ def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another model's folder.")
 @JSON
 def evaluate(config: Path, data: tuple[Path, ...], model: Path | None, as_json: bool) -> None:
-    """Measure on labelled prompts that it has not seen: one after the other, through the whole cascade.
+    """Measure on labelled prompts that were not in the training, one after the other, through the whole cascade.
 
     \b
     Example:
@@ -183,7 +183,7 @@ def evaluate(config: Path, data: tuple[Path, ...], model: Path | None, as_json: 
     _figures(found.figures)
     click.echo(found.confusion.text())
     if found.unseen:
-        click.secho(f"never taught: {', '.join(found.unseen)}", fg="yellow")
+        click.secho(f"not in the training: {', '.join(found.unseen)}", fg="yellow")
 
 
 def _figures(figures: dict[str, float]) -> None:
@@ -202,7 +202,7 @@ def _tier(tier: Any) -> None:
 
 
 class _refusals:  # noqa: N801  # reads as a word: with _refusals():
-    """What we refuse becomes one red line and status 1."""
+    """An error of ours becomes one red line and status 1."""
 
     def __enter__(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What the commands of `foreword classifier` do; apart, since it loads the embedding models."""
+"""The work of `foreword classifier`, in a module of its own since it loads the embedding models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gateway.settings import Settings
 
 
 class TrainReport(Struct, frozen=True):
-    """What `report.json` holds."""
+    """The content of `report.json`."""
 
     prompts: int
     intents: int
@@ -44,7 +44,7 @@ class TrainReport(Struct, frozen=True):
 
 
 class TrainingSummary(Struct, frozen=True):
-    """What came of a training."""
+    """The result of a training."""
 
     folder: Path
     report: TrainReport
@@ -83,7 +83,7 @@ def train(
     threads: int | None,
     progress: Callable[[str], None],
 ) -> TrainingSummary:
-    """Learn, write model and report, and keep the labelled prompts for the next time."""
+    """Train, write model and report, and keep the labelled prompts for the next training."""
     started = time.perf_counter()
     folder = settings.data_folder
     given = read_labelled(data)
@@ -93,7 +93,7 @@ def train(
         seeds = Seeds(seeds.improvable, seeds.pairs, ())
     embedders = _embedders(settings)
     if isinstance(embedders.sentence, SentenceEmbedder):
-        embedders.sentence.load()  # first, since it sets the threads of the whole process to what serving wants
+        embedders.sentence.load()  # first, since it sets the threads of the whole process to the number for serving
     with threadpool_limits(threads or os.cpu_count() or 1):
         training = teach(library, embedders, seeds, labelled, folder, progress)
     target = out or model_folder(library, embedders, folder, seeds, labelled)
@@ -101,7 +101,7 @@ def train(
     save(training.model, target)
     _write_report(training, report, told, target)
     if out is None:
-        # after the model: a running gateway that sees the new prompts finds it ready
+        # after the model, so that a running gateway that sees the new prompts finds the model ready
         _keep(labelled, folder / "classifier" / LABELLED)
     return TrainingSummary(target, report, told)
 
@@ -143,7 +143,7 @@ async def measured(settings: Settings, data: Sequence[Path], folder: Path | None
 
 
 def classifier_of(settings: Settings, library: Library) -> tuple[Classifier, Batcher]:
-    """The classifier that the gateway would have with this library, and what to close. Trained if need be."""
+    """The classifier that the gateway would have with this library, and its batcher to close. Trained if necessary."""
     embedders = _embedders(settings)
     return _with_embedders(trained(library, embedders, settings.data_folder), settings, embedders)
 
@@ -197,7 +197,7 @@ def _report(training: Training, labelled: int, took_s: float) -> tuple[TrainRepo
 
 
 def _confused(tier: TrainedTier) -> Confusion:
-    """What the tier said of each case while that was left out of the training."""
+    """The tier's answers for the cases while they were held out."""
     return confusion(tier.labels.tolist(), tier.honest.top.tolist())
 
 

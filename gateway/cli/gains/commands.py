@@ -1,4 +1,4 @@
-"""`foreword gains`: does rewriting help, for each intent and model? Measured by replaying what was recorded."""
+"""`foreword gains`: measures whether rewriting helps, for each intent and model, by replaying recorded exchanges."""
 
 from __future__ import annotations
 
@@ -27,38 +27,36 @@ if TYPE_CHECKING:  # loaded when a command runs
 
 @click.group()
 def gains() -> None:
-    """Does rewriting help, for each intent and model? Where it was measured not to, it switches itself off.
+    """Measure whether rewriting helps, for each intent and model. Where it does not, it is turned off.
 
     \b
-    Let it be measured:    [prompt] mode = "shadow", or canary = 0.5, in the configuration
+    Collect exchanges:     [prompt] mode = "shadow", or canary = 0.5, in the configuration
     Measure:               foreword gains measure --judge gpt-4.1-mini --calls 400
-    See:                   foreword gains show
+    Show:                  foreword gains show
     """
 
 
 @gains.command()
 @click.option("--intent", default="", help="Only this intent.")
-@click.option("--model", default="", help="Only exchanges that this model of a backend was to answer.")
+@click.option("--model", default="", help="Only exchanges for this model of a backend.")
 @click.option(
     "--since", default="", metavar="TIME", callback=since_s, help="Only exchanges since then: 30m, 2h, 7d, 2026-01-31."
 )
 @click.option(
     "--each", default=200, show_default=True, type=click.IntRange(1, 10_000), help="Pairs an intent and model."
 )
-@click.option("--calls", default=400, show_default=True, type=click.IntRange(2), help="Model calls at the most.")
-@click.option(
-    "--judge", default="", metavar="MODEL", help="A model that compares answers which nothing else can judge."
-)
-@click.option("--dry-run", is_flag=True, help="Only say what would be measured.")
+@click.option("--calls", default=400, show_default=True, type=click.IntRange(2), help="The most model calls.")
+@click.option("--judge", default="", metavar="MODEL", help="A model that compares answers without feedback and checks.")
+@click.option("--dry-run", is_flag=True, help="Only print the number of exchanges.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @config_option
 def measure(
     intent: str, model: str, since: float, each: int, calls: int, judge: str, dry_run: bool, as_json: bool, config: Path
 ) -> None:
-    """Ask recorded questions again, raw and rewritten, and compare the answers.
+    """Replay recorded requests, raw and rewritten, and compare the answers.
 
-    Each pair is judged by the corrected answer that feedback gave, else by the template's checks, else by the
-    judge, who sees both answers twice, in either order. Both are asked for greedily and with the same limits.
+    Each pair is judged by the right answer from feedback, else by the template's checks, else by the judge,
+    which sees both answers twice, in either order. Both answers are greedy and have the same limits.
 
     \b
     foreword gains measure --dry-run
@@ -71,7 +69,7 @@ def measure(
     cases = _cases(settings, ReplayFilter(intent, model, since, each))
     judged = [case for case in cases if case.judged_by(judge)]
     if not as_json:
-        _say_what_is_there(cases, judged, judge)
+        _print_counts(cases, judged, judge)
     if dry_run or not judged:
         if as_json:
             _print_json({"exchanges": len(cases), "judged": len(judged), "gains": []})
@@ -94,7 +92,7 @@ def measure(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @config_option
 def show(as_json: bool, config: Path) -> None:
-    """What was measured, and what follows from it.
+    """Show the gain table, with the decision for each intent and model.
 
     \b
     foreword gains show
@@ -112,7 +110,7 @@ def show(as_json: bool, config: Path) -> None:
     elif found:
         _print(found)
     else:
-        click.echo("Nothing was measured yet. See: foreword gains measure --help")
+        click.echo("There are no measurements yet. See: foreword gains measure --help")
 
 
 def _print_json(value: object) -> None:
@@ -128,7 +126,7 @@ def _cases(settings: Settings, wanted: ReplayFilter) -> list[ReplayCase]:
         return list(cases_of(database, choose(database, wanted, random), library_of(settings), random))
 
 
-def _say_what_is_there(cases: list[ReplayCase], judged: list[ReplayCase], judge: str) -> None:
+def _print_counts(cases: list[ReplayCase], judged: list[ReplayCase], judge: str) -> None:
     groups = {case.group for case in judged}
     click.echo(f"{len(cases)} exchanges to replay; {len(judged)} can be judged, of {len(groups)} intents and models.")
     if len(judged) < len(cases) and not judge:
@@ -144,7 +142,7 @@ async def _measured(settings: Settings, cases: list[ReplayCase], calls: int, jud
 
     gateway = assemble(settings, only_prepare=True)
     if gateway.loader is None:
-        raise click.ClickException("Without an [embedder] nothing is rewritten, so there is nothing to measure.")
+        raise click.ClickException("Without an [embedder] no prompt is rewritten, so there is nothing to measure.")
     failed: list[str] = []
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateway.state.aclose)

@@ -1,4 +1,4 @@
-"""Replays recorded exchanges, raw and rewritten, and scores both answers: what the gain table is made of."""
+"""Replays recorded exchanges, raw and rewritten, and scores both answers for the gain table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # SQLAlchemy is loaded when the command runs
     from gateway.records.database import Database
 
 ANSWER_TOKENS = 256
-"""Where the template does not say how long an answer may get."""
+"""The length of an answer where the template sets none."""
 JUDGE = Sampling(max_tokens=8, temperature=0.0)
 GIVE_UP_AFTER = 5
 SEED = 1
@@ -35,7 +35,7 @@ Group = tuple[str, str]
 
 
 class ReplayCase(Struct, frozen=True):
-    """One exchange to ask again. `wanted` is what its answer should have been, where feedback said so."""
+    """One exchange to replay. `wanted` is the right answer, if feedback has one."""
 
     id: str
     group: Group
@@ -47,7 +47,7 @@ class ReplayCase(Struct, frozen=True):
     wanted: str = ""
 
     def judged_by(self, judge: str) -> str:
-        """The best judge that there is: what was wanted, else the template's checks, else a model; else ""."""
+        """The best judge of this case: feedback, else the template's checks, else a model; else ""."""
         if self.wanted:
             return "feedback"
         if any(not check.judge for check in self.checks):
@@ -56,7 +56,7 @@ class ReplayCase(Struct, frozen=True):
 
 
 class ScoredCase(Struct, frozen=True):
-    """How much better the rewritten answer was, from -1 to 1, and who says so."""
+    """The difference in score, rewritten less raw, from -1 to 1, and its judge."""
 
     case: ReplayCase
     difference: float
@@ -68,7 +68,7 @@ class OutOfCalls(Exception):
 
 
 class Replay:
-    """Asks for both answers, greedily and with the same limits, and judges them. `calls` caps the model calls."""
+    """Gets both answers, greedily and with the same limits, and judges them. `calls` caps the model calls."""
 
     def __init__(self, completer: Completer, calls: int, judge: str = "") -> None:
         self._completer = completer
@@ -76,7 +76,7 @@ class Replay:
         self.left = calls
 
     async def score(self, case: ReplayCase) -> ScoredCase:
-        """Raises `OutOfCalls` before it would ask for half a pair, and `RequestError`."""
+        """Score one case. Raises `OutOfCalls` rather than getting half a pair, and `RequestError`."""
         by = case.judged_by(self._judge)
         if self.left < (4 if by == "judge" else 2):
             raise OutOfCalls
@@ -109,9 +109,9 @@ class Replay:
 async def scores_of(
     cases: Sequence[ReplayCase], replay: Replay, tick: Callable[[], None], failed: list[str]
 ) -> Sequence[ScoredCase]:
-    """All that the calls allow. A pair that fails is left out; who is interrupted keeps what was measured.
+    """Score the cases that the calls allow. A failed pair is left out; an interruption keeps the scores so far.
 
-    Raises `BackendFailed` when several fail one after the other, and nothing was measured.
+    Raises `BackendFailed` when several pairs fail in a row and there are no scores.
     """
     found: list[ScoredCase] = []
     in_a_row = 0
@@ -143,7 +143,7 @@ def gains_of(found: Iterable[ScoredCase], now_s: float) -> list[Gain]:
 
 
 def _gain(group: Group, found: Sequence[ScoredCase], now_s: float) -> Gain:
-    # the same data say the same each time
+    # the same data give the same result each time
     seen = paired([one.difference for one in found], Random(SEED))
     by = ", ".join(sorted({one.by for one in found}))
     return Gain(*group, seen.pairs, seen.mean, seen.low, seen.high, seen.p, by, now_s)
@@ -156,7 +156,7 @@ class ReplayFilter(Struct, frozen=True):
     model: str = ""
     since_s: float = 0.0
     each: int = 200
-    """At most so many of an intent and model, chosen at random."""
+    """The most exchanges of an intent and model, chosen at random."""
 
 
 class _RecordedTarget(Struct):
@@ -168,7 +168,7 @@ class _RecordedIntent(Struct):
 
 
 class _Brief(Struct):
-    """What is read of every record, to choose those that are read whole."""
+    """The part of a record that decides whether to read the whole."""
 
     intent: _RecordedIntent = msgspec.field(default_factory=_RecordedIntent)
     route: list[_RecordedTarget] = []
@@ -179,7 +179,7 @@ _brief = msgspec.msgpack.Decoder(_Brief)
 
 
 def choose(database: Database, wanted: ReplayFilter, random: Random) -> dict[Group, list[str]]:
-    """Exchanges for which a template spoke or would have, a sample of each intent and model."""
+    """Exchanges that a template rewrote or would have rewritten, a sample of each intent and model."""
     found: dict[Group, list[str]] = {}
     seen: dict[Group, int] = {}
     for one in database.spoken(since_s=wanted.since_s):
@@ -204,7 +204,7 @@ def _is_wanted(group: Group, wanted: ReplayFilter) -> bool:
 def cases_of(
     database: Database, chosen: Mapping[Group, Sequence[str]], library: Library, random: Random
 ) -> Iterator[ReplayCase]:
-    """The chosen exchanges as cases, mixed, so that a cap on calls hits all groups alike."""
+    """The chosen exchanges as cases, shuffled, so that a cap on calls affects all groups alike."""
     ids = [(id, group) for group, ids in chosen.items() for id in ids]
     random.shuffle(ids)
     for id, group in ids:

@@ -1,4 +1,4 @@
-"""`foreword templates`: look at the template library, write templates, check them."""
+"""`foreword templates`: the commands that list, show, create, lint and test templates."""
 
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,15 @@ from gateway.prompt.templates.template import Template
 
 @click.group()
 def templates() -> None:
-    """The template library: write, check, look at, promote and compare its templates.
+    """The template library: create, check, show, promote and compare templates.
 
     \b
     Start a template:     foreword templates new templates/refund/en.prompt.md
     Find mistakes:        foreword templates lint
-    See what it makes:    foreword templates preview refund.en --query "I want my money back"
-    Try it:               foreword templates test refund.en
-    Let it speak:         foreword templates promote refund.en     (draft, candidate, canary, active)
-    Take it back:         foreword templates rollback refund.en
+    See its messages:     foreword templates preview refund.en --query "I want my money back"
+    Run its tests:        foreword templates test refund.en
+    Put it to use:        foreword templates promote refund.en     (draft, candidate, canary, active)
+    Undo that:            foreword templates rollback refund.en
     """
 
 
@@ -78,7 +78,7 @@ def list_(folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
 @json_option
 @config_option
 def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """One template, or the messages that it makes of a query.
+    """One template, or its messages for a query.
 
     \b
     foreword templates show summarise.en
@@ -116,16 +116,16 @@ def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: 
 @click.option("--technique", type=click.Choice([str(name) for name in Technique]), default="direct", show_default=True)
 @json_option
 def new(path: Path, id: str, intent: str, language: str, technique: str, as_json: bool) -> None:
-    """Write a new template to PATH, complete and full of lines to replace.
+    """Write a new template to PATH: complete, with lines for you to replace.
 
     \b
     foreword templates new templates/refund/en.prompt.md
     foreword templates new templates/refund/zh.prompt.md --language zh --technique few-shot
     """
     if not path.name.endswith(".prompt.md"):
-        raise click.ClickException(f"{path.name} must end in .prompt.md, or the library does not see it")
+        raise click.ClickException(f"{path.name} must end in .prompt.md, or the library ignores it")
     if path.exists():
-        raise click.ClickException(f"{path} is there already; delete it first or choose another name")
+        raise click.ClickException(f"{path} already exists; delete it first or choose another name")
     folder = path.resolve().parent.name.lower()
     id = id or f"{folder}.{path.name.removesuffix('.prompt.md').lower()}"
     intent = intent or folder
@@ -147,15 +147,15 @@ def new(path: Path, id: str, intent: str, language: str, technique: str, as_json
 @json_option
 @config_option
 def lint_(strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Find what is wrong: file:line:column: what; what to do [code]. Exits with 1 if there is an error.
+    """Find mistakes: file:line:column: mistake; remedy [code]. Exits with 1 if there is an error.
 
     \b
     foreword templates lint
     foreword templates lint --folder my-templates --strict
     foreword templates lint --json | jq -r '.[] | select(.code == "secret") | .file'
 
-    Unknown slots, templates that are never chosen, examples that two intents claim, languages that a
-    family lacks, bodies over their budget, versions that changed without a new number, secrets.
+    Finds unknown slots, templates that are never used, examples of two intents, missing translations, bodies
+    over their budget, bodies without the user's text, changed versions without a new number, and secrets.
     """
     library, errors = open_library(folders, config)
     embed = embedder(load_settings(config)).embed if similar else None
@@ -187,9 +187,8 @@ def test_(ids: tuple[str, ...], no_classifier: bool, folders: tuple[Path, ...], 
     foreword templates test summarise.en translate.zh
     foreword templates test --no-classifier
 
-    The `tests:` of a file check the messages that it makes. Then the classifier, trained as the
-    gateway trains it, must give each `match` example of an active template its intent, and must
-    not give it to a `not` example. No chat model is called.
+    The `tests:` of a file check its messages. Then the classifier is trained as in the gateway: it must give
+    each `match` example of an active template its intent, and no `not` example. No chat model is called.
     """
     from gateway.cli.templates.example_tests import run
 

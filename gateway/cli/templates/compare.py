@@ -1,4 +1,4 @@
-"""`foreword templates compare`: which of two versions serves better, by what was recorded."""
+"""`foreword templates compare`: which of two versions is better, by the records."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from gateway.settings import Settings
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @config_option
 def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
-    """Which is better, A or B: two versions of a template, or a version and `raw`, its held-back controls.
+    """Compare A and B by the records: two versions of a template, or a version and `raw`, its controls.
 
     \b
     foreword templates compare summarise.en@3 summarise.en@4 --since 7d
     foreword templates compare summarise.en@3 raw
 
-    Scores come from feedback, and from the `checks` of the template where it has some. The interval is the
-    95 % one; "not enough data" says how many are needed to be sure of the difference seen so far.
+    Scores come from feedback, and from the `checks` of the template if it has some. The interval is the 95 %
+    one; "not enough data" names the number of answers that would make the present difference certain.
     """
     settings = load_settings(config)
     try:
@@ -54,7 +54,7 @@ def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
 
 
 def library_of(settings: Settings) -> Library:
-    """The configuration's library, with the versions that the gateway kept."""
+    """The configuration's library, with the versions in the archive."""
     from gateway.loading import archive_folder
 
     folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]

@@ -1,4 +1,4 @@
-"""What `foreword templates test` runs; apart, since it loads the embedding models."""
+"""The work of `foreword templates test`, in a module of its own since it loads the embedding models."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from gateway.settings import Settings
 
 
 class TemplateTestReport(Struct, frozen=True):
-    """The result of a run. `asked` counts the examples that the classifier was asked about."""
+    """The result of a run. `asked` counts the classified examples."""
 
     templates: int
     cases: int
@@ -35,8 +35,8 @@ class TemplateTestReport(Struct, frozen=True):
 def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestReport:
     """Run the tests of the chosen templates; with settings also the classifier's.
 
-    `settings.prompt.templates` name the library's folders. Only active templates are classified,
-    since the classifier learns from those alone.
+    `settings.prompt.templates` name the library's folders. Only active templates are classified, since the classifier
+    learns only from those.
     """
     failures = [failure for template in chosen for failure in run_cases(template)]
     cases = sum(len(template.tests) for template in chosen)
@@ -48,7 +48,7 @@ def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestRe
 
 
 def examine_with(settings: Settings) -> Examine:
-    """The check of a template's examples by a classifier that is trained on the library as it would be."""
+    """The check of a template's examples by a classifier that is trained as if the step were made."""
 
     def examine(library: Library, template: Template) -> list[str]:
         with Console(stderr=True).status("training the classifier"):

@@ -121,14 +121,14 @@ def rollback(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) ->
 @json_option
 @config_option
 def reload(url: str, key: str, as_json: bool, config: Path) -> None:
-    """Ask a running gateway to read its templates again now, and say what came of it.
+    """Make a running gateway read its templates again now, and print the result.
 
     \b
     foreword templates reload
     FOREWORD_KEY=... foreword templates reload --url https://gateway.example
 
-    The whole library is swapped, or with any broken file nothing is: then this exits with 1 and
-    names the mistakes. A gateway looks at its files each second by itself, unless watch_s is 0.
+    The whole library is replaced. If any file is broken, nothing is: then this exits with 1 and names the
+    mistakes. A gateway also looks at its files each second, unless watch_s is 0.
     """
     server = load_settings(config).server
     status, answer = _post(f"{url or f'http://{_host(server.host)}:{server.port}'}/v1/foreword/reload", key)
@@ -186,5 +186,5 @@ def _post(url: str, key: str) -> tuple[int, Mapping[str, Any]]:
 
 
 def _host(host: str) -> str:
-    """Where a gateway that listens on `host` is reached from here."""
+    """The address of a gateway that listens on `host`, as seen from this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)

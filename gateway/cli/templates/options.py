@@ -1,4 +1,4 @@
-"""What the commands of `foreword templates` share: the library they look at, and their options."""
+"""Shared by the commands of `foreword templates`: their options, and how they open the library."""
 
 import difflib
 from collections.abc import Callable, Collection, Sequence
@@ -37,7 +37,7 @@ def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
 
 
 def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[TemplateError]]:
-    """The library of these folders, or of those that the configuration names, with the versions it has kept."""
+    """The library of these folders, or of the configured ones with the archive."""
     if folders:
         return load_library(folders)
     from gateway.loading import archive_folder
@@ -86,14 +86,14 @@ def echo_json(value: Any) -> None:
 
 
 def refuse(reasons: Sequence[str]) -> NoReturn:
-    """Say why nothing was done, and exit with 1."""
+    """Print the reasons of a refusal, and exit with 1."""
     for reason in reasons:
         click.secho(reason, fg="red", err=True)
     raise SystemExit(1)
 
 
 def _shown(path: Path) -> Path:
-    """The path as short as it can be written from here."""
+    """The path, relative to the current folder where possible."""
     try:
         return path.resolve().relative_to(Path.cwd())
     except ValueError:

@@ -1,4 +1,4 @@
-"""`foreword templates preview`, `diff` and `history`: what a version makes of a query, and how versions differ."""
+"""`foreword templates preview`, `diff` and `history`: the messages of a version, and how versions differ."""
 
 import difflib
 import sys
@@ -32,7 +32,7 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 def preview(
     ref: str, query: str, slots: tuple[str, ...], folders: tuple[Path, ...], as_json: bool, config: Path
 ) -> None:
-    """The messages that REF (`id` or `id@version`) makes, its slots, and how many tokens that is.
+    """The messages of REF (`id` or `id@version`), its slots, and their tokens.
 
     \b
     foreword templates preview summarise.en --query "Summarise this: The sea is wide."
@@ -40,7 +40,7 @@ def preview(
     cat letter.txt | foreword templates preview polish-text.en --query -
 
     No model is called. With a pool of examples, the first ones are shown; a request gets the nearest.
-    Tokens are counted with the encoding of recent OpenAI models; another model counts a little differently.
+    Tokens are counted with the encoding of recent OpenAI models; other models differ a little.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, ref)
@@ -81,13 +81,13 @@ def preview(
 @json_option
 @config_option
 def diff(a: str, b: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """What changed from version A to version B: text, tokens, and measured scores.
+    """The changes from version A to version B: text, tokens, and measured scores.
 
     \b
     foreword templates diff summarise.en@1 summarise.en@2
     foreword templates diff summarise.en@1 summarise.en --json | jq .tokens
 
-    For which of them serves better by what was recorded: foreword templates compare A B
+    To compare them by the records: foreword templates compare A B
     """
     library, _ = open_library(folders, config)
     before, after = find_template(library, a), find_template(library, b)
@@ -117,14 +117,14 @@ def diff(a: str, b: str, folders: tuple[Path, ...], as_json: bool, config: Path)
 @json_option
 @config_option
 def history_(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Every version of ID, each below what it was made from: status, date, digest, where it comes from.
+    """Every version of ID, each below its parent: status, date, digest, origin.
 
     \b
     foreword templates history summarise.en
     foreword templates history summarise.en --json | jq '.[] | select(.speaks) | .version'
 
-    The gateway keeps each version that it loads (but drafts), so older ones are there after the file
-    has moved on. `changed` marks a content that was put in place without a new version.
+    The gateway keeps each version that it loads (except drafts), so older ones stay after the file has
+    changed. `changed` marks content that replaced another under the same version.
     """
     library, errors = open_library(folders, config)
     versions = history(library, id)
@@ -171,7 +171,8 @@ def _given(slots: Sequence[str]) -> dict[str, str]:
 def _rendered(
     template: Template, query: str, given: Mapping[str, str]
 ) -> tuple[tuple[Turn, ...], tuple[SlotValue, ...]]:
-    """Raises `KeptAsIs`, `TemplateError` or `RequestError`. With slots given it is what a prompt by name makes."""
+    """The messages and slots of a query, or of given slots, which are filled as for a prompt by name. Raises
+    `KeptAsIs`, `TemplateError` or `RequestError`."""
     shots, labels = sample(template)
     if given or not query:
         filled = fill_named(template, {**given, **({QUERY: query} if query else {})})

@@ -1,1 +1,1 @@
-"""The classifier: what it sees, what it learned, how it is trained and judged."""
+"""The classifier: its features, its training, its evaluation."""

@@ -1,4 +1,4 @@
-"""Makes a classifier's trust honest: what it says of prompts that it has not seen, and how often that is so."""
+"""Calibrates a classifier on held-out cases, so that its trust is the share of right answers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gateway.prompt.classifier.model import CANDIDATES, GATE, NONE, Array, softm
 from gateway.prompt.classifier.regression import Fitted, Table, fit, join, middle
 
 FOLDS = 5
-MANY, FOLDS_OF_MANY = 4000, 3  # with so many cases, what is left out tells enough
-CHUNK = 512  # rows whose likeness to all examples is held at a time
+MANY, FOLDS_OF_MANY = 4000, 3  # with so many cases, three folds are enough
+CHUNK = 512  # rows whose similarity to all examples is in memory at a time
 
 
 class Honest(Struct):
-    """What was learned on cases that the classifier had not seen. `top`: the intent it gave each, `trust`: how sure."""
+    """The results on held-out cases. `top`: the intent given to each, `trust`: the probability that it is right."""
 
     temperature: float
     gate: Array
@@ -27,15 +27,15 @@ class Honest(Struct):
     top: NDArray[np.str_]
     trust: Array
     near: Fitted | None = None
-    """The mean of what was learned without each part: where learning from all of them ends up nearby."""
+    """The mean of the weights of all folds: a starting point near the final ones."""
 
 
 def out_of_fold(
     table: Table, labels: NDArray[np.str_], extra: Table, extra_labels: NDArray[np.str_], points: Array
 ) -> Honest:
-    """Temperature and gate, from predictions for cases that were left out of the training.
+    """Temperature and gate, from predictions for held-out cases.
 
-    `points`: [cases, dimensions], unit rows, by which the likeness of two prompts is told.
+    `points`: [cases, dimensions], unit rows, to compute the similarity of two prompts.
     """
     classes = np.unique(labels)
     known = classes != NONE
@@ -102,8 +102,8 @@ def _signs_of(scores: Array, left: Array, shown: Array, ends: NDArray[np.intp], 
 
 
 def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """A logistic model of *some template is for this*, its scaling folded into its weights, and its
-    held-out answers. Without prompts that are nobody's there is nothing to learn: everything is let in."""
+    """A logistic model of *some template is for this*, with its scaling folded into its weights, and its held-out
+    answers. Without prompts of no intent it has nothing to learn, and lets everything in."""
     if within.all():
         return np.array([0.0] * len(GATE) + [20.0], np.float32), np.ones(len(signs), np.float32)
     from sklearn.linear_model import LogisticRegression
@@ -122,7 +122,7 @@ def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
 
 
 def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], floor: float = 0.6) -> dict[str, float]:
-    """How good a classifier is on cases that it had not seen. `floor` is the default of `[prompt] confidence`."""
+    """The quality of a classifier on held-out cases. `floor` is the default of `[prompt] confidence`."""
     from sklearn.metrics import roc_auc_score
 
     taken = trust >= floor
@@ -150,7 +150,7 @@ def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bin
 
 
 def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
-    """The divisor that makes the probabilities of held-out cases most likely."""
+    """The divisor under which the held-out cases are most probable."""
     rows = np.arange(len(labels))
 
     @cache
@@ -161,6 +161,6 @@ def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
         return float((np.log(np.exp(scaled, out=scaled).sum(axis=1)) - right).mean())
 
     grid = np.geomspace(0.1, 10.0, 81).tolist()
-    # convex in what scores are multiplied by, so it falls, then rises
+    # convex in the inverse of the divisor, so it falls, then rises
     least = bisect_left(range(len(grid) - 1), True, key=lambda place: surprise(place + 1) >= surprise(place))
     return float(grid[least])

@@ -25,7 +25,7 @@ class Confusion(Struct, frozen=True):
     table: tuple[tuple[int, ...], ...]
 
     def mistakes(self, limit: int = 20) -> list[Mistake]:
-        """The commonest first."""
+        """The most frequent first."""
         names = self.names
         found = [
             Mistake(names[row], names[column], count)
@@ -41,7 +41,7 @@ class Confusion(Struct, frozen=True):
         return sorted((row for row in rows if row[2]), key=lambda row: (row[1], row[0]))[:limit]
 
     def text(self) -> str:
-        """What a person wants to know first: the weakest intents, and what they are taken for."""
+        """A report: the weakest intents, and the intents that they are mistaken for."""
         lines = ["recognised  prompts  intent"]
         lines += [f"{share:10.3f}  {count:7d}  {name}" for name, share, count in self.weakest()]
         lines += ["", "prompts  of -> taken for"]
@@ -53,7 +53,7 @@ class Confusion(Struct, frozen=True):
 
 
 def confusion(wanted: Sequence[str], got: Sequence[str]) -> Confusion:
-    """Of pairs of the right and the given intent; "" is none."""
+    """The table of pairs of the right and the given intent; "" is none."""
     counted = Counter(zip((name or NONE for name in wanted), (name or NONE for name in got), strict=True))
     names = tuple(sorted({name for pair in counted for name in pair}))
     return Confusion(names, tuple(tuple(counted[row, column] for column in names) for row in names))

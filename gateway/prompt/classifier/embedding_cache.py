@@ -1,7 +1,6 @@
-"""Remembers on disk what texts were embedded for training, so that training again takes seconds.
+"""Keeps the embeddings of training texts on disk, so that the next training takes seconds.
 
-One file for each embedder: the digests of the texts, and their vectors. It is a cache: what is damaged
-is made again.
+One file for each embedder: the digests of the texts, and their vectors. A damaged file is computed again.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from numpy.typing import NDArray
 
 from gateway.ports import Embedder, Vectors
 
-MOST = 60_000  # texts that are remembered: some 90 MB
+MOST = 60_000  # texts to keep: about 90 MB
 PIECE = 512  # texts between two reports
 
 
 class EmbeddingCache:
-    """`embed` is that of the embedder, but for texts that it has embedded before."""
+    """`embed` is that of the embedder, except for texts that it has embedded before."""
 
     def __init__(self, embedder: Embedder, folder: Path, progress: Callable[[str], None] = lambda what: None) -> None:
         self._embedder = embedder
@@ -34,7 +33,7 @@ class EmbeddingCache:
         digests, vectors = self._read()
         known = {digest.tobytes(): row for row, digest in enumerate(digests)}
         wanted = [_digest(text) for text in texts]
-        # by length, so that texts which are padded to one another are alike
+        # by length, so that texts of a batch need little padding
         new = sorted({d: t for d, t in zip(wanted, texts, strict=True) if d not in known}.items(), key=_length)
         if new:
             added = self._embed([text for _, text in new])
@@ -45,7 +44,8 @@ class EmbeddingCache:
         return vectors[[known[digest] for digest in wanted]]
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        """Piece by piece, on each core that there is: unlike BLAS's own threads, pieces never wait for each other."""
+        """Embed piece by piece, one piece for each core. Unlike BLAS's own threads, pieces never wait for each
+        other."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
         pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]

@@ -1,4 +1,4 @@
-"""Measures a classifier on labelled prompts: accuracy, calibration, what it lets in, and what a query costs."""
+"""Measures a classifier on labelled prompts: accuracy, calibration, false alarms, and the cost of a query."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.prompt.classifier.model import NONE
 
 
 class Evaluation(Struct, frozen=True):
-    """`figures` by name; `unseen` are intents in the file that the classifier was never taught."""
+    """`figures` by name; `unseen` are the intents of the file that the classifier does not know."""
 
     figures: dict[str, float]
     confusion: Confusion
@@ -24,16 +24,16 @@ class Evaluation(Struct, frozen=True):
 
 
 async def evaluate(classifier: Classifier, rows: Sequence[Labelled], floor: float = 0.6) -> Evaluation:
-    """One prompt after the other, as they would come; `floor` is `[prompt] confidence`.
+    """Classify one prompt after the other, as requests come; `floor` is `[prompt] confidence`.
 
-    Right within scope is the best intent, whatever the trust in it; the trust is judged apart.
+    Accuracy counts the best intent, whatever the trust in it; the trust is measured separately.
     """
     got, trust, tiers, spent = [], [], [], []
     for row in rows:
         started = time.perf_counter()
         await classifier.classify(row.text)
         spent.append((time.perf_counter() - started) * 1e3)
-        found = await classifier.verdict(row.text)  # remembered by the embedder, so it costs little
+        found = await classifier.verdict(row.text)  # the embedder has it in memory, so it costs little
         verdict, tier = found if found else (None, "")
         got.append(verdict.name if verdict else NONE)
         trust.append(verdict.confidence if verdict else 0.0)

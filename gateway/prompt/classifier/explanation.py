@@ -1,4 +1,4 @@
-"""Opens one decision of the classifier: who was near, which words and signs counted, and what the gate made of it."""
+"""Explains one decision of the classifier: the nearest examples, the words and signs that counted, and the gate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.prompt.language.detect import language_of
 
 
 class TierWhy(Struct, frozen=True):
-    """What one tier saw."""
+    """The view of one tier."""
 
     tier: str
     intent: str
@@ -20,21 +20,21 @@ class TierWhy(Struct, frozen=True):
     none: float
     """The gate's probability that no template is for this."""
     chances: tuple[tuple[str, float], ...]
-    """The likeliest classes; "" is *none of ours*."""
+    """The most probable classes; "" is *none of ours*."""
     nearest: tuple[tuple[str, str, float], ...]
     """(example, its intent, cosine)."""
     words: tuple[tuple[str, float], ...]
-    """The words that speak most for the intent, and by how much, in logits."""
+    """The words that add most to the intent's score, and how much, in logits."""
     gate: tuple[tuple[str, float, float], ...]
     """(sign, its value, what it adds to the gate's score)."""
 
 
 class Explanation(Struct, frozen=True):
-    """Everything that went into one decision."""
+    """All inputs and results of one decision."""
 
     text: str
     asked: str
-    """What was read: the instruction, without the text that it is about."""
+    """The text that was classified: the instruction, without the text that it is about."""
     payload_rule: str
     language: str
     intent: str
@@ -48,7 +48,7 @@ class Explanation(Struct, frozen=True):
 
 
 async def why(classifier: Classifier, text: str) -> Explanation:
-    """Classify, and look into every tier, also those that were not asked."""
+    """Classify, and look into every tier, also those that the cascade skipped."""
     intent = await classifier.classify(text)
     taught, tiers = classifier.model.tiers.get(language_of(text), {}), []
     seen = as_read(look(text), taught) if taught else look(text)

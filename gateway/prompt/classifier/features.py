@@ -1,8 +1,7 @@
-"""What a prompt looks like, as a few plain numbers that can be named in a reason.
+"""Measures the form of a prompt as a few named numbers.
 
-These tell a raw prompt from a well-specified one better than any embedding does, and in
-microseconds: one pass over the words, each looked up once. Counts are damped with log1p: the step
-from none to one matters most.
+They tell a raw prompt from a well-specified one better than any embedding, and in microseconds: one pass over the
+words, each looked up once. Counts are damped with log1p, since the step from none to one matters most.
 """
 
 import re
@@ -24,7 +23,7 @@ _QUESTION = re.compile(
 _ENDS = frozenset(".!?。！？:：;；…)]}”\"'`>")
 
 CONSTRAINTS, FORMAT, DETAIL, AUDIENCE, POLITE, LINKING = range(6)
-# a word, or two that stand together
+# a word, or two neighbours
 _SAYS: dict[int, str] = {
     CONSTRAINTS: (
         "must|should|only|exactly|at least|at most|up to|between|without|avoid|ensure|make sure|do not|don't|keep|limit"
@@ -47,7 +46,7 @@ _SAYS: dict[int, str] = {
     POLITE: "please|could you|can you|would you|kindly|would like|i'd like|provide",
     LINKING: ("and|or|but|because|while|if|then|also|such as|for example|that|which|as well|in order|considering"),
 }
-# what cannot be told apart into words is looked for as it is
+# unspaced words are searched for in the whole text
 _SAYS_ZH: dict[int, re.Pattern[str]] = {
     CONSTRAINTS: re.compile(
         "必须|应当|应该|需要|只能|只需|仅|不要|不得|避免|确保|至少|最多|不超过|以内|左右|包括|包含|使用|控制在|基于|根据|每个|每条"
@@ -101,9 +100,9 @@ NAMES = (
 
 
 def features(text: str) -> list[float]:
-    """One number for each of `NAMES`. What is pasted or quoted is counted, but not read.
+    """One number for each of `NAMES`. Pasted and quoted text is counted, but not read.
 
-    Of a long prompt only the ends are measured: this runs on the event loop.
+    Of a long prompt only the ends are measured, since this runs on the event loop.
     """
     if len(text) > HEAD + TAIL:
         text = f"{text[:HEAD]}\n{text[-TAIL:]}"
@@ -141,7 +140,7 @@ def features(text: str) -> list[float]:
 
 
 def _said(words: Sequence[str], lowered: str) -> list[int]:
-    """How often each of the kinds in `_SAYS` is said."""
+    """How often each of the kinds in `_SAYS` occurs."""
     said = [0] * len(_SAYS)
     for word in filter(_ONES.__contains__, words):
         said[_ONES[word]] += 1
@@ -158,6 +157,6 @@ def _asks(lowered: str) -> bool:
 
 
 def _long_words(words: Sequence[str]) -> float:
-    """Share of Latin words with more than six letters: careful writing has more."""
+    """The share of Latin words with more than six letters. Careful writing has more."""
     latin = [len(word) for word in words if "a" <= word[0] <= "z"]
     return sum(map((6).__lt__, latin)) / len(latin) if latin else 0.25

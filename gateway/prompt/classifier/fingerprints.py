@@ -1,7 +1,7 @@
-"""The fixed words of the templates, by which a prompt that one of them has already written is known again.
+"""Recognises prompts that a template has already written, by the templates' fixed sentences.
 
-A gateway behind a gateway, or an application that keeps what was sent, brings such prompts: to put a
-template around a template helps nobody.
+Such prompts come from a gateway in front of this one, or from an application that stores sent prompts. A template
+around a template helps nobody.
 """
 
 import re
@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 from gateway.prompt.templates.template import Template
 
-SHORTEST = 50  # characters; a shorter sentence people write themselves
+SHORTEST = 50  # characters; people write shorter sentences themselves
 _TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|\n", re.S)
 _SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]?")
 
 
 def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
-    """The long sentences that stand in the templates' bodies as they are."""
+    """The long sentences of the templates' bodies that have no slot in them."""
     found = {
         sentence.strip()
         for template in templates
@@ -27,13 +27,13 @@ def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
 
 
 def weight(text: str) -> float:
-    """Its length in Latin letters: a Chinese character says about as much as three."""
+    """The length in Latin letters. A Chinese character counts as three."""
     return len(text) if text.isascii() else sum(1 if character < "\u2e80" else 3 for character in text)
 
 
 class FixedSentences:
-    """Sentences to be found in texts. Words are found at once where sentences are looked for one by one, so a text is
-    searched only if it has a word that stands inside of one, between blanks."""
+    """Sentences to search for in texts. A look-up of words is much cheaper than a search for each sentence, so a
+    text is searched only if it has a word from the inside of one, between blanks."""
 
     def __init__(self, sentences: Iterable[str]) -> None:
         inside = {sentence: max(sentence.split()[1:-1], key=len, default="") for sentence in sentences}
@@ -43,7 +43,7 @@ class FixedSentences:
         self._others_ascii = any(map(str.isascii, self._others))
 
     def stand_in(self, text: str) -> bool:
-        """Whether one of them is in the text."""
+        """Whether one of the sentences is in the text."""
         if not self._words.isdisjoint(text.split()) and any(map(text.__contains__, self._worded)):
             return True
         return (self._others_ascii or not text.isascii()) and any(map(text.__contains__, self._others))

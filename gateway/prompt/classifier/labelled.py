@@ -1,4 +1,4 @@
-"""Reads labelled prompts from files: JSON lines, JSON as CLINC150 comes, or CSV as BANKING77 does."""
+"""Reads labelled prompts from files: JSON lines, JSON in CLINC150's form, or CSV in BANKING77's."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from gateway.errors import ForewordError
 from gateway.prompt.language.detect import language_of
 
 OUTSIDE = frozenset({"", "oos", "none", "unknown", "out_of_scope", "out-of-scope", "no_intent"})
-"""Labels of prompts that belong to no intent, in small letters."""
+"""Labels of prompts without an intent, in lower case."""
 NONE = ""
 
 
 class NotLabelled(ForewordError):
-    """A file of labelled prompts cannot be read; the message names file, line and what is expected."""
+    """A file of labelled prompts cannot be read. The message names file, line and the expected form."""
 
 
 class Labelled(Struct, frozen=True):
-    """One prompt whose intent is known; `intent` is "" where it belongs to none."""
+    """One prompt with its intent; "" for none."""
 
     text: str
     intent: str
@@ -41,7 +41,7 @@ def read_labelled(files: Iterable[Path]) -> tuple[Labelled, ...]:
 
 
 def write_labelled(rows: Iterable[Labelled], file: Path) -> None:
-    """As JSON lines that `read_labelled` reads."""
+    """Write JSON lines that `read_labelled` reads."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"text": r.text, "label": r.intent, "language": r.language}, ensure_ascii=False) for r in rows]
     draft = file.with_suffix(".tmp")
@@ -73,7 +73,7 @@ def _pairs(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _lines(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
-    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: a prompt may hold its exotic breaks
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: a prompt may contain the rarer line breaks
         if not line.strip():
             continue
         try:
@@ -85,7 +85,7 @@ def _lines(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _json(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
-    """CLINC150's own file has a list of [text, label] for each split; a file of one list is taken too."""
+    """CLINC150's file has a list of [text, label] for each split. A file of one list is accepted too."""
     try:
         table = json.loads(text)
         splits = table.values() if isinstance(table, dict) else [table]
@@ -108,5 +108,6 @@ def _csv(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _language(text: str) -> str:
-    """Too short to tell ("50 * 2") is read as English, unless a Chinese character stands in it."""
+    """The language of the text. A text that is too short to tell ("50 * 2") is English, unless it has a Chinese
+    character."""
     return language_of(text) or ("en" if text.isascii() else "")

@@ -1,7 +1,7 @@
-"""What the classifier learns from: the templates' own examples, our seed prompts, and the operator's labelled ones.
+"""Collects the training data: examples of the templates, our seed prompts, and labelled prompts of the operator.
 
-Per language: each `match` example is a case of its intent, each seed prompt in `unknown.jsonl` a case of
-none, each labelled prompt a case of its label. The `not` examples are near misses of their intent.
+Per language: each `match` example is a case of its intent, each seed prompt in `unknown.jsonl` a case of none, each
+labelled prompt a case of its label. The `not` examples are near misses of their intent.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ SEED = Path(__file__).parent / "seed"
 
 
 class Seeds(Struct, frozen=True):
-    """The prompts that we wrote: which look raw, pairs of raw and better, and which are nobody's intent."""
+    """Our own prompts: raw and well-specified ones, pairs of both, and prompts of no intent."""
 
     improvable: tuple[tuple[str, bool], ...]
     pairs: tuple[tuple[str, str], ...]
     unknown: tuple[tuple[str, str], ...]
-    """(text, language); without a language they are of every one."""
+    """(text, language); a prompt without a language is in all of them."""
 
 
 class Lesson(Struct, frozen=True):
-    """A prompt with its class. Of a near miss, `intent` is the one it is not of."""
+    """A prompt with its class. The class of a near miss is the intent that it does not have."""
 
     text: str
     intent: str
     seen: Look
     listed: bool = False
-    """A template lists it among the prompts that it is for."""
+    """It is a `match` example of a template."""
 
 
 class Lessons(Struct, frozen=True):
-    """All that is learned from in one language."""
+    """The training data of one language."""
 
     language: str
     cases: tuple[Lesson, ...]
     near_misses: tuple[Lesson, ...]
     keywords: dict[str, tuple[str, ...]]
     whole: bool = False
-    """Prompts are read in one piece: there are no templates here, so nothing to be done on a text."""
+    """Prompts are read whole. Without templates there is no task on a text to separate."""
 
 
 class _SeedRow(Struct):
@@ -68,9 +68,9 @@ def read_seeds(folder: Path = SEED) -> Seeds:
 
 
 def lessons(library: Library, seeds: Seeds, labelled: Sequence[Labelled] = ()) -> list[Lessons]:
-    """The lessons of every language that the active templates or the labelled prompts are written in.
+    """The lessons of every language of the active templates and the labelled prompts.
 
-    Where the same prompt has two classes, the templates come first, then the labelled, then our seeds.
+    Where the same prompt has two classes, the templates come first, then the labelled prompts, then our seeds.
     """
     active = [template for template in library.templates if template.active]
     languages = {template.language.value for template in active} | {row.language for row in labelled if row.intent}

@@ -24,77 +24,77 @@ from gateway.prompt.classifier.rawness import Looks, logistic
 from gateway.prompt.classifier.view import Keywords, Look, plain, tokens
 
 Array: TypeAlias = NDArray[np.float32]
-NONE = ""  # the class of prompts that no template is for
+NONE = ""  # the class of prompts without a template
 GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score")
 CANDIDATES = 3  # classes whose examples a prompt is compared with
 
 
 class TierVerdict(Struct, frozen=True):
-    """What one tier thinks. `confidence`: the calibrated probability that `name` is right."""
+    """The verdict of one tier. `confidence`: the calibrated probability that `name` is right."""
 
     name: str
     confidence: float
     none: float
-    """The probability that no template is for this."""
+    """The probability that no template is for the prompt."""
     nearest: str = ""
     similarity: float = 0.0
     words: tuple[str, ...] = ()
     listed: bool = False
-    """A template lists a prompt that asks the same, word for word, among those that it is for."""
+    """A template lists the same request, word for word, as a `match` example."""
 
 
 class Names(Struct, frozen=True):
-    """What a tier's rows and columns mean."""
+    """The names of a tier's rows and columns."""
 
     language: str
     classes: tuple[str, ...]
     vocabulary: tuple[str, ...]
     anchors: tuple[str, ...]
-    """The examples that a prompt is compared with, class by class."""
+    """The examples to compare a prompt with, class by class."""
     keywords: dict[str, tuple[str, ...]]
     asked: dict[str, str] = {}
-    """What the examples ask, word for word, and their intent."""
+    """The requests of the examples, in `plain` words, with their intents."""
     listed: tuple[str, ...] = ()
-    """Of `asked`, what a template itself lists."""
+    """Those of `asked` that a template lists."""
     barred: dict[str, tuple[str, ...]] = {}
-    """`not` examples in `plain` words, whole and without their payload, and the intents that each is not of."""
+    """`not` examples in `plain` words, with and without their payload, and the intents that they do not have."""
     whole: bool = False
-    """Prompts are read in one piece, with the text that they are about."""
+    """Prompts are read whole, with the text that they are about."""
 
 
 class Signs(NamedTuple):
-    """What the gate looks at, and what was found on the way."""
+    """The input of the gate, with intermediate results."""
 
     signs: list[float]
     """One for each of `GATE`."""
     top: int
     nearest: int
-    """The anchor of the top class that is most like the prompt; -1 if it has none."""
+    """The anchor of the top class that is most similar to the prompt; -1 if it has none."""
     similarity: float
     scores: list[float]
-    """Of the classes; `softmax` makes chances of them."""
+    """Of the classes; `softmax` turns them into probabilities."""
 
 
 class TierFeatures(NamedTuple):
-    """A prompt as a tier's numbers."""
+    """A prompt as the numbers of a tier."""
 
     columns: Sequence[int]
     weights: Array
     length: float
-    """By which the weights are to be divided."""
+    """The divisor of the weights."""
     rows: Array
-    """[columns, classes]: what each of the words speaks for."""
+    """[columns, classes]: the weights of each word for the classes."""
     vector: Array | None
 
 
 class Tier:
-    """One classifier: words, and perhaps an embedding, to a class and the trust in it."""
+    """One classifier: from words, and perhaps an embedding, to a class and the trust in it."""
 
     def __init__(self, names: Names, arrays: Mapping[str, Array]) -> None:
-        """`arrays`: idf [words]; words [words, classes]; vector [dimensions, classes] (0 dimensions: no
-        embedding); bias [classes]; temperature [1]; anchors [anchors, dimensions], unit rows, sorted by
-        class; anchor_class [anchors]; gate [features + 1]; without an embedding also projection
-        [words, dimensions], which gives a prompt its place among the anchors."""
+        """`arrays`: idf [words]; words [words, classes]; vector [dimensions, classes] (0 dimensions: no embedding);
+        bias [classes]; temperature [1]; anchors [anchors, dimensions], unit rows, sorted by class; anchor_class
+        [anchors]; gate [features + 1]; without an embedding also projection [words, dimensions], which places a
+        prompt among the anchors."""
         self.names = names
         self.arrays = dict(arrays)
         self._keywords = Keywords(names.keywords)
@@ -112,7 +112,7 @@ class Tier:
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
     def recall(self, seen: Look) -> TierVerdict | None:
-        """The verdict on a prompt that asks word for word what an example asks."""
+        """The verdict on a prompt with the same request, word for word, as an example."""
         asked = plain(seen.asked)
         name = self.names.asked.get(asked)
         if name is None or name in self.names.barred.get(plain(seen.text), ()):
@@ -143,14 +143,14 @@ class Tier:
         columns = [*dict.fromkeys(found)]
         places = np.array(columns, np.intp)
         weights = self._idf.take(places)
-        if len(columns) < len(found):  # most prompts say each word once
+        if len(columns) < len(found):  # most prompts have each word once
             counted = Counter(found)
             weights *= np.array([1.0 + log(counted[column]) for column in columns], np.float32)
         length = sqrt(weights.dot(weights)) or 1.0
         return TierFeatures(columns, weights, length, self._words.take(places, 0), vector)
 
     def _allowed(self, seen: Look) -> list[int]:
-        """The classes of intents, without those whose `not` examples hold this very prompt."""
+        """The classes of intents, without those that have this very prompt as a `not` example."""
         barred = self.names.barred
         if not barred:
             return self._known
@@ -158,7 +158,7 @@ class Tier:
         return [place for place in self._known if self.names.classes[place] not in out] if out else self._known
 
     def weigh(self, read: TierFeatures, known: Sequence[int] | None = None) -> Signs:
-        """The scores of the classes after temperature, and what the gate looks at. `known`: the classes to choose
+        """The scores of the classes after temperature, and the input of the gate. `known`: the classes to choose
         from; left out: all intents."""
         length = read.length
         said: list[float] = read.weights.dot(read.rows).tolist()
@@ -171,7 +171,7 @@ class Tier:
         )
 
     def place(self, read: TierFeatures) -> Array:
-        """[dimensions]: where the prompt stands among the anchors."""
+        """[dimensions]: the prompt's position among the anchors."""
         if read.vector is not None:
             return read.vector
         assert self._projection is not None
@@ -183,11 +183,11 @@ class Tier:
         return logistic(sum(map(mul, found.signs, self._gate)) + self._gate_bias)
 
     def share(self, found: Signs) -> float:
-        """The chance of the top class among the intents."""
+        """The probability of the top class among the intents."""
         return found.signs[0] / max(1.0 - found.signs[6], 1e-9)
 
     def strongest(self, read: TierFeatures, top: int, limit: int = 3) -> list[tuple[str, float]]:
-        """The words that speak most for the class, and how much."""
+        """The words that add most to the score of the class, and how much."""
         push = [
             weight * row / read.length
             for weight, row in zip(read.weights.tolist(), read.rows[:, top].tolist(), strict=True)
@@ -196,7 +196,7 @@ class Tier:
         return [(self.names.vocabulary[read.columns[row]], push[row]) for row in best if push[row] > 0.0]
 
     def nearest(self, read: TierFeatures, limit: int = 5) -> list[tuple[str, str, float]]:
-        """(example, its intent, cosine) of all anchors, the likest first. For looking into a decision."""
+        """(example, its intent, cosine) of all anchors, the most similar first. For explanations."""
         likeness = self._anchors @ self.place(read)
         rows = np.argsort(-likeness)[:limit].tolist()
         own = self.arrays["anchor_class"]
@@ -208,30 +208,30 @@ class Tier:
 
 
 class ClassifierModel(Struct, frozen=True):
-    """Everything that was trained together. `tiers` by language, then by `static`, `sentence` or `words`."""
+    """All parts that were trained together. `tiers` by language, then by `static`, `sentence` or `words`."""
 
     trained_on: str
     tiers: dict[str, dict[str, Tier]]
     looks: Looks
     eager: tuple[str, ...] = ()
-    """Intents whose template is a help however well one asks: it says so, or shows labelled examples of the task."""
+    """Intents whose template helps any prompt: it says so, or it shows labelled examples of the task."""
     report: dict[str, float] = {}
     fixed: tuple[str, ...] = ()
-    """Sentences of the templates' own, by which a prompt that one of them wrote is known again."""
+    """Fixed sentences of the templates, to recognise prompts that one of them wrote."""
     checksum: str = ""
-    """Of the file it was read from; "" if it was trained just now."""
+    """Of the file it was read from; "" for a model in memory."""
 
 
 def gate_features(
     values: Sequence[float], known: Sequence[int], ends: Sequence[int], near: Callable[[int], Array]
 ) -> Signs:
-    """How sure the classifier is, and how near the prompt is to anything it was shown.
+    """The input of the gate: how sure the classifier is, and how near the prompt is to the examples.
 
-    `values`: the scores of the classes, after temperature; `known`: those that are intents; `near(class)`: the
-    likeness of its anchors, [ends[class], ends[class + 1]). Only the examples of the likeliest classes are
-    looked at: all would cost more than the rest together where there are thousands.
+    `values`: the scores of the classes, after temperature; `known`: the classes that are intents; `near(class)`: the
+    similarity of its anchors, [ends[class], ends[class + 1]). Only the examples of the most probable classes are
+    compared: with thousands, all would cost more than everything else together.
     """
-    # some dozens of numbers are faster in Python than in numpy
+    # for some dozens of numbers Python is faster than numpy
     highest = max(values)
     raised = [*map(exp, [value - highest for value in values])]
     total = sum(raised)

@@ -1,7 +1,7 @@
-"""Keeps a trained classifier: `model.npz` (plain arrays, never pickled objects) beside `model.json`.
+"""Saves and loads a trained classifier: `model.npz` (plain arrays, never pickled objects) and `model.json`.
 
-The JSON names the format and holds the checksum of the arrays, so a file that was cut, altered or
-written by another version is refused with the reason, and never half read.
+The JSON has the format and the checksum of the arrays. A file that was cut, altered or written by another version is
+refused with the reason.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _ModelFormat(Struct):
 
 
 def save(model: ClassifierModel, folder: Path) -> None:
-    """Write `model.npz` and `model.json`; the header goes last, so a cut write is no model."""
+    """Write `model.npz` and `model.json`. The header goes last, so that a cut write is no model."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"looks.{key}": value for key, value in model.looks.arrays.items()}
     for language, tiers in model.tiers.items():
@@ -65,7 +65,7 @@ def save(model: ClassifierModel, folder: Path) -> None:
 
 
 def load(folder: Path) -> ClassifierModel:
-    """Read a saved model. Raises `ModelUnusable` if anything about it is not as it was written."""
+    """Read a saved model. Raises `ModelUnusable` if a file is damaged or of another version."""
     try:
         header = _header(folder)
         if _checksum(folder / "model.npz") != header.checksum:

@@ -1,7 +1,7 @@
-"""What a prompt lacks, and what an answer to it needs: rules on words and measures, no model, some microseconds.
+"""Finds what a prompt lacks and what its answer needs. Rules on words and measures, no model, some microseconds.
 
-These are hints for whoever reads the note, routes by it, or writes templates. Nothing is rewritten for
-their sake alone. The words stand in `seed/needs.jsonl`, by language.
+They are hints for readers of notes, for routing and for templates; they start no rewrite. The words are in
+`seed/needs.jsonl`, by language.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.prompt.classifier.view import Look
 
 FILE = Path(__file__).parent / "seed" / "needs.jsonl"
 LONG_CHARS = 3000
-"""A prompt this long is mostly text to work on, and a small window does not hold it."""
+"""A longer prompt is mostly text to work on, and does not fit a small window."""
 _WORD = re.compile(r"[a-z][a-z.'-]*[a-z]|[a-z]")
 _SUM = re.compile(r"\d\s*[-+*/×÷^=]\s*\d|\d\s*%")
 _FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES, _WORDS = (
@@ -39,7 +39,7 @@ _DAMPED_FEW = 1.4  # ln(1 + 3), rounded up: up to three words name a topic, not 
 
 
 class NeedWords(Struct, frozen=True):
-    """What gives one thing away in one language."""
+    """The words of one kind in one language."""
 
     kind: str
     language: str
@@ -51,9 +51,9 @@ class NeedWords(Struct, frozen=True):
 
 
 def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> tuple[str, ...]:
-    """Of task, context, format, constraints and examples those that the prompt does not give.
+    """The ones of task, context, format, constraints and examples that the prompt lacks.
 
-    `measured`: what `looks.measures` found. `intent`: whether its intent is known; then it has a task.
+    `measured`: the result of `rawness.measures`. `intent`: whether its intent is known; then it has a task.
     """
     text, words = _said(seen.asked)
     task = intent or measured[_QUESTION] or measured[_POLITE] or measured[_WORDS] > _DAMPED_FEW
@@ -68,7 +68,7 @@ def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> 
 
 
 def needs(seen: Look, language: str) -> tuple[str, ...]:
-    """Of context, long context, reasoning and a tool those that an answer seems to need."""
+    """The ones of context, long context, reasoning and tool that an answer seems to need."""
     text, words = _said(seen.asked)
     found = (
         ("context", not seen.rule and _tells("absent", language, text, words)),
@@ -79,7 +79,7 @@ def needs(seen: Look, language: str) -> tuple[str, ...]:
     return tuple(name for name, there in found if there)
 
 
-@lru_cache(maxsize=8)  # what it lacks and what it needs are asked of the same prompt
+@lru_cache(maxsize=8)  # `lacks` and `needs` read the same prompt
 def _said(asked: str) -> tuple[str, frozenset[str]]:
     text = asked.lower()
     return text, frozenset(_WORD.findall(text))

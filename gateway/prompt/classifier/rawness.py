@@ -1,4 +1,4 @@
-"""Whether a prompt looks raw: a logistic model on `features`, the same in every language. Plain Python."""
+"""Judges whether a prompt is raw: a logistic model on `features`, the same in every language. Plain Python."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ FOR, AGAINST = tuple([f"+{name}" for name in MEASURED]), tuple([f"-{name}" for n
 
 
 class Looks:
-    """`judge` gives the probability that a rewrite can help, judged by looks alone."""
+    """`judge` gives the probability that a rewrite can help, by the form of the prompt alone."""
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         """`arrays`: mean, scale, weights [features]; bias [1]."""
         self.arrays = dict(arrays)
         mean, scale, weights = (arrays[name].tolist() for name in ("mean", "scale", "weights"))
-        # so few numbers are faster in Python than in numpy
+        # for so few numbers Python is faster than numpy
         self._mean, self._slope = mean, [w / s for s, w in zip(scale, weights, strict=True)]
         self._bias = float(arrays["bias"][0])
 
     def judge(self, measured: list[float]) -> tuple[float, tuple[str, ...]]:
-        """The probability for what `measures` found, and the three that speak most for and against it."""
+        """The probability by the measures, and the three that count most for and against it."""
         pushes = [*map(mul, map(sub, measured, self._mean), self._slope)]
         best = sorted(range(len(pushes)), key=[*map(abs, pushes)].__getitem__, reverse=True)[:3]
         told = tuple([(FOR if pushes[place] > 0 else AGAINST)[place] for place in best])
@@ -40,10 +40,10 @@ class Looks:
 
 
 def measures(seen: Look) -> list[float]:
-    """The features of what is asked; the text to work on is not the asker's style."""
+    """The features of the instruction. The text to work on is not the user's own style."""
     return [*features(seen.asked if seen.rule else seen.text), float(bool(seen.rule))]
 
 
 def logistic(score: float) -> float:
-    """The probability of a score. Clipped: beyond that it is as good as certain, and exp overflows."""
+    """The probability of a score, clipped so that exp does not overflow."""
     return 1.0 / (1.0 + exp(-min(60.0, max(-60.0, score))))

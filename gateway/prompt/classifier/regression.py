@@ -1,9 +1,9 @@
 """Multinomial logistic regression on sparse words and dense vectors side by side, in single precision.
 
-scikit-learn takes one sparse table of both. At 15,000 prompts of 150 intents it needed 27.4 s where this needs 17.4,
-at 6,000 of 60 it needed 7.2 s where this needs 2.5, with the same accuracy (`benchmarks/regression.py`). The steps
-are those of L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4), here in
-numpy: with a million weights scipy's own takes longer than the slope does.
+scikit-learn takes one sparse table of both. At 15,000 prompts of 150 intents it needed 27.4 s where this needs 17.4, at
+6,000 of 60 it needed 7.2 s where this needs 2.5, with the same accuracy (`benchmarks/regression.py`). The steps are
+those of L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4), here in numpy: with a million weights
+scipy's own steps take longer than the gradient.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scipy import sparse  # comes with scikit-learn
 from gateway.prompt.classifier.model import NONE, Array, softmax
 
 STRENGTH = 30.0  # inverse regularisation; rows are of length one
-ENOUGH = 5e-5  # the largest slope that is called flat
+ENOUGH = 5e-5  # the largest gradient that counts as flat
 STEPS, HALVINGS, REMEMBERED = 100, 20, 5
 
 
@@ -38,7 +38,7 @@ class Table(Struct, frozen=True):
 
     @property
     def split(self) -> int:
-        """How many of the columns are words."""
+        """The number of columns that are words."""
         return int(self.words.shape[1])
 
     @property
@@ -68,7 +68,7 @@ class Fitted(Struct, frozen=True):
 
 
 def fit(table: Table, labels: NDArray[np.str_], near: Fitted | None = None) -> Fitted:
-    """The same rows and labels give the same weights. `near`: where to begin, if something like it was found before."""
+    """The weights, the same for the same rows and labels. `near`: a similar solution to start from."""
     classes, own = np.unique(labels, return_inverse=True)
     weights = _fairly(labels)
     slope = _slope(table, own, len(classes), weights, 1.0 / (STRENGTH * float(weights.sum())))
@@ -79,7 +79,7 @@ def fit(table: Table, labels: NDArray[np.str_], near: Fitted | None = None) -> F
 
 
 def middle(found: Sequence[Fitted]) -> Fitted | None:
-    """The mean of several that have the same classes; None where they have not."""
+    """The mean of several fits with the same classes; None where the classes differ."""
     classes = found[0].classes
     if any(not np.array_equal(one.classes, classes) for one in found):
         return None
@@ -90,7 +90,7 @@ Slope = Callable[[Array], tuple[float, Array]]
 
 
 def _descend(slope: Slope, at: Array) -> Array:
-    """The flat weights at which the loss is least, found by L-BFGS with halved steps."""
+    """The flat weights with the least loss, by L-BFGS with halved steps."""
     loss, gradient = slope(at)
     past: deque[tuple[Array, Array, float]] = deque(maxlen=REMEMBERED)
     for _ in range(STEPS):
@@ -106,7 +106,7 @@ def _descend(slope: Slope, at: Array) -> Array:
                 break
             step /= 2
         else:
-            break  # as far as single precision goes
+            break  # the limit of single precision
         moved, turned = there - at, new_gradient - gradient
         bend = float(moved @ turned)
         if bend > 0.0:
@@ -116,7 +116,7 @@ def _descend(slope: Slope, at: Array) -> Array:
 
 
 def _direction(gradient: Array, past: Sequence[tuple[Array, Array, float]]) -> Array:
-    """Downhill, corrected by how the slope turned on the last steps."""
+    """The descent direction, corrected by the change of the gradient over the last steps."""
     q, alphas = -gradient, []
     for moved, turned, bend in reversed(past):
         alpha = float(moved @ q) / bend
@@ -158,7 +158,8 @@ def _slope(table: Table, own: NDArray[np.intp], classes: int, weights: Array, pe
 
 
 def _fairly(labels: NDArray[np.str_]) -> Array:
-    """[prompts]: an intent with few examples weighs as much as others; "none", as wide as all of them, more."""
+    """[prompts]: an intent with few examples weighs as much as the others; "none", as broad as all of them, weighs
+    more."""
     counts = Counter(labels.tolist())
     typical = float(np.median(list(counts.values())))
     weight = {label: min(2.0, (4.0 if label == NONE else 1.0) * typical / count) for label, count in counts.items()}

@@ -1,8 +1,7 @@
-"""Trains the classifier, or reads the one that was trained on the same things.
+"""Trains the classifier, or loads the one that was trained on the same data.
 
-scikit-learn and scipy are used here and in what this calls; a request needs numpy. What a tier is
-learned from is in `lessons.py`, how in `train_tier.py`, and how its trust is made honest in
-`calibrate.py`.
+scikit-learn and scipy are used only here and in the modules that this one calls; a request needs numpy. `lessons.py`
+collects the data, `train_tier.py` trains a tier, `calibrate.py` calibrates it.
 """
 
 from __future__ import annotations
@@ -32,28 +31,27 @@ log = logging.getLogger("foreword.classify")
 
 RECIPE = "9"  # part of the key under which a trained model is kept: raise it when training changes
 LABELLED = "labelled.jsonl"
-"""In the folder `classifier` of the data folder: the labelled prompts that `foreword classifier train` was given."""
+"""In the folder `classifier` of the data folder: the labelled prompts of `foreword classifier train`."""
 
 Progress = Callable[[str], None]
 
 
 class Embedders(Struct, frozen=True):
-    """The two tiers of embeddings; None where there is none. They serve English."""
+    """The embeddings of the two tiers, or None. They serve English."""
 
     static: Embedder | None = None
     sentence: Embedder | None = None
 
 
 class Training(Struct, frozen=True):
-    """A trained model, and what each tier said of the cases that were left out, by language and tier."""
+    """A trained model, and the results of each tier on held-out cases, by language and tier."""
 
     model: ClassifierModel
     tiers: dict[str, dict[str, TrainedTier]]
 
 
 def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds | None = None) -> ClassifierModel:
-    """The model for exactly this library, these embedders, seeds and labelled prompts: from the data folder,
-    or trained now.
+    """The model for exactly this library, these embedders, seeds and labelled prompts, loaded or trained now.
 
     Blocking: some seconds of one core the first time, milliseconds after that.
     """
@@ -73,18 +71,18 @@ def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Se
 def model_folder(
     library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds, labelled: Sequence[Labelled] = ()
 ) -> Path:
-    """Where the model of exactly these things is kept."""
+    """The folder of the model for exactly these data."""
     return data_folder / "classifier" / training_key(library, embedders, seeds, labelled)
 
 
 def kept_labels(data_folder: Path) -> tuple[Labelled, ...]:
-    """The labelled prompts that every training from now on learns from as well."""
+    """The labelled prompts of the last `foreword classifier train`, which every training uses."""
     file = data_folder / "classifier" / LABELLED
     return read_labelled([file]) if file.exists() else ()
 
 
 def training_key(library: Library, embedders: Embedders, seeds: Seeds, labelled: Sequence[Labelled] = ()) -> str:
-    """Sixteen hex digits that change with anything that training depends on."""
+    """Sixteen hex digits that change with all training data."""
     intents = sorted((t.language.value, t.id, _always(t), t.intent) for t in library.templates if t.active)
     names = [embedder.name if embedder else "" for embedder in (embedders.static, embedders.sentence)]
     fixed = fingerprints(template for template in library.templates if template.active)
@@ -99,7 +97,7 @@ def train(
     labelled: Sequence[Labelled] = (),
     data_folder: Path | None = None,
 ) -> ClassifierModel:
-    """A model for every language that the library's active templates or the labelled prompts speak.
+    """A model for every language of the active templates and the labelled prompts.
 
     On one core: the gateway is serving meanwhile, and BLAS threads that wait for each other are slower.
     """
@@ -117,7 +115,7 @@ def teach(
     data_folder: Path | None = None,
     progress: Progress = lambda what: None,
 ) -> Training:
-    """The same with what was held out. `data_folder`: where embeddings are kept, so that the next training is fast."""
+    """The same with the held-out results. `data_folder`: where embeddings are kept for the next training."""
     found: dict[str, dict[str, TrainedTier]] = {}
     for lesson in lessons(library, seeds, labelled):
         kinds: dict[str, Embedder | None] = {"words": None}
@@ -151,15 +149,14 @@ def _each(found: dict[str, dict[str, TrainedTier]], part: Callable[[TrainedTier]
 
 
 def _embed(embedder: Embedder, kind: str, data_folder: Path | None, progress: Progress) -> Embed:
-    # the static embedding is faster than the file it would be kept in
+    # the static embedding is faster than reading a file
     if kind != "sentence" or data_folder is None:
         return embedder.embed
     return EmbeddingCache(embedder, data_folder / "classifier", progress).embed
 
 
 def _always(template: Template) -> bool:
-    """Whether it adds what no wording of a prompt makes up for: it says so, or has a pool of labelled examples of
-    the very task. A pool whose inputs stand for the whole query shows general ways of answering, no more.
-    """
+    """Whether its template helps any prompt: it says so, or has a pool of labelled examples of the task. A pool
+    whose inputs stand for the whole query only shows general ways of answering."""
     pool = template.examples
     return template.intent.always or (isinstance(pool, ExamplePool) and pool.slot != "query")

@@ -1,7 +1,7 @@
-"""Trains the model of what a raw prompt looks like, from our seed set alone.
+"""Trains the model of raw prompts from our seed set.
 
-Doing nothing is the safe error. So the bias is set, out of fold, where at most `ALARMS` of the well-put
-prompts reach `THRESHOLD`: the probability of a world in which most prompts are good.
+Doing nothing is the safe error. So the bias is set, out of fold, where at most `ALARMS` of the well-specified prompts
+reach `THRESHOLD`, as if most prompts were good.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from gateway.prompt.classifier.rawness import Looks, measures
 from gateway.prompt.classifier.view import look
 from gateway.settings import PromptTable
 
-PAIRED = 4.0  # a pair of one prompt raw and well put says more than two unrelated prompts
-ALARMS = 0.15  # the share of well-put prompts that may look improvable
+PAIRED = 4.0  # a pair of the same prompt, raw and well specified, is worth more than two unrelated prompts
+ALARMS = 0.15  # the share of well-specified prompts that may look improvable
 THRESHOLD = PromptTable().improvable  # at this probability
 
 
@@ -26,7 +26,7 @@ def train_looks(seeds: Seeds) -> Looks:
     raw = np.array([is_raw for _, is_raw in seeds.improvable] + [True, False] * len(seeds.pairs))
     weight = np.array([1.0] * len(seeds.improvable) + [PAIRED, PAIRED] * len(seeds.pairs))
     rows = np.array([measures(look(text)) for text in texts], dtype=np.float32)
-    # the two halves of a pair are always left out together
+    # both halves of a pair are in the same fold
     alone = len(seeds.improvable)
     fold = np.array([row % FOLDS if row < alone else (row - alone) // 2 % FOLDS for row in range(len(texts))])
     held_out = np.zeros(len(texts))

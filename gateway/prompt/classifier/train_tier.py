@@ -1,4 +1,4 @@
-"""Trains one tier of one language: words and perhaps an embedding, to an intent and an honest trust in it."""
+"""Trains one tier of one language: from words, and perhaps an embedding, to an intent and a calibrated trust."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from gateway.prompt.classifier.model import NONE, Array, Names, Tier
 from gateway.prompt.classifier.regression import Fitted, Table, fit, join
 from gateway.prompt.classifier.view import Keywords, plain, tokens
 
-SURE = 0.5  # a `not` example that fits nothing this well is left out
-LATENT = 96  # dimensions of a prompt's place among the others where there is no embedding
-# How much words count beside the embedding, by what was best out of fold: with many examples they say less.
+SURE = 0.5  # a `not` example that fits no class this well is left out
+LATENT = 96  # dimensions of a prompt's position among the others where there is no embedding
+# The weight of words beside the embedding, by the best result out of fold: with many examples words count less.
 WORDS_OF_FEW, WORDS_OF_MANY = 1.2, 0.8
-ANCHORS = 120  # examples of an intent that are kept to compare with
+ANCHORS = 120  # examples of an intent to compare with
 
 Embed = Callable[[Sequence[str]], Array]
 
 
 class TrainedTier(Struct, frozen=True):
-    """A tier, and what it said of cases that were left out of its training."""
+    """A tier, and its results on held-out cases."""
 
     tier: Tier
     honest: Honest
@@ -101,8 +101,8 @@ def _tier(
 
 
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
-    """The `not` examples and the intents that they are not of: as a whole, and by what they ask of their payload,
-    unless an example of the same intent asks the same."""
+    """The `not` examples with the intents that they do not have: the whole text, and the request without its
+    payload, unless an example of the same intent has the same request."""
     asked = {(plain(case.seen.asked), case.intent) for case in lesson.cases}
     barred: dict[str, set[str]] = {}
     for miss in lesson.near_misses:
@@ -113,7 +113,7 @@ def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
 
 
 def _asked(lesson: Lessons) -> dict[str, str]:
-    """What the examples ask, in `plain` words, with their intent; what two intents ask is left out."""
+    """The requests of the examples in `plain` words, with their intents. A request of two intents is left out."""
     owners: dict[str, set[str]] = {}
     for case in lesson.cases:
         owners.setdefault(plain(case.seen.asked), set()).add(case.intent)
@@ -121,7 +121,7 @@ def _asked(lesson: Lessons) -> dict[str, str]:
 
 
 def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """The rows that are kept to compare with, class by class, spread evenly over each class's cases."""
+    """The rows to compare with, class by class, spread evenly over the cases of each class."""
     own: dict[str, list[int]] = {}
     for row, intent in enumerate(intents):
         own.setdefault(intent, []).append(row)
@@ -136,7 +136,7 @@ def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
 def _settle(
     table: Table, labels: NDArray[np.str_], misses: Table, near_misses: Sequence[Lesson]
 ) -> tuple[Table, NDArray[np.str_]]:
-    """Give each `not` example the class that it fits best apart from its own intent's, or leave it out."""
+    """Give each `not` example the class that fits it best, apart from its own intent, or leave it out."""
     if not near_misses:
         return misses, np.array([], dtype=labels.dtype)
     fitted = fit(table, labels)
@@ -154,7 +154,7 @@ def _vectors(embed: Embed | None, cases: Sequence[Lesson]) -> Array:
 
 
 def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
-    """The words that stand in at least two prompts, and their inverse document frequency."""
+    """The words of at least two prompts, and their inverse document frequency."""
     counts = Counter(word for document in documents for word in set(document))
     least = 2 if len(documents) < 5000 else 3
     vocabulary = sorted(word for word, count in counts.items() if count >= least)
@@ -163,7 +163,7 @@ def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
 
 
 def weigh_all(documents: Sequence[Sequence[str]], vocabulary: Sequence[str], idf: Array) -> sparse.csr_matrix:
-    """[documents, vocabulary]: tf-idf rows of length 1, as `Tier` weighs a prompt."""
+    """[documents, vocabulary]: tf-idf rows of length 1, as `Tier` computes them for one prompt."""
     column = {word: index for index, word in enumerate(vocabulary)}
     columns: list[int] = []
     values: list[float] = []
@@ -180,7 +180,7 @@ def weigh_all(documents: Sequence[Sequence[str]], vocabulary: Sequence[str], idf
 
 
 def _projection(words: sparse.csr_matrix) -> Array:
-    """[vocabulary, LATENT]: the directions in which prompts differ most, by which their likeness is told."""
+    """[vocabulary, LATENT]: the directions in which prompts differ most, to compute their similarity."""
     from sklearn.decomposition import TruncatedSVD
 
     found = TruncatedSVD(min(LATENT, *words.shape), random_state=0).fit(words)

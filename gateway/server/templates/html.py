@@ -1,4 +1,4 @@
-"""What the gateway's pages for people share: plain HTML that loads, runs and embeds nothing."""
+"""The frame of the gateway's HTML pages: plain HTML that loads, runs and embeds nothing."""
 
 from html import escape
 
