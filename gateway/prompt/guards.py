@@ -1,8 +1,8 @@
-"""Sees to it that a rewrite loses nothing that the user wrote, and gives nothing away.
+"""Guards a rewrite: the user's words must survive, and hostile prompts get no template.
 
-A template copies: each number, quotation, piece of code, link, name, negation or constraint of the
-query is in the prompt word for word. A refiner uses other words: the same pieces must still be
-there, numbers and dates by their value. What fails is dropped, and what was lost is named.
+A template copies, so each number, quotation, piece of code, link, name, negation and constraint of the query must be in
+the prompt word for word. A refiner paraphrases, so the same pieces must be there in some form, numbers and dates by
+their value. A rewrite that fails is dropped, and the lost pieces are named.
 """
 
 import re
@@ -17,19 +17,19 @@ from gateway.prompt.language.values import NUMBER_WORDS, date_of, find_dates, it
 from gateway.prompt.language.vocabulary import VOCABULARY, any_of, folded
 
 UNCHECKED_CHARS = 4_000
-"""So much text outside of every slot is not an instruction; it is taken as lost."""
+"""More text than this outside all slots is not an instruction; it counts as lost."""
 NEGATED_CHARS = 60
-"""How far a negation reaches in a prompt that was put in other words."""
+"""The reach of a negation in a paraphrased prompt."""
 
 _WORDS = re.compile(r"[\w'’-]+")
 
 
 def lost(original: str, turns: Sequence[Turn], kept: Sequence[tuple[int, int]] = ()) -> tuple[str, ...]:
-    """What of `original` is not in the turns any more; () if nothing is.
+    """The pieces of `original` that are missing in the turns; () if there are none.
 
-    `turns` must be rendered without examples, so that no example can stand in for what the user
-    wrote. `kept` are spans of the original that the turns are known to repeat, such as a payload;
-    each is checked, as a whole, and then not looked into.
+    `turns` must be rendered without examples, so that no example can replace the user's words. `kept` are spans of the
+    original that the turns repeat, such as a payload. Each is checked as a whole, and its pieces are not checked one by
+    one.
     """
     text = "\n".join(turn.text for turn in turns if turn.role in ("system", "user"))
     if original.strip() in text:
@@ -45,7 +45,7 @@ def lost(original: str, turns: Sequence[Turn], kept: Sequence[tuple[int, int]] =
 
 
 def changed(original: str, refined: str) -> tuple[str, ...]:
-    """What of `original` a prompt in other words does not say any more; () if nothing is missing."""
+    """The pieces of `original` that are missing in a paraphrase; () if there are none."""
     if original.strip() in refined:
         return ()
     prompt = _RewrittenPrompt(refined)
@@ -53,7 +53,7 @@ def changed(original: str, refined: str) -> tuple[str, ...]:
 
 
 def hostile(text: str) -> str:
-    """The words with which a text tells the model to drop or to show its instructions; "" if it does not."""
+    """The words with which a text tells the model to ignore or to show its instructions; "" if there are none."""
     low = folded(text)
     for language, hints in _HOSTILE.items():
         if not VOCABULARY[language].spaced and low.isascii():
@@ -67,7 +67,7 @@ def hostile(text: str) -> str:
 
 
 def growth(query: str, turns: Sequence[Turn]) -> int:
-    """By how many characters the turns are longer than the query."""
+    """The number of characters that the turns are longer than the query."""
     return sum(len(turn.text) for turn in turns) - len(query)
 
 
@@ -78,7 +78,7 @@ _HOSTILE = {
 
 
 def _without(original: str, text: str, kept: Sequence[tuple[int, int]]) -> str:
-    """The original without the spans that stand in the text as a whole."""
+    """The original without the spans that the text repeats as a whole."""
     pieces, end = [], 0
     for start, stop in sorted(set(kept)):
         span = original[start:stop].strip()
@@ -89,7 +89,7 @@ def _without(original: str, text: str, kept: Sequence[tuple[int, int]]) -> str:
 
 
 class _RewrittenPrompt:
-    """A rewritten prompt, and what it says, found out when it is first asked for."""
+    """A rewritten prompt and its values, computed when first needed."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -97,7 +97,7 @@ class _RewrittenPrompt:
         self._values: Counter[str] | None = None
 
     def repeats(self, item: Invariant, times: int) -> bool:
-        """Whether a piece stands here as often; a number, date or language may be written otherwise."""
+        """Whether a piece occurs as often here. A number, date or language may be written in another form."""
         if _holds(self.text, item.text, times):
             return True
         if item.kind is InvariantKind.LANGUAGE:
@@ -105,7 +105,7 @@ class _RewrittenPrompt:
         return item.kind in (InvariantKind.NUMBER, InvariantKind.DATE) and self.values[_value(item)] >= times
 
     def says(self, item: Invariant) -> bool:
-        """Whether a piece is here in whatever words may stand for it."""
+        """Whether a piece is here in any wording."""
         small = folded(item.text)
         match item.kind:
             case InvariantKind.CODE | InvariantKind.LINK | InvariantKind.PLACEHOLDER | InvariantKind.QUOTATION:
@@ -128,7 +128,7 @@ class _RewrittenPrompt:
 
     @property
     def values(self) -> Counter[str]:
-        """How often each number and date stands here, by its value."""
+        """How often each number and date occurs, by value."""
         if self._values is None:
             numbers = [found[0] for found in NUMBER.finditer(self.text)]
             numbers += [found[0] for found in NUMBER_WORDS.finditer(self.low)]
@@ -141,7 +141,7 @@ class _RewrittenPrompt:
         return {_language(found[0]) for found in LANGUAGE.finditer(self.low)}
 
     def _negates(self, negation: str) -> bool:
-        """Whether something here negates one of the same words."""
+        """Whether there is a negation of one of the same words."""
         negating = NEGATING.match(negation)
         stems = _stems(negation[negating.end() :] if negating else negation)
         reaches = (self.low[found.end() : found.end() + NEGATED_CHARS] for found in NEGATING.finditer(self.low))
@@ -159,14 +159,14 @@ def _language(word: str) -> str:
 
 
 def _stems(text: str) -> list[str]:
-    """What the forms of its words share, roughly: `format` and `formatted`; in Chinese each two characters."""
+    """A rough common part of the forms of words: `format` and `formatted`; in Chinese each pair of characters."""
     if text.isascii():
         return [word[:6] for word in _WORDS.findall(text)]
     return [text[place : place + 2] for place in range(len(text) - 1)] or [text]
 
 
 def _holds(text: str, item: str, times: int) -> bool:
-    """Whether `item` stands in the text as often, and not as a part of a longer word or number."""
+    """Whether `item` occurs as often in the text, and not as a part of a longer word or number."""
     if text.count(item) < times:
         return False
     left, right = _left(item), _right(item)
@@ -176,7 +176,7 @@ def _holds(text: str, item: str, times: int) -> bool:
 
 
 def _left(item: str) -> str:
-    """What must not stand before an item, lest it be a part of a longer word or number."""
+    """Characters that must not be before an item, since it would be a part of a longer word or number."""
     return r"(?<![A-Za-z0-9_])" if item[:1].isascii() and item[:1].isalnum() else ""
 
 

@@ -1,7 +1,7 @@
-"""Reads a refiner's answer: the better prompt in it, or why it is none.
+"""Reads a refiner's answer: the better prompt in it, or the reason why there is none.
 
-The filters are those of BPO's data (no residue, length within a ratio), and what a model does
-instead of rewriting: it refuses, it answers, it speaks another language, it forgets something.
+The filters are those of BPO's data (no residue, length within a ratio) and others for the usual failures of models:
+refusing, answering, changing the language, forgetting a part.
 """
 
 import re
@@ -16,11 +16,11 @@ from gateway.prompt.language.literals import fences
 from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, any_of, folded
 
 SHRINKS = 0.5
-"""A rewrite that is shorter than this share of the original has left something out."""
+"""A rewrite with less than this share of the original's length has left something out."""
 SHORT_CHARS = 60
 """A shorter prompt may grow as if it were this long: "haiku?" needs more than six times its letters."""
 SHARED = 0.3
-"""So much of the original's words stand in any rewrite of it; an answer uses words of its own."""
+"""The least share of the original's words in a rewrite of it. An answer uses other words."""
 
 _TAGGED = re.compile(r"<prompt>\s*(.*?)\s*(?:</prompt>|\Z)", re.DOTALL | re.IGNORECASE)
 _RESIDUE = re.compile(
@@ -31,11 +31,11 @@ _QUOTES = {'"': '"', "“": "”", "「": "」", "'": "'"}
 
 
 class Rejected(Exception):
-    """The answer cannot stand in for the prompt; the message says why."""
+    """The answer cannot replace the prompt; the message says why."""
 
 
 class _Manner(Struct, frozen=True):
-    """How one language refuses, introduces and asks."""
+    """One language's wordings of refusals, introductions and requests."""
 
     refuses: re.Pattern[str]
     leads: re.Pattern[str]
@@ -59,7 +59,7 @@ _MANNERS = {language: _manner(words) for language, words in VOCABULARY.items()}
 
 
 def read_refined(original: str, answer: str, *, language: str, growth: float) -> str:
-    """The better prompt. Raises `Rejected`; "" says that the prompt is good as it is."""
+    """The better prompt, or "" if the prompt is good as it is. Raises `Rejected`."""
     manner = _MANNERS[language]
     refined = unwrapped(answer, original, manner.leads)
     if not refined:
@@ -72,7 +72,7 @@ def read_refined(original: str, answer: str, *, language: str, growth: float) ->
 
 
 def unwrapped(answer: str, original: str, leads: re.Pattern[str]) -> str:
-    """The prompt itself, without tags, fence, quotes and `Here is the improved prompt:`."""
+    """The prompt, without tags, fence, quotes and `Here is the improved prompt:`."""
     tagged = _TAGGED.search(answer)
     text = (tagged[1] if tagged else answer).strip()
     for _ in range(2):  # "Sure!" and "Here is ...:"
@@ -113,7 +113,7 @@ def _faults(original: str, refined: str, manner: _Manner, language: str, growth:
 
 
 def shared(before: str, after: str) -> float:
-    """The share of the words of one lower-case text, by their beginnings, that stand in another."""
+    """The share of the words of one lower-case text, by their first letters, that occur in another."""
     cut: Callable[[str], set[str]] = _word_stems if before.isascii() else _pairs
     own = cut(before)
     return len(own & cut(after)) / len(own) if own else 1.0
@@ -124,11 +124,11 @@ def _word_stems(text: str) -> set[str]:
 
 
 def _pairs(text: str) -> set[str]:
-    """In writing without blanks two characters are about a word."""
+    """In writing without blanks two characters count as a word."""
     return {pair for word in re.findall(r"\w+", text) for pair in map("".join, pairwise(word))}
 
 
 def named(items: tuple[str, ...]) -> str:
-    """What was lost, short enough for a note."""
+    """The missing pieces, short enough for a note."""
     shown = ", ".join(f"{item[:60]!r}" for item in items[:5])
     return shown + (f" and {len(items) - 5} more" if len(items) > 5 else "")
