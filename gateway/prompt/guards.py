@@ -24,7 +24,7 @@ NEGATED_CHARS = 60
 _WORDS = re.compile(r"[\w'’-]+")
 
 
-def lost(original: str, turns: Sequence[Turn], kept: Sequence[tuple[int, int]] = ()) -> tuple[str, ...]:
+def lost(original: str, turns: Sequence[Turn], repeated: Sequence[tuple[int, int]] = ()) -> tuple[str, ...]:
     """The pieces of `original` that are missing in the turns; () if there are none.
 
     `turns` must be rendered without examples, so that no example can replace the user's words. `kept` are spans of the
@@ -34,7 +34,7 @@ def lost(original: str, turns: Sequence[Turn], kept: Sequence[tuple[int, int]] =
     text = "\n".join(turn.text for turn in turns if turn.role in ("system", "user"))
     if original.strip() in text:
         return ()
-    rest = _without(original, text, kept)
+    rest = _without(original, text, repeated)
     if not _WORDS.search(rest):
         return ()
     if len(rest) > UNCHECKED_CHARS:
@@ -60,9 +60,9 @@ def hostile(text: str) -> str:
             continue
         verbs, objects, pattern = hints
         if any(map(low.__contains__, objects)) and any(map(low.__contains__, verbs)):
-            found = pattern.search(low)
-            if found:
-                return text[found.start() : found.end()]
+            match = pattern.search(low)
+            if match:
+                return text[match.start() : match.end()]
     return ""
 
 
@@ -77,10 +77,10 @@ _HOSTILE = {
 }
 
 
-def _without(original: str, text: str, kept: Sequence[tuple[int, int]]) -> str:
+def _without(original: str, text: str, repeated: Sequence[tuple[int, int]]) -> str:
     """The original without the spans that the text repeats as a whole."""
     pieces, end = [], 0
-    for start, stop in sorted(set(kept)):
+    for start, stop in sorted(set(repeated)):
         span = original[start:stop].strip()
         if start >= end and len(span) > 1 and span in text:
             pieces.append(original[end:start])
@@ -130,21 +130,21 @@ class _RewrittenPrompt:
     def values(self) -> Counter[str]:
         """How often each number and date occurs, by value."""
         if self._values is None:
-            numbers = [found[0] for found in NUMBER.finditer(self.text)]
-            numbers += [found[0] for found in NUMBER_WORDS.finditer(self.low)]
+            numbers = [match[0] for match in NUMBER.finditer(self.text)]
+            numbers += [match[0] for match in NUMBER_WORDS.finditer(self.low)]
             dates = [self.low[start:end] for start, end in find_dates(self.low)]
             values = (*map(number_of, numbers), *map(date_of, dates))
             self._values = Counter(value for value in values if value is not None)
         return self._values
 
     def _languages(self) -> set[str]:
-        return {_language(found[0]) for found in LANGUAGE.finditer(self.low)}
+        return {_language(match[0]) for match in LANGUAGE.finditer(self.low)}
 
     def _negates(self, negation: str) -> bool:
         """Whether there is a negation of one of the same words."""
         negating = NEGATING.match(negation)
         stems = _stems(negation[negating.end() :] if negating else negation)
-        reaches = (self.low[found.end() : found.end() + NEGATED_CHARS] for found in NEGATING.finditer(self.low))
+        reaches = (self.low[match.end() : match.end() + NEGATED_CHARS] for match in NEGATING.finditer(self.low))
         return any(not stems or any(stem in reach for stem in stems) for reach in reaches)
 
 
@@ -154,8 +154,8 @@ def _value(item: Invariant) -> str:
 
 
 def _language(word: str) -> str:
-    found = find_language(word, "en")
-    return found[0] if found else word
+    language = find_language(word, "en")
+    return language[0] if language else word
 
 
 def _stems(text: str) -> list[str]:

@@ -76,9 +76,9 @@ def unwrapped(answer: str, original: str, leads: re.Pattern[str]) -> str:
     tagged = _TAGGED.search(answer)
     text = (tagged[1] if tagged else answer).strip()
     for _ in range(2):  # "Sure!" and "Here is ...:"
-        found = leads.match(folded(text))
-        if found and not leads.match(folded(original)):
-            text = text[found.end() :].strip()
+        match = leads.match(folded(text))
+        if match and not leads.match(folded(original)):
+            text = text[match.end() :].strip()
     blocks = fences(text)
     if len(blocks) == 1 and blocks[0].start == 0 and blocks[0].end == len(text) and "```" not in original:
         text = text[blocks[0].body_start : blocks[0].body_end].strip()
@@ -89,9 +89,9 @@ def unwrapped(answer: str, original: str, leads: re.Pattern[str]) -> str:
 
 def _faults(original: str, refined: str, manner: _Manner, language: str, growth: float) -> Iterator[str]:
     low, before = folded(refined), folded(original)
-    found = _RESIDUE.search(low)
-    if found and found[0] not in before:
-        yield f"the refiner's answer has residue: {found[0]!r}"
+    match = _RESIDUE.search(low)
+    if match and match[0] not in before:
+        yield f"the refiner's answer has residue: {match[0]!r}"
     if manner.refuses.match(low) and not manner.refuses.match(before):
         yield "the refiner refuses"
     ratio = len(refined) / max(1, len(original))

@@ -107,19 +107,21 @@ def show(config: Path, model: Path | None, as_json: bool) -> None:
     from gateway.cli.classifier import work as work
 
     with _refusals():
-        found = work.shown(load_settings(config), model)
+        summary = work.shown(load_settings(config), model)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(msgspec.json.encode(summary).decode())
         return
-    click.echo(f"{found.folder}\nchecksum {found.checksum[:16]}, {found.megabytes:.1f} MB, format {found.format}\n")
+    click.echo(
+        f"{summary.folder}\nchecksum {summary.checksum[:16]}, {summary.megabytes:.1f} MB, format {summary.format}\n"
+    )
     numbers = ("intents", "examples", "words", "temperature")
     rows = (
         (f"{tier.language} {tier.kind}", tier.intents, tier.examples, tier.words, f"{tier.temperature:.2f}")
-        for tier in found.tiers
+        for tier in summary.tiers
     )
     print_rows(("tier", *numbers), rows, right=numbers)
     click.echo()
-    _figures(found.figures)
+    _figures(summary.figures)
 
 
 @classifier.command()
@@ -140,22 +142,23 @@ def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
     from gateway.cli.classifier import work as work
 
     with _refusals():
-        found = asyncio.run(work.explained(load_settings(config), text, model))
+        explanation = asyncio.run(work.explained(load_settings(config), text, model))
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(msgspec.json.encode(explanation).decode())
         return
     click.echo(
-        f"asked:    {found.asked}" + (f"   (text to work on: {found.payload_rule})" if found.payload_rule else "")
+        f"asked:    {explanation.asked}"
+        + (f"   (text to work on: {explanation.payload_rule})" if explanation.payload_rule else "")
     )
-    click.echo(f"language: {found.language or 'none of ours'}")
-    decided = f"{found.intent or 'unknown'} ({found.confidence:.3f}), decided by {found.decided_by or 'nobody'}"
+    click.echo(f"language: {explanation.language or 'none of ours'}")
+    decided = f"{explanation.intent or 'unknown'} ({explanation.confidence:.3f}), decided by {explanation.decided_by or 'nobody'}"
     click.echo(
-        f"intent:   {decided}\nlacks:    {', '.join(found.lacks) or '-'}\nneeds:    {', '.join(found.needs) or '-'}"
+        f"intent:   {decided}\nlacks:    {', '.join(explanation.lacks) or '-'}\nneeds:    {', '.join(explanation.needs) or '-'}"
     )
-    click.echo(f"improvable {found.improvable:.3f}")
-    for reason in found.reasons:
+    click.echo(f"improvable {explanation.improvable:.3f}")
+    for reason in explanation.reasons:
         click.echo(f"  {reason}")
-    for tier in found.tiers:
+    for tier in explanation.tiers:
         _tier(tier)
 
 
@@ -176,14 +179,14 @@ def evaluate(config: Path, data: tuple[Path, ...], model: Path | None, as_json: 
     if not data:
         raise click.UsageError("give at least one --data FILE of labelled prompts")
     with _refusals(), Console(stderr=True).status("measuring"):
-        found = asyncio.run(work.measured(load_settings(config), data, model))
+        evaluation = asyncio.run(work.measured(load_settings(config), data, model))
     if as_json:
-        click.echo(msgspec.json.encode({"figures": found.figures, "unseen": found.unseen}).decode())
+        click.echo(msgspec.json.encode({"figures": evaluation.figures, "unseen": evaluation.unseen}).decode())
         return
-    _figures(found.figures)
-    click.echo(found.confusion.text())
-    if found.unseen:
-        click.secho(f"not in the training: {', '.join(found.unseen)}", fg="yellow")
+    _figures(evaluation.figures)
+    click.echo(evaluation.confusion.text())
+    if evaluation.unseen:
+        click.secho(f"not in the training: {', '.join(evaluation.unseen)}", fg="yellow")
 
 
 def _figures(figures: dict[str, float]) -> None:

@@ -97,13 +97,13 @@ def train(
     with threadpool_limits(threads or os.cpu_count() or 1):
         training = teach(library, embedders, seeds, labelled, folder, progress)
     target = out or model_folder(library, embedders, folder, seeds, labelled)
-    report, told = _report(training, len(labelled), time.perf_counter() - started)
+    report, confusions = _report(training, len(labelled), time.perf_counter() - started)
     save(training.model, target)
-    _write_report(training, report, told, target)
+    _write_report(training, report, confusions, target)
     if out is None:
         # after the model, so that a running gateway that sees the new prompts finds the model ready
         _keep(labelled, folder / "classifier" / LABELLED)
-    return TrainingSummary(target, report, told)
+    return TrainingSummary(target, report, confusions)
 
 
 def shown(settings: Settings, folder: Path | None) -> ModelSummary:
@@ -126,18 +126,18 @@ def shown(settings: Settings, folder: Path | None) -> ModelSummary:
 
 
 async def explained(settings: Settings, text: str, folder: Path | None) -> Explanation:
-    found, batcher = _classifier(settings, folder)
+    classifier, batcher = _classifier(settings, folder)
     try:
-        return await why_of(found, text)
+        return await why_of(classifier, text)
     finally:
         await batcher.aclose()
 
 
 async def measured(settings: Settings, data: Sequence[Path], folder: Path | None) -> Evaluation:
     rows = read_labelled(data)
-    found, batcher = _classifier(settings, folder)
+    classifier, batcher = _classifier(settings, folder)
     try:
-        return await evaluate_on(found, rows, settings.prompt.confidence)
+        return await evaluate_on(classifier, rows, settings.prompt.confidence)
     finally:
         await batcher.aclose()
 
@@ -192,8 +192,8 @@ def _report(training: Training, labelled: int, took_s: float) -> tuple[TrainRepo
     names = {str(name) for tier in last.values() for name in tier.labels} - {NONE}
     prompts = sum(len(tier.labels) for tier in last.values())
     report = TrainReport(prompts, len(names), labelled, took_s, training.model.report)
-    told = "".join(f"{language}, held out:\n{_confused(tier).text()}\n" for language, tier in last.items())
-    return report, told
+    confusions = "".join(f"{language}, held out:\n{_confused(tier).text()}\n" for language, tier in last.items())
+    return report, confusions
 
 
 def _confused(tier: TrainedTier) -> Confusion:
@@ -201,9 +201,9 @@ def _confused(tier: TrainedTier) -> Confusion:
     return confusion(tier.labels.tolist(), tier.honest.top.tolist())
 
 
-def _write_report(training: Training, report: TrainReport, told: str, folder: Path) -> None:
+def _write_report(training: Training, report: TrainReport, confusions: str, folder: Path) -> None:
     (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-    (folder / "confusion.txt").write_text(told, "utf-8")
+    (folder / "confusion.txt").write_text(confusions, "utf-8")
 
 
 def _keep(labelled: Sequence[Labelled], file: Path) -> None:

@@ -75,12 +75,12 @@ def measure(
             _print_json({"exchanges": len(cases), "judged": len(judged), "gains": []})
         return
     try:
-        found = asyncio.run(_measured(settings, judged, calls, judge))
+        scored = asyncio.run(_measured(settings, judged, calls, judge))
     except ConfigError as error:
         report(error)
     except RequestError as error:
         raise click.ClickException(error.message) from error
-    measured = gains_of(found, time.time())
+    measured = gains_of(scored, time.time())
     write_gains(gains_path(settings.data_folder), measured)
     if as_json:
         _print_json({"exchanges": len(cases), "judged": len(judged), "gains": measured})
@@ -102,13 +102,13 @@ def show(as_json: bool, config: Path) -> None:
 
     path = gains_path(load_settings(config).data_folder)
     try:
-        found = list(read_gains(path).values())
+        known = list(read_gains(path).values())
     except (OSError, msgspec.MsgspecError) as error:
         raise click.ClickException(f"{path} cannot be read: {error}. Delete it to start anew.") from error
     if as_json:
-        _print_json(found)
-    elif found:
-        _print(found)
+        _print_json(known)
+    elif known:
+        _print(known)
     else:
         click.echo("There are no measurements yet. See: foreword gains measure --help")
 
@@ -117,13 +117,13 @@ def _print_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
-def _cases(settings: Settings, wanted: ReplayFilter) -> list[ReplayCase]:
+def _cases(settings: Settings, which: ReplayFilter) -> list[ReplayCase]:
     from gateway.cli.gains.replay import SEED, cases_of, choose
     from gateway.cli.templates.compare import library_of
 
     random = Random(SEED)
     with opened(settings) as database:
-        return list(cases_of(database, choose(database, wanted, random), library_of(settings), random))
+        return list(cases_of(database, choose(database, which, random), library_of(settings), random))
 
 
 def _print_counts(cases: list[ReplayCase], judged: list[ReplayCase], judge: str) -> None:
@@ -156,19 +156,19 @@ async def _measured(settings: Settings, cases: list[ReplayCase], calls: int, jud
         replay = Replay(gateway.completions, calls, judge)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("asking", total=min(len(known), calls // 2))
-            found = await scores_of(known, replay, lambda: progress.advance(task), failed)
+            scored = await scores_of(known, replay, lambda: progress.advance(task), failed)
     if len(known) < len(cases):
         click.echo(f"{len(cases) - len(known)} exchanges were for backends that are not configured any more.", err=True)
     if failed:
         click.echo(f"{len(failed)} pairs failed, the last with: {failed[-1]}", err=True)
-    return list(found)
+    return list(scored)
 
 
-def _print(found: list[Gain]) -> None:
+def _print(gains: list[Gain]) -> None:
     rows = []
-    said = {"helps": "rewrite", "leave it": "leave it", "unknown": "unknown"}
-    for one in sorted(found, key=lambda one: (one.intent, one.model)):
+    decisions = {"helps": "rewrite", "leave it": "leave it", "unknown": "unknown"}
+    for one in sorted(gains, key=lambda one: (one.intent, one.model)):
         figures = (f"{one.gain:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}", f"{one.p:.3f}", str(one.pairs))
         on = f"{datetime.fromtimestamp(one.measured_s):%Y-%m-%d}" if one.measured_s else "-"
-        rows.append((said[one.verdict], *figures, one.by, on, one.model, one.intent))
+        rows.append((decisions[one.verdict], *figures, one.by, on, one.model, one.intent))
     print_rows(("so", "gain", "95 %", "p", "pairs", "by", "on", "model", "intent"), rows, right=("pairs",))

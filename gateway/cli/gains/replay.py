@@ -113,11 +113,11 @@ async def scores_of(
 
     Raises `BackendFailed` when several pairs fail in a row and there are no scores.
     """
-    found: list[ScoredCase] = []
+    scored: list[ScoredCase] = []
     in_a_row = 0
     for case in cases:
         try:
-            found.append(await replay.score(case))
+            scored.append(await replay.score(case))
             in_a_row = 0
         except OutOfCalls:
             break
@@ -129,23 +129,23 @@ async def scores_of(
         except asyncio.CancelledError:
             break
         tick()
-    if failed and not found:
+    if failed and not scored:
         raise BackendFailed(failed[-1])
-    return found
+    return scored
 
 
-def gains_of(found: Iterable[ScoredCase], now_s: float) -> list[Gain]:
+def gains_of(scored: Iterable[ScoredCase], now_s: float) -> list[Gain]:
     """One gain for each intent and model."""
     groups: dict[Group, list[ScoredCase]] = {}
-    for one in found:
+    for one in scored:
         groups.setdefault(one.case.group, []).append(one)
     return [_gain(group, of_group, now_s) for group, of_group in sorted(groups.items())]
 
 
-def _gain(group: Group, found: Sequence[ScoredCase], now_s: float) -> Gain:
+def _gain(group: Group, scored: Sequence[ScoredCase], now_s: float) -> Gain:
     # the same data give the same result each time
-    seen = paired([one.difference for one in found], Random(SEED))
-    by = ", ".join(sorted({one.by for one in found}))
+    seen = paired([one.difference for one in scored], Random(SEED))
+    by = ", ".join(sorted({one.by for one in scored}))
     return Gain(*group, seen.pairs, seen.mean, seen.low, seen.high, seen.p, by, now_s)
 
 
@@ -178,27 +178,27 @@ class _Brief(Struct):
 _brief = msgspec.msgpack.Decoder(_Brief)
 
 
-def choose(database: Database, wanted: ReplayFilter, random: Random) -> dict[Group, list[str]]:
+def choose(database: Database, which: ReplayFilter, random: Random) -> dict[Group, list[str]]:
     """Exchanges that a template rewrote or would have rewritten, a sample of each intent and model."""
-    found: dict[Group, list[str]] = {}
+    samples: dict[Group, list[str]] = {}
     seen: dict[Group, int] = {}
-    for one in database.spoken(since_s=wanted.since_s):
+    for one in database.spoken(since_s=which.since_s):
         brief = _brief.decode(one.record)
         group = (brief.intent.name, brief.route[0].model if brief.route else "")
-        if brief.policy != "full" or not all(group) or not _is_wanted(group, wanted):
+        if brief.policy != "full" or not all(group) or not _is_wanted(group, which):
             continue
-        sample = found.setdefault(group, [])
+        sample = samples.setdefault(group, [])
         seen[group] = seen.get(group, 0) + 1
-        if len(sample) < wanted.each:
+        if len(sample) < which.each:
             sample.append(one.id)
-        elif (place := random.randrange(seen[group])) < wanted.each:
+        elif (place := random.randrange(seen[group])) < which.each:
             sample[place] = one.id
-    return found
+    return samples
 
 
-def _is_wanted(group: Group, wanted: ReplayFilter) -> bool:
+def _is_wanted(group: Group, which: ReplayFilter) -> bool:
     intent, model = group
-    return wanted.intent in ("", intent) and wanted.model in ("", model)
+    return which.intent in ("", intent) and which.model in ("", model)
 
 
 def cases_of(
@@ -211,13 +211,13 @@ def cases_of(
         record = database.get(id)
         if record is None:
             continue
-        wanted = [one.answer for one in database.feedback(id) if one.answer]
-        case = _case(record, group, library, wanted[-1] if wanted else "")
+        answers = [one.answer for one in database.feedback(id) if one.answer]
+        case = _case(record, group, library, answers[-1] if answers else "")
         if case is not None:
             yield case
 
 
-def _case(record: ExchangeRecord, group: Group, library: Library, wanted: str) -> ReplayCase | None:
+def _case(record: ExchangeRecord, group: Group, library: Library, answer: str) -> ReplayCase | None:
     template = _template(library, record)
     rewritten = record.rewrite.withheld or record.prompt
     # with passages in the prompt the two would differ in more than the rewrite
@@ -228,7 +228,7 @@ def _case(record: ExchangeRecord, group: Group, library: Library, wanted: str) -
     output = template.output
     sampling = Sampling(output.max_tokens or ANSWER_TOKENS, 0.0, output.stop)
     target = record.route[0]
-    return ReplayCase(record.id, group, target, record.asked, rewritten, sampling, template.checks, wanted)
+    return ReplayCase(record.id, group, target, record.asked, rewritten, sampling, template.checks, answer)
 
 
 def _template(library: Library, record: ExchangeRecord) -> Template | None:

@@ -159,17 +159,17 @@ def lint_(strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool,
     """
     library, errors = open_library(folders, config)
     embed = embedder(load_settings(config)).embed if similar else None
-    found = lint(library, errors, Counter().count, embed)
-    bad = [finding for finding in found if strict or finding.level is Severity.ERROR]
+    findings = lint(library, errors, Counter().count, embed)
+    bad = [finding for finding in findings if strict or finding.level is Severity.ERROR]
     if as_json:
-        echo_json(found)
+        echo_json(findings)
     else:
-        for finding in found:
+        for finding in findings:
             click.echo(str(finding))
-        warnings = len(found) - sum(finding.level is Severity.ERROR for finding in found)
+        warnings = len(findings) - sum(finding.level is Severity.ERROR for finding in findings)
         broken = {error.file for error in errors if not error.what.startswith("is not a folder")}
         checked = len({template.file for template in library.templates} | broken)
-        click.echo(f"{checked} files: {len(found) - warnings} errors, {warnings} warnings", err=True)
+        click.echo(f"{checked} files: {len(findings) - warnings} errors, {warnings} warnings", err=True)
     raise SystemExit(1 if bad else 0)
 
 

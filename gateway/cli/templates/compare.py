@@ -46,11 +46,11 @@ def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
         find_template(library, f"{version.id}@{version.version}")
     score = yardstick(library, [(version.id, version.version) for version in versions])
     with opened(settings) as database:
-        found = records.compare(database, *versions, since_s=since, score_text=score)
+        comparison = records.compare(database, *versions, since_s=since, score_text=score)
     if as_json:
-        click.echo(records.as_json(found))
+        click.echo(records.as_json(comparison))
     else:
-        _print(found)
+        _print(comparison)
 
 
 def library_of(settings: Settings) -> Library:
@@ -61,7 +61,7 @@ def library_of(settings: Settings) -> Library:
     return load_library(folders, VersionArchive(archive_folder(settings)))[0]
 
 
-def _print(found: VersionComparison) -> None:
+def _print(comparison: VersionComparison) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -69,12 +69,12 @@ def _print(found: VersionComparison) -> None:
     console = Console()
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("")
-    for version in (found.a, found.b):
+    for version in (comparison.a, comparison.b):
         table.add_column(str(version), justify="right")
-    for row in rows_of(found):
+    for row in rows_of(comparison):
         table.add_row(*row)
     console.print(table)
-    for one in found.measures:
+    for one in comparison.measures:
         console.print(f"\n[bold]{one.name}[/]: {escape(str(one))}", highlight=False)
-    for caution in found.cautions:
+    for caution in comparison.cautions:
         console.print(f"[yellow]mind[/]: {caution}", highlight=False)

@@ -50,7 +50,7 @@ def preview(
         slots_too = f", or --slots NAME=VALUE for {', '.join(template.slots)}" if template.slots else ""
         raise click.ClickException(f"{template.ref} needs --query TEXT{slots_too}")
     try:
-        turns, found = _rendered(template, query, given)
+        turns, values = _rendered(template, query, given)
     except RequestError as error:
         raise click.ClickException(_for_the_shell(template, error)) from error
     except (KeptAsIs, TemplateError) as error:
@@ -62,12 +62,12 @@ def preview(
             {"role": turn.role, "content": turn.text, "tokens": count}
             for turn, count in zip(turns, counts, strict=True)
         ]
-        echo_json({"template": template.ref, "messages": messages, "slots": found, "tokens": sum(counts)})
+        echo_json({"template": template.ref, "messages": messages, "slots": values, "tokens": sum(counts)})
         return
     for turn, count in zip(turns, counts, strict=True):
         click.secho(f"{turn.role} ({count} tokens):", bold=True)
         click.echo(turn.text + "\n")
-    for slot in found:
+    for slot in values:
         where = f" at {slot.start}-{slot.end}" if slot.start >= 0 else ""
         click.echo(f"{slot.name} = {slot.value!r} (from {slot.source}{where})", err=True)
     click.echo(f"{template.ref}: {sum(counts)} tokens, {tokens.count(query)} of them the query's", err=True)
@@ -147,8 +147,8 @@ def _told(version: HistoryVersion) -> str:
     made = version.provenance
     origin = " ".join(word for word in (made.origin, made.author, made.run) if word)
     scores = ", ".join(f"{name} {value}" for name, value in made.scores.items())
-    told = [version.seen or "not loaded yet", version.content, origin, scores, ", ".join(marks)]
-    return f"{version.ref} {version.status}  " + "  ".join(text for text in told if text)
+    columns = [version.seen or "not loaded yet", version.content, origin, scores, ", ".join(marks)]
+    return f"{version.ref} {version.status}  " + "  ".join(text for text in columns if text)
 
 
 def _for_the_shell(template: Template, error: RequestError) -> str:

@@ -50,9 +50,9 @@ def yardstick(library: Library, versions: Sequence[tuple[str, int]]) -> Callable
     return None
 
 
-def matches(answer: str, wanted: str) -> float:
+def matches(answer: str, right: str) -> float:
     """1 for the right answer, ignoring letter case, outer white space and a full stop."""
-    return float(_bare(answer) == _bare(wanted))
+    return float(_bare(answer) == _bare(right))
 
 
 def question(request: str, first: str, second: str) -> tuple[Turn, ...]:
@@ -61,11 +61,11 @@ def question(request: str, first: str, second: str) -> tuple[Turn, ...]:
     return (Turn("user", QUESTION.format(**{name: _fenced(text) for name, text in texts.items()})),)
 
 
-def verdict(said: str) -> float:
+def verdict(reply: str) -> float:
     """1 for A, -1 for B, 0 for a tie or any other reply."""
-    upper = said.strip().upper()
-    found = None if _TIE.search(upper) else _WINNER.search(upper)
-    return {"A": 1.0, "B": -1.0}[found[1] or found[2]] if found else 0.0
+    upper = reply.strip().upper()
+    winner = None if _TIE.search(upper) else _WINNER.search(upper)
+    return {"A": 1.0, "B": -1.0}[winner[1] or winner[2]] if winner else 0.0
 
 
 def agreed(forward: float, swapped: float) -> float:

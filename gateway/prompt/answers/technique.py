@@ -80,9 +80,9 @@ class _Rounds:
             wrong = await self._wrong(drawn)
             if len(wrong) < fewest:
                 best, fewest = drawn, len(wrong)
-        said = why or ("all checks hold" if not fewest else f"{fewest} of its checks fail")
+        result = why or ("all checks hold" if not fewest else f"{fewest} of its checks fail")
         data = {"rounds": rounds, "failed": fewest, "tokens": self._spent}
-        return best, Note("iterate", "passed" if not fewest else "kept the best", said, data)
+        return best, Note("iterate", "passed" if not fewest else "kept the best", result, data)
 
     def _follow(self, drawn: Drawn, wrong: Sequence[str]) -> tuple[Turn, ...]:
         """The turns of a further round. Raises `TemplateError`."""
@@ -91,21 +91,21 @@ class _Rounds:
     async def _wrong(self, drawn: Drawn) -> tuple[str, ...]:
         """The failures. A judge costs a call, so it is called only where all other checks pass."""
         self._spent += drawn.tokens
-        found = failures(drawn.text, self._template.checks)
-        if found:
-            return found
+        wrong = failures(drawn.text, self._template.checks)
+        if wrong:
+            return wrong
         return tuple([what for index in self._template.judges if (what := await self._judged(index, drawn))])
 
     async def _judged(self, index: int, drawn: Drawn) -> str:
         check = self._template.checks[index]
         try:
             question = self._template.ask_judge(index, self._values, drawn.text)
-            said = await self._asking.judge([Turn("user", question)], check.model)
+            reply = await self._asking.judge([Turn("user", question)], check.model)
         except (RequestError, TemplateError):
             return ""  # a judge that fails counts as a pass
-        self._spent += said.tokens
-        passes = re.match(rf"{re.escape(check.passes)}(?![A-Za-z0-9_])", said.text.strip(), re.IGNORECASE)
-        return "" if passes else said.text.strip() or "The judge said nothing."
+        self._spent += reply.tokens
+        passes = re.match(rf"{re.escape(check.passes)}(?![A-Za-z0-9_])", reply.text.strip(), re.IGNORECASE)
+        return "" if passes else reply.text.strip() or "The judge said nothing."
 
 
 def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun | None:

@@ -17,8 +17,8 @@ _EDGES = " \t\n.,;:!?*_`\"'()[]{}<>$。，；：！？“”‘’（）"
 def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
     """The result of an answer, normalised so that equal results are equal texts; "" if it has none."""
     if pattern is not None:
-        found = [match[pattern.groups and 1] or "" for match in pattern.finditer(answer)]
-        return _normal(found[-1]) if found else ""
+        results = [match[pattern.groups and 1] or "" for match in pattern.finditer(answer)]
+        return _normal(results[-1]) if results else ""
     if not marker:
         return _normal(answer)
     parts = markers.split(answer, marker)

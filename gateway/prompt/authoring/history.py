@@ -45,28 +45,30 @@ class HistoryVersion(Struct, frozen=True):
 def history(library: Library, id: str) -> tuple[HistoryVersion, ...]:
     """Oldest first. Blocking: it reads the archive. A broken file of the archive is left out."""
     archive = library.archive
-    kept = {(one.version, one.content): one for one in (archive.versions(id) if archive else ())}
-    found = {(one.version, one.content): one for one in present(library, [id]).get(id, ())}
+    archived = {(one.version, one.content): one for one in (archive.versions(id) if archive else ())}
+    versions = {(one.version, one.content): one for one in present(library, [id]).get(id, ())}
     marks = _VersionMarks(library)
-    for key, one in kept.items():
-        if key not in found and archive is not None:
+    for key, one in archived.items():
+        if key not in versions and archive is not None:
             try:
-                found[key] = marks.version(archive.read(one), one)
+                versions[key] = marks.version(archive.read(one), one)
             except TemplateError:
                 continue
-    return tuple(sorted(found.values(), key=lambda version: (version.version, version.count)))
+    return tuple(sorted(versions.values(), key=lambda version: (version.version, version.count)))
 
 
 def present(library: Library, ids: Collection[str] | None = None) -> dict[str, tuple[HistoryVersion, ...]]:
     """The versions in the library, by id: those of the files, and older ones in use."""
     marks, archive = _VersionMarks(library), library.archive
-    found: dict[str, list[HistoryVersion]] = {}
+    by_id: dict[str, list[HistoryVersion]] = {}
     for template in library.templates:
         if ids is None or template.id in ids:
-            kept = archive.versions(template.id) if archive else ()
-            same = [one for one in kept if (one.version, one.content) == (template.version, template.content[:SHORT])]
-            found.setdefault(template.id, []).append(marks.version(template, same[0] if same else None))
-    return {id: tuple(sorted(versions, key=lambda version: version.version)) for id, versions in found.items()}
+            archived = archive.versions(template.id) if archive else ()
+            same = [
+                one for one in archived if (one.version, one.content) == (template.version, template.content[:SHORT])
+            ]
+            by_id.setdefault(template.id, []).append(marks.version(template, same[0] if same else None))
+    return {id: tuple(sorted(versions, key=lambda version: version.version)) for id, versions in by_id.items()}
 
 
 class _VersionMarks:
@@ -76,19 +78,19 @@ class _VersionMarks:
         self._speak = {builtins.id(one) for many in library.by_intent.values() for one in many}
         self._tried = {builtins.id(one): share for many in library.canaries.values() for one, share in many}
 
-    def version(self, template: Template, kept: ArchivedVersion | None) -> HistoryVersion:
+    def version(self, template: Template, archived: ArchivedVersion | None) -> HistoryVersion:
         return HistoryVersion(
             id=template.id,
             version=template.version,
             status=template.status,
             content=template.content[:SHORT],
             file=template.file,
-            kept=kept is not None and template.file == str(kept.file),
+            kept=archived is not None and template.file == str(archived.file),
             speaks=builtins.id(template) in self._speak,
             canary=self._tried.get(builtins.id(template), 0.0),
             provenance=template.provenance,
-            count=kept.count if kept else 1,
-            seen=_written(kept.file) if kept else "",
+            count=archived.count if archived else 1,
+            seen=_written(archived.file) if archived else "",
         )
 
 

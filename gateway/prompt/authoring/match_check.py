@@ -20,23 +20,23 @@ class MatchTally(Struct, frozen=True):
 
 async def check_examples(templates: Iterable[Template], classify: Classify) -> MatchTally:
     """Check that each `match` example gets its template's intent, and that no `not` example does."""
-    asked = 0
+    examples = 0
     failures: list[Failure] = []
     for template in templates:
-        wanted = template.intent.name
+        right = template.intent.name
         for text in template.intent.match:
-            asked += 1
+            examples += 1
             intent = await classify(text)
-            if intent.name != wanted:
+            if intent.name != right:
                 got = f"{intent.name!r} ({intent.confidence:.2f})" if intent.known else "unknown"
-                failures.append(_failure(template, "intent.match", f"{text[:70]!r} is {got}, not {wanted!r}"))
+                failures.append(_failure(template, "intent.match", f"{text[:70]!r} is {got}, not {right!r}"))
         for text in template.intent.not_:
-            asked += 1
+            examples += 1
             intent = await classify(text)
-            if intent.name == wanted:
-                what = f"{text[:70]!r} is {wanted!r} ({intent.confidence:.2f}), which it should not be"
+            if intent.name == right:
+                what = f"{text[:70]!r} is {right!r} ({intent.confidence:.2f}), which it should not be"
                 failures.append(_failure(template, "intent.not", what))
-    return MatchTally(asked, tuple(failures))
+    return MatchTally(examples, tuple(failures))
 
 
 def _failure(template: Template, key: str, what: str) -> Failure:

@@ -97,8 +97,8 @@ def _signs_of(scores: Array, left: Array, shown: Array, ends: NDArray[np.intp], 
     nearest = likeness[:, :5].max(axis=1, where=filled[:, :5], initial=-1.0)
     nearest[~filled.any(axis=1)] = 0.0
     none = 1.0 - chances[:, known].sum(axis=1)
-    found = (first, first - second, -surprise / log(max(2, scores.shape[1])), nearest, five, nearest - mean, none)
-    return np.stack([*found, scores[rows, best[:, 0]]], axis=1).astype(np.float32)
+    signs = (first, first - second, -surprise / log(max(2, scores.shape[1])), nearest, five, nearest - mean, none)
+    return np.stack([*signs, scores[rows, best[:, 0]]], axis=1).astype(np.float32)
 
 
 def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -126,7 +126,7 @@ def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], f
     from sklearn.metrics import roc_auc_score
 
     taken = trust >= floor
-    found = {
+    results = {
         "cases": float(within.sum()),
         "accuracy": float(right[within].mean()),
         "taken": float(taken[within].mean()),
@@ -134,12 +134,12 @@ def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], f
         "calibration error": calibration_error(trust, right),
     }
     if not within.all():
-        found |= {
+        results |= {
             "calibration error within": calibration_error(trust[within], right[within]),
             "unknown AUROC": float(roc_auc_score(within, trust)),
             "false alarms on unknown": float(taken[~within].mean()),
         }
-    return found
+    return results
 
 
 def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10) -> float:

@@ -27,13 +27,13 @@ class Confusion(Struct, frozen=True):
     def mistakes(self, limit: int = 20) -> list[Mistake]:
         """The most frequent first."""
         names = self.names
-        found = [
+        mistakes = [
             Mistake(names[row], names[column], count)
             for row, counts in enumerate(self.table)
             for column, count in enumerate(counts)
             if row != column and count
         ]
-        return sorted(found, key=lambda one: (-one.count, one.wanted, one.got))[:limit]
+        return sorted(mistakes, key=lambda one: (-one.count, one.wanted, one.got))[:limit]
 
     def weakest(self, limit: int = 10) -> list[tuple[str, float, int]]:
         """(intent, the share of its prompts that were recognised, its prompts), the least recognised first."""
@@ -52,8 +52,8 @@ class Confusion(Struct, frozen=True):
         return enumerate(zip(self.names, self.table, strict=True))
 
 
-def confusion(wanted: Sequence[str], got: Sequence[str]) -> Confusion:
+def confusion(right: Sequence[str], got: Sequence[str]) -> Confusion:
     """The table of pairs of the right and the given intent; "" is none."""
-    counted = Counter(zip((name or NONE for name in wanted), (name or NONE for name in got), strict=True))
+    counted = Counter(zip((name or NONE for name in right), (name or NONE for name in got), strict=True))
     names = tuple(sorted({name for pair in counted for name in pair}))
     return Confusion(names, tuple(tuple(counted[row, column] for column in names) for row in names))

@@ -32,16 +32,16 @@ class EmbeddingCache:
         """[texts, dimensions], float32, each row of length 1."""
         digests, vectors = self._read()
         known = {digest.tobytes(): row for row, digest in enumerate(digests)}
-        wanted = [_digest(text) for text in texts]
+        keys = [_digest(text) for text in texts]
         # by length, so that texts of a batch need little padding
-        new = sorted({d: t for d, t in zip(wanted, texts, strict=True) if d not in known}.items(), key=_length)
+        new = sorted({d: t for d, t in zip(keys, texts, strict=True) if d not in known}.items(), key=_length)
         if new:
             added = self._embed([text for _, text in new])
             known |= {digest: len(vectors) + row for row, (digest, _) in enumerate(new)}
             vectors = np.concatenate([vectors, added])
             digests = np.concatenate([digests, np.array([np.frombuffer(d, np.uint8) for d, _ in new])])
             self._write(digests[-MOST:], vectors[-MOST:])
-        return vectors[[known[digest] for digest in wanted]]
+        return vectors[[known[digest] for digest in keys]]
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         """Embed piece by piece, one piece for each core. Unlike BLAS's own threads, pieces never wait for each
@@ -58,8 +58,8 @@ class EmbeddingCache:
 
     def _read(self) -> tuple[NDArray[np.uint8], Vectors]:
         try:
-            with np.load(self._file, allow_pickle=False) as kept:
-                digests, vectors = kept["digests"], kept["vectors"]
+            with np.load(self._file, allow_pickle=False) as arrays:
+                digests, vectors = arrays["digests"], arrays["vectors"]
             if len(digests) == len(vectors) and vectors.shape[1:] == (self._embedder.dimensions,):
                 return digests, vectors
         except (OSError, ValueError, KeyError):

@@ -33,21 +33,21 @@ async def evaluate(classifier: Classifier, rows: Sequence[Labelled], floor: floa
         started = time.perf_counter()
         await classifier.classify(row.text)
         spent.append((time.perf_counter() - started) * 1e3)
-        found = await classifier.verdict(row.text)  # the embedder has it in memory, so it costs little
-        verdict, tier = found if found else (None, "")
+        decision = await classifier.verdict(row.text)  # the embedder has it in memory, so it costs little
+        verdict, tier = decision if decision else (None, "")
         got.append(verdict.name if verdict else NONE)
         trust.append(verdict.confidence if verdict else 0.0)
         tiers.append(tier)
-    wanted = [row.intent for row in rows]
-    within = np.array([name != NONE for name in wanted])
-    right = np.array([one == other for one, other in zip(wanted, got, strict=True)])
+    intents = [row.intent for row in rows]
+    within = np.array([name != NONE for name in intents])
+    right = np.array([one == other for one, other in zip(intents, got, strict=True)])
     sure = np.array(trust, np.float32)
-    told = [name if score >= floor else NONE for name, score in zip(got, sure, strict=True)]
+    accepted = [name if score >= floor else NONE for name, score in zip(got, sure, strict=True)]
     costs = {f"ms a query, {name}": float(np.quantile(spent, q)) for name, q in (("p50", 0.5), ("p99", 0.99))}
     first = {"first tier decides": float(np.mean([tier != "sentence" for tier in tiers]))}
     taught = set().union(*(tier.names.classes for kinds in classifier.model.tiers.values() for tier in kinds.values()))
     return Evaluation(
         figures(sure, right, within, floor) | first | costs,
-        confusion(wanted, told),
-        tuple(sorted(set(wanted) - taught - {NONE})),
+        confusion(intents, accepted),
+        tuple(sorted(set(intents) - taught - {NONE})),
     )

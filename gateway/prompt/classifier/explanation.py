@@ -73,17 +73,17 @@ async def why(classifier: Classifier, text: str) -> Explanation:
 
 
 def _tier(kind: str, tier: Tier, given: TierFeatures) -> TierWhy:
-    found = tier.weigh(given)
-    within = tier.within(found)
-    chances = softmax(np.array(found.scores)).tolist()
+    signs = tier.weigh(given)
+    within = tier.within(signs)
+    chances = softmax(np.array(signs.scores)).tolist()
     order = sorted(range(len(chances)), key=lambda place: -chances[place])[:5]
     return TierWhy(
         tier=kind,
-        intent=tier.names.classes[found.top],
-        confidence=within * tier.share(found),
+        intent=tier.names.classes[signs.top],
+        confidence=within * tier.share(signs),
         none=1.0 - within,
         chances=tuple((tier.names.classes[place], chances[place]) for place in order),
         nearest=tuple(tier.nearest(given)),
-        words=tuple(tier.strongest(given, found.top, 8)),
-        gate=tuple(tier.pushes(found)),
+        words=tuple(tier.strongest(given, signs.top, 8)),
+        gate=tuple(tier.pushes(signs)),
     )

@@ -115,7 +115,7 @@ def features(text: str) -> list[float]:
     own = own.strip()
     lowered = own.lower()
     words = _WORD.findall(lowered)
-    said = _said(words, lowered)
+    counts = _said(words, lowered)
     sentences = len(_SENTENCE_END.findall(own))
     return [
         log1p(len(words)),
@@ -123,13 +123,13 @@ def features(text: str) -> list[float]:
         log1p(len(words) / max(1, sentences)),
         log1p(len(_LIST_MARK.findall(own))),
         log1p(sum(map(str.isdecimal, words))),
-        log1p(said[CONSTRAINTS]),
-        log1p(said[FORMAT]),
-        log1p(said[DETAIL]),
-        log1p(said[AUDIENCE]),
-        float(said[POLITE] > 0),
+        log1p(counts[CONSTRAINTS]),
+        log1p(counts[FORMAT]),
+        log1p(counts[DETAIL]),
+        log1p(counts[AUDIENCE]),
+        float(counts[POLITE] > 0),
         float(_asks(lowered)),
-        log1p(said[LINKING]),
+        log1p(counts[LINKING]),
         _long_words(words),
         float(own[-1:] not in _ENDS),
         float(own[:1].isalpha() and own[:1].islower()),
@@ -141,15 +141,15 @@ def features(text: str) -> list[float]:
 
 def _said(words: Sequence[str], lowered: str) -> list[int]:
     """How often each of the kinds in `_SAYS` occurs."""
-    said = [0] * len(_SAYS)
+    counts = [0] * len(_SAYS)
     for word in filter(_ONES.__contains__, words):
-        said[_ONES[word]] += 1
+        counts[_ONES[word]] += 1
     for pair in filter(_TWOS.__contains__, pairwise(words)):
-        said[_TWOS[pair]] += 1
+        counts[_TWOS[pair]] += 1
     if not lowered.isascii():
         for kind, pattern in _SAYS_ZH.items():
-            said[kind] += len(pattern.findall(lowered))
-    return said
+            counts[kind] += len(pattern.findall(lowered))
+    return counts
 
 
 def _asks(lowered: str) -> bool:

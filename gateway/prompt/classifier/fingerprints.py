@@ -16,14 +16,14 @@ _SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]?")
 
 def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
     """The long sentences of the templates' bodies that have no slot in them."""
-    found = {
+    sentences = {
         sentence.strip()
         for template in templates
         for part in template.parts
         for piece in _TAG.split(part.source)
         for sentence in _SENTENCE.findall(piece)
     }
-    return tuple(sorted(one for one in found if weight(one) >= SHORTEST))
+    return tuple(sorted(one for one in sentences if weight(one) >= SHORTEST))
 
 
 def weight(text: str) -> float:

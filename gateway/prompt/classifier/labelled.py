@@ -33,11 +33,11 @@ class Labelled(Struct, frozen=True):
 
 def read_labelled(files: Iterable[Path]) -> tuple[Labelled, ...]:
     """All rows of the files, each prompt once. Raises `NotLabelled`."""
-    found: dict[str, Labelled] = {}
+    rows: dict[str, Labelled] = {}
     for file in files:
         for row in _rows(file):
-            found.setdefault(row.text, row)
-    return tuple(found.values())
+            rows.setdefault(row.text, row)
+    return tuple(rows.values())
 
 
 def write_labelled(rows: Iterable[Labelled], file: Path) -> None:

@@ -79,19 +79,19 @@ def lessons(library: Library, seeds: Seeds, labelled: Sequence[Labelled] = ()) -
 
 def _of(language: str, active: Sequence[Template], seeds: Seeds, labelled: Iterable[Labelled]) -> Lessons:
     templates = [template for template in active if template.language == language]
-    found = {text: template.intent.name for template in templates for text in template.intent.match}
-    listed = len(found)
+    intents = {text: template.intent.name for template in templates for text in template.intent.match}
+    listed = len(intents)
     for row in labelled:
         if row.language == language:
-            found.setdefault(row.text, row.intent)
+            intents.setdefault(row.text, row.intent)
     for text, spoken in seeds.unknown:
         if spoken in (language, ""):
-            found.setdefault(text, NONE)
+            intents.setdefault(text, NONE)
     misses = [(text, template.intent.name) for template in templates for text in template.intent.not_]
     read = look if templates else whole
     return Lessons(
         language,
-        tuple(Lesson(text, intent, read(text), row < listed) for row, (text, intent) in enumerate(found.items())),
+        tuple(Lesson(text, intent, read(text), row < listed) for row, (text, intent) in enumerate(intents.items())),
         tuple(Lesson(text, intent, read(text)) for text, intent in misses),
         {t.intent.name: tuple(word.lower() for word in t.intent.keywords) for t in templates},
         whole=not templates,

@@ -113,11 +113,11 @@ class Tier:
 
     def recall(self, seen: Look) -> TierVerdict | None:
         """The verdict on a prompt with the same request, word for word, as an example."""
-        asked = plain(seen.asked)
-        name = self.names.asked.get(asked)
+        request = plain(seen.asked)
+        name = self.names.asked.get(request)
         if name is None or name in self.names.barred.get(plain(seen.text), ()):
             return None
-        return TierVerdict(name, 1.0, 0.0, seen.asked, 1.0, listed=asked in self._listed)
+        return TierVerdict(name, 1.0, 0.0, seen.asked, 1.0, listed=request in self._listed)
 
     def judge(self, seen: Look, vector: Array | None = None) -> TierVerdict:
         """`vector`: [dimensions], the embedding of `seen.asked`; None for a tier of words alone."""
@@ -125,26 +125,26 @@ class Tier:
         if not known:
             return TierVerdict("", 0.0, 1.0)
         read = self.read(seen, vector)
-        found = self.weigh(read, known)
-        within = self.within(found)
+        signs = self.weigh(read, known)
+        within = self.within(signs)
         return TierVerdict(
-            name=self.names.classes[found.top],
-            confidence=within * self.share(found),
+            name=self.names.classes[signs.top],
+            confidence=within * self.share(signs),
             none=1.0 - within,
-            nearest=self.names.anchors[found.nearest] if found.nearest >= 0 else "",
-            similarity=found.similarity,
-            words=tuple(word for word, _ in self.strongest(read, found.top)),
+            nearest=self.names.anchors[signs.nearest] if signs.nearest >= 0 else "",
+            similarity=signs.similarity,
+            words=tuple(word for word, _ in self.strongest(read, signs.top)),
         )
 
     def read(self, seen: Look, vector: Array | None = None) -> TierFeatures:
         """The known words of a prompt as columns, with their tf-idf."""
         known = self._column
-        found = [known[word] for word in tokens(seen, self.names.language, self._keywords) if word in known]
-        columns = [*dict.fromkeys(found)]
+        words = [known[word] for word in tokens(seen, self.names.language, self._keywords) if word in known]
+        columns = [*dict.fromkeys(words)]
         places = np.array(columns, np.intp)
         weights = self._idf.take(places)
-        if len(columns) < len(found):  # most prompts have each word once
-            counted = Counter(found)
+        if len(columns) < len(words):  # most prompts have each word once
+            counted = Counter(words)
             weights *= np.array([1.0 + log(counted[column]) for column in columns], np.float32)
         length = sqrt(weights.dot(weights)) or 1.0
         return TierFeatures(columns, weights, length, self._words.take(places, 0), vector)
@@ -161,8 +161,8 @@ class Tier:
         """The scores of the classes after temperature, and the input of the gate. `known`: the classes to choose
         from; left out: all intents."""
         length = read.length
-        said: list[float] = read.weights.dot(read.rows).tolist()
-        scores = [score / length + bias for score, bias in zip(said, self._bias, strict=True)]
+        scores_of_words: list[float] = read.weights.dot(read.rows).tolist()
+        scores = [score / length + bias for score, bias in zip(scores_of_words, self._bias, strict=True)]
         if read.vector is not None:
             scores = [*map(add, scores, read.vector.dot(self._vector).tolist())]
         point = self.place(read)
@@ -178,13 +178,13 @@ class Tier:
         point: Array = read.weights.dot(self._projection.take(np.array(read.columns, np.intp), 0))
         return point / max(np.float32(1e-9), np.float32(sqrt(point.dot(point))))
 
-    def within(self, found: Signs) -> float:
+    def within(self, signs: Signs) -> float:
         """The probability that some template is for the prompt."""
-        return logistic(sum(map(mul, found.signs, self._gate)) + self._gate_bias)
+        return logistic(sum(map(mul, signs.signs, self._gate)) + self._gate_bias)
 
-    def share(self, found: Signs) -> float:
+    def share(self, signs: Signs) -> float:
         """The probability of the top class among the intents."""
-        return found.signs[0] / max(1.0 - found.signs[6], 1e-9)
+        return signs.signs[0] / max(1.0 - signs.signs[6], 1e-9)
 
     def strongest(self, read: TierFeatures, top: int, limit: int = 3) -> list[tuple[str, float]]:
         """The words that add most to the score of the class, and how much."""
@@ -202,9 +202,9 @@ class Tier:
         own = self.arrays["anchor_class"]
         return [(self.names.anchors[r], self.names.classes[int(own[r])], float(likeness[r])) for r in rows]
 
-    def pushes(self, found: Signs) -> list[tuple[str, float, float]]:
+    def pushes(self, signs: Signs) -> list[tuple[str, float, float]]:
         """(sign, its value, what it adds to the gate's score)."""
-        return [(name, value, value * w) for name, value, w in zip(GATE, found.signs, self._gate, strict=True)]
+        return [(name, value, value * w) for name, value, w in zip(GATE, signs.signs, self._gate, strict=True)]
 
 
 class ClassifierModel(Struct, frozen=True):

@@ -84,9 +84,9 @@ def load(folder: Path) -> ClassifierModel:
 
 def _header(folder: Path) -> _Header:
     raw = (folder / "model.json").read_bytes()
-    found = msgspec.json.decode(raw, type=_ModelFormat).format
-    if found != FORMAT:
-        raise ModelUnusable(f"{folder}: format {found}, this version reads {FORMAT}; delete it to train again")
+    version = msgspec.json.decode(raw, type=_ModelFormat).format
+    if version != FORMAT:
+        raise ModelUnusable(f"{folder}: format {version}, this version reads {FORMAT}; delete it to train again")
     return msgspec.json.decode(raw, type=_Header)
 
 

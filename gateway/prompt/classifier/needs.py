@@ -70,18 +70,18 @@ def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> 
 def needs(seen: Look, language: str) -> tuple[str, ...]:
     """The ones of context, long context, reasoning and tool that an answer seems to need."""
     text, words = _said(seen.asked)
-    found = (
+    answers = (
         ("context", not seen.rule and _tells("absent", language, text, words)),
         ("long context", len(seen.text) > LONG_CHARS),
         ("reasoning", _tells("reasoning", language, text, words) or bool(_SUM.search(text))),
         ("a tool", not seen.rule and _tells("tool", language, text, words)),
     )
-    return tuple(name for name, there in found if there)
+    return tuple(name for name, there in answers if there)
 
 
 @lru_cache(maxsize=8)  # `lacks` and `needs` read the same prompt
-def _said(asked: str) -> tuple[str, frozenset[str]]:
-    text = asked.lower()
+def _said(request: str) -> tuple[str, frozenset[str]]:
+    text = request.lower()
     return text, frozenset(_WORD.findall(text))
 
 

@@ -35,8 +35,8 @@ class Looks:
         """The probability by the measures, and the three that count most for and against it."""
         pushes = [*map(mul, map(sub, measured, self._mean), self._slope)]
         best = sorted(range(len(pushes)), key=[*map(abs, pushes)].__getitem__, reverse=True)[:3]
-        told = tuple([(FOR if pushes[place] > 0 else AGAINST)[place] for place in best])
-        return logistic(sum(pushes) + self._bias), told
+        reasons = tuple([(FOR if pushes[place] > 0 else AGAINST)[place] for place in best])
+        return logistic(sum(pushes) + self._bias), reasons
 
 
 def measures(seen: Look) -> list[float]:

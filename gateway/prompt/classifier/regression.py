@@ -78,12 +78,12 @@ def fit(table: Table, labels: NDArray[np.str_], near: Fitted | None = None) -> F
     return Fitted(classes, _descend(slope, begin.ravel()).reshape(begin.shape))
 
 
-def middle(found: Sequence[Fitted]) -> Fitted | None:
+def middle(fits: Sequence[Fitted]) -> Fitted | None:
     """The mean of several fits with the same classes; None where the classes differ."""
-    classes = found[0].classes
-    if any(not np.array_equal(one.classes, classes) for one in found):
+    classes = fits[0].classes
+    if any(not np.array_equal(one.classes, classes) for one in fits):
         return None
-    return Fitted(classes, np.mean([one.weights for one in found], axis=0, dtype=np.float32))
+    return Fitted(classes, np.mean([one.weights for one in fits], axis=0, dtype=np.float32))
 
 
 Slope = Callable[[Array], tuple[float, Array]]

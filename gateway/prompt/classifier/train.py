@@ -116,36 +116,36 @@ def teach(
     progress: Progress = lambda what: None,
 ) -> Training:
     """The same with the held-out results. `data_folder`: where embeddings are kept for the next training."""
-    found: dict[str, dict[str, TrainedTier]] = {}
+    tiers: dict[str, dict[str, TrainedTier]] = {}
     for lesson in lessons(library, seeds, labelled):
         kinds: dict[str, Embedder | None] = {"words": None}
         if lesson.language == "en":
             both = {"static": embedders.static, "sentence": embedders.sentence}
             kinds = {kind: embedder for kind, embedder in both.items() if embedder} or kinds
-        found[lesson.language] = {}
+        tiers[lesson.language] = {}
         for kind, embedder in kinds.items():
             progress(f"{lesson.language} {kind}: {len(lesson.cases)} prompts")
             embed = _embed(embedder, kind, data_folder, progress) if embedder else None
-            found[lesson.language][kind] = train_tier(lesson, embed)
+            tiers[lesson.language][kind] = train_tier(lesson, embed)
     eager = {template.intent.name for template in library.templates if template.active and _always(template)}
     model = ClassifierModel(
         trained_on=training_key(library, embedders, seeds, labelled),
-        tiers=_each(found, lambda one: one.tier),
+        tiers=_each(tiers, lambda one: one.tier),
         looks=train_looks(seeds),
         eager=tuple(sorted(eager)),
         report={
             f"{language} {kind} {name}": value
-            for language, kinds in found.items()
+            for language, kinds in tiers.items()
             for kind, one in kinds.items()
             for name, value in one.honest.figures.items()
         },
         fixed=fingerprints(template for template in library.templates if template.active),
     )
-    return Training(model, found)
+    return Training(model, tiers)
 
 
-def _each(found: dict[str, dict[str, TrainedTier]], part: Callable[[TrainedTier], Tier]) -> dict[str, dict[str, Tier]]:
-    return {language: {kind: part(one) for kind, one in kinds.items()} for language, kinds in found.items()}
+def _each(tiers: dict[str, dict[str, TrainedTier]], part: Callable[[TrainedTier], Tier]) -> dict[str, dict[str, Tier]]:
+    return {language: {kind: part(one) for kind, one in kinds.items()} for language, kinds in tiers.items()}
 
 
 def _embed(embedder: Embedder, kind: str, data_folder: Path | None, progress: Progress) -> Embed:

@@ -85,15 +85,15 @@ def _tier(
     }
     if projection is not None:
         arrays["projection"] = projection
-    asked = _asked(lesson)
+    requests = _asked(lesson)
     names = Names(
         language=lesson.language,
         classes=tuple(classes),
         vocabulary=tuple(vocabulary),
         anchors=tuple(lesson.cases[row].text for row in shown),
         keywords=lesson.keywords,
-        asked=asked,
-        listed=tuple(sorted(asked.keys() & {plain(case.seen.asked) for case in lesson.cases if case.listed})),
+        asked=requests,
+        listed=tuple(sorted(requests.keys() & {plain(case.seen.asked) for case in lesson.cases if case.listed})),
         barred=_barred(lesson),
         whole=lesson.whole,
     )
@@ -103,11 +103,11 @@ def _tier(
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
     """The `not` examples with the intents that they do not have: the whole text, and the request without its
     payload, unless an example of the same intent has the same request."""
-    asked = {(plain(case.seen.asked), case.intent) for case in lesson.cases}
+    requests = {(plain(case.seen.asked), case.intent) for case in lesson.cases}
     barred: dict[str, set[str]] = {}
     for miss in lesson.near_misses:
         barred.setdefault(plain(miss.text), set()).add(miss.intent)
-        if (plain(miss.seen.asked), miss.intent) not in asked:
+        if (plain(miss.seen.asked), miss.intent) not in requests:
             barred.setdefault(plain(miss.seen.asked), set()).add(miss.intent)
     return {text: tuple(sorted(intents)) for text, intents in sorted(barred.items())}
 
@@ -117,7 +117,7 @@ def _asked(lesson: Lessons) -> dict[str, str]:
     owners: dict[str, set[str]] = {}
     for case in lesson.cases:
         owners.setdefault(plain(case.seen.asked), set()).add(case.intent)
-    return {asked: next(iter(names)) for asked, names in owners.items() if len(names) == 1 and NONE not in names}
+    return {request: next(iter(names)) for request, names in owners.items() if len(names) == 1 and NONE not in names}
 
 
 def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
@@ -125,12 +125,12 @@ def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
     own: dict[str, list[int]] = {}
     for row, intent in enumerate(intents):
         own.setdefault(intent, []).append(row)
-    kept = []
+    anchors = []
     for name in classes:
         rows = own.get(name, []) if name != NONE else []
         step = max(1.0, len(rows) / ANCHORS)
-        kept += [rows[int(place * step)] for place in range(min(len(rows), ANCHORS))]
-    return kept
+        anchors += [rows[int(place * step)] for place in range(min(len(rows), ANCHORS))]
+    return anchors
 
 
 def _settle(
@@ -183,8 +183,8 @@ def _projection(words: sparse.csr_matrix) -> Array:
     """[vocabulary, LATENT]: the directions in which prompts differ most, to compute their similarity."""
     from sklearn.decomposition import TruncatedSVD
 
-    found = TruncatedSVD(min(LATENT, *words.shape), random_state=0).fit(words)
-    return np.asarray(found.components_.T, dtype=np.float32)
+    directions = TruncatedSVD(min(LATENT, *words.shape), random_state=0).fit(words)
+    return np.asarray(directions.components_.T, dtype=np.float32)
 
 
 def _unit(rows: Array) -> Array:

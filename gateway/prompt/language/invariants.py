@@ -42,15 +42,15 @@ class Invariant(Struct, frozen=True):
 
 def _followed(*, negations: bool) -> re.Pattern[str]:
     """A pattern for each word with the words after it, since a bare "not" is in almost any template."""
-    found = []
+    patterns = []
     for words in VOCABULARY.values():
         keep = words.keep
         heads, count = (keep.negations, keep.negated) if negations else (keep.constraints, keep.constrained)
         if heads and words.spaced:
-            found.append(rf"{words.whole(heads)}(?:[ \t]+[\w'’-]+){{0,{count}}}")
+            patterns.append(rf"{words.whole(heads)}(?:[ \t]+[\w'’-]+){{0,{count}}}")
         elif heads:
-            found.append(rf"{words.whole(heads)}\w{{0,{count}}}")
-    return any_of(found)
+            patterns.append(rf"{words.whole(heads)}\w{{0,{count}}}")
+    return any_of(patterns)
 
 
 NEGATING = any_of(words.whole(words.keep.negations) for words in VOCABULARY.values() if words.keep.negations)
@@ -77,8 +77,8 @@ OPTIONS = tuple(_options())
 def find_options(text: str) -> tuple[int, int] | None:
     """The place of the first list of choices in the text."""
     low = folded(text[:SEARCHED_CHARS])
-    found = next((match for match in (pattern.search(low) for pattern in OPTIONS) if match), None)
-    return found.span("list") if found else None
+    first = next((match for match in (pattern.search(low) for pattern in OPTIONS) if match), None)
+    return first.span("list") if first else None
 
 
 _QUOTES = re.compile("[\"'“‘«「『]")
@@ -107,7 +107,7 @@ def items(text: str) -> Iterator[Invariant]:
         text = f"{text[: block.start]}\n{_beside_fence(text[block.start : block.body_start])}\n{text[block.end :]}"
     for kind, pattern, needs in _FIXED:
         if needs.search(text):
-            yield from (Invariant(kind, found[found.lastindex or 0]) for found in pattern.finditer(text))
+            yield from (Invariant(kind, match[match.lastindex or 0]) for match in pattern.finditer(text))
             text = pattern.sub("\n", text)
     yield from _worded(text)
 
@@ -144,6 +144,6 @@ def _worded(text: str) -> Iterator[Invariant]:
 
 def _matches(kind: InvariantKind, pattern: re.Pattern[str], searched: str, text: str) -> Iterator[Invariant]:
     """The matches as they are written in `text`, which is as long as the searched text. A group `item` is the item."""
-    for found in pattern.finditer(searched):
-        start, end = found.span("item") if "item" in pattern.groupindex else found.span()
+    for match in pattern.finditer(searched):
+        start, end = match.span("item") if "item" in pattern.groupindex else match.span()
         yield Invariant(kind, text[start:end].strip())

@@ -53,8 +53,8 @@ def find_language(text: str, written_in: str) -> tuple[str, int, int] | None:
         return _name(_SHORT[pair["word"]], written_in), pair.start("word"), pair.end("word")
     targets = list(_TARGET.finditer(text))
     if targets:
-        found = targets[-1]
-        return _name(found["word"], written_in), found.start("word"), found.end("word")
+        target = targets[-1]
+        return _name(target["word"], written_in), target.start("word"), target.end("word")
     named = list(_ANY.finditer(text))
     return (_name(named[-1][0], written_in), *named[-1].span()) if named else None
 

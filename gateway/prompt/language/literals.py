@@ -22,16 +22,16 @@ _FENCE_LINE = re.compile(r"^[ \t]{0,3}(```+|~~~+)([^\n`]*)$", re.MULTILINE)
 
 def fences(text: str) -> list[Fence]:
     """The closed code blocks of a text. One pass; an opening fence without its end is plain text."""
-    found: list[Fence] = []
+    blocks: list[Fence] = []
     opened: re.Match[str] | None = None
     for line in _FENCE_LINE.finditer(text):
         if opened is None:
             opened = line
         elif line[1].startswith(opened[1]) and not line[2].strip():
             body_start = min(opened.end() + 1, line.start())
-            found.append(Fence(opened.start(), line.end(), body_start, max(body_start, line.start() - 1)))
+            blocks.append(Fence(opened.start(), line.end(), body_start, max(body_start, line.start() - 1)))
             opened = None
-    return found
+    return blocks
 
 
 INLINE_CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")

@@ -131,22 +131,22 @@ _RELATIVE_ONLY = re.compile(f"(?:{_RELATIVE.pattern})$")
 
 def find_dates(low: str) -> list[tuple[int, int]]:
     """The places of dates in lower-case text, first to last. Of two that begin together, the longer one."""
-    found = [match.span() for _, pattern in _DATES for match in pattern.finditer(low)]
-    found += [match.span() for match in _RELATIVE.finditer(low)]
-    kept: list[tuple[int, int]] = []
-    for start, end in sorted(found, key=lambda span: (span[0], -span[1])):
-        if not kept or start >= kept[-1][1]:
-            kept.append((start, end))
-    return kept
+    spans = [match.span() for _, pattern in _DATES for match in pattern.finditer(low)]
+    spans += [match.span() for match in _RELATIVE.finditer(low)]
+    dates: list[tuple[int, int]] = []
+    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if not dates or start >= dates[-1][1]:
+            dates.append((start, end))
+    return dates
 
 
 def date_of(text: str) -> str | None:
     """`2026-05-12`; without a year `05-12`, without a day `2026-05`. Words such as `tomorrow` stay."""
     plain = folded(unicodedata.normalize("NFKC", text)).strip()
     for language, pattern in _DATES:
-        found = pattern.fullmatch(plain)
-        if found:
-            return _iso(language, found.groupdict())
+        match = pattern.fullmatch(plain)
+        if match:
+            return _iso(language, match.groupdict())
     return plain if _RELATIVE_ONLY.match(plain) else None
 
 
@@ -190,19 +190,19 @@ _BULLET = re.compile(r"^\s*(?:[-*•·]|\d{1,2}[.)、])\s*")
 def items_of(text: str) -> tuple[str, ...]:
     """The items of a list: by line, comma or `and`, without bullets."""
     parts = _COMMA.split(text)
-    found = [item for part in parts for item in _cut(part, _JOINT)]
+    items = [item for part in parts for item in _cut(part, _JOINT)]
     if len(parts) > 1:
-        found[-1:] = _cut(found[-1], _LAST_JOINT)
-    plain = (_BULLET.sub("", item).strip(" \t.。:：\"'“”") for item in found)
+        items[-1:] = _cut(items[-1], _LAST_JOINT)
+    plain = (_BULLET.sub("", item).strip(" \t.。:：\"'“”") for item in items)
     return tuple(item for item in plain if item.strip())
 
 
 def _cut(text: str, joint: re.Pattern[str]) -> list[str]:
-    padded, last, found = f" {folded(text)} ", 0, []
+    padded, last, pieces = f" {folded(text)} ", 0, []
     for match in joint.finditer(padded):
-        found.append(text[last : max(0, match.start() - 1)])
+        pieces.append(text[last : max(0, match.start() - 1)])
         last = match.end() - 1
-    return [*found, text[last:]]
+    return [*pieces, text[last:]]
 
 
 def list_of(text: str) -> str | None:

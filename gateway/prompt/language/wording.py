@@ -45,8 +45,8 @@ class TaskWording:
         )
         self._the_text = re.compile(the_text)
         self._unspaced = {
-            name: re.compile(words.whole(found))
-            for name, found in (("about", task.about), ("kinds", task.kinds), ("back", task.back))
+            name: re.compile(words.whole(alternatives))
+            for name, alternatives in (("about", task.about), ("kinds", task.kinds), ("back", task.back))
         }
         bound = r"\b" if words.spaced else ""
         self._offers = re.compile(rf"{bound}(?:{'|'.join(task.offers) or '(?!)'})\W*$")
@@ -134,8 +134,8 @@ def _led() -> Iterator[tuple[str, re.Pattern[str], bool]]:
     for words in VOCABULARY.values():
         text = words.whole(words.task.texts)
         for rule, pattern in words.led.items():
-            found = pattern.replace("LANG", LANGUAGE_WORD.lower()).replace("TEXT", text)
-            yield rule, re.compile(found, re.DOTALL), words.spaced
+            filled = pattern.replace("LANG", LANGUAGE_WORD.lower()).replace("TEXT", text)
+            yield rule, re.compile(filled, re.DOTALL), words.spaced
 
 
 _LED = tuple(_led())
@@ -146,6 +146,6 @@ def verb_led(text: str) -> Iterator[tuple[str, re.Match[str]]]:
     spaced_only = text.isascii()
     for rule, pattern, spaced in _LED:
         if spaced or not spaced_only:
-            found = pattern.match(text)
-            if found:
-                yield rule, found
+            match = pattern.match(text)
+            if match:
+                yield rule, match

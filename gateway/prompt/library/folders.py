@@ -78,7 +78,7 @@ def read_source(path: Path) -> str:
 
 def template_files(folders: Sequence[Path]) -> Iterator[Path]:
     """Every template file below the folders, once, in order."""
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for folder in folders:
-        found.update(dict.fromkeys(sorted(folder.glob(GLOB))))
-    yield from found
+        files.update(dict.fromkeys(sorted(folder.glob(GLOB))))
+    yield from files

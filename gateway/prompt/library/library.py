@@ -65,8 +65,8 @@ class Library(Struct, frozen=True):
         """The template of that id; without a version, the highest of the files. An older version is read from the
         archive the first time. Raises `TemplateError` if it cannot be read any more."""
         if version is not None:
-            found = self.by_ref.get((id, version))
-            return self.archive.get(id, version) if found is None and self.archive else found
+            listed = self.by_ref.get((id, version))
+            return self.archive.get(id, version) if listed is None and self.archive else listed
         versions = [template for template in self.templates if template.id == id]
         return max(versions, key=lambda template: template.version, default=None)
 
@@ -132,8 +132,8 @@ def build_library(
         by_intent=_grouped([(template, template) for template in stable]),
         canaries=_grouped([(template, (template, share)) for template, share in tried]),
         speaking={template.id: template for template in reversed(stable)},
-        pointers={id: found.pointer for id, found in shelf.pointed.items()},
-        changed=tuple(found for template in files if archive and (found := archive.changed(template))),
+        pointers={id: located.pointer for id, located in shelf.pointed.items()},
+        changed=tuple(located for template in files if archive and (located := archive.changed(template))),
         faulty=tuple(error for template in files for error in _unused(template)),
         archive=archive,
     )
@@ -179,9 +179,9 @@ class _Shelf:
 
     def stable(self, id: str) -> Iterator[Template]:
         """The version in use; several where several are active and no pointer decides."""
-        found = self._of_pointer(id, "production")
-        if found is not None:
-            yield found
+        named = self._of_pointer(id, "production")
+        if named is not None:
+            yield named
             return
         versions = self._versions.get(id, {})
         active = [template for template in versions.values() if template.active]
@@ -194,9 +194,9 @@ class _Shelf:
             yield from () if older is None else (older,)
 
     def canary(self, id: str) -> Iterator[tuple[Template, float]]:
-        found = self._of_pointer(id, "canary")
-        if found is not None:
-            yield found, self.pointed[id].pointer.share
+        named = self._of_pointer(id, "canary")
+        if named is not None:
+            yield named, self.pointed[id].pointer.share
         elif id not in self.pointed:
             versions = self._versions.get(id, {}).values()
             tried = [template for template in versions if template.status is Status.CANARY and not template.faults]
@@ -218,21 +218,21 @@ class _Shelf:
         return None
 
     def _version(self, id: str, version: int) -> Template | None:
-        found = self._versions.get(id, {}).get(version)
-        return found or self._try(lambda archive: archive.get(id, version))
+        template = self._versions.get(id, {}).get(version)
+        return template or self._try(lambda archive: archive.get(id, version))
 
     def _try(self, look: Callable[[VersionArchive], Template | None]) -> Template | None:
         """A template of the archive. One that cannot be read is reported."""
         if self._archive is None:
             return None
         try:
-            found = look(self._archive)
+            template = look(self._archive)
         except TemplateError as error:
             self._errors.append(error)
             return None
-        if found is not None:
-            self.archived.add(found.file)
-        return found
+        if template is not None:
+            self.archived.add(template.file)
+        return template
 
 
 def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> None:
@@ -249,10 +249,10 @@ def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> No
 
 
 def _grouped(pairs: Sequence[tuple[Template, T]]) -> dict[tuple[str, str], tuple[T, ...]]:
-    found: dict[tuple[str, str], list[T]] = {}
+    groups: dict[tuple[str, str], list[T]] = {}
     for template, value in pairs:
-        found.setdefault((template.intent.name, template.language), []).append(value)
-    return {key: tuple(values) for key, values in found.items()}
+        groups.setdefault((template.intent.name, template.language), []).append(value)
+    return {key: tuple(values) for key, values in groups.items()}
 
 
 def _preference(template: Template) -> tuple[bool, int, str]:

@@ -77,11 +77,11 @@ class Pools(Struct, frozen=True):
 
     def of(self, template: Template) -> EmbeddedPool | None:
         key = _key(template)
-        found = self.loaded.get(key) if key else None
-        if found is None or not isinstance(template.examples, ExamplePool):
+        embedded = self.loaded.get(key) if key else None
+        if embedded is None or not isinstance(template.examples, ExamplePool):
             return None
         pool = template.examples
-        return msgspec.structs.replace(found, k=pool.k, balanced=pool.balanced, budget_tokens=pool.budget_tokens)
+        return msgspec.structs.replace(embedded, k=pool.k, balanced=pool.balanced, budget_tokens=pool.budget_tokens)
 
 
 def fitting(tokens: Sequence[int], budget: int) -> int:
@@ -96,15 +96,15 @@ def fitting(tokens: Sequence[int], budget: int) -> int:
 
 def of_chunks(chunks: Sequence[Chunk], pool: ExamplePool) -> tuple[Shot, ...]:
     """The nearest chunks of a collection as examples, the nearest last. A chunk of one line is no example."""
-    found = []
+    shots = []
     for chunk in chunks:
         text, _, output = chunk.text.strip().rpartition("\n")
         if text.strip():
-            found.append((Shot(text.strip(), output.strip(), chunk.id), chunk.tokens))
-    found = found[: pool.k]
+            shots.append((Shot(text.strip(), output.strip(), chunk.id), chunk.tokens))
+    shots = shots[: pool.k]
     if pool.budget_tokens:
-        found = found[: fitting([tokens for _, tokens in found], pool.budget_tokens)]
-    return tuple(shot for shot, _ in reversed(found))
+        shots = shots[: fitting([tokens for _, tokens in shots], pool.budget_tokens)]
+    return tuple(shot for shot, _ in reversed(shots))
 
 
 def pool_path(template: Template) -> Path | None:
@@ -134,8 +134,8 @@ def read_pool(template: Template) -> PoolRows:
         raise TemplateError(str(path), "the pool has no examples", 1, 1)
     # the same input twice would use two places of k for one example
     unique = {shot.input: shot for shot in reversed(shots)}
-    kept = tuple(shot for shot in shots if unique[shot.input] is shot)
-    return PoolRows(kept, tuple(sorted({shot.output for shot in kept})))
+    distinct = tuple(shot for shot in shots if unique[shot.input] is shot)
+    return PoolRows(distinct, tuple(sorted({shot.output for shot in distinct})))
 
 
 def load_pools(
@@ -181,15 +181,15 @@ def _vectors(rows: PoolRows, embed: Embed, embedder: str, cache: Path) -> Vector
     key = hashlib.sha256(msgspec.json.encode([embedder, inputs])).hexdigest()[:32]
     file = cache / f"{key}.npy"
     try:
-        kept: Vectors = np.load(file, allow_pickle=False)
+        vectors: Vectors = np.load(file, allow_pickle=False)
     except (OSError, ValueError):
-        kept = np.asarray(embed(inputs), np.float32)
+        vectors = np.asarray(embed(inputs), np.float32)
         cache.mkdir(parents=True, exist_ok=True)
         # written beside and moved into place, so that neither a crash nor a second worker leaves half a file
-        beside = cache / f"{key}.{id(kept)}.tmp.npy"
-        np.save(beside, kept)
+        beside = cache / f"{key}.{id(vectors)}.tmp.npy"
+        np.save(beside, vectors)
         beside.replace(file)
-    return kept if len(kept) == len(inputs) else np.asarray(embed(inputs), np.float32)
+    return vectors if len(vectors) == len(inputs) else np.asarray(embed(inputs), np.float32)
 
 
 def _fair(order: Iterable[Any], rows: PoolRows, k: int) -> list[int]:

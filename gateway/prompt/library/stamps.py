@@ -13,10 +13,10 @@ Stamps = dict[str, tuple[int, int, int]]
 
 def stamps(folders: Sequence[Path]) -> Stamps:
     """The stamps of all template, example, pointer and classifier files. Blocking: one stat a file."""
-    found: Stamps = {}
+    by_file: Stamps = {}
     for folder in folders:
-        found.update(_below(str(folder)))
-    return found
+        by_file.update(_below(str(folder)))
+    return by_file
 
 
 def _below(folder: str) -> Iterator[tuple[str, tuple[int, int, int]]]:

@@ -58,7 +58,7 @@ class VersionArchive:
             return
         known = self._kept.get(template.id, {}).get(template.version, [])
         content = template.content[:SHORT]
-        same = next((kept for kept in known if kept.content == content), None)
+        same = next((entry for entry in known if entry.content == content), None)
         if isinstance(template.examples, ExamplePool):
             self._remember_home(template)
         if same is None:
@@ -75,24 +75,24 @@ class VersionArchive:
     def versions(self, id: str) -> Sequence[ArchivedVersion]:
         """Every content of a template, oldest first."""
         versions = self._kept.get(id, {})
-        return [kept for version in sorted(versions) for kept in versions[version]]
+        return [entry for version in sorted(versions) for entry in versions[version]]
 
     def get(self, id: str, version: int) -> Template | None:
         """The version with its first content. Raises `TemplateError` if its file cannot be read any more."""
-        kept = self._kept.get(id, {}).get(version)
-        return self.read(kept[0]) if kept else None
+        entries = self._kept.get(id, {}).get(version)
+        return self.read(entries[0]) if entries else None
 
-    def read(self, kept: ArchivedVersion) -> Template:
+    def read(self, entry: ArchivedVersion) -> Template:
         """The parsed file, from memory the second time. Raises `TemplateError`."""
-        if kept.file not in self._parsed:
+        if entry.file not in self._parsed:
             try:
-                source = kept.file.read_text("utf-8")
+                source = entry.file.read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                raise TemplateError(str(kept.file), f"cannot be read: {error}") from error
-            template = parse(source, str(kept.file))
-            home = self._homes.get(kept.id, "")
-            self._parsed[kept.file] = replace(template, home=home, faults=errors_of(template, source))
-        return self._parsed[kept.file]
+                raise TemplateError(str(entry.file), f"cannot be read: {error}") from error
+            template = parse(source, str(entry.file))
+            home = self._homes.get(entry.id, "")
+            self._parsed[entry.file] = replace(template, home=home, faults=errors_of(template, source))
+        return self._parsed[entry.file]
 
     def changed(self, template: Template) -> TemplateError | None:
         """The error of a version that was kept before with other content."""
@@ -109,17 +109,17 @@ class VersionArchive:
 
     def last_active(self, id: str, below: int) -> Template | None:
         """The newest kept version under `below` that was active when it was last seen."""
-        for kept in reversed(self.versions(id)):
-            if kept.version < below and kept.count == 1 and self._says_active(kept) and self.read(kept).active:
-                return self.read(kept)
+        for entry in reversed(self.versions(id)):
+            if entry.version < below and entry.count == 1 and self._says_active(entry) and self.read(entry).active:
+                return self.read(entry)
         return None
 
-    def _says_active(self, kept: ArchivedVersion) -> bool:
+    def _says_active(self, entry: ArchivedVersion) -> bool:
         """A search in the text, since most old versions need not be parsed for that."""
-        if kept.file in self._parsed:
+        if entry.file in self._parsed:
             return True
         try:
-            return ACTIVE.search(kept.file.read_text("utf-8")) is not None
+            return ACTIVE.search(entry.file.read_text("utf-8")) is not None
         except (OSError, UnicodeDecodeError):
             return False
 
@@ -130,9 +130,9 @@ class VersionArchive:
             self._homes[template.id] = home
             write_whole(self.folder / HOMES, msgspec.json.encode(self._homes).decode())
 
-    def _remember(self, kept: ArchivedVersion) -> None:
-        known = self._kept.setdefault(kept.id, {}).setdefault(kept.version, [])
-        known.append(kept)
+    def _remember(self, entry: ArchivedVersion) -> None:
+        known = self._kept.setdefault(entry.id, {}).setdefault(entry.version, [])
+        known.append(entry)
         known.sort(key=lambda one: one.count)
 
 

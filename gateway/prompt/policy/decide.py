@@ -37,10 +37,10 @@ class RewritePolicy:
         self._gains = gains
 
     def decide(self, exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
-        found = _version(exchange, offered)
-        template = found.template
+        version = _version(exchange, offered)
+        template = version.template
         if template is None:
-            return found
+            return version
         own = self._templates.get(template.id, ANY)
         if own.mode is Mode.OFF:
             return RewriteDecision(template, Arm.NONE, f'[templates."{template.id}"] mode is off')
@@ -54,9 +54,9 @@ class RewritePolicy:
         held = _held(exchange, template.id, own)
         if held:
             return RewriteDecision(template, Arm.HELD, held)
-        why = [found.why] if found.why else []
+        why = [version.why] if version.why else []
         return RewriteDecision(
-            template, found.arm, "; ".join([*why, str(gain)] if gain and gain.verdict == "helps" else why)
+            template, version.arm, "; ".join([*why, str(gain)] if gain and gain.verdict == "helps" else why)
         )
 
     def strangers(self, known: Container[str]) -> list[str]:

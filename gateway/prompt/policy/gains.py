@@ -75,10 +75,10 @@ def read_gains(path: Path) -> Gains:
         data = path.read_bytes()
     except FileNotFoundError:
         return {}
-    found = msgspec.json.decode(data, type=_GainsFile)
-    if found.schema != SCHEMA:
-        raise msgspec.ValidationError(f"it has schema {found.schema}; this version knows {SCHEMA}")
-    return {(one.intent, one.model): one for one in found.gains}
+    table = msgspec.json.decode(data, type=_GainsFile)
+    if table.schema != SCHEMA:
+        raise msgspec.ValidationError(f"it has schema {table.schema}; this version knows {SCHEMA}")
+    return {(one.intent, one.model): one for one in table.gains}
 
 
 def write_gains(path: Path, measured: Sequence[Gain]) -> None:
@@ -120,7 +120,7 @@ class GainTable:
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

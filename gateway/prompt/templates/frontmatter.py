@@ -69,11 +69,11 @@ class FrontMatterHead:
         values = {fields[key].name: self._convert(value, fields[key].type, (*path, key)) for key, value in data.items()}
         return struct(**values)
 
-    def _convert(self, value: Any, wanted: Any, path: Path) -> Any:
-        if isinstance(wanted, type) and issubclass(wanted, Struct):
-            return self.decode(value, wanted, *path)
+    def _convert(self, value: Any, kind: Any, path: Path) -> Any:
+        if isinstance(kind, type) and issubclass(kind, Struct):
+            return self.decode(value, kind, *path)
         try:
-            return _bounded(msgspec.convert(value, wanted, strict=False))
+            return _bounded(msgspec.convert(value, kind, strict=False))
         except msgspec.ValidationError as error:
             what, _, inside = str(error).partition(" - at `$")
             raise self.error(f"{path[-1]}: {_plain(what, value)}", *path, *_steps(inside)) from error

@@ -46,10 +46,10 @@ class Pattern:
 
     def search(self, text: str) -> re.Match[str] | None:
         try:
-            found: re.Match[str] | None = self._compiled.search(text[:SEARCHED_CHARS], timeout=LIMIT_S)
+            match: re.Match[str] | None = self._compiled.search(text[:SEARCHED_CHARS], timeout=LIMIT_S)
         except TimeoutError:
             return None
-        return found
+        return match
 
     def finditer(self, text: str) -> Iterator[re.Match[str]]:
         try:

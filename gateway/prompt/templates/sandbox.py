@@ -221,24 +221,24 @@ def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
 
 def _plain(body: Iterable[nodes.Node]) -> Plain | None:
     """The body as words, slots and choices; None if it has more than that."""
-    found: list[str | Value | SlotChoice] = []
+    steps: list[str | Value | SlotChoice] = []
     for node in body:
         if isinstance(node, nodes.Output):
             for part in node.nodes:
                 if isinstance(part, nodes.TemplateData):
-                    found.append(part.data)
+                    steps.append(part.data)
                 elif isinstance(part, nodes.Name):
-                    found.append(Value(part.name))
+                    steps.append(Value(part.name))
                 else:
                     return None
         elif isinstance(node, nodes.If) and isinstance(node.test, nodes.Name):
             filled, empty = _plain(node.body), _plain(node.else_)
             if filled is None or empty is None or node.elif_:
                 return None
-            found.append(SlotChoice(node.test.name, filled, empty))
+            steps.append(SlotChoice(node.test.name, filled, empty))
         else:
             return None
-    return tuple(found)
+    return tuple(steps)
 
 
 def compile_body(source: str, known: Collection[str]) -> CompiledBody:

@@ -44,11 +44,11 @@ def read_calls(head: FrontMatterHead, calls: Mapping[str, Any], taken: Collectio
     for name in calls:
         if not NAME.fullmatch(name) or name in taken:
             raise head.error(f"{name!r} cannot be a call's name: it is lower-case, and not a slot's", "calls", name)
-    found = {name: head.decode(value or {}, FirstCall, "calls", name) for name, value in calls.items()}
-    for name, call in found.items():
+    steps = {name: head.decode(value or {}, FirstCall, "calls", name) for name, value in calls.items()}
+    for name, call in steps.items():
         if call.max_tokens < 1 or call.timeout_s <= 0:
             raise head.error("a call has a budget: `max_tokens` and `timeout_s` are above 0", "calls", name)
-    return found
+    return steps
 
 
 def read_reasoning(head: FrontMatterHead, reasoning: ReasoningRule) -> ReasoningRule:
@@ -74,7 +74,7 @@ def read_samples(head: FrontMatterHead, samples: Any) -> Samples | None:
 
 def read_checks(head: FrontMatterHead, checks: list[Any]) -> tuple[Check, ...]:
     """`checks:`. Raises `TemplateError`."""
-    found = []
+    read = []
     for index, item in enumerate(checks):
         front = head.decode(item, _CheckFront, "checks", index)
         if front == _CheckFront(passes=front.passes, model=front.model):
@@ -83,8 +83,8 @@ def read_checks(head: FrontMatterHead, checks: list[Any]) -> tuple[Check, ...]:
         fields = {name: getattr(front, name) for name in front.__struct_fields__}
         fields["json_schema"] = _json_schema(head, front.json_schema, "checks", index, "json_schema")
         fields["regex"] = _regex(head, front.regex, "checks", index, "regex")
-        found.append(Check(**fields))
-    return tuple(found)
+        read.append(Check(**fields))
+    return tuple(read)
 
 
 def read_iterate(head: FrontMatterHead, iterate: Iterate | None, checks: Collection[Any]) -> Iterate | None:

@@ -147,8 +147,8 @@ class Template(Struct, frozen=True):
         ask = self.parts[-1]
         if self.shot_turns:
             for shot in shots:
-                asked = self._text(ask, {**context, "query": shot.input, self.shot_slot: shot.input})
-                turns += (Turn("user", asked), Turn("assistant", shot.output))
+                question = self._text(ask, {**context, "query": shot.input, self.shot_slot: shot.input})
+                turns += (Turn("user", question), Turn("assistant", shot.output))
         turns.append(Turn(ask.role, self._text(ask, context)))
         return tuple(turns)
 
@@ -227,8 +227,8 @@ def _plain(source: str) -> str:
 
 
 def _content(head: Mapping[str, Any], body: str) -> str:
-    said = {key: value for key, value in head.items() if key not in BESIDES}
-    return hashlib.sha256(msgspec.json.encode([said, body.strip()], order="deterministic")).hexdigest()
+    lasting = {key: value for key, value in head.items() if key not in BESIDES}
+    return hashlib.sha256(msgspec.json.encode([lasting, body.strip()], order="deterministic")).hexdigest()
 
 
 def _parts(body: str, file: str, first_line: int, names: set[str], calls: Sequence[str]) -> tuple[TemplatePart, ...]:
@@ -258,53 +258,53 @@ def _more_names(role: str, calls: Sequence[str]) -> set[str]:
 def _first(
     head: FrontMatterHead, calls: Mapping[str, FirstCall], parts: Sequence[TemplatePart]
 ) -> Mapping[str, TemplatePart]:
-    found = {part.role.removeprefix(CALL): part for part in parts if part.role.startswith(CALL)}
-    for name, part in found.items():
+    prompts = {part.role.removeprefix(CALL): part for part in parts if part.role.startswith(CALL)}
+    for name, part in prompts.items():
         if name not in calls:
             raise TemplateError(
                 head.file, f"`# call {name}` is not declared: add `calls: {{{name}: {{}}}}`", part.line, 1
             )
     for name in calls:
-        if name not in found:
+        if name not in prompts:
             raise head.error(f"the body has no part `# call {name}`: the prompt of that call", "calls", name)
-    return {name: found[name] for name in calls}
+    return {name: prompts[name] for name in calls}
 
 
 def _retry(head: FrontMatterHead, iterate: Iterate | None, parts: Sequence[TemplatePart]) -> TemplatePart | None:
-    found = next((part for part in parts if part.role == RETRY), None)
-    if iterate is not None and found is None:
+    heading = next((part for part in parts if part.role == RETRY), None)
+    if iterate is not None and heading is None:
         raise head.error("the body has no part `# retry`: what the model is told after a failure", "iterate")
-    if iterate is None and found is not None:
-        raise TemplateError(head.file, "`# retry` is never used: the head has no `iterate:`", found.line, 1)
-    return found
+    if iterate is None and heading is not None:
+        raise TemplateError(head.file, "`# retry` is never used: the head has no `iterate:`", heading.line, 1)
+    return heading
 
 
 def _judges(head: FrontMatterHead, checks: Sequence[Check], names: set[str]) -> Mapping[int, CompiledBody]:
-    found = {}
+    questions = {}
     for index, check in enumerate(checks):
         if not check.judge:
             continue
         try:
-            found[index] = compile_body(check.judge, {*names, "answer"})
+            questions[index] = compile_body(check.judge, {*names, "answer"})
         except ForbiddenSyntax as error:
             raise head.error(error.what, "checks", index, "judge") from error
-    return found
+    return questions
 
 
 def _split(body: str, file: str, first_line: int) -> list[tuple[str, str, int]]:
     """The parts as (role, text, line of the heading). Text before the first heading is a mistake."""
-    found: list[tuple[str, list[str], int]] = []
+    parts: list[tuple[str, list[str], int]] = []
     for number, line in enumerate(body.split("\n"), first_line):
         heading = HEADING.match(line)
         if heading:
-            found.append((heading[1], [], number))
-        elif found:
-            found[-1][1].append(line)
+            parts.append((heading[1], [], number))
+        elif parts:
+            parts[-1][1].append(line)
         elif line.strip():
             close = re.match(r"#+\s*(\w+)", line)
             hint = f"; {suggest(close[1], [f'# {role}' for role in ROLES])}" if close else ""
             raise TemplateError(file, f"the body starts with a line `# system` or `# user`{hint}", number, 1)
-    return [(role, "\n".join(lines), number) for role, lines, number in found]
+    return [(role, "\n".join(lines), number) for role, lines, number in parts]
 
 
 def _check_order(parts: Sequence[TemplatePart], file: str, first_line: int) -> None:
@@ -333,5 +333,5 @@ def _check_shot_turns(head: FrontMatterHead, fields: Mapping[str, Any], parts: S
 def _column(text: str, line: int, word: str) -> int:
     lines = text.split("\n")
     row = lines[line - 1] if 0 < line <= len(lines) else ""
-    found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", row) if word else None
-    return found.start() + 1 if found else len(row) - len(row.lstrip()) + 1
+    match = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", row) if word else None
+    return match.start() + 1 if match else len(row) - len(row.lstrip()) + 1
