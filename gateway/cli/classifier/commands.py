@@ -151,8 +151,8 @@ def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
         + (f"   (text to work on: {explanation.payload_rule})" if explanation.payload_rule else "")
     )
     click.echo(f"language: {explanation.language or 'none of ours'}")
-    intent, tier = explanation.intent or "unknown", explanation.decided_by or "no tier"
-    click.echo(f"intent:   {intent} ({explanation.confidence:.3f}), decided by {tier}")
+    intent, decided_by = explanation.intent or "unknown", explanation.decided_by or "no tier"
+    click.echo(f"intent:   {intent} ({explanation.confidence:.3f}), decided by {decided_by}")
     click.echo(f"lacks:    {', '.join(explanation.lacks) or '-'}\nneeds:    {', '.join(explanation.needs) or '-'}")
     click.echo(f"improvable {explanation.improvable:.3f}")
     for reason in explanation.reasons:
