@@ -118,7 +118,7 @@ class LateLoader:
             if errors:
                 self.refused = errors
                 for error in errors:
-                    log.error("templates not reloaded, the last good ones serve on: %s", error)
+                    log.error("templates not reloaded, the last good ones stay in use: %s", error)
                 return ReloadResult(len(library.templates), errors=tuple(errors))
             before = self.current.library or Library()
             self._swap(library=library)
@@ -140,7 +140,7 @@ class LateLoader:
         changed = library.changed if library else ()
         return [
             *(f"template left out: {error}" for error in self.broken),
-            *(f"templates not reloaded, the last good ones serve on: {error}" for error in self.refused),
+            *(f"templates not reloaded, the last good ones stay in use: {error}" for error in self.refused),
             *(str(error) for error in changed),
             *(str(error) for error in (library.faulty if library else ())),
             *([self._follow_failed] if self._follow_failed else []),

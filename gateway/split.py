@@ -1,4 +1,5 @@
-"""A query taken apart into what it asks and the text it is about, as a value. `prompt/language/payload.py` does it."""
+"""A query in two parts, as a value: the instruction, and the text that it is about. `prompt/language/payload.py`
+splits it."""
 
 from msgspec import Struct
 
@@ -11,8 +12,7 @@ class TextSpan(Struct, frozen=True):
 
 
 class Split(Struct, frozen=True):
-    """A query taken apart. `payload` is None where it could not be told apart; `instruction` are the
-    other spans, and the whole query then."""
+    """A query in two parts. Without a payload, `instruction` is the whole query."""
 
     query: str
     instruction: tuple[TextSpan, ...]

@@ -1,8 +1,8 @@
-"""Says what a prompt is for, how sure that is, and whether a rewrite can help: the stage `classify`.
+"""The stage `classify`: the intent of a prompt, the trust in it, and whether a rewrite can help.
 
-A cascade: the static embedding answers at once, on the event loop; only where its calibrated
-confidence is below `[prompt] first_tier` is the sentence model asked, on its own thread. Unknown is
-a real answer. Nothing here imports numpy: the trained model comes ready from `train.trained`.
+A cascade: the static embedding answers at once, on the event loop. Only where its calibrated confidence is below
+`[prompt] first_tier`, the sentence model is called, on its own thread. Unknown is a real answer. Nothing here imports
+numpy: `train.trained` makes the model.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ClassifyStage:
             return exchange.noted(self.name, "unknown", "the classifier is still loading")
         query = exchange.ask.query
         if self.classifier.wrote(query):
-            return exchange.noted(self.name, "untouched", "the message holds the words of a template already")
+            return exchange.noted(self.name, "untouched", "the message was written by a template already")
         parts = split(query)
         intent = await self.classifier.classify(query, parts)
         data = {

@@ -1,4 +1,4 @@
-"""May this request's prompt be changed at all? Rules only, no model: the application is in charge."""
+"""Decides whether the prompt of a request may be changed at all. Rules only, no model."""
 
 import re
 
@@ -8,7 +8,7 @@ from gateway.prompt.language.literals import fences
 LONGEST = 6000  # characters; a longer prompt has its details already
 LONGEST_CODE = 3000  # characters; more is work on a program, not on a prompt
 
-# Marks of a prompt that was built already, by hand, by a program, or by us.
+# Marks of a prompt that was built by hand, by a program, or by a template.
 _CHAT_MARKUP = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<<SYS>>|^### (?:Instruction|Response):", re.M)
 _CHAT_NEEDS = ("<|", "INST]", "<<SYS>>", "### ")
 _SECTION_WORDS = (
@@ -24,8 +24,8 @@ _SHOT = re.compile(
 
 
 def why_untouchable(exchange: Exchange) -> str:
-    """Why the prompt has to stay as it is, "" if it may be rewritten. An earlier stage's answer, kept on the exchange,
-    is used where there is one."""
+    """Why the prompt has to stay as it is, "" if it may be rewritten. If an earlier stage has put its answer on the
+    exchange, that is used."""
     if exchange.untouchable is not None:
         return exchange.untouchable
     if exchange.mode is Mode.OFF:
@@ -35,7 +35,7 @@ def why_untouchable(exchange: Exchange) -> str:
 
 
 def _form(ask: Ask) -> str:
-    """What the request asks for besides text."""
+    """The features of the request besides text."""
     if not ask.endpoint.takes_messages:
         return f"{ask.endpoint.value} requests are passed on as they are"
     if ask.named is not None:
@@ -50,7 +50,7 @@ def _form(ask: Ask) -> str:
 
 
 def _turns(ask: Ask) -> str:
-    """Only a single plain user message, unless the caller names the template to put around it."""
+    """Why the turns are not a single plain user message. A request that names its template may have more."""
     if not ask.turns:
         return "there are no messages"
     *before, last = ask.turns
@@ -85,6 +85,6 @@ def is_built(text: str) -> bool:
     if any(map(text.__contains__, _CHAT_NEEDS)) and _CHAT_MARKUP.search(text):
         return True
     if "\n" not in text:
-        return False  # of sections and examples it takes two, each on a line of its own
+        return False  # two sections or examples are needed, each on a line of its own
     sections = {match.group(1).lower() for match in _SECTION.finditer(text)}
     return len(sections) >= 2 or len(_SHOT.findall(text)) >= 2

@@ -1,7 +1,7 @@
-"""The stage that fills in a prompt by name: the template whose id the request gives, with the caller's own values.
+"""The stage for prompts by name: it fills the template that the request names with the request's own values.
 
-An explicit wish, so it is done in any mode; and all or nothing, so what is wrong with it is said
-and nothing half-filled is sent. The client's own messages follow the template's.
+The client asks for it, so it works in any mode, and any mistake is an error: nothing is sent half filled. The client's
+own messages follow those of the template.
 """
 
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ from gateway.prompt.templates.template import Template
 from gateway.split import Split
 
 QUERY = "query"
-"""The variable that stands for a whole question, out of which the template takes its slots itself."""
+"""The variable for a whole question, from which the template fills its slots."""
 ENGLISH = "en"
 
 
 class NamedPromptStage:
-    """`rewrite` has the library, the examples and the models. None: there are no templates here."""
+    """`rewrite` has the library, the examples and the models. None: this gateway has no templates."""
 
     name = "prompt"
 
@@ -39,7 +39,7 @@ class NamedPromptStage:
         if named is None:
             return exchange
         if self._rewrite is None:
-            # a plain proxy: whose prompt it is, the backend will know
+            # a plain proxy: the backend may know the prompt
             return exchange.noted(self.name, "passed on", "this gateway has no templates")
         if named.fault:
             raise BadRequest(named.fault, param="prompt.version", code="invalid_value")
@@ -69,15 +69,14 @@ def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template
         versions = sorted(one.version for one in library.templates if one.id == id)
         raise _missing(named, f"its versions are {', '.join(map(str, versions))}")
     if template.status is Status.RETIRED and not named.version:
-        raise _missing(named, "it is retired; name a version to use it all the same")
+        raise _missing(named, "it is retired; name a version to use it anyway")
     return template
 
 
 def fill_named(template: Template, variables: Mapping[str, str]) -> FilledSlots:
-    """The slots with what the caller gives. Raises `BadRequest` for what is missing, unknown or of another type.
+    """The slots with the caller's values. Raises `BadRequest` for a value that is missing, unknown or of another type.
 
-    A slot that is required and not given takes what was given for another slot of the same source,
-    since both stand for the same words.
+    A required slot without a value takes that of another slot with the same source, since both have the same words.
     """
     for name in variables:
         if name not in template.slots and name != QUERY:
@@ -114,7 +113,7 @@ def _of_family(library: Library, named: NamedTemplate, exchange: Exchange) -> st
 
 
 def _language(named: NamedTemplate, exchange: Exchange) -> str:
-    """The language of the values, or else of the client's own words."""
+    """The language of the values, or else of the client's messages."""
     for text in (*sorted(named.variables.values(), key=len, reverse=True), exchange.ask.query):
         language = language_of(text)
         if language:
@@ -145,7 +144,7 @@ def _without_query(template: Template, own: Mapping[str, SlotValue]) -> dict[str
 
 
 def _same_words(slot: Slot, slots: Mapping[str, Slot], own: Mapping[str, SlotValue]) -> str:
-    """Another slot that was given, and that a question's same words would fill."""
+    """Another slot that has a value and the same source; "" if there is none."""
     if slot.sources[0] not in (SlotSource.PAYLOAD, SlotSource.QUERY, SlotSource.QUESTION, SlotSource.CODE):
         return ""
     return next((name for name in own if slots[name].sources[0] is slot.sources[0]), "")
@@ -175,7 +174,7 @@ def _one_of(slot: Slot, words: str, param: str) -> str:
 
 
 def _check_whole(template: Template, filled: FilledSlots) -> None:
-    """Raises `BadRequest` if the template wants the whole question and it was not given."""
+    """Raises `BadRequest` if the template needs the whole question and it is missing."""
     if filled.values[QUERY]:
         return
     given = {name: value for name, value in filled.values.items() if name != QUERY}
@@ -184,7 +183,7 @@ def _check_whole(template: Template, filled: FilledSlots) -> None:
     except jinja2.UndefinedError:
         raise _lacking(template, QUERY, "without it nothing would stand there") from None
     except TemplateError:
-        return  # too long, which is told when it is rendered in full
+        return  # too long: an error when it is rendered in full
 
 
 def _spoken(exchange: Exchange, named: NamedTemplate, prompt: ComposedPrompt) -> Exchange:

@@ -1,6 +1,6 @@
-"""The stage `refine`: where no template spoke, a model polishes and completes the prompt.
+"""The stage `refine`: where no template was used, a model improves and completes the prompt.
 
-Whatever goes wrong, the client's own prompt goes through, and a note says why.
+If anything goes wrong, the client's own prompt is sent, and a note has the reason.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ PURPOSE = "refine"
 
 
 class RefinedPrompt(Struct, frozen=True):
-    """What is known of a prompt: the better one, "" where it is good as it is, or why there is none."""
+    """The result for a prompt: the better one, "" where it is good as it is, or the reason why there is none."""
 
     text: str = ""
     rejected: str = ""
 
 
 class RefinedMemory:
-    """What the refiner answered, by digest: the most recent `entries`, each for `ttl_s`. One a worker."""
+    """The results of the refiner by digest: the most recent `entries`, each for `ttl_s`. One for each worker."""
 
     def __init__(self, entries: int, ttl_s: float, clock: Callable[[], float] = monotonic) -> None:
         self._entries, self._ttl_s, self._clock = entries, ttl_s, clock
@@ -98,7 +98,7 @@ class RefineStage:
         return self._polished(exchange, template, refined, calls)
 
     def _template(self, exchange: Exchange) -> Template:
-        """The refiner's own template, if the prompt wants refining. Raises `_LeftUnrefined`."""
+        """The template of the refiner, if the prompt qualifies. Raises `_LeftUnrefined`."""
         reason = why_untouchable(exchange)
         if not reason and exchange.ask.controls.template:
             reason = "the request names its template"
@@ -116,7 +116,7 @@ class RefineStage:
         words = guards.hostile(exchange.ask.query)
         if words:
             raise _LeftUnrefined(
-                f"the prompt tells the model to drop or to show its instructions: {words[:60]!r}", (), template
+                f"the prompt tells the model to ignore or to show its instructions: {words[:60]!r}", (), template
             )
         return template
 
@@ -137,7 +137,7 @@ class RefineStage:
                 raise _LeftUnrefined(f"the refiner failed: {call.error}", calls, template)
             self._memory.put(digest, known)
             if known.text:
-                # what comes back, from an application that shows it or keeps it, is not refined again
+                # an application may send a refined prompt again; it is not refined twice
                 self._memory.put(self._digest(template, known.text, exchange.key), RefinedPrompt())
         if known.rejected:
             raise _LeftUnrefined(known.rejected, calls, template)
@@ -185,13 +185,13 @@ class RefineStage:
         ).noted(self.name, str(arm) or "refined", reason, data)
 
     def _digest(self, template: Template, text: str, key: ClientKey) -> bytes:
-        """Each key has a memory of its own: a hit would tell one key what another has asked."""
+        """Each key has its own entries: a hit would tell one key what another has asked."""
         parts = (key.name, template.digest, self.settings.model, text.strip())
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
 
 
 def refiner_of(library: Library | None, language: str) -> Template | None:
-    """The active template in that language whose purpose it is to refine; the newest of several."""
+    """The active template in that language with the purpose to refine; the newest of several."""
     templates = library.templates if library else ()
     found = [
         template

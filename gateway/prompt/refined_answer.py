@@ -102,14 +102,14 @@ def _faults(original: str, refined: str, manner: _Manner, language: str, growth:
     if language_of(refined) != language:
         yield "the refiner changes the language"
     if manner.asks.search(before) and not manner.asks.search(low):
-        yield "the refiner answers instead of rewriting: nothing is asked any more"
+        yield "the refiner answers instead of rewriting: there is no request any more"
     if shared(before, low) < SHARED:
         yield "the refiner answers instead of rewriting: it has few of the prompt's words"
     gone = guards.changed(original, refined)
     if gone:
         yield f"the refined prompt would lose {named(gone)}"
     if guards.hostile(refined):
-        yield "the refined prompt tells the model to drop or to show its instructions"
+        yield "the refined prompt tells the model to ignore or to show its instructions"
 
 
 def shared(before: str, after: str) -> float:

@@ -1,5 +1,5 @@
-"""The stage `rewrite`: the right template for the intent, its slots filled, its nearest examples
-chosen, and a guard that drops the result if anything of the user's went missing."""
+"""The stage `rewrite`: chooses the template for the intent, fills its slots, chooses its nearest examples, and drops
+the result if any of the user's words are missing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from gateway.ports import Completer, Nearby, Vectors
 
 LONGEST_QUERY_CHARS = 200_000
-"""A longer message is a document; looking through it would hold up the other requests."""
+"""A longer message is a document. Searching it would delay other requests."""
 
 SYSTEM = ("system", "developer")
 
@@ -68,7 +68,7 @@ class KeptAsIs(Exception):
 
 
 class ComposedPrompt(Struct, frozen=True):
-    """A rendered template, before it is put in the exchange's place."""
+    """A rendered template, before it replaces the prompt of the exchange."""
 
     template: Template
     turns: tuple[Turn, ...]
@@ -77,7 +77,7 @@ class ComposedPrompt(Struct, frozen=True):
     procedure: TechniqueRun | None = None
     calls: tuple[Call, ...] = ()
     dropped: tuple[str, ...] = ()
-    """What a model said of the slots and was not believed."""
+    """Rejected values of a model for slots."""
 
     def spoke(self, arm: Arm = Arm.NONE) -> values.Rewrite:
         template, shots = self.template, tuple(shot.id for shot in self.shots)
@@ -85,7 +85,7 @@ class ComposedPrompt(Struct, frozen=True):
 
     @property
     def data(self) -> dict[str, Any]:
-        """For the note: who spoke, with what, and where in the query that stood."""
+        """For the note: the template, its slots and their places in the query, its examples."""
         return {
             "template": self.template.id,
             "version": self.template.version,
@@ -139,19 +139,19 @@ class RewriteStage:
     async def rewritten(self, exchange: Exchange) -> Exchange:
         """The exchange with the template's prompt, or with what it would have been. Raises `KeptAsIs`."""
         template, chosen = self._choose(exchange)
-        # what is not sent is not worth a call
+        # a prompt that is not sent is not worth a call
         prompt = await self._speak(template, exchange if chosen.speaks else replace(exchange, dry=True))
         return _rewritten(exchange, prompt, chosen)
 
     def _choose(self, exchange: Exchange) -> tuple[Template, RewriteDecision]:
-        """The template that would speak, and whether it may. Raises `KeptAsIs`."""
+        """The template for the request, and whether to use it. Raises `KeptAsIs`."""
         chosen = self.policy.decide(exchange, self._offered(exchange))
         if chosen.template is None or chosen.arm is Arm.NONE:
             raise KeptAsIs(chosen.why, chosen.template)
         return chosen.template, chosen
 
     def _offered(self, exchange: Exchange) -> OfferedVersions:
-        """What the library has for the intent, or the template that the client names. Raises `KeptAsIs`."""
+        """The library's versions for the intent, or the template that the client names. Raises `KeptAsIs`."""
         reason = why_untouchable(exchange)
         if reason:
             raise KeptAsIs(reason)
@@ -210,7 +210,7 @@ class RewriteStage:
         return await self._extract(template, exchange, self.embed, self.completer, self.settings.budget_ms / 1000)
 
     def _keep_if_grown(self, prompt: ComposedPrompt, query: str) -> None:
-        """Raises `KeptAsIs` if the prompt got longer than the template or the gateway allows."""
+        """Raises `KeptAsIs` if the prompt grew by more than the template or the gateway allows."""
         most = prompt.template.growth_chars or self.settings.growth_chars
         grown = guards.growth(query, prompt.turns)
         if grown > most:
@@ -273,10 +273,10 @@ class RewriteStage:
 
 
 def keep_if_hostile(template: Template, query: str) -> None:
-    """Raises `KeptAsIs` if the query tells the model to drop or to show its instructions: then it gets none of ours."""
+    """Raises `KeptAsIs` if the query tells the model to ignore or to show its instructions."""
     words = guards.hostile(query)
     if words:
-        raise KeptAsIs(f"the prompt tells the model to drop or to show its instructions: {words[:60]!r}", template)
+        raise KeptAsIs(f"the prompt tells the model to ignore or to show its instructions: {words[:60]!r}", template)
 
 
 def fill_or_keep(
@@ -292,7 +292,7 @@ def fill_or_keep(
 def compose(
     template: Template, filled: FilledSlots, query: str, shots: Sequence[Shot] = (), labels: Sequence[str] = ()
 ) -> ComposedPrompt:
-    """Render and guard. Raises `KeptAsIs` if something of the query is lost, `TemplateError` if it gets too long."""
+    """Render and guard. Raises `KeptAsIs` if words of the query are missing, `TemplateError` if it gets too long."""
     turns = template.render(filled.values, shots, labels)
     bare = template.render(filled.values, (), labels) if shots else turns
     spans = [(slot.start, slot.end) for slot in filled.slots if slot.start >= 0]
@@ -348,7 +348,7 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
 
 
 def _beside(before: Sequence[Turn], rendered: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """What the client sent before its last message stays; two system texts become one, the client's first."""
+    """The client's earlier messages, then the template's. Two system texts become one, the client's first."""
     systems = [turn for turn in before if turn.role in SYSTEM]
     if not systems or rendered[0].role != "system":
         return (*before, *rendered)

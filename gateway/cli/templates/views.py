@@ -140,7 +140,7 @@ def history_(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) ->
 
 def _told(version: HistoryVersion) -> str:
     marks = [
-        *(["speaks"] if version.speaks else []),
+        *(["in use"] if version.speaks else []),
         *([f"canary for {version.canary:.0%}"] if version.canary else []),
         *(["changed without a new version"] if version.count > 1 else []),
     ]

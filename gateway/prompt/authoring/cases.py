@@ -80,7 +80,7 @@ def _expect(expect: Expect, turns: Sequence[Turn]) -> Iterator[str]:
     roles = tuple(turn.role for turn in turns)
     words = len(text.split())
     if expect.no_match:
-        yield "expected no rewrite, but the template speaks"
+        yield "expected no rewrite, but the template is used"
     if expect.contains and expect.contains not in text:
         yield f"the messages do not contain {expect.contains!r}"
     if expect.not_contains and expect.not_contains in text:

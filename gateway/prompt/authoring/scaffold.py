@@ -29,7 +29,7 @@ def scaffold(id: str, intent: str, language: Language, technique: Technique) -> 
         "schema: 1",
         f"id: {id}",
         "version: 1                     # +1 with each change of content",
-        "status: draft                  # only `active` templates speak",
+        "status: draft                  # requests get the `active` version",
         f"language: {language}",
         f"family: {id.removesuffix(f'.{language}')}",
         "description: Replace me with one line on what this is for",

@@ -1,4 +1,4 @@
-"""Says what a prompt is for, how sure that is, and whether a rewrite can help: a cascade of two tiers."""
+"""Classifies a prompt: its intent, the trust in it, and whether a rewrite can help. A cascade of two tiers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ QUOTED_CHARACTERS = 80  # of an example in a reason
 
 
 class Asynchronous(Protocol):
-    """An embedder that is awaited; `context.embed.Batcher` is one."""
+    """An embedder with an async `embed`, such as `context.embedding.batcher.Batcher`."""
 
     async def embed(self, texts: Sequence[str]) -> Vectors: ...
 
 
 class Classifier:
-    """A trained model with the embedders it was trained on. Frozen in effect: swap it whole."""
+    """A trained model with its embedders. It is never changed, only replaced whole."""
 
     def __init__(
         self,
@@ -47,9 +47,9 @@ class Classifier:
         self._sentence = sentence
 
     async def classify(self, text: str, parts: Split | None = None) -> Intent:
-        """The intent of a prompt, or an unknown one with the reasons why. `improvable` is always set.
+        """The intent of a prompt, or an unknown one with the reasons. `improvable` is always set.
 
-        `parts`: the prompt taken apart, where the caller has done that.
+        `parts`: the split prompt, if the caller has it.
         """
         seen = look(text, parts)
         language = language_of(text)
@@ -59,7 +59,9 @@ class Classifier:
         tiers = self.model.tiers.get(language)
         needed = needs(seen, language)
         if not tiers:
-            reason = f"no template speaks the language {language!r}" if language else "the language is not one of ours"
+            reason = (
+                f"there is no template in the language {language!r}" if language else "no template is in this language"
+            )
             lacked = lacks(seen, measured, language, intent=False)
             return Intent("", 0.0, raw, language, "", (reason, looks), lacked, needed)
         verdict, tier = await self._cascade(seen, tiers)
@@ -73,10 +75,10 @@ class Classifier:
         return Intent(name, verdict.confidence, improvable, language, tier, reasons, lacked, needed)
 
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[TierVerdict, str]:
-        """The first tier's verdict where it is sure either way, else the second's."""
+        """The first tier's verdict where it is sure of an intent or of none, else the second's."""
         first: tuple[TierVerdict, str] | None = None
         seen = as_read(seen, tiers)
-        kind, tier = next(iter(tiers.items()))  # all tiers were shown the same examples
+        kind, tier = next(iter(tiers.items()))  # all tiers have the same examples
         recalled = tier.recall(seen)
         if recalled is not None:
             return recalled, kind
@@ -99,19 +101,19 @@ class Classifier:
         return second.judge(seen, vectors[0]), "sentence"
 
     def wrote(self, text: str) -> bool:
-        """Whether a template of the library has written the prompt already."""
+        """Whether a template of the library has already written the prompt."""
         return self._fixed.stand_in(text)
 
     async def verdict(self, text: str) -> tuple[TierVerdict, str] | None:
-        """The best intent with the trust in it, however small, and the tier that says so.
+        """The best intent with the trust in it, however small, and the tier of the verdict.
 
-        None where no template speaks the language.
+        None where the language has no template.
         """
         tiers = self.model.tiers.get(language_of(text))
         return await self._cascade(look(text), tiers) if tiers else None
 
     async def vector(self, kind: str, seen: Look) -> Vectors | None:
-        """What a tier would be given of the prompt; None where its embedding is not there."""
+        """The embedding of the prompt for a tier; None where the embedder is missing."""
         if kind == "static" and self._static is not None:
             row: Vectors = self._static.embed([seen.asked])[0]
             return row
@@ -120,22 +122,22 @@ class Classifier:
         return None
 
     def _anyway(self, verdict: TierVerdict) -> str:
-        """Why a rewrite helps however well the prompt is put; "" where that depends on its looks."""
+        """Why a rewrite helps even a well-specified prompt; "" if it does not."""
         if verdict.listed:
-            return "its template lists this very prompt among those that it is for"
+            return "its template lists this very prompt as a match example"
         if verdict.name in self.model.eager:
-            return "its template adds what no wording of a prompt makes up for"
+            return "its template adds something that no wording can replace"
         return ""
 
     def _unknown(self, verdict: TierVerdict) -> tuple[str, ...]:
         if verdict.none >= 0.5:
-            return (f"unlike anything that a template is for (probability {verdict.none:.2f})", *_near(verdict))
+            return (f"unlike the prompts of any template (probability {verdict.none:.2f})", *_near(verdict))
         best = f"the best intent, {verdict.name}, has {verdict.confidence:.2f}, below {self._settings.confidence:.2f}"
         return (best, *_near(verdict))
 
 
 def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
-    """The prompt as these tiers learned to read prompts: its instruction, or all of it."""
+    """The prompt as these tiers read prompts: its instruction, or all of it."""
     return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
 
 
@@ -150,7 +152,7 @@ def _near(verdict: TierVerdict) -> tuple[str, ...]:
     return (f"nearest example of {verdict.name} ({verdict.similarity:.2f}): {_shown(verdict.nearest)}",)
 
 
-@lru_cache(maxsize=1024)  # the examples of a library are shown again and again
+@lru_cache(maxsize=1024)  # the same examples appear in many reasons
 def _shown(example: str) -> str:
     shown = " ".join(example.split())
     return shown if len(shown) <= QUOTED_CHARACTERS else f"{shown[: QUOTED_CHARACTERS - 1]}…"

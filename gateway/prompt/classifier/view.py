@@ -1,7 +1,7 @@
-"""A prompt as the classifier sees it: what is asked, apart from the text that it is asked about.
+"""The classifier's view of a prompt: the request, without the text that it is about.
 
-`What is the intent of this message: "I lost my card"` and the same about a train ticket are one
-kind of request, so the payload is taken out, and it is the instruction that is embedded and read.
+`What is the intent of this message: "I lost my card"` and the same about a train ticket are one kind of request. So the
+payload is removed, and the instruction is embedded and read.
 """
 
 import re
@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.prompt.language.payload import split
 from gateway.split import Split
 
-HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction stands at the beginning or at the end
+HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the beginning or at the end
 HEAD_ZH, TAIL_ZH = 60, 24  # the same in Chinese characters
 SHORTEST = 6  # characters; a shorter instruction says too little without its payload
 
@@ -32,16 +32,16 @@ _CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
 
 
 class Look(Struct, frozen=True):
-    """`asked` is what is embedded: the instruction, or head and tail of a prompt that has no payload."""
+    """`asked` is the text to embed: the instruction, or head and tail of a prompt without a payload."""
 
     text: str
     asked: str
     rule: str = ""
-    """How the payload was found; "" if there is none."""
+    """The rule that found the payload; "" if there is none."""
 
 
 def look(text: str, parts: Split | None = None) -> Look:
-    """A prompt as the classifier sees it. `parts`: the prompt taken apart, where the caller has done that."""
+    """The view of a prompt. `parts`: the split prompt, if the caller has it."""
     parts = parts or split(text)
     instruction = parts.instruction_text
     if parts.payload is None or len(instruction) < SHORTEST:
@@ -50,12 +50,12 @@ def look(text: str, parts: Split | None = None) -> Look:
 
 
 def whole(text: str) -> Look:
-    """A prompt as one piece: where labels were given for what people write, not for what they ask of a text."""
+    """The whole prompt, for labels that were given to whole prompts."""
     return Look(text, ends(text))
 
 
 def ends(text: str) -> str:
-    """Head and tail of a text: what it costs to embed grows with its length."""
+    """Head and tail of a text, since the cost of embedding grows with its length."""
     if len(text) < 4 * HEAD_ZH:
         return text
     words = text.split()
@@ -65,7 +65,7 @@ def ends(text: str) -> str:
 
 
 class Keywords:
-    """The keywords of the templates. In a language with blanks they are whole words, found by the first of them."""
+    """The keywords of the templates. In a spaced language they are whole words, looked up by their first word."""
 
     def __init__(self, by_intent: Mapping[str, Sequence[str]]) -> None:
         self._marks: dict[str, list[str]] = {}
@@ -82,7 +82,7 @@ class Keywords:
                 self._first.setdefault(parts[0], []).append((parts, self._marks[word]))
 
     def marks(self, asked: str) -> list[str]:
-        """Wherever they stand: for a language without blanks."""
+        """Keywords anywhere in the text, for an unspaced language."""
         return [mark for word in self._pattern.findall(asked) for mark in self._marks[word]]
 
     def marks_of(self, words: Sequence[str]) -> list[str]:
@@ -97,7 +97,7 @@ class Keywords:
 
 
 def plain(asked: str) -> str:
-    """What is asked, whatever its letter case, white space and last mark: for recognising the same words."""
+    """The request without letter case, extra white space and its last mark, to recognise the same words."""
     return " ".join(asked.lower().split()).rstrip(" .!?:。！？：")
 
 
@@ -132,16 +132,16 @@ def _has_digit(text: str) -> bool:
 
 
 def _form(seen: Look) -> list[str]:
-    """How the whole prompt is made, in marks."""
+    """The form of the whole prompt, in marks."""
     text = seen.text[:4000]
     marks = [f"<payload {seen.rule}>" if seen.rule else "<no payload>"]
     if seen.rule:
         marks.append("<payload>")
-    # most prompts have none, which is seen at once
+    # most prompts have none, which is quick to see
     numbers = _NUMBER.findall(text) if _has_digit(text) else ()
     marks.append(f"<numbers {min(3, len(numbers))}>")
     marks.append(f"<sentences {min(4, len(_CLAUSE.findall(text)))}>")
-    # what a pattern cannot do without is looked for first: that is ten times as fast as the pattern
+    # a search for a required mark first is ten times as fast as the pattern
     marks += [mark for mark, pattern, needs in _KINDS if any(map(text.__contains__, needs)) and pattern.search(text)]
     if (numbers or any(map(text.__contains__, _ARITHMETIC_NEEDS))) and _ARITHMETIC.search(text):
         marks.append("<arithmetic>")

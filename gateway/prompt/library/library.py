@@ -213,7 +213,7 @@ class _Shelf:
         why = "is neither in the folders nor in the archive"
         if template is not None:
             why = f"has mistakes ({template.faults[0]})" if template.faults else f"is {template.status}"
-        what = f"`{name}` of {id} names version {version}, which {why}; the newest active version speaks instead"
+        what = f"`{name}` of {id} names version {version}, which {why}; the newest active version is used instead"
         self._errors.append(TemplateError(pointed.file, what, pointed.line, 1))
         return None
 

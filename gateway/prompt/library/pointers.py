@@ -22,7 +22,7 @@ FILE = "pointers.yaml"
 DEFAULT_SHARE = 0.05
 """The default share of requests for a canary."""
 
-HEADER = "# Which version of a template speaks. Written by `foreword templates promote` and `rollback`.\n"
+HEADER = "# The version of each template that is in use. Written by `foreword templates promote` and `rollback`.\n"
 
 
 class Pointer(Struct, frozen=True, omit_defaults=True):

@@ -78,7 +78,9 @@ def _version(exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
         return RewriteDecision(canary, Arm.CANARY, f"among the {share:.0%} of the canary")
     if offered.stable is None:
         ref = canary.ref if canary else "nothing"
-        return RewriteDecision(None, Arm.NONE, f"outside the {share:.0%} of the canary {ref}, and nothing else speaks")
+        return RewriteDecision(
+            None, Arm.NONE, f"outside the {share:.0%} of the canary {ref}, and there is no other version"
+        )
     return RewriteDecision(offered.stable, Arm.STABLE)
 
 

@@ -114,7 +114,7 @@ class GainTable:
             try:
                 self._gains = read_gains(self._path)
             except (OSError, msgspec.MsgspecError) as error:
-                log.error("the gain table %s cannot be read, what it said before holds: %s", self._path, error)
+                log.error("the gain table %s cannot be read, its last content stays in use: %s", self._path, error)
         return self._gains
 
 

@@ -148,7 +148,7 @@ async def _call(
         if value is not None:
             values.append(value)
         elif words:
-            dropped.append(f"{name}: what the model says is not in the query, or no {slot.type or 'text'}")
+            dropped.append(f"{name}: the model's answer is not in the query, or is no {slot.type or 'text'}")
     return ExtractedSlots(tuple(values), (call,), tuple(dropped))
 
 

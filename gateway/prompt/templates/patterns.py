@@ -85,7 +85,7 @@ def _check_repeats(tree: Any, outer: int) -> None:
             times = outer * most
             if most > 1 and outer > 1 and times > MAX_REPEATS:
                 raise NotBounded(
-                    "a repetition within a repetition, such as (a+)+, can take for ever; "
+                    "a repetition within a repetition, such as (a+)+, can run without end; "
                     "repeat one of them a fixed number of times, or list the characters: [a-z.]+"
                 )
         for part in _parts(value):

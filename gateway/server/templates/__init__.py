@@ -1,1 +1,1 @@
-"""The template library over HTTP: as JSON, and as pages for people."""
+"""The template library over HTTP, as JSON and as HTML pages."""

@@ -1,4 +1,4 @@
-"""Which of two versions of a template is better, by what was recorded: as JSON, and as a page for people."""
+"""Compares two versions of a template by the records: as JSON, and as an HTML page."""
 
 import asyncio
 from html import escape
@@ -27,7 +27,8 @@ FORM = """<form><input name="a" value="{a}" aria-label="A" placeholder="summaris
 
 @get("/v1/foreword/compare", summary="Two versions of a template, by what was recorded", tags=["Foreword"])
 async def compare_versions(gateway: Shared, key: Caller, a: Ref, b: Ref, since: Since = 0.0) -> Response[bytes]:
-    """Scores, their difference with its interval, which is better or how much is missing. For admin keys."""
+    """Scores, their difference with its interval, and the better version or the missing number of answers. For admin
+    keys."""
     return json_bytes(as_json(await _compared(gateway, key, a, b, since)))
 
 
@@ -56,7 +57,7 @@ async def _compared(gateway: Gateway, key: ClientKey, a: str, b: str, since_s: f
         # imported here: SQLAlchemy would cost the start 0.3 s
         from gateway.records.database import Database
 
-        # a connection of its own, so that the drain need not wait for a long read
+        # a connection of its own, so that the drain does not wait for a long read
         database = Database.open(database_url(gateway.settings))
         try:
             return compare(database, *versions, since_s=since_s, score_text=score)

@@ -1,4 +1,4 @@
-"""The template library as it serves now: versions, pointers, lineage, measured scores; and reading it again."""
+"""The template library in use: versions, pointers, lineage, measured scores; and its reload."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from gateway.server.handlers import Caller, Shared, admin_only, json_of
 
 
 class TemplateSummary(Struct, frozen=True):
-    """One template. What it says to a model is not shown here: it may be nobody's business."""
+    """One template, without its text, which may be confidential."""
 
     id: str
     speaks: int
-    """The version that answers; 0: none does."""
+    """The version in use; 0: none."""
     versions: tuple[HistoryVersion, ...]
     pointer: Pointer | None
     intent: str
@@ -35,7 +35,7 @@ class TemplateSummary(Struct, frozen=True):
 
 
 class TemplateDetail(Struct, frozen=True):
-    """One template with the messages of its newest version, for whoever may see them."""
+    """One template with the messages of its newest version, for admin keys."""
 
     template: TemplateSummary
     messages: tuple[dict[str, str], ...]
@@ -43,15 +43,15 @@ class TemplateDetail(Struct, frozen=True):
 
 @get("/v1/foreword/templates", summary="The templates, with their versions", tags=["Foreword"])
 async def list_templates(gateway: Shared) -> Response[bytes]:
-    """Status, pointers, lineage and measured scores of each version; not what they say. Versions that only the
-    archive has are shown with the one template that they are of."""
+    """Status, pointers, lineage and measured scores of each version, without their texts. Versions that only the
+    archive has are shown with their own template alone."""
     library = _library(gateway)
     return json_of({"data": await asyncio.to_thread(_all, library)})
 
 
 @get("/v1/foreword/templates/{id:str}", summary="One template, with its versions", tags=["Foreword"])
 async def get_template(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
-    """The same for one; a key with admin also sees the messages of its newest version."""
+    """The same for one template. A key with admin also sees the messages of its newest version."""
     library = _library(gateway)
     template = library.get(id)
     if template is None:
@@ -65,7 +65,7 @@ async def get_template(gateway: Shared, key: Caller, id: str) -> Response[bytes]
 
 @post("/v1/foreword/reload", status_code=200, summary="Read the templates again", tags=["Foreword"])
 async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
-    """The whole library is swapped, or, where a file is broken, nothing: 409 with the mistakes. For admin keys.
+    """The whole library is replaced. Where a file is broken nothing is: 409 with the mistakes. For admin keys.
 
     Examples and classifier follow in the background. Other workers see the change within a second or two.
     """
@@ -97,7 +97,7 @@ def _listed(library: Library, template: Template, versions: Sequence[HistoryVers
     return TemplateSummary(
         id=template.id,
         speaks=speaking.version if speaking else 0,
-        # the folders of this machine are nobody's business
+        # the folders of this machine are not for clients
         versions=tuple(replace(one, file=Path(one.file).name) for one in versions),
         pointer=library.pointers.get(template.id),
         intent=template.intent.name,

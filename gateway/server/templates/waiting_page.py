@@ -1,6 +1,7 @@
-"""The page of what waits to speak: each candidate and canary with what it changes, and the buttons that move it.
+"""The page of drafts, candidates and canaries: each with its changes, and the buttons that move it.
 
-The buttons do what `foreword templates promote`, `retire` and `rollback` do, and the gateway reads its templates again.
+The buttons do the same as `foreword templates promote`, `retire` and `rollback`, and the gateway reads its templates
+again.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ log = logging.getLogger("foreword.templates")
 
 
 class MoveForm(Struct, frozen=True):
-    """One move, as the form says it."""
+    """One move, as the form has it."""
 
     do: str
     id: str
@@ -47,15 +48,15 @@ class MoveForm(Struct, frozen=True):
 
 @get(PATH, summary="What waits to speak, as a page", tags=["Foreword"], media_type="text/html")
 async def template_page(gateway: Shared, key: Caller) -> Response[str]:
-    """Candidates and canaries with their scores, what they change, and buttons. For admin keys."""
+    """Candidates and canaries with their scores, changes and buttons. For admin keys."""
     _admin(key)
     return page("Templates", await asyncio.to_thread(_shown, gateway.settings))
 
 
 @post(PATH, status_code=303, summary="Promote, retire or roll back a template", tags=["Foreword"])
 async def move_template(request: Request[Any, Any, Any], gateway: Shared, key: Caller) -> Response[Any]:
-    """The form of the page: `do` (promote, retire, rollback), `ref`, `to`, `share`. 409 with the reasons if it may not
-    be. For admin keys, and from no page but this gateway's own."""
+    """The form of the page: `do` (promote, retire, rollback), `ref`, `to`, `share`. A refusal is 409 with the
+    reasons. For admin keys, and only from this gateway's own page."""
     _admin(key)
     own_page(dict(request.scope["headers"]))
     form = _read(await request.body())
@@ -74,9 +75,9 @@ HANDLERS = (template_page, move_template)
 
 
 def own_page(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse what another site makes a browser send along with a password that the browser remembers.
+    """Refuse requests that another site makes a browser send, with a password that the browser remembers.
 
-    A browser names the page's origin on each POST. A program that sends its key as a bearer token is no browser.
+    A browser names the page's origin on each POST. A program that sends its key as a bearer token is not a browser.
     """
     origin, host = headers.get(b"origin", b"").lower(), headers.get(b"host", b"").lower()
     if origin and origin.partition(b"://")[2] != host:
@@ -110,7 +111,7 @@ def _read(body: bytes) -> MoveForm:
 
 
 def _examine(gateway: Gateway) -> moves.Examine | None:
-    """The check of a template's examples by the classifier as it would be. For a thread: embedding takes the loop."""
+    """The check of a template's examples by the classifier after the step. For a thread: embedding runs on the loop."""
     loader, loop = gateway.loader, asyncio.get_running_loop()
     if loader is None or not loader.classifies:
         return None
@@ -126,7 +127,7 @@ def _examine(gateway: Gateway) -> moves.Examine | None:
 
 
 def _move(settings: Settings, form: MoveForm, examine: moves.Examine | None) -> str:
-    """Make the move, by the files as they are now: another worker or a command may have moved something since."""
+    """Make the move by the files as they are now: another worker or a command may have made a move since."""
     library, folders, broken = _library(settings)
     if form.do == "rollback":
         moves.rollback(library, folders, form.id)
@@ -156,7 +157,7 @@ def _shown(settings: Settings) -> str:
     shown = [_section(library, one, settings.jobs.share) for one in sorted(waiting, key=lambda one: one.ref)]
     pointed = [_pointed(id, pointer) for id, pointer in sorted(library.pointers.items())]
     nothing = "<p>Nothing waits: no draft, candidate or canary.</p>"
-    back = f"<h2>Who speaks by a pointer</h2>{''.join(pointed)}" if pointed else ""
+    back = f"<h2>Versions set by a pointer</h2>{''.join(pointed)}" if pointed else ""
     return f"{faults}{''.join(shown) or nothing}{back}"
 
 
@@ -167,7 +168,7 @@ def _tried(library: Library, template: Template) -> bool:
 
 def _section(library: Library, template: Template, share: float) -> str:
     ref, step = template.ref, moves.NEXT.get(template.status)
-    tried = f", speaks to {library.pointers[template.id].share:.0%}" if _tried(library, template) else ""
+    tried = f", used for {library.pointers[template.id].share:.0%}" if _tried(library, template) else ""
     measured = "".join(
         f"<tr><td>{escape(str(name))}</td><td>{escape(str(value))}</td></tr>"
         for name, value in template.provenance.scores.items()
@@ -189,7 +190,7 @@ def _section(library: Library, template: Template, share: float) -> str:
 
 
 def _parent(library: Library, template: Template) -> Template | None:
-    """What it was made from, else what speaks."""
+    """Its parent, or else the version in use."""
     try:
         id, version = read_ref(template.provenance.parent)
     except ValueError:

@@ -114,7 +114,7 @@ async def test_what_a_template_lists_is_rewritten_however_it_looks(model: Classi
     listed = train(library(**{"write-email": repr([*own, CAREFUL])}), Embedders(STATIC), seeds())
     found = await classifier(listed).classify(CAREFUL)
     assert before.improvable < 0.5 < found.improvable == found.confidence == 1.0
-    assert "its template lists this very prompt among those that it is for" in found.reasons
+    assert "its template lists this very prompt as a match example" in found.reasons
 
 
 async def test_a_labelled_prompt_says_what_it_is_for_and_not_that_a_rewrite_helps() -> None:

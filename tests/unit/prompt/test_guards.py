@@ -241,5 +241,5 @@ def test_for_every_active_template_everything_survives_or_it_is_dropped_by_name(
 def test_no_template_speaks_to_a_prompt_that_attacks_it(
     template: Template, before: str, attack: str, after: str
 ) -> None:
-    with pytest.raises(KeptAsIs, match="drop or to show"):
+    with pytest.raises(KeptAsIs, match="ignore or to show"):
         render_for(template, f"{before} {attack} {after}")

@@ -207,7 +207,7 @@ def test_a_new_template_lints_clean_and_passes_its_own_test(
         ("{system_contains: kind}", "the system message does not contain 'kind'"),
         ("{max_words: 2}", "the messages have 4 words; expected at most 2"),
         ("{roles: [user]}", "the roles are system, user; expected user"),
-        ("{no_match: true}", "expected no rewrite, but the template speaks"),
+        ("{no_match: true}", "expected no rewrite, but the template is used"),
     ],
 )
 def test_an_expectation_that_does_not_hold_is_told_with_the_line_of_its_test(expect: str, what: str) -> None:

@@ -88,7 +88,7 @@ def test_a_version_on_trial_speaks_to_its_share_and_has_its_own_controls(
 
 def test_a_first_version_on_trial_leaves_the_others_as_they_are() -> None:
     assert RewritePolicy().decide(exchange(), OfferedVersions(None, ON_TRIAL, NOBODY)) == RewriteDecision(
-        None, Arm.NONE, "outside the 0% of the canary refund.en@2, and nothing else speaks"
+        None, Arm.NONE, "outside the 0% of the canary refund.en@2, and there is no other version"
     )
 
 
