@@ -20,7 +20,9 @@ if TYPE_CHECKING:  # numpy and the stores are loaded when a command runs, not fo
     from gateway.ports import Embedder, VectorStore
 
 READABLE = (
-    ".md", ".markdown", ".txt", ".rst", ".html", ".htm", ".xhtml", ".pdf", ".docx", ".csv", ".json", ".yaml", ".toml",
+    ".md", ".markdown", ".txt", ".rst", ".tex", ".html", ".htm", ".xhtml", ".mhtml", ".mht", ".pdf", ".docx", ".docm",
+    ".odt", ".rtf", ".epub", ".pptx", ".odp", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods", ".csv", ".tsv",
+    ".eml", ".mbox", ".msg", ".json", ".jsonl", ".ndjson", ".xml", ".ipynb", ".srt", ".vtt", ".yaml", ".toml",
     ".py", ".js", ".ts", ".java", ".go", ".rs", ".c", ".h", ".cpp", ".hpp", ".cs", ".rb", ".php", ".sh", ".sql",
 )  # fmt: skip
 """What is taken from a folder; a file that is named itself is always read."""

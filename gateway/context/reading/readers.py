@@ -5,34 +5,112 @@ are imported when they are used.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from gateway.context.reading.document import Document
-from gateway.context.reading.formats.code import BRACES, PYTHON, code_document
-from gateway.context.reading.formats.markdown import decode, read_markdown, read_text, text_report
+from gateway.context.reading.formats.code import BRACES, PYTHON
+from gateway.context.reading.kinds import kind_of
+from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
-VERSION = 3
+VERSION = 4
 """Part of each ingested file's recipe: a change of how files are read means reading again."""
 
 MAX_BYTES = 64 * 1024 * 1024
+DEEPEST = 3
+"""Attachments within attachments that are read."""
+MOST_FILES = 500
+"""Of an archive."""
+
+FORMATS = "gateway.context.reading.formats"
+READERS: dict[str, str] = {
+    ".csv": "sheets:read_csv",
+    ".docx": "docx:read_docx",
+    ".epub": "epub:read_epub",
+    ".html": "html:read_html",
+    ".ipynb": "trees:read_notebook",
+    ".json": "trees:read_json",
+    ".jsonl": "trees:read_jsonl",
+    ".md": "markdown:read_markdown",
+    ".odp": "odf:read_odf",
+    ".ods": "sheets:read_workbook",
+    ".odt": "odf:read_odf",
+    ".pdf": "pdf.reader:read_pdf",
+    ".pptx": "slides:read_pptx",
+    ".rst": "markup:read_rst",
+    ".rtf": "rtf:read_rtf",
+    ".srt": "markup:read_subtitles",
+    ".tex": "markup:read_latex",
+    ".tsv": "sheets:read_csv",
+    ".xls": "sheets:read_workbook",
+    ".xlsb": "sheets:read_workbook",
+    ".xlsx": "sheets:read_workbook",
+    ".xml": "trees:read_xml",
+    **dict.fromkeys(PYTHON | BRACES, "code:read_code"),
+}
+"""The reader of each kind, as a module of `formats` and a function. Other files are read as text."""
+WITH_PARTS: dict[str, str] = {
+    ".eml": "mail:read_eml",
+    ".mbox": "mail:read_mbox",
+    ".mhtml": "mail:read_mhtml",
+    ".msg": "mail:read_msg",
+}
+"""Readers that read the files within a file with a function that they are given."""
 
 
 def read(path: Path, name: str = "") -> Document:
     """The document in a file; `name` is what it is called, if that is not its path. Raises `CollectionError`."""
     named = Path(name) if name else path
-    raw = _bytes(path, named)
-    reader = READERS.get(named.suffix.lower(), read_text)
+    document = read_bytes(named, _bytes(path, named))
+    if not document.text.strip():
+        reason = "; ".join(("holds no text", *document.report.left_out))
+        scanned = document.report.kind == "PDF"
+        hint = "; a scanned PDF must go through text recognition first" if scanned else ""
+        raise CollectionError(f"{named}: {reason}{hint}")
+    return document
+
+
+def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
+    """As `read`, for a file in memory that lies in `depth` others; its text may be empty."""
+    kind = kind_of(name, raw)
+
+    def read_part(part: Path, content: bytes) -> Document:
+        if depth >= DEEPEST:
+            raise CollectionError(f"{part}: lies in too many other files")
+        return read_bytes(part, content, depth + 1)
+
     try:
-        document = reader(named, raw)
+        if kind == ".zip":
+            return _archive(name, raw, read_part)
+        if kind in WITH_PARTS:
+            return _function(WITH_PARTS[kind])(name, raw, read_part)
+        return _function(READERS.get(kind, "markdown:read_text"))(name, raw)
     except CollectionError:
         raise
     except Exception as error:  # parsers raise anything at all on a broken file
-        raise CollectionError(f"{named}: cannot be read as {named.suffix or 'text'}: {_reason(error)}") from error
-    if not document.text.strip():
-        hint = "; a scanned PDF must go through text recognition first" if named.suffix.lower() == ".pdf" else ""
-        raise CollectionError(f"{named}: holds no text{hint}")
-    return document
+        raise CollectionError(f"{name}: cannot be read as {kind or 'text'}: {_reason(error)}") from error
+
+
+def _function(place: str) -> Callable[..., Document]:
+    module, _, name = place.partition(":")
+    function: Callable[..., Document] = getattr(import_module(f"{FORMATS}.{module}"), name)
+    return function
+
+
+def _archive(name: Path, raw: bytes, read_part: Callable[[Path, bytes], Document]) -> Document:
+    """The files of an archive, each under its name."""
+    from gateway.context.reading.archive import Archive
+    from gateway.context.reading.formats.mail import write_attachment
+
+    archive = Archive(name, raw)
+    writer = DocumentWriter()
+    files = [member for member in archive.names if not member.endswith("/") and "__MACOSX" not in member]
+    for member in files[:MOST_FILES]:
+        write_attachment(writer, member, archive.read(member), read_part, 1)
+    for _ in files[MOST_FILES:]:
+        writer.leave_out(f"files after {MOST_FILES}")
+    return writer.document("ZIP")
 
 
 def _bytes(path: Path, named: Path) -> bytes:
@@ -47,38 +125,3 @@ def _bytes(path: Path, named: Path) -> bytes:
 
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def read_code(path: Path, raw: bytes) -> Document:
-    text = decode(path, raw)
-    return code_document(text.text, path.name, path.suffix.lower(), text_report("code", text))
-
-
-def read_html(path: Path, raw: bytes) -> Document:
-    from gateway.context.reading.formats import html
-
-    return html.read_html(path, raw)
-
-
-def read_pdf(path: Path, raw: bytes) -> Document:
-    from gateway.context.reading.formats.pdf import reader
-
-    return reader.read_pdf(path, raw)
-
-
-def read_docx(path: Path, raw: bytes) -> Document:
-    from gateway.context.reading.formats import docx
-
-    return docx.read_docx(path, raw)
-
-
-READERS: dict[str, Callable[[Path, bytes], Document]] = {
-    ".md": read_markdown,
-    ".markdown": read_markdown,
-    ".html": read_html,
-    ".htm": read_html,
-    ".xhtml": read_html,
-    ".pdf": read_pdf,
-    ".docx": read_docx,
-    **dict.fromkeys(PYTHON | BRACES, read_code),
-}

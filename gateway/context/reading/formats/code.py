@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.context.reading.document import Document, Heading, ReadReport
+from gateway.context.reading.formats.markdown import decode, text_report
 
 LINE_ENDS = frozenset((".go", ".groovy", ".js", ".jsx", ".kt", ".kts", ".mjs", ".scala", ".swift", ".ts", ".tsx"))
 """Languages whose statements end with their line."""
@@ -54,6 +55,11 @@ class CodeBlock(Struct, frozen=True):
     title: str
     holds: bool = False
     """Whether it is there for others, as a class is for its methods."""
+
+
+def read_code(path: Path, raw: bytes) -> Document:
+    text = decode(path, raw)
+    return code_document(text.text, path.name, path.suffix.lower(), text_report("code", text))
 
 
 def code_document(text: str, name: str, suffix: str, report: ReadReport = CODE) -> Document:

@@ -1,0 +1,70 @@
+"""Text with headings that are neither HTML nor Markdown: reStructuredText, LaTeX, subtitles."""
+
+import re
+from pathlib import Path
+
+from gateway.context.reading.document import Document, Heading
+from gateway.context.reading.formats.markdown import decode, structure, text_report
+from gateway.context.reading.writer import DocumentWriter
+
+UNDERLINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}[ \t]*$")
+LATEX = re.compile(r"[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]{0,200}\])?\{")
+LATEX_LEVELS = {"part": 1, "chapter": 1, "section": 2, "subsection": 3, "subsubsection": 4, "paragraph": 5}
+LONGEST_LINE = 1000
+TIMES = re.compile(r"(\d{1,3}:)?(\d{1,2}:\d{2})[.,]\d{1,3} --> ")
+TAG = re.compile(r"<[^<>]{0,200}>")
+
+
+def read_rst(path: Path, raw: bytes) -> Document:
+    """A heading is a line with a line of one sign below it; the signs' levels follow from their order."""
+    text = decode(path, raw)
+    lines = text.text.split("\n")
+    levels: dict[str, int] = {}
+    headings, start = [], 0
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        mark = UNDERLINE.match(below) if len(below) <= LONGEST_LINE else None
+        if mark and line.strip() and len(below.strip()) >= len(line.strip()) and not UNDERLINE.match(line):
+            level = levels.setdefault(mark[1], min(len(levels) + 1, 6))
+            headings.append(Heading(start, level, line.strip()))
+        start += len(line) + 1
+    leads, records = structure(text.text)
+    return Document(text.text, tuple(headings), leads=leads, records=records, report=text_report("RST", text))
+
+
+def read_latex(path: Path, raw: bytes) -> Document:
+    text = decode(path, raw)
+    headings, start = [], 0
+    for line in text.text.split("\n"):
+        if (command := LATEX.match(line[:LONGEST_LINE])) and (title := _braced(line, command.end())):
+            headings.append(Heading(start, LATEX_LEVELS[command[1]], title))
+        start += len(line) + 1
+    return Document(text.text, tuple(headings), report=text_report("LaTeX", text))
+
+
+def _braced(line: str, start: int) -> str:
+    """What stands up to the closing brace."""
+    depth = 1
+    for place in range(start, min(len(line), start + LONGEST_LINE)):
+        depth += (line[place] == "{") - (line[place] == "}")
+        if not depth:
+            return line[start:place].strip()
+    return ""
+
+
+def read_subtitles(path: Path, raw: bytes) -> Document:
+    """Each cue is a line with the time at which it begins."""
+    text = decode(path, raw)
+    report = text_report("subtitles", text)
+    writer = DocumentWriter()
+    for cue in text.text.split("\n\n"):
+        lines = cue.strip().split("\n")
+        place = next((number for number, line in enumerate(lines[:3]) if TIMES.match(line.strip())), -1)
+        if place < 0:
+            continue
+        time = TIMES.match(lines[place].strip())
+        words = " ".join(TAG.sub("", line).strip() for line in lines[place + 1 :])
+        if time and words.strip():
+            writer.record(f"[{time[1] or ''}{time[2]}] {words.strip()}")
+    for what in report.left_out:
+        writer.leave_out(what)
+    return writer.document("subtitles", report.encoding, report.certainty)

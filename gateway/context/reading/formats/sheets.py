@@ -1,0 +1,118 @@
+"""Workbooks and tables in text: XLSX, XLS, XLSB, ODS by calamine, CSV and TSV by Python's own reader."""
+
+import csv
+import datetime
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.context.reading.archive import Archive
+from gateway.context.reading.document import Document
+from gateway.context.reading.formats.markdown import decode, text_report
+from gateway.context.reading.table import Table
+from gateway.context.reading.writer import DocumentWriter
+
+PLAIN_NAME = re.compile(r"(?:Sheet|Tabelle|Feuille?|Hoja|Foglio|Planilha|Blad|Лист|工作表|シート)\s?\d*", re.IGNORECASE)
+DELIMITERS = (",", ";", "\t", "|")
+SAMPLE_LINES = 50
+LONGEST_FIELD = 10_000_000
+MOST_CELLS = 20_000_000
+
+
+def read_workbook(path: Path, raw: bytes) -> Document:
+    from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+
+    writer = DocumentWriter()
+    kind = path.suffix.lstrip(".").upper() or "XLSX"
+    if raw.startswith(b"PK"):
+        _count_extras(Archive(path, raw), writer)
+    book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
+    sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+    for sheet in sheets:
+        writer.page()
+        if sheet.visible != SheetVisibleEnum.Visible:
+            writer.leave_out(f"hidden sheet {sheet.name}")
+            continue
+        rows = [[_cell(value) for value in row] for row in book.get_sheet_by_name(sheet.name).to_python()]
+        if any(map(any, rows)) and not (len(sheets) == 1 and PLAIN_NAME.fullmatch(sheet.name)):
+            writer.heading(1, sheet.name)
+        write_tables(writer, rows)
+    return writer.document(kind)
+
+
+def _count_extras(archive: Archive, writer: DocumentWriter) -> None:
+    """What stands beside the cells."""
+    for name in archive.names:
+        if re.match(r"(?:xl/media|Pictures)/.", name):
+            writer.picture()
+        elif re.match(r"xl/charts/chart\d", name):
+            writer.leave_out("charts")
+        elif re.match(r"xl/(?:comments|threadedComments)", name):
+            writer.leave_out("comments on cells")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        # a workbook knows one kind of number
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(round(value, 12))
+    if isinstance(value, datetime.datetime):
+        return value.date().isoformat() if value.time() == datetime.time() else value.isoformat(" ")
+    return str(value)
+
+
+def write_tables(writer: DocumentWriter, rows: Sequence[Sequence[str]]) -> None:
+    """Tables of a sheet, which empty rows part; a block of one column is text."""
+    for block in _blocks(rows):
+        if max(sum(map(bool, row)) for row in block) == 1 and len(block) < 3:
+            writer.paragraph("\n".join(next(filter(None, row)) for row in block))
+        else:
+            writer.table(Table(block))
+
+
+def _blocks(rows: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    block: list[Sequence[str]] = []
+    for row in rows:
+        if any(cell.strip() for cell in row):
+            block.append(row)
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def read_csv(path: Path, raw: bytes) -> Document:
+    text = decode(path, raw)
+    report = text_report("CSV", text)
+    writer = DocumentWriter()
+    lines = text.text
+    if lines[:4].lower() == "sep=":
+        lines = lines.partition("\n")[2]
+    csv.field_size_limit(LONGEST_FIELD)
+    delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") else _delimiter(lines)
+    rows = list(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter))
+    writer.table(Table(rows))
+    for what in report.left_out:
+        writer.leave_out(what)
+    return writer.document("TSV" if delimiter == "\t" else "CSV", report.encoding, report.certainty)
+
+
+def _delimiter(text: str) -> str:
+    """The sign that parts most of the first lines into the same number of fields."""
+    sample = "\n".join(text[:200_000].split("\n")[:SAMPLE_LINES])
+    best, delimiter = 0.0, ","
+    for sign in DELIMITERS:
+        try:
+            widths = Counter(len(row) for row in csv.reader(io.StringIO(sample, newline=""), delimiter=sign) if row)
+        except csv.Error:
+            continue
+        width, count = max(widths.items(), key=lambda pair: (pair[0] > 1, pair[1]), default=(1, 0))
+        share = count / (sum(widths.values()) or 1) + min(width, 50) / 1000
+        if width > 1 and share > best:
+            best, delimiter = share, sign
+    return delimiter
