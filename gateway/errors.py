@@ -16,6 +16,7 @@ ForewordError
     ├── BodyTooLarge        413
     ├── LimitReached        429
     ├── BackendFailed       502
+    │   ├── AnswerLost      the backend took the request, and its answer did not come whole
     │   └── StreamFailed    the backend's stream told the client so itself
     ├── NotReady            503
     ├── TooBusy             503
@@ -75,6 +76,8 @@ class RequestError(ForewordError):
     status = 500
     type = "server_error"
     code: str | None = None
+    taken = False
+    """Whether a backend took the request and may have worked on it: sent again, the work could be done twice."""
 
     def __init__(
         self, message: str, *, param: str | None = None, code: str | None = None, retry_after_s: float = 0.0
@@ -152,6 +155,13 @@ class BackendFailed(RequestError):
     code = "backend_failed"
 
 
+class AnswerLost(BackendFailed):
+    """The backend took the request, and its answer did not come whole."""
+
+    code = "answer_lost"
+    taken = True
+
+
 class StreamFailed(BackendFailed):
     """A stream whose own events say that it failed. The client has them, so nothing is added."""
 
@@ -174,3 +184,4 @@ class BackendTimeout(RequestError):
     status = 504
     type = "upstream_error"
     code = "backend_timeout"
+    taken = True

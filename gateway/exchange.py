@@ -289,13 +289,14 @@ class Target(Struct, frozen=True):
     """One place that can answer: a backend, and the model's name there.
 
     `window_tokens` is how much the model reads well. `longer` takes more: the same engine with stretched
-    positions, or another deployment of the model.
+    positions, or another deployment of the model. `repeat`: a request may be sent again although it was taken.
     """
 
     backend: str
     model: str
     window_tokens: int = 0
     longer: "Target | None" = None
+    repeat: bool = False
 
     def stretches(self, other: "Target") -> bool:
         """Whether `other` is this engine itself with positions drawn out."""

@@ -100,6 +100,10 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     """The context window, where the backend does not tell it or the model reads less well."""
     longer: str = ""
     """Another name of the same model, at a deployment with a longer window: for what does not fit this one."""
+    repeat: bool = False
+    """Whether a request may be sent again, here once and then to the fallback, although the backend took it and then
+    fell silent or broke off: the work may then be done, and paid for, twice. A request with an `idempotency-key` header
+    is always sent again."""
 
 
 class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,7 +15,8 @@ from typing import Any
 from litestar import Litestar, Request, Response, post
 from litestar.handlers import asgi
 
-from gateway.backends.http1 import ConnectionPool
+from gateway.backends.connection_pool import ConnectionPool
+from gateway.backends.http1 import AnswerBounds
 from harness.nginx import COMPLETION
 from harness.processes import Process, free_port
 from harness.upstream import EVENT
@@ -155,6 +156,6 @@ def _pool() -> ConnectionPool:
         tls=None,
         headers=[(b"content-type", b"application/json")],
         connect_timeout_s=5,
-        idle_timeout_s=60,
+        bounds=AnswerBounds(idle_s=60, total_s=1800, most_bytes=1 << 26),
         limit=1000,
     )

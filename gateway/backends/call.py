@@ -6,15 +6,14 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from gateway.errors import BackendFailed, BackendTimeout, BadRequest, LimitReached, NotReady, RequestError
+from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, BadRequest, LimitReached, NotReady, RequestError
 from gateway.exchange import Exchange, Target
 from gateway.ports import Headers, HotState, Reply
 
 log = logging.getLogger("foreword.call")
 
-# refusals that another backend may not share
-HAND_OVER = frozenset({408, 429, 500, 502, 503, 504})
 UNREACHABLE = "backend_unreachable"
+REPEATABLE = b"idempotency-key"
 
 
 class Sender(Protocol):
@@ -26,7 +25,8 @@ class Sender(Protocol):
 class Caller:
     """First backend on the route that answers.
 
-    A connection that could not be used is tried once more, since nothing was answered over it.
+    A request that a backend took is not sent again (`RequestError.taken`), unless the client gave it an
+    idempotency key or its model says `repeat`. A backend that cannot be reached is tried once more.
     A backend that failed `trip_after` times in a row is passed over for `rest_s` seconds, but only
     where there is another one to ask.
     """
@@ -62,9 +62,11 @@ class Caller:
             try:
                 reply = await self._try(exchange, target, headers)
             except (BackendFailed, BackendTimeout, NotReady, LimitReached) as error:
+                if error.taken and not _repeatable(target, headers):
+                    raise
                 log.warning("handing over", extra={"backend": target.backend, "error": error.message})
                 continue
-            if reply.status not in HAND_OVER:
+            if not is_failure(reply.status):
                 return reply
             await reply.aclose()
         return await self._try(exchange, last, headers)
@@ -83,16 +85,11 @@ class Caller:
         )
 
     async def _try(self, exchange: Exchange, target: Target, headers: Headers) -> Reply:
-        backend = self._backends[target.backend]
         try:
-            try:
-                reply = await backend.send(exchange, target.model, headers)
-            except BackendFailed as error:
-                if error.code != UNREACHABLE:
-                    raise
-                reply = await backend.send(exchange, target.model, headers)
+            reply = await self._send(exchange, target, headers)
         except RequestError as error:
-            if error.status >= 500:
+            # a backend that is loading or has all its connections in use is not a failing one
+            if error.status >= 500 and not isinstance(error, NotReady):
                 await self._failed(target.backend)
             raise
         if reply.status >= 500:
@@ -100,6 +97,16 @@ class Caller:
         else:
             self._failures[target.backend] = 0
         return reply
+
+    async def _send(self, exchange: Exchange, target: Target, headers: Headers) -> Reply:
+        backend = self._backends[target.backend]
+        try:
+            return await backend.send(exchange, target.model, headers)
+        except BackendFailed as error:
+            lost = isinstance(error, AnswerLost) and _repeatable(target, headers)
+            if error.code != UNREACHABLE and not lost:
+                raise
+        return await backend.send(exchange, target.model, headers)
 
     async def _rests(self, backend: str) -> bool:
         try:
@@ -116,3 +123,12 @@ class Caller:
             await self._state.block(f"backend:{backend}", self._rest_s)
         except Exception:
             log.exception("hot state is gone: a failing backend is not passed over")
+
+
+def is_failure(status: int) -> bool:
+    """Whether a status is one that another backend may not share, so that it may be asked instead."""
+    return status >= 500 or status in (408, 429)
+
+
+def _repeatable(target: Target, headers: Headers) -> bool:
+    return target.repeat or any(name == REPEATABLE for name, _ in headers)

@@ -1,51 +1,87 @@
-"""An HTTP/1.1 client for one upstream: posts bytes, hands back the head and then the body's pieces.
+"""One HTTP/1.1 connection to an upstream: posts bytes, hands back the head and then the body's pieces.
 
 It does nothing but that: no redirects, cookies, decompression or proxies, none of which a gateway
 may do on its own. The parsing is httptools' (llhttp). General clients cost two to five times the
-CPU; `docs/benchmarks.md` has the figures.
+CPU; `docs/benchmarks.md` has the figures. Connections are shared out in `connection_pool.py`.
 """
 
 import asyncio
-import ssl
+import select
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 import httptools
+from msgspec import Struct
 
-KEEP_S = 50.0  # below the usual 60 s after which servers close an idle connection
 HEAD_LIMIT = 64 * 1024
-SWEEP_S = 1.0  # so much later than its time may the end of a silence be seen
+HEAD_TOO_LARGE = f"its head is larger than {HEAD_LIMIT // 1024} kB"
 FRAMING = (b"content-length", b"transfer-encoding")
 # bytes that may wait for a slow client before the upstream is told to wait
 HIGH_WATER = 256 * 1024
 
 
-class Unreachable(Exception):
-    """No connection, or it went away before a single byte of an answer: asking again is safe."""
+class UpstreamFault(Exception):
+    """Why there is no whole answer. The text never holds the upstream's address."""
 
 
-class Broken(Exception):
+class Unreachable(UpstreamFault):
+    """No connection, or it broke before the request was written whole: the upstream cannot have acted on it."""
+
+
+class AllInUse(UpstreamFault):
+    """No connection became free in time. The upstream was not asked, and is not to blame."""
+
+
+class Broken(UpstreamFault):
     """The answer ended before its end, or is not HTTP."""
 
 
-class Idle(Exception):
+class Unanswered(Broken):
+    """The request was written whole, and the connection closed before a byte came back: it may have been worked on."""
+
+
+class Empty(UpstreamFault):
+    """The answer came to its end and holds nothing."""
+
+
+class Idle(UpstreamFault):
     """Nothing came for too long."""
 
 
-class Connection(asyncio.Protocol):
-    """One connection, one exchange at a time."""
+class Overdue(UpstreamFault):
+    """The answer took too long as a whole."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, idle_s: float) -> None:
+
+class TooLong(UpstreamFault):
+    """The answer is larger than its limit."""
+
+
+class AnswerBounds(Struct, frozen=True):
+    """How long and how large one answer may get."""
+
+    idle_s: float
+    """The longest silence."""
+    total_s: float
+    """From the request to the answer's last byte."""
+    most_bytes: int
+    """Head and body, as they come off the wire."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection, one exchange at a time. `on_stray` is called for bytes that belong to no request."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, bounds: AnswerBounds, on_stray: Callable[[], None]) -> None:
         self._loop = loop
-        self._idle_s = idle_s
+        self._bounds = bounds
+        self._on_stray = on_stray
         self._transport: Any = None
         self._parser: Any = None
+        self._unread: Callable[[], bool] = lambda: False
+        self._writing = False
         self.closed = False
         self.rested_at = 0.0
-        self.fresh = True
-        """Whether it has not answered anything yet."""
         self._resting = True
         self._reset()
 
@@ -53,15 +89,14 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.complete = False
-        self._head_size = 0
+        self._size = self._head_size = 0
         self._keeps = False
-        self._answering = False
-        self._error: Exception | None = None
+        self._error: UpstreamFault | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._pieces: deque[bytes] = deque()
         self._held = 0
         self._paused = False
-        self._heard_at = 0.0
+        self._began_at = self._heard_at = monotonic()
 
     async def post(self, head: bytes, body: bytes) -> None:
         """Send a request and wait for the head of its answer: then `status` and `headers` are set."""
@@ -69,7 +104,6 @@ class Connection(asyncio.Protocol):
         self._resting = False
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
-        self._heard_at = monotonic()
         self._transport.write(head + body)
         while not self.status and self._error is None:
             await self._wait()
@@ -95,14 +129,25 @@ class Connection(asyncio.Protocol):
         return piece
 
     @property
+    def drained(self) -> bool:
+        """Whether the answer is complete and all of it was taken."""
+        return self.complete and not self._pieces
+
+    @property
     def reusable(self) -> bool:
-        return self.complete and not self.closed and self._error is None and self._keeps
+        return self.complete and not self.closed and self._error is None and self._keeps and not self._writing
 
     def rest(self) -> None:
         """The exchange is over; the connection waits for the next one."""
         self.rested_at = monotonic()
-        self.fresh = False
         self._resting = True
+
+    def quiet(self) -> bool:
+        """Whether it can be used again: open, and nothing on it unread, be it bytes or the other side's close.
+
+        Asks the kernel, since the event loop may not have come to read it. Costs a microsecond.
+        """
+        return not self.closed and not self._unread()
 
     def close(self) -> None:
         self.closed = True
@@ -121,11 +166,15 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def look(self, now: float) -> None:
-        """Fail if nothing came for too long. Who reads slowly is waited for."""
-        if not self._paused and not self.complete and now - self._heard_at >= self._idle_s:
+        """Fail if the answer is overdue, or nothing came for too long. A pause for a slow client is no silence."""
+        if self.complete:
+            return
+        if now - self._began_at >= self._bounds.total_s:
+            self._fail(Overdue())
+        elif not self._paused and now - self._heard_at >= self._bounds.idle_s:
             self._fail(Idle())
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: UpstreamFault) -> None:
         if self._error is None and not self.complete:
             self._error = error
         self.close()
@@ -135,19 +184,35 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        # so that `pause_writing` says whether anything of a request is still here
+        self._transport.set_write_buffer_limits(high=0)
+        socket = transport.get_extra_info("socket")
+        if socket is not None:
+            self._unread = _unread_check(socket.fileno())
+
+    def pause_writing(self) -> None:
+        self._writing = True
+
+    def resume_writing(self) -> None:
+        self._writing = False
 
     def data_received(self, data: bytes) -> None:
         if self._resting or self.complete:
-            self.close()  # nobody asked for this: whatever it is, it must not be taken for the next answer
+            self.close()  # it belongs to no request, so it must not be taken for the next one's answer
+            self._on_stray()
             return
         self._heard_at = monotonic()
-        self._answering = True
+        self._size += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(Broken(f"not HTTP: {error}"))
             return
-        if self._held > HIGH_WATER and not self._paused and not self.complete:
+        if not self.status and self._size > HEAD_LIMIT:
+            self._fail(Broken(HEAD_TOO_LARGE))
+        elif self._size > self._bounds.most_bytes and not self.complete:
+            self._fail(TooLong())
+        elif self._held > HIGH_WATER and not self._paused and not self.complete:
             self._paused = True
             self._transport.pause_reading()
         self._wake()
@@ -157,15 +222,20 @@ class Connection(asyncio.Protocol):
         if self.status and exc is None and not any(name in FRAMING for name, _ in self.headers):
             self.complete = True  # a body without a length ends with its connection
         elif not self.complete:
-            broken = Broken("the connection closed in the middle") if self._answering else Unreachable("closed")
-            self._error = self._error or broken
+            self._error = self._error or self._loss()
         self._wake()
+
+    def _loss(self) -> UpstreamFault:
+        if self._size:
+            return Broken("the connection closed in the middle")
+        return Unreachable("closed before the request was written") if self._writing else Unanswered("closed")
 
     # httptools' callbacks
 
     def on_message_begin(self) -> None:
         if self.complete:
             self._keeps = False
+            self._on_stray()
             raise httptools.HttpParserError("a second answer to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -173,7 +243,7 @@ class Connection(asyncio.Protocol):
             return  # a trailer: it came too late to be a header
         self._head_size += len(name) + len(value)
         if self._head_size > HEAD_LIMIT:
-            raise httptools.HttpParserError("the head is too large")
+            raise httptools.HttpParserError(HEAD_TOO_LARGE)
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -190,204 +260,14 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.status:
             self.complete = True
-            # asked here: the parser forgets the message's length once it is past it
+            # read here: the parser forgets the message's length once it is past it
             self._keeps = self._parser.should_keep_alive()
 
 
-class _Places:
-    """So many may be used at once; who comes later waits in turn. A plain number where nobody waits."""
-
-    def __init__(self, free: int) -> None:
-        self._free = free
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    def take(self) -> bool:
-        """Take a place if there is one, which is never while somebody waits."""
-        if not self._free:
-            return False
-        self._free -= 1
-        return True
-
-    async def wait(self) -> None:
-        """Wait for a place, and take it."""
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except BaseException:
-            # given to one that gave up in the same moment: it goes on to the next
-            if turn.done() and not turn.cancelled():
-                self.release()
-            elif turn in self._waiting:
-                self._waiting.remove(turn)
-            raise
-
-    def release(self) -> None:
-        """Hand the place to whoever waits longest."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-
-class UpstreamAnswer:
-    """An answer under way. Its connection goes back to the pool at the end, or is closed before it."""
-
-    def __init__(self, pool: "ConnectionPool", connection: Connection) -> None:
-        self._pool = pool
-        self._connection: Connection | None = connection
-        self.status = connection.status
-        self.headers = connection.headers
-
-    def piece(self) -> Awaitable[bytes]:
-        """The next piece of the body, as it came off the wire; b"" at its end."""
-        return self._connection.piece() if self._connection is not None else _nothing()
-
-    async def whole(self) -> bytes:
-        """All of the body. The answer is over then."""
-        connection = self._connection
-        assert connection is not None
-        try:
-            piece = await connection.piece()
-            if connection.complete and not connection._pieces:
-                return piece
-            pieces = [piece]
-            while piece := await connection.piece():
-                pieces.append(piece)
-            return b"".join(pieces)
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Give the connection back, or cut it if the answer was not read to its end. Idempotent."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._pool.give_back(connection)
-
-
-class ConnectionPool:
-    """Connections to one origin. `base_path` and `headers` are the same for all requests."""
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        *,
-        tls: ssl.SSLContext | None,
-        headers: list[tuple[bytes, bytes]],
-        connect_timeout_s: float,
-        idle_timeout_s: float,
-        limit: int,
-    ) -> None:
-        self._host, self._port, self._tls = host, port, tls
-        self._connect_timeout_s = connect_timeout_s
-        self._idle_timeout_s = idle_timeout_s
-        standard = port == (443 if tls else 80)
-        bracketed = f"[{host}]" if ":" in host else host
-        authority = bracketed if standard else f"{bracketed}:{port}"
-        self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines(headers)
-        self._resting: list[Connection] = []
-        self._used: set[Connection] = set()
-        self._places = _Places(limit)
-        self._sweep: asyncio.TimerHandle | None = None
-
-    async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> UpstreamAnswer:
-        """Send one request. Raises `Unreachable`, `Broken` or `Idle`."""
-        head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
-        if not self._places.take():
-            await self._place()
-        try:
-            connection = self._rested() or await self._connect()
-        except BaseException:
-            self._places.release()
-            raise
-        self._used.add(connection)
-        if self._sweep is None:
-            self._sweep_later()
-        try:
-            await connection.post(head, body)
-        except Unreachable as error:
-            connection.close()
-            self.give_back(connection)
-            if connection.fresh:  # it took the request, so asking again could do the work twice
-                raise Broken("the connection closed without an answer") from error
-            raise
-        except BaseException:
-            connection.close()
-            self.give_back(connection)
-            raise
-        return UpstreamAnswer(self, connection)
-
-    async def _place(self) -> None:
-        try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                await self._places.wait()
-        except TimeoutError as error:
-            raise Unreachable("all connections are in use") from error
-
-    def give_back(self, connection: Connection) -> None:
-        if connection not in self._used:
-            return
-        self._used.discard(connection)
-        self._places.release()
-        if connection.reusable:
-            connection.rest()
-            self._resting.append(connection)
-        else:
-            connection.close()
-
-    def close(self) -> None:
-        if self._sweep is not None:
-            self._sweep.cancel()
-        for connection in (*self._resting, *self._used):
-            connection.close()
-        self._resting.clear()
-
-    def _sweep_later(self) -> None:
-        # one timer for all that are used, rather than one for each exchange
-        pause_s = min(SWEEP_S, self._idle_timeout_s / 4)
-        self._sweep = asyncio.get_running_loop().call_later(pause_s, self._look)
-
-    def _look(self) -> None:
-        self._sweep = None
-        if self._used:
-            now = monotonic()
-            for connection in tuple(self._used):
-                connection.look(now)
-            self._sweep_later()
-
-    def _rested(self) -> Connection | None:
-        oldest = monotonic() - KEEP_S
-        while self._resting:
-            connection = self._resting.pop()
-            if not connection.closed and connection.rested_at > oldest:
-                return connection
-            connection.close()
-        return None
-
-    async def _connect(self) -> Connection:
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop, self._idle_timeout_s),
-                    self._host,
-                    self._port,
-                    ssl=self._tls,
-                    server_hostname=self._host if self._tls else None,
-                )
-        except TimeoutError as error:
-            raise Unreachable("no connection in time") from error
-        except OSError as error:
-            raise Unreachable(str(error)) from error
-        return connection
-
-
-async def _nothing() -> bytes:
-    return b""
-
-
-def _lines(headers: "list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]") -> bytes:
-    return b"".join([name + b": " + value + b"\r\n" for name, value in headers])
+def _unread_check(descriptor: int) -> Callable[[], bool]:
+    """A function that says whether the socket has anything to read."""
+    if not hasattr(select, "poll"):  # Windows, where `select` takes any descriptor
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return lambda: bool(poll.poll(0))

@@ -12,7 +12,8 @@ from time import monotonic
 import msgspec
 from msgspec import Raw
 
-from gateway.backends.http1 import Broken, Idle, UpstreamAnswer
+from gateway.backends.connection_pool import UpstreamAnswer
+from gateway.backends.http1 import Broken, Empty, UpstreamFault
 from gateway.errors import BackendFailed, BackendTimeout, RequestError, StreamFailed
 from gateway.exchange import Endpoint, Exchange
 from gateway.wire.chat.completion import CompletionFault, loose_json
@@ -69,7 +70,7 @@ class JudgedStream:
                 self._finish()
             try:
                 piece = await self._answer.piece()
-            except (Broken, Idle) as error:
+            except UpstreamFault as error:
                 self._broke(error, BROKE_OFF, "stream_cut")
             # the usual piece, of whole events without an end, costs three looks at it
             if self._cutter.waiting or piece[-2:] != b"\n\n":
@@ -97,7 +98,7 @@ class JudgedStream:
         began = monotonic()
         while not (start := await self._start()).has_chunk:
             if self._over or self._ended:
-                raise self._failure(Broken(), "ended its stream before the first event")
+                raise self._failure(Empty(), "ended its stream before the first event")
             if monotonic() - began > longest_s:
                 raise BackendTimeout(f"The backend sent nothing but comments for {longest_s:g} s.")
             await waits()
@@ -115,7 +116,7 @@ class JudgedStream:
         piece, self._unread = self._unread, b""
         try:
             piece = self._cut(piece or await self._answer.piece())
-        except (Broken, Idle) as error:
+        except UpstreamFault as error:
             self._broke(error, "broke off before the first event", None)
         self._look_at(piece)
         self._first += piece
@@ -167,7 +168,7 @@ class PackedStream:
     async def __anext__(self) -> bytes:
         try:
             piece, self._first = self._first or await self._answer.piece(), b""
-        except (Broken, Idle) as error:
+        except UpstreamFault as error:
             self._answer.close()
             raise self._failure(error, BROKE_OFF, "stream_cut") from error
         if not piece:

@@ -9,39 +9,34 @@ from msgspec import Struct
 
 from gateway.backends.as_events import as_events, streamed_headers
 from gateway.backends.call import UNREACHABLE
-from gateway.backends.http1 import Broken, ConnectionPool, Idle, Unreachable, UpstreamAnswer
+from gateway.backends.connection_pool import ConnectionPool, UpstreamAnswer
+from gateway.backends.http1 import (
+    HEAD_TOO_LARGE,
+    AllInUse,
+    AnswerBounds,
+    Broken,
+    Empty,
+    Idle,
+    Overdue,
+    TooLong,
+    Unanswered,
+    Unreachable,
+    UpstreamFault,
+)
 from gateway.backends.judged import JudgedStream, PackedStream, check_body, first_bytes, is_stream, keep_waiting
 from gateway.backends.openai_tokens import Counter
+from gateway.backends.reply_headers import passed_back
 from gateway.backends.route import matches
-from gateway.errors import BackendFailed, BackendTimeout, NotReady, Problem, RequestError
+from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, NotReady, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Headers, ModelCard, Reply, is_encoded
 from gateway.registry import AdapterKind
 from gateway.settings import Count, Seconds
 from gateway.wire.chat import encode
 
-# what belongs to one connection (RFC 9110, 7.6.1), and what the gateway says itself
-NOT_PASSED_BACK = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"content-length",
-        b"date",
-        b"server",
-        # a cookie set for the gateway's own connection is no client's business
-        b"set-cookie",
-        b"alt-svc",
-        b"strict-transport-security",
-    }
-)
 EVENT_STREAM = b"text/event-stream"
 MANAGE_S = 10.0
+MB = 1024 * 1024
 OURS = ("host", "content-length", "transfer-encoding", "connection")
 OPENAI = "api.openai.com"
 
@@ -64,7 +59,12 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The longest that a connection may take to come about, or to become free."""
     idle_timeout_s: Seconds = 120.0
     """The longest silence, before the first byte and between two pieces of a stream; seen within a second."""
+    total_timeout_s: Seconds = 1800.0
+    """The longest that an answer may take from the request to its last byte, streams included."""
+    max_answer_mb: Count = 64
+    """A larger answer is cut off with an error. Embeddings of 2,048 texts as decimal numbers can take 100 MB."""
     max_connections: Count = 1000
+    """Requests beyond it wait for a connection for `connect_timeout_s`, and then get 503 with `retry-after`."""
     room_field: str = "max_tokens"
     """What a template's answer length is called here; OpenAI's reasoning models want `max_completion_tokens`."""
     done_marker: bool = True
@@ -100,7 +100,7 @@ class Remote:
             tls=ssl.create_default_context() if secure else None,
             headers=[(key.encode(), value.encode()) for key, value in fixed.items()],
             connect_timeout_s=settings.connect_timeout_s,
-            idle_timeout_s=settings.idle_timeout_s,
+            bounds=AnswerBounds(settings.idle_timeout_s, settings.total_timeout_s, settings.max_answer_mb * MB),
             limit=settings.max_connections,
         )
 
@@ -126,8 +126,8 @@ class Remote:
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
         try:
             answer = await self._pool.post(self._paths[exchange.ask.endpoint], content, headers)
-        except (Unreachable, Broken, Idle) as error:
-            raise self._failure(error, "cannot be reached") from error
+        except UpstreamFault as error:
+            raise self._failure(error, "sent no answer") from error
         return await self._reply(answer, exchange, model)
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
@@ -152,7 +152,7 @@ class Remote:
         if 300 <= status < 400:
             answer.close()
             raise BackendFailed(f"The backend {self.name!r} answered with a redirect, which is never followed.")
-        passed = tuple([header for header in answer.headers if header[0] not in NOT_PASSED_BACK])
+        passed = passed_back(answer.headers)
         kind = _header(passed, b"content-type").strip().lower()
         encoding = _header(passed, b"content-encoding").decode("latin-1")
         if status < 300 and kind.startswith(EVENT_STREAM):
@@ -165,7 +165,7 @@ class Remote:
                 reply = Reply(status, streamed_headers(passed), backend=self.name, model=model)
                 return await self._stream(first, answer, exchange, reply)
             whole = first + await answer.whole()
-        except (Broken, Idle) as error:
+        except UpstreamFault as error:
             answer.close()
             raise self._failure(error, "broke off in the middle of its answer") from error
         except BaseException:
@@ -193,7 +193,7 @@ class Remote:
     async def _first(self, answer: UpstreamAnswer) -> bytes:
         try:
             first = await answer.piece()
-        except (Broken, Idle) as error:
+        except UpstreamFault as error:
             answer.close()
             raise self._failure(error, "broke off before the first event") from error
         except BaseException:
@@ -204,14 +204,32 @@ class Remote:
             raise BackendFailed(f"The backend {self.name!r} ended its stream before the first event.")
         return first
 
-    def _failure(self, error: Exception, what: str, code: str | None = None) -> RequestError:
-        """Our error for the connection's. Its text is left out: it may hold the upstream's address."""
-        if isinstance(error, Idle):
-            idle = self._settings.idle_timeout_s
-            return BackendTimeout(f"The backend {self.name!r} sent nothing for {idle:g} s.")
-        if isinstance(error, Unreachable):
-            code = UNREACHABLE
-        return BackendFailed(f"The backend {self.name!r} {what}.", code=code)
+    def _failure(self, error: UpstreamFault, what: str, code: str | None = None) -> RequestError:
+        """Our error for the connection's. `what` happened where the request was taken and the answer broke."""
+        name, settings = self.name, self._settings
+        match error:
+            case AllInUse():
+                return NotReady(
+                    f"All {settings.max_connections} connections to the backend {name!r} are in use.",
+                    code="backend_busy",
+                    retry_after_s=1.0,
+                )
+            case Unreachable():
+                return BackendFailed(f"The backend {name!r} cannot be reached.", code=UNREACHABLE)
+            case Empty():
+                return BackendFailed(f"The backend {name!r} {what}.", code=code)
+            case Idle():
+                return BackendTimeout(f"The backend {name!r} sent nothing for {settings.idle_timeout_s:g} s.")
+            case Overdue():
+                limit = f"{settings.total_timeout_s:g} s; its total_timeout_s allows no more"
+                return BackendTimeout(f"The backend {name!r} did not finish its answer within {limit}.")
+            case TooLong():
+                limit = f"{settings.max_answer_mb} MB; its max_answer_mb allows no more"
+                return AnswerLost(f"The backend {name!r} sent an answer of more than {limit}.", code="answer_too_large")
+            case Unanswered():
+                what = "closed the connection without an answer. It may have done the work, so it is not asked again"
+        reason = f" ({error})" if isinstance(error, Broken) and str(error) == HEAD_TOO_LARGE else ""
+        return AnswerLost(f"The backend {name!r} {what}{reason}.", code=code)
 
 
 def _header(headers: Headers, wanted: bytes) -> bytes:

@@ -124,7 +124,7 @@ class Routes:
             upstream = model.upstream or name
             card = self._card(model.backend, upstream)
             longer = next(iter(self._direct(model.longer, endpoint)), None) if model.longer else None
-            return (_target(model.backend, upstream, card, model.window_tokens, longer),)
+            return (_target(model.backend, upstream, card, model.window_tokens, longer, repeat=model.repeat),)
         for offer in self._offers:
             if offer.serves(name, endpoint):
                 return (_target(offer.backend, name, offer.card),)
@@ -173,12 +173,20 @@ class Routes:
         return f"Known: {_list([name for name, _ in self.names()] + patterns)}."
 
 
-def _target(backend: str, model: str, card: ModelCard | None, window: int = 0, longer: Target | None = None) -> Target:
+def _target(
+    backend: str,
+    model: str,
+    card: ModelCard | None,
+    window: int = 0,
+    longer: Target | None = None,
+    *,
+    repeat: bool = False,
+) -> Target:
     """`window` is the configured one. Where no other deployment is named, the engine's own longer window is next."""
     window = window or (card.window_tokens if card else 0)
     if longer is None and card is not None and card.longest_tokens > window > 0:
-        longer = Target(backend, model, card.longest_tokens)
-    return Target(backend, model, window, longer)
+        longer = Target(backend, model, card.longest_tokens, repeat=repeat)
+    return Target(backend, model, window, longer, repeat)
 
 
 def check_model(routes: Routes, key: ClientKey, model: str, endpoint: Endpoint) -> None:

@@ -3,9 +3,10 @@
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.backends.call import UNREACHABLE, Caller
-from gateway.errors import BackendFailed, BadRequest
+from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, BadRequest, NotReady, RequestError
 from gateway.exchange import Ask, Controls, Endpoint, Exchange, Target
 from gateway.ports import Backend, HotState, Reply
 from gateway.state.memory import MemoryState
@@ -14,14 +15,14 @@ from gateway.state.memory import MemoryState
 class Answering:
     """A backend that does what it was told, one thing after the other."""
 
-    def __init__(self, *does: int | BackendFailed) -> None:
+    def __init__(self, *does: int | RequestError) -> None:
         self.does = list(does)
         self.asked = 0
 
     async def send(self, exchange: Exchange, model: str, headers: Any) -> Reply:
         self.asked += 1
         done = self.does.pop(0) if len(self.does) > 1 else self.does[0]
-        if isinstance(done, BackendFailed):
+        if isinstance(done, RequestError):
             raise done
         return Reply(done, ())
 
@@ -88,6 +89,50 @@ async def test_without_the_hot_state_requests_are_answered_all_the_same() -> Non
 
     for _ in range(3):
         assert (await call.call(exchange_to("a", "b"), ())).status == 200
+
+
+LOST = AnswerLost("it closed the connection")
+SILENT = BackendTimeout("it sent nothing")
+BUSY = NotReady("all its connections are in use", retry_after_s=1.0)
+KEY = ((b"idempotency-key", b"k1"),)
+
+
+@pytest.mark.parametrize("error", [LOST, SILENT])
+async def test_a_request_that_was_taken_is_sent_nowhere_else(error: RequestError) -> None:
+    first, other = Answering(error), Answering(200)
+
+    with pytest.raises(type(error)):
+        await caller(a=first, b=other).call(exchange_to("a", "b"), ())
+    assert (first.asked, other.asked) == (1, 0)
+
+
+@pytest.mark.parametrize(("error", "sendings"), [(LOST, 2), (SILENT, 1)])
+@pytest.mark.parametrize("by", ["key", "model"])
+async def test_a_request_that_may_be_repeated_is_sent_again_and_then_to_the_next(
+    error: RequestError, sendings: int, by: str
+) -> None:
+    first, other = Answering(error), Answering(200)
+    exchange = exchange_to("a", "b")
+    if by == "model":
+        exchange = replace(exchange, route=tuple(replace(target, repeat=True) for target in exchange.route))
+
+    reply = await caller(a=first, b=other).call(exchange, KEY if by == "key" else ())
+
+    assert (reply.status, first.asked, other.asked) == (200, sendings, 1)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 520, 529, 599])
+async def test_a_failure_by_its_status_hands_over(status: int) -> None:
+    assert (await caller(a=Answering(status), b=Answering(200)).call(exchange_to("a", "b"), ())).status == 200
+
+
+async def test_a_backend_whose_connections_are_all_in_use_is_asked_once_and_not_passed_over_later() -> None:
+    busy = Answering(BUSY)
+    call = caller(a=busy, b=Answering(200))
+    for _ in range(5):
+        assert (await call.call(exchange_to("a", "b"), ())).status == 200
+
+    assert busy.asked == 5
 
 
 def asking_nbce(*backends: str) -> Exchange:

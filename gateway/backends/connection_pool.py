@@ -1,0 +1,246 @@
+"""Shares out the connections to one upstream: some in use, some at rest until the next request."""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Awaitable
+from time import monotonic
+
+from gateway.backends.http1 import AllInUse, AnswerBounds, Connection, Unanswered, Unreachable
+
+KEEP_S = 50.0  # below the usual 60 s after which servers close an idle connection
+SETTLE_S = 0.005
+"""How long a connection rests before its next request, while others can be had. An answer that the upstream sends twice
+comes within milliseconds, and on a connection in use it could not be told from the right one."""
+DISTRUST_S = 60.0
+"""How long no connection is kept after the upstream sent bytes that belong to no request."""
+SWEEP_S = 1.0  # how late the end of a silence may be noticed
+
+
+class _Places:
+    """A number of places, given out in the order of waiting. Just a counter where nobody waits."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def take(self) -> bool:
+        """Take a place if one is free, which is never the case while somebody waits."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self) -> None:
+        """Wait for a place, and take it."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except BaseException:
+            # the place was given in the moment of giving up: it goes to the next
+            if turn.done() and not turn.cancelled():
+                self.release()
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            raise
+
+    def release(self) -> None:
+        """Hand the place to the longest waiter."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class UpstreamAnswer:
+    """An answer under way. Its connection goes back to the pool at the end, or is closed before it."""
+
+    def __init__(self, pool: "ConnectionPool", connection: Connection) -> None:
+        self._pool = pool
+        self._connection: Connection | None = connection
+        self.status = connection.status
+        self.headers = connection.headers
+
+    def piece(self) -> Awaitable[bytes]:
+        """The next piece of the body, as it came off the wire; b"" at its end."""
+        return self._connection.piece() if self._connection is not None else _nothing()
+
+    async def whole(self) -> bytes:
+        """All of the body. The answer is over then."""
+        connection = self._connection
+        assert connection is not None
+        try:
+            piece = await connection.piece()
+            if connection.drained:
+                return piece
+            pieces = [piece]
+            while piece := await connection.piece():
+                pieces.append(piece)
+            return b"".join(pieces)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the connection back, or cut it if the answer was not read to its end. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(connection)
+
+
+class ConnectionPool:
+    """Connections to one origin. `headers` go out with every request."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None,
+        headers: list[tuple[bytes, bytes]],
+        connect_timeout_s: float,
+        bounds: AnswerBounds,
+        limit: int,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._host, self._port, self._tls = host, port, tls
+        self._connect_timeout_s = connect_timeout_s
+        self._bounds = bounds
+        self._limit = limit
+        self._settle_s = settle_s
+        standard = port == (443 if tls else 80)
+        bracketed = f"[{host}]" if ":" in host else host
+        authority = bracketed if standard else f"{bracketed}:{port}"
+        self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines(headers)
+        self._settling: deque[Connection] = deque()
+        """At rest for less than `settle_s` when last looked at, the longest first."""
+        self._settled: deque[Connection] = deque()
+        self._used: set[Connection] = set()
+        self._places = _Places(limit)
+        self._distrusted_until = 0.0
+        self._sweep: asyncio.TimerHandle | None = None
+
+    async def post(self, path: bytes, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> UpstreamAnswer:
+        """Send one request. Raises an `UpstreamFault`; only after `Unreachable` and `AllInUse` is it safe to repeat."""
+        head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
+        if not self._places.take():
+            await self._place()
+        connection = kept = self._rested()
+        try:
+            if connection is None:
+                connection = await self._connect()
+            self._used.add(connection)
+            if self._sweep is None:
+                self._sweep_later()
+            await connection.post(head, body)
+        except BaseException as error:
+            self._drop(connection)
+            if isinstance(error, Unanswered | Unreachable):
+                self._forget()  # whatever closed this connection has probably closed the others, too
+            if kept is None or not isinstance(error, Unreachable):
+                raise
+            return await self.post(path, body, headers)
+        return UpstreamAnswer(self, connection)
+
+    def _drop(self, connection: Connection | None) -> None:
+        if connection is not None:
+            self._used.discard(connection)
+            connection.close()
+        self._places.release()
+
+    async def _place(self) -> None:
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await self._places.wait()
+        except TimeoutError as error:
+            raise AllInUse from error
+
+    def give_back(self, connection: Connection) -> None:
+        if connection not in self._used:
+            return
+        self._used.discard(connection)
+        self._places.release()
+        if not connection.reusable or (self._distrusted_until and monotonic() < self._distrusted_until):
+            connection.close()
+            return
+        connection.rest()
+        self._settling.append(connection)
+
+    def close(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._forget()
+        for connection in self._used:
+            connection.close()
+
+    def _rested(self) -> Connection | None:
+        """A connection to use again, if one is fit: the latest of those that have settled."""
+        now = monotonic()
+        settling, settled = self._settling, self._settled
+        while settling and settling[0].rested_at <= now - self._settle_s:
+            settled.append(settling.popleft())
+        while settled:
+            connection = settled.pop()
+            if connection.rested_at > now - KEEP_S and connection.quiet():
+                return connection
+            connection.close()
+        while settling and len(self._used) + len(settling) >= self._limit:
+            connection = settling.popleft()
+            if connection.quiet():
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop, self._bounds, self._distrust),
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
+                    server_hostname=self._host if self._tls else None,
+                )
+        except TimeoutError as error:
+            raise Unreachable("no connection in time") from error
+        except OSError as error:
+            raise Unreachable(str(error)) from error
+        return connection
+
+    def _distrust(self) -> None:
+        self._distrusted_until = monotonic() + DISTRUST_S
+        self._forget()
+
+    def _forget(self) -> None:
+        """Close all connections at rest."""
+        for connection in (*self._settling, *self._settled):
+            connection.close()
+        self._settling.clear()
+        self._settled.clear()
+
+    def _sweep_later(self) -> None:
+        # one timer for all connections, rather than one for each exchange
+        pause_s = min(SWEEP_S, self._bounds.idle_s / 4, self._bounds.total_s / 4)
+        self._sweep = asyncio.get_running_loop().call_later(pause_s, self._look)
+
+    def _look(self) -> None:
+        self._sweep = None
+        now = monotonic()
+        for connection in tuple(self._used):
+            connection.look(now)
+        for resting in (self._settled, self._settling):
+            while resting and (resting[0].closed or resting[0].rested_at <= now - KEEP_S):
+                resting.popleft().close()
+        if self._used or self._settled or self._settling:
+            self._sweep_later()
+
+
+async def _nothing() -> bytes:
+    return b""
+
+
+def _lines(headers: list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]) -> bytes:
+    return b"".join([name + b": " + value + b"\r\n" for name, value in headers])
