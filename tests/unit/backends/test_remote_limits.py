@@ -17,6 +17,7 @@ from tests.doubles.raw_server import RawConnection, RawServer
 EXCHANGE = Exchange("x", Ask(Endpoint.CHAT, "m", b'{"model":"m","messages":[]}'), route=(Target("up", "m"),))
 EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+FIRST = b'f\r\ndata: {"a":1}\n\n\r\n'
 BLOCK = b"10000\r\n" + b"x" * 65536 + b"\r\n"
 
 
@@ -69,7 +70,7 @@ async def test_a_whole_answer_beyond_its_limit_is_an_error_that_names_the_settin
 
 
 async def test_a_line_without_end_breaks_its_stream_off_at_the_limit(rig: Rig) -> None:
-    with RawServer(endless(EVENTS)) as server:
+    with RawServer(endless(EVENTS + FIRST)) as server:
         reply = await (await rig.remote(server, max_answer_mb=1)).send(EXCHANGE, "m", ())
         with pytest.raises(RequestError, match="max_answer_mb"):
             await read(reply)
@@ -78,7 +79,7 @@ async def test_a_line_without_end_breaks_its_stream_off_at_the_limit(rig: Rig) -
 async def test_a_stream_that_takes_too_long_is_broken_off_with_the_settings_name(rig: Rig) -> None:
     def drip(connection: RawConnection, number: int) -> None:
         connection.request()
-        connection.send(EVENTS + b"8\r\ndata: 1\n\r\n")
+        connection.send(EVENTS + FIRST)
         connection.request()
 
     with RawServer(drip) as server:
@@ -114,7 +115,7 @@ async def test_a_head_beyond_its_limit_is_named_as_the_cause(rig: Rig) -> None:
 
 
 async def test_a_request_that_finds_all_connections_in_use_is_told_when_to_come_again(rig: Rig) -> None:
-    with RawServer(endless(EVENTS)) as server:
+    with RawServer(endless(EVENTS + FIRST)) as server:
         remote = await rig.remote(server, max_connections=1, connect_timeout_s=0.1)
         reply = await remote.send(EXCHANGE, "m", ())
         with pytest.raises(RequestError, match="All 1 connections to the backend 'up' are in use") as busy:
