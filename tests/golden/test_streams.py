@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from gateway.backends.http1 import Broken, UpstreamAnswer
+from gateway.backends.connection_pool import UpstreamAnswer
+from gateway.backends.http1 import Broken
 from gateway.backends.judged import JudgedStream
 from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Ask, Chunk, ClientKey, Endpoint, Exchange
