@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/retrieval.py --data FOLDER [--only chunking nq chinese size ingest]
 
 FOLDER holds `chunking_eval/`, `nq_open/` and `cmrc2018/`. Everything goes the way of `foreword collections add`
-and of a request: the same readers, chunks, embedder, learned weight and packing. Embedding takes most of the time.
+and of a request: the same readers, chunks, embedder, packing. Embedding takes most of the time.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from gateway.resources import locate
 from gateway.settings import Context
 
 BUDGET = 1000
-WEIGHTS = (None, 0.0, 0.5, 1.0)
-ROW = "| {:<34} | {:>8} | {:>8} | {:>8} | {:>8} |"
+WEIGHTS = (0.0, 0.5, 1.0)
+ROW = "| {:<34} | {:>8} | {:>8} | {:>8} |"
 WIDER = ROW + " {:>8} |"
 
 
@@ -124,7 +124,7 @@ def chunking(data: Path) -> None:
             made.add(corpus, [data / f"{corpus}.md"])
         together = made.add("together", [data / f"{corpus}.md" for corpus in corpora])
         vectors = made.vectors([question["question"] for question in questions])
-        tell(WIDER.format("collection", "learned", "words", "0.5", "vectors", "request"))
+        tell(WIDER.format("collection", "words", "0.5", "vectors", "request"))
         every: dict[Any, list[float]] = {column: [] for column in (*WEIGHTS, "request")}
         for corpus in corpora:
             collection = made.collections.find(corpus, OPERATOR)
@@ -135,11 +135,11 @@ def chunking(data: Path) -> None:
             told = all_recalls(made, collection, asked)
             for column, recalls in told.items():
                 every[column] += recalls
-            _row(f"{corpus} (weight {tuning_of(collection).weight})", told)
+            _row(corpus, told)
         _row("all, each in its own collection", every)
         asked = list(zip(questions, vectors, strict=True))
         told = all_recalls(made, together, asked)
-        _row(f"all in one (weight {tuning_of(together).weight})", told)
+        _row("all in one", told)
 
 
 def all_recalls(made: Bench, collection: Collection, asked: Sequence[tuple[Any, Vectors]]) -> dict[Any, list[float]]:
@@ -160,7 +160,7 @@ def requested(made: Bench, collection: Collection, query: str, vector: Vectors) 
     chunks = distinct([hit.chunk for hit in made.collections.look_up(collection, wish)])
     stage = RetrieveStage(Context(), lambda _backend, text: made.embedder.count_tokens(text))
     wanted = RetrievalLimits(query, (collection.id,), MOST_CHUNKS, SourceBudget(BUDGET, 10 * BUDGET))
-    return stage.packed(made.collections, {collection.id: collection.id}, query, chunks, wanted)
+    return stage.packed(made.collections, chunks, wanted)
 
 
 def _recall(question: Any, found: Sequence[Chunk]) -> float:
@@ -194,11 +194,9 @@ def _passages(name: str, passages: Sequence[str], asked: Sequence[tuple[str, int
             file.write_text(passage, "utf-8")
         collection = made.add(name, files)
         tuning = tuning_of(collection)
-        tell(
-            f"\n{name}: {len(passages)} passages, {len(asked)} questions; weight {tuning.weight}, floor {tuning.floor}"
-        )
+        tell(f"\n{name}: {len(passages)} passages, {len(asked)} questions; floor {tuning.floor}")
         vectors = made.vectors([query for query, _ in asked])
-        tell(ROW.format("recall", "learned", "words", "0.5", "vectors"))
+        tell(ROW.format("recall", "words", "0.5", "vectors"))
         ranks = {weight: _ranks(made, collection, asked, vectors, weight) for weight in WEIGHTS}
         for k in (1, 5, 10):
             _row(f"at {k}", {weight: [rank < k for rank in found] for weight, found in ranks.items()})

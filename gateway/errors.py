@@ -4,6 +4,9 @@ ForewordError
 ├── ConfigError             all the mistakes of a configuration at once
 ├── TemplateError           one template file, with line and column
 ├── CollectionError         a document or collection that cannot be used
+│   ├── StoreDamaged        a vector store whose files cannot be read
+│   ├── DocumentGone        a document that was deleted while it was being added
+│   └── CatalogUnavailable  the catalog is locked, read-only or damaged; answered with 503
 ├── DatabaseFailed          the records' database cannot be reached or refuses
 │   └── RecordRefused       it cannot store this record, however often it is tried
 └── RequestError            answered to the client in OpenAI's form
@@ -60,6 +63,14 @@ class TemplateError(ForewordError):
 
 class CollectionError(ForewordError):
     """A document or a collection that cannot be used; the message says which and why."""
+
+
+class StoreDamaged(CollectionError):
+    """The files of a vector store cannot be read; the message says which, and how to replace them."""
+
+
+class DocumentGone(CollectionError):
+    """The document was deleted, or is no longer wanted, while it was being added."""
 
 
 class DatabaseFailed(ForewordError):
@@ -178,6 +189,15 @@ class TooBusy(RequestError):
     status = 503
     type = "server_error"
     code = "server_busy"
+
+
+class CatalogUnavailable(CollectionError, NotReady):
+    """The catalog's file is locked by another process, read-only or damaged. Its text names the file for the
+    operator; `message`, which clients get, does not."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__("The collections cannot be used at the moment. Try again.", retry_after_s=2.0)
+        self.args = (f"{file}: {reason}",)
 
 
 class BackendTimeout(RequestError):

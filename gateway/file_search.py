@@ -10,8 +10,8 @@ from gateway.filters import Filter, Value
 class FileSearch(Struct, frozen=True):
     """What the tool is to do, and whether `tool_choice` lets it (`called`).
 
-    `limit` 0: as configured. `threshold` None: each store's own floor. `weight` is the vectors' share (None: as
-    learned). `shown`: the client wants to see the results. `query` is the text of its last message, also where that
+    `limit` 0: as configured. `threshold` None: each store's own floor. `weight` is the vectors' share (None: the
+    usual one). `shown`: the client wants to see the results. `query` is the text of its last message, also where that
     is more than text. `place` is the tool's among the tools; `fault` is what is wrong with its field `faulty`, which
     whoever does not search need not mind.
     """

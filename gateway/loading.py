@@ -144,6 +144,7 @@ class LateLoader:
             *(str(error) for error in changed),
             *(str(error) for error in (library.faulty if library else ())),
             *([self._follow_failed] if self._follow_failed else []),
+            *([self._store.damage] if self._store and self._store.damage else []),
         ]
 
     async def aclose(self) -> None:

@@ -155,6 +155,11 @@ class VectorStore(Protocol):
 
     def count(self, collection: str) -> int: ...
 
+    def mend(self, collection: str) -> None:
+        """Move files that cannot be read aside, so that the collection can be filled again. A sound collection keeps
+        its vectors. All other methods raise `StoreDamaged` for such files."""
+        ...
+
     def close(self) -> None: ...
 
 

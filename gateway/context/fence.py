@@ -1,8 +1,7 @@
-"""Puts retrieved text into a prompt as data: numbered, marked off, and unable to pass for anything else.
+"""Puts retrieved text into a prompt as data: numbered, fenced off, and unable to imitate anything else.
 
-The fence is drawn anew for each request, so no document can hold it. Characters that the eye does
-not see are taken out, and the marks of chat formats (`<|im_end|>`, `[INST]`) are broken, since a
-model's tokenizer would read them as real turns.
+Each request draws a new mark for the fence, so no document can contain it. Invisible characters are
+removed, and control tokens (`<|im_end|>`, `[INST]`) are broken: see `control_tokens.py`.
 """
 
 import hashlib
@@ -11,6 +10,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable, Sequence
 
+from gateway.context.control_tokens import broken
 from gateway.exchange import Chunk
 
 INSTRUCTIONS = {
@@ -24,30 +24,26 @@ INSTRUCTIONS = {
     ),
 }
 
-CHAT_MARKS = re.compile(
-    r"<(?=[|｜])|(?<=[|｜])>|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn)>)|\[(?=/?(?:INST|SYSTEM_PROMPT)\])",
-    re.IGNORECASE,
-)
-"""What opens or closes a control token of the common chat formats; a space behind or before it breaks it."""
-
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 """Unicode categories without a shape: control, zero-width and bidi characters, tags, private use."""
 SELECTORS = range(0xE0100, 0xE01F0)
-"""Variation selectors that no text needs, and that can carry a hidden one."""
+"""Variation selectors that no text needs, and that can carry a hidden text."""
 
-SOURCE_NUMBER = re.compile(r"^(\s*)\[(\d+)\]", re.MULTILINE)
-"""What a text could forge a source of its own with."""
+SOURCE_NUMBER = re.compile(
+    r"^([\s>*_#|~+-]*)[\[［【〔〖〚⟦⁅❲﹝](\s*[\d¹²³⁰⁴-⁹₀-₉①-⑳]+\s*)[\]］】〕〗〛⟧⁆❳﹞]", re.MULTILINE
+)
+"""A number in brackets at the start of a line, in any script: a text could forge a source of its own with it."""
 
 CJK = re.compile(r"[㐀-鿿豈-﫿]")
 
 
 def new_mark() -> str:
-    """A mark that no document can know."""
+    """A mark that no document can contain."""
     return secrets.token_hex(6)
 
 
 def unknown_to(text: str, draw: Callable[[], str] = new_mark) -> str:
-    """A mark that the text does not hold."""
+    """A mark that the text does not contain."""
     mark = draw()
     while mark in text:
         mark = draw()
@@ -55,7 +51,7 @@ def unknown_to(text: str, draw: Callable[[], str] = new_mark) -> str:
 
 
 def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new_mark, *, instruction: str = "") -> str:
-    """The sources as text that goes ahead of the user's own words, [1] being the first chunk."""
+    """The sources as text for the prompt, ahead of the user's own words; [1] is the first chunk."""
     sources = "\n\n".join(
         f"[{number}] {_title(chunk)}\n{harmless(chunk.text)}" for number, chunk in enumerate(chunks, 1)
     )
@@ -65,10 +61,10 @@ def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new
 
 
 def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -> str:
-    """The text between two marks that it cannot hold.
+    """The text between two marks that it does not contain.
 
-    `stable` gives the same text the same mark, so that a result can be remembered; who wrote the text
-    cannot know it, since it is a hash over all of it.
+    `stable` gives the same text the same mark, so that a result can be cached; the text cannot contain this mark,
+    since it is a hash of the whole text.
     """
     body = harmless(text)
     mark = hashlib.sha256(f"{stable}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12] if stable else draw()
@@ -78,10 +74,9 @@ def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -
 
 
 def harmless(text: str) -> str:
-    """The text as it is seen, with nothing in it that a model or a reader could take for a mark of ours."""
+    """The visible text, without control tokens and source numbers of its own."""
     seen = "".join(char for char in text if _is_seen(char))
-    broken = CHAT_MARKS.sub(lambda found: " >" if found[0] == ">" else f"{found[0]} ", seen)
-    return SOURCE_NUMBER.sub(r"\1(\2)", broken)
+    return SOURCE_NUMBER.sub(r"\1(\2)", broken(seen))
 
 
 def _is_seen(char: str) -> bool:
@@ -91,11 +86,11 @@ def _is_seen(char: str) -> bool:
 
 
 def language_of(text: str) -> str:
-    """`zh` where Chinese characters are a fifth of the text or more, else `en`."""
+    """`zh` if at least a fifth of the text is Chinese characters, else `en`."""
     return "zh" if len(CJK.findall(text)) * 5 >= len(text.strip() or "x") else "en"
 
 
 def _title(chunk: Chunk) -> str:
-    """Where a chunk is from, on one line."""
+    """The source of a chunk, on one line."""
     page = f"page {chunk.page}" if chunk.page else ""
     return " ".join(harmless(", ".join(filter(None, (chunk.source, page, chunk.heading)))).split())

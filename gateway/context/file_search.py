@@ -1,8 +1,8 @@
-"""The stage that does what a client's tool `file_search` asks: it looks the last message up in vector stores of the
-gateway's, before the model is asked, and puts what it finds ahead of the user's own words.
+"""The stage for a client's tool `file_search`: it searches the gateway's vector stores for the last message before the
+model is called, and puts the results ahead of the user's own words.
 
-It is the client's explicit wish, so it is done in every mode, and where it cannot be done the request fails. Stores
-that are not here are the backend's, if it is one that searches.
+The client asks for it, so it runs in every mode, and if it cannot, the request fails. A store that the gateway does not
+have may be the backend's, if the backend searches stores.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from gateway.context.retrieve import SPARE_CHUNKS, RetrievalLimits, RetrieveStage, told
+from gateway.context.retrieve import SPARE_CHUNKS, RetrievalLimits, RetrieveStage, described
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections, Hit, Wish
 from gateway.errors import BadRequest, NotFound, NotReady
@@ -20,13 +20,13 @@ from gateway.ports import Vectors
 
 SEARCH_S = 30.0
 NO_LIMIT = 10**9
-"""Whoever asks for so many results gets them, as far as the model's window holds them."""
+"""A request that sets the number of results is limited by the model's window alone."""
 
 
 class FileSearchStage:
     """Stage `search`. `collections` None: this gateway has none. `hosts`: whether a target searches stores of its own.
 
-    `retrieve` has the embedder, once it is loaded, and knows what fits.
+    `retrieve` has the embedder, once it is loaded, and fits the results into the window.
     """
 
     name = "search"
@@ -54,34 +54,34 @@ class FileSearchStage:
         searched = FileSearchResult(queries, sources)
         if not chunks:
             return replace(exchange, searched=searched).noted(self.name, "nothing found")
-        reason, data = told(chunks)
+        reason, data = described(chunks)
         done = self._retrieve.with_sources(replace(exchange, searched=searched), chunks)
         return done.noted(self.name, "retrieved", reason, data)
 
     def _stores(self, tool: FileSearch, key: ClientKey) -> list[Collection]:
-        """Those of the stores that are here, and that the key may read: others do not exist for it."""
+        """The stores that exist here and that the key may read."""
         if self._collections is None:
             return []
-        known = {found.id: found for found in self._collections.readable(key)}
-        return [known[id] for id in tool.stores if id in known]
+        stores = [self._collections.by_id(id, key) for id in tool.stores]
+        return [store for store in stores if store is not None]
 
     async def _found(
         self, exchange: Exchange, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str]
     ) -> tuple[tuple[Chunk, ...], tuple[FileSource, ...]]:
-        """The chunks to use, in the order of their documents, and the file of each."""
+        """The chunks to use, in document order, and the file of each."""
         retrieve, controls = self._retrieve, exchange.ask.controls
         if retrieve.embed is None:
             raise NotReady("The collections are still loading. Try again.", retry_after_s=2.0)
         most = controls.budget_tokens or (NO_LIMIT if tool.limit else retrieve.settings.budget_tokens)
         limit = tool.limit or retrieve.settings.top_k
-        wanted = RetrievalLimits(
+        limits = RetrievalLimits(
             queries[0], (), limit, await retrieve.budget(exchange, most, limit), exchange.route[0].backend
         )
         try:
             async with asyncio.timeout(SEARCH_S):
                 vectors = await retrieve.embed(queries)
                 hits = await asyncio.to_thread(self._look_up, tool, stores, queries, vectors)
-                chunks = await asyncio.to_thread(self._packed, hits, wanted)
+                chunks = await asyncio.to_thread(self._packed, hits, limits)
         except TimeoutError:
             raise NotReady(
                 f"The vector stores could not be searched within {SEARCH_S:g} s.", retry_after_s=5.0
@@ -105,17 +105,15 @@ class FileSearchStage:
         )
         return found[:limit]
 
-    def _packed(self, hits: Sequence[Hit], wanted: RetrievalLimits) -> tuple[Chunk, ...]:
+    def _packed(self, hits: Sequence[Hit], limits: RetrievalLimits) -> tuple[Chunk, ...]:
         """On a worker thread."""
         assert self._collections is not None  # else there are no stores
-        chunks = [hit.chunk for hit in hits]
-        ids = {chunk.collection: chunk.collection for chunk in chunks}
-        return self._retrieve.packed(self._collections, ids, wanted.query, chunks, wanted)
+        return self._retrieve.packed(self._collections, [hit.chunk for hit in hits], limits)
 
 
 def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
-    """The user's last message; and past the first turn also together with the one before, which a follow-up such as
-    "And for trainees?" is about."""
+    """The user's last message; after the first turn also together with the one before, which a follow-up such as
+    "And for trainees?" refers to."""
     said = [turn for turn in exchange.ask.turns if turn.role == "user"]
     last = (said[-1].text if said and said[-1].plain else tool.query).strip()
     earlier = said[-2].text.strip() if len(said) > 1 else ""
@@ -125,7 +123,7 @@ def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
 
 
 def _check(exchange: Exchange, tool: FileSearch, stores: Sequence[Collection]) -> None:
-    """Raises `BadRequest` or `NotFound` with the place at fault."""
+    """Raises `BadRequest` or `NotFound`, which name the field at fault."""
     where = f"tools[{tool.place}]"
     if tool.fault:
         raise BadRequest(tool.fault, param=tool.faulty or where, code=tool.code)

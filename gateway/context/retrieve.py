@@ -1,9 +1,10 @@
-"""The stage that looks the query up in the collections a request names, and puts what it finds
-ahead of the user's own words: fenced as data, numbered, within a token budget, never as system.
+"""The stage that searches the collections which a request names, and puts the results ahead of the user's own words:
+fenced as data, numbered, within a token budget, never as a system message.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -26,13 +27,15 @@ Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
 
 MOST_CHUNKS = 50
 SPARE_CHUNKS = 2
-"""How many times as many chunks are looked up as are used: some are dropped as duplicates."""
+"""A search returns this many times the chunks that are used: some are dropped as duplicates."""
 FENCE_TOKENS = 160
-"""What the instruction and the fence cost (the Chinese one with a tokenizer that knows no Chinese)."""
+"""The tokens of the instruction and the fence (the Chinese one with a tokenizer that knows no Chinese)."""
+LISTED = 20
+"""The number of collections that an error names."""
 
 
 class RetrievalLimits(Struct, frozen=True):
-    """What a request may have: how many chunks, and how much of them, as `backend` counts."""
+    """The most that a request may get: number of chunks, and their tokens as `backend` counts."""
 
     query: str
     collections: tuple[str, ...]
@@ -43,8 +46,8 @@ class RetrievalLimits(Struct, frozen=True):
 
 
 class RetrievedChunks(Struct, frozen=True):
-    """The chunks to use; the best score of all that were looked at, and the floor it was held to. `tight`: there are
-    chunks, and no room for any."""
+    """The chunks to use, the best score of the search, and the floor that it was compared with. `tight`: there are
+    chunks, but no room for any."""
 
     chunks: tuple[Chunk, ...]
     best: float = 0.0
@@ -81,32 +84,35 @@ class RetrieveStage:
         if exchange.key.mode is Mode.OFF:
             return exchange.noted(self.name, "skipped", "with this key nothing may be added to a prompt")
         if self.embed is None or self.collections is None:
-            reason = "the collections are still loading, or [embedder] or [store] is not configured"
+            reason = (
+                "the collections are still loading or could not be loaded (/health/ready says which), "
+                "or [embedder] or [store] is not configured"
+            )
             return exchange.noted(self.name, "skipped", reason)
         query = exchange.ask.query.strip()
         if not query or not any(turn.role == "user" for turn in exchange.prompt):
             return exchange.noted(self.name, "skipped", "there is no user message in plain text to look up")
-        wanted = await self._wanted(exchange, query)
-        if wanted.budget.room <= 0:
+        limits = await self._limits(exchange, query)
+        if limits.budget.room <= 0:
             return exchange.noted(self.name, "skipped", "the model's window has no room left for sources")
         try:
             # the clock runs here rather than around the stage, since most requests name no collection
             async with asyncio.timeout(self.settings.budget_ms / 1000):
                 vectors = await self.embed([query])
-                found = await asyncio.to_thread(self._look_up, self.collections, exchange.key, wanted, vectors)
+                result = await asyncio.to_thread(self._look_up, self.collections, exchange.key, limits, vectors)
         except NotReady as error:
             return exchange.noted(self.name, "skipped", error.message)
         except TimeoutError:
             return exchange.noted(self.name, "skipped", f"took longer than {self.settings.budget_ms} ms")
-        if found.chunks:
-            return self._with(exchange, found.chunks)
-        if found.tight:
-            return exchange.noted(self.name, "skipped", f"no chunk fits into {wanted.budget.tokens} tokens")
+        if result.chunks:
+            return self._with(exchange, result.chunks)
+        if result.tight:
+            return exchange.noted(self.name, "skipped", f"no chunk fits into {limits.budget.tokens} tokens")
         return exchange.noted(
-            self.name, "nothing found", f"the best score is {found.best:.2f}, the floor {found.floor:.2f}"
+            self.name, "nothing found", f"the best score is {result.best:.2f}, the floor {result.floor:.2f}"
         )
 
-    async def _wanted(self, exchange: Exchange, query: str) -> RetrievalLimits:
+    async def _limits(self, exchange: Exchange, query: str) -> RetrievalLimits:
         controls = exchange.ask.controls
         chunks = min(controls.top_k or self.settings.top_k, MOST_CHUNKS)
         budget = await self.budget(exchange, controls.budget_tokens or self.settings.budget_tokens, chunks)
@@ -115,7 +121,7 @@ class RetrieveStage:
         return RetrievalLimits(query, names, chunks, budget, backend, controls.filters)
 
     async def budget(self, exchange: Exchange, tokens: int, chunks: int) -> SourceBudget:
-        """For so many chunks with so many tokens, as far as the window of the model that answers has room for them."""
+        """The budget for that many chunks and tokens, as far as the window of the answering model has room."""
         room = await self._room(exchange, tokens + chunks * CHUNK_TOKENS)
         return SourceBudget(min(tokens, room), room)
 
@@ -133,28 +139,26 @@ class RetrieveStage:
     def packed(
         self,
         collections: Collections,
-        ids: Mapping[str, str],
-        query: str,
         chunks: Sequence[Chunk],
-        wanted: RetrievalLimits,
+        limits: RetrievalLimits,
     ) -> tuple[Chunk, ...]:
-        """What of the chunks goes into the prompt: all of them where there is room, else the best parts. `ids` are
-        those of the collections that the chunks name. On a worker thread."""
-        counted = self._counted(chunks, wanted.backend)
-        if counted and not wanted.budget.holds(sum(chunk.tokens for chunk in counted), len(counted)):
+        """The part of the chunks that goes into the prompt: all of them where there is room, else the best sentences.
+        The chunks name their collections by id. On a worker thread."""
+        counted = self._counted(chunks, limits.backend)
+        if counted and not limits.budget.holds(sum(chunk.tokens for chunk in counted), len(counted)):
 
             def shares(collection: str, texts: Sequence[str]) -> Sequence[float]:
-                return collections.documents(ids[collection]).likeness(query).shares(texts)
+                return collections.documents(collection).likeness(limits.query).shares(texts)
 
-            counted = self._counted(excerpts(counted, wanted.budget, shares), wanted.backend)
-        return pack(counted, wanted.budget)
+            counted = self._counted(excerpts(counted, limits.budget, shares), limits.backend)
+        return pack(counted, limits.budget)
 
     def _counted(self, chunks: Sequence[Chunk], backend: str) -> list[Chunk]:
-        """The same with their tokens as the model that answers counts them."""
+        """The same with their tokens as the answering model counts them."""
         return [replace(chunk, tokens=self.count(backend, chunk.text)) for chunk in chunks] if backend else list(chunks)
 
     def floor(self, collection: Collection) -> float:
-        """What scores less is no answer."""
+        """Chunks with a lower score are no answer."""
         return tuning_of(collection).floor if self.settings.floor is None else self.settings.floor
 
     def with_sources(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
@@ -164,35 +168,46 @@ class RetrieveStage:
         return replace(exchange, turns=turns, chunks=chunks)
 
     def _look_up(
-        self, collections: Collections, key: ClientKey, wanted: RetrievalLimits, vectors: Vectors
+        self, collections: Collections, key: ClientKey, limits: RetrievalLimits, vectors: Vectors
     ) -> RetrievedChunks:
-        """Search, and choose what of it goes into the prompt. On a worker thread."""
-        named = [_named(collections, name, key) for name in wanted.collections]
-        wish = Wish(wanted.query, vectors[0], wanted.chunks * SPARE_CHUNKS, wanted.filters)
-        founds = [self._in_one(collections, collection, wish) for collection in named]
-        every = sorted((chunk for found in founds for chunk in found.chunks), key=lambda chunk: -chunk.score)
-        chosen = distinct(every)[: wanted.chunks]
-        ids = {collection.name: collection.id for collection in named}
-        chunks = self.packed(collections, ids, wanted.query, chosen, wanted)
-        nearest = max(founds, key=lambda found: found.best, default=RetrievedChunks(()))
+        """Search, and choose the chunks for the prompt. On a worker thread."""
+        named = {store.id: store for store in (_named(collections, name, key) for name in limits.collections)}
+        wish = Wish(limits.query, vectors[0], limits.chunks * SPARE_CHUNKS, limits.filters)
+        results = [self._in_one(collections, collection, wish) for collection in named.values()]
+        every = sorted((chunk for result in results for chunk in result.chunks), key=lambda chunk: -chunk.score)
+        chosen = distinct(every)[: limits.chunks]
+        titles = titles_of(list(named.values()))
+        chunks = tuple(
+            replace(chunk, collection=titles[chunk.collection]) for chunk in self.packed(collections, chosen, limits)
+        )
+        nearest = max(results, key=lambda result: result.best, default=RetrievedChunks(()))
         return replace(nearest, chunks=chunks, tight=bool(chosen and not chunks))
 
     def _in_one(self, collections: Collections, collection: Collection, wish: Wish) -> RetrievedChunks:
-        """The chunks of one collection that are no worse than its floor."""
+        """The chunks of one collection that reach its floor."""
         hits = collections.look_up(collection, wish)
-        collections.catalog.touch(collection.id)
+        collections.catalog.touch(collection)
         floor = self.floor(collection)
-        chunks = tuple(replace(hit.chunk, collection=collection.name) for hit in hits if hit.score >= floor)
+        chunks = tuple(hit.chunk for hit in hits if hit.score >= floor)
         return RetrievedChunks(chunks, hits[0].score if hits else 0.0, floor)
 
     def _with(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
         # in shadow mode the sources are recorded and not sent
         decision = "shadow" if exchange.mode is Mode.SHADOW else "retrieved"
-        return self.with_sources(exchange, chunks).noted(self.name, decision, *told(chunks))
+        return self.with_sources(exchange, chunks).noted(self.name, decision, *described(chunks))
 
 
-def told(chunks: Sequence[Chunk]) -> tuple[str, dict[str, Any]]:
-    """What a note says of the chunks that were found."""
+def titles_of(collections: Sequence[Collection]) -> dict[str, str]:
+    """How citations name collections, by their ids: by name, and where two have one name, with the id."""
+    names = Counter(collection.name for collection in collections)
+    return {
+        collection.id: collection.name if names[collection.name] == 1 else f"{collection.name} ({collection.id})"
+        for collection in collections
+    }
+
+
+def described(chunks: Sequence[Chunk]) -> tuple[str, dict[str, Any]]:
+    """The reason and the data of a note about retrieved chunks."""
     collections = ", ".join(sorted({chunk.collection for chunk in chunks}))
     data = {"tokens": sum(chunk.tokens for chunk in chunks), "citations": citations(chunks)}
     return f"{len(chunks)} {'chunk' if len(chunks) == 1 else 'chunks'} of {collections}", data
@@ -208,14 +223,17 @@ def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
 
 
 def _named(collections: Collections, name: str, key: ClientKey) -> Collection:
-    """The collection that a request names. Raises `KeyNotAllowed` or `NotFound`, and tells of no other key's."""
-    found = collections.find(name, key)
-    if found is not None:
-        return found
+    """The collection that a request names. Raises `KeyNotAllowed` or `NotFound`, which name no other key's."""
+    collection = collections.find(name, key)
+    if collection is not None:
+        return collection
     if key.collections and name not in key.collections:
         raise _refused(KeyNotAllowed, f"This key may not read the collection {name!r}.", "collection_not_allowed")
     known = [collection.name for collection in collections.readable(key)]
-    listed = f"Known: {', '.join(known)}." if known else "There are none yet: add one with `foreword collections add`."
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    listed = f"Known: {', '.join(known[:LISTED])}{more}."
+    if not known:
+        listed = "There are none yet: add one with `foreword collections add`."
     raise _refused(NotFound, f"There is no collection {name!r}. {listed}", "collection_not_found")
 
 

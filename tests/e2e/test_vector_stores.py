@@ -1,8 +1,10 @@
 """Files and vector stores through the stock `openai` client: a real gateway, a real embedder, two keys."""
 
 import json
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +260,33 @@ def test_static_chunking_is_as_long_as_asked_even_beyond_what_the_embedder_reads
                 "static": {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 401},
             },
         )
+
+
+def test_a_locked_catalog_is_a_503_within_two_seconds_and_leaves_nothing(
+    alice: OpenAI, store: str, gateway: GatewayProcess
+) -> None:
+    folder = gateway.folder / "data"
+    before = sorted(path.name for path in (folder / "files").iterdir())
+    writes: tuple[Callable[[], object], ...] = (
+        lambda: upload(alice, "leave.md", LEAVE),
+        lambda: alice.vector_stores.create(name="locked"),
+        lambda: alice.vector_stores.update(store, name="locked"),
+        lambda: alice.files.delete(before[0]),
+    )
+    with closing(sqlite3.connect(folder / "catalog.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for write in writes:
+            began = time.monotonic()
+            with pytest.raises(openai.APIStatusError, match="cannot be used at the moment") as refusal:
+                write()
+            assert (refusal.value.status_code, refusal.value.response.headers["retry-after"]) == (503, "2")
+            assert time.monotonic() - began < 2.5
+            assert str(folder) not in refusal.value.message
+        assert alice.vector_stores.search(store, query="leave").data, "searches need no write"
+
+    assert sorted(path.name for path in (folder / "files").iterdir()) == before
+    assert alice.files.retrieve(before[0]).id == before[0]
+    assert [one.name for one in alice.vector_stores.list() if one.name == "locked"] == []
 
 
 def test_lists_come_in_pages(alice: OpenAI) -> None:

@@ -1,4 +1,4 @@
-"""`foreword collections`: the documents that requests can be answered from."""
+"""`foreword collections`: documents as sources for answers."""
 
 import json
 from pathlib import Path
@@ -16,14 +16,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 @click.group()
 def collections() -> None:
-    """Take documents in, and look at what requests would find in them.
+    """Add documents, and search them as requests do.
 
     \b
     foreword collections add handbook docs/*.md report.pdf notes.docx page.html
     foreword collections search handbook "How many days of leave are there?"
 
     A request names the collection: {"foreword": {"collections": ["handbook"]}, ...}
-    The gateway may be running; it sees new documents at once.
+    The gateway may be running; it uses new documents at once.
     """
 
 
@@ -34,11 +34,11 @@ def collections() -> None:
 @json_option
 @config_option
 def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], as_json: bool, config: Path) -> None:
-    """Take files, or all the documents in folders, into a collection.
+    """Add files, or all the documents in folders, to a collection.
 
-    A file that has not changed is left alone, and a changed one replaces what it was, so the same
-    command can be given again at any time, also after it was interrupted. Exits with 1 if any file
-    failed; the others are in.
+    A file that has not changed is skipped, and a changed one replaces its old version, so the same
+    command can be repeated at any time, also after an interruption. Exits with 1 if any file failed;
+    the others are added.
 
     \b
     Example:  foreword collections add handbook docs/ report.pdf --attribute year=2026
@@ -47,10 +47,10 @@ def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], a
     from gateway.context.store.collections import OPERATOR
 
     settings = load_settings(config)
-    told = _attributes(attributes)
+    values = _attributes(attributes)
     with parts.opened(settings) as known, parts.ingesting(settings, known) as ingest:
         files = [path.resolve() for path in parts.files_of(paths)]
-        items = [IngestItem(path, source_name(path, settings.root), attributes=told) for path in files]
+        items = [IngestItem(path, source_name(path, settings.root), attributes=values) for path in files]
         with view.progress(quiet=as_json) as on_progress:
             reports = ingest.add(known.find_or_create(collection, OPERATOR), items, on_progress)
     if as_json:
@@ -68,7 +68,7 @@ def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], a
 @json_option
 @config_option
 def list_collections(as_json: bool, config: Path) -> None:
-    """All collections: whose they are, what they hold, and how they are searched."""
+    """All collections with their keys, their documents and their floors."""
     from gateway.context.store.collections import OPERATOR
 
     settings = load_settings(config)
@@ -86,12 +86,14 @@ def list_collections(as_json: bool, config: Path) -> None:
 @collections.command()
 @click.argument("collection")
 @click.argument("query")
-@click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 50), help="How many chunks at the most.")
-@click.option("--weight", type=click.FloatRange(0, 1), help="The vectors' share instead of the learned one.")
+@click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 50), help="The most chunks to list.")
+@click.option(
+    "--weight", type=click.FloatRange(0, 1), help="The share of the vectors in the score; the usual one is 0.5."
+)
 @json_option
 @config_option
 def search(collection: str, query: str, limit: int, weight: float | None, as_json: bool, config: Path) -> None:
-    """The chunks that answer a query best, best first, with their score.
+    """List the chunks that answer a query best, best first, with their scores.
 
     A request uses those at or above the collection's floor.
 
@@ -102,18 +104,18 @@ def search(collection: str, query: str, limit: int, weight: float | None, as_jso
 
     settings = load_settings(config)
     with parts.opened(settings) as known:
-        # an unknown name is told before the seconds in which the embedder loads
-        wanted = parts.require(known, collection)
+        # before the seconds in which the embedder loads: the name may be unknown
+        store = parts.require(known, collection)
         vector = parts.embedder(settings).embed([query])[0]
-        found = [hit.chunk for hit in known.look_up(wanted, Wish(query, vector, limit, weight=weight))]
-    floor = tuning_of(wanted).floor if settings.context.floor is None else settings.context.floor
+        chunks = [hit.chunk for hit in known.look_up(store, Wish(query, vector, limit, weight=weight))]
+    floor = tuning_of(store).floor if settings.context.floor is None else settings.context.floor
     if as_json:
         from gateway.context.pack import citations
 
-        rows = [{**row, "text": chunk.text} for row, chunk in zip(citations(found), found, strict=True)]
+        rows = [{**row, "text": chunk.text} for row, chunk in zip(citations(chunks), chunks, strict=True)]
         _echo({"floor": floor, "chunks": rows})
     else:
-        view.print_found(found, floor)
+        view.print_chunks(chunks, floor)
 
 
 @collections.command()
@@ -122,21 +124,21 @@ def search(collection: str, query: str, limit: int, weight: float | None, as_jso
 @json_option
 @config_option
 def remove(collection: str, source: str | None, as_json: bool, config: Path) -> None:
-    """Delete a collection, or one document of it. What was in it is overwritten on the disk.
+    """Delete a collection, or one document of it. The deleted text is overwritten on the disk.
 
     \b
     Example:  foreword collections remove handbook --source docs/old.md
     """
     settings = load_settings(config)
     with parts.opened(settings) as known:
-        wanted = parts.require(known, collection)
-        documents = known.documents(wanted.id)
+        store = parts.require(known, collection)
+        documents = known.documents(store.id)
         if source is None:
             count = documents.count()
-            known.drop(wanted.id)
+            known.drop(store.id)
         else:
             row = documents.live_at(source)
-            count = known.clear(wanted.id, [row.key]) if row else 0
+            count = known.clear(store.id, [row.key]) if row else 0
     if as_json:
         _echo({"collection": collection, "source": source, "removed_chunks": count})
     elif source is not None and not count:
@@ -155,25 +157,24 @@ def _listed(known: Any, collection: Any) -> dict[str, Any]:
         "owner": collection.owner,
         "documents": [row.title or row.source for row in documents.live()],
         "chunks": documents.count(),
-        "weight": tuning.weight,
         "floor": tuning.floor,
     }
 
 
 def _attributes(pairs: tuple[str, ...]) -> dict[str, str | float | bool]:
-    """`year=2026` is a number, `public=true` a truth, all else text."""
-    told: dict[str, str | float | bool] = {}
+    """`year=2026` is a number, `public=true` a boolean, everything else text."""
+    attributes: dict[str, str | float | bool] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--attribute")
         try:
-            found = json.loads(value)
+            parsed = json.loads(value)
         except ValueError:
-            found = value
-        told[key] = found if isinstance(found, int | float | bool) else value
-    return told
+            parsed = value
+        attributes[key] = parsed if isinstance(parsed, int | float | bool) else value
+    return attributes
 
 
-def _echo(told: dict[str, Any]) -> None:
-    click.echo(json.dumps(told, ensure_ascii=False))
+def _echo(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False))

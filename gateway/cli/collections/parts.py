@@ -1,4 +1,4 @@
-"""What the commands of `foreword collections` share: the configured parts, and the files that are meant."""
+"""Shared by the commands of `foreword collections`: the configured parts, and the files of the arguments."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ READABLE = (
     ".eml", ".mbox", ".msg", ".json", ".jsonl", ".ndjson", ".xml", ".ipynb", ".srt", ".vtt", ".yaml", ".toml",
     ".py", ".js", ".ts", ".java", ".go", ".rs", ".c", ".h", ".cpp", ".hpp", ".cs", ".rb", ".php", ".sh", ".sql",
 )  # fmt: skip
-"""What is taken from a folder; a file that is named itself is always read."""
+"""The files that are read from a folder; a file that is named itself is always read."""
+PATIENCE_S = 30.0
+"""How long a command waits for another process that writes to the catalog."""
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Collections]:
-    """The collections. What is wrong with a document or a collection ends the command with its message."""
+    """The collections. An error of a document or a collection ends the command with its message."""
     from gateway.context.store.catalog import Catalog, catalog_file
     from gateway.context.store.collections import Collections
 
     vectors: VectorStore = adapter(settings, "stores", "store", settings.store)
-    collections = Collections(Catalog(catalog_file(settings.data_folder)), vectors)
+    collections = Collections(Catalog(catalog_file(settings.data_folder), PATIENCE_S), vectors)
     try:
         yield collections
     except CollectionError as error:
@@ -57,31 +59,31 @@ def ingesting(settings: Settings, collections: Collections) -> Iterator[Ingest]:
 
 
 def embedder(settings: Settings) -> Embedder:
-    made: Embedder = adapter(settings, "embedders", "embedder", settings.embedder)
-    return made
+    built: Embedder = adapter(settings, "embedders", "embedder", settings.embedder)
+    return built
 
 
 def require(collections: Collections, name: str) -> Collection:
-    """The collection of that name. An unknown one ends the command, with the known ones."""
+    """The collection of that name or id. An unknown name ends the command with a list of the known ones."""
     from gateway.context.store.collections import OPERATOR
 
-    found = collections.find(name, OPERATOR)
-    if found is None:
+    collection = collections.find(name, OPERATOR)
+    if collection is None:
         known = [collection.name or collection.id for collection in collections.readable(OPERATOR)]
         listed = f"Known: {', '.join(known)}." if known else "There are none yet."
         raise click.ClickException(f"There is no collection {name!r}. {listed}")
-    return found
+    return collection
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
     """The files, with folders replaced by the documents in them."""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in READABLE and file.is_file())
+            files += sorted(file for file in path.rglob("*") if file.suffix.lower() in READABLE and file.is_file())
         else:
-            found.append(path)
-    return found
+            files.append(path)
+    return files
 
 
 def adapter(settings: Settings, group: str, name: str, table: KindTable | None) -> Any:

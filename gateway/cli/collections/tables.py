@@ -1,4 +1,4 @@
-"""What the commands of `foreword collections` print."""
+"""The output of the commands of `foreword collections`."""
 
 from __future__ import annotations
 
@@ -49,23 +49,20 @@ def print_added(collection: str, reports: Sequence[AddedFile]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for row in reports:
         colour = COLOURS[row.state]
-        told = (
-            row.reason
-            if row.state == "failed"
-            else f"{row.source} ({row.chunks} {'chunk' if row.chunks == 1 else 'chunks'})"
-        )
-        console.print(f"[{colour}]{row.state:<9}[/{colour}] {escape(told)}")
+        size = f"{row.chunks} {'chunk' if row.chunks == 1 else 'chunks'}"
+        line = row.reason if row.state == "failed" else f"{row.source} ({size})"
+        console.print(f"[{colour}]{row.state:<9}[/{colour}] {escape(line)}")
     counts = {state: sum(row.state == state for row in reports) for state in COLOURS}
-    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no documents found"
-    console.print(f"{escape(collection)}: {told}")
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no documents found"
+    console.print(f"{escape(collection)}: {summary}")
 
 
-def print_found(found: Sequence[Chunk], floor: float) -> None:
+def print_chunks(chunks: Sequence[Chunk], floor: float) -> None:
     from rich.console import Console
     from rich.markup import escape
 
     console = Console(soft_wrap=True, highlight=False)
-    for chunk in found:
+    for chunk in chunks:
         page = f", page {chunk.page}" if chunk.page else ""
         below = "  [dim]below the floor, not used[/dim]" if chunk.score < floor else ""
         console.print(

@@ -1,12 +1,14 @@
-"""Which uploaded files belong to which collection, and how far each is on its way in."""
+"""The uploaded files of each collection, and the state of their ingestion."""
 
 import json
 import secrets
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 from time import time
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.context.reading.chunk import Cut
 from gateway.context.store.catalog import Catalog
@@ -17,7 +19,7 @@ STATES = (IN_PROGRESS, COMPLETED, CANCELLED, FAILED)
 
 
 class Attachment(Struct, frozen=True):
-    """A file in a collection. `error_code` says what kind of failure `error` tells."""
+    """A file in a collection. `error` is a failure in words, `error_code` its kind."""
 
     collection: str
     file: str
@@ -27,13 +29,13 @@ class Attachment(Struct, frozen=True):
     error: str = ""
     attributes: Attributes = {}
     cut: Cut | None = None
-    """As the client asked; None: as the gateway is configured."""
+    """As the client set it; None: as configured."""
     bytes: int = 0
     created: int = 0
 
 
 class FileBatch(Struct, frozen=True):
-    """Files that were attached together."""
+    """Files that one request attached."""
 
     id: str
     collection: str
@@ -51,21 +53,31 @@ class Attachments:
         self.catalog = catalog
 
     def attach(self, attachments: Sequence[Attachment]) -> None:
-        """All of them or none. A file that is attached already is taken in again."""
-        now = int(time())
-        rows = [
-            (
-                *(one.collection, one.file, one.batch, IN_PROGRESS, "", ""),
-                json.dumps(one.attributes, ensure_ascii=False),
-                json.dumps([one.cut.limit, one.cut.overlap]) if one.cut else "",
-                one.bytes,
-                now,
-            )
-            for one in attachments
-        ]
+        """All of them or none. A file that is attached already is ingested again."""
         with self.catalog.writing() as database:
-            marks = ", ".join("?" * 10)
-            database.executemany(f"INSERT OR REPLACE INTO attachments ({COLUMNS}) VALUES ({marks})", rows)
+            _insert(database, attachments)
+
+    def create_store(
+        self,
+        owner: str,
+        name: str,
+        expires_days: int,
+        metadata: Mapping[str, str] | None,
+        attachments: Sequence[Attachment],
+    ) -> str:
+        """Create a collection with files attached to it, or nothing; returns its id."""
+        with self.catalog.writing() as database:
+            id = self.catalog.create_in(database, owner, name, expires_days, metadata)
+            _insert(database, [replace(attachment, collection=id) for attachment in attachments])
+        return id
+
+    def attach_batch(self, collection: str, attachments: Sequence[Attachment]) -> FileBatch:
+        """All of them as one batch, or none."""
+        batch = FileBatch(f"vsfb_{secrets.token_hex(12)}", collection, int(time()))
+        with self.catalog.writing() as database:
+            database.execute("INSERT INTO batches VALUES (?, ?, ?, 0)", (batch.id, collection, batch.created))
+            _insert(database, [replace(attachment, batch=batch.id) for attachment in attachments])
+        return batch
 
     def get(self, collection: str, file: str) -> Attachment | None:
         return next(iter(self._rows("collection = ? AND file = ?", collection, file)), None)
@@ -75,26 +87,38 @@ class Attachments:
         condition = "collection = ? AND (? = '' OR batch = ?) AND (? = '' OR status = ?) ORDER BY created, rowid"
         return self._rows(condition, collection, batch, batch, status, status)
 
-    def waiting(self) -> list[Attachment]:
-        return self._rows("status = ? ORDER BY created, rowid", IN_PROGRESS)
+    def next_waiting(self, served: str = "") -> Attachment | None:
+        """The oldest file that waits of the key that comes after `served` by name: so keys take turns."""
+        owner = "coalesce((SELECT owner FROM collections WHERE id = attachments.collection), '')"
+        order = f"{owner} <= ?, {owner}, created, rowid"
+        return next(iter(self._rows(f"status = 'in_progress' ORDER BY {order} LIMIT 1", served)), None)
+
+    def abandoned(self) -> list[tuple[str, int]]:
+        """Collection and key of unfinished documents whose files no longer wait to be ingested."""
+        waiting = "SELECT 1 FROM attachments a WHERE a.collection = d.collection AND a.file = d.file AND a.status = ?"
+        query = (
+            f"SELECT collection, key FROM documents d WHERE state != 'live' AND file != '' AND NOT EXISTS ({waiting})"
+        )
+        with self.catalog.reading() as database:
+            return database.execute(query, (IN_PROGRESS,)).fetchall()
 
     def having(self, file: str) -> list[Attachment]:
         return self._rows("file = ?", file)
 
-    def settle(self, one: Attachment, status: str, error_code: str = "", error: str = "") -> None:
-        """Say what became of one that was in progress."""
+    def settle(self, attachment: Attachment, status: str, error_code: str = "", error: str = "") -> None:
+        """Set the outcome of one that was in progress."""
         with self.catalog.writing() as database:
             database.execute(
                 "UPDATE attachments SET status = ?, error_code = ?, error = ? "
                 "WHERE collection = ? AND file = ? AND status = ?",
-                (status, error_code, error, one.collection, one.file, IN_PROGRESS),
+                (status, error_code, error, attachment.collection, attachment.file, IN_PROGRESS),
             )
 
     def set_attributes(self, collection: str, file: str, attributes: Attributes) -> None:
         with self.catalog.writing() as database:
-            told = json.dumps(attributes, ensure_ascii=False)
             database.execute(
-                "UPDATE attachments SET attributes = ? WHERE collection = ? AND file = ?", (told, collection, file)
+                "UPDATE attachments SET attributes = ? WHERE collection = ? AND file = ?",
+                (json.dumps(attributes, ensure_ascii=False), collection, file),
             )
 
     def detach(self, collection: str, file: str) -> None:
@@ -102,7 +126,7 @@ class Attachments:
             database.execute("DELETE FROM attachments WHERE collection = ? AND file = ?", (collection, file))
 
     def counts(self, collection: str, batch: str = "") -> dict[str, int]:
-        """How many are in each state."""
+        """The number of files in each state."""
         with self.catalog.reading() as database:
             rows = database.execute(
                 "SELECT status, count(*) FROM attachments "
@@ -112,17 +136,11 @@ class Attachments:
             return dict.fromkeys(STATES, 0) | dict(rows.fetchall())
 
     def size(self, collection: str) -> int:
-        """Bytes of the files that are in."""
+        """Bytes of the ingested files."""
         with self.catalog.reading() as database:
             query = "SELECT coalesce(sum(bytes), 0) FROM attachments WHERE collection = ? AND status = ?"
             size: int = database.execute(query, (collection, COMPLETED)).fetchone()[0]
             return size
-
-    def begin_batch(self, collection: str) -> FileBatch:
-        batch = FileBatch(f"vsfb_{secrets.token_hex(12)}", collection, int(time()))
-        with self.catalog.writing() as database:
-            database.execute("INSERT INTO batches VALUES (?, ?, ?, 0)", (batch.id, collection, batch.created))
-        return batch
 
     def batch(self, collection: str, id: str) -> FileBatch | None:
         with self.catalog.reading() as database:
@@ -131,7 +149,7 @@ class Attachments:
             return FileBatch(row[0], row[1], row[2], bool(row[3])) if row else None
 
     def cancel(self, batch: FileBatch) -> None:
-        """What of it is not in yet stays out."""
+        """Files that are not ingested yet stay out."""
         with self.catalog.writing() as database:
             database.execute("UPDATE batches SET cancelled = 1 WHERE id = ?", (batch.id,))
             database.execute(
@@ -145,9 +163,25 @@ class Attachments:
             return [_attachment(row) for row in rows]
 
 
+def _insert(database: sqlite3.Connection, attachments: Sequence[Attachment]) -> None:
+    now = int(time())
+    rows = [
+        (
+            *(one.collection, one.file, one.batch, IN_PROGRESS, "", ""),
+            json.dumps(one.attributes, ensure_ascii=False),
+            json.dumps([one.cut.limit, one.cut.overlap]) if one.cut else "",
+            one.bytes,
+            now,
+        )
+        for one in attachments
+    ]
+    marks = ", ".join("?" * 10)
+    database.executemany(f"INSERT OR REPLACE INTO attachments ({COLUMNS}) VALUES ({marks})", rows)
+
+
 def _attachment(row: tuple[Any, ...]) -> Attachment:
     collection, file, batch, status, error_code, error, attributes, chunking, size, created = row
     limit, overlap = json.loads(chunking) if chunking else (0, 0)
     cut = Cut(limit, overlap, strict=True) if limit else None
-    told = json.loads(attributes)
-    return Attachment(collection, file, batch, status, error_code, error, told, cut, size, created)
+    values = json.loads(attributes)
+    return Attachment(collection, file, batch, status, error_code, error, values, cut, size, created)

@@ -1,20 +1,21 @@
-"""Takes attached files in, one after the other, in the background of the server.
+"""Ingests attached files in the background of the server, one after another; keys take turns.
 
-What is still to be done stands in the catalog: a gateway that was ended goes on with it when it starts.
+The catalog has the list of waiting files, so a gateway that was stopped continues when it starts again.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from gateway.context.embedding.batcher import Batcher
-from gateway.context.ingest.attachments import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, Attachment, Attachments
+from gateway.context.ingest.attachments import CANCELLED, COMPLETED, FAILED, Attachment, Attachments
 from gateway.context.ingest.ingest import Ingest, IngestItem, Progress
 from gateway.context.ingest.uploads import Uploads
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections
-from gateway.errors import CollectionError
+from gateway.errors import CatalogUnavailable, CollectionError, DocumentGone
 
 if TYPE_CHECKING:
     from gateway.ports import Vectors
@@ -22,15 +23,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.intake")
 
 SWEEP_S = 600.0
-"""How often what is over is deleted, and what other processes attached is looked for."""
+"""The time between two rounds without news: expired files are deleted, and files that other processes attached are
+ingested."""
+RETRY_S = 5.0
+"""The wait after a failure of the catalog."""
+TURN_S = 60.0
+"""After this long a file makes way for another key's, and continues at its next turn. A file that takes long to read
+gets as long again, or it would never get further."""
 
 
 class IngestStopped(Exception):
-    """The gateway ends, or nobody wants this file any more."""
+    """The gateway stops, or it is another key's turn; the next call continues with the file."""
 
 
 class BackgroundEmbedder:
-    """The gateway's own embedder for documents: queries go before their batches."""
+    """The gateway's own embedder for documents: the batcher embeds queries before their batches."""
 
     def __init__(self, batcher: Batcher) -> None:
         self.name = batcher.embedder.name
@@ -44,12 +51,12 @@ class BackgroundEmbedder:
 
 
 class BackgroundIngest:
-    """Belongs to one event loop. Who opens it closes it."""
+    """Belongs to one event loop. The code that opens it closes it."""
 
     def __init__(
         self, collections: Collections, uploads: Uploads, ingest: Ingest, close: Callable[[], None] = lambda: None
     ) -> None:
-        """`close` is called at the end, for what the ingest reads with."""
+        """`close` is called at the end; it ends the process that reads files."""
         self.collections = collections
         self.uploads = uploads
         self.attachments = Attachments(collections.catalog)
@@ -57,13 +64,14 @@ class BackgroundIngest:
         self._close = close
         self._more = asyncio.Event()
         self._stopping = False
+        self._served = ""
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
         self._task = asyncio.create_task(self._run(), name="intake")
 
     async def aclose(self) -> None:
-        """Ends at the next batch of chunks; the rest is done after the next start."""
+        """Stops after the current batch of chunks; the next start continues there."""
         self._stopping = True
         self._more.set()
         if self._task is not None:
@@ -71,83 +79,122 @@ class BackgroundIngest:
         await asyncio.to_thread(self._close)
 
     def wake(self) -> None:
-        """Something was attached."""
+        """Call it after attaching files."""
         self._more.set()
 
     async def _run(self) -> None:
         while not self._stopping:
             self._more.clear()
+            pause_s = SWEEP_S
             try:
                 await asyncio.to_thread(self._work_off)
+            except CatalogUnavailable as error:
+                log.error("attached files wait: %s", error)
+                pause_s = RETRY_S
             except Exception:
                 log.exception("attached files wait: the catalog cannot be used")
+                pause_s = RETRY_S
             if not self._stopping:
-                await self._pause()
+                await self._pause(pause_s)
 
-    async def _pause(self) -> None:
+    async def _pause(self, pause_s: float) -> None:
         try:
-            async with asyncio.timeout(SWEEP_S):
+            async with asyncio.timeout(pause_s):
                 await self._more.wait()
         except TimeoutError:
             return
 
     def _work_off(self) -> None:
         self.collections.sweep()
-        for file in self.uploads.sweep():
+        for file in self.uploads.expired():
             self.forget(file)
-        while not self._stopping and (waiting := self.attachments.waiting()):
-            for one in waiting:
-                if self._stopping:
-                    return
-                self._take_in(one)
+        self.uploads.sweep()
+        # what a gateway that was killed could not delete
+        for collection, document in self.attachments.abandoned():
+            self.collections.clear(collection, [document])
+        while not self._stopping and (attachment := self.attachments.next_waiting(self._served)):
+            self._ingest_file(attachment)
 
-    def _take_in(self, one: Attachment) -> None:
-        collection = self.collections.catalog.collection(one.collection)
-        file = self.uploads.by_id(one.file)
+    def _ingest_file(self, attachment: Attachment) -> None:
+        collection = self.collections.catalog.collection(attachment.collection)
+        file = self.uploads.by_id(attachment.file)
         if collection is None:
-            self.attachments.detach(one.collection, one.file)
-        elif file is None:
-            self.attachments.settle(one, FAILED, "invalid_file", "The file was deleted before it was read.")
+            self.attachments.detach(attachment.collection, attachment.file)
+            return
+        self._served = collection.owner
+        if file is None:
+            self.attachments.settle(attachment, FAILED, "invalid_file", "The file was deleted before it was read.")
         else:
-            item = IngestItem(self.uploads.path(file.id), file.id, file.name, file.id, one.attributes, one.cut)
-            self._settle(one, collection, item)
+            path = self.uploads.path(file.id)
+            item = IngestItem(path, file.id, file.name, file.id, attachment.attributes, attachment.cut)
+            self._settle(attachment, collection, item)
 
-    def _settle(self, one: Attachment, collection: Collection, item: IngestItem) -> None:
-        def on_progress(_now: Progress) -> None:
-            known = self.attachments.get(one.collection, one.file)
-            if self._stopping or known is None or known.status == CANCELLED:
+    def _settle(self, attachment: Attachment, collection: Collection, item: IngestItem) -> None:
+        turn = IngestTurn(TURN_S)
+
+        def on_progress(now: Progress) -> None:
+            if not self._is_wanted(attachment):
+                raise DocumentGone("The file was detached while it was being added.")
+            if self._stopping:
+                raise IngestStopped
+            if turn.is_over(now) and self._another_waits(collection.owner):
                 raise IngestStopped
 
         try:
-            (added,) = self._ingest.add(collection, [item], on_progress)
-        except IngestStopped:
+            (report,) = self._ingest.add(collection, [item], on_progress)
+        except (IngestStopped, DocumentGone):
             return
+        except CatalogUnavailable:
+            raise
         except CollectionError as error:
-            self.attachments.settle(one, FAILED, "server_error", str(error))
+            self.attachments.settle(attachment, FAILED, "server_error", str(error))
         except Exception:
-            log.exception("a file could not be taken in", extra={"file": one.file})
-            self.attachments.settle(one, FAILED, "server_error", "The gateway failed on it; its log has the reason.")
+            log.exception("a file could not be ingested", extra={"file": attachment.file})
+            reason = "The gateway failed on it; its log has the reason."
+            self.attachments.settle(attachment, FAILED, "server_error", reason)
         else:
-            if added.state == "failed":
-                self.attachments.settle(one, FAILED, "invalid_file", added.reason)
+            if report.state == "failed":
+                self.attachments.settle(attachment, FAILED, "invalid_file", report.reason)
                 return
-            self.attachments.settle(one, COMPLETED)
-            self._undo_if_gone(one)
+            self.attachments.settle(attachment, COMPLETED)
+            # it may have been detached or cancelled while its last chunks were stored
+            if not self._is_wanted(attachment):
+                self.take_out(attachment.collection, attachment.file)
 
-    def _undo_if_gone(self, one: Attachment) -> None:
-        """It may have been detached or cancelled while its last chunks went in."""
-        known = self.attachments.get(one.collection, one.file)
-        if known is None or known.status not in (COMPLETED, IN_PROGRESS):
-            self.take_out(one.collection, one.file)
+    def _is_wanted(self, attachment: Attachment) -> bool:
+        known = self.attachments.get(attachment.collection, attachment.file)
+        return known is not None and known.status != CANCELLED
+
+    def _another_waits(self, owner: str) -> bool:
+        waiting = self.attachments.next_waiting(owner)
+        collection = self.collections.catalog.collection(waiting.collection) if waiting else None
+        return collection is not None and collection.owner != owner
 
     def take_out(self, collection: str, file: str) -> None:
-        """Delete a file's chunks from a collection."""
-        row = self.collections.documents(collection).live_at(file)
-        if row is not None:
-            self.collections.clear(collection, [row.key])
+        """Delete a file's chunks from a collection, also those of an ingest that has not finished."""
+        rows = self.collections.documents(collection).at(file)
+        self.collections.clear(collection, [row.key for row in rows])
 
     def forget(self, file: str) -> None:
-        """A file is deleted: it leaves every collection, as its owner expects of a deletion."""
-        for one in self.attachments.having(file):
-            self.attachments.detach(one.collection, file)
-            self.take_out(one.collection, file)
+        """Delete a file from every collection, and then the file."""
+        for attachment in self.attachments.having(file):
+            # detached first: an ingest that is at it stops, and deletes what it has stored
+            self.attachments.detach(attachment.collection, file)
+            self.take_out(attachment.collection, file)
+        self.uploads.remove(file)
+
+
+class IngestTurn:
+    """The time of one file: `duration_s` from its first stored batch on, or as long as it took until then."""
+
+    def __init__(self, duration_s: float) -> None:
+        self._duration_s = duration_s
+        self._began = monotonic()
+        self._deadline: float | None = None
+
+    def is_over(self, now: Progress) -> bool:
+        if not now.done:
+            return False
+        if self._deadline is None:
+            self._deadline = monotonic() + max(self._duration_s, monotonic() - self._began)
+        return monotonic() > self._deadline

@@ -1,11 +1,12 @@
-"""Takes files into a collection: read, chunk, embed, store.
+"""Adds files to a collection: read, chunk, embed, store.
 
-Adding is idempotent: a file whose bytes and whose way of being cut are known is left alone, a changed
-one replaces what it was at once, and a broken one is reported while the others go in. What was killed goes
-on at the chunk where it was.
+Adding is idempotent: a file whose bytes and chunking have not changed is skipped, a changed one replaces its old
+version at once, and a broken one is reported while the others are added. An ingest that was killed continues at the
+chunk where it stopped.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,15 +24,17 @@ from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections
 from gateway.context.store.shared_folder import SharedFolder
 from gateway.context.store.stored_documents import Attributes, Documents, indexed
-from gateway.errors import CollectionError
+from gateway.errors import CatalogUnavailable, CollectionError, DocumentGone, StoreDamaged
 from gateway.exchange import Chunk
 from gateway.ports import Embedder, Vectors
 from gateway.settings import Settings
 
+log = logging.getLogger("foreword.ingest")
+
 BATCH = 64
 """Chunks that are embedded and written between two reports of progress."""
 PATIENCE_S = 24 * 3600.0
-"""How long an ingest waits for its turn: there is one at a time on a machine, for each is all arithmetic."""
+"""How long an ingest waits for its turn: one runs at a time on a machine, since embedding takes all its cores."""
 
 PROBE = "The embedder that this collection was made with."
 SAME_EMBEDDER = 0.999
@@ -41,7 +44,7 @@ Read = Callable[[Path, str], Document]
 
 
 class IngestItem(Struct, frozen=True):
-    """A file to take in. `source` is what it replaces, `title` what it is cited by (the source, if left out)."""
+    """A file to add. It replaces the document of its `source`, and is cited as `title` (left out: the source)."""
 
     path: Path
     source: str
@@ -52,7 +55,7 @@ class IngestItem(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """How far an ingest is: file number `file` of `files`, and `done` of its `chunks`."""
+    """The progress of an ingest: at file number `file` of `files`, with `done` of its `chunks` stored."""
 
     source: str
     file: int
@@ -62,7 +65,7 @@ class Progress(Struct, frozen=True):
 
 
 class AddedFile(Struct, frozen=True):
-    """What became of a file. `state`: added, replaced, unchanged or failed, then with a `reason`."""
+    """The outcome for one file. `state`: added, replaced, unchanged or failed, then with a `reason`."""
 
     source: str
     state: str
@@ -70,8 +73,16 @@ class AddedFile(Struct, frozen=True):
     reason: str = ""
 
 
+OnProgress = Callable[[Progress], None]
+FileReports = list[AddedFile]
+
+
+def _ignore(_progress: Progress) -> None:
+    pass
+
+
 class Ingest(Struct, frozen=True):
-    """What adding files needs. `turns` is the folder of the lock that gives one ingest at a time its turn."""
+    """What adding files needs. `turns` is the folder of the lock that allows one ingest at a time."""
 
     collections: Collections
     embedder: Embedder
@@ -81,14 +92,13 @@ class Ingest(Struct, frozen=True):
     tuner: Tuner | None = None
 
     def add(
-        self,
-        collection: Collection,
-        items: Iterable[IngestItem],
-        on_progress: Callable[[Progress], None] = lambda _progress: None,
-    ) -> list[AddedFile]:
-        """Take the files in, one after the other. Blocking; may be killed and called again.
+        self, collection: Collection, items: Iterable[IngestItem], on_progress: OnProgress = _ignore
+    ) -> FileReports:
+        """Add the files, one after the other. Blocking; may be killed and called again.
 
-        Raises `CollectionError` if the collection was made with another embedder.
+        Raises `CollectionError` if the collection was made with another embedder, and `DocumentGone` if a document or
+        the collection is deleted meanwhile. `on_progress` may raise `DocumentGone` itself: what was added of the
+        file is deleted then. After any other exception of it the next call goes on with the file.
         """
         files = list({item.source: item for item in items}.values())
         reports = []
@@ -96,33 +106,51 @@ class Ingest(Struct, frozen=True):
             progress = Progress(item.source, number, len(files))
             on_progress(progress)
             with self._turn():
-                self._distrust(collection.id)
+                if number == 1:
+                    self._restore_vectors(collection, progress, on_progress)
                 reports.append(self._file(collection, item, progress, on_progress))
         with self._turn():
-            documents = self._documents(collection)
-            self.collections.clear(collection.id, [row.key for row in documents.leftovers()])
-            documents.count_words()
-            if self.tuner is not None:
-                self.tuner.learn(collection)
+            self._finish(collection)
         return reports
 
     def _turn(self) -> AbstractContextManager[Any]:
         return SharedFolder(self.turns, PATIENCE_S).use(writing=True)
 
-    def _documents(self, collection: Collection) -> Documents:
-        return self.collections.documents(collection.id)
+    def _finish(self, collection: Collection) -> None:
+        documents = self.collections.documents(collection.id)
+        self.collections.clear(collection.id, [row.key for row in documents.leftovers()])
+        documents.count_words()
+        if self.tuner is not None:
+            self.tuner.learn(collection)
 
-    def _distrust(self, collection: str) -> None:
-        """Give up the documents whose vectors the store lost: its folder was deleted, or it is another."""
-        documents = self.collections.documents(collection)
-        live = documents.live()
-        if live and self.collections.vectors.count(collection) < documents.count():
-            documents.retire([row.key for row in live])
+    def _restore_vectors(self, collection: Collection, progress: Progress, on_progress: OnProgress) -> None:
+        """Embed the catalog's texts again where the store lost vectors: its folder was deleted or damaged, or it is
+        another store."""
+        documents = self.collections.documents(collection.id)
+        if self._count_vectors(collection.id) >= documents.count():
+            return
+        self._check_embedder(collection)
+        probe = self.embedder.embed([PROBE])[0]
+        for row in documents.live():
+            keys = documents.keys(row.key)
+            if len(self.collections.vectors.search(collection.id, probe, len(keys), [row.key])) >= len(keys):
+                continue
+            chunks = documents.of(row.key)
+            for first in range(0, len(chunks), BATCH):
+                self._store(documents, row.key, chunks[first : first + BATCH], keys[first : first + BATCH])
+                on_progress(progress)
 
-    def _file(
-        self, collection: Collection, item: IngestItem, progress: Progress, on_progress: Callable[[Progress], None]
-    ) -> AddedFile:
-        documents = self._documents(collection)
+    def _count_vectors(self, collection: str) -> int:
+        vectors = self.collections.vectors
+        try:
+            return vectors.count(collection)
+        except StoreDamaged as error:
+            log.warning("%s", error)
+            vectors.mend(collection)
+            return vectors.count(collection)
+
+    def _file(self, collection: Collection, item: IngestItem, progress: Progress, on_progress: OnProgress) -> AddedFile:
+        documents = self.collections.documents(collection.id)
         try:
             recipe = self._recipe(item)
             known = documents.live_at(item.source)
@@ -130,20 +158,39 @@ class Ingest(Struct, frozen=True):
                 documents.set_attributes(known.key, item.attributes)
                 return AddedFile(item.source, "unchanged", documents.staged(known.key))
             chunks = self._chunks(collection, item)
+        except CatalogUnavailable:
+            raise
         except CollectionError as error:
             return AddedFile(item.source, "failed", reason=str(error))
         self._check_embedder(collection)
         document = self._begun(documents, item, recipe)
-        there = documents.keys(document)
-        # killed before: whole batches are in, but the last one's vectors may not be
-        for first in range(max(0, len(there) - 1) // BATCH * BATCH, len(chunks), BATCH):
-            self._store(documents, document, chunks[first : first + BATCH], there[first : first + BATCH])
-            on_progress(replace(progress, done=min(first + BATCH, len(chunks)), chunks=len(chunks)))
-        documents.go_live(document)
+        progress = replace(progress, chunks=len(chunks))
+        try:
+            self._store_all(documents, document, chunks, lambda done: on_progress(replace(progress, done=done)))
+            documents.go_live(document)
+        except DocumentGone:
+            self._discard(collection.id, document)
+            raise
         return AddedFile(item.source, "replaced" if known else "added", len(chunks))
 
+    def _store_all(
+        self, documents: Documents, document: int, chunks: Sequence[Chunk], on_batch: Callable[[int], None]
+    ) -> None:
+        stored = documents.keys(document)
+        # after a kill all batches but the last are whole; the vectors of the last may be missing
+        for first in range(max(0, len(stored) - 1) // BATCH * BATCH, len(chunks), BATCH):
+            self._store(documents, document, chunks[first : first + BATCH], stored[first : first + BATCH])
+            on_batch(min(first + BATCH, len(chunks)))
+
+    def _discard(self, collection: str, document: int) -> None:
+        """Delete what was stored of a document that was deleted meanwhile, perhaps with its collection."""
+        if self.collections.catalog.collection(collection) is None:
+            self.collections.vectors.remove(collection)
+        else:
+            self.collections.clear(collection, [document])
+
     def _recipe(self, item: IngestItem) -> str:
-        """What the chunks of a file depend on, as a hash."""
+        """A hash of all that the chunks of a file depend on."""
         try:
             with item.path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
@@ -164,20 +211,21 @@ class Ingest(Struct, frozen=True):
         )
 
     def _begun(self, documents: Documents, item: IngestItem, recipe: str) -> int:
-        """The staged document: a new one, or the one that was begun before this was killed."""
-        for row in documents.leftovers(item.source):
+        """The staged document: a new one, or one that an interrupted ingest has begun."""
+        for row in documents.at(item.source):
             if row.state == "staged" and row.recipe == recipe:
                 documents.set_attributes(row.key, item.attributes)
                 return row.key
         return documents.stage(item.source, recipe, title=item.title, file=item.file, attributes=item.attributes)
 
-    def _store(self, documents: Documents, document: int, chunks: Sequence[Chunk], there: Sequence[int]) -> None:
+    def _store(self, documents: Documents, document: int, chunks: Sequence[Chunk], stored: Sequence[int]) -> None:
+        """Store chunks with their vectors. `stored`: their keys, if the catalog has them already."""
         vectors = embedded([indexed(chunk.heading, chunk.text) for chunk in chunks], self.embedder)
-        keys = there or documents.put(document, chunks)
+        keys = stored or documents.put(document, chunks)
         self.collections.vectors.add(documents.collection, document, keys, vectors)
 
     def _check_embedder(self, collection: Collection) -> None:
-        """Vectors of two embedders must not be mixed: they look alike and mean nothing to each other."""
+        """Vectors of two embedders must not be mixed: comparing them means nothing."""
         import numpy as np
 
         probe = self.embedder.embed([PROBE])[0]
@@ -192,25 +240,25 @@ class Ingest(Struct, frozen=True):
 
 
 def new_ingest(settings: Settings, collections: Collections, embedder: Embedder, read: Read) -> Ingest:
-    """As the configuration has it."""
+    """An ingest as configured."""
     cut = chunking.Cut(settings.context.chunk_tokens)
     return Ingest(collections, embedder, read, settings.data_folder / "ingest", cut, Tuner(collections, embedder))
 
 
 def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
-    """[texts, dimensions]. A text beyond the embedder's window, which a client can ask for, gets the mean of
-    its parts' vectors: cut off, the rest would never be found."""
+    """[texts, dimensions]. A text longer than the embedder's window, which a client can ask for, gets the mean vector
+    of its parts: if it were cut off, no search would find the rest."""
     import numpy as np
 
     parts = [chunking.within(text, embedder.count_tokens, embedder.window_tokens) for text in texts]
-    vectors = embedder.embed([part for found in parts for part in found])
+    vectors = embedder.embed([piece for pieces in parts for piece in pieces])
     if len(vectors) == len(texts):
         return vectors
     rows, first = [], 0
-    for found in parts:
-        mean = vectors[first : first + len(found)].mean(axis=0)
+    for pieces in parts:
+        mean = vectors[first : first + len(pieces)].mean(axis=0)
         rows.append(mean / (np.linalg.norm(mean) or 1.0))
-        first += len(found)
+        first += len(pieces)
     return np.stack(rows)
 
 

@@ -1,17 +1,15 @@
-"""Learns how to search a collection: how much its vectors and its words count, and what is no answer.
+"""Learns the floor of a collection: the score below which a chunk is no answer.
 
-There are no questions yet when documents come in, so sentences stand in for them: one is taken out of a
-chunk, and the chunk without it must be found (the inverse cloze task). A part of the sentence's words is
-left out as well, since who asks rarely uses the words of the text. What questions about other things
-score at their best is the floor.
+Documents come without questions, so sentences stand in for them: one is removed from a chunk, and scored against
+the chunk without it (the inverse cloze task). A third of the sentence's words is dropped too, since a question
+rarely has the words of the text. The floor separates these scores from those of questions about other things.
 """
 
 import math
 import re
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +17,7 @@ from msgspec import Struct
 from gateway.context.store import lexical
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import CANDIDATES, Collections, Wish, tuning_of
-from gateway.context.store.fusion import Tuning, fused, supported
+from gateway.context.store.fusion import VECTORS_SHARE, Tuning, fused, supported
 from gateway.context.store.stored_documents import Documents, indexed
 from gateway.exchange import Chunk
 from gateway.ports import Embedder
@@ -28,23 +26,18 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 FEWEST_CHUNKS = 8
-"""Below this nothing can be learned."""
+"""Fewer are too few to learn from."""
 GROWTH = 0.5
-"""Learned anew when the collection has changed by this share."""
+"""The floor is learned again when the number of chunks has changed by this share."""
 SHARE, FEWEST, MOST = 0.04, 12, 96
-"""How many sentences are tried, as a share of the chunks, so that learning is a small part of adding."""
-WEIGHTS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
-USUAL = 0.5
-"""The weight where the sentences do not say otherwise."""
-CLEAR = 2.0
-"""So many times its standard error a difference has to be: a dozen sentences fall this way or that by chance."""
+"""The number of sentences as a share of the chunks: learning stays a small part of adding."""
 
 SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?](?=\s)|[。！？]|\n|$)")
 SENTENCE_WORDS = 6
 
 
 class Pseudo(Struct, frozen=True):
-    """A sentence as a query, and the chunk that it was taken from, without it."""
+    """A sentence as a query, and its chunk without it."""
 
     key: int
     query: str
@@ -52,9 +45,8 @@ class Pseudo(Struct, frozen=True):
 
 
 class TuningTrial(Struct, frozen=True):
-    """What both searches found for a pseudo-query, with the scores its chunk has without the sentence."""
+    """The results of both searches for a pseudo-query, with the scores of its chunk without the sentence."""
 
-    key: int
     dense: Sequence[tuple[int, float]]
     words: Sequence[tuple[int, float]]
 
@@ -66,7 +58,7 @@ class Tuner(Struct, frozen=True):
     embedder: Embedder
 
     def learn(self, collection: Collection) -> Tuning:
-        """Learn if the collection is new or has much changed, and keep it in the catalog."""
+        """Learn if the collection is new or has changed a lot, and store the floor in the catalog."""
         documents = self.collections.documents(collection.id)
         known = self.collections.catalog.collection(collection.id)
         tuning = tuning_of(known) if known else Tuning()
@@ -78,11 +70,9 @@ class Tuner(Struct, frozen=True):
         return tuning
 
     def learned(self, documents: Documents, count: int) -> Tuning:
-        wanted = min(MOST, max(FEWEST, math.ceil(SHARE * count)))
-        pseudo = [made for key, chunk in documents.sample(wanted) if (made := pseudo_query(key, chunk))]
-        trials = self._trials(documents, pseudo)
-        weight = best_weight(trials)
-        return Tuning(weight, self._floor(documents, trials, weight), count)
+        size = min(MOST, max(FEWEST, math.ceil(SHARE * count)))
+        pseudo = [query for key, chunk in documents.sample(size) if (query := pseudo_query(key, chunk))]
+        return Tuning(self._floor(documents, self._trials(documents, pseudo)), count)
 
     def _trials(self, documents: Documents, pseudo: Sequence[Pseudo]) -> list[TuningTrial]:
         if not pseudo:
@@ -99,50 +89,27 @@ class Tuner(Struct, frozen=True):
         dense = self.collections.vectors.search(documents.collection, query, CANDIDATES)
         words = documents.by_words(one.query, CANDIDATES, None)
         (share,) = documents.likeness(one.query).shares([one.rest], average)
-        return TuningTrial(one.key, _with(dense, one.key, cosine), _with(words, one.key, share))
+        return TuningTrial(_with(dense, one.key, cosine), _with(words, one.key, share))
 
-    def _floor(self, documents: Documents, trials: Sequence[TuningTrial], weight: float) -> float:
+    def _floor(self, documents: Documents, trials: Sequence[TuningTrial]) -> float:
         queries = foreign_questions()
         vectors = self.embedder.embed(queries)
         foreign = [
-            self.collections.best(documents, Wish(query, vector, 1), weight)
+            self.collections.best(documents, Wish(query, vector, 1))
             for query, vector in zip(queries, vectors, strict=True)
         ]
-        own = [self._best(documents, trial, weight) for trial in trials]
-        return floor_between(own, foreign)
+        return floor_between([self._best(documents, trial) for trial in trials], foreign)
 
-    def _best(self, documents: Documents, trial: TuningTrial, weight: float) -> float:
-        """The best score that the trial's search would have."""
-        ranked = fused(trial.dense, trial.words, weight)
+    def _best(self, documents: Documents, trial: TuningTrial) -> float:
+        """The best score of the trial's search."""
+        ranked = fused(trial.dense, trial.words, VECTORS_SHARE)
         return supported(ranked, documents.owners([key for key, _ in ranked]))[0][1]
 
 
-def best_weight(trials: Sequence[TuningTrial]) -> float:
-    """By the mean reciprocal rank: of the weights that are not clearly worse than the best one, the nearest to the
-    usual one."""
-    if len(trials) < 2:
-        return USUAL
-    ranks = {weight: [reciprocal_rank(trial, weight) for trial in trials] for weight in WEIGHTS}
-    best = max(ranks.values(), key=statistics.fmean)
-    good = [weight for weight, found in ranks.items() if not _clearly_better(best, found)]
-    return min(good, key=lambda weight: abs(weight - USUAL))
-
-
-def _clearly_better(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether the ranks of the same trials differ by more than chance."""
-    gains = [a - b for a, b in zip(one, other, strict=True)]
-    return statistics.fmean(gains) > CLEAR * statistics.stdev(gains) / math.sqrt(len(gains))
-
-
-def reciprocal_rank(trial: TuningTrial, weight: float) -> float:
-    ranked = [key for key, _ in fused(trial.dense, trial.words, weight)]
-    return 1.0 / (ranked.index(trial.key) + 1)
-
-
 def floor_between(own: Sequence[float], foreign: Sequence[float]) -> float:
-    """What parts the best scores of a collection's own sentences from those of foreign questions.
+    """The score that separates a collection's own sentences from foreign questions, by the best score of each.
 
-    Above nine in ten of the foreign ones, unless that would shut out more than one in twenty of its own.
+    It is above nine in ten of the foreign ones, unless that would exclude more than one in twenty of its own.
     """
     upper = sorted(foreign)[int(0.9 * (len(foreign) - 1))] if foreign else 0.0
     lower = sorted(own)[int(0.05 * (len(own) - 1))] if own else upper
@@ -150,8 +117,8 @@ def floor_between(own: Sequence[float], foreign: Sequence[float]) -> float:
 
 
 def pseudo_query(key: int, chunk: Chunk) -> Pseudo | None:
-    """A sentence out of the middle of a chunk, without every third of its words; None if it has too few."""
-    sentences = [found for found in SENTENCE.finditer(chunk.text) if _size(found[0]) >= SENTENCE_WORDS]
+    """A sentence from the middle of a chunk, without every third word; None if the chunk has too few."""
+    sentences = [match for match in SENTENCE.finditer(chunk.text) if _size(match[0]) >= SENTENCE_WORDS]
     if len(sentences) < 2:
         return None
     chosen = sentences[len(sentences) // 2]
@@ -169,13 +136,13 @@ def thinned(sentence: str) -> str:
 
 
 def foreign_questions() -> list[str]:
-    """Questions about all manner of things, of which hardly a collection is about many."""
+    """Questions about many subjects; hardly a collection is about more than a few of them."""
     return (Path(__file__).with_name("foreign_questions.txt")).read_text("utf-8").split("\n")[:-1]
 
 
 def _with(ranked: Sequence[tuple[int, float]], key: int, score: float) -> list[tuple[int, float]]:
-    found: Any = [(other, value) for other, value in ranked if other != key]
-    return sorted([*found, (key, score)], key=lambda pair: -pair[1])
+    others = [(other, value) for other, value in ranked if other != key]
+    return sorted([*others, (key, score)], key=lambda pair: -pair[1])
 
 
 def _size(text: str) -> int:

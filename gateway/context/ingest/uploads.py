@@ -1,4 +1,4 @@
-"""Files that clients uploaded: rows in the catalog, bytes in a folder beside it, each its key's alone."""
+"""Files that clients uploaded: rows in the catalog, bytes in a folder beside it. A key sees its own alone."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from gateway.context.store.catalog import Catalog
 from gateway.context.store.chunk_owners import groups, marks
+from gateway.errors import CatalogUnavailable
 from gateway.exchange import ClientKey
 
 
@@ -36,27 +37,36 @@ class Uploads:
         self.folder = folder
 
     def draft(self) -> Path:
-        """Where an upload may be written; `keep` makes a file of it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """A path to write an upload to; `keep` turns it into a file."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CatalogUnavailable(str(self.folder), error.strerror or str(error)) from error
         return self.folder / f"{secrets.token_hex(8)}.part"
 
     def keep(self, draft: Path, key: ClientKey, name: str, purpose: str, expires_s: int = 0) -> UploadedFile:
+        """Both the row and the bytes, or neither."""
         now = int(time())
         id = f"file-{secrets.token_hex(12)}"
         expires = now + expires_s if expires_s else 0
         file = UploadedFile(id, key.name, name, draft.stat().st_size, purpose, now, expires)
-        draft.replace(self.path(file.id))
-        with self.catalog.writing() as database:
-            marks = ", ".join("?" * 7)
-            values = (file.id, file.owner, file.name, file.bytes, file.purpose, file.created, file.expires)
-            database.execute(f"INSERT INTO files ({COLUMNS}) VALUES ({marks})", values)
+        values = (file.id, file.owner, file.name, file.bytes, file.purpose, file.created, file.expires)
+        try:
+            with self.catalog.writing() as database:
+                database.execute(f"INSERT INTO files ({COLUMNS}) VALUES ({marks(values)})", values)
+                draft.replace(self.path(file.id))
+        except BaseException as error:
+            self.path(file.id).unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise CatalogUnavailable(str(self.folder), error.strerror or str(error)) from error
+            raise
         return file
 
     def path(self, id: str) -> Path:
         return self.folder / id
 
     def get(self, id: str, key: ClientKey) -> UploadedFile | None:
-        """A file that this key may see; another's does not exist for it."""
+        """A file that this key may see; those of other keys do not exist for it."""
         return next(iter(self._rows("id = ? AND (? OR owner = ?)", id, key.admin, key.name)), None)
 
     def of_ids(self, ids: Sequence[str], key: ClientKey) -> Mapping[str, UploadedFile]:
@@ -77,21 +87,24 @@ class Uploads:
         return self._rows(condition, key.admin, key.name, purpose, purpose)
 
     def remove(self, id: str) -> None:
-        self.path(id).unlink(missing_ok=True)
         with self.catalog.writing() as database:
             database.execute("DELETE FROM files WHERE id = ?", (id,))
+        self.path(id).unlink(missing_ok=True)
 
-    def sweep(self, drafts_older_s: float = 24 * 3600.0) -> Sequence[str]:
-        """Delete what is over, and uploads that broke off; the ids of the files that went."""
+    def expired(self) -> Sequence[str]:
         with self.catalog.reading() as database:
             rows = database.execute("SELECT id FROM files WHERE expires > 0 AND expires <= ?", (int(time()),))
-            gone = [id for (id,) in rows]
-        for id in gone:
-            self.remove(id)
-        for draft in self.folder.glob("*.part"):
-            if draft.stat().st_mtime < time() - drafts_older_s:
-                draft.unlink()
-        return gone
+            return [id for (id,) in rows]
+
+    def sweep(self, older_s: float = 24 * 3600.0) -> None:
+        """Delete what crashes left: drafts, and bytes without a row."""
+        with self.catalog.reading() as database:
+            known = {id for (id,) in database.execute("SELECT id FROM files")}
+        # without any row the catalog itself may be missing: its files are then all that is left
+        pattern = "*" if known else "*.part"
+        for path in self.folder.glob(pattern):
+            if path.name not in known and _is_older(path, older_s):
+                path.unlink(missing_ok=True)
 
     def _rows(self, condition: str, *values: Any) -> list[UploadedFile]:
         now = int(time())
@@ -100,3 +113,10 @@ class Uploads:
                 f"SELECT {COLUMNS} FROM files WHERE (expires = 0 OR expires > ?) AND {condition}", (now, *values)
             )
             return [UploadedFile(*row) for row in rows]
+
+
+def _is_older(path: Path, age_s: float) -> bool:
+    try:
+        return path.is_file() and path.stat().st_mtime < time() - age_s
+    except FileNotFoundError:
+        return False

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.context.long.parts import Count, pieces
 from gateway.context.pack import SourceBudget, pack
 from gateway.context.store import lexical
-from gateway.context.store.fusion import Tuning, fused
+from gateway.context.store.fusion import fused
 from gateway.errors import NotReady
 from gateway.exchange import Chunk
 
@@ -21,9 +21,11 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 PIECE_TOKENS = 200
 FEWEST = 4
-"""In a small window the pieces are smaller, so that there is room for more than one of them."""
+"""In a small window the pieces are smaller, so that this many fit."""
 EMBEDDED = 64
-"""So many pieces, the best by their words, are compared by meaning: each costs milliseconds."""
+"""This many pieces, the best by their words, are compared by meaning: each costs milliseconds."""
+MEANING_SHARE = 0.7
+"""The weight of the meaning in a piece's score; the rest is the weight of its words."""
 
 
 async def focus(text: str, task: str, room: int, count: Count, embed: Embed | None) -> tuple[Chunk, ...]:
@@ -58,4 +60,4 @@ async def _scores(
     except NotReady:
         return by_words
     cosines = sorted(zip(near, map(float, vectors[1:] @ vectors[0]), strict=True), key=lambda pair: -pair[1])
-    return fused(cosines, by_words, Tuning().weight)
+    return fused(cosines, by_words, MEANING_SHARE)

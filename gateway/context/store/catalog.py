@@ -1,8 +1,8 @@
-"""What is in the collections: their names and owners, documents, chunks, words; one SQLite file in the data folder.
+"""The catalog of the collections: names and owners, documents, chunks, words; one SQLite file in the data folder.
 
-The catalog is the truth. A vector store keeps vectors under numbers that mean something here alone; what it
-finds counts only where the catalog has a live document for it. So a document comes, changes and goes in one
-transaction, whatever became of its vectors, and what is deleted here is overwritten on the disk.
+The catalog is the truth. A vector store keeps vectors under numbers that only the catalog can resolve, and a
+search drops each number without a live document here. So a document is added, changed and removed in one
+transaction, independently of its vectors, and deleted text is overwritten on the disk.
 """
 
 import json
@@ -17,89 +17,38 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.context.store import lexical
-from gateway.context.store.chunk_owners import Owners
-from gateway.errors import CollectionError
+from gateway.context.store.chunk_owners import Owners, marks
+from gateway.context.store.schema import VERSION, prepare
+from gateway.errors import CatalogUnavailable, CollectionError
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS collections (
-    id TEXT PRIMARY KEY,
-    owner TEXT NOT NULL,
-    name TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    active INTEGER NOT NULL,
-    expires_days INTEGER NOT NULL DEFAULT 0,
-    metadata TEXT NOT NULL DEFAULT '{}',
-    probe BLOB NOT NULL DEFAULT x'',
-    tuning TEXT NOT NULL DEFAULT ''
-) STRICT;
-CREATE INDEX IF NOT EXISTS collections_by_name ON collections (name);
-CREATE TABLE IF NOT EXISTS documents (
-    key INTEGER PRIMARY KEY AUTOINCREMENT,
-    collection TEXT NOT NULL,
-    source TEXT NOT NULL,
-    file TEXT NOT NULL,
-    recipe TEXT NOT NULL,
-    state TEXT NOT NULL,
-    attributes TEXT NOT NULL,
-    title TEXT NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS documents_by_source ON documents (collection, source);
-CREATE TABLE IF NOT EXISTS chunks (
-    key INTEGER PRIMARY KEY AUTOINCREMENT,
-    document INTEGER NOT NULL,
-    id TEXT NOT NULL,
-    start INTEGER NOT NULL,
-    end INTEGER NOT NULL,
-    heading TEXT NOT NULL,
-    page INTEGER NOT NULL,
-    tokens INTEGER NOT NULL,
-    text TEXT NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS chunks_by_document ON chunks (document, start);
-CREATE INDEX IF NOT EXISTS chunks_owners ON chunks (key, document);
-CREATE TABLE IF NOT EXISTS files (
-    id TEXT PRIMARY KEY,
-    owner TEXT NOT NULL,
-    name TEXT NOT NULL,
-    bytes INTEGER NOT NULL,
-    purpose TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    expires INTEGER NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS attachments (
-    collection TEXT NOT NULL,
-    file TEXT NOT NULL,
-    batch TEXT NOT NULL,
-    status TEXT NOT NULL,
-    error_code TEXT NOT NULL,
-    error TEXT NOT NULL,
-    attributes TEXT NOT NULL,
-    chunking TEXT NOT NULL,
-    bytes INTEGER NOT NULL,
-    created INTEGER NOT NULL,
-    PRIMARY KEY (collection, file)
-) STRICT;
-CREATE TABLE IF NOT EXISTS batches (
-    id TEXT PRIMARY KEY,
-    collection TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    cancelled INTEGER NOT NULL
-) STRICT;
-"""
-
-VERSION = 4
-"""Of the file. In a version 1 the words were kept under other numbers; a version 2 lacked `chunks_owners`, a version 3
-the common words' counts."""
+PATIENCE_S = 1.5
+"""How long a use waits for a lock that another process holds. Commands wait longer than a server may."""
 MOST_IDLE = 8
-"""Connections that are kept open for the next use; opening one costs more than most searches in it."""
+"""Connections that are kept open for the next use; opening one costs more than most searches."""
 MAPPED = 1 << 30
-"""Bytes of the file that are read where the system keeps them anyway: a search reads hundreds of pages, and fetching
-each costs more than what is done with it."""
+"""Bytes of the file that SQLite reads from a memory map: a search reads hundreds of pages, and copying each costs
+more than searching it."""
 DAY_S = 86_400
+TOUCH_S = 60
+"""The last use of a collection is written at most this often."""
+UNAVAILABLE = frozenset(
+    (
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOTADB,
+    )
+)
+"""Errors of the file rather than of a statement."""
 
 
 class Collection(Struct, frozen=True):
-    """A collection, or vector store. `owner` is the key that made it; "" is the operator, who shares it with all."""
+    """A collection, or vector store. `owner` is the key that created it; "" is the operator, who shares it with all."""
 
     id: str
     owner: str
@@ -109,15 +58,22 @@ class Collection(Struct, frozen=True):
     expires_days: int = 0
     metadata: Mapping[str, str] = {}
     tuning: str = ""
-    """What was learned about searching it, as JSON; "" before anything was."""
+    """The learned settings of its searches, as JSON; "" before any were learned."""
+    chunks: int = 0
+    """The chunks of its live documents."""
 
     @property
     def expires(self) -> int:
-        """When it ends unless it is used before; 0: never."""
+        """When it expires unless it is used before; 0: never."""
         return self.active + self.expires_days * DAY_S if self.expires_days else 0
 
+    @property
+    def has_expired(self) -> bool:
+        return 0 < self.expires <= int(time())
 
-COLUMNS = "id, owner, name, created, active, expires_days, metadata, tuning"
+
+COLUMNS = "id, owner, name, created, active, expires_days, metadata, tuning, chunks"
+CURRENT = f"(expires_days = 0 OR active + expires_days * {DAY_S} > unixepoch())"
 
 
 def catalog_file(data_folder: Path) -> Path:
@@ -125,10 +81,14 @@ def catalog_file(data_folder: Path) -> Path:
 
 
 class Catalog:
-    """Threads and processes may share its file. Each use has a connection to itself."""
+    """Threads and processes may share its file. Each use has a connection of its own.
 
-    def __init__(self, file: Path) -> None:
+    Raises `CatalogUnavailable` where the file is locked for longer than `patience_s`, read-only or damaged.
+    """
+
+    def __init__(self, file: Path, patience_s: float = PATIENCE_S) -> None:
         self.file = file
+        self.patience_s = patience_s
         self.common_words: lexical.Remembered = {}
         self.owners = Owners()
         self._inode = 0
@@ -140,40 +100,51 @@ class Catalog:
             self.owners.read(database)
 
     def create(self, owner: str, name: str, expires_days: int = 0, metadata: Mapping[str, str] | None = None) -> str:
-        """A new, empty collection; its id."""
-        id, now = f"vs_{secrets.token_hex(12)}", int(time())
+        """Create an empty collection; returns its id."""
         with self.writing() as database:
-            told = json.dumps(metadata or {}, ensure_ascii=False)
-            database.execute(
-                "INSERT INTO collections (id, owner, name, created, active, expires_days, metadata) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (id, owner, name, now, now, expires_days, told),
-            )
-            lexical.create(database, id)
+            return self.create_in(database, owner, name, expires_days, metadata)
+
+    def create_in(
+        self,
+        database: sqlite3.Connection,
+        owner: str,
+        name: str,
+        expires_days: int = 0,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """As `create`, within a transaction of the caller's."""
+        id, now = f"vs_{secrets.token_hex(12)}", int(time())
+        database.execute(
+            "INSERT INTO collections (id, owner, name, created, active, expires_days, metadata) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (id, owner, name, now, now, expires_days, json.dumps(metadata or {}, ensure_ascii=False)),
+        )
+        lexical.create(database, id)
         return id
 
-    def shared(self, name: str) -> Collection | None:
-        """The operator's collection of that name."""
-        return next((found for found in self.collections() if not found.owner and found.name == name), None)
-
     def collections(self) -> list[Collection]:
-        """Those that are not over, in the order in which they were made."""
-        now = int(time())
-        with self.reading() as database:
-            rows = database.execute(f"SELECT {COLUMNS} FROM collections ORDER BY created, rowid")
-            return [found for found in map(_collection, rows) if not found.expires or found.expires > now]
+        """All that have not expired, oldest first."""
+        return self._collections(f"{CURRENT} ORDER BY created, rowid")
+
+    def of_owners(self, *owners: str) -> list[Collection]:
+        """Those of the owners that have not expired, oldest first."""
+        return self._collections(f"owner IN ({marks(owners)}) AND {CURRENT} ORDER BY created, rowid", *owners)
+
+    def latest(self, name: str, owner: str | None = None) -> Collection | None:
+        """The newest of that name that has not expired; `owner` None: whoever owns it."""
+        newest = f"{CURRENT} ORDER BY created DESC, rowid DESC LIMIT 1"
+        if owner is None:
+            rows = self._collections(f"name = ? AND {newest}", name)
+        else:
+            rows = self._collections(f"owner = ? AND name = ? AND {newest}", owner, name)
+        return next(iter(rows), None)
 
     def expired(self) -> list[Collection]:
-        now = int(time())
-        with self.reading() as database:
-            rows = database.execute(f"SELECT {COLUMNS} FROM collections WHERE expires_days > 0")
-            return [found for found in map(_collection, rows) if found.expires <= now]
+        return self._collections(f"expires_days > 0 AND NOT {CURRENT}")
 
     def collection(self, id: str) -> Collection | None:
-        """By its id; also one that is over and not yet removed."""
-        with self.reading() as database:
-            row = database.execute(f"SELECT {COLUMNS} FROM collections WHERE id = ?", (id,)).fetchone()
-            return _collection(row) if row else None
+        """By its id, even if it has expired and was not removed yet."""
+        return next(iter(self._collections("id = ?", id)), None)
 
     def change(self, id: str, **values: Any) -> None:
         """Set columns of a collection."""
@@ -181,11 +152,17 @@ class Catalog:
             names = ", ".join(f"{name} = ?" for name in values)
             database.execute(f"UPDATE collections SET {names} WHERE id = ?", (*values.values(), id))
 
-    def touch(self, id: str) -> None:
-        """It was used, so it lives on; noted once a minute at the most."""
+    def touch(self, collection: Collection) -> None:
+        """Note that it was used, which postpones its expiry; skipped where another process is writing."""
         now = int(time())
-        with self.writing() as database:
-            database.execute("UPDATE collections SET active = ? WHERE id = ? AND active < ?", (now, id, now - 60))
+        if collection.active >= now - TOUCH_S:
+            return
+        try:
+            with self.writing(patience_s=0.0) as database:
+                database.execute("UPDATE collections SET active = ? WHERE id = ?", (now, collection.id))
+        except CatalogUnavailable:
+            # a search needs no write, so it must not fail for one
+            return
 
     def probe(self, id: str) -> bytes:
         """The vector that this collection's embedder gave a fixed text; empty if there is none yet."""
@@ -194,7 +171,7 @@ class Catalog:
             return row[0] if row else b""
 
     def drop(self, id: str) -> None:
-        """Take out a collection with all its documents."""
+        """Delete a collection with all its documents."""
         with self.writing() as database:
             documents = "SELECT key FROM documents WHERE collection = ?"
             database.execute(f"DELETE FROM chunks WHERE document IN ({documents})", (id,))
@@ -205,7 +182,7 @@ class Catalog:
         self.scrub()
 
     def scrub(self, id: str = "") -> None:
-        """Write over what was deleted where it outlives its deletion: the collection's words, the write-ahead log."""
+        """Overwrite deleted text where SQLite would keep it: in the collection's words and the write-ahead log."""
         with self._connected() as database:
             if id:
                 lexical.purge(database, id)
@@ -217,15 +194,17 @@ class Catalog:
             yield database
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing."""
+    def writing(self, patience_s: float | None = None) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it or nothing. `patience_s`: how long to wait for another writer."""
         with self._connected() as database:
+            patience_s = self.patience_s if patience_s is None else patience_s
+            database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
             database.execute("BEGIN IMMEDIATE")
             with database:
                 yield database
 
     def close(self) -> None:
-        """Close what is not in use. The catalog can be used again."""
+        """Close the idle connections. The catalog can be used again."""
         while self._idle:
             self._idle.pop()[1].close()
 
@@ -243,26 +222,35 @@ class Catalog:
             else:
                 database.close()
         except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in UNAVAILABLE:
+                raise CatalogUnavailable(str(self.file), str(error)) from error
             raise CollectionError(f"{self.file}: {error}") from error
 
+    def _collections(self, condition: str, *values: str) -> list[Collection]:
+        with self.reading() as database:
+            rows = database.execute(f"SELECT {COLUMNS} FROM collections WHERE {condition}", values)
+            return [_collection(row) for row in rows]
+
     def _taken(self) -> tuple[int, sqlite3.Connection] | None:
-        """An idle connection to the file that is there now, for the data folder may have been replaced."""
+        """An idle connection to the present file: the data folder may have been replaced since it was opened."""
         inode = self.file.stat().st_ino if self.file.exists() else 0
         while self._idle:
-            found = self._idle.pop()
-            if found[0] == inode:
-                return found
-            found[1].close()
+            idle = self._idle.pop()
+            if idle[0] == inode:
+                return idle
+            idle[1].close()
         return None
 
     def _opened(self) -> tuple[int, sqlite3.Connection]:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self.file, timeout=30, isolation_level=None, check_same_thread=False)
         try:
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version < VERSION:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CatalogUnavailable(str(self.file), error.strerror or str(error)) from error
+        database = sqlite3.connect(self.file, timeout=self.patience_s, isolation_level=None, check_same_thread=False)
+        try:
+            if database.execute("PRAGMA user_version").fetchone()[0] < VERSION:
                 database.execute("PRAGMA journal_mode = WAL")
-                _prepare(database)
+                prepare(database)
             database.execute("PRAGMA secure_delete = ON")
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute(f"PRAGMA mmap_size = {MAPPED}")
@@ -271,37 +259,12 @@ class Catalog:
             raise
         inode = self.file.stat().st_ino
         if inode != self._inode:
-            # what is remembered is of the file that was there before
+            # the memory is of the file before
             self._inode, self.owners = inode, Owners()
             self.common_words.clear()
         return inode, database
 
 
-def _prepare(database: sqlite3.Connection) -> None:
-    """Make the tables, or bring an earlier version's up to date: once, whoever comes first."""
-    database.execute("BEGIN IMMEDIATE")
-    with database:
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        for statement in SCHEMA.split(";"):
-            database.execute(statement)
-        for (id,) in database.execute("SELECT id FROM collections").fetchall():
-            if version == 1:
-                _reindex(database, id)
-            lexical.create_counts(database, id)
-        database.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _reindex(database: sqlite3.Connection, collection: str) -> None:
-    lexical.drop(database, collection)
-    lexical.create(database, collection)
-    rows = database.execute(
-        "SELECT c.key, iif(c.heading = '', c.text, c.heading || char(10) || c.text) "
-        "FROM chunks c JOIN documents d ON d.key = c.document WHERE d.collection = ?",
-        (collection,),
-    )
-    lexical.add(database, collection, rows)
-
-
 def _collection(row: tuple[Any, ...]) -> Collection:
-    id, owner, name, created, active, expires_days, metadata, tuning = row
-    return Collection(id, owner, name, created, active, expires_days, json.loads(metadata), tuning)
+    id, owner, name, created, active, expires_days, metadata, tuning, chunks = row
+    return Collection(id, owner, name, created, active, expires_days, json.loads(metadata), tuning, chunks)

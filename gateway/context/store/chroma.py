@@ -1,13 +1,14 @@
 """Chroma as the vector store: embedded in a folder, or a Chroma server by URL.
 
-Chroma lets only one process open a folder. Several may here, because each call takes the folder for
-itself (see `folder.py`): `foreword collections add` works while the gateway serves. Within one
-process, open one `ChromaStore` a folder. What is deleted is found no more, but an embedded Chroma leaves
-the numbers of deleted vectors on the disk; the texts were never there.
+Chroma lets only one process open a folder. Here several can, because each call locks the folder
+(see `shared_folder.py`): `foreword collections add` works while the gateway serves. Within one process, open one
+`ChromaStore` for a folder. A search does not return deleted vectors, but an embedded Chroma leaves their numbers on
+the disk; it never has the texts.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,8 +19,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from gateway.context.store.shared_folder import SharedFolder
-from gateway.errors import CollectionError, Problem
+from gateway.context.store.shared_folder import SharedFolder, damaged, set_aside
+from gateway.errors import CollectionError, Problem, StoreDamaged
 from gateway.registry import AdapterKind
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 
 OURS = "vs_"
-"""What the ids of our collections begin with."""
+"""The ids of our collections begin with this."""
+DAMAGE = re.compile(r"code: (?:11|26)\b|malformed|not a database|hnsw|corrupt|index file", re.IGNORECASE)
+"""In an internal error of Chroma: its files cannot be read. Others, such as a full disk, leave them whole."""
 HNSW: Any = {"space": "cosine", "ef_search": 200}
 """Chroma's own `ef_search` of 100 misses more of the nearest."""
 
@@ -46,7 +49,7 @@ class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChromaStore:
-    """Satisfies `ports.VectorStore`. Threads may share it; calls run one after the other."""
+    """Satisfies `ports.VectorStore`. Threads may share it; calls run one after another."""
 
     def __init__(self, folder: Path | None = None, url: str = "") -> None:
         self.url = url
@@ -61,7 +64,7 @@ class ChromaStore:
             return sorted(entry.name for entry in client.list_collections() if entry.name.startswith(OURS))
 
     def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """What Chroma calls `add` ignores known ids, and `upsert` refuses the same id twice."""
+        """Chroma's own `add` ignores known ids, and its `upsert` refuses the same id twice."""
         unique = {key: row for row, key in enumerate(keys)}
         rows = list(unique.values())
         with self._open(writing=True) as client:
@@ -82,29 +85,41 @@ class ChromaStore:
         query: Any = vector.reshape(1, -1)
         where: Any = None if documents is None else {"document": {"$in": list(documents)}}
         with self._open() as client:
-            found = _collection(client, collection)
-            if found is None or (documents is not None and not documents):
+            stored = _collection(client, collection)
+            if stored is None or (documents is not None and not documents):
                 return []
             with _explained(collection):
-                answer: Any = found.query(query_embeddings=query, n_results=limit, where=where, include=["distances"])
+                answer: Any = stored.query(query_embeddings=query, n_results=limit, where=where, include=["distances"])
         pairs = zip(answer["ids"][0], answer["distances"][0], strict=True)
         return [(int(key), 1.0 - distance) for key, distance in pairs]
 
     def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
         with self._open(writing=True) as client:
-            found = _collection(client, collection)
-            if found is None:
+            stored = _collection(client, collection)
+            if stored is None:
                 return 0
             if documents is not None:
-                return sum(_delete(found, document, client.get_max_batch_size()) for document in documents)
-            count = found.count()
-            client.delete_collection(found.name)
+                return sum(_delete(stored, document, client.get_max_batch_size()) for document in documents)
+            count = stored.count()
+            client.delete_collection(stored.name)
             return count
 
     def count(self, collection: str) -> int:
         with self._open() as client:
-            found = _collection(client, collection)
-            return found.count() if found else 0
+            stored = _collection(client, collection)
+            return stored.count() if stored else 0
+
+    def mend(self, collection: str) -> None:
+        """Moves the whole folder's files aside, since all collections share them."""
+        if self._folder is None:
+            return
+        try:
+            self.count(collection)
+        except StoreDamaged:
+            with self._one_at_a_time, self._folder.use(writing=True) as version:
+                self._drop()
+                set_aside(self._folder.folder)
+                self._version = version.held
 
     def close(self) -> None:
         with self._one_at_a_time:
@@ -120,7 +135,8 @@ class ChromaStore:
                 self._drop()
                 self._client = _open_folder(folder.folder)
             self._version = version.held
-            yield self._client
+            with _translated(folder.folder):
+                yield self._client
 
     @contextmanager
     def _remote(self) -> Iterator[Client]:
@@ -149,10 +165,10 @@ def _collection(client: Client, name: str) -> Collection | None:
         return None
 
 
-def _delete(found: Collection, document: int, step: int) -> int:
-    ids = found.get(where={"document": document}, include=[])["ids"]
+def _delete(stored: Collection, document: int, step: int) -> int:
+    ids = stored.get(where={"document": document}, include=[])["ids"]
     for first in range(0, len(ids), step):
-        found.delete(ids=ids[first : first + step])
+        stored.delete(ids=ids[first : first + step])
     return len(ids)
 
 
@@ -169,11 +185,31 @@ def _explained(collection: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    """Chroma's internal errors as `StoreDamaged` or `CollectionError`."""
+    from chromadb.errors import InternalError
+
+    try:
+        yield
+    except InternalError as error:
+        if DAMAGE.search(str(error)):
+            raise damaged(folder, str(error)) from error
+        raise CollectionError(f"{folder}: Chroma failed: {error}") from error
+
+
 def _open_folder(folder: Path) -> Client:
     import chromadb
+    from chromadb.api.shared_system_client import SharedSystemClient
     from chromadb.config import Settings
 
-    client: Any = chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
+    try:
+        with _translated(folder):
+            client: Any = chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
+    except BaseException:
+        # Chroma would give the next client of this folder the half-made one
+        SharedSystemClient._identifier_to_system.pop(str(folder), None)
+        raise
     return cast("Client", client)  # declared as an interface without `close`
 
 
@@ -190,13 +226,13 @@ def _connect(url: str) -> Client:
             ssl=secure,
             settings=Settings(anonymized_telemetry=False),
         )
-    except ValueError as error:  # Chroma turns every failure to connect into this
+    except ValueError as error:  # Chroma raises it for every failure to connect
         raise CollectionError(f"no Chroma server answers at {url}: {error}") from error
     return cast("Client", client)
 
 
 def build(name: str, settings: ChromaSettings, parts: Any) -> ChromaStore:
-    """`parts.settings` tells the data folder and the folder that relative paths start from."""
+    """`parts.settings` has the data folder, and the folder that relative paths start from."""
     if settings.url:
         return ChromaStore(url=settings.url)
     if settings.path:

@@ -1,7 +1,7 @@
-"""Which document each chunk is of, kept in memory: a search asks it for hundreds of chunks that lie far apart.
+"""The document of each chunk, in memory: a search needs it for hundreds of chunks that lie far apart in the file.
 
-A chunk is of the same document for ever and no number is given twice, so what was read stays true, and only chunks
-that came since are read. Whether a document is live is another matter, and asked each time.
+A chunk never changes its document and no key is used twice, so an entry stays valid, and only newer chunks have to be
+read. Whether a document is live can change, so each search reads it.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ NONE = 0
 
 
 class Owners:
-    """Of one catalog file. Threads may share it."""
+    """Belongs to one catalog file. Threads may share it."""
 
     def __init__(self) -> None:
         self._of: NDArray[np.int64] | None = None
-        """By a chunk's key its document's, `NONE` where there is no such chunk."""
+        """The document's key by the chunk's key; `NONE` where there is no such chunk."""
         self._reading = threading.Lock()
 
     def read(self, database: sqlite3.Connection) -> NDArray[np.int64]:
-        """Read what came since the last time."""
+        """Read the chunks that were added since the last call."""
         import numpy as np
 
         with self._reading:
             known = np.zeros(1, np.int64) if self._of is None else self._of
             rows = "SELECT key, document FROM chunks INDEXED BY chunks_owners WHERE key >= ?"
-            # as one text: rows of their own would take ten times as long
+            # as one text: fetching rows takes ten times as long
             query = f"SELECT group_concat(key), group_concat(document) FROM ({rows})"
-            found = database.execute(query, (len(known),)).fetchone()
-            if found[0]:
-                keys, documents = (np.fromstring(column, np.int64, sep=",") for column in found)
+            columns = database.execute(query, (len(known),)).fetchone()
+            if columns[0]:
+                keys, documents = (np.fromstring(column, np.int64, sep=",") for column in columns)
                 of = np.full(int(keys.max()) + 1, NONE, np.int64)
                 of[: len(known)] = known
                 of[keys] = documents
@@ -50,7 +50,7 @@ class Owners:
             return known
 
     def live(self, database: sqlite3.Connection, collection: str, keys: Sequence[int]) -> dict[int, int]:
-        """The live documents of the collection that chunks are of, by the chunks' keys. The others are left out."""
+        """The live documents of chunks of the collection, by the chunks' keys; other chunks are left out."""
         import numpy as np
 
         if not keys:
@@ -58,21 +58,21 @@ class Owners:
         of = self._of
         if of is None or max(keys) >= len(of):
             of = self.read(database)
-        wanted = np.array(keys, np.int64)
-        documents = of[np.where((wanted < len(of)) & (wanted >= 0), wanted, NONE)].tolist()
+        chunks = np.array(keys, np.int64)
+        documents = of[np.where((chunks < len(of)) & (chunks >= 0), chunks, NONE)].tolist()
         live = _live(database, collection, list(set(documents)))
         return {key: document for key, document in zip(keys, documents, strict=True) if document in live}
 
 
 def _live(database: sqlite3.Connection, collection: str, documents: Sequence[int]) -> set[int]:
-    found: set[int] = set()
+    live: set[int] = set()
     for some in groups(documents):
         rows = database.execute(
             f"SELECT key FROM documents WHERE key IN ({marks(some)}) AND collection = ? AND state = 'live'",
             (*some, collection),
         )
-        found.update(key for (key,) in rows)
-    return found
+        live.update(key for (key,) in rows)
+    return live
 
 
 def groups(values: Sequence[T]) -> Iterable[Sequence[T]]:

@@ -1,7 +1,7 @@
-"""The collections as one thing: the catalog and the vectors behind it, for whoever may read or change them.
+"""The catalog and the vector store together, with the rights of keys.
 
-Who may: a key its own collections, and the operator's, where it is not confined to others; an admin key all.
-What somebody may not read does not exist for them.
+A key may read its own collections and the operator's, unless its configuration confines it to some of these; an admin
+key may read all. To a key, collections that it may not read do not exist.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from gateway.context.store.catalog import Catalog, Collection
 from gateway.context.store.distinct import distinct
-from gateway.context.store.fusion import Ranked, Tuning, gathered, reordered
+from gateway.context.store.fusion import VECTORS_SHARE, Ranked, Tuning, gathered, reordered
 from gateway.context.store.stored_documents import Attributes, DocumentRow, Documents
-from gateway.errors import CollectionError, RequestError
+from gateway.errors import CollectionError, RequestError, StoreDamaged
 from gateway.exchange import Chunk, ClientKey
 from gateway.file_search import FileSource
 from gateway.filters import Filter
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.collections")
 
 CANDIDATES = 240
-"""How many each of the two searches gives at the least. What only one of them gives is scored as if the other had
-it last, so with few candidates a chunk that is good in both, and the best in neither, is misjudged."""
+"""The least number of results of each of the two searches. A chunk that only one of them returns is scored as the
+other's last, so with few candidates a chunk that is good in both, and the best in neither, ranks too low."""
 RERANKED = 30
-"""How many of the best are looked at again, where there is a reranker."""
+"""The number of best hits that a reranker scores."""
 
 OPERATOR = ClientKey(name="", admin=True)
-"""Whoever runs commands on the machine. What they make is shared."""
+"""The person who runs commands on the machine. Collections of the operator are shared."""
 
 
 class Hit(Struct, frozen=True):
-    """A chunk that a search found, and the document that it is of."""
+    """A chunk in the results of a search, and its document."""
 
     chunk: Chunk
     document: DocumentRow
@@ -51,13 +51,13 @@ class Hit(Struct, frozen=True):
 
     @property
     def source(self) -> FileSource:
-        """The file that it is of, as clients know it; what was not uploaded has its source for an id."""
+        """Its file, as clients know it; a document that was not uploaded has its source as id."""
         row = self.document
         return FileSource(row.file or row.source, row.title or row.source, row.attributes)
 
 
 class Wish(Struct, frozen=True):
-    """What a search is to find: `weight` is the vectors' share (None: as learned), `where` a filter."""
+    """A query with its settings. `weight`: the vectors' share (None: the usual one); `where`: a filter."""
 
     text: str
     vector: Vectors
@@ -77,15 +77,20 @@ class Collections:
         reranker: Reranker | None = None,
         reranked: Sequence[str] = ("*",),
     ) -> None:
-        """`reranked`: the names or ids of the collections that `reranker` puts in order; `*`: all."""
+        """`reranked`: the names or ids of the collections whose hits `reranker` sorts; `*`: all."""
         self.catalog = catalog
         self.vectors = vectors
         self.reranker = reranker
         self._reranked_names = frozenset(reranked)
+        self.damage = ""
+        """The reason why the vectors could not be read, for the operator; "": they can."""
 
     def open(self) -> None:
-        """Get ready, which for some stores takes a second, and delete what is over."""
-        self.vectors.collections()
+        """Open the files, which for some stores takes a second, and delete expired collections."""
+        try:
+            self.vectors.collections()
+        except StoreDamaged as error:
+            self._report(error)
         self.catalog.open()
         self.sweep()
 
@@ -93,36 +98,50 @@ class Collections:
         return Documents(self.catalog, collection)
 
     def readable(self, key: ClientKey) -> list[Collection]:
-        return [found for found in self.catalog.collections() if may_read(key, found)]
+        """Reads every one of them: to find one, call `find` or `by_id`."""
+        known = self.catalog.collections() if key.admin else self.catalog.of_owners(key.name, "")
+        return [collection for collection in known if may_read(key, collection)]
+
+    def by_id(self, id: str, key: ClientKey) -> Collection | None:
+        """The collection of that id, if the key may read it and it has not expired."""
+        collection = self.catalog.collection(id)
+        if collection is None or not may_read(key, collection) or collection.has_expired:
+            return None
+        return collection
 
     def find(self, name: str, key: ClientKey) -> Collection | None:
-        """By its id, else by its name: the key's own before the operator's, and the latest of several."""
-        known = self.readable(key)
-        for found in known:
-            if found.id == name:
-                return found
-        named = [found for found in known if found.name == name]
-        own = [found for found in named if found.owner and found.owner == key.name]
-        best = own or named
-        return best[-1] if best else None
+        """By its id, else by its name: the key's own, then the operator's, then for an admin key anyone's; the latest
+        of several."""
+        collection = self.by_id(name, key) or self._own_or_shared(name, key)
+        return self.catalog.latest(name) if collection is None and key.admin else collection
 
     def find_or_create(self, name: str, key: ClientKey) -> Collection:
-        found = self.find(name, key)
-        if found is None:
-            found = self.catalog.collection(self.catalog.create(key.name, name))
-        assert found is not None
-        return found
+        """By its id, else the key's own or the operator's of that name, else a new one of the key."""
+        collection = self.by_id(name, key) or self._own_or_shared(name, key)
+        if collection is None:
+            collection = self.catalog.collection(self.catalog.create(key.name, name))
+        assert collection is not None
+        return collection
+
+    def _own_or_shared(self, name: str, key: ClientKey) -> Collection | None:
+        if key.name and (own := self.catalog.latest(name, key.name)):
+            return own
+        if key.admin or not key.collections or name in key.collections:
+            return self.catalog.latest(name, "")
+        # a key may be confined to the ids of the operator's collections
+        by_id = [self.by_id(id, key) for id in key.collections]
+        named = [collection for collection in by_id if collection and collection.name == name]
+        return max(named, key=lambda collection: collection.created, default=None)
 
     def look_up(self, collection: Collection, wish: Wish) -> list[Hit]:
         """The best chunks, best first, whatever their score. The scores of several collections can be compared."""
         documents = self.documents(collection.id)
-        wanted = None
+        matching = None
         if wish.where is not None:
-            wanted = [row.key for row in documents.live() if wish.where.holds(row.attributes)]
-            if not wanted:
+            matching = [row.key for row in documents.live() if wish.where.holds(row.attributes)]
+            if not matching:
                 return []
-        weight = tuning_of(collection).weight if wish.weight is None else wish.weight
-        ranked = self._ranked(documents, wish, weight, wanted)
+        ranked = self._ranked(documents, wish, matching)
         if self.reranker is None or not wish.rerank or not self._is_reranked(collection):
             return _hits(documents, ranked[: wish.limit])
         return reranked(self.reranker, wish.text, _hits(documents, ranked[: max(RERANKED, wish.limit)]))[: wish.limit]
@@ -130,8 +149,8 @@ class Collections:
     def look_up_all(
         self, named: Sequence[Collection], wishes: Sequence[Wish], least: Callable[[Collection], float]
     ) -> list[Hit]:
-        """What any of the wishes finds in any of the collections that is no worse than its `least`, best first: each
-        chunk once, and none that says what a better one has said."""
+        """The hits of all wishes in all the collections that reach the collection's `least` score, best first: each
+        chunk once, without those that repeat a better one."""
         best: dict[tuple[str, str], Hit] = {}
         for collection in named:
             floor = least(collection)
@@ -139,52 +158,63 @@ class Collections:
                 place = collection.id, hit.chunk.id
                 if hit.score >= floor and (place not in best or best[place].score < hit.score):
                     best[place] = hit
-            self.catalog.touch(collection.id)
+            self.catalog.touch(collection)
         ranked = sorted(best.values(), key=lambda hit: -hit.score)
         kept = {id(chunk) for chunk in distinct([hit.chunk for hit in ranked])}
         return [hit for hit in ranked if id(hit.chunk) in kept]
 
-    def best(self, documents: Documents, wish: Wish, weight: float) -> float:
-        """The best score of a search with this weight; 0 if it finds nothing."""
-        ranked = self._ranked(documents, wish, weight, None)
+    def best(self, documents: Documents, wish: Wish) -> float:
+        """The best score of a search; 0 without results."""
+        ranked = self._ranked(documents, wish, None)
         return ranked[0][1] if ranked else 0.0
 
-    def _ranked(self, documents: Documents, wish: Wish, weight: float, wanted: Sequence[int] | None) -> Ranked:
+    def _ranked(self, documents: Documents, wish: Wish, matching: Sequence[int] | None) -> Ranked:
         limit = max(CANDIDATES, 2 * wish.limit)
-        # without their share a search need not be made
-        dense = self.vectors.search(documents.collection, wish.vector, limit, wanted) if weight > 0 else []
-        words = documents.by_words(wish.text, limit, wanted) if weight < 1 else []
+        weight = VECTORS_SHARE if wish.weight is None else wish.weight
+        dense: Ranked = []
+        # a search without a share in the score is not made
+        if weight > 0:
+            try:
+                dense = self.vectors.search(documents.collection, wish.vector, limit, matching)
+                self.damage = ""
+            except StoreDamaged as error:
+                self._report(error)
+                weight = 0.0
+        words = documents.by_words(wish.text, limit, matching) if weight < 1 else []
         owners = documents.owners(key for key, _ in (*dense, *words))
         most = max(RERANKED, wish.limit)
         return gathered(dense, words, weight, owners, most, complete=len(dense) < limit)
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
         """Satisfies `ports.Nearby`, for the operator's own use: the nearest by their vectors alone."""
-        found = self.find(collection, OPERATOR)
-        if found is None:
+        known = self.find(collection, OPERATOR)
+        if known is None:
             raise CollectionError(f"there is no collection {collection!r}")
         wish = Wish("", vector, limit, weight=1.0, rerank=False)
-        return [hit.chunk for hit in self.look_up(found, wish)]
+        return [hit.chunk for hit in self.look_up(known, wish)]
 
     def clear(self, collection: str, documents: Sequence[int]) -> int:
-        """Delete documents for good: from searches first, then their vectors, then their texts."""
+        """Delete documents for good: from searches first, then their vectors, then their texts; returns the number of
+        chunks."""
+        if not documents:
+            return 0
         known = self.documents(collection)
         known.retire(documents)
-        self.vectors.remove(collection, documents)
+        self._remove_vectors(collection, documents)
         count = known.clear(documents)
-        if documents:
-            self.catalog.scrub(collection)
+        self.catalog.scrub(collection)
         return count
 
     def drop(self, collection: str) -> None:
-        """Delete a collection for good."""
-        self.vectors.remove(collection)
+        """Delete a collection for good. It expires first, so that `sweep` completes what an error interrupts."""
+        self.catalog.change(collection, active=0, expires_days=1)
+        self._remove_vectors(collection)
         self.catalog.drop(collection)
 
     def sweep(self) -> None:
-        """Delete the collections that are over."""
-        for found in self.catalog.expired():
-            self.drop(found.id)
+        """Delete the expired collections."""
+        for collection in self.catalog.expired():
+            self.drop(collection.id)
 
     def set_attributes(self, collection: str, source: str, attributes: Attributes) -> None:
         documents = self.documents(collection)
@@ -196,14 +226,27 @@ class Collections:
         self.vectors.close()
         self.catalog.close()
 
+    def _remove_vectors(self, collection: str, documents: Sequence[int] | None = None) -> None:
+        try:
+            self.vectors.remove(collection, documents)
+        except StoreDamaged as error:
+            # the texts must go all the same
+            self._report(error)
+
+    def _report(self, error: StoreDamaged) -> None:
+        """Log a damaged store once, not for each search."""
+        if self.damage != str(error):
+            self.damage = str(error)
+            log.error("%s", error)
+
     def _is_reranked(self, collection: Collection) -> bool:
         return not self._reranked_names.isdisjoint(("*", collection.name, collection.id))
 
 
 def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
-    """The hits with the first `RERANKED` in the reranker's order; as they are where it fails.
+    """The hits with the first `RERANKED` in the reranker's order, or unchanged if it fails.
 
-    The scores stay the search's, dealt out anew: a floor, and another collection's hits, are measured by these.
+    The scores stay those of the search, sorted: floors and other collections' hits are compared with them.
     """
     first = hits[:RERANKED]
     if len(first) < 2:
@@ -211,7 +254,7 @@ def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
     try:
         scores = reranker.scores(query, [hit.chunk.text for hit in first])
     except RequestError as error:
-        log.warning("the order stays as the search found it: %s", error.message)
+        log.warning("not reranked: %s", error.message)
         return list(hits)
     order = reordered([hit.score for hit in first], scores, reranker.weight)
     dealt = zip([first[place] for place in order], first, strict=True)
@@ -234,6 +277,6 @@ def may_change(key: ClientKey, collection: Collection) -> bool:
 
 
 def _hits(documents: Documents, ranked: Ranked) -> list[Hit]:
-    """The live chunks of those that were found, in their order."""
-    found = documents.chunks(key for key, _ in ranked)
-    return [Hit(replace(found[key][0], score=score), found[key][1]) for key, score in ranked if key in found]
+    """The live chunks among the results, in their order."""
+    chunks = documents.chunks(key for key, _ in ranked)
+    return [Hit(replace(chunks[key][0], score=score), chunks[key][1]) for key, score in ranked if key in chunks]

@@ -1,10 +1,13 @@
-"""The built-in vector store: every vector is compared, so nothing near is ever missed.
+"""The built-in vector store: it compares every vector, so it never misses a near one.
 
-A collection is a folder with files that only grow: the vectors, beside each its chunk's key and its
-document's, and the vectors once more as they are quickest to compare. What is removed is overwritten with
-zeros there and then, and its place is left out of every search; when half of the places are empty, the
-files are written anew under the next generation's name. So readers in other processes need no lock: they
-map the files, and map them again when they have grown or when there is a new generation.
+It needs nothing but numpy, several processes can read while one writes, and a writer can be killed at any moment. A
+search of 100,000 vectors of 384 numbers takes about as long as in faiss' flat index (14.5 and 15.2 ms of one core;
+numpy alone 16.0, usearch exact 35.1).
+
+A collection is a folder with two files that only grow: the vectors, and the keys of each one's chunk and document. A
+removed vector is overwritten with zeros at once, and searches skip its place; when half of the places are empty, the
+files are rewritten as the next generation. So readers in other processes need no lock: they map the files, and map
+them again when they have grown or when there is a new generation.
 """
 
 from __future__ import annotations
@@ -20,23 +23,19 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from gateway.context.store.exact_files import (
-    BLOCK,
     PAIR,
     IndexHead,
     Stamp,
-    blocks_in,
-    columns_of,
     files_of,
     head_of,
     mapped,
     put,
     rows_in,
     stamp_of,
-    write_blocks,
     write_head,
 )
-from gateway.context.store.shared_folder import SharedFolder
-from gateway.errors import CollectionError, Problem
+from gateway.context.store.shared_folder import SharedFolder, damaged, set_aside
+from gateway.errors import CollectionError, Problem, StoreDamaged
 from gateway.registry import AdapterKind
 
 if TYPE_CHECKING:
@@ -45,14 +44,16 @@ if TYPE_CHECKING:
 
     from gateway.ports import Vectors
 
+ID = re.compile(r"[\w-]{1,128}", re.ASCII)
+"""Of a collection. The names of damaged folders that were set aside have a dot."""
 GONE = -1
 """The key and the document of an empty place."""
 EMPTY_PLACES = 1024
-"""Fewer are not worth writing the files anew."""
+"""Rewriting the files for fewer is not worth it."""
 TOGETHER = 64
-"""Scores that are compared with each other before the best are looked for among all."""
+"""Scores in a block: the best of all are looked for among the blocks' best first."""
 FEW = 0.25
-"""Below this share of all vectors it is cheaper to gather the wanted ones than to compare all."""
+"""Up to this share of all vectors it is cheaper to gather the candidates than to compare all."""
 
 
 class ExactSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,7 +74,8 @@ class ExactStore:
     def collections(self) -> Sequence[str]:
         if not self.folder.is_dir():
             return []
-        return sorted(found.parent.name for found in self.folder.glob("*/index.json"))
+        names = [head.parent.name for head in self.folder.glob("*/index.json")]
+        return sorted(name for name in names if ID.fullmatch(name))
 
     def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
         unique = {key: row for row, key in enumerate(keys)}
@@ -99,6 +101,15 @@ class ExactStore:
         index = self._index(collection)
         return index.count() if index else 0
 
+    def mend(self, collection: str) -> None:
+        folder = self._folder(collection)
+        try:
+            self._index(collection)
+        except StoreDamaged:
+            with SharedFolder(self.folder).use(writing=True), self._opening:
+                set_aside(folder)
+                self._open.pop(collection, None)
+
     def close(self) -> None:
         with self._opening:
             self._open.clear()
@@ -106,7 +117,7 @@ class ExactStore:
     def _drop(self, collection: str) -> int:
         with self._writing(collection) as writer:
             count = writer.remove_documents(None)
-            # first of all, so that a reader who misses a file sees why
+            # first, so that a reader who misses another file sees the reason
             (self._folder(collection) / "index.json").unlink(missing_ok=True)
             shutil.rmtree(self._folder(collection), ignore_errors=True)
         with self._opening:
@@ -114,23 +125,23 @@ class ExactStore:
         return count
 
     def _folder(self, collection: str) -> Path:
-        if not re.fullmatch(r"[\w-]{1,128}", collection, re.ASCII):
+        if not ID.fullmatch(collection):
             raise CollectionError(f"{collection!r} is no id of a collection")
         return self.folder / collection
 
     def _index(self, collection: str) -> _Index | None:
-        """The collection as it is on the disk now; None if there is none."""
+        """The collection's files as they are now; None if there is none. Raises `StoreDamaged`."""
         folder = self._folder(collection)
         known = self._open.get(collection)
         stamp = stamp_of(folder, known.stamp if known else None)
         while stamp is not None:
             try:
                 return self._opened(collection, folder, stamp)
-            except FileNotFoundError:
-                # files written anew took the place of these in the meantime; if not, they are lost
+            except (FileNotFoundError, ValueError) as error:
+                # a new generation may have replaced these files meanwhile; if not, they are damaged
                 before, stamp = stamp, stamp_of(folder)
                 if stamp == before:
-                    raise
+                    raise damaged(folder, str(error)) from error
         return None
 
     def _opened(self, collection: str, folder: Path, stamp: Stamp) -> _Index:
@@ -145,7 +156,7 @@ class ExactStore:
 
 
 class _Index:
-    """A collection for reading, mapped."""
+    """A collection's files, mapped for reading. Raises `ValueError` if one is shorter than the other says."""
 
     def __init__(self, folder: Path, stamp: Stamp) -> None:
         import numpy as np
@@ -153,15 +164,10 @@ class _Index:
         self.stamp = stamp
         self.pairs: NDArray[np.int64] = np.zeros((0, 2), np.int64)
         self.vectors: NDArray[np.float32] = np.zeros((0, stamp.head.dimensions), np.float32)
-        self.columns: NDArray[np.float32] = np.zeros((0, stamp.head.dimensions, BLOCK), np.float32)
         if stamp.rows:
             pairs, vectors = files_of(folder, stamp.head)
             self.pairs = mapped(pairs, np.int64, (stamp.rows, 2))
             self.vectors = mapped(vectors, np.float32, (stamp.rows, stamp.head.dimensions))
-        columns = columns_of(folder, stamp.head)
-        # a collection of an earlier version has none until something is added
-        if blocks := min(stamp.rows // BLOCK, blocks_in(columns, stamp.head)):
-            self.columns = mapped(columns, np.float32, (blocks, stamp.head.dimensions, BLOCK))
 
     def nearest(self, vector: Vectors, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
         import numpy as np
@@ -169,29 +175,22 @@ class _Index:
         query = np.ascontiguousarray(vector, np.float32).reshape(-1)
         _check_dimensions(self.stamp.head.dimensions, query.shape[0])
         if documents is None:
-            found = self._best(self._all(query), None, limit)
-            if all(key != GONE for key, _ in found):
-                return found
+            best = self._best(self.vectors @ query, None, limit)
+            if all(key != GONE for key, _ in best):
+                return best
             # empty places, whose vectors are zeros, are among the best
-            wanted: Any = self.pairs[:, 0] != GONE
+            candidates: Any = self.pairs[:, 0] != GONE
         else:
-            wanted = np.isin(self.pairs[:, 1], np.asarray(documents, np.int64))
-        if np.count_nonzero(wanted) < FEW * len(wanted):
-            rows = np.flatnonzero(wanted)
-            found = self._best(self.vectors[rows] @ query, rows, limit)
+            candidates = np.isin(self.pairs[:, 1], np.asarray(documents, np.int64))
+        if np.count_nonzero(candidates) < FEW * len(candidates):
+            rows = np.flatnonzero(candidates)
+            best = self._best(self.vectors[rows] @ query, rows, limit)
         else:
-            found = self._best(np.where(wanted, self._all(query), -np.inf), None, limit)
-        return [(key, score) for key, score in found if key != GONE and score > -np.inf]
-
-    def _all(self, query: Vectors) -> Any:
-        """[places]: how near each is."""
-        import numpy as np
-
-        blocks = (query @ self.columns).reshape(-1)
-        return np.concatenate([blocks, self.vectors[len(blocks) :] @ query]) if len(blocks) else self.vectors @ query
+            best = self._best(np.where(candidates, self.vectors @ query, -np.inf), None, limit)
+        return [(key, score) for key, score in best if key != GONE and score > -np.inf]
 
     def _best(self, scores: Any, rows: Any, limit: int) -> list[tuple[int, float]]:
-        """The keys of the best scores, best first. `rows`: the places that the scores are of; None: all."""
+        """The keys of the best scores, best first. `rows`: the places of the scores; None: all in order."""
         import numpy as np
 
         best = np.flatnonzero(scores >= _least_of_best(scores, limit))
@@ -206,7 +205,10 @@ class _Index:
 
 
 def _least_of_best(scores: Any, limit: int) -> float:
-    """No more than the score in place `limit`, and not much less: so many blocks have one as good as this."""
+    """A bound just below the score in place `limit`: at least `limit` blocks hold a score this good.
+
+    Partitioning the blocks' best instead of all scores takes a fraction of the time.
+    """
     import numpy as np
 
     blocks = scores[: len(scores) // TOGETHER * TOGETHER].reshape(-1, TOGETHER).max(axis=1)
@@ -225,6 +227,8 @@ class _Writer:
     def __enter__(self) -> _Writer:
         self._using.__enter__()
         self._folder.mkdir(exist_ok=True)
+        for copy in self._folder.glob("columns.*"):
+            copy.unlink(missing_ok=True)  # versions before 0.2 kept the vectors a second time
         self._head = head_of(self._folder)
         return self
 
@@ -232,7 +236,7 @@ class _Writer:
         self._using.__exit__(*error)
 
     def append(self, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Keys last: a place counts once its key is written, so a crash before that leaves nothing."""
+        """Keys last: a vector counts once its key is written, so a crash before that leaves nothing."""
         import numpy as np
 
         if self._head is None:
@@ -242,9 +246,7 @@ class _Writer:
         pairs, file = files_of(self._folder, self._head)
         rows = rows_in(pairs)
         put(file, rows * self._head.dimensions * 4, np.ascontiguousarray(vectors, np.float32).tobytes())
-        write_blocks(self._folder, self._head, rows + len(keys), rows)
-        told = np.array([(key, document) for key in keys], np.int64)
-        put(pairs, rows * PAIR, told.tobytes())
+        put(pairs, rows * PAIR, np.array([(key, document) for key in keys], np.int64).tobytes())
 
     def remove_keys(self, keys: Iterable[int]) -> int:
         return self._remove(0, list(keys))
@@ -253,7 +255,7 @@ class _Writer:
         return self._remove(1, documents)
 
     def _remove(self, column: int, values: Sequence[int] | None) -> int:
-        """Overwrite the places where `column` (keys 0, documents 1) has one of the values; None: all."""
+        """Overwrite the vectors whose `column` (keys 0, documents 1) has one of the values; None: all."""
         import numpy as np
 
         if self._head is None:
@@ -263,42 +265,26 @@ class _Writer:
         if not rows:
             return 0
         pairs = mapped(files[0], np.int64, (rows, 2), writable=True)
+        if values is not None and (not values or min(values) > pairs[:, column].max()):
+            return 0  # new keys, as in nearly every call: looking for each among all takes longer
         vectors = mapped(files[1], np.float32, (rows, self._head.dimensions), writable=True)
         going = (pairs[:, 0] != GONE) & (True if values is None else np.isin(pairs[:, column], list(values)))
         pairs[going] = GONE
         vectors[going] = 0.0
-        self._clear_columns(np.flatnonzero(going))
         count = int(np.count_nonzero(going))
         if count and np.count_nonzero(pairs[:, 0] == GONE) > max(EMPTY_PLACES, rows // 2):
             self._compact(pairs, vectors)
         return count
 
-    def _clear_columns(self, places: Any) -> None:
-        """Overwrite what is there of the places a second time."""
-        import numpy as np
-
-        assert self._head is not None
-        columns = columns_of(self._folder, self._head)
-        blocks = blocks_in(columns, self._head)
-        if not blocks:
-            return
-        laid = mapped(columns, np.float32, (blocks, self._head.dimensions, BLOCK), writable=True)
-        for block in np.unique(places // BLOCK):
-            if block < blocks:
-                laid[block][:, places[places // BLOCK == block] % BLOCK] = 0.0
-
     def _compact(self, pairs: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Write what is left as the next generation, then point to it. Who has the old one mapped may read on."""
-        import numpy as np
-
+        """Write what is left as the next generation, then point to it. Readers of the old one can read on."""
         assert self._head is not None
         head = IndexHead(self._head.dimensions, self._head.generation + 1)
         kept = pairs[:, 0] != GONE
         for file, rows in zip(files_of(self._folder, head), (pairs[kept], vectors[kept]), strict=True):
             file.write_bytes(rows.tobytes())
-        write_blocks(self._folder, head, int(np.count_nonzero(kept)), 0)
         write_head(self._folder, head)
-        for file in (*files_of(self._folder, self._head), columns_of(self._folder, self._head)):
+        for file in files_of(self._folder, self._head):
             file.unlink(missing_ok=True)
         self._head = head
 
@@ -312,7 +298,7 @@ def _check_dimensions(made: int, given: int) -> None:
 
 
 def build(name: str, settings: ExactSettings, parts: Any) -> ExactStore:
-    """`parts.settings` tells the data folder and the folder that relative paths start from."""
+    """`parts.settings` has the data folder, and the folder that relative paths start from."""
     if settings.path:
         return ExactStore((parts.settings.root / Path(settings.path).expanduser()).resolve())
     return ExactStore(parts.settings.data_folder / "vectors")

@@ -1,7 +1,8 @@
-"""Puts the two searches of a collection together: by meaning (vectors) and by words (BM25).
+"""Merges the two searches of a collection: by meaning (vectors) and by words (BM25).
 
-Neither is better everywhere, so each collection has a weight and a floor of its own, which `tune.py` learns.
-An answer rarely ends where a chunk does, so what lies beside good chunks is chosen before what stands alone.
+Both count alike. A weight learned for each collection found no more (token recall 0.943 with and without it;
+`benchmarks/retrieval.py`), a floor learned for each does separate answers from other text (`tune.py`). An answer often
+continues in the next chunk, so chunks beside good ones are preferred to chunks that stand alone.
 """
 
 from __future__ import annotations
@@ -20,43 +21,45 @@ if TYPE_CHECKING:
 
 Ranked = Sequence[tuple[int, float]]
 """Keys and scores, best first."""
+VECTORS_SHARE = 0.5
+"""The weight of the cosine in a score; the rest is the weight of the words."""
 
 
 class Tuning(Struct, frozen=True):
-    """What was learned of a collection when it held `chunks` chunks."""
+    """What was learned about a collection when it had `chunks` chunks."""
 
-    weight: float = 0.7
-    """The vectors' share; the rest is the words'."""
     floor: float = 0.2
-    """What scores less is no answer."""
+    """Chunks with a lower score are no answer."""
     chunks: int = 0
 
 
 NEAR, SUPPORTERS = 3, 2
 STEPS = tuple(step for step in range(-NEAR, NEAR + 1) if step)
 SUPPORT = 0.5
-"""How much of the mean of its two best near chunks a chunk gains: the part of a long document that a question is
-about scores in several places."""
+"""A chunk gains this share of the mean score of its two best neighbours: where a long document answers a question,
+several chunks score."""
 COMMON = 20
-"""Cosines are counted from that of the one in this place where chunks are held against their neighbours: by so much
-all chunks of a collection are near any question, and a neighbour that is no nearer than that says nothing."""
+"""To compare neighbours, cosines are counted from that of the chunk at this rank: all chunks of a collection are that
+near to any question, so a neighbour that is no nearer tells nothing."""
 FOLLOWING = 0.2
-"""How much of a chosen chunk's score the two next to it gain; at the most they come right after it."""
+"""The two chunks beside a chosen one gain this share of its score, but never pass it."""
 
 
 def fused(dense: Ranked, words: Ranked, weight: float, *, complete: bool = False) -> list[tuple[int, float]]:
-    """All that either search found, best first, with `weight` x cosine + (1 - `weight`) x share of BM25.
+    """The results of both searches, best first, scored `weight` x cosine + (1 - `weight`) x share of BM25.
 
-    What the dense search did not find is at the most as near as its last; what holds none of the words has 0.
-    `complete`: neither list was cut off, so what is not in it has 0.
+    A chunk that the dense search lacks gets its last cosine; one without any of the words gets 0 for them.
+    `complete`: neither list was cut off, so a chunk that is not in it has 0.
     """
     keys, cosines, shares = _columns(dense, words, complete)
     return _best_first(keys, weight * cosines + (1 - weight) * shares)
 
 
 def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, float]]:
-    """The same with each chunk's score raised by those at most `NEAR` places from it. `documents` says which document
-    a key is of, and what it does not know is left out; the chunks of one have keys in its order."""
+    """The same with each chunk's score raised by the chunks at most `NEAR` places from it.
+
+    `documents`: the document of each key; keys without one are dropped. A document's chunks have ascending keys.
+    """
     import numpy as np
 
     live = sorted(pair for pair in ranked if pair[0] in documents)
@@ -69,9 +72,9 @@ def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, f
 def gathered(
     dense: Ranked, words: Ranked, weight: float, documents: Mapping[int, int], limit: int, *, complete: bool = False
 ) -> list[tuple[int, float]]:
-    """What both searches found in the order in which it is to be used, at the most `limit`.
+    """The best `limit` results of both searches, in the order in which to use them.
 
-    The scores are those of `supported`, dealt out anew: so a floor means the same in all collections.
+    The scores are those of `supported`, sorted: so a floor means the same in all collections.
     """
     import numpy as np
 
@@ -89,8 +92,8 @@ def gathered(
 
 
 def followed(places: Keys, owners: Keys, scores: Any) -> list[int]:
-    """The numbers of all scores, best first, where the two beside a chosen one gain by it. `places` go up; those that
-    differ by one, of the same owner, lie beside each other."""
+    """The indexes of all scores, best first, where the two beside a chosen one gain from it. `places` ascend; two of
+    one owner that differ by one are neighbours."""
     return _followed(scores, _near(places, owners), len(scores))
 
 
@@ -115,13 +118,13 @@ def _best_first(keys: Keys, scores: Any) -> list[tuple[int, float]]:
 
 
 def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
-    """For each step of `STEPS` the places of the keys so far away, and whether they are there in the same document:
-    both [steps, keys]. `keys` go up."""
+    """For each step of `STEPS` the index of the key that far away, and whether it exists in the same document:
+    both [steps, keys]. `keys` ascend."""
     import numpy as np
 
-    wanted = keys + np.array(STEPS)[:, None]
-    places = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
-    return places, (keys[places] == wanted) & (owners[places] == owners)
+    neighbours = keys + np.array(STEPS)[:, None]
+    places = np.minimum(np.searchsorted(keys, neighbours), max(0, len(keys) - 1))
+    return places, (keys[places] == neighbours) & (owners[places] == owners)
 
 
 def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
@@ -136,7 +139,7 @@ def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
 
 
 def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
-    """The places of the best scores, where the two beside a chosen one gain by it."""
+    """The indexes of the best scores, where the two beside a chosen one gain from it."""
     import numpy as np
 
     beside = [(near[0][row].tolist(), near[1][row].tolist()) for row in (STEPS.index(-1), STEPS.index(1))]
@@ -154,8 +157,8 @@ def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
 
 
 def reordered(first: Sequence[float], second: Sequence[float], weight: float) -> list[int]:
-    """The places of both scores' items by both, best first: each score counted from its mean in standard deviations,
-    since the two are of different kinds."""
+    """The indexes of the items by both scores, best first; each score in standard deviations from its mean, since the
+    two have different scales."""
     mixed = [(1 - weight) * a + weight * b for a, b in zip(_standard(first), _standard(second), strict=True)]
     return sorted(range(len(mixed)), key=lambda place: -mixed[place])
 

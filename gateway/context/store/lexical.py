@@ -43,7 +43,9 @@ MOST_REMEMBERED = 10_000
 COUNTED = 10_000
 """From so many chunks on, the common words' counts are kept in the file too: counting them takes milliseconds."""
 STALE = 0.05
-"""Counts that are kept are counted anew when the collection has changed by this share."""
+"""Stored counts are counted again when the collection has changed by this share."""
+CHUNKS, WORDS = ":chunks", ":words"
+"""The size of the index among the counts: no word has a colon."""
 
 SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 WORD = re.compile(rf"[{SPACELESS}]+|(?:(?![{SPACELESS}])[^\W_])+")
@@ -76,9 +78,19 @@ def create(database: Database, collection: str) -> None:
 
 
 def create_counts(database: Database, collection: str) -> None:
-    """The table of the common words' counts; under "" how many chunks there were when they were counted."""
+    """The table of counts: `CHUNKS`, `WORDS`, and the chunks of each common word; under "" the number of chunks when
+    these were counted."""
     table = f"counts_{collection} (term TEXT PRIMARY KEY, chunks INTEGER NOT NULL) STRICT, WITHOUT ROWID"
     database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+    database.execute(f"INSERT OR IGNORE INTO counts_{collection} VALUES ('{CHUNKS}', 0), ('{WORDS}', 0)")
+
+
+def measure(database: Database, collection: str) -> None:
+    """Set the size of an index that was made before its size was kept."""
+    chunks = "SELECT count(*) FROM documents d JOIN chunks c ON c.document = d.key WHERE d.collection = ?"
+    words = f"SELECT coalesce(sum(cnt), 0) FROM rarity_{collection}"
+    database.execute(f"UPDATE counts_{collection} SET chunks = ({chunks}) WHERE term = '{CHUNKS}'", (collection,))
+    database.execute(f"UPDATE counts_{collection} SET chunks = ({words}) WHERE term = '{WORDS}'")
 
 
 def drop(database: Database, collection: str) -> None:
@@ -88,14 +100,24 @@ def drop(database: Database, collection: str) -> None:
 
 def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
     """Index texts under their chunks' keys."""
-    database.executemany(f"INSERT INTO words_{collection} (rowid, words) VALUES (?, ?)", map(_row, texts))
+    rows = list(map(_row, texts))
+    database.executemany(f"INSERT INTO words_{collection} (rowid, words) VALUES (?, ?)", rows)
+    _extend(database, collection, rows, 1)
 
 
 def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
     """Take texts out again; they must be those that were added."""
     table = f"words_{collection}"
-    rows = map(_row, texts)
+    rows = list(map(_row, texts))
     database.executemany(f"INSERT INTO {table} ({table}, rowid, words) VALUES ('delete', ?, ?)", rows)
+    _extend(database, collection, rows, -1)
+
+
+def _extend(database: Database, collection: str, rows: Sequence[tuple[int, str]], sign: int) -> None:
+    """Keep the size of the index, which BM25 needs for each search."""
+    sizes = (len(rows), CHUNKS), (sum(len(words.split()) for _, words in rows), WORDS)
+    for size, term in sizes:
+        database.execute(f"UPDATE counts_{collection} SET chunks = chunks + ? WHERE term = ?", (sign * size, term))
 
 
 def _row(text: tuple[int, str]) -> tuple[int, str]:
@@ -108,21 +130,25 @@ def _length_code(words: int) -> int:
 
 
 def purge(database: Database, collection: str) -> None:
-    """Write the index anew: until then the words of removed chunks are still in the file."""
+    """Rewrite the index: until then the words of removed chunks are still in the file."""
     database.execute(f"INSERT INTO words_{collection} (words_{collection}) VALUES ('optimize')")
-    database.execute(f"DELETE FROM counts_{collection}")
+    _forget_common(database, collection)
 
 
 def count(database: Database, collection: str) -> None:
-    """Keep the counts of the common words of a large collection, unless those that are kept will do."""
+    """Store the counts of the common words of a large collection, unless the stored ones are recent enough."""
     total, _ = _extent(database, collection)
     if total < COUNTED or _counts_hold(database, collection, total):
         return
-    database.execute(f"DELETE FROM counts_{collection}")
+    _forget_common(database, collection)
     database.execute(
         f"INSERT INTO counts_{collection} SELECT term, doc FROM rarity_{collection} WHERE doc >= ?", (COMMON,)
     )
     database.execute(f"INSERT INTO counts_{collection} VALUES ('', ?)", (total,))
+
+
+def _forget_common(database: Database, collection: str) -> None:
+    database.execute(f"DELETE FROM counts_{collection} WHERE term NOT IN ('{CHUNKS}', '{WORDS}')")
 
 
 def _counts_hold(database: Database, collection: str, total: int) -> bool:
@@ -215,14 +241,8 @@ def likeness(database: Database, collection: str, query: str, remembered: Rememb
 
 
 def _extent(database: Database, collection: str) -> tuple[int, float]:
-    """How many chunks are indexed, and their average length in words: FTS5's own record of both, two varints."""
-    record = database.execute(f"SELECT block FROM words_{collection}_data WHERE id = 1").fetchone()[0]
-    numbers = [0]
-    for byte in record:
-        numbers[-1] = numbers[-1] << 7 | byte & 0x7F
-        if byte < 0x80:
-            numbers.append(0)
-    total, words = numbers[0], numbers[1] if len(numbers) > 1 else 0
+    """How many chunks are indexed, and their average length in words."""
+    total, words = _kept(database, collection, CHUNKS), _kept(database, collection, WORDS)
     return total, max(1.0, words / max(1, total))
 
 

@@ -1,13 +1,15 @@
-"""Lets several processes use one folder of files that only one may have open.
+"""Lets several processes share a folder of files that only one at a time may have open.
 
 Embedded Chroma keeps its index in memory, so a second process works on a stale copy and may write it
-back. Here every use takes the lock, and every writer leaves a new version, a random number: whoever
-finds a version that it has not seen opens the files anew. The lock is the kernel's, so it ends with
-its holder, `kill -9` included; and the version changes before the first byte is written, so a writer
-that dies half-way is noticed as well.
+back. Here every use takes a lock, and every writer leaves a new version, a random number; a process that
+reads an unknown version opens the files again. The lock is the kernel's, so it ends with its holder, even
+after `kill -9`; and the version changes before the first byte is written, so a writer that dies half-way
+is noticed too.
 """
 
 import fcntl
+import itertools
+import logging
 import os
 import secrets
 import time
@@ -17,9 +19,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gateway.errors import CollectionError
+from gateway.errors import CollectionError, StoreDamaged
+
+log = logging.getLogger("foreword.collections")
 
 POLL_S = 0.002
+LOCK = "foreword.lock"
 
 
 class Versions(Struct, frozen=True):
@@ -30,7 +35,7 @@ class Versions(Struct, frozen=True):
 
 
 class SharedFolder:
-    """A folder that is used by one process at a time, for as long as one read or one write takes."""
+    """A folder for one process at a time, each for one read or one write."""
 
     def __init__(self, folder: Path, patience_s: float = 30.0) -> None:
         self.folder = folder
@@ -38,20 +43,23 @@ class SharedFolder:
 
     @contextmanager
     def use(self, *, writing: bool) -> Iterator[Versions]:
-        """Hold the folder. Raises `CollectionError` if another process does not let go of it."""
+        """Hold the folder. Raises `CollectionError` if another process holds it for too long."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.folder / "foreword.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        began = time.monotonic()
         try:
             self._lock(handle)
+            began = time.monotonic()
             found = int(os.pread(handle, 32, 0) or b"0")
             held = secrets.randbelow(10**18) + 10**18 if writing else found
             if writing:
                 os.pwrite(handle, b"%d" % held, 0)  # always 19 digits: nothing of the old one is left
             yield Versions(found, held)
         finally:
-            os.close(handle)  # lets go of the lock, too
-            if writing:  # who writes again and again would never be found to be through
-                time.sleep(2 * POLL_S)
+            os.close(handle)  # releases the lock, too
+            if writing:
+                # a process that writes in a loop leaves others as much time as it takes, or they would starve
+                time.sleep(min(2 * POLL_S, time.monotonic() - began))
 
     def _lock(self, handle: int) -> None:
         deadline = time.monotonic() + self.patience_s
@@ -65,3 +73,23 @@ class SharedFolder:
                         "let it finish or end it"
                     ) from None
                 time.sleep(POLL_S)
+
+
+def damaged(folder: Path, reason: str) -> StoreDamaged:
+    """The error for files that cannot be read, with the remedy."""
+    return StoreDamaged(
+        f"{folder}: the vectors cannot be read ({reason}). Searches go by words alone until they are stored again: "
+        "add any file to the collection, and its vectors are computed anew from the catalog's texts"
+    )
+
+
+def set_aside(folder: Path) -> Path:
+    """Move all files but the lock to a folder beside it, `NAME.damaged-1` or the next free number."""
+    numbers = itertools.count(1)
+    aside = next(path for n in numbers if not (path := folder.with_name(f"{folder.name}.damaged-{n}")).exists())
+    aside.mkdir()
+    for file in folder.iterdir():
+        if file.name != LOCK:
+            file.rename(aside / file.name)
+    log.warning("%s: damaged files were moved to %s", folder, aside)
+    return aside

@@ -1,6 +1,7 @@
 """The documents and chunks of a collection: staged piece by piece, made live at once, searched by key."""
 
 import json
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from msgspec import Struct
 from gateway.context.store import lexical
 from gateway.context.store.catalog import Catalog
 from gateway.context.store.chunk_owners import groups, marks
+from gateway.errors import DocumentGone
 from gateway.exchange import Chunk
 
 Attributes = Mapping[str, str | float | bool]
@@ -41,37 +43,42 @@ class Documents:
     def live_at(self, source: str) -> DocumentRow | None:
         return next(iter(self._rows("state = 'live' AND source = ?", source)), None)
 
-    def leftovers(self, source: str = "") -> list[DocumentRow]:
-        """What was staged and never finished, or replaced and not cleared away."""
-        return self._rows("state != 'live' AND (? = '' OR source = ?)", source, source)
+    def at(self, source: str) -> list[DocumentRow]:
+        """Those of a source in every state."""
+        return self._rows("source = ?", source)
+
+    def leftovers(self) -> list[DocumentRow]:
+        """Those that were staged and never finished, or replaced and not deleted yet."""
+        return self._rows("state != 'live'")
 
     def stage(
         self, source: str, recipe: str, *, title: str = "", file: str = "", attributes: Attributes | None = None
     ) -> int:
-        """Begin a document that no search sees yet; its key."""
+        """Begin a document that no search sees yet; its key. Raises `DocumentGone` if its collection was deleted."""
         with self.catalog.writing() as database:
-            told = json.dumps(attributes or {}, ensure_ascii=False)
-            values = (self.collection, source, file, recipe, "staged", told, title)
-            done = database.execute(
+            inserted = database.execute(
                 "INSERT INTO documents (collection, source, file, recipe, state, attributes, title) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                values,
+                "SELECT id, ?, ?, ?, 'staged', ?, ? FROM collections WHERE id = ?",
+                (source, file, recipe, _json(attributes or {}), title, self.collection),
             )
-            assert done.lastrowid is not None
-            return done.lastrowid
+            if not inserted.rowcount or inserted.lastrowid is None:
+                raise DocumentGone("The collection was deleted while a document was being added.")
+            return inserted.lastrowid
 
     def put(self, document: int, chunks: Sequence[Chunk]) -> list[int]:
-        """Add chunks to a staged document; their keys."""
+        """Add chunks to a staged document; their keys. Raises `DocumentGone` if it was deleted meanwhile."""
         with self.catalog.writing() as database:
+            if database.execute("SELECT 1 FROM documents WHERE key = ?", (document,)).fetchone() is None:
+                raise DocumentGone("The document was deleted while it was being added.")
             keys = []
             for chunk in chunks:
-                done = database.execute(
+                inserted = database.execute(
                     "INSERT INTO chunks (document, id, start, end, heading, page, tokens, text) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (document, chunk.id, chunk.start, chunk.end, chunk.heading, chunk.page, chunk.tokens, chunk.text),
                 )
-                assert done.lastrowid is not None
-                keys.append(done.lastrowid)
+                assert inserted.lastrowid is not None
+                keys.append(inserted.lastrowid)
             texts = [indexed(chunk.heading, chunk.text) for chunk in chunks]
             lexical.add(database, self.collection, zip(keys, texts, strict=True))
             return keys
@@ -83,35 +90,38 @@ class Documents:
             return [key for (key,) in rows]
 
     def staged(self, document: int) -> int:
-        """How many chunks of it are in."""
+        """How many of its chunks are stored."""
         with self.catalog.reading() as database:
-            found: int = database.execute("SELECT count(*) FROM chunks WHERE document = ?", (document,)).fetchone()[0]
-            return found
+            return _size(database, document)
 
     def go_live(self, document: int) -> None:
-        """From now on searches see it in the place of what had its source before."""
+        """From now on searches see it instead of the live document of the same source. Raises `DocumentGone`."""
         with self.catalog.writing() as database:
-            database.execute(
-                "UPDATE documents SET state = 'retired' WHERE collection = ? AND state = 'live' "
+            replaced = database.execute(
+                "SELECT key FROM documents WHERE collection = ? AND state = 'live' "
                 "AND source = (SELECT source FROM documents WHERE key = ?)",
                 (self.collection, document),
-            )
-            database.execute("UPDATE documents SET state = 'live' WHERE key = ?", (document,))
+            ).fetchall()
+            self._retire(database, [key for (key,) in replaced])
+            if not database.execute("UPDATE documents SET state = 'live' WHERE key = ?", (document,)).rowcount:
+                raise DocumentGone("The document was deleted while it was being added.")
+            self._count(database, _size(database, document))
 
     def retire(self, documents: Sequence[int]) -> None:
         """From now on no search sees them."""
         with self.catalog.writing() as database:
-            for keys in groups(documents):
-                database.execute(f"UPDATE documents SET state = 'retired' WHERE key IN ({marks(keys)})", keys)
+            self._retire(database, documents)
 
     def clear(self, documents: Sequence[int]) -> int:
-        """Delete documents with their chunks and words; how many chunks went. Their vectors must be gone already."""
+        """Delete documents with their chunks and words, after their vectors; returns the number of chunks."""
         count = 0
         for document in documents:
             with self.catalog.writing() as database:
                 rows = database.execute("SELECT key, heading, text FROM chunks WHERE document = ?", (document,))
                 texts = [(key, indexed(heading, text)) for key, heading, text in rows]
-                lexical.remove(database, self.collection, texts)
+                self._retire(database, [document])
+                if texts:
+                    lexical.remove(database, self.collection, texts)
                 database.execute("DELETE FROM chunks WHERE document = ?", (document,))
                 database.execute("DELETE FROM documents WHERE key = ?", (document,))
             count += len(texts)
@@ -119,18 +129,13 @@ class Documents:
 
     def set_attributes(self, document: int, attributes: Attributes) -> None:
         with self.catalog.writing() as database:
-            told = json.dumps(attributes, ensure_ascii=False)
-            database.execute("UPDATE documents SET attributes = ? WHERE key = ?", (told, document))
+            database.execute("UPDATE documents SET attributes = ? WHERE key = ?", (_json(attributes), document))
 
     def count(self) -> int:
         """The chunks of live documents."""
         with self.catalog.reading() as database:
-            found: int = database.execute(
-                "SELECT count(*) FROM chunks c JOIN documents d ON d.key = c.document "
-                "WHERE d.collection = ? AND d.state = 'live'",
-                (self.collection,),
-            ).fetchone()[0]
-            return found
+            row = database.execute("SELECT chunks FROM collections WHERE id = ?", (self.collection,)).fetchone()
+            return row[0] if row else 0
 
     def by_words(self, query: str, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
         """As `lexical.nearest`, which see."""
@@ -188,6 +193,19 @@ class Documents:
         chosen = keys[:: max(1, len(keys) // max(1, count))][:count]
         return [(key, chunk) for key, (chunk, _) in sorted(self.chunks(chosen).items())]
 
+    def _retire(self, database: sqlite3.Connection, documents: Sequence[int]) -> None:
+        for document in documents:
+            was_live = "UPDATE documents SET state = 'retired' WHERE key = ? AND state = 'live'"
+            if database.execute(was_live, (document,)).rowcount:
+                self._count(database, -_size(database, document))
+        for keys in groups(documents):
+            database.execute(f"UPDATE documents SET state = 'retired' WHERE key IN ({marks(keys)})", keys)
+
+    def _count(self, database: sqlite3.Connection, change: int) -> None:
+        """Keep the number of live chunks, which every ingest asks for: counting them takes longer in larger
+        collections."""
+        database.execute("UPDATE collections SET chunks = chunks + ? WHERE id = ?", (change, self.collection))
+
     def _rows(self, condition: str, *values: Any) -> list[DocumentRow]:
         query = f"SELECT {COLUMNS} FROM documents WHERE collection = ? AND {condition}"
         with self.catalog.reading() as database:
@@ -197,6 +215,15 @@ class Documents:
 def indexed(heading: str, text: str) -> str:
     """What is indexed and embedded for a chunk: its text under its heading path, which says what it is about."""
     return f"{heading}\n{text}" if heading else text
+
+
+def _size(database: sqlite3.Connection, document: int) -> int:
+    size: int = database.execute("SELECT count(*) FROM chunks WHERE document = ?", (document,)).fetchone()[0]
+    return size
+
+
+def _json(attributes: Attributes) -> str:
+    return json.dumps(attributes, ensure_ascii=False)
 
 
 def _row(row: tuple[Any, ...]) -> DocumentRow:

@@ -1,4 +1,4 @@
-"""What the handlers of vector stores share: which stores and files a key may use, and how files get in."""
+"""Shared by the handlers of vector stores: the stores and files that a key may use."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -17,22 +17,22 @@ from gateway.wire.stores import vector_stores as wire
 
 async def store_of(gateway: Gateway, key: ClientKey, id: str) -> Collection:
     """A store that this key may read. Raises `NotFound`."""
-    found = await asyncio.to_thread(intake_of(gateway).collections.find, id, key)
-    if found is None or found.id != id:
+    store = await asyncio.to_thread(intake_of(gateway).collections.by_id, id, key)
+    if store is None:
         raise NotFound(f"No vector store found with id '{id}'.", param="vector_store_id")
-    return found
+    return store
 
 
 async def changeable(gateway: Gateway, key: ClientKey, id: str) -> Collection:
     """A store that this key may change. Raises `NotFound` or `KeyNotAllowed`."""
-    found = await store_of(gateway, key, id)
-    if not may_change(key, found):
+    store = await store_of(gateway, key, id)
+    if not may_change(key, store):
         raise KeyNotAllowed("This vector store is the operator's; this key may read it only.", param="vector_store_id")
-    return found
+    return store
 
 
 async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) -> Mapping[str, UploadedFile]:
-    """The files by their ids. `places`: for each id, where the request names it.
+    """The files by their ids. `places`: for each id, the field of the request that names it.
 
     Raises `NotFound` for a file that this key may not see.
     """
@@ -43,23 +43,14 @@ async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) 
     return files
 
 
-async def attach(
-    gateway: Gateway,
-    store: str,
-    files: Mapping[str, UploadedFile],
-    requests: Sequence[wire.NewFile],
-    batch: str = "",
-) -> None:
-    """Attach all or none to the store with this id."""
-    intake = intake_of(gateway)
-    attachments = [_attachment(store, files[request.file_id], request, batch) for request in requests]
-    await asyncio.to_thread(intake.attachments.attach, attachments)
-    intake.wake()
+def attachments_of(store: str, files: Mapping[str, UploadedFile], requests: Sequence[wire.NewFile]) -> list[Attachment]:
+    """Files to attach to the store with this id."""
+    return [_attachment(store, files[request.file_id], request) for request in requests]
 
 
-def _attachment(store: str, file: UploadedFile, request: wire.NewFile, batch: str) -> Attachment:
+def _attachment(store: str, file: UploadedFile, request: wire.NewFile) -> Attachment:
     cut = _cut(request.chunking_strategy)
-    return Attachment(store, file.id, batch, attributes=request.attributes or {}, cut=cut, bytes=file.bytes)
+    return Attachment(store, file.id, attributes=request.attributes or {}, cut=cut, bytes=file.bytes)
 
 
 def _cut(chunking: wire.Chunking | None) -> Cut | None:

@@ -1,4 +1,4 @@
-"""`/v1/files`: what clients upload, to put it into vector stores. A key sees its own."""
+"""`/v1/files`: files that clients upload for vector stores. A key sees its own."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -60,11 +60,9 @@ async def get_file_content(gateway: Shared, key: Caller, id: str) -> Stream:
 
 @delete("/v1/files/{id:str}", status_code=200, summary="Delete a file", tags=["OpenAI"])
 async def delete_file(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
-    """It leaves every vector store that holds it."""
-    intake = intake_of(gateway)
+    """Also from every vector store."""
     file = await file_of(gateway, key, id)
-    await asyncio.to_thread(intake.uploads.remove, file.id)
-    await asyncio.to_thread(intake.forget, file.id)
+    await asyncio.to_thread(intake_of(gateway).forget, file.id)
     return json_bytes(wire.deleted(file.id, "file"))
 
 

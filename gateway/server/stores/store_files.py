@@ -11,7 +11,7 @@ from gateway.context.store.catalog import Collection
 from gateway.errors import BadRequest, NotFound
 from gateway.server.handlers import AnyRequest, Caller, Shared, intake_of, json_bytes
 from gateway.server.pages import page
-from gateway.server.stores.access import attach, changeable, files_of, store_of
+from gateway.server.stores.access import attachments_of, changeable, files_of, store_of
 from gateway.wire.stores import files as wire_files
 from gateway.wire.stores import vector_stores as wire
 
@@ -25,7 +25,9 @@ async def attach_file(request: AnyRequest, gateway: Shared, key: Caller, id: str
     store = await changeable(gateway, key, id)
     given = wire.new_file(await request.body())
     files = await files_of(gateway, key, {given.file_id: "file_id"})
-    await attach(gateway, store.id, files, [given])
+    intake = intake_of(gateway)
+    await asyncio.to_thread(intake.attachments.attach, attachments_of(store.id, files, [given]))
+    intake.wake()
     return await _file_shown(gateway, store, given.file_id)
 
 
@@ -81,8 +83,10 @@ async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: st
     store = await changeable(gateway, key, id)
     given = wire.new_batch(await request.body())
     files = await files_of(gateway, key, {request.file_id: param for request, param in reversed(given)})
-    batch = await asyncio.to_thread(intake_of(gateway).attachments.begin_batch, store.id)
-    await attach(gateway, store.id, files, [request for request, _ in given], batch.id)
+    intake = intake_of(gateway)
+    attachments = attachments_of(store.id, files, [request for request, _ in given])
+    batch = await asyncio.to_thread(intake.attachments.attach_batch, store.id, attachments)
+    intake.wake()
     return await _batch_shown(gateway, batch)
 
 

@@ -1,8 +1,10 @@
-"""Reads an upload (`multipart/form-data`) as it comes: the file goes to the disk, the few fields into memory."""
+"""Reads an upload (`multipart/form-data`) as it arrives: the file is written to the disk, the few fields are kept."""
 
 import asyncio
+import logging
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from litestar import Request
 from msgspec import Struct
@@ -13,24 +15,28 @@ from multipart import (
     parse_options_header,
 )
 
-from gateway.errors import BadRequest, BodyTooLarge
+from gateway.errors import BadRequest, BodyTooLarge, NotReady
+
+log = logging.getLogger("foreword.uploads")
 
 FIELD_BYTES = 4096
 FIELDS = 16
+WRITE_BYTES = 2**20
+"""Bytes that are collected for one write. Writes run on a worker thread: a slow disk would stop all requests."""
 
 
 class Upload(Struct, frozen=True):
-    """The form's fields, and what the file was called. The file itself is where it was to be written."""
+    """The form's fields, and the name of its file, whose bytes were written to the draft."""
 
     fields: dict[str, str]
     filename: str
 
 
 class _Form:
-    """What has come of a form so far."""
+    """The parsed part of a form. `unwritten` are the bytes of its file since they were last taken."""
 
-    def __init__(self, file: BinaryIO, limit: int) -> None:
-        self._file = file
+    def __init__(self, limit: int) -> None:
+        self.unwritten = bytearray()
         self._left = limit
         self._limit = limit
         self._name = ""
@@ -48,7 +54,7 @@ class _Form:
             self._left -= len(event)
             if self._left < 0:
                 raise BodyTooLarge(f"The file is larger than the {self._limit // 2**20} MB that this gateway accepts.")
-            self._file.write(event)
+            self.unwritten += event
         else:
             self._value += event
             if len(self._value) > FIELD_BYTES:
@@ -64,19 +70,37 @@ class _Form:
 
 
 async def receive(request: Request[Any, Any, Any], draft: Path, limit: int) -> Upload:
-    """Write the form's `file` to `draft`. Raises `BadRequest` or `BodyTooLarge`; the draft is then the caller's."""
+    """Write the form's `file` to `draft`, which the caller deletes. Raises `BadRequest`, `BodyTooLarge`, or `NotReady`
+    if the disk refuses."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):
         raise BadRequest("Send the file as multipart/form-data, in the field 'file'.", param="file")
     try:
         parser = PushMultipartParser(options["boundary"], max_segment_count=FIELDS)
-        with await asyncio.to_thread(draft.open, "wb") as file, parser:
-            form = _Form(file, limit)
+        form = _Form(limit)
+        with await asyncio.to_thread(draft.open, "wb", buffering=0) as file, parser:
             async for piece in request.stream():
                 for event in parser.parse(piece):
                     form.take(event)
+                if len(form.unwritten) >= WRITE_BYTES:
+                    await _write(file, form)
+            await _write(file, form)
     except MultipartError as error:
         raise BadRequest(f"The form cannot be read: {error}.", param="file") from None
+    except OSError as error:
+        log.error("an upload cannot be stored: %s", error)
+        raise NotReady("Files cannot be stored at the moment. Try again.", retry_after_s=2.0) from error
     if form.filename is None:
         raise BadRequest("Missing required parameter: 'file'.", param="file", code="missing_required_parameter")
     return Upload(form.fields, form.filename)
+
+
+async def _write(file: FileIO, form: _Form) -> None:
+    unwritten, form.unwritten = form.unwritten, bytearray()
+    await asyncio.to_thread(_write_all, file, unwritten)
+
+
+def _write_all(file: FileIO, content: bytes | bytearray) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]

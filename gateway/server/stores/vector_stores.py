@@ -17,7 +17,7 @@ from gateway.context.store.collections import Hit, Wish
 from gateway.errors import NotReady
 from gateway.server.handlers import AnyRequest, Caller, Shared, intake_of, json_bytes
 from gateway.server.pages import page
-from gateway.server.stores.access import attach, changeable, files_of, store_of
+from gateway.server.stores.access import attachments_of, changeable, files_of, store_of
 from gateway.wire.stores import files as wire_files
 from gateway.wire.stores import vector_stores as wire
 
@@ -26,17 +26,17 @@ ONE = "/v1/vector_stores/{id:str}"
 
 @post("/v1/vector_stores", status_code=200, summary="Create a vector store", tags=["OpenAI"])
 async def create_store(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """With `file_ids`, the files go in in the background."""
+    """Files in `file_ids` are ingested in the background."""
     intake = intake_of(gateway)
     given = wire.new_store(await request.body())
     places = {file: f"file_ids[{place}]" for place, file in reversed(list(enumerate(given.file_ids)))}
     files = await files_of(gateway, key, places)
+    requests = [wire.NewFile(file, None, given.chunking_strategy) for file in given.file_ids]
     days = given.expires_after.days if given.expires_after else 0
-    catalog = intake.collections.catalog
-    id = await asyncio.to_thread(catalog.create, key.name, given.name or "", days, given.metadata)
-    if files:
-        requests = [wire.NewFile(file, None, given.chunking_strategy) for file in given.file_ids]
-        await attach(gateway, id, files, requests)
+    create = intake.attachments.create_store
+    attachments = attachments_of("", files, requests)
+    id = await asyncio.to_thread(create, key.name, given.name or "", days, given.metadata, attachments)
+    intake.wake()
     return await _shown(intake, await store_of(gateway, key, id))
 
 

@@ -84,7 +84,7 @@ class SearchBody(Struct, forbid_unknown_fields=True):
 
 
 class StoreSearch(Struct, frozen=True):
-    """What to look for. `weight` is the vectors' share (None: as learned)."""
+    """What to look for. `weight` is the vectors' share (None: the usual one)."""
 
     queries: tuple[str, ...]
     limit: int

@@ -9,6 +9,8 @@ from gateway.context.pack import CHUNK_TOKENS, SourceBudget, pack
 from gateway.context.retrieve import RetrieveStage, ahead_of_the_user
 from gateway.context.store.collections import Collections
 from gateway.context.store.distinct import distinct
+from gateway.context.store.lexical import Likeness
+from gateway.context.store.stored_documents import Documents
 from gateway.errors import KeyNotAllowed, NotFound
 from gateway.exchange import Ask, Chunk, ClientKey, Controls, Endpoint, Exchange, Intent, Target, Turn
 from gateway.filters import AttributeComparison
@@ -155,8 +157,46 @@ async def test_a_filter_keeps_to_the_documents_that_it_names(stage: RetrieveStag
 async def test_several_collections_are_searched_together(stage: RetrieveStage) -> None:
     done = await stage(asking("secret paid leave for an employee", Controls(collections=("handbook", "secret"))))
 
-    assert {chunk.collection for chunk in done.chunks} == {"handbook", "secret"} or len(done.chunks) == 1
-    assert len({chunk.text for chunk in done.chunks}) == len(done.chunks)
+    assert {chunk.collection for chunk in done.chunks} == {"handbook", "secret"}
+    assert {chunk.text for chunk in done.chunks} == {TEXTS["leave.md"][0], "secret leave"}
+
+
+async def test_two_collections_of_one_name_are_told_apart_by_their_ids(
+    stage: RetrieveStage, collections: Collections
+) -> None:
+    mine = fill(collections, "app", "handbook", {"mine.md": ["My paid leave of an employee is long."]})
+    shared = collections.catalog.latest("handbook", "")
+    assert shared is not None
+    controls = Controls(collections=("handbook", shared.id))
+
+    done = await stage(asking("paid leave of an employee", controls, key=ClientKey("app")))
+
+    sources = {chunk.source: chunk.collection for chunk in done.chunks}
+    assert sources["mine.md"] == f"handbook ({mine})"
+    assert sources["leave.md"] == f"handbook ({shared.id})"
+
+
+async def test_excerpts_are_weighed_in_the_collection_that_they_are_from(
+    stage: RetrieveStage, collections: Collections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filler = " ".join(f"filler{number}" for number in range(60))
+    texts = {"one.md": [f"Paid leave is long. {filler}"], "two.md": [f"Paid leave is short. {filler}"]}
+    mine = fill(collections, "app", "handbook", texts)
+    shared = fill(collections, "", "handbook", {"three.md": [f"Paid leave is fair. {filler.replace('filler', 'other')}"]})
+    weighed: list[str] = []
+    likeness = Documents.likeness
+
+    def spied(documents: Documents, query: str) -> Likeness:
+        weighed.append(documents.collection)
+        return likeness(documents, query)
+
+    monkeypatch.setattr(Documents, "likeness", spied)
+    controls = Controls(collections=("handbook", shared), budget_tokens=100)
+
+    done = await stage(asking("paid leave", controls, key=ClientKey("app")))
+
+    assert set(weighed) == {mine, shared}
+    assert done.chunks
 
 
 async def test_while_the_embedder_loads_the_request_goes_on_and_says_so() -> None:

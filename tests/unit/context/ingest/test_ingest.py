@@ -1,3 +1,4 @@
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from gateway.context.ingest.ingest import AddedFile, Ingest, IngestItem, Progres
 from gateway.context.reading.chunk import Cut
 from gateway.context.reading.readers import read
 from gateway.context.store.catalog import Catalog, Collection
+from gateway.context.store.chroma import ChromaStore
 from gateway.context.store.collections import OPERATOR, Collections, Wish
 from gateway.context.store.exact import ExactStore
-from gateway.errors import CollectionError
+from gateway.errors import CollectionError, DocumentGone, StoreDamaged
 from tests.doubles.bag_embedder import BagEmbedder
 
 REPOSITORY = Path(__file__).parents[4]
@@ -143,12 +145,124 @@ def test_vectors_of_two_embedders_are_never_mixed(ingest: Ingest, tmp_path: Path
     assert count(ingest) == 1
 
 
-def test_a_store_that_lost_its_chunks_is_filled_again(ingest: Ingest, tmp_path: Path) -> None:
-    paths = write(tmp_path, leave="Fifteen days.")
-    add(ingest, paths)
+def test_a_store_that_lost_its_vectors_gets_those_of_all_documents_again(ingest: Ingest, tmp_path: Path) -> None:
+    leave, pay = write(tmp_path, leave="Fifteen days of leave.", pay="Pay comes monthly. " * 100)
+    add(ingest, [leave, pay])
+    before = count(ingest)
     ingest.collections.vectors.remove(handbook(ingest).id)
 
-    assert add(ingest, paths) == [AddedFile("leave.md", "added", 1)]
+    assert add(ingest, [leave]) == [AddedFile("leave.md", "unchanged", 1)]
+
+    assert count(ingest) == before > 2
+    wish = Wish("", ingest.embedder.embed(["days of leave"])[0], 1, weight=1.0)
+    assert ingest.collections.look_up(handbook(ingest), wish)[0].chunk.text == "Fifteen days of leave."
+
+
+def damage_random(folder: Path) -> None:
+    (folder / "chroma.sqlite3").write_bytes(bytes(range(256)) * 12)
+
+
+def damage_cut(folder: Path) -> None:
+    file = folder / "chroma.sqlite3"
+    file.write_bytes(file.read_bytes()[:8192])
+
+
+@pytest.mark.parametrize("damage", [damage_random, damage_cut])
+def test_a_damaged_chroma_folder_is_named_searched_by_words_and_healed_by_adding(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    def opened() -> Ingest:
+        collections = Collections(Catalog(tmp_path / "catalog.sqlite3"), ChromaStore(tmp_path / "chroma"))
+        return Ingest(collections, BagEmbedder(), read, tmp_path / "turns", Cut(20))
+
+    paths = write(tmp_path, leave="Fifteen days of leave.", pay="Pay comes monthly.")
+    ingest = opened()
+    add(ingest, paths)
+    ingest.collections.close()
+    damage(tmp_path / "chroma")
+    ingest = opened()
+
+    with pytest.raises(StoreDamaged, match=re.escape(str(tmp_path / "chroma"))):
+        ingest.collections.vectors.count(handbook(ingest).id)
+    ingest.collections.open()
+    assert "vectors cannot be read" in ingest.collections.damage
+    assert nearest(ingest, "days of leave") == "Fifteen days of leave."
+
+    assert [report.state for report in add(ingest, paths[:1])] == ["unchanged"]
+    assert count(ingest) == 2
+    assert (tmp_path / "chroma.damaged-1" / "chroma.sqlite3").exists()
+    ingest.collections.close()
+    again = opened()
+    assert (count(again), nearest(again, "monthly pay")) == (2, "Pay comes monthly.")
+    again.collections.close()
+
+
+def test_a_document_that_is_deleted_while_it_is_added_leaves_nothing(ingest: Ingest, tmp_path: Path) -> None:
+    add(ingest, write(tmp_path, pay="Pay comes monthly."))
+    paths = write(tmp_path, leave="The zebrafish has fifteen days of leave. " * 400)
+
+    def delete_after_two_batches(now: Progress) -> None:
+        if now.done == 128:
+            raise DocumentGone("deleted")
+
+    with pytest.raises(DocumentGone):
+        add(ingest, paths, delete_after_two_batches)
+
+    assert count(ingest) == 1
+    assert not on_disk(tmp_path, b"ebrafish")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_delete_by_another_process_stops_the_ingest_and_leaves_nothing(
+    ingest: Ingest, tmp_path: Path, whole: bool
+) -> None:
+    id = handbook(ingest).id
+    paths = write(tmp_path, leave="The zebrafish has fifteen days of leave. " * 400)
+
+    def delete(now: Progress) -> None:
+        if now.done == 64:
+            documents = ingest.collections.documents(id)
+            if whole:
+                ingest.collections.drop(id)
+            else:
+                ingest.collections.clear(id, [row.key for row in documents.at("leave.md")])
+
+    with pytest.raises(DocumentGone):
+        add(ingest, paths, delete)
+
+    with ingest.collections.catalog.reading() as database:
+        for table in ("documents", "chunks"):
+            assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    assert ingest.collections.vectors.count(id) == 0
+    assert not on_disk(tmp_path, b"ebrafish")
+
+
+def test_the_statements_for_a_file_are_as_many_in_a_large_collection(ingest: Ingest, tmp_path: Path) -> None:
+    """Statements that read all rows take longer with each; so the steps that SQLite takes are counted."""
+
+    def steps(paths: list[Path]) -> int:
+        taken = 0
+
+        def step() -> int:
+            nonlocal taken
+            taken += 1
+            return 0
+
+        with ingest.collections.catalog.reading() as database:
+            database.set_progress_handler(step, 10)
+        add(ingest, paths)
+        with ingest.collections.catalog.reading() as database:
+            database.set_progress_handler(None, 10)
+        return taken
+
+    (first,) = write(tmp_path, first="The first file.")
+    steps([first])
+    (second,) = write(tmp_path, second="The second file.")
+    small = steps([second])
+    add(ingest, write(tmp_path, **{f"f{number}": f"File number {number}." for number in range(300)}))
+    (last,) = write(tmp_path, last="The last file.")
+
+    assert steps([last]) <= 1.5 * small
 
 
 def test_progress_is_told_file_by_file_and_batch_by_batch(ingest: Ingest, tmp_path: Path) -> None:

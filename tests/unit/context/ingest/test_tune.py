@@ -1,33 +1,11 @@
-"""What is learned of a collection, with an embedder that knows words, and with one that knows nothing."""
+"""The floor that is learned for a collection."""
 
-from collections.abc import Sequence
-
-import numpy as np
-import pytest
-
-from gateway.context.ingest.tune import (
-    USUAL,
-    Tuner,
-    TuningTrial,
-    best_weight,
-    floor_between,
-    foreign_questions,
-    pseudo_query,
-    thinned,
-)
+from gateway.context.ingest.tune import Tuner, floor_between, foreign_questions, pseudo_query, thinned
 from gateway.context.store.collections import Collections, Wish, tuning_of
 from gateway.context.store.fusion import Tuning
 from gateway.exchange import Chunk
-from gateway.ports import Embedder, Vectors
+from gateway.ports import Embedder
 from tests.doubles.bag_embedder import BagEmbedder
-
-
-class Ignorant(BagEmbedder):
-    """All texts are about as near to each other."""
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        drawn = np.random.default_rng([len(text) for text in texts]).normal(size=(len(texts), self.dimensions))
-        return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 
 
 def text_of(number: int) -> str:
@@ -55,19 +33,13 @@ def learned(collections: Collections, embedder: Embedder, count: int = 40) -> tu
     return id, Tuner(collections, embedder).learn(collection)
 
 
-def test_vectors_that_know_nothing_get_no_weight(collections: Collections) -> None:
-    _, tuning = learned(collections, Ignorant(dimensions=4))
-
-    assert tuning.weight <= 0.35
-    assert tuning.chunks == 40
-
-
 def test_foreign_questions_stay_below_the_floor_and_its_own_above(collections: Collections) -> None:
     embedder = BagEmbedder()
     id, tuning = learned(collections, embedder)
     collection = collections.catalog.collection(id)
     assert collection is not None
     assert tuning_of(collection) == tuning
+    assert tuning.chunks == 40
 
     def best(query: str) -> float:
         return collections.look_up(collection, Wish(query, embedder.embed([query])[0], 1))[0].score
@@ -92,28 +64,13 @@ def test_of_a_few_chunks_nothing_can_be_learned(collections: Collections) -> Non
     assert learned(collections, BagEmbedder(), 5)[1] == Tuning()
 
 
-@pytest.mark.parametrize(
-    ("dense", "words", "weight"),
-    [
-        ([(1, 0.6), (2, 0.5)], [(2, 0.9), (1, 0.1)], 1.0),
-        ([(2, 0.9), (1, 0.1)], [(1, 0.6), (2, 0.5)], 0.0),
-        ([(1, 0.9), (2, 0.1)], [(1, 0.9), (2, 0.1)], USUAL),
-    ],
-)
-def test_the_weight_goes_to_the_search_that_finds(
-    dense: list[tuple[int, float]], words: list[tuple[int, float]], weight: float
-) -> None:
-    assert abs(best_weight([TuningTrial(1, dense, words)] * 10) - weight) <= 0.2
+def test_a_weight_that_an_earlier_version_learned_is_ignored(collections: Collections) -> None:
+    id = collections.catalog.create("", "offices")
+    collections.catalog.change(id, tuning='{"weight":0.2,"floor":0.3,"chunks":9}')
+    collection = collections.catalog.collection(id)
 
-
-def test_what_may_be_chance_moves_no_weight() -> None:
-    """Two of a dozen sentences are found by their words alone, one by its vector alone."""
-    words = TuningTrial(1, [(2, 0.9), (1, 0.1)], [(1, 0.6), (2, 0.5)])
-    vector = TuningTrial(1, [(1, 0.6), (2, 0.5)], [(2, 0.9), (1, 0.1)])
-    both = TuningTrial(1, [(1, 0.9), (2, 0.1)], [(1, 0.9), (2, 0.1)])
-
-    assert best_weight([words, words, vector, *[both] * 9]) == USUAL
-    assert best_weight([]) == USUAL
+    assert collection is not None
+    assert tuning_of(collection) == Tuning(0.3, 9)
 
 
 def test_a_floor_does_not_shut_out_what_the_collection_holds() -> None:

@@ -4,7 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from gateway.context.store.catalog import VERSION, Catalog
+from gateway.context.store.catalog import Catalog
+from gateway.context.store.schema import VERSION
 from gateway.context.store.stored_documents import Documents
 from gateway.exchange import Chunk
 

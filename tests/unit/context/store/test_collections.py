@@ -48,6 +48,61 @@ def test_a_name_is_the_keys_own_before_the_operators_and_an_id_is_always_meant(c
     assert (found(first, ClientKey("alice")), found(first, ClientKey("bob"))) == (first, None)
 
 
+def test_a_key_that_is_confined_to_an_id_finds_it_by_name_too(collections: Collections) -> None:
+    first, second = (collections.catalog.create("", "notes") for _ in range(2))
+
+    def found(*allowed: str) -> str | None:
+        known = collections.find("notes", ClientKey("bob", collections=allowed))
+        return known.id if known else None
+
+    assert (found(first), found(second), found("other")) == (first, second, None)
+
+
+def test_the_operator_adds_to_its_own_collection_and_not_to_a_clients_of_the_same_name(
+    collections: Collections,
+) -> None:
+    theirs = collections.catalog.create("alice", "notes")
+
+    assert collections.find("notes", OPERATOR) == collections.catalog.collection(theirs)
+    made = collections.find_or_create("notes", OPERATOR)
+    assert (made.owner, made.id != theirs) == ("", True)
+    assert collections.find("notes", OPERATOR) == made
+    assert collections.find_or_create(theirs, OPERATOR).id == theirs
+
+
+def test_finding_a_collection_reads_no_other(collections: Collections) -> None:
+    """The steps that SQLite takes do not become more with the collections."""
+    key = ClientKey("user3")
+
+    def steps() -> int:
+        taken = 0
+
+        def step() -> int:
+            nonlocal taken
+            taken += 1
+            return 0
+
+        with collections.catalog.reading() as database:
+            database.set_progress_handler(step, 1)
+        store = collections.find("notes", key)
+        assert store is not None
+        assert collections.find(store.id, key) == store
+        assert collections.find("unknown", key) is None
+        with collections.catalog.reading() as database:
+            database.set_progress_handler(None, 1)
+        return taken
+
+    for number in range(5):
+        collections.catalog.create(f"user{number}", "notes")
+    few = steps()
+    with collections.catalog.writing() as database:
+        rows = [(f"vs_{number}", f"user{number}", "notes") for number in range(5, 500)]
+        query = "INSERT INTO collections (id, owner, name, created, active) VALUES (?, ?, ?, 1, 1)"
+        database.executemany(query, rows)
+
+    assert steps() <= few + 5
+
+
 def fill(collections: Collections, id: str, *texts: str) -> None:
     documents = collections.documents(id)
     document = documents.stage("a.md", "")
@@ -61,7 +116,9 @@ def test_a_collection_that_nobody_uses_ends_and_one_that_is_used_does_not(collec
     for id in (old, used):
         fill(collections, id, "Fifteen days.")
         collections.catalog.change(id, active=1)
-    collections.catalog.touch(used)
+    known = collections.catalog.collection(used)
+    assert known is not None
+    collections.catalog.touch(known)
 
     assert [found.id for found in collections.readable(ClientKey("alice"))] == [used]
     collections.sweep()

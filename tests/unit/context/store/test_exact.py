@@ -1,5 +1,7 @@
-"""The built-in store past the size at which its vectors lie in blocks, held against comparing with numpy."""
+"""The built-in store with thousands of vectors, compared with numpy."""
 
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,10 @@ import pytest
 
 from gateway.context.store import exact, exact_files
 from gateway.context.store.exact import ExactStore
-from gateway.context.store.exact_files import BLOCK
+from gateway.errors import StoreDamaged
 from gateway.ports import Vectors
 
+BLOCK = 4096
 ROWS = 2 * BLOCK + 100
 
 
@@ -90,17 +93,14 @@ def test_a_write_that_was_broken_off_leaves_nothing_in_a_block(tmp_path: Path, m
     assert nearest(store, query) == compared(vectors, query, range(BLOCK + 10))
 
 
-def test_a_collection_without_blocks_is_searched_and_gets_them_with_what_is_added(tmp_path: Path) -> None:
-    vectors, store = drawn(ROWS), ExactStore(tmp_path)
-    store.add("large", 1, range(ROWS - 1), vectors[:-1])
-    (tmp_path / "large" / "columns.1").unlink()
-    query = drawn(1, 2)[0]
+def test_the_second_copy_of_an_earlier_version_is_deleted_with_the_next_write(tmp_path: Path) -> None:
+    vectors, store = drawn(10), ExactStore(tmp_path)
+    store.add("large", 1, range(9), vectors[:9])
+    (tmp_path / "large" / "columns.1").write_bytes(vectors.tobytes())
 
-    assert nearest(ExactStore(tmp_path), query) == compared(vectors, query, range(ROWS - 1))
-    store.add("large", 2, [ROWS - 1], vectors[-1:])
+    store.add("large", 2, [9], vectors[9:])
 
-    assert (tmp_path / "large" / "columns.1").stat().st_size == 2 * BLOCK * 8 * 4
-    assert nearest(store, query) == compared(vectors, query, range(ROWS))
+    assert {file.name for file in (tmp_path / "large").iterdir()} == {"index.json", "keys.1", "vectors.1"}
 
 
 @pytest.mark.parametrize("dropped", [False, True])
@@ -128,9 +128,25 @@ def test_a_reader_whose_files_are_taken_away_looks_again(
     assert len(seen) == 2
 
 
-def test_a_store_that_lost_a_file_says_which(tmp_path: Path) -> None:
-    ExactStore(tmp_path).add("large", 1, range(10), drawn(10))
-    (tmp_path / "large" / "vectors.1").unlink()
+@pytest.mark.parametrize("damage", ["vectors lost", "vectors cut", "head cut"])
+def test_a_store_with_damaged_files_names_the_file_and_can_be_filled_again(tmp_path: Path, damage: str) -> None:
+    store = ExactStore(tmp_path)
+    store.add("large", 1, range(10), drawn(10))
+    store.add("other", 1, range(10), drawn(10))
+    folder = tmp_path / "large"
+    if damage == "vectors lost":
+        (folder / "vectors.1").unlink()
+    else:
+        file = folder / ("index.json" if damage == "head cut" else "vectors.1")
+        file.write_bytes(file.read_bytes()[:9])
+        os.utime(file, ns=(1, 1))
 
-    with pytest.raises(FileNotFoundError, match=r"vectors\.1"):
+    with pytest.raises(StoreDamaged, match=re.escape(str(folder))):
         ExactStore(tmp_path).search("large", drawn(1)[0], 5)
+    opened = ExactStore(tmp_path)
+    opened.mend("large")
+
+    assert (opened.count("large"), opened.count("other")) == (0, 10)
+    opened.add("large", 1, range(10), drawn(10))
+    assert nearest(opened, drawn(10)[3])[0] == 3
+    assert list(opened.collections()) == ["large", "other"]

@@ -1,0 +1,149 @@
+"""How the cost of collections grows: files into one collection, and look-ups among many collections.
+
+    python benchmarks/growth.py [--files 10000] [--collections 5000]
+
+A bag of words stands in for the embedder (a word is a dimension; some 20 us a text), and text files for documents,
+which are read in this process: what is timed is the store, the catalog and the word index. A real embedder adds its own
+time to each file, whatever the size of the collection.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING
+
+import click
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from gateway.context.ingest.ingest import Ingest, IngestItem
+from gateway.context.reading.chunk import Cut
+from gateway.context.reading.readers import read
+from gateway.context.store.catalog import Catalog
+from gateway.context.store.collections import OPERATOR, Collections, Wish
+from gateway.context.store.exact import ExactStore
+from gateway.exchange import ClientKey
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+
+SIZES = (100, 1_000, 5_000, 10_000)
+COUNTS = (10, 1_000, 5_000)
+MEASURED = 100
+WORD = re.compile(r"\w+")
+DIMENSIONS = 384
+PARAGRAPHS = 5
+
+
+class WordBag:
+    """Satisfies `ports.Embedder`."""
+
+    name = "bag"
+    dimensions = DIMENSIONS
+    window_tokens = 256
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        import numpy as np
+
+        rows = np.zeros((len(texts), DIMENSIONS), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in WORD.findall(text.lower()):
+                row[zlib.crc32(word.encode()) % DIMENSIONS] += 1
+            row /= np.linalg.norm(row) or 1
+        return rows
+
+    def count_tokens(self, text: str) -> int:
+        return len(WORD.findall(text))
+
+
+def text_of(number: int) -> str:
+    """Five sections of two dozen words, one chunk each."""
+    words = " ".join(f"word{(number * 31 + place * place) % 5000}" for place in range(24))
+    return "\n\n".join(f"# Section {part} of file {number}\n\nOn {part}: {words}." for part in range(PARAGRAPHS))
+
+
+def files(folder: Path, most: int) -> Iterator[str]:
+    """Milliseconds a file for the last files up to each size, one call of `add` for each as attached files have."""
+    collections = Collections(Catalog(folder / "catalog.sqlite3"), ExactStore(folder / "vectors"))
+    ingest = Ingest(collections, WordBag(), read, folder / "turns", Cut(64))
+    collection = collections.find_or_create("files", OPERATOR)
+    done = 0
+    for size in (size for size in SIZES if size <= most):
+        items = [_item(folder, number) for number in range(done, size)]
+        ingest.add(collection, items[:-MEASURED])
+        times = [_took(partial(ingest.add, collection, [item])) for item in items[-MEASURED:]]
+        vector = WordBag().embed(["section 3 of file 77"])[0]
+        wish = Wish("section 3 of file 77", vector, 5)
+        searches = [_took(partial(collections.look_up, collection, wish)) for _ in range(20)]
+        chunks = collections.documents(collection.id).count()
+        wall, cpu = (statistics.median(column) for column in zip(*times, strict=True))
+        cells = (
+            f"{size:,}",
+            f"{chunks:,}",
+            f"{wall:.1f}",
+            f"{cpu:.1f}",
+            f"{statistics.median(cpu for _, cpu in searches):.1f}",
+        )
+        yield f"| {' | '.join(cells)} |"
+        done = size
+    collections.close()
+
+
+def _item(folder: Path, number: int) -> IngestItem:
+    path = folder / f"{number}.md"
+    path.write_text(text_of(number), "utf-8")
+    return IngestItem(path, path.name)
+
+
+def look_ups(folder: Path, most: int) -> Iterator[str]:
+    """Milliseconds to find a collection of a key by name and by id, and to create one, at each number of them."""
+    collections = Collections(Catalog(folder / "catalog.sqlite3"), ExactStore(folder / "vectors"))
+    done = 0
+    for count in (count for count in COUNTS if count <= most):
+        times = [_took(partial(collections.catalog.create, f"user{n}", "notes")) for n in range(done, count)]
+        key = ClientKey(f"user{count // 2}")
+        store = collections.find("notes", key)
+        assert store is not None
+        by_name = [_took(partial(collections.find, "notes", key)) for _ in range(MEASURED)]
+        by_id = [_took(partial(collections.by_id, store.id, key)) for _ in range(MEASURED)]
+        cells = [f"{statistics.median(wall for wall, _ in some):.2f}" for some in (by_name, by_id, times[-MEASURED:])]
+        yield f"| {count:,} | {' | '.join(cells)} |"
+        done = count
+    collections.close()
+
+
+def _took(work: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds by the clock, and of the processor."""
+    began, began_cpu = perf_counter(), process_time()
+    work()
+    return (perf_counter() - began) * 1000, (process_time() - began_cpu) * 1000
+
+
+@click.command(help=__doc__)
+@click.option("--files", "most_files", default=SIZES[-1], show_default=True, help="Add up to this many files.")
+@click.option(
+    "--collections", "most", default=COUNTS[-1], show_default=True, help="Create up to this many collections."
+)
+def main(most_files: int, most: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        click.echo("\n| files | chunks | ms a file | of them CPU | CPU ms a search |")
+        click.echo("|------:|-------:|----------:|------------:|----------------:|")
+        for row in files(Path(folder), most_files):
+            click.echo(row)
+    with tempfile.TemporaryDirectory() as folder:
+        click.echo("\n| collections | ms to find by name | by id | ms to create |")
+        click.echo("|------------:|-------------------:|------:|-------------:|")
+        for row in look_ups(Path(folder), most):
+            click.echo(row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The tables of the catalog's file, and what brings an earlier version's file up to date."""
+
+import sqlite3
+
+from gateway.context.store import lexical
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS collections (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    active INTEGER NOT NULL,
+    expires_days INTEGER NOT NULL DEFAULT 0,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    probe BLOB NOT NULL DEFAULT x'',
+    tuning TEXT NOT NULL DEFAULT '',
+    chunks INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS documents (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection TEXT NOT NULL,
+    source TEXT NOT NULL,
+    file TEXT NOT NULL,
+    recipe TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attributes TEXT NOT NULL,
+    title TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS chunks (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    document INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    end INTEGER NOT NULL,
+    heading TEXT NOT NULL,
+    page INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    text TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS files (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    purpose TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS attachments (
+    collection TEXT NOT NULL,
+    file TEXT NOT NULL,
+    batch TEXT NOT NULL,
+    status TEXT NOT NULL,
+    error_code TEXT NOT NULL,
+    error TEXT NOT NULL,
+    attributes TEXT NOT NULL,
+    chunking TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    PRIMARY KEY (collection, file)
+) STRICT;
+CREATE TABLE IF NOT EXISTS batches (
+    id TEXT PRIMARY KEY,
+    collection TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL
+) STRICT
+"""
+"""`collections.chunks` is the number of chunks of live documents; the transaction that changes them changes it too."""
+
+INDEXES = """
+CREATE INDEX IF NOT EXISTS collections_by_name ON collections (name);
+CREATE INDEX IF NOT EXISTS collections_by_owner ON collections (owner, name, created);
+CREATE INDEX IF NOT EXISTS collections_expiring ON collections (active) WHERE expires_days > 0;
+CREATE INDEX IF NOT EXISTS documents_by_source ON documents (collection, source);
+CREATE INDEX IF NOT EXISTS documents_unfinished ON documents (collection) WHERE state != 'live';
+CREATE INDEX IF NOT EXISTS chunks_by_document ON chunks (document, start);
+CREATE INDEX IF NOT EXISTS chunks_owners ON chunks (key, document);
+CREATE INDEX IF NOT EXISTS attachments_by_file ON attachments (file);
+CREATE INDEX IF NOT EXISTS attachments_waiting ON attachments (created) WHERE status = 'in_progress'
+"""
+
+VERSION = 5
+"""Of the file. A version 1 kept the words under other numbers, a version 2 lacked `chunks_owners`, a version 3 the
+counts of common words, a version 4 the number of chunks, the size of the word index and some indexes."""
+
+
+def prepare(database: sqlite3.Connection) -> None:
+    """Make the tables, or bring those of an earlier version up to date; does nothing where another process has."""
+    database.execute("BEGIN IMMEDIATE")
+    with database:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version >= VERSION:
+            return
+        _run(database, TABLES)
+        _add_chunks(database)
+        _run(database, INDEXES)
+        for (id,) in database.execute("SELECT id FROM collections").fetchall():
+            if version == 1:
+                _index_again(database, id)
+            lexical.create_counts(database, id)
+            lexical.measure(database, id)
+        database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _run(database: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";"):
+        database.execute(statement)
+
+
+def _add_chunks(database: sqlite3.Connection) -> None:
+    columns = {row[1] for row in database.execute("PRAGMA table_info(collections)")}
+    if "chunks" in columns:
+        return
+    database.execute("ALTER TABLE collections ADD COLUMN chunks INTEGER NOT NULL DEFAULT 0")
+    live = "SELECT count(*) FROM documents d JOIN chunks c ON c.document = d.key WHERE d.state = 'live'"
+    database.execute(f"UPDATE collections SET chunks = ({live} AND d.collection = collections.id)")
+
+
+def _index_again(database: sqlite3.Connection, collection: str) -> None:
+    lexical.drop(database, collection)
+    lexical.create(database, collection)
+    rows = database.execute(
+        "SELECT c.key, iif(c.heading = '', c.text, c.heading || char(10) || c.text) "
+        "FROM chunks c JOIN documents d ON d.key = c.document WHERE d.collection = ?",
+        (collection,),
+    )
+    lexical.add(database, collection, rows)
