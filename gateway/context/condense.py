@@ -1,7 +1,7 @@
-"""The stage that takes a prompt over its window apart, and puts together one that fits and says as much as it can.
+"""The stage that shortens a prompt that is over its window, with as little loss as it can.
 
-A chooser picks the strategy, or the request names it. What each will cost is known before a model is
-asked; over the operator's cap it is not begun. What remains too long after all is the stage `fit`'s.
+A chooser picks the strategy, or the request names it. The cost of each is known before a model is called, and a
+strategy over the operator's limits does not start. A prompt that is still too long is left to the stage `fit`.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ PREVIEWED = "[a model reads this part first]"
 
 
 class Task(Struct, frozen=True):
-    """A request that does not fit, with what is needed to make it fit."""
+    """A request that does not fit, with all that is needed to shorten it."""
 
     exchange: Exchange
     target: Target
@@ -53,7 +53,7 @@ class Task(Struct, frozen=True):
     """The tokens of each turn."""
     task_tokens: int
     room: int
-    """What the window leaves for the prompt, in tokens."""
+    """The room of the window for the prompt, in tokens."""
     count: Callable[[str], int]
 
     @property
@@ -62,11 +62,11 @@ class Task(Struct, frozen=True):
 
     @property
     def beside(self) -> int:
-        """The tokens of what stays in the prompt beside the text: the task, and the other messages."""
+        """The tokens that stay in the prompt beside the text: the task, and the other messages."""
         return self.task_tokens + sum(self.sizes[:-1])
 
     def free_beside(self, said: str) -> int:
-        """What the last prompt has free for sources that `said` goes ahead of. Blocking."""
+        """The room of the last prompt for sources under the instruction `said`. Blocking."""
         frame = around_sources(said, self.shape.language, self.count)
         return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
 
@@ -86,7 +86,7 @@ class CondenseStage:
         embed: Embed | None = None,
         mixing: Collection[str] = (),
     ) -> None:
-        """`mixing`: the backends that can read passages beside each other."""
+        """`mixing`: the backends that can read passages in parallel and mix their predictions."""
         self._settings = settings
         self._count = count
         self._mixing = mixing
@@ -126,7 +126,7 @@ class CondenseStage:
         return bool(wanted) or (not fits and all(turn.plain for turn in exchange.prompt))
 
     async def _task(self, exchange: Exchange) -> Task | None:
-        """What the request is made of, counted. None where its last message is not the user's."""
+        """The parts of the request, counted. None if its last message is not the user's."""
         target, turns = exchange.route[0], exchange.prompt
         if not turns or turns[-1].role != "user" or not turns[-1].plain:
             return None
@@ -169,7 +169,7 @@ class CondenseStage:
         return longer
 
     async def _otherwise(self, task: Task, why: str) -> Exchange:
-        """The text cannot be read as chosen: look inside it, if there is something to look for."""
+        """The text cannot be read as chosen: search it, if there is a task to search for."""
         if task.talk or not task.shape.task:
             return task.exchange.noted(self.name, "skipped", why)
         return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages have to do"))
@@ -228,7 +228,7 @@ class CondenseStage:
 
 
 def _named(exchange: Exchange) -> Strategy | None:
-    """What the request asks for. Raises `BadRequest` for a name that is none."""
+    """The strategy that the request names. Raises `BadRequest` for an unknown name."""
     name = exchange.ask.controls.strategy
     if not name or exchange.ask.controls.contexts:
         return None
@@ -240,19 +240,19 @@ def _named(exchange: Exchange) -> Strategy | None:
 
 
 def _moved(found: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
-    """With the places in the client's message instead of those in the text that was taken out of it."""
+    """The chunks with their places in the client's message instead of in the text alone."""
     return tuple(replace(one, start=one.start + start, end=one.end + start) for one in found)
 
 
 def _with(task: Task, chosen: StrategyChoice, found: Sequence[Chunk], said: str, data: Mapping[str, Any]) -> Exchange:
-    """The last message with what was found in the place of the text."""
+    """The last message with the results in place of the text."""
     sources = fenced(found, task.shape.language, instruction=said)
     turns = (*task.exchange.prompt[:-1], Turn("user", f"{sources}\n\n{task.shape.task}".strip()))
     return _planned(task, chosen, turns, found, data)
 
 
 def _mixed(task: Task, chosen: StrategyChoice) -> Exchange:
-    """The passages beside each other in the engine, which answers the task from all of them."""
+    """The passages go to the engine, which reads them in parallel and answers the task from all of them."""
     ask = task.exchange.ask
     controls = replace(ask.controls, contexts=task.shape.passages)
     exchange = replace(task.exchange, ask=replace(ask, controls=controls))
@@ -261,7 +261,7 @@ def _mixed(task: Task, chosen: StrategyChoice) -> Exchange:
 
 
 def _talked(task: Task, words: LongWording, tokens: int) -> tuple[str, tuple[Turn, ...]]:
-    """What was said before, as one text, and the turns that stay. Raises `CannotRead`."""
+    """The earlier turns as one text, and the turns that stay. Raises `CannotRead`."""
     turns = task.exchange.prompt
     frame = around_sources(words.earlier, task.shape.language, task.count)
     places = trim(turns, task.sizes, task.room - PROMPT_TOKENS - frame - tokens)
@@ -275,7 +275,7 @@ def _talked(task: Task, words: LongWording, tokens: int) -> tuple[str, tuple[Tur
 def _retold(
     task: Task, chosen: StrategyChoice, found: Sequence[Chunk], kept: Sequence[Turn], said: str, data: Mapping[str, Any]
 ) -> Exchange:
-    """The summary of what is gone ahead of the first user turn that stays."""
+    """The summary of the dropped turns, ahead of the first user turn that stays."""
     first = next(place for place, turn in enumerate(kept) if turn.role == "user")
     sources = fenced(found, task.shape.language, instruction=said)
     retold = Turn("user", f"{sources}\n\n{kept[first].text}")

@@ -1,7 +1,7 @@
-"""Takes the best parts of what was found where there is no room for all of it.
+"""Takes the best sentences of the retrieved passages where there is no room for whole passages.
 
-A passage is taken apart into whole sentences and lines. A part is worth what its passage is, and what it holds itself
-of the query's words. What is taken of a passage is one span, so it can be cited by its place.
+A passage is split into sentences and lines. A part's value is the score of its passage and its own share of the
+query's words. The excerpt of a passage is one span, so a citation can name its place.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 PART_TOKENS = 64
 WORDS_SHARE = 0.6
-"""How much the words of a part count beside the score of its passage, each counted from the least of all."""
+"""The weight of a part's words beside the score of its passage; both are counted from their minimum."""
 ADJOINING = 200
-"""Passages of a document with no more characters between them follow one another; a heading may stand between."""
+"""Passages with at most this many characters between them are neighbours; a heading may stand between."""
 
 Shares = Callable[[str, Sequence[str]], Sequence[float]]
-"""Of a collection and texts: which share of the query's words each text holds, as BM25 weighs them."""
+"""For a collection's id and texts: each text's share of the query's words, weighted as in BM25."""
 
 
 class ExcerptPart(Struct, frozen=True):
@@ -43,7 +43,7 @@ class ExcerptPart(Struct, frozen=True):
 
 
 def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> list[Chunk]:
-    """What to take of the chunks within about the budget: as many of them, whole or in part, in their order."""
+    """Excerpts of the chunks, in their order, of about the budget together."""
     lined = sorted(range(len(chunks)), key=lambda at: (chunks[at].collection, chunks[at].source, chunks[at].start))
     parts = [part for at in lined for part in parts_of(at, chunks[at])]
     taken: dict[int, tuple[int, int]] = {}
@@ -60,10 +60,10 @@ def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> l
 
 
 def parts_of(number: int, chunk: Chunk) -> list[ExcerptPart]:
-    """Tokens are estimated from the chunk's own: they are as dense in all of it."""
+    """The sentences and lines of a chunk. Their tokens are estimated from the chunk's, in proportion."""
     text, rate = chunk.text, chunk.tokens / max(1, len(chunk.text))
     found = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
-    # what white space lies between two parts goes with the first
+    # white space between two parts belongs to the first
     ends = [*(start for start, _ in found[1:]), *([len(text)] if found else [])]
     return [
         ExcerptPart(number, start, end, math.ceil((upto - start) * rate))
@@ -82,7 +82,7 @@ def _best_first(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: S
 
 
 def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Shares) -> Any:
-    """[parts]: the share of the query's words that each holds, by the idf of its own collection."""
+    """[parts]: each one's share of the query's words, by the idf of its own collection."""
     import numpy as np
 
     found = np.zeros(len(parts))
@@ -94,7 +94,7 @@ def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Sh
 
 
 def _places(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart]) -> NDArray[np.int64]:
-    """Numbers that go up by one from each part to the next, and by more where something lies between."""
+    """Ascending numbers of the parts: neighbours differ by one, others by more."""
     import numpy as np
 
     steps = [1 if _adjoin(chunks, one, other) else 2 for one, other in pairwise(parts)]

@@ -1,7 +1,7 @@
-"""The stage that makes a prompt fit the model's window: a longer window where the model has one, else fewer old turns.
+"""The stage that fits a prompt into the model's window: a longer window of the model, else fewer old turns.
 
-Never left out: system messages, and everything from the last user message on. Tokens are counted
-only if the bytes do not fit, for no tokenizer makes more tokens than there are bytes.
+System messages and everything from the last user message on always stay. Tokens are counted only if the bytes do not
+fit, since no tokenizer makes more tokens than there are bytes.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from gateway.exchange import ContextPlan, Exchange, Mode, Rewrite, Sampling, Tar
 
 
 class FitStage:
-    """Decides `direct` or `trimmed`. A rewrite that makes a prompt too long is taken back."""
+    """Decides `direct` or `trimmed`. A rewrite that makes a prompt too long is undone."""
 
     name = "fit"
 
@@ -64,7 +64,7 @@ class FitStage:
         )
 
     async def _more_than_text(self, exchange: Exchange, target: Target) -> Exchange:
-        """Tool calls and images are not counted one by one. Where a longer window is to be had, their JSON is."""
+        """Tool calls and images are not counted one by one; if a longer window exists, the JSON of the request is."""
         if target.longer is not None:
             raw = exchange.ask.raw.decode("utf-8", "replace")
             tokens = await asyncio.to_thread(self.count, target.backend, raw)
@@ -75,7 +75,7 @@ class FitStage:
         return exchange.noted(self.name, "direct", "not counted: the prompt holds more than plain text")
 
     async def _as_it_came(self, exchange: Exchange) -> Exchange:
-        """What the stages before added is more than fits: go on with the client's own prompt."""
+        """The additions of earlier stages do not fit: continue with the client's own prompt."""
         own = replace(exchange, turns=None, chunks=())
         if not exchange.ask.spoken_for:  # a prompt by name is the client's own
             own = replace(own, sampling=Sampling(), rewrite=Rewrite.NONE, procedure=None)
@@ -86,7 +86,7 @@ class FitStage:
 
 
 def _direct(exchange: Exchange, target: Target, tokens: int, reason: str) -> Exchange:
-    # what an earlier stage made of it stays its strategy
+    # the strategy of an earlier stage stays
     plan = replace(exchange.plan, window_tokens=target.window_tokens, prompt_tokens=tokens)
     return replace(exchange, plan=plan).noted(
         "fit", "direct", reason, {"window_tokens": target.window_tokens, "at_most_tokens": tokens}

@@ -1,4 +1,4 @@
-"""Chooses what of the found goes into the prompt: no words twice, within a token budget, numbered."""
+"""Chooses the chunks for the prompt, within a token budget, and numbers them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ from msgspec import Struct
 from gateway.exchange import Chunk
 
 CHUNK_TOKENS = 24
-"""What a source's number, name and heading cost on top of its text."""
+"""The tokens of a source's number, name and heading."""
 
 
 class SourceBudget(Struct, frozen=True):
-    """What the sources may take: `tokens` of text, and `room` with what stands above each."""
+    """The limits of the sources: `tokens` of text, and `room` for these and the line above each."""
 
     tokens: int
     room: int
@@ -22,7 +22,7 @@ class SourceBudget(Struct, frozen=True):
 
 
 def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
-    """Keep the best-scored chunks that the budget holds, in document order.
+    """Keep the best-scored chunks that fit the budget, in document order.
 
     The document with the best chunk comes first.
     """
@@ -39,7 +39,7 @@ def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
 
 
 def citations(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
-    """What the numbers in the answer stand for, as the client and the record get it."""
+    """The chunk behind each number in the answer, as the client and the record get it."""
     return [
         {
             "n": number,

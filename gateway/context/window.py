@@ -1,4 +1,4 @@
-"""What fits into a window: the tokens of turns, the room for prompt and answer, which turns may go."""
+"""The arithmetic of windows: tokens of turns, room for prompt and answer, and the turns that can be dropped."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -15,21 +15,21 @@ SYSTEM_ROLES = ("system", "developer")
 
 
 TURN_TOKENS = 8
-"""What a chat template puts around one message; the common ones need 4 to 7."""
+"""The tokens that a chat template adds to one message; common ones add 4 to 7."""
 
 
 PROMPT_TOKENS = 32
-"""What it puts around all of them: the opening of the answer, a system message of its own."""
+"""The tokens that it adds to the prompt: the opening of the answer, a system message of its own."""
 
 
 ANSWER_TOKENS = 256
-"""What is kept free for the answer where the request does not say."""
+"""The room for the answer if the request sets none."""
 
 
 def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> Exchange | None:
-    """Sent to where the model has a window that takes the prompt; None where it has none.
+    """The exchange on a longer window of the model that takes the prompt; None if there is none.
 
-    Positions that are stretched for it are set for the prompt and the answer, once for all calls of the exchange.
+    Stretched positions cover prompt and answer, and are set once for all calls of the exchange.
     """
     if exchange.ask.controls.strategy == "trimmed":
         return None
@@ -48,7 +48,7 @@ def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> 
 
 
 def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> Target | None:
-    """The nearest of a target and what is longer that takes prompt and answer. An unknown window takes all."""
+    """The first of a target and its longer ones that takes prompt and answer. An unknown window takes all."""
     while target is not None and target.window_tokens:
         if prompt_tokens + answer_room(exchange, target) <= target.window_tokens:
             break
@@ -57,7 +57,7 @@ def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> T
 
 
 def longest_tokens(target: Target) -> int:
-    """The widest window that the model can be had with beyond this one: 0 for none, no limit for an unknown one."""
+    """The model's widest window beyond this one: 0 for none, no limit for an unknown one."""
     longest = 0
     while target.longer is not None:
         target = target.longer
@@ -66,13 +66,13 @@ def longest_tokens(target: Target) -> int:
 
 
 def answer_room(exchange: Exchange, target: Target) -> int:
-    """The tokens to keep free for the answer: what was asked for, up to half of the window."""
+    """The tokens to keep free for the answer: as the request says, up to half of the window."""
     asked = exchange.ask.room_tokens or min(ANSWER_TOKENS, target.window_tokens // 4)
     return min(asked, target.window_tokens // 2)
 
 
 def prompt_room(exchange: Exchange, target: Target) -> int:
-    """What the prompt may take. Where the window is what the engine reads well, an answer goes on past its end."""
+    """The most tokens of the prompt. If the engine can stretch positions, an answer may pass the end of the window."""
     longer = target.longer
     if longer is not None and longer.stretches(target):
         return min(target.window_tokens, longer.window_tokens - answer_room(exchange, longer))
@@ -80,25 +80,25 @@ def prompt_room(exchange: Exchange, target: Target) -> int:
 
 
 def upper_bound(turns: Sequence[Turn]) -> int:
-    """No fewer tokens than plain turns can have. Images and tool calls are not in it."""
+    """An upper bound for the tokens of plain turns; images and tool calls are not counted."""
     return PROMPT_TOKENS + sum(TURN_TOKENS + len(turn.text.encode("utf-8", "surrogatepass")) for turn in turns)
 
 
 def sizes_of(turns: Sequence[Turn], backend: str, count: Count) -> list[int]:
-    """The tokens of each turn, with what the chat template puts around it. Blocking."""
+    """The tokens of each turn, with those that the chat template adds. Blocking."""
     return [TURN_TOKENS + count(backend, turn.text) for turn in turns]
 
 
 def is_kept(turns: Sequence[Turn]) -> list[bool]:
-    """Which turns may never be left out: the system's, and all from the last user message on."""
+    """The turns that always stay: the system's, and all from the last user message on."""
     last = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=0)
     return [turn.role in SYSTEM_ROLES or place >= last for place, turn in enumerate(turns)]
 
 
 def trim(turns: Sequence[Turn], sizes: Sequence[int], budget: int) -> tuple[int, ...] | None:
-    """The places of the turns that stay, or None if even those that must stay are too many.
+    """The indexes of the turns that stay, or None if even those that must stay do not fit.
 
-    The oldest go first. An answer goes with its question, so what is left begins with a user turn.
+    The oldest are dropped first, an answer with its question, so the rest begins with a user turn.
     """
     kept = is_kept(turns)
     old = [place for place, stays in enumerate(kept) if not stays]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from gateway.adapters import Parts, build_adapter
 from gateway.context.embedding.batcher import Batcher

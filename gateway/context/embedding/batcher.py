@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 SHORT_CALL = 4  # texts; such a call does not queue behind a document
-REMEMBERED_CHARACTERS = 2000  # longer texts are documents, which rarely come twice
+REMEMBERED_CHARACTERS = 2000  # longer texts are documents, which are rarely embedded twice
 
 
 class Batcher:

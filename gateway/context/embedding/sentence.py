@@ -161,7 +161,7 @@ def _read_model(folder: Path, settings: SentenceSettings) -> Bert | Transformer:
 
     if not bert.fits(folder):
         return Transformer(folder, settings)
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     threadpool_limits(settings.threads, user_api="blas")
     return bert.Bert(folder, read_tokenizer(folder), settings.window_tokens)

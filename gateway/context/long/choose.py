@@ -1,4 +1,4 @@
-"""Which strategy a request that does not fit gets, and why: rules in order, from what is cheap to know."""
+"""Chooses the strategy for a request that does not fit, with the reason: rules in order, on cheap features."""
 
 from enum import StrEnum
 
@@ -7,7 +7,7 @@ from msgspec import Struct
 from gateway.context.long.shape import RequestShape
 
 FEW_PARTS = 8
-"""So many parts are still read one after the other where their order matters."""
+"""Up to this many parts are read one after another where their order matters."""
 
 
 class Strategy(StrEnum):
@@ -25,12 +25,12 @@ class Strategy(StrEnum):
 
 
 class Powers(Struct, frozen=True):
-    """What can be done here: who may be asked for notes, and what the engine that answers is able to."""
+    """The means: whether a model may be called for notes, and the abilities of the engine that answers."""
 
     calls: bool = False
     logits: bool = False
     stretched_tokens: int = 0
-    """The longest window that the model can be had with: by stretched positions or at another deployment. 0: none."""
+    """The model's longest window, with stretched positions or at another deployment. 0: none."""
     search: bool = True
 
 
@@ -40,9 +40,9 @@ class StrategyChoice(Struct, frozen=True):
 
 
 def choose(shape: RequestShape, *, talk: bool, parts: int, prompt_tokens: int, powers: Powers) -> StrategyChoice | None:
-    """The strategy for a prompt that is over its window, or None where nothing is possible.
+    """The strategy for a prompt that is over its window, or None if none is possible.
 
-    `parts` is how many parts the text would be read in. `prompt_tokens` counts prompt and answer.
+    `parts`: the number of parts that the text would be read in. `prompt_tokens`: of prompt and answer.
     """
     stretches = powers.stretched_tokens >= prompt_tokens
     if talk:

@@ -1,4 +1,4 @@
-"""Looks inside one long text: an index for this request alone, by words and, where there is an embedder, by meaning."""
+"""Searches one long text, with an index for this request alone: by words and, with an embedder, by meaning."""
 
 import asyncio
 import sqlite3
@@ -29,7 +29,7 @@ MEANING_SHARE = 0.7
 
 
 async def focus(text: str, task: str, room: int, count: Count, embed: Embed | None) -> tuple[Chunk, ...]:
-    """The pieces that the task is about, in the order of the text, within `room` tokens."""
+    """The pieces that match the task best, in the order of the text, within `room` tokens."""
     found = await asyncio.to_thread(pieces, text, min(PIECE_TOKENS, room // FEWEST), count)
     by_words = await asyncio.to_thread(ranked, [piece.text for piece in found], task)
     scores = await _scores(found, by_words, task, embed)

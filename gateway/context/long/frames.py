@@ -1,4 +1,4 @@
-"""What prompts of ours say around a text, in tokens of the model that reads them: each language takes others."""
+"""The tokens of our own prompts around a text, as the model counts them; they depend on the language."""
 
 from collections.abc import Callable
 

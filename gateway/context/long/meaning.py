@@ -1,4 +1,4 @@
-"""Tells by meaning what a task needs of its text, where its words do not: the likest of some examples decides."""
+"""Classifies a task by its meaning where its words do not: by the most similar example."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 FLOOR = 0.4
-"""A task that is less like any example is left to its words."""
+"""A task that is less similar to every example is judged by its words."""
 MARGIN = 0.05
-"""By so much it must be more like those that need the whole text than like local questions, which are the rule."""
+"""It must be this much more similar to tasks for the whole text than to local questions, which are the rule."""
 SHORTEST = 12
 SENTENCE_START = re.compile(r"(?<=[.!?:])\s+(?=\S)")
 
 
 class Meaning:
-    """Keeps the examples' vectors, language by language."""
+    """Has the vectors of the examples of each language."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Vectors, Vectors, Vectors]] = {}
 
     async def of(self, shape: RequestShape, embed: Embed | None) -> RequestShape:
-        """The shape with `summary` or `whole` set, where the task means that."""
+        """The shape with `summary` or `whole` set if the task means that."""
         like = wording_of(shape.language).like
         if embed is None or not shape.task or shape.summary or shape.whole or not like.summary:
             return shape
@@ -54,6 +54,6 @@ class Meaning:
 
 
 def _core(task: str) -> str:
-    """Its last sentence: courtesies and explanations come before it."""
+    """Its last sentence; courtesies and explanations come before it."""
     *_, last = SENTENCE_START.split(task)
     return last if len(last) >= SHORTEST else task

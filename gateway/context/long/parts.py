@@ -1,4 +1,4 @@
-"""Cuts a long text into parts that a window takes, along its structure, no sentence in two of them."""
+"""Cuts a long text into parts that fit a window, between paragraphs or sentences."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from gateway.exchange import Chunk
 Count = Callable[[str], int]
 
 PIECES = 10
-"""A part is filled with pieces of about a tenth of it, so that it ends where a paragraph or a sentence does."""
+"""A part consists of pieces of about a tenth of it, so it ends at a paragraph or a sentence."""
 MESSAGE = "message"
 
 
@@ -19,7 +19,7 @@ def pieces(text: str, tokens: int, count: Count) -> list[Chunk]:
 
 
 def parts(text: str, tokens: int, count: Count) -> list[Chunk]:
-    """The text in as few parts of at most `tokens` as whole pieces make. Blocking."""
+    """The text in the fewest parts of whole pieces with at most `tokens` each. Blocking."""
     filled: list[list[Chunk]] = []
     used = tokens
     for piece in pieces(text, tokens // PIECES, count):

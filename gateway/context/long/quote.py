@@ -1,8 +1,8 @@
-"""What reading a long text in parts will cost: parts, levels, calls and tokens, all known before the first call.
+"""The cost of reading a long text in parts: parts, levels, calls and tokens, all known before the first call.
 
-With window W, what each prompt says besides the text t, and m tokens for each result: a part has
-c = W - t - m tokens, and f = c / m results, a blank line between them, are merged by one call. The text is cut first,
-which costs nothing, so that the number of parts is the real one.
+With a window of W tokens, t tokens of each prompt besides the text, and m tokens for each result: a part has
+c = W - t - m tokens, and one call merges f = c / m results with a blank line between them. The text is cut first, which
+costs nothing, so the number of parts is exact.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS
 from gateway.exchange import Call
 
 SMALLEST_PART = 64
-"""A part must hold more than a few sentences, or reading it teaches nothing."""
+"""A part must have more than a few sentences, or its result says nothing."""
 
 
 class CannotRead(Exception):
-    """The text cannot be read in parts; the message says why. `calls` are those that were made all the same."""
+    """The text cannot be read in parts; the message says why. `calls` are those made so far."""
 
     def __init__(self, why: str, calls: Sequence[Call] = ()) -> None:
         super().__init__(why)
@@ -27,7 +27,7 @@ class CannotRead(Exception):
 
 
 class WindowRoom(Struct, frozen=True):
-    """The window, in tokens, and what of it is taken. `final` is what the last prompt has free for results."""
+    """The window and the parts of it that are taken, in tokens. `final`: the room of the last prompt for results."""
 
     window: int
     prompt: int
@@ -36,7 +36,7 @@ class WindowRoom(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """What a strategy will cost besides the call that answers, and at most a quarter more calls where some fail."""
+    """The cost of a strategy before the call that answers; failures can add a quarter of the calls."""
 
     strategy: str
     part_tokens: int
@@ -52,7 +52,7 @@ class Quote(Struct, frozen=True):
 
 
 def part_tokens(room: WindowRoom) -> int:
-    """How long a part may be. Raises `CannotRead`."""
+    """The most tokens of a part. Raises `CannotRead`."""
     size = room.window - room.prompt - room.result
     if size < SMALLEST_PART:
         raise CannotRead(f"a window of {room.window} tokens leaves {size} for a part of the text")
@@ -60,9 +60,9 @@ def part_tokens(room: WindowRoom) -> int:
 
 
 def tree(parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0) -> Quote:
-    """Map each part, then merge level by level until what is left fits the last prompt (`map-reduce`, `tree`).
+    """Map each part, then merge level by level until the results fit the last prompt (`map-reduce`, `tree`).
 
-    `fan_in` caps how many results one call merges; 0 takes as many as fit. Raises `CannotRead`.
+    `fan_in`: the most results that one call merges; 0: as many as fit. Raises `CannotRead`.
     """
     size = part_tokens(room)
     fan = size // (room.result + JOIN_TOKENS)

@@ -1,7 +1,7 @@
-"""Has a model read a long text in parts: all at once and merged level by level, or one after the other.
+"""Lets a model read a long text in parts: in parallel and merged level by level, or one after another.
 
-What it costs is in the quote. A part that cannot be read is tried once more, while no more than a quarter
-of the calls are second tries, then left out and counted; a level that hardly shrinks is cut and is the last.
+The quote has the cost. A part that cannot be read is tried again, for at most a quarter of the calls, then left out
+and counted; a level that hardly shrinks is cut and is the last.
 """
 
 import asyncio
@@ -23,36 +23,36 @@ from gateway.own_call import own_call
 from gateway.ports import Completer
 
 CALL_S = 120.0
-"""So long may one call take."""
+"""The time limit of one call."""
 SECOND_TRIES = 4
-"""One for so many calls."""
+"""One second try for this many calls."""
 KEPT = 2000
-"""Results that are remembered: the same part for the same task is read once."""
+"""The size of the cache of results: the same part is read once for the same task."""
 HARDLY_SHRUNK = 0.8
 SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])(?=.)", re.DOTALL)
 
 
 class ReadingLevel(Struct, frozen=True):
-    """What one step made of the text: `map`, `reduce` or `refine`."""
+    """The results of one step: `map`, `reduce` or `refine`."""
 
     step: str
     results: tuple[Chunk, ...]
 
     def data(self) -> Mapping[str, Any]:
-        told = [{"start": one.start, "end": one.end, "tokens": one.tokens, "text": one.text} for one in self.results]
-        return {"step": self.step, "results": told}
+        results = [{"start": one.start, "end": one.end, "tokens": one.tokens, "text": one.text} for one in self.results]
+        return {"step": self.step, "results": results}
 
 
 class ReadingResult(Struct, frozen=True):
-    """What was read: results in the order of the text, with the spans they come from, and what it cost."""
+    """The results in the order of the text, with their spans, and the calls."""
 
     results: tuple[Chunk, ...]
     calls: tuple[Call, ...] = ()
     unread: int = 0
     levels: tuple[ReadingLevel, ...] = ()
-    """All that was read on the way, the results before they were cut too."""
+    """The results of all steps, also those that were cut later."""
     stopped: bool = False
-    """The last level hardly shrank, so that it was cut instead of being merged on."""
+    """The last level hardly shrank, so it was cut instead of merged."""
 
     def data(self) -> Mapping[str, Any]:
         levels = [level.data() for level in self.levels]
@@ -60,7 +60,7 @@ class ReadingResult(Struct, frozen=True):
 
 
 class LongReader:
-    """Reads for many requests, with a limit on the calls at a time. `progress` is told of each step."""
+    """Reads for many requests, with a limit on parallel calls."""
 
     def __init__(self, completer: Completer, at_once: int) -> None:
         self._completer = completer
@@ -71,12 +71,12 @@ class LongReader:
         self, exchange: Exchange, found: Sequence[Chunk], task: str, quote: Quote, room: WindowRoom, words: LongWording,
         count: Count,
     ) -> ReadingResult:  # fmt: skip
-        """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` where nothing was had."""
+        """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` without results."""
         work = _Work(self, exchange, words, room.result, quote.calls)
         prompts = [words.map.format(n=n, of=len(found), task=task) for n, _ in enumerate(found, 1)]
         level = await work.all("map", prompts, found, count)
         work.need(level)
-        while len(level) > 1 and _told(level) > room.final:
+        while len(level) > 1 and _prompt_tokens(level) > room.final:
             groups = [_merged(level[start : start + quote.fan_in]) for start in range(0, len(level), quote.fan_in)]
             merged = await work.all("reduce", [words.reduce.format(task=task)] * len(groups), groups, count)
             work.need(merged)
@@ -89,7 +89,7 @@ class LongReader:
     async def refine(
         self, exchange: Exchange, found: Sequence[Chunk], task: str, room: WindowRoom, words: LongWording, count: Count
     ) -> ReadingResult:
-        """Notes that each part is read beside. Raises `CannotRead`."""
+        """Read part after part, each beside the notes on the parts before it. Raises `CannotRead`."""
         work = _Work(self, exchange, words, room.result, len(found))
         notes: list[Chunk] = []
         for number, part in enumerate(found, 1):
@@ -101,7 +101,7 @@ class LongReader:
         return await work.reading([whole], room.final, count)
 
     async def ask(self, exchange: Exchange, prompt: str, purpose: str, tokens: int) -> tuple[str, Call | None]:
-        """One call, or what it said last time. Where it failed, the call says why."""
+        """The answer of one call, or the cached one. A call that failed has the reason."""
         model = exchange.route[0].model if exchange.route else exchange.ask.model
         key = hashlib.sha256(f"{model}\0{tokens}\0{prompt}".encode("utf-8", "surrogatepass")).hexdigest()
         if key in self._kept:
@@ -125,7 +125,7 @@ class LongReader:
 
 
 class _Work:
-    """One request's reading: its calls, and what could not be read."""
+    """The reading of one request: its calls, and the number of parts that could not be read."""
 
     def __init__(self, reader: LongReader, exchange: Exchange, words: LongWording, tokens: int, planned: int) -> None:
         self.calls: list[Call] = []
@@ -137,19 +137,19 @@ class _Work:
         self._reader, self._exchange, self._words, self._tokens = reader, exchange, words, tokens
 
     def need(self, results: Sequence[Chunk]) -> None:
-        """Raises `CannotRead` where nothing was had."""
+        """Raises `CannotRead` without results."""
         if not results:
             failed = "the model that was to read the text in parts could not be asked"
             raise CannotRead(failed if self.unread else "nothing in the text bears on the task", self.calls)
 
     async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> ReadingResult:
-        """What the last prompt gets, within `room` tokens."""
-        if _told(level) > room:
+        """The results for the last prompt, within `room` tokens."""
+        if _prompt_tokens(level) > room:
             level = await asyncio.to_thread(_cut, level, room, count)
         return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped)
 
     async def all(self, purpose: str, prompts: Sequence[str], found: Sequence[Chunk], count: Count) -> list[Chunk]:
-        """The results of one level in order and counted, without those that hold nothing."""
+        """The results of one level in order, with their tokens, without empty ones."""
         pairs = zip(prompts, found, strict=True)
         texts = await asyncio.gather(*[self._one(purpose, prompt, part) for prompt, part in pairs])
         self.unread += sum(text is None for text in texts)
@@ -195,16 +195,16 @@ def _tokens(level: Sequence[Chunk]) -> int:
     return sum(one.tokens for one in level)
 
 
-def _told(level: Sequence[Chunk]) -> int:
-    """What they take in the last prompt."""
+def _prompt_tokens(level: Sequence[Chunk]) -> int:
+    """Their tokens in the last prompt."""
     return _tokens(level) + SOURCE_TOKENS * len(level)
 
 
 def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
-    """As many results as have room for a sentence, cut at the ends of sentences until they fit together. Blocking.
+    """The results, cut at the ends of sentences until all fit. Blocking.
 
-    Short ones leave their share to the long ones. Where not all have room, those at even distances stay, so that no
-    end of the text is lost.
+    Short ones leave their share to long ones. If there is no room for a sentence of each, results at even distances
+    stay, so that neither end of the text is lost.
     """
     keep = min(len(level), tokens // SOURCE_TOKENS)
     while keep:

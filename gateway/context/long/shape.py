@@ -1,4 +1,4 @@
-"""What a long request is made of: the task, the text that it is about, and whether that is one text or several."""
+"""The parts of a long request: the task, and the text that it refers to, which is one text or several passages."""
 
 import re
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from gateway.context.long.wording import WORDINGS, wording_of
 from gateway.exchange import Turn
 
 TASK_CHARS = 1200
-"""A longer paragraph is text rather than the task."""
+"""A longer paragraph is text, not the task."""
 OPENING_CHARS = 12
-"""Who asks says so in the first words: `Please compare`, `So who`."""
+"""A request begins with its verb or question word: `Please compare`, `So who`."""
 FEWEST_PASSAGES = 3
 
 _BLOCK = re.compile(r"\n[ \t]*\n+")
@@ -24,13 +24,13 @@ _RULE = re.compile(r"^[ \t]*(?:-{3,}|={3,}|\*{3,})[ \t]*$", re.MULTILINE)
 
 
 class RequestShape(Struct, frozen=True):
-    """The last user message taken apart. `start` is where the text begins in it."""
+    """The parts of the last user message. `start`: the position of the text in it."""
 
     task: str
     text: str
     start: int = 0
     passages: tuple[str, ...] = ()
-    """The independent passages that the text is made of; () for one text."""
+    """The independent passages of the text; () for one text."""
     summary: bool = False
     """The task asks for a summary."""
     whole: bool = False
@@ -39,7 +39,7 @@ class RequestShape(Struct, frozen=True):
 
 
 def shape_of(message: str) -> RequestShape:
-    """The task is the paragraph at either end that asks for something; what is left is the text."""
+    """The task is the paragraph at either end that asks for something; the rest is the text."""
     blocks = _blocks(message)
     task, text = (0, 0), (0, len(message))
     if len(blocks) > 1:
@@ -63,19 +63,19 @@ def shape_of(message: str) -> RequestShape:
 
 
 def is_talk(turns: Sequence[Turn]) -> bool:
-    """Whether a conversation rather than one message fills the window: its last message is the smaller part."""
+    """Whether a conversation fills the window, and not one message: the last message is the smaller part."""
     *earlier, last = [len(turn.text) for turn in turns]
     return sum(earlier) > last
 
 
 def _asks(block: str, usual: int) -> float:
-    """How much a paragraph looks like the task: 0 for text. `usual` is how long the paragraphs are."""
+    """How much a paragraph looks like the task: 0 for text. `usual`: the median length of the paragraphs."""
     if len(block) > (TASK_CHARS if wording_of(language_of(block)).spaced else TASK_CHARS // 3) or _PASSAGE.match(block):
         return 0.0
-    # of every language: a task may be in two
+    # of every language: a task may mix two
     kinds = [kind for words in WORDINGS.values() for kind in (words.wants, words.wants_summary, words.wants_whole)]
     said = [found.start() for kind in kinds if (found := kind.search(block))]
-    # of two that ask the shorter one is more likely to be the client's own words
+    # of two paragraphs that ask, the shorter one is more likely the client's own
     brevity = 1 - len(block) / TASK_CHARS
     if block[-1] in "?？:：" or (said and min(said) <= OPENING_CHARS):
         return 1 + brevity
@@ -85,7 +85,7 @@ def _asks(block: str, usual: int) -> float:
 
 
 def _blocks(message: str) -> list[tuple[int, int]]:
-    """The paragraphs as spans, the white space between them left out."""
+    """The paragraphs as spans, without the white space between them."""
     edges = [0, *[edge for gap in _BLOCK.finditer(message) for edge in gap.span()], len(message)]
     spans = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if message[start:end].strip()]
     return spans or [(0, len(message))]

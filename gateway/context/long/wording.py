@@ -14,7 +14,7 @@ GAP = r"[^.!?。！？\n]{0,40}?"
 
 
 class TaskExamples(Struct, frozen=True, forbid_unknown_fields=True):
-    """Tasks of each kind, to be compared by meaning. None where the usual embedder does not know the language."""
+    """Example tasks of each kind, compared by meaning. Empty if the default embedder does not know the language."""
 
     summary: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
@@ -22,7 +22,7 @@ class TaskExamples(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """What the chooser listens for, and what is said to a model that reads in parts."""
+    """The patterns of the chooser, and the prompts for a model that reads in parts."""
 
     spaced: bool
     summary: tuple[str, ...]

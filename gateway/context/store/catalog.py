@@ -259,7 +259,7 @@ class Catalog:
             raise
         inode = self.file.stat().st_ino
         if inode != self._inode:
-            # the memory is of the file before
+            # the caches are of the file before
             self._inode, self.owners = inode, Owners()
             self.common_words.clear()
         return inode, database

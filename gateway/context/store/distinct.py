@@ -1,4 +1,4 @@
-"""Drops chunks that say what a better one has said."""
+"""Drops chunks that repeat a better one."""
 
 import re
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ from gateway.context.store.lexical import words_of
 from gateway.exchange import Chunk
 
 ALIKE = 0.85
-"""Chunks with this share of their words in common, and all numbers, say the same."""
+"""Chunks with this share of their words in common, and all numbers, count as repetitions."""
 
 
 HAS_DIGIT = re.compile(r"\d")
 
 
 def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Without chunks whose words a better-scored one has already said, all but a few, and those no numbers."""
+    """The chunks without those that share nearly all words and all numbers with a better-scored one."""
     kept: list[Chunk] = []
     seen: list[frozenset[str]] = []
     for chunk in chunks:

@@ -1,10 +1,10 @@
-"""Search by words: SQLite's FTS5 as the inverted index, with words of our own making and BM25.
+"""Search by words: SQLite's FTS5 as the inverted index, with our own words and our own BM25.
 
-Each collection has a table of its own, so that what others wrote has no say in how rare a word is.
-Chinese, Japanese and Thai have no spaces: there each pair of neighbouring characters is a word. FTS5's own
-`bm25` gives a word that half of the chunks hold no weight at all, which in a collection of ten chunks is
-most words, and looks up each chunk's length; so it is computed here, with the idf that stays positive, from
-the places that FTS5 keeps for each word. A chunk's length is part of the number it is kept under.
+Each collection has its own table, so other collections do not change how rare a word is. Chinese, Japanese and Thai
+have no spaces: each pair of neighbouring characters is a word there. FTS5's own `bm25` gives no weight to a word in
+half of the chunks, which in a collection of ten chunks is most words, and looks up the length of each chunk. So BM25
+is computed here, with the idf that stays positive, from the positions that FTS5 has for each word. The number of a
+chunk in the index contains its length. A search of 100,000 chunks takes 3 ms (`benchmarks/retrieval.py`).
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = 2
-"""Part of each ingested file's recipe: words made in another way are not found."""
+"""Part of each ingested file's recipe: a search does not match words that another version has indexed."""
 
 ROWS = 6_000
-"""How many rows of the index a search reads at the most. The commonest words are left out first."""
+"""The most rows of the index that a search reads. The most common words are skipped first."""
 MOST_TERMS = 48
 K1, B = 1.2, 0.75
 MOST_IN_TF = K1 + 1
-"""The most that a word's frequency in a chunk can weigh."""
+"""The limit of a word's weight by its frequency in a chunk."""
 LENGTH_BITS = 7
 COMMON = 1_000
-"""In how many chunks a word is whose count is remembered: FTS5 counts by reading them all."""
+"""The count of a word in at least this many chunks is cached: FTS5 counts by reading all of them."""
 MOST_REMEMBERED = 10_000
 COUNTED = 10_000
-"""From so many chunks on, the common words' counts are kept in the file too: counting them takes milliseconds."""
+"""From this many chunks on, the counts of common words are stored too: counting them takes milliseconds."""
 STALE = 0.05
 """Stored counts are counted again when the collection has changed by this share."""
 CHUNKS, WORDS = ":chunks", ":words"
@@ -51,16 +51,16 @@ SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U00
 WORD = re.compile(rf"[{SPACELESS}]+|(?:(?![{SPACELESS}])[^\W_])+")
 IS_SPACELESS = re.compile(rf"[{SPACELESS}]")
 
-# What a question is made of rather than what it is about.
+# Words that any question has.
 STOP = frozenset(Path(__file__).with_name("stop_words.txt").read_text("utf-8").split())
 
 Database = sqlite3.Connection
 Remembered = dict[tuple[str, str], tuple[int, int]]
-"""By collection and word: how many chunks the collection had, and in how many of them the word was."""
+"""By collection and word: the number of chunks of the collection, and of those with the word."""
 
 
 def _lengths() -> list[int]:
-    """The lengths that chunks are taken to have: exact up to 17 words, in steps of 6 % up to 10,000."""
+    """The lengths of chunks that are distinguished: exact up to 17 words, in steps of 6 % up to 10,000."""
     lengths = [0]
     while len(lengths) < 1 << LENGTH_BITS:
         lengths.append(max(lengths[-1] + 1, round(lengths[-1] * 1.06)))
@@ -106,7 +106,7 @@ def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -
 
 
 def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
-    """Take texts out again; they must be those that were added."""
+    """Remove texts; they must be those that were added."""
     table = f"words_{collection}"
     rows = list(map(_row, texts))
     database.executemany(f"INSERT INTO {table} ({table}, rowid, words) VALUES ('delete', ?, ?)", rows)
@@ -172,8 +172,8 @@ def nearest(
 ) -> list[tuple[int, float]]:
     """Keys and scores of the chunks of live documents, best first.
 
-    A score is BM25 as a share of the most that the query's words could give, so from 0 to 1: words that
-    are nowhere in the collection count against every chunk.
+    A score is BM25 divided by the most that the query's words can reach, so from 0 to 1. Words that the collection
+    lacks are in the divisor, so they lower all scores.
     """
     import numpy as np
 
@@ -199,10 +199,10 @@ def nearest(
 
 
 def _gains(database: Database, collection: str, term: str, average: float) -> tuple[NDArray[np.int64], Any]:
-    """The chunks that hold a word, and what it is worth in each for one point of idf."""
+    """The chunks with a word, and its weight in each for one point of idf."""
     import numpy as np
 
-    # as one text: rows of their own would take three times as long
+    # as one text: fetching rows takes three times as long
     query = f"SELECT group_concat(doc) FROM places_{collection} WHERE term = ?"
     places = np.fromstring(database.execute(query, (term,)).fetchone()[0], np.int64, sep=",")  # in the rows' order
     ends = np.flatnonzero(np.concatenate([places[1:] != places[:-1], [True]]))
@@ -212,17 +212,17 @@ def _gains(database: Database, collection: str, term: str, average: float) -> tu
 
 
 def _tf(times: Any, words: Any, average: float) -> Any:
-    """What a word is worth that a chunk of `words` words holds so many times; numbers or arrays."""
+    """The weight of a word that occurs `times` in a chunk of `words` words; numbers or arrays."""
     return MOST_IN_TF * times / (times + K1 * (1 - B + B * words / average))
 
 
 class Likeness(Struct, frozen=True):
-    """What a query's words weigh in a collection, to score texts that are not in it."""
+    """The weights of a query's words in a collection, to score texts that are not in it."""
 
     idf: Mapping[str, float]
 
     def shares(self, texts: Sequence[str], average: float = 0.0) -> list[float]:
-        """As `nearest` would score the texts in a collection of chunks of `average` words; 0: of the texts' own."""
+        """The scores of `nearest` in a collection with chunks of `average` words; 0: the texts' average."""
         held = [words_of(text) for text in texts]
         average = average or max(1.0, sum(map(len, held)) / max(1, len(held)))
         return [self._share(words, average) for words in held]
@@ -241,7 +241,7 @@ def likeness(database: Database, collection: str, query: str, remembered: Rememb
 
 
 def _extent(database: Database, collection: str) -> tuple[int, float]:
-    """How many chunks are indexed, and their average length in words."""
+    """The number of indexed chunks, and their average length in words."""
     total, words = _kept(database, collection, CHUNKS), _kept(database, collection, WORDS)
     return total, max(1.0, words / max(1, total))
 
@@ -279,7 +279,7 @@ def _live(
     documents: Sequence[int] | None,
     owners: Owners,
 ) -> list[tuple[int, float]]:
-    """The best `limit` whose document is live, and among the wanted."""
+    """The best `limit` whose document is live and among `documents`."""
     keys, scores = scored
     wanted = None if documents is None else set(documents)
     kept: list[tuple[int, float]] = []
@@ -294,7 +294,7 @@ def _live(
 
 
 def _best_first(scores: Any, step: int) -> Iterator[NDArray[np.int64]]:
-    """The places of the scores in groups, best first; the rest is put in order only if it is asked for."""
+    """The indexes of the scores in groups, best first; later groups are sorted only if needed."""
     import numpy as np
 
     least = np.partition(scores, len(scores) - step)[len(scores) - step] if step < len(scores) else -np.inf
@@ -306,14 +306,14 @@ def _best_first(scores: Any, step: int) -> Iterator[NDArray[np.int64]]:
 
 
 def terms_of(query: str) -> list[str]:
-    """The distinct words of a query, without those that any question has, unless it has no others."""
+    """The distinct words of a query, without the words of any question unless it has no others."""
     words = list(dict.fromkeys(words_of(query)))
     return [word for word in words if word not in STOP] or words
 
 
 def words_of(text: str) -> list[str]:
     """The words of a text as they are indexed."""
-    # compatibility forms (full width, ligatures) are made plain, and accents fall off
+    # replace compatibility forms (full width, ligatures), and drop accents
     plain = unicodedata.normalize("NFKD", text).casefold()
     if not plain.isascii():
         plain = "".join(char for char in plain if not unicodedata.combining(char))
@@ -327,7 +327,7 @@ def words_of(text: str) -> list[str]:
 
 
 def stem(word: str) -> str:
-    """An English word without its commonest endings: reports, reported, reporting -> report."""
+    """An English word without its most common endings: reports, reported, reporting -> report."""
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word
     if word.endswith("s") and word[-2] not in "suia":

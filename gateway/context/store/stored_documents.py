@@ -1,4 +1,4 @@
-"""The documents and chunks of a collection: staged piece by piece, made live at once, searched by key."""
+"""The documents and chunks of a collection: staged in batches, made live at once, read by key."""
 
 import json
 import sqlite3
@@ -19,7 +19,7 @@ COLUMNS = "key, source, file, recipe, state, attributes, title"
 
 
 class DocumentRow(Struct, frozen=True):
-    """A document. `recipe` is a hash of its bytes and of how they are cut; `state` staged, live or retired."""
+    """A document. `recipe` is a hash of its bytes and of its chunking; `state` is staged, live or retired."""
 
     key: int
     source: str
@@ -84,7 +84,7 @@ class Documents:
             return keys
 
     def keys(self, document: int) -> list[int]:
-        """Of its chunks, in its order."""
+        """The keys of its chunks, in its order."""
         with self.catalog.reading() as database:
             rows = database.execute("SELECT key FROM chunks WHERE document = ? ORDER BY key", (document,))
             return [key for (key,) in rows]
@@ -138,23 +138,23 @@ class Documents:
             return row[0] if row else 0
 
     def by_words(self, query: str, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
-        """As `lexical.nearest`, which see."""
+        """See `lexical.nearest`."""
         with self.catalog.reading() as database:
             known = self.catalog.common_words, self.catalog.owners
             return lexical.nearest(database, self.collection, query, limit, documents, *known)
 
     def likeness(self, query: str) -> lexical.Likeness:
-        """What the words of a query weigh in this collection."""
+        """The weights of a query's words in this collection."""
         with self.catalog.reading() as database:
             return lexical.likeness(database, self.collection, query, self.catalog.common_words)
 
     def count_words(self) -> None:
-        """As `lexical.count`, which see."""
+        """See `lexical.count`."""
         with self.catalog.writing() as database:
             lexical.count(database, self.collection)
 
     def owners(self, keys: Iterable[int]) -> dict[int, int]:
-        """The live documents that chunks are of, by the chunks' keys. Keys without one are left out."""
+        """The live documents of chunks, by the chunks' keys. Keys without one are left out."""
         with self.catalog.reading() as database:
             return self.catalog.owners.live(database, self.collection, list(keys))
 
@@ -166,7 +166,7 @@ class Documents:
                 rows = database.execute(
                     f"SELECT {', '.join('d.' + name for name in COLUMNS.split(', '))}, "
                     "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text "
-                    # from the chunks to their documents: SQLite would rather read all chunks of each document
+                    # from the chunks to their documents: by itself SQLite reads all chunks of each document
                     "FROM chunks c CROSS JOIN documents d ON d.key = c.document "
                     f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({marks(group)})",
                     (self.collection, *group),
@@ -183,7 +183,7 @@ class Documents:
         return [found[key][0] for key in keys if key in found]
 
     def sample(self, count: int) -> list[tuple[int, Chunk]]:
-        """About `count` chunks that lie evenly over the collection, with their keys; the same ones each time."""
+        """About `count` chunks at even distances in the collection, with their keys; the same ones each time."""
         with self.catalog.reading() as database:
             query = (
                 "SELECT c.key FROM chunks c JOIN documents d ON d.key = c.document "
@@ -213,7 +213,7 @@ class Documents:
 
 
 def indexed(heading: str, text: str) -> str:
-    """What is indexed and embedded for a chunk: its text under its heading path, which says what it is about."""
+    """The text of a chunk for the index and the embedder: under its heading path, which names its subject."""
     return f"{heading}\n{text}" if heading else text
 
 

@@ -46,7 +46,7 @@ class EmbeddingCache:
     def _embed(self, texts: Sequence[str]) -> Vectors:
         """Embed piece by piece, one piece for each core. Unlike BLAS's own threads, pieces never wait for each
         other."""
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
         found: list[Vectors] = []

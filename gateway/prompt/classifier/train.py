@@ -101,7 +101,7 @@ def train(
 
     On one core: the gateway is serving meanwhile, and BLAS threads that wait for each other are slower.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(1):
         return teach(library, embedders, seeds, labelled, data_folder).model

@@ -1,4 +1,4 @@
-"""The files of a vector store, one by one and in batches: attached at once, taken in in the background."""
+"""The files of a vector store, singly and in batches: attached at once, ingested in the background."""
 
 import asyncio
 from typing import Any
@@ -21,7 +21,7 @@ BATCHES = "/v1/vector_stores/{id:str}/file_batches"
 
 @post(FILES, status_code=200, summary="Attach a file", tags=["OpenAI"])
 async def attach_file(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
-    """It is read, cut, embedded and stored in the background; its status says how far that is."""
+    """It is read, cut, embedded and stored in the background; `status` shows the progress."""
     store = await changeable(gateway, key, id)
     given = wire.new_file(await request.body())
     files = await files_of(gateway, key, {given.file_id: "file_id"})
@@ -40,13 +40,13 @@ async def list_store_files(request: AnyRequest, gateway: Shared, key: Caller, id
 
 @get(FILES + "/{file:str}", summary="A file of a vector store", tags=["OpenAI"])
 async def get_store_file(gateway: Shared, key: Caller, id: str, file: str) -> Response[bytes]:
-    """With what went wrong, if it failed."""
+    """With the error, if it failed."""
     return await _file_shown(gateway, await store_of(gateway, key, id), file)
 
 
 @post(FILES + "/{file:str}", status_code=200, summary="Change a file's attributes", tags=["OpenAI"])
 async def change_store_file(request: AnyRequest, gateway: Shared, key: Caller, id: str, file: str) -> Response[bytes]:
-    """They count in filters at once."""
+    """Filters use them at once."""
     store = await changeable(gateway, key, id)
     await _attachment(gateway, store, file)
     given = wire.changed_file(await request.body())
@@ -66,7 +66,7 @@ async def get_store_file_content(gateway: Shared, key: Caller, id: str, file: st
     return json_bytes(wire.contents([chunk.text for chunk in chunks]))
 
 
-@delete(FILES + "/{file:str}", status_code=200, summary="Take a file out of a vector store", tags=["OpenAI"])
+@delete(FILES + "/{file:str}", status_code=200, summary="Remove a file from a vector store", tags=["OpenAI"])
 async def detach_file(gateway: Shared, key: Caller, id: str, file: str) -> Response[bytes]:
     """The file stays uploaded."""
     store = await changeable(gateway, key, id)
@@ -90,15 +90,15 @@ async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: st
     return await _batch_shown(gateway, batch)
 
 
-@get(BATCHES + "/{batch:str}", summary="How far a batch is", tags=["OpenAI"])
+@get(BATCHES + "/{batch:str}", summary="The progress of a batch", tags=["OpenAI"])
 async def get_batch(gateway: Shared, key: Caller, id: str, batch: str) -> Response[bytes]:
-    """How many of its files are in, and how many failed."""
+    """The numbers of its files by status."""
     return await _batch_shown(gateway, await _batch(gateway, await store_of(gateway, key, id), batch))
 
 
 @post(BATCHES + "/{batch:str}/cancel", status_code=200, summary="Cancel a batch", tags=["OpenAI"])
 async def cancel_batch(gateway: Shared, key: Caller, id: str, batch: str) -> Response[bytes]:
-    """What is in stays in."""
+    """Files that are ingested stay."""
     store = await changeable(gateway, key, id)
     running = await _batch(gateway, store, batch)
     await asyncio.to_thread(intake_of(gateway).attachments.cancel, running)

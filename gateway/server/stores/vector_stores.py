@@ -1,6 +1,6 @@
-"""`/v1/vector_stores`: collections as OpenAI's clients know them, over the same catalog as `foreword collections`.
+"""`/v1/vector_stores`: collections as OpenAI's clients know them, in the same catalog as `foreword collections`.
 
-A key sees and changes its own; the operator's it may read, as far as its configuration lets it.
+A key sees and changes its own stores, and may read the operator's unless its configuration confines it.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ async def get_store(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
 
 @post(ONE, status_code=200, summary="Rename a vector store, or change its expiry or metadata", tags=["OpenAI"])
 async def change_store(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
-    """What is left out stays."""
+    """Omitted fields stay unchanged."""
     intake = intake_of(gateway)
     store = await changeable(gateway, key, id)
     given = wire.changed_store(await request.body())
@@ -84,8 +84,8 @@ async def delete_store(gateway: Shared, key: Caller, id: str) -> Response[bytes]
 
 @post(ONE + "/search", status_code=200, summary="Search a vector store", tags=["OpenAI"])
 async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
-    """Both by meaning and by words. `ranking_options.hybrid_search` says how much each counts, instead of what was
-    learned; each result's `foreword` says which part of the document it is."""
+    """By meaning and by words. `ranking_options.hybrid_search` sets the weight of each; a result's `foreword` has its
+    place in the document."""
     intake = intake_of(gateway)
     store = await store_of(gateway, key, id)
     asked = wire.search(await request.body())
@@ -115,7 +115,7 @@ async def _shown(intake: BackgroundIngest, collection: Collection) -> Response[b
 
 def _store(intake: BackgroundIngest, collection: Collection) -> wire.Store:
     counts = intake.attachments.counts(collection.id)
-    if not sum(counts.values()):  # the operator's documents were not attached but added
+    if not sum(counts.values()):  # the operator's documents were added, not attached
         counts = counts | {"completed": len(intake.collections.documents(collection.id).live())}
     return wire.Store(
         id=collection.id,

@@ -182,7 +182,9 @@ async def test_excerpts_are_weighed_in_the_collection_that_they_are_from(
     filler = " ".join(f"filler{number}" for number in range(60))
     texts = {"one.md": [f"Paid leave is long. {filler}"], "two.md": [f"Paid leave is short. {filler}"]}
     mine = fill(collections, "app", "handbook", texts)
-    shared = fill(collections, "", "handbook", {"three.md": [f"Paid leave is fair. {filler.replace('filler', 'other')}"]})
+    shared = fill(
+        collections, "", "handbook", {"three.md": [f"Paid leave is fair. {filler.replace('filler', 'other')}"]}
+    )
     weighed: list[str] = []
     likeness = Documents.likeness
 
