@@ -116,7 +116,7 @@ def optimised(
 def _figures(report: dict[str, Any]) -> list[str]:
     test = report["sealed"]
     if test is None:
-        return ["", "", "", report["said"], "", "no", ""]
+        return ["", "", "", report["verdict"], "", "no", ""]
     # the path's scores are graded, and on the rows to choose by
     path = " > ".join(f"{by} {score:.2f}" for by, score in report["parts"].items())
     interval = f"{test['mean']:+.3f} [{test['low']:+.3f}, {test['high']:+.3f}]"
@@ -135,7 +135,7 @@ def _figures(report: dict[str, Any]) -> list[str]:
 def _critics(lineage: dict[str, Any]) -> list[str]:
     """How often the critic was asked, and how often it proposed something that could be tried at all."""
     own = [one for one in lineage["tried"] if one["by"] == "critic"]
-    fit = [one for one in own if one["rows"] and not one["said"].startswith("The template")]
+    fit = [one for one in own if one["rows"] and not one["feedback"].startswith("The template")]
     return [f"{len(fit)} of {lineage['critic_asked']}"]
 
 

@@ -31,19 +31,19 @@ class Lora(nn.Module):
 
 
 def adapted(network: Any, rank: int) -> list[Lora]:
-    """Put an adapter on each target; only they learn."""
+    """Put an adapter on each target layer; only the adapters are trained."""
     network.requires_grad_(False)
-    found = []
+    adapters = []
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if name in TARGETS and isinstance(child, nn.Linear):
-                found.append(Lora(child, rank))
-                setattr(module, name, found[-1])
-    return found
+                adapters.append(Lora(child, rank))
+                setattr(module, name, adapters[-1])
+    return adapters
 
 
 def merge(network: Any) -> None:
-    """Add each adapter to its weights, and take it out."""
+    """Add each adapter to its layer's weights, and remove it."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, Lora):

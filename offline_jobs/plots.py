@@ -1,4 +1,4 @@
-"""Small plots as SVG inside a page: nothing to load, nothing to run."""
+"""Small plots as SVG inside a page, without scripts and without matplotlib, which no other part needs."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,7 +8,7 @@ BEFORE, NOW = "#9aa5b1", "#d1495b"
 
 
 def histogram(before: Sequence[float], now: Sequence[float]) -> str:
-    """Two distributions over one another, each as shares."""
+    """Two histograms of shares, one over the other."""
     low, high = _range(before, now)
     bars = []
     tops = [_shares(values, low, high) for values in (before, now)]
@@ -27,7 +27,7 @@ def histogram(before: Sequence[float], now: Sequence[float]) -> str:
 
 
 def shares(before: Mapping[str, int], now: Mapping[str, int], most: int = 12) -> str:
-    """Two bars for each name, the ones that differ most first."""
+    """Two bars for each name, those that differ most first."""
     totals = sum(before.values()) or 1, sum(now.values()) or 1
     change = {name: now.get(name, 0) / totals[1] - before.get(name, 0) / totals[0] for name in {*before, *now}}
     names = sorted(change, key=lambda name: (-abs(change[name]), name))[:most]
@@ -50,7 +50,7 @@ def _shares(values: Sequence[float], low: float, high: float) -> list[float]:
 
 
 def _range(*sets: Sequence[float]) -> tuple[float, float]:
-    values = [value for one in sets for value in one] or [0.0]
+    values = [value for numbers in sets for value in numbers] or [0.0]
     low, high = min(values), max(values)
     return (low, high) if high > low else (low, low + 1.0)
 

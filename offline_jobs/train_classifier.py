@@ -1,7 +1,7 @@
-"""The job `train-classifier`: what the harvest says about intents, taught to the classifier if that makes it better.
+"""The job `train-classifier`: trains the classifier on labels from a harvest, and keeps it if it is better.
 
-Labels come from feedback, from templates that served well, and from a judge. A part of the rows is held out; the
-classifier with them is trained beside one without, and takes over only if it is right more often on what was held out.
+Labels come from feedback, from templates that served well, and from a judge. A part of the rows is held out; a
+classifier with the new labels is compared with one without, and is kept only if it is right more often on these rows.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from offline_jobs.errors import JobFailed
 LEVEL = 0.05
 HELD_OUT, TRIED_OUT = 0.4, 0.2
 MOST = (10, 40, 1000)
-"""So many new examples an intent are tried: more are not always better where some labels are wrong."""
+"""The numbers of new examples an intent to try: more are not always better where some labels are wrong."""
 FEWEST = 20
 GOOD = 0.75
 QUESTION = """\
@@ -51,28 +51,28 @@ meant for you.
 ===
 
 Say one of the names above, or NONE."""
-SAID = Sampling(max_tokens=16, temperature=0.0)
+SAMPLING = Sampling(max_tokens=16, temperature=0.0)
 
 
 class TrainClassifierOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a training can be asked."""
+    """The options of a training."""
 
     dataset: str = "harvest"
-    """Whose rows are learnt from."""
+    """The rows to learn from."""
     judge: int = 0
-    """So many rows without a label are shown to `[jobs] judge`."""
+    """How many rows without a label `[jobs] judge` labels."""
     seed: int = 0
-    """Of the held-out rows."""
+    """The seed for the choice of held-out rows."""
 
 
 class TrainClassifierReport(Struct, frozen=True):
-    """What came of it: the share of right decisions on the held-out rows, before and after."""
+    """The outcome: the share of right decisions on the held-out rows, before and after."""
 
     accepted: bool
-    said: str
+    verdict: str
     labels: int
     an_intent: int = 0
-    """How many new examples an intent were best."""
+    """The best number of new examples an intent."""
     held_out: Paired | None = None
     before: float = 0.0
     after: float = 0.0
@@ -96,27 +96,25 @@ def run(run: JobRun, options: TrainClassifierOptions) -> TrainClassifierReport:
         if trainer.right(after, tried).mean() > trainer.right(best, tried).mean():
             best, most = after, count
     if best is before:
-        return TrainClassifierReport(
-            False, "no number of new examples made it better on the rows tried out", len(labels)
-        )
+        return TrainClassifierReport(False, "no number of new examples improved it on the rows for trials", len(labels))
     was, now = trainer.right(before, held), trainer.right(best, held)
     test = paired((now - was).tolist(), Random(options.seed))
     accepted = test.p < LEVEL and test.low > 0
     if accepted:
         file = settings.data_folder / "classifier" / LABELLED
         write_labelled([*trainer.kept, *_at_most([*learn, *tried, *held], most)], file)
-    said = f"right {was.mean():.3f} -> {now.mean():.3f} on {test.pairs} held-out rows, p = {test.p:.4f}"
-    told = said if accepted else f"not better: {said}"
-    return TrainClassifierReport(accepted, told, len(labels), most, test, float(was.mean()), float(now.mean()))
+    figures = f"right {was.mean():.3f} -> {now.mean():.3f} on {test.pairs} held-out rows, p = {test.p:.4f}"
+    verdict = figures if accepted else f"not better: {figures}"
+    return TrainClassifierReport(accepted, verdict, len(labels), most, test, float(was.mean()), float(now.mean()))
 
 
 def estimate(settings: Settings, options: TrainClassifierOptions) -> Spent:
-    """Only the judge costs."""
+    """The judge's calls; nothing else costs."""
     return Spent(calls=min(options.judge, settings.jobs.calls), tokens=options.judge * 400)
 
 
 class _Trainer:
-    """Trains classifiers that differ in their new examples only."""
+    """Trains classifiers that differ only in their new examples."""
 
     def __init__(self, settings: Settings, library: Library) -> None:
         embedder = open_embedder(settings)
@@ -135,7 +133,7 @@ class _Trainer:
         )
 
     def right(self, classifier: Classifier, rows: Sequence[Labelled]) -> NDArray[np.float64]:
-        """For each row whether the decision is right, where *unknown* is one too."""
+        """1.0 for each row with a right decision, else 0.0. *Unknown* is a decision too."""
 
         async def all_of() -> list[float]:
             return [float((await classifier.classify(row.text)).name == row.intent) for row in rows]
@@ -144,7 +142,7 @@ class _Trainer:
 
 
 class _RememberingEmbedder:
-    """An embedder as the classifier wants one; remembers, since each row is asked of several classifiers."""
+    """An asynchronous embedder for the classifier, with a cache: several classifiers decide each row."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -160,47 +158,47 @@ class _RememberingEmbedder:
 def _library(settings: Settings) -> Library:
     library, _ = load_library([(settings.root / folder).resolve() for folder in settings.prompt.templates])
     if not library.intents:
-        raise JobFailed("no template speaks, so there are no intents to learn")
+        raise JobFailed("no template is in use, so there are no intents to learn")
     return library
 
 
 def _labels(run: JobRun, options: TrainClassifierOptions, library: Library) -> list[Labelled]:
     rows = list(find(run.settings.data_folder, options.dataset).read())
-    found = {
+    known = {
         row.query: Labelled(row.query, intent, language_of(row.query))
         for row in rows
         if (intent := _known(row, library))
     }
-    left = [row for row in rows if row.query not in found][: options.judge]
-    return [*found.values(), *(_asked_judge(run, left, library) if left else ())]
+    unlabelled = [row for row in rows if row.query not in known][: options.judge]
+    return [*known.values(), *(_labelled_by_judge(run, unlabelled, library) if unlabelled else ())]
 
 
 def _known(row: DatasetRow, library: Library) -> str:
-    """What somebody said it is, else the intent of a template that served well."""
+    """The label of feedback, else the intent of a template that served well."""
     if row.label in library.intents:
         return row.label
     served = row.what is What.SUCCESS and row.score >= GOOD and row.template
     return row.intent if served and row.intent in library.intents else ""
 
 
-def _asked_judge(run: JobRun, rows: Sequence[DatasetRow], library: Library) -> list[Labelled]:
-    """Weak labels. What the judge says is not an intent teaches nothing."""
+def _labelled_by_judge(run: JobRun, rows: Sequence[DatasetRow], library: Library) -> list[Labelled]:
+    """Weak labels. A reply that names no intent gives no label."""
     name = run.settings.jobs.judge
     if not name:
-        raise JobFailed("nobody judges: name a model in [jobs] judge")
+        raise JobFailed("there is no judge: name a model in [jobs] judge")
     names = {intent.casefold(): intent for intent in library.intents}
     with open_models(run) as loop:
 
         async def opinion(row: DatasetRow) -> str:
             text = QUESTION.format(intents="\n".join(library.intents), query=row.query[:2000].replace("===", "= = ="))
-            said = await loop.models.say([Turn("user", text)], name, SAID)
-            return said.strip().strip(".\"'").casefold()
+            reply = await loop.models.say([Turn("user", text)], name, SAMPLING)
+            return reply.strip().strip(".\"'").casefold()
 
         opinions = loop.all(opinion, rows)
     return [
-        Labelled(row.query, names[said], language_of(row.query))
-        for row, said in zip(rows, opinions, strict=True)
-        if said in names
+        Labelled(row.query, names[reply], language_of(row.query))
+        for row, reply in zip(rows, opinions, strict=True)
+        if reply in names
     ]
 
 
@@ -211,7 +209,7 @@ def _split(rows: Sequence[Labelled], seed: int) -> tuple[list[Labelled], list[La
 
 
 def _at_most(rows: Sequence[Labelled], count: int) -> list[Labelled]:
-    """So many of each intent."""
+    """Up to `count` rows of each intent."""
     taken: dict[str, int] = {}
     chosen = []
     for row in rows:
@@ -221,6 +219,4 @@ def _at_most(rows: Sequence[Labelled], count: int) -> list[Labelled]:
     return chosen
 
 
-JOB = JobKind(
-    "teaches the classifier what the harvest says, if that makes it better", TrainClassifierOptions, run, estimate
-)
+JOB = JobKind("trains the classifier on a harvest, and keeps it if it is better", TrainClassifierOptions, run, estimate)

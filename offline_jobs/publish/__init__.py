@@ -1,1 +1,1 @@
-"""What becomes of a winner."""
+"""Publishing a winner: files, pointers, git branches."""

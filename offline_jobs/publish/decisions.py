@@ -1,4 +1,4 @@
-"""What was decided about templates, by whom and why: one line each, in the data folder. Nothing is ever taken back."""
+"""The log of decisions about templates, with their authors and reasons: one line each, in the data folder."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Puts files on a new git branch without touching the work tree, the index, or the branch that is checked out."""
+"""Commits files to a new git branch without touching the work tree, the index, or the checked-out branch."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ AUTHOR = {
 
 
 def commit(folder: Path, files: Mapping[Path, str], branch: str, message: str) -> str:
-    """A branch from HEAD with one commit that adds these files. Returns the commit's id. Raises `JobFailed`."""
+    """Make a branch from HEAD with one commit that adds these files. Returns the commit's id. Raises `JobFailed`."""
     top = Path(_git(folder, "rev-parse", "--show-toplevel"))
     head = _git(folder, "rev-parse", "HEAD")
     with tempfile.TemporaryDirectory(prefix="foreword-git-") as scratch:

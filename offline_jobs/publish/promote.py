@@ -1,4 +1,4 @@
-"""What becomes of a winner: its file beside its parent's, a share of the requests, everybody's.
+"""Promotes a winner: its file beside its parent's, then a share of the requests, then all of them.
 
 A winner is a folder with the template's file, the files it needs, and `lineage.json`.
 """
@@ -39,13 +39,13 @@ class Winner(Struct, frozen=True):
 
     @property
     def file(self) -> Path:
-        """Where it goes."""
+        """Its file among the templates."""
         stem = self.parent_file.name.removesuffix(".prompt.md").partition(".v")[0]
         return self.parent_file.with_name(f"{stem}.v{self.template.version}.prompt.md")
 
     @property
     def others(self) -> Mapping[Path, Path]:
-        """The files that it needs, and where they go."""
+        """The files that it needs, each with its place among the templates."""
         own = {WINNER, LINEAGE}
         return {
             file: self.parent_file.parent / file.name
@@ -55,26 +55,26 @@ class Winner(Struct, frozen=True):
 
 
 def read_winner(folder: Path) -> Winner:
-    """Raises `JobFailed` if the job has none."""
+    """The winner in a job's folder. Raises `JobFailed` if there is none."""
     file = folder / WINNER
     if not file.exists():
-        raise JobFailed(f"{folder.parent.name} has no winner: nothing was better than what there is")
+        raise JobFailed(f"{folder.parent.name} has no winner: no candidate was better than the template")
     source = file.read_text("utf-8")
     lineage = msgspec.json.decode((folder / LINEAGE).read_bytes(), type=dict[str, Any])
     return Winner(folder, parse(source, str(file)), source, Path(lineage["parent_file"]), lineage)
 
 
 def diff(winner: Winner) -> str:
-    """What it changes of its parent, as a unified diff."""
+    """The changes from its parent, as a unified diff."""
     before = winner.parent_file.read_text("utf-8").splitlines(keepends=True)
     after = winner.source.splitlines(keepends=True)
     return "".join(difflib.unified_diff(before, after, str(winner.parent_file), str(winner.file)))
 
 
 def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str = "") -> Path:
-    """Its file is written, and with `canary` or `active` the pointer moves. With a branch its files go there instead.
+    """Write its file, and with `canary` or `active` move the pointer. With a branch its files go there instead.
 
-    Nobody but a person goes beyond `[jobs] auto`.
+    Raises `JobFailed` where a job would go beyond `[jobs] auto`; only a person may.
     """
     if by != PERSON and STEPS.index(to) > STEPS.index(settings.jobs.auto):
         raise JobFailed(f'[jobs] auto = "{settings.jobs.auto}" leaves {to} to a person: foreword jobs promote {by}')
@@ -116,7 +116,7 @@ def take_back(settings: Settings, id: str, file: Path) -> None:
 
 
 def library_root(settings: Settings, file: Path) -> Path:
-    """The template folder that a file is of, where its pointers stand. Raises `JobFailed`."""
+    """The template folder of a file, which also holds its pointers. Raises `JobFailed`."""
     for folder in settings.prompt.templates:
         root = (settings.root / folder).resolve()
         if file.resolve().is_relative_to(root):

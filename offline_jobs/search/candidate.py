@@ -1,7 +1,7 @@
-"""A template's source taken apart into the pieces that a search may change, and put together again.
+"""Takes a template's source apart into the pieces that a search may change, and puts them together again.
 
-Candidates are source, never rendered text: what wins is a file that a person could have written. Lines of the head
-that no piece stands for are kept as they are, comments and all.
+Candidates are source, never rendered text: a winner is a file that a person could have written. Lines of the head
+that belong to no piece stay as they are, comments included.
 """
 
 import json
@@ -27,7 +27,7 @@ _KEY = re.compile(r"[A-Za-z_]+:")
 
 
 class CandidateExamples(Struct, frozen=True):
-    """The labelled examples of a candidate, and how they stand in the prompt.
+    """The labelled examples of a candidate, and their form in the prompt.
 
     `kept`: as in the parent. `none`. `turns`: each a user and an assistant message. `list`: in the user's message.
     `nearest`: for each request the `k` most similar, as turns.
@@ -39,7 +39,7 @@ class CandidateExamples(Struct, frozen=True):
 
 
 class Parent(Struct, frozen=True):
-    """The template that is to be made better. `file` is where its source stands."""
+    """The template to improve, with its source and its file."""
 
     template: Template
     source: str
@@ -56,7 +56,7 @@ def read_parent(file: Path) -> Parent:
 
 
 def pieces_of(parent: Parent) -> Pieces:
-    """What there is before anything is changed."""
+    """The pieces of the template itself."""
     parts = {part.role: part.source for part in parent.template.parts if part.role in ("system", "user")}
     return {
         "system": parts.get("system", ""),
@@ -77,7 +77,7 @@ def examples_in(pieces: Pieces) -> CandidateExamples:
 
 
 def pool_file(examples: CandidateExamples) -> str:
-    """The name of the file that the nearest examples are taken from: of the same rows always the same."""
+    """The name of the pool file: always the same for the same rows."""
     return f"examples-{sha256(examples_text(examples).encode()).hexdigest()[:10]}.jsonl"
 
 
@@ -87,7 +87,7 @@ def pool_text(examples: CandidateExamples) -> str:
 
 
 def assembled(parent: Parent, pieces: Pieces, *, provenance: Mapping[str, Any] | None = None) -> str:
-    """The source of the next version: a candidate."""
+    """The source of the next version, with the status `candidate`."""
     examples = examples_in(pieces)
     head, body = _split(parent.source)
     head = set_key(head, "version", str(parent.template.version + 1))
@@ -126,8 +126,8 @@ def _body(parent: Parent, body: str, pieces: Pieces, examples: CandidateExamples
         parts += [f"# {role}\n{text}\n" for role, text in _between(body)]
     elif examples.form == "turns":
         for given, wanted in examples.rows:
-            asked = _filled(pieces["user"], parent.slot, given)
-            parts.append(f"# user\n{asked}\n# assistant\n{quoted(wanted)}\n")
+            message = _filled(pieces["user"], parent.slot, given)
+            parts.append(f"# user\n{message}\n# assistant\n{quoted(wanted)}\n")
     user = pieces["user"].strip()
     if examples.form == "list" and "examples" not in user:
         user = f"{LISTED}\n\n{user}"  # jinja eats the first line break after a tag
@@ -143,24 +143,24 @@ def _between(body: str) -> Sequence[tuple[str, str]]:
 
 
 def _sections(body: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, list[str]]] = []
+    sections: list[tuple[str, list[str]]] = []
     for line in body.split("\n"):
         heading = HEADING.match(line)
         if heading:
-            found.append((heading[1], []))
-        elif found:
-            found[-1][1].append(line)
-    return [(role, "\n".join(lines).strip()) for role, lines in found]
+            sections.append((heading[1], []))
+        elif sections:
+            sections[-1][1].append(line)
+    return [(role, "\n".join(lines).strip()) for role, lines in sections]
 
 
 def _filled(user: str, slot: str, given: str) -> str:
-    """The user's message as it would be for this example."""
+    """The user's message for this example."""
     place = re.compile(r"\{\{-?\s*(?:" + re.escape(slot) + r"|query)\s*(?:\|[^}]*)?-?\}\}")
     return place.sub(lambda _: quoted(given), user.strip())
 
 
 def quoted(text: str) -> str:
-    """A text as template source that renders to itself: no tag of it is a tag, no heading a heading."""
+    """A text as template source that renders to itself: its tags and headings are escaped."""
     lines = [f"\\{line}" if HEADING.match(line) else line for line in text.strip().split("\n")]
     plain = "\n".join(lines)
     return f"{{% raw %}}{plain}{{% endraw %}}" if _TAG.search(plain) else plain
@@ -195,8 +195,8 @@ def _head_value(template: Template, key: str) -> Any:
         reasoning = template.reasoning
         return {"mode": reasoning.mode, "marker": reasoning.marker} if reasoning.mode != "keep" else {}
     output = template.output
-    found = {"max_tokens": output.max_tokens, "temperature": output.temperature, "stop": list(output.stop)}
-    return {name: value for name, value in found.items() if value not in (0, None, [])}
+    fields = {"max_tokens": output.max_tokens, "temperature": output.temperature, "stop": list(output.stop)}
+    return {name: value for name, value in fields.items() if value not in (0, None, [])}
 
 
 def _flow(value: Any) -> str:

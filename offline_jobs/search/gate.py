@@ -1,4 +1,4 @@
-"""What a candidate must be before it may cost a call: a template that parses, lints, and passes its own tests."""
+"""Admits candidates before they cost a call: a candidate has to parse, to lint, and to pass its own tests."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from gateway.prompt.templates.template import Template, parse
 
 
 def admitted(source: str, file: Path, limits: Optimise) -> Template | str:
-    """The template, or what is wrong with it, for whoever proposes the next."""
+    """The template, or its mistake as feedback for the next proposal."""
     try:
         template = parse(source, str(file))
     except TemplateError as error:

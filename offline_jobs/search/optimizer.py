@@ -1,6 +1,6 @@
-"""The search for a better candidate: what a search needs, what it leaves behind, and a small one of our own.
+"""The port of a search for a better candidate, its log, and a small hill climber behind it.
 
-`search_gepa.py` puts the gepa package behind the same port.
+`gepa_optimizer.py` puts the gepa package behind the same port.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ MINIBATCH = 8
 
 
 class Proposal(Struct, frozen=True):
-    """A changed candidate, and who changed it: `rule: ...` or `critic`. `why` is the critique."""
+    """A changed candidate and its author: `rule: ...` or `critic`. `why` is the critique."""
 
     pieces: Pieces
     by: str
@@ -29,35 +29,35 @@ class SearchOver(Exception):
 
 
 class SearchProblem(Protocol):
-    """What is to be searched. Rows are named by their index: first those to learn from, then those to choose by."""
+    """The problem of a search. Rows are named by their index: first those to learn from, then those to choose by."""
 
     start: Pieces
-    """The best that is known when the search begins."""
+    """The best candidate when the search begins."""
     learn: Sequence[int]
     choose: Sequence[int]
 
     @property
     def settled(self) -> bool:
-        """Whether to go on is hopeless, or has nothing to gain."""
+        """Whether the search should end: every row is right, or too many proposals brought nothing."""
         ...
 
     def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[AnswerScore]:
-        """Raises `SearchOver`."""
+        """One score a row. Raises `SearchOver`."""
         ...
 
     def propose(self, pieces: Pieces) -> Proposal | None:
-        """Something new made of this candidate, or None if nothing is left to try on it."""
+        """A new candidate made from this one, or None if nothing is left to try on it."""
         ...
 
 
 class Optimizer(Protocol):
-    """Searches until nothing is left to try or `SearchOver` is raised. What it found is in the problem's log."""
+    """Searches until nothing is left to try or `SearchOver` is raised. The candidates are in the problem's log."""
 
     def search(self, problem: SearchProblem, draw: Random) -> None: ...
 
 
 class TriedCandidate(Struct, frozen=True):
-    """One candidate with what is known of it. `parent` is its place in the list, -1 for the start."""
+    """One candidate with its scores. `parent` is the place of its parent in the log, -1 for the template."""
 
     pieces: Pieces
     by: str
@@ -67,13 +67,13 @@ class TriedCandidate(Struct, frozen=True):
 
     def mean(self, rows: Sequence[int]) -> float | None:
         """Its mean score over these rows; None if it was not tried on all of them."""
-        known = [self.outcomes[row].score for row in rows if row in self.outcomes]
-        return sum(known) / len(rows) if rows and len(known) == len(rows) else None
+        scores = [self.outcomes[row].score for row in rows if row in self.outcomes]
+        return sum(scores) / len(rows) if rows and len(scores) == len(rows) else None
 
     @property
     def so_far(self) -> float:
-        """Its mean score over all that it answered; -1 if that is nothing."""
-        scores = [one.score for one in self.outcomes.values()]
+        """Its mean score over all rows that it answered; -1 if there are none."""
+        scores = [outcome.score for outcome in self.outcomes.values()]
         return sum(scores) / len(scores) if scores else -1.0
 
 
@@ -82,8 +82,8 @@ def id_of(pieces: Pieces) -> str:
 
 
 def pareto(tried: Sequence[TriedCandidate], rows: Sequence[int]) -> list[int]:
-    """Those that no other beats in score, prompt tokens and time at once."""
-    points = {index: point for index, one in enumerate(tried) if (point := _point(one, rows)) is not None}
+    """The candidates that no other beats in score, prompt tokens and time at once."""
+    points = {index: point for index, candidate in enumerate(tried) if (point := _point(candidate, rows)) is not None}
     return [
         index
         for index, point in points.items()
@@ -91,13 +91,14 @@ def pareto(tried: Sequence[TriedCandidate], rows: Sequence[int]) -> list[int]:
     ]
 
 
-def _point(one: TriedCandidate, rows: Sequence[int]) -> tuple[float, float, float] | None:
-    """Higher is better in each."""
-    mean = one.mean(rows)
+def _point(candidate: TriedCandidate, rows: Sequence[int]) -> tuple[float, float, float] | None:
+    """Mean score, tokens and time, each with a sign so that higher is better."""
+    mean = candidate.mean(rows)
     if mean is None:
         return None
-    seen = [one.outcomes[row] for row in rows]
-    return mean, -sum(outcome.tokens for outcome in seen) / len(rows), -sum(one.took_us for one in seen) / len(rows)
+    outcomes = [candidate.outcomes[row] for row in rows]
+    tokens, time_us = sum(outcome.tokens for outcome in outcomes), sum(outcome.took_us for outcome in outcomes)
+    return mean, -tokens / len(rows), -time_us / len(rows)
 
 
 def _beats(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
@@ -105,7 +106,7 @@ def _beats(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
 
 
 class Climb:
-    """Propose, compare on a few rows, weigh what is better on the rows to choose by; go on from the best."""
+    """Propose, compare on a few rows, score better proposals on the rows to choose by; go on from the best."""
 
     def search(self, problem: SearchProblem, draw: Random) -> None:
         best, score = problem.start, _mean(problem.weigh(problem.start, problem.choose))
@@ -117,10 +118,10 @@ class Climb:
                 return
             if _mean(problem.weigh(proposal.pieces, few)) <= _mean(before):
                 continue
-            found = _mean(problem.weigh(proposal.pieces, problem.choose))
-            if found > score:
-                best, score = proposal.pieces, found
+            mean = _mean(problem.weigh(proposal.pieces, problem.choose))
+            if mean > score:
+                best, score = proposal.pieces, mean
 
 
 def _mean(outcomes: Sequence[AnswerScore]) -> float:
-    return sum(one.score for one in outcomes) / len(outcomes)
+    return sum(outcome.score for outcome in outcomes) / len(outcomes)

@@ -1,7 +1,7 @@
-"""Which of several is best, where every look costs: all answer a few rows, and the better half answers twice as many.
+"""Finds the best of several candidates with few answers: all answer a few rows, the better half twice as many.
 
-Successive halving: Karnin, Koren and Somekh 2013, Almost Optimal Exploration in Multi-Armed Bandits. What was seen in
-one round counts in the next, so that only the last two have answered every row.
+Successive halving: Karnin, Koren and Somekh 2013, Almost Optimal Exploration in Multi-Armed Bandits. The answers of one
+round count in the next, and only the last two candidates answer every row.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -17,14 +17,14 @@ def race(arms: Sequence[Arm], rows: int, score: Callable[[Arm, int], float]) -> 
     for seen in _rounds(rows):
         means = {arm: score(arm, seen) for arm in left}
         left.sort(key=lambda arm: -means[arm])
-        if len(left) > 2:  # two go all the way: one of them alone would have won by its luck
+        if len(left) > 2:  # two answer all rows: one alone would have won by luck
             half = max(2, (len(left) + 1) // 2)
             left, out = left[:half], left[half:] + out
     return left + out
 
 
 def looks(arms: int, rows: int) -> int:
-    """How many answers a race takes."""
+    """The number of answers that a race takes."""
     total, before = 0, 0
     for seen in _rounds(rows):
         total += arms * (seen - before)
@@ -33,10 +33,8 @@ def looks(arms: int, rows: int) -> int:
 
 
 def _rounds(rows: int) -> list[int]:
-    """How many rows have been seen by the end of each round."""
-    seen = min(rows, max(FEWEST, rows // SHARE_AT_FIRST))
-    found = [seen]
-    while seen < rows:
-        seen = min(rows, 2 * seen)
-        found.append(seen)
-    return found
+    """The rows that each candidate has answered by the end of each round."""
+    rounds = [min(rows, max(FEWEST, rows // SHARE_AT_FIRST))]
+    while rounds[-1] < rows:
+        rounds.append(min(rows, 2 * rounds[-1]))
+    return rounds

@@ -1,1 +1,1 @@
-"""Tests that the jobs decide by."""
+"""Statistical tests for the decisions of jobs."""

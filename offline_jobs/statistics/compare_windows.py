@@ -1,7 +1,7 @@
-"""Has the traffic changed? Two windows of exchanges compared in each respect by a test of scipy.
+"""Has the traffic changed? Compares two windows of exchanges in each respect by a test of scipy.
 
-An alarm needs both: a difference that chance does not explain, over all respects together (Holm), and one that is
-large enough to matter.
+An alarm needs a difference that chance does not explain, over all respects together (Holm), and that is large enough to
+matter.
 """
 
 from collections import Counter
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from scipy import stats
 from sklearn.cluster import KMeans
 
@@ -18,12 +19,12 @@ ALARM = 0.002
 FEWEST = 50
 RARE = 0.001
 CLUSTERS, A_CLUSTER = 40, 25
-"""Prompts are looked at in so many clusters at the most, of so many prompts on average at the least."""
+"""The most clusters of prompts, and the fewest prompts a cluster on average."""
 RESIDUAL = 3.0
 
 
 class ComparedWindow(Struct):
-    """What is compared of each exchange. Lists of one length, apart from `scores`, which not every exchange has."""
+    """The compared values of exchanges: lists of one length, except for `scores`, which not every exchange has."""
 
     intents: list[str] = []
     templates: list[str] = []
@@ -33,11 +34,11 @@ class ComparedWindow(Struct):
     cost: list[float] = []
     scores: list[float] = []
     prompts: list[str] = []
-    """Some of the prompts, which are embedded."""
+    """A sample of the prompts, to be embedded."""
 
 
 class Change(Struct, frozen=True):
-    """One respect. `size` is the test's own measure, from 0 to 1; `needed` is what counts as large."""
+    """One respect. `size` is the test's own measure, from 0 to 1; from `needed` on it counts as large."""
 
     name: str
     test: str
@@ -54,10 +55,10 @@ def counted(name: str, before: Sequence[str], now: Sequence[str], needed: float 
     """Shares of names: chi-squared, Cramér's V; `concerns` are the names whose share moved."""
     counts = [Counter(before), Counter(now)]
     total = len(before) + len(now)
-    names = [one for one, count in (counts[0] + counts[1]).most_common() if count >= max(5, RARE * total)]
+    names = [name for name, count in (counts[0] + counts[1]).most_common() if count >= max(5, RARE * total)]
     if min(len(before), len(now)) < FEWEST or len(names) < 2:
         return None
-    table = np.array([[count[one] for one in names] for count in counts], float)
+    table = np.array([[count[name] for name in names] for count in counts], float)
     test = stats.chi2_contingency(table)
     size = float(np.sqrt(test.statistic / table.sum()))
     residuals = (table[1] - test.expected_freq[1]) / np.sqrt(test.expected_freq[1])
@@ -96,8 +97,8 @@ def measured(name: str, before: Sequence[float], now: Sequence[float], needed: f
 def placed(before: Any, now: Any) -> tuple[Any, Any]:
     """The number of the cluster that each prompt is in. before: [n, d], now: [m, d]; k-means over both together.
 
-    Which window a prompt is of plays no part, so without a change the shares differ by chance alone. What is new comes
-    to stand in clusters of its own, or makes one grow.
+    The window of a prompt plays no part, so without a change the shares differ by chance alone. New kinds of prompts
+    make clusters of their own, or make one grow.
     """
     both = np.concatenate([before, now])
     count = max(2, min(CLUSTERS, len(both) // A_CLUSTER))
@@ -113,12 +114,12 @@ def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:
         if changes[place].p > alarm / (len(changes) - rank):
             break
         sure.add(place)
-    return [_with_alarm(one, place in sure and one.size >= one.needed) for place, one in enumerate(changes)]
+    return [_with_alarm(change, place in sure and change.size >= change.needed) for place, change in enumerate(changes)]
 
 
 def compared(before: ComparedWindow, now: ComparedWindow) -> list[Change]:
-    """Everything but the prompts, whose vectors the caller has."""
-    found: Mapping[str, Change | None] = {
+    """Every respect but the prompts, whose vectors the caller has; those with too few values are left out."""
+    changes: Mapping[str, Change | None] = {
         "intents": counted("intents", before.intents, now.intents),
         "templates": counted("templates", before.templates, now.templates),
         "milliseconds": measured("milliseconds", before.milliseconds, now.milliseconds),
@@ -127,10 +128,8 @@ def compared(before: ComparedWindow, now: ComparedWindow) -> list[Change]:
         "cost": measured("cost", before.cost, now.cost) if any(before.cost) or any(now.cost) else None,
         "scores": measured("scores", before.scores, now.scores),
     }
-    return [one for one in found.values() if one is not None]
+    return [change for change in changes.values() if change is not None]
 
 
-def _with_alarm(one: Change, alarm: bool) -> Change:
-    return Change(
-        one.name, one.test, one.p, one.size, one.needed, one.before, one.now, alarm, one.concerns if alarm else ()
-    )
+def _with_alarm(change: Change, alarm: bool) -> Change:
+    return replace(change, alarm=alarm, concerns=change.concerns if alarm else ())

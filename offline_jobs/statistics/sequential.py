@@ -1,8 +1,8 @@
-"""Is the canary worse? A test that may be looked at after every answer and still keeps its error.
+"""Is the canary worse? A sequential test: it may be examined after every answer and keeps its error all the same.
 
-A bet against *the canary is no worse than the stable version*, on blocks of answers that came one after the other. If
-the claim is true the stake reaches 1 / ALARM with a chance of at most ALARM, however often one looks (Ville's
-inequality). In a block of n_c and n_s answers the stake is multiplied by
+It bets against *the canary is no worse than the stable version*, on blocks of consecutive answers. If the claim is true
+the stake reaches 1 / ALARM with a chance of at most ALARM, however often it is examined (Ville's inequality); a t-test
+after every answer would not keep it. In a block of n_c and n_s answers the stake is multiplied by
 
     prod y t_c / t + (1 - y) (1 - t_c) / (1 - t)   over the canary's,   the same with t_s over the stable ones,
 
@@ -10,7 +10,7 @@ with t = (n_c t_c + n_s t_s) / (n_c + n_s) for guesses t_c < t_s of the two mean
 block. Whatever mean both have, its expectation is at most 1: its logarithm is concave in that mean and greatest at t. A
 better canary makes it less. It is the e-variable that grows fastest where the guesses are right (Turner, Ly, Grünwald
 2024, Generic E-variables for exact sequential k-sample tests, CSDA 196); wrong guesses cost power, never the error, and
-neither do times in which both get better or worse.
+neither do times in which both get better or worse. benchmarks/drift.py measures its power and its false alarms.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,24 +20,24 @@ from msgspec import Struct
 ALARM = 0.005
 """The chance that a canary which is no worse is ever rolled back."""
 LEVEL, LEVEL_WEIGHT = 0.75, 2.0
-"""What the stable version's mean is guessed to be where nothing is known, and how many answers that guess weighs."""
+"""The guess of the stable version's mean without any scores, and the number of answers that it counts as."""
 DROP, DROP_WEIGHT = 0.2, 40.0
-"""How much worse the canary is guessed to be until its own answers say."""
+"""The guess of the canary's drop, and the number of answers that it counts as."""
 LEAST = 0.05
-"""A smaller drop is not guessed: half of it would be taken for a reason."""
+"""The smallest drop that is guessed: with a smaller one, half of it would count as evidence."""
 EDGE = 0.02
 """No guess is nearer to 0 or 1, so that one answer never decides alone."""
 
 
 class ScoredAnswer(Struct, frozen=True):
-    """A scored answer, from 0 to 1, of one of the two."""
+    """A scored answer of one of the two versions; the score is from 0 to 1."""
 
     canary: bool
     score: float
 
 
 class SequentialVerdict(Struct, frozen=True):
-    """`worse` from the first moment on that the evidence sufficed; `stake` is the highest it got to."""
+    """`worse` as soon as the evidence was enough once; `stake` is its highest value."""
 
     worse: bool
     answers: int
@@ -51,16 +51,16 @@ class SequentialVerdict(Struct, frozen=True):
 
 
 class AnswerBlock(Struct, frozen=True):
-    """Answers of both that came one after the other. Who they are of was settled before they were scored."""
+    """Consecutive answers of both. Each answer's version was fixed before it was scored."""
 
     canary: Sequence[float]
     stable: Sequence[float]
 
 
 def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = ()) -> SequentialVerdict:
-    """Reads the answers in the order in which they came, until it is sure or there are no more.
+    """Read the answers in their order, until the verdict is sure or there are no more.
 
-    `before`: scores of the stable version from before the canary spoke. They are no evidence, but a good guess.
+    `before`: scores of the stable version from before the canary. They are no evidence, but a good first guess.
     """
     known = RunningMean(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
     stake, highest, canary, stable = 1.0, 1.0, RunningMean(), RunningMean()
@@ -76,7 +76,7 @@ def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = ()) -> Seq
 
 
 def growth(block: AnswerBlock, stable: float, canary: float) -> float:
-    """What the stake is multiplied by, for these guesses of the means."""
+    """The factor of the stake for this block, with these guesses of the means."""
     t_s = min(1 - EDGE, max(2 * EDGE, stable))
     t_c = max(EDGE, min(canary, t_s - EDGE))
     n_c, n_s = len(block.canary), len(block.stable)
@@ -89,7 +89,7 @@ def growth(block: AnswerBlock, stable: float, canary: float) -> float:
 
 
 def blocks(answers: Iterable[ScoredAnswer]) -> Iterator[AnswerBlock]:
-    """A block ends as soon as both have spoken in it. Each answer is in one: blocks say nothing of each other."""
+    """Cut answers into blocks that each end as soon as both versions have an answer in them."""
     waiting: tuple[list[float], list[float]] = ([], [])
     for answer in answers:
         waiting[not answer.canary].append(answer.score)

@@ -1,7 +1,7 @@
-"""What each labelled example is worth to a choice by the nearest: exact Shapley values.
+"""The value of each labelled example for a choice by the nearest: exact Shapley values.
 
 Jia et al. 2019, Efficient task-specific data valuation for nearest neighbor algorithms, PVLDB 12(11), theorem 1. One
-sort for each query; no model is asked. A value below zero says that the examples are better without this one.
+sort for each query; no model is called. A value below zero means that the examples are better without this one.
 """
 
 from typing import Any
@@ -18,11 +18,11 @@ def worth(examples: Any, labels: Any, queries: Any, wanted: Any, k: int) -> Valu
     total = np.zeros(n, np.float64)
     for query, right in zip(queries, wanted, strict=True):
         order = np.argsort(-(examples @ query), kind="stable")
-        total[order] += _one(labels[order] == right, k)
+        total[order] += _values(labels[order] == right, k)
     return total / max(1, len(queries))
 
 
-def _one(right: NDArray[np.bool_], k: int) -> Values:
+def _values(right: NDArray[np.bool_], k: int) -> Values:
     """right: [n], the nearest first. The recursion of the theorem, from the farthest to the nearest."""
     n = len(right)
     hits = right.astype(np.float64)
@@ -33,9 +33,9 @@ def _one(right: NDArray[np.bool_], k: int) -> Values:
 
 
 def vote(examples: Any, labels: Any, queries: Any, k: int) -> list[Any]:
-    """What the k nearest examples say of each query; of equals the nearest wins."""
-    said = []
+    """The majority label of the k nearest examples for each query; of equals the nearest wins."""
+    votes = []
     for query in queries:
         near = labels[np.argsort(-(examples @ query), kind="stable")[:k]].tolist()
-        said.append(max(near, key=lambda label: (near.count(label), -near.index(label))))
-    return said
+        votes.append(max(near, key=lambda label: (near.count(label), -near.index(label))))
+    return votes

@@ -108,7 +108,7 @@ def test_labels_that_help_are_kept_for_every_later_training(settings: Settings, 
     job = run("train-classifier")
     assert job.state == DONE, job.reason
     report = json.loads(job.report)
-    assert report["accepted"], report["said"]
+    assert report["accepted"], report["verdict"]
     assert report["after"] > report["before"]
     assert {row.intent for row in kept_labels(settings.data_folder)} == set(WORDS)
 

@@ -101,9 +101,9 @@ def test_the_gate_says_what_is_wrong(body: str, said: str) -> None:
 
 
 def test_a_candidate_that_fails_the_templates_own_test_is_not_admitted() -> None:
-    more = 'tests:\n  - query: refund order 12\n    expect:\n      - contains: "12"\n'
+    more = "tests:\n  - query: refund order 12\n    expect:\n      - contains: please\n"
     found = admitted(
-        source("# user\nA refund\n", status="candidate", more=more), Path("x"), a_parent().template.optimise
+        source("# user\n{{ query }}\n", status="candidate", more=more), Path("x"), a_parent().template.optimise
     )
     assert isinstance(found, str) and "fails its own test" in found
 
