@@ -22,7 +22,7 @@ from gateway.records.scores import Paired, paired
 from gateway.settings import Settings
 from offline_jobs.datasets.dataset import find
 from offline_jobs.datasets.rows import DatasetRow
-from offline_jobs.datasets.splits import Sizes, Splits, affordable, split
+from offline_jobs.datasets.splits import Splits, SplitSizes, affordable, split
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.embedding import open_embedder
 from offline_jobs.engine.models import Loop, open_models
@@ -92,7 +92,7 @@ def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
     calls = _calls(parent, run.job.budget.calls)
     each = _each(rows, options.judge or run.settings.jobs.judge)
     # the calls for the sealed rows are set aside before anything else
-    sizes = run.step("sizes", inputs, lambda: affordable(calls, each, options.choose, options.sealed), Sizes)
+    sizes = run.step("sizes", inputs, lambda: affordable(calls, each, options.choose, options.sealed), SplitSizes)
     splits = split(rows, options.seed, sizes.choose, sizes.sealed)
     model = options.model or run.settings.jobs.model or run.settings.routing.default
     with open_models(run) as loop:

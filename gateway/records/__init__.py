@@ -1,1 +1,1 @@
-"""What is kept of each exchange: the spool, the database, feedback."""
+"""Records of exchanges: the spool, the database, feedback."""

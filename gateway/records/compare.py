@@ -71,7 +71,7 @@ class Mean(Struct):
 
 
 class Side(Struct):
-    """The recorded answers of one of the two."""
+    """The recorded answers of A or of B."""
 
     exchanges: int = 0
     left_out: int = 0
@@ -110,8 +110,8 @@ class ScoreMeasure(Struct, frozen=True):
     said: str
 
     def __str__(self) -> str:
-        found = self.difference
-        return self.said + (f", p = {found.p:.3f} ({found.method})" if found else "")
+        gain = self.difference
+        return self.said + (f", p = {gain.p:.3f} ({gain.method})" if gain else "")
 
 
 class VersionComparison(Struct, frozen=True):

@@ -106,7 +106,7 @@ class Database:
     def insert(self, records: Sequence[ExchangeRecord]) -> int:
         """Add all or none; those already there stay as they are. Returns how many were new.
 
-        Raises `RecordRefused` where the database can never take one of them.
+        Raises `RecordRefused` where the database can never store one of them.
         """
         return self.enter([StoredRecord(record, encode(record)) for record in records])
 

@@ -63,7 +63,7 @@ class Drain:
         """The uptime of the next purge."""
         self._jumped = False
         self._database: Database | None = None
-        self._asked: Database | None = None
+        self._ask_database: Database | None = None
         self._thread = ThreadPoolExecutor(1, "foreword-records")
         self._ask_thread = ThreadPoolExecutor(1, "foreword-records-ask")
         self._turn = asyncio.Lock()
@@ -138,8 +138,8 @@ class Drain:
         await self._in_thread(self._close)
         self._thread.shutdown()
         self._ask_thread.shutdown()
-        if self._asked is not None:
-            self._asked.close()
+        if self._ask_database is not None:
+            self._ask_database.close()
         self._spool.close()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -204,9 +204,9 @@ class Drain:
         return self._database
 
     def _open_to_ask(self) -> Database:
-        if self._asked is None:
-            self._asked = self._open_for_reading()
-        return self._asked
+        if self._ask_database is None:
+            self._ask_database = self._open_for_reading()
+        return self._ask_database
 
     def _close(self) -> None:
         if self._database is not None:

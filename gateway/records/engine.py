@@ -54,7 +54,7 @@ def upgraded(engine: Engine) -> str:
         have = _revision(connection)
         if have and have not in REVISIONS:
             raise _wrong(
-                f"its schema is {have}, which a newer Foreword made; this one knows up to {REVISIONS[-1]}",
+                f"its schema {have} is from a newer Foreword; this version knows up to {REVISIONS[-1]}",
                 "Upgrade Foreword, or name another database.",
             )
         if have != REVISIONS[-1]:
@@ -103,6 +103,6 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # a writer that began as a reader could not become one while another writes
+    # a transaction that began as a reader could not become a writer while another one writes
     writes = connection.get_execution_options().get("foreword_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,4 +1,4 @@
-"""What someone says about an exchange afterwards, and who may see an exchange at all."""
+"""Feedback on an exchange, and the keys that may see an exchange."""
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -8,7 +8,7 @@ from gateway.records.schema import ExchangeRecord
 
 
 class Feedback(Struct, frozen=True):
-    """An opinion on one exchange. There may be several; none replaces another."""
+    """Feedback on one exchange. There may be several on one exchange; all are kept."""
 
     exchange: str
     score: float | None = None
@@ -17,7 +17,7 @@ class Feedback(Struct, frozen=True):
     """The right class or a tag, as the application likes."""
     comment: str = ""
     answer: str = ""
-    """What the answer should have been."""
+    """The right answer."""
     key: str = ""
     time_s: float = 0.0
 

@@ -1,4 +1,4 @@
-"""The frame codec of the spool: length, checksum, payload, one after the other in a segment file.
+"""The frame codec of the spool: a segment file is a sequence of length, checksum and payload.
 
 A reader stops at the first frame that is not whole. It never looks for a later one: a payload is
 text from outside, which could hold the bytes of a forged frame.
@@ -16,7 +16,7 @@ HEADER = Layout("<II")  # payload bytes, checksum
 
 
 class Frame(Struct, array_like=True, frozen=True):
-    """A record as it is spooled, with the reply's bytes that nobody has read yet."""
+    """A record as it is spooled, with the unread bytes of the reply."""
 
     record: ExchangeRecord
     body: bytes = b""
@@ -25,7 +25,7 @@ class Frame(Struct, array_like=True, frozen=True):
 
 
 class StoredFrame(Struct, array_like=True, frozen=True):
-    """A frame whose record is not decoded yet, since an older version may have written it."""
+    """A frame whose record is not decoded yet: an older version may have written it."""
 
     record: Raw
     body: bytes = b""
@@ -34,9 +34,9 @@ class StoredFrame(Struct, array_like=True, frozen=True):
 
 
 class Scan(Struct, frozen=True):
-    """How far a segment could be read: `good` bytes of `total`, and whether the rest was torn off.
+    """How far a segment could be read: `good` bytes of `total`, and whether the rest is an unfinished frame.
 
-    A torn end is what a killed process leaves; anything else that stops the reader is damage.
+    A killed process leaves an unfinished frame; anything else that stops the reader is damage.
     """
 
     good: int
@@ -52,7 +52,7 @@ _stored = Decoder(StoredFrame)
 
 
 def pack(frame: Frame, buffer: bytearray) -> None:
-    """Write the frame into the buffer, which is used again and again."""
+    """Write the frame into a buffer that is reused."""
     encoder.encode_into(frame, buffer, HEADER.size)
     size = len(buffer) - HEADER.size
     HEADER.pack_into(buffer, 0, size, 0)
@@ -61,25 +61,25 @@ def pack(frame: Frame, buffer: bytearray) -> None:
 
 
 def unpack(data: bytes) -> tuple[list[memoryview], Scan]:
-    """The payloads of all whole frames from the start, and where that ended."""
+    """The payloads of all whole frames from the start, and how far they reach."""
     view = memoryview(data)
-    found: list[memoryview] = []
+    payloads: list[memoryview] = []
     at = 0
     while (end := _end(view, at)) > at:
-        found.append(view[at + HEADER.size : end])
+        payloads.append(view[at + HEADER.size : end])
         at = end
     rest = len(data) - at
     torn = rest > 0 and (rest < HEADER.size or rest < HEADER.size + HEADER.unpack_from(view, at)[0])
-    return found, Scan(at, len(data), torn)
+    return payloads, Scan(at, len(data), torn)
 
 
 def stored(payload: memoryview) -> StoredFrame:
-    """Raises `msgspec.DecodeError` if the payload is none of ours."""
+    """Decode a payload. Raises `msgspec.DecodeError`."""
     return _stored.decode(payload)
 
 
 def _end(view: memoryview, at: int) -> int:
-    """Where the frame that starts at `at` ends; `at` itself if there is no whole one."""
+    """The end of the frame that starts at `at`; `at` itself if there is no whole frame."""
     if len(view) - at < HEADER.size:
         return at
     size, checksum = HEADER.unpack_from(view, at)

@@ -1,4 +1,4 @@
-"""Where the records of a configuration live."""
+"""The places of the records of a configuration."""
 
 from pathlib import Path
 

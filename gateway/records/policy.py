@@ -1,4 +1,4 @@
-"""What may be kept of an exchange, decided before anything is written: `full`, `hashed` or `none`."""
+"""The record policy, which decides before anything is written: `full`, `hashed` or `none`."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -23,18 +23,18 @@ class RecordPolicy(StrEnum):
 
 
 def policy_problems(settings: Settings) -> Iterable[Problem]:
-    """Policies in the configuration that do not exist."""
-    asked = {"[records] policy": settings.records.policy} | {
+    """Unknown policies in the configuration."""
+    policies = {"[records] policy": settings.records.policy} | {
         f"[keys.{name}] record": key.record for name, key in settings.keys.items() if key.record
     }
     known = ", ".join(RecordPolicy)
-    for where, policy in asked.items():
+    for where, policy in policies.items():
         if policy not in set(RecordPolicy):
             yield Problem(f"{settings.file} {where}", f"unknown record policy {policy!r}", f"Known: {known}.")
 
 
 def hashed_text(text: str) -> str:
-    """`sha256:<hex>:<characters>`: equal texts stay recognisable as equal. Nothing stays nothing.
+    """`sha256:<hex>:<characters>`: equal texts stay recognisable as equal. An empty text stays empty.
 
     A hash does not hide a text that can be guessed, such as a yes or a phone number.
     """
@@ -44,7 +44,7 @@ def hashed_text(text: str) -> str:
 
 
 def hashed_record(record: ExchangeRecord) -> ExchangeRecord:
-    """The record without anything that a user or a document wrote."""
+    """The record without the texts of users and documents."""
     return replace(
         record,
         user=hashed_text(record.user),
@@ -83,7 +83,7 @@ def _chunk(chunk: Chunk) -> Chunk:
 
 
 def _note(note: Note) -> Note:
-    # a reason may quote the query, and so may any text in the data: figures stay
+    # a reason or a text in the data may quote the query; figures cannot
     return replace(note, reason=hashed_text(note.reason), data=_figures(note.data))
 
 

@@ -1,4 +1,4 @@
-"""Records that the database can never take: set aside in files, so that the records behind them go on."""
+"""Sets records aside that the database can never store, so that the records behind them go on."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ log = logging.getLogger("foreword.drain")
 FOLDER = "quarantine"
 SUFFIX = ".record"
 LIMIT_BYTES = 256 * 1024 * 1024
-"""Beyond this only the log and the metric have it: a hostile answer must not fill the disk."""
+"""Beyond this, records are only logged and counted: hostile answers must not fill the disk."""
 
 
 class Quarantine:

@@ -1,4 +1,4 @@
-"""What a reply said, read from its bytes by an injected reader, whatever a backend put into them."""
+"""Reads a reply's bytes with an injected reader, whatever a backend put into them."""
 
 import logging
 
@@ -13,10 +13,10 @@ MOST_TOKENS = 2**31 - 1
 
 
 def answer_in(read_answer: ReadAnswer, body: bytes, content_type: str, content_encoding: str) -> Answer:
-    """Always an answer, and one that can be stored: a reply that could not be would stop all after it."""
+    """The answer in a reply, always one that can be stored; an empty one where the reply cannot be read."""
     if not body:
         return Answer()
-    # The reader is given bytes from outside; whatever it trips over, the rest of the record is worth keeping.
+    # bytes from outside: whatever the reader trips over, the rest of the record is worth keeping
     try:
         answer = read_answer(body, content_type, content_encoding)
     except Exception:

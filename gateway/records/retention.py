@@ -1,18 +1,18 @@
-"""Which records are too old: retention that a clock set wrongly cannot turn into a deletion of everything."""
+"""Decides which records are too old, without trusting a wall clock that may have jumped."""
 
 import time
 from collections.abc import Callable
 
 JUMP_S = 3 * 3600.0
-"""A wall clock further than this ahead of the monotonic one was set, and is not believed."""
+"""A wall clock that is further ahead of the monotonic one has been set, and is not trusted."""
 TRUSTED_AFTER_S = 24 * 3600.0
-"""A wall clock that kept pace with the monotonic one for so long is believed, whatever the records say."""
+"""A wall clock that kept pace with the monotonic one for this long is trusted more than the newest record."""
 SHARE, FEWEST = 0.1, 1000
-"""One purge deletes at most a tenth of the records, or a thousand: a wrong clock is noticed before they are gone."""
+"""One purge deletes a tenth of the records at most, or a thousand: time to notice a wrong clock."""
 
 
 def uptime_s() -> float:
-    """A clock that nobody sets. It counts time asleep where the system can, so a suspended laptop has not jumped."""
+    """A clock that cannot be set. It counts the time of a suspended machine, where the system offers that."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
@@ -56,5 +56,5 @@ class Retention:
 
 
 def most_at_once(records: int) -> int:
-    """How many of this many records one purge may delete."""
+    """The most records that one purge may delete."""
     return max(FEWEST, int(SHARE * records))

@@ -1,7 +1,7 @@
-"""The exchange record: the written format in which the gateway tells the offline jobs what happened.
+"""The exchange record: the stored format that the gateway writes and the offline jobs read.
 
-Records outlive the code that wrote them. A change that old readers or old records could stumble over
-raises `SCHEMA` and adds an entry to `UPGRADES`, so that every version decodes for ever.
+Records outlive the code that wrote them. A change that breaks old readers or old records raises
+`SCHEMA` and adds an entry to `UPGRADES`, so that records of every version stay readable.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from gateway.exchange import Call, Chunk, ContextPlan, Exchange, Intent, Mode, N
 from gateway.ports import Answer, ExchangeOutcome
 
 ReadAnswer = Callable[[bytes, str, str], Answer]
-"""A reply's bytes, content type and content encoding to what they say: `wire.answer.read_answer`."""
+"""A reply's bytes, content type and content encoding to an answer: `wire.chat.answer.read_answer`."""
 
 SCHEMA = 1
 RAW_LIMIT = 64 * 1024
@@ -27,7 +27,7 @@ UPGRADES: Mapping[int, Callable[[Fields], Fields]] = {}
 
 
 class UnknownSchema(ForewordError):
-    """A record that a newer Foreword wrote."""
+    """A record of a newer Foreword."""
 
     def __init__(self, schema: int) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class UnknownSchema(ForewordError):
 
 
 class ExchangeRecord(Struct, frozen=True):
-    """One exchange: the ask, every decision, what came back, how it ended.
+    """One exchange: the request, every decision, the answer, the outcome.
 
     Under the policy `hashed` each text is `sha256:<hex>:<characters>`, and `raw` is empty.
     """
@@ -78,7 +78,7 @@ class ExchangeRecord(Struct, frozen=True):
     first_byte_us: int = 0
     total_us: int = 0
     job: str = ""
-    """The offline job whose own call this was; "" for a client's."""
+    """The offline job that made this call; "" for a client's."""
     answer: Answer = Answer()
     """Last, so that `entry` can put it into a record that is encoded already."""
 
@@ -89,7 +89,7 @@ class ExchangeRecord(Struct, frozen=True):
 
 
 def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> ExchangeRecord:
-    """All but the answer, which is read later from the reply's bytes."""
+    """The record without the answer, which is read later from the reply's bytes."""
     ask = exchange.ask
     return ExchangeRecord(
         id=exchange.id,
@@ -134,7 +134,7 @@ class _ListedRewrite(Struct, frozen=True):
 
 
 class ListedFields(Struct, frozen=True):
-    """What listings filter and show of a record. The rest is passed over when this is decoded."""
+    """The fields of a record that listings filter and show. Decoding skips the rest."""
 
     id: str
     schema: int = 1
@@ -151,7 +151,7 @@ class ListedFields(Struct, frozen=True):
 
 
 class StoredRecord(NamedTuple):
-    """A record as the database takes it: what is listed of it, and the whole as `encode` wrote it."""
+    """A record for the database: the listed fields, and the whole as `encode` wrote it."""
 
     listed: ListedFields | ExchangeRecord
     data: bytes
@@ -161,7 +161,7 @@ class _RecordVersion(Struct):
     schema: int = 1
 
 
-# repr: a note that holds an odd value must not cost the record
+# repr: an odd value in a note must not lose the record
 encoder = msgspec.msgpack.Encoder(enc_hook=repr)
 _version = msgspec.msgpack.Decoder(_RecordVersion)
 _fields = msgspec.msgpack.Decoder(Fields)
@@ -176,7 +176,7 @@ def encode(record: ExchangeRecord) -> bytes:
 
 
 def decode(data: bytes | msgspec.Raw) -> ExchangeRecord:
-    """A record of any version. Raises `UnknownSchema`, or `msgspec.DecodeError` if it is none."""
+    """Decode a record of any version. Raises `UnknownSchema`, or `msgspec.DecodeError`."""
     schema = _version.decode(data).schema
     if schema == SCHEMA:
         return _current.decode(data)
@@ -186,10 +186,10 @@ def decode(data: bytes | msgspec.Raw) -> ExchangeRecord:
 
 
 def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredRecord:
-    """The entry for an encoded record of any version, and for what its reply said. Raises what `decode` raises.
+    """The database's entry for an encoded record of any version and its answer. Raises what `decode` raises.
 
-    A record that was just spooled goes into the database nearly as it is: taking all of it apart and putting it
-    together again would cost more than the rest of the drain.
+    A freshly spooled record is stored nearly as it is: decoding and encoding it would cost more than the rest of
+    the drain.
     """
     written = bytes(data)
     listed = _current_listed(written)
@@ -203,7 +203,7 @@ def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredReco
 
 
 def _current_listed(written: bytes) -> ListedFields | None:
-    """What is listed of a record, read in one go with its version; None for one of another version."""
+    """The listed fields of a record, decoded together with its version; None for another version."""
     try:
         listed = _listed.decode(written)
     except msgspec.ValidationError:
@@ -214,7 +214,7 @@ def _current_listed(written: bytes) -> ListedFields | None:
 
 
 def upgraded(fields: Fields, have: int, want: int, upgrades: Mapping[int, Callable[[Fields], Fields]]) -> Fields:
-    """Take a record's fields from version `have` to version `want`, one step at a time."""
+    """Upgrade a record's fields from version `have` to version `want`, one step at a time."""
     for version in range(have, want):
         fields = {**upgrades[version](fields), "schema": version + 1}
     return fields

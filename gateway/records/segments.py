@@ -1,7 +1,7 @@
-"""Segment files: who writes one holds a lock on it, which the kernel takes away when that process dies.
+"""Segment files: the writer of a segment holds a lock on it, which the kernel releases when the process dies.
 
-So a segment without a lock is one that nobody writes any more, whatever its process id says:
-ids are used again, and in a container every process has the same one.
+So a segment without a lock has no writer any more, whatever its process id says: ids are reused, and
+in a container every process may have the same one.
 """
 
 import fcntl
@@ -15,20 +15,20 @@ DAMAGED = ".damaged"
 
 
 class SegmentFile:
-    """An open segment file. It stays locked until `close`, also when it is no longer written."""
+    """An open segment file. It stays locked until `close`, even when it is no longer written."""
 
     def __init__(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self.path = path
         self.size = 0
-        # locked before it has its name: else another process could take it for a dead one's
+        # locked before it gets its name: otherwise another process could claim it
         unborn = path.with_suffix(".new")
         self._fd = os.open(unborn, flags, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         unborn.rename(path)
 
     def append(self, data: bytes | bytearray) -> None:
-        """One write. Raises `OSError` and leaves the file as it was if not all of it fits on the disk."""
+        """One write. Raises `OSError` and leaves the file unchanged if the disk has no room for all of it."""
         wrote = os.write(self._fd, data)
         if wrote != len(data):
             os.ftruncate(self._fd, self.size)
@@ -36,12 +36,12 @@ class SegmentFile:
         self.size += wrote
 
     def remove(self) -> None:
-        """Delete the file and let it go."""
+        """Delete the file and close it."""
         self.path.unlink(missing_ok=True)
         self.close()
 
     def set_aside(self) -> None:
-        """Keep the file under another name, where no drain reads it again."""
+        """Rename the file so that no drain reads it again, and close it."""
         set_aside(self.path)
         self.close()
 
@@ -56,7 +56,7 @@ def set_aside(path: Path) -> None:
 
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Whether `path` was left by a dead process; if so, no one else claims it inside the block."""
+    """Whether a dead process left `path`; if so, no other process can claim it inside the block."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -82,7 +82,7 @@ def segments(folder: Path) -> list[Path]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """What all files of the spool weigh, those set aside included."""
+    """The bytes of all files in the folder, those set aside included."""
     total = 0
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""The spool: where an exchange is written when it is over, with one write and without waiting."""
+"""The spool: finished exchanges go into it with one write each, and nothing waits for the database."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ log = logging.getLogger("foreword.spool")
 
 MB = 1024 * 1024
 READ_AGAIN_BYTES = 64 * 1024
-"""The write buffer is kept up to this size, so that one huge body does not stay in memory."""
+"""The largest write buffer that is reused, so that one huge body does not stay in memory."""
 
 
 class Spool:
@@ -29,7 +29,7 @@ class Spool:
 
     What is written survives the process, not the machine: there is no fsync. A record that cannot
     be written is counted in `dropped`, and in `errors` where the disk refused it. The folder holds
-    at most about `max_spool_mb`; beyond that the old is kept and the new dropped.
+    about `max_spool_mb` at most; beyond that, new records are dropped.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Spool:
         policy = exchange.key.record or self._policy_default
         if policy == RecordPolicy.NONE:
             return
-        # A recorder that raised would turn a finished answer into a failed one.
+        # an exception here would turn a finished answer into a failed one
         try:
             self._write(exchange, outcome, policy)
         except Exception as error:
@@ -77,11 +77,11 @@ class Spool:
             self._current = None
 
     def measure(self) -> None:
-        """Weigh the folder anew, with what other workers added and drains took away."""
+        """Measure the folder again: other workers add to it, and drains remove from it."""
         self.bytes = folder_bytes(self.folder)
 
     def close(self) -> None:
-        """Let go of all segments. Those not drained yet are read by the next process."""
+        """Close all segments. The next process reads those that are not drained yet."""
         self.rotate()
         while self.closed:
             self.closed.popleft().close()
@@ -104,7 +104,7 @@ class Spool:
         record = record_of(exchange, outcome, policy)
         if policy == RecordPolicy.FULL:
             return Frame(record, outcome.body, outcome.content_type, outcome.content_encoding)
-        # The reply is read here and not by the drain: its text must not reach the disk.
+        # the reply is read here and not by the drain: its text must not reach the disk
         answer = answer_in(self._read_answer, outcome.body, outcome.content_type, outcome.content_encoding)
         return Frame(hashed_record(replace(record, answer=answer)))
 

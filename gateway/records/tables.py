@@ -1,4 +1,4 @@
-"""The tables as the newest revision leaves them. Changing one means writing a revision too."""
+"""The tables of the newest revision. A change here needs a new revision."""
 
 from sqlalchemy import (
     BigInteger,
@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s"})
 
-# What listings filter and show is a column; the whole is in `record`, as `schema.encode` wrote it.
+# the fields that listings filter and show are columns; `record` is the whole, as `schema.encode` wrote it
 exchanges = Table(
     "exchanges",
     metadata,

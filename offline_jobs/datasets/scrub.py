@@ -11,7 +11,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 
-class Rule(Struct, frozen=True):
+class ScrubRule(Struct, frozen=True):
     """A match becomes `<name>`. `holds` examines a match further than a pattern can."""
 
     name: str
@@ -44,13 +44,13 @@ def chinese_id(text: str) -> bool:
 
 _DIGIT = "0123456789"
 RULES = (
-    Rule(
+    ScrubRule(
         "private key",
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
         marks="-",
     ),
-    Rule("token", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", re.ASCII), marks="."),
-    Rule(
+    ScrubRule("token", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", re.ASCII), marks="."),
+    ScrubRule(
         "api key",
         re.compile(
             r"\b(?:sk-[\w-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_\w{30,}|github_pat_\w{40,}|xox[abprs]-[\w-]{10,}"
@@ -59,8 +59,8 @@ RULES = (
         ),
         marks="-_AI",
     ),
-    Rule("bearer", re.compile(r"(?i)(?<=\bbearer )[\w.~+/=-]{16,}"), marks="rR"),
-    Rule(
+    ScrubRule("bearer", re.compile(r"(?i)(?<=\bbearer )[\w.~+/=-]{16,}"), marks="rR"),
+    ScrubRule(
         "password",
         re.compile(
             r"(?i)(?:(?<=password)|(?<=passwd)|(?<=secret)|(?<=api_key)|(?<=apikey)|(?<=密码))"
@@ -68,13 +68,17 @@ RULES = (
         ),
         marks=":=：是sS",
     ),
-    Rule("email", re.compile(r"\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+", re.ASCII), marks="@"),
-    Rule("url with password", re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]+@[^\s]+"), marks="@"),
-    Rule("iban", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b", re.ASCII), iban, _DIGIT),
-    Rule("id number", re.compile(r"(?<!\d)[1-9]\d{5}(?:19|20)\d{9}[\dXx](?![\dA-Za-z])"), chinese_id, _DIGIT),
-    Rule("card", re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?![\d.])"), luhn, _DIGIT),
-    Rule("social security number", re.compile(r"(?<!\d)(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?!\d)"), marks="-"),
-    Rule(
+    ScrubRule("email", re.compile(r"\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+", re.ASCII), marks="@"),
+    ScrubRule("url with password", re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]+@[^\s]+"), marks="@"),
+    ScrubRule(
+        "iban", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b", re.ASCII), iban, _DIGIT
+    ),
+    ScrubRule("id number", re.compile(r"(?<!\d)[1-9]\d{5}(?:19|20)\d{9}[\dXx](?![\dA-Za-z])"), chinese_id, _DIGIT),
+    ScrubRule("card", re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?![\d.])"), luhn, _DIGIT),
+    ScrubRule(
+        "social security number", re.compile(r"(?<!\d)(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?!\d)"), marks="-"
+    ),
+    ScrubRule(
         "phone",
         re.compile(
             r"(?<![\w.])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{2,4}(?:[ .-]?\d{2,4}){1,4}"
@@ -84,7 +88,7 @@ RULES = (
         ),
         marks=_DIGIT,
     ),
-    Rule(
+    ScrubRule(
         "ip address",
         re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\w|\.\d)", re.ASCII),
         marks=".",
@@ -102,7 +106,7 @@ def scrubbed(text: str, taken: Counter[str] | None = None) -> str:
     return text
 
 
-def _without(rule: Rule, text: str, taken: Counter[str] | None) -> str:
+def _without(rule: ScrubRule, text: str, taken: Counter[str] | None) -> str:
     def replaced(match: re.Match[str]) -> str:
         if not rule.holds(match[0]):
             return match[0]

@@ -17,7 +17,7 @@ LOOKS = 6
 """How many candidates can answer all rows to choose by, at least."""
 
 
-class Sizes(Struct, frozen=True):
+class SplitSizes(Struct, frozen=True):
     """The numbers of rows to choose by and to decide by."""
 
     choose: int
@@ -32,14 +32,14 @@ class Splits(Struct, frozen=True):
     sealed: tuple[DatasetRow, ...]
 
 
-def affordable(calls: int, each: int, choose: int, sealed: int) -> Sizes:
+def affordable(calls: int, each: int, choose: int, sealed: int) -> SplitSizes:
     """The sizes that the calls allow, up to `choose` and `sealed`; a row costs `each` calls. Raises `JobFailed`."""
     sealed = min(sealed, max(FEWEST, int(TO_DECIDE * calls) // (2 * each)))
     left = calls - 2 * each * sealed
     if left < LOOKS * each:
         least = each * (2 * FEWEST + LOOKS)
         raise JobFailed(f"{calls} calls are too few to decide anything; allow {least} or more")
-    return Sizes(min(choose, left // (LOOKS * each)), sealed)
+    return SplitSizes(min(choose, left // (LOOKS * each)), sealed)
 
 
 def split(rows: Sequence[DatasetRow], seed: int, most_choose: int, most_sealed: int) -> Splits:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.prompt.templates.template import parse
 from offline_jobs.datasets.rows import DatasetRow
-from offline_jobs.datasets.splits import Sizes, affordable
+from offline_jobs.datasets.splits import SplitSizes, affordable
 from offline_jobs.errors import JobFailed
 from offline_jobs.search.candidate import (
     CandidateExamples,
@@ -190,14 +190,14 @@ def test_a_race_takes_as_many_looks_as_it_says_and_prefers_the_first_of_equals(a
 @pytest.mark.parametrize(
     ("calls", "each", "sizes"),
     [
-        (500, 1, Sizes(30, 60)),
-        (200, 1, Sizes(20, 40)),
-        (84, 1, Sizes(8, 16)),
-        (26, 1, Sizes(1, 10)),
-        (500, 3, Sizes(16, 33)),
+        (500, 1, SplitSizes(30, 60)),
+        (200, 1, SplitSizes(20, 40)),
+        (84, 1, SplitSizes(8, 16)),
+        (26, 1, SplitSizes(1, 10)),
+        (500, 3, SplitSizes(16, 33)),
     ],
 )
-def test_what_the_calls_cannot_pay_for_is_not_split_off(calls: int, each: int, sizes: Sizes) -> None:
+def test_what_the_calls_cannot_pay_for_is_not_split_off(calls: int, each: int, sizes: SplitSizes) -> None:
     found = affordable(calls, each, 30, 60)
     assert found == sizes
     assert each * (2 * found.sealed + 6 * found.choose) <= calls
