@@ -5,20 +5,16 @@ whether the best candidate is better than the template. If it is not, nothing is
 """
 
 import importlib
-import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from gateway.atomic_file import write_whole
 from gateway.prompt.library.library import load_library
 from gateway.prompt.templates.template import read_ref
-from gateway.records.scores import Paired, paired
+from gateway.records.scores import paired
 from gateway.settings import Settings
 from offline_jobs.datasets.dataset import find
 from offline_jobs.datasets.rows import DatasetRow
@@ -29,18 +25,20 @@ from offline_jobs.engine.models import Loop, open_models
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import BudgetSpent, JobFailed
-from offline_jobs.publish.promote import LINEAGE, WINNER, promote, read_winner
+from offline_jobs.publish.promote import promote, read_winner
 from offline_jobs.search.candidate import (
-    CandidateExamples,
     Parent,
-    Pieces,
-    assembled,
-    examples_in,
-    pool_file,
-    pool_text,
     read_parent,
 )
-from offline_jobs.search.optimizer import MINIBATCH, Optimizer, SearchOver, id_of, pareto
+from offline_jobs.search.optimizer import MINIBATCH, Optimizer, SearchOver
+from offline_jobs.search.outcome import (
+    OptimiseReport,
+    SearchInputs,
+    commonest_share,
+    score_path,
+    write_lineage,
+    write_winner,
+)
 from offline_jobs.search.propose import material_of
 from offline_jobs.search.room import SearchRoom
 from offline_jobs.search.score import AnswerScore, measure_of
@@ -52,30 +50,6 @@ LOOKED = 2 * MINIBATCH
 """The most rows that are answered to see what goes wrong."""
 JUDGED = 3
 """Calls a row where a judge compares: the answer, and the judge twice."""
-
-
-class OptimiseReport(Struct, frozen=True):
-    """The outcome. `won` is the new version's name, "" if none was better; `tried` counts the candidates."""
-
-    won: str
-    verdict: str
-    tried: int
-    sealed: Paired | None = None
-    start: float = 0.0
-    best: float = 0.0
-    commonest: float = 0.0
-    """The share of the commonest right answer among the sealed rows: what one constant answer would score."""
-    parts: dict[str, float] = {}
-    """The score after each change that leads to the winner: on the rows to choose by, or on those that it answered."""
-    file: str = ""
-
-
-class SearchInputs(Struct, frozen=True):
-    """The template and the datasets with their versions: `name` alone may mean another one tomorrow."""
-
-    template: str
-    dataset: str
-    examples: str
 
 
 class SearchEnd(Struct, frozen=True):
@@ -206,7 +180,7 @@ def _nothing_better(
     if not compared:
         verdict = "there was no candidate to try: no rule may change the template, and no critic is configured"
     report = OptimiseReport("", verdict, len(problem.log))
-    _lineage(run, options, inputs, problem, 0, report, model)
+    write_lineage(run, options, inputs, problem, 0, report, model)
     return report
 
 
@@ -224,7 +198,7 @@ def _settled(
     test = paired(differences, Random(options.seed))
     means = (_mean(seed), _mean(winner))
     better = test.p < LEVEL and test.low > 0
-    commonest = _commonest(problem.sealed)
+    commonest = commonest_share(problem.sealed)
     verdict = (
         f"right {means[0]:.3f} -> {means[1]:.3f} on {test.pairs} sealed rows, "
         f"difference {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}], p = {test.p:.4f}"
@@ -232,125 +206,17 @@ def _settled(
     if better and means[1] <= commonest:
         verdict += f"; form only: always the commonest answer would be right on {commonest:.3f}"
     report = OptimiseReport(
-        "", verdict, len(problem.log), test, *means, commonest=commonest, parts=_parts(problem, best)
+        "", verdict, len(problem.log), test, *means, commonest=commonest, parts=score_path(problem, best)
     )
-    lineage = _lineage(run, options, inputs, problem, best, report, model)
+    lineage = write_lineage(run, options, inputs, problem, best, report, model)
     if not better:
         return msgspec.structs.replace(report, verdict=f"not better: {verdict}")
-    ref = _write_winner(run, problem, best, lineage)
+    ref = write_winner(run, problem, best, lineage)
     file = ""
     if run.settings.jobs.auto != "off":
         to = "canary" if run.settings.jobs.auto in ("canary", "active") else "candidate"
         file = str(promote(run.settings, read_winner(run.folder / "winner"), to, run.job.id))
     return msgspec.structs.replace(report, won=ref, file=file)
-
-
-def _commonest(rows: Sequence[DatasetRow]) -> float:
-    """The share of the commonest right answer; 0.0 where no row has one."""
-    counts = Counter(row.wanted.strip().casefold() for row in rows if row.wanted)
-    return max(counts.values(), default=0) / max(1, len(rows))
-
-
-def _parts(problem: TemplateSearch, best: int) -> dict[str, float]:
-    path: dict[str, float] = {}
-    place = best
-    while place >= 0:
-        candidate = problem.log[place]
-        mean = candidate.mean(problem.choose)
-        path[candidate.by] = round(candidate.so_far if mean is None else mean, 4)
-        place = candidate.parent
-    return dict(reversed(path.items()))
-
-
-def _text(lineage: dict[str, Any]) -> str:
-    return json.dumps(lineage, indent=1, ensure_ascii=False) + "\n"
-
-
-def _lineage(
-    run: JobRun,
-    options: OptimiseOptions,
-    inputs: SearchInputs,
-    problem: TemplateSearch,
-    best: int,
-    report: OptimiseReport,
-    model: str,
-) -> dict[str, Any]:
-    """Write down every candidate in plain JSON: its parent, its proposer and reason, its score. Returns it too."""
-    parent = problem.trial.parent
-    front = set(pareto(problem.log, problem.choose))
-    tried = [
-        {
-            "id": id_of(candidate.pieces),
-            "parent": id_of(problem.log[candidate.parent].pieces) if candidate.parent >= 0 else "",
-            "by": candidate.by,
-            "why": candidate.why,
-            "score": candidate.mean(problem.choose),
-            "so_far": candidate.so_far,
-            "rows": len(candidate.outcomes),
-            "feedback": next((score.feedback for score in candidate.outcomes.values() if score.feedback), ""),
-            "front": place in front,
-            "pieces": _shown(candidate.pieces),
-        }
-        for place, candidate in enumerate(problem.log)
-    ]
-    lineage = {
-        "job": run.job.id,
-        "parent": parent.template.ref,
-        "parent_file": str(parent.file),
-        "parent_digest": parent.template.digest,
-        "dataset": inputs.dataset,
-        "model": model,
-        "critic": options.critic or run.settings.jobs.critic,
-        "verdict": report.verdict,
-        "sealed": msgspec.to_builtins(report.sealed),
-        "start": report.start,
-        "best": report.best,
-        "winner": id_of(problem.log[best].pieces),
-        "critic_asked": problem.critic_asked,
-        "tried": tried,
-    }
-    write_whole(run.folder / LINEAGE, _text(lineage))
-    return lineage
-
-
-def _shown(pieces: Pieces) -> Pieces:
-    """The pieces with the first rows of a pool alone."""
-    examples = examples_in(pieces)
-    few = CandidateExamples(examples.form, examples.k, examples.rows[:20])
-    return {**pieces, "examples": json.dumps(msgspec.to_builtins(few), ensure_ascii=False)}
-
-
-def _write_winner(run: JobRun, problem: TemplateSearch, best: int, lineage: dict[str, Any]) -> str:
-    parent, pieces = problem.trial.parent, problem.log[best].pieces
-    test = lineage["sealed"]
-    scores = {
-        "test_n": str(test["pairs"]),
-        "baseline": f"{lineage['start']:.3f}",
-        "this": f"{lineage['best']:.3f}",
-        "difference": f"{test['mean']:.3f}",
-        "low": f"{test['low']:.3f}",
-        "high": f"{test['high']:.3f}",
-        "p": f"{test['p']:.5f}",
-        "model": lineage["model"],
-        "dataset": lineage["dataset"],
-    }
-    provenance = {
-        "origin": "job",
-        "author": parent.template.provenance.author,
-        "licence": parent.template.provenance.licence,
-        "parent": parent.template.ref,
-        "run": run.job.id,
-        "scores": scores,
-    }
-    source = assembled(parent, pieces, provenance={key: value for key, value in provenance.items() if value})
-    folder = run.folder / "winner"
-    folder.mkdir(exist_ok=True)
-    examples = examples_in(pieces)
-    if examples.form == "nearest":
-        write_whole(folder / pool_file(examples), pool_text(examples))
-    write_whole(folder / LINEAGE, _text(lineage))
-    write_whole(folder / WINNER, source)
-    return f"{parent.template.id}@{parent.template.version + 1}"
 
 
 def _parent(settings: Settings, ref: str) -> Parent:
