@@ -156,7 +156,7 @@ READERS: list[tuple[str, Any, Callable[[bytes], Any]]] = [
     ("preview", RESPONSE, ask_of(preview.ask)),
     (
         "local chat",
-        {**CHAT, "messages": [], "tools": []},
+        LOCAL,
         lambda body: engine.ask(body, Endpoint.CHAT, engine.Limits(), NEUTRAL),
     ),
     ("local completions", COMPLETION, lambda body: engine.ask(body, Endpoint.COMPLETION, engine.Limits(), NEUTRAL)),
