@@ -85,6 +85,7 @@ class Gateway:
         completions: Completions,
         policy: RewritePolicy,
         loader: LateLoader | None = None,
+        metrics: Metrics,
         keeping: Recording | None = None,
         intake: BackgroundIngest | None = None,
     ) -> None:
@@ -97,7 +98,7 @@ class Gateway:
         self.loader = loader
         self.keeping = keeping
         self.intake = intake
-        self.metrics = Metrics(shared=settings.server.workers > 1)
+        self.metrics = metrics
         self.traces = None if settings.telemetry.traces == "off" else Traces(settings.telemetry)
         self.readiness = Readiness()
         self.in_flight = 0
@@ -266,7 +267,8 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         {name: ResponsesOverChat(backend) for name, backend in adapters.backends.items()}, adapters.state, mixing=mixing
     )
     completions = Completions(caller, adapters.routes)
-    keeping = None if only_prepare else _keeping(settings)
+    metrics = Metrics(shared=settings.server.workers > 1)
+    keeping = None if only_prepare else _keeping(settings, metrics)
     parts = _stage_parts(settings, adapters, completions, mixing, keeping.archive if keeping else None)
     loads_late = adapters.embedder is not None or has_templates(settings)
     return Gateway(
@@ -277,6 +279,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
         loader=LateLoader(settings, adapters.embedder, adapters.collections) if loads_late else None,
         completions=completions,
         policy=parts.policy,
+        metrics=metrics,
         keeping=keeping,
         intake=None if only_prepare else _intake(settings, adapters),
     )
@@ -334,11 +337,12 @@ def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
     return {name: models for name, models in able.items() if models}
 
 
-def _keeping(settings: Settings) -> Recording | None:
+def _keeping(settings: Settings, metrics: Metrics) -> Recording | None:
     policies = {settings.records.policy, *(key.record for key in settings.keys.values() if key.record)}
     if policies == {RecordPolicy.NONE}:
         return None
-    spool = Spool(spool_folder(settings), settings.records.policy, read_answer=read_answer)
+    read = metrics.counting_tokens(read_answer)
+    spool = Spool(spool_folder(settings), settings.records.policy, read_answer=read)
 
     def opened(wait_s: float = 10.0) -> Any:
         # imported here: SQLAlchemy would cost the start 0.3 s
@@ -350,7 +354,7 @@ def _keeping(settings: Settings) -> Recording | None:
     drain = Drain(
         spool,
         opened,
-        read_answer,
+        read,
         records.drain_s,
         retention_days=records.retention_days,
         open_for_reading=lambda: opened(wait_s=0.5),

@@ -23,7 +23,11 @@ def answer_in(read_answer: ReadAnswer, body: bytes, content_type: str, content_e
         log.exception("a reply could not be read")
         return Answer()
     return replace(
-        answer, prompt_tokens=_tokens(answer.prompt_tokens), completion_tokens=_tokens(answer.completion_tokens)
+        answer,
+        prompt_tokens=_tokens(answer.prompt_tokens),
+        completion_tokens=_tokens(answer.completion_tokens),
+        cached_tokens=_tokens(answer.cached_tokens),
+        reasoning_tokens=_tokens(answer.reasoning_tokens),
     )
 
 

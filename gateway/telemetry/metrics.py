@@ -11,13 +11,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway.exchange import Endpoint, Exchange
-from gateway.ports import ExchangeOutcome
+from gateway.ports import Answer, ExchangeOutcome
 from gateway.telemetry import names
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300)
 MOST_HELD = 256
 
+ReadAnswer: TypeAlias = Callable[[bytes, str, str], Answer]
 _Alike: TypeAlias = tuple[Endpoint, int, str, tuple[tuple[str, str], ...]]
 """Endpoint, status, ending, and what each stage decided."""
 
@@ -39,6 +40,9 @@ class Metrics:
             names.FIRST_BYTE_SECONDS, "Seconds to a stream's first byte", ["endpoint"], buckets=SECONDS, **in_registry
         )
         self._decisions = Counter(names.DECISIONS, "What the stages decided", ["stage", "decision"], **in_registry)
+        self._tokens = Counter(
+            names.TOKENS, "Tokens that backends reported for recorded answers", ["kind"], **in_registry
+        )
         self._waiting: dict[_Alike, list[tuple[int, int]]] = {}
         """Exchanges not counted yet: by what they have in common, the microseconds to the last and the first byte."""
         self._held = 0
@@ -49,6 +53,19 @@ class Metrics:
         """A figure that is read when it is asked for."""
         if not self._shared:  # a callback gauge has no meaning across processes
             Gauge(name, text, registry=self._registry).set_function(value)
+
+    def counting_tokens(self, read_answer: ReadAnswer) -> ReadAnswer:
+        """The same reader of answers, which also counts their tokens. It may run on any thread."""
+        kinds = {kind: self._tokens.labels(kind) for kind in ("prompt", "completion", "cached", "reasoning")}
+
+        def read(body: bytes, content_type: str, content_encoding: str) -> Answer:
+            answer = read_answer(body, content_type, content_encoding)
+            for kind, counter in kinds.items():
+                # -1: the backend did not tell
+                counter.inc(max(0, getattr(answer, f"{kind}_tokens")))
+            return answer
+
+        return read
 
     def count(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         """Count a finished exchange."""

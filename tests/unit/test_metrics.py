@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.exchange import Ask, Endpoint, Exchange
-from gateway.ports import ExchangeOutcome
+from gateway.ports import Answer, ExchangeOutcome
 from gateway.telemetry.metrics import MOST_HELD, Metrics
 
 ASKED = Exchange("x", Ask(Endpoint.CHAT, "m", b"{}", stream=True)).noted("rewrite", "rewritten")
@@ -29,3 +29,16 @@ def test_looking_twice_counts_once() -> None:
     metrics.count(ASKED, DONE)
 
     assert metrics.page() == metrics.page()
+
+
+def test_tokens_are_counted_where_a_backend_told_them() -> None:
+    metrics = Metrics()
+    read = metrics.counting_tokens(lambda *_: Answer(prompt_tokens=9, completion_tokens=5, cached_tokens=8))
+
+    assert read(b"", "", "").prompt_tokens == 9
+    read(b"", "", "")
+
+    page = metrics.page().decode()
+    assert 'foreword_tokens_total{kind="prompt"} 18.0' in page
+    assert 'foreword_tokens_total{kind="cached"} 16.0' in page
+    assert 'foreword_tokens_total{kind="reasoning"} 0.0' in page

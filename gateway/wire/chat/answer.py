@@ -6,7 +6,7 @@ Used after the answer is out, by the drain of the records; nothing here runs on 
 from collections.abc import Iterable
 
 from gateway.ports import Answer
-from gateway.wire.chat.completion import Completion, TokenUsage, read_completion
+from gateway.wire.chat.completion import Completion, ReportedUsage, read_completion
 from gateway.wire.responses import read as responses_read
 from gateway.wire.sse import data_in
 from gateway.wire.unpack import unpacked
@@ -35,7 +35,7 @@ def _joined(completions: Iterable[Completion]) -> Answer:
     """One answer of all chunks. Of several choices it is the one with the lowest index."""
     texts: dict[int, list[str]] = {}
     finishes: dict[int, str] = {}
-    usage = TokenUsage()
+    usage = ReportedUsage()
     for completion in completions:
         usage = completion.usage or usage
         for place, choice in enumerate(completion.choices or ()):

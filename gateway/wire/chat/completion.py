@@ -105,7 +105,7 @@ class TokenDetails(Struct):
     reasoning_tokens: TokenCount | None = None
 
 
-class TokenUsage(Struct):
+class ReportedUsage(Struct):
     """Tokens of a prompt and its answer; None where the backend did not tell."""
 
     prompt_tokens: TokenCount | None = None
@@ -129,7 +129,7 @@ class Completion(Struct):
     """A chat completion, a legacy completion, or one chunk of either."""
 
     choices: list[ChoicePart] | None = None
-    usage: TokenUsage | None = None
+    usage: ReportedUsage | None = None
     error: CompletionFault | str | None = None
 
     @property
@@ -265,8 +265,8 @@ def _function(fields: Any) -> CalledFunction | None:
     return CalledFunction(_text(fields.get("name")), _text(arguments))
 
 
-def _usage(fields: dict[str, Any]) -> TokenUsage:
-    return TokenUsage(
+def _usage(fields: dict[str, Any]) -> ReportedUsage:
+    return ReportedUsage(
         prompt_tokens=tokens_of(fields.get("prompt_tokens")),
         completion_tokens=tokens_of(fields.get("completion_tokens")),
         prompt_tokens_details=_details(fields.get("prompt_tokens_details")),

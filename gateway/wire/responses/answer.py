@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Ask
-from gateway.wire.chat.completion import Completion, TokenUsage, read_completion
+from gateway.wire.chat.completion import Completion, ReportedUsage, read_completion
 from gateway.wire.chat.faults import MARK as FAULT
 from gateway.wire.chat.faults import fault_of, raised
 from gateway.wire.responses.build import Builder
@@ -17,7 +17,7 @@ from gateway.wire.responses.search import ShownSearch
 from gateway.wire.sse import data_in
 
 DONE = b"[DONE]"
-NO_USAGE = TokenUsage()
+NO_USAGE = ReportedUsage()
 ID = "resp_"
 # what a response says of its request, and what it says where the request said nothing
 SETTINGS: dict[str, Any] = {
@@ -101,7 +101,7 @@ class Translator:
         self._builder = Builder(head, search)
         self._sequence = 0
         self._finish = ""
-        self._usage: TokenUsage | None = None
+        self._usage: ReportedUsage | None = None
 
     def feed(self, piece: bytes) -> bytes:
         frames = bytearray()
@@ -165,7 +165,7 @@ class Translator:
         return bytes(framed)
 
 
-def _usage(usage: TokenUsage | None) -> dict[str, Any] | None:
+def _usage(usage: ReportedUsage | None) -> dict[str, Any] | None:
     if usage is None:
         return None
     prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
