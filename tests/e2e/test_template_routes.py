@@ -95,7 +95,7 @@ def test_a_change_is_taken_over_and_a_broken_file_keeps_the_last_good_library(
     assert (answer.status_code, "refund.prompt.md:23:4: no slot 'nobody'" in answer.json()["errors"][0]) == (409, True)
     assert speaks() == 2
     reports = httpx.get(f"{gateway.url}/health/ready").json()["reports"]
-    assert any("the last good ones serve on" in report and "refund.prompt.md:23:4" in report for report in reports)
+    assert any("the last good ones stay in use" in report and "refund.prompt.md:23:4" in report for report in reports)
 
     write(tmp_path / "mine", "refund", source(version=3))
     answer = httpx.post(f"{gateway.url}/v1/foreword/reload", headers=key("admin"))

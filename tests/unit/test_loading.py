@@ -54,7 +54,7 @@ async def test_a_broken_file_keeps_the_last_good_library_and_is_reported(loader:
     assert [error.what for error in done.errors] == ["no slot 'nobody' is declared; known: query"]
     assert loader.current.library is before
     (report,) = loader.reports()
-    assert "the last good ones serve on" in report and "bad.prompt.md:23:4" in report
+    assert "the last good ones stay in use" in report and "bad.prompt.md:23:4" in report
     (tmp_path / "templates" / "bad.prompt.md").unlink()
     await loader.reload()
     assert loader.reports() == []
