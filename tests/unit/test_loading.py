@@ -21,7 +21,7 @@ from tests.doubles.templates import source, write
 @pytest.fixture
 async def loader(tmp_path: Path) -> AsyncIterator[LateLoader]:
     write(tmp_path / "templates", "refund", source())
-    write(tmp_path / "templates", "other", source(id="other.en", intent="other", match=["something else"]))
+    write(tmp_path / "templates", "other", source(id="other.en", intent="other"))
     settings = Settings(tmp_path, data=Data("data"), prompt=replace(PromptTable(), watch_s=0.02))
     made = LateLoader(settings, Batcher(BagEmbedder()), None)
     # training is another test's business
