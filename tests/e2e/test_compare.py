@@ -40,7 +40,10 @@ id: brief.en
 version: 1
 status: active
 language: en
-intent: {name: brief, match: [tell me about boats, tell me about trees, tell me about rivers, tell me about hills]}
+intent:
+  name: brief
+  match: [about boats, about trees, about rivers, about hills, about seas, about roads, about towns, about farms]
+  not: [write about boats at length, draw a tree]
 ---
 # user
 {{ query }}
@@ -171,4 +174,4 @@ def test_the_command_refuses_what_is_no_version(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 1
-    assert "'brief' is no version; write id@version" in done.stderr
+    assert "'brief' is not a version; write id@version" in done.stderr
