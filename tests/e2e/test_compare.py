@@ -102,7 +102,8 @@ def _asked(gateway: GatewayProcess, user: str, *, judged: bool = True) -> str:
     arm = done.headers["x-foreword-arm"]
     if judged:
         said = {"exchange": done.headers["x-foreword-id"], "score": int(arm == "stable")}
-        assert httpx.post(f"{gateway.url}/v1/foreword/feedback", json=said, headers=key("app-key")).status_code == 201
+        reply = httpx.post(f"{gateway.url}/v1/foreword/feedback", json=said, headers=key("app-key"))
+    assert reply.status_code == 201, reply.text
     return arm
 
 
