@@ -98,7 +98,7 @@ def end_canary(library: Library, folders: Sequence[Path], id: str) -> Pointer:
 
 def _take_back(library: Library, folders: Sequence[Path], id: str, change: Callable[[Pointer], Pointer]) -> Pointer:
     file = next((template.file for template in library.templates if template.id == id), "")
-    back = change_pointer(_root(folders, file) or folders[0], id, change)
+    back = change_pointer(_root(folders, file) or folders[0], id, change, leave_line=True)
     for template in library.templates:
         # a status that cannot be edited does no harm: the pointer decides
         if template.id == id and template.status is Status.CANARY and template.version != back.production:
@@ -112,7 +112,7 @@ def _without_canary(pointer: Pointer) -> Pointer:
 
 
 def _back(library: Library, id: str, pointer: Pointer) -> Pointer:
-    if pointer.canary:
+    if pointer.canary or any(canary.id == id for pairs in library.canaries.values() for canary, _ in pairs):
         return _without_canary(pointer)
     if not pointer.previous:
         speaking = library.speaking.get(id)

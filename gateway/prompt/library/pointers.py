@@ -81,22 +81,23 @@ def move(folder: Path, id: str, pointer: Pointer) -> None:
     change_pointer(folder, id, lambda _: pointer)
 
 
-def change_pointer(folder: Path, id: str, change: Callable[[Pointer], Pointer]) -> Pointer:
+def change_pointer(folder: Path, id: str, change: Callable[[Pointer], Pointer], *, leave_line: bool = False) -> Pointer:
     """Set one template's pointers to `change` of the present ones, while no other process may write the file.
 
-    Returns the new pointers. An exception of `change` leaves the file as it is.
+    Returns the new pointers. An exception of `change` leaves the file as it is. `leave_line`: write a line even where
+    all pointers are 0, so that no file is a canary by its status alone.
     """
     file = folder / FILE
     with locked(file):
         known = read_pointers(folder).get(id)  # raises where the file is broken, so that it is not overwritten
         before = known.pointer if known else Pointer()
         after = change(before)
-        if after != before:
-            _write(file, id, before, after)
+        if after != before or (known is None and leave_line):
+            _write(file, id, after, leave_line=leave_line or bool(before.canary))
     return after
 
 
-def _write(file: Path, id: str, before: Pointer, after: Pointer) -> None:
+def _write(file: Path, id: str, after: Pointer, *, leave_line: bool) -> None:
     lines = file.read_text("utf-8").splitlines(keepends=True) if file.exists() else [HEADER]
     first = next((index for index, line in enumerate(lines) if line.startswith((f"{id}:", f'"{id}":'))), len(lines))
     end = first + 1
@@ -106,7 +107,7 @@ def _write(file: Path, id: str, before: Pointer, after: Pointer) -> None:
     if first == len(lines) and lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
     # a line without a canary means that there is none, whatever status a file has
-    written = [f"{id}: {_flow(after) or '{canary: 0}'}\n"] if after != Pointer() or before.canary else []
+    written = [f"{id}: {_flow(after) or '{canary: 0}'}\n"] if after != Pointer() or leave_line else []
     write_whole(file, "".join([*lines[:first], *written, *lines[end:]]))
 
 

@@ -1,11 +1,12 @@
 """Promotion: each step is earned, edits one word, and can be taken back."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gateway.prompt.authoring.history import history, lineage
-from gateway.prompt.authoring.lifecycle import MoveRefused, promote, retire, rollback, with_status
+from gateway.prompt.authoring.lifecycle import MoveRefused, end_canary, promote, retire, rollback, with_status
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer, move, read_pointers
 from gateway.prompt.library.versions import VersionArchive
@@ -88,6 +89,20 @@ def test_a_line_without_a_canary_means_none_whatever_the_file_says(shelf: Shelf)
     assert shelf.speaks() == [1, 2]
     move(shelf.folder, "refund.en", Pointer(canary=2))
     move(shelf.folder, "refund.en", Pointer())
+    assert shelf.speaks() == [1]
+
+
+@pytest.mark.parametrize("status", ["status: canary", "status:\n  canary"])
+@pytest.mark.parametrize("take_back", [rollback, end_canary])
+def test_a_canary_by_its_status_alone_can_be_taken_back(
+    shelf: Shelf, status: str, take_back: Callable[[Library, list[Path], str], Pointer]
+) -> None:
+    shelf.put()
+    shelf.library()
+    file = shelf.put("better {{ query }}", version=2, status="canary")
+    file.write_text(file.read_text().replace("status: canary", status))
+    assert shelf.speaks() == [1, 2]
+    take_back(shelf.library(), [shelf.folder], "refund.en")
     assert shelf.speaks() == [1]
 
 
