@@ -108,7 +108,8 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _headers(headers: Mapping[str, str]) -> str:
-    return "\n".join(f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in headers.items())
+    # wrk adds a Host of its own unless there is one that is spelt so, and no server should take two
+    return "\n".join(f"wrk.headers[{_lua(name.title())}] = {_lua(value)}" for name, value in headers.items())
 
 
 def _lua(text: str) -> str:

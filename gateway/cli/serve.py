@@ -116,6 +116,8 @@ def _check_again(config: Path, given: dict[str, Any]) -> Callable[[], None]:
 
 
 def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
+    # imported before the workers begin, which then share it, and one that is replaced is there in no time
+    from gateway.server.app import create
     from gateway.serving.limits import limits_of, raise_open_files
     from gateway.serving.supervisor import Supervisor
     from gateway.serving.worker import work
@@ -124,8 +126,6 @@ def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
     listening, health = _open_ports(settings)
 
     def life(channel: socket.socket, taken: Settings) -> int:
-        from gateway.server.app import create
-
         return work(
             lambda: create(taken), limits_of(taken.server, files), listening, channel, drain_s=taken.server.drain_s
         )

@@ -10,7 +10,7 @@ class Accept(Struct, frozen=True, tag=True):
     """To a worker: take connections from now on."""
 
 
-class Drain(Struct, frozen=True, tag=True):
+class DrainOrder(Struct, frozen=True, tag=True):
     """To a worker: end. `notice_s` before the port closes, then `drain_s` for requests under way."""
 
     notice_s: float
@@ -54,7 +54,7 @@ class MetricsPage(Struct, frozen=True, tag=True):
     text: str
 
 
-ToWorker = Accept | Drain | AskMetrics
+ToWorker = Accept | DrainOrder | AskMetrics
 FromWorker = Opened | Failed | Beat | Ready | MetricsPage
 Message = TypeVar("Message", ToWorker, FromWorker)
 

@@ -4,35 +4,29 @@ The parsing is httptools' (llhttp) in its strict mode, as in the client for back
 """
 
 import asyncio
-import fcntl
-import struct
-import termios
 from collections import deque
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 import httptools
 
 from gateway.errors import BadRequest, RequestError, TimedOut
-from gateway.serving.limits import Limits
+from gateway.serving.head import FRAMING, HEAD_LIMIT, SPECIAL, Header, address, head_too_large, scope_of
+from gateway.serving.limits import ClientLimits
 from gateway.serving.request import ServedRequest
+from gateway.serving.unsent import unsent_bytes
 
-HEAD_LIMIT = 64 * 1024
 WRITE_HIGH_WATER = 64 * 1024
 LINGER_S = 5.0
 """What a client still sends after the last answer is read and dropped for this long."""
 SLOWEST_BYTES_S = 1000
 """A client that takes less of its answer than this does not count as reading it."""
 NEVER = float("inf")
-FRAMING = frozenset((b"content-length", b"transfer-encoding"))
-SPECIAL = frozenset((b"expect", b"host", b"transfer-encoding"))
-VERSIONS = ("1.1", "1.0")
 
 
 class ConnectionOwner(Protocol):
     """What a connection needs of the listener that accepted it."""
 
-    limits: Limits
+    limits: ClientLimits
     draining: bool
     date: bytes
 
@@ -104,7 +98,7 @@ class ClientConnection(asyncio.Protocol):
         self._head_begun = False
         self._head_size = 0
         self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers: list[Header] = []
         self._special: dict[bytes, bytes] = {}
 
     @property
@@ -121,8 +115,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._transport.set_write_buffer_limits(WRITE_HIGH_WATER)
-        self._peer = _address(transport.get_extra_info("peername"))
-        self._server = _address(transport.get_extra_info("sockname"))
+        self._peer = address(transport.get_extra_info("peername"))
+        self._server = address(transport.get_extra_info("sockname"))
         self.deadline = self._loop.time() + self._owner.limits.head_s
         self._owner.opened(self)
         self._owner.waits(self)
@@ -166,7 +160,7 @@ class ClientConnection(asyncio.Protocol):
     def _head_goes_on(self, size: int) -> None:
         self._head_size += size
         if self._head_size > HEAD_LIMIT:
-            self._answer_bytes(_head_too_large())
+            self._answer_bytes(head_too_large())
         else:
             self._owner.waits(self)
 
@@ -185,7 +179,7 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.paused = True
-        self._unsent = self._outstanding()
+        self._unsent = unsent_bytes(self._transport)
         self.deadline = self._loop.time() + self._owner.limits.write_s
 
     def resume_writing(self) -> None:
@@ -222,7 +216,7 @@ class ClientConnection(asyncio.Protocol):
         self._headers.append((name, value))
         self._head_size += len(name) + len(value)
         if self._head_size > HEAD_LIMIT:
-            raise _head_too_large()
+            raise head_too_large()
 
     def on_headers_complete(self) -> None:
         self._head_begun = False
@@ -230,7 +224,7 @@ class ClientConnection(asyncio.Protocol):
         self._upgrading = upgrades
         request = ServedRequest(
             self,
-            self._scope(),
+            scope_of(self._parser, self._url, self._headers, self._special, server=self._server, client=self._peer),
             keep=self._parser.should_keep_alive() and not upgrades,
             expects=self._special.get(b"expect") == b"100-continue",
         )
@@ -258,33 +252,6 @@ class ClientConnection(asyncio.Protocol):
         if request is self._answering:
             self.deadline = NEVER
             self._owner.works(self)
-
-    def _scope(self) -> dict[str, Any]:
-        version, method = self._parser.get_http_version(), self._parser.get_method().decode("ascii")
-        if version not in VERSIONS:
-            raise _status(BadRequest(f"HTTP/{version} is not spoken here; use HTTP/1.1."), 505)
-        if method == "CONNECT":
-            raise BadRequest("CONNECT is not possible here; this is no forward proxy.")
-        if version == "1.0" and b"transfer-encoding" in self._special:
-            raise BadRequest("HTTP/1.0 has no transfer-encoding.")
-        if version == "1.1" and b"host" not in self._special:
-            raise BadRequest("The header host is missing.")
-        path, query = _target(self._url)
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "server": self._server,
-            "client": self._peer,
-            "scheme": "http",
-            "method": method,
-            "root_path": "",
-            "path": unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii"),
-            "raw_path": path,
-            "query_string": query,
-            "headers": self._headers,
-            "state": {},
-        }
 
     def _begin(self, request: ServedRequest) -> None:
         self._answering = request
@@ -347,7 +314,7 @@ class ClientConnection(asyncio.Protocol):
         """Close as soon as all is sent; `expire` ends it where the client does not read."""
         self._closing = True
         self._reading = None
-        self._unsent = self._outstanding()
+        self._unsent = unsent_bytes(self._transport)
         self.deadline = self._loop.time() + self._owner.limits.write_s
         self._owner.works(self)
         self._transport.close()
@@ -379,7 +346,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _look_at_reader(self, now: float) -> None:
         """Give a client that reads more time, and leave one that does not."""
-        unsent, write_s = self._outstanding(), self._owner.limits.write_s
+        unsent, write_s = unsent_bytes(self._transport), self._owner.limits.write_s
         if self._unsent and self._unsent - unsent < min(self._unsent, SLOWEST_BYTES_S * write_s):
             self.abort()
             return
@@ -393,15 +360,6 @@ class ClientConnection(asyncio.Protocol):
         request.error = TimedOut("The body of the request did not come in time.")
         request.wake()
         self.deadline = now + LINGER_S
-
-    def _outstanding(self) -> int:
-        """Bytes of answers that the client has not taken: in our buffer, and in the system's."""
-        socket = self._transport.get_extra_info("socket")
-        try:
-            (queued,) = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))
-        except (OSError, ValueError):
-            queued = 0
-        return int(self._transport.get_write_buffer_size()) + int(queued)
 
     # answers to what is no request
 
@@ -442,31 +400,3 @@ class _BodyEvents:
     def __init__(self, connection: ClientConnection) -> None:
         self.on_body = connection.on_body
         self.on_message_complete = connection.on_message_complete
-
-
-def _address(name: Any) -> tuple[str, int] | None:
-    """Host and port; None for a socket that has none."""
-    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
-
-
-def _target(url: bytes) -> tuple[bytes, bytes]:
-    """Path and query of a request's target. Raises `BadRequest`."""
-    if not url.startswith(b"/") and url != b"*":
-        try:
-            parts = httptools.parse_url(url)
-        except httptools.HttpParserInvalidURLError:
-            raise BadRequest("The target of the request is not a URL.") from None
-        return parts.path or b"/", parts.query or b""
-    path, _, query = url.partition(b"#")[0].partition(b"?")
-    if not path.isascii():
-        raise BadRequest("The path of the request is not ASCII; escape it with %.")
-    return path, query
-
-
-def _head_too_large() -> RequestError:
-    return _status(BadRequest(f"The head of the request is larger than {HEAD_LIMIT // 1024} kB."), 431)
-
-
-def _status(error: RequestError, status: int) -> RequestError:
-    error.status = status
-    return error

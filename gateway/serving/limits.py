@@ -8,7 +8,7 @@ SPARE_FILES = 200
 """Files that the process needs besides its connections: databases, logs, libraries."""
 
 
-class Limits(Struct, frozen=True):
+class ClientLimits(Struct, frozen=True):
     """Of one worker. Times in seconds."""
 
     connections: int = 8192
@@ -20,9 +20,9 @@ class Limits(Struct, frozen=True):
     write_s: float = 30.0
 
 
-def limits_of(server: Server, open_files: int) -> Limits:
+def limits_of(server: Server, open_files: int) -> ClientLimits:
     """The settings' limits, with no more connections than the process may open: each may need one to a backend, too."""
-    return Limits(
+    return ClientLimits(
         connections=max(1, min(server.max_connections, (open_files - SPARE_FILES) // 2)),
         requests=server.max_requests,
         head_s=server.head_timeout_s,

@@ -13,7 +13,7 @@ from email.utils import formatdate
 
 from gateway.errors import TooBusy
 from gateway.serving.connection import ClientConnection
-from gateway.serving.limits import Limits
+from gateway.serving.limits import ClientLimits
 from gateway.serving.request import Application, ServedRequest
 
 log = logging.getLogger("foreword.serving")
@@ -32,7 +32,7 @@ class Listener:
     """Serves `application` on connections of a listening socket, which it closes at the end."""
 
     def __init__(
-        self, application: Application, limits: Limits, loop: asyncio.AbstractEventLoop, sweep_s: float = SWEEP_S
+        self, application: Application, limits: ClientLimits, loop: asyncio.AbstractEventLoop, sweep_s: float = SWEEP_S
     ) -> None:
         """`sweep_s`: how often deadlines are looked at."""
         self.limits = limits

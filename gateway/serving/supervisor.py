@@ -15,7 +15,7 @@ from time import monotonic
 
 from gateway.errors import ConfigError
 from gateway.serving import status
-from gateway.serving.channel import Accept, AskMetrics, Drain, FromWorker, MetricsPage, Opened, Ready
+from gateway.serving.channel import Accept, AskMetrics, DrainOrder, FromWorker, MetricsPage, Opened, Ready
 from gateway.serving.check import ConfigCheck
 from gateway.serving.child import Child
 from gateway.serving.health import JSON, TEXT, HealthPort, Respond
@@ -178,7 +178,7 @@ class Supervisor:
         drain_s = self._settings.server.drain_s
         child.draining = True
         child.kill_at = min(child.kill_at, monotonic() + notice_s + drain_s + CUT_S + FLUSH_S + CLOSE_S + SPARE_S)
-        child.send(Drain(notice_s, drain_s))
+        child.send(DrainOrder(notice_s, drain_s))
 
     def _reap(self) -> None:
         for child in tuple(self._children):

@@ -15,7 +15,7 @@ from gateway.serving.channel import (
     Accept,
     AskMetrics,
     Beat,
-    Drain,
+    DrainOrder,
     Failed,
     FromWorker,
     Lines,
@@ -25,13 +25,13 @@ from gateway.serving.channel import (
     line,
     read_order,
 )
-from gateway.serving.limits import Limits
+from gateway.serving.limits import ClientLimits
 from gateway.serving.listener import Listener
 
 log = logging.getLogger("foreword.serving")
 
 BEAT_S = 0.5
-AT_ONCE = Drain(0.0, 0.0)
+AT_ONCE = DrainOrder(0.0, 0.0)
 CUT_S = 5.0
 """How long requests that were cut at the end of the drain time may take for their last event and their record."""
 FLUSH_S = 2.0
@@ -58,19 +58,19 @@ class ServedApplication(Protocol):
 class Worker:
     """Runs until it is told to drain or its parent is gone."""
 
-    def __init__(self, application: ServedApplication, limits: Limits, listening: socket.socket) -> None:
+    def __init__(self, application: ServedApplication, limits: ClientLimits, listening: socket.socket) -> None:
         self._application = application
         self._loop = asyncio.get_running_loop()
         self._listener = Listener(application, limits, self._loop)
         self._listening = listening
         self._lifespan = _Lifespan(application)
         self._ready: tuple[int, bytes] | None = None
-        self._drain: asyncio.Future[Drain] = self._loop.create_future()
+        self._drain: asyncio.Future[DrainOrder] = self._loop.create_future()
         self._hurry = asyncio.Event()
 
     async def run(self, channel: socket.socket, drain_s: float) -> None:
         self._reports = await _open_channel(self._loop, channel, self._obey, self._end)
-        self._loop.add_signal_handler(signal.SIGTERM, self._end, Drain(0.0, drain_s))
+        self._loop.add_signal_handler(signal.SIGTERM, self._end, DrainOrder(0.0, drain_s))
         await self._lifespan.start()
         self._report(Opened())
         self._beat()
@@ -85,14 +85,14 @@ class Worker:
         else:
             self._end(message)
 
-    def _end(self, drain: Drain = AT_ONCE) -> None:
+    def _end(self, drain: DrainOrder = AT_ONCE) -> None:
         """The first call begins to drain, each further one cuts."""
         if self._drain.done():
             self._hurry.set()
         else:
             self._drain.set_result(drain)
 
-    async def _leave(self, drain: Drain) -> None:
+    async def _leave(self, drain: DrainOrder) -> None:
         self._application.drain()
         self._tell_readiness()
         await self._unless_hurried(asyncio.sleep(drain.notice_s))
@@ -185,7 +185,7 @@ async def _open_channel(
 
 def work(
     create: Callable[[], ServedApplication],
-    limits: Limits,
+    limits: ClientLimits,
     listening: socket.socket,
     channel: socket.socket,
     drain_s: float,

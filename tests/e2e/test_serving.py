@@ -1,5 +1,6 @@
 """The processes of a server: what clients and operators see when one dies, ends, or takes another configuration."""
 
+import http.client
 import json
 import os
 import re
@@ -74,13 +75,18 @@ def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
 def health(gateway: GatewayProcess, path: str) -> tuple[int, dict[str, object], float]:
     """Status, body and seconds."""
     began = time.monotonic()
-    answer = httpx.get(gateway.health_url + path, timeout=5, trust_env=False)
-    return answer.status_code, answer.json(), time.monotonic() - began
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.health_port, timeout=5)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    connection.close()
+    return answer.status, body, time.monotonic() - began
 
 
 def test_health_and_metrics_have_a_port_of_their_own(gateway: GatewayProcess) -> None:
     assert ask(gateway) == 200
     assert health(gateway, "/health/live")[:2] == (200, {"status": "alive"})
+    until(lambda: health(gateway, "/health/ready")[0] == 200)  # it hears of the worker twice a second
     assert health(gateway, "/health/ready")[:2] == (200, httpx.get(gateway.url + "/health/ready").json())
     page = httpx.get(gateway.health_url + "/metrics").text
     assert re.search(r'^foreword_requests_total\{.*ending="finished".*\} 1\.0$', page, re.MULTILINE)
@@ -236,8 +242,8 @@ def test_a_second_signal_ends_at_once(upstream: UpstreamInThread, tmp_path: Path
             assert gateway.process.wait(10) == 0
 
 
-def test_a_withheld_body_gets_a_408(upstream: UpstreamInThread, tmp_path: Path) -> None:
-    path = "/v1/chat/completions"
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/foreword/preview"])
+def test_a_withheld_body_gets_a_408(upstream: UpstreamInThread, tmp_path: Path, path: str) -> None:
     with (
         running(tmp_path, config(upstream, "body_pause_s = 0.2")) as gateway,
         socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as connection,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from gateway.serving.limits import Limits
+from gateway.serving.limits import ClientLimits
 from gateway.serving.listener import Listener
 
-QUICK = Limits(head_s=0.3, idle_s=0.3, body_s=1.5, body_pause_s=0.3, write_s=0.4)
+QUICK = ClientLimits(head_s=0.3, idle_s=0.3, body_s=1.5, body_pause_s=0.3, write_s=0.4)
 BIG = b"x" * (20 * 1024 * 1024)
 
 
@@ -69,7 +69,7 @@ class Place:
 
 
 @asynccontextmanager
-async def place(application: Any = echo, limits: Limits = QUICK) -> AsyncIterator[Place]:
+async def place(application: Any = echo, limits: ClientLimits = QUICK) -> AsyncIterator[Place]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(128)
@@ -264,7 +264,7 @@ async def test_at_the_limit_of_requests_a_new_one_gets_a_503_and_health_an_answe
             await block.wait()
         await _answer(send, b"there")
 
-    async with place(slow, Limits(requests=2)) as there:
+    async with place(slow, ClientLimits(requests=2)) as there:
         waiting = [asyncio.create_task(there.say(post(b"", "/slow", "connection: close"))) for _ in range(2)]
         await _until(lambda: there.listener.requests == 2)
         refused = await there.say(post(b"a body" * 1000))
@@ -279,7 +279,7 @@ async def test_at_the_limit_of_requests_a_new_one_gets_a_503_and_health_an_answe
 
 
 async def test_where_connections_are_exhausted_the_longest_silent_one_is_closed_first() -> None:
-    async with place(limits=Limits(connections=3)) as there:
+    async with place(limits=ClientLimits(connections=3)) as there:
         silent = [await there.connect() for _ in range(3)]
         await _until(lambda: there.listener.connections == 3)
         silent[0][1].write(b"POST / HTTP/1.1\r\n")  # the second one is now the longest silent
@@ -301,7 +301,7 @@ async def test_where_all_connections_are_at_work_a_new_one_waits() -> None:
         await block.wait()
         await _answer(send, b"there")
 
-    async with place(slow, Limits(connections=2)) as there:
+    async with place(slow, ClientLimits(connections=2)) as there:
         asking = [asyncio.create_task(there.say(post(b"", "/", "connection: close"))) for _ in range(3)]
         await _until(lambda: there.listener.requests == 2)
         await asyncio.sleep(0.1)
@@ -373,7 +373,7 @@ async def test_draining_ends_what_rests_and_lets_the_rest_end() -> None:
         await block.wait()
         await _answer(send, b"there")
 
-    async with place(slow, Limits()) as there:
+    async with place(slow, ClientLimits()) as there:
         reader, writer = await there.connect()
         asking = asyncio.create_task(there.say(post()))
         await _until(lambda: there.listener.requests == 1)

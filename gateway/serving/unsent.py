@@ -1,0 +1,16 @@
+"""How much of what was written to a connection its client has not taken."""
+
+import fcntl
+import struct
+import termios
+from typing import Any
+
+
+def unsent_bytes(transport: Any) -> int:
+    """Bytes in the transport's buffer and in the system's queue."""
+    socket = transport.get_extra_info("socket")
+    try:
+        (queued,) = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)))
+    except (OSError, ValueError):
+        queued = 0  # closed already
+    return int(transport.get_write_buffer_size()) + int(queued)
