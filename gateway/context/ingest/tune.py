@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from gateway.context.store import lexical
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import CANDIDATES, Collections, Wish, tuning_of
 from gateway.context.store.fusion import VECTORS_SHARE, Tuning, fused, supported
 from gateway.context.store.stored_documents import Documents, indexed
+from gateway.context.store.words import IS_SPACELESS, words_of
 from gateway.exchange import Chunk
 from gateway.ports import Embedder
 
@@ -77,7 +77,7 @@ class Tuner(Struct, frozen=True):
     def _trials(self, documents: Documents, pseudo: Sequence[Pseudo]) -> list[TuningTrial]:
         if not pseudo:
             return []
-        average = sum(len(lexical.words_of(one.rest)) for one in pseudo) / len(pseudo)
+        average = sum(len(words_of(one.rest)) for one in pseudo) / len(pseudo)
         queries = self.embedder.embed([one.query for one in pseudo])
         rests = self.embedder.embed([one.rest for one in pseudo])
         return [
@@ -146,4 +146,4 @@ def _with(ranked: Sequence[tuple[int, float]], key: int, score: float) -> list[t
 
 
 def _size(text: str) -> int:
-    return max(len(text.split()), len(text) // 12 if lexical.IS_SPACELESS.search(text) is None else len(text) // 2)
+    return max(len(text.split()), len(text) // 12 if IS_SPACELESS.search(text) is None else len(text) // 2)

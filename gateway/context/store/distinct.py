@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from gateway.context.store.lexical import words_of
+from gateway.context.store.words import words_of
 from gateway.exchange import Chunk
 
 ALIKE = 0.85

@@ -10,7 +10,7 @@ from gateway.context.excerpt import Shares, excerpts
 from gateway.context.pack import SourceBudget
 from gateway.context.retrieve import RetrieveStage
 from gateway.context.store.collections import Collections
-from gateway.context.store.lexical import words_of
+from gateway.context.store.words import words_of
 from gateway.exchange import Ask, Chunk, ClientKey, Controls, Endpoint, Exchange, Target, Turn
 from gateway.ports import Vectors
 from gateway.settings import Context

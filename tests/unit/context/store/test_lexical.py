@@ -9,6 +9,7 @@ from gateway.context.store import lexical
 from gateway.context.store.catalog import Catalog
 from gateway.context.store.collections import Collections
 from gateway.context.store.stored_documents import Documents
+from gateway.context.store.words import terms_of, words_of
 from gateway.exchange import Chunk
 
 
@@ -43,12 +44,12 @@ def found(documents: Documents, query: str, among: list[int] | None = None) -> l
     ],
 )
 def test_words_are_stems_and_pairs_of_chinese_characters(text: str, words: list[str]) -> None:
-    assert lexical.words_of(text) == words
+    assert words_of(text) == words
 
 
 def test_words_of_questions_do_not_count_unless_there_are_no_others() -> None:
-    assert lexical.terms_of("What is the leave?") == ["leav"]
-    assert lexical.terms_of("What is it?") == ["what", "is", "it"]
+    assert terms_of("What is the leave?") == ["leav"]
+    assert terms_of("What is it?") == ["what", "is", "it"]
 
 
 def test_the_rarer_word_decides_even_in_a_collection_of_three(documents: Documents) -> None:
@@ -179,5 +180,5 @@ def test_any_text_can_be_indexed_searched_and_taken_out(
     lexical.nearest(database, id, query, 5)
     lexical.remove(database, id, [(1, text)])
 
-    for term in lexical.terms_of(text):
+    for term in terms_of(text):
         assert database.execute(f"SELECT doc FROM rarity_{id} WHERE term = ?", (term,)).fetchone() is None

@@ -1,0 +1,47 @@
+"""The words of a text for the word index: stems, and pairs of characters where a script has no spaces."""
+
+import re
+import unicodedata
+from itertools import pairwise
+from pathlib import Path
+
+SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+WORD = re.compile(rf"[{SPACELESS}]+|(?:(?![{SPACELESS}])[^\W_])+")
+IS_SPACELESS = re.compile(rf"[{SPACELESS}]")
+
+# Words that any question has.
+STOP = frozenset(Path(__file__).with_name("stop_words.txt").read_text("utf-8").split())
+
+
+def terms_of(query: str) -> list[str]:
+    """The distinct words of a query, without the words of any question unless it has no others."""
+    words = list(dict.fromkeys(words_of(query)))
+    return [word for word in words if word not in STOP] or words
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text as they are indexed."""
+    # replace compatibility forms (full width, ligatures), and drop accents
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    if not plain.isascii():
+        plain = "".join(char for char in plain if not unicodedata.combining(char))
+    found: list[str] = []
+    for word in WORD.findall(plain):
+        if IS_SPACELESS.match(word):
+            found += map("".join, pairwise(word)) if len(word) > 1 else (word,)
+        else:
+            found.append(word if word in STOP else stem(word))
+    return found
+
+
+def stem(word: str) -> str:
+    """An English word without its most common endings: reports, reported, reporting -> report."""
+    if len(word) < 4 or not word.isascii() or not word.isalpha():
+        return word
+    if word.endswith("s") and word[-2] not in "suia":
+        word = word[:-1] if not word.endswith("ies") or len(word) < 5 else word[:-3] + "y"
+    for ending in ("ing", "ed"):
+        rest = word.removesuffix(ending)
+        if rest != word and len(rest) > 2 and re.search("[aeiouy]", rest):
+            return rest[:-1] if rest[-1] == rest[-2] and rest[-1] not in "lsz" else rest.removesuffix("e")
+    return word[:-1] if len(word) > 4 and word.endswith("e") else word
