@@ -32,7 +32,7 @@ async def first_calls(
     known, made = dict(values), list[Call]()
     for name, wish in template.calls.items():
         prompt = template.ask_first(name, known, shots, labels)
-        text, call = await _one(exchange, prompt, name, wish, completer)
+        text, call = await _call(exchange, prompt, name, wish, completer)
         made.append(call)
         if not text:
             raise CallFailed(f"the call {name!r} of {template.id} failed: {call.error or 'it is empty'}", tuple(made))
@@ -45,7 +45,7 @@ def stand_ins(template: Template) -> dict[str, str]:
     return {name: f"[{name}: a model writes this first]" for name in template.calls}
 
 
-async def _one(exchange: Exchange, prompt: str, name: str, wish: FirstCall, completer: Completer) -> tuple[str, Call]:
+async def _call(exchange: Exchange, prompt: str, name: str, wish: FirstCall, completer: Completer) -> tuple[str, Call]:
     return await own_call(
         completer,
         exchange,

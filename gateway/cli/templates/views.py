@@ -134,11 +134,11 @@ def history_(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) ->
         echo_json(msgspec.to_builtins(versions))
         return
     for depth, version in lineage(versions):
-        click.echo("  " * depth + _told(version))
+        click.echo("  " * depth + _line_of(version))
     warn_of(errors)
 
 
-def _told(version: HistoryVersion) -> str:
+def _line_of(version: HistoryVersion) -> str:
     marks = [
         *(["in use"] if version.speaks else []),
         *([f"canary for {version.canary:.0%}"] if version.canary else []),

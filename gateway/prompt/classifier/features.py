@@ -115,7 +115,7 @@ def features(text: str) -> list[float]:
     own = own.strip()
     lowered = own.lower()
     words = _WORD.findall(lowered)
-    counts = _said(words, lowered)
+    counts = _word_counts(words, lowered)
     sentences = len(_SENTENCE_END.findall(own))
     return [
         log1p(len(words)),
@@ -139,7 +139,7 @@ def features(text: str) -> list[float]:
     ]
 
 
-def _said(words: Sequence[str], lowered: str) -> list[int]:
+def _word_counts(words: Sequence[str], lowered: str) -> list[int]:
     """How often each of the kinds in `_SAYS` occurs."""
     counts = [0] * len(_SAYS)
     for word in filter(_ONES.__contains__, words):

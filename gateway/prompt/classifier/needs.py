@@ -46,7 +46,7 @@ class NeedWords(Struct, frozen=True):
     words: frozenset[str] = frozenset()
     phrases: tuple[str, ...] = ()
 
-    def found(self, text: str, words: frozenset[str]) -> bool:
+    def occur(self, text: str, words: frozenset[str]) -> bool:
         return not self.words.isdisjoint(words) or any(map(text.__contains__, self.phrases))
 
 
@@ -55,7 +55,7 @@ def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> 
 
     `measured`: the result of `rawness.measures`. `intent`: whether its intent is known; then it has a task.
     """
-    text, words = _said(seen.asked)
+    text, words = _lower_and_words(seen.asked)
     task = intent or measured[_QUESTION] or measured[_POLITE] or measured[_WORDS] > _DAMPED_FEW
     given = (
         ("task", bool(task)),
@@ -69,7 +69,7 @@ def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> 
 
 def needs(seen: Look, language: str) -> tuple[str, ...]:
     """The ones of context, long context, reasoning and tool that an answer seems to need."""
-    text, words = _said(seen.asked)
+    text, words = _lower_and_words(seen.asked)
     answers = (
         ("context", not seen.rule and _tells("absent", language, text, words)),
         ("long context", len(seen.text) > LONG_CHARS),
@@ -80,14 +80,14 @@ def needs(seen: Look, language: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)  # `lacks` and `needs` read the same prompt
-def _said(request: str) -> tuple[str, frozenset[str]]:
+def _lower_and_words(request: str) -> tuple[str, frozenset[str]]:
     text = request.lower()
     return text, frozenset(_WORD.findall(text))
 
 
 def _tells(kind: str, language: str, text: str, words: frozenset[str]) -> bool:
     table = _table().get((kind, language))
-    return table is not None and table.found(text, words)
+    return table is not None and table.occur(text, words)
 
 
 @cache

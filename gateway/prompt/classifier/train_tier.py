@@ -85,7 +85,7 @@ def _tier(
     }
     if projection is not None:
         arrays["projection"] = projection
-    requests = _asked(lesson)
+    requests = _requests(lesson)
     names = Names(
         language=lesson.language,
         classes=tuple(classes),
@@ -112,7 +112,7 @@ def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
     return {text: tuple(sorted(intents)) for text, intents in sorted(barred.items())}
 
 
-def _asked(lesson: Lessons) -> dict[str, str]:
+def _requests(lesson: Lessons) -> dict[str, str]:
     """The requests of the examples in `plain` words, with their intents. A request of two intents is left out."""
     owners: dict[str, set[str]] = {}
     for case in lesson.cases:

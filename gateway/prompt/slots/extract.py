@@ -64,7 +64,7 @@ class Extractor:
         nearest = {name: slot for name, slot in empty.items() if slot.nearest}
         found = await self._nearest(nearest, exchange.ask.query, embed, budget_s) if nearest and embed else ()
         wish = template.extract
-        names = [name for name in _asked(wish, empty) if name not in {value.name for value in found}]
+        names = [name for name in _names_to_ask(wish, empty) if name not in {value.name for value in found}]
         if wish is None or not names or completer is None or not exchange.may_call:
             return ExtractedSlots(found)
         asked = await _call(template, wish, {name: empty[name] for name in names}, exchange, completer)
@@ -99,7 +99,7 @@ def wants_more(template: Template) -> bool:
     return template.extract is not None or any([slot.nearest for slot in template.slots.values()])
 
 
-def _asked(wish: Extract | None, empty: Mapping[str, Slot]) -> Sequence[str]:
+def _names_to_ask(wish: Extract | None, empty: Mapping[str, Slot]) -> Sequence[str]:
     if wish is None:
         return ()
     return [name for name, slot in empty.items() if name in wish.slots or (not wish.slots and slot.type is not None)]

@@ -61,7 +61,7 @@ class ForbiddenSyntax(Exception):
         self.what, self.line, self.word = what, line, word
 
 
-class TooLong(Exception):
+class RenderedTooLong(Exception):
     """The rendered part exceeds `MAX_CHARS`."""
 
 
@@ -84,7 +84,7 @@ def join(items: Any, between: str = "") -> str:
     texts = [str(item) for item in items]
     # checked before it is built: a thousand items and a long separator would fill the memory
     if sum(map(len, texts)) + len(between) * len(texts) > MAX_CHARS:
-        raise TooLong(f"renders to more than {MAX_CHARS} characters")
+        raise RenderedTooLong(f"renders to more than {MAX_CHARS} characters")
     return between.join(texts)
 
 
@@ -128,7 +128,7 @@ def _capped(work: Callable[..., Any]) -> Callable[..., Any]:
     def capped(*given: Any, **named: Any) -> Any:
         result = work(*given, **named)
         if isinstance(result, str) and len(result) > MAX_CHARS:
-            raise TooLong(f"renders to more than {MAX_CHARS} characters")
+            raise RenderedTooLong(f"renders to more than {MAX_CHARS} characters")
         return result
 
     return capped
@@ -175,7 +175,7 @@ class CompiledBody(Struct, frozen=True):
     plain: Plain | None = None
 
     def render(self, values: Mapping[str, Any]) -> str:
-        """The text. Raises `TooLong`."""
+        """The text. Raises `RenderedTooLong`."""
         text = self._written(values)
         return self._rendered(values) if text is None else text
 
@@ -188,7 +188,7 @@ class CompiledBody(Struct, frozen=True):
             return None
         text = "".join(pieces)
         if len(text) > MAX_CHARS:
-            raise TooLong(f"renders to more than {MAX_CHARS} characters")
+            raise RenderedTooLong(f"renders to more than {MAX_CHARS} characters")
         return text.strip()
 
     def _rendered(self, values: Mapping[str, Any]) -> str:
@@ -199,7 +199,7 @@ class CompiledBody(Struct, frozen=True):
             pieces.append(piece)
             total += len(piece)
             if total > MAX_CHARS:
-                raise TooLong(f"renders to more than {MAX_CHARS} characters")
+                raise RenderedTooLong(f"renders to more than {MAX_CHARS} characters")
         return "".join(pieces).strip()
 
 

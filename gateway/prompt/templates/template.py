@@ -38,7 +38,7 @@ from gateway.prompt.templates.fields import (
 )
 from gateway.prompt.templates.findings import Finding
 from gateway.prompt.templates.frontmatter import FrontMatterHead, split_head, suggest
-from gateway.prompt.templates.sandbox import CompiledBody, ForbiddenSyntax, TooLong, compile_body
+from gateway.prompt.templates.sandbox import CompiledBody, ForbiddenSyntax, RenderedTooLong, compile_body
 from gateway.prompt.templates.schema import read_head
 
 ROLES = ("system", "user", "assistant")
@@ -178,7 +178,7 @@ class Template(Struct, frozen=True):
     def _text(self, part: TemplatePart, context: Mapping[str, Any]) -> str:
         try:
             return part.body.render(context)
-        except TooLong as error:
+        except RenderedTooLong as error:
             raise TemplateError(self.file, f"`# {part.role}` {error}", part.line, 1) from error
 
 

@@ -56,7 +56,7 @@ async def get_template(gateway: Shared, key: Caller, id: str) -> Response[bytes]
     template = library.get(id)
     if template is None:
         raise NotFound(f"There is no template {id!r}.")
-    listed = await asyncio.to_thread(_one, library, template)
+    listed = await asyncio.to_thread(_with_history, library, template)
     if not key.admin:
         return json_of(listed)
     messages = tuple({"role": part.role, "content": part.source} for part in template.parts)
@@ -88,7 +88,7 @@ def _all(library: Library) -> Sequence[TemplateSummary]:
     return [_listed(library, newest[id], versions[id]) for id in sorted(newest)]
 
 
-def _one(library: Library, template: Template) -> TemplateSummary:
+def _with_history(library: Library, template: Template) -> TemplateSummary:
     return _listed(library, template, history(library, template.id))
 
 

@@ -16,7 +16,7 @@ from gateway.prompt.templates.sandbox import (
     MAX_INDENT,
     CompiledBody,
     ForbiddenSyntax,
-    TooLong,
+    RenderedTooLong,
     compile_body,
 )
 from tests.doubles.templates import template
@@ -80,7 +80,7 @@ def test_a_template_that_is_too_big_or_too_deep_is_refused(source: str) -> None:
 def test_a_template_that_grows_without_end_is_stopped(source: str) -> None:
     body = compile_body(source, {"query", "examples", "labels"})
     values = {"query": "a\n" * 90_000, "examples": ("e",) * 64, "labels": ("l",) * 5000}
-    with pytest.raises(TooLong):
+    with pytest.raises(RenderedTooLong):
         body.render(values)
 
 
@@ -151,7 +151,7 @@ def test_any_template_is_refused_or_renders_to_text_of_an_end(words: list[str], 
     try:
         body = compile_body(" ".join(words), {"query", "text", "examples", "labels"})
         text = body.render({"query": value, "text": value, "examples": (), "labels": (value,)})
-    except (ForbiddenSyntax, TooLong):
+    except (ForbiddenSyntax, RenderedTooLong):
         return
     assert len(text) <= MAX_CHARS
 
@@ -188,7 +188,7 @@ def test_what_is_missing_in_a_plain_body_is_an_error_as_in_any(values: dict[str,
 
 
 def test_a_plain_body_has_an_end_too() -> None:
-    with pytest.raises(TooLong):
+    with pytest.raises(RenderedTooLong):
         compile_body("{{ query }}{{ query }}", SLOTS).render({"query": "x" * (MAX_CHARS // 2 + 1)})
 
 
@@ -215,7 +215,7 @@ VALUES = st.dictionaries(NAMES, st.text(max_size=8) | st.just("{{ query }}{% if 
 def _outcome(body: CompiledBody, values: dict[str, str]) -> str | type[Exception]:
     try:
         return body.render(values)
-    except (TooLong, jinja2.UndefinedError) as error:
+    except (RenderedTooLong, jinja2.UndefinedError) as error:
         return type(error)
 
 
