@@ -15,12 +15,12 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from gateway.prompt.classifier.regression import STRENGTH, Table, fit
+from gateway.prompt.classifier.regression import STRENGTH, TrainingRows, fit
 
 DIMENSIONS, WORDS, OWN = 384, 8000, 20
 
 
-def made_up(prompts: int, intents: int, seed: int) -> tuple[Table, np.ndarray]:
+def made_up(prompts: int, intents: int, seed: int) -> tuple[TrainingRows, np.ndarray]:
     random, shared = np.random.default_rng(seed), np.random.default_rng(0)
     directions = shared.normal(size=(intents, DIMENSIONS)).astype(np.float32)
     vocabulary = shared.integers(0, WORDS, size=(intents, OWN))
@@ -31,7 +31,7 @@ def made_up(prompts: int, intents: int, seed: int) -> tuple[Table, np.ndarray]:
     columns = np.concatenate([own, random.integers(0, WORDS, size=(prompts, 10))], axis=1)
     rows = np.repeat(np.arange(prompts), columns.shape[1])
     words = sparse.csr_matrix((np.full(rows.size, 0.3, np.float32), (rows, columns.ravel())), (prompts, WORDS))
-    return Table(words, vectors), np.array([f"intent-{label:03}" for label in labels])
+    return TrainingRows(words, vectors), np.array([f"intent-{label:03}" for label in labels])
 
 
 def main() -> None:

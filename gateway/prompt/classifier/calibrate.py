@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gateway.prompt.classifier.model import CANDIDATES, GATE, NONE, Array, softmax
-from gateway.prompt.classifier.regression import Fitted, Table, fit, join, middle
+from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join, middle
 
 FOLDS = 5
 MANY, FOLDS_OF_MANY = 4000, 3  # with so many cases, three folds are enough
@@ -31,7 +31,7 @@ class Honest(Struct):
 
 
 def out_of_fold(
-    table: Table, labels: NDArray[np.str_], extra: Table, extra_labels: NDArray[np.str_], points: Array
+    table: TrainingRows, labels: NDArray[np.str_], extra: TrainingRows, extra_labels: NDArray[np.str_], points: Array
 ) -> Honest:
     """Temperature and gate, from predictions for held-out cases.
 

@@ -24,14 +24,14 @@ ENOUGH = 5e-5  # the largest gradient that counts as flat
 STEPS, HALVINGS, REMEMBERED = 100, 20, 5
 
 
-class Table(Struct, frozen=True):
+class TrainingRows(Struct, frozen=True):
     """Prompts as rows: `words` is sparse [prompts, words], `vectors` dense [prompts, dimensions]; both float32."""
 
     words: Any
     vectors: Array
 
-    def take(self, rows: NDArray[Any]) -> Table:
-        return Table(self.words[rows], self.vectors[rows])
+    def take(self, rows: NDArray[Any]) -> TrainingRows:
+        return TrainingRows(self.words[rows], self.vectors[rows])
 
     def __len__(self) -> int:
         return int(self.vectors.shape[0])
@@ -46,9 +46,9 @@ class Table(Struct, frozen=True):
         return self.split + int(self.vectors.shape[1])
 
 
-def join(first: Table, second: Table) -> Table:
+def join(first: TrainingRows, second: TrainingRows) -> TrainingRows:
     words = sparse.vstack([first.words, second.words]).tocsr()
-    return Table(words, np.vstack([first.vectors, second.vectors]))
+    return TrainingRows(words, np.vstack([first.vectors, second.vectors]))
 
 
 class Fitted(Struct, frozen=True):
@@ -57,17 +57,17 @@ class Fitted(Struct, frozen=True):
     classes: NDArray[np.str_]
     weights: Array
 
-    def scores(self, table: Table) -> Array:
+    def scores(self, table: TrainingRows) -> Array:
         """[prompts, classes]."""
         split = table.split
         scores = table.words @ self.weights[:split] + table.vectors @ self.weights[split:-1] + self.weights[-1]
         return np.asarray(scores, dtype=np.float32)
 
-    def chances(self, table: Table) -> Array:
+    def chances(self, table: TrainingRows) -> Array:
         return softmax(self.scores(table))
 
 
-def fit(table: Table, labels: NDArray[np.str_], near: Fitted | None = None) -> Fitted:
+def fit(table: TrainingRows, labels: NDArray[np.str_], near: Fitted | None = None) -> Fitted:
     """The weights, the same for the same rows and labels. `near`: a similar solution to start from."""
     classes, own = np.unique(labels, return_inverse=True)
     weights = _fairly(labels)
@@ -130,7 +130,7 @@ def _direction(gradient: Array, past: Sequence[tuple[Array, Array, float]]) -> A
     return q
 
 
-def _slope(table: Table, own: NDArray[np.intp], classes: int, weights: Array, penalty: float) -> Slope:
+def _slope(table: TrainingRows, own: NDArray[np.intp], classes: int, weights: Array, penalty: float) -> Slope:
     """The loss and its gradient as a function of the flat weights."""
     rows, split = np.arange(len(table)), table.split
     words_across, total = table.words.T.tocsr(), float(weights.sum())

@@ -14,7 +14,7 @@ from scipy import sparse  # comes with scikit-learn
 from gateway.prompt.classifier.calibrate import MANY, Honest, out_of_fold
 from gateway.prompt.classifier.lessons import Lesson, Lessons
 from gateway.prompt.classifier.model import NONE, Array, Names, Tier
-from gateway.prompt.classifier.regression import Fitted, Table, fit, join
+from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 from gateway.prompt.classifier.view import Keywords, plain, tokens
 
 SURE = 0.5  # a `not` example that fits no class this well is left out
@@ -43,7 +43,7 @@ def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
     vocabulary, idf = _vocabulary(documents)
     words = weigh_all(documents, vocabulary, idf)
     vectors = _vectors(embed, everything)
-    table = Table(words * np.float32(words_weight), vectors)
+    table = TrainingRows(words * np.float32(words_weight), vectors)
     labels = np.array([case.intent for case in lesson.cases])
     count = np.arange(len(everything))
     cases, misses = table.take(count[: len(labels)]), table.take(count[len(labels) :])
@@ -134,8 +134,8 @@ def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
 
 
 def _settle(
-    table: Table, labels: NDArray[np.str_], misses: Table, near_misses: Sequence[Lesson]
-) -> tuple[Table, NDArray[np.str_]]:
+    table: TrainingRows, labels: NDArray[np.str_], misses: TrainingRows, near_misses: Sequence[Lesson]
+) -> tuple[TrainingRows, NDArray[np.str_]]:
     """Give each `not` example the class that fits it best, apart from its own intent, or leave it out."""
     if not near_misses:
         return misses, np.array([], dtype=labels.dtype)

@@ -14,7 +14,7 @@ from gateway.prompt.classifier.explanation import why
 from gateway.prompt.classifier.labelled import Labelled
 from gateway.prompt.classifier.lessons import Seeds
 from gateway.prompt.classifier.model import GATE, NONE
-from gateway.prompt.classifier.regression import Table, fit, middle
+from gateway.prompt.classifier.regression import TrainingRows, fit, middle
 from gateway.prompt.classifier.train import Embedders, train, trained
 from gateway.prompt.library.library import Library
 from gateway.settings import PromptTable
@@ -118,7 +118,7 @@ def test_learning_that_begins_near_ends_where_it_ends_from_nothing() -> None:
     chance = np.random.default_rng(3)
     vectors = chance.normal(size=(400, 8)).astype(np.float32)
     labels = np.array(["a", "b", "c"])[np.abs(vectors[:, :3]).argmax(axis=1)]
-    table = Table(sparse.csr_matrix((400, 0), dtype=np.float32), vectors)
+    table = TrainingRows(sparse.csr_matrix((400, 0), dtype=np.float32), vectors)
     parts = [fit(table.take(rows), labels[rows]) for rows in (np.arange(0, 300), np.arange(100, 400))]
     far, near = fit(table, labels), fit(table, labels, middle(parts))
     assert np.abs(far.chances(table) - near.chances(table)).max() < 0.02
@@ -135,7 +135,7 @@ def test_the_regression_finds_what_scikit_learn_finds() -> None:
     vectors = chance.normal(size=(90, 4)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     labels = np.repeat(["a", "b", "c"], 30)
-    ours = fit(Table(words, vectors), labels).chances(Table(words, vectors))
+    ours = fit(TrainingRows(words, vectors), labels).chances(TrainingRows(words, vectors))
     both = np.hstack([words.toarray(), vectors])
     theirs = LogisticRegression(C=30.0, max_iter=2000, tol=1e-8).fit(both, labels).predict_proba(both)
     assert np.abs(ours - theirs).max() < 0.02
