@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.context.pack import SourceBudget
-from gateway.context.reading.chunk import sentences
+from gateway.context.reading.chunk import lead_length, sentences
 from gateway.context.store.fusion import followed
 from gateway.exchange import Chunk
 
@@ -34,7 +34,7 @@ Shares = Callable[[str, Sequence[str]], Sequence[float]]
 
 
 class ExcerptPart(Struct, frozen=True):
-    """Characters `start` to `end` of the text of passage number `chunk`."""
+    """Characters `start` to `end` of the text of passage number `chunk`, behind what that repeats of its table."""
 
     chunk: int
     start: int
@@ -53,6 +53,7 @@ def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> l
         first, last = taken.get(number, (place, place - 1))
         wider = min(first, place), max(last, place)
         then = used + _tokens(parts, *wider) - _tokens(parts, first, last)
+        then += _lead_tokens(chunks[number]) if number not in taken else 0
         if budget.holds(then, len({*taken, number})):
             taken[number] = wider
             used = then
@@ -61,7 +62,7 @@ def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> l
 
 def parts_of(number: int, chunk: Chunk) -> list[ExcerptPart]:
     """The sentences and lines of a chunk. Their tokens are estimated from the chunk's, in proportion."""
-    text, rate = chunk.text, chunk.tokens / max(1, len(chunk.text))
+    text, rate = chunk.text[lead_length(chunk) :], chunk.tokens / max(1, len(chunk.text))
     found = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
     # white space between two parts belongs to the first
     ends = [*(start for start, _ in found[1:]), *([len(text)] if found else [])]
@@ -88,7 +89,7 @@ def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Sh
     found = np.zeros(len(parts))
     for collection in {chunk.collection for chunk in chunks}:
         mine = [place for place, part in enumerate(parts) if chunks[part.chunk].collection == collection]
-        texts = [chunks[parts[place].chunk].text[parts[place].start : parts[place].end] for place in mine]
+        texts = [_own(chunks[parts[place].chunk])[parts[place].start : parts[place].end] for place in mine]
         found[mine] = shares(collection, texts)
     return found
 
@@ -113,9 +114,21 @@ def _tokens(parts: Sequence[ExcerptPart], first: int, last: int) -> int:
     return sum(part.tokens for part in parts[first : last + 1])
 
 
+def _own(chunk: Chunk) -> str:
+    """A passage's text without what it repeats."""
+    return chunk.text[lead_length(chunk) :]
+
+
+def _lead_tokens(chunk: Chunk) -> int:
+    return math.ceil(lead_length(chunk) * chunk.tokens / max(1, len(chunk.text)))
+
+
 def _excerpt(chunk: Chunk, parts: Sequence[ExcerptPart], taken: tuple[int, int]) -> Chunk:
+    """Whatever is taken of a table keeps its title row."""
     start, end = parts[taken[0]].start, parts[taken[1]].end
-    if (start, end) == (0, len(chunk.text)):
+    own = _own(chunk)
+    if (start, end) == (0, len(own)):
         return chunk
-    tokens = min(chunk.tokens, _tokens(parts, *taken))
-    return replace(chunk, text=chunk.text[start:end], start=chunk.start + start, end=chunk.start + end, tokens=tokens)
+    tokens = min(chunk.tokens, _tokens(parts, *taken) + _lead_tokens(chunk))
+    text = chunk.text[: lead_length(chunk)] + own[start:end]
+    return replace(chunk, text=text, start=chunk.start + start, end=chunk.start + end, tokens=tokens)

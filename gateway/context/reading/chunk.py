@@ -1,24 +1,27 @@
 """Cuts documents into chunks along their structure: sections, paragraphs, lines, sentences, words.
 
-A chunk is always a span of the document, `chunk.text == document.text[chunk.start:chunk.end]`, and
-never more than the embedder reads: what lies beyond its window would be stored but never found.
+A chunk is a span of the document, and its text that span: `document.text[chunk.start:chunk.end]`. A chunk that begins
+within a table or a list has the table's caption and title row, or the line ahead of the list, in front of it.
+
+A chunk is never more than the embedder reads, since the rest would be stored but never found. A row of a table or a
+record is the exception: it stays whole, and gets the mean of its parts' vectors.
 """
 
 import hashlib
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from msgspec import Struct
 
-from gateway.context.reading.document import Document
+from gateway.context.reading.document import Document, Lead
 from gateway.exchange import Chunk
 
 Count = Callable[[str], int]
 Span = tuple[int, int]
 
-VERSION = 3
+VERSION = 4
 """Part of each ingested file's recipe: a change of how chunks are cut means cutting again."""
 
 SPECIAL_TOKENS = 4
@@ -43,6 +46,10 @@ PLACES = tuple(
     )
 )
 SENTENCES = 2
+LEAD_SHARE = 3
+"""What a chunk repeats takes at most one part in so many of it."""
+WHOLE_RECORD = 4
+"""A record of up to so many times the limit is not cut."""
 
 
 class Cut(Struct, frozen=True):
@@ -65,11 +72,13 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
         fitting = cut.limit if cut.strict else window - SPECIAL_TOKENS - count(heading)
         room = max(1, min(cut.limit, fitting))
         joined = room if cut.strict else max(1, int(JOINED * room))
-        spans = _split(document.text, start, end, count, room, joined)
+        section = _Section(document, start, end, count, room, joined, room if cut.strict else WHOLE_RECORD * room)
+        spans = section.spans()
         if cut.overlap and len(spans) > 1:
-            spans = _overlapping(document.text, start, end, count, room, min(cut.overlap, room // 2))
+            size = max(1, room - section.longest_lead)
+            spans = _overlapping(document.text, start, end, count, size, min(cut.overlap, size // 2))
         for first, last in spans:
-            text = document.text[first:last]
+            text = section.lead(first) + document.text[first:last]
             chunks.append(
                 Chunk(
                     id=chunk_id(collection, source, first, last, text),
@@ -84,6 +93,126 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
                 )
             )
     return chunks
+
+
+def lead_length(chunk: Chunk) -> int:
+    """Characters ahead of a chunk's own text that it repeats from its table or list."""
+    span = chunk.end - chunk.start
+    return max(0, len(chunk.text) - span) if span > 0 else 0
+
+
+class _Section:
+    """A section of a document that is cut into spans, tables and lists apart from the text around them."""
+
+    def __init__(
+        self, document: Document, start: int, end: int, count: Count, room: int, joined: int, whole: int
+    ) -> None:
+        """`room` tokens for a span, `joined` for short neighbours together, `whole` for a record."""
+        self._text = document.text
+        self._span = (start, end)
+        self._count = count
+        self._room, self._joined, self._whole = room, joined, whole
+        first = bisect_left(document.leads, start, key=lambda lead: lead.start)
+        last = bisect_left(document.leads, end, key=lambda lead: lead.start)
+        self._leads = [_fitting(lead, count, room // LEAD_SHARE) for lead in document.leads[first:last]]
+        self._starts = [lead.start for lead in self._leads]
+        first = bisect_left(document.headings, start, key=lambda heading: heading.start)
+        self._headed = first < len(document.headings) and document.headings[first].start < end
+        first = bisect_left(document.records, (start, 0))
+        self._records = document.records[first : bisect_left(document.records, (end, 0))]
+
+    @property
+    def longest_lead(self) -> int:
+        """In tokens."""
+        return max((self._count(lead.text) for lead in self._leads), default=0)
+
+    def lead(self, first: int) -> str:
+        """What a chunk that begins at `first` repeats, as text ahead of its own."""
+        for place in range(bisect_right(self._starts, first) - 1, -1, -1):
+            lead = self._leads[place]
+            if first < lead.end:
+                return f"{lead.text}\n" if lead.text else ""
+            if place < bisect_right(self._starts, first) - MOST_NESTED:
+                break
+        return ""
+
+    def spans(self) -> list[Span]:
+        start, end = _stripped(self._text, *self._span)
+        if _fits(self._text[start:end], self._count, self._joined):
+            return [(start, end)] if start < end else []
+        if not self._leads and not self._records:
+            return _split(self._text, start, end, self._count, self._room, self._joined)
+        spans: list[Span] = []
+        at = start
+        for lead in self._leads:
+            if lead.start < at:
+                continue
+            head = max(at, _head(self._text, lead))
+            spans += self._cut(at, head, self._room)
+            room = self._room - self._tokens(lead.start)
+            rows = self._cut(lead.start, lead.end, room)
+            spans += [(head, rows[0][1]), *rows[1:]] if rows else []
+            at = lead.end
+        spans += self._cut(at, end, self._room)
+        return self._packed(self._with_heading(spans))
+
+    def _with_heading(self, spans: list[Span]) -> list[Span]:
+        """A heading's line alone goes with the text below it."""
+        if len(spans) < 2 or not self._headed or "\n" in self._text[slice(*spans[0])]:
+            return spans
+        both = (spans[0][0], spans[1][1])
+        return [both, *spans[2:]] if _fits(self._text[slice(*both)], self._count, self._room) else spans
+
+    def _tokens(self, first: int) -> int:
+        lead = self.lead(first)
+        return self._count(lead) if lead else 0
+
+    def _cut(self, start: int, end: int, room: int) -> list[Span]:
+        """Spans of a part, its records whole."""
+        room = max(1, room)
+        joined = min(self._joined, room)
+        first = bisect_left(self._records, (start, 0))
+        spans: list[Span] = []
+        at = start
+        for record in self._records[first : bisect_left(self._records, (end, 0))]:
+            spans += _split(self._text, at, record[0], self._count, room, joined)
+            if _fits(self._text[slice(*record)], self._count, max(room, self._whole)):
+                spans.append(record)
+            else:
+                spans += _split(self._text, *record, self._count, room, joined)
+            at = record[1]
+        return self._packed([*spans, *_split(self._text, at, end, self._count, room, joined)])
+
+    def _packed(self, spans: list[Span]) -> list[Span]:
+        """Join neighbours as long as they fit together behind what the first of them repeats."""
+        packed: list[Span] = []
+        room = self._joined
+        for start, end in spans:
+            if packed and _fits(self._text[packed[-1][0] : end], self._count, room):
+                packed[-1] = (packed[-1][0], end)
+            else:
+                packed.append((start, end))
+                room = self._joined - self._tokens(start)
+        return packed
+
+
+MOST_NESTED = 8
+"""Lists within lists whose lines are looked for."""
+
+
+def _fitting(lead: Lead, count: Count, room: int) -> Lead:
+    """The lead with a text of at most `room` tokens; its last line, the title row, is kept longest."""
+    text = lead.text
+    while text and not _fits(text, count, room):
+        text = text.partition("\n")[2] if "\n" in text else text[: len(text) // 2].rstrip(" |")
+    return Lead(lead.start, lead.end, text)
+
+
+def _head(text: str, lead: Lead) -> int:
+    """Where what a table or list repeats stands itself: right ahead of it."""
+    line = lead.text.rpartition("\n")[2]
+    place = text.rfind(lead.text or line, max(0, lead.start - len(lead.text) - 4), lead.start)
+    return place if place >= 0 and not text[place + len(lead.text) : lead.start].strip() else lead.start
 
 
 def within(text: str, count: Count, window: int) -> list[str]:
