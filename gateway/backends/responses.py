@@ -32,8 +32,6 @@ class ResponsesOverChat:
         if exchange.ask.endpoint is not Endpoint.RESPONSES or speaks(self._backend, model):
             return await self._backend.send(exchange, model, headers)
         reply = await self._backend.send(as_chat(exchange, model), model, uncompressed(headers))
-        if names := left_out(exchange.ask.raw):
-            reply.told.append(Note("include", "left out", f"a chat completion has no {', '.join(names)}"))
         return await as_response(exchange, reply)
 
 
@@ -51,6 +49,8 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
     """The reply to a chat as the reply to the request for a response. A refusal stays as it is."""
     if reply.status >= 300:
         return reply
+    if names := left_out(exchange.ask.raw):
+        reply.told.append(Note("include", "left out", f"a chat completion has no {', '.join(names)}"))
     model = reply.model if exchange.ask.model in AUTO else exchange.ask.model
     head = head_of(exchange.id, exchange.ask, model, int(exchange.started_s))
     search = shown(exchange)
