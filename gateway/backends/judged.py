@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
+from typing import NoReturn
 
 import msgspec
 from msgspec import Raw
@@ -147,7 +148,7 @@ class JudgedStream:
         if self._fault is None:
             self._fault = fault_in(events, self._endpoint)
 
-    def _finish(self) -> None:
+    def _finish(self) -> NoReturn:
         self._answer.close()
         if self._fault is not None:
             raise StreamFailed(raised(self._fault).message)

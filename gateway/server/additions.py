@@ -21,15 +21,17 @@ class StreamAdditions:
         self._endpoint = exchange.ask.endpoint
         self._closing = closing and self._endpoint is not Endpoint.RESPONSES
         self._packed = is_encoded(reply.headers)
-        self._account = b"" if self._packed else account
-        self._mark = mark_of(self._endpoint)
+        self.account = b"" if self._packed else account
+        """The `foreword` object, until it is in an event."""
+        self.mark = mark_of(self._endpoint)
+        """A piece without these bytes needs no look, once the object is in."""
 
     def add(self, piece: bytes) -> bytes:
         """The piece with what belongs into it. Most pieces come back as they are."""
-        if self._account:
-            piece, is_added = annotate.first_event(piece, self._account)
-            self._account = b"" if is_added else self._account
-        if self._mark in piece and not self.is_over and not self._packed:
+        if self.account:
+            piece, is_added = annotate.first_event(piece, self.account)
+            self.account = b"" if is_added else self.account
+        if self.mark in piece and not self.is_over and not self._packed:
             end = end_at(piece, self._endpoint)
             if end >= 0:
                 self.is_over = True

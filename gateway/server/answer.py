@@ -186,15 +186,17 @@ class _AnswerRun:
         wanted = exchange.ask.controls.closing_event
         closing = self._gateway.settings.server.closing_event if wanted is None else wanted
         additions = StreamAdditions(exchange, reply, extra, sent, closing=closing and exchange.ask.controls.account)
+        mark = additions.mark
         if not self._started:
             await self._start(reply.status, head)
         async for piece in pieces:
-            piece = additions.add(piece)
+            if additions.account or mark in piece:
+                piece = additions.add(piece)
+                self._whole = additions.is_over
             if is_kept:
                 sent.append(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             self._last = piece
-            self._whole = additions.is_over
         last = additions.end()
         if last and is_kept:
             sent.append(last)
