@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S = 0.1
 ANSWER_S = 1.5
 """A database that is locked or hung is reported after this time, while the client still waits."""
+OPENING_S = 20.0
+"""The same for the first question, for which libraries are loaded and the schema is brought up to date. A database that
+is locked then is noticed by the shorter wait of the connection that reads."""
 MARGIN_S = 0.3
 """What a look-up takes at least, after the last wait for another worker."""
 
@@ -39,7 +42,7 @@ class RecordArchive:
     """The exchanges that a key may see. The others do not exist for it.
 
     `patience_s`: how long to look again for an exchange that another worker may not have drained yet.
-    `answer_s`: how long the database may take; after that a method raises `NotReady`.
+    `answer_s`: how long the database may take once it is open; after that a method raises `NotReady`.
     """
 
     def __init__(
@@ -78,7 +81,8 @@ class RecordArchive:
     async def _in_time(self) -> AsyncIterator[None]:
         """Raises `NotReady` where the database takes too long."""
         try:
-            async with asyncio.timeout(max(self._answer_s, self._patience_s + MARGIN_S)):
+            answer_s = self._answer_s if self._drain.is_open else max(self._answer_s, OPENING_S)
+            async with asyncio.timeout(max(answer_s, self._patience_s + MARGIN_S)):
                 yield
         except TimeoutError as error:
             raise not_ready(DatabaseFailed("the records' database does not answer in time")) from error

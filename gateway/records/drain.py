@@ -81,6 +81,11 @@ class Drain:
     def quarantined(self) -> int:
         return self._reader.quarantined
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the database has been opened, to write and to read: the first time takes as long as it takes."""
+        return self._database is not None and self._asked is not None
+
     async def run(self) -> None:
         """Drain until cancelled."""
         pause_s = self._interval_s

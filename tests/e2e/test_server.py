@@ -143,7 +143,15 @@ def test_an_exchange_can_be_read_back_and_judged(gateway: GatewayProcess, upstre
     found = recorded(gateway, id)
 
     assert stored.status_code == 201
-    assert found["answer"] == {"text": "Hi", "finish": "stop", "prompt_tokens": 1, "completion_tokens": 1, "extra": {}}
+    assert found["answer"] == {
+        "text": "Hi",
+        "finish": "stop",
+        "prompt_tokens": 1,
+        "completion_tokens": 1,
+        "extra": {},
+        "cached_tokens": -1,
+        "reasoning_tokens": -1,
+    }
     assert [{key: entry[key] for key in opinion} for entry in found["feedback"]] == [opinion]  # type: ignore[attr-defined]
 
 
