@@ -84,7 +84,7 @@ class Drain:
     @property
     def is_open(self) -> bool:
         """Whether the database has been opened, to write and to read: the first time takes as long as it takes."""
-        return self._database is not None and self._asked is not None
+        return self._database is not None and self._ask_database is not None
 
     async def run(self) -> None:
         """Drain until cancelled."""
