@@ -153,8 +153,10 @@ Placed = tuple[str, float, float, float]
 """A text, its left and its baseline from the lower edge, and its size."""
 
 
-def pdf(*pages: Sequence[Placed], lines: Sequence[tuple[float, float, float, float]] = ()) -> bytes:
-    """Pages with placed texts; `lines` are drawn on each page."""
+def pdf(
+    *pages: Sequence[Placed], lines: Sequence[tuple[float, float, float, float]] = (), picture_on: int = -1
+) -> bytes:
+    """Pages with placed texts; `lines` are drawn on each page, a picture on page `picture_on`, counted from 0."""
     kids = " ".join(f"{4 + 2 * place} 0 R" for place in range(len(pages)))
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
@@ -166,6 +168,8 @@ def pdf(*pages: Sequence[Placed], lines: Sequence[tuple[float, float, float, flo
         stream = drawn + "".join(
             f"BT /F1 {size} Tf {left} {base} Td ({_pdf_text(text)}) Tj ET\n" for text, left, base, size in texts
         )
+        if place == picture_on:
+            stream += PICTURE
         objects += [
             "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] "
             f"/Resources << /Font << /F1 3 0 R >> >> /Contents {5 + 2 * place} 0 R >>",
@@ -179,6 +183,9 @@ def pdf(*pages: Sequence[Placed], lines: Sequence[tuple[float, float, float, flo
     table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     trailer = f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF"
     return body + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
+
+
+PICTURE = "q 100 0 0 100 72 500 cm BI /W 2 /H 2 /CS /G /BPC 8 /F /AHx ID 00ff00ff> EI Q\n"
 
 
 def _pdf_text(text: str) -> str:

@@ -54,10 +54,7 @@ def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], a
         with view.progress(quiet=as_json) as on_progress:
             reports = ingest.add(known.find_or_create(collection, OPERATOR), items, on_progress)
     if as_json:
-        rows = [
-            {"source": row.source, "state": row.state, "chunks": row.chunks, "reason": row.reason} for row in reports
-        ]
-        _echo({"collection": collection, "files": rows})
+        _echo({"collection": collection, "files": [view.added_values(row) for row in reports]})
     else:
         view.print_added(collection, reports)
     if any(row.state == "failed" for row in reports):

@@ -42,9 +42,20 @@ def progress(*, quiet: bool) -> Iterator[Any]:
         yield on_progress
 
 
+def added_values(row: AddedFile) -> dict[str, Any]:
+    """One file's outcome, for JSON."""
+    from gateway.context.reading.summary import report_values
+
+    values = {"source": row.source, "state": row.state, "chunks": row.chunks, "reason": row.reason}
+    report = report_values(row.report)
+    return {**values, "report": report} if report else values
+
+
 def print_added(collection: str, reports: Sequence[AddedFile]) -> None:
     from rich.console import Console
     from rich.markup import escape
+
+    from gateway.context.reading.summary import summary_lines
 
     console = Console(soft_wrap=True, highlight=False)
     for row in reports:
@@ -52,6 +63,8 @@ def print_added(collection: str, reports: Sequence[AddedFile]) -> None:
         size = f"{row.chunks} {'chunk' if row.chunks == 1 else 'chunks'}"
         line = row.reason if row.state == "failed" else f"{row.source} ({size})"
         console.print(f"[{colour}]{row.state:<9}[/{colour}] {escape(line)}")
+        for detail in summary_lines(row.report):
+            console.print(f"          {escape(detail)}")
     counts = {state: sum(row.state == state for row in reports) for state in COLOURS}
     summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no documents found"
     console.print(f"{escape(collection)}: {summary}")

@@ -19,7 +19,8 @@ STATES = (IN_PROGRESS, COMPLETED, CANCELLED, FAILED)
 
 
 class Attachment(Struct, frozen=True):
-    """A file in a collection. `error` is a failure in words, `error_code` its kind."""
+    """A file in a collection. `error` is a failure in words, `error_code` its kind. Of a completed file, `error` is the
+    reader's report as JSON, or empty."""
 
     collection: str
     file: str

@@ -4,6 +4,7 @@ The catalog has the list of waiting files, so a gateway that was stopped continu
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -13,6 +14,7 @@ from gateway.context.embedding.batcher import Batcher
 from gateway.context.ingest.attachments import CANCELLED, COMPLETED, FAILED, Attachment, Attachments
 from gateway.context.ingest.ingest import Ingest, IngestItem, Progress
 from gateway.context.ingest.uploads import Uploads
+from gateway.context.reading.summary import report_values
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections
 from gateway.errors import CatalogUnavailable, CollectionError, DocumentGone
@@ -156,7 +158,10 @@ class BackgroundIngest:
             if report.state == "failed":
                 self.attachments.settle(attachment, FAILED, "invalid_file", report.reason)
                 return
-            self.attachments.settle(attachment, COMPLETED)
+            values = report_values(report.report)
+            self.attachments.settle(
+                attachment, COMPLETED, error=json.dumps(values, ensure_ascii=False) if values else ""
+            )
             # it may have been detached or cancelled while its last chunks were stored
             if not self._is_wanted(attachment):
                 self.take_out(attachment.collection, attachment.file)

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from gateway.context.ingest.tune import Tuner
 from gateway.context.reading import chunk as chunking
 from gateway.context.reading import readers
-from gateway.context.reading.document import Document
+from gateway.context.reading.document import Document, ReadReport
 from gateway.context.store import lexical
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections
@@ -65,12 +65,16 @@ class Progress(Struct, frozen=True):
 
 
 class AddedFile(Struct, frozen=True):
-    """The outcome for one file. `state`: added, replaced, unchanged or failed, then with a `reason`."""
+    """The outcome for one file. `state`: added, replaced, unchanged or failed, then with a `reason`.
+
+    `report` is the reader's; a file that is unchanged was not read.
+    """
 
     source: str
     state: str
     chunks: int = 0
     reason: str = ""
+    report: ReadReport = ReadReport()
 
 
 OnProgress = Callable[[Progress], None]
@@ -157,7 +161,8 @@ class Ingest(Struct, frozen=True):
             if known and known.recipe == recipe:
                 documents.set_attributes(known.key, item.attributes)
                 return AddedFile(item.source, "unchanged", documents.staged(known.key))
-            chunks = self._chunks(collection, item)
+            read = self.read(item.path, item.title or item.source)
+            chunks = self._chunks(collection, item, read)
         except CatalogUnavailable:
             raise
         except CollectionError as error:
@@ -171,7 +176,7 @@ class Ingest(Struct, frozen=True):
         except DocumentGone:
             self._discard(collection.id, document)
             raise
-        return AddedFile(item.source, "replaced" if known else "added", len(chunks))
+        return AddedFile(item.source, "replaced" if known else "added", len(chunks), report=read.report)
 
     def _store_all(
         self, documents: Documents, document: int, chunks: Sequence[Chunk], on_batch: Callable[[int], None]
@@ -200,9 +205,9 @@ class Ingest(Struct, frozen=True):
         made_by = (versions, item.cut or self.cut, self.embedder.name, self.embedder.dimensions)
         return hashlib.sha256(f"{content} {made_by}".encode()).hexdigest()
 
-    def _chunks(self, collection: Collection, item: IngestItem) -> list[Chunk]:
+    def _chunks(self, collection: Collection, item: IngestItem, document: Document) -> list[Chunk]:
         return chunking.chunk(
-            self.read(item.path, item.title or item.source),
+            document,
             collection.id,
             item.source,
             self.embedder.count_tokens,

@@ -115,6 +115,7 @@ class _Section:
         first = bisect_left(document.leads, start, key=lambda lead: lead.start)
         last = bisect_left(document.leads, end, key=lambda lead: lead.start)
         self._leads = [_fitting(lead, count, room // LEAD_SHARE) for lead in document.leads[first:last]]
+        self._heads = [_head(self._text, lead) for lead in document.leads[first:last]]
         self._starts = [lead.start for lead in self._leads]
         first = bisect_left(document.headings, start, key=lambda heading: heading.start)
         self._headed = first < len(document.headings) and document.headings[first].start < end
@@ -144,10 +145,10 @@ class _Section:
             return _split(self._text, start, end, self._count, self._room, self._joined)
         spans: list[Span] = []
         at = start
-        for lead in self._leads:
+        for lead, head in zip(self._leads, self._heads, strict=True):
             if lead.start < at:
                 continue
-            head = max(at, _head(self._text, lead))
+            head = max(at, head)
             spans += self._cut(at, head, self._room)
             room = self._room - self._tokens(lead.start)
             rows = self._cut(lead.start, lead.end, room)
@@ -210,8 +211,7 @@ def _fitting(lead: Lead, count: Count, room: int) -> Lead:
 
 def _head(text: str, lead: Lead) -> int:
     """Where what a table or list repeats stands itself: right ahead of it."""
-    line = lead.text.rpartition("\n")[2]
-    place = text.rfind(lead.text or line, max(0, lead.start - len(lead.text) - 4), lead.start)
+    place = text.rfind(lead.text, max(0, lead.start - len(lead.text) - 4), lead.start)
     return place if place >= 0 and not text[place + len(lead.text) : lead.start].strip() else lead.start
 
 

@@ -1,12 +1,13 @@
 """The files of a vector store, singly and in batches: attached at once, ingested in the background."""
 
 import asyncio
+import json
 from typing import Any
 
 from litestar import Response, delete, get, post
 
 from gateway.assembly import Gateway
-from gateway.context.ingest.attachments import STATES, Attachment, FileBatch
+from gateway.context.ingest.attachments import COMPLETED, STATES, Attachment, FileBatch
 from gateway.context.store.catalog import Collection
 from gateway.errors import BadRequest, NotFound
 from gateway.server.handlers import AnyRequest, Caller, Shared, intake_of, json_bytes
@@ -153,6 +154,7 @@ def _shown(gateway: Gateway, one: Attachment) -> dict[str, Any]:
             sizes=sizes,
             error_code=one.error_code,
             error=one.error,
+            report=json.loads(one.error) if one.status == COMPLETED and one.error else {},
         )
     )
 

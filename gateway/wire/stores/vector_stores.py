@@ -206,7 +206,7 @@ def counts(states: Mapping[str, int]) -> dict[str, int]:
 
 
 class StoreFile(Struct, frozen=True):
-    """What the object of a store's file shows. `sizes`: limit and overlap; None: as configured."""
+    """What the object of a store's file shows. `sizes`: limit and overlap; `report`: what was read and what was not."""
 
     id: str
     collection: str
@@ -217,10 +217,12 @@ class StoreFile(Struct, frozen=True):
     sizes: tuple[int, int]
     error_code: str = ""
     error: str = ""
+    report: Mapping[str, Any] = {}
 
 
 def store_file(shown: StoreFile) -> dict[str, Any]:
     limit, overlap = shown.sizes
+    report = {"foreword": {"report": dict(shown.report)}} if shown.report else {}
     return {
         "id": shown.id,
         "object": "vector_store.file",
@@ -234,6 +236,7 @@ def store_file(shown: StoreFile) -> dict[str, Any]:
             "type": "static",
             "static": {"max_chunk_size_tokens": limit, "chunk_overlap_tokens": overlap},
         },
+        **report,
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.context.ingest.ingest import AddedFile, Ingest, IngestItem, Progress, embedded, source_name
 from gateway.context.reading.chunk import Cut
+from gateway.context.reading.document import ReadReport
 from gateway.context.reading.readers import read
 from gateway.context.store.catalog import Catalog, Collection
 from gateway.context.store.chroma import ChromaStore
@@ -31,6 +32,8 @@ collection = ingest.collections.find_or_create("handbook", OPERATOR)
 ingest.add(collection, items(sorted(root.glob("*.md")), root), lambda now: print(now.file, now.done, flush=True))
 """
 INGEST = INGEST.replace("import sys\n", "import sys\nfrom gateway.context.store.collections import OPERATOR\n", 1)
+
+MARKDOWN = ReadReport("Markdown", encoding="utf-8")
 
 
 def ingest_in(root: Path, embedder: BagEmbedder | None = None) -> Ingest:
@@ -86,7 +89,10 @@ def test_files_go_in_once(ingest: Ingest, embedder: BagEmbedder, tmp_path: Path)
     embedder.texts.clear()
     second = add(ingest, paths)
 
-    assert first == [AddedFile("leave.md", "added", 1), AddedFile("pay.md", "added", 1)]
+    assert first == [
+        AddedFile("leave.md", "added", 1, report=MARKDOWN),
+        AddedFile("pay.md", "added", 1, report=MARKDOWN),
+    ]
     assert second == [AddedFile("leave.md", "unchanged", 1), AddedFile("pay.md", "unchanged", 1)]
     assert embedder.texts == []
     assert nearest(ingest, "days of leave") == "Fifteen days of leave."
@@ -119,7 +125,11 @@ def test_a_broken_file_is_reported_and_the_others_go_in(ingest: Ingest, tmp_path
 
     broken, missing, leave = add(ingest, paths)
 
-    assert (broken.state, missing.state, leave) == ("failed", "failed", AddedFile("leave.md", "added", 1))
+    assert (broken.state, missing.state, leave) == (
+        "failed",
+        "failed",
+        AddedFile("leave.md", "added", 1, report=MARKDOWN),
+    )
     assert "broken.pdf: cannot be read as .pdf" in broken.reason
     assert "missing.md: No such file" in missing.reason
 

@@ -7,7 +7,9 @@ import pytest
 from gateway.context.reading.formats.pdf.layout import blocks
 from gateway.context.reading.formats.pdf.lines import TableBlock, TextLine
 from gateway.context.reading.formats.pdf.words import PageContent, PageWord, Rule
-from gateway.context.reading.readers import read
+from gateway.context.reading.readers import read, read_bytes
+from gateway.context.reading.summary import summary_lines
+from tests.doubles.documents import Placed, pdf
 
 DOCUMENTS = Path(__file__).parents[3] / "golden" / "documents"
 
@@ -19,6 +21,16 @@ def test_a_pdf_that_only_forbids_printing_is_read(name: str) -> None:
 
 def test_values_typed_into_a_form_stand_behind_their_names() -> None:
     assert read(DOCUMENTS / "form.pdf").text == "Name: Ottilie Brandt"
+
+
+def test_a_page_without_text_is_named() -> None:
+    texts: list[list[Placed]] = [[("The first page has text.", 72, 700, 12)], [], [("The third too.", 72, 700, 12)]]
+    scanned = pdf(*texts, picture_on=1)
+
+    report = read_bytes(Path("a.pdf"), scanned).report
+
+    assert (report.pages, report.pictures, report.left_out) == (3, 1, ("page 2: no text, only a picture",))
+    assert summary_lines(report) == ["3 pages, 1 picture", "left out: page 2: no text, only a picture"]
 
 
 def line(text: str, left: float, top: float) -> list[PageWord]:

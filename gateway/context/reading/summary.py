@@ -1,0 +1,30 @@
+"""A read report in words, for people, and as plain values, for clients."""
+
+from typing import Any
+
+from gateway.context.reading.document import ReadReport
+
+
+def summary_lines(report: ReadReport) -> list[str]:
+    """What was read, in one line, and a line for each thing that was left out."""
+    counts = (("page", report.pages), ("table", report.tables), ("picture", report.pictures))
+    parts = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts if count]
+    if report.encoding and report.certainty < 1:
+        parts.append(f"encoding guessed: {report.encoding}, {report.certainty:.0%} certain")
+    return [*([", ".join(parts)] if parts else []), *(f"left out: {what}" for what in report.left_out)]
+
+
+def report_values(report: ReadReport) -> dict[str, Any]:
+    """Empty where nothing was read."""
+    if not report.kind:
+        return {}
+    values: dict[str, Any] = {
+        "kind": report.kind,
+        "pages": report.pages,
+        "tables": report.tables,
+        "pictures": report.pictures,
+        "left_out": list(report.left_out),
+    }
+    if report.encoding:
+        values |= {"encoding": report.encoding, "encoding_certainty": report.certainty}
+    return values
