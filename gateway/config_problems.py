@@ -1,7 +1,13 @@
 """Mistakes of a configuration that span tables: a port open to others, a state that several workers share."""
 
+import re
+
+from gateway.client_keys import key_problems
 from gateway.errors import Problem
 from gateway.settings import Settings, is_loopback
+
+ANY_ORIGIN = "*"
+ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s?#@*]+")
 
 
 def server_problems(settings: Settings) -> list[Problem]:
@@ -26,7 +32,19 @@ def server_problems(settings: Settings) -> list[Problem]:
         if not (settings.root / folder).is_dir():
             where, what = f"{file} [prompt] templates", f"{folder!r} is not a folder"
             problems.append(Problem(where, what, f"It is looked for from {settings.root}."))
-    for name, key in settings.keys.items():
-        if bool(key.secret) == bool(key.sha256):
-            problems.append(Problem(f"{file} [keys.{name}]", "needs either sha256 or secret"))
+    return [*problems, *key_problems(file, settings.keys), *_origin_problems(settings)]
+
+
+def _origin_problems(settings: Settings) -> list[Problem]:
+    """Origins of web pages that could never match, or that would open a gateway without keys to every page."""
+    where, origins = f"{settings.file} [server] allowed_origins", settings.server.allowed_origins
+    problems = [
+        Problem(
+            where, f"{origin!r} is no origin", "Write scheme, host and port alone, such as https://app.example.com."
+        )
+        for origin in origins
+        if origin != ANY_ORIGIN and not ORIGIN.fullmatch(origin)
+    ]
+    if ANY_ORIGIN in origins and not settings.keys:
+        problems.append(Problem(where, "'*' without keys lets every web page use this gateway", "Name the origins."))
     return problems

@@ -65,6 +65,9 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     make it longer than the time between two of its probes."""
     drain_s: Annotated[float, Meta(ge=0)] = 25.0
     """Then requests under way have this long to end; a stream that is cut gets an error event."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of web pages that may call the gateway from a browser (CORS), such as `https://app.example.com`;
+    `*`: any. Left out: none. A page sends its key as a bearer token."""
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     """What is written to standard error."""
 

@@ -6,34 +6,45 @@ import hmac
 import logging
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
-from gateway.errors import KeyNotAllowed, LimitReached, NoKey
+from gateway.client_keys import digest_of
+from gateway.errors import BadRequest, KeyNotAllowed, LimitReached, NoKey
 from gateway.exchange import ClientKey
 from gateway.ports import HotState
+from gateway.server.cors import Cors
 from gateway.settings import AccessKey, Settings, is_loopback
 
 log = logging.getLogger("foreword.access")
 
-# without keys, whoever reaches the loopback address owns the gateway
+OF_PROXIES = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via")
+# without keys, everybody on this machine owns the gateway
 OWNER = ClientKey(name="local", admin=True)
 
 
-def hashed(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+def single_headers(scope: Any) -> dict[bytes, bytes]:
+    """The headers by name, the last of several. Raises `BadRequest` for two `Authorization` headers, of which a proxy
+    in front may have checked the other."""
+    pairs = scope["headers"]
+    headers: dict[bytes, bytes] = dict(pairs)
+    if len(headers) != len(pairs) and sum(name == b"authorization" for name, _ in pairs) > 1:
+        raise BadRequest("The request has more than one Authorization header; send one.", param="authorization")
+    return headers
 
 
 class Access:
     """Admits a request or raises `NoKey`, `KeyNotAllowed` or `LimitReached`."""
 
     def __init__(self, settings: Settings, state: HotState) -> None:
-        self._keys = {_digest(key): _key(name, key) for name, key in settings.keys.items()}
+        self._keys = {digest_of(key): _key(name, key) for name, key in settings.keys.items()}
+        self._cors = Cors(settings.server.allowed_origins)
         self._state = state
 
     async def admit(self, headers: Mapping[bytes, bytes], *, page: bool = False) -> ClientKey:
         """`page`: a key may come as the password that a browser asked for. Nothing else takes one: what a browser sends
         along by itself, any site could make it send."""
         if not self._keys:
-            _from_this_machine(headers)
+            self._from_this_machine(headers)
             return OWNER
         key = self._find(headers, page)
         if key.requests_per_minute:
@@ -43,13 +54,30 @@ class Access:
     def admit_anyone(self, headers: Mapping[bytes, bytes]) -> None:
         """For what needs no key. A gateway without keys still answers to this machine only."""
         if not self._keys:
-            _from_this_machine(headers)
+            self._from_this_machine(headers)
+
+    def _from_this_machine(self, headers: Mapping[bytes, bytes]) -> None:
+        """Without keys, refuse what came through a proxy, and what a web page can make a browser send here (DNS
+        rebinding, cross-site posts)."""
+        if not headers.keys().isdisjoint(OF_PROXIES):
+            raise KeyNotAllowed(
+                "This request came through a proxy, and this gateway has no keys, so everybody who reaches the proxy "
+                "would own it. Add a [keys.name] table (docs/behind-a-proxy.md)."
+            )
+        host = headers.get(b"host", b"")
+        if not _is_local(host):
+            raise KeyNotAllowed("This gateway has no keys, so it answers to loopback names only, such as 127.0.0.1.")
+        origin = headers.get(b"origin")
+        if origin is None or self._cors.allows(origin):
+            return
+        if origin.lower().split(b"://")[-1] != host.lower():
+            raise KeyNotAllowed("This gateway has no keys, so it refuses requests from web pages of other origins.")
 
     def _find(self, headers: Mapping[bytes, bytes], page: bool) -> ClientKey:
-        secret = _secret(headers.get(b"authorization", b""), page)
+        secret = _secret(headers.get(b"authorization", b""), page).strip()
         if not secret:
             raise NoKey("You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.")
-        digest = hashlib.sha256(secret.strip()).hexdigest()
+        digest = hashlib.sha256(secret).hexdigest()
         for known, key in self._keys.items():
             if hmac.compare_digest(known, digest):
                 return key
@@ -81,24 +109,10 @@ def _secret(authorization: bytes, page: bool) -> bytes:
         return b""
 
 
-def _from_this_machine(headers: Mapping[bytes, bytes]) -> None:
-    """Without keys, refuse what a web page can make a browser send here (DNS rebinding, cross-site posts)."""
-    given = headers.get(b"host", b"")
-    if not _is_local(given):
-        raise KeyNotAllowed("This gateway has no keys, so it answers to loopback names only, such as 127.0.0.1.")
-    origin = headers.get(b"origin")
-    if origin is not None and origin.lower().split(b"://")[-1] != given.lower():
-        raise KeyNotAllowed("This gateway has no keys, so it refuses requests from web pages of other origins.")
-
-
 @lru_cache(maxsize=64)  # the same few hosts are named by all requests
 def _is_local(given: bytes) -> bool:
     host = given.decode("latin-1").lower()
     return is_loopback(host.rsplit(":", 1)[0] if not host.endswith("]") else host)
-
-
-def _digest(key: AccessKey) -> str:
-    return key.sha256.lower() if key.sha256 else hashed(key.secret)
 
 
 def _key(name: str, key: AccessKey) -> ClientKey:

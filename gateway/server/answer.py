@@ -18,7 +18,7 @@ from gateway.assembly import Gateway
 from gateway.errors import BadRequest, RequestError, StreamFailed, TooBusy
 from gateway.exchange import Ask, Endpoint, Exchange
 from gateway.ports import ExchangeOutcome, Headers, Reply, is_encoded
-from gateway.server.access import Access
+from gateway.server.access import Access, single_headers
 from gateway.server.additions import StreamAdditions
 from gateway.server.body import read_body
 from gateway.server.headers import decisions
@@ -64,8 +64,9 @@ class AnswerHandler:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         run = _AnswerRun(self._gateway, send)
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers: Mapping[bytes, bytes] = {}
         try:
+            headers = single_headers(scope)
             key = await self._access.admit(headers)
             if scope["method"] != "POST":  # type: ignore[typeddict-item]  # an HTTP scope has a method
                 raise _wrong_method(str(scope["method"]))  # type: ignore[typeddict-item]

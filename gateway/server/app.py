@@ -20,8 +20,9 @@ from gateway.exchange import ClientKey, Endpoint
 from gateway.server import foreword, models, openapi, operations
 from gateway.server import stored_completions as stored
 from gateway.server import stored_responses as stored_responses
-from gateway.server.access import Access
+from gateway.server.access import Access, single_headers
 from gateway.server.answer import AnswerHandler
+from gateway.server.cors import Cors
 from gateway.server.stores import files, store_files, vector_stores
 from gateway.server.templates import compare_page as compare
 from gateway.server.templates import library as templates
@@ -54,8 +55,13 @@ class AsgiFront:
         self._hot = hot
         self._rest = rest
         self._gateway = gateway
+        self._cors = Cors(gateway.settings.server.allowed_origins) if gateway.settings.server.allowed_origins else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._cors is not None and scope["type"] == ScopeType.HTTP:
+            if await self._cors.answer_preflight(scope, send):
+                return
+            send = self._cors.answering(scope, send)
         handler = self._hot.get(scope["path"]) if scope["type"] == ScopeType.HTTP else None
         if handler is not None and not _lists_stored(scope):
             await handler(scope, receive, send)
@@ -96,8 +102,8 @@ def application(gateway: Gateway) -> AsgiFront:
     access = Access(gateway.settings, gateway.state)
 
     async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """Runs before every handler: whoever has no key gets no further, unless the handler is open to all."""
-        headers = dict(connection.scope["headers"])
+        """Runs before every handler: a request without a key gets no further, unless the handler is open to all."""
+        headers = single_headers(connection.scope)
         if handler.opt.get("open"):
             access.admit_anyone(headers)
         else:

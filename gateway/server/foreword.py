@@ -11,7 +11,7 @@ from gateway.errors import NotFound
 from gateway.exchange import Exchange
 from gateway.records.archive import RecordArchive, as_json
 from gateway.records.feedback import Feedback
-from gateway.server.handlers import AnyRequest, Caller, Shared, json_bytes
+from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, json_bytes
 from gateway.wire import preview
 from gateway.wire.feedback import feedback
 
@@ -26,7 +26,7 @@ async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> 
 
 
 @get("/v1/foreword/exchanges/{id:str}", summary="An exchange as it was recorded", tags=["Foreword"])
-async def get_exchange(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def get_exchange(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """The ask, each decision, what was sent, the answer, and the feedback so far. A key sees its own."""
     return json_bytes(as_json(await _archive(gateway).get(id, key)))
 

@@ -1,18 +1,20 @@
 """What handlers share: the gateway and the caller's key as parameters, answers in JSON, and who is refused."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Request, Response
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
 
 from gateway.assembly import Gateway
 from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.errors import KeyNotAllowed, NotFound
 from gateway.exchange import ClientKey
 
-Shared = Annotated[Gateway, Dependency(skip_validation=True)]
-Caller = Annotated[ClientKey, Dependency(skip_validation=True)]
+Shared = NamedDependency[SkipValidation[Gateway]]
+Caller = NamedDependency[SkipValidation[ClientKey]]
+PathText = FromPath[str]
 AnyRequest = Request[Any, Any, Any]
 
 

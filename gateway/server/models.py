@@ -12,7 +12,7 @@ from gateway.backends.route import matches
 from gateway.errors import BackendFailed, NotFound
 from gateway.exchange import ClientKey
 from gateway.ports import Manageable
-from gateway.server.handlers import Caller, Shared, admin_only, json_bytes
+from gateway.server.handlers import Caller, PathText, Shared, admin_only, json_bytes
 
 
 class ModelObject(Struct):
@@ -50,7 +50,7 @@ async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
 
 
 @get("/v1/models/{name:path}", summary="One model", tags=["OpenAI"])
-async def get_model(gateway: Shared, key: Caller, name: str) -> Response[bytes]:
+async def get_model(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
     """404 for a name that is unknown or not this key's."""
     wanted = name.lstrip("/")
     for known, backend in gateway.routes.names():
@@ -60,7 +60,7 @@ async def get_model(gateway: Shared, key: Caller, name: str) -> Response[bytes]:
 
 
 @delete("/v1/models/{name:path}", status_code=200, summary="Delete a fine-tuned model", tags=["OpenAI"])
-async def delete_model(gateway: Shared, key: Caller, name: str) -> Response[bytes]:
+async def delete_model(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
     """Passed on to the backend; for keys with `admin` only."""
     admin_only(key, "delete models")
     return await _ask(gateway, key, "DELETE", name.lstrip("/"))

@@ -9,7 +9,7 @@ from gateway.assembly import Gateway
 from gateway.errors import NotFound
 from gateway.exchange import ClientKey, Endpoint
 from gateway.ports import Backend, Manageable
-from gateway.server.handlers import AnyRequest, Caller, Shared, admin_only, json_bytes
+from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, admin_only, json_bytes
 from gateway.server.models import refuse_other_places
 
 ONE = "/v1/chat/completions/{id:str}"
@@ -22,25 +22,25 @@ async def list_stored(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
 
 
 @get(ONE, summary="A stored completion", tags=["OpenAI"])
-async def get_stored(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def get_stored(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """Passed on to the backend of the default model."""
     return await passed_on(request, gateway, key, id)
 
 
 @get(ONE + "/messages", summary="The messages of a stored completion", tags=["OpenAI"])
-async def get_stored_messages(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def get_stored_messages(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """Passed on to the backend of the default model."""
     return await passed_on(request, gateway, key, f"{id}/messages")
 
 
 @post(ONE, status_code=200, summary="Change a stored completion's metadata", tags=["OpenAI"])
-async def change_stored(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def change_stored(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """Passed on to the backend of the default model."""
     return await passed_on(request, gateway, key, id)
 
 
 @delete(ONE, status_code=200, summary="Delete a stored completion", tags=["OpenAI"])
-async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """Passed on to the backend of the default model."""
     return await passed_on(request, gateway, key, id)
 

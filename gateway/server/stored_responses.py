@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 from litestar import Response, delete, get, post
+from litestar.params import FromQuery
 
 from gateway.assembly import Gateway
 from gateway.backends.responses import speaks
@@ -12,7 +13,7 @@ from gateway.exchange import ClientKey, Endpoint
 from gateway.perform.previous_response import kept
 from gateway.ports import Backend
 from gateway.records.schema import ExchangeRecord
-from gateway.server.handlers import AnyRequest, Caller, Shared, json_bytes
+from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, json_bytes
 from gateway.server.stored_completions import ask_backend
 from gateway.wire.responses.answer import exchange_id
 from gateway.wire.responses.stored import LONGEST_PAGE, PAGE, Lost, input_of, listed
@@ -22,7 +23,7 @@ ONE = "/v1/responses/{id:str}"
 
 @get(ONE, summary="A stored response", tags=["OpenAI"])
 async def get_response(
-    request: AnyRequest, gateway: Shared, key: Caller, id: str, stream: bool = False
+    request: AnyRequest, gateway: Shared, key: Caller, id: PathText, stream: FromQuery[bool] = False
 ) -> Response[bytes]:
     """As it was answered. A key sees its own; those of a backend that speaks `/v1/responses` are for admin keys."""
     if not exchange_id(id):
@@ -34,7 +35,7 @@ async def get_response(
 
 
 @delete(ONE, status_code=200, summary="Delete a stored response", tags=["OpenAI"])
-async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """Its texts go from the records; figures, names and hashes stay, as under the policy `hashed`."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, id)
@@ -45,7 +46,7 @@ async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id:
 
 
 @post(ONE + "/cancel", status_code=200, summary="Cancel a response in the background", tags=["OpenAI"])
-async def cancel_response(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def cancel_response(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """For a backend's own: the gateway answers nothing in the background."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, f"{id}/cancel")
@@ -58,10 +59,10 @@ async def list_input(
     request: AnyRequest,
     gateway: Shared,
     key: Caller,
-    id: str,
-    after: str = "",
-    limit: int = PAGE,
-    order: Literal["asc", "desc"] = "desc",
+    id: PathText,
+    after: FromQuery[str] = "",
+    limit: FromQuery[int] = PAGE,
+    order: FromQuery[Literal["asc", "desc"]] = "desc",
 ) -> Response[bytes]:
     """The items of its input, with those that `previous_response_id` or a prompt by name put ahead of them."""
     if not exchange_id(id):

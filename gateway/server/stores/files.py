@@ -11,7 +11,7 @@ from gateway.assembly import Gateway
 from gateway.context.ingest.uploads import UploadedFile
 from gateway.errors import NotFound
 from gateway.exchange import ClientKey
-from gateway.server.handlers import AnyRequest, Caller, Shared, intake_of, json_bytes
+from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, intake_of, json_bytes
 from gateway.server.pages import page
 from gateway.server.stores.upload import receive
 from gateway.wire.stores import files as wire
@@ -44,13 +44,13 @@ async def list_files(request: AnyRequest, gateway: Shared, key: Caller) -> Respo
 
 
 @get("/v1/files/{id:str}", summary="A file's description", tags=["OpenAI"])
-async def get_file(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def get_file(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """404 for another key's."""
     return json_bytes(wire.encoded(wire.file(await file_of(gateway, key, id))))
 
 
 @get("/v1/files/{id:str}/content", summary="A file's bytes", tags=["OpenAI"])
-async def get_file_content(gateway: Shared, key: Caller, id: str) -> Stream:
+async def get_file_content(gateway: Shared, key: Caller, id: PathText) -> Stream:
     """As they were uploaded."""
     file = await file_of(gateway, key, id)
     path = intake_of(gateway).uploads.path(file.id)
@@ -59,7 +59,7 @@ async def get_file_content(gateway: Shared, key: Caller, id: str) -> Stream:
 
 
 @delete("/v1/files/{id:str}", status_code=200, summary="Delete a file", tags=["OpenAI"])
-async def delete_file(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def delete_file(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """Also from every vector store."""
     file = await file_of(gateway, key, id)
     await asyncio.to_thread(intake_of(gateway).forget, file.id)

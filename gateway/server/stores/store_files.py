@@ -10,7 +10,7 @@ from gateway.assembly import Gateway
 from gateway.context.ingest.attachments import COMPLETED, STATES, Attachment, FileBatch
 from gateway.context.store.catalog import Collection
 from gateway.errors import BadRequest, NotFound
-from gateway.server.handlers import AnyRequest, Caller, Shared, intake_of, json_bytes
+from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, intake_of, json_bytes
 from gateway.server.pages import page
 from gateway.server.stores.access import attachments_of, changeable, files_of, store_of
 from gateway.wire.stores import files as wire_files
@@ -21,7 +21,7 @@ BATCHES = "/v1/vector_stores/{id:str}/file_batches"
 
 
 @post(FILES, status_code=200, summary="Attach a file", tags=["OpenAI"])
-async def attach_file(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def attach_file(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """It is read, cut, embedded and stored in the background; `status` shows the progress."""
     store = await changeable(gateway, key, id)
     given = wire.new_file(await request.body())
@@ -33,20 +33,20 @@ async def attach_file(request: AnyRequest, gateway: Shared, key: Caller, id: str
 
 
 @get(FILES, summary="The files of a vector store", tags=["OpenAI"])
-async def list_store_files(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def list_store_files(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """`filter` takes a status; `limit`, `after`, `before` and `order` as at OpenAI."""
     await store_of(gateway, key, id)
     return await _listed(request, gateway, id)
 
 
 @get(FILES + "/{file:str}", summary="A file of a vector store", tags=["OpenAI"])
-async def get_store_file(gateway: Shared, key: Caller, id: str, file: str) -> Response[bytes]:
+async def get_store_file(gateway: Shared, key: Caller, id: PathText, file: PathText) -> Response[bytes]:
     """With the error, if it failed."""
     return await _file_shown(gateway, await store_of(gateway, key, id), file)
 
 
 @post(FILES + "/{file:str}", status_code=200, summary="Change a file's attributes", tags=["OpenAI"])
-async def change_store_file(request: AnyRequest, gateway: Shared, key: Caller, id: str, file: str) -> Response[bytes]:
+async def change_store_file(request: AnyRequest, gateway: Shared, key: Caller, id: PathText, file: PathText) -> Response[bytes]:
     """Filters use them at once."""
     store = await changeable(gateway, key, id)
     await _attachment(gateway, store, file)
@@ -58,7 +58,7 @@ async def change_store_file(request: AnyRequest, gateway: Shared, key: Caller, i
 
 
 @get(FILES + "/{file:str}/content", summary="A file's text as it was read", tags=["OpenAI"])
-async def get_store_file_content(gateway: Shared, key: Caller, id: str, file: str) -> Response[bytes]:
+async def get_store_file_content(gateway: Shared, key: Caller, id: PathText, file: PathText) -> Response[bytes]:
     """Its chunks, in their order."""
     await _attachment(gateway, await store_of(gateway, key, id), file)
     documents = intake_of(gateway).collections.documents(id)
@@ -68,7 +68,7 @@ async def get_store_file_content(gateway: Shared, key: Caller, id: str, file: st
 
 
 @delete(FILES + "/{file:str}", status_code=200, summary="Remove a file from a vector store", tags=["OpenAI"])
-async def detach_file(gateway: Shared, key: Caller, id: str, file: str) -> Response[bytes]:
+async def detach_file(gateway: Shared, key: Caller, id: PathText, file: PathText) -> Response[bytes]:
     """The file stays uploaded."""
     store = await changeable(gateway, key, id)
     await _attachment(gateway, store, file)
@@ -79,7 +79,7 @@ async def detach_file(gateway: Shared, key: Caller, id: str, file: str) -> Respo
 
 
 @post(BATCHES, status_code=200, summary="Attach many files", tags=["OpenAI"])
-async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """Up to 2,000: `file_ids`, or `files` with attributes and chunking of their own."""
     store = await changeable(gateway, key, id)
     given = wire.new_batch(await request.body())
@@ -92,13 +92,13 @@ async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: st
 
 
 @get(BATCHES + "/{batch:str}", summary="The progress of a batch", tags=["OpenAI"])
-async def get_batch(gateway: Shared, key: Caller, id: str, batch: str) -> Response[bytes]:
+async def get_batch(gateway: Shared, key: Caller, id: PathText, batch: PathText) -> Response[bytes]:
     """The numbers of its files by status."""
     return await _batch_shown(gateway, await _batch(gateway, await store_of(gateway, key, id), batch))
 
 
 @post(BATCHES + "/{batch:str}/cancel", status_code=200, summary="Cancel a batch", tags=["OpenAI"])
-async def cancel_batch(gateway: Shared, key: Caller, id: str, batch: str) -> Response[bytes]:
+async def cancel_batch(gateway: Shared, key: Caller, id: PathText, batch: PathText) -> Response[bytes]:
     """Files that are ingested stay."""
     store = await changeable(gateway, key, id)
     running = await _batch(gateway, store, batch)
@@ -107,7 +107,9 @@ async def cancel_batch(gateway: Shared, key: Caller, id: str, batch: str) -> Res
 
 
 @get(BATCHES + "/{batch:str}/files", summary="The files of a batch", tags=["OpenAI"])
-async def list_batch_files(request: AnyRequest, gateway: Shared, key: Caller, id: str, batch: str) -> Response[bytes]:
+async def list_batch_files(
+    request: AnyRequest, gateway: Shared, key: Caller, id: PathText, batch: PathText
+) -> Response[bytes]:
     """As the files of a store."""
     await _batch(gateway, await store_of(gateway, key, id), batch)
     return await _listed(request, gateway, id, batch)

@@ -15,7 +15,7 @@ from gateway.context.pack import citations
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Hit, Wish
 from gateway.errors import NotReady
-from gateway.server.handlers import AnyRequest, Caller, Shared, intake_of, json_bytes
+from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, intake_of, json_bytes
 from gateway.server.pages import page
 from gateway.server.stores.access import attachments_of, changeable, files_of, store_of
 from gateway.wire.stores import files as wire_files
@@ -51,13 +51,13 @@ async def list_stores(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
 
 
 @get(ONE, summary="A vector store", tags=["OpenAI"])
-async def get_store(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def get_store(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """404 for another key's."""
     return await _shown(intake_of(gateway), await store_of(gateway, key, id))
 
 
 @post(ONE, status_code=200, summary="Rename a vector store, or change its expiry or metadata", tags=["OpenAI"])
-async def change_store(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def change_store(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """Omitted fields stay unchanged."""
     intake = intake_of(gateway)
     store = await changeable(gateway, key, id)
@@ -75,7 +75,7 @@ async def change_store(request: AnyRequest, gateway: Shared, key: Caller, id: st
 
 
 @delete(ONE, status_code=200, summary="Delete a vector store", tags=["OpenAI"])
-async def delete_store(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def delete_store(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """Its files stay uploaded."""
     store = await changeable(gateway, key, id)
     await asyncio.to_thread(intake_of(gateway).collections.drop, store.id)
@@ -83,7 +83,7 @@ async def delete_store(gateway: Shared, key: Caller, id: str) -> Response[bytes]
 
 
 @post(ONE + "/search", status_code=200, summary="Search a vector store", tags=["OpenAI"])
-async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """By meaning and by words. `ranking_options.hybrid_search` sets the weight of each; a result's `foreword` has its
     place in the document."""
     intake = intake_of(gateway)

@@ -5,7 +5,7 @@ from html import escape
 from typing import Annotated
 
 from litestar import Response, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from gateway.assembly import Gateway
 from gateway.errors import ConfigError, DatabaseFailed, NotFound
@@ -17,8 +17,8 @@ from gateway.records.locations import database_url
 from gateway.server.handlers import Caller, Shared, admin_only, json_bytes
 from gateway.server.templates.html import page
 
-Ref = Annotated[str, Parameter(description="`id@version`, or on one side `raw`: the version's held-back controls")]
-Since = Annotated[float, Parameter(description="Only answers since then, in seconds since 1970")]
+Ref = Annotated[str, QueryParameter(description="`id@version`, or on one side `raw`: the version's held-back controls")]
+Since = Annotated[float, QueryParameter(description="Only answers since then, in seconds since 1970")]
 
 FORM = """<form><input name="a" value="{a}" aria-label="A" placeholder="summarise.en@3">
 <input name="b" value="{b}" aria-label="B" placeholder="raw"> <button>Compare</button></form>

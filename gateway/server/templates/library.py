@@ -15,7 +15,7 @@ from gateway.prompt.authoring.history import HistoryVersion, history, present
 from gateway.prompt.library.library import Library
 from gateway.prompt.library.pointers import Pointer
 from gateway.prompt.templates.template import Template
-from gateway.server.handlers import Caller, Shared, admin_only, json_of
+from gateway.server.handlers import Caller, PathText, Shared, admin_only, json_of
 
 
 class TemplateSummary(Struct, frozen=True):
@@ -50,7 +50,7 @@ async def list_templates(gateway: Shared) -> Response[bytes]:
 
 
 @get("/v1/foreword/templates/{id:str}", summary="One template, with its versions", tags=["Foreword"])
-async def get_template(gateway: Shared, key: Caller, id: str) -> Response[bytes]:
+async def get_template(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """The same for one template. A key with admin also sees the messages of its newest version."""
     library = _library(gateway)
     template = library.get(id)

@@ -1,0 +1,61 @@
+"""Client keys as hashes, and what makes a key one that can be guessed."""
+
+import hashlib
+from collections.abc import Mapping
+from itertools import product
+from string import printable
+
+from gateway.errors import Problem
+from gateway.settings import AccessKey
+
+SHORTEST = 6
+"""Characters of a secret; a shorter one is found by trying."""
+BLANKS = ("\n", "\r\n")
+REMEDY = "Draw one with: openssl rand -hex 24"
+
+
+def hashed(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def digest_of(key: AccessKey) -> str:
+    """The SHA-256 that a client's key must have."""
+    return key.sha256.lower() if key.sha256 else hashed(key.secret.strip())
+
+
+def key_problems(file: str, keys: Mapping[str, AccessKey]) -> list[Problem]:
+    """Keys without a name, without a secret or with both forms of it, with one that is guessed, or with another's."""
+    problems: list[Problem] = []
+    owners: dict[str, str] = {}
+    guessed = {hashed(secret): secret for secret in _guessed()}
+    for name, key in keys.items():
+        where = f"{file} [keys.{name}]" if name.strip() else f'{file} [keys."{name}"]'
+        if not name.strip():
+            problems.append(Problem(where, "a key needs a name", "Records, limits and vector stores go by it."))
+        problems += _secret_problems(where, key, guessed)
+        if bool(key.secret) == bool(key.sha256):
+            continue
+        digest = digest_of(key)
+        if digest in owners:
+            what = f"has the same secret as [keys.{owners[digest]}], so one of them would never be used"
+            problems.append(Problem(where, what, "Give each key a secret of its own."))
+        owners.setdefault(digest, name)
+    return problems
+
+
+def _secret_problems(where: str, key: AccessKey, guessed: Mapping[str, str]) -> list[Problem]:
+    if bool(key.secret) == bool(key.sha256):
+        return [Problem(where, "needs either sha256 or secret")]
+    if key.sha256.lower() in guessed:
+        secret = guessed[key.sha256.lower()]
+        what = "nothing: the variable was empty" if not secret.strip() else f"{secret!r}"
+        return [Problem(f"{where} sha256", f"is the hash of {what}", REMEDY)]
+    if key.secret and len(key.secret.strip()) < SHORTEST:
+        return [Problem(f"{where} secret", f"has fewer than {SHORTEST} characters", REMEDY)]
+    return []
+
+
+def _guessed() -> list[str]:
+    """What a slip of the shell hashes: nothing, a line break, one or two characters."""
+    short = ("".join(pair) for pair in product(printable, repeat=2))
+    return ["", *BLANKS, *printable, *short]

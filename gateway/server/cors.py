@@ -1,0 +1,69 @@
+"""Which web pages of other origins may use the gateway (CORS): those that `[server] allowed_origins` lists.
+
+A page sends its key as a bearer token, as programs do. No cookie or password of the browser is ever let through.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar.types import Scope, Send
+
+ANY = "*"
+METHODS = b"GET, POST, DELETE, OPTIONS"
+REMEMBERED_S = b"600"
+"""For how long a browser may remember the answer to a preflight."""
+VARY = (b"vary", b"origin")
+
+
+class Cors:
+    """The allowed origins. `allowed_origins` empty: no page of another origin is let in."""
+
+    def __init__(self, allowed_origins: Sequence[str]) -> None:
+        self._any = ANY in allowed_origins
+        self._origins = frozenset(origin.lower().encode() for origin in allowed_origins)
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self._origins)
+
+    def allows(self, origin: bytes | None) -> bool:
+        """Whether a request of this Origin header may be answered."""
+        return origin is not None and (self._any or origin.lower() in self._origins)
+
+    def answering(self, scope: Scope, send: Send) -> Send:
+        """`send` that adds the headers by which a browser lets the page read the answer, errors and streams alike."""
+        origin = _header(scope, b"origin")
+        head = [VARY]
+        if origin is not None and self.allows(origin):
+            # by name and not `*`, so that one list of headers serves every browser
+            head += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"*")]
+
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                own = [pair for pair in message["headers"] if not pair[0].lower().startswith(b"access-control-")]
+                message = {**message, "headers": [*own, *head]}
+            await send(message)
+
+        return send_with_headers
+
+    async def answer_preflight(self, scope: Scope, send: Send) -> bool:
+        """Answer what a browser asks before a request of an allowed origin. False where this is no such question."""
+        origin, method = _header(scope, b"origin"), _header(scope, b"access-control-request-method")
+        if scope["method"] != "OPTIONS" or method is None or origin is None or not self.allows(origin):  # type: ignore[typeddict-item]  # an HTTP scope has a method
+            return False
+        head = [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-methods", METHODS),
+            (b"access-control-allow-headers", _header(scope, b"access-control-request-headers") or b"authorization"),
+            (b"access-control-max-age", REMEMBERED_S),
+            VARY,
+        ]
+        if _header(scope, b"access-control-request-private-network") == b"true":
+            head.append((b"access-control-allow-private-network", b"true"))
+        await send({"type": "http.response.start", "status": 204, "headers": head})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return True
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    return next((value for key, value in scope["headers"] if key == name), None)
