@@ -1,12 +1,14 @@
 """Builds the adapters that a configuration names, each from its table, by its kind; opens none of them."""
 
+import difflib
+from collections.abc import Container
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import registry
-from gateway.backends.route import Routes
+from gateway.backends.route import BrokenParts, Routes
 from gateway.config_problems import server_problems
 from gateway.context.embedding.batcher import Batcher
 from gateway.context.store.catalog import Catalog, catalog_file
@@ -56,15 +58,26 @@ def build_adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
         if backend is not None:
             backends[name] = backend
     routes = Routes(settings.models, backends, settings.routing.default)
-    # what a broken backend would have offered is unknown, so its models are not called unknown
-    if len(backends) == len(settings.backends):
-        problems += routes.problems(settings.file, refiner=settings.refiner.model)
+    problems += routes.problems(settings.file, settings.refiner.model, _broken_parts(settings, backends))
     problems += server_problems(settings)
     if problems or state is None:
         return None, problems
     catalog = Catalog(catalog_file(settings.data_folder))
     collections = Collections(catalog, store, reranker, settings.context.rerank) if store else None
     return Adapters(state, backends, routes, parts.embedder, collections), []
+
+
+def _broken_parts(settings: Settings, backends: Container[str]) -> BrokenParts:
+    """The backends that could not be built, and the names that they and broken tables of models would serve."""
+    names = {name.removeprefix("backends.") for name in settings.broken if name.startswith("backends.")}
+    names |= {name for name in settings.backends if name not in backends}
+    models = [name.removeprefix("models.") for name in settings.broken if name.startswith("models.")]
+    may_be_any = False
+    for name in names:
+        listed = settings.backends[name].table.get("models") if name in settings.backends else None
+        may_be_any |= not isinstance(listed, list)
+        models += [entry for entry in listed if isinstance(entry, str)] if isinstance(listed, list) else []
+    return BrokenParts(frozenset(names), tuple(models), may_be_any)
 
 
 def reranker_of(settings: Settings, parts: Parts, problems: list[Problem]) -> Reranker | None:
@@ -80,13 +93,12 @@ def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problem
         kind = registry.find(group, table.kind)
     except registry.UnknownKind as error:
         problems.append(Problem(f"{table.where} kind", str(error)))
+        problems += _problems_of_nearest(group, table, parts)
         return None
     except ImportError as error:
         problems.append(Problem(f"{table.where} kind", f"{table.kind!r} is not installed: {error}"))
         return None
-    settings, wrong = decode(table.table, kind.settings, table.where)
-    if settings is not None:
-        wrong = [replace(one, where=f"{table.where} {one.where}") for one in kind.check(settings, parts.settings.root)]
+    settings, wrong = _decoded(kind, table, parts)
     problems += wrong
     if wrong:
         return None
@@ -95,3 +107,20 @@ def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problem
     except ConfigError as error:
         problems += error.problems
         return None
+
+
+def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tuple[Any, list[Problem]]:
+    """The table's settings, and what is wrong with them by type and by the kind's own check."""
+    settings, wrong = decode(table.table, kind.settings, table.where)
+    if settings is not None:
+        wrong = [replace(one, where=f"{table.where} {one.where}") for one in kind.check(settings, parts.settings.root)]
+    return settings, wrong
+
+
+def _problems_of_nearest(group: str, table: KindTable, parts: Parts) -> list[Problem]:
+    """What else is wrong with a table of a misspelt kind, by the kind that is probably meant."""
+    meant = difflib.get_close_matches(table.kind, registry.known(group), 1)
+    try:
+        return _decoded(registry.find(group, meant[0]), table, parts)[1] if meant else []
+    except ImportError:
+        return []

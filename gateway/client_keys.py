@@ -1,7 +1,7 @@
 """Client keys as hashes, and what makes a key one that can be guessed."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from itertools import product
 from string import printable
 
@@ -23,8 +23,11 @@ def digest_of(key: AccessKey) -> str:
     return key.sha256.lower() if key.sha256 else hashed(key.secret.strip())
 
 
-def key_problems(file: str, keys: Mapping[str, AccessKey]) -> list[Problem]:
-    """Keys without a name, without a secret or with both forms of it, with one that is guessed, or with another's."""
+def key_problems(file: str, keys: Mapping[str, AccessKey], broken: Container[str] = ()) -> list[Problem]:
+    """Keys without a name, without a secret or with both forms of it, with one that is guessed, or with another's.
+
+    `broken`: tables with mistakes of their own; a secret that cannot be read is not missing.
+    """
     problems: list[Problem] = []
     owners: dict[str, str] = {}
     guessed = {hashed(secret): secret for secret in _guessed()}
@@ -32,7 +35,8 @@ def key_problems(file: str, keys: Mapping[str, AccessKey]) -> list[Problem]:
         where = f"{file} [keys.{name}]" if name.strip() else f'{file} [keys."{name}"]'
         if not name.strip():
             problems.append(Problem(where, "a key needs a name", "Records, limits and vector stores go by it."))
-        problems += _secret_problems(where, key, guessed)
+        if f"keys.{name}" not in broken:
+            problems += _secret_problems(where, key, guessed)
         if bool(key.secret) == bool(key.sha256):
             continue
         digest = digest_of(key)

@@ -1,10 +1,11 @@
 """Mistakes of a configuration that span tables: a port open to others, a state that several workers share."""
 
 import re
+import socket
 
 from gateway.client_keys import key_problems
 from gateway.errors import Problem
-from gateway.settings import Settings, is_loopback
+from gateway.settings import PromptTable, Settings, is_loopback
 
 ANY_ORIGIN = "*"
 ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s?#@*]+")
@@ -14,10 +15,14 @@ def server_problems(settings: Settings) -> list[Problem]:
     """Checks that span tables: reachable port, shared state for several workers, folders that must exist."""
     file, server = settings.file, settings.server
     problems = []
-    if not settings.backends:
+    if not settings.backends and not any(name.startswith("backends.") for name in settings.broken):
         remedy = 'Add a table such as [backends.local] with kind = "llamacpp".'
         problems.append(Problem(f"{file} [backends]", "there is no backend, so nothing can answer", remedy))
-    if not is_loopback(server.host) and not settings.keys:
+    if not _resolves(server.host):
+        problems.append(
+            Problem(f"{file} [server] host", f"{server.host!r} is no address and no name that is known here")
+        )
+    elif not is_loopback(server.host) and not settings.keys:
         remedy = "Add a [keys.name] table, or listen on 127.0.0.1."
         problems.append(
             Problem(f"{file} [server] host", f"{server.host} is open to others and there is no key", remedy)
@@ -25,14 +30,23 @@ def server_problems(settings: Settings) -> list[Problem]:
     if server.workers > 1 and settings.state.kind == "memory":
         remedy = 'Add [state] kind = "redis" with a url.'
         problems.append(Problem(f"{file} [server] workers", "several workers need a state they share", remedy))
-    if settings.store is not None and settings.embedder is None:
+    if settings.store is not None and settings.embedder is None and "embedder" not in settings.broken:
         remedy = 'Add [embedder] with kind = "sentence".'
         problems.append(Problem(f"{file} [store]", "a store needs an embedder", remedy))
-    for folder in settings.prompt.templates if settings.embedder is not None else ():
+    # the default folder is for those who have an embedder; a folder that the file names must be there
+    is_needed = settings.embedder is not None or settings.prompt.templates != PromptTable().templates
+    for folder in settings.prompt.templates if is_needed else ():
         if not (settings.root / folder).is_dir():
             where, what = f"{file} [prompt] templates", f"{folder!r} is not a folder"
             problems.append(Problem(where, what, f"It is looked for from {settings.root}."))
-    return [*problems, *key_problems(file, settings.keys), *_origin_problems(settings)]
+    return [*problems, *key_problems(file, settings.keys, settings.broken), *_origin_problems(settings)]
+
+
+def _resolves(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except (OSError, UnicodeError):
+        return False
 
 
 def _origin_problems(settings: Settings) -> list[Problem]:

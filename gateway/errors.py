@@ -17,6 +17,7 @@ ForewordError
     ├── NotFound            404
     ├── TimedOut            408
     ├── BodyTooLarge        413
+    ├── EncodingNotRead     415
     ├── LimitReached        429
     ├── BackendFailed       502
     │   ├── AnswerLost      the backend took the request, and its answer did not come whole
@@ -150,6 +151,12 @@ class BodyTooLarge(RequestError):
     status = 413
     type = "invalid_request_error"
     code = "request_too_large"
+
+
+class EncodingNotRead(RequestError):
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_encoding"
 
 
 class LimitReached(RequestError):

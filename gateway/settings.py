@@ -312,6 +312,8 @@ class Settings(Struct, frozen=True):
     store: KindTable | None = None
     reranker: KindTable | None = None
     state: KindTable = KindTable("[state]", "memory", {})
+    broken: frozenset[str] = frozenset()
+    """The tables with mistakes, such as `keys.app`. They may be here in part, or not at all."""
 
     @property
     def data_folder(self) -> Path:
@@ -344,7 +346,7 @@ def load(path: Path) -> Settings:
 def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
     """What the file says, as far as it can be read, and every mistake in it."""
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         remedy = "Copy config.toml from the repository, or pass --config PATH."
         return None, [Problem(str(path), "there is no such file", remedy)]
@@ -359,6 +361,14 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
     """Decode the tables of a configuration; whatever is wrong comes back as problems."""
     problems: list[Problem] = []
     parts: dict[str, Any] = {}
+    broken: set[str] = set()
+
+    def keep(name: str, result: tuple[Any, list[Problem]]) -> Any:
+        if result[1]:
+            broken.add(name)
+        problems.extend(result[1])
+        return result[0]
+
     known = [*PLAIN, *NAMED, *KINDS, "backends"]
     for name, value in table.items():
         where = f"{file} [{name}]"
@@ -367,25 +377,35 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
         elif not isinstance(value, dict):
             problems.append(Problem(where, f"must be a table, not {type(value).__name__}"))
         elif name in PLAIN:
-            # what is right in a table still meets the checks across tables; none of these has a key that must be there
-            parts[name] = PLAIN[name](**_keep(_fields(value, PLAIN[name], where), problems))
+            # what is right in a table still meets the checks across tables
+            parts[name] = keep(name, _readable(value, PLAIN[name], where))
         elif name in NAMED:
             parts[name] = {
-                key: _keep(decode(entry, NAMED[name], f"{file} [{name}.{key}]"), problems)
+                key: keep(f"{name}.{key}", _readable(entry, NAMED[name], f"{file} [{name}.{key}]"))
                 for key, entry in value.items()
             }
         elif name == "backends":
             parts[name] = {
-                key: _keep(_kind_table(entry, f"{file} [backends.{key}]"), problems) for key, entry in value.items()
+                key: keep(f"backends.{key}", _kind_table(entry, f"{file} [backends.{key}]"))
+                for key, entry in value.items()
             }
         else:
-            parts[name] = _keep(_kind_table(value, where), problems)
+            parts[name] = keep(name, _kind_table(value, where))
     present: dict[str, Any] = {
         name: {key: entry for key, entry in part.items() if entry is not None} if isinstance(part, dict) else part
         for name, part in parts.items()
         if part is not None
     }
-    return Settings(root=root, file=file, **present), problems
+    return Settings(root=root, file=file, broken=frozenset(broken), **present), problems
+
+
+def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
+    """What can be read of a table, and what is wrong with the rest. None where a required key cannot be read."""
+    if not isinstance(table, Mapping):
+        return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
+    values, problems = _fields(table, struct, where)
+    required = {info.name for info in msgspec.structs.fields(struct) if info.required}
+    return (struct(**values) if required <= values.keys() else None), problems
 
 
 def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
@@ -412,13 +432,8 @@ def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple
         try:
             values[info.name] = msgspec.convert(_from_environment(value), info.type)
         except KeyError as error:
-            problems.append(
-                Problem(
-                    f"{where} {key}",
-                    f"environment variable {error.args[0]} is not set",
-                    "Export it, or write the value here.",
-                )
-            )
+            what = f"environment variable {error.args[0]} is {'empty' if error.args[0] in os.environ else 'not set'}"
+            problems.append(Problem(f"{where} {key}", what, "Export it, or write the value here."))
         except msgspec.ValidationError as error:
             listed = ", ".join(listed_values(info.type))
             problems.append(Problem(f"{where} {key}", str(error), f"One of: {listed}." if listed else ""))
@@ -450,14 +465,13 @@ def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]
     return KindTable(where, kind, {key: entry for key, entry in value.items() if key != "kind"}), []
 
 
-def _keep(result: tuple[Any, list[Problem]], problems: list[Problem]) -> Any:
-    problems.extend(result[1])
-    return result[0]
-
-
 def _from_environment(value: Any) -> Any:
+    """Raises `KeyError` with the name of a variable that is not set, or blank."""
     if isinstance(value, str) and value.startswith("env:"):
-        return os.environ[value[4:]]
+        name = value.removeprefix("env:")
+        if not os.environ[name].strip():
+            raise KeyError(name)
+        return os.environ[name]
     return value
 
 

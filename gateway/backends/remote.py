@@ -1,5 +1,6 @@
 """Any OpenAI-compatible server as a backend: its bytes in, its bytes out."""
 
+import re
 import ssl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -260,6 +261,11 @@ def _no_api(name: str, status: int) -> RequestError:
     return error
 
 
+ENDPOINTS = ("/completions", "/embeddings", "/responses", "/models")
+VERSION = re.compile(r"/v[0-9]")
+"""A version somewhere in the path, such as `/v1`, `/openai/v1` or `/v1beta/openai`."""
+
+
 def _check(settings: RemoteSettings, _root: Path) -> Iterable[Problem]:
     parts = urlsplit(settings.base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -267,6 +273,11 @@ def _check(settings: RemoteSettings, _root: Path) -> Iterable[Problem]:
         yield Problem("base_url", f"{settings.base_url!r} is not an http(s) URL", remedy)
     elif not _usable_port(settings.base_url):
         yield Problem("base_url", f"{settings.base_url!r} has no usable port")
+    elif parts.path.rstrip("/").endswith(ENDPOINTS):
+        yield Problem("base_url", "names one endpoint; it is the address that all of them are below", "End it in /v1.")
+    elif not parts.path.endswith("/") and not VERSION.search(parts.path):
+        remedy = f"Write {settings.base_url}/v1, or end it in / if this server's API is really there."
+        yield Problem("base_url", f"{settings.base_url!r} does not end in /v1", remedy)
     if parts.query or parts.fragment:
         yield Problem("base_url", "must end with the path: a query would not be sent")
     if parts.username or parts.password:

@@ -30,6 +30,21 @@ def matches(name: str, pattern: str) -> bool:
     return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
 
 
+class BrokenParts(Struct, frozen=True):
+    """Tables with mistakes, so that what they offer is known in part: `models` are the names and patterns that can be
+    read of them. `may_be_any`: one of them names no models."""
+
+    backends: frozenset[str] = frozenset()
+    models: tuple[str, ...] = ()
+    may_be_any: bool = False
+
+    def may_serve(self, name: str) -> bool:
+        return self.may_be_any or any(matches(name, pattern) for pattern in self.models)
+
+
+NOTHING_BROKEN = BrokenParts()
+
+
 class Routes:
     """Model names to targets. Names of `[models.x]` come first, then the backends' names, then their patterns."""
 
@@ -81,24 +96,29 @@ class Routes:
             return model.backend
         return next((offer.backend for offer in self._offers if matches(name, offer.card.name)), None)
 
-    def problems(self, file: str, refiner: str = "") -> list[Problem]:
-        """What is wrong with `[models]`, `[routing]` and `[refiner]` given the backends that there are."""
-        backends = sorted({offer.backend for offer in self._offers})
-        found = []
+    def problems(self, file: str, refiner: str = "", broken: BrokenParts = NOTHING_BROKEN) -> list[Problem]:
+        """What is wrong with `[models]`, `[routing]` and `[refiner]` given the backends that there are.
+
+        What a broken part may offer is not called unknown.
+        """
+        backends = sorted({*[offer.backend for offer in self._offers], *broken.backends})
+        problems = []
+
+        def check(where: str, name: str) -> None:
+            if name and not self._serves(name) and not broken.may_serve(name):
+                problems.append(Problem(f"{file} {where}", f"no model {name!r}", self._known_models()))
+
         for name, model in self._models.items():
-            where = f"{file} [models.{name}]"
+            where = f"[models.{name}]"
             if model.backend not in backends:
-                found.append(Problem(f"{where} backend", f"no backend {model.backend!r}", f"Known: {_list(backends)}."))
-            if model.fallback and not self._serves(model.fallback):
-                found.append(Problem(f"{where} fallback", f"no model {model.fallback!r}", self._known_models()))
-            if model.longer:
-                found += self._longer_problems(f"{where} longer", name, model)
-        if self._default and not self._serves(self._default):
-            what = f"no model {self._default!r}"
-            found.append(Problem(f"{file} [routing] default", what, self._known_models()))
-        if refiner and not self._serves(refiner):
-            found.append(Problem(f"{file} [refiner] model", f"no model {refiner!r}", self._known_models()))
-        return found
+                what, remedy = f"no backend {model.backend!r}", f"Known: {_list(backends)}."
+                problems.append(Problem(f"{file} {where} backend", what, remedy))
+            check(f"{where} fallback", model.fallback)
+            if model.longer and not broken.may_serve(model.longer) and model.backend not in broken.backends:
+                problems += self._longer_problems(f"{file} {where} longer", name, model)
+        check("[routing] default", self._default)
+        check("[refiner] model", refiner)
+        return problems
 
     def name(self, name: str, endpoint: Endpoint) -> str:
         """The name that is meant: the default's where the request leaves it open."""
@@ -112,7 +132,7 @@ class Routes:
             targets += self._direct(model.fallback, endpoint)
         if not targets:
             raise NotFound(
-                f"The model {name!r} does not exist for /v1/{endpoint}. {self._known_models()}",
+                f"The model {name!r} does not exist for /v1/{endpoint}. {self._known_models(endpoint)}",
                 param="model",
                 code="model_not_found",
             )
@@ -168,9 +188,17 @@ class Routes:
     def _serves(self, name: str) -> bool:
         return name in self._models or any(matches(name, offer.card.name) for offer in self._offers)
 
-    def _known_models(self) -> str:
-        patterns = [offer.card.name for offer in self._offers if offer.card.name.endswith("*")]
-        return f"Known: {_list([name for name, _ in self.names()] + patterns)}."
+    def _known_models(self, endpoint: Endpoint | None = None) -> str:
+        """The models that a client may name; with an endpoint only those that it can be asked for."""
+        offers = [offer for offer in self._offers if endpoint is None or offer.card.answers(endpoint)]
+        configured = [name for name in self._models if endpoint is None or self._answers(name, endpoint)]
+        return f"Known: {_list(list(dict.fromkeys([*configured, *(offer.card.name for offer in offers)])))}."
+
+    def _answers(self, name: str, endpoint: Endpoint) -> bool:
+        """Whether a configured name is a model of that endpoint, as far as its backend tells."""
+        model = self._models[name]
+        card = self._card(model.backend, model.upstream or name)
+        return card is None or card.answers(endpoint)
 
 
 def _target(

@@ -23,6 +23,7 @@ from gateway.server import stored_responses as stored_responses
 from gateway.server.access import Access, single_headers
 from gateway.server.answer import AnswerHandler
 from gateway.server.cors import Cors
+from gateway.server.packed_body import unpacking
 from gateway.server.stores import files, store_files, vector_stores
 from gateway.server.templates import compare_page as compare
 from gateway.server.templates import library as templates
@@ -52,17 +53,23 @@ class AsgiFront:
     """
 
     def __init__(self, hot: dict[str, AnswerHandler], rest: Litestar, gateway: Gateway) -> None:
+        settings = gateway.settings
         self._hot = hot
         self._rest = rest
         self._gateway = gateway
-        self._cors = Cors(gateway.settings.server.allowed_origins) if gateway.settings.server.allowed_origins else None
+        self._cors = Cors(settings.server.allowed_origins) if settings.server.allowed_origins else None
+        self._limit = max(settings.server.max_body_mb, settings.context.max_file_mb) * 2**20
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._cors is not None and scope["type"] == ScopeType.HTTP:
+        if scope["type"] != ScopeType.HTTP:
+            await self._rest(scope, receive, send)
+            return
+        if self._cors is not None:
             if await self._cors.answer_preflight(scope, send):
                 return
             send = self._cors.answering(scope, send)
-        handler = self._hot.get(scope["path"]) if scope["type"] == ScopeType.HTTP else None
+        scope, receive = unpacking(scope, receive, self._limit)
+        handler = self._hot.get(scope["path"])
         if handler is not None and not _lists_stored(scope):
             await handler(scope, receive, send)
         else:

@@ -5,22 +5,25 @@ from typing import Any
 
 from litestar.types import Receive
 
-from gateway.errors import BadRequest, BodyTooLarge
+from gateway.errors import BadRequest
+from gateway.server.packed_body import too_large
+
+BOM = b"\xef\xbb\xbf"
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
     """The whole request body. Raises `BodyTooLarge` before reading where the length is announced."""
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     message: Any = await receive()
     if message["type"] == "http.disconnect":
         raise BadRequest("The client went away before its request was complete.")
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:
-            raise _too_large(limit)
-        return body
+            raise too_large(limit)
+        return _without_mark(body)
     pieces, size = [body], len(body)
     while message.get("more_body", False):
         message = await receive()
@@ -29,10 +32,11 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
         piece = message.get("body", b"")
         size += len(piece)
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         pieces.append(piece)
-    return b"".join(pieces)
+    return _without_mark(b"".join(pieces))
 
 
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The request body is larger than the {limit // (1024 * 1024)} MB that this gateway accepts.")
+def _without_mark(body: bytes) -> bytes:
+    """The body without the byte order mark that some editors put at the beginning of a file."""
+    return body.removeprefix(BOM)

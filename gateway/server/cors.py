@@ -22,10 +22,6 @@ class Cors:
         self._any = ANY in allowed_origins
         self._origins = frozenset(origin.lower().encode() for origin in allowed_origins)
 
-    @property
-    def is_on(self) -> bool:
-        return bool(self._origins)
-
     def allows(self, origin: bytes | None) -> bool:
         """Whether a request of this Origin header may be answered."""
         return origin is not None and (self._any or origin.lower() in self._origins)

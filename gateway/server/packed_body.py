@@ -1,0 +1,154 @@
+"""Request bodies that come compressed (`content-encoding`): unpacked for every route, up to the allowed size."""
+
+import asyncio
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import zstandard
+from litestar.types import Receive, Scope
+
+from gateway.errors import BadRequest, BodyTooLarge, EncodingNotRead
+
+AUTO = 47
+"""`zlib`'s window bits for gzip or zlib, whichever the data begin with."""
+MOST_WINDOW = 2**27
+"""Bytes that a zstd frame may make its decoder remember."""
+ZSTD_STEP = 1024
+"""Bytes that are unpacked at a time: they hold at most 256 blocks of 128 kB."""
+MOST_CODINGS = 2
+
+
+def unpacking(scope: Scope, receive: Receive, limit: int) -> tuple[Scope, Receive]:
+    """Scope and `receive` as of a request that came unpacked. `limit`: bytes of the body, packed and unpacked.
+
+    The body is read when it is first asked for, so after the client's key was looked at; that raises `EncodingNotRead`,
+    `BodyTooLarge` or `BadRequest`.
+    """
+    packed = [value for name, value in scope["headers"] if name == b"content-encoding"]
+    if not packed:
+        return scope, receive
+    codings = [coding.strip().lower().decode("latin-1") for coding in b",".join(packed).split(b",")]
+    codings = [coding for coding in codings if coding not in ("", "identity")]
+    if not codings:
+        return scope, receive
+    hidden = (b"content-encoding", b"content-length")
+    headers = [pair for pair in scope["headers"] if pair[0] not in hidden]
+    return {**scope, "headers": headers}, _UnpackedBody(receive, codings, limit)  # type: ignore[return-value]  # a copy of the same kind
+
+
+class _UnpackedBody:
+    """`receive` whose first message is the whole body, unpacked."""
+
+    def __init__(self, receive: Receive, codings: list[str], limit: int) -> None:
+        self._receive = receive
+        self._codings = codings
+        self._limit = limit
+        self._is_read = False
+
+    async def __call__(self) -> Any:
+        if self._is_read:
+            return await self._receive()
+        self._is_read = True
+        _check(self._codings)
+        pieces: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message: Any = await self._receive()
+            if message["type"] == "http.disconnect":
+                return message
+            pieces.append(message.get("body", b""))
+            more, size = message.get("more_body", False), size + len(pieces[-1])
+            if size > self._limit:
+                raise too_large(self._limit)
+        # on a thread, since a few bytes can unpack to as many as are allowed
+        body = await asyncio.to_thread(unpacked, b"".join(pieces), self._codings, self._limit)
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+def unpacked(raw: bytes, codings: list[str], limit: int) -> bytes:
+    """The body under its codings, of which the last was applied last. Raises `EncodingNotRead`, `BodyTooLarge`,
+    `BadRequest`."""
+    _check(codings)
+    for coding in reversed(codings):
+        try:
+            raw = UNPACK[coding](raw, limit)
+        except (zlib.error, zstandard.ZstdError, EOFError) as error:
+            what = f"The request body is not the {coding} data that its content-encoding announces: {error}"
+            raise BadRequest(what, code="invalid_encoding") from None
+    return raw
+
+
+def _check(codings: list[str]) -> None:
+    unknown = next((coding for coding in codings if coding not in UNPACK), "")
+    if unknown:
+        raise EncodingNotRead(
+            f"The content-encoding {unknown[:40]!r} of the request body is not read here; "
+            "send it as gzip, deflate, zstd, or plain."
+        )
+    if len(codings) > MOST_CODINGS:
+        raise EncodingNotRead(
+            f"The request body has {len(codings)} content-encodings; at most {MOST_CODINGS} are read."
+        )
+
+
+def _gzip(raw: bytes, limit: int) -> bytes:
+    """One or several members, of gzip or zlib."""
+    pieces: list[bytes] = []
+    left = limit
+    while raw:
+        member = zlib.decompressobj(AUTO)
+        pieces.append(member.decompress(raw, left + 1))
+        left -= len(pieces[-1])
+        if left < 0:
+            raise too_large(limit)
+        if not member.eof:
+            raise EOFError("it ends too early")
+        raw = member.unused_data
+    return b"".join(pieces)
+
+
+def _deflate(raw: bytes, limit: int) -> bytes:
+    """zlib data as the standard says, or bare ones as some clients send."""
+    try:
+        return _gzip(raw, limit)
+    except zlib.error:
+        bare = zlib.decompressobj(-zlib.MAX_WBITS)
+        body = bare.decompress(raw, limit + 1)
+    if len(body) > limit:
+        raise too_large(limit)
+    if not bare.eof:
+        raise EOFError("it ends too early")
+    return body
+
+
+def _zstd(raw: bytes, limit: int) -> bytes:
+    """One or several frames, in steps so small that what a step unpacks is bounded, too."""
+    pieces: list[bytes] = []
+    frame = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj()
+    left = limit
+    for start in range(0, len(raw), ZSTD_STEP):
+        piece = raw[start : start + ZSTD_STEP]
+        while piece:
+            if frame.eof:
+                frame = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj()
+            pieces.append(frame.decompress(piece))
+            left -= len(pieces[-1])
+            if left < 0:
+                raise too_large(limit)
+            piece = frame.unused_data if frame.eof else b""
+    if raw and not frame.eof:
+        raise EOFError("it ends too early")
+    return b"".join(pieces)
+
+
+UNPACK: Mapping[str, Callable[[bytes, int], bytes]] = {
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "deflate": _deflate,
+    "zstd": _zstd,
+}
+
+
+def too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body is larger than the {limit // (1024 * 1024)} MB that this gateway accepts.")
