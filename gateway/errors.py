@@ -27,6 +27,8 @@ ForewordError
     └── BackendTimeout      504
 """
 
+from typing import Any
+
 from msgspec import Struct
 
 
@@ -90,6 +92,8 @@ class RequestError(ForewordError):
     code: str | None = None
     taken = False
     """Whether a backend took the request and may have worked on it: sent again, the work could be done twice."""
+    calls: tuple[Any, ...] = ()
+    """The calls of a model (`exchange.Call`) that were made for the request before it was refused."""
 
     def __init__(
         self, message: str, *, param: str | None = None, code: str | None = None, retry_after_s: float = 0.0

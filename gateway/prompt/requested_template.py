@@ -3,7 +3,7 @@
 An order that is dropped without an error would give the client an answer to another prompt than it asked for.
 """
 
-from gateway.errors import BadRequest, KeyNotAllowed, NotReady
+from gateway.errors import BadRequest, KeyNotAllowed, NotReady, RequestError
 from gateway.exchange import Exchange, Mode
 from gateway.prompt.rewrite import KeptAsIs, RewriteStage
 
@@ -43,12 +43,14 @@ def _switched_off(exchange: Exchange) -> Exchange:
     raise BadRequest(what, param=PARAM, code="mode_off")
 
 
-def _refused(ref: str, kept: KeptAsIs) -> Exception:
+def _refused(ref: str, kept: KeptAsIs) -> RequestError:
     reason = kept.reason.rstrip(".?")
     mark = "?" if kept.reason.endswith("?") else "."
-    return kept.refusal(
+    error = kept.refusal(
         f"The template {ref[:80]!r} cannot be used for this request: {reason}{mark}",
         param=PARAM,
         code="template_not_usable",
         retry_after_s=RETRY_S if kept.refusal is NotReady else 0.0,
     )
+    error.calls = kept.calls
+    return error

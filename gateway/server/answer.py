@@ -125,6 +125,8 @@ class _AnswerRun:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         except RequestError as error:
             ending, error_text, status = "failed", error.message, status or error.status
+            if error.calls:
+                exchange = replace(exchange, calls=(*exchange.calls, *error.calls))
             await self._fail(error, exchange.ask.endpoint)
         except asyncio.CancelledError:
             if self.cut and not self.left and not self._whole:

@@ -26,7 +26,7 @@ def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: 
     except msgspec.ValidationError as error:
         raise explained(error, within, of=decoder.type) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json(error) from None
+        raise not_json(error, bytes(raw)) from None
 
 
 def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decoded:
@@ -66,8 +66,24 @@ def _takes_null(described: inspect.Type) -> bool:
     return any(isinstance(kind, inspect.NoneType | inspect.AnyType | inspect.RawType) for kind in kinds)
 
 
-def not_json(error: Exception) -> BadRequest:
-    return BadRequest(f"We could not parse the JSON body of your request: {error}", code="invalid_json")
+def not_json(error: Exception, raw: bytes = b"") -> BadRequest:
+    """`raw`: what could not be read, where the cause may be seen in it."""
+    why = f"{error}"
+    if _HALF_PAIR.search(raw):
+        why = (
+            "it holds half of a surrogate pair, such as \\ud83d alone. A text that was cut inside an emoji has that: "
+            "cut texts between characters"
+        )
+    elif isinstance(error, UnicodeDecodeError):
+        why = f"it is not UTF-8: {error}"
+    return BadRequest(f"We could not parse the JSON body of your request: {why}", code="invalid_json")
+
+
+_HALF_PAIR = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
+    rb"|\xed[\xa0-\xbf]"
+)
+"""Half of a pair, escaped (with an odd number of backslashes) or as bytes."""
 
 
 _PATH = re.compile(r" - at (`key` in )?`\$\.?([^`]*)`$")

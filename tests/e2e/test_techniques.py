@@ -99,7 +99,7 @@ def test_a_first_call_writes_the_background_that_the_second_answers_with(
     assert (call["purpose"], call["prompt_tokens"], call["completion_tokens"]) == ("facts", 10, 5)
 
 
-def test_where_a_first_call_fails_the_clients_own_prompt_goes_through(
+def test_where_a_first_call_fails_a_template_that_was_ordered_is_an_error(
     gateway: GatewayProcess, upstream: UpstreamInThread
 ) -> None:
     upstream.double.play(says("busy", 500), says("Tilt."))
@@ -112,9 +112,9 @@ def test_where_a_first_call_fails_the_clients_own_prompt_goes_through(
         timeout=30,
     )
 
-    assert answer.status_code == 200
-    assert sent(upstream)[1] == body
-    assert "the call 'facts'" in answer.headers["x-foreword-rewrite"]
+    assert answer.status_code == 502
+    assert len(sent(upstream)) == 1
+    assert "the call 'facts'" in answer.json()["error"]["message"]
     record = httpx.get(f"{gateway.url}/v1/foreword/exchanges/{answer.headers['x-foreword-id']}").json()
     assert [call["purpose"] for call in record["calls"]] == ["facts"]
     assert "refused" in record["calls"][0]["error"]

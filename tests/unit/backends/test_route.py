@@ -66,8 +66,8 @@ def test_an_alias_names_the_upstream_model_and_one_fallback() -> None:
     assert found == (Target("openai", "gpt-4o"), Target("local", "smol", 8192))
 
 
-def test_an_unknown_model_is_not_found_and_the_known_ones_are_named() -> None:
-    with pytest.raises(NotFound, match=r"gpt-4o, smol, minilm, gpt-4\.1-\*") as caught:
+def test_an_unknown_model_is_not_found_and_those_of_the_endpoint_are_named() -> None:
+    with pytest.raises(NotFound, match=r"Known: gpt-4o, smol, gpt-4\.1-\*\.") as caught:
         routes().targets("gpt-5", Endpoint.CHAT)
 
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
@@ -76,6 +76,8 @@ def test_an_unknown_model_is_not_found_and_the_known_ones_are_named() -> None:
 def test_an_embedding_model_does_not_chat() -> None:
     with pytest.raises(NotFound):
         routes().targets("minilm", Endpoint.CHAT)
+    with pytest.raises(NotFound, match=r"Known: gpt-4o, minilm, gpt"):
+        routes().targets("gpt-5", Endpoint.EMBEDDING)
 
 
 def test_without_a_name_an_endpoint_that_the_default_does_not_serve_gets_a_model_that_does() -> None:
