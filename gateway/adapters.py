@@ -20,7 +20,7 @@ from gateway.settings import KindTable, Settings, decode
 
 
 class Parts(Struct):
-    """What adapters may share. `embedder` is the one of `[embedder]` behind its worker thread."""
+    """The parts that adapters may share. `embedder` is that of `[embedder]`, behind its worker thread."""
 
     settings: Settings
     embedder: Batcher | None = None
@@ -37,7 +37,7 @@ class Adapters(Struct):
 
 
 def problems_of(settings: Settings) -> list[Problem]:
-    """Everything that is wrong with the parts that a configuration names. Opens and writes nothing."""
+    """The mistakes in the parts that a configuration names. Opens and writes nothing."""
     return build_adapters(settings)[1]
 
 
@@ -88,7 +88,7 @@ def reranker_of(settings: Settings, parts: Parts, problems: list[Problem]) -> Re
 
 
 def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problems: list[Problem]) -> Any:
-    """One adapter from its table, or None with what is wrong added to `problems`."""
+    """One adapter from its table; None if the table has mistakes, which are added to `problems`."""
     try:
         kind = registry.find(group, table.kind)
     except registry.UnknownKind as error:
@@ -110,7 +110,7 @@ def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problem
 
 
 def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tuple[Any, list[Problem]]:
-    """The table's settings, and what is wrong with them by type and by the kind's own check."""
+    """The table's settings, and their mistakes: of type, and those that the kind's own check finds."""
     settings, wrong = decode(table.table, kind.settings, table.where)
     if settings is not None:
         wrong = [replace(one, where=f"{table.where} {one.where}") for one in kind.check(settings, parts.settings.root)]
@@ -118,7 +118,7 @@ def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tupl
 
 
 def _problems_of_nearest(group: str, table: KindTable, parts: Parts) -> list[Problem]:
-    """What else is wrong with a table of a misspelt kind, by the kind that is probably meant."""
+    """Further mistakes in a table of a misspelt kind, by the kind that is probably meant."""
     meant = difflib.get_close_matches(table.kind, registry.known(group), 1)
     try:
         return _decoded(registry.find(group, meant[0]), table, parts)[1] if meant else []

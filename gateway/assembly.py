@@ -1,7 +1,7 @@
 """Puts the parts together: from settings to a gateway that prepares, calls and records.
 
-The path of a request is the list in `path`. It is built again, in microseconds, whenever something was loaded late:
-the stages are given what is loaded, and never changed. Nothing heavy is imported before `open` starts to load it.
+The path of a request is the list in `path`. It is built again, in microseconds, whenever a part was loaded: stages get
+the loaded parts in their constructors and never change. No heavy library is imported before `open` starts loading.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ log = logging.getLogger("foreword.assembly")
 
 
 class Recording(Struct):
-    """How exchanges are kept: the spool that takes them, and the drain that stores them."""
+    """The recorder: the spool takes exchanges, the drain stores them, the archive reads them."""
 
     spool: Spool
     drain: Drain
@@ -114,12 +114,12 @@ class Gateway:
 
     @property
     def loaded(self) -> Loaded:
-        """What is loaded by now. Read it once a request: it may be swapped at any `await`."""
+        """The parts that are loaded. Read it once a request: it may be replaced at any `await`."""
         return self.loader.current if self.loader else NOTHING
 
     @property
     def steps(self) -> tuple[PipelineStep, ...]:
-        """The path of a request with what is loaded by now."""
+        """The path of a request, built from the loaded parts."""
         loaded = self.loaded
         if loaded is not self._built_from:
             self._built_from, self._steps = loaded, self._path(loaded)
@@ -150,7 +150,7 @@ class Gateway:
         await self._stack.aclose()
 
     async def load_prompt(self) -> None:
-        """Load what `prepare` needs and wait for it: for a command that prepares one request."""
+        """Load everything that `prepare` needs, and wait. For commands that prepare one request."""
         if self.loader is not None:
             self._stack.push_async_callback(self.loader.aclose)
             await self.loader.load(self.readiness)
@@ -159,7 +159,7 @@ class Gateway:
         return await prepare(exchange, self.steps)
 
     def over(self, exchange: Exchange, outcome: ExchangeOutcome, traceparent: str = "") -> None:
-        """An exchange has ended: count it, trace it, hand it to the spool. Never waits, never raises."""
+        """Count, trace and record an exchange that has ended. Never waits, never raises."""
         self.metrics.count(exchange, outcome)
         if self.traces is not None:
             self.traces.add(exchange, outcome, traceparent)
@@ -167,7 +167,7 @@ class Gateway:
             self.keeping.spool.record(exchange, outcome)
 
     def reports(self) -> list[str]:
-        """What an operator should know although everything is ready."""
+        """Messages for the operator, also when everything is ready."""
         reports = self.loader.reports() if self.loader else []
         library = self.loaded.library
         if library is not None:
@@ -197,7 +197,7 @@ class Gateway:
 
 
 class StageParts(Struct):
-    """What the stages are built from, and the memories that outlive a swap of what is loaded late."""
+    """The parts that the stages are built from, among them the caches that outlive a reload."""
 
     settings: Settings
     adapters: Adapters
@@ -205,7 +205,7 @@ class StageParts(Struct):
     count: Count
     archive: RecordArchive | None
     mixing: Mapping[str, Sequence[str]]
-    """The backends whose logits can be had, and their models."""
+    """The backends that give logits, and their models."""
     policy: RewritePolicy
     reader: LongReader
     refined: RefinedMemory
@@ -234,7 +234,7 @@ def path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
     return (
         # first, so that an unknown model is answered before any work is done for it
         PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
-        # the steps with `must`: without them, the request would be another one than the client's
+        # steps with `must`: without them the request would mean something else
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),
@@ -255,9 +255,9 @@ def optional(there: bool, stage: Stage, budget_s: float = 0.0) -> tuple[Pipeline
 
 
 def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
-    """Build a gateway. Raises `ConfigError` with everything that is wrong with the configuration.
+    """Build a gateway. Raises `ConfigError` with every mistake in the configuration.
 
-    `only_prepare`: for looking at decisions; nothing is recorded.
+    `only_prepare`: for commands that show decisions; nothing is recorded.
     """
     adapters, problems = build_adapters(settings)
     if adapters is None:
@@ -327,7 +327,7 @@ def has_templates(settings: Settings) -> bool:
 
 
 def _hosting(backends: Mapping[str, Backend]) -> Callable[[Target], bool]:
-    """Whether a target speaks `/v1/responses` itself, so that hosted tools are its own to run."""
+    """Whether a target serves `/v1/responses` itself, and so runs hosted tools itself."""
     return lambda target: speaks(backends[target.backend], target.model)
 
 

@@ -1,4 +1,4 @@
-"""What the source says of a struct's fields, for pages, commands and errors that explain them."""
+"""The documentation of a struct's fields, read from its source, for pages, commands and errors."""
 
 import ast
 import inspect
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 def field_texts(struct: type[Struct]) -> dict[str, str]:
-    """The text that stands below each field, on one line; fields without one are left out."""
+    """The docstring below each field, on one line. Fields without one are left out."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(struct))).body
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}
@@ -24,7 +24,7 @@ def field_texts(struct: type[Struct]) -> dict[str, str]:
 
 
 def listed_values(of: Any, path: Sequence[str] = ()) -> Iterator[str]:
-    """The values that a type lists for what stands at a path in it."""
+    """The values that a type allows at a path in it."""
     kind, inner = get_origin(of), get_args(of)
     if kind is Literal and not path:
         yield from map(str, inner)

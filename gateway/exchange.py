@@ -1,7 +1,7 @@
-"""The values a request becomes on its way: the ask, what was decided about it, and why.
+"""The values of a request: the ask, the decisions about it, and their reasons.
 
-Everything here is frozen. A stage takes an `Exchange` and returns a new one with
-`msgspec.structs.replace`; a stage that fails returns the one it was given.
+All of them are frozen. A stage takes an `Exchange` and returns a new one, made with `msgspec.structs.replace`. A stage
+that fails returns the one it was given.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from gateway.split import Split
 
 
 class Endpoint(StrEnum):
-    """What the client asked for. The value is the path below `/v1/`."""
+    """The endpoint of a request. The value is the path below `/v1/`."""
 
     CHAT = "chat/completions"
     COMPLETION = "completions"
@@ -26,7 +26,7 @@ class Endpoint(StrEnum):
 
     @property
     def takes_messages(self) -> bool:
-        """Whether it is asked with messages, which the stages can work on."""
+        """Whether its requests have messages, which the stages can work on."""
         return self in (Endpoint.CHAT, Endpoint.RESPONSES)
 
 
@@ -39,9 +39,9 @@ class Mode(StrEnum):
 
 
 class Arm(StrEnum):
-    """Which side of an experiment an exchange is on."""
+    """The side of an experiment that an exchange is on."""
 
-    NONE = ""  # of none: its prompt stays as it is
+    NONE = ""  # no side: the prompt stays as it is
     STABLE = "stable"  # the template that everybody gets
     CANARY = "canary"  # the version on trial
     HELD = "held"  # a control: it would have been rewritten, and was not
@@ -69,10 +69,11 @@ class Turn(Struct, frozen=True):
 
 
 class Nbce(Struct, frozen=True):
-    """How passages that are read beside each other are mixed; `context/nbce.py` has the formulas.
+    """How the engine mixes passages that it reads beside each other; `backends/local/torch_engine/nbce.py` has the
+    formulas.
 
-    `pooling` "": `expert` where there are retrieval scores, else `min_entropy`. `scores`: the
-    relevance of each passage, from 0 to 1; none: the gateway's embedder is asked.
+    `pooling` "": `expert` if there are retrieval scores, else `min_entropy`. `scores`: the relevance of each passage,
+    from 0 to 1; without them the gateway's embedder computes it.
     """
 
     pooling: str = ""
@@ -84,7 +85,7 @@ class Nbce(Struct, frozen=True):
 
 
 class Controls(Struct, frozen=True):
-    """What the request itself asked of the gateway (`"foreword": {...}` or `x-foreword-*`)."""
+    """The request's own orders to the gateway (`"foreword": {...}` or `x-foreword-*`)."""
 
     mode: Mode | None = None
     template: str = ""
@@ -97,19 +98,19 @@ class Controls(Struct, frozen=True):
     contexts: tuple[str, ...] = ()
     """Passages for one question, each to be read apart from the others."""
     account: bool = False
-    """The reply is to hold the `foreword` object."""
+    """Whether the reply must hold the `foreword` object."""
     strategy: str = ""
-    """How to bring more text than fits to the model; "": the gateway chooses."""
+    """How the model is to read a text that is longer than its window; "": the gateway chooses."""
     nbce: Nbce = Nbce()
     closing_event: bool | None = None
-    """Whether a stream may end with an event of the gateway's own; None: as the gateway is configured."""
+    """Whether a stream may end with an event of the gateway's own; None: as configured."""
 
 
 class NamedTemplate(Struct, frozen=True):
-    """A template that the request asks for by its id, with what goes into its slots (OpenAI's `prompt`).
+    """A template that the request names by its id, with the values of its slots (OpenAI's `prompt`).
 
-    `id` may be a template's or a family's; `version` 0 is the one in use. `filled`: its messages
-    are in the ask's turns, ahead of the client's own. `fault`: why no version of ours can be meant.
+    `id` is that of a template or of a family; `version` 0 is the one in use. `filled`: the template's messages are in
+    the ask's turns, ahead of the client's own. `fault`: why the version cannot be one of the gateway's.
     """
 
     id: str
@@ -134,14 +135,14 @@ class Ask(Struct, frozen=True):
     choices: int = 1
     """How many answers the client wants (`n`)."""
     greedy: bool = False
-    """The client wants the likeliest answer (`temperature` 0), so that drawing several makes no sense."""
+    """The client wants the most likely answer (`temperature` 0), so drawing several is pointless."""
     has_tools: bool = False
     has_format: bool = False
     """The client demands an output format (`response_format`), which a template could contradict."""
     kept_elsewhere: bool = False
     """Part of the prompt is kept by the backend: an earlier response, a conversation, a stored prompt of its own."""
     previous: str = ""
-    """The id of an earlier response that the request carries on from."""
+    """The id of an earlier response that the request continues."""
     user: str = ""
     named: NamedTemplate | None = None
     search: FileSearch | None = None
@@ -164,7 +165,7 @@ class Ask(Struct, frozen=True):
 
 
 class ClientKey(Struct, frozen=True):
-    """Who asks, and what they may. Empty tuples allow everything."""
+    """A client and its rights. Empty tuples allow everything."""
 
     name: str = "anonymous"
     mode: Mode = Mode.ON
@@ -183,9 +184,9 @@ ClientKey.ANONYMOUS = ClientKey()
 
 
 class Intent(Struct, frozen=True):
-    """What the classifier thinks. `name` is "" for *unknown*, which is a real answer.
+    """The classifier's verdict. `name` is "" for *unknown*.
 
-    `confidence` is a calibrated probability; `improvable` the probability that a rewrite can help.
+    `confidence` is a calibrated probability; `improvable` is the probability that a rewrite helps.
     """
 
     name: str = ""
@@ -195,9 +196,9 @@ class Intent(Struct, frozen=True):
     tier: str = ""
     reasons: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
-    """Of task, context, format, constraints and examples those that the prompt does not give."""
+    """What the prompt does not give, among task, context, format, constraints and examples."""
     needs: tuple[str, ...] = ()
-    """Of context, long context, reasoning and a tool those that an answer seems to need."""
+    """What an answer seems to need, among context, long context, reasoning and a tool."""
 
     UNKNOWN: ClassVar["Intent"]
 
@@ -210,7 +211,7 @@ Intent.UNKNOWN = Intent()
 
 
 class SlotValue(Struct, frozen=True):
-    """A filled slot, and where in the query it stood ([start, end) in characters; -1 if nowhere)."""
+    """A filled slot, and its place in the query ([start, end) in characters; -1 if it is not in the query)."""
 
     name: str
     value: str
@@ -220,7 +221,7 @@ class SlotValue(Struct, frozen=True):
 
 
 class Sampling(Struct, frozen=True):
-    """What a template wants of the decoder, where the client did not say."""
+    """The template's sampling parameters, for those that the client did not set."""
 
     max_tokens: int = 0
     temperature: float | None = None
@@ -233,7 +234,7 @@ Sampling.NONE = Sampling()
 
 
 class Rewrite(Struct, frozen=True):
-    """Which template spoke, with what in its slots."""
+    """The template that was used, with the values of its slots."""
 
     template: str = ""
     version: int = 0
@@ -243,7 +244,7 @@ class Rewrite(Struct, frozen=True):
     """Ids of the few-shot examples chosen for this request."""
     arm: Arm = Arm.NONE
     withheld: tuple[Turn, ...] = ()
-    """What would have been sent, where the arm or the template's own policy kept it back."""
+    """The prompt that was not sent because of the arm or of the template's own policy."""
 
     NONE: ClassVar["Rewrite"]
 
@@ -270,14 +271,15 @@ class Chunk(Struct, frozen=True):
 
 
 class ContextPlan(Struct, frozen=True):
-    """How the prompt was made to fit: `direct` or `trimmed`, and what that cost."""
+    """How the prompt was made to fit the window, and how much was left out."""
 
     strategy: str = "direct"
     window_tokens: int = 0
     prompt_tokens: int = 0
     dropped_turns: int = 0
     reach_tokens: int = 0
-    """For how many tokens, prompt and answer, positions are set where they are stretched; chosen once and kept."""
+    """With stretched positions: the tokens, of prompt and answer, for which they are set. Chosen once for an
+    exchange."""
 
     DIRECT: ClassVar["ContextPlan"]
 
@@ -286,10 +288,10 @@ ContextPlan.DIRECT = ContextPlan()
 
 
 class Target(Struct, frozen=True):
-    """One place that can answer: a backend, and the model's name there.
+    """A backend that can answer, and the model's name there.
 
-    `window_tokens` is how much the model reads well. `longer` takes more: the same engine with stretched
-    positions, or another deployment of the model. `repeat`: a request may be sent again although it was taken.
+    `window_tokens` is the context that the model reads well. `longer` takes more: the same engine with stretched
+    positions, or another deployment of the model. `repeat`: a request may be sent again although the backend took it.
     """
 
     backend: str
@@ -299,15 +301,15 @@ class Target(Struct, frozen=True):
     repeat: bool = False
 
     def stretches(self, other: "Target") -> bool:
-        """Whether `other` is this engine itself with positions drawn out."""
+        """Whether `other` is this engine with stretched positions."""
         return (self.backend, self.model) == (other.backend, other.model)
 
 
 class Call(Struct, frozen=True):
-    """One call of a model that the gateway made on its own account, beside the one that answers.
+    """One call of a model by the gateway itself, beside the call that answers.
 
-    `purpose` says what for: `refine`, `slots`, a template's own first call, `sample`, `retry`, `judge`.
-    Tokens are -1 where the backend did not tell.
+    `purpose` is `refine`, `slots`, the name of a template's first call, `sample`, `retry` or `judge`. Tokens are -1
+    where the backend did not report them.
     """
 
     purpose: str
@@ -320,7 +322,7 @@ class Call(Struct, frozen=True):
 
 
 class Note(Struct, frozen=True):
-    """One decision: which stage, what, why, and what it cost."""
+    """One decision: its stage, its reason, and the time it took."""
 
     stage: str
     decision: str
@@ -338,14 +340,14 @@ class Drawn(Struct, frozen=True):
 
 
 class AnswerDraws(Protocol):
-    """Draws answers to one exchange and books what each costs. Raises `RequestError`."""
+    """Draws answers to one exchange and counts the cost of each. Raises `RequestError`."""
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
-        """One more answer; `follow` are turns after the prompt. All but the one that is chosen count as extra calls."""
+        """Draw one more answer; `follow` are turns after the prompt. All but the chosen answer count as extra calls."""
         ...
 
     async def judge(self, turns: Sequence[Turn], model: str = "") -> Drawn:
-        """What a model says to a question of the gateway's own; "" asks the one that answers. It has no number."""
+        """The answer of a model to a question by the gateway; "" is the exchange's own model. It has no number."""
         ...
 
 
@@ -366,28 +368,28 @@ class Procedure(Protocol):
 
     @property
     def marker(self) -> str:
-        """What the line with the answer proper begins with, where the reasoning is to be split off; else ""."""
+        """The beginning of the line with the answer proper, if the reasoning is split off; else ""."""
         ...
 
     async def settle(self, exchange: "Exchange", asking: AnswerDraws) -> ChosenAnswer: ...
 
 
 class Exchange(Struct, frozen=True):
-    """One request with everything decided about it. Neutral defaults: any stage can be left out."""
+    """One request with all decisions about it. The defaults are neutral: any stage can be left out."""
 
     id: str
     ask: Ask
     key: ClientKey = ClientKey.ANONYMOUS
     mode: Mode = Mode.ON
     dry: bool = False
-    """Only looked at: no model is called."""
+    """A preview: no model is called."""
     tell: Callable[[str], Awaitable[None]] | None = None
-    """Tells the client how far slow work is, where it waits for a stream that can carry that."""
+    """Tells the client the progress of slow work, if its stream can carry that."""
     job: str = ""
     """The offline job whose own call this is; "" for a client's."""
     started_s: float = 0.0
     trials: tuple[CanaryTrial, ...] = ()
-    """The experiments of the route and the key that it takes part in."""
+    """The experiments of its route and its key."""
     untouchable: str | None = None
     """Why the prompt has to stay as it is, "" if it may be changed; None: no stage has looked yet."""
     split: Split | None = None
@@ -400,24 +402,24 @@ class Exchange(Struct, frozen=True):
     procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()
     searched: FileSearchResult | None = None
-    """What the client's tool `file_search` found; None where there is none, or where the backend has to search."""
+    """The result of the client's tool `file_search`; None without that tool, or if the backend does the search."""
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()
     calls: tuple[Call, ...] = ()
-    """The calls of a model that the gateway made to prepare the prompt or to better the answer."""
+    """The calls of models that the gateway made to prepare the prompt or to improve the answer."""
     notes: tuple[Note, ...] = ()
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
-        """The turns as the stages so far left them."""
+        """The turns after the stages so far."""
         return self.ask.turns if self.turns is None else self.turns
 
     @property
     def sent(self) -> tuple[Turn, ...]:
-        """The turns that are sent: in shadow mode what the client asked for, whatever the stages think.
+        """The turns that are sent. In shadow mode they are the client's own.
 
-        Whatever the mode, what was found for the client's own `file_search` is sent; with the mode off, also what was
-        found in the collections that the request names: both are context it asked for.
+        Results of the client's own `file_search` are sent in every mode. With the mode off, passages from collections
+        that the request names are sent too: the request asks for both.
         """
         return self.turns if self.turns is not None and self._improves else self.ask.turns
 
@@ -430,7 +432,7 @@ class Exchange(Struct, frozen=True):
 
     @property
     def changed(self) -> bool:
-        """Whether what is sent differs from what came in. In shadow mode it never does, but for a prompt by name."""
+        """Whether other turns are sent than came in. In shadow mode only for a prompt by name."""
         return self.ask.spoken_for or (self.turns is not None and self._improves)
 
     @property
@@ -441,7 +443,7 @@ class Exchange(Struct, frozen=True):
 
     @property
     def may_call(self) -> bool:
-        """Whether a stage may call a model to prepare the prompt: not for a preview, and not in the shadow."""
+        """Whether a stage may call a model to prepare the prompt: not for a preview, and not in shadow mode."""
         return self.mode is Mode.ON and not self.dry
 
     def noted(self, stage: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> "Exchange":

@@ -1,4 +1,4 @@
-"""OpenAI's tool `file_search` as values: what a client asks to be looked up, and what came of it."""
+"""OpenAI's tool `file_search` as values: the client's request for a search, and its results."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from gateway.filters import Filter, Value
 
 
 class FileSearch(Struct, frozen=True):
-    """What the tool is to do, and whether `tool_choice` lets it (`called`).
+    """A search by the tool, and whether `tool_choice` allows it (`called`).
 
     `limit` 0: as configured. `threshold` None: each store's own floor. `weight` is the vectors' share (None: the
     usual one). `shown`: the client wants to see the results. `query` is the text of its last message, also where that
@@ -32,7 +32,7 @@ class FileSearch(Struct, frozen=True):
 
 
 class FileSource(Struct, frozen=True):
-    """The file that a passage is of, as the client knows it."""
+    """The file of a passage, as the client knows it."""
 
     file: str
     name: str
@@ -40,7 +40,7 @@ class FileSource(Struct, frozen=True):
 
 
 class FileSearchResult(Struct, frozen=True):
-    """What was looked up. Without `queries` nothing was. `sources` has the file of each of the exchange's chunks."""
+    """The queries of a search, and the file of each of the exchange's chunks. Without `queries` there was no search."""
 
     queries: tuple[str, ...] = ()
     sources: tuple[FileSource, ...] = ()

@@ -19,7 +19,7 @@ class AttributeComparison(Struct, frozen=True):
     value: Value | tuple[Value, ...]
 
     def holds(self, attributes: Mapping[str, Value]) -> bool:
-        """A document without the attribute is only what it should not be."""
+        """A document without the attribute matches only `ne` and `nin`."""
         found = attributes.get(self.key)
         if self.type in ("in", "nin"):
             values = self.value if isinstance(self.value, tuple) else (self.value,)
@@ -44,7 +44,7 @@ Filter = AttributeComparison | Compound
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether two values can be compared: numbers with numbers, texts with texts, truths with truths."""
+    """Whether two values can be compared: numbers with numbers, texts with texts, booleans with booleans."""
     if isinstance(one, bool) or isinstance(other, bool):
         return isinstance(one, bool) and isinstance(other, bool)
     return isinstance(one, str) == isinstance(other, str)

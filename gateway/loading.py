@@ -1,6 +1,6 @@
-"""What takes long to load and can be had late: templates, embedder, classifier, examples, collections.
+"""Loads, after the port is open, the parts that take long: templates, embedder, classifier, examples, collections.
 
-Until a part is there, its stage leaves the exchange as it is and says that it is still loading.
+Until a part is loaded, its stage leaves the exchange as it is, with a note.
 """
 
 import asyncio
@@ -28,21 +28,21 @@ from gateway.settings import Settings
 log = logging.getLogger("foreword.learning")
 
 SETTLE_S = 0.2
-"""Files that have not changed for so long are what their author wants."""
+"""Changed files are read when none of them has changed for this long."""
 
 
 class ReloadResult(Struct, frozen=True):
-    """What came of reading the templates again. With `errors` nothing was swapped."""
+    """The result of reading the templates again. With `errors`, the earlier library stays."""
 
     templates: int
     changed: tuple[str, ...] = ()
-    """`id@version` of what is new or different."""
+    """`id@version` of the new and the changed templates."""
     gone: tuple[str, ...] = ()
     errors: tuple[TemplateError, ...] = ()
 
 
 class LateLoader:
-    """Loads what takes long, at the start and again when files change. `current` is replaced whole, never changed.
+    """Loads the slow parts at the start, and again when files change. `current` is replaced whole, never changed.
 
     Without a `batcher` (the embedder's) only the templates are loaded, for requests that name one.
     """
@@ -50,9 +50,9 @@ class LateLoader:
     def __init__(self, settings: Settings, batcher: Batcher | None, store: Collections | None) -> None:
         self.current = NOTHING
         self.broken: list[TemplateError] = []
-        """Template files that were left out at the start."""
+        """Errors of the template files that were left out at the start."""
         self.refused: list[TemplateError] = []
-        """Why what is in the files now was not taken over; the last good library serves on."""
+        """Errors that kept the files from being read again; the last good library stays in use."""
         self._settings = settings
         self._batcher = batcher
         self._store = store
@@ -70,19 +70,19 @@ class LateLoader:
 
     @property
     def classifies(self) -> bool:
-        """Whether prompts can be told apart, so that they can be improved unasked."""
+        """Whether prompts are classified, and improved without being asked to."""
         return self._batcher is not None
 
     async def load(self, readiness: Readiness) -> None:
-        """Load everything, side by side what does not wait for each other."""
+        """Load everything; parts that do not need each other load at the same time."""
         if not self.classifies:
-            # a proxy is ready without its templates, and stays so if their files are wrong
+            # a plain proxy is ready without templates, even if their files are wrong
             await self._readiness.watch("templates", self._load_templates)
             return
         names = ["templates", "classifier", "embedder", "examples", *(["collections"] if self._store else [])]
         self._readiness = readiness
         readiness.expect(*names)
-        # first and alone: numpy fails where two threads import it at once
+        # first and alone: numpy fails if two threads import it at once
         await asyncio.to_thread(importlib.import_module, "numpy")
         async with asyncio.TaskGroup() as group:
             if self._store is not None:
@@ -93,7 +93,7 @@ class LateLoader:
             group.create_task(readiness.watch("examples", self._load_examples))
 
     async def watch(self) -> None:
-        """Reload when files change, for as long as the gateway runs. A look may cost 2 % of a core, no more."""
+        """Reload when files change, for as long as the gateway runs. Looking takes at most 2 % of a core."""
         interval_s = self._settings.prompt.watch_s
         if not interval_s:
             return
@@ -106,7 +106,7 @@ class LateLoader:
             took_s = time.monotonic() - began
             if now == self._seen:
                 continue
-            # who copies a folder or changes a branch is at it for a while
+            # copying a folder or switching a branch touches files for a while
             while (later := await self._stamps_after(SETTLE_S)) != now:
                 now = later
             await self.reload()
@@ -135,7 +135,7 @@ class LateLoader:
         return make_classifier(self._settings, library, self._embedding) if self.classifies else None
 
     def reports(self) -> list[str]:
-        """What an operator should know of the templates."""
+        """Messages about the templates for the operator."""
         library = self.current.library
         changed = library.changed if library else ()
         return [
@@ -160,7 +160,7 @@ class LateLoader:
         self.current = replace(self.current, **parts)
 
     def _follow(self) -> None:
-        """Load examples and classifier for the library that is there now; the old ones answer meanwhile."""
+        """Load examples and classifier for the current library; the earlier ones stay in use meanwhile."""
         if not self.classifies:
             return
         self._behind = True
@@ -190,7 +190,7 @@ class LateLoader:
     def _read(self) -> tuple[Library, list[TemplateError]]:
         if self._archive is None:
             self._archive = VersionArchive(archive_folder(self._settings))
-        # before the files are read: what changes meanwhile is seen as a change
+        # before the files are read, so that a change during the reading is noticed
         self._seen = self._stamps()
         return load_library(self._folders, self._archive, self._reader)
 
@@ -217,7 +217,7 @@ class LateLoader:
         self._swap(pools=pools)
 
     async def _load_classifier(self) -> None:
-        # the first training may still be at it when the templates change: the later library's classifier stays
+        # the first training may still run when the templates change; the later library's classifier must stay
         async with self._in_turn:
             classifier = await asyncio.to_thread(make_classifier, self._settings, self._library, self._embedding)
             self._swap(classifier=classifier)
@@ -229,7 +229,7 @@ class LateLoader:
 
     @property
     def _embedding(self) -> Batcher:
-        assert self._batcher is not None  # else nothing is loaded that needs it
+        assert self._batcher is not None  # the callers need an embedder
         return self._batcher
 
     @property
@@ -250,7 +250,8 @@ def archive_folder(settings: Settings) -> Path:
 
 
 def make_classifier(settings: Settings, library: Library, batcher: Any) -> Classifier:
-    """Train it, or read it if nothing it learns from has changed. Blocking, some seconds at first."""
+    """Train the classifier, or read it from disk if its training data are the same. Blocking; training takes
+    seconds."""
     # imported here: numpy and scikit-learn cost a bare gateway 60 MB
     from gateway.context.embedding.sentence import SentenceEmbedder
     from gateway.context.embedding.static import load_static

@@ -13,7 +13,7 @@ COLONS = ":："
 @lru_cache(maxsize=256)
 def _line(marker: str) -> re.Pattern[str]:
     word = re.escape(marker.strip().rstrip(COLONS))
-    # without a colon, `Answers` must not do for `Answer`
+    # without a colon, `Answers` must not pass for `Answer`
     colon = f"[{DECORATION}]*[{COLONS}]" if marker.strip()[-1:] in COLONS else "(?![A-Za-z0-9_])"
     return re.compile(rf"^[{DECORATION}]*{word}{colon}[{DECORATION}]*", re.IGNORECASE | re.MULTILINE)
 
@@ -27,7 +27,7 @@ def split(text: str, marker: str) -> tuple[str, str] | None:
 
 
 class Splitter:
-    """The same for a text that comes in pieces. Holds back no more than a line that may be the marker's."""
+    """The same for a text that comes in pieces. Holds back at most one line, which may be the marker's."""
 
     def __init__(self, marker: str) -> None:
         self._marker = marker
@@ -39,7 +39,7 @@ class Splitter:
         self._started = False
 
     def feed(self, text: str) -> tuple[str, str]:
-        """What of the text so far can be told to be reasoning, and what answer."""
+        """The parts of the text so far that are certainly reasoning, and certainly answer."""
         if self._found:
             return "", self._answer(text)
         self._seen.append(text)
@@ -63,7 +63,7 @@ class Splitter:
         return released, ""
 
     def finish(self) -> tuple[str, str]:
-        """The rest. Without a marker the whole text was the answer, so it comes as one."""
+        """The rest. Without a marker, the whole text is the answer."""
         if self._found:
             return "", ""
         match = _line(self._marker).search(self._held)

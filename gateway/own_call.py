@@ -1,4 +1,4 @@
-"""One call of a model on the gateway's own account, within a time limit, and what it cost."""
+"""One call of a model on the gateway's own account, within a time limit, with its cost."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

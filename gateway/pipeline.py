@@ -17,11 +17,10 @@ log = logging.getLogger("foreword.pipeline")
 
 
 class PipelineStep(Struct, frozen=True):
-    """A stage and how it is run.
+    """A stage and how it runs.
 
-    `budget_s` 0: it never waits, so it needs no clock. `improves`: all it does is better prompts,
-    so it is passed over where the mode is off. `must`: without it the request would be another one, so
-    where it fails, so does the request.
+    `budget_s` 0: no time limit. `improves`: the stage only improves prompts, so it is skipped where the mode is off.
+    `must`: without the stage the request would mean something else, so its failure is the request's.
     """
 
     stage: Stage
@@ -33,9 +32,9 @@ class PipelineStep(Struct, frozen=True):
 async def prepare(exchange: Exchange, steps: Sequence[PipelineStep]) -> Exchange:
     """Take the exchange through all steps.
 
-    A step that fails or exceeds its budget leaves the exchange as it was, with a note that says
-    so. A `RequestError` is an answer to the client and passes, unless all the step does is better
-    the prompt; cancellation always passes, and so does what stops a step that must be done.
+    A step that fails or exceeds its budget leaves the exchange as it was, with a note that says so. A `RequestError` is
+    an answer to the client and is raised, unless the step only improves the prompt. Cancellation is always raised, and
+    so is any failure of a step that must be done.
     """
     for step in steps:
         if step.improves and exchange.mode is Mode.OFF:
@@ -66,9 +65,10 @@ async def prepare(exchange: Exchange, steps: Sequence[PipelineStep]) -> Exchange
 
 
 class _WithinBudget:
-    """What a stage returns, or `TimeoutError` where it waits for longer than its budget.
+    """The result of a stage. Raises `TimeoutError` if the stage waits for longer than its budget.
 
-    The clock is set when the stage first waits: most never do, and a clock costs more than some stages.
+    The timeout is set when the stage first waits. Most stages never wait, and `asyncio.timeout` takes longer than some
+    stages.
     """
 
     def __init__(self, budget_s: float, work: Coroutine[Any, Any, Exchange]) -> None:
@@ -91,7 +91,7 @@ class _WithinBudget:
 
 
 class _StartedCoroutine:
-    """A coroutine that was begun outside: what it awaited then is the first that it waits for here."""
+    """A coroutine that was started elsewhere. It first waits for what it was already waiting for there."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any) -> None:
         self._work = work
@@ -115,6 +115,6 @@ class _StartedCoroutine:
 
 
 def _timed(exchange: Exchange, took_us: int) -> Exchange:
-    """Write what a step took into the last note, which is that step's."""
+    """Write a step's time into the last note, which is that step's own."""
     note: Note = replace(exchange.notes[-1], took_us=took_us)
     return replace(exchange, notes=(*exchange.notes[:-1], note))

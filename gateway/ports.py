@@ -37,12 +37,10 @@ class Stage(Protocol):
 class Reply(Struct):
     """An answer as wire bytes: the whole `body`, or the `pieces` of a stream.
 
-    Each piece holds whole events of the stream, byte for byte as the backend sent them; where the stream is
-    compressed, pieces are cut anywhere.
-
-    Whoever holds a stream must iterate it to its end or call `aclose`. An error after its first
-    byte is raised out of `pieces` as a `RequestError`. `told` is what the backend itself decided; it
-    grows until the stream's end.
+    Each piece holds whole events, byte for byte as the backend sent them. The pieces of a compressed stream are cut
+    anywhere. The holder of a stream must iterate it to its end or call `aclose`. An error after the first byte is
+    raised out of `pieces` as a `RequestError`. `told` are the backend's own decisions; the list grows until the
+    stream's end.
     """
 
     status: int
@@ -60,11 +58,12 @@ class Reply(Struct):
 
 
 class ModelCard(Struct, frozen=True):
-    """A model that a backend offers. `window_tokens` is what it reads well; 0: unknown, so never trimmed for.
-    `longest_tokens`: the longest request, where that is more, as with stretched positions.
+    """A model that a backend offers.
 
-    `endpoints` are those it speaks itself; what speaks chat can be asked for responses too.
-    `logits`: whole distributions over the next token can be had, which NBCE mixes.
+    `window_tokens` is the context that it reads well; 0: unknown, so prompts are never trimmed for it. `longest_tokens`
+    is the longest request where that is more, as with stretched positions. `endpoints` are those of the backend itself;
+    a model with chat can also answer responses, in translation. `logits`: the backend gives whole distributions over
+    the next token, which NBCE mixes.
     """
 
     name: str
@@ -74,7 +73,7 @@ class ModelCard(Struct, frozen=True):
     longest_tokens: int = 0
 
     def answers(self, endpoint: Endpoint) -> bool:
-        """Whether it can be asked there, if need be in translation."""
+        """Whether the model can answer that endpoint, in translation if necessary."""
         return endpoint in self.endpoints or (endpoint is Endpoint.RESPONSES and Endpoint.CHAT in self.endpoints)
 
 
@@ -116,12 +115,12 @@ class Manageable(Protocol):
 
 
 class Embedder(Protocol):
-    """Text to unit vectors. Blocking; `context/embed.py` batches it on a worker thread."""
+    """Text to unit vectors. Blocking; `context/embedding/batcher.py` batches calls on a worker thread."""
 
     name: str
     dimensions: int
     window_tokens: int
-    """What lies beyond is cut by the model, so chunks must stay below."""
+    """The model ignores the text beyond this, so chunks must be shorter."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """[texts, dimensions], float32, each row of length 1."""
@@ -131,9 +130,9 @@ class Embedder(Protocol):
 
 
 class VectorStore(Protocol):
-    """Vectors by similarity, and nothing else: names, texts and who may read them are the catalog's.
+    """Search for vectors by similarity. The catalog keeps names, texts and access rights.
 
-    `keys` number the chunks and `document` what they belong to; the catalog never uses one twice.
+    `keys` number the chunks, `document` is the number of their document; the catalog never uses a number twice.
     Blocking: call it from a worker thread only.
     """
 
@@ -146,7 +145,8 @@ class VectorStore(Protocol):
     def search(
         self, collection: str, vector: Vectors, limit: int, documents: Sequence[int] | None = None
     ) -> Sequence[tuple[int, float]]:
-        """The nearest keys, best first, with their cosine similarity; of these documents only, if given."""
+        """The nearest keys, best first, with their cosine similarity. `documents` limits the search to those
+        documents."""
         ...
 
     def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
@@ -172,15 +172,15 @@ class Nearby(Protocol):
 
 
 class Reranker(Protocol):
-    """Says how well texts answer a query, more slowly and better than their vectors do. Blocking."""
+    """Scores how well texts answer a query: slower and more exact than vector similarity. Blocking."""
 
     @property
     def weight(self) -> float:
-        """How much its scores count beside the search's own, from 0 to 1 (alone)."""
+        """The weight of these scores beside those of the search, from 0 to 1 (these alone)."""
         ...
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """For each text; higher is better. Raises `RequestError` where it cannot say."""
+        """One score for each text; higher is better. Raises `RequestError` if there are none."""
         ...
 
 
@@ -188,11 +188,11 @@ class HotState(Protocol):
     """What workers share from request to request: counters and cool-downs. In-process or Redis."""
 
     async def hit(self, key: str, limit: int, window_s: float) -> float:
-        """Count one. 0.0 if within `limit` a window, else the seconds until there is room."""
+        """Count one event. Returns 0.0 if the count is within `limit` for this window, else the seconds to wait."""
         ...
 
     async def block(self, key: str, for_s: float) -> None:
-        """Mark `key` as not to be used for a while."""
+        """Block `key` for some seconds."""
         ...
 
     async def blocked(self, key: str) -> float:
@@ -221,10 +221,10 @@ class ExchangeOutcome(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What a reply's bytes say: the text, why it ended, and its usage in tokens (-1: not told).
+    """The contents of a reply: the text, why it ended, and its usage in tokens (-1: unknown).
 
-    `cached_tokens` is the part of the prompt that the backend took from a cache, `reasoning_tokens` the part of the
-    answer that was reasoning.
+    `cached_tokens` are the prompt tokens that the backend took from a cache, `reasoning_tokens` the answer tokens that
+    were reasoning.
     """
 
     text: str = ""
@@ -256,9 +256,9 @@ class Completer(Protocol):
         sampling: Sampling = Sampling.NONE,
         schema: Mapping[str, Any] | None = None,
     ) -> Completed:
-        """Ask `model`, or where that is "" the one that will answer the exchange.
+        """Ask `model`; "" is the model that will answer the exchange.
 
-        `schema`: a JSON schema that the answer is to follow, as far as the backend can see to it. The
-        caller sets the time limit. Raises `RequestError` where no target answers with a 200.
+        `schema` is a JSON schema for the answer, which backends follow as far as they can. The caller sets the time
+        limit. Raises `RequestError` if no target answers with a 200.
         """
         ...

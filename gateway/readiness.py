@@ -1,4 +1,4 @@
-"""What is still loading, what is ready, and what failed and why."""
+"""The state of the parts that load late: loading, ready, or failed with the reason."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ class Readiness:
         """Whether the gateway is ending: it is not ready then, whatever is loaded."""
 
     def expect(self, *parts: str) -> None:
-        """These will be loaded: until they are, nothing is ready."""
+        """Add parts that will be loaded. The gateway is not ready before all of them are."""
         self.parts.update(dict.fromkeys(parts, LOADING))
 
     @property
@@ -31,12 +31,12 @@ class Readiness:
         return any(state.startswith("failed") for state in self.parts.values())
 
     def mended(self, part: str) -> None:
-        """What had failed is there now. Says nothing of a part that is still loading."""
+        """Mark a failed part as ready. A part that is still loading stays as it is."""
         if self.parts.get(part, "").startswith("failed"):
             self.parts[part] = READY
 
     async def watch(self, part: str, load: Callable[[], Awaitable[None]]) -> bool:
-        """Run one part's loading and keep its state. False if it failed; the reason is logged and kept."""
+        """Load one part and keep its state. Returns False if that failed; the reason is logged and kept."""
         self.parts[part] = LOADING
         began = monotonic()
         try:

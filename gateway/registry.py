@@ -1,9 +1,8 @@
-"""One lazy table of kinds: `kind = "openai"` in the configuration to the class that serves it.
+"""The table of kinds: from `kind = "openai"` in the configuration to the class behind it.
 
-A value is `module:ATTRIBUTE`; the attribute is a `AdapterKind`. Nothing is imported until its kind is
-used, so a gateway with remote backends never loads torch. Third parties add kinds as entry points
-in the groups `foreword.backends`, `foreword.embedders`, `foreword.stores`,
-`foreword.rerankers` and `foreword.state`.
+A value is `module:ATTRIBUTE`; the attribute is an `AdapterKind`. A module is imported when its kind is first used, so a
+gateway with remote backends never loads torch. Third parties add kinds as entry points in the groups
+`foreword.backends`, `foreword.embedders`, `foreword.stores`, `foreword.rerankers` and `foreword.state`.
 """
 
 import importlib

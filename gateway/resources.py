@@ -1,4 +1,4 @@
-"""Where files that a configuration names are: on disk, or inside an installed Python package."""
+"""Finds the files that a configuration names: on disk, or inside an installed Python package."""
 
 import importlib.util
 from pathlib import Path

@@ -1,8 +1,7 @@
-"""`config.toml` as typed structs, and the reader that reports every mistake at once.
+"""`config.toml` as typed structs, and a reader that reports every mistake at once.
 
-Each field's docstring is its documentation: `docs/configuration.md` is generated from here.
-The settings of a kind (a backend, an embedder, a store) stand beside its class; here they are
-`KindTable`s that the assembly decodes with `decode`.
+Each field's docstring is its documentation: `docs/configuration.md` is generated from it. The settings of a kind (a
+backend, an embedder, a store) stand beside its class; here they are `KindTable`s, which `adapters` decodes.
 """
 
 import difflib
@@ -29,7 +28,7 @@ Digest = Annotated[str, Meta(pattern="^([0-9a-fA-F]{64})?$")]
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[server]`: where the gateway listens and what it refuses unread."""
+    """`[server]`: the address and port of the gateway, and its limits."""
 
     host: str = "127.0.0.1"
     """The address to listen on. Anything but loopback needs at least one `[keys.x]`."""
@@ -87,26 +86,26 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[models."name"]`: a name that clients may use, and who answers to it."""
+    """`[models."name"]`: a model name for clients, and the backend behind it."""
 
     backend: str
     upstream: str = ""
     """The model's name at the backend; the same name if left out."""
     fallback: str = ""
-    """Another model's name, tried once when the backend cannot be reached, is overloaded or fails."""
+    """Another model, asked once if the backend cannot be reached, is overloaded or fails."""
     mode: Mode | None = None
     """`off`, `shadow` or `on` for requests to this model; left out: `[prompt] mode`."""
     canary: Share | None = None
     """The share of conversations with this model that are rewritten when the mode is `on`; left out:
     `[prompt] canary`."""
     window_tokens: Amount = 0
-    """The context window, where the backend does not tell it or the model reads less well."""
+    """The context window in tokens, if the backend does not report it, or the model uses less of it well."""
     longer: str = ""
-    """Another name of the same model, at a deployment with a longer window: for what does not fit this one."""
+    """The name of the same model at a deployment with a longer window, for prompts that do not fit this one."""
     repeat: bool = False
-    """Whether a request may be sent again, here once and then to the fallback, although the backend took it and then
-    fell silent or broke off: the work may then be done, and paid for, twice. A request with an `idempotency-key` header
-    is always sent again."""
+    """Whether a request may be sent again, here once and then to the fallback, after the backend took it and then
+    stopped answering. The work may then be done, and paid for, twice. A request with an `idempotency-key` header is
+    always sent again."""
 
 
 class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,92 +116,93 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     canary: Share = 1.0
     """The share of conversations that are rewritten when the mode is `on`; the rest are the control."""
     gains: Literal["use", "ignore"] = "use"
-    """`use`: an intent that was measured not to gain with a model is left as it is there."""
+    """`use`: prompts of an intent are left as they are for the models with which it was measured not to gain."""
     templates: tuple[str, ...] = ("templates",)
     """Folders of template files, relative to the config file. All are one library."""
     watch_s: Annotated[float, Meta(ge=0)] = 1.0
     """How often their files are looked at for changes; 0: only on `POST /v1/foreword/reload`."""
     budget_ms: Count = 300
-    """What classifying may take, and rewriting again; past it the client's prompt goes through."""
+    """The time limit of classifying, and again of rewriting. After it, the client's own prompt is sent."""
     confidence: Share = 0.6
     """Below this calibrated probability an intent is *unknown* and nothing is rewritten."""
     first_tier: Share = 0.9
-    """At this probability the static embedding decides alone; below it the sentence model is asked."""
+    """From this probability on, the static embedding decides alone; below it, the sentence model is used too."""
     improvable: Share = 0.4
     """Below this probability a prompt is left as it is."""
     growth_chars: Count = 20_000
-    """By how many characters a template may lengthen a prompt, its examples included; its own `growth_chars` wins."""
+    """The most characters that a template, with its examples, may add to a prompt. The template's own `growth_chars`
+    takes precedence."""
 
 
 class TemplatePolicy(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[templates."id"]`: how far one template may go. It can only lessen what route and key allow."""
+    """`[templates."id"]`: limits of one template, within those of route and key."""
 
     mode: Mode = Mode.ON
-    """`off`: it never speaks. `shadow`: what it would have said is recorded, and nothing is changed."""
+    """`off`: the template is never used. `shadow`: its prompt is recorded and not sent."""
     canary: Share = 1.0
-    """The share of conversations in which it speaks; the rest are the control."""
+    """The share of conversations that get the template; the rest are the control."""
 
 
 class Refiner(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[refiner]`: a model that polishes a prompt for which no template speaks."""
+    """`[refiner]`: a model that improves prompts for which no template is used."""
 
     model: str = ""
-    """Any model that a client could ask for, a locally trained one too. Left out: nothing is refined."""
+    """Any model of the gateway, also a locally trained one. Left out: nothing is refined."""
     budget_ms: Count = 4000
-    """What the refiner may take; past it the client's prompt goes through."""
+    """The time limit of the refiner. After it, the client's own prompt is sent."""
     max_tokens: Count = 800
-    """How long its answer may be."""
+    """The longest answer of the refiner, in tokens."""
     improvable: Share = 0.5
-    """Below this probability that it can be improved a prompt is not refined."""
+    """A prompt that can be improved with a lower probability than this is not refined."""
     growth: Annotated[float, Meta(ge=1)] = 6.0
-    """A refined prompt that is more times as long as the client's is dropped."""
+    """A refined prompt is dropped if it is more than this many times as long as the client's."""
     attach_original: bool = False
-    """Send the client's own words along, below the refined prompt."""
+    """Whether the client's own words are sent below the refined prompt."""
     cache_entries: Amount = 1000
-    """How many refined prompts each worker remembers; 0: none."""
+    """The number of refined prompts that each worker keeps; 0: none."""
     cache_ttl_s: Seconds = 3600.0
-    """For how long it remembers them."""
+    """How long it keeps them."""
 
 
 class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """`[context]`: collections, retrieval, and fitting prompts into windows."""
 
     chunk_tokens: Annotated[int, Meta(ge=16)] = 200
-    """How long the chunks of a document may be; never over the embedding model's window."""
+    """The longest chunk of a document; never longer than the embedding model's window."""
     max_file_mb: Annotated[int, Meta(ge=1, le=64)] = 64
     """A larger upload is refused with 413."""
     top_k: Count = 6
-    """How many chunks a request gets at the most."""
+    """The most chunks that a request gets."""
     budget_tokens: Count = 800
-    """How many tokens of chunks a request gets at the most."""
+    """The most tokens of chunks that a request gets."""
     rerank: tuple[str, ...] = ("*",)
-    """The collections, by name or id, that `[reranker]` puts in order, where there is one; `*`: all."""
+    """The collections, by name or id, whose passages `[reranker]` puts in order; `*`: all."""
     floor: Annotated[float, Meta(ge=-1, le=1)] | None = None
-    """Chunks with a lower score than this are not used; left out: what was learned of each collection."""
+    """Chunks with a lower score are not used. Left out: each collection has a learned floor."""
     budget_ms: Count = 2000
-    """What retrieval may take; past it the request goes on without chunks and says so."""
+    """The time limit of retrieval. After it, the request goes on without chunks, with a note."""
     strategy: Literal["auto", "off"] = "auto"
-    """What becomes of a prompt over its model's window. `auto`: looked into or read in parts as its task asks for;
-    `off`: only a request that names a strategy gets one, and the oldest turns of a conversation are left out."""
+    """How a prompt over its model's window is handled. `auto`: searched, or read in parts, as its task needs. `off`:
+    only where the request names a strategy; else the oldest turns of a conversation are left out."""
     note_tokens: Annotated[int, Meta(ge=16)] = 200
-    """How long the notes on one part of a long text may be."""
+    """The longest notes on one part of a long text."""
     most_calls: Count = 64
-    """The most calls that reading a text in parts may take; what would take more is not begun."""
+    """The most calls for reading a text in parts. A text that needs more is not read in parts."""
     most_tokens: Count = 400_000
-    """The most tokens, read and written, that reading a text in parts may take."""
+    """The most tokens, read and written, for reading a text in parts."""
     parallel_calls: Count = 4
-    """So many parts are read at a time, over all requests."""
+    """The number of parts that are read at the same time, over all requests."""
 
 
 class Records(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[records]`: what is kept of each exchange."""
+    """`[records]`: the records of exchanges."""
 
     policy: str = "full"
     """`full` keeps prompts and answers, `hashed` keeps hashes and figures, `none` keeps nothing."""
     database: str = ""
     """An SQLAlchemy URL; left out: SQLite in the data folder."""
     retention_days: Amount = 30
-    """Older exchanges are deleted; 0 keeps them for ever."""
+    """Older exchanges are deleted; 0: none is."""
     drain_s: Seconds = 1.0
     """How often the spool is drained into the database."""
 
@@ -215,7 +215,7 @@ class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Digest = ""
     """The key's SHA-256 in hex: `printf %s "$KEY" | sha256sum`."""
     mode: Mode = Mode.ON
-    """The most that requests with this key may have done to them."""
+    """The highest mode for requests with this key."""
     canary: Share = 1.0
     """The share of this key's conversations that are rewritten when the mode is `on`; the rest are the control."""
     models: tuple[str, ...] = ()
@@ -227,11 +227,11 @@ class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
     record: str = ""
     """`full`, `hashed` or `none` for this key; left out: `[records] policy`."""
     admin: bool = False
-    """May read every exchange, see what backends store, and delete models."""
+    """Whether the key may read every exchange, see the objects that backends store, and delete models."""
 
 
 class Telemetry(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[telemetry]`: traces and metrics. `/metrics` is always there."""
+    """`[telemetry]`: traces. Metrics are always on, at `/metrics`."""
 
     traces: str = "off"
     """`off`, `console`, or an OTLP/HTTP endpoint such as `http://127.0.0.1:4318/v1/traces`."""
@@ -239,44 +239,44 @@ class Telemetry(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model costs, in any one currency, per million tokens."""
+    """The price of a model per million tokens, in any one currency."""
 
     prompt: Annotated[float, Meta(ge=0)] = 0.0
     completion: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[jobs]`: what offline jobs may spend, which models they ask, and how far they may go alone."""
+    """`[jobs]`: budgets of offline jobs, the models they use, and what they may publish without a person."""
 
     calls: Count = 500
-    """Calls of models that one job may make."""
+    """The most calls of models by one job."""
     tokens: Count = 1_000_000
-    """Tokens, prompts and answers together, that one job may use."""
+    """The most tokens of one job, prompts and answers together."""
     money: Annotated[float, Meta(ge=0)] = 0.0
-    """What one job may cost, in the currency of `prices`; 0: no limit."""
+    """The highest cost of one job, in the currency of `prices`; 0: no limit."""
     minutes: Annotated[float, Meta(gt=0)] = 120.0
-    """How long one job may run, all its resumptions together."""
+    """The longest running time of one job, all its resumptions together."""
     prices: dict[str, Price] = {}
-    """What models cost: `prices."gpt-4o" = {prompt = 2.5, completion = 10}`. A model without a price is free."""
+    """The prices of models: `prices."gpt-4o" = {prompt = 2.5, completion = 10}`. A model without a price is free."""
     parallel: Count = 2
-    """How many calls of models a job has under way at a time."""
+    """The number of calls of models that a job has under way at the same time."""
     model: str = ""
-    """The model that templates are made better for; left out: `[routing] default`."""
+    """The model for which templates are optimised; left out: `[routing] default`."""
     critic: str = ""
-    """The model that criticises and proposes; left out: no model does, and proposals come from rules alone."""
+    """The model that criticises and proposes. Left out: proposals come from rules alone."""
     judge: str = ""
-    """The model that judges answers for which nobody said what is right; left out: none does."""
+    """The model that judges answers without a known right answer. Left out: they are not judged."""
     auto: Literal["off", "candidate", "canary", "active"] = "candidate"
-    """How far a winner goes without a person: `off` leaves it in the job's folder, `candidate` writes its file,
-    `canary` lets it speak to a share, `active` also lets a canary that did well take over."""
+    """What happens to a winner without a person: `off` leaves it in the job's folder, `candidate` writes its file,
+    `canary` uses it for a share of the requests, `active` also puts a good canary in everybody's use."""
     share: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
     """The share of requests that a canary gets."""
     canary_answers: Count = 200
-    """Scored answers that a canary must have before it may take over."""
+    """The scored answers that a canary needs before it can become active."""
     webhook: Annotated[str, Meta(pattern="^(https?://.*)?$")] = ""
-    """Where alerts are sent, as a POST of JSON."""
+    """The address to which alerts are sent, as a POST of JSON."""
     mlflow: str = ""
-    """A folder in which experiments are kept in MLflow's file format; left out: none."""
+    """The folder for experiments in MLflow's file format. Left out: none are written."""
     schedules: dict[str, str | list[str]] = {}
     """When each job runs, in cron's five fields with its words behind them, for `foreword jobs cron`:
     `schedules.optimise = "0 3 * * sun template=summarise.en"`. A list runs a job several times."""
@@ -344,7 +344,7 @@ def load(path: Path) -> Settings:
 
 
 def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
-    """What the file says, as far as it can be read, and every mistake in it."""
+    """The settings, as far as the file can be read, and every mistake in it."""
     try:
         table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
@@ -358,7 +358,7 @@ def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
 
 
 def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> tuple[Settings, list[Problem]]:
-    """Decode the tables of a configuration; whatever is wrong comes back as problems."""
+    """Decode the tables of a configuration. Mistakes are returned as problems."""
     problems: list[Problem] = []
     parts: dict[str, Any] = {}
     broken: set[str] = set()
@@ -400,7 +400,7 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
 
 
 def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
-    """What can be read of a table, and what is wrong with the rest. None where a required key cannot be read."""
+    """The readable part of a table, and the mistakes in the rest. None if a required key cannot be read."""
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
     values, problems = _fields(table, struct, where)
@@ -420,7 +420,7 @@ def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Prob
 
 
 def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple[dict[str, Any], list[Problem]]:
-    """The values that can be read, by field, and what is wrong with the others."""
+    """The readable values by field, and the mistakes in the others."""
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     fields = {info.encode_name: info for info in msgspec.structs.fields(struct)}
@@ -445,15 +445,15 @@ def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple
     return values, problems
 
 
-@lru_cache(maxsize=64)  # asked of each request's Host header
+@lru_cache(maxsize=64)  # called for each request's Host header
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address of that name."""
+    """Whether an address of that name can be reached from this machine alone."""
     if host == "localhost":
         return True
     try:
         return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
-        return False  # a name, such as 127.example.com: whoever owns it says where it leads
+        return False  # a name, such as 127.example.com, leads wherever its owner says
 
 
 def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]]:

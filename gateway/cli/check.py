@@ -1,4 +1,4 @@
-"""`foreword check`: everything that is wrong with a configuration, without serving it."""
+"""`foreword check`: every mistake in a configuration, without serving it."""
 
 import os
 import shlex
@@ -68,7 +68,7 @@ def command_problems(config: Path) -> Iterator[Problem]:
 
 
 def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Problem]:
-    """Of the file, and of the parts that it names. `server` stands for what the command line sets otherwise."""
+    """The mistakes in the file and in the parts that it names. `server` are values that the command line sets."""
     from gateway.adapters import problems_of
 
     settings, problems = read_file(config)
@@ -79,7 +79,7 @@ def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Prob
 
 
 def open_folders(settings: Settings) -> list[Problem]:
-    """A data folder that other users of this machine can look into."""
+    """Warnings about a data folder that other users of this machine can read."""
     folder = settings.data_folder
     if not folder.is_dir() or not (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
         return []
@@ -93,7 +93,7 @@ def unwritable(settings: Settings, why: str) -> Problem:
 
 
 def _folder_problems(settings: Settings) -> list[Problem]:
-    """Looks and writes nothing; `foreword serve` tries it."""
+    """Looks only; `foreword serve` tries to write."""
     folder = settings.data_folder
     nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110 - never raises
     if not nearest.is_dir():

@@ -1,4 +1,4 @@
-"""The `--config` option that every command shares, and what happens when the file is wrong."""
+"""The `--config` option that every command shares, and the report of mistakes in the file."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`foreword engines`: what the local engines can do."""
+"""`foreword engines`: measures the local engines."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""`foreword explain`: what would be done to a request, without calling a model."""
+"""`foreword explain`: shows the decisions on a request, without calling a model."""
 
 import asyncio
 import sys
@@ -15,7 +15,7 @@ from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError, RequestError
 
 BODY = ("messages", "input", "prompt")
-"""One of these is in every body."""
+"""Every body has one of these fields."""
 
 
 @click.command()

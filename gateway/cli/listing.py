@@ -1,4 +1,4 @@
-"""Rows of short cells on standard output, whole: nothing is cut to the width of a terminal, or of a pipe."""
+"""Prints rows of short cells whole: nothing is cut to the width of a terminal or a pipe."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,18 +11,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def plain(value: str, style: str = "") -> "Text":
-    """Text from outside: no markup of ours, and no control character that would reach the terminal."""
+    """Text from outside, without markup and control characters."""
     from rich.text import Text
 
     return Text(_CONTROL.sub("\ufffd", value), style=style)
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A line a row, as wide as it needs to be: a narrow terminal wraps it, and a pipe gets what a wide one shows.
-
-    `right`: the columns of numbers.
-    """
-    # imported here: most commands print none, and rich takes 50 ms
+    """Print one line for each row. A narrow terminal wraps it. `right`: the columns of numbers."""
+    # imported here: most commands print no rows, and rich takes 50 ms
     from rich.console import Console
     from rich.table import Table
 

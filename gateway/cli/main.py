@@ -25,7 +25,7 @@ COMMANDS = {
 PRIVATE = 0o077
 """The umask of every command."""
 GROUP = "foreword.commands"
-"""Entry points of further commands, such as those of the offline jobs, which the gateway knows nothing of."""
+"""The entry points of further commands, such as those of the offline jobs."""
 
 
 REMEDIES = {
@@ -37,7 +37,7 @@ REMEDIES = {
 
 
 class Commands(click.Group):
-    """Loads a command when it is called, so that `foreword --help` never waits for torch."""
+    """A group that imports a command when it is called, so that `foreword --help` never waits for torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *sorted({point.name for point in entry_points(group=GROUP)} - {*COMMANDS})]

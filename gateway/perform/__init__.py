@@ -1,1 +1,1 @@
-"""Has a template's technique done that one plain call cannot do: several answers, checks, another round."""
+"""Runs the techniques that need more than one plain call: several answers, checks, another round."""

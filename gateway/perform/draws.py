@@ -1,4 +1,4 @@
-"""Draws answers to one exchange through the same route as a plain call, and books what each costs."""
+"""Draws answers to one exchange through the same route as a plain call, and counts the cost of each."""
 
 from collections.abc import Sequence
 from time import perf_counter_ns
@@ -19,7 +19,7 @@ JUDGE_S = 60.0
 
 
 class DrawRefused(Exception):
-    """The backend refused the request itself; the reply is the client's."""
+    """The backend refused the request. Its reply goes to the client."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(f"refused with {reply.status}")
@@ -27,7 +27,7 @@ class DrawRefused(Exception):
 
 
 class Draws:
-    """An exchange's `Asking`. `replies` holds what was drawn, by number."""
+    """The `AnswerDraws` of an exchange. `replies` holds the drawn answers by number."""
 
     def __init__(self, exchange: Exchange, headers: Headers, caller: Caller, completer: Completer) -> None:
         self.replies: dict[int, Reply] = {}
@@ -35,14 +35,14 @@ class Draws:
         self._judged: list[Call] = []
         self._exchange = exchange
         self._headers = headers
-        # with one key a server may give the first answer again
+        # with the same idempotency key a server may repeat its first answer
         self._fresh = tuple(header for header in headers if header[0] != b"idempotency-key")
         self._caller = caller
         self._completer = completer
         self._count = 0
 
     def calls(self, chosen: int = -1) -> tuple[Call, ...]:
-        """What was called beside the answer that is chosen."""
+        """All calls but the one whose answer is chosen."""
         return (*(call for number, call in sorted(self._drawn.items()) if number != chosen), *self._judged)
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:

@@ -1,4 +1,4 @@
-"""Calls the model the way the exchange's technique wants: once, or several times, and splits the reasoning off."""
+"""Calls the model as the exchange's technique says: once or several times, with the reasoning split off."""
 
 from msgspec.structs import replace
 
@@ -11,14 +11,14 @@ from gateway.wire.chat.reasoning import SplitStream, split_body
 
 
 class Performer:
-    """The call of an exchange. One plain call where no technique wants more."""
+    """Performs an exchange: one plain call unless its technique needs more."""
 
     def __init__(self, caller: Caller, completer: Completer) -> None:
         self._caller = caller
         self._completer = completer
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        """The reply, and the exchange with what was done to get it. Raises what `Caller.call` raises."""
+        """The reply, and the exchange with the calls and notes of this step. Raises what `Caller.call` raises."""
         procedure = exchange.procedure
         if procedure is None or not exchange.changed:
             return exchange, await self._caller.call(exchange, headers)
@@ -46,7 +46,7 @@ class Performer:
 
 
 def _split(exchange: Exchange, reply: Reply) -> Reply:
-    """The reply as the client wants it: with the reasoning split off, and streamed."""
+    """The reply in the client's form: reasoning split off, streamed if the client wants a stream."""
     procedure, ask = exchange.procedure, exchange.ask
     if reply.status >= 300 or procedure is None:
         return reply

@@ -1,6 +1,6 @@
-"""Puts the turns of an earlier response ahead of those of a request that carries on from it.
+"""Puts the turns of an earlier response ahead of the turns of a request that continues it.
 
-Only of responses that the gateway keeps itself: another's `previous_response_id` is for its backend.
+Only for responses in the gateway's own records. Any other `previous_response_id` is passed on to the backend.
 """
 
 from msgspec.structs import replace
@@ -18,7 +18,7 @@ FIELD = "previous_response_id"
 
 
 class PreviousResponseStage:
-    """`archive` None: nothing is kept here."""
+    """Stage `earlier`. `archive` None: the gateway keeps no records."""
 
     name = "earlier"
 
@@ -40,7 +40,7 @@ class PreviousResponseStage:
 
 
 async def kept(archive: RecordArchive | None, id: str, key: ClientKey) -> tuple[ExchangeRecord, bytes]:
-    """The record of a response of the gateway's own, and its JSON. Raises `NotFound` that says why there is none."""
+    """The record of a response that the gateway answered, and its JSON. Raises `NotFound` with the reason."""
     if archive is None:
         raise NotFound("this gateway keeps no records ([records] policy is none)")
     try:

@@ -1,6 +1,5 @@
-"""Performs requests for a response, whatever their technique: by way of chat, where samples, checks and split
-reasoning are known, unless the backend speaks `/v1/responses` itself and neither a technique nor a search of the
-gateway's own is at work."""
+"""Performs requests to `/v1/responses`. They are translated to chat, where techniques work, unless the backend serves
+`/v1/responses` itself and the request needs neither a technique nor a search by the gateway."""
 
 from collections.abc import Mapping
 
@@ -27,7 +26,7 @@ class Responder:
         return replace(exchange, calls=chat.calls, notes=chat.notes), await as_response(exchange, reply)
 
     def body(self, exchange: Exchange) -> bytes:
-        """What the first target would be sent. Raises `BadRequest` for what it cannot be told."""
+        """The body for the first target. Raises `BadRequest` for fields that cannot be translated."""
         model = exchange.route[0].model
         if exchange.ask.endpoint is Endpoint.RESPONSES and not self._passes(exchange):
             exchange = as_chat(exchange, model)

@@ -1,4 +1,4 @@
-"""Who may ask: keys by hash, limits by key, and loopback only where there are no keys."""
+"""Admits requests: keys by hash, limits by key, and this machine alone where there are no keys."""
 
 import base64
 import hashlib
@@ -23,8 +23,10 @@ OWNER = ClientKey(name="local", admin=True)
 
 
 def single_headers(scope: Any) -> dict[bytes, bytes]:
-    """The headers by name, the last of several. Raises `BadRequest` for two `Authorization` headers, of which a proxy
-    in front may have checked the other."""
+    """The headers by name; of several with one name, the last.
+
+    Raises `BadRequest` for two `Authorization` headers: a proxy in front may have checked the other one.
+    """
     pairs = scope["headers"]
     headers: dict[bytes, bytes] = dict(pairs)
     if len(headers) != len(pairs) and sum(name == b"authorization" for name, _ in pairs) > 1:
@@ -41,8 +43,10 @@ class Access:
         self._state = state
 
     async def admit(self, headers: Mapping[bytes, bytes], *, page: bool = False) -> ClientKey:
-        """`page`: a key may come as the password that a browser asked for. Nothing else takes one: what a browser sends
-        along by itself, any site could make it send."""
+        """`page`: the key may be the password of HTTP's basic authentication.
+
+        Only pages accept one: a browser sends a remembered password by itself, so any web site could make it do so.
+        """
         if not self._keys:
             self._from_this_machine(headers)
             return OWNER
@@ -52,13 +56,13 @@ class Access:
         return key
 
     def admit_anyone(self, headers: Mapping[bytes, bytes]) -> None:
-        """For what needs no key. A gateway without keys still answers to this machine only."""
+        """Admit to a route that needs no key. A gateway without keys still answers to this machine only."""
         if not self._keys:
             self._from_this_machine(headers)
 
     def _from_this_machine(self, headers: Mapping[bytes, bytes]) -> None:
-        """Without keys, refuse what came through a proxy, and what a web page can make a browser send here (DNS
-        rebinding, cross-site posts)."""
+        """Refuse, without keys, requests through a proxy, and those that a web page can make a browser send (DNS
+        rebinding, cross-site posts). Raises `KeyNotAllowed`."""
         if not headers.keys().isdisjoint(OF_PROXIES):
             raise KeyNotAllowed(
                 "This request came through a proxy, and this gateway has no keys, so everybody who reaches the proxy "
@@ -87,7 +91,7 @@ class Access:
         try:
             wait_s = await self._state.hit(f"rate:{key.name}", key.requests_per_minute, 60.0)
         except Exception:
-            # an answer matters more than an exact limit; the log says that limits are not kept
+            # an answer matters more than an exact limit; the log tells that limits are not enforced
             log.exception("hot state is gone: the limit of key %s is not enforced", key.name)
             return
         if wait_s:
@@ -99,7 +103,7 @@ class Access:
 
 
 def _secret(authorization: bytes, page: bool) -> bytes:
-    """A bearer token, or for a page the password; empty if there is neither."""
+    """The bearer token, or for a page the password; empty if there is neither."""
     scheme, _, given = authorization.partition(b" ")
     if not page or scheme.lower() != b"basic":
         return given if scheme.lower() == b"bearer" else b""
@@ -109,7 +113,7 @@ def _secret(authorization: bytes, page: bool) -> bytes:
         return b""
 
 
-@lru_cache(maxsize=64)  # the same few hosts are named by all requests
+@lru_cache(maxsize=64)  # requests name the same few hosts
 def _is_local(given: bytes) -> bool:
     host = given.decode("latin-1").lower()
     return is_loopback(host.rsplit(":", 1)[0] if not host.endswith("]") else host)

@@ -1,4 +1,4 @@
-"""What the gateway adds to a stream: the `foreword` object to its first event, and an event ahead of its end mark."""
+"""Adds to a stream: the `foreword` object to its first event, and an event ahead of its end mark."""
 
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Reply, is_encoded
@@ -14,7 +14,7 @@ class StreamAdditions:
         """`account`: the `foreword` object, or b""; `sent`: the pieces that were sent; `closing`: whether the stream
         may end with an event of the gateway's own."""
         self.is_over = False
-        """Whether the end mark was here."""
+        """Whether the end mark has passed."""
         self._exchange = exchange
         self._reply = reply
         self._sent = sent
@@ -39,11 +39,12 @@ class StreamAdditions:
         return piece
 
     def end(self) -> bytes:
-        """What follows the last piece of a stream without an end mark, or b""."""
+        """The addition after the last piece of a stream without an end mark, or b""."""
         return b"" if self.is_over or self._packed else self._last_event(b"")
 
     def _last_event(self, last: bytes) -> bytes:
-        """What was known only now, for the record and for the client. `last`: the piece that is not sent yet."""
+        """The event with everything that is known only at the end. Also adds it to the record. `last`: the piece that
+        is not sent yet."""
         exchange, told = self._exchange, self._reply.told
         if exchange.chunks:
             told.append(cited.note(len(exchange.chunks), b"".join((*self._sent, last)), "text/event-stream"))

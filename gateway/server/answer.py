@@ -29,7 +29,7 @@ from gateway.wire.citations import note as cited
 log = logging.getLogger("foreword.answer")
 
 Decode = Callable[[bytes, Mapping[bytes, bytes]], Ask]
-# what of the client's headers a backend may see; never its credentials
+# the client's headers that are passed on to a backend; never its credentials
 TRAVELLING = (
     b"traceparent",
     b"tracestate",
@@ -133,7 +133,7 @@ class _AnswerRun:
                 ending, error_text, status = "failed", ENDING.message, status or ENDING.status
                 await self._fail(ENDING, exchange.ask.endpoint)
                 return
-            # who leaves after the end mark has had the whole answer
+            # a client that leaves after the end mark has had the whole answer
             ending, status = "finished" if self._whole else "left", status or 499
             if not self.left:
                 raise
@@ -150,7 +150,7 @@ class _AnswerRun:
             self._record(exchange, headers, ending, error_text, status)
 
     async def tell(self, what: str) -> None:
-        """A comment on the stream, which begins with the first one: a later refusal is an event on it."""
+        """Send a comment on the stream. The first comment starts the stream, so a later refusal is an event on it."""
         if not self._started:
             await self._start(200, [EVENT_STREAM, (b"x-foreword-id", self.id.encode())])
         self._told = True
@@ -158,7 +158,7 @@ class _AnswerRun:
 
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
         if self._told and reply.pieces is None:
-            # the status is gone with the first comment
+            # the status was sent with the first comment
             reply = replace(reply, pieces=_once(errors.as_event(reply.body)))
         packed = is_encoded(reply.headers)
         if exchange.chunks and reply.pieces is None and reply.status < 300 and not packed:
@@ -214,7 +214,7 @@ class _AnswerRun:
         if not self._started:
             await refuse(self._send, error, self.id)
             return
-        # the status is gone, so the stream says it; without [DONE] no client takes it for whole
+        # the status was sent, so an event tells the failure; without [DONE] no client takes the answer for whole
         if self._reply is not None and is_encoded(self._reply.headers):
             last = b""
         elif endpoint is Endpoint.RESPONSES:
@@ -279,8 +279,11 @@ class _Watch:
 
 
 class _Watches:
-    """Begins each watch after a moment only, one to two times `WATCH_AFTER_S`: most answers are out by then, and a
-    task for each costs more than all that this file does besides. One timer serves all of them."""
+    """Starts watching a client only after one to two times `WATCH_AFTER_S`.
+
+    Most answers are sent by then, and a task for each request takes more CPU than the rest of this file. One timer
+    serves all of them.
+    """
 
     def __init__(self) -> None:
         self._new: list[_Watch] = []
@@ -311,7 +314,7 @@ async def _once(piece: bytes) -> AsyncIterator[bytes]:
 def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
     names = [] if headers.keys().isdisjoint(TRAVELLING) else TRAVELLING
     travelling = [(name, headers[name]) for name in names if name in headers]
-    # of the encodings only one that the records can read
+    # only an encoding that the records can read
     if b"gzip" in headers.get(b"accept-encoding", b""):
         travelling.append((b"accept-encoding", b"gzip"))
     return tuple(travelling)

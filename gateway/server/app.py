@@ -1,4 +1,4 @@
-"""The Litestar application: routes, who may call them, error answers, lifespan."""
+"""The Litestar application: routes, access, error answers, lifespan."""
 
 import difflib
 import gc
@@ -36,7 +36,7 @@ from gateway.wire.responses import request as responses
 
 log = logging.getLogger("foreword.server")
 LONGEST_MISSPELT = 100
-"""Characters of a path that is compared with the known ones."""
+"""The longest path, in characters, that is compared with the known ones."""
 ANSWERED = (
     (Endpoint.CHAT, decode.chat),
     (Endpoint.COMPLETION, decode.completion),
@@ -85,7 +85,7 @@ class AsgiFront:
         return self._gateway.metrics.page()
 
     def drain(self) -> None:
-        """Not ready from now on; requests are answered still."""
+        """Report not ready from now on. Requests are still answered."""
         self._gateway.readiness.draining = True
 
     def cut(self) -> None:
@@ -125,10 +125,10 @@ def application(gateway: Gateway) -> AsgiFront:
 
     async def open_gateway() -> None:
         await gateway.open()
-        # what is there now stays: the collector need not look at it again on each of its rounds
+        # the objects of now stay, so the collector need not look at them on each of its rounds
         gc.collect()
         gc.freeze()
-        # a request makes hundreds of objects and hardly a cycle: the usual 700 is several rounds a request
+        # a request makes hundreds of objects and hardly a cycle; the default of 700 means several rounds a request
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
@@ -178,7 +178,7 @@ def _is_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
 def _refused(connection: ASGIConnection[Any, Any, Any, Any], error: RequestError) -> Response[bytes]:
     headers = {"retry-after": str(max(1, round(error.retry_after_s)))} if error.retry_after_s else {}
     if error.status == 401 and _is_page(connection):
-        # so that a browser asks for the key
+        # makes a browser ask for the key
         headers["www-authenticate"] = 'Basic realm="Foreword: any name, and an admin key as the password"'
     return Response(errors.envelope(error), status_code=error.status, headers=headers, media_type="application/json")
 

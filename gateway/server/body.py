@@ -1,4 +1,4 @@
-"""Reads a request's body, and no more of it than is allowed."""
+"""Reads a request's body, up to the allowed size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
-    """The whole request body. Raises `BodyTooLarge` before reading where the length is announced."""
+    """The whole request body. Raises `BodyTooLarge`, before reading if the length is announced."""
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced) > limit:
         raise too_large(limit)

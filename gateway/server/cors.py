@@ -1,6 +1,6 @@
-"""Which web pages of other origins may use the gateway (CORS): those that `[server] allowed_origins` lists.
+"""Access for web pages of other origins (CORS): the origins in `[server] allowed_origins`.
 
-A page sends its key as a bearer token, as programs do. No cookie or password of the browser is ever let through.
+A page sends its key as a bearer token, as programs do. Cookies and remembered passwords are never allowed.
 """
 
 from collections.abc import Sequence
@@ -11,27 +11,27 @@ from litestar.types import Scope, Send
 ANY = "*"
 METHODS = b"GET, POST, DELETE, OPTIONS"
 REMEMBERED_S = b"600"
-"""For how long a browser may remember the answer to a preflight."""
+"""How long a browser may keep the answer to a preflight."""
 VARY = (b"vary", b"origin")
 
 
 class Cors:
-    """The allowed origins. `allowed_origins` empty: no page of another origin is let in."""
+    """The allowed origins; `*` is any."""
 
     def __init__(self, allowed_origins: Sequence[str]) -> None:
         self._any = ANY in allowed_origins
         self._origins = frozenset(origin.lower().encode() for origin in allowed_origins)
 
     def allows(self, origin: bytes | None) -> bool:
-        """Whether a request of this Origin header may be answered."""
+        """Whether a page of this origin may use the gateway."""
         return origin is not None and (self._any or origin.lower() in self._origins)
 
     def answering(self, scope: Scope, send: Send) -> Send:
-        """`send` that adds the headers by which a browser lets the page read the answer, errors and streams alike."""
+        """`send` with the headers that let the page read the answer, errors and streams alike."""
         origin = _header(scope, b"origin")
         head = [VARY]
         if origin is not None and self.allows(origin):
-            # by name and not `*`, so that one list of headers serves every browser
+            # the origin by name, so that a cache cannot give the answer to another page
             head += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"*")]
 
         async def send_with_headers(message: Any) -> None:
@@ -43,7 +43,7 @@ class Cors:
         return send_with_headers
 
     async def answer_preflight(self, scope: Scope, send: Send) -> bool:
-        """Answer what a browser asks before a request of an allowed origin. False where this is no such question."""
+        """Answer the preflight of an allowed origin. Returns False if the request is none."""
         origin, method = _header(scope, b"origin"), _header(scope, b"access-control-request-method")
         if scope["method"] != "OPTIONS" or method is None or origin is None or not self.allows(origin):  # type: ignore[typeddict-item]  # an HTTP scope has a method
             return False

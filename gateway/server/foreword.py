@@ -1,4 +1,4 @@
-"""What is the gateway's own: preview a request, read an exchange back, give feedback."""
+"""The gateway's own endpoints: preview a request, read an exchange, give feedback."""
 
 import secrets
 from time import time
@@ -27,7 +27,7 @@ async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> 
 
 @get("/v1/foreword/exchanges/{id:str}", summary="An exchange as it was recorded", tags=["Foreword"])
 async def get_exchange(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """The ask, each decision, what was sent, the answer, and the feedback so far. A key sees its own."""
+    """The request, each decision, the prompt that was sent, the answer, and the feedback so far. A key sees its own."""
     return json_bytes(as_json(await _archive(gateway).get(id, key)))
 
 

@@ -1,4 +1,4 @@
-"""What handlers share: the gateway and the caller's key as parameters, answers in JSON, and who is refused."""
+"""Shared by handlers: the gateway and the caller's key as parameters, JSON answers, refusals."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What was decided, as `x-foreword-*` response headers."""
+"""The decisions on a request as `x-foreword-*` response headers."""
 
 import re
 
@@ -11,7 +11,7 @@ _UNPRINTABLE = re.compile("[^ -~]")
 
 
 def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
-    """The exchange's id and backend always; the rest where there was something to decide."""
+    """Always the exchange's id and backend; the rest where a decision was made."""
     head = [(b"x-foreword-id", exchange.id.encode()), (b"x-foreword-backend", reply.backend.encode())]
     if exchange.mode is not Mode.OFF:
         head.append((b"x-foreword-mode", exchange.mode.value.encode()))
@@ -37,5 +37,5 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
 def _ascii(text: str) -> bytes:
     """A header's value: printable ASCII on one line, cut at 200 characters."""
     text = text[:200]
-    # asked of the text as a whole first, which costs a tenth of looking at each character
+    # checking the whole text first takes a tenth of the time of checking each character
     return (text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)).encode()

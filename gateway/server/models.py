@@ -1,4 +1,4 @@
-"""`/v1/models`: the names that a client may use, with those that only the backends know."""
+"""`/v1/models`: the names that a client may use, and the names that only the backends know."""
 
 import asyncio
 from typing import Any
@@ -34,8 +34,8 @@ class _UpstreamModel(Struct):
 
 @get("/v1/models", summary="The models that this key may use", tags=["OpenAI"])
 async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
-    """The configured names, then what backends with a pattern (`gpt-*`) list themselves. A backend that
-    cannot be asked now is left out."""
+    """The configured names, then the lists of backends with a pattern (`gpt-*`). A backend that does not answer now is
+    left out."""
     listed: dict[str, Any] = {
         name: ModelObject(name, backend) for name, backend in gateway.routes.names() if _allowed(key, name)
     }
@@ -76,7 +76,7 @@ async def _ask(gateway: Gateway, key: ClientKey, method: str, name: str) -> Resp
 
 
 def refuse_other_places(path: str) -> None:
-    """A name becomes part of an upstream's path, where `..` would lead out of what it names. Raises `NotFound`."""
+    """Refuse names that would lead to another path at the upstream, such as `..`. Raises `NotFound`."""
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise NotFound(f"There is nothing called {path!r} here.", code="not_found")
 

@@ -19,7 +19,7 @@ CONFIG = OpenAPIConfig(
     version="0.1.0",
     description="A prompt and context gateway. What is not described here passes through unchanged.",
     path="/openapi",
-    # with none, Litestar adds pages that load scripts from other sites
+    # without a plugin, Litestar adds pages that load scripts from other sites
     render_plugins=[JsonRenderPlugin()],
 )
 ERROR = {
@@ -95,7 +95,7 @@ def complete(app: Litestar) -> dict[str, Any]:
 
 
 def _refusals(schema: dict[str, Any]) -> None:
-    """What every route has: a key, unless it is open to all, and errors in OpenAI's form."""
+    """Add to every route: a key, unless the route is open to all, and errors in OpenAI's form."""
     schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"key": []}]
     for path, operations in schema["paths"].items():

@@ -1,4 +1,4 @@
-"""For those who run it: is it alive, is it ready, how is it doing."""
+"""Health and metrics, for orchestrators and monitoring."""
 
 from litestar import Response, get
 
@@ -7,7 +7,7 @@ from gateway.server.handlers import Shared
 from gateway.telemetry.metrics import CONTENT_TYPE
 
 OPEN = {"open": True}
-"""Asked without a key: orchestrators and Prometheus have none."""
+"""Open without a key: orchestrators and Prometheus have none."""
 
 
 @get("/health/live", summary="Is the process alive?", tags=["operations"], opt=OPEN)

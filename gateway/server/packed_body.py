@@ -20,10 +20,10 @@ MOST_CODINGS = 2
 
 
 def unpacking(scope: Scope, receive: Receive, limit: int) -> tuple[Scope, Receive]:
-    """Scope and `receive` as of a request that came unpacked. `limit`: bytes of the body, packed and unpacked.
+    """Scope and `receive` of the request as if it had come unpacked. `limit`: bytes of the body, packed and unpacked.
 
-    The body is read when it is first asked for, so after the client's key was looked at; that raises `EncodingNotRead`,
-    `BodyTooLarge` or `BadRequest`.
+    The body is read at the first `receive`, which comes after the check of the client's key. It raises
+    `EncodingNotRead`, `BodyTooLarge` or `BadRequest`.
     """
     packed = [value for name, value in scope["headers"] if name == b"content-encoding"]
     if not packed:
@@ -61,13 +61,13 @@ class _UnpackedBody:
             more, size = message.get("more_body", False), size + len(pieces[-1])
             if size > self._limit:
                 raise too_large(self._limit)
-        # on a thread, since a few bytes can unpack to as many as are allowed
+        # on a thread, since a few bytes can unpack to the whole limit
         body = await asyncio.to_thread(unpacked, b"".join(pieces), self._codings, self._limit)
         return {"type": "http.request", "body": body, "more_body": False}
 
 
 def unpacked(raw: bytes, codings: list[str], limit: int) -> bytes:
-    """The body under its codings, of which the last was applied last. Raises `EncodingNotRead`, `BodyTooLarge`,
+    """The plain body. `codings` are in the order in which they were applied. Raises `EncodingNotRead`, `BodyTooLarge`,
     `BadRequest`."""
     _check(codings)
     for coding in reversed(codings):
@@ -109,7 +109,7 @@ def _gzip(raw: bytes, limit: int) -> bytes:
 
 
 def _deflate(raw: bytes, limit: int) -> bytes:
-    """zlib data as the standard says, or bare ones as some clients send."""
+    """zlib data, as the standard says, or bare deflate data, as some clients send."""
     try:
         return _gzip(raw, limit)
     except zlib.error:
@@ -123,7 +123,7 @@ def _deflate(raw: bytes, limit: int) -> bytes:
 
 
 def _zstd(raw: bytes, limit: int) -> bytes:
-    """One or several frames, in steps so small that what a step unpacks is bounded, too."""
+    """One or several frames. Unpacked in small steps, so that a step's output is bounded too."""
     pieces: list[bytes] = []
     frame = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj()
     left = limit

@@ -1,4 +1,4 @@
-"""Pages of lists as OpenAI's clients walk them: `limit`, `after`, `before`, `order`."""
+"""Pages of lists by OpenAI's parameters: `limit`, `after`, `before`, `order`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ Listed = TypeVar("Listed")
 def page(
     request: Request[Any, Any, Any], oldest_first: Sequence[Listed], id_of: Callable[[Listed], str], most: int = 100
 ) -> tuple[list[Listed], bool]:
-    """The part that the request asks for, and whether there is more. Raises `BadRequest`."""
+    """The requested part of the list, and whether there is more. Raises `BadRequest`."""
     query = request.query_params
     rows = list(oldest_first) if _order(query) == "asc" else list(reversed(oldest_first))
     limit = _limit(query, most)

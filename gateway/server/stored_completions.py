@@ -46,13 +46,13 @@ async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: P
 
 
 async def passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path: str) -> Response[bytes]:
-    """The request as it is, to the backend of the default model. `path` is what follows the collection's."""
+    """Pass the request on to the backend of the default model. `path` is the part after `/v1/chat/completions/`."""
     backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
     return await ask_backend(request, key, backend, f"chat/completions/{path}".rstrip("/"))
 
 
 async def ask_backend(request: AnyRequest, key: ClientKey, backend: Backend | None, place: str) -> Response[bytes]:
-    """The request as it is, to `place` below a backend's `/v1/`. Raises `NotFound` if it stores nothing."""
+    """Pass the request on to `place` below a backend's `/v1/`. Raises `NotFound` if the backend stores nothing."""
     admin_only(key, "see what a backend stores")
     refuse_other_places(place)
     if not isinstance(backend, Manageable):

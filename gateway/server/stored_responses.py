@@ -1,4 +1,4 @@
-"""Stored responses: those that the gateway answered itself are read from its records, others from the backend."""
+"""Stored responses: the gateway's own are read from its records, all others from the backend."""
 
 from typing import Literal
 
@@ -36,7 +36,7 @@ async def get_response(
 
 @delete(ONE, status_code=200, summary="Delete a stored response", tags=["OpenAI"])
 async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Its texts go from the records; figures, names and hashes stay, as under the policy `hashed`."""
+    """Its texts are deleted from the records; figures, names and hashes stay, as with the policy `hashed`."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, id)
     await _own(gateway, key, id)
@@ -47,7 +47,7 @@ async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id:
 
 @post(ONE + "/cancel", status_code=200, summary="Cancel a response in the background", tags=["OpenAI"])
 async def cancel_response(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """For a backend's own: the gateway answers nothing in the background."""
+    """Only a backend's own response can be cancelled: the gateway answers nothing in the background."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, f"{id}/cancel")
     await _own(gateway, key, id)
@@ -64,7 +64,7 @@ async def list_input(
     limit: FromQuery[int] = PAGE,
     order: FromQuery[Literal["asc", "desc"]] = "desc",
 ) -> Response[bytes]:
-    """The items of its input, with those that `previous_response_id` or a prompt by name put ahead of them."""
+    """The items of its input, after those of `previous_response_id` or of a prompt by name."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, f"{id}/input_items")
     record, _ = await _own(gateway, key, id)
@@ -95,7 +95,7 @@ async def _passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path
 
 
 def _keeper(gateway: Gateway) -> Backend | None:
-    """The backend of the default model if it speaks `/v1/responses` itself, else the first that does."""
+    """The backend of the default model if it serves `/v1/responses` itself, else the first backend that does."""
     default = gateway.routes.targets("", Endpoint.RESPONSES)[0]
     if speaks(gateway.backends[default.backend], default.model):
         return gateway.backends[default.backend]

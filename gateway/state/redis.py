@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.errors import Problem
 from gateway.registry import AdapterKind
 
-# a window starts with its first hit; what is over the limit is not counted
+# a window starts with its first hit; hits over the limit are not counted
 HIT = """
 local left = redis.call('PTTL', KEYS[1])
 local count = tonumber(redis.call('GET', KEYS[1]) or '0')

@@ -2,12 +2,12 @@
 
 import logging
 
-# what every record has; the rest are an event's own fields
+# the attributes of every record; all others are an event's own fields
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
 class Fields(logging.Formatter):
-    """Appends the fields that were passed as `extra`."""
+    """Formats a record with its `extra` fields at the end."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
@@ -16,7 +16,7 @@ class Fields(logging.Formatter):
 
 
 def set_up(level: str) -> None:
-    """Our own loggers write to standard error at this level; others are left as they are."""
+    """Make the gateway's own loggers write to standard error at this level. Other loggers stay as they are."""
     handler = logging.StreamHandler()
     handler.setFormatter(Fields("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     ours = logging.getLogger("foreword")

@@ -1,7 +1,7 @@
-"""What Prometheus sees.
+"""The metrics for Prometheus.
 
-Label children are looked up once and kept, since the lookup takes a lock. Each increment takes one too, so exchanges
-are counted some hundred at a time, and whenever somebody looks.
+Looking a label up takes a lock, so the labels are kept. Each increment takes a lock too, so exchanges are counted some
+hundred at a time, and whenever the page is read.
 """
 
 from collections.abc import Callable
@@ -44,13 +44,13 @@ class Metrics:
             names.TOKENS, "Tokens that backends reported for recorded answers", ["kind"], **in_registry
         )
         self._waiting: dict[_Alike, list[tuple[int, int]]] = {}
-        """Exchanges not counted yet: by what they have in common, the microseconds to the last and the first byte."""
+        """Exchanges that are not counted yet: by their labels, the microseconds to the last and the first byte."""
         self._held = 0
         self._children: dict[tuple[Endpoint, int, str], tuple[Counter, Histogram, Histogram]] = {}
         self._decisions_by: dict[tuple[str, str], Counter] = {}
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A figure that is read when it is asked for."""
+        """Add a gauge whose value is read when the page is."""
         if not self._shared:  # a callback gauge has no meaning across processes
             Gauge(name, text, registry=self._registry).set_function(value)
 
@@ -75,7 +75,7 @@ class Metrics:
         took_us = (outcome.total_us, outcome.first_byte_us if ask.stream else 0)
         self._waiting.setdefault(alike, []).append(took_us)
         self._held += 1
-        # another worker may be the one that is asked
+        # the page may be read from another worker
         if self._held >= MOST_HELD or self._shared:
             self._settle()
 

@@ -24,7 +24,9 @@ class Traces:
 
         exporter: SpanExporter
         if settings.traces == "console":
-            exporter = ConsoleSpanExporter(out=sys.stdout)  # as it is now, not when that module was loaded
+            exporter = ConsoleSpanExporter(
+                out=sys.stdout
+            )  # the current stream, not that of the time when the module was loaded
         else:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -66,5 +68,5 @@ class Traces:
 
 
 def unquoted(reason: str) -> str:
-    """A reason without what it quotes: that may be the client's own words, and traces go to other systems."""
+    """A reason without its quotations: they may be the client's words, and traces go to other systems."""
     return _QUOTED.sub("'…'", reason)

@@ -46,7 +46,9 @@ async def get_store_file(gateway: Shared, key: Caller, id: PathText, file: PathT
 
 
 @post(FILES + "/{file:str}", status_code=200, summary="Change a file's attributes", tags=["OpenAI"])
-async def change_store_file(request: AnyRequest, gateway: Shared, key: Caller, id: PathText, file: PathText) -> Response[bytes]:
+async def change_store_file(
+    request: AnyRequest, gateway: Shared, key: Caller, id: PathText, file: PathText
+) -> Response[bytes]:
     """Filters use them at once."""
     store = await changeable(gateway, key, id)
     await _attachment(gateway, store, file)
@@ -80,7 +82,7 @@ async def detach_file(gateway: Shared, key: Caller, id: PathText, file: PathText
 
 @post(BATCHES, status_code=200, summary="Attach many files", tags=["OpenAI"])
 async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Up to 2,000: `file_ids`, or `files` with attributes and chunking of their own."""
+    """Up to 2,000 files: `file_ids`, or `files` with their own attributes and chunking."""
     store = await changeable(gateway, key, id)
     given = wire.new_batch(await request.body())
     files = await files_of(gateway, key, {request.file_id: param for request, param in reversed(given)})
@@ -110,7 +112,7 @@ async def cancel_batch(gateway: Shared, key: Caller, id: PathText, batch: PathTe
 async def list_batch_files(
     request: AnyRequest, gateway: Shared, key: Caller, id: PathText, batch: PathText
 ) -> Response[bytes]:
-    """As the files of a store."""
+    """Listed as the files of a store are."""
     await _batch(gateway, await store_of(gateway, key, id), batch)
     return await _listed(request, gateway, id, batch)
 

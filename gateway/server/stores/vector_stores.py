@@ -42,7 +42,7 @@ async def create_store(request: AnyRequest, gateway: Shared, key: Caller) -> Res
 
 @get("/v1/vector_stores", summary="The vector stores that this key may read", tags=["OpenAI"])
 async def list_stores(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """`limit`, `after`, `before` and `order` as at OpenAI."""
+    """`limit`, `after`, `before` and `order` as in OpenAI's API."""
     intake = intake_of(gateway)
     readable = await asyncio.to_thread(intake.collections.readable, key)
     found, more = page(request, readable, lambda collection: collection.id)
