@@ -10,10 +10,10 @@ from gateway.filters import Filter, Value
 class FileSearch(Struct, frozen=True):
     """A search by the tool, and whether `tool_choice` allows it (`called`).
 
-    `limit` 0: as configured. `threshold` None: each store's own floor. `weight` is the vectors' share (None: the
-    usual one). `shown`: the client wants to see the results. `query` is the text of its last message, also where that
-    is more than text. `place` is the tool's among the tools; `fault` is what is wrong with its field `faulty`, which
-    whoever does not search need not mind.
+    `limit` 0: as configured. `threshold` None: each store's own floor. `weight` is the share of the vectors (None: the
+    usual one). `shown`: the client wants to see the results. `query` is the text of the client's last message, also
+    where that message is more than text. `place` is the tool's index among the tools. `fault` tells the mistake in the
+    field `faulty`; it matters only if the gateway does the search.
     """
 
     stores: tuple[str, ...] = ()
