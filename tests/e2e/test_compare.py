@@ -103,7 +103,7 @@ def _asked(gateway: GatewayProcess, user: str, *, judged: bool = True) -> str:
     if judged:
         said = {"exchange": done.headers["x-foreword-id"], "score": int(arm == "stable")}
         reply = httpx.post(f"{gateway.url}/v1/foreword/feedback", json=said, headers=key("app-key"))
-    assert reply.status_code == 201, reply.text
+        assert reply.status_code == 201, reply.text
     return arm
 
 
