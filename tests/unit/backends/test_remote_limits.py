@@ -17,7 +17,8 @@ from tests.doubles.raw_server import RawConnection, RawServer
 EXCHANGE = Exchange("x", Ask(Endpoint.CHAT, "m", b'{"model":"m","messages":[]}'), route=(Target("up", "m"),))
 EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
-FIRST = b'f\r\ndata: {"a":1}\n\n\r\n'
+CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+FIRST = b"%x\r\n%b\r\n" % (len(CHUNK), CHUNK)
 BLOCK = b"10000\r\n" + b"x" * 65536 + b"\r\n"
 
 
