@@ -24,6 +24,7 @@ from gateway.backends.local.tokens import SocketTokenizer
 log = logging.getLogger("foreword.llamacpp")
 
 ERRORS_ONLY = 1
+PROMPT_BATCH = 256  # tokens of prompts that are read in one step
 
 
 class LlamaOptions(Struct, frozen=True):
@@ -84,6 +85,8 @@ class LlamaEngine:
 
 def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.n_ctx = options.context_tokens
+    # a client that leaves is noticed between two batches only, and others' tokens are made between them
+    params.n_batch = params.n_ubatch = PROMPT_BATCH
     params.n_parallel = options.parallel
     # one room for all: a long request may use what short ones leave free
     params.kv_unified = True

@@ -14,6 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint
+from gateway.wire.engine.answer_format import check_choice, check_format
 from gateway.wire.json_fields import NULL, decoded
 
 # What reaches the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
@@ -132,6 +133,10 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
     fields["messages"] = Raw(
         _encode([_message(one, neutral) for one in msgspec.json.decode(given.get("messages", Raw(b"[]")))])
     )
+    if "response_format" in fields:
+        check_format(fields["response_format"])
+    if "tool_choice" in fields:
+        check_choice(fields["tool_choice"], fields.get("tools"))
     if "tools" in fields:
         fields["tools"] = Raw(_encode(neutral.tree(msgspec.json.decode(fields["tools"]))))
     top = (knobs.top_logprobs or 0) if knobs.logprobs else None
@@ -174,6 +179,10 @@ def _asked(
     prompts: int,
 ) -> EngineAsk:
     choices = knobs.n or 1
+    if knobs.stop is not None:
+        # an empty text stands at every place, so it would end every answer at once
+        words = [knobs.stop] if isinstance(knobs.stop, str) else knobs.stop
+        fields["stop"] = Raw(_encode([word for word in words if word]))
     if choices > limits.choices:
         raise BadRequest(
             f"Invalid value for 'n': this model's engine makes at most {limits.choices} choices at a time.", param="n"

@@ -1,0 +1,113 @@
+"""What an engine's grammar cannot hold an answer to is refused by name, not dropped."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.errors import BadRequest
+from gateway.exchange import Endpoint
+from gateway.wire.engine import ask as engine
+from gateway.wire.engine.answer_format import MOST_CHOICES
+from gateway.wire.engine.ask import Limits, Neutraliser
+
+TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
+DATE = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+
+
+def sent(**fields: Any) -> Any:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}], **fields}
+    return json.loads(engine.ask(json.dumps(body).encode(), Endpoint.CHAT, Limits(), Neutraliser([])).body)
+
+
+def schema(inner: Any, strict: bool = True) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "strict": strict, "schema": inner}}
+
+
+def test_a_strict_schema_that_the_grammar_cannot_say_is_refused_with_the_places() -> None:
+    odd = {"type": "object", "properties": {"d": DATE, "n": {"type": "number", "minimum": 1}}, "not": {}}
+
+    with pytest.raises(
+        BadRequest, match=r"hold an answer to not, properties\.d\.pattern, properties\.n\.minimum"
+    ) as no:
+        sent(response_format=schema(odd))
+    assert no.value.param == "response_format.json_schema.schema"
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"], "additionalProperties": False},
+        {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 9}, "minItems": 1, "maxItems": 3},
+        {"type": "string", "pattern": "^[a-z]+(-[0-9]{2})?$"},
+        {"$defs": {"a": {"type": "string"}}, "type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}},
+    ],
+)
+def test_a_strict_schema_that_the_grammar_can_say_goes_to_the_engine(inner: Any) -> None:
+    assert sent(response_format=schema(inner))["response_format"] == schema(inner)
+
+
+def test_a_schema_that_is_not_strict_goes_to_the_engine_as_far_as_it_is_known() -> None:
+    assert sent(response_format=schema(DATE, strict=False))["response_format"] == schema(DATE, strict=False)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "json",
+        {"type": "json"},
+        {},
+        7,
+        {"type": "json_schema"},
+        {"type": "json_schema", "json_schema": "{}"},
+        schema("{}"),
+    ],
+)
+def test_a_response_format_of_no_known_form_is_refused(form: Any) -> None:
+    with pytest.raises(BadRequest, match="response_format"):
+        sent(response_format=form)
+
+
+def nested(depth: int) -> Any:
+    return {"type": "array", "items": nested(depth - 1)} if depth else {}
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        {"enum": [f"value {n}" for n in range(MOST_CHOICES + 1)]},
+        {"anyOf": [{"enum": ["a", "b"]}] * 100},
+        {"type": "array", "items": {"type": "string", "maxLength": 100_000}},
+        nested(40),
+        {"enum": ["x" * 70_000]},
+    ],
+    ids=["enum", "branches", "repeats", "depth", "bytes"],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_schema_that_would_hold_up_other_requests_is_refused(inner: Any, strict: bool) -> None:
+    with pytest.raises(BadRequest, match="Invalid 'response_format'"):
+        sent(response_format=schema(inner, strict))
+
+
+@pytest.mark.parametrize(
+    ("choice", "what"),
+    [
+        ("required", "cannot make sure that a tool is called"),
+        ({"type": "function", "function": {"name": "look_up"}}, "cannot make sure that a tool is called"),
+        ({"type": "function", "function": {"name": "zz"}}, "names the function 'zz'; 'tools' has: look_up"),
+    ],
+)
+def test_a_required_tool_call_is_refused(choice: Any, what: str) -> None:
+    with pytest.raises(BadRequest, match=what) as refused:
+        sent(tools=TOOLS, tool_choice=choice)
+    assert refused.value.param == "tool_choice"
+
+
+@pytest.mark.parametrize("choice", ["auto", "none"])
+def test_a_tool_choice_that_leaves_it_open_goes_to_the_engine(choice: str) -> None:
+    assert sent(tools=TOOLS, tool_choice=choice)["tool_choice"] == choice
+
+
+@pytest.mark.parametrize(("stop", "words"), [("", []), (["", ", three"], [", three"]), ("x", ["x"])])
+def test_an_empty_stop_text_stops_nothing(stop: Any, words: list[str]) -> None:
+    assert sent(stop=stop)["stop"] == words
