@@ -53,6 +53,7 @@ from gateway.records.locations import database_url, spool_folder
 from gateway.records.policy import RecordPolicy
 from gateway.records.spool import Spool
 from gateway.settings import Settings
+from gateway.state.guarded import GuardedState
 from gateway.telemetry import names
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.traces import Traces
@@ -172,12 +173,16 @@ class Gateway:
         library = self.loaded.library
         if library is not None:
             reports += self._policy.strangers({template.id for template in library.templates})
+        if isinstance(self.state, GuardedState) and self.state.gone:
+            reports.append("the shared state cannot be reached, so limits are not counted; the log has the reason")
         if self.keeping is not None and self.keeping.drain.failing:
             # without the reason, which may name the database's address
             reports.append("records stay in the spool, since the database cannot be used; the log has the reason")
         return reports
 
     def _gauges(self) -> None:
+        if isinstance(self.state, GuardedState):
+            self.state.on_failure = self.metrics.state_failures.inc
         self.metrics.gauge(names.IN_FLIGHT, "Requests being answered", lambda: self.in_flight)
         if self.keeping is not None:
             spool, drain = self.keeping.spool, self.keeping.drain

@@ -112,7 +112,7 @@ class Caller:
         try:
             return await self._state.blocked(f"backend:{backend}") > 0
         except Exception:
-            log.exception("hot state is gone: every backend is tried")
+            log.warning("the hot state is gone: every backend is tried")
             return False
 
     async def _failed(self, backend: str) -> None:
@@ -122,7 +122,7 @@ class Caller:
         try:
             await self._state.block(f"backend:{backend}", self._rest_s)
         except Exception:
-            log.exception("hot state is gone: a failing backend is not passed over")
+            log.warning("the hot state is gone: a failing backend is not passed over")
 
 
 def is_failure(status: int) -> bool:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from gateway.client_keys import digest_of
-from gateway.errors import BadRequest, KeyNotAllowed, LimitReached, NoKey
+from gateway.errors import BadRequest, KeyNotAllowed, LimitReached, NoKey, RequestError
 from gateway.exchange import ClientKey
 from gateway.ports import HotState
 from gateway.server.cors import Cors
@@ -90,9 +90,11 @@ class Access:
     async def _count(self, key: ClientKey) -> None:
         try:
             wait_s = await self._state.hit(f"rate:{key.name}", key.requests_per_minute, 60.0)
-        except Exception:
+        except RequestError:
+            raise  # a state that fails closed
+        except Exception as error:
             # an answer matters more than an exact limit; the log tells that limits are not enforced
-            log.exception("hot state is gone: the limit of key %s is not enforced", key.name)
+            log.warning("the hot state is gone: the limit of key %s is not enforced: %r", key.name, error)
             return
         if wait_s:
             raise LimitReached(

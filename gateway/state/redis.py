@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from gateway.errors import Problem
 from gateway.registry import AdapterKind
+from gateway.settings import Seconds
+from gateway.state.guarded import GuardedState
 
 # a window starts with its first hit; hits over the limit are not counted
 HIT = """
@@ -30,7 +32,11 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True):
     url: str
     """For example `redis://127.0.0.1:6379/0`; `env:NAME` keeps a password out of the file."""
     prefix: str = "foreword:"
-    timeout_s: float = 0.5
+    timeout_s: Seconds = 0.5
+    """How long the first request waits for a Redis that does not answer. Until Redis is back, others do not wait."""
+    fail: Literal["open", "closed"] = "open"
+    """Without Redis: `open` answers requests without enforcing `requests_per_minute`, `closed` refuses requests of keys
+    that have such a limit with 503."""
 
 
 class RedisState:
@@ -66,4 +72,8 @@ def _check(settings: RedisSettings, _root: Path) -> Iterable[Problem]:
         yield Problem("url", "must begin with redis://, rediss:// or unix://")
 
 
-KIND = AdapterKind(RedisSettings, lambda _name, settings, _parts: RedisState(settings), _check)
+def _build(_name: str, settings: RedisSettings, _parts: object) -> GuardedState:
+    return GuardedState(RedisState(settings), timeout_s=settings.timeout_s, closed=settings.fail == "closed")
+
+
+KIND = AdapterKind(RedisSettings, _build, _check)

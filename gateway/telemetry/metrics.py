@@ -43,6 +43,9 @@ class Metrics:
         self._tokens = Counter(
             names.TOKENS, "Tokens that backends reported for recorded answers", ["kind"], **in_registry
         )
+        self.state_failures = Counter(
+            names.STATE_FAILURES, "Operations that were done without the shared state, as it was gone", **in_registry
+        )
         self._waiting: dict[_Alike, list[tuple[int, int]]] = {}
         """Exchanges that are not counted yet: by their labels, the microseconds to the last and the first byte."""
         self._held = 0

@@ -3,6 +3,7 @@
 REQUESTS = "foreword_requests"
 SECONDS = "foreword_request_seconds"
 FIRST_BYTE_SECONDS = "foreword_first_byte_seconds"
+STATE_FAILURES = "foreword_state_failures"
 IN_FLIGHT = "foreword_requests_in_flight"
 DECISIONS = "foreword_decisions"
 TOKENS = "foreword_tokens"

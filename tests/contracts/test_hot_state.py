@@ -6,16 +6,19 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.ports import HotState
+from gateway.state.guarded import GuardedState
 from gateway.state.memory import MemoryState
 from gateway.state.redis import RedisSettings, RedisState
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "guarded"])
 async def state(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[HotState]:
     prefix = f"test:{request.node.name}:"
     # what is held to the contract is what it does, however long a busy machine takes
     patient = RedisSettings(redis_url, prefix, timeout_s=30)
     made: HotState = MemoryState() if request.param == "memory" else RedisState(patient)
+    if request.param == "guarded":
+        made = GuardedState(made, timeout_s=30)
     yield made
     await made.aclose()
 

@@ -1,0 +1,117 @@
+"""Keeps requests going while the shared state is gone: the first one waits for it, later ones do not.
+
+A task of its own finds out when the state is back. Cool-downs of backends always fail open; limits as configured.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import TypeVar
+
+from gateway.errors import NotReady
+from gateway.ports import HotState
+
+log = logging.getLogger("foreword.state")
+
+T = TypeVar("T")
+RETRY_S = 1.0
+SUSPECT = 0.5
+"""The share of the time limit that one operation may wait, with none succeeding meanwhile, before others no longer do."""
+PROBE = "probe"
+
+
+class StateGone(Exception):
+    """The shared state did not answer."""
+
+
+class GuardedState:
+    """A `HotState` in front of another one. `gone` says whether that one is believed to be away."""
+
+    def __init__(
+        self,
+        state: HotState,
+        *,
+        timeout_s: float,
+        closed: bool = False,
+        retry_s: float = RETRY_S,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`closed`: without the state, requests of keys with a limit get 503 rather than an answer."""
+        self.gone = False
+        self.on_failure: Callable[[], None] = lambda: None
+        """Called for each operation that was done without the state."""
+        self._state = state
+        self._timeout_s = timeout_s
+        self._closed = closed
+        self._retry_s = retry_s
+        self._clock = clock
+        self._waiting_since = 0.0
+        self._probing: asyncio.Task[None] | None = None
+
+    async def hit(self, key: str, limit: int, window_s: float) -> float:
+        """As `HotState.hit`. Without the state: 0.0, or `NotReady` where limits fail closed."""
+        try:
+            return await self._guarded(lambda: self._state.hit(key, limit, window_s))
+        except StateGone as error:
+            if not self._closed:
+                return 0.0
+            text = "The gateway cannot check this key's limit at the moment. Try again."
+            raise NotReady(text, code="limit_unknown", retry_after_s=self._retry_s) from error
+
+    async def block(self, key: str, for_s: float) -> None:
+        try:
+            await self._guarded(lambda: self._state.block(key, for_s))
+        except StateGone:
+            return
+
+    async def blocked(self, key: str) -> float:
+        try:
+            return await self._guarded(lambda: self._state.blocked(key))
+        except StateGone:
+            return 0.0
+
+    async def aclose(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+        await self._state.aclose()
+
+    async def _guarded(self, operation: Callable[[], Awaitable[T]]) -> T:
+        began = self._clock()
+        if self.gone or (self._waiting_since and began - self._waiting_since > self._timeout_s * SUSPECT):
+            self.on_failure()
+            raise StateGone
+        self._waiting_since = self._waiting_since or began
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                result = await operation()
+        except asyncio.CancelledError:  # the client left, which says nothing about the state
+            self._waiting_since = 0.0
+            raise
+        except Exception as error:  # a client library's errors are its own; the log has the first of them
+            self.on_failure()
+            self._lose(error)
+            raise StateGone from error
+        self._waiting_since = 0.0
+        return result
+
+    def _lose(self, error: Exception) -> None:
+        if self.gone:
+            return
+        self.gone = True
+        without = "requests that it would count are refused" if self._closed else "limits are not enforced"
+        log.error("the shared state is gone, and %s until it is back: %r", without, error)
+        self._probing = asyncio.create_task(self._probe(), name="state probe")
+
+    async def _probe(self) -> None:
+        while self.gone:
+            await asyncio.sleep(self._retry_s)
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._state.blocked(PROBE)
+            except Exception as error:
+                log.debug("the shared state is still gone: %r", error)
+                continue
+            self.gone, self._waiting_since = False, 0.0
+            log.warning("the shared state is back")
