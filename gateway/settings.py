@@ -203,6 +203,8 @@ class Records(Struct, frozen=True, forbid_unknown_fields=True):
     """An SQLAlchemy URL; left out: SQLite in the data folder."""
     retention_days: Amount = 30
     """Older exchanges are deleted; 0: none is."""
+    max_answer_kb: Count = 4096
+    """How much of an answer is kept; the record of a longer one has a note that says `truncated`."""
     drain_s: Seconds = 1.0
     """How often the spool is drained into the database."""
 

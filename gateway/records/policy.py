@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.errors import Problem
-from gateway.exchange import Chunk, Intent, Note, Rewrite, SlotValue, Turn
+from gateway.exchange import Chunk, ClientKey, Intent, Note, Rewrite, SlotValue, Turn
 from gateway.ports import Answer
 from gateway.records.schema import ExchangeRecord
 from gateway.settings import Settings
@@ -20,6 +20,11 @@ class RecordPolicy(StrEnum):
     FULL = "full"  # prompts, answers, figures
     HASHED = "hashed"  # figures, names and the SHA-256 of each text
     NONE = "none"  # nothing
+
+
+def is_recorded(key: ClientKey, default: str) -> bool:
+    """Whether anything is kept of a key's exchanges. `default` is `[records] policy`."""
+    return (key.record or default) != RecordPolicy.NONE
 
 
 def policy_problems(settings: Settings) -> Iterable[Problem]:

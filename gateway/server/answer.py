@@ -18,10 +18,12 @@ from gateway.assembly import Gateway
 from gateway.errors import BadRequest, RequestError, StreamFailed, TooBusy
 from gateway.exchange import Ask, Endpoint, Exchange
 from gateway.ports import ExchangeOutcome, Headers, Reply, is_encoded
+from gateway.records.policy import is_recorded
 from gateway.server.access import Access, single_headers
 from gateway.server.additions import StreamAdditions
 from gateway.server.body import read_body
 from gateway.server.headers import decisions
+from gateway.server.transcript import Transcript
 from gateway.wire import errors
 from gateway.wire.chat import annotate
 from gateway.wire.citations import note as cited
@@ -104,8 +106,7 @@ class _AnswerRun:
         self._started = False
         self._told = False
         self._first_byte_us = 0
-        self._kept = gateway.keeping is not None
-        self._sent: list[bytes] = []
+        self._transcript = Transcript(0)
         self._whole = False
         self._last = b""
         self._reply: Reply | None = None
@@ -113,12 +114,17 @@ class _AnswerRun:
     async def answer(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
         gateway = self._gateway
         gateway.in_flight += 1
+        recorded = gateway.keeping is not None and is_recorded(exchange.key, gateway.settings.records.policy)
+        most = gateway.settings.records.max_answer_kb * 1024
+        self._transcript = Transcript(most if recorded else 0)
         ending, error_text, status = "finished", "", 0
         try:
             exchange = await gateway.prepare(exchange)
             exchange, reply = await gateway.perform(exchange, _travelling(headers))
             self._reply = reply
             status = reply.status
+            if exchange.chunks and not recorded:
+                self._transcript = Transcript(most)  # its citations are compared with the sources
             await self._pass_on(exchange, reply)
         except StreamFailed as error:
             ending, error_text = "failed", error.message
@@ -147,6 +153,8 @@ class _AnswerRun:
                 await self._reply.aclose()
             if self._reply is not None and self._reply.told:
                 exchange = replace(exchange, notes=(*exchange.notes, *self._reply.told))
+            if recorded and self._transcript.cut:
+                exchange = exchange.noted("record", "truncated", "the answer is longer than [records] max_answer_kb")
             self._record(exchange, headers, ending, error_text, status)
 
     async def tell(self, what: str) -> None:
@@ -173,7 +181,7 @@ class _AnswerRun:
         body = annotate.body(reply.body, extra) if extra else reply.body
         head.append((b"content-length", str(len(body)).encode()))
         await self._start(reply.status, head)
-        self._sent.append(body)
+        self._transcript.add(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _stream(
@@ -184,11 +192,11 @@ class _AnswerRun:
         head: list[tuple[bytes, bytes]],
         extra: bytes,
     ) -> None:
-        send, sent = self._send, self._sent
-        is_kept = self._kept or bool(exchange.chunks)
+        send, transcript = self._send, self._transcript
         wanted = exchange.ask.controls.closing_event
         closing = self._gateway.settings.server.closing_event if wanted is None else wanted
-        additions = StreamAdditions(exchange, reply, extra, sent, closing=closing and exchange.ask.controls.account)
+        closing = closing and exchange.ask.controls.account
+        additions = StreamAdditions(exchange, reply, extra, transcript.pieces, closing=closing)
         mark = additions.mark
         if not self._started:
             await self._start(reply.status, head)
@@ -196,13 +204,11 @@ class _AnswerRun:
             if additions.account or mark in piece:
                 piece = additions.add(piece)
                 self._whole = additions.is_over
-            if is_kept:
-                sent.append(piece)
+            transcript.add(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             self._last = piece
         last = additions.end()
-        if last and is_kept:
-            sent.append(last)
+        transcript.add(last)
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _start(self, status: int, head: list[tuple[bytes, bytes]]) -> None:
@@ -221,7 +227,7 @@ class _AnswerRun:
             last = errors.response_event(error, self._last)
         else:
             last = errors.event(error)
-        self._sent.append(last)
+        self._transcript.add(last)
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
     def _record(self, exchange: Exchange, headers: Mapping[bytes, bytes], ending: str, error: str, status: int) -> None:
@@ -234,7 +240,7 @@ class _AnswerRun:
             model=reply.model if reply else "",
             content_type=found.get(b"content-type", b"").decode("latin-1"),
             content_encoding=found.get(b"content-encoding", b"").decode("latin-1"),
-            body=b"".join(self._sent),
+            body=self._transcript.whole(),
             error=error,
             first_byte_us=self._first_byte_us,
             total_us=(perf_counter_ns() - self._began) // 1000,

@@ -17,7 +17,7 @@ log = logging.getLogger("foreword.state")
 T = TypeVar("T")
 RETRY_S = 1.0
 SUSPECT = 0.5
-"""The share of the time limit that one operation may wait, with none succeeding meanwhile, before others no longer do."""
+"""The share of its time limit after which an operation under way keeps others from waiting, unless one succeeds."""
 PROBE = "probe"
 
 
