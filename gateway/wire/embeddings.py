@@ -3,7 +3,7 @@
 import array
 import base64
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -33,12 +33,16 @@ class _EmbeddingsBody(Struct):
 _body = msgspec.json.Decoder(_EmbeddingsBody)
 
 
-def ask(body: bytes, *, dimensions: int) -> EmbeddingAsk:
+TextOf = Callable[[Sequence[int]], str | None]
+"""The text of token numbers; None where it cannot be known."""
+
+
+def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
     """A request for a model with that many dimensions. Raises `BadRequest` in OpenAI's words."""
     given = decoded(_body, body)
     if given.dimensions is not None and given.dimensions > dimensions:
         raise BadRequest(f"This model has {dimensions} dimensions, not {given.dimensions}.", param="dimensions")
-    return EmbeddingAsk(_texts(given.input), given.encoding_format == "base64", given.dimensions or 0)
+    return EmbeddingAsk(_texts(given.input, text_of), given.encoding_format == "base64", given.dimensions or 0)
 
 
 def answer(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_base64: bool) -> bytes:
@@ -51,20 +55,35 @@ def answer(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_ba
     return _encode({"object": "list", "data": data, "model": model, "usage": usage})
 
 
-def _texts(given: str | list[Any]) -> tuple[str, ...]:
-    texts = [given] if isinstance(given, str) else given
+def _texts(given: str | list[Any], text_of: TextOf) -> tuple[str, ...]:
+    is_one = isinstance(given, str) or (bool(given) and _is_number(given[0]))
+    texts = [given] if is_one else list(given)
     if not texts:
         raise BadRequest("'input' is empty: give a text or a list of texts.", param="input")
     if len(texts) > MOST_INPUTS:
         raise BadRequest(f"'input' holds {len(texts)} texts; at most {MOST_INPUTS} go in one request.", param="input")
     for index, text in enumerate(texts):
-        if isinstance(text, int | list):
-            raise BadRequest("'input' must hold texts: this model does not take token numbers.", param="input")
+        if isinstance(text, list):
+            text = texts[index] = _text(text, text_of)
         if not isinstance(text, str):
             raise BadRequest(f"'input[{index}]' is not a text.", param="input")
         if not text:
             raise BadRequest(f"'input[{index}]' is an empty text.", param="input")
     return tuple(texts)
+
+
+def _text(tokens: list[Any], text_of: TextOf) -> str:
+    text = text_of(tokens) if all(map(_is_number, tokens)) else None
+    if text is None:
+        raise BadRequest(
+            "'input' holds numbers that are no tokens of cl100k_base, or that encoding is not on this machine. Send texts.",
+            param="input",
+        )
+    return text
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _base64(vector: Sequence[float]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
+from gateway.backends.openai_tokens import text_of
 from gateway.errors import NotFound, NotReady, Problem
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Embedder, Headers, ModelCard, Reply
@@ -72,7 +73,7 @@ class EmbedderBackend:
                 param="model",
             )
         shared = self._shared()
-        ask = embeddings.ask(encode.body(exchange, model), dimensions=shared.embedder.dimensions)
+        ask = embeddings.ask(encode.body(exchange, model), dimensions=shared.embedder.dimensions, text_of=text_of)
         vectors = await shared.embed(ask.texts)
         tokens = await self._tokens(ask.texts)
         shown = exchange.ask.model or self._settings.name

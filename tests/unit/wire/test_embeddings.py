@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,12 +14,23 @@ from gateway.wire.embeddings import EmbeddingAsk
 
 
 def ask(**fields: Any) -> EmbeddingAsk:
-    return embeddings.ask(json.dumps(fields).encode(), dimensions=4)
+    return embeddings.ask(json.dumps(fields).encode(), dimensions=4, text_of=spelled)
+
+
+def spelled(tokens: Sequence[int]) -> str | None:
+    """Tokens 1 to 26 as letters."""
+    return "".join(chr(96 + token) for token in tokens) if all(0 < token < 27 for token in tokens) else None
 
 
 def test_a_text_and_a_list_of_texts_are_taken() -> None:
     assert ask(input="a") == EmbeddingAsk(("a",))
     assert ask(input=["a", "b"], encoding_format="base64", dimensions=2) == EmbeddingAsk(("a", "b"), True, 2)
+
+
+def test_token_numbers_are_the_texts_that_they_stand_for() -> None:
+    assert ask(input=[1, 2]).texts == ("ab",)
+    assert ask(input=[[1, 2], [3]]).texts == ("ab", "c")
+    assert ask(input=["x", [3]]).texts == ("x", "c")
 
 
 @pytest.mark.parametrize(
@@ -27,8 +39,11 @@ def test_a_text_and_a_list_of_texts_are_taken() -> None:
         ({}, "input"),
         ({"input": ""}, "input"),
         ({"input": []}, "input"),
-        ({"input": [1, 2]}, "input"),
-        ({"input": [[1], [2]]}, "input"),
+        ({"input": [1, 99]}, "input"),
+        ({"input": [1, "a"]}, "input"),
+        ({"input": [[1], [99]]}, "input"),
+        ({"input": [[True]]}, "input"),
+        ({"input": [[]]}, "input"),
         ({"input": ["a", None]}, "input"),
         ({"input": ["a"] * 2049}, "input"),
         ({"input": "a", "dimensions": 5}, "dimensions"),
