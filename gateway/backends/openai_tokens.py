@@ -63,7 +63,7 @@ class Counter:
 
 
 def text_of(tokens: Sequence[int]) -> str | None:
-    """The text of cl100k_base's token numbers, which OpenAI's clients send instead of texts; None where it is unknown."""
+    """The text of cl100k_base's token numbers, which some clients send instead of texts; None where unknown."""
     encoding, _ = _encoding(DECODED)
     if encoding is None or encoding.max_token_value < max(tokens, default=-1) or min(tokens, default=-1) < 0:
         return None

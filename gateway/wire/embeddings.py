@@ -76,7 +76,7 @@ def _text(tokens: list[Any], text_of: TextOf) -> str:
     text = text_of(tokens) if all(map(_is_number, tokens)) else None
     if text is None:
         raise BadRequest(
-            "'input' holds numbers that are no tokens of cl100k_base, or that encoding is not on this machine. Send texts.",
+            "'input' holds numbers that are no tokens of cl100k_base, or that encoding is not here. Send texts.",
             param="input",
         )
     return text
