@@ -160,7 +160,7 @@ READERS: list[tuple[str, Any, Callable[[bytes], Any]]] = [
         lambda body: engine.ask(body, Endpoint.CHAT, engine.Limits(), NEUTRAL),
     ),
     ("local completions", COMPLETION, lambda body: engine.ask(body, Endpoint.COMPLETION, engine.Limits(), NEUTRAL)),
-    ("local embeddings", EMBEDDING, lambda body: embeddings.ask(body, dimensions=3)),
+    ("local embeddings", EMBEDDING, lambda body: embeddings.ask(body, dimensions=3, text_of=lambda _: None)),
     ("feedback", FEEDBACK, feedback.feedback),
     ("vector stores", NEW_STORE, stores.new_store),
     ("files of a store", NEW_FILE, stores.new_file),
