@@ -57,7 +57,7 @@ def answer(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_ba
 
 def _texts(given: str | list[Any], text_of: TextOf) -> tuple[str, ...]:
     is_one = isinstance(given, str) or (bool(given) and _is_number(given[0]))
-    texts = [given] if is_one else list(given)
+    texts: list[Any] = [given] if is_one else list(given)
     if not texts:
         raise BadRequest("'input' is empty: give a text or a list of texts.", param="input")
     if len(texts) > MOST_INPUTS:
