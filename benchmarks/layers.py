@@ -40,15 +40,22 @@ def _app(factory: str) -> Callable[[Path, int], tuple[Process, int]]:
     return lambda folder, upstream: layer_apps.start(factory, folder, upstream)
 
 
+def _on_granian(factory: str) -> Callable[[Path, int], tuple[Process, int]]:
+    return lambda folder, upstream: layer_apps.start(factory, folder, upstream, layer_apps.GRANIAN)
+
+
 def _gateway(config: str) -> Callable[[Path, int], tuple[Process, int]]:
     return lambda folder, upstream: foreword.start(folder, config, upstream, ready_s=1200)
 
 
 def _layers() -> list[Layer]:
     return [
-        Layer("granian, raw ASGI, fixed answer", _app("raw")),
-        Layer("+ Litestar's router, ASGI handler", _app("litestar_asgi"), "granian, raw ASGI, fixed answer"),
-        Layer("* instead: an ordinary Litestar handler", _app("litestar_handler"), "granian, raw ASGI, fixed answer"),
+        Layer("our server, raw ASGI, fixed answer", _app("raw")),
+        Layer("* instead: granian", _on_granian("raw"), "our server, raw ASGI, fixed answer"),
+        Layer("+ Litestar's router, ASGI handler", _app("litestar_asgi"), "our server, raw ASGI, fixed answer"),
+        Layer(
+            "* instead: an ordinary Litestar handler", _app("litestar_handler"), "our server, raw ASGI, fixed answer"
+        ),
         Layer("+ the call to the upstream", _app("calling"), "+ Litestar's router, ASGI handler"),
         Layer("+ the gateway, mode off, no records", _gateway(foreword.PASS_THROUGH), "+ the call to the upstream"),
         Layer(

@@ -63,8 +63,8 @@ def _start_all(scratch: Path, installed: Path | None, missing: dict[str, str], s
         "direct": lambda: Running(upstream, port),
         "nginx proxy_pass": lambda: Running(*nginx.proxy(scratch / "proxy", port, buffering=False)),
         # our server with next to nothing in it: it cannot cost less than this
-        "* granian, sends by itself": lambda: Running(*layer_apps.start("sending", scratch / "sending", port)),
-        "* granian, passes on": lambda: Running(*layer_apps.start("passing", scratch / "passing", port)),
+        "* our server, sends by itself": lambda: Running(*layer_apps.start("sending", scratch / "sending", port)),
+        "* our server, passes on": lambda: Running(*layer_apps.start("passing", scratch / "passing", port)),
         "Foreword, pass-through": lambda: Running(*foreword.start(scratch / "off", foreword.PASS_THROUGH, port)),
         "Foreword, records": lambda: Running(*foreword.start(scratch / "recorded", foreword.RECORDED, port)),
     }

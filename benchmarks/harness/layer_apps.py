@@ -27,6 +27,23 @@ PATH = "/v1/chat/completions"
 UPSTREAM = "LAYERS_UPSTREAM"
 EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8")]
 SERVER = """
+import asyncio, socket, sys
+import uvloop
+sys.path.insert(0, sys.argv[3])
+from harness import layer_apps
+from gateway.serving.limits import ClientLimits
+from gateway.serving.listener import Listener
+
+async def serve():
+    listening = socket.create_server(("127.0.0.1", int(sys.argv[2])), backlog=1024)
+    listening.setblocking(False)
+    application = getattr(layer_apps, sys.argv[1])()
+    Listener(application, ClientLimits(), asyncio.get_running_loop()).listen(listening)
+    await asyncio.Event().wait()
+
+uvloop.run(serve())
+"""
+GRANIAN = """
 import sys
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
@@ -39,11 +56,11 @@ Server(
 """
 
 
-def start(factory: str, folder: Path, upstream: int) -> tuple[Process, int]:
-    """Serve one of the applications below with granian on a free port, as the gateway is served."""
+def start(factory: str, folder: Path, upstream: int, server: str = SERVER) -> tuple[Process, int]:
+    """Serve one of the applications below on a free port, as the gateway is served; `server` is the program."""
     folder.mkdir(parents=True)
     port, file, here = free_port(), folder / "serve.py", str(Path(__file__).resolve().parents[1])
-    file.write_text(SERVER, "utf-8")
+    file.write_text(server, "utf-8")
     process = Process(
         [sys.executable, str(file), factory, str(port), here],
         folder / "log",
@@ -70,7 +87,7 @@ async def _fixed(scope: Any, receive: Any, send: Any) -> None:
 
 
 def raw() -> Any:
-    """granian and nothing else."""
+    """The server and nothing else."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
