@@ -362,7 +362,7 @@ def _keeping(settings: Settings, metrics: Metrics) -> Recording | None:
         read,
         records.drain_s,
         retention_days=records.retention_days,
-        open_for_reading=lambda: opened(wait_s=0.5),
+        open_for_reading=lambda: opened(wait_s=1.2),
     )
     # another worker's exchange is in the database after its next drain
     patience_s = records.drain_s + 0.5 if settings.server.workers > 1 else 0.0

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # SQLAlchemy is imported when the database is opened, not at 
 
 log = logging.getLogger("foreword.drain")
 
+OPENING_S = 15.0
+"""How long a question waits for a database that the drain is setting up."""
 MAX_PAUSE_S = 60.0
 PURGE_EVERY_S = 3600.0
 DAY_S = 86400.0
@@ -209,8 +211,14 @@ class Drain:
         return self._database
 
     def _open_to_ask(self) -> Database:
-        if self._ask_database is None:
-            self._ask_database = self._open_for_reading()
+        until_s = time.monotonic() + OPENING_S
+        while self._ask_database is None:
+            try:
+                self._ask_database = self._open_for_reading()
+            except DatabaseFailed:
+                # the drain may hold the lock itself, while it brings the schema of a new database up to date
+                if self._database is not None or self.failing or time.monotonic() > until_s:
+                    raise
         return self._ask_database
 
     def _close(self) -> None:
