@@ -1,4 +1,4 @@
-"""Builds the adapters that a configuration names, each from its table, by its kind; opens none of them."""
+"""Builds the adapters that a configuration names, each from its table by its kind, without opening them."""
 
 import difflib
 from collections.abc import Container
@@ -27,7 +27,7 @@ class Parts(Struct):
 
 
 class Adapters(Struct):
-    """Everything that the configuration names, built but not opened."""
+    """All adapters that the configuration names, built but not opened."""
 
     state: HotState
     backends: dict[str, Backend]

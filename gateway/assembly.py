@@ -176,7 +176,7 @@ class Gateway:
         if isinstance(self.state, GuardedState) and self.state.gone:
             reports.append("the shared state cannot be reached, so limits are not counted; the log has the reason")
         if self.keeping is not None and self.keeping.drain.failing:
-            # without the reason, which may name the database's address
+            # the reason is left out, since it may name the database's address
             reports.append("records stay in the spool, since the database cannot be used; the log has the reason")
         return reports
 
@@ -237,14 +237,14 @@ def path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
     templates = rewrite if has_templates(settings) else None
     retrieve = RetrieveStage(settings.context, count, embed=loaded.embed, collections=loaded.collections)
     return (
-        # first, so that an unknown model is answered before any work is done for it
+        # first, so that an unknown model is refused before any work
         PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
         # steps with `must`: without them the request would mean something else
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),
-        # no budget: the calls that a template makes first have budgets of their own
+        # no budget: the first calls of a template have their own budgets
         *optional(classifies, rewrite),
         *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined)),
         PipelineStep(FileSearchStage(retrieve, stores, _hosting(backends)), must=True),
@@ -255,7 +255,7 @@ def path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
 
 
 def optional(there: bool, stage: Stage, budget_s: float = 0.0) -> tuple[PipelineStep, ...]:
-    """A step that only improves the prompt, where the configuration has it."""
+    """A step that only improves the prompt, if the configuration has it."""
     return (PipelineStep(stage, budget_s, improves=True),) if there else ()
 
 
@@ -350,7 +350,7 @@ def _keeping(settings: Settings, metrics: Metrics) -> Recording | None:
     spool = Spool(spool_folder(settings), settings.records.policy, read_answer=read)
 
     def opened(wait_s: float = 10.0) -> Any:
-        # imported here: SQLAlchemy would cost the start 0.3 s
+        # imported here: SQLAlchemy would add 0.3 s to the start
         from gateway.records.database import Database
 
         return Database.open(database_url(settings), wait_s=wait_s)

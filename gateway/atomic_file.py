@@ -12,10 +12,10 @@ POLL_S = 0.01
 
 
 def write_whole(file: Path, text: str, *, durable: bool = True) -> None:
-    """Write it beside and move it into place, with the permissions of the file that it replaces.
+    """Write a temporary file and move it into place, with the permissions of the file that it replaces.
 
-    A new file is readable by its owner alone. `durable`: on the disk before it is moved, so that even a machine that
-    loses power has the old text or the new.
+    A new file is readable by its owner alone. `durable`: it is on the disk before it is moved, so that the old or the
+    new text survives even a power failure.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
@@ -35,9 +35,9 @@ def write_whole(file: Path, text: str, *, durable: bool = True) -> None:
 
 @contextmanager
 def locked(file: Path, patience_s: float = 30.0) -> Iterator[None]:
-    """Hold a file for reading and writing it back, while other processes that do the same wait.
+    """Lock a file to read it and write it back; other processes that lock it wait.
 
-    The lock is a file of its own beside it, since `write_whole` replaces the file. Raises `TimeoutError`.
+    The lock is a separate file, since `write_whole` replaces the file itself. Raises `TimeoutError`.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(file.with_name(f".{file.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""Mistakes of a configuration that span tables: a port open to others, a state that several workers share."""
+"""Checks of a configuration that span tables: a port open to others, a state that several workers share."""
 
 import re
 import socket
@@ -29,7 +29,7 @@ def server_problems(settings: Settings) -> list[Problem]:
         )
     if server.workers > 1 and settings.state.kind == "memory":
         remedy = 'Add [state] kind = "redis" with a url.'
-        problems.append(Problem(f"{file} [server] workers", "several workers need a state they share", remedy))
+        problems.append(Problem(f"{file} [server] workers", "several workers need a shared state", remedy))
     if settings.store is not None and settings.embedder is None and "embedder" not in settings.broken:
         remedy = 'Add [embedder] with kind = "sentence".'
         problems.append(Problem(f"{file} [store]", "a store needs an embedder", remedy))
@@ -38,7 +38,7 @@ def server_problems(settings: Settings) -> list[Problem]:
     for folder in settings.prompt.templates if is_needed else ():
         if not (settings.root / folder).is_dir():
             where, what = f"{file} [prompt] templates", f"{folder!r} is not a folder"
-            problems.append(Problem(where, what, f"It is looked for from {settings.root}."))
+            problems.append(Problem(where, what, f"The path is relative to {settings.root}."))
     return [*problems, *key_problems(file, settings.keys, settings.broken), *_origin_problems(settings)]
 
 

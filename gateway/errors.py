@@ -1,14 +1,14 @@
-"""Everything that can go wrong, as types that carry what the reader needs to act.
+"""The tree of errors. Each carries the details that its reader needs to act.
 
 ForewordError
 ├── ConfigError             all the mistakes of a configuration at once
 ├── TemplateError           one template file, with line and column
-├── CollectionError         a document or collection that cannot be used
+├── CollectionError         an unusable document or collection
 │   ├── StoreDamaged        a vector store whose files cannot be read
 │   ├── DocumentGone        a document that was deleted while it was being added
 │   └── CatalogUnavailable  the catalog is locked, read-only or damaged; answered with 503
 ├── DatabaseFailed          the records' database cannot be reached or refuses
-│   └── RecordRefused       it cannot store this record, however often it is tried
+│   └── RecordRefused       it cannot store this record; a retry fails again
 └── RequestError            answered to the client in OpenAI's form
     ├── BadRequest          400
     ├── ContextTooLong      400  context_length_exceeded
@@ -20,8 +20,8 @@ ForewordError
     ├── EncodingNotRead     415
     ├── LimitReached        429
     ├── BackendFailed       502
-    │   ├── AnswerLost      the backend took the request, and its answer did not come whole
-    │   └── StreamFailed    the backend's stream told the client so itself
+    │   ├── AnswerLost      the backend took the request, but its answer is incomplete
+    │   └── StreamFailed    the backend's stream already told the client
     ├── NotReady            503
     ├── TooBusy             503
     └── BackendTimeout      504
@@ -37,7 +37,7 @@ class ForewordError(Exception):
 
 
 class Problem(Struct, frozen=True):
-    """One mistake in a file: where, what, and what to do about it."""
+    """One mistake in a file: place, description and remedy."""
 
     where: str
     what: str
@@ -48,7 +48,7 @@ class Problem(Struct, frozen=True):
 
 
 class ConfigError(ForewordError):
-    """A configuration that cannot be served. Carries every mistake found, not the first."""
+    """An unusable configuration. Carries all mistakes, not only the first."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -73,11 +73,11 @@ class StoreDamaged(CollectionError):
 
 
 class DocumentGone(CollectionError):
-    """The document was deleted, or is no longer wanted, while it was being added."""
+    """The document was deleted or cancelled while it was being added."""
 
 
 class DatabaseFailed(ForewordError):
-    """The records' database cannot be reached or refuses. The spool keeps what it could not take."""
+    """The records' database cannot be reached or refuses. The spool keeps the records meanwhile."""
 
 
 class RecordRefused(DatabaseFailed):
@@ -91,7 +91,7 @@ class RequestError(ForewordError):
     type = "server_error"
     code: str | None = None
     taken = False
-    """Whether a backend took the request and may have worked on it: sent again, the work could be done twice."""
+    """Whether a backend took the request and may have worked on it; a retry could do the work twice."""
     calls: tuple[Any, ...] = ()
     """The calls of a model (`exchange.Call`) that were made for the request before it was refused."""
 
@@ -111,7 +111,7 @@ class BadRequest(RequestError):
 
 
 class ContextTooLong(BadRequest):
-    """The prompt does not fit the model's window and nothing may be left out of it."""
+    """The prompt does not fit the model's window and cannot be shortened."""
 
     code = "context_length_exceeded"
 
@@ -178,14 +178,14 @@ class BackendFailed(RequestError):
 
 
 class AnswerLost(BackendFailed):
-    """The backend took the request, and its answer did not come whole."""
+    """The backend took the request, but its answer is incomplete."""
 
     code = "answer_lost"
     taken = True
 
 
 class StreamFailed(BackendFailed):
-    """A stream whose own events say that it failed. The client has them, so nothing is added."""
+    """The stream itself reported a failure. The client has received it, so no event is added."""
 
 
 class NotReady(RequestError):
@@ -195,7 +195,7 @@ class NotReady(RequestError):
 
 
 class TooBusy(RequestError):
-    """As many requests are under way as the gateway takes on."""
+    """The gateway is handling as many requests as it accepts."""
 
     status = 503
     type = "server_error"
@@ -203,8 +203,8 @@ class TooBusy(RequestError):
 
 
 class CatalogUnavailable(CollectionError, NotReady):
-    """The catalog's file is locked by another process, read-only or damaged. Its text names the file for the
-    operator; `message`, which clients get, does not."""
+    """The catalog's file is locked by another process, read-only or damaged. The text of the error names the
+    file for the operator; `message`, which clients get, does not."""
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__("The collections cannot be used at the moment. Try again.", retry_after_s=2.0)

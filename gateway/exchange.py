@@ -31,7 +31,7 @@ class Endpoint(StrEnum):
 
 
 class Mode(StrEnum):
-    """How far the gateway may go with a request."""
+    """How much the gateway may do with a request."""
 
     OFF = "off"  # a plain proxy
     SHADOW = "shadow"  # decide and record, change nothing
@@ -42,10 +42,10 @@ class Arm(StrEnum):
     """The side of an experiment that an exchange is on."""
 
     NONE = ""  # no side: the prompt stays as it is
-    STABLE = "stable"  # the template that everybody gets
+    STABLE = "stable"  # the template in general use
     CANARY = "canary"  # the version on trial
-    HELD = "held"  # a control: it would have been rewritten, and was not
-    SHADOW = "shadow"  # decided and recorded; nothing is changed for anybody
+    HELD = "held"  # a control: eligible for a rewrite, but left unchanged
+    SHADOW = "shadow"  # decided and recorded only
 
 
 class CanaryTrial(Struct, frozen=True):
@@ -56,7 +56,7 @@ class CanaryTrial(Struct, frozen=True):
 
 
 class Turn(Struct, frozen=True):
-    """One message. `text` is "" where the content is not plain text (images, audio, tool calls).
+    """One message. `text` is "" if the content is not plain text (images, audio, tool calls).
 
     `source` is the index of the client's own message that this turn keeps byte for byte;
     -1 marks a turn that the gateway wrote.
@@ -91,12 +91,12 @@ class Controls(Struct, frozen=True):
     template: str = ""
     collections: tuple[str, ...] = ()
     filters: Filter | None = None
-    """Which documents of the collections may be used, by their attributes."""
+    """A condition on the attributes of the documents to use."""
     top_k: int = 0
     budget_tokens: int = 0
     conversation: str = ""
     contexts: tuple[str, ...] = ()
-    """Passages for one question, each to be read apart from the others."""
+    """Passages for one question, to be read independently of each other."""
     account: bool = False
     """Whether the reply must hold the `foreword` object."""
     strategy: str = ""
@@ -121,9 +121,9 @@ class NamedTemplate(Struct, frozen=True):
 
 
 class Ask(Struct, frozen=True):
-    """A request as it came in. `raw` is the body's bytes, never changed.
+    """A request as the client sent it. `raw` holds the bytes of the body and never changes.
 
-    `room_tokens` is what the client reserved for the answer (0: it did not say).
+    `room_tokens` is the client's limit for the answer (0: none).
     """
 
     endpoint: Endpoint
@@ -133,26 +133,26 @@ class Ask(Struct, frozen=True):
     stream: bool = False
     room_tokens: int = 0
     choices: int = 1
-    """How many answers the client wants (`n`)."""
+    """The number of answers (`n`)."""
     greedy: bool = False
     """The client wants the most likely answer (`temperature` 0), so drawing several is pointless."""
     has_tools: bool = False
     has_format: bool = False
     """The client demands an output format (`response_format`), which a template could contradict."""
     kept_elsewhere: bool = False
-    """Part of the prompt is kept by the backend: an earlier response, a conversation, a stored prompt of its own."""
+    """The backend holds part of the prompt: an earlier response, a conversation, or a stored prompt."""
     previous: str = ""
     """The id of an earlier response that the request continues."""
     user: str = ""
     named: NamedTemplate | None = None
     search: FileSearch | None = None
     controls: Controls = Controls()
-    # True where the body cannot be sent on as it is: it holds a "foreword" object.
+    # True if the body cannot be forwarded unchanged because it holds a "foreword" object.
     marked: bool = False
 
     @property
     def spoken_for(self) -> bool:
-        """Whether the turns begin with a template's messages, so that the body cannot be sent as it came."""
+        """Whether the turns begin with a template's messages, so that the body cannot be forwarded unchanged."""
         return self.named is not None and self.named.filled
 
     @property
@@ -332,7 +332,7 @@ class Note(Struct, frozen=True):
 
 
 class Drawn(Struct, frozen=True):
-    """One of the answers to a prompt. `number` tells it from the others; `tokens` counts prompt and answer."""
+    """One of several answers to a prompt. `number` identifies it; `tokens` counts prompt and answer."""
 
     number: int
     text: str
@@ -352,14 +352,14 @@ class AnswerDraws(Protocol):
 
 
 class ChosenAnswer(Struct, frozen=True):
-    """The answer that the client gets, by its number, and how it came to be chosen."""
+    """The number of the answer that the client gets, and how it was chosen."""
 
     number: int
     notes: tuple["Note", ...] = ()
 
 
 class Procedure(Protocol):
-    """The part of a technique that comes after the prompt: several answers, checks, another round."""
+    """The part of a technique that follows the prompt: several answers, checks, further rounds."""
 
     @property
     def several(self) -> bool:
@@ -386,14 +386,14 @@ class Exchange(Struct, frozen=True):
     tell: Callable[[str], Awaitable[None]] | None = None
     """Tells the client the progress of slow work, if its stream can carry that."""
     job: str = ""
-    """The offline job whose own call this is; "" for a client's."""
+    """The offline job that makes this call; "" for a client's request."""
     started_s: float = 0.0
     trials: tuple[CanaryTrial, ...] = ()
     """The experiments of its route and its key."""
     untouchable: str | None = None
-    """Why the prompt has to stay as it is, "" if it may be changed; None: no stage has looked yet."""
+    """Why the prompt must not be changed; "" if it may be; None: no stage has checked yet."""
     split: Split | None = None
-    """The query taken apart; None: no stage has needed it yet."""
+    """The query split into instruction and text; None: no stage has needed it yet."""
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
     """The prompt to send instead of the ask's turns; None while no stage changed it."""
@@ -425,7 +425,7 @@ class Exchange(Struct, frozen=True):
 
     @property
     def windows(self) -> tuple[str, ...]:
-        """The passages that the engine itself is to read beside each other (NBCE)."""
+        """The passages that the engine reads in parallel (NBCE)."""
         controls = self.ask.controls
         asked = controls.strategy in ("", "nbce") and self.plan.strategy in ("direct", "nbce")
         return controls.contexts if asked else ()
@@ -447,5 +447,5 @@ class Exchange(Struct, frozen=True):
         return self.mode is Mode.ON and not self.dry
 
     def noted(self, stage: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> "Exchange":
-        """The same exchange with one more note."""
+        """The exchange with one more note."""
         return replace(self, notes=(*self.notes, Note(stage, decision, reason, data or {})))

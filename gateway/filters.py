@@ -12,7 +12,7 @@ COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "ne": ne, "gt": g
 
 
 class AttributeComparison(Struct, frozen=True):
-    """An attribute against a value, or for `in` and `nin` against several."""
+    """Compares an attribute with a value, or for `in` and `nin` with several."""
 
     key: str
     type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
@@ -30,7 +30,7 @@ class AttributeComparison(Struct, frozen=True):
 
 
 class Compound(Struct, frozen=True):
-    """All of the filters, or any of them."""
+    """Matches if all of the filters match (`and`), or any of them (`or`)."""
 
     type: Literal["and", "or"]
     filters: tuple["Filter", ...]

@@ -1,4 +1,4 @@
-"""What is loaded late, as one value: the stages of one request are built from one of them."""
+"""The parts that are loaded late, as one value. The stages of a request are built from one such value."""
 
 from msgspec import Struct
 
@@ -10,7 +10,7 @@ from gateway.prompt.library.pools import Pools
 
 
 class Loaded(Struct, frozen=True):
-    """None: the part is still loading, could not be loaded, or is not configured."""
+    """The parts. None: the part is still loading, could not be loaded, or is not configured."""
 
     library: Library | None = None
     pools: Pools | None = None

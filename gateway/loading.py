@@ -44,7 +44,7 @@ class ReloadResult(Struct, frozen=True):
 class LateLoader:
     """Loads the slow parts at the start, and again when files change. `current` is replaced whole, never changed.
 
-    Without a `batcher` (the embedder's) only the templates are loaded, for requests that name one.
+    Without a `batcher` (the embedder's), only the templates are loaded, for requests that name one.
     """
 
     def __init__(self, settings: Settings, batcher: Batcher | None, store: Collections | None) -> None:
@@ -112,7 +112,7 @@ class LateLoader:
             await self.reload()
 
     async def reload(self) -> ReloadResult:
-        """Read the templates again, and swap the whole library or nothing. Examples and classifier follow."""
+        """Read the templates again, and replace the whole library or nothing. Examples and classifier follow."""
         async with self._one_reload:
             library, errors = await asyncio.to_thread(self._read)
             if errors:
@@ -131,7 +131,7 @@ class LateLoader:
         return ReloadResult(len(there), changed, tuple(ref for ref in known if ref not in there))
 
     def classifier_for(self, library: Library) -> Classifier | None:
-        """The classifier that the gateway would have with this library. Blocking: it may have to be trained."""
+        """The gateway's classifier for this library. Blocking: it may have to be trained."""
         return make_classifier(self._settings, library, self._embedding) if self.classifies else None
 
     def reports(self) -> list[str]:
@@ -245,14 +245,14 @@ class LateLoader:
 
 
 def archive_folder(settings: Settings) -> Path:
-    """Where every version of every template is kept."""
+    """The folder with every version of every template."""
     return settings.data_folder / "templates"
 
 
 def make_classifier(settings: Settings, library: Library, batcher: Any) -> Classifier:
     """Train the classifier, or read it from disk if its training data are the same. Blocking; training takes
     seconds."""
-    # imported here: numpy and scikit-learn cost a bare gateway 60 MB
+    # imported here: numpy and scikit-learn would cost a bare gateway 60 MB
     from gateway.context.embedding.sentence import SentenceEmbedder
     from gateway.context.embedding.static import load_static
     from gateway.prompt.classifier.train import Embedders, trained

@@ -1,6 +1,6 @@
-"""Where the reasoning in an answer ends and the answer proper begins: at a line that starts with a marker.
+"""Splits an answer into its reasoning and the final answer, at a line that starts with a marker.
 
-Models write `**Answer:** 42` as well as `answer: 42`, so case and Markdown's marks before and after do not count.
+Models write `**Answer:** 42` as well as `answer: 42`, so letter case and Markdown marks around it are ignored.
 """
 
 import re
@@ -19,7 +19,7 @@ def _line(marker: str) -> re.Pattern[str]:
 
 
 def split(text: str, marker: str) -> tuple[str, str] | None:
-    """Reasoning and answer, or None where no line starts with the marker."""
+    """The reasoning and the answer; None if no line starts with the marker."""
     found = _line(marker).search(text)
     if found is None:
         return None

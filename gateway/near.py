@@ -1,4 +1,4 @@
-"""Names that a misspelt one may stand for."""
+"""Suggests known names for a misspelt one."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ SHOWN = 20
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest of the known names, or with the first of them where none is near."""
+    """A sentence with the nearest known names, or with the first few if none is near."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, 3, 0.5)
     if close:

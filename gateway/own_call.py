@@ -21,7 +21,7 @@ async def own_call(
     timeout_s: float,
     schema: Mapping[str, Any] | None = None,
 ) -> tuple[str, Call]:
-    """The answer's text, and the call; where it failed, "" and a call whose `error` says why."""
+    """The answer's text and the call; after a failure "" and a call with the `error`."""
     began = perf_counter_ns()
     try:
         async with asyncio.timeout(timeout_s):

@@ -1,4 +1,4 @@
-"""Runs the stages of `prepare`, one after the other, so that none can lose or spoil a request."""
+"""Runs the stages of `prepare` in order, so that a failure in one of them does not fail the request."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ class PipelineStep(Struct, frozen=True):
 
 
 async def prepare(exchange: Exchange, steps: Sequence[PipelineStep]) -> Exchange:
-    """Take the exchange through all steps.
+    """Run all steps on the exchange.
 
     A step that fails or exceeds its budget leaves the exchange as it was, with a note that says so. A `RequestError` is
     an answer to the client and is raised, unless the step only improves the prompt. Cancellation is always raised, and

@@ -1,4 +1,4 @@
-"""The seams: what each part needs of another, as Protocols that adapters satisfy by shape.
+"""The ports: what the parts need from each other, as Protocols that adapters satisfy structurally.
 
 An adapter is chosen by `kind = "..."` in the configuration and built through `registry.py`.
 """
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gateway.exchange import Call, Chunk, Endpoint, Exchange, Note, Sampling, Turn
 
-if TYPE_CHECKING:  # numpy would cost a bare gateway 20 MB and 0.1 s at start
+if TYPE_CHECKING:  # importing numpy would cost a bare gateway 20 MB and 0.1 s at the start
     import numpy as np
     from numpy.typing import NDArray
 
@@ -21,12 +21,12 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 def is_encoded(headers: Headers) -> bool:
-    """Whether a body is compressed, so that nothing can be read of it or put into it."""
+    """Whether a body is compressed, so that it can be neither read nor changed."""
     return any(name.lower() == b"content-encoding" for name, _ in headers)
 
 
 class Stage(Protocol):
-    """One step of `prepare`: takes an exchange, returns a new one, never changes the world."""
+    """One step of `prepare`: takes an exchange and returns a new one, without side effects."""
 
     @property
     def name(self) -> str: ...
@@ -78,7 +78,7 @@ class ModelCard(Struct, frozen=True):
 
 
 class Backend(Protocol):
-    """Something that answers: a remote server or a local engine.
+    """A remote server or a local engine that answers requests.
 
     `send` raises `BackendFailed`, `BackendTimeout` or `NotReady` before the first byte, so the
     caller can try the next; a refusal by the backend (4xx) is a `Reply`, not an error.
@@ -87,12 +87,12 @@ class Backend(Protocol):
     name: str
 
     async def open(self) -> None:
-        """Get ready: load the model, open the pool. May take long; runs beside the server."""
+        """Load the model or open the connection pool. May take long; it runs beside the server."""
 
     async def aclose(self) -> None: ...
 
     def models(self) -> Sequence[ModelCard]:
-        """What it offers. A name may end in `*`. Known before `open`."""
+        """The models that it offers. A name may end in `*`. Known before `open`."""
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -101,16 +101,16 @@ class Backend(Protocol):
         ...
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        """Answer. `headers` are those of the client that may travel on (tracing, idempotency)."""
+        """Send a request and return the answer. `headers` are those of the client to forward (tracing, idempotency)."""
         ...
 
 
 @runtime_checkable
 class Manageable(Protocol):
-    """A backend that keeps things of its own: models beyond the configured ones, stored completions."""
+    """A backend that stores objects: models beyond the configured ones, stored completions."""
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
-        """One rare request below `/v1/`: status and JSON body. Raises `BackendFailed`."""
+        """Send one of the rare requests below `/v1/`: returns status and JSON body. Raises `BackendFailed`."""
         ...
 
 
@@ -150,7 +150,7 @@ class VectorStore(Protocol):
         ...
 
     def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
-        """Delete documents' vectors, or the whole collection. Returns how many went."""
+        """Delete the vectors of documents, or the whole collection. Returns the number of deleted vectors."""
         ...
 
     def count(self, collection: str) -> int: ...
@@ -185,7 +185,7 @@ class Reranker(Protocol):
 
 
 class HotState(Protocol):
-    """What workers share from request to request: counters and cool-downs. In-process or Redis."""
+    """State that workers share between requests: counters and cool-downs. In-process or Redis."""
 
     async def hit(self, key: str, limit: int, window_s: float) -> float:
         """Count one event. Returns 0.0 if the count is within `limit` for this window, else the seconds to wait."""
@@ -237,14 +237,14 @@ class Answer(Struct, frozen=True):
 
 
 class Completed(Struct, frozen=True):
-    """A model's answer to the gateway itself, and what the call cost."""
+    """A model's answer to one of the gateway's own calls, and the cost of the call."""
 
     answer: Answer
     call: Call
 
 
 class Completer(Protocol):
-    """Asks a model on the gateway's own account: a refiner, a judge, a template's first call."""
+    """Makes the gateway's own model calls: for a refiner, a judge, a template's first call."""
 
     async def complete(
         self,

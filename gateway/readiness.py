@@ -16,7 +16,7 @@ class Readiness:
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
         self.draining = False
-        """Whether the gateway is ending: it is not ready then, whatever is loaded."""
+        """Whether the gateway is shutting down. It is then not ready, even if all parts are."""
 
     def expect(self, *parts: str) -> None:
         """Add parts that will be loaded. The gateway is not ready before all of them are."""

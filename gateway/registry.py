@@ -46,7 +46,7 @@ class AdapterKind(Struct, frozen=True):
 
     `build(name, settings, parts)` gets the table's name, its decoded settings, and the parts that
     adapters may share (`adapters.Parts`). `check(settings, root)` reports what is wrong beyond the
-    types, such as a missing model file, with the key as `where`; it must be cheap and must not import
+    types, such as a missing model file, with the key as `where`. It must be cheap and must not import
     heavy libraries. `root` is the folder that relative paths start from.
     """
 

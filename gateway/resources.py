@@ -7,7 +7,7 @@ PACKAGE = "package:"
 
 
 class NoSuchResource(LookupError):
-    """The file is not there; the message says where it was looked for and what to do."""
+    """The file does not exist; the message has its expected place and a remedy."""
 
 
 def locate(name: str, root: Path) -> Path:

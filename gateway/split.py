@@ -1,5 +1,4 @@
-"""A query in two parts, as a value: the instruction, and the text that it is about. `prompt/language/payload.py`
-splits it."""
+"""A query in two parts: the instruction, and the text that it is about. `prompt/language/payload.py` splits it."""
 
 from msgspec import Struct
 

@@ -1,1 +1,1 @@
-"""OpenAI's JSON and SSE, known here alone: decoding asks, encoding prompts, error envelopes."""
+"""OpenAI's JSON and SSE, in this folder alone: decoding requests, encoding prompts, error envelopes."""

@@ -17,7 +17,7 @@ MOST_INPUTS = 2048  # as OpenAI
 
 
 class EmbeddingAsk(Struct, frozen=True):
-    """What to embed. `dimensions` 0: as many as the model has."""
+    """The texts to embed. `dimensions` 0: those of the model."""
 
     texts: tuple[str, ...]
     base64: bool = False
@@ -34,11 +34,11 @@ _body = msgspec.json.Decoder(_EmbeddingsBody)
 
 
 TextOf = Callable[[Sequence[int]], str | None]
-"""The text of token numbers; None where it cannot be known."""
+"""The text of token numbers; None if it cannot be known."""
 
 
 def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
-    """A request for a model with that many dimensions. Raises `BadRequest` in OpenAI's words."""
+    """A request for a model with `dimensions`. Raises `BadRequest` in OpenAI's words."""
     given = decoded(_body, body)
     if given.dimensions is not None and given.dimensions > dimensions:
         raise BadRequest(f"This model has {dimensions} dimensions, not {given.dimensions}.", param="dimensions")
@@ -46,7 +46,7 @@ def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
 
 
 def answer(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_base64: bool) -> bytes:
-    """The whole body. Each vector is one float32 list, or one little-endian base64 text."""
+    """The whole body. Each vector is a list of float32, or little-endian base64."""
     data = [
         {"object": "embedding", "index": index, "embedding": _base64(vector) if as_base64 else vector}
         for index, vector in enumerate(vectors)

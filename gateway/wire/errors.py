@@ -16,7 +16,7 @@ def envelope(error: RequestError) -> bytes:
 
 
 def event(error: RequestError) -> bytes:
-    """One SSE event that a stream ends with when it broke; no `[DONE]` follows it.
+    """The last SSE event of a stream that broke off; no `[DONE]` follows it.
 
     It starts with an empty line, because the stream may have broken inside an event.
     """
@@ -24,17 +24,17 @@ def event(error: RequestError) -> bytes:
 
 
 def as_event(body: bytes) -> bytes:
-    """A refusal whose status came too late, as an event: its lines are one line of JSON."""
+    """A refusal as an event, for when the status was already sent; its JSON is put on one line."""
     return b"data: " + b" ".join(body.splitlines()) + b"\n\n"
 
 
 def comment(text: str) -> bytes:
-    """What no client reads, but which shows a reader and every proxy on the way that work goes on."""
+    """An SSE comment: clients ignore it, but it shows every proxy on the way that work goes on."""
     return f": {' '.join(text.split())}\n\n".encode()
 
 
 def response_event(error: RequestError, last_piece: bytes) -> bytes:
-    """The same for the stream of a response, whose events are named and numbered. The object `error` is what
+    """The same for the stream of a response, whose events are named and numbered. The object `error` is the one that
     the official clients look for in any stream."""
     numbers = _NUMBER.findall(last_piece)
     said = {"message": error.message, "param": error.param, "code": error.code}

@@ -23,7 +23,7 @@ _decoder = msgspec.json.Decoder(FeedbackBody)
 
 
 def feedback(raw: bytes) -> FeedbackBody:
-    """Raises `BadRequest` that says which field is wrong and how."""
+    """Decode the body. Raises `BadRequest`, which names the field and the mistake."""
     given: FeedbackBody = decoded(_decoder, raw)
     if given == FeedbackBody(given.exchange):
         raise BadRequest("Feedback needs at least one of score (0 to 1), label, comment and answer.", param="score")

@@ -17,9 +17,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: str = "") -> Decoded:
-    """The body by one of the decoders. Raises `BadRequest` with the field at fault.
+    """Decode the body. Raises `BadRequest` with the field at fault.
 
-    `within`: of which field `raw` is a part.
+    `within`: the field that `raw` is a part of.
     """
     try:
         return parsed(decoder, raw)
@@ -30,7 +30,7 @@ def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: 
 
 
 def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decoded:
-    """The same, with null in a field counting as the field's absence. Raises what the decoder raises."""
+    """Decode the body; a null field counts as absent. Raises the decoder's own errors."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError:
@@ -40,7 +40,7 @@ def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decode
 
 
 def _without_nulls(raw: Raw, described: inspect.Type) -> Raw:
-    """The same JSON without the members of objects that are null, and whose type has no null."""
+    """The JSON without null members whose type does not allow null."""
     if isinstance(described, inspect.UnionType):
         is_object = bytes(raw).lstrip()[:1] == b"{"
         kind = inspect.StructType if is_object else inspect.ListType
@@ -119,7 +119,7 @@ def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) 
 
 
 def whole(text: str) -> int | None:
-    """The number that a text of up to nine digits says; None for any other text."""
+    """The number in a string of up to nine digits; None for any other string."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 

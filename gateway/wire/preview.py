@@ -1,4 +1,4 @@
-"""What the stages decided about a request, as JSON: the answer of the preview and of `foreword explain`."""
+"""The decisions of the stages about a request, as JSON: the answer of the preview and of `foreword explain`."""
 
 from collections.abc import Mapping
 
@@ -23,14 +23,14 @@ _either = msgspec.json.Decoder(_Either)
 
 
 def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """The body of a chat completion, or of a request for a response: that is what has `input` or `instructions`."""
+    """Decode a chat completion, or a request for a response, which has `input` or `instructions`."""
     body = decoded(_either, raw)
     is_response = body.messages is UNSET and not (body.input is UNSET and body.instructions is UNSET)
     return responses.ask(raw, headers) if is_response else decode.chat(raw, headers)
 
 
 def shown(exchange: Exchange, body: bytes) -> bytes:
-    """The decisions, the messages before and after, and `body`, which the first target would get."""
+    """The decisions, the messages before and after, and the `body` that the first target would get."""
     return _encode(
         {
             "mode": exchange.mode,

@@ -1,4 +1,4 @@
-"""OpenAI's `prompt` object: a template by its id, and what goes into its slots."""
+"""OpenAI's `prompt` object: the id of a template, and the values of its slots."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from gateway.exchange import NamedTemplate
 from gateway.wire.json_fields import decoded, parsed, whole
 
 STORED_ELSEWHERE = "pmpt_"
-"""What the ids of prompts begin with that OpenAI stores itself; a backend that has them fills them in."""
+"""The prefix of the ids of prompts that OpenAI stores itself; a backend that has them fills them in."""
 
 
 class _PromptObject(Struct):
@@ -29,9 +29,9 @@ _variable = msgspec.json.Decoder(str | int | float | _VariablePart)
 
 
 def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
-    """What the field names, and whether it is for the backend to fill in.
+    """The prompt that the field names, and whether the backend fills it in.
 
-    Something else than an object is another server's field of that name, and its to judge.
+    A value that is not an object is another server's field of that name; the backend validates it.
     """
     if raw is UNSET or not bytes(raw).startswith(b"{"):
         return None, False
@@ -44,7 +44,7 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
 
 
 def _version(version: str | int | None) -> tuple[int, str]:
-    """The number, and what is wrong with it where the prompt is one of ours."""
+    """The version number, and the mistake in it if the prompt is one of ours."""
     text = str(version or "")
     number = whole(text)
     if not text or number:

@@ -1,4 +1,4 @@
-"""Server-sent events: bytes that were cut anywhere become whole events, and whole events become their data.
+"""Server-sent events: joins bytes that were cut anywhere to whole events, and reads their data.
 
 A stream is cut here and nowhere else. Everything after the cutter receives pieces that hold whole events only.
 """
@@ -11,7 +11,7 @@ from gateway.errors import BackendFailed
 LONGEST_EVENT = 32 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 _COMMENTS = re.compile(rb"(?:[\r\n]|\xef\xbb\xbf|:[^\r\n]*(?:\r\n|\n|\r))*")
-"""Empty lines, comments and byte order marks ahead of an event: they belong to none, and may be passed on at once."""
+"""Empty lines, comments and byte order marks ahead of an event. They belong to no event and may be sent at once."""
 _END = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
 _ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r", b"\r\r\n")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -21,13 +21,12 @@ _LONGEST_COMMENT = 4096
 class EventCutter:
     """Turns pieces of a stream into pieces that hold whole events, byte for byte.
 
-    A piece that ends where an event ends comes back as it is, uncopied. The rest of another piece waits for the
-    bytes that complete its event.
+    A piece that ends with an event is returned as it is, without a copy. An incomplete event waits for its end.
     """
 
     def __init__(self) -> None:
         self.waiting: list[bytes] = []
-        """What has come of an event that is not complete."""
+        """The bytes of an incomplete event."""
         self._size = 0
 
     def feed(self, piece: bytes) -> bytes:
@@ -45,7 +44,7 @@ class EventCutter:
         return events + self._comments() if rest.startswith(b":") else events
 
     def rest(self) -> bytes:
-        """What has come of an event that is not complete. The stream is over then."""
+        """The bytes of an incomplete event, at the end of the stream."""
         rest = b"".join(self.waiting)
         self.waiting, self._size = [], 0
         return rest
@@ -64,7 +63,7 @@ class EventCutter:
         return self._comments()
 
     def _comments(self) -> bytes:
-        """Whole comments that wait alone: they keep the connection alive, so they must not wait for an event."""
+        """Whole comments at the front. They keep the connection alive, so they must not wait for an event."""
         if len(self.waiting) != 1 or not self.waiting[0].endswith((b"\n", b"\r")):
             return b""
         match = _COMMENTS.fullmatch(self.waiting[0])
@@ -128,7 +127,7 @@ def _fields(event: bytes) -> tuple[bytes, bytes]:
 
 
 def _last_end(waiting: bytes, piece: bytes) -> int:
-    """Where in a piece the last whole event ends, or -1. `waiting`: the bytes ahead of it."""
+    """The position where the last whole event of a piece ends, or -1. `waiting`: the bytes ahead of the piece."""
     text = waiting[-1:] + piece
     if b"\r" not in text:
         stop = text.rfind(b"\n\n") + 2

@@ -4,12 +4,12 @@ import zlib
 
 MOST_BYTES = 8 * 1024 * 1024
 _READABLE = ("gzip", "x-gzip", "deflate")
-_GZIP_OR_ZLIB = 47  # both headers, the largest window
+_GZIP_OR_ZLIB = 47  # accepts zlib and gzip headers, with the largest window
 _NO_HEADER = -15
 
 
 def unpacked(body: bytes, encoding: str, limit: int = MOST_BYTES) -> bytes:
-    """The first `limit` bytes of what is in a body. A body that cannot be read is b""."""
+    """The first `limit` bytes of a decompressed body; b"" for a body that cannot be read."""
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return body

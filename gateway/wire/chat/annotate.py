@@ -1,4 +1,4 @@
-"""Puts the gateway's `foreword` object into a reply, leaving every other byte as it came."""
+"""Adds the gateway's `foreword` object to a reply and changes no other byte."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def account(exchange: Exchange, told: Sequence[Note] = ()) -> bytes:
-    """The `foreword` object as JSON: what was done to this request, and the sources it was given.
+    """The `foreword` object as JSON: the changes to this request, and its sources.
 
-    `told`: what the backend itself decided, such as which passage each part of the answer is from.
+    `told`: the backend's own notes, such as the passage that each part of the answer comes from.
     """
     return _encode(
         {
@@ -47,7 +47,7 @@ def account(exchange: Exchange, told: Sequence[Note] = ()) -> bytes:
 
 
 def body(reply: bytes, extra: bytes) -> bytes:
-    """A JSON object with one more member `foreword`; anything else comes back unchanged."""
+    """A JSON object gets one more member, `foreword`; anything else is returned unchanged."""
     end = reply.rstrip()
     if not end.endswith(b"}") or not end.startswith(b"{"):
         return reply
@@ -56,14 +56,14 @@ def body(reply: bytes, extra: bytes) -> bytes:
 
 
 def closing_event(exchange: Exchange, told: Sequence[Note]) -> bytes:
-    """A chunk of its own at a stream's end: what was known only then."""
+    """An extra chunk at the end of a stream, for facts that are known only then."""
     said = {note.stage: note.data for note in told}
     chunk = {"id": exchange.id, "object": "chat.completion.chunk", "choices": [], "foreword": said}
     return b"data: " + _encode(chunk) + b"\n\n"
 
 
 def first_event(piece: bytes, extra: bytes) -> tuple[bytes, bool]:
-    """The same for the first JSON object in a piece of whole events; False if there is none in it."""
+    """Do the same to the first JSON object in a piece of whole events; False if it holds none."""
     for event in events(piece):
         inner = event.data.strip()
         if inner.startswith(b"{") and inner.endswith(b"}"):

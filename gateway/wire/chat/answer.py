@@ -1,6 +1,6 @@
-"""What a reply's bytes say: text, finish reason and usage, from a JSON body or a whole SSE stream.
+"""Reads text, finish reason and usage from a reply: a JSON body or a whole SSE stream.
 
-Used after the answer is out, by the drain of the records; nothing here runs on a request's way.
+The drain of the records calls it after the answer was sent; no request waits for it.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ EVENT_STREAM = "text/event-stream"
 
 
 def read_answer(body: bytes, content_type: str, content_encoding: str = "") -> Answer:
-    """The first choice's text, or a response's. Bytes that are no such reply (HTML, an embedding) give an empty one."""
+    """The text of the first choice, or of a response. Other bytes (HTML, an embedding) give an empty answer."""
     plain = unpacked(body, content_encoding)
     if content_type.strip().lower().startswith(EVENT_STREAM):
         return _streamed(list(data_in(plain)))
@@ -32,7 +32,7 @@ def _streamed(events: list[bytes]) -> Answer:
 
 
 def _joined(completions: Iterable[Completion]) -> Answer:
-    """One answer of all chunks. Of several choices it is the one with the lowest index."""
+    """The chunks joined to one answer. Of several choices, the one with the lowest index counts."""
     texts: dict[int, list[str]] = {}
     finishes: dict[int, str] = {}
     usage = ReportedUsage()

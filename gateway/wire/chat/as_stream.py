@@ -1,4 +1,4 @@
-"""A whole completion, of chat or of the legacy endpoint, as the stream that the client asked for."""
+"""Turns a whole completion (chat or legacy) into the stream that the client asked for."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ DONE = b"data: [DONE]\n\n"
 
 
 def events(body: bytes, *, usage: bool) -> list[bytes]:
-    """Per choice one event with its message and one with its end, then the usage if wanted, then the end mark.
+    """One event with the message and one with the end of each choice, the usage if requested, and the end mark.
 
-    Raises `BackendFailed` if the body is no completion.
+    Raises `BackendFailed` if the body is not a completion.
     """
     completion = loose_json(body)
     choices = completion.pop("choices", None) if isinstance(completion, dict) else None
@@ -44,7 +44,7 @@ def _parts(place: int, choice: dict[str, Any]) -> tuple[dict[str, Any], dict[str
 
 
 def _delta(message: dict[str, Any]) -> dict[str, Any]:
-    """A message as a delta, in which each call has its index."""
+    """A message as a delta; each tool call gets its index."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         return message

@@ -1,6 +1,6 @@
-"""Tells the tool calls of a stream apart: by their id, else by their index, else by their order.
+"""Tells the tool calls of a stream apart: by id, else by index, else by order.
 
-Servers leave out the index, give every call the index 0, or draw a new id for each chunk of one call.
+Some servers leave out the index, give every call the index 0, or use a new id for each chunk of one call.
 """
 
 from gateway.wire.chat.completion import CallPart
@@ -22,7 +22,7 @@ class CallSorter:
         self._by_index: dict[int, int] = {}
 
     def number(self, part: CallPart) -> int:
-        """The number of the call that a chunk's part belongs to; a part that fits no call begins the next."""
+        """The number of the call that this part belongs to; a part that fits no call begins a new one."""
         name = part.function.name if part.function else None
         number = self._match(part, name)
         if number is None:
@@ -35,7 +35,7 @@ class CallSorter:
         return number
 
     def begin(self, part: CallPart) -> int:
-        """The number of a new call. Each entry of a whole message is one."""
+        """The number of a new call. In a whole message, each entry is a new call."""
         number = len(self._calls)
         self._calls.append(_OpenCall(part.id, part.function.name if part.function else None))
         if part.id:
@@ -51,6 +51,6 @@ class CallSorter:
         if number < 0:
             return None
         call = self._calls[number]
-        # what continues a call does not name its function, or names the same one
+        # a part that continues a call has no function name, or the same one
         opens = bool(name) and (bool(part.id and call.id) or (part.index is None) or (call.name or name) != name)
         return None if opens and call.name else number

@@ -1,4 +1,4 @@
-"""Reads a chat completion, or one chunk of its stream, however a backend writes it.
+"""Reads a chat completion, or one chunk of its stream, in any form that backends use.
 
 The one reader for answers, records and translation. JSON of the expected types is decoded in one go. Where a field
 has another type, the fields are read one by one: an unreadable field is passed over, and the others count.
@@ -106,7 +106,7 @@ class TokenDetails(Struct):
 
 
 class ReportedUsage(Struct):
-    """Tokens of a prompt and its answer; None where the backend did not tell."""
+    """Tokens of a prompt and its answer; None if the backend did not report them."""
 
     prompt_tokens: TokenCount | None = None
     completion_tokens: TokenCount | None = None
@@ -134,7 +134,7 @@ class Completion(Struct):
 
     @property
     def first(self) -> ChoicePart | None:
-        """The choice with the index 0, or without one where none has it."""
+        """The choice with the index 0; if no choice has it, one without an index."""
         choices = self.choices
         if not choices:
             return None
@@ -143,7 +143,7 @@ class Completion(Struct):
 
     @property
     def fault(self) -> CompletionFault | None:
-        """What the backend says went wrong. An error beside an answer is none."""
+        """The error that the backend reports. An error beside an answer does not count."""
         ended = next((choice for choice in self.choices or () if choice.finish_reason == ERROR), None)
         error = self.error or (ended.error if ended else None)
         if ended is None and (not error or any(choice.has_content for choice in self.choices or ())):
@@ -157,7 +157,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def read_completion(data: bytes) -> Completion | None:
-    """A completion or a chunk; None for bytes that are no JSON object."""
+    """A completion or a chunk; None for bytes that are not a JSON object."""
     try:
         return _completion.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -166,9 +166,9 @@ def read_completion(data: bytes) -> Completion | None:
 
 
 def loose_json(data: bytes) -> Any:
-    """JSON, also as Python writes it: with NaN, a byte order mark, half a surrogate, or bytes that are no UTF-8.
+    """JSON, and also JSON with NaN, a byte order mark, a lone surrogate, or invalid UTF-8.
 
-    None for bytes that are no JSON.
+    None for bytes that are not JSON.
     """
     try:
         return _any.decode(data)
@@ -181,7 +181,7 @@ def loose_json(data: bytes) -> Any:
 
 
 def _writable(value: Any) -> Any:
-    """The same value as it can be written as JSON: null for what is no finite number, U+FFFD for half a surrogate."""
+    """The value in a form that JSON allows: null for NaN and infinity, U+FFFD for a lone surrogate."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -191,7 +191,7 @@ def _writable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-# one reader for each object, field by field
+# one reader per object; each reads field by field
 
 
 def _completion_of(fields: dict[str, Any]) -> Completion:
@@ -233,7 +233,7 @@ def _message(fields: Any) -> MessagePart | None:
 
 
 def _content(value: Any, deeper: int = 3) -> tuple[str, str]:
-    """Text and reasoning of a content: a text, a part, or a list of parts, which may hold parts again."""
+    """The text and the reasoning of a content: a string, a part, or a list of parts, which may be nested."""
     if isinstance(value, str):
         return _text(value) or "", ""
     if isinstance(value, list) and deeper:
@@ -282,7 +282,7 @@ def _details(fields: Any) -> TokenDetails | None:
 
 
 def read_fault(value: Any) -> CompletionFault | None:
-    """An error object, a text, or any other value that is not empty."""
+    """The error in an object, a string, or any other value that is not empty."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, dict) and value:
@@ -290,7 +290,7 @@ def read_fault(value: Any) -> CompletionFault | None:
         return CompletionFault(message, _code(value.get("code")), _text(value.get("type")), _text(value.get("param")))
     if isinstance(value, str):
         return CompletionFault(_text(value)) if value else None
-    # a number or `true` says that it failed, and nothing else
+    # a number or `true` reports a failure without details
     return CompletionFault() if value else None
 
 
@@ -299,12 +299,12 @@ def _code(value: Any) -> str | int | None:
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a list; an object that stands alone counts as a list of one."""
+    """The objects of a list; a single object counts as a list of one."""
     return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
 
 
 def text_of(value: Any) -> str:
-    """A text; "" for anything else."""
+    """The value if it is a string; "" for anything else."""
     return _text(value) or ""
 
 
@@ -323,7 +323,7 @@ def _number(value: Any) -> int | None:
 
 
 def tokens_of(value: Any) -> int | None:
-    """A number of tokens, also as a float or a text; None for anything else."""
+    """A number of tokens, which may be written as a float or a string; None for anything else."""
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""OpenAI request bodies to `Ask`: one typed parse of the fields we act on, the bytes kept beside."""
+"""Decodes OpenAI request bodies to `Ask`: parses the fields that we use once, and keeps the raw bytes."""
 
 import re
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class ForewordObject(Struct, forbid_unknown_fields=True):
 
 
 class ChatBody(Struct):
-    """The fields of a chat request that the gateway acts on; all others pass through unread."""
+    """The fields of a chat request that the gateway uses; all others pass through unread."""
 
     messages: Annotated[list[_RequestMessage], Meta(min_length=1)] | UnsetType = UNSET
     """Required, unless `prompt` names a template."""
@@ -138,7 +138,7 @@ def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """A legacy completion request. A prompt that is not one text is passed on unread."""
+    """A legacy completion request. A prompt that is not a single string is passed on unread."""
     body = decoded(_completion, raw)
     if bytes(body.prompt) == NULL:
         raise missing("prompt")
@@ -162,7 +162,7 @@ def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def embedding(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """An embeddings request. The input is the backend's to judge."""
+    """An embeddings request. The backend validates the input."""
     body = decoded(_embedding, raw)
     if bytes(body.input) == NULL:
         raise missing("input")
@@ -192,25 +192,25 @@ def _only_text(part: Raw) -> str | None:
     try:
         found = parsed(_part, part)
     except msgspec.ValidationError:
-        return None  # a kind of part that we do not know: the backend's to judge
+        return None  # an unknown kind of part: the backend validates it
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise not_json(error) from None
     return found.text if found.type == "text" and isinstance(found.text, str) else None
 
 
 def is_given(raw: Raw | UnsetType) -> TypeGuard[Raw]:
-    """Whether a field says anything: not null, and not an empty list."""
+    """Whether a field has a value other than null and an empty list."""
     return raw is not UNSET and bytes(raw) not in _NONE
 
 
 def _number(raw: Raw | UnsetType) -> int:
-    """A whole number; anything else is the backend's to judge."""
+    """A whole number; the backend validates anything else."""
     found = None if raw is UNSET else whole(bytes(raw).decode("latin-1"))
     return 1 if found is None else found
 
 
 def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes, bytes]) -> Controls:
-    """What the body's `foreword` object says, else what the `x-foreword-*` headers say."""
+    """The controls in the body's `foreword` object, else those in the `x-foreword-*` headers."""
     given = body if isinstance(body, ForewordObject) else ForewordObject()
     if not isinstance(body, ForewordObject) and headers.keys().isdisjoint(_HEADERS):
         return _NOTHING
@@ -243,7 +243,7 @@ def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes,
 
 
 def _account(headers: Mapping[bytes, bytes], *, default: bool) -> bool:
-    """Whether the reply is to hold the `foreword` object: where the request holds one, unless the header says else."""
+    """Whether to add the `foreword` object to the reply: the header decides, else whether the request has one."""
     value = headers.get(b"x-foreword-object")
     if value is None:
         return default

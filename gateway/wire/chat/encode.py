@@ -1,4 +1,4 @@
-"""An exchange back to a request body: the client's own bytes wherever nothing was changed."""
+"""Encodes an exchange as a request body, with the client's own bytes wherever nothing was changed."""
 
 import json
 import re
@@ -20,7 +20,7 @@ NO_MESSAGES = Raw(b"[]")
 ROOM_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 _KEY = re.compile(rb'"model"\s*:')
 _ANY_MODEL = re.compile(rb'"[mM][oO][dD][eE][lL]"')
-_ESCAPED = re.compile(rb"\\u00[4-7]")  # a letter, as no program writes it
+_ESCAPED = re.compile(rb"\\u00[4-7]")  # a letter that is escaped, which no program does
 ROUTING = frozenset(
     {
         "models",
@@ -32,7 +32,7 @@ ROUTING = frozenset(
         "preset",
     }
 )
-"""Fields by which OpenRouter, LiteLLM and servers like them answer with another model than `model`."""
+"""Fields that make OpenRouter, LiteLLM and similar servers answer with another model than `model`."""
 _ANY_ROUTING = re.compile(b'"(?:' + "|".join(sorted(ROUTING)).encode() + b')"', re.IGNORECASE)
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
@@ -40,18 +40,18 @@ _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 def body(
     exchange: Exchange, model: str, *, force: Mapping[str, Any] | None = None, room_field: str = "max_tokens"
 ) -> bytes:
-    """The body to send to a backend, in which the model is called `model`.
+    """The body to send to a backend, with `model` as the model's name.
 
     An unchanged request keeps its bytes; only the model's name is replaced, in place. A changed
     one keeps every field and every message that no stage touched, byte for byte. `force` sets
-    fields whatever the client said; `room_field` is what this backend calls the answer's length.
+    fields even if the client set them; `room_field` is this backend's name for the answer's length.
     """
     ask = exchange.ask
     if not exchange.changed and not ask.marked and not force and _is_clear(exchange):
         if model == ask.model:
             return ask.raw
         found = _MODEL.findall(ask.raw)
-        # one key of that name and value can only be the top-level field: inside a JSON text quotes are escaped
+        # a single match can only be the top-level field: inside a JSON string, quotes are escaped
         if len(found) == len(_KEY.findall(ask.raw)) == 1 and _text.decode(found[0]) == ask.model:
             return _MODEL.sub(lambda match: _renamed(match, model), ask.raw, count=1)
     fields = _object.decode(ask.raw)
@@ -76,7 +76,7 @@ def body(
 
 
 def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapping[str, Any] | None = None) -> bytes:
-    """The body of a chat request of the gateway's own; `schema` is what a JSON answer must follow."""
+    """The body of the gateway's own chat request; `schema` is the JSON schema of the answer."""
     fields: dict[str, Any] = {
         "model": model,
         "messages": [{"role": turn.role, "content": turn.text} for turn in turns],
@@ -94,9 +94,9 @@ def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapp
 
 
 def _is_clear(exchange: Exchange) -> bool:
-    """Whether every server answers with the model that the gateway found in the client's bytes: the last `model`.
+    """Whether every server would answer with the model that the gateway read in the client's bytes (the last `model`).
 
-    Some take the first of two, some read `Model` as well, some have other fields for it: so a key could reach a model
+    Some servers use the first of two, read `Model` as well, or have other fields for it. A key could then use a model
     that it may not use.
     """
     raw = exchange.ask.raw
@@ -107,7 +107,7 @@ def _is_clear(exchange: Exchange) -> bool:
     names: list[str] = []
 
     def note(pairs: list[tuple[str, Any]]) -> None:
-        names[:] = [name for name, _ in pairs]  # the outermost object comes last
+        names[:] = [name for name, _ in pairs]  # the outermost object is decoded last
 
     try:
         json.loads(raw, object_pairs_hook=note, parse_int=str, parse_float=str)
@@ -134,7 +134,7 @@ def _messages(turns: Sequence[Turn], original: Raw) -> Raw:
 
 
 def _sampling(wanted: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: bool = True) -> dict[str, Raw]:
-    """A template's wishes for the decoder, where the client expressed none of its own.
+    """The sampling settings of a template, as far as the client did not set them.
 
     `stop`: whether the endpoint knows stop words; `/v1/responses` does not.
     """

@@ -1,15 +1,15 @@
-"""What a backend's answer says of its own failure, whatever status it came with."""
+"""Reads the failure that a backend reports in its answer, whatever the status."""
 
 from gateway.errors import BackendFailed, BadRequest, RequestError
 from gateway.wire.chat.completion import ERROR, NO_REASON, CompletionFault, loose_json, read_completion, read_fault
 
 LONGEST_REASON = 2000
 MARK = b'"error"'
-"""In the JSON of every failure: as a field's name, a type, or a reason to finish."""
+"""Every failure has this word in its JSON: as a field's name, a type, or a finish reason."""
 
 
 def fault_of(data: bytes) -> CompletionFault | None:
-    """The failure that a completion, a chunk, or an error object of its own reports."""
+    """The failure that a completion, a chunk, or an error object reports."""
     completion = read_completion(data) if MARK in data else None
     if completion is None:
         return None
@@ -22,7 +22,7 @@ def fault_of(data: bytes) -> CompletionFault | None:
 def raised(fault: CompletionFault) -> RequestError:
     """The error for the client, in the backend's own words.
 
-    A numeric code is the status that the backend meant. A refusal of the request itself is a `BadRequest`, which
+    A numeric code is the intended status. A refusal of the request itself becomes a `BadRequest`, because
     another backend would not answer either.
     """
     code = fault.code if isinstance(fault.code, int) else None

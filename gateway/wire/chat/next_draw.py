@@ -1,4 +1,4 @@
-"""One more answer to a chat request: the client's own request, whole instead of streamed, with another seed."""
+"""Builds the request for one more answer: the client's chat request without streaming and with another seed."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _streamed = msgspec.json.Decoder(_Streamed)
 
 
 def whole(raw: bytes, number: int) -> bytes:
-    """The body of the `number`th draw. A client's seed is counted on, since with one seed all draws are equal."""
+    """The body of the draw with this number, which is added to a client's seed: with one seed all draws are equal."""
     fields = _object.decode(raw)
     fields.pop("stream", None)
     fields.pop("stream_options", None)
@@ -33,9 +33,9 @@ def whole(raw: bytes, number: int) -> bytes:
 
 
 def wants_usage(raw: bytes) -> bool:
-    """Whether the client's stream is to end with its usage."""
+    """Whether the client wants usage at the end of its stream."""
     try:
         options = _streamed.decode(raw).stream_options
     except msgspec.ValidationError:
-        return False  # the backend would have refused it; here nothing depends on it
+        return False  # the backend will refuse the body; nothing here depends on it
     return options is not None and options.include_usage

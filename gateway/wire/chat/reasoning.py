@@ -1,4 +1,4 @@
-"""Moves the reasoning in a chat answer's text to `reasoning_content`, so that `content` is the answer alone."""
+"""Moves the reasoning in a chat answer's text to `reasoning_content`, so that `content` holds only the answer."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,7 +15,7 @@ CONTENT, REASONING = "content", "reasoning_content"
 
 
 def split_body(body: bytes, marker: str) -> bytes:
-    """A chat completion with the reasoning of each choice split off. What cannot be split comes back unchanged."""
+    """A chat completion with the reasoning of each choice split off; unchanged if it cannot be split."""
     whole = _try(body)
     changed = False
     for choice in _choices(whole):
@@ -29,9 +29,9 @@ def split_body(body: bytes, marker: str) -> bytes:
 
 
 class SplitStream:
-    """The pieces of a chat stream with the reasoning split off as it comes.
+    """Splits the reasoning off a chat stream, piece by piece.
 
-    Events without text pass as they are; no text is held back but a line that may be the marker's.
+    Events without text pass unchanged; the only text that is held back is a line that may hold the marker.
     """
 
     def __init__(self, pieces: AsyncIterator[bytes], marker: str) -> None:
@@ -75,7 +75,7 @@ class SplitStream:
         return b"data: " + _encode(fields) + b"\n\n" if any(texts) else framed
 
     def _rest(self) -> bytes:
-        """What is still held back of choices that never said that they are finished."""
+        """The text that is still held back for choices without a finish reason."""
         held = []
         for index, splitter in self._splitters.items():
             said = zip((REASONING, CONTENT), splitter.finish(), strict=True)
@@ -87,7 +87,7 @@ class SplitStream:
         return b"".join(held)
 
     def _choice(self, choice: dict[str, Any]) -> bool:
-        """Split one choice's text. False if it has none to split."""
+        """Split the text of one choice. False if there is nothing to split."""
         delta = choice.get("delta")
         delta = delta if isinstance(delta, dict) else {}
         text, finished = delta.get(CONTENT) or "", choice.get("finish_reason") is not None

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 CITED = re.compile(r"[\[【]\s{0,2}(\d{1,3}(?:\s{0,2}[,，、]\s{0,2}\d{1,3}){0,15})\s{0,2}[\]】]")
 LONGEST_MARK = 160
-"""No mark is longer, so what is open for longer is none."""
+"""No mark is longer, so a longer open bracket is not a mark."""
 NUMBER = re.compile(r"\d+")
 FENCE = re.compile(r" {0,3}`{3,}[^`]*$")
 """A line that begins or ends a block of code."""
@@ -15,22 +15,22 @@ CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
 
 
 class CitationMark(Struct, frozen=True):
-    """A place where a text cites. `end` is the character behind it."""
+    """A citation mark in a text. `end` is the position after it."""
 
     end: int
     numbers: tuple[int, ...]
 
 
 class MarkFinder:
-    """Finds the marks in a text that comes in pieces: each as soon as no later piece can make it part of code.
+    """Finds the marks in a text that arrives in pieces: each as soon as no later piece can turn it into code.
 
-    What stands in code is none: there `[1]` is an index. However a text is cut, the marks are the same.
+    In code, `[1]` is an index and not a mark. The result does not depend on where the text is cut.
     """
 
     def __init__(self) -> None:
-        self._line = ""  # that has no end yet
-        self._begin = 0  # where it begins in the text
-        self._seen = 0  # up to where it was looked at
+        self._line = ""  # the text that has no end yet
+        self._begin = 0  # the position where it begins
+        self._seen = 0  # the position up to which it was searched
         self._in_code = False
 
     def feed(self, text: str) -> list[CitationMark]:
@@ -43,7 +43,7 @@ class MarkFinder:
         return found if self._in_code else found + self._look(self._line.partition("`")[0])
 
     def finish(self) -> list[CitationMark]:
-        """The text is over."""
+        """The marks that are certain now that the text has ended."""
         return self._end_line()
 
     def _end_line(self) -> list[CitationMark]:

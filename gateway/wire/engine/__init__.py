@@ -1,1 +1,1 @@
-"""What an engine of our own is asked and answers."""
+"""Requests to our own engines, and their answers."""

@@ -1,4 +1,4 @@
-"""The pieces of an engine's stream as OpenAI's events, or joined to one whole body."""
+"""Turns the pieces of an engine's stream into OpenAI's events, or joins them to one body."""
 
 import time
 from typing import Any
@@ -80,7 +80,7 @@ _piece = msgspec.json.Decoder(_EngineEvent | None)
 
 
 def refusal(error: Exception) -> RequestError:
-    """What an engine that refused before its first piece meant: its exceptions are all about the request."""
+    """The error for an engine that refused before its first piece: those exceptions are all about the request."""
     if isinstance(error, RequestError):
         return error
     return BadRequest(f"The engine refused this request: {error}")
@@ -97,7 +97,7 @@ def _raised(fault: _EngineFault, ask: EngineAsk) -> RequestError:
 
 
 class _UsageTally:
-    """Adds up the usage that the engine tells for each choice. A prompt counts once, as OpenAI counts."""
+    """Adds up the usage that the engine reports for each choice. A prompt counts once, as at OpenAI."""
 
     def __init__(self, ask: EngineAsk) -> None:
         self._ask = ask
@@ -121,7 +121,7 @@ class _UsageTally:
 
 
 class _PieceReader:
-    """What events and bodies have in common: decoding, naming, counting."""
+    """The common part of events and bodies: decoding, naming, counting."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         self.ask = ask
@@ -131,7 +131,7 @@ class _PieceReader:
         self.head: dict[str, Any] = {"id": "", "object": "", "created": 0, "model": model}
 
     def read(self, raw: bytes) -> list[_EngineChoice]:
-        """The choices of a piece; none where it holds nothing for a client. Raises what went wrong."""
+        """The choices of a piece; none if it holds nothing for a client. Raises the error that a piece reports."""
         piece: _EngineEvent | None = _piece.decode(raw)
         if piece is None:
             return []
@@ -145,7 +145,7 @@ class _PieceReader:
         return piece.choices
 
     def logprobs(self, choice: _EngineChoice) -> Any:
-        """As this endpoint writes them, or None."""
+        """The log probabilities in this endpoint's form, or None."""
         top = self.ask.top_logprobs
         if top is None or choice.logprobs is None or choice.logprobs.content is None:
             return None
@@ -159,14 +159,14 @@ class _PieceReader:
 
 
 class Events(_PieceReader):
-    """Makes server-sent events of the pieces."""
+    """Turns the pieces into server-sent events."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         super().__init__(ask, model)
         self.head["object"] = "chat.completion.chunk" if self.chat else "text_completion"
 
     def event(self, raw: bytes) -> bytes:
-        """The event of one piece; b"" where the client gets none."""
+        """The event of one piece; b"" if there is none for the client."""
         choices = [self._choice(choice) for choice in self.read(raw)]
         return self._framed(choices, None) if choices else b""
 
@@ -189,7 +189,7 @@ class Events(_PieceReader):
 
 
 class _Whole(Struct):
-    """One choice as it grows."""
+    """One choice, to which pieces are added."""
 
     text: list[str] = []
     reasoning: list[str] = []
@@ -199,7 +199,7 @@ class _Whole(Struct):
 
 
 class BodyReader(_PieceReader):
-    """Joins the pieces to one whole body."""
+    """Joins the pieces to one body."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         super().__init__(ask, model)
@@ -262,7 +262,7 @@ def _entry(entry: _Logprob, top: int) -> _Logprob:
 
 
 def _legacy(entries: list[_Logprob], top: int, start: int) -> dict[str, Any]:
-    """`/v1/completions`' form: parallel lists, and offsets into the text of the choice."""
+    """The form of `/v1/completions`: parallel lists, and offsets into the text of the choice."""
     offsets = []
     for entry in entries:
         offsets.append(start)

@@ -1,8 +1,7 @@
-"""OpenAI's JSON for an engine inside the process: what it is asked, and what its pieces become.
+"""Prepares OpenAI's JSON for an engine inside the process.
 
-The engine (llama.cpp) speaks nearly OpenAI's language. Here is the rest: requests are checked and
-made safe to run, errors get OpenAI's words, legacy log probabilities their old form, and several
-choices one usage.
+The engine (llama.cpp) takes nearly the same JSON. This module checks requests, makes them safe to run, and puts
+errors into OpenAI's words.
 """
 
 import re
@@ -17,7 +16,7 @@ from gateway.exchange import Endpoint
 from gateway.wire.engine.answer_format import check_choice, check_format
 from gateway.wire.json_fields import NULL, decoded
 
-# What reaches the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
+# The fields that reach the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
 SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")
 CHAT = ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_format")
 
@@ -25,8 +24,8 @@ _fields = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 _BREAK = "\N{ZERO WIDTH SPACE}"
-MOST = 2**31 - 1  # what the engine counts with
-_RANDOM_SEED = 0xFFFFFFFF  # the engine's word for "no seed"
+MOST = 2**31 - 1  # the type in which the engine counts
+_RANDOM_SEED = 0xFFFFFFFF  # the engine's value for "no seed"
 
 
 class _StreamOptions(Struct):
@@ -69,13 +68,13 @@ class Limits(Struct, frozen=True):
     """What a request may ask of one engine."""
 
     choices: int = 4
-    """How many sequences the engine can make at a time."""
+    """The number of sequences that the engine can generate at a time."""
     answer_tokens: int = 512
-    """How long an answer gets where the client does not say."""
+    """The length of an answer if the client sets none."""
 
 
 class EngineAsk(Struct, frozen=True):
-    """A request ready for the engine, which is always asked to stream: only so can it be stopped."""
+    """A request ready for the engine. It always streams, because only a stream can be stopped."""
 
     endpoint: Endpoint
     body: bytes
@@ -86,15 +85,15 @@ class EngineAsk(Struct, frozen=True):
     prompts: int = 1
     answer_tokens: int = 0
     top_logprobs: int | None = None
-    """None: the client wants no log probabilities."""
+    """None: the client did not request log probabilities."""
 
 
 class Neutraliser:
-    """Breaks a model's control tokens apart where a text holds them literally.
+    """Breaks up the control tokens of a model that occur literally in a text.
 
-    The engine reads the rendered conversation with control tokens on, so that a user's
+    The engine parses control tokens in the rendered conversation, so a user's
     `<|im_end|>` would end their turn and could open a system turn. An invisible character inside
-    keeps it a text. `control_tokens` are those of the model.
+    keeps it plain text. `control_tokens` are those of the model.
     """
 
     def __init__(self, control_tokens: Sequence[str]) -> None:
@@ -107,7 +106,7 @@ class Neutraliser:
         return self._words.sub(lambda match: match[0][0] + _BREAK + match[0][1:], text)
 
     def tree(self, value: Any) -> Any:
-        """The same for every text inside a JSON value."""
+        """The JSON value with every string in it treated so."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
@@ -118,7 +117,7 @@ class Neutraliser:
 
 
 def ask(body: bytes, endpoint: Endpoint, limits: Limits, neutral: Neutraliser) -> EngineAsk:
-    """A request body made ready. Raises `BadRequest` for what the engine cannot do."""
+    """The request for the engine. Raises `BadRequest` for features that the engine lacks."""
     if endpoint is Endpoint.CHAT:
         return _chat(body, limits, neutral)
     return _completion(body, limits)
@@ -142,7 +141,7 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
     top = (knobs.top_logprobs or 0) if knobs.logprobs else None
     if top is not None:
         fields["logprobs"] = Raw(b"true")
-        # the engine gives none for 0; the one it must give is cut off again
+        # the engine gives none for 0, so one is requested and removed again
         fields["top_logprobs"] = Raw(_encode(max(top, 1)))
     room = knobs.max_completion_tokens or knobs.max_tokens or limits.answer_tokens
     return _asked(Endpoint.CHAT, fields, knobs, limits, room, top, 1)
@@ -190,9 +189,9 @@ def _asked(
     if choices > 1:
         fields["n"] = Raw(_encode(choices))
     if knobs.seed is not None:
-        # the engine's seeds have 32 bits, of which the highest number means "at random"
+        # the engine's seeds have 32 bits; the highest number means "at random"
         fields["seed"] = Raw(_encode(knobs.seed % _RANDOM_SEED))
-        # a prompt that is half remembered is computed in other batches, which rounds differently
+        # a prompt that is partly cached is computed in other batches, which rounds differently
         fields["cache_prompt"] = Raw(b"false")
     fields["max_tokens"] = Raw(_encode(room))
     fields["stream"] = Raw(b"true")

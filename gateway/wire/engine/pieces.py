@@ -1,4 +1,4 @@
-"""What an engine of our own is asked, and the pieces it answers with, in the language of `wire/engine*.py`."""
+"""The types of requests to our own engines, and of the pieces of their answers."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class EngineMessage(Struct):
 
 
 class EngineRequest(Struct):
-    """A request as the engine understands it. `prompts` are texts or token numbers, `messages` a conversation."""
+    """A request in the engine's form. `prompts` are strings or token numbers, `messages` is a conversation."""
 
     knobs: SamplingKnobs
     max_tokens: int
@@ -81,7 +81,7 @@ _body = msgspec.json.Decoder(_EngineRequestBody, strict=False)
 
 
 def wanted(body: bytes) -> EngineRequest:
-    """A body that `engine.ask` has made ready. Raises `BadRequest` for what needs a grammar or eyes."""
+    """The request in a body of `engine.ask`. Raises `BadRequest` if it needs a grammar or image input."""
     try:
         given = _body.decode(body)
     except msgspec.ValidationError as error:
@@ -142,7 +142,7 @@ class Likely(Struct):
 
 
 class ChosenToken(Likely):
-    """The token that was chosen, beside the likeliest."""
+    """The chosen token and the most likely ones."""
 
     top_logprobs: list[Likely] = []
 
@@ -153,7 +153,7 @@ class TokenUsage(Struct):
 
 
 class EnginePiece(Struct):
-    """What one choice says next."""
+    """The next piece of one choice."""
 
     index: int
     text: str = ""

@@ -1,4 +1,4 @@
-"""A chat completion as a response: a whole body, or its stream piece by piece."""
+"""Translates a chat completion to a response: a whole body, or a stream piece by piece."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ from gateway.wire.sse import data_in
 DONE = b"[DONE]"
 NO_USAGE = ReportedUsage()
 ID = "resp_"
-# what a response says of its request, and what it says where the request said nothing
+# the request's settings that a response repeats, and their values if the request has none
 SETTINGS: dict[str, Any] = {
     "background": False,
     "instructions": None,
@@ -50,12 +50,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def head_of(exchange_id: str, ask: Ask, model: str, created_s: int) -> dict[str, Any]:
-    """What a response says besides its output. Its id tells the exchange, and that the gateway gave it."""
+    """A response without its output. Its id holds the exchange's id, and shows that the gateway made it."""
     asked = {name: value for name, value in _object.decode(ask.raw).items() if bytes(value) != b"null"}
     settings = {name: asked.get(name, unsaid) for name, unsaid in SETTINGS.items()}
     about = {"id": response_id(exchange_id), "object": "response", "created_at": created_s, "status": "in_progress"}
     nothing_yet: dict[str, Any] = {"error": None, "incomplete_details": None, "output": [], "usage": None}
-    # the turns of a response that the gateway keeps are in the input by now, and its name is not
+    # the turns of an earlier response are in the input by now; its id is not
     settings["previous_response_id"] = ask.previous or None
     return {**about, "model": model, **nothing_yet, **settings}
 
@@ -65,13 +65,13 @@ def response_id(exchange_id: str) -> str:
 
 
 def exchange_id(response_id: str) -> str:
-    """The exchange of a response that the gateway translated, or "" for an id that is not of its making."""
+    """The id of the exchange behind a response's id; "" for an id that the gateway did not make."""
     inner = response_id.removeprefix(ID)
     return inner.replace("_", "-", 1) if response_id.startswith(ID + "fw_") else ""
 
 
 def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = None) -> bytes:
-    """The response of a whole chat completion, and of the search before it. Raises `BackendFailed` if it is none."""
+    """The response for a whole chat completion and the search before it. Raises `BackendFailed` if it is not one."""
     completion = read_completion(body)
     if completion is None:
         raise BackendFailed("The backend's answer is not a chat completion.")
@@ -82,13 +82,13 @@ def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = Non
         raise BackendFailed("The backend's answer holds no message.")
     builder = Builder(head, search)
     for _ in (*builder.searched(), *builder.add(first.said, first.token_logprobs, whole=True)):
-        pass  # only the last event is sent
+        pass  # of a whole body, only the last event is used
     *_, (_, last) = builder.end(first.finish_reason or "stop", _usage(completion.usage))
     return _encode(last["response"])
 
 
 class Translator:
-    """A chat completion's stream to a response's. Feed it pieces of whole events; it holds none back.
+    """Translates the stream of a chat completion. Feed it pieces of whole events; it holds none back.
 
     Where the stream breaks, the last event is `response.failed`, and `failure` says why.
     """
@@ -97,7 +97,7 @@ class Translator:
         self.failure: RequestError | None = None
         self.over = False
         self.unreadable = 0
-        """How many events were no JSON objects, and were passed over."""
+        """The number of events that were skipped because they were not JSON objects."""
         self._builder = Builder(head, search)
         self._sequence = 0
         self._finish = ""

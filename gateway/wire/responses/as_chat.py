@@ -1,7 +1,7 @@
-"""A request for a response as a request for a chat completion, for backends that speak no other.
+"""Translates a request for a response to a chat completion request, for backends that know only those.
 
-Fields that neither side defines go on unchanged. What chat cannot say is refused by name, with
-what to do instead: nothing is dropped in silence.
+Fields that neither side defines pass unchanged. A field that chat lacks is refused by name, with a remedy; none is
+dropped silently.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ REFUSED = {
     "prompt": "Name a template of this gateway, or send 'instructions' and 'input'.",
     "image": "Leave it out.",
     "access_programs": "Leave it out.",
-    # what belongs to other endpoints, and is a slip here
+    # fields of other endpoints, which are mistakes here
     "messages": "Here it is called 'input'.",
     "max_tokens": "Here it is called 'max_output_tokens'.",
     "max_completion_tokens": "Here it is called 'max_output_tokens'.",
@@ -40,10 +40,10 @@ REFUSED = {
 }
 TRANSLATED = ("input", "instructions", "max_output_tokens", "text", "tools", "tool_choice", "parallel_tool_calls")
 KNOBS = ("reasoning", "include", "top_logprobs", "stream_options")
-# of no meaning to a chat backend; `truncation` is what the stage `fit` does
+# these mean nothing to a chat backend; the stage `fit` does what `truncation` asks for
 SAID_BACK = ("metadata", "store", "truncation", "max_tool_calls")
 ANSWERED = frozenset((*TRANSLATED, *KNOBS, *SAID_BACK))
-"""What is translated here or answered by the gateway itself; every other field goes on as it is."""
+"""Fields that are translated here or handled by the gateway; every other field passes unchanged."""
 NOTHING = (b"null", b"false", b"[]", b"{}")
 LOGPROBS = "message.output_text.logprobs"
 INCLUDED = (LOGPROBS, RESULTS)
@@ -82,9 +82,9 @@ _knobs = msgspec.json.Decoder(_ResponseKnobs)
 
 
 def chat_body(body: bytes, *, searched: bool = False) -> bytes:
-    """The chat request for a request for a response. Its answer's length is left out: backends call it differently.
+    """The body of the chat request, without the answer's length, whose name depends on the backend.
 
-    `searched`: what its tool `file_search` finds is in the messages. Raises `BadRequest` for what chat cannot say.
+    `searched`: the results of the tool `file_search` are in the messages. Raises `BadRequest` for fields chat lacks.
     """
     fields = _object.decode(body)
     for name, remedy in REFUSED.items():
@@ -104,13 +104,13 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
         **_logprobs(knobs),
     }
     if knobs.stream:
-        # the events at the end of a response tell the usage
+        # the last event of a response holds the usage
         written["stream_options"] = {"include_usage": True}
     return _encode({**said, **written})
 
 
 def left_out(raw: bytes) -> tuple[str, ...]:
-    """The values of `include` that a chat completion cannot give, and that the answer means the same without."""
+    """The values of `include` that a chat completion cannot provide and a client can do without."""
     return tuple([name for name in decoded(_knobs, raw).include or () if name not in INCLUDED])
 
 
@@ -125,7 +125,7 @@ def untranslatable(param: str, remedy: str) -> BadRequest:
 def _tools(fields: Mapping[str, Raw], searched: bool) -> dict[str, Any]:
     tools = functions(fields.get("tools"), done=NAME if searched else "")
     chosen = choice(choice_after(fields.get("tool_choice")) if searched else fields.get("tool_choice"))
-    # how to choose among no tools is refused by some backends, and means nothing
+    # some backends refuse a `tool_choice` without tools, and it means nothing
     if not tools:
         return {}
     said = {} if chosen is None else {"tool_choice": chosen}
@@ -157,7 +157,7 @@ def _reasoning(asked: _ReasoningFields | None) -> dict[str, Any]:
     if asked is None:
         return {}
     for name, value in (("summary", asked.summary), ("generate_summary", asked.generate_summary)):
-        # "auto" takes what there is, which here is the reasoning itself
+        # "auto" takes any summary there is; here that is the reasoning itself
         if value not in (None, "auto"):
             raise untranslatable(
                 f"reasoning.{name}", "Use 'auto': the reasoning comes as it is, if the backend shows it."

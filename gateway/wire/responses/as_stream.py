@@ -1,4 +1,4 @@
-"""A whole response as the stream that the client asked for."""
+"""Turns a whole response into the stream that the client asked for."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ ENDS = ("completed", "incomplete", "failed", "cancelled")
 
 
 def events(body: bytes) -> list[bytes]:
-    """The events of a response, with one delta for each text. Raises `BackendFailed` if the body is no response."""
+    """The events of a response, with one delta for each text. Raises `BackendFailed` if the body is not a response."""
     response = loose_json(body)
     if not isinstance(response, dict) or response.get("object") != "response":
         raise BackendFailed("The backend's answer is not a response.", code="not_an_api")

@@ -1,8 +1,7 @@
-"""Builds a response from what a chat completion says, piece by piece, and tells each step as an event.
+"""Builds a response from the pieces of a chat completion, and returns each step as an event.
 
-A whole chat completion is one piece; its response is what the last event holds. Reasoning, text
-and each call of a function are output items of their own, in the order in which they begin; ahead of
-them is the search that was made for them.
+A whole chat completion is one piece; the last event holds its response. Reasoning, text and each function call are
+separate output items, in the order in which they begin; the file search, if any, comes first.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +26,7 @@ FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
 class Builder:
-    """One response. `head` is what it says besides its output: id, model, and the request's own settings."""
+    """One response. `head` holds all but its output: id, model, and the request's own settings."""
 
     def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
         self._head = dict(head)
@@ -45,14 +44,14 @@ class Builder:
         yield from self.searched()
 
     def searched(self) -> Iterator[Event]:
-        """What was looked up, which is over by now."""
+        """Add the finished search as an output item."""
         if self._search is not None:
             call = SearchCall(self._suffix, len(self._items), self._search.queries, self._search.results)
             yield from self._open(call)
             yield from self._done(call, "completed")
 
     def add(self, said: MessagePart, logprobs: list[Any], *, whole: bool = False) -> Iterator[Event]:
-        """What one piece adds, or all of a `whole` message. Empty texts add nothing."""
+        """Add one piece, or a `whole` message. Empty texts add nothing."""
         if thought := said.thought:
             yield from self._speak(ReasoningItem, thought, [])
         if said.content:
@@ -63,7 +62,7 @@ class Builder:
             yield from self._call(self._sorter.begin(call) if whole else self._sorter.number(call), call)
 
     def end(self, finish: str, usage: Mapping[str, Any] | None) -> Iterator[Event]:
-        """Close what is open and say how it ended. An answer without any output has an empty text."""
+        """Close the open items and say how the answer ended. An answer without any output gets an empty text."""
         if not self._items or isinstance(self._items[-1], SearchCall):
             yield from self._open(self._new(MessageItem))
         reason = FINISHED.get(finish)
@@ -73,7 +72,7 @@ class Builder:
         yield f"response.{status}", {"response": self.response(status, usage=usage, incomplete_details=details)}
 
     def failed(self, code: str, message: str) -> Event:
-        """The answer broke off: what there is of it stays in the response."""
+        """Mark the answer as broken off; the output so far stays in the response."""
         error = {"code": code, "message": message}
         return "response.failed", {"response": self.response("failed", error=error)}
 
@@ -118,7 +117,7 @@ class Builder:
         yield from item.open()
 
     def _hush(self) -> Iterator[Event]:
-        """Text or reasoning is over as soon as something else begins."""
+        """Close the open text or reasoning; it ends as soon as something else begins."""
         if self._speaking is not None:
             yield from self._done(self._speaking, "completed")
             self._speaking = None

@@ -1,7 +1,6 @@
-"""The items of a response's `input` as chat messages.
+"""Translates the items of a response's `input` to chat messages.
 
-What belongs to one answer of the model (its reasoning, its text, its calls of functions) are
-several items here and one assistant message there.
+One answer of the model (reasoning, text, function calls) is several items there, and one assistant message in chat.
 """
 
 from typing import Any
@@ -52,7 +51,7 @@ TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
 def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
-    """Raises `BadRequest`, naming the item, for what a chat message cannot hold."""
+    """The chat messages. Raises `BadRequest`, which names the item, for content that chat lacks."""
     told: list[Message] = []
     if instructions is not None and bytes(instructions) not in (b"null", b'""'):
         told.append({"role": "system", "content": instructions})
@@ -69,7 +68,7 @@ def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
 
 
 class _Talk:
-    """Collects messages; the assistant's last one stays open for more of the same answer."""
+    """Collects messages; the assistant's last message stays open for further items of the same answer."""
 
     def __init__(self, told: list[Message]) -> None:
         self._told = told
@@ -90,7 +89,7 @@ class _Talk:
         elif item.type == "reasoning":
             self._thought(item, where)
         elif item.type != "file_search_call":
-            # what an earlier search found went with an earlier question; the next one is looked up anew
+            # results of an earlier search belong to an earlier question; the next question is searched anew
             raise _unknown(f"{where}.type", item.type, "messages, function calls, their outputs, and reasoning")
 
     def end(self) -> list[Message]:
@@ -101,7 +100,7 @@ class _Talk:
         if item.role not in ROLES:
             raise _unknown(f"{where}.role", item.role, ", ".join(ROLES))
         if item.content is None and item.role == "assistant":
-            return  # an answer that said nothing
+            return  # an empty answer
         if item.content is None:
             raise missing(f"{where}.content")
         content = _content(item.content, f"{where}.content")
@@ -112,7 +111,7 @@ class _Talk:
         if item.role == "assistant":
             self._answer()["content"] = content
         else:
-            # what chat-only servers know
+            # the role that chat-only servers know
             role = "system" if item.role == "developer" else item.role
             self._told.append({"role": role, "content": content})
 
@@ -126,7 +125,7 @@ class _Talk:
                 param=f"{where}.encrypted_content",
                 code="unsupported_value",
             )
-        # reasoning opens an answer: a message that was said before is another
+        # reasoning begins a new answer: a message before it belongs to another one
         self._close()
         self._reasoning = text
 
@@ -146,7 +145,7 @@ class _Talk:
 
 
 def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -> Any:
-    """A text where there is only one, else chat's parts."""
+    """A string if there is only one text, else chat's parts."""
     if isinstance(content, str):
         return content
     places = [f"{where}[{number}]" for number in range(len(content))]

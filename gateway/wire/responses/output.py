@@ -1,4 +1,4 @@
-"""The output items of a response while they are being written, and the events that tell of them."""
+"""The output items of a response while they are being written, and their events."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -41,7 +41,7 @@ class OutputItem:
 
 
 class SpokenItem(OutputItem):
-    """An item with one content part. `kind` is the part's type and its events', `field` what holds its text."""
+    """An item with one content part. `kind` is the type of the part and its events, `field` the field with its text."""
 
     kind: ClassVar[str]
     field: ClassVar[str] = "text"
@@ -73,7 +73,7 @@ class Refusal(SpokenItem):
 
 
 class MessageItem(Refusal):
-    """`sources`: the files that numbers in the text stand for, [1] being the first."""
+    """A message. `sources`: the files that the numbers in the text cite; [1] is the first."""
 
     prefix, kind, field = "msg", "output_text", "text"
 
@@ -102,7 +102,7 @@ class MessageItem(Refusal):
         yield part
 
     def _cited(self, marks: Iterable[CitationMark]) -> Iterator[Event]:
-        """A file for each number that stands for a source; a number without one is the model's own."""
+        """A file for each cited number; a number without a source is skipped."""
         for mark in marks:
             sources = [self._sources[number - 1] for number in mark.numbers if 1 <= number <= len(self._sources)]
             for file, name in dict.fromkeys((source.file, source.name) for source in sources):

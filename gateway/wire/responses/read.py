@@ -1,4 +1,4 @@
-"""What a response's bytes say, for the records: its text, its end and its usage, in the words of chat."""
+"""Reads a response for the records: text, finish reason and usage, in the terms of chat."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,9 +14,9 @@ from gateway.wire.responses.build import FINISHED
 
 FINISH = {reason: finish for finish, reason in FINISHED.items()}
 STORED = "response"
-"""Under which name a stored response's JSON is in `Answer.extra`."""
+"""The key of a stored response's JSON in `Answer.extra`."""
 MARK = b'"response'
-"""In every response, whose `object` it is, and in the first event of its stream, which holds one."""
+"""Every response has it as its `object`, and so does the first event of its stream."""
 _raws = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -33,7 +33,7 @@ class ResponseEvent(Struct):
 
 
 def event_of(data: bytes) -> ResponseEvent:
-    """Bytes that are no event give an empty one."""
+    """The event in these bytes; an empty one if they hold none."""
     fields = _object_in(data)
     response = fields.get("response")
     return ResponseEvent(
@@ -42,13 +42,13 @@ def event_of(data: bytes) -> ResponseEvent:
 
 
 def read_body(body: bytes) -> Answer | None:
-    """None for bytes that are no response."""
+    """The answer in a body; None for bytes that are not a response."""
     response = _object_in(body)
     return _read(response, body) if response.get("object") == "response" else None
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
-    """The last event holds the whole response; of a stream that broke off, the text is what there was of it."""
+    """The answer in a stream. The last event holds the whole response; a broken stream gives its text so far."""
     last: dict[str, Any] | None = None
     last_event = b""
     texts: list[str] = []
@@ -67,7 +67,7 @@ def read_events(events: Iterable[bytes]) -> Answer | None:
 
 
 def _response_in(event: bytes) -> bytes:
-    """The bytes of the response in an event; b"" where only Python could read the event."""
+    """The bytes of the response in an event; b"" if only Python's parser could read the event."""
     try:
         return bytes(_raws.decode(event)["response"])
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -98,7 +98,7 @@ def _text(response: dict[str, Any]) -> str:
 
 
 def _stored(response: dict[str, Any], whole: bytes) -> dict[str, str]:
-    """A response that the gateway itself must be able to give again, as text: its JSON may hold any number."""
+    """A response that the gateway may have to return later, as text, since its JSON may hold any number."""
     ours = exchange_id(text_of(response.get("id"))) and response.get("store") is not False
     return {STORED: whole.decode("utf-8", "replace")} if ours and whole else {}
 

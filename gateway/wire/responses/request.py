@@ -1,7 +1,7 @@
-"""`/v1/responses` on its way in and out: its body to an `Ask`, and an exchange back to its `input`.
+"""Decodes a body of `/v1/responses` to an `Ask`, and encodes an exchange as its `input`.
 
-The turns of such an ask are its `instructions`, if there are any, and then the items of its `input`.
-How a backend that knows only chat is asked instead is in `as_chat.py`.
+The turns of such an ask are its `instructions`, if any, and then the items of its `input`. `as_chat.py` translates
+the request for a backend that knows only chat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class _RequestedText(Struct):
 
 
 class ResponsesBody(Struct):
-    """The fields of a request for a response that the gateway acts on; all others pass through unread."""
+    """The fields of a request for a response that the gateway uses; all others pass through unread."""
 
     model: str = ""
     input: str | list[Raw] | None = None
@@ -63,7 +63,7 @@ _item = msgspec.json.Decoder(_RequestItem)
 _part = msgspec.json.Decoder(_RequestPart)
 _list = msgspec.json.Decoder(list[Raw])
 _encode = msgspec.json.Encoder().encode
-# whose words an item is that is no message
+# the role of items that are not messages
 _SPEAKER = {"function_call": "assistant", "reasoning": "assistant", "function_call_output": "tool"}
 
 
@@ -92,7 +92,7 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
-    """Write `turns` into a body's `instructions` and `input`; what the client sent of them stays byte for byte."""
+    """Write `turns` into a body's `instructions` and `input`; unchanged turns stay byte for byte."""
     kept, offset = _kept(fields)
     turns = tuple(turns)
     fields.pop("instructions", None)
@@ -104,7 +104,7 @@ def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
 
 
 def as_items(given: Raw | None) -> list[Raw]:
-    """What a body's `input` holds; a text is the user's message."""
+    """The items of a body's `input`; a string is the user's message."""
     if given is None or bytes(given) == b"null":
         return []
     if bytes(given).startswith(b'"'):
@@ -125,7 +125,7 @@ def _turn(raw: Raw, source: int) -> Turn:
     try:
         item = parsed(_item, raw)
     except msgspec.ValidationError:
-        return Turn("user", "", source, plain=False)  # a kind of item that we do not know: the backend's to judge
+        return Turn("user", "", source, plain=False)  # an unknown kind of item: the backend validates it
     if item.type != "message":
         return Turn(_SPEAKER.get(item.type, "assistant"), "", source, plain=False)
     text = item.content if isinstance(item.content, str) else _only_text(item.content or [])
@@ -143,7 +143,7 @@ def _only_text(parts: Sequence[Raw]) -> str | None:
 
 
 def _kept(fields: Mapping[str, Raw]) -> tuple[list[Raw], int]:
-    """What the sources of turns count, in order, and how many of them are instructions: one or none."""
+    """The sources of the turns, in order, and how many of them are instructions: one or none."""
     said = fields.get("instructions")
     kept = [] if said is None or bytes(said) in (b"null", b'""') else [said]
     offset = len(kept)

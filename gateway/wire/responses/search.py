@@ -1,4 +1,4 @@
-"""The tool `file_search` of a request for a response: read, taken out of the choice of tools, and shown."""
+"""Reads the tool `file_search` of a request for a response, removes it from `tool_choice`, and shows its results."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from gateway.wire.stores.ranking import Ranking, checked, shown_score
 NAME = "file_search"
 RESULTS = "file_search_call.results"
 MARK = b'"file_search"'
-"""In the JSON of every request that has the tool."""
+"""Every request with the tool has this in its JSON."""
 CALL = b'"file_search_call"'
 
 
@@ -53,8 +53,8 @@ class _SearchedMessage(Struct):
 
 
 class ShownSearch(Struct, frozen=True):
-    """A search as its response shows it. `results` None: the client did not ask for them. `sources` are the files
-    that the numbers in the answer cite, [1] being the first."""
+    """A search as its response shows it. `results` None: the client did not ask for them. `sources`: the files
+    that the numbers in the answer cite; [1] is the first."""
 
     queries: tuple[str, ...]
     results: list[dict[str, Any]] | None = None
@@ -74,8 +74,7 @@ _encode = msgspec.json.Encoder().encode
 def search_of(
     tools: Raw | UnsetType, choice: Raw | UnsetType, include: Raw | UnsetType, given: str | Sequence[Raw] | None
 ) -> FileSearch | None:
-    """The tool, if it is among the tools. What is wrong with it is told in it, and is the backend's to judge where
-    the backend searches."""
+    """The tool, if the request has it. It carries its own mistake, which does not matter if the backend searches."""
     if tools is UNSET or MARK not in bytes(tools):
         return None
     every = _decoded(_raws, tools, [])
@@ -101,7 +100,7 @@ def search_of(
 
 
 def choice_after(choice: Raw | None) -> Raw | None:
-    """The choice of a tool once the search is done. One that it has met, or that was the search, is open again."""
+    """`tool_choice` after the search. A choice that the search has satisfied, or that named it, becomes free again."""
     wanted = _decoded(_choice, choice or UNSET, "auto")
     if wanted == "required" or (isinstance(wanted, _ToolChoiceFields) and wanted.type == NAME):
         return None
@@ -113,11 +112,11 @@ def choice_after(choice: Raw | None) -> Raw | None:
 
 
 def shown(exchange: Exchange) -> ShownSearch | None:
-    """What the response says of a search; None where there was none."""
+    """The search as the response shows it; None if there was none."""
     searched = exchange.searched
     if searched is None or not searched.queries:
         return None
-    # what a later stage took out again was not used
+    # chunks that a later stage removed were not used
     found = list(zip(exchange.chunks, searched.sources, strict=False))
     sources = tuple([source for _, source in found])
     if exchange.ask.search is None or not exchange.ask.search.shown:
@@ -137,14 +136,14 @@ def shown(exchange: Exchange) -> ShownSearch | None:
 
 
 def without_results(item: Raw) -> Raw:
-    """An output item as it goes into a later request: of a search, that it was made."""
+    """An output item for a later request; a search loses its results."""
     if CALL not in bytes(item) or _kind(item) != "file_search_call":
         return item
     return Raw(_encode({**msgspec.json.decode(item), "results": None}))
 
 
 def _read(raw: Raw, search: FileSearch) -> FileSearch:
-    """Raises `BadRequest` with the place at fault."""
+    """Decode the tool. Raises `BadRequest` with the field at fault."""
     where = f"tools[{search.place}]"
     tool = decoded(_tool, raw, where)
     ranking = checked(tool.ranking_options, f"{where}.ranking_options")
@@ -165,7 +164,7 @@ def _is_called(choice: str | _ToolChoiceFields | None) -> bool:
 
 
 def _last_text(given: str | Sequence[Raw] | None) -> str:
-    """The text of the user's last message, also where it holds more than text."""
+    """The text of the user's last message, which may hold more than text."""
     if isinstance(given, str):
         return given
     for raw in reversed(given or ()):
@@ -181,7 +180,7 @@ def _kind(raw: Raw) -> str:
 
 
 def _decoded(decoder: Any, raw: Raw | UnsetType, otherwise: Any) -> Any:
-    """What is not as it should be is judged elsewhere."""
+    """Decode the items that can be read; others are validated elsewhere."""
     try:
         return otherwise if raw is UNSET else parsed(decoder, raw)
     except msgspec.ValidationError:

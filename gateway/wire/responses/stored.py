@@ -1,4 +1,4 @@
-"""A stored response once more: what was put in, as items, and a request that carries on from it."""
+"""Reads a stored response: its input as items, and a request that continues from it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,13 +27,13 @@ _response = msgspec.json.Decoder(_StoredResponse)
 
 
 class Lost(ValueError):
-    """A part of the input was not kept."""
+    """A part of the input was not stored."""
 
 
 def input_of(raw: bytes, turns: Sequence[Turn]) -> list[Raw]:
     """The items of an earlier request, without its instructions. Raises `Lost`.
 
-    `raw` is empty where the body was too long for the records; what is no plain text is lost then.
+    `raw` is empty if the body was too long for the records; all but plain text is lost then.
     """
     if not raw:
         if not all(turn.plain for turn in turns):
@@ -45,7 +45,7 @@ def input_of(raw: bytes, turns: Sequence[Turn]) -> list[Raw]:
 
 
 def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
-    """The same request with the items of an earlier one and of its answer ahead of its own."""
+    """The request with the items of an earlier request and its answer ahead of its own."""
     fields = _object.decode(ask.raw)
     del fields["previous_response_id"]
     own = as_items(fields["input"]) if "input" in fields else []
@@ -58,7 +58,7 @@ def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
 def listed(
     items: Sequence[Raw], suffix: str, *, after: str = "", limit: int = PAGE, newest_first: bool = True
 ) -> bytes:
-    """A page of items as OpenAI lists them. `suffix`, which is the response's, makes the ids of those without one."""
+    """A page of items as OpenAI lists them. Items without an id get one from the response's `suffix`."""
     full = [_listed(_fields.decode(raw), f"{suffix}_in_{place}") for place, raw in enumerate(items)]
     if newest_first:
         full.reverse()

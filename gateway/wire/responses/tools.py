@@ -1,4 +1,4 @@
-"""The tools of a request for a response, as chat knows them.
+"""Translates the tools of a request for a response to chat's.
 
 Tools that a provider hosts (file search, web search, …) have no place in chat.
 """
@@ -13,7 +13,7 @@ from gateway.wire.json_fields import explained, parsed
 from gateway.wire.responses.items import WHY_CHAT
 
 MEANINGLESS = {"allowed_callers": b'["direct"]', "async": b"false", "defer_loading": b"false"}
-"""What a function's further fields say where they ask for nothing."""
+"""The values of a function's other fields that mean nothing special."""
 
 
 class _FunctionTool(Struct):
@@ -43,7 +43,7 @@ _choice = msgspec.json.Decoder(str | _ToolChoice)
 
 
 def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
-    """All but those of the kind `done`, which did their work. Raises `BadRequest` for others that are no functions."""
+    """The functions. Tools of the type `done` were already used; raises `BadRequest` for any other tool."""
     if tools is None or bytes(tools) == b"null":
         return []
     try:
@@ -54,7 +54,7 @@ def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
 
 
 def choice(chosen: Raw | None) -> Any:
-    """`tool_choice` in chat's words, or None where nothing is chosen."""
+    """`tool_choice` in chat's form, or None."""
     if chosen is None or bytes(chosen) == b"null":
         return None
     try:

@@ -14,7 +14,7 @@ SHORTEST_S, LONGEST_S = 3600, 30 * 24 * 3600
 
 
 class StoredFile(Protocol):
-    """A file as whoever keeps it describes it."""
+    """A stored file."""
 
     @property
     def id(self) -> str: ...
@@ -66,7 +66,7 @@ def deleted(id: str, kind: str) -> bytes:
 
 
 def purpose_of(fields: dict[str, str]) -> str:
-    """Raises `BadRequest` for one that OpenAI does not know."""
+    """The purpose of a file. Raises `BadRequest` for one that OpenAI does not have."""
     purpose = fields.get("purpose", "")
     if purpose not in PURPOSES:
         known = ", ".join(PURPOSES)
@@ -75,7 +75,7 @@ def purpose_of(fields: dict[str, str]) -> str:
 
 
 def expiry_of(fields: dict[str, str]) -> int:
-    """Seconds from now; 0: never. The client sends `expires_after[anchor]` and `expires_after[seconds]`."""
+    """The expiry in seconds from now; 0: never. Clients send `expires_after[anchor]` and `expires_after[seconds]`."""
     seconds, anchor = fields.get("expires_after[seconds]"), fields.get("expires_after[anchor]")
     if seconds is None and anchor is None:
         return 0
@@ -93,6 +93,6 @@ def expiry_of(fields: dict[str, str]) -> int:
 
 
 def name_of(filename: str) -> str:
-    """What a file is called, without any folder and without what cannot be seen."""
+    """The name of a file without its folders and without invisible characters."""
     name = filename.replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(char for char in name if char.isprintable())[:255] or "file"

@@ -1,4 +1,4 @@
-"""OpenAI's filters on attributes: comparisons, and `and` and `or` of filters."""
+"""OpenAI's filters on attributes: comparisons, joined by `and` and `or`."""
 
 from typing import Any, get_args
 
@@ -15,7 +15,7 @@ COMPARISONS: tuple[str, ...] = get_args(AttributeComparison.__annotations__["typ
 
 
 def filter_of(given: Any, param: str = "filters") -> Filter | None:
-    """Raises `BadRequest` with the place at fault."""
+    """Decode a filter. Raises `BadRequest` with the field at fault."""
     return None if given is None else _filter(given, param, DEEPEST)
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's `ranking_options`, which a search of a vector store and the tool `file_search` have in common."""
+"""OpenAI's `ranking_options`, for searches of a vector store and for the tool `file_search`."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from gateway.errors import BadRequest
 
 RANKERS = ("auto", "default-2024-11-15", "none")
-"""All but `none` are the gateway's own reranker, where there is one."""
+"""All but `none` mean the gateway's own reranker, if there is one."""
 
 
 class Weights(Struct, forbid_unknown_fields=True):
@@ -26,13 +26,13 @@ class Ranking(Struct, forbid_unknown_fields=True):
 
     @property
     def weight(self) -> float | None:
-        """The vectors' share; None: as learned."""
+        """The weight of the vectors, from 0 to 1; None: the learned one."""
         weights = self.hybrid_search
         return weights.embedding_weight / (weights.embedding_weight + weights.text_weight) if weights else None
 
 
 def checked(ranking: Ranking | None, where: str = "ranking_options") -> Ranking:
-    """Raises `BadRequest` for what the types let through."""
+    """Validate what the types cannot. Raises `BadRequest`."""
     if ranking is None:
         return Ranking()
     if ranking.ranker is not None and ranking.ranker not in RANKERS:
@@ -47,5 +47,5 @@ def checked(ranking: Ranking | None, where: str = "ranking_options") -> Ranking:
 
 
 def shown_score(score: float) -> float:
-    """From 0 to 1, as OpenAI has it."""
+    """A score from 0 to 1, as OpenAI shows it."""
     return max(0.0, min(1.0, round(score, 6)))

@@ -1,6 +1,6 @@
-"""`/v1/vector_stores` in OpenAI's JSON: the bodies, and the objects from plain values.
+"""`/v1/vector_stores` in OpenAI's JSON: decodes the bodies, and builds the objects from plain values.
 
-Nobody else reads these bodies, so a field that is unknown is a slip, and is refused as at OpenAI.
+The gateway alone reads these bodies, so an unknown field is a mistake and is refused, as at OpenAI.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class StaticSizes(Struct, forbid_unknown_fields=True):
 
 
 class Chunking(Struct, forbid_unknown_fields=True):
-    """`auto`: as the gateway is configured."""
+    """The sizes of chunks; `auto`: as configured."""
 
     type: Literal["auto", "static"]
     static: StaticSizes | None = None
@@ -45,7 +45,7 @@ class Chunking(Struct, forbid_unknown_fields=True):
 class NewStore(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=256)] | None = None
     description: str | None = None
-    """Not kept: OpenAI does not show it either."""
+    """Not stored: OpenAI does not show it either."""
     file_ids: Annotated[list[str], Meta(max_length=500)] = []
     expires_after: ExpiresAfter | None = None
     chunking_strategy: Chunking | None = None
@@ -84,7 +84,7 @@ class SearchBody(Struct, forbid_unknown_fields=True):
 
 
 class StoreSearch(Struct, frozen=True):
-    """What to look for. `weight` is the vectors' share (None: the usual one)."""
+    """A search. `weight` is that of the vectors (None: the default)."""
 
     queries: tuple[str, ...]
     limit: int
@@ -125,7 +125,7 @@ def changed_file(raw: bytes) -> ChangedFile:
 
 
 def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
-    """The files of a batch, each with what holds for all of them, and where the request names it."""
+    """The files of a batch with their settings, and the field of the request that names each."""
     made: NewBatch = decoded(_new_batch, raw)
     checked(made.chunking_strategy)
     if (made.file_ids is None) == (made.files is None):
@@ -143,7 +143,7 @@ def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
 
 
 def search(raw: bytes) -> StoreSearch:
-    """Raises `BadRequest` with the field at fault."""
+    """Decode a search. Raises `BadRequest` with the field at fault."""
     made: SearchBody = decoded(_search, raw)
     queries = [made.query] if isinstance(made.query, str) else made.query
     if not queries or not all(query.strip() for query in queries):
@@ -160,7 +160,7 @@ def search(raw: bytes) -> StoreSearch:
 
 
 def checked(chunking: Chunking | None, where: str = "chunking_strategy") -> None:
-    """Raises `BadRequest` where OpenAI would."""
+    """Validate the sizes. Raises `BadRequest` where OpenAI does."""
     if chunking is None or chunking.type == "auto":
         return
     if chunking.static is None:
@@ -171,7 +171,7 @@ def checked(chunking: Chunking | None, where: str = "chunking_strategy") -> None
 
 
 class Store(Struct, frozen=True):
-    """What a store's object shows."""
+    """The values of a vector store's object."""
 
     id: str
     name: str
@@ -206,7 +206,7 @@ def counts(states: Mapping[str, int]) -> dict[str, int]:
 
 
 class StoreFile(Struct, frozen=True):
-    """What the object of a store's file shows. `sizes`: limit and overlap; `report`: what was read and what was not."""
+    """The values of a store file's object. `sizes`: limit and overlap; `report`: what was read and what was not."""
 
     id: str
     collection: str
@@ -257,7 +257,7 @@ def batch(id: str, collection: str, created: int, cancelled: bool, states: Mappi
 
 
 class Result(Struct, frozen=True):
-    """A chunk that a search found. What OpenAI has no place for is in `about`."""
+    """A chunk in the results of a search. `about` holds the fields that OpenAI does not have."""
 
     file: str
     name: str
@@ -268,7 +268,7 @@ class Result(Struct, frozen=True):
 
 
 def results(queries: Sequence[str], found: Sequence[Result]) -> bytes:
-    """The page of a search; `foreword` in each says which part of the document it is."""
+    """A page of results; `foreword` in each names its part of the document."""
     data = [
         {
             "file_id": one.file,
