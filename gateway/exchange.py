@@ -244,7 +244,7 @@ class Rewrite(Struct, frozen=True):
     """Ids of the few-shot examples chosen for this request."""
     arm: Arm = Arm.NONE
     withheld: tuple[Turn, ...] = ()
-    """The prompt that was not sent because of the arm or of the template's own policy."""
+    """The prompt that was not sent because of the arm or of the template's own policy, or that a backend refused."""
 
     NONE: ClassVar["Rewrite"]
 

@@ -63,7 +63,7 @@ class ModelCard(Struct, frozen=True):
     `window_tokens` is the context that it reads well; 0: unknown, so prompts are never trimmed for it. `longest_tokens`
     is the longest request where that is more, as with stretched positions. `endpoints` are those of the backend itself;
     a model with chat can also answer responses, in translation. `logits`: the backend gives whole distributions over
-    the next token, which NBCE mixes.
+    the next token, which NBCE mixes. `sampling`: the decoder settings that a template may send.
     """
 
     name: str
@@ -71,6 +71,7 @@ class ModelCard(Struct, frozen=True):
     window_tokens: int = 0
     logits: bool = False
     longest_tokens: int = 0
+    sampling: tuple[str, ...] = ("max_tokens", "temperature", "stop")
 
     def answers(self, endpoint: Endpoint) -> bool:
         """Whether the model can answer that endpoint, in translation if necessary."""

@@ -4,6 +4,7 @@ import re
 import ssl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
@@ -28,6 +29,7 @@ from gateway.backends.judged import JudgedStream, PackedStream, check_body, firs
 from gateway.backends.openai_tokens import Counter
 from gateway.backends.reply_headers import passed_back
 from gateway.backends.route import matches
+from gateway.backends.sampling import within
 from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, NotReady, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Headers, ModelCard, Reply, is_encoded
@@ -68,6 +70,9 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Requests beyond it wait for a connection for `connect_timeout_s`, and then get 503 with `retry-after`."""
     room_field: str = "max_tokens"
     """What a template's answer length is called here; OpenAI's reasoning models want `max_completion_tokens`."""
+    sampling: tuple[Literal["max_tokens", "temperature", "stop"], ...] = ()
+    """What a template may set here of the decoder where the client says nothing of it. Left out: nothing, since some
+    models refuse such fields with an error. A server of your own (vLLM, llama.cpp, Ollama) takes all three."""
     done_marker: bool = True
     """Whether its streams end with `[DONE]`. If so, one that ends without it counts as broken."""
     responses: tuple[str, ...] | None = None
@@ -111,10 +116,11 @@ class Remote:
 
     def models(self) -> Sequence[ModelCard]:
         settings = self._settings
-        cards = [ModelCard(name, tuple(Endpoint), settings.window_tokens) for name in speakers(settings)]
+        window, sampling = settings.window_tokens, settings.sampling
+        cards = [ModelCard(name, tuple(Endpoint), window, sampling=sampling) for name in speakers(settings)]
         spoken = tuple([endpoint for endpoint in Endpoint if endpoint is not Endpoint.RESPONSES])
         others = [name for name in settings.models if all(name != card.name for card in cards)]
-        return cards + [ModelCard(name, spoken, settings.window_tokens) for name in others]
+        return cards + [ModelCard(name, spoken, window, sampling=sampling) for name in others]
 
     def count_tokens(self, text: str) -> int:
         return self._counter.count(text)
@@ -122,6 +128,7 @@ class Remote:
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
         if self._pool is None:
             raise NotReady(f"The backend {self.name!r} is still opening. Try again.", retry_after_s=1.0)
+        exchange = within(exchange, self._settings.sampling)
         content = encode.body(exchange, model, room_field=self._settings.room_field)
         if exchange.changed or exchange.ask.controls.account:  # it is read or added to, so it must not come compressed
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])

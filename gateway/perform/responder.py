@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from gateway.backends.responses import as_chat, as_response, speaks, uncompressed
+from gateway.backends.sampling import accepted_by, within
+from gateway.errors import RequestError
 from gateway.exchange import Endpoint, Exchange
 from gateway.perform.performer import Performer
+from gateway.perform.unchanged import REFUSALS, cause_of, may_go_unchanged, unchanged
 from gateway.ports import Backend, Headers, Reply
 from gateway.wire.chat import encode
 
@@ -20,6 +23,22 @@ class Responder:
         self._backends = backends
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
+        """The reply, and the exchange with what was done to get it. A changed request that is refused with 400 or 422
+        is sent once more as the client wrote it. Raises what `Caller.call` raises."""
+        try:
+            done, reply = await self._answer(exchange, headers)
+        except RequestError as error:
+            if error.status not in REFUSALS or not may_go_unchanged(exchange):
+                raise
+            own = unchanged(exchange, error.status, error.code or "")
+        else:
+            if reply.status not in REFUSALS or not may_go_unchanged(exchange):
+                return done, reply
+            own = unchanged(done, reply.status, cause_of(reply.body), reply.backend, reply.model)
+        # with the same key a server may give the refusal again
+        return await self._answer(own, tuple([header for header in headers if header[0] != b"idempotency-key"]))
+
+    async def _answer(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
         if exchange.ask.endpoint is not Endpoint.RESPONSES or self._passes(exchange):
             return await self._perform(exchange, headers)
         chat, reply = await self._perform(as_chat(exchange, exchange.route[0].model), uncompressed(headers))
@@ -28,6 +47,7 @@ class Responder:
     def body(self, exchange: Exchange) -> bytes:
         """The body for the first target. Raises `BadRequest` for fields that cannot be translated."""
         model = exchange.route[0].model
+        exchange = within(exchange, accepted_by(self._backends[exchange.route[0].backend], model))
         if exchange.ask.endpoint is Endpoint.RESPONSES and not self._passes(exchange):
             exchange = as_chat(exchange, model)
         return encode.body(exchange, model)

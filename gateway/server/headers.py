@@ -18,7 +18,7 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
     if exchange.intent.known:
         head.append((b"x-foreword-intent", _ascii(exchange.intent.name)))
         head.append((b"x-foreword-confidence", f"{exchange.intent.confidence:.3f}".encode()))
-    if exchange.rewrite.template and exchange.rewrite.arm not in WITHHELD:
+    if exchange.rewrite.template and exchange.rewrite.arm not in WITHHELD and not exchange.rewrite.withheld:
         head.append((b"x-foreword-template", _ascii(f"{exchange.rewrite.template}@{exchange.rewrite.version}")))
     if exchange.rewrite.arm:
         head.append((b"x-foreword-arm", exchange.rewrite.arm.encode()))

