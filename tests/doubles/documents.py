@@ -39,7 +39,7 @@ def xlsx(sheets: Mapping[str, Rows], hidden: Sequence[str] = ()) -> bytes:
     book = f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><sheets>{listed}</sheets></workbook>'
     return packed(
         {
-            "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
+            "[Content_Types].xml": _sheet_types(len(sheets)),
             "_rels/.rels": f'<Relationships xmlns="{PACKAGE}"><Relationship Id="rId1" '
             f'Type="{RELATIONS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
             "xl/workbook.xml": book,
@@ -47,6 +47,15 @@ def xlsx(sheets: Mapping[str, Rows], hidden: Sequence[str] = ()) -> bytes:
             **parts,
         }
     )
+
+
+def _sheet_types(count: int) -> str:
+    spreadsheet = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    parts = {"/xl/workbook.xml": "sheet.main+xml"}
+    parts |= {f"/xl/worksheets/sheet{number}.xml": "worksheet+xml" for number in range(1, count + 1)}
+    types = "".join(f'<Override PartName="{name}" ContentType="{spreadsheet}.{kind}"/>' for name, kind in parts.items())
+    rels = '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+    return f'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">{rels}{types}</Types>'
 
 
 def _cell(value: str | int | float) -> str:

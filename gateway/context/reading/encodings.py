@@ -11,8 +11,11 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-SAMPLE_BYTES = 65_536
+SAMPLE_BYTES = 16_384
 """Bytes of lines with letters beyond ASCII that a guess is based on."""
+CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+CONTROL_SHARE = 0.02
+"""Control characters, as a share of the first bytes; binary data has more."""
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -105,6 +108,8 @@ def _utf8(raw: bytes) -> DecodedText | None:
 
 
 def _guessed(raw: bytes) -> DecodedText:
+    if len(CONTROLS.findall(raw, 0, SAMPLE_BYTES)) > CONTROL_SHARE * len(raw[:SAMPLE_BYTES]):
+        raise UnknownEncoding
     sample = _sample(raw)
     encoding, certainty = _latin(sample) if _looks_latin(sample) else _other(sample)
     text = raw.decode(encoding, "replace")

@@ -55,4 +55,6 @@ def test_utf_16_without_a_mark_is_read(encoding: str) -> None:
 def test_utf_8_is_certain_and_binary_data_is_no_text() -> None:
     assert decoded("年假".encode()).certainty == 1
     with pytest.raises(UnknownEncoding):
+        decoded(bytes(range(1, 256)) * 20)
+    with pytest.raises(UnknownEncoding):
         decoded(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")

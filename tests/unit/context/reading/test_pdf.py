@@ -33,6 +33,23 @@ def test_a_page_without_text_is_named() -> None:
     assert summary_lines(report) == ["3 pages, 1 picture", "left out: page 2: no text, only a picture"]
 
 
+def test_a_running_header_stays_once_and_lines_that_differ_by_a_number_stay_all() -> None:
+    pages: list[list[Placed]] = [
+        [
+            ("Handbook, internal", 72, 770, 9),
+            (f"The code of room {page} is new.", 72, 600, 10),
+            (f"Page {page}", 72, 20, 9),
+        ]
+        for page in range(5)
+    ]
+
+    text = read_bytes(Path("a.pdf"), pdf(*pages)).text
+
+    assert text.count("Handbook") == 1
+    assert [f"room {page} " in text for page in range(5)] == [True] * 5
+    assert "Page 3" not in text
+
+
 def line(text: str, left: float, top: float) -> list[PageWord]:
     placed, at = [], left
     for word in text.split():

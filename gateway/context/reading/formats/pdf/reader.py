@@ -29,7 +29,7 @@ RUNNING_PAGES = 3
 COLUMN = 100.0
 """Points within which lines of one column begin."""
 BULLETS = "•◦▪‣●○■·"
-DIGITS = re.compile(r"\d+")
+PAGE_NUMBER = re.compile(r"(?:-\s?)?\d{1,5}(?:\s?-)?|(?:page|seite) \d{1,5}(?: (?:of|von) \d{1,5})?", re.IGNORECASE)
 
 
 class PdfPage(Struct, frozen=True):
@@ -80,13 +80,14 @@ def _page(pdf: Any, number: int, form: Any, writer: DocumentWriter) -> PdfPage:
 
 def _without_running_lines(pages: list[PdfPage]) -> list[PdfPage]:
     """Headers and footers stay on the first page that has them; bare page numbers go."""
-    edges = Counter(shape for page in pages for shape in {_shape(line) for line in _edges(page)})
-    running = {shape for shape, count in edges.items() if count >= max(RUNNING_PAGES, len(pages) // 2)}
+    edges = Counter(text for page in pages for text in {line.text for line in _edges(page)})
+    running = {text for text, count in edges.items() if count >= max(RUNNING_PAGES, len(pages) // 2)}
     seen: set[str] = set()
     kept = []
     for page in pages:
-        gone = {id(line) for line in _edges(page) if _shape(line) in running & seen or _shape(line) in ("#", "- # -")}
-        seen |= {_shape(line) for line in _edges(page)}
+        again = running & seen
+        gone = {id(line) for line in _edges(page) if line.text in again or PAGE_NUMBER.fullmatch(line.text)}
+        seen |= {line.text for line in _edges(page)}
         kept.append(PdfPage(page.number, [one for one in page.blocks if id(one) not in gone], *_rest(page)))
     return kept
 
@@ -99,10 +100,6 @@ def _edges(page: PdfPage) -> list[TextLine]:
     lines = [block for block in page.blocks if isinstance(block, TextLine)]
     lines.sort(key=lambda line: line.top)
     return [*lines[:2], *lines[-2:]] if len(lines) > 4 else lines[:1] + lines[-1:]
-
-
-def _shape(line: TextLine) -> str:
-    return DIGITS.sub("#", line.text)
 
 
 def _write(writer: DocumentWriter, pages: Sequence[PdfPage]) -> None:
