@@ -18,9 +18,9 @@ RAW = zlib.compressobj(wbits=-15)
     [
         (BODY, ""),
         (BODY, "identity"),
-        (gzip.compress(BODY), "gzip"),
-        (gzip.compress(BODY), " GZIP "),
-        (gzip.compress(BODY), "x-gzip"),
+        (gzip.compress(BODY, mtime=0), "gzip"),
+        (gzip.compress(BODY, mtime=0), " GZIP "),
+        (gzip.compress(BODY, mtime=0), "x-gzip"),
         (zlib.compress(BODY), "deflate"),
         (RAW.compress(BODY) + RAW.flush(), "deflate"),
     ],
