@@ -113,7 +113,10 @@ def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tupl
     """The table's settings, and their mistakes: of type, and those that the kind's own check finds."""
     settings, wrong = decode(table.table, kind.settings, table.where)
     if settings is not None:
-        wrong = [replace(one, where=f"{table.where} {one.where}") for one in kind.check(settings, parts.settings.root)]
+        wrong = [
+            replace(problem, where=f"{table.where} {problem.where}")
+            for problem in kind.check(settings, parts.settings.root)
+        ]
     return settings, wrong
 
 

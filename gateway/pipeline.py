@@ -80,14 +80,14 @@ class _WithinBudget:
         try:
             awaited = self._work.send(None)
         except StopIteration as done:
-            found: Exchange = done.value
-            return found
+            result: Exchange = done.value
+            return result
         return (yield from self._rest(_StartedCoroutine(self._work, awaited), until_s).__await__())
 
     async def _rest(self, begun: "_StartedCoroutine", until_s: float) -> Exchange:
         async with asyncio.timeout_at(until_s):
-            found: Exchange = await begun
-            return found
+            result: Exchange = await begun
+            return result
 
 
 class _StartedCoroutine:
@@ -96,15 +96,15 @@ class _StartedCoroutine:
     def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any) -> None:
         self._work = work
         self._awaited: Any = awaited
-        self._told = False
+        self._was_first_sent = False
 
     def __await__(self) -> Any:
         return self
 
     def __next__(self) -> Any:
-        if self._told:
+        if self._was_first_sent:
             return self._work.send(None)
-        self._told = True
+        self._was_first_sent = True
         return self._awaited
 
     def throw(self, *error: Any) -> Any:

@@ -66,10 +66,10 @@ def find(group: str, kind: str) -> AdapterKind:
     if path is None:
         raise UnknownKind(group, kind, known(group))
     module, _, attribute = path.partition(":")
-    found = getattr(importlib.import_module(module), attribute)
-    if not isinstance(found, AdapterKind):
+    adapter_kind = getattr(importlib.import_module(module), attribute)
+    if not isinstance(adapter_kind, AdapterKind):
         raise TypeError(f"{path} is not a Kind")
-    return found
+    return adapter_kind
 
 
 def known(group: str) -> dict[str, str]:

@@ -75,16 +75,17 @@ def _measured(settings: Any, name: str, text: str, tokens: int, keys: int, *, to
             raise click.ClickException(str(error)) from None
         click.echo(f"{'length':>8}  {'positions':12} {'perplexity':>10}  keys found", err=to_stderr)
         measured = []
-        for one in sweep(engine.model, engine.positions, read):
-            measured.append(one)
+        for point in sweep(engine.model, engine.positions, read):
+            measured.append(point)
             click.echo(
-                f"{one.length:8}  {one.method:12} {one.perplexity:10.1f}  {one.found} of {one.keys}", err=to_stderr
+                f"{point.length:8}  {point.method:12} {point.perplexity:10.1f}  {point.found} of {point.keys}",
+                err=to_stderr,
             )
         click.echo(f"{'length':>8}  look-ups among passages that are all alike", err=to_stderr)
         looked = []
-        for found in look_ups(engine.model, engine.tokens, text, engine.positions.trained_tokens):
-            looked.append(found)
-            click.echo(f"{found.length:8}  {found.found} of {found.keys}", err=to_stderr)
+        for look_up in look_ups(engine.model, engine.tokens, text, engine.positions.trained_tokens):
+            looked.append(look_up)
+            click.echo(f"{look_up.length:8}  {look_up.found} of {look_up.keys}", err=to_stderr)
     finally:
         engine.close()
     return concluded(engine.positions.trained_tokens, measured, looked), engine.positions.trained_tokens
@@ -98,11 +99,11 @@ def _plot(profile: Any, trained: int, path: Path) -> Path | None:
         return None
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    native = [one for one in profile.measured if one.length <= trained]
-    for method in dict.fromkeys(one.method for one in profile.measured):
-        own = [one for one in profile.measured if one.method == method and one.length > trained]
+    native = [point for point in profile.measured if point.length <= trained]
+    for method in dict.fromkeys(point.method for point in profile.measured):
+        own = [point for point in profile.measured if point.method == method and point.length > trained]
         line = [*native, *own] if method == "native" else [*native[-1:], *own]
-        axes.plot([one.length for one in line], [one.perplexity for one in line], marker="o", label=method)
+        axes.plot([point.length for point in line], [point.perplexity for point in line], marker="o", label=method)
     axes.axvline(trained, color="grey", linestyle=":")
     axes.set(xscale="log", yscale="log", xlabel="length in tokens (dotted: trained)", ylabel="perplexity far behind")
     axes.legend()

@@ -43,7 +43,7 @@ class Commands(click.Group):
         return [*COMMANDS, *sorted({point.name for point in entry_points(group=GROUP)} - {*COMMANDS})]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        path = COMMANDS.get(cmd_name) or next((one.value for one in entry_points(group=GROUP, name=cmd_name)), None)
+        path = COMMANDS.get(cmd_name) or next((point.value for point in entry_points(group=GROUP, name=cmd_name)), None)
         if path is None:
             return None
         module, _, attribute = path.partition(":")

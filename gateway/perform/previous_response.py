@@ -31,7 +31,7 @@ class PreviousResponseStage:
         if not id:
             return exchange
         try:
-            record, response = await kept(self._archive, id, exchange.key)
+            record, response = await stored_response(self._archive, id, exchange.key)
             items = input_of(record.raw, record.asked)
         except (NotFound, Lost) as error:
             raise _not_here(ask.previous, str(error)) from error
@@ -39,7 +39,7 @@ class PreviousResponseStage:
         return done.noted(self.name, "carried on", f"from {ask.previous}", {"exchange": id})
 
 
-async def kept(archive: RecordArchive | None, id: str, key: ClientKey) -> tuple[ExchangeRecord, bytes]:
+async def stored_response(archive: RecordArchive | None, id: str, key: ClientKey) -> tuple[ExchangeRecord, bytes]:
     """The record of a response that the gateway answered, and its JSON. Raises `NotFound` with the reason."""
     if archive is None:
         raise NotFound("this gateway keeps no records ([records] policy is none)")

@@ -199,7 +199,7 @@ def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
     if len(path) > LONGEST_MISSPELT:
         return ""
     known = {route.path for route in request.app.routes} | {f"/v1/{endpoint}" for endpoint, _ in ANSWERED}
-    close = difflib.get_close_matches(path, [one for one in known if "{" not in one], 1)
+    close = difflib.get_close_matches(path, [route for route in known if "{" not in route], 1)
     if not close:
         return ""
     return f". Did you mean {close[0]}?" + (" A client's base URL ends in /v1." if close[0].startswith("/v1") else "")

@@ -52,11 +52,11 @@ async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
 @get("/v1/models/{name:path}", summary="One model", tags=["OpenAI"])
 async def get_model(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
     """404 for a name that is unknown or not this key's."""
-    wanted = name.lstrip("/")
+    name = name.lstrip("/")
     for known, backend in gateway.routes.names():
-        if known == wanted and _allowed(key, known):
+        if known == name and _allowed(key, known):
             return json_bytes(msgspec.json.encode(ModelObject(known, backend)))
-    return await _ask(gateway, key, "GET", wanted)
+    return await _ask(gateway, key, "GET", name)
 
 
 @delete("/v1/models/{name:path}", status_code=200, summary="Delete a fine-tuned model", tags=["OpenAI"])

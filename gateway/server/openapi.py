@@ -103,7 +103,7 @@ def _refusals(schema: dict[str, Any]) -> None:
             if path in OPEN_TO_ALL:
                 operation["security"] = []
                 continue
-            responses = {status: said for status, said in operation["responses"].items() if status < "4"}
+            responses = {status: response for status, response in operation["responses"].items() if status < "4"}
             operation["responses"] = responses | REFUSALS
 
 

@@ -10,7 +10,7 @@ from gateway.assembly import Gateway
 from gateway.backends.responses import speaks
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import ClientKey, Endpoint
-from gateway.perform.previous_response import kept
+from gateway.perform.previous_response import stored_response
 from gateway.ports import Backend
 from gateway.records.schema import ExchangeRecord
 from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, json_bytes
@@ -54,7 +54,7 @@ async def cancel_response(request: AnyRequest, gateway: Shared, key: Caller, id:
     raise BadRequest("Only a response in the background can be cancelled, and this one is over.", param="id")
 
 
-@get(ONE + "/input_items", summary="What a stored response was asked", tags=["OpenAI"])
+@get(ONE + "/input_items", summary="The input of a stored response", tags=["OpenAI"])
 async def list_input(
     request: AnyRequest,
     gateway: Shared,
@@ -81,7 +81,7 @@ HANDLERS = (get_response, delete_response, cancel_response, list_input)
 
 async def _own(gateway: Gateway, key: ClientKey, id: str) -> tuple[ExchangeRecord, bytes]:
     try:
-        return await kept(gateway.archive, exchange_id(id), key)
+        return await stored_response(gateway.archive, exchange_id(id), key)
     except NotFound as error:
         raise _missing(id, error.message) from error
 
@@ -100,6 +100,8 @@ def _keeper(gateway: Gateway) -> Backend | None:
     if speaks(gateway.backends[default.backend], default.model):
         return gateway.backends[default.backend]
     able = (
-        one for one in gateway.backends.values() if any(Endpoint.RESPONSES in card.endpoints for card in one.models())
+        backend
+        for backend in gateway.backends.values()
+        if any(Endpoint.RESPONSES in card.endpoints for card in backend.models())
     )
     return next(able, None)

@@ -368,7 +368,7 @@ def test_metrics_count_what_happened(gateway: GatewayProcess, upstream: Upstream
     assert "foreword_spool_lag_bytes" in page
 
 
-def test_three_mistakes_are_reported_at_once_and_the_port_stays_closed(tmp_path: Path) -> None:
+def test_four_mistakes_are_reported_at_once_and_the_port_stays_closed(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[server]\nprot = 1\n[backends.a]\nkind = "opnai"\n[routing]\ndefault = 7\n', "utf-8")
 
@@ -377,7 +377,7 @@ def test_three_mistakes_are_reported_at_once_and_the_port_stays_closed(tmp_path:
     )
 
     assert done.returncode == 2
-    for words in ("3 mistakes", "[server] prot", "'port'", "[backends.a] kind", "known: ", "[routing] default"):
+    for words in ("4 mistakes", "[server] prot", "'port'", "[backends.a] kind", "known: ", "[routing] default"):
         assert words in done.stderr
     assert "Listening" not in done.stdout + done.stderr
 
