@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import stat
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,28 @@ async def test_a_file_without_weights_fails_with_its_name(tmp_path: Path) -> Non
     with pytest.raises(RuntimeError, match=r"cannot load .*cut\.gguf"):
         await backend.open()
     await backend.aclose()
+
+
+async def test_a_client_that_leaves_while_its_prompt_is_read_frees_the_engine(engine: LlamaCpp) -> None:
+    """900 tokens are four batches, and the first or second is the last one read. CPU time does not depend on load."""
+
+    def long_prompt(word: str) -> Any:
+        return asked(Endpoint.CHAT, messages=[{"role": "user", "content": f"{word} " * 900}], stream=True, max_tokens=1)
+
+    began = time.process_time()
+    reply = await engine.send(long_prompt("ship"), "smollm2", ())
+    assert reply.pieces is not None
+    async for _ in reply.pieces:
+        pass
+    whole_s = time.process_time() - began
+
+    began = time.process_time()
+    leaving = asyncio.create_task(engine.send(long_prompt("house"), "smollm2", ()))
+    while time.process_time() - began < whole_s / 5:  # noqa: ASYNC110  # CPU time tells nobody
+        await asyncio.sleep(0.02)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    async with asyncio.timeout(60):
+        while engine._running:  # noqa: ASYNC110  # the engine has nobody to tell
+            await asyncio.sleep(0.02)
+    assert time.process_time() - began < whole_s * 0.7

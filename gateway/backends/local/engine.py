@@ -25,6 +25,8 @@ log = logging.getLogger("foreword.llamacpp")
 
 ERRORS_ONLY = 1
 PROMPT_BATCH = 256  # tokens of prompts that are read in one step
+PROGRESS = b'"prompt_progress":{'
+"""What only the pieces hold that say how much of the prompt is read. Within a text the quotes would be escaped."""
 
 
 class LlamaOptions(Struct, frozen=True):
@@ -63,11 +65,11 @@ class LlamaEngine:
 
     def chat(self, body: bytes, callback: Callback) -> None:
         """Answer a chat request piece by piece. The callback returns True to stop."""
-        self._server.handle_chat_completions(body, callback)
+        self._server.handle_chat_completions(_with_progress(body), _between_batches(callback))
 
     def complete(self, body: bytes, callback: Callback) -> None:
         """The same for the completions endpoint."""
-        self._server.handle_completions(body, callback)
+        self._server.handle_completions(_with_progress(body), _between_batches(callback))
 
     def count_tokens(self, text: str) -> int:
         return self._tokenizer.count(text)
@@ -83,9 +85,22 @@ class LlamaEngine:
             shutil.rmtree(self._folder)
 
 
+def _with_progress(body: bytes) -> bytes:
+    """The request, a JSON object with fields, with the wish for a piece after each batch of the prompt.
+
+    The engine sees that a client has left only when it hands over a piece.
+    """
+    return body.rstrip()[:-1] + b',"return_progress":true}'
+
+
+def _between_batches(callback: Callback) -> Callback:
+    """The same callback, which gets an empty piece for each batch of the prompt."""
+    return lambda piece: callback(b"" if PROGRESS in piece else piece)
+
+
 def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.n_ctx = options.context_tokens
-    # a client that leaves is noticed between two batches only, and others' tokens are made between them
+    # a client that leaves is noticed between two batches, and the tokens of other answers are made there
     params.n_batch = params.n_ubatch = PROMPT_BATCH
     params.n_parallel = options.parallel
     # one room for all: a long request may use what short ones leave free
