@@ -25,10 +25,10 @@ VERSION = 4
 """Part of each ingested file's recipe: a change of how chunks are cut means cutting again."""
 
 SPECIAL_TOKENS = 4
-"""What the model adds around a text (two for BERT), and a margin for where heading and text join."""
+"""The model's own tokens around a text (two for BERT), and a margin for the joint of heading and text."""
 
 CHARACTERS_A_TOKEN = 12
-"""A longer text never counts as fitting. WordPiece gives a 10,000-letter word one unknown token."""
+"""A longer text does not fit, whatever its tokens: WordPiece makes one unknown token of a 10,000-letter word."""
 
 JOINED = 0.64
 """Short neighbours are joined up to this share of the limit, while a paragraph or sentence up to the limit stays
@@ -222,14 +222,14 @@ def within(text: str, count: Count, window: int) -> list[str]:
 
 
 def sentences(text: str, tokens: int, count: Count) -> list[Span]:
-    """Whole lines and sentences, as many together as have at most `tokens`: all of the text but white space."""
+    """Spans of whole lines and sentences, joined up to `tokens`: all of the text but white space."""
     ends = {match.end() for place in PLACES[: SENTENCES + 1] for match in place.finditer(text)}
     parts = (_stripped(text, *edges) for edges in pairwise(sorted({0, *ends, len(text)})))
     return _packed(text, [(start, end) for start, end in parts if start < end], count, tokens)
 
 
 def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> str:
-    """The same chunk of the same document gets the same id for ever."""
+    """The same chunk of the same document always gets the same id."""
     parts = "\0".join((collection, source, str(start), str(end), text))
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

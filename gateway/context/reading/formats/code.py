@@ -1,7 +1,7 @@
 """Source code as a document: its classes and functions are its headings, under the file's name.
 
-Python is read by its own parser. Of languages with braces a lexer tells which braces count; what stands
-before one names the block. Code that cannot be read so has one heading, and is cut at blank lines.
+Python is read by its own parser. For languages with braces a lexer finds the braces outside of strings and
+comments; the text before a brace names its block. Other code has one heading, and is cut at blank lines.
 """
 
 import ast
@@ -47,14 +47,14 @@ BEHIND = re.compile(r"[ \t]*[;,)]*")
 
 
 class CodeBlock(Struct, frozen=True):
-    """A class or function with its comments and decorators. Level 2 is what no other one holds."""
+    """A class or function with its comments and decorators. Level 2 is the top level."""
 
     start: int
     end: int
     level: int
     title: str
     holds: bool = False
-    """Whether it is there for others, as a class is for its methods."""
+    """Whether it contains other blocks, as a class contains methods."""
 
 
 def read_code(path: Path, raw: bytes) -> Document:
@@ -70,7 +70,7 @@ def code_document(text: str, name: str, suffix: str, report: ReadReport = CODE) 
 
 
 def python_blocks(text: str) -> list[CodeBlock]:
-    """Classes, and functions outside of functions. None for what is not Python."""
+    """Classes, and functions outside of functions. Empty for text that is not Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -101,7 +101,7 @@ def _defined(node: ast.AST, lines: Sequence[int], texts: Sequence[str], level: i
 
 
 def brace_blocks(text: str, name: str) -> list[CodeBlock]:
-    """What stands in braces with something before it, as far as all around it only holds others."""
+    """Blocks in braces that have a header, at the top level or directly within classes and the like."""
     from pygments.lexers import get_lexer_for_filename
     from pygments.util import ClassNotFound
 
@@ -221,7 +221,7 @@ class _Braces:
 
 
 def _headings(text: str, name: str, blocks: Sequence[CodeBlock]) -> list[Heading]:
-    """A heading where each block begins, and its parent's again where something comes after it."""
+    """A heading where each block begins, and its parent's heading again where text follows the block."""
     found = [Heading(0, 1, name, own_line=False)]
     around = [CodeBlock(0, len(text), 1, name)]
     for block in [*blocks, CodeBlock(len(text), len(text), 0, "")]:
