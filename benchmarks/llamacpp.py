@@ -5,6 +5,7 @@
 CPU seconds of this process, so that other load on the machine does not count.
 """
 
+import argparse
 import json
 import sys
 import time
@@ -34,7 +35,9 @@ def ask(engine: LlamaEngine, number: int, tokens: int) -> int:
 
 
 def main() -> None:
-    path = locate(sys.argv[1] if len(sys.argv) > 1 else DEFAULT, Path.cwd())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default=DEFAULT)
+    path = locate(parser.parse_args().model, Path.cwd())
     engine = LlamaEngine(path, gguf.read(path), LlamaOptions(prompt_cache_mb=0))
     start = time.process_time()
     read = ask(engine, 1, 1)

@@ -4,10 +4,10 @@ It checks that a body is JSON with the fields OpenAI requires, and streams where
 Run as a program: `mock.py PORT`.
 """
 
+import argparse
 import asyncio
 import json
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -199,4 +199,6 @@ async def _serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("port", type=int)
+    asyncio.run(_serve(parser.parse_args().port))

@@ -87,6 +87,11 @@ async def measure(folder: Path) -> None:
     await drain.aclose()
 
 
-if __name__ == "__main__":
+@click.command(help=__doc__)
+def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

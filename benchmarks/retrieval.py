@@ -145,13 +145,23 @@ def chunking(data: Path) -> None:
 def all_recalls(made: Bench, collection: Collection, asked: Sequence[tuple[Any, Vectors]]) -> dict[Any, list[float]]:
     """With whole passages at each weight, and with the parts of passages that a request gets."""
     found: dict[Any, list[float]] = {column: [] for column in (*WEIGHTS, "request")}
+    for weight in WEIGHTS:
+        found[weight] = recalls_of(made, collection, asked, weight)
     for question, vector in asked:
-        for weight in WEIGHTS:
-            wish = Wish(question["question"], vector, MOST_CHUNKS, weight=weight)
-            hits = distinct([hit.chunk for hit in made.collections.look_up(collection, wish)])
-            found[weight].append(_recall(question, filled(hits, BUDGET)))
         found["request"].append(_recall(question, requested(made, collection, question["question"], vector)))
     return found
+
+
+def recalls_of(
+    made: Bench, collection: Collection, asked: Sequence[tuple[Any, Vectors]], weight: float | None
+) -> list[float]:
+    """With whole passages at one weight; None is the collection's own."""
+    recalls = []
+    for question, vector in asked:
+        wish = Wish(question["question"], vector, MOST_CHUNKS, weight=weight)
+        hits = distinct([hit.chunk for hit in made.collections.look_up(collection, wish)])
+        recalls.append(_recall(question, filled(hits, BUDGET)))
+    return recalls
 
 
 def requested(made: Bench, collection: Collection, query: str, vector: Vectors) -> Sequence[Chunk]:
