@@ -14,6 +14,8 @@ log = logging.getLogger("foreword.call")
 
 UNREACHABLE = "backend_unreachable"
 REPEATABLE = b"idempotency-key"
+REFUSALS = (501, 505)
+"""Not implemented, HTTP version not supported: statuses of 500 and over that judge the request, not the server."""
 
 
 class Sender(Protocol):
@@ -92,7 +94,7 @@ class Caller:
             if error.status >= 500 and not isinstance(error, NotReady):
                 await self._failed(target.backend)
             raise
-        if reply.status >= 500:
+        if reply.status >= 500 and is_failure(reply.status):
             await self._failed(target.backend)
         else:
             self._failures[target.backend] = 0
@@ -127,7 +129,7 @@ class Caller:
 
 def is_failure(status: int) -> bool:
     """Whether a status is one that another backend may not share, so that it may be asked instead."""
-    return status >= 500 or status in (408, 429)
+    return (status >= 500 and status not in REFUSALS) or status in (408, 429)
 
 
 def _repeatable(target: Target, headers: Headers) -> bool:

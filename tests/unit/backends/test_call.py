@@ -53,6 +53,19 @@ async def test_a_refused_backend_hands_over_to_the_next() -> None:
     assert (await caller(a=Answering(503), b=Answering(200)).call(exchange_to("a", "b"), ())).status == 200
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 599])
+async def test_any_failure_of_a_server_hands_over(status: int) -> None:
+    assert (await caller(a=Answering(status), b=Answering(200)).call(exchange_to("a", "b"), ())).status == 200
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 422, 501, 505])
+async def test_a_refusal_of_the_request_does_not_hand_over(status: int) -> None:
+    other = Answering(200)
+
+    assert (await caller(a=Answering(status), b=other).call(exchange_to("a", "b"), ())).status == status
+    assert other.asked == 0
+
+
 async def test_where_all_refuse_the_last_refusal_is_the_answer() -> None:
     assert (await caller(a=Answering(503), b=Answering(429)).call(exchange_to("a", "b"), ())).status == 429
 
