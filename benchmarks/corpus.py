@@ -3,6 +3,7 @@
 `python benchmarks/corpus.py FOLDER` writes the files and `expected.json`.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -359,7 +360,9 @@ def texts() -> list[Case]:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     expected = {}
     for case in cases():
