@@ -8,12 +8,16 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from gateway.exchange import SlotValue
+from gateway.prompt.language.certain_payload import certain
 from gateway.prompt.language.payload import split
 from gateway.prompt.language.values import READERS
 from gateway.prompt.slots.finders import FINDERS, Place, QueryReading
-from gateway.prompt.templates.fields import Slot
+from gateway.prompt.templates.fields import Slot, SlotSource
 from gateway.prompt.templates.template import Template
 from gateway.split import Split
+
+TAKEN_APART = frozenset({SlotSource.PAYLOAD, SlotSource.INSTRUCTION})
+"""Sources that cut the query in two."""
 
 
 class FilledSlots(Struct, frozen=True):
@@ -40,11 +44,16 @@ def fill(
     caller has it.
     """
     reading = QueryReading(parts or split(query), template.language)
+    whole = certain(reading.split)
+    sure = reading if whole is reading.split else QueryReading(whole, template.language)
+    used = set().union(*(part.body.names for part in template.parts))
     others = {value.name: value for value in given}
     values = {"query": query}
     found: list[SlotValue] = []
     for name, slot in template.slots.items():
-        value = _find(name, slot, reading) or others.get(name)
+        # a condition is never written, a typed slot copies a value, and a template may require a payload
+        cut = sure if name in used and not slot.required and slot.type is None else reading
+        value = _find(name, slot, reading, cut) or others.get(name)
         why = _unfit(slot, value)
         if why and slot.required:
             return SlotMissing(name, why)
@@ -60,7 +69,7 @@ def fill(
 def empty_slots(template: Template, query: str, parts: Split | None = None) -> dict[str, Slot]:
     """The slots that the rules leave empty."""
     reading = QueryReading(parts or split(query), template.language)
-    return {name: slot for name, slot in template.slots.items() if _find(name, slot, reading) is None}
+    return {name: slot for name, slot in template.slots.items() if _find(name, slot, reading, reading) is None}
 
 
 def read_value(slot: Slot, words: str) -> str | None:
@@ -68,9 +77,10 @@ def read_value(slot: Slot, words: str) -> str | None:
     return words if slot.type is None else READERS[slot.type](words)
 
 
-def _find(name: str, slot: Slot, reading: QueryReading) -> SlotValue | None:
+def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> SlotValue | None:
+    """`cut`: the reading for sources that take the query apart."""
     for source in slot.sources:
-        place: Place | None = FINDERS[source](slot, reading)
+        place: Place | None = FINDERS[source](slot, cut if source in TAKEN_APART else reading)
         if place is not None and place.value.strip():
             value = read_value(slot, place.value)
             if value is not None:

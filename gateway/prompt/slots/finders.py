@@ -62,7 +62,8 @@ def _instruction(_slot: Slot, reading: QueryReading) -> Place | None:
         return None
     if len(spans) == 1:
         return Place(reading.split.instruction_text, spans[0].start, spans[0].end)
-    return Place(reading.split.instruction_text)
+    # parts on both sides of the payload are no one sentence
+    return Place("\n".join(reading.query[span.start : span.end] for span in spans))
 
 
 def _question(slot: Slot, reading: QueryReading) -> Place | None:

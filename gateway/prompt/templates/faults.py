@@ -19,6 +19,12 @@ MAX_BODY_CHARS = 4000
 DEFAULT_WINDOW = 4096
 """Tokens, for a template without `min_window`."""
 
+_QUOTED_SLOT = re.compile(
+    r"(?P<open>\"{3}|'{3}|```+|~~~+|[\"'“”‘’「『«`])(?P<kind>\w*)(?P<gap>\s*)\{\{-?\s*(?P<slot>\w+)[^{}|]*\}\}\s*"
+    r"(?:(?P=open)|[”’」』»])"
+)
+"""A slot between quotes or fences that are written by hand."""
+
 Count = Callable[[str], int]
 """Text to tokens."""
 
@@ -55,6 +61,7 @@ def faults_of(template: Template, source: str, count: Count = estimated) -> Iter
     """The mistakes of one file. `source` is its text."""
     yield from _unused(template)
     yield from _without_the_user(template)
+    yield from _hand_made_fences(template)
     yield from _examples(template)
     if template.purpose is Purpose.ANSWER:
         yield from _intent(template)
@@ -93,6 +100,20 @@ def _without_the_user(template: Template) -> Iterator[Finding]:
         return
     what = "the messages contain neither `{{ query }}` nor a slot: what the user wrote would be lost"
     yield Finding(template.file, template.parts[-1].line, 1, "no-user-text", what, "write {{ query }} into `# user`")
+
+
+def _hand_made_fences(template: Template) -> Iterator[Finding]:
+    """Slots with the user's text between quotes that the text can close."""
+    for part in template.parts:
+        for match in _QUOTED_SLOT.finditer(part.source):
+            name = match["slot"]
+            slot = template.slots.get(name)
+            if name != "query" and (slot is None or slot.values or slot.type is not None):
+                continue  # a value of the author's own list, or a number, closes nothing
+            line = part.line + 1 + part.source.count("\n", 0, match.start())
+            what = f"{{{{ {name} }}}} stands between quotes that the user's text can close"
+            remedy = f"write {{{{ {name} | fenced }}}} in place of the quotes"
+            yield Finding(template.file, line, 1, "open-fence", what, remedy, Severity.WARNING)
 
 
 def _arrives(template: Template) -> bool:

@@ -256,3 +256,33 @@ def test_the_example_of_the_docs_lints_and_passes_its_tests(tmp_path: Path) -> N
     library, errors = load_library([tmp_path])
     assert [str(finding) for finding in lint(library, errors) if finding.level is Severity.ERROR] == []
     assert run_cases(library.templates[0]) == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '"""\n{{ text }}\n"""',
+        "```text\n{{ text }}\n```",
+        '"{{ text }}"',
+        "“{{ text }}”",
+        "'''{{ text }}'''",
+        '"{{ query }}"',
+    ],
+)
+def test_a_slot_between_quotes_that_its_text_can_close_is_a_warning(tmp_path: Path, body: str) -> None:
+    write(
+        tmp_path,
+        "a",
+        source(f"# user\n{{{{ query }}}}\n{body}\n", more="slots: {text: {from: payload}}\n" * ("text }}" in body)),
+    )
+
+    (found,) = [text for text in findings(tmp_path, Severity.WARNING) if "can close" in text]
+
+    assert "| fenced }}" in found
+
+
+def test_a_fenced_slot_and_one_with_values_of_its_own_need_no_other_fence(tmp_path: Path) -> None:
+    slots = "slots:\n  text: {from: payload}\n  tone: {values: {formal: [polite]}}\n"
+    write(tmp_path, "a", source('# user\n{{ query }}\n{{ text | fenced }}\nTone: "{{ tone }}"\n', more=slots))
+
+    assert not [text for text in findings(tmp_path, Severity.WARNING) if "can close" in text]

@@ -23,8 +23,12 @@ def value(slot: str, query: str, language: str = "en") -> str:
     ("slot", "query", "expected"),
     [
         ("query", " all of it ", " all of it "),
-        ("payload", "Translate to French: good morning", "good morning"),
-        ("instruction", "Translate to French: good morning", "Translate to French"),
+        ("payload", "Translate to French: good morning", ""),
+        ("payload", "Translate to French:\ngood morning", "good morning"),
+        ("{from: payload, required: true}", "Translate to French: good morning", "good morning"),
+        ("instruction", "Translate to French: good morning", "Translate to French: good morning"),
+        ("instruction", "Translate to French:\ngood morning", "Translate to French"),
+        ("instruction", "Fix this bug:\n```\nx = 1\n```\nIt fails", "Fix this bug\nIt fails"),
         ("instruction", "Tell me about the sea", "Tell me about the sea"),
         ("question", "Read this passage: It opens at 9. When does it open?", "Read this passage"),
         ("question", "I need help. When does it open?", "When does it open?"),
@@ -64,7 +68,7 @@ def value(slot: str, query: str, language: str = "en") -> str:
         ("email", "write to ann.b@example.com, please", "ann.b@example.com"),
         ("{pattern: 'order (\\d+)'}", "where is Order 1234", "1234"),
         ("{pattern: '#\\d+'}", "see #77", "#77"),
-        ("{from: [section, payload], values: [Context]}", "Summarise this text: the sea", "the sea"),
+        ("{from: [section, payload], values: [Context]}", "Summarise this text:\nthe sea", "the sea"),
         ("{from: number, default: '5'}", "give ideas", "5"),
     ],
 )
@@ -102,7 +106,7 @@ def test_each_value_is_kept_with_its_place() -> None:
     read = template(
         "# user\n{{ a }}{{ b }}{{ c }}", more="slots: {a: payload, b: number, c: {from: date, default: today}}\n"
     )
-    query = "Put this message in 2 words: hello world"
+    query = "Put this message in 2 words:\nhello world"
     filled = fill(read, query)
     assert isinstance(filled, FilledSlots)
     places = {slot.name: (slot.source, query[slot.start : slot.end]) for slot in filled.slots if slot.start >= 0}
