@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint
 from gateway.wire.engine.answer_format import check_choice, check_format
-from gateway.wire.json_fields import NULL, decoded
+from gateway.wire.json_fields import NULL, decoded, not_json
 
 # The fields that reach the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
 SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")
@@ -23,6 +23,7 @@ CHAT = ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_for
 _fields = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
+SCHEMAS = ("parameters", "schema")
 _BREAK = "\N{ZERO WIDTH SPACE}"
 MOST = 2**31 - 1  # the type in which the engine counts
 _RANDOM_SEED = 0xFFFFFFFF  # the engine's value for "no seed"
@@ -118,9 +119,10 @@ class Neutraliser:
 
 def ask(body: bytes, endpoint: Endpoint, limits: Limits, neutral: Neutraliser) -> EngineAsk:
     """The request for the engine. Raises `BadRequest` for features that the engine lacks."""
-    if endpoint is Endpoint.CHAT:
-        return _chat(body, limits, neutral)
-    return _completion(body, limits)
+    try:
+        return _chat(body, limits, neutral) if endpoint is Endpoint.CHAT else _completion(body, limits)
+    except RecursionError as error:
+        raise not_json(error) from None
 
 
 def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
@@ -134,10 +136,11 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
     )
     if "response_format" in fields:
         check_format(fields["response_format"])
+        fields["response_format"] = Raw(_encode(_without_nulls(msgspec.json.decode(fields["response_format"]))))
     if "tool_choice" in fields:
         check_choice(fields["tool_choice"], fields.get("tools"))
     if "tools" in fields:
-        fields["tools"] = Raw(_encode(neutral.tree(msgspec.json.decode(fields["tools"]))))
+        fields["tools"] = Raw(_encode(neutral.tree(_without_nulls(msgspec.json.decode(fields["tools"])))))
     top = (knobs.top_logprobs or 0) if knobs.logprobs else None
     if top is not None:
         fields["logprobs"] = Raw(b"true")
@@ -203,5 +206,15 @@ def _asked(
 def _message(message: Any, neutral: Neutraliser) -> Any:
     if not isinstance(message, dict):
         return message
+    message = _without_nulls(message)
     role = "system" if message.get("role") == "developer" else message.get("role")
     return {**neutral.tree(message), "role": role}
+
+
+def _without_nulls(value: Any) -> Any:
+    """The same without members that are null, schemas apart: in them null is a value."""
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: item if name in SCHEMAS else _without_nulls(item) for name, item in value.items() if item is not None}

@@ -137,7 +137,16 @@ EMBEDDING = {
     "dimensions": 2,
     "foreword": FOREWORD,
 }
-LOCAL = {**SAMPLING, "messages": [], "max_completion_tokens": 7, "logprobs": True, "top_logprobs": 2, "tools": []}
+LOCAL = {
+    **SAMPLING,
+    "messages": CHAT["messages"],
+    "max_completion_tokens": 7,
+    "logprobs": True,
+    "top_logprobs": 2,
+    "tools": CHAT["tools"],
+    "tool_choice": "auto",
+    "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "strict": True}},
+}
 NEUTRAL = engine.Neutraliser([])
 
 

@@ -41,6 +41,25 @@ def test_a_request_is_sent_with_a_limit_and_as_a_stream() -> None:
     }
 
 
+def test_null_in_messages_and_tools_does_not_reach_the_engine_and_null_in_a_schema_does() -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", None], "default": None}}}
+    tool = {"type": "function", "function": {"name": "f", "description": None, "parameters": schema, "strict": None}}
+    message = {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": None}], "name": None}
+
+    body = sent(chat(messages=[message], tools=[tool]))
+
+    assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    assert body["tools"] == [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+
+
+def test_values_nested_too_deeply_are_the_clients_fault() -> None:
+    nested = "[" * 3000 + "]" * 3000
+    body = f'{{"model":"m","messages":[{{"role":"user","content":{nested}}}]}}'
+
+    with pytest.raises(BadRequest):
+        engine.ask(body.encode(), Endpoint.CHAT, LIMITS, CONTROL)
+
+
 def test_what_only_the_engine_knows_does_not_reach_it() -> None:
     assert "id_slot" not in sent(chat(id_slot=0, n_predict=-1, lora=[]))
     assert sent(chat(n_predict=-1)) == sent(chat())
