@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -39,6 +39,14 @@ FailureOf = Callable[..., RequestError]
 """Makes the client's error of a connection's error, a text and a code."""
 
 
+class PieceSource(Protocol):
+    """An answer under way, as far as its stream is concerned."""
+
+    def piece(self) -> Awaitable[bytes]: ...
+
+    def close(self) -> None: ...
+
+
 class JudgedStream:
     """The pieces of an upstream's stream, each of whole events, and a check that the stream ends as it should.
 
@@ -46,7 +54,7 @@ class JudgedStream:
     """
 
     def __init__(
-        self, first: bytes, answer: UpstreamAnswer, endpoint: Endpoint, failure: FailureOf, *, marked: bool
+        self, first: bytes, answer: PieceSource, endpoint: Endpoint, failure: FailureOf, *, marked: bool
     ) -> None:
         """`first` is what was read of the body; `marked`: whether a stream without its end mark is broken."""
         self._unread = first
@@ -155,30 +163,6 @@ class JudgedStream:
         if self._marked and not self._ended:
             raise self._failure(Broken(), "ended its stream without its end mark", "stream_cut")
         raise StopAsyncIteration
-
-
-class PackedStream:
-    """The pieces of a compressed stream. Nothing can be seen in it, so its end is trusted."""
-
-    def __init__(self, first: bytes, answer: UpstreamAnswer, failure: FailureOf) -> None:
-        self._first, self._answer, self._failure = first, answer, failure
-
-    def __aiter__(self) -> "PackedStream":
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            piece, self._first = self._first or await self._answer.piece(), b""
-        except UpstreamFault as error:
-            self._answer.close()
-            raise self._failure(error, BROKE_OFF, "stream_cut") from error
-        if not piece:
-            self._answer.close()
-            raise StopAsyncIteration
-        return piece
-
-    async def aclose(self) -> None:
-        self._answer.close()
 
 
 async def first_bytes(answer: UpstreamAnswer) -> bytes:

@@ -25,14 +25,15 @@ from gateway.backends.http1 import (
     Unreachable,
     UpstreamFault,
 )
-from gateway.backends.judged import JudgedStream, PackedStream, check_body, first_bytes, is_stream, keep_waiting
+from gateway.backends.judged import JudgedStream, check_body, first_bytes, is_stream, keep_waiting
 from gateway.backends.openai_tokens import Counter
+from gateway.backends.packed_stream import READABLE, PackedStream, UnpackedAnswer, UnreadableStream
 from gateway.backends.reply_headers import passed_back
 from gateway.backends.route import matches
 from gateway.backends.sampling import within
 from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, NotReady, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
-from gateway.ports import Headers, ModelCard, Reply, is_encoded
+from gateway.ports import Headers, ModelCard, Reply
 from gateway.registry import AdapterKind
 from gateway.settings import Count, Seconds
 from gateway.wire.chat import encode
@@ -189,13 +190,15 @@ class Remote:
 
     async def _stream(self, first: bytes, answer: UpstreamAnswer, exchange: Exchange, reply: Reply) -> Reply:
         """The reply with its stream, once the first event is here: up to then a refusal is still a status."""
-        if is_encoded(reply.headers):
-            reply.pieces = PackedStream(first or await self._first(answer), answer, self._failure)
+        encoding = _header(reply.headers, b"content-encoding").strip().lower().decode("latin-1")
+        if encoding and encoding not in (*READABLE, "identity"):
+            reply.pieces = UnreadableStream(first or await self._first(answer), answer, self._failure)
             return reply
-        marked = self._settings.done_marker
-        stream = JudgedStream(first, answer, exchange.ask.endpoint, self._failure, marked=marked)
-        await stream.begin(keep_waiting(exchange), self._settings.idle_timeout_s)
-        reply.pieces = stream
+        settings, endpoint = self._settings, exchange.ask.endpoint
+        unpacked = UnpackedAnswer(answer, settings.max_answer_mb * MB) if encoding in READABLE else None
+        stream = JudgedStream(first, unpacked or answer, endpoint, self._failure, marked=settings.done_marker)
+        await stream.begin(keep_waiting(exchange), settings.idle_timeout_s)
+        reply.pieces = PackedStream(unpacked, stream) if unpacked is not None else stream
         return reply
 
     async def _first(self, answer: UpstreamAnswer) -> bytes:

@@ -1,0 +1,103 @@
+"""Compressed streams: judged by what is in them, passed on as the bytes that came."""
+
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from gateway.backends.http1 import Broken, TooLong
+from gateway.backends.judged import JudgedStream
+from gateway.backends.packed_stream import PackedStream, UnpackedAnswer
+from gateway.errors import BackendFailed, RequestError, StreamFailed
+from gateway.exchange import Endpoint
+
+CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+FAULT = b'data: {"error":{"message":"out of memory"}}\n\n'
+
+
+class ScriptedAnswer:
+    """An answer of the given pieces."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self.closed = False
+
+    async def piece(self) -> bytes:
+        return next(self._pieces, b"")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def packed(*events: bytes, wbits: int = 31) -> list[bytes]:
+    """Each event in a piece of its own, as servers that flush send them."""
+    packer = zlib.compressobj(wbits=wbits)
+    pieces = [packer.compress(event) + packer.flush(zlib.Z_SYNC_FLUSH) for event in events]
+    return [*pieces, packer.flush()]
+
+
+def failure(error: Exception, what: str, code: str | None = None) -> RequestError:
+    return BackendFailed(what, code=code)
+
+
+async def streamed(pieces: Iterable[bytes], most_bytes: int = 1 << 20) -> PackedStream:
+    answer: Any = ScriptedAnswer(pieces)
+    unpacked = UnpackedAnswer(answer, most_bytes)
+    judged = JudgedStream(b"", unpacked, Endpoint.CHAT, failure, marked=True)
+
+    async def waits() -> None:
+        pass
+
+    await judged.begin(waits, 1.0)
+    return PackedStream(unpacked, judged)
+
+
+@pytest.mark.parametrize("wbits", [31, 15], ids=["gzip", "deflate"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+async def test_the_bytes_that_came_are_passed_on(wbits: int, size: int) -> None:
+    whole = b"".join(packed(CHUNK, CHUNK * 20_000, DONE, wbits=wbits))
+    cut = [whole[at : at + size] for at in range(0, len(whole), size)]
+
+    pieces = [piece async for piece in await streamed(cut, 1 << 24)]
+
+    assert b"".join(pieces) == whole
+    assert all(pieces)
+
+
+async def test_an_error_ahead_of_the_content_is_raised() -> None:
+    with pytest.raises(RequestError, match="out of memory"):
+        await streamed(packed(FAULT))
+
+
+async def test_an_error_after_content_is_passed_on_and_raised_at_the_end() -> None:
+    pieces = packed(CHUNK, FAULT)
+    stream = await streamed(pieces)
+    passed: list[bytes] = []
+
+    with pytest.raises(StreamFailed, match="out of memory"):
+        while True:
+            passed.append(await anext(stream))
+    assert b"".join(passed) == b"".join(pieces)
+
+
+async def test_a_stream_that_ends_without_its_end_mark_is_broken() -> None:
+    with pytest.raises(BackendFailed, match="without its end mark"):
+        _ = [piece async for piece in await streamed(packed(CHUNK))]
+
+
+async def test_bytes_that_cannot_be_unpacked_are_a_broken_answer() -> None:
+    answer: Any = ScriptedAnswer([b"this is no gzip"])
+
+    with pytest.raises(Broken):
+        await UnpackedAnswer(answer, 1 << 20).piece()
+
+
+async def test_little_that_holds_much_ends_at_the_limit() -> None:
+    answer: Any = ScriptedAnswer([zlib.compress(b":" * (1 << 24))])
+    unpacked = UnpackedAnswer(answer, 1 << 20)
+
+    with pytest.raises(TooLong):
+        while await unpacked.piece():
+            pass
