@@ -5,6 +5,7 @@
 FOLDER holds `bpo/dev.jsonl`, `ifeval/dev.jsonl`, `clinc150/val.jsonl` and `bipia/*.json`; what is missing is left out.
 """
 
+import csv
 import json
 import re
 from collections import Counter
@@ -29,6 +30,7 @@ SETS = {
     "clinc": ("clinc150/val.jsonl", "text"),
 }
 SETS |= {"clinc questions": ("clinc150/val.jsonl", "text")}
+TASK_CHANGES = Path(__file__).parent / "prompts/task_changes.tsv"
 QUESTION = "Which intent is this message: {}"
 
 
@@ -93,6 +95,7 @@ def _refined(data: Path) -> None:
     click.echo(table(["it says", "prompts", "dropped", "why, most often"], shown))
     alone = sum(bool(changed(row["prompt"], row["optimized_prompt"])) for row in rows)
     click.echo(f"\nof the rewrites, the guard alone drops {alone}")
+    _task_changes()
     _losses([row["prompt"] for row in rows] + list(_field(data / "ifeval/dev.jsonl", "prompt")))
 
 
@@ -102,6 +105,17 @@ def _reason(prompt: str, said: str) -> str:
     except Rejected as why:
         return str(why)
     return ""
+
+
+def _task_changes() -> None:
+    """Refinements that change the task, written by us; the kind `later` was written after the guard."""
+    pairs = list(csv.DictReader(TASK_CHANGES.open(encoding="utf-8"), delimiter="\t", quoting=csv.QUOTE_NONE))
+    total = Counter(pair["kind"] for pair in pairs)
+    believed = Counter(pair["kind"] for pair in pairs if not _reason(pair["original"], pair["refined"]))
+    rows = [[kind, str(count), str(believed[kind])] for kind, count in total.items()]
+    rows.append(["all", str(total.total()), str(believed.total())])
+    click.echo("\nRefinements that change the task\n")
+    click.echo(table(["what is changed", "refinements", "believed"], rows))
 
 
 def _losses(prompts: Sequence[str]) -> None:

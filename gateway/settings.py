@@ -156,7 +156,7 @@ class Refiner(Struct, frozen=True, forbid_unknown_fields=True):
     """A prompt that can be improved with a lower probability than this is not refined."""
     growth: Annotated[float, Meta(ge=1)] = 6.0
     """A refined prompt is dropped if it is more than this many times as long as the client's."""
-    attach_original: bool = False
+    attach_original: bool = True
     """Whether the client's own words are sent below the refined prompt."""
     cache_entries: Amount = 1000
     """The number of refined prompts that each worker keeps; 0: none."""

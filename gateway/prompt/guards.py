@@ -7,7 +7,7 @@ their value. A rewrite that fails is dropped, and the lost pieces are named.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway.exchange import Turn
 from gateway.prompt.language.invariants import LANGUAGE, NEGATING, Invariant, InvariantKind, items
@@ -21,7 +21,13 @@ UNCHECKED_CHARS = 4_000
 NEGATED_CHARS = 60
 """The reach of a negation in a paraphrased prompt."""
 
+MIN_NAME_CHARS = 3
+"""A shorter stem of a name fits too many words."""
+
 _WORDS = re.compile(r"[\w'’-]+")
+_ADJECTIVE = re.compile(r"(?:ian|ean|an|ese|ish)$")
+LOOSE = any_of(words.whole(words.refine.loose) for words in VOCABULARY.values() if words.spaced)
+"""Words that a paraphrase may put in other words, of all languages that have blanks between words."""
 
 
 def lost(original: str, turns: Sequence[Turn], repeated: Sequence[tuple[int, int]] = ()) -> tuple[str, ...]:
@@ -39,7 +45,7 @@ def lost(original: str, turns: Sequence[Turn], repeated: Sequence[tuple[int, int
         return ()
     if len(rest) > UNCHECKED_CHARS:
         return (f"{len(rest)} characters outside the template's slots",)
-    prompt = _RewrittenPrompt(text)
+    prompt = RewrittenPrompt(text)
     needed = Counter(items(rest))
     return tuple(dict.fromkeys(item.text for item, times in needed.items() if not prompt.repeats(item, times)))
 
@@ -48,7 +54,7 @@ def changed(original: str, refined: str) -> tuple[str, ...]:
     """The pieces of `original` that are missing in a paraphrase; () if there are none."""
     if original.strip() in refined:
         return ()
-    prompt = _RewrittenPrompt(refined)
+    prompt = RewrittenPrompt(refined)
     return tuple(dict.fromkeys(item.text for item in items(original) if not prompt.says(item)))
 
 
@@ -88,7 +94,7 @@ def _without(original: str, text: str, repeated: Sequence[tuple[int, int]]) -> s
     return "\n".join((*pieces, original[end:]))
 
 
-class _RewrittenPrompt:
+class RewrittenPrompt:
     """A rewritten prompt and its values, computed when first needed."""
 
     def __init__(self, text: str) -> None:
@@ -119,12 +125,16 @@ class _RewrittenPrompt:
             case InvariantKind.NEGATION:
                 return self._negates(small)
             case InvariantKind.CONSTRAINT:
-                stems = _stems(small)
-                return 2 * sum(stem in self.low for stem in stems) > len(stems)
+                stems = _stems(LOOSE.sub("", small)) if small.isascii() else _stems(small)
+                return 2 * sum(stem in self.low for stem in stems) > len(stems) or not stems
             case _:
-                # "LCDs" may be "LCD displays", but "Ada" is not in "adapt", nor "art" in "start"
-                stem = small.removesuffix("s").rstrip("'’")
-                return re.search(_left(stem) + re.escape(stem) + r"s?['’]?" + _right(stem), self.low) is not None
+                return self._names(small.removesuffix("s").rstrip("'’"))
+
+    def _names(self, name: str) -> bool:
+        """Whether a name is here: "LCDs" may be "LCD displays", but "Ada" is not in "adapt", nor "art" in "start"."""
+        return any(
+            re.search(_left(form) + re.escape(form) + r"s?['’]?" + _right(form), self.low) for form in _name_forms(name)
+        )
 
     @property
     def values(self) -> Counter[str]:
@@ -146,6 +156,16 @@ class _RewrittenPrompt:
         stems = _stems(negation[negating.end() :] if negating else negation)
         reaches = (self.low[match.end() : match.end() + NEGATED_CHARS] for match in NEGATING.finditer(self.low))
         return any(not stems or any(stem in reach for stem in stems) for reach in reaches)
+
+
+def _name_forms(name: str) -> Iterator[str]:
+    """The name, its adjective (Rome, Roman) and what it is the adjective of (Australian, Australia)."""
+    yield name
+    core = _ADJECTIVE.sub("", name)
+    if core != name and len(core) >= MIN_NAME_CHARS:
+        yield from (core + end for end in ("", "a", "e", "ia", "y"))
+    elif len(core := name.rstrip("aeioy")) >= MIN_NAME_CHARS:
+        yield from (core + end for end in ("an", "ian", "ean", "ese", "ish"))
 
 
 def _value(item: Invariant) -> str:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from gateway.prompt import guards
+from gateway.prompt import additions, guards
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.literals import fences
 from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, any_of, folded
@@ -27,6 +27,7 @@ _RESIDUE = re.compile(
     r"</?prompt>|\[protected|\[/?end\]|\[/?inst\]|<\|[a-z_]+\|>|<</?sys>>|^#+ (?:system|user|assistant)\b", re.M
 )
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+_LOOSE_PARTS = any_of(part for words in VOCABULARY.values() if not words.spaced for part in words.refine.loose)
 _QUOTES = {'"': '"', "“": "”", "「": "」", "'": "'"}
 
 
@@ -110,6 +111,12 @@ def _faults(original: str, refined: str, manner: _Manner, language: str, growth:
         yield f"the refined prompt would lose {named(gone)}"
     if guards.hostile(refined):
         yield "the refined prompt tells the model to ignore or to show its instructions"
+    new = additions.added(original, refined, language)
+    if new:
+        yield f"the refined prompt adds to the task: {named(new)}"
+    words = additions.exchanged(original, refined, language)
+    if words:
+        yield f"the refined prompt exchanges words: without {named(words)}"
 
 
 def shared(before: str, after: str) -> float:
@@ -120,12 +127,12 @@ def shared(before: str, after: str) -> float:
 
 
 def _word_stems(text: str) -> set[str]:
-    return {word[:5] for word in _LONG_WORD.findall(text)}
+    return {word[:5] for word in _LONG_WORD.findall(text) if not guards.LOOSE.fullmatch(word)}
 
 
 def _pairs(text: str) -> set[str]:
     """In writing without blanks two characters count as a word."""
-    return {pair for word in re.findall(r"\w+", text) for pair in map("".join, pairwise(word))}
+    return {pair for word in re.findall(r"\w+", _LOOSE_PARTS.sub(" ", text)) for pair in map("".join, pairwise(word))}
 
 
 def named(items: tuple[str, ...]) -> str:

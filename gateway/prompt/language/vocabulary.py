@@ -74,12 +74,17 @@ class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """First words of a refiner's answer, words of requests, and the label above the original."""
+    """First words of a refiner's answer, words of requests, and the label above the original.
+
+    `loose` words may be put in other words; `limits` change the task where a refiner adds them.
+    """
 
     refusals: tuple[str, ...] = ()
     lead_ins: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
     requests: tuple[str, ...] = ()
+    loose: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
     original: str = ""
 
 

@@ -30,7 +30,7 @@ def asking(query: str = QUERY, language: str = "en", improvable: float = 0.9) ->
 
 
 def stage(model: ScriptedCompleter, **fields: object) -> RefineStage:
-    wanted = replace(Refiner(model="refiner"), **fields)
+    wanted = replace(Refiner(model="refiner", attach_original=False), **fields)
     return RefineStage(wanted, model, LIBRARY)
 
 
@@ -73,7 +73,8 @@ async def test_a_key_does_not_learn_what_another_has_asked() -> None:
     assert len(model.asked) == 2
 
 
-async def test_the_clients_own_words_can_go_along() -> None:
+async def test_the_clients_own_words_go_along_unless_the_operator_says_no() -> None:
+    assert Refiner().attach_original
     done = await stage(ScriptedCompleter(BETTER), attach_original=True)(asking())
     assert done.turns == (Turn("user", f"{BETTER}\n\nMy original request, word for word:\n{QUERY}"),)
 

@@ -1,0 +1,156 @@
+"""Compares a refined prompt with the client's: what is new in it that changes the task, and which words are gone.
+
+`guards.changed` looks for pieces that must survive. A refiner may add advice ("with examples"), but no name, number,
+link, quotation, language, negation, limit or format of its own, and it may not exchange one word for another: *paris*
+for *London*, *rice* for *pasta*.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from gateway.prompt.guards import RewrittenPrompt
+from gateway.prompt.language.invariants import NEGATING, InvariantKind, items
+from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, any_of, folded
+
+SHORT_WORDS = 4
+"""With at most this many words of content, one neighbour tells the place of a word; with more, both do."""
+TINY_WORDS = 2
+"""With at most this many, the start and the end of the text are places too."""
+COMPARED_WORDS = 12
+"""The words of a prompt with more words of content than this are not compared."""
+LIMITED_WORDS = 30
+"""A prompt of more words than this may get a limit, such as `only`."""
+COMPARED_CHARACTERS = 24
+"""The same for writing without blanks."""
+STEM_CHARS = 4
+"""Words with the same first characters are forms of one word."""
+
+_NEW = frozenset(
+    (
+        InvariantKind.DATE,
+        InvariantKind.FORMAT,
+        InvariantKind.LANGUAGE,
+        InvariantKind.LINK,
+        InvariantKind.NAME,
+        InvariantKind.NEGATION,
+        InvariantKind.NUMBER,
+        InvariantKind.QUOTATION,
+    )
+)
+_TOP = "com|net|org|io|co|info|biz|app|dev|shop|site|xyz|me|ai|cn|de|fr|uk|ru|jp|eu"
+_DOMAIN = re.compile(rf"(?<![\w@])(?:www\.)?[a-z][a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:{_TOP})(?!\w)")
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_ORDINALS = re.compile(r"^\s*\d{1,2}[.)]\s", re.MULTILINE)
+
+
+def added(original: str, refined: str, language: str) -> tuple[str, ...]:
+    """The pieces of the refined prompt that the client did not write and that change the task."""
+    before = RewrittenPrompt(original)
+    listed = _ORDINALS.sub("", refined)
+    return tuple(
+        dict.fromkeys((*_new_items(before, listed, language), *_new_wordings(before.low, folded(listed), language)))
+    )
+
+
+def exchanged(original: str, refined: str, language: str) -> tuple[str, ...]:
+    """The words of a short prompt that have another word in their place."""
+    words = VOCABULARY[language]
+    if not words.spaced:
+        return _lost_characters(folded(original), folded(refined), words)
+    content = _content(original, language)
+    return _replaced(content, _content(refined, language)) if len(content) <= COMPARED_WORDS else ()
+
+
+def _content(text: str, language: str) -> list[str]:
+    return [word for word in _WORD.findall(folded(text)) if not _LOOSE[language].fullmatch(word)]
+
+
+def _replaced(before: list[str], after: list[str]) -> tuple[str, ...]:
+    """The words that have new ones in their place. In a short prompt one neighbour tells the place, else both do."""
+    ends = len(before) <= TINY_WORDS
+    own, first = set(after), set(before)
+    new = [_beside(after, place) for place, word in enumerate(after) if not _is_among(word, first)]
+    gone = [not _is_among(word, own) for word in before]
+    needed = [
+        1 if len(before) <= SHORT_WORDS or any(gone[max(0, i - 1) : i]) or any(gone[i + 1 : i + 2]) else 2
+        for i in range(len(before))
+    ]
+    return tuple(
+        word
+        for place, word in enumerate(before)
+        if gone[place] and any(_shared(_beside(before, place), others, ends=ends) >= needed[place] for others in new)
+    )
+
+
+def _beside(words: list[str], place: int) -> tuple[str, str]:
+    return words[place - 1] if place else "", words[place + 1] if place + 1 < len(words) else ""
+
+
+def _shared(sides: tuple[str, str], others: tuple[str, str], *, ends: bool) -> int:
+    return sum(_same(side, other) for side, other in zip(sides, others, strict=True) if side or ends)
+
+
+def _same(word: str, other: str) -> bool:
+    """Whether two neighbours are forms of one word; both may be an end of the text."""
+    return word == other or bool(word and other and _is_among(word, {other}))
+
+
+def _new_items(before: RewrittenPrompt, refined: str, language: str) -> Iterator[str]:
+    for item in items(refined):
+        if item.kind not in _NEW or before.says(item):
+            continue
+        if item.kind in (InvariantKind.QUOTATION, InvariantKind.NAME) and _are_in(item.text, before.low):
+            continue
+        if item.kind is InvariantKind.FORMAT and _LOOSE[language].fullmatch(folded(item.text)):
+            continue
+        if item.kind is InvariantKind.NEGATION and NEGATING.fullmatch(folded(item.text)):
+            continue  # "if not, why not?" negates no word
+        yield item.text
+
+
+def _are_in(text: str, low: str) -> bool:
+    """Whether half of a name or quotation is the client's: words may be quoted or capitalised for the first time."""
+    words = _WORD.findall(folded(text))
+    own = set(_WORD.findall(low))
+    initials = "".join(word[0] for word in re.findall(r"[^\W\d_]+", low))
+    return 2 * sum(_is_among(word, own) for word in words) >= len(words) > 0 or (
+        text.isupper() and folded(text) in initials
+    )
+
+
+def _new_wordings(before: str, refined: str, language: str) -> Iterator[str]:
+    short = len(_WORD.findall(before)) <= LIMITED_WORDS
+    for pattern in (_DOMAIN, _LIMITS[language])[: 1 + short]:
+        yield from (match[0] for match in pattern.finditer(refined) if match[0] not in before)
+
+
+def _is_among(word: str, words: set[str]) -> bool:
+    """Whether a form of the word is there: "plan" and "planning", "tcp" and "tcps"."""
+    word = word.removesuffix("s")
+    stem = word[: max(STEM_CHARS, len(word) - 3)][:6]
+    return any(other.startswith(stem) or (len(other) >= STEM_CHARS and word.startswith(other)) for other in words)
+
+
+def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[str, ...]:
+    """In writing without blanks: the runs left beside loose words whose characters are gone."""
+    rest = any_of(words.refine.loose).sub(" ", before)
+    runs = re.findall(r"[^\W\d_a-z]{2,}|[a-z]{2,}", rest)
+    if sum(map(len, runs)) > COMPARED_CHARACTERS:
+        return ()
+    return tuple(run for run in runs if _is_lost(run, refined))
+
+
+def _is_lost(run: str, refined: str) -> bool:
+    """Whether two characters that stand together are both gone, or a word in Latin letters."""
+    if run.isascii():
+        return run not in refined
+    gone = [character not in refined for character in run]
+    return any(map(all, pairwise(gone)))
+
+
+_LOOSE = {language: any_of(words.refine.loose) for language, words in VOCABULARY.items()}
+_LIMITS = {
+    language: any_of(words.whole((pattern,)) for pattern in words.refine.limits)
+    for language, words in VOCABULARY.items()
+}
