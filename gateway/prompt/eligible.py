@@ -3,6 +3,7 @@
 import re
 
 from gateway.exchange import Ask, Exchange, Mode
+from gateway.prompt.generic_system import is_generic
 from gateway.prompt.language.literals import fences
 
 LONGEST = 6000  # characters; a longer prompt has its details already
@@ -50,7 +51,8 @@ def _form(ask: Ask) -> str:
 
 
 def _turns(ask: Ask) -> str:
-    """Why the turns are not a single plain user message. A request that names its template may have more."""
+    """Why the turns are not one plain user message, with at most a system prompt that says nothing. A request that
+    names its template may have more."""
     if not ask.turns:
         return "there are no messages"
     *before, last = ask.turns
@@ -61,7 +63,7 @@ def _turns(ask: Ask) -> str:
     others = [turn.role for turn in before]
     if not {"system", "developer"}.issuperset(others):
         return "the conversation is past its first turn"
-    if others and not ask.controls.template:
+    if not ask.controls.template and not all([is_generic(turn.text) for turn in before]):
         return "the caller has a system prompt of its own"
     return ""
 

@@ -353,7 +353,7 @@ def _beside(before: Sequence[Turn], rendered: tuple[Turn, ...]) -> tuple[Turn, .
     if not systems or rendered[0].role != "system":
         return (*before, *rendered)
     others = tuple(turn for turn in before if turn.role not in SYSTEM)
-    joined = "\n\n".join([*(turn.text for turn in systems), rendered[0].text])
+    joined = "\n\n".join([*(turn.text for turn in systems if turn.text.strip()), rendered[0].text])
     return (Turn("system", joined), *others, *rendered[1:])
 
 

@@ -80,3 +80,36 @@ def test_a_built_prompt_is_recognised(text: str) -> None:
 )
 def test_plain_prompts_and_pasted_documents_are_not_built(text: str) -> None:
     assert not is_built(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "You are a helpful assistant.",
+        "you are a helpful, friendly AI assistant",
+        "You are a helpful and knowledgeable assistant!",
+        "You're an AI language model.",
+        "你是一个有用的助手。",
+        "您是乐于助人的智能助手",
+    ],
+)
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_a_system_prompt_that_says_nothing_is_no_reason_to_leave_a_request_alone(role: str, text: str) -> None:
+    assert why_untouchable(asked(Turn(role, text), USER)) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You are a helpful assistant. Answer in JSON.",
+        "You are a helpful assistant who never mentions prices.",
+        "You are a helpful pirate.",
+        "You are a helpful assistant for the customers of Harbour Bank.",
+        "Be brief.",
+        "你是一个只用英文回答的助手。",
+    ],
+)
+def test_a_system_prompt_with_a_wish_of_its_own_is_one(text: str) -> None:
+    assert why_untouchable(asked(Turn("system", text), USER)) == "the caller has a system prompt of its own"
