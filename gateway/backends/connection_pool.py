@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable
 from time import monotonic
 
-from gateway.backends.http1 import AllInUse, AnswerBounds, Connection, Unanswered, Unreachable
+from gateway.backends.http1 import AllInUse, AnswerBounds, Broken, Connection, Unreachable
 
 KEEP_S = 50.0  # below the usual 60 s after which servers close an idle connection
 SETTLE_S = 0.005
@@ -137,8 +137,8 @@ class ConnectionPool:
             await connection.post(head, body)
         except BaseException as error:
             self._drop(connection)
-            if isinstance(error, Unanswered | Unreachable):
-                self._forget()  # whatever closed this connection has probably closed the others, too
+            if isinstance(error, Broken | Unreachable):
+                self._forget()  # what broke this connection has probably broken the others, too
             if kept is None or not isinstance(error, Unreachable):
                 raise
             return await self.post(path, body, headers)
@@ -162,6 +162,8 @@ class ConnectionPool:
             return
         self._used.discard(connection)
         self._places.release()
+        if connection.broken:
+            self._forget()  # a second try gets a fresh connection
         if not connection.reusable or (self._distrusted_until and monotonic() < self._distrusted_until):
             connection.close()
             return

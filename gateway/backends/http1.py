@@ -137,6 +137,11 @@ class Connection(asyncio.Protocol):
     def reusable(self) -> bool:
         return self.complete and not self.closed and self._error is None and self._keeps and not self._writing
 
+    @property
+    def broken(self) -> bool:
+        """Whether the answer broke off, or was no HTTP."""
+        return isinstance(self._error, Broken)
+
     def rest(self) -> None:
         """The exchange is over; the connection waits for the next one."""
         self.rested_at = monotonic()

@@ -124,6 +124,31 @@ def test_after_a_stray_answer_no_connection_is_kept(run: Run) -> None:
         assert server.connections == 4
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", b"no HTTP\r\n\r\n"],
+    ids=["half an answer", "no HTTP"],
+)
+def test_after_a_broken_answer_the_next_request_has_a_fresh_connection(run: Run, broken: bytes) -> None:
+    def breaks_the_second(connection: RawConnection, number: int) -> None:
+        for answer in (OK, broken) if number == 1 else (OK, OK, OK):
+            connection.request()
+            connection.send(answer)
+
+    async def scenario() -> list[bytes | Exception]:
+        pool = pool_to(server.port)
+        first, other = await pool.post(b"/x", b"{}"), await pool.post(b"/x", b"{}")
+        await other.whole()
+        await first.whole()
+        with pytest.raises(Broken):
+            await (await pool.post(b"/x", b"{}")).whole()
+        return await bodies(pool, 1)
+
+    with RawServer(breaks_the_second) as server:
+        assert run(scenario()) == [b"ok"]
+        assert server.connections == 3
+
+
 def test_a_request_that_was_half_written_to_a_kept_connection_is_sent_over_a_new_one(run: Run) -> None:
     whole = []
 
