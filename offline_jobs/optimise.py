@@ -47,9 +47,9 @@ from offline_jobs.search.trial import CandidateTrial
 
 LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
-"""The most rows that are answered to see what goes wrong."""
+"""The most rows that are answered to find failures."""
 JUDGED = 3
-"""Calls a row where a judge compares: the answer, and the judge twice."""
+"""The calls for each row if a judge compares: one for the answer, two for the judge."""
 
 
 class SearchEnd(Struct, frozen=True):
@@ -59,7 +59,7 @@ class SearchEnd(Struct, frozen=True):
 
 
 def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
-    # all that the search depends on is fixed at the first run, so that a resumed job goes on with the same search
+    # the inputs of the search are fixed at the first run, so that a resumed job continues the same search
     inputs = run.step("inputs", options, lambda: _inputs(run.settings, options), SearchInputs)
     parent = _parent(run.settings, inputs.template)
     rows = _rows(run.settings, inputs.dataset)

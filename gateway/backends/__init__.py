@@ -1,1 +1,1 @@
-"""Who answers: routing, calling, and the remote backend."""
+"""Backends: routing, calling, and remote servers."""

@@ -1,4 +1,4 @@
-"""A whole answer as the stream of events that the client asked for."""
+"""Turns a whole answer into the stream of events that the client asked for."""
 
 from collections.abc import AsyncIterator, Iterable
 
@@ -15,7 +15,7 @@ OF_THE_BODY = frozenset({b"content-type", b"content-length"})
 
 
 def as_events(reply: Reply, ask: Ask) -> Reply:
-    """Raises `BackendFailed` if the body is no answer of its endpoint."""
+    """The events. Raises `BackendFailed` if the body is not an answer of its endpoint."""
     if ask.endpoint is Endpoint.RESPONSES:
         events = responses.events(reply.body)
     else:

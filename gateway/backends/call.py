@@ -19,18 +19,18 @@ REFUSALS = (501, 505)
 
 
 class Sender(Protocol):
-    """What a caller needs of a backend."""
+    """The part of a backend that a caller needs."""
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply: ...
 
 
 class Caller:
-    """First backend on the route that answers.
+    """Returns the reply of the first backend on the route that answers.
 
     A request that a backend took is not sent again (`RequestError.taken`), unless the client gave it an
     idempotency key or its model says `repeat`. A backend that cannot be reached is tried once more.
-    A backend that failed `trip_after` times in a row is passed over for `rest_s` seconds, but only
-    where there is another one to ask.
+    A backend that failed `trip_after` times in a row is skipped for `rest_s` seconds, but only if
+    there is another one.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Caller:
         rest_s: float = 10.0,
         mixing: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """`mixing`: the backends that can read passages beside each other (NBCE), with their models."""
+        """`mixing`: the backends that can read passages in parallel (NBCE), with their models."""
         self._mixing = mixing or {}
         self._backends = backends
         self._state = state
@@ -53,7 +53,7 @@ class Caller:
     async def call(self, exchange: Exchange, headers: Headers) -> Reply:
         """The reply of the first target that does not fail.
 
-        Where all fail, the last one's own refusal is returned, or its error raised.
+        If all fail, the last one's refusal is returned, or its error raised.
         """
         if exchange.windows:
             exchange = self._mixed(exchange)
@@ -74,7 +74,7 @@ class Caller:
         return await self._try(exchange, last, headers)
 
     def _mixed(self, exchange: Exchange) -> Exchange:
-        """Only those of the route that can mix passages. Raises `BadRequest` where there are none."""
+        """The targets that can mix passages. Raises `BadRequest` if there are none."""
         able = tuple(target for target in exchange.route if target.backend in self._mixing)
         if able:
             return replace(exchange, route=able)
@@ -90,7 +90,7 @@ class Caller:
         try:
             reply = await self._send(exchange, target, headers)
         except RequestError as error:
-            # a backend that is loading or has all its connections in use is not a failing one
+            # a backend that is loading, or whose connections are all in use, has not failed
             if error.status >= 500 and not isinstance(error, NotReady):
                 await self._failed(target.backend)
             raise
@@ -128,7 +128,7 @@ class Caller:
 
 
 def is_failure(status: int) -> bool:
-    """Whether a status is one that another backend may not share, so that it may be asked instead."""
+    """Whether another backend might answer where this one returned the status."""
     return (status >= 500 and status not in REFUSALS) or status in (408, 429)
 
 

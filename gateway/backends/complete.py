@@ -1,4 +1,4 @@
-"""Asks a model on the gateway's own account, over the same routes and backends as a client's request."""
+"""Makes the gateway's own model calls, over the same routes and backends as a client's request."""
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter_ns

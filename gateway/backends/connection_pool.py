@@ -1,4 +1,4 @@
-"""Shares out the connections to one upstream: some in use, some at rest until the next request."""
+"""Pools the connections to one upstream: some in use, some idle until the next request."""
 
 import asyncio
 import ssl
@@ -10,22 +10,22 @@ from gateway.backends.http1 import AllInUse, AnswerBounds, Broken, Connection, U
 
 KEEP_S = 50.0  # below the usual 60 s after which servers close an idle connection
 SETTLE_S = 0.005
-"""How long a connection rests before its next request, while others can be had. An answer that the upstream sends twice
-comes within milliseconds, and on a connection in use it could not be told from the right one."""
+"""How long a connection stays idle before its next request, if others are free. A duplicate answer arrives within
+milliseconds; on a connection in use again, it would be taken for the next answer."""
 DISTRUST_S = 60.0
-"""How long no connection is kept after the upstream sent bytes that belong to no request."""
+"""After the upstream sent bytes that belong to no request, no connection is kept for this long."""
 SWEEP_S = 1.0  # how late the end of a silence may be noticed
 
 
 class _Places:
-    """A number of places, given out in the order of waiting. Just a counter where nobody waits."""
+    """A semaphore that serves waiters in order. Without waiters it is only a counter."""
 
     def __init__(self, free: int) -> None:
         self._free = free
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def take(self) -> bool:
-        """Take a place if one is free, which is never the case while somebody waits."""
+        """Take a place if one is free. None is free while there are waiters."""
         if not self._free:
             return False
         self._free -= 1
@@ -38,7 +38,7 @@ class _Places:
         try:
             await turn
         except BaseException:
-            # the place was given in the moment of giving up: it goes to the next
+            # the place arrived just as the wait was cancelled: pass it on
             if turn.done() and not turn.cancelled():
                 self.release()
             elif turn in self._waiting:
@@ -46,7 +46,7 @@ class _Places:
             raise
 
     def release(self) -> None:
-        """Hand the place to the longest waiter."""
+        """Give the place to the first waiter."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -56,7 +56,7 @@ class _Places:
 
 
 class UpstreamAnswer:
-    """An answer under way. Its connection goes back to the pool at the end, or is closed before it."""
+    """An answer that is being received. At its end the connection returns to the pool; before that, closing cuts it."""
 
     def __init__(self, pool: "ConnectionPool", connection: Connection) -> None:
         self._pool = pool
@@ -65,11 +65,11 @@ class UpstreamAnswer:
         self.headers = connection.headers
 
     def piece(self) -> Awaitable[bytes]:
-        """The next piece of the body, as it came off the wire; b"" at its end."""
+        """The next piece of the body, unchanged; b"" at its end."""
         return self._connection.piece() if self._connection is not None else _nothing()
 
     async def whole(self) -> bytes:
-        """All of the body. The answer is over then."""
+        """The whole body, which ends the answer."""
         connection = self._connection
         assert connection is not None
         try:
@@ -115,7 +115,7 @@ class ConnectionPool:
         authority = bracketed if standard else f"{bracketed}:{port}"
         self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines(headers)
         self._settling: deque[Connection] = deque()
-        """At rest for less than `settle_s` when last looked at, the longest first."""
+        """Connections that were idle for less than `settle_s` at the last look, the longest idle first."""
         self._settled: deque[Connection] = deque()
         self._used: set[Connection] = set()
         self._places = _Places(limit)
@@ -138,7 +138,7 @@ class ConnectionPool:
         except BaseException as error:
             self._drop(connection)
             if isinstance(error, Broken | Unreachable):
-                self._forget()  # what broke this connection has probably broken the others, too
+                self._forget()  # the cause has probably broken the others, too
             if kept is None or not isinstance(error, Unreachable):
                 raise
             return await self.post(path, body, headers)
@@ -178,7 +178,7 @@ class ConnectionPool:
             connection.close()
 
     def _rested(self) -> Connection | None:
-        """A connection to use again, if one is fit: the latest of those that have settled."""
+        """An idle connection to use again: the latest of those that have been idle for `settle_s`."""
         now = monotonic()
         settling, settled = self._settling, self._settled
         while settling and settling[0].rested_at <= now - self._settle_s:
@@ -217,7 +217,7 @@ class ConnectionPool:
         self._forget()
 
     def _forget(self) -> None:
-        """Close all connections at rest."""
+        """Close all idle connections."""
         for connection in (*self._settling, *self._settled):
             connection.close()
         self._settling.clear()

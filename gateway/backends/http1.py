@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection to an upstream: posts bytes, hands back the head and then the body's pieces.
+"""One HTTP/1.1 connection to an upstream: posts bytes, returns the head and then the pieces of the body.
 
-It does nothing but that: no redirects, cookies, decompression or proxies, none of which a gateway
-may do on its own. The parsing is httptools' (llhttp). General clients cost two to five times the
-CPU; `docs/benchmarks.md` has the figures. Connections are shared out in `connection_pool.py`.
+It has no redirects, cookies, decompression or proxies, none of which a gateway may do on its
+own. The parsing is httptools' (llhttp). General clients cost two to five times the
+CPU; `docs/benchmarks.md` has the figures. `connection_pool.py` pools the connections.
 """
 
 import asyncio
@@ -23,31 +23,31 @@ HIGH_WATER = 256 * 1024
 
 
 class UpstreamFault(Exception):
-    """Why there is no whole answer. The text never holds the upstream's address."""
+    """Why the answer is missing or incomplete. The text never holds the upstream's address."""
 
 
 class Unreachable(UpstreamFault):
-    """No connection, or it broke before the request was written whole: the upstream cannot have acted on it."""
+    """No connection, or it broke before the whole request was written, so the upstream cannot have acted on it."""
 
 
 class AllInUse(UpstreamFault):
-    """No connection became free in time. The upstream was not asked, and is not to blame."""
+    """No connection became free in time. The request was not sent."""
 
 
 class Broken(UpstreamFault):
-    """The answer ended before its end, or is not HTTP."""
+    """The answer was cut off, or is not HTTP."""
 
 
 class Unanswered(Broken):
-    """The request was written whole, and the connection closed before a byte came back: it may have been worked on."""
+    """The whole request was written, and the connection closed before a byte came back. It may have been processed."""
 
 
 class Empty(UpstreamFault):
-    """The answer came to its end and holds nothing."""
+    """The answer is complete and empty."""
 
 
 class Idle(UpstreamFault):
-    """Nothing came for too long."""
+    """The upstream sent nothing for too long."""
 
 
 class Overdue(UpstreamFault):
@@ -66,7 +66,7 @@ class AnswerBounds(Struct, frozen=True):
     total_s: float
     """From the request to the answer's last byte."""
     most_bytes: int
-    """Head and body, as they come off the wire."""
+    """The size of head and body as received."""
 
 
 class Connection(asyncio.Protocol):
@@ -111,14 +111,14 @@ class Connection(asyncio.Protocol):
             raise self._error
 
     async def piece(self) -> bytes:
-        """What has come of the body since the last time, as it came off the wire; b"" at its end."""
+        """The bytes of the body since the last call, unchanged; b"" at its end."""
         while not self._pieces:
             if self._error is not None:
                 raise self._error
             if self.complete:
                 return b""
             await self._wait()
-        # all that is here goes on in one send: handing over costs more than carrying
+        # all bytes so far are passed on together: each hand-over costs more than the copy
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._held = 0
@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def drained(self) -> bool:
-        """Whether the answer is complete and all of it was taken."""
+        """Whether the answer is complete and fully read."""
         return self.complete and not self._pieces
 
     @property
@@ -143,14 +143,14 @@ class Connection(asyncio.Protocol):
         return isinstance(self._error, Broken)
 
     def rest(self) -> None:
-        """The exchange is over; the connection waits for the next one."""
+        """End the exchange; the connection waits for the next one."""
         self.rested_at = monotonic()
         self._resting = True
 
     def quiet(self) -> bool:
-        """Whether it can be used again: open, and nothing on it unread, be it bytes or the other side's close.
+        """Whether it can be used again: open, with neither unread bytes nor the other side's close.
 
-        Asks the kernel, since the event loop may not have come to read it. Costs a microsecond.
+        Asks the kernel, since the event loop may not have read them yet. Costs a microsecond.
         """
         return not self.closed and not self._unread()
 
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def look(self, now: float) -> None:
-        """Fail if the answer is overdue, or nothing came for too long. A pause for a slow client is no silence."""
+        """Fail if the answer is overdue, or nothing came for too long. A pause for a slow client does not count."""
         if self.complete:
             return
         if now - self._began_at >= self._bounds.total_s:
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        # so that `pause_writing` says whether anything of a request is still here
+        # so that `pause_writing` shows whether a part of a request is still unsent
         self._transport.set_write_buffer_limits(high=0)
         socket = transport.get_extra_info("socket")
         if socket is not None:
@@ -245,7 +245,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status:
-            return  # a trailer: it came too late to be a header
+            return  # a trailer, not a header
         self._head_size += len(name) + len(value)
         if self._head_size > HEAD_LIMIT:
             raise httptools.HttpParserError(HEAD_TOO_LARGE)
@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.status:
             self.complete = True
-            # read here: the parser forgets the message's length once it is past it
+            # read here: the parser forgets the message's length after it
             self._keeps = self._parser.should_keep_alive()
 
 

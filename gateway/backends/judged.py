@@ -1,6 +1,6 @@
-"""Judges an upstream's answer by what arrives, not by its status line.
+"""Judges an upstream's answer by its content, not by its status line.
 
-An error that arrives as a success, before any content, is raised: another deployment may be asked then.
+An error with a success status is raised if it arrives before any content, so that another deployment can answer.
 """
 
 import asyncio
@@ -24,23 +24,23 @@ from gateway.wire.stream_ends import StreamStart, end_at, fault_in, mark_of, sta
 from gateway.wire.unpack import unpacked
 
 MOST_CHECKED = 1024 * 1024
-"""Longer bodies are not parsed to see whether they are JSON: their first and last bytes have to do."""
+"""Longer bodies are not parsed to see whether they are JSON; only their first and last bytes are checked."""
 MOST_UNPACKED = 64 * 1024
 HELD_S = 1.0
-"""How long a chunk without content waits for the next one: an error that comes then can still be handed over."""
+"""How long a chunk without content is held: if an error follows, another backend can still answer."""
 TELL_AFTER_S = 10.0
-"""A client that waits longer while the upstream sends comments gets a comment, too, so that it keeps waiting."""
+"""While the upstream sends only comments, the client gets a comment this often, so that it keeps waiting."""
 BROKE_OFF = "broke off in the middle of its stream"
 _FIRST_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 _LONGEST_NAME = 12
 _json = msgspec.json.Decoder(Raw)
 
 FailureOf = Callable[..., RequestError]
-"""Makes the client's error of a connection's error, a text and a code."""
+"""Makes the client's error from a connection's error, a text and a code."""
 
 
 class PieceSource(Protocol):
-    """An answer under way, as far as its stream is concerned."""
+    """The part of an answer that its stream needs."""
 
     def piece(self) -> Awaitable[bytes]: ...
 
@@ -48,15 +48,15 @@ class PieceSource(Protocol):
 
 
 class JudgedStream:
-    """The pieces of an upstream's stream, each of whole events, and a check that the stream ends as it should.
+    """The pieces of an upstream's stream, each of whole events; checks that the stream ends properly.
 
-    A class rather than a generator, since closing a generator that was never started closes nothing.
+    A class rather than a generator, because closing a generator that was never started runs no code.
     """
 
     def __init__(
         self, first: bytes, answer: PieceSource, endpoint: Endpoint, failure: FailureOf, *, marked: bool
     ) -> None:
-        """`first` is what was read of the body; `marked`: whether a stream without its end mark is broken."""
+        """`first`: the bytes that were read already; `marked`: whether a stream without its end mark is broken."""
         self._unread = first
         self._answer = answer
         self._endpoint = endpoint
@@ -81,7 +81,7 @@ class JudgedStream:
                 piece = await self._answer.piece()
             except UpstreamFault as error:
                 self._broke(error, BROKE_OFF, "stream_cut")
-            # the usual piece, of whole events without an end, costs three looks at it
+            # the usual piece, of whole events without the end mark, is searched three times
             if self._cutter.waiting or piece[-2:] != b"\n\n":
                 piece = self._cut(piece)
             if b"error" in piece or self._mark in piece:
@@ -89,9 +89,9 @@ class JudgedStream:
         return piece
 
     async def begin(self, waits: Callable[[], Awaitable[None]], longest_s: float) -> None:
-        """Read up to the first content. `waits` is called for each comment ahead of it.
+        """Read up to the first content. Calls `waits` for each comment ahead of it.
 
-        Raises the error that comes instead, `BackendTimeout` if nothing but comments comes for `longest_s`. Chunks
+        Raises an error that arrives first, and `BackendTimeout` after `longest_s` with only comments. Chunks
         without content, such as the one with the role, are held for `HELD_S` at most.
         """
         try:
@@ -121,7 +121,7 @@ class JudgedStream:
             pass
 
     async def _start(self) -> StreamStart:
-        """How the stream begins, as far as the next piece tells. Raises the error that it begins with."""
+        """How the stream begins, judged by the next piece. Raises the error that it begins with."""
         piece, self._unread = self._unread, b""
         try:
             piece = self._cut(piece or await self._answer.piece())
@@ -135,17 +135,17 @@ class JudgedStream:
         return start
 
     def _cut(self, piece: bytes) -> bytes:
-        """The whole events of what has come, or b"" where there are none yet. An empty piece ends the stream."""
+        """The whole events so far; b"" if there are none yet. An empty piece ends the stream."""
         return self._cutter.feed(piece) if piece else self._rest()
 
     def _broke(self, error: Exception, what: str, code: str | None) -> None:
-        """Raises the client's error, unless the end mark was here: the answer lost nothing then."""
+        """Raise the client's error, unless the end mark has arrived: then the answer is complete."""
         self._answer.close()
         if not self._ended:
             raise self._failure(error, what, code) from error
 
     def _rest(self) -> bytes:
-        """The stream's last event, where no empty line follows it. Half an event is left out: no client can read it."""
+        """The stream's last event, if no empty line follows it. A partial event is left out: no client can read it."""
         self._over = True
         rest = self._cutter.rest()
         return rest if not self._marked or end_at(rest, self._endpoint) >= 0 else b""
@@ -174,12 +174,12 @@ async def first_bytes(answer: UpstreamAnswer) -> bytes:
 
 
 def is_stream(first: bytes) -> bool:
-    """Whether a body begins as a stream of events does, whatever its media type says."""
+    """Whether a body begins like a stream of events, whatever its media type."""
     return _FIRST_FIELD.match(first) is not None
 
 
 def keep_waiting(exchange: Exchange) -> Callable[[], Awaitable[None]]:
-    """Tells the client now and then that its answer is still to come, where it asked for a stream."""
+    """Tell a streaming client at intervals that its answer is still to come."""
     tell, began = exchange.tell, monotonic()
 
     async def waits() -> None:
@@ -190,7 +190,7 @@ def keep_waiting(exchange: Exchange) -> Callable[[], Awaitable[None]]:
 
 
 def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
-    """Raises the error that the body of a success reports, and `BackendFailed` for a body that is no JSON object."""
+    """Raise the error in the body of a success, and `BackendFailed` for a body that is not a JSON object."""
     if encoding:
         plain = unpacked(body, encoding, MOST_UNPACKED)
         if not plain or len(plain) == MOST_UNPACKED:
@@ -208,7 +208,7 @@ def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
 
 
 def answers_otherwise(body: bytes) -> bool:
-    """Whether a body that is no completion holds an answer: a response's output, or embeddings."""
+    """Whether a body other than a completion holds an answer: a response's output, or embeddings."""
     fields = loose_json(body)
     return isinstance(fields, dict) and (bool(fields.get("output")) or bool(fields.get("data")))
 

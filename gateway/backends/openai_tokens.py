@@ -46,7 +46,7 @@ class Counter:
         self._factor = 1.0
 
     def count(self, text: str) -> int:
-        """The tokens of `text`: exact where the encoding is known, else rather too many than too few."""
+        """The tokens of `text`: exact if the encoding is known, else an upper estimate."""
         self._load()
         if self._encoding is None:
             return estimate(text)
@@ -63,18 +63,18 @@ class Counter:
 
 
 def text_of(tokens: Sequence[int]) -> str | None:
-    """The text of cl100k_base's token numbers, which some clients send instead of texts; None where unknown."""
+    """The text of token numbers of cl100k_base, which some clients send instead of strings; None if unknown."""
     encoding, _ = _encoding(DECODED)
     if encoding is None or encoding.max_token_value < max(tokens, default=-1) or min(tokens, default=-1) < 0:
         return None
     try:
         return encoding.decode(list(tokens))
-    except (KeyError, OverflowError):  # a number below the highest that is no token
+    except (KeyError, OverflowError):  # a number in the range that is not a token
         return None
 
 
 def estimate(text: str) -> int:
-    """Rather too many than too few, from the characters alone; never more than the bytes of UTF-8.
+    """A high estimate from the characters alone; never more than the bytes of UTF-8.
 
     A word (or the part of one up to its next capital) is a token and one more for every three letters
     past the fourth, a number one for every three digits, a character outside ASCII one for each byte
@@ -99,7 +99,7 @@ def estimate(text: str) -> int:
 
 
 def _encoding(model: str) -> tuple[Encoding | None, float]:
-    """The best encoding on this machine for a model, and what its counts are multiplied by."""
+    """The best encoding on this machine for a model, and the factor for its counts."""
     try:
         import tiktoken
         from tiktoken.model import encoding_name_for_model
@@ -108,7 +108,7 @@ def _encoding(model: str) -> tuple[Encoding | None, float]:
     try:
         wanted = encoding_name_for_model(model)
     except KeyError:
-        wanted = ""  # no model of OpenAI's
+        wanted = ""  # not a model of OpenAI
     bundled = BUNDLED in tiktoken.list_encoding_names()
     if wanted and _cached(wanted):
         return tiktoken.get_encoding(wanted), 1.0
@@ -121,6 +121,6 @@ def _cached(encoding: str) -> bool:
     """Whether tiktoken has downloaded this encoding before; the file's name is a hash of its address."""
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     if folder == "":
-        return False  # caching is switched off, so tiktoken would download it each time
+        return False  # the cache is off, so tiktoken would download it each time
     key = hashlib.sha1(ADDRESS.format(encoding).encode(), usedforsecurity=False).hexdigest()
     return (Path(folder or Path(tempfile.gettempdir()) / "data-gym-cache") / key).exists()

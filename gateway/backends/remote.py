@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible server as a backend: its bytes in, its bytes out."""
+"""Any OpenAI-compatible server as a backend; bytes pass through unchanged."""
 
 import re
 import ssl
@@ -131,7 +131,7 @@ class Remote:
             raise NotReady(f"The backend {self.name!r} is still opening. Try again.", retry_after_s=1.0)
         exchange = within(exchange, self._settings.sampling)
         content = encode.body(exchange, model, room_field=self._settings.room_field)
-        if exchange.changed or exchange.ask.controls.account:  # it is read or added to, so it must not come compressed
+        if exchange.changed or exchange.ask.controls.account:  # it is read or changed
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
         try:
             answer = await self._pool.post(self._paths[exchange.ask.endpoint], content, headers)
@@ -140,7 +140,7 @@ class Remote:
         return await self._reply(answer, exchange, model)
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
-        # rare, so it is httpx's client that asks, over a connection of its own
+        # rare, so httpx's client sends it over its own connection
         import httpx
 
         settings = self._settings
@@ -189,7 +189,7 @@ class Remote:
         return reply
 
     async def _stream(self, first: bytes, answer: UpstreamAnswer, exchange: Exchange, reply: Reply) -> Reply:
-        """The reply with its stream, once the first event is here: up to then a refusal is still a status."""
+        """The reply with its stream, after the first event: until then a refusal can still be a status."""
         encoding = _header(reply.headers, b"content-encoding").strip().lower().decode("latin-1")
         if encoding and encoding not in (*READABLE, "identity"):
             reply.pieces = UnreadableStream(first or await self._first(answer), answer, self._failure)
@@ -216,7 +216,7 @@ class Remote:
         return first
 
     def _failure(self, error: UpstreamFault, what: str, code: str | None = None) -> RequestError:
-        """Our error for the connection's. `what` happened where the request was taken and the answer broke."""
+        """The client's error for a connection's error. `what` describes a break after the request was taken."""
         name, settings = self.name, self._settings
         match error:
             case AllInUse():
@@ -248,7 +248,7 @@ def _header(headers: Headers, wanted: bytes) -> bytes:
 
 
 def speakers(settings: RemoteSettings) -> tuple[str, ...]:
-    """The models, by name or pattern, that speak `/v1/responses` themselves."""
+    """The names and patterns of the models that have `/v1/responses` themselves."""
     named = settings.responses
     if named is None:
         named = ("*",) if urlsplit(settings.base_url).hostname == OPENAI else ()
@@ -284,7 +284,7 @@ def _check(settings: RemoteSettings, _root: Path) -> Iterable[Problem]:
     elif not _usable_port(settings.base_url):
         yield Problem("base_url", f"{settings.base_url!r} has no usable port")
     elif parts.path.rstrip("/").endswith(ENDPOINTS):
-        yield Problem("base_url", "names one endpoint; it is the address that all of them are below", "End it in /v1.")
+        yield Problem("base_url", "names one endpoint; it is the address above all of them", "End it in /v1.")
     elif not parts.path.endswith("/") and not VERSION.search(parts.path):
         remedy = f"Write {settings.base_url}/v1, or end it in / if this server's API is really there."
         yield Problem("base_url", f"{settings.base_url!r} does not end in /v1", remedy)

@@ -1,4 +1,4 @@
-"""Which of an upstream's headers a client gets to see."""
+"""Selects the headers of an upstream that are passed to the client."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -7,7 +7,7 @@ from gateway.ports import Headers
 
 NOT_PASSED_BACK = frozenset(
     {
-        # what belongs to one connection (RFC 9110, 7.6.1)
+        # headers of one connection (RFC 9110, 7.6.1)
         b"connection",
         b"keep-alive",
         b"proxy-authenticate",
@@ -16,11 +16,11 @@ NOT_PASSED_BACK = frozenset(
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
-        # what the gateway sets itself
+        # headers that the gateway sets itself
         b"content-length",
         b"date",
         b"server",
-        # what would steer a browser in the gateway's name
+        # headers that would control a browser in the gateway's name
         b"set-cookie",
         b"set-cookie2",
         b"alt-svc",
@@ -36,18 +36,18 @@ NOT_PASSED_BACK = frozenset(
         b"report-to",
         b"reporting-endpoints",
         b"refresh",
-        # what would make a proxy in front of the gateway send a file of its own
+        # headers that would make a proxy in front of the gateway send one of its files
         b"x-accel-redirect",
         b"x-sendfile",
         b"x-reproxy-url",
     }
 )
 PREFIXES = (b"x-foreword-", b"access-control-", b"cross-origin-")
-"""Of more such headers. The ids of a Foreword behind this one would be taken for this one's."""
+"""Prefixes of further such headers. The ids of a Foreword behind this one would be mistaken for its own."""
 
 
 def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The headers that go on to the client. Names are in lower case."""
+    """The headers that are passed to the client, with names in lower case."""
     return tuple([header for header in headers if _passes(header[0])])
 
 

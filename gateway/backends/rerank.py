@@ -1,6 +1,6 @@
-"""A reranking model behind HTTP: Cohere's `/rerank`, as Jina, vLLM, TEI and others speak it too.
+"""A reranking model behind HTTP: Cohere's `/rerank`, which Jina, vLLM, TEI and others offer too.
 
-It is asked on the worker thread that searches, over a connection for each search, and follows no redirect.
+The worker thread of a search calls it over a new connection, and follows no redirect.
 """
 
 import ssl
@@ -18,7 +18,7 @@ from gateway.registry import AdapterKind
 from gateway.settings import Seconds, Share
 
 MOST_BYTES = 1 << 20
-"""A longer answer is not read: one of thirty scores has some thousands."""
+"""A longer answer is not read: thirty scores take a few thousand bytes."""
 
 
 class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +59,7 @@ class HttpReranker:
             self._headers["authorization"] = f"Bearer {settings.api_key}"
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """As the model gives them; a text that it leaves out is its last. Raises `BackendFailed`."""
+        """The model's scores; a text that it leaves out comes last. Raises `BackendFailed`."""
         body = {"model": self._settings.model, "query": query, "documents": texts, "top_n": len(texts)}
         try:
             results = _answer.decode(self._asked(msgspec.json.encode(body))).results

@@ -1,6 +1,6 @@
-"""Lets every backend that speaks chat answer `/v1/responses` too: it is asked for a chat, and its answer translated.
+"""Lets every backend with chat answer `/v1/responses` too, by translating the request and the answer.
 
-A backend that speaks `/v1/responses` for the model itself is passed through to, byte for byte.
+For a backend that has `/v1/responses` for the model itself, both pass through byte for byte.
 """
 
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from gateway.wire.responses.search import shown
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
-# of the chat's body, and not of what it is translated to
+# they describe the chat's body, not its translation
 OF_THE_BODY = (b"content-type", b"content-encoding", b"cache-control", b"etag", b"content-md5")
 
 
@@ -36,17 +36,17 @@ class ResponsesOverChat:
 
 
 def speaks(backend: Backend, model: str) -> bool:
-    """Whether the backend speaks `/v1/responses` itself for this model."""
+    """Whether the backend has `/v1/responses` itself for this model."""
     return any(Endpoint.RESPONSES in card.endpoints and matches(model, card.name) for card in backend.models())
 
 
 def uncompressed(headers: Headers) -> Headers:
-    """Translated answers are read, so they must not come compressed."""
+    """Answers to translate are read, so they must not be compressed."""
     return tuple([header for header in headers if header[0] != b"accept-encoding"])
 
 
 async def as_response(exchange: Exchange, reply: Reply) -> Reply:
-    """The reply to a chat as the reply to the request for a response. A refusal stays as it is."""
+    """Translate the reply of a chat to that of a response. A refusal is unchanged."""
     if reply.status >= 300:
         return reply
     if names := left_out(exchange.ask.raw):
@@ -64,8 +64,8 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
 
 
 def as_chat(exchange: Exchange, model: str) -> Exchange:
-    """The same request for a chat completion. Raises `BadRequest` for what chat cannot say."""
-    # wishes for the decoder go along beside the body, since each backend calls the answer's length its own way
+    """The request as one for a chat completion. Raises `BadRequest` for fields that chat lacks."""
+    # sampling settings travel beside the body, since each backend has its own name for the answer's length
     asked = encode.body(replace(exchange, sampling=Sampling.NONE), model)
     ask = decode.chat(chat_body(asked, searched=exchange.searched is not None), {})
     wished = exchange.sampling if exchange.changed else Sampling.NONE
@@ -76,7 +76,7 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
 
 
 class _TranslatedStream:
-    """The translated stream. An error of the backend is told as an event, and raised after it.
+    """The translated stream. An error of the backend is sent as an event, and then raised.
 
     A class rather than a generator, since closing a generator that was never started closes nothing.
     """
@@ -109,7 +109,7 @@ class _TranslatedStream:
                 self._notes.append(Note("stream", "passed over", f"{count} events were no JSON objects"))
             return self._translator.end()
         except RequestError as error:
-            # what broke after the end mark took nothing from the answer
+            # a failure after the end mark does not affect the answer
             self._ended = True
             return b"" if self._translator.over else self._translator.fail(error)
 

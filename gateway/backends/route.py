@@ -1,4 +1,4 @@
-"""Which backends may answer a model's name, in the order they are tried."""
+"""Finds the backends for a model's name, in the order in which they are tried."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ RANK = {Mode.OFF: 0, Mode.SHADOW: 1, Mode.ON: 2}
 
 
 class Offer(Struct, frozen=True):
-    """A model card and the backend it stands for."""
+    """A model card and its backend."""
 
     backend: str
     card: ModelCard
@@ -26,13 +26,13 @@ class Offer(Struct, frozen=True):
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether a model's name is meant by a pattern, which may end in `*`."""
+    """Whether a model's name matches a pattern, which may end in `*`."""
     return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
 
 
 class BrokenParts(Struct, frozen=True):
-    """Tables with mistakes, so that what they offer is known in part: `models` are the names and patterns that can be
-    read of them. `may_be_any`: one of them names no models."""
+    """Tables with mistakes. `models` are their names and patterns, as far as they can be read. `may_be_any`: one of the
+    tables names no models."""
 
     backends: frozenset[str] = frozenset()
     models: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Routes:
     def __init__(self, models: Mapping[str, ModelTable], backends: Mapping[str, Backend], default: str) -> None:
         self._models = models
         offers = [Offer(name, card) for name, backend in backends.items() for card in backend.models()]
-        # a name says more than a pattern, wherever its table stands in the file
+        # a name is more specific than a pattern, wherever its table is in the file
         self._offers = sorted(offers, key=lambda offer: offer.card.name.endswith("*"))
         self._default = default
         self._known: dict[tuple[str, Endpoint], tuple[Target, ...]] = {}
@@ -61,7 +61,7 @@ class Routes:
         found = self._known.get((name, endpoint))
         if found is None:
             found = self._find(name, endpoint)
-            # names under a pattern are the clients' to choose, so the memory of them is bounded
+            # clients choose the names under a pattern, so this cache is bounded
             if len(name) <= LONGEST_NAME and len(self._known) < 10_000:
                 self._known[name, endpoint] = found
         return found
@@ -72,13 +72,13 @@ class Routes:
         return model.mode if model else None
 
     def trial(self, name: str) -> CanaryTrial | None:
-        """The experiment that `[models.x] canary` makes of this name."""
+        """The experiment that `[models.x] canary` defines for this name."""
         name = self._default if name in AUTO else name
         model = self._models.get(name)
         return None if model is None or model.canary is None else CanaryTrial(f"models.{name}", model.canary)
 
     def names(self) -> list[tuple[str, str]]:
-        """All model names that can be listed, each with who serves it. Patterns are left out."""
+        """All model names that can be listed, each with its backend. Patterns are left out."""
         listed = {name: model.backend for name, model in self._models.items()}
         for offer in self._offers:
             if not offer.card.name.endswith("*"):
@@ -86,7 +86,7 @@ class Routes:
         return list(listed.items())
 
     def open_ended(self) -> list[str]:
-        """The backends that answer to a pattern, so that only they know all their models."""
+        """The backends with a pattern: only they know all their models."""
         return list(dict.fromkeys(offer.backend for offer in self._offers if offer.card.name.endswith("*")))
 
     def owner(self, name: str) -> str | None:
@@ -97,9 +97,9 @@ class Routes:
         return next((offer.backend for offer in self._offers if matches(name, offer.card.name)), None)
 
     def problems(self, file: str, refiner: str = "", broken: BrokenParts = NOTHING_BROKEN) -> list[Problem]:
-        """What is wrong with `[models]`, `[routing]` and `[refiner]` given the backends that there are.
+        """The mistakes in `[models]`, `[routing]` and `[refiner]`, given the backends.
 
-        What a broken part may offer is not called unknown.
+        A name that a broken table may offer is not reported as unknown.
         """
         backends = sorted({*[offer.backend for offer in self._offers], *broken.backends})
         problems = []
@@ -121,7 +121,7 @@ class Routes:
         return problems
 
     def name(self, name: str, endpoint: Endpoint) -> str:
-        """The name that is meant: the default's where the request leaves it open."""
+        """The requested name, or the default if the request leaves it open."""
         return self._default_for(endpoint) if name in AUTO else name
 
     def _find(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
@@ -151,7 +151,7 @@ class Routes:
         return ()
 
     def _default_for(self, endpoint: Endpoint) -> str:
-        """The configured default, or for an endpoint that it does not serve the first model that does."""
+        """The configured default; for an endpoint that it does not serve, the first model that does."""
         if any(offer.serves(self._default, endpoint) for offer in self._offers) or self._default in self._models:
             return self._default
         for offer in self._offers:
@@ -166,7 +166,7 @@ class Routes:
         return None
 
     def _window(self, name: str) -> int:
-        """How much the model of that name reads well; 0 where nobody tells."""
+        """The length that the model reads well; 0 if unknown."""
         model = self._models.get(name)
         if model is None:
             return next((offer.card.window_tokens for offer in self._offers if matches(name, offer.card.name)), 0)
@@ -174,7 +174,7 @@ class Routes:
         return model.window_tokens or (card.window_tokens if card else 0)
 
     def _longer_problems(self, where: str, name: str, model: ModelTable) -> list[Problem]:
-        """A chain of ever longer windows has an end; so this also refuses one that leads back."""
+        """Mistakes in `longer`. Each window must be longer than the one before, which also excludes cycles."""
         if not self._serves(model.longer):
             return [Problem(where, f"no model {model.longer!r}", self._known_models())]
         own, other = self._window(name), self._window(model.longer)
@@ -189,13 +189,13 @@ class Routes:
         return name in self._models or any(matches(name, offer.card.name) for offer in self._offers)
 
     def _known_models(self, endpoint: Endpoint | None = None) -> str:
-        """The models that a client may name; with an endpoint only those that it can be asked for."""
+        """The models that a client may name; with an endpoint, only those that serve it."""
         offers = [offer for offer in self._offers if endpoint is None or offer.card.answers(endpoint)]
         configured = [name for name in self._models if endpoint is None or self._answers(name, endpoint)]
         return f"Known: {_list(list(dict.fromkeys([*configured, *(offer.card.name for offer in offers)])))}."
 
     def _answers(self, name: str, endpoint: Endpoint) -> bool:
-        """Whether a configured name is a model of that endpoint, as far as its backend tells."""
+        """Whether a configured model serves the endpoint, as far as its backend reports."""
         model = self._models[name]
         card = self._card(model.backend, model.upstream or name)
         return card is None or card.answers(endpoint)
@@ -210,7 +210,7 @@ def _target(
     *,
     repeat: bool = False,
 ) -> Target:
-    """`window` is the configured one. Where no other deployment is named, the engine's own longer window is next."""
+    """`window` is the configured one. If no other deployment is named, the engine's own longer window is next."""
     window = window or (card.window_tokens if card else 0)
     if longer is None and card is not None and card.longest_tokens > window > 0:
         longer = Target(backend, model, card.longest_tokens, repeat=repeat)

@@ -116,7 +116,7 @@ def _check_again(config: Path, given: dict[str, Any]) -> Callable[[], None]:
 
 
 def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
-    # imported before the workers begin, which then share it, and one that is replaced is there in no time
+    # imported before the workers start, so that they share the memory and a replacement starts quickly
     from gateway.server.app import create
     from gateway.serving.limits import limits_of, raise_open_files
     from gateway.serving.supervisor import Supervisor

@@ -62,7 +62,7 @@ class Task(Struct, frozen=True):
 
     @property
     def beside(self) -> int:
-        """The tokens that stay in the prompt beside the text: the task, and the other messages."""
+        """The tokens of the rest of the prompt: the task, and the other messages."""
         return self.task_tokens + sum(self.sizes[:-1])
 
     def free_beside(self, said: str) -> int:
@@ -119,7 +119,7 @@ class CondenseStage:
             return False
         if self._settings.strategy == "off" and wanted is None:
             return False
-        # sources of a collection were chosen to fit already
+        # sources of a collection already fit
         if exchange.windows or exchange.chunks or exchange.mode is not Mode.ON or exchange.key.mode is Mode.OFF:
             return False
         fits = upper_bound(exchange.prompt) <= prompt_room(exchange, target)
@@ -172,7 +172,7 @@ class CondenseStage:
         """The text cannot be read as chosen: search it, if there is a task to search for."""
         if task.talk or not task.shape.task:
             return task.exchange.noted(self.name, "skipped", why)
-        return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages have to do"))
+        return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages are used"))
 
     async def _focus(self, task: Task, chosen: StrategyChoice) -> Exchange:
         if not task.shape.task:
@@ -220,7 +220,7 @@ class CondenseStage:
             raise CannotRead(f"it would take {tokens} tokens; [context] most_tokens is {most_tokens}")
 
     def _room(self, task: Task, words: LongWording, said: str, talk: bool) -> WindowRoom:
-        """Blocking: what the prompts say is counted."""
+        """The room for each prompt. Blocking, since the prompts are counted."""
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
         prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(said) + PIECES * JOIN_TOKENS
         final = result + SOURCE_TOKENS if talk else task.free_beside(words.final)

@@ -1,7 +1,7 @@
 """Control tokens of common model families, and how to break them in text from elsewhere.
 
 A tokenizer that parses its special tokens in a message reads such a text as the real token: the end of a turn, a tool
-call, the start of the reasoning. What serves a remote model is not known, so the tokens of all these families are
+call, the start of the reasoning. The server of a remote model is not known, so the tokens of all these families are
 broken by a space, for every backend. The names are those of the `tokenizer_config.json` and chat templates of the
 models named beside them. Letters and digits stay as they are, so a reader and a search still find them.
 """

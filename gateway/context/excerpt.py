@@ -1,4 +1,4 @@
-"""Takes the best sentences of the retrieved passages where there is no room for whole passages.
+"""Takes the best sentences of the retrieved passages if there is no room for whole passages.
 
 A passage is split into sentences and lines. A part's value is the score of its passage and its own share of the
 query's words. The excerpt of a passage is one span, so a citation can name its place.
@@ -34,7 +34,7 @@ Shares = Callable[[str, Sequence[str]], Sequence[float]]
 
 
 class ExcerptPart(Struct, frozen=True):
-    """Characters `start` to `end` of the text of passage number `chunk`, behind what that repeats of its table."""
+    """Characters `start` to `end` of the text of passage number `chunk`, without the repeated head of its table."""
 
     chunk: int
     start: int
@@ -115,7 +115,7 @@ def _tokens(parts: Sequence[ExcerptPart], first: int, last: int) -> int:
 
 
 def _own(chunk: Chunk) -> str:
-    """A passage's text without what it repeats."""
+    """A passage's text without the repeated head of a table or list."""
     return chunk.text[lead_length(chunk) :]
 
 
@@ -124,7 +124,7 @@ def _lead_tokens(chunk: Chunk) -> int:
 
 
 def _excerpt(chunk: Chunk, parts: Sequence[ExcerptPart], taken: tuple[int, int]) -> Chunk:
-    """Whatever is taken of a table keeps its title row."""
+    """The excerpt; a part of a table keeps the title row."""
     start, end = parts[taken[0]].start, parts[taken[1]].end
     own = _own(chunk)
     if (start, end) == (0, len(own)):

@@ -32,7 +32,7 @@ SELECTORS = range(0xE0100, 0xE01F0)
 SOURCE_NUMBER = re.compile(
     r"^([\s>*_#|~+-]*)[\[［【〔〖〚⟦⁅❲﹝](\s*[\d¹²³⁰⁴-⁹₀-₉①-⑳]+\s*)[\]］】〕〗〛⟧⁆❳﹞]", re.MULTILINE
 )
-"""A number in brackets at the start of a line, in any script: a text could forge a source of its own with it."""
+"""A number in brackets at the start of a line, in any script: a text could forge a source with it."""
 
 CJK = re.compile(r"[㐀-鿿豈-﫿]")
 

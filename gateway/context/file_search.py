@@ -48,7 +48,7 @@ class FileSearchStage:
         _check(exchange, tool, stores)
         queries = queries_of(exchange, tool) if tool.called else ()
         if not queries:
-            reason = "tool_choice has no place for it" if not tool.called else "the user says nothing in text"
+            reason = "tool_choice has no place for it" if not tool.called else "the user's messages have no text"
             return replace(exchange, searched=FileSearchResult()).noted(self.name, "not called", reason)
         chunks, sources = await self._found(exchange, tool, stores, queries)
         searched = FileSearchResult(queries, sources)

@@ -75,13 +75,13 @@ class FitStage:
         return exchange.noted(self.name, "direct", "not counted: the prompt holds more than plain text")
 
     async def _as_it_came(self, exchange: Exchange) -> Exchange:
-        """The additions of earlier stages do not fit: continue with the client's own prompt."""
+        """Continue with the client's own prompt, because the additions of earlier stages do not fit."""
         own = replace(exchange, turns=None, chunks=())
         if not exchange.ask.spoken_for:  # a prompt by name is the client's own
             own = replace(own, sampling=Sampling(), rewrite=Rewrite.NONE, procedure=None)
         fitted = await self(own)
         last = fitted.notes[-1]
-        reason = f"the rewritten prompt does not fit, so the client's own goes; {last.reason}"
+        reason = f"the rewritten prompt does not fit, so the client's own is sent; {last.reason}"
         return replace(fitted, notes=(*fitted.notes[:-1], replace(last, reason=reason)))
 
 

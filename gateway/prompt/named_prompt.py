@@ -1,7 +1,7 @@
 """The stage for prompts by name: it fills the template that the request names with the request's own values.
 
-The client asks for it, so it works in any mode, and any mistake is an error: nothing is sent half filled. The client's
-own messages follow those of the template.
+The client asks for it, so it works in any mode, and any mistake is an error: a partly filled prompt is never sent. The
+client's own messages follow those of the template.
 """
 
 from collections.abc import Mapping

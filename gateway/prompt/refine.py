@@ -35,7 +35,7 @@ PURPOSE = "refine"
 
 
 class RefinedPrompt(Struct, frozen=True):
-    """The result for a prompt: the better one, "" where it is good as it is, or the reason why there is none."""
+    """The result for a prompt: the better one, "" if it needs no change, or the reason for a failure."""
 
     text: str = ""
     rejected: str = ""
@@ -185,7 +185,7 @@ class RefineStage:
         ).noted(self.name, str(arm) or "refined", reason, data)
 
     def _digest(self, template: Template, text: str, key: ClientKey) -> bytes:
-        """Each key has its own entries: a hit would tell one key what another has asked."""
+        """Keyed by client key too: otherwise a cache hit would reveal the prompts of another key."""
         parts = (key.name, template.digest, self.settings.model, text.strip())
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
 

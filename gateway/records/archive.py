@@ -1,4 +1,4 @@
-"""Reading exchanges back, and adding feedback to them, for the server's endpoints."""
+"""Reads recorded exchanges and adds feedback to them, for the server's endpoints."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ LOOK_AGAIN_S = 0.1
 ANSWER_S = 1.5
 """A database that is locked or hung is reported after this time, while the client still waits."""
 OPENING_S = 20.0
-"""The same for the first question, for which libraries are loaded and the schema is brought up to date. A database that
-is locked then is noticed by the shorter wait of the connection that reads."""
+"""The same for the first query, which also loads libraries and upgrades the schema. The shorter wait of the reading
+connection notices a database that is locked then."""
 MARGIN_S = 0.3
-"""What a look-up takes at least, after the last wait for another worker."""
+"""The time that is left for a look-up after the last wait for another worker."""
 
 
 class RecordedExchange(Struct, frozen=True):
@@ -39,7 +39,7 @@ class RecordedExchange(Struct, frozen=True):
 
 
 class RecordArchive:
-    """The exchanges that a key may see. The others do not exist for it.
+    """The exchanges that a key may see. Others are reported as missing.
 
     `patience_s`: how long to look again for an exchange that another worker may not have drained yet.
     `answer_s`: how long the database may take once it is open; after that a method raises `NotReady`.
@@ -59,7 +59,7 @@ class RecordArchive:
         self._clock = clock
 
     async def get(self, id: str, key: ClientKey, param: str = "id") -> RecordedExchange:
-        """Raises `NotFound`, which names `param`, and `NotReady` while the database is down."""
+        """Look an exchange up. Raises `NotFound`, which names `param`, and `NotReady` while the database is down."""
         async with self._in_time():
             return await self._visible(id, key, param)
 
@@ -79,7 +79,7 @@ class RecordArchive:
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
-        """Raises `NotReady` where the database takes too long."""
+        """Await the database. Raises `NotReady` if it takes too long."""
         try:
             answer_s = self._answer_s if self._drain.is_open else max(self._answer_s, OPENING_S)
             async with asyncio.timeout(max(answer_s, self._patience_s + MARGIN_S)):
@@ -96,7 +96,7 @@ class RecordArchive:
         return entry
 
     async def _later(self, id: str) -> RecordedExchange | None:
-        """Look again, for an exchange that has only just finished."""
+        """Look again after a pause, for an exchange that has just finished."""
         try:
             await self._drain.flush()
         except (DatabaseFailed, ConfigError) as error:
@@ -110,7 +110,7 @@ class RecordArchive:
 
 
 def entry_of(database: Database, id: str) -> RecordedExchange | None:
-    """Blocking: for worker threads and commands."""
+    """The exchange and its feedback. Blocking: for worker threads and commands."""
     record = database.get(id)
     return None if record is None else RecordedExchange(record, tuple(database.feedback(id)))
 

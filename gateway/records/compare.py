@@ -36,7 +36,7 @@ ScoreText = Callable[[str], float | None]
 
 
 class ComparedVersion(Struct, frozen=True):
-    """One version of a template; with `held` the answers of its controls, whose prompts it would have rewritten."""
+    """One version of a template; with `held`, its controls: the answers to prompts that it would have rewritten."""
 
     id: str
     version: int
@@ -75,7 +75,7 @@ class Side(Struct):
 
     exchanges: int = 0
     left_out: int = 0
-    """Answers from times in which the other version was not used."""
+    """Answers from times when the other version was not in use."""
     first_s: float = math.inf
     last_s: float = -math.inf
     feedback: Counter[float] = msgspec.field(default_factory=Counter)
@@ -86,7 +86,7 @@ class Side(Struct):
 
 
 class Better(StrEnum):
-    """Which of the two."""
+    """The better of the two."""
 
     A = "a"
     B = "b"
@@ -126,7 +126,7 @@ class VersionComparison(Struct, frozen=True):
 
 
 def rows_of(comparison: VersionComparison) -> list[tuple[str, str, str]]:
-    """The figures as lines of a table: what, of A, of B."""
+    """The rows of a table: name, figure of A, figure of B."""
     a, b = comparison.side_a, comparison.side_b
     rows = [("answers", f"{a.exchanges:,}", f"{b.exchanges:,}")]
     if a.left_out or b.left_out:
@@ -145,7 +145,7 @@ def _score(mean: float | None) -> str:
 
 
 def as_json(comparison: VersionComparison) -> bytes:
-    """The comparison as a JSON object; what is unknown is null."""
+    """The comparison as a JSON object; unknown figures are null."""
     sides = {"a": (comparison.a, comparison.side_a), "b": (comparison.b, comparison.side_b)}
     return msgspec.json.encode(
         {
@@ -227,7 +227,7 @@ def _answers(
 
 
 def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]) -> tuple[float, float]:
-    """From when to when both were used; `ALWAYS` where they never were at the same time."""
+    """The period in which both were used; `ALWAYS` if they were never used at the same time."""
     times: dict[bool, tuple[float, float]] = {}
     for answer, _, of_a, _ in answers:  # the oldest first
         first_s, _ = times.get(of_a, (answer.time_s, 0.0))
@@ -239,7 +239,7 @@ def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]
 
 
 def _belongs(record: SpokenRecord, version: ComparedVersion, arms: Container[Arm]) -> bool:
-    """`arms`: those that count where the version was used. A prompt by name has no arm, and no controls."""
+    """Whether an answer belongs to this side. `arms`: the arms that count. A prompt by name has no arm or controls."""
     rewrite = record.rewrite
     if (rewrite.template, rewrite.version) != (version.id, version.version):
         return False

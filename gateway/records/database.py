@@ -32,7 +32,7 @@ REFUSALS = ("22", "23", "54")
 
 
 class ExchangeFilter(Struct, frozen=True):
-    """Which exchanges to list. Empty means any."""
+    """Selects the exchanges to list. An empty field matches any."""
 
     limit: int = 20
     model: str = ""
@@ -60,7 +60,7 @@ class Summary(Struct, frozen=True):
 
 
 class SpokenAnswer(Struct, frozen=True):
-    """A whole answer to a prompt that a template made, or would have made. `schema.decode` reads `record`."""
+    """A complete answer to a prompt that a template rewrote or would have rewritten. `schema.decode` reads `record`."""
 
     id: str
     time_s: float
@@ -104,14 +104,14 @@ class Database:
         self._engine.dispose()
 
     def insert(self, records: Sequence[ExchangeRecord]) -> int:
-        """Add all or none; those already there stay as they are. Returns how many were new.
+        """Add all or none; those that are stored already are unchanged. Returns the number of new ones.
 
-        Raises `RecordRefused` where the database can never store one of them.
+        Raises `RecordRefused` if the database can never store one of them.
         """
         return self.enter([StoredRecord(record, encode(record)) for record in records])
 
     def enter(self, entries: Sequence[StoredRecord]) -> int:
-        """Like `insert`, for records that are encoded already."""
+        """Like `insert`, for encoded records."""
         if not entries:
             return 0
         if self._insert.positional:
@@ -127,12 +127,12 @@ class Database:
         return None if data is None else decode(data)
 
     def find(self, filters: ExchangeFilter) -> list[Summary]:
-        """The newest first."""
+        """The matching exchanges, newest first."""
         with self._reading() as connection:
             return [Summary(*row) for row in connection.execute(_query(filters))]
 
     def spoken(self, templates: Sequence[str] = (), since_s: float = 0.0) -> Iterator[SpokenAnswer]:
-        """The complete answers, the oldest first; without names, those of every template.
+        """The complete answers, oldest first; without names, those of all templates.
 
         They are fetched in portions, so memory does not grow with their number.
         """
@@ -156,7 +156,7 @@ class Database:
             connection.execute(feedback.insert(), row)
 
     def feedback(self, exchange: str) -> list[Feedback]:
-        """All feedback on an exchange, the oldest first."""
+        """All feedback on an exchange, oldest first."""
         columns = [feedback.c[name] for name in Feedback.__struct_fields__]
         query = select(*columns).where(feedback.c.exchange == _text(exchange)).order_by(feedback.c.number)
         with self._reading() as connection:
@@ -175,7 +175,7 @@ class Database:
             connection.execute(update(feedback).where(feedback.c.exchange == _text(id)).values(blank))
 
     def purge(self, before_s: float, most: int) -> int:
-        """Delete exchanges that came in earlier, with their feedback: the oldest, up to `most`. Returns how many."""
+        """Delete the oldest exchanges from before a time, at most `most`, with their feedback. Returns their number."""
         deleted = 0
         # in portions, so that other workers' drains get their turn
         while deleted < most:
@@ -191,7 +191,7 @@ class Database:
         return deleted
 
     def size(self) -> tuple[int, float]:
-        """How many exchanges there are, and when the newest came in: seconds since 1970, 0.0 if there is none."""
+        """The number of exchanges, and the time of the newest in seconds since 1970 (0.0 if there is none)."""
         with self._reading() as connection:
             count, newest_s = connection.execute(select(func.count(), func.max(exchanges.c.time_s))).one()
         return count, newest_s or 0.0
@@ -209,7 +209,7 @@ class Database:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn the driver's errors into `DatabaseFailed`, or into `RecordRefused` where they blame the values."""
+    """Turn the driver's errors into `DatabaseFailed`, or into `RecordRefused` if they blame the values."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -275,7 +275,7 @@ def _values(entry: StoredRecord) -> list[Any]:
 
 
 def _text(value: str) -> str:
-    """A value that an index can hold: a client chooses the model's name, and a bad one must not stop the drain."""
+    """The value in a form that an index can hold: clients choose model names, and a bad one must not stop the drain."""
     return _without_nul(value)[:TEXT_LIMIT]
 
 

@@ -30,11 +30,11 @@ T = TypeVar("T")
 
 
 class Drain:
-    """The background task of one process. It drains its own segments as they fill, those of dead processes as soon
-    as it sees them, and never those of other live workers.
+    """The background task of one process. It drains its own segments and those of dead processes, never those of other
+    live workers.
 
-    While the database is down it waits longer and longer, up to a minute, and the spool grows. Questions to the
-    database have a thread and a connection of their own, so that they do not wait for a drain.
+    While the database is down it retries at growing intervals, up to a minute, and the spool grows. Queries use a
+    separate thread and connection, so they do not wait for a drain.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class Drain:
 
     @property
     def is_open(self) -> bool:
-        """Whether the database has been opened, to write and to read: the first time takes as long as it takes."""
+        """Whether the database has been opened for writing and reading, which can take long the first time."""
         return self._database is not None and self._ask_database is not None
 
     async def run(self) -> None:
         """Drain until cancelled."""
         pause_s = self._interval_s
         while True:
-            # whatever goes wrong here, the next try may work, and a dead drain would lose records
+            # after any error the next try may work; a dead drain would lose records
             try:
                 await self.flush()
                 pause_s = self._interval_s
@@ -102,26 +102,26 @@ class Drain:
             await asyncio.sleep(pause_s)
 
     async def flush(self) -> None:
-        """Drain now all that this process recorded so far. Raises `DatabaseFailed` or `ConfigError`."""
+        """Drain all records of this process now. Raises `DatabaseFailed` or `ConfigError`."""
         if self._queued is None:
             self._queued = asyncio.ensure_future(self._flush())
             self._queued.add_done_callback(_retrieved)
-        # shielded: a caller that gives up must not let the next one begin while this drain runs on its thread
+        # shielded: if a caller gives up, the next drain must not begin while this one still runs on its thread
         await asyncio.shield(self._queued)
 
     async def _flush(self) -> None:
         async with self._turn:
             self._queued = None  # later callers may have recorded more than this drain sees
             if self.failing:
-                # otherwise each try would leave one more small segment, and its open file
+                # otherwise each try would leave another small segment and its open file
                 await self._in_thread(self._drain)
             self._spool.rotate()
             await self._in_thread(self._drain)
 
     async def ask(self, work: Callable[[Database], T]) -> T:
-        """Do something with the database, beside the drain. Raises `NotReady` if it is down.
+        """Run a function on the database, in parallel with the drain. Raises `NotReady` if it is down.
 
-        Work whose caller has gone is dropped before it starts: a write must not follow an answer that refused it.
+        A function whose caller has gone is dropped before it starts: a write must not follow a refusal.
         """
         given_up = False
 
@@ -139,7 +139,7 @@ class Drain:
             given_up = True
 
     async def aclose(self) -> None:
-        """Drain once more; what the database does not take now, the next process reads from the spool."""
+        """Drain once more. The next process reads the remaining records from the spool."""
         with suppress(DatabaseFailed, ConfigError, OSError):
             await self.flush()
         await self._in_thread(self._close)
@@ -204,7 +204,7 @@ class Drain:
         if self._database is None:
             database = self._open_database()
             if self._retention_s:
-                # before the first record of this process goes in: the clock that stamped it may be wrong
+                # before the first record of this process is stored, since its clock may be wrong
                 _, newest_s = database.size()
                 self._retention = Retention(self._retention_s, newest_s, self._clock, self._uptime)
             self._database = database
@@ -216,7 +216,7 @@ class Drain:
             try:
                 self._ask_database = self._open_for_reading()
             except DatabaseFailed:
-                # the drain may hold the lock itself, while it brings the schema of a new database up to date
+                # the drain itself may hold the lock while it upgrades the schema of a new database
                 if self._database is not None or self.failing or time.monotonic() > until_s:
                     raise
         return self._ask_database
@@ -228,12 +228,12 @@ class Drain:
 
 
 def not_ready(error: Exception) -> NotReady:
-    """The client's answer while the database is down. It leaves out the address, which an error may name."""
+    """The error for clients while the database is down, without the address, which the cause may name."""
     log.error("records cannot be read: %s", error)
     return NotReady("The records' database cannot be used now. Try again later.", retry_after_s=5)
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:
-    """Mark the error of a drain as seen: its callers may all have given up."""
+    """Mark the error of a drain as retrieved, since all its callers may have given up."""
     if not task.cancelled():
         task.exception()

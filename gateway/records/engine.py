@@ -22,7 +22,7 @@ LOCK = 0x666F7265  # PostgreSQL's advisory lock for upgrading
 
 
 def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
-    """An engine that has connected to nothing yet. `wait_s`: how long SQLite waits for another process's lock.
+    """An engine that has not connected yet. `wait_s`: how long SQLite waits for another process's lock.
 
     Raises `ConfigError` if the URL cannot be used.
     """
@@ -45,7 +45,7 @@ def upgraded(engine: Engine) -> str:
 
     Several workers may call this at once: the first upgrades, the others find nothing to do.
     """
-    with engine.begin() as connection:  # without a lock, so that a database which somebody holds can still be read
+    with engine.begin() as connection:  # without a lock: others may hold one
         if _revision(connection) == REVISIONS[-1]:
             return REVISIONS[-1]
     with engine.execution_options(foreword_writes=True).begin() as connection:
@@ -97,7 +97,7 @@ def _wrong(what: str, remedy: str) -> ConfigError:
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     # Python's driver opens transactions late and by its own rules; SQLAlchemy's "begin" opens them here
     connection.isolation_level = None
-    # FULL: the spool's segment is deleted after the commit, so the commit must be on the disk by then
+    # FULL: the spool's segment is deleted after the commit, so the commit must be on the disk first
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 

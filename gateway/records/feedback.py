@@ -14,7 +14,7 @@ class Feedback(Struct, frozen=True):
     score: float | None = None
     """From 0 (useless) to 1 (right); a thumb is 0 or 1. None: not scored."""
     label: str = ""
-    """The right class or a tag, as the application likes."""
+    """The right class, or any tag of the application."""
     comment: str = ""
     answer: str = ""
     """The right answer."""
@@ -27,5 +27,5 @@ def signed(feedback: Feedback, key: ClientKey, now_s: float) -> Feedback:
 
 
 def visible(record: ExchangeRecord, key: ClientKey) -> bool:
-    """A key sees its own exchanges; an admin key sees all."""
+    """Whether a key may see an exchange: its own, or any if it is an admin key."""
     return key.admin or record.key == key.name

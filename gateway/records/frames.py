@@ -1,7 +1,7 @@
 """The frame codec of the spool: a segment file is a sequence of length, checksum and payload.
 
-A reader stops at the first frame that is not whole. It never looks for a later one: a payload is
-text from outside, which could hold the bytes of a forged frame.
+A reader stops at the first incomplete frame and never searches for a later one: a payload is text from
+outside, which could hold the bytes of a forged frame.
 """
 
 import zlib
@@ -16,7 +16,7 @@ HEADER = Layout("<II")  # payload bytes, checksum
 
 
 class Frame(Struct, array_like=True, frozen=True):
-    """A record as it is spooled, with the unread bytes of the reply."""
+    """A spooled record, with the unread bytes of the reply."""
 
     record: ExchangeRecord
     body: bytes = b""
@@ -34,7 +34,7 @@ class StoredFrame(Struct, array_like=True, frozen=True):
 
 
 class Scan(Struct, frozen=True):
-    """How far a segment could be read: `good` bytes of `total`, and whether the rest is an unfinished frame.
+    """The readable part of a segment: `good` bytes of `total`, and whether the rest is an unfinished frame.
 
     A killed process leaves an unfinished frame; anything else that stops the reader is damage.
     """
@@ -56,12 +56,12 @@ def pack(frame: Frame, buffer: bytearray) -> None:
     encoder.encode_into(frame, buffer, HEADER.size)
     size = len(buffer) - HEADER.size
     HEADER.pack_into(buffer, 0, size, 0)
-    # over the length too: a stretch of zeros, as a crashed machine leaves it, is no frame
+    # includes the length, so that the zeros that a crashed machine leaves are not a valid frame
     HEADER.pack_into(buffer, 0, size, zlib.crc32(buffer))
 
 
 def unpack(data: bytes) -> tuple[list[memoryview], Scan]:
-    """The payloads of all whole frames from the start, and how far they reach."""
+    """The payloads of all complete frames from the start, and the end of the last one."""
     view = memoryview(data)
     payloads: list[memoryview] = []
     at = 0
@@ -79,7 +79,7 @@ def stored(payload: memoryview) -> StoredFrame:
 
 
 def _end(view: memoryview, at: int) -> int:
-    """The end of the frame that starts at `at`; `at` itself if there is no whole frame."""
+    """The end of the frame that starts at `at`; `at` itself if the frame is incomplete."""
     if len(view) - at < HEADER.size:
         return at
     size, checksum = HEADER.unpack_from(view, at)

@@ -15,7 +15,7 @@ from gateway.settings import Settings
 
 
 class RecordPolicy(StrEnum):
-    """How much of an exchange is kept."""
+    """The part of an exchange that is stored."""
 
     FULL = "full"  # prompts, answers, figures
     HASHED = "hashed"  # figures, names and the SHA-256 of each text
@@ -23,7 +23,7 @@ class RecordPolicy(StrEnum):
 
 
 def is_recorded(key: ClientKey, default: str) -> bool:
-    """Whether anything is kept of a key's exchanges. `default` is `[records] policy`."""
+    """Whether a key's exchanges are recorded. `default` is `[records] policy`."""
     return (key.record or default) != RecordPolicy.NONE
 
 
@@ -39,7 +39,7 @@ def policy_problems(settings: Settings) -> Iterable[Problem]:
 
 
 def hashed_text(text: str) -> str:
-    """`sha256:<hex>:<characters>`: equal texts stay recognisable as equal. An empty text stays empty.
+    """`sha256:<hex>:<characters>`: equal texts have equal hashes. An empty text stays empty.
 
     A hash does not hide a text that can be guessed, such as a yes or a phone number.
     """

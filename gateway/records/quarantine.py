@@ -1,4 +1,4 @@
-"""Sets records aside that the database can never store, so that the records behind them go on."""
+"""Sets aside records that the database can never store, so that later records are not blocked."""
 
 import logging
 import os
@@ -15,13 +15,13 @@ LIMIT_BYTES = 256 * 1024 * 1024
 
 
 class Quarantine:
-    """The folder beside the segments, one file a record, readable by its owner alone."""
+    """A folder beside the segments with one file per record, readable by its owner alone."""
 
     def __init__(self, spool_folder: Path) -> None:
         self.folder = spool_folder / FOLDER
 
     def add(self, name: str, payload: memoryview, reason: str) -> None:
-        """Write a frame's payload to `NAME.record`. A segment that is read again writes the same file again."""
+        """Write a frame's payload to `NAME.record`. Reading a segment again writes the same file again."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         full = folder_bytes(self.folder) + len(payload) > LIMIT_BYTES
         place = "the log alone, since the quarantine is full" if full else f"{FOLDER}/{name}{SUFFIX}"

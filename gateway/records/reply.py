@@ -16,7 +16,7 @@ def answer_in(read_answer: ReadAnswer, body: bytes, content_type: str, content_e
     """The answer in a reply, always one that can be stored; an empty one where the reply cannot be read."""
     if not body:
         return Answer()
-    # bytes from outside: whatever the reader trips over, the rest of the record is worth keeping
+    # bytes from outside: if the reader fails, the rest of the record is still worth storing
     try:
         answer = read_answer(body, content_type, content_encoding)
     except Exception:

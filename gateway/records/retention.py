@@ -1,4 +1,4 @@
-"""Decides which records are too old, without trusting a wall clock that may have jumped."""
+"""Decides which records are too old, even if the wall clock has jumped."""
 
 import time
 from collections.abc import Callable
@@ -21,8 +21,8 @@ def uptime_s() -> float:
 class Retention:
     """The time before which records are too old.
 
-    It never runs ahead of the monotonic clock since the start, and in the first day it counts from the newest record
-    that was there at the start: a process that starts with its clock in the future deletes nothing.
+    It never advances faster than the monotonic clock. On the first day it counts from the newest record at the start,
+    so a process that starts with its clock in the future deletes nothing.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Retention:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = uptime_s,
     ) -> None:
-        """`newest_s`: the newest record's time in seconds since 1970, 0.0 where there is none."""
+        """`newest_s`: the newest record's time in seconds since 1970, 0.0 if there is none."""
         self._retention_s = retention_s
         self._newest_s = newest_s
         self._clock = clock
@@ -49,7 +49,7 @@ class Retention:
         return min(self._clock(), start_s + up_s + JUMP_S) - self._retention_s
 
     def jump_s(self) -> float:
-        """How far the wall clock has jumped ahead since the start; 0.0 where it has not."""
+        """How far the wall clock has jumped ahead since the start; 0.0 if it has not."""
         up_s = self._uptime() - self._start_uptime_s
         ahead_s = self._clock() - self._start_s - up_s
         return ahead_s if ahead_s > JUMP_S else 0.0

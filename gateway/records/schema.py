@@ -55,12 +55,12 @@ class ExchangeRecord(Struct, frozen=True):
     stream: bool = False
     asked: tuple[Turn, ...] = ()
     raw: bytes = b""
-    """The request's body, where it is no longer than `RAW_LIMIT`."""
+    """The request's body, if it is at most `RAW_LIMIT` long."""
     mode: Mode = Mode.ON
     intent: Intent = Intent.UNKNOWN
     rewrite: Rewrite = Rewrite.NONE
     prompt: tuple[Turn, ...] | None = None
-    """The turns that the stages made; None where they left the ask as it was."""
+    """The prompt that the stages made; None if they did not change it."""
     changed: bool = False
     """Whether `prompt` was sent. In shadow mode it was only recorded."""
     sampling: Sampling = Sampling()
@@ -80,7 +80,7 @@ class ExchangeRecord(Struct, frozen=True):
     job: str = ""
     """The offline job that made this call; "" for a client's."""
     answer: Answer = Answer()
-    """Last, so that `entry` can put it into a record that is encoded already."""
+    """The last field, so that `entry` can add it to an encoded record."""
 
     @property
     def sent(self) -> tuple[Turn, ...]:
@@ -89,7 +89,7 @@ class ExchangeRecord(Struct, frozen=True):
 
 
 def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> ExchangeRecord:
-    """The record without the answer, which is read later from the reply's bytes."""
+    """The record without the answer, which the drain reads from the reply's bytes."""
     ask = exchange.ask
     return ExchangeRecord(
         id=exchange.id,
@@ -161,7 +161,7 @@ class _RecordVersion(Struct):
     schema: int = 1
 
 
-# repr: an odd value in a note must not lose the record
+# repr: an unusual value in a note must not lose the record
 encoder = msgspec.msgpack.Encoder(enc_hook=repr)
 _version = msgspec.msgpack.Decoder(_RecordVersion)
 _fields = msgspec.msgpack.Decoder(Fields)
@@ -188,8 +188,8 @@ def decode(data: bytes | msgspec.Raw) -> ExchangeRecord:
 def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredRecord:
     """The database's entry for an encoded record of any version and its answer. Raises what `decode` raises.
 
-    A freshly spooled record is stored nearly as it is: decoding and encoding it would cost more than the rest of
-    the drain.
+    A new record is stored almost unchanged: decoding and encoding it would cost more than the rest of the
+    drain.
     """
     written = bytes(data)
     listed = _current_listed(written)

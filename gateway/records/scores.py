@@ -17,7 +17,7 @@ Z_POWER = 0.8416212335729143
 DIGITS = 3
 RESAMPLES = 5000
 BOOTSTRAP_UP_TO = 1000
-"""With more scores a side, the bootstrap and the normal interval agree."""
+"""With more scores on each side, the bootstrap and the normal interval agree."""
 WORTHWHILE = 0.05
 """A smaller difference than this counts as none."""
 FEWEST = 10
@@ -42,7 +42,7 @@ class Scores(Struct, frozen=True):
 
     @property
     def variance(self) -> float:
-        """Of the sample, with n - 1."""
+        """The variance of the sample, with n - 1."""
         mean, n = self.mean, self.n
         return sum(count * (score - mean) ** 2 for score, count in self.counts.items()) / (n - 1) if n > 1 else 0.0
 
@@ -60,11 +60,11 @@ class Difference(Struct, frozen=True):
     p: float
     method: str
     needed: int
-    """Scores a side that detect a difference as large as the observed one in four of five tries."""
+    """The number of scores on each side that detects a difference of the observed size in four of five tries."""
 
 
 def difference(first: Scores, second: Scores, random: Random) -> Difference:
-    """Independent samples, neither empty."""
+    """The difference of two independent samples, neither of them empty."""
     needed = needed_a_side(first, second)
     seen = first.mean - second.mean
     if first.binary and second.binary:
@@ -99,7 +99,7 @@ def newcombe(ones_a: int, n_a: int, ones_b: int, n_b: int) -> tuple[float, float
 
 
 def fisher(ones_a: int, n_a: int, ones_b: int, n_b: int) -> float:
-    """Fisher's exact test, two-sided: the tables no more probable than this one."""
+    """Fisher's exact test, two-sided: sums the tables that are at most as probable as this one."""
     ones = ones_a + ones_b
     total = _log_choose(n_a + n_b, ones)
 
@@ -135,7 +135,8 @@ def bootstrap(first: Scores, second: Scores, random: Random) -> tuple[float, flo
 
 
 def needed_a_side(first: Scores, second: Scores) -> int:
-    """For the observed difference, or a worthwhile one where that is larger; 80 % power, 5 % two-sided."""
+    """The scores needed on each side for the observed difference, or for a worthwhile one if that is larger; 80 %
+    power, 5 % two-sided."""
     size = max(abs(first.mean - second.mean), WORTHWHILE)
     spread = _cautious(first).variance + _cautious(second).variance
     return math.ceil((Z95 + Z_POWER) ** 2 * spread / size**2)
@@ -152,7 +153,7 @@ class Paired(Struct, frozen=True):
 
 
 def paired(differences: Sequence[float], random: Random) -> Paired:
-    """Differences of pairs, each from -1 to 1. `p` is McNemar's exact one where all are -1, 0 or 1."""
+    """Tests differences of pairs, each from -1 to 1. `p` is that of McNemar's exact test if all are -1, 0 or 1."""
     seen = Scores.of(differences)
     if not seen.n:
         return Paired(0, 0.0, -1.0, 1.0, 1.0)
@@ -195,7 +196,7 @@ def _middle(sample: Sequence[float]) -> tuple[float, float]:
 
 
 def _cautious(scores: Scores) -> Scores:
-    """With each extreme counted once more: three right answers do not prove that all are right."""
+    """The scores with each extreme counted once more: three right answers do not prove that all are right."""
     return Scores(Counter(scores.counts) + Counter({0.0: 1, 1.0: 1}))
 
 

@@ -1,4 +1,4 @@
-"""Reads segment files into a database, and sets aside each record that the database can never take."""
+"""Reads segment files into a database, and sets aside each record that the database can never store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BATCH_BYTES = 16 * 1024 * 1024
 
 
 class ReadFrame(Struct, frozen=True):
-    """A frame's bytes, its number in the segment, and what goes into the database."""
+    """A frame's bytes, its number in the segment, and its entry for the database."""
 
     number: int
     payload: memoryview
@@ -37,8 +37,8 @@ class ReadFrame(Struct, frozen=True):
 class SegmentReader:
     """Reads segment files into a database. Blocking, and one at a time.
 
-    A segment goes in by batches. After a crash or a failure it is read again from its start, and records that are in
-    the database already stay as they are.
+    A segment is inserted in batches. After a crash or a failure it is read again from its start; records that are in
+    the database already are unchanged.
     """
 
     def __init__(self, read_answer: ReadAnswer) -> None:
@@ -73,7 +73,7 @@ class SegmentReader:
                     set_aside(path)
 
     def _insert(self, batch: list[ReadFrame], path: Path, database: Database) -> None:
-        """A batch at once; one record at a time where the database refuses the batch."""
+        """Insert a batch; one record at a time if the database refuses the batch."""
         try:
             self.inserted += database.enter([frame.record for frame in batch])
             return
@@ -88,7 +88,7 @@ class SegmentReader:
 
     def _frames(self, payloads: Iterable[memoryview], path: Path) -> Iterator[ReadFrame]:
         for number, payload in enumerate(payloads):
-            # bytes from the disk: whatever is wrong with one record, the others are worth having
+            # bytes from the disk: one bad record must not cost the others
             try:
                 record = self._read(payload)
             except Exception as error:

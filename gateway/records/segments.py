@@ -1,7 +1,7 @@
 """Segment files: the writer of a segment holds a lock on it, which the kernel releases when the process dies.
 
-So a segment without a lock has no writer any more, whatever its process id says: ids are reused, and
-in a container every process may have the same one.
+So a segment without a lock has no writer. Process ids would not tell: they are reused, and in containers
+every process may have the same one.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ class SegmentFile:
         unborn.rename(path)
 
     def append(self, data: bytes | bytearray) -> None:
-        """One write. Raises `OSError` and leaves the file unchanged if the disk has no room for all of it."""
+        """Append with one write. Raises `OSError` and leaves the file unchanged if the disk has too little room."""
         wrote = os.write(self._fd, data)
         if wrote != len(data):
             os.ftruncate(self._fd, self.size)
@@ -41,7 +41,7 @@ class SegmentFile:
         self.close()
 
     def set_aside(self) -> None:
-        """Rename the file so that no drain reads it again, and close it."""
+        """Rename the file, so that no drain reads it again, and close it."""
         set_aside(self.path)
         self.close()
 
@@ -56,7 +56,7 @@ def set_aside(path: Path) -> None:
 
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Whether a dead process left `path`; if so, no other process can claim it inside the block."""
+    """Try to claim a segment. True if its writer is dead; no other process can claim it inside the block."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -77,7 +77,7 @@ def _locks(fd: int) -> bool:
 
 
 def segments(folder: Path) -> list[Path]:
-    """All segment files, the oldest first. Their names begin with the time of their creation."""
+    """All segment files, oldest first. Their names begin with the time of their creation."""
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 

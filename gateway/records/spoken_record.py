@@ -1,4 +1,4 @@
-"""The few fields of a record that comparisons read: the rest is most of its bytes."""
+"""The few fields of a record that comparisons read; skipping the others saves most of the decoding."""
 
 import msgspec
 from msgspec import Struct
@@ -7,7 +7,7 @@ from gateway.exchange import Arm
 
 
 class SpokenVersion(Struct):
-    """The version that was used, and for which arm."""
+    """The version that was used, and the arm."""
 
     template: str = ""
     version: int = 0

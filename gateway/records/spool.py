@@ -1,4 +1,4 @@
-"""The spool: finished exchanges go into it with one write each, and nothing waits for the database."""
+"""The spool: each finished exchange is appended with one write, without waiting for the database."""
 
 import logging
 import os
@@ -27,8 +27,8 @@ READ_AGAIN_BYTES = 64 * 1024
 class Spool:
     """Appends every finished exchange to segment files. Used by one thread, the event loop's.
 
-    What is written survives the process, not the machine: there is no fsync. A record that cannot
-    be written is counted in `dropped`, and in `errors` where the disk refused it. The folder holds
+    Records survive a crash of the process, not of the machine: there is no fsync. A record that cannot
+    be written is counted in `dropped`, and in `errors` if the disk refused it. The folder holds
     about `max_spool_mb` at most; beyond that, new records are dropped.
     """
 
@@ -58,7 +58,7 @@ class Spool:
         self._complained = False
         folder.mkdir(parents=True, exist_ok=True)
         self.bytes = folder_bytes(folder)
-        """What the folder weighs: exact after each drain, and in between with this process's writes."""
+        """The size of the folder: exact after each drain; between drains it adds this process's writes."""
 
     def record(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         policy = exchange.key.record or self._policy_default
@@ -71,7 +71,7 @@ class Spool:
             self._refused(error)
 
     def rotate(self) -> None:
-        """Close the current segment, so that the drain can take it whole."""
+        """Close the current segment, so that the drain can read it."""
         if self._current is not None:
             self.closed.append(self._current)
             self._current = None
@@ -81,7 +81,7 @@ class Spool:
         self.bytes = folder_bytes(self.folder)
 
     def close(self) -> None:
-        """Close all segments. The next process reads those that are not drained yet."""
+        """Close all segments. The next process drains the remaining ones."""
         self.rotate()
         while self.closed:
             self.closed.popleft().close()
@@ -104,7 +104,7 @@ class Spool:
         record = record_of(exchange, outcome, policy)
         if policy == RecordPolicy.FULL:
             return Frame(record, outcome.body, outcome.content_type, outcome.content_encoding)
-        # the reply is read here and not by the drain: its text must not reach the disk
+        # the reply is read here, not in the drain, because its text must not reach the disk
         answer = answer_in(self._read_answer, outcome.body, outcome.content_type, outcome.content_encoding)
         return Frame(hashed_record(replace(record, answer=answer)))
 
@@ -117,6 +117,6 @@ class Spool:
         self.dropped += 1
         if isinstance(error, OSError):
             self.errors += 1
-        if not self._complained:  # once until it works again: a full disk would fill the log too
+        if not self._complained:  # logged once until it works again: a full disk would fill the log too
             log.error("exchanges are not recorded: %s", error)
             self._complained = True

@@ -1,1 +1,1 @@
-"""The processes that serve: one parent that watches, and workers that speak HTTP/1.1 and run the application."""
+"""The server's processes: a parent that supervises, and workers that speak HTTP/1.1 and run the application."""

@@ -1,4 +1,4 @@
-"""What the parent process and a worker tell each other: lines of JSON over a pair of sockets."""
+"""The messages between the parent process and a worker: lines of JSON over a pair of sockets."""
 
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ class Accept(Struct, frozen=True, tag=True):
 
 
 class DrainOrder(Struct, frozen=True, tag=True):
-    """To a worker: end. `notice_s` before the port closes, then `drain_s` for requests under way."""
+    """To a worker: shut down. Keep the port open for `notice_s`, then finish running requests within `drain_s`."""
 
     notice_s: float
     drain_s: float
@@ -32,7 +32,7 @@ class Failed(Struct, frozen=True, tag=True):
 
 
 class Beat(Struct, frozen=True, tag=True):
-    """From a worker, twice a second: its event loop turns. The rest are figures for the metrics."""
+    """From a worker, twice a second: its event loop is alive. The fields are figures for the metrics."""
 
     requests: int = 0
     connections: int = 0
@@ -42,7 +42,7 @@ class Beat(Struct, frozen=True, tag=True):
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """From a worker, when it changes: status and body of its `/health/ready`."""
+    """From a worker, after each change: status and body of its `/health/ready`."""
 
     status: int
     body: Raw
@@ -68,7 +68,7 @@ def line(message: ToWorker | FromWorker) -> bytes:
 
 
 class Lines:
-    """Cuts what arrives into whole lines."""
+    """Splits received bytes into whole lines."""
 
     def __init__(self) -> None:
         self._rest = b""

@@ -1,4 +1,4 @@
-"""Checks a new configuration in a process of its own, so that the parent keeps nothing of it and never waits."""
+"""Checks a new configuration in a separate process, so that the parent loads nothing and never waits."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from gateway.errors import ConfigError
 
 
 class ConfigCheck:
-    """A check under way. `done` becomes true when its process has said what it found."""
+    """A running check. `done` becomes true when its process has reported the result."""
 
     def __init__(self, check: Callable[[], None], inherited: Iterable[socket.socket]) -> None:
         """`check` raises `ConfigError`; it runs in the new process. `inherited` are sockets that it must not keep."""
@@ -33,9 +33,9 @@ class ConfigCheck:
             self.done = not data
 
     def mistakes(self) -> str:
-        """What is wrong with the configuration; empty where nothing is."""
+        """The mistakes in the configuration; empty if there are none."""
         said = self._said.decode("utf-8", "replace")
-        return "" if said == "fine" else said or "the check ended without a word"
+        return "" if said == "fine" else said or "the check ended without a result"
 
     def close(self) -> None:
         with suppress(ProcessLookupError):

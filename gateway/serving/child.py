@@ -1,4 +1,4 @@
-"""A worker as its parent sees it: a process, a channel, and when it was last heard of."""
+"""A worker from its parent's side: a process, a channel, and the time of its last message."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ READ_BYTES = 1 << 16
 
 
 class Child:
-    """One worker process. `number` counts from 1; a worker that takes over keeps the number."""
+    """One worker process. `number` counts from 1; a replacement keeps the number."""
 
     def __init__(self, number: int, generation: int) -> None:
         self.number = number
@@ -62,12 +62,12 @@ class Child:
         return self._channel
 
     def send(self, order: ToWorker) -> None:
-        # a worker that stands still reads nothing, and is not waited for
+        # a stalled worker does not read, so the parent does not wait for it
         with suppress(OSError):
             self.channel.send(line(order))
 
     def hear(self) -> tuple[list[FromWorker], bool]:
-        """What it reported, and whether it is still there."""
+        """The messages that it sent, and whether it is still alive."""
         try:
             data = self.channel.recv(READ_BYTES)
         except BlockingIOError:
@@ -93,7 +93,7 @@ class Child:
             assert isinstance(report, MetricsPage)
 
     def silent_s(self) -> float:
-        """Seconds since its event loop last turned; 0 before it has begun to."""
+        """Seconds since its last beat; 0 before the first one."""
         return monotonic() - self.heard_at if self.opened else 0.0
 
     def kill(self) -> None:
@@ -105,13 +105,13 @@ class Child:
 
 
 def _become_worker(work: Callable[[], int]) -> None:
-    """In the child: forget the parent's signals, work, and end without what the parent would do at its end."""
+    """In the child: reset the parent's signal handlers, work, and exit without the parent's clean-up."""
     status = 1
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        # Ctrl-C reaches the whole group; the parent says what is to be done
+        # Ctrl-C reaches the whole process group; only the parent reacts to it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         status = work()

@@ -1,4 +1,4 @@
-"""One client's connection: HTTP/1.1 comes in, requests go to the application, and it knows when to stop waiting.
+"""One client's connection: parses HTTP/1.1, passes requests to the application, and enforces deadlines.
 
 The parsing is httptools' (llhttp) in its strict mode, as in the client for backends.
 """
@@ -17,14 +17,14 @@ from gateway.serving.unsent import unsent_bytes
 
 WRITE_HIGH_WATER = 64 * 1024
 LINGER_S = 5.0
-"""What a client still sends after the last answer is read and dropped for this long."""
+"""Bytes that a client still sends after the last answer are read and dropped for this long."""
 SLOWEST_BYTES_S = 1000
 """A client that takes less of its answer than this does not count as reading it."""
 NEVER = float("inf")
 
 
 class ConnectionOwner(Protocol):
-    """What a connection needs of the listener that accepted it."""
+    """The part of a listener that its connections need."""
 
     limits: ClientLimits
     draining: bool
@@ -33,18 +33,18 @@ class ConnectionOwner(Protocol):
     def opened(self, connection: "ClientConnection") -> None: ...
     def closed(self, connection: "ClientConnection") -> None: ...
     def waits(self, connection: "ClientConnection") -> None:
-        """It waits for its client from now on; also called whenever the client sent something meanwhile."""
+        """The connection now waits for its client; also called whenever the client sends something meanwhile."""
 
     def works(self, connection: "ClientConnection") -> None:
-        """It waits for its client no more."""
+        """The connection no longer waits for its client."""
 
     def start(self, request: ServedRequest) -> None: ...
 
 
 class ClientConnection(asyncio.Protocol):
-    """Requests that come before the last one is answered wait in a queue.
+    """A connection. Requests that arrive before the last one is answered wait in a queue.
 
-    `deadline` is when `expire` is to be called; the listener looks once a second.
+    The listener calls `expire` after `deadline`; it checks once a second.
     """
 
     __slots__ = (
@@ -75,7 +75,7 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop) -> None:
         self.deadline = NEVER
         self.paused = False
-        """Whether the client has to read before more may be sent."""
+        """Whether sending must wait until the client has read more."""
         self._owner = owner
         self._loop = loop
         self._transport: Any = None
@@ -83,11 +83,11 @@ class ClientConnection(asyncio.Protocol):
         self._queue: deque[ServedRequest] = deque()
         self._answering: ServedRequest | None = None
         self._reading: ServedRequest | None = None
-        """The request whose body has not come to its end."""
+        """The request whose body is incomplete."""
         self._drained: asyncio.Future[None] | None = None
         self._closing = False
         self._spoiled = False
-        """Whether what comes from the client cannot be read any more."""
+        """Whether the client's bytes can no longer be parsed."""
         self._upgrading = False
         """Whether the parser stopped at a head that asks for another protocol."""
         self._unsent = 0
@@ -107,7 +107,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def last(self) -> bool:
-        """Whether the connection is to be closed after this answer."""
+        """Whether the connection closes after this answer."""
         return self._owner.draining
 
     # asyncio.Protocol
@@ -137,9 +137,9 @@ class ClientConnection(asyncio.Protocol):
             self._head_goes_on(len(data))
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Answer a request as if it had not asked for another protocol.
+        """Answer a request for another protocol as if it had not asked for one.
 
-        llhttp leaves its body unread, so another parser reads it, behind a head that holds the framing alone.
+        llhttp leaves its body unread, so another parser reads it, after a head with only the framing headers.
         """
         framing = [b"%b: %b\r\n" % header for header in self._headers if header[0] in FRAMING]
         self._parser = httptools.HttpRequestParser(_BodyEvents(self))
@@ -207,7 +207,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._head_begun:
-            return  # a trailer comes too late to be a header
+            return  # a trailer, not a header
         name = name.lower()
         if name in SPECIAL:
             if name in self._special:
@@ -257,7 +257,7 @@ class ClientConnection(asyncio.Protocol):
         self._answering = request
         self._owner.start(request)
 
-    # what a request needs of its connection
+    # for the request
 
     def write(self, data: bytes) -> None:
         self._transport.write(data)
@@ -279,7 +279,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.abort()
 
     def answered(self, *, keep: bool) -> None:
-        """The answer is written: go on with the next request, wait for it, or close."""
+        """The answer is written: continue with the next request, wait for one, or close."""
         request, self._answering = self._answering, None
         if request is None:
             return
@@ -301,8 +301,8 @@ class ClientConnection(asyncio.Protocol):
             self._owner.waits(self)
 
     def _linger(self) -> None:
-        """The client may still be sending: it gets its answer and the end, and what it sends is dropped for a while. To
-        close at once would reset the connection, and the answer with it."""
+        """Close for writing, and drop the client's further bytes for a while. Closing at once would reset the
+        connection, and the client could lose the answer."""
         self._closing = True
         self._reading = None
         self.deadline = self._loop.time() + LINGER_S
@@ -311,7 +311,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write_eof()
 
     def _close(self) -> None:
-        """Close as soon as all is sent; `expire` ends it where the client does not read."""
+        """Close as soon as everything is sent; `expire` ends it if the client does not read."""
         self._closing = True
         self._reading = None
         self._unsent = unsent_bytes(self._transport)
@@ -323,11 +323,11 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def resting(self) -> bool:
-        """Whether nothing is under way on it."""
+        """Whether it has no running request."""
         return self._answering is None and not self._closing
 
     def rest_no_more(self) -> None:
-        """Close what nothing is under way on; the client may ask elsewhere."""
+        """Close the connection if it is idle; the client can connect to another worker."""
         if self.resting:
             self._close()
 
@@ -345,7 +345,7 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def _look_at_reader(self, now: float) -> None:
-        """Give a client that reads more time, and leave one that does not."""
+        """Extend the deadline of a client that reads; abort for one that does not."""
         unsent, write_s = unsent_bytes(self._transport), self._owner.limits.write_s
         if self._unsent and self._unsent - unsent < min(self._unsent, SLOWEST_BYTES_S * write_s):
             self.abort()
@@ -361,13 +361,13 @@ class ClientConnection(asyncio.Protocol):
         request.wake()
         self.deadline = now + LINGER_S
 
-    # answers to what is no request
+    # errors before there is a request
 
     def _refuse_bytes(self, error: Exception) -> None:
         cause = error.__context__
         self._spoiled = True
         if self._answering is not None:
-            # what follows a request cannot be read: its answer is the last one
+            # the bytes after a request cannot be parsed, so its answer is the last one
             self._answering.keep = False
             self._queue.clear()
             if self._reading is not None:
@@ -386,7 +386,7 @@ class ClientConnection(asyncio.Protocol):
             request.wake()
 
     def _answer_bytes(self, error: RequestError) -> None:
-        """An error for what never became a request; the connection closes after it."""
+        """Send an error for bytes that are not a request, and close the connection."""
         scope = {"http_version": "1.1", "method": "GET"}
         request = self._answering = ServedRequest(self, scope, keep=False, expects=False)
         self._reading, self._spoiled = None, True
@@ -395,7 +395,7 @@ class ClientConnection(asyncio.Protocol):
 
 
 class _BodyEvents:
-    """Passes on the body, and not the head."""
+    """Passes on the body without the head."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.on_body = connection.on_body

@@ -1,4 +1,4 @@
-"""The head of a request: what of it is refused, and ASGI's scope."""
+"""The head of a request: checks it, and builds ASGI's scope."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from gateway.errors import BadRequest, RequestError
 HEAD_LIMIT = 64 * 1024
 FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 SPECIAL = frozenset((b"expect", b"host", b"transfer-encoding"))
-"""Headers that decide how a request is read; none of them may be there twice."""
+"""Headers that decide how a request is parsed; none of them may occur twice."""
 VERSIONS = ("1.1", "1.0")
 
 Header = tuple[bytes, bytes]
@@ -21,7 +21,7 @@ Address = tuple[str, int] | None
 def scope_of(
     parser: Any, url: bytes, headers: list[Header], special: Mapping[bytes, bytes], *, server: Address, client: Address
 ) -> dict[str, Any]:
-    """ASGI's scope of a request whose head `parser` has read. Raises `BadRequest` for what must not be passed on."""
+    """ASGI's scope for the head that `parser` has read. Raises `BadRequest` for a head that must not be passed on."""
     version, method = parser.get_http_version(), parser.get_method().decode("ascii")
     if version not in VERSIONS:
         raise _with_status(BadRequest(f"HTTP/{version} is not spoken here; use HTTP/1.1."), 505)
@@ -50,7 +50,7 @@ def scope_of(
 
 
 def address(name: Any) -> Address:
-    """Host and port of a socket; None where it has none."""
+    """Host and port of a socket; None if it has none."""
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
 
 

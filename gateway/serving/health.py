@@ -1,7 +1,6 @@
-"""The parent's own port: is it alive, is it ready, how is it doing. Answers whatever the workers are busy with.
+"""The parent's own port for liveness, readiness and metrics, which answers even if all workers are busy.
 
-A few dozen lines instead of a server: one request a connection, no bodies, nothing that waits for a worker but
-`/metrics`, and that for a second.
+It takes one request per connection and no bodies. Only `/metrics` waits for a worker, for up to a second.
 """
 
 import selectors
@@ -16,11 +15,11 @@ import msgspec
 HEAD_LIMIT = 8192
 PATIENCE_S = 5.0
 MOST = 256
-"""Connections at a time; a further one takes the place of the oldest."""
+"""The most connections at a time; a further one replaces the oldest."""
 JSON, TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
 
 Respond = Callable[[int, str, bytes], None]
-"""Takes status, media type and body."""
+"""Called with status, media type and body."""
 Route = Callable[[Respond], None]
 
 
@@ -71,7 +70,7 @@ class _HealthConnection:
 
 
 class HealthPort:
-    """Serves `routes` on a listening socket. `local_only`: only where the client names a loopback host."""
+    """Serves `routes` on a listening socket. `local_only`: only if the client's Host header is a loopback name."""
 
     def __init__(
         self,
@@ -88,7 +87,7 @@ class HealthPort:
         selector.register(listening, selectors.EVENT_READ, self._accept)
 
     def look(self) -> None:
-        """Drop connections whose time is over."""
+        """Drop connections that have timed out."""
         now = monotonic()
         for connection in [one for one in self.connections if one.until <= now]:
             self.drop(connection)
@@ -100,7 +99,7 @@ class HealthPort:
         self._listening.close()
 
     def sockets(self) -> list[socket.socket]:
-        """What a child process must not keep."""
+        """The sockets that a child process must close."""
         return [self._listening, *[one.client for one in self.connections]]
 
     def drop(self, connection: _HealthConnection) -> None:

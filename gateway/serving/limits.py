@@ -1,4 +1,4 @@
-"""How much the worker's listener takes on, and how long it waits for a client."""
+"""The limits of a worker's listener: connections, requests, and the time to wait for a client."""
 
 from msgspec import Struct
 
@@ -9,7 +9,7 @@ SPARE_FILES = 200
 
 
 class ClientLimits(Struct, frozen=True):
-    """Of one worker. Times in seconds."""
+    """The limits of one worker, with times in seconds."""
 
     connections: int = 8192
     requests: int = 4096
@@ -21,7 +21,7 @@ class ClientLimits(Struct, frozen=True):
 
 
 def limits_of(server: Server, open_files: int) -> ClientLimits:
-    """The settings' limits, with no more connections than the process may open: each may need one to a backend, too."""
+    """The limits from the settings, with no more connections than open files allow; each may need two files."""
     return ClientLimits(
         connections=max(1, min(server.max_connections, (open_files - SPARE_FILES) // 2)),
         requests=server.max_requests,

@@ -1,7 +1,7 @@
-"""All connections of one worker: it accepts them, counts them, and closes those that keep it waiting.
+"""All connections of one worker: accepts them, counts them, and closes those whose client is too slow.
 
-Nothing here locks or waits for a thread: one timer a second serves all connections, and what a request costs is a
-few entries in dictionaries.
+It uses no locks or threads: one timer per second serves all connections, and a request costs only a few dictionary
+entries.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ log = logging.getLogger("foreword.serving")
 
 SWEEP_S = 1.0
 AT_ONCE = 64
-"""Connections that are accepted before others get their turn."""
+"""The connections to accept before other events are handled."""
 PAUSE_S = 0.1
-"""After this long it is tried again to accept where no file could be opened."""
+"""The pause after accepting failed because no file could be opened."""
 RETRY_AFTER_S = 1.0
 ALWAYS = frozenset(("/health/live", "/health/ready", "/metrics"))
-"""What is answered at any number of requests under way."""
+"""Paths that are answered at any load."""
 
 
 class Listener:
@@ -34,7 +34,7 @@ class Listener:
     def __init__(
         self, application: Application, limits: ClientLimits, loop: asyncio.AbstractEventLoop, sweep_s: float = SWEEP_S
     ) -> None:
-        """`sweep_s`: how often deadlines are looked at."""
+        """`sweep_s`: the interval at which deadlines are checked."""
         self.limits = limits
         self.draining = False
         self.date = _date()
@@ -45,7 +45,7 @@ class Listener:
         self._accepting = False
         self._connections: set[ClientConnection] = set()
         self._waiting: dict[ClientConnection, None] = {}
-        """Those that wait for their client, the longest silent first."""
+        """Connections that wait for their client, the longest silent first."""
         self._adopting: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -67,7 +67,7 @@ class Listener:
         self._sweep = self._loop.call_later(self._sweep_s, self._look)
 
     def drain(self) -> None:
-        """Accept no more, and close each connection as soon as nothing is under way on it."""
+        """Stop accepting, and close each connection when it has no running request."""
         self.draining = True
         self._pause()
         if self._socket is not None:
@@ -77,11 +77,11 @@ class Listener:
             connection.rest_no_more()
 
     async def finished(self) -> None:
-        """Wait until no request is under way."""
+        """Wait until no request is running."""
         await self._idle.wait()
 
     async def close(self, timeout_s: float) -> None:
-        """Let the last bytes go out, then cut what is left."""
+        """Send the last bytes, then abort the remaining connections."""
         deadline = self._loop.time() + timeout_s
         while self._connections and self._loop.time() < deadline:  # noqa: ASYNC110 - at the end of a process
             await asyncio.sleep(0.02)
@@ -107,7 +107,7 @@ class Listener:
         for number in range(AT_ONCE):
             if self.connections >= self.limits.connections:
                 if number:
-                    return  # it is not known whether another waits; this is called again then
+                    return  # another one may be waiting; the event loop then calls this again
                 if not self._make_room():
                     self._pause()  # new ones wait in the system's queue until one closes
                     return

@@ -1,4 +1,4 @@
-"""One request while it is answered: ASGI's `receive` and `send` over a connection."""
+"""One running request: ASGI's `receive` and `send` over a connection."""
 
 import asyncio
 import logging
@@ -15,15 +15,15 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 Head = list[tuple[bytes, bytes]]
 
 BODY_HIGH_WATER = 256 * 1024
-"""Bytes of a body that may wait for the application before the client is told to wait."""
+"""The bytes of a body that are buffered for the application before reading from the client pauses."""
 JOINED = 64 * 1024
-"""A longer body is not copied behind its head."""
+"""A longer body is sent separately, not copied after its head."""
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 FAILED = RequestError("The gateway failed on this request; its log has the reason.")
 
 
 class Link(Protocol):
-    """What a request needs of its connection."""
+    """The part of a connection that its request needs."""
 
     @property
     def date(self) -> bytes: ...
@@ -41,7 +41,7 @@ class Link(Protocol):
 
 
 class ServedRequest:
-    """The state of one request. `over` once it is answered or its client has left."""
+    """The state of one request. `over` when it is answered or its client has left."""
 
     __slots__ = (
         "_bodiless",
@@ -73,7 +73,7 @@ class ServedRequest:
         self.started = False
         self.over = False
         self.error: RequestError | None = None
-        """What the application is told when it waits for the rest of the body."""
+        """The error that the application gets if it waits for the rest of the body."""
         self.task: asyncio.Task[None] | None = None
         self._link = link
         self._expects = expects
@@ -85,7 +85,7 @@ class ServedRequest:
         self._status = 0
         self._headers: Head = []
         self._left = -1
-        """Bytes of the announced length that are still to be sent; -1: no length was announced."""
+        """The bytes of the announced length that are not sent yet; -1: no length was announced."""
         self._chunked = False
         self._bodiless = scope["method"] == "HEAD"
 
@@ -127,7 +127,7 @@ class ServedRequest:
                 self._give_up()
 
     async def receive(self) -> dict[str, Any]:
-        """The next piece of the body, then, as soon as it is so, that the client has left. Raises `error`."""
+        """The next piece of the body; after the body, waits until the client has left. Raises `error`."""
         while not (self._pieces or self.body_complete or self.over):
             if self.error is not None:
                 raise self.error
@@ -143,7 +143,7 @@ class ServedRequest:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
-        """Returns when the client has taken enough of what was sent. Nothing is sent to a client that has left."""
+        """Send a message; returns when the client has read enough. Sends nothing to a client that has left."""
         if self.over:
             return
         if message["type"] == "http.response.start":
@@ -194,7 +194,7 @@ class ServedRequest:
             self._write(b"", body, more)
 
     def _head(self, size: int, more: bool) -> bytes:
-        """The status line and the headers, framed. What frames a body is the server's business alone."""
+        """The status line and the headers. Only the server sets the headers that frame a body."""
         status = self._status
         lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status]
         if status < 200 or status in (204, 304):
@@ -251,7 +251,7 @@ class ServedRequest:
         self.over = True
         self.wake()
         if self._left > 0 and not self._bodiless:
-            self._link.abort()  # the client would wait for the rest
+            self._link.abort()  # otherwise the client would wait for the rest
         else:
             self._link.answered(keep=self.keep)
 

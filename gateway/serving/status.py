@@ -1,4 +1,4 @@
-"""What the parent says of its workers: alive, ready, and their figures in Prometheus' text format."""
+"""The parent's report on its workers: liveness, readiness, and figures in Prometheus' text format."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.serving.child import Child
 
 STALLED_S = 5.0
-"""A worker whose event loop has not turned for this long stands still."""
+"""A worker whose event loop has not run for this long is stalled."""
 
 _encode = msgspec.json.encode
 
@@ -23,19 +23,19 @@ def has_failed(child: Child) -> bool:
 
 
 def stalled(children: Sequence[Child]) -> list[int]:
-    """The numbers of the workers that stand still."""
+    """The numbers of the stalled workers."""
     return [child.number for child in children if child.silent_s() >= STALLED_S]
 
 
 def live(children: Sequence[Child]) -> tuple[int, bytes]:
-    """Status and body of `/health/live`: 503 where a worker stands still, so that somebody restarts the server."""
+    """Status and body of `/health/live`: 503 if a worker is stalled, so that the server is restarted."""
     if still := stalled(children):
         return 503, _encode({"status": "stalled", "workers": still})
     return 200, _encode({"status": "alive"})
 
 
 def ready(children: Sequence[Child], *, ending: bool) -> tuple[int, bytes]:
-    """Status and body of `/health/ready`: 200 while a worker is ready, none stands still, and nothing ends."""
+    """Status and body of `/health/ready`: 200 while a worker is ready, none is stalled, and no shutdown has begun."""
     if ending:
         return 503, _encode({"status": "draining"})
     if still := stalled(children):

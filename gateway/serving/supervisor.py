@@ -1,7 +1,7 @@
-"""The parent process: it starts workers, replaces one that dies, takes a new configuration, and ends them in order.
+"""The parent process: starts workers, replaces dead ones, loads a new configuration, and shuts down in order.
 
-One thread and no event loop: a fork is safe then, and nothing that clients do takes time here. It serves the port
-for health and metrics itself.
+It has one thread and no event loop, so forks are safe. It serves no client requests, only the port for health and
+metrics.
 """
 
 import logging
@@ -26,21 +26,21 @@ log = logging.getLogger("foreword.supervisor")
 
 TICK_S = 0.25
 TWICE_S = 5.0
-"""A worker that dies twice within this time would die again."""
+"""The server ends if a worker dies twice within this time, since it would die again."""
 METRICS_S = 0.5
-"""How long a worker may take for its metrics."""
+"""The time limit for a worker's metrics."""
 SPARE_S = 3.0
-"""Beyond all times that it was given, a worker may take this long to end."""
+"""A worker that takes this much longer than its drain time is killed."""
 NEVER = float("inf")
 
 Work = Callable[[socket.socket, Settings], int]
-"""The life of a worker process, in that process; returns its exit status."""
+"""Runs a worker, in its own process; returns its exit status."""
 Read = Callable[[], Settings]
 """Reads the configuration. Raises `ConfigError`."""
 
 
 class Supervisor:
-    """Runs workers until a signal or their failure ends it. The caller opens the sockets, this closes them."""
+    """Runs workers until a signal or their failure ends it. The caller opens the sockets; this class closes them."""
 
     def __init__(
         self,
@@ -62,13 +62,13 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []
         self._serving = 1
-        """The generation of workers that take connections."""
+        """The generation of workers that accept connections."""
         self._next: Settings | None = None
-        """The configuration of the generation that is to take over, while it starts."""
+        """The configuration of the next generation while it starts."""
         self._deaths: dict[int, float] = {}
         self._restarts = 0
         self._ending: int | None = None
-        """The exit status, once the server is to end."""
+        """The exit status, set when the server begins to end."""
         self._config: ConfigCheck | None = None
         self._asked: list[tuple[float, Respond]] = []
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
@@ -117,7 +117,7 @@ class Supervisor:
         signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda received, _: self._received.append(received))
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # it wakes the loop, which looks who died
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the loop, which checks for dead workers
 
     def _woke(self) -> None:
         with suppress(BlockingIOError):
@@ -130,7 +130,7 @@ class Supervisor:
                 self._end(0)
 
     def _end(self, exit_status: int) -> None:
-        """End in order; a second call cuts what is under way."""
+        """Shut down in order; a second call aborts running requests."""
         server = self._settings.server
         if self._ending is None:
             log.info("draining", extra={"notice_s": server.drain_notice_s, "drain_s": server.drain_s})
@@ -154,7 +154,7 @@ class Supervisor:
         return self._work(channel, settings)
 
     def _own_sockets(self) -> list[socket.socket]:
-        """What a child process must not keep: it would hold connections open that this process closes."""
+        """The sockets that a child must close, since it would keep connections open that this process closes."""
         health = self._health.sockets() if self._health is not None else []
         return [self._woken, self._wakes, *health, *[child.channel for child in self._children]]
 
@@ -278,7 +278,7 @@ class Supervisor:
         self._give_up_next()
 
     def _give_up_next(self) -> None:
-        """End what has been begun for a new configuration."""
+        """End the workers that were started for a new configuration."""
         self._next = None
         self._end_check()
         for child in self._children:
@@ -300,7 +300,7 @@ class Supervisor:
         respond(code, JSON, body)
 
     def _metrics(self, respond: Respond) -> None:
-        """Any worker's page counts for all; the first that answers in time is taken."""
+        """The metrics page of the first worker that answers in time; any worker's page covers all."""
         able = [child for child in self._current() if child.opened and child.silent_s() < METRICS_S * 2]
         self._asked.append((monotonic() + (METRICS_S if able else 0.0), respond))
         for child in able:

@@ -1,4 +1,4 @@
-"""How much of what was written to a connection its client has not taken."""
+"""Counts the bytes written to a connection that its client has not received."""
 
 import fcntl
 import struct

@@ -1,4 +1,4 @@
-"""A worker process: an event loop, the application, and the listener. The parent says when to accept and to end."""
+"""A worker process: an event loop, the application, and the listener. The parent tells it when to accept and end."""
 
 import asyncio
 import contextlib
@@ -33,15 +33,15 @@ log = logging.getLogger("foreword.serving")
 BEAT_S = 0.5
 AT_ONCE = DrainOrder(0.0, 0.0)
 CUT_S = 5.0
-"""How long requests that were cut at the end of the drain time may take for their last event and their record."""
+"""The time for requests that were cut at the end of the drain time to send their last event and be recorded."""
 FLUSH_S = 2.0
-"""How long the last bytes of answers may take to reach their clients."""
+"""The time for the last bytes of answers to reach their clients."""
 CLOSE_S = 8.0
-"""How long the application may take to close."""
+"""The time for the application to close."""
 
 
 class ServedApplication(Protocol):
-    """An ASGI application that the parent can look into."""
+    """An ASGI application that reports its readiness and can be drained."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
     def readiness(self) -> tuple[int, bytes]:
@@ -49,14 +49,14 @@ class ServedApplication(Protocol):
 
     def metrics_page(self) -> bytes: ...
     def drain(self) -> None:
-        """Not ready from now on."""
+        """Report `not ready` from now on."""
 
     def cut(self) -> None:
-        """End all requests under way with an error."""
+        """End all running requests with an error."""
 
 
 class Worker:
-    """Runs until it is told to drain or its parent is gone."""
+    """Runs until it gets a `DrainOrder` or its parent is gone."""
 
     def __init__(self, application: ServedApplication, limits: ClientLimits, listening: socket.socket) -> None:
         self._application = application
@@ -86,7 +86,7 @@ class Worker:
             self._end(message)
 
     def _end(self, drain: DrainOrder = AT_ONCE) -> None:
-        """The first call begins to drain, each further one cuts."""
+        """The first call begins to drain; a further call cuts the running requests."""
         if self._drain.done():
             self._hurry.set()
         else:
@@ -133,7 +133,7 @@ class Worker:
 
 
 class _Lifespan:
-    """ASGI's start and end of an application."""
+    """Runs ASGI's lifespan: the start and end of an application."""
 
     def __init__(self, application: ServedApplication) -> None:
         self._application = application
@@ -142,7 +142,7 @@ class _Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Raises `RuntimeError` where the application refuses."""
+        """Start the application. Raises `RuntimeError` if it refuses."""
         self._task = asyncio.create_task(self._run(), name="lifespan")
         await self._step("lifespan.startup")
 
@@ -167,7 +167,7 @@ class _Lifespan:
 async def _open_channel(
     loop: asyncio.AbstractEventLoop, channel: socket.socket, obey: Callable[[bytes], None], gone: Callable[[], None]
 ) -> Callable[[bytes], None]:
-    """Returns what sends to the parent. `gone` is called when the parent is."""
+    """Open the channel; returns the function that sends to the parent. Calls `gone` when the parent is gone."""
 
     class Orders(asyncio.Protocol):
         lines = Lines()
@@ -190,7 +190,7 @@ def work(
     channel: socket.socket,
     drain_s: float,
 ) -> int:
-    """The whole life of a worker process; returns its exit status."""
+    """Run a worker process; returns its exit status."""
     import uvloop
 
     async def live() -> None:
@@ -199,7 +199,7 @@ def work(
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        # not closed: that would wait for threads, such as one that trains a classifier
+        # not closed, because that would wait for threads, such as one that trains a classifier
         loop.run_until_complete(live())
     except ConfigError as error:
         return _fail(channel, str(error))

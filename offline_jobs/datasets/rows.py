@@ -16,7 +16,7 @@ class What(StrEnum):
 
 
 class DatasetRow(Struct, frozen=True):
-    """`query` is the user's prompt, `wanted` the right answer, "" where it is unknown."""
+    """`query` is the user's prompt, `wanted` the right answer ("" if unknown)."""
 
     query: str
     what: What = What.GIVEN

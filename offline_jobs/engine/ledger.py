@@ -1,7 +1,7 @@
-"""The ledger: the jobs, the steps that are done, and what calls of models cost and answered.
+"""The ledger: the jobs, their finished steps, and the costs and answers of model calls.
 
-One SQLite file in the data folder. A step or a call is in it whole or not at all, so a job that was killed goes on
-where it stopped: it runs its code again, and does nothing twice that the ledger knows.
+One SQLite file in the data folder. A step or a call is stored completely or not at all. A killed job continues
+where it stopped: it runs its code again, and skips the steps and calls in the ledger.
 """
 
 import fcntl

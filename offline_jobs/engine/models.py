@@ -1,7 +1,7 @@
 """Calls of models for a job, through the gateway's own routes and backends.
 
 Each call is looked up in the ledger, admitted by the budget, and recorded as an exchange with `job` set: its cost and
-traces are where the clients' are. The event loop has a thread of its own; jobs are plain functions.
+traces are beside those of clients. The event loop runs on a separate thread; jobs are plain functions.
 """
 
 import asyncio

@@ -26,7 +26,7 @@ KINDS = {
 class JobKind(Struct, frozen=True):
     """A job: what it does in one line, its options, and `run`, which returns its report.
 
-    `estimate` returns the most that it would spend, and spends nothing.
+    `estimate` returns an upper bound of its cost without calling a model.
     """
 
     about: str

@@ -39,7 +39,7 @@ class CronField(Struct, frozen=True):
     names: tuple[str, ...] = ()
 
     def values(self, text: str) -> set[int]:
-        """The numbers that a field stands for. Raises `ValueError` where it stands for none."""
+        """The numbers of a cron field. Raises `ValueError` if it is not valid."""
         return {value for item in text.lower().split(",") for value in self._item(item)}
 
     def _item(self, item: str) -> range:
@@ -133,7 +133,7 @@ def _check_words(kind: str, text: str, words: Sequence[str]) -> None:
     try:
         job = kind_of(kind)
     except JobFailed:
-        return  # an extra is missing here, and may be there where the job runs
+        return  # an extra that is missing here may be installed where the job runs
     try:
         read_options(kind, job, read_words(words))
     except JobFailed as error:

@@ -42,7 +42,7 @@ def start(
 def go_on(
     settings: Settings, ledger: Ledger, job: LedgerJob, *, executor: str = "local", processes: int = 1
 ) -> LedgerJob:
-    """Run a job from where it stopped, and record in the ledger how it ended."""
+    """Continue a job, and record its end in the ledger."""
     kind = kind_of(job.kind)
     options = read_options(job.kind, kind, job.words)
     with ledger.held(job.id):

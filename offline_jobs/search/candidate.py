@@ -118,7 +118,7 @@ def _split(source: str) -> tuple[str, str]:
 
 
 def _body(parent: Parent, body: str, pieces: Pieces, examples: CandidateExamples) -> str:
-    """The messages; parts of first calls and retries stay where they are, behind them."""
+    """The messages; parts of first calls and retries keep their place after them."""
     parts = []
     if pieces["system"].strip():
         parts.append(f"# system\n{pieces['system'].strip()}\n")

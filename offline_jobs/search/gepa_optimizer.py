@@ -51,7 +51,7 @@ class _Adapter:
     def __init__(self, problem: SearchProblem) -> None:
         self.idle = 0
         self.over: Exception | None = None
-        """The exception that ended the search from within a proposal: the package goes on after one there."""
+        """An exception that must end the search; the package itself continues after an exception in a proposal."""
         self._problem = problem
 
     def evaluate(

@@ -106,7 +106,8 @@ def _beats(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
 
 
 class Climb:
-    """Propose, compare on a few rows, score better proposals on the rows to choose by; go on from the best."""
+    """Hill climbing: compares proposals on a few rows, scores the better ones on all rows for selection, continues from
+    the best."""
 
     def search(self, problem: SearchProblem, draw: Random) -> None:
         best, score = problem.start, _mean(problem.weigh(problem.start, problem.choose))

@@ -35,7 +35,7 @@ class OptimiseReport(Struct, frozen=True):
     start: float = 0.0
     best: float = 0.0
     commonest: float = 0.0
-    """The share of the commonest right answer among the sealed rows: what one constant answer would score."""
+    """The share of the most common right answer in the sealed rows: the score of a constant answer."""
     parts: dict[str, float] = {}
     """The score after each change that leads to the winner: on the rows to choose by, or on those that it answered."""
     file: str = ""
@@ -50,7 +50,7 @@ class SearchInputs(Struct, frozen=True):
 
 
 def commonest_share(rows: Sequence[DatasetRow]) -> float:
-    """The share of the commonest right answer; 0.0 where no row has one."""
+    """The share of the most common right answer; 0.0 if no row has one."""
     counts = Counter(row.wanted.strip().casefold() for row in rows if row.wanted)
     return max(counts.values(), default=0) / max(1, len(rows))
 

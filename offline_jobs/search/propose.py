@@ -75,7 +75,7 @@ def rules() -> Mapping[str, Rule]:
 
 
 def proposals(pieces: Pieces, known: ProposalMaterial, draw: Random) -> Iterator[tuple[str, Pieces]]:
-    """Every rule's change of these pieces, where it changes something."""
+    """The changes by all rules, without rules that change nothing."""
     for name, rule in rules().items():
         changed = rule(pieces, known, draw)
         if changed is not None and changed != pieces:
@@ -128,7 +128,7 @@ def _steps(pieces: Pieces, known: ProposalMaterial, _draw: Random) -> Pieces | N
 
 
 def _line(pieces: Pieces, known: ProposalMaterial, name: str) -> Pieces:
-    """One more line at the end of the user's message, where a small model still has it in mind."""
+    """One more line at the end of the user's message, where small models follow it best."""
     line = LINES.get(known.language, LINES["en"])[name].format(labels=", ".join(known.measure.labels))
     return pieces if line in pieces["user"] else {**pieces, "user": f"{pieces['user'].rstrip()}\n\n{line}"}
 
@@ -167,7 +167,7 @@ def _balanced(known: ProposalMaterial, draw: Random, most: int) -> tuple[tuple[s
 
 
 def _shot(parent: Parent, row: DatasetRow) -> tuple[str, str] | None:
-    """The row's query as the template's slot holds it, with the right answer; None where it cannot be an example."""
+    """The row's query as the template's slot would hold it, with the right answer; None if it cannot be an example."""
     try:
         values = fill_or_keep(parent.template, row.query).values
     except KeptAsIs:

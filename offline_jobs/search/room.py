@@ -9,10 +9,10 @@ MARGIN = 1.25
 
 
 class SearchRoom:
-    """Calls, tokens and money that a search may still use. Raises `SearchOver` where the next step does not fit.
+    """Calls, tokens and money that a search may still use. Raises `SearchOver` if the next step does not fit.
 
-    A resumed job comes to the same places with the same room, since replies from the ledger count when the search
-    meets them. `end`: the calls at which an earlier run ended the search; it ends there again.
+    Replies from the ledger count as if they were new, so a resumed job has the same room at each step.
+    `end`: the number of calls at which an earlier run ended the search; it ends there again.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Scores answers in grades: form comes before content, so right or wrong alone gives a search nothing to climb."""
+"""Scores answers in grades. A search makes no progress on right or wrong alone, since form improves before content."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ SHOWN = 200
 
 
 class AnswerScore(Struct, frozen=True):
-    """One answer of a candidate, scored. The search climbs `score`; the verdict counts `correct`.
+    """The score of one answer of a candidate. The search maximises `score`; the verdict counts `correct`.
 
     `feedback` says what was wrong, in words that a proposer can use.
     """

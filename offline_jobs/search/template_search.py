@@ -77,7 +77,7 @@ class TemplateSearch(SearchProblem):
         room: SearchRoom,
         each: int,
     ) -> None:
-        """`looked`: the rows to learn from that are answered to see what goes wrong; none of them is an example.
+        """`looked`: the training rows that are answered to find failures; none of them becomes an example.
 
         `each`: the calls that one row takes.
         """

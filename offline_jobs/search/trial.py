@@ -1,4 +1,4 @@
-"""Answers rows with a candidate, the way the gateway would: its slots, guards, examples, first calls and rounds."""
+"""Answers rows with a candidate as the gateway would, with its slots, guards, examples, first calls and rounds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +71,7 @@ class CandidateTrial:
 
         With `against` and a judge, rows without a right answer are judged against that candidate's answers.
 
-        Raises `JobFailed` where the model is down: that says nothing about a candidate.
+        Raises `JobFailed` if the model is down, since the candidate is not at fault.
         """
         source = self.source(pieces)
         stage = self._stage(source, pieces)

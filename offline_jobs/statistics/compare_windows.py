@@ -19,7 +19,7 @@ ALARM = 0.002
 FEWEST = 50
 RARE = 0.001
 CLUSTERS, A_CLUSTER = 40, 25
-"""The most clusters of prompts, and the fewest prompts a cluster on average."""
+"""The most clusters of prompts, and the fewest prompts per cluster on average."""
 RESIDUAL = 3.0
 
 
@@ -95,7 +95,7 @@ def measured(name: str, before: Sequence[float], now: Sequence[float], needed: f
 
 
 def placed(before: Any, now: Any) -> tuple[Any, Any]:
-    """The number of the cluster that each prompt is in. before: [n, d], now: [m, d]; k-means over both together.
+    """The cluster number of each prompt. before: [n, d], now: [m, d]; k-means over both together.
 
     The window of a prompt plays no part, so without a change the shares differ by chance alone. New kinds of prompts
     make clusters of their own, or make one grow.

@@ -18,13 +18,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 ALARM = 0.005
-"""The chance that a canary which is no worse is ever rolled back."""
+"""The probability that a canary which is not worse is rolled back."""
 LEVEL, LEVEL_WEIGHT = 0.75, 2.0
 """The guess of the stable version's mean without any scores, and the number of answers that it counts as."""
 DROP, DROP_WEIGHT = 0.2, 40.0
-"""The guess of the canary's drop, and the number of answers that it counts as."""
+"""The assumed drop of the canary's score, and the number of answers that this assumption counts as."""
 LEAST = 0.05
-"""The smallest drop that is guessed: with a smaller one, half of it would count as evidence."""
+"""The smallest assumed drop: with a smaller one, half of it would count as evidence."""
 EDGE = 0.02
 """No guess is nearer to 0 or 1, so that one answer never decides alone."""
 

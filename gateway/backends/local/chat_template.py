@@ -17,13 +17,13 @@ SYSTEM = {"role": "system", "content": MARK}
 
 
 class CannotChange(ValueError):
-    """The template is written in a way that this module does not understand."""
+    """The template cannot be changed by this module."""
 
 
 def without_default_system(template: str, *, bos: str = "", eos: str = "") -> str:
-    """The same template, which says nothing of its own where the client sent no system message.
+    """The template without its default system message.
 
-    The result is proven by rendering: conversations with a system message come out as before.
+    The result is checked by rendering: conversations with a system message must not change.
     Raises `CannotChange` if there is a default that cannot be taken out.
     """
     given = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
@@ -39,7 +39,7 @@ def without_default_system(template: str, *, bos: str = "", eos: str = "") -> st
 
 
 def _default(bare: str, spoken: str) -> str:
-    """What the template says of its own, found by comparing it with a conversation that has a system message."""
+    """The template's default system text, found by comparing it with a conversation that has a system message."""
     before = _shared(bare, spoken)
     after = _shared(bare[before:][::-1], spoken[before:][::-1])
     rest = bare[before : len(bare) - after]
@@ -48,7 +48,7 @@ def _default(bare: str, spoken: str) -> str:
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters both start with."""
+    """The length of the common prefix."""
     return next(
         (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
     )

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 JSON: Headers = ((b"content-type", b"application/json"),)
-SHORT = 2000  # characters that are counted on the event loop, as that takes less than a thread switch
+SHORT = 2000  # characters; shorter texts are counted on the event loop, which is faster than a thread switch
 
 
 class EmbedderSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "embedder"`: serves the model of `[embedder]` at `/v1/embeddings`."""
 
     name: str = "all-minilm-l6-v2"
-    """What clients call the model."""
+    """The model's name for clients."""
 
 
 class EmbeddingWorker(Protocol):
-    """What the assembly shares: an embedder behind its worker thread."""
+    """The shared embedder behind its worker thread."""
 
     embedder: Embedder
 

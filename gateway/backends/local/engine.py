@@ -1,4 +1,4 @@
-"""llama.cpp, loaded: the one module that knows the library xllamacpp.
+"""A loaded llama.cpp. Only this module uses the library xllamacpp.
 
 The library always opens a port of its own. Here that is a Unix socket in a folder that no other
 user may enter, behind a random key; it serves the tokenizer and nothing else of use.
@@ -86,24 +86,24 @@ class LlamaEngine:
 
 
 def _with_progress(body: bytes) -> bytes:
-    """The request, a JSON object with fields, with the wish for a piece after each batch of the prompt.
+    """The request (a JSON object), which also asks for a piece after each batch of the prompt.
 
-    The engine sees that a client has left only when it hands over a piece.
+    The engine notices that a client has left only when it passes on a piece.
     """
     return body.rstrip()[:-1] + b',"return_progress":true}'
 
 
 def _between_batches(callback: Callback) -> Callback:
-    """The same callback, which gets an empty piece for each batch of the prompt."""
+    """The callback with an empty piece in place of each progress report."""
     return lambda piece: callback(b"" if PROGRESS in piece else piece)
 
 
 def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.n_ctx = options.context_tokens
-    # a client that leaves is noticed between two batches, and the tokens of other answers are made there
+    # between two batches, clients that left are noticed and the tokens of other requests are generated
     params.n_batch = params.n_ubatch = PROMPT_BATCH
     params.n_parallel = options.parallel
-    # one room for all: a long request may use what short ones leave free
+    # one cache for all: a long request may use the part that short ones leave free
     params.kv_unified = True
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
@@ -113,7 +113,7 @@ def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.ui = False
     params.endpoint_slots = False
     params.n_threads_http = 2
-    # an assistant's message at the end is a turn that is over, as with OpenAI
+    # an assistant's message at the end is a finished turn, as with OpenAI
     params.prefill_assistant = False
     params.chat_template = options.chat_template or _template(file, options)
 

@@ -1,4 +1,4 @@
-"""One blocking generation on a worker thread, as pieces that an event loop can await."""
+"""Runs one blocking generation on a worker thread; the event loop awaits its pieces."""
 
 import asyncio
 from collections import deque
@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.errors import BackendFailed
 
 Callback = Callable[[bytes], bool]
-"""Takes a piece; True means that nobody listens any more. An empty one only asks."""
+"""Takes a piece and returns True if the client is gone. An empty piece only checks that."""
 Call = Callable[[bytes, Callback], None]
 
 
 class Generation:
-    """Runs `call(body, callback)` on the pool and hands over what the callback is given.
+    """Runs `call(body, callback)` on the pool and passes on the pieces that the callback gets.
 
-    Belongs to one event loop. Whoever starts it must read it to its end or `cancel` it; both free
-    the thread, the second as soon as the engine has taken one more step.
+    Belongs to one event loop. Read it to its end or `cancel` it; both free the thread, `cancel` after
+    the engine's next step.
     """
 
     def __init__(self, call: Call, body: bytes, pool: ThreadPoolExecutor, over: Callable[[], None]) -> None:
@@ -66,7 +66,7 @@ class Generation:
     def _tell(self, what: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(what)
-        except RuntimeError:  # the loop is closed: nobody listens any more
+        except RuntimeError:  # the loop is closed: no reader is left
             self._cancelled = True
 
     def _put(self, piece: bytes) -> None:

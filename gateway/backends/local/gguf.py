@@ -1,4 +1,4 @@
-"""Reads what a GGUF model file says of itself, without loading the model or any library.
+"""Reads the metadata of a GGUF model file without loading the model or a library.
 
 The layout is llama.cpp's: a magic, counts, then typed key/value pairs, then the tensors.
 """
@@ -21,14 +21,14 @@ class NotAModel(ValueError):
 
 
 class ModelFile(Struct, frozen=True):
-    """What is known of a model before it is loaded."""
+    """The metadata of a model."""
 
     architecture: str = ""
     window_tokens: int = 0
-    """The longest context that the model was trained for; 0 if the file does not tell."""
+    """The longest context that the model was trained for; 0 if the file does not name it."""
     chat_template: str = ""
     control_tokens: tuple[str, ...] = ()
-    """Tokens that steer the model, such as `<|im_end|>`, as they are written in a text."""
+    """Control tokens, such as `<|im_end|>`, as they are written in a text."""
     bos: str = ""
     eos: str = ""
 

@@ -1,6 +1,6 @@
 """llama.cpp inside this process: a GGUF model as a backend, with continuous batching.
 
-How requests wait and run is in `serve.py`; how llama.cpp is loaded is in `engine.py`.
+`serve.py` queues and runs the requests; `engine.py` loads llama.cpp.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""What was measured about an engine's model, kept in the data folder as `engines/<backend>.json`."""
+"""The measurements of an engine's model, stored in the data folder as `engines/<backend>.json`."""
 
 import logging
 from pathlib import Path
@@ -10,7 +10,7 @@ log = logging.getLogger("foreword.profile")
 
 
 class LengthProfile(Struct, frozen=True):
-    """One length with one method: perplexity of what stands far behind, and how many pass-keys were found."""
+    """One length with one method: the perplexity of the distant text, and the number of pass-keys that were found."""
 
     length: int
     method: str
@@ -21,7 +21,7 @@ class LengthProfile(Struct, frozen=True):
 
 
 class LookUp(Struct, frozen=True):
-    """How many of the keys that were asked for were found in a text of `length` tokens that is full of their like."""
+    """The result of looking keys up in a text of `length` tokens that is full of similar keys."""
 
     length: int
     found: int
@@ -29,20 +29,20 @@ class LookUp(Struct, frozen=True):
 
 
 class Profile(Struct, frozen=True):
-    """The usable window, and for each length beyond the trained one the method that did best."""
+    """The usable window, and the best method for each length beyond the trained one."""
 
     window_tokens: int = 0
     best: tuple[tuple[float, str], ...] = ()
     """(how many times the trained window, method), shortest first."""
     measured: tuple[LengthProfile, ...] = ()
     reach: tuple[tuple[str, int], ...] = ()
-    """(method, how far it is usable)."""
+    """(method, the longest usable length)."""
     well_tokens: int = 0
-    """The effective window: up to here one thing among many like it is found. 0: not measured."""
+    """The effective window: up to this length the model finds one fact among many similar ones. 0: not measured."""
     look_ups: tuple[LookUp, ...] = ()
 
     def usable(self, method: str) -> int:
-        """The window with a method, or with the best one where it is not named or was not measured. 0: unknown."""
+        """The usable window with a method, or with the best one if it is not named or was not measured. 0: unknown."""
         return dict(self.reach).get(method, self.window_tokens)
 
 
@@ -51,7 +51,7 @@ def place(data: Path, backend: str) -> Path:
 
 
 def read(data: Path, backend: str) -> Profile:
-    """An empty one where nothing was measured, or the file cannot be read."""
+    """Read the profile; an empty one if nothing was measured, or the file cannot be read."""
     path = place(data, backend)
     try:
         return msgspec.json.decode(path.read_bytes(), type=Profile)

@@ -1,7 +1,7 @@
-"""Who may run on an engine: so many at a time, and only while their tokens fit its one cache.
+"""Limits the requests on an engine, by number and by the tokens that its cache holds.
 
-llama.cpp breaks off every running answer when its cache overflows; so nobody starts whose longest
-answer might not fit beside the others.
+llama.cpp breaks off every running answer when its cache overflows. So a request waits until its longest
+possible answer fits beside the others.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections import deque
 
 
 class EngineRoom:
-    """Slots and tokens, given out in the order of asking. Belongs to one event loop."""
+    """Slots and tokens, assigned in order of arrival. Belongs to one event loop."""
 
     def __init__(self, slots: int, tokens: int) -> None:
         self._slots = slots

@@ -1,4 +1,4 @@
-"""Backend kind `scripted`: answers that the configuration holds, without a model or a network.
+"""Backend kind `scripted`: answers from the configuration, without a model or a network.
 
 For demonstrations, for tests of an application, and as the shortest example of a kind: settings, a
 class that satisfies `ports.Backend`, and the `KIND` that joins them.
@@ -29,18 +29,18 @@ class ScriptedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     name: str = "scripted"
     """What clients call the model."""
     answers: dict[str, str] = {}
-    """Regular expressions and what to answer where one matches the last message; the first match decides. `{prompt}`
+    """Regular expressions and their answers: the first one that matches the last message decides. `{prompt}`
     in an answer stands for that message."""
     otherwise: str = "{prompt}"
     """The answer where no expression matches: the message itself, unless set."""
     failures: tuple[str, ...] = ()
-    """Regular expressions of messages for which the backend fails, as a server that is down would."""
+    """Regular expressions of messages for which the backend fails, like a server that is down."""
     word_ms: Amount = 0
     """The pause before each word, to see a stream arrive."""
     window_tokens: Count = 8192
     """The length of prompt and answer together, in words."""
     parallel: Count = 8
-    """How many answers are given at a time."""
+    """The number of answers at a time."""
 
 
 class Script:
@@ -93,7 +93,7 @@ class Script:
 
 
 class Scripted(LocalModel):
-    """A script behind everything that local models share: the queue, streams, limits."""
+    """A script behind the common part of local models: the queue, streams, limits."""
 
     def __init__(self, name: str, settings: ScriptedSettings) -> None:
         self._settings = settings

@@ -1,7 +1,7 @@
-"""A model inside this process as a backend, whatever library runs it.
+"""Serves a model inside this process as a backend, with any library.
 
 Requests wait here for room, run on worker threads, and become OpenAI's JSON with the help of
-`wire/engine*.py`. The engine that is loaded computes and knows nothing of all that.
+`wire/engine/`. The engine only computes.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class LoadedEngine(Protocol):
 
 
 class Serving(Struct, frozen=True):
-    """What a local backend promises, known before anything is loaded."""
+    """The properties of a local backend that are known before it loads."""
 
     name: str
     """What clients call the model."""
@@ -55,11 +55,11 @@ class Serving(Struct, frozen=True):
     ready_wait_s: float
     answer_tokens: int
     control_tokens: tuple[str, ...] = ()
-    """Those that must be broken apart in texts, because the engine would take them for real."""
+    """Control tokens that must be broken up in texts, because the engine would parse them."""
     logits: bool = False
-    """Whether whole distributions can be had, as NBCE needs them."""
+    """Whether the engine gives whole distributions, which NBCE needs."""
     read_well_tokens: int = 0
-    """How much of `window_tokens` the model reads well; 0: all."""
+    """The part of `window_tokens` that the model reads well; 0: all."""
 
 
 class LocalModel:
@@ -84,7 +84,7 @@ class LocalModel:
         raise NotImplementedError
 
     async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
-        """The engine's method for a request. It may add to `told` what it decided, until its last piece."""
+        """The engine's method for a request. It may add notes to `told` until its last piece."""
         return loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
 
     async def open(self) -> None:
@@ -98,7 +98,7 @@ class LocalModel:
             self._opened.set()
 
     async def aclose(self) -> None:
-        """Stop what runs, then unload."""
+        """Stop the running requests, then unload."""
         for generation in tuple(self._running):
             generation.cancel()
         await asyncio.to_thread(self._pool.shutdown)
@@ -112,7 +112,7 @@ class LocalModel:
         return [ModelCard(serving.name, ENDPOINTS, well, serving.logits, longest_tokens=serving.window_tokens)]
 
     def count_tokens(self, text: str) -> int:
-        """Exact once the model is loaded. Before that a low guess: the engine has the last word on length."""
+        """Exact after the model is loaded. Before that a low estimate; the engine itself refuses what is too long."""
         loaded = self._engine
         return loaded.count_tokens(text) if loaded is not None else len(text.encode()) // 4
 
@@ -147,7 +147,7 @@ class LocalModel:
         return self._engine
 
     async def _started(self, ask: EngineAsk, loaded: LoadedEngine, call: Call, passages: Sequence[str]) -> Generation:
-        """The generation, once there is room. Raises `LimitReached` when too many wait for it."""
+        """Start the generation when there is room. Raises `LimitReached` if too many requests wait."""
         serving, room = self._serving, self._room
         if len(self._running) + self._waiting >= serving.parallel + serving.queue:
             raise LimitReached(
@@ -170,11 +170,11 @@ class LocalModel:
         return generation
 
     async def _needed(self, ask: EngineAsk, loaded: LoadedEngine, passages: Sequence[str]) -> int:
-        """How many tokens of the engine's cache the request may fill at the most.
+        """The most tokens of the engine's cache that the request can fill.
 
-        `passages` are read beside each other, each with a question and an answer of its own.
+        `passages` are read in parallel, each with its own copy of the question and the answer.
         """
-        # JSON's own signs count for more than the chat template's
+        # the JSON syntax has more tokens than the chat template adds
         prompt = await asyncio.to_thread(loaded.count_tokens, ask.body.decode())
         answers = ask.choices * ask.prompts
         if answers == 1:
@@ -213,7 +213,7 @@ class LocalModel:
 
 
 def _stopped(generation: Generation, error: BaseException) -> BaseException:
-    """What to raise for an error before the first byte; the generation ends either way."""
+    """The error to raise before the first byte. Also ends the generation."""
     generation.cancel()
     return refusal(error) if isinstance(error, Exception) else error
 

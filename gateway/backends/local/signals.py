@@ -1,6 +1,6 @@
 """Keeps the process's signal handlers while a C library is loaded that installs its own.
 
-llama.cpp's server takes SIGINT and SIGTERM for itself, which would leave the gateway deaf to both.
+llama.cpp's server installs handlers for SIGINT and SIGTERM, so the gateway would no longer get them.
 Python's `signal` can set handlers on the main thread only; the C function can on any.
 """
 
@@ -16,7 +16,7 @@ _ROOM = 256  # more than any platform's `struct sigaction`
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Whatever the block does to the handlers of SIGINT and SIGTERM is undone after it."""
+    """Restore the handlers of SIGINT and SIGTERM after the block."""
     if sys.platform == "win32":
         yield
         return

@@ -5,7 +5,7 @@ import json
 import socket
 from functools import lru_cache
 
-LONG = 4000  # characters; such texts are documents, and rarely come twice
+LONG = 4000  # characters; longer texts are documents, which are rarely counted twice
 
 
 class SocketTokenizer:

@@ -1,7 +1,7 @@
 """Puts a blocking `Embedder` behind one worker thread, so that the event loop never waits for it.
 
-Calls that come while a batch is running form the next batch together. Short calls (a query) go
-before long ones (a document), and what was embedded lately is remembered.
+Calls that arrive while a batch is running form the next batch. Short calls (a query) go before long
+ones (a document), and recent embeddings are cached.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ REMEMBERED_CHARACTERS = 2000  # longer texts are documents, which are rarely emb
 class Batcher:
     """`await embed(texts)` from the event loop, `embed_sync(texts)` from any other thread.
 
-    At most `queue` texts wait: past that a call is refused with `NotReady`, so a flood cannot pile
-    up. A batch holds at most `batch` texts and about `characters` characters, which bounds how long
-    a query waits for a document's batch. Belongs to one event loop; `aclose` ends its thread.
+    At most `queue` texts wait; beyond that, calls are refused with `NotReady`. A batch holds at most `batch` texts
+    and about `characters` characters, which bounds how long a query waits for a document's batch.
+    Belongs to one event loop; `aclose` ends its thread.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Batcher:
         return np.concatenate(found)
 
     async def aclose(self) -> None:
-        """Finish the batch that is running, fail what waits, end the thread."""
+        """Finish the running batch, fail the waiting calls, end the thread."""
         if self._closed:
             return
         self._closed = True
@@ -111,7 +111,7 @@ class Batcher:
         if remembered is not None:
             future.set_result(remembered)
             return future
-        # Asked for even if every caller has left, so that nothing complains of an unread failure.
+        # Retrieved even if every caller has left, so that asyncio does not warn of an unread exception.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._waiting[text] = future
         if urgent:

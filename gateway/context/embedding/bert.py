@@ -1,7 +1,7 @@
 """The sentence encoder of the BERT family in plain numpy, for models like MiniLM.
 
 torch, transformers and sentence-transformers take seconds and hundreds of megabytes before the first
-text is embedded; what they then compute for these models are six layers of matrix products. Texts are
+text is embedded; for these models they then compute six layers of matrix products. Texts are
 not padded to one length: their tokens go through the linear layers as one long matrix, and only
 attention looks at each text alone. A model of another kind is run by sentence-transformers.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TOGETHER = 512  # tokens that go through the layers as one matrix
 SCORES_IN_CACHE = 100_000
-IN_CACHE = 32  # rows that the dozen passes of an activation find in the processor's cache
+IN_CACHE = 32  # rows that stay in the processor's cache during the dozen passes of an activation
 
 
 class Layer(Struct, frozen=True):
@@ -72,7 +72,7 @@ class Bert:
         for some in _batches([len(row) for row in rows]):
             states, starts = self.states([rows[place] for place in some])
             vectors[some] = np.add.reduceat(states, starts, axis=0)
-        # the length of the sum is that of the mean, times a number
+        # the sum has the same direction as the mean
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
@@ -108,7 +108,7 @@ class Bert:
         x = self._words[np.concatenate(rows)]
         x += self._places[places]
         self._scale(x, self._norm)
-        # made once for all layers: fresh memory costs more than what is computed in it
+        # allocated once for all layers: allocation costs more than the computation
         tokens, size = x.shape
         qkv, mixed, y = (np.empty((tokens, width), np.float32) for width in (3 * size, size, size))
         wide = np.empty((tokens, self._layers[0].wide_w.shape[1]), np.float32)
@@ -157,7 +157,7 @@ class Bert:
 
 
 def gelu(x: Floats) -> None:
-    """x * (1 + erf(x / sqrt 2)) / 2 in place, with erf by Abramowitz and Stegun 7.1.26: off by 4e-7 at the most."""
+    """x * (1 + erf(x / sqrt 2)) / 2 in place, with erf by Abramowitz and Stegun 7.1.26: off by at most 4e-7."""
     size, t, tail = (np.empty((min(IN_CACHE, len(x)), x.shape[1]), np.float32) for _ in range(3))
     for first in range(0, len(x), IN_CACHE):
         rows = x[first : first + IN_CACHE]
@@ -180,7 +180,7 @@ def gelu(x: Floats) -> None:
 
 
 def fits(folder: Path) -> bool:
-    """Whether this is a model that `Bert` computes: BERT with exact GELU, the mean of the states, nothing after it."""
+    """Whether `Bert` can compute this model: BERT with exact GELU, mean pooling, and no further layer."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         modules = [module["type"].rpartition(".")[2] for module in json.loads((folder / "modules.json").read_text())]

@@ -1,7 +1,7 @@
-"""Reranks by late interaction: for each token of the query the nearest token of the text (ColBERT's MaxSim).
+"""Reranks by late interaction: compares each token of the query with the nearest token of the text (ColBERT's MaxSim).
 
-The tokens' vectors are the states of the model that is there for embedding, so no other one is needed. It was not
-trained for this, and reading thirty chunks anew takes it a second or more.
+The vectors of the tokens are states of the embedding model, so no other model is needed. It was not trained for
+this, and reading thirty chunks again takes a second or more.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class MaxSimSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[reranker] kind = "maxsim"`: compares token by token, with the model of `[embedder] kind = "sentence"`."""
 
     weight: Share = 0.35
-    """How much its scores count beside the search's own; 1: alone."""
+    """The weight of its scores, from 0 to 1; the rest is the weight of the search's scores."""
 
 
 class TokenStates(Protocol):
-    """A sentence model that gives its tokens' vectors too."""
+    """A sentence model that also gives the vectors of tokens."""
 
     def token_states(self, texts: Sequence[str]) -> Sequence[Vectors]: ...
 

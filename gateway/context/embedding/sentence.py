@@ -62,7 +62,7 @@ class SentenceEmbedder:
         return self._model is not None
 
     def load(self) -> Bert | Transformer:
-        """Read the weights the first time; at once after that. Blocking."""
+        """Read the weights at the first call. Blocking."""
         with self._loading:
             if self._model is None:
                 self._model = _read_model(self.folder, self.settings)
@@ -168,7 +168,7 @@ def _read_model(folder: Path, settings: SentenceSettings) -> Bert | Transformer:
 
 
 def _dimensions(folder: Path) -> int:
-    """The length of the vectors, as the model's own description tells it."""
+    """The number of dimensions in the model's description."""
     pooling = folder / "1_Pooling" / "config.json"
     if pooling.exists():
         table = json.loads(pooling.read_text("utf-8"))

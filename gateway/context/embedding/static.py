@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 256
 SMOOTHING = 1e-4  # SIF's `a`: how strongly frequent pieces are weighted down
-LONGEST = 2000  # characters; a mean over more than this is blurred, and must not hold the event loop
+LONGEST = 2000  # characters; a mean over more says little, and would block the event loop
 
 
 class StaticEmbedder:
@@ -59,7 +59,7 @@ class StaticEmbedder:
         return np.array([self._one(text) for text in texts], np.float32).reshape(len(texts), self.dimensions)
 
     def _one(self, text: str) -> Vectors:
-        # a character of some scripts comes apart into several pieces
+        # in some scripts a character is split into several pieces
         ids = self._pieces.ids(text[:LONGEST])[:LONGEST]
         # a product sums so few rows several times as fast as numpy's sum
         total: Vectors = self._ones[: len(ids)].dot(self.table.take(ids, 0)) if ids else self._none.copy()
@@ -99,7 +99,7 @@ def model_digest(folder: Path) -> str:
 
 
 def distil(sentence: SentenceEmbedder) -> NDArray[np.float32]:
-    """[vocabulary, 256]: each word piece's own vector, without what is common to all, weighted."""
+    """[vocabulary, 256]: the weighted vector of each word piece, without the component that all share."""
     import numpy as np
 
     vocabulary = sentence.tokenizer().get_vocab(with_added_tokens=True)
@@ -116,7 +116,7 @@ def _is_reserved(piece: str) -> bool:
 
 
 def _embed_pieces(sentence: SentenceEmbedder, indices: Sequence[int], batch: int = 512) -> NDArray[np.float32]:
-    """[pieces, model's dimensions]: the mean over the model's own frame around each piece."""
+    """[pieces, model's dimensions]: the mean of the states of each piece within the model's special tokens."""
     import numpy as np
 
     frame = sentence.tokenizer().encode("", add_special_tokens=True).ids
@@ -124,7 +124,7 @@ def _embed_pieces(sentence: SentenceEmbedder, indices: Sequence[int], batch: int
     rows = [[*before, index, *after] for index in indices]
     pieces = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     sentence.load()
-    # each core takes pieces: this is most of what a first start waits for
+    # on all cores, because this takes most of the time of a first start
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return np.concatenate(list(pool.map(sentence.states, pieces)))
 
@@ -148,7 +148,7 @@ def _weights(count: int) -> NDArray[np.float32]:
 
 
 def _write(file: Path, table: NDArray[np.float32]) -> None:
-    """Whole or not at all: another worker may be reading, or writing the same."""
+    """Write atomically: another worker may be reading or writing the same file."""
     import numpy as np
 
     file.parent.mkdir(parents=True, exist_ok=True)

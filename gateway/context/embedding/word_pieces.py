@@ -1,8 +1,8 @@
-"""The word pieces of a text, word by word: BERT's vocabulary cuts a word alike wherever it stands.
+"""Looks up the word pieces of a text word by word: BERT's tokenizer always splits a word in the same way.
 
-A tokenizer takes some 130 µs for 300 characters, because it keeps where each piece stood. Words repeat,
-so looking each up takes a sixth of that. Of a text that is not plain ASCII, what stands between spaces is looked up
-whole; where the tokenizer is not one of BERT's that lower-cases, everything goes to it.
+A tokenizer takes some 130 µs for 300 characters, because it records the place of each piece. Words repeat, so
+looking them up takes a sixth of that. A text that is not plain ASCII is looked up by the parts between spaces. Other
+tokenizers than BERT's lower-casing one are called for every text.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MOST_WORDS = 50_000
-LONGEST_WORD = 40  # characters; what is longer is no word, and would fill the memory
+LONGEST_WORD = 40  # characters; longer strings are not words and would fill the cache
 _PLAIN = re.compile(r"[\t\n\r -~]*")
-# in ASCII, BERT takes whatever is neither letter nor digit as a word of its own
+# in ASCII, BERT treats each character other than letters and digits as a separate word
 _WORD = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
-# the white space that is no part of a word for any tokenizer
+# the white space that no tokenizer makes part of a word
 _BETWEEN_SPACES = re.compile(r"[^ \t\n\r]+")
 
 
@@ -42,14 +42,14 @@ class WordPieces:
         self._known: dict[str, list[int]] = {}
 
     def ids(self, text: str) -> list[int]:
-        """As the tokenizer gives them, without special tokens around."""
+        """The token ids, without special tokens."""
         if not self._by_word or any(map(text.__contains__, self._added)):
             return self._encoded(text)
         plain = _PLAIN.fullmatch(text) is not None
         words = _WORD.findall(text.lower()) if plain else _BETWEEN_SPACES.findall(text)
         try:
             return list(chain.from_iterable(map(self._known.__getitem__, words)))
-        except KeyError:  # a word that is looked up for the first time
+        except KeyError:  # a new word
             return [piece for word in words for piece in self._known.get(word) or self._looked_up(word)]
 
     def _looked_up(self, word: str) -> list[int]:

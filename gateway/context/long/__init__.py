@@ -1,1 +1,1 @@
-"""What to do with input that outgrows the window: look inside it, sum it up, or say that it cannot be done."""
+"""Handles input over the window: searches it, summarises it, or reports that neither is possible."""

@@ -47,7 +47,7 @@ def choose(shape: RequestShape, *, talk: bool, parts: int, prompt_tokens: int, p
     stretches = powers.stretched_tokens >= prompt_tokens
     if talk:
         if powers.calls:
-            return StrategyChoice(Strategy.TALK, "a conversation: its latest turns stay, what came before is summed up")
+            return StrategyChoice(Strategy.TALK, "a conversation: its latest turns stay, earlier ones are summed up")
         if stretches:
             return StrategyChoice(Strategy.INTERPOLATED, "a conversation, and no model may be asked to sum it up")
         return StrategyChoice(Strategy.TRIMMED, "a conversation, and no model may be asked to sum it up")

@@ -15,7 +15,7 @@ MOST_MEMBERS = 20_000
 
 
 class Archive:
-    """A zip file in memory. Raises `CollectionError` where it unpacks to too much."""
+    """A zip file in memory. Raises `CollectionError` if it unpacks to too much."""
 
     def __init__(self, name: object, raw: bytes) -> None:
         self._name = name

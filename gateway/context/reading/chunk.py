@@ -47,9 +47,9 @@ PLACES = tuple(
 )
 SENTENCES = 2
 LEAD_SHARE = 3
-"""What a chunk repeats takes at most one part in so many of it."""
+"""The repeated head takes at most this fraction (one part in N) of a chunk."""
 WHOLE_RECORD = 4
-"""A record of up to so many times the limit is not cut."""
+"""A record of up to this many times the limit is not cut."""
 
 
 class Cut(Struct, frozen=True):
@@ -128,7 +128,7 @@ class _Section:
         return max((self._count(lead.text) for lead in self._leads), default=0)
 
     def lead(self, first: int) -> str:
-        """What a chunk that begins at `first` repeats, as text ahead of its own."""
+        """The head that a chunk beginning at `first` repeats ahead of its own text."""
         for place in range(bisect_right(self._starts, first) - 1, -1, -1):
             lead = self._leads[place]
             if first < lead.end:
@@ -185,7 +185,7 @@ class _Section:
         return self._packed([*spans, *_split(self._text, at, end, self._count, room, joined)])
 
     def _packed(self, spans: list[Span]) -> list[Span]:
-        """Join neighbours as long as they fit together behind what the first of them repeats."""
+        """Join neighbours as long as they fit together after the head that the first one repeats."""
         packed: list[Span] = []
         room = self._joined
         for start, end in spans:
@@ -210,7 +210,7 @@ def _fitting(lead: Lead, count: Count, room: int) -> Lead:
 
 
 def _head(text: str, lead: Lead) -> int:
-    """Where what a table or list repeats stands itself: right ahead of it."""
+    """The span of the head that a table or list repeats: directly ahead of it."""
     place = text.rfind(lead.text, max(0, lead.start - len(lead.text) - 4), lead.start)
     return place if place >= 0 and not text[place + len(lead.text) : lead.start].strip() else lead.start
 
@@ -237,12 +237,12 @@ def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> s
 def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
     """The spans between headings, each with its heading path.
 
-    A heading without a text of its own goes with the section below it.
+    A heading without text joins the section below it.
     """
     text = document.text
     path: list[tuple[int, str]] = []
     start = 0
-    body = 0  # where the text under the last heading begins
+    body = 0  # the start of the text under the last heading
     for heading in document.headings:
         if text[body : heading.start].strip():
             yield (start, heading.start), tuple(title for _, title in path)

@@ -1,4 +1,4 @@
-"""A document as the readers leave it: its text, places of headings, pages, tables and records, what is missing."""
+"""The result of a reader: the text, the places of headings, pages, tables and records, and the omissions."""
 
 from msgspec import Struct
 
@@ -25,7 +25,7 @@ class Lead(Struct, frozen=True):
 
 
 class ReadReport(Struct, frozen=True):
-    """What was read and what was not. `kind` as in "PDF"; `certainty` of the encoding, from 0 to 1.
+    """The result of reading a file. `kind`: for example "PDF"; `certainty`: of the encoding, from 0 to 1.
 
     `left_out` holds one line for each kind of loss, such as `page 2: no text, only a picture`.
     """
@@ -40,7 +40,7 @@ class ReadReport(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True):
-    """`pages[i]` is the character at which page i + 1 begins; empty where there are no pages.
+    """`pages[i]` is the position where page i + 1 begins; empty if there are no pages.
 
     `records` are spans that must not be cut: rows of tables, records of JSON. Leads and records are in order.
     """

@@ -87,7 +87,7 @@ def _strict(raw: bytes, encoding: str) -> str | None:
 
 
 def _wide(sample: bytes) -> str:
-    """UTF-16 without a mark, told by where the zeros of ASCII characters are. Raises `UnknownEncoding`."""
+    """UTF-16 without a mark, recognised by the zero bytes of ASCII characters. Raises `UnknownEncoding`."""
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     half = len(sample) // 2
     if max(even, odd) > 0.5 * half and min(even, odd) < 0.01 * half:
@@ -117,7 +117,7 @@ def _guessed(raw: bytes) -> DecodedText:
 
 
 def _sample(raw: bytes) -> bytes:
-    """The lines that hold more than ASCII: the others tell nothing, and thin out what the guess is based on."""
+    """The lines that hold more than ASCII; the others do not help the guess."""
     lines, size = [], 0
     for line in raw[: 64 * SAMPLE_BYTES].splitlines():
         if line.isascii():
@@ -138,7 +138,7 @@ def _other(sample: bytes) -> tuple[str, float]:
 
 
 def _commonness(sample: bytes, encoding: str) -> float:
-    """The share of common characters among those beyond ASCII; 0 where the bytes are not of this encoding."""
+    """The share of common characters among those beyond ASCII; 0 if the bytes are not valid in this encoding."""
     text = _strict(sample, encoding)
     if text is None:
         # the sample's last character may be cut
@@ -205,7 +205,7 @@ def _plausible(sample: bytes, encoding: str) -> bool:
 
 
 def _likely(sample: bytes, encodings: Sequence[str], weights: Mapping[str, float]) -> tuple[str, float]:
-    """The likeliest of some encodings, and its share of its own and the next one's likelihood."""
+    """The most likely of several encodings, and its certainty compared with the second."""
     from chardet import detect_all
 
     odds: dict[str, float] = {}

@@ -1,6 +1,6 @@
-"""The kind of a file: told by its first bytes where these say so, else by its name.
+"""Detects the kind of a file by its first bytes if possible, else by its name.
 
-A kind is a suffix such as `.docx`; files are often named as something that they are not.
+A kind is a suffix such as `.docx`. The name is second, because it is often wrong.
 """
 
 import io
@@ -69,7 +69,7 @@ FREE = ("", ".txt", ".text", ".log", ".bin", ".dat", ".tmp")
 
 
 def kind_of(name: Path, raw: bytes) -> str:
-    """Raises `CollectionError` for what holds no text, with the remedy where there is one."""
+    """The kind. Raises `CollectionError` for a file without text, with a remedy if there is one."""
     suffix = ALIASES.get(name.suffix.lower(), name.suffix.lower())
     head = raw[:HEAD_BYTES]
     for mark, what in PICTURES.items():
@@ -110,7 +110,7 @@ def _ole_kind(name: Path, raw: bytes, suffix: str) -> str:
         with olefile.OleFileIO(io.BytesIO(raw)) as file:
             streams = {parts[0] for parts in file.listdir()}
     except Exception:
-        # a damaged file: its name decides, and its reader says what is wrong
+        # a damaged file: its name decides, and its reader reports the damage
         return suffix
     if "EncryptedPackage" in streams:
         raise CollectionError(f"{name}: is encrypted; save it without a password")

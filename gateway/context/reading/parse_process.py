@@ -1,7 +1,7 @@
-"""Reads documents in a process of its own, with limits on its time and its memory.
+"""Reads documents in a separate process, with limits on time and memory.
 
-A parser that hangs, explodes or crashes on somebody's file takes this process with it and nothing else: the
-file is reported, and the next one gets a new process. The process is started for the first file and kept.
+If a parser hangs, crashes or uses too much memory, only this process dies: the file is reported, and the next one
+gets a new process. The process starts with the first file and is kept.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ SHORTEST_S = 30.0
 S_PER_MB = 60.0
 """Slow formats take about ten seconds for a megabyte; the machine may be busy with other things."""
 LENGTH = 8
-"""Bytes of an answer's length, ahead of it."""
+"""The size of the length field ahead of each answer, in bytes."""
 
 
 class ParseJob(Struct, frozen=True):
-    """A file to read; `name` is what it is called."""
+    """A file to read, and its `name`."""
 
     path: str
     name: str
@@ -82,7 +82,7 @@ class ParseProcess:
             self._end()
             raise CollectionError(f"{job.name}: its reader crashed, or needed more than {self._memory_mb} MB") from None
         except BaseException:
-            # an answer that nobody waits for must not become the next file's
+            # an unread answer must not be taken for that of the next file
             self._end()
             raise
 
@@ -130,7 +130,7 @@ def _answer(process: "subprocess.Popen[bytes]", time_s: float) -> bytes:
 
 
 def _exactly(process: "subprocess.Popen[bytes]", count: int, deadline: float) -> bytes:
-    """The next `count` bytes of what the process writes. Raises `TimeoutError` or `EOFError`."""
+    """The next `count` bytes from the process. Raises `TimeoutError` or `EOFError`."""
     assert process.stdout is not None
     answer = bytearray()
     with selectors.DefaultSelector() as selector:
@@ -167,7 +167,7 @@ def main() -> None:
     """The process itself: a job a line comes in, a length and an answer go out."""
     _limit(int(sys.argv[1]))
     answers: Any = os.fdopen(os.dup(1), "wb")
-    # what a parser prints must not get among the answers
+    # a parser's own output must not mix with the answers
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
         answer = msgspec.msgpack.encode(_read(msgspec.json.decode(line, type=ParseJob)))

@@ -1,7 +1,7 @@
-"""Reads files as documents. The kind of a file is told by its first bytes, then by its name.
+"""Reads files as documents. The kind of a file is detected by its first bytes, then by its name.
 
-Whatever is wrong with a file is a `CollectionError` that names the file and the reason. The parsers
-are imported when they are used.
+An unreadable file raises a `CollectionError` that names the file and the reason. Parsers are imported
+when they are used.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ WITH_PARTS: dict[str, str] = {
 
 
 def read(path: Path, name: str = "") -> Document:
-    """The document in a file; `name` is what it is called, if that is not its path. Raises `CollectionError`."""
+    """The document in a file; `name` is its name, if not the path. Raises `CollectionError`."""
     named = Path(name) if name else path
     document = read_bytes(named, _bytes(path, named))
     if not document.text.strip():

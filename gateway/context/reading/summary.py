@@ -6,7 +6,7 @@ from gateway.context.reading.document import ReadReport
 
 
 def summary_lines(report: ReadReport) -> list[str]:
-    """What was read, in one line, and a line for each thing that was left out."""
+    """One line on the text that was read, and a line for each omission."""
     counts = (("page", report.pages), ("table", report.tables), ("picture", report.pictures))
     parts = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts if count]
     if report.encoding and report.certainty < 1:

@@ -9,15 +9,15 @@ YEAR = re.compile(r"(?:19|20)\d\d")
 LONGEST_NUMBER = 40
 WIDE_COLUMNS = 8
 WIDE_CHARACTERS = 400
-"""In wider tables each value stands beside its title, since a chunk holds a few rows at most."""
+"""In wider tables each value is written beside its title, since a chunk holds only a few rows."""
 LONGEST_TITLE = 80
 MOST_TITLE_ROWS = 3
 CELL = " | "
 
 
 class Table:
-    """Rows of cells. `titles` is the number of title rows, None to tell by their looks; the rows in `tied` belong to
-    the row above them, as under a cell that spans several rows."""
+    """Rows of cells. `titles` is the number of title rows (None: detect them). Rows in `tied` belong to the row above
+    them, as under a cell that spans several rows."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Table:
 
     @cached_property
     def wide(self) -> bool:
-        """Whether titles stand beside each value."""
+        """Whether titles are written beside each value."""
         if not self._titles or not self.body:
             return False
         row = sum(map(len, map(_line, self.body))) / len(self.body)
@@ -56,12 +56,12 @@ class Table:
 
     @property
     def lead(self) -> str:
-        """What each chunk of the table begins with."""
+        """The head that each chunk of the table repeats."""
         return self.head
 
     @property
     def records(self) -> list[str]:
-        """The rows as text; those tied to one another are one record."""
+        """The rows as text; a row and the rows tied to it are one record."""
         write = self._titled if self.wide else _line
         records: list[str] = []
         for place, row in enumerate(self.body, self._first + len(self._titles)):
@@ -92,7 +92,7 @@ class Table:
 
 
 def title_rows(rows: Sequence[Sequence[str]]) -> int:
-    """How many of the first rows name the columns: two where the first one's cells span those of the second."""
+    """The number of title rows: two if cells of the first row span those of the second."""
     if len(rows) < 2 or len(rows[0]) < 2 or not _names_columns(rows[0]):
         return 0
     above, below = (sum(map(bool, row)) for row in rows[:2])

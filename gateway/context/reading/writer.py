@@ -6,7 +6,7 @@ from gateway.context.reading.document import Document, Heading, Lead, ReadReport
 from gateway.context.reading.table import Table
 
 MOST_LINES = 50
-"""Lines of a report on what was left out; the last one counts the others."""
+"""The most lines of a report on omissions; the last one counts the rest."""
 
 
 class DocumentWriter:
@@ -103,13 +103,13 @@ class DocumentWriter:
             self._leads.append(Lead(start, self._length, text))
 
     def picture(self, description: str = "") -> None:
-        """Counts a picture. Its description, where it has one, is text."""
+        """Count a picture, and write its description, if it has one, as text."""
         self._pictures += 1
         if description.strip():
             self.paragraph(f"[Picture: {' '.join(description.split())}]")
 
     def leave_out(self, what: str) -> None:
-        """Something of the file is not in the text. What is said again is counted."""
+        """Report an omission; equal ones are counted."""
         self._left_out[what] = self._left_out.get(what, 0) + 1
 
     def append(self, document: Document, level: int = 0) -> None:
@@ -144,7 +144,7 @@ class DocumentWriter:
 
 
 def left_out(counts: dict[str, int]) -> tuple[str, ...]:
-    """One line each, with a count where there were several."""
+    """The omissions, one line each, with a count for several equal ones."""
     lines = [what if count == 1 else f"{what} ({count} times)" for what, count in counts.items()]
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more"]

@@ -1,1 +1,1 @@
-"""What is in the collections, and how it is searched."""
+"""The content of the collections, and its search."""

@@ -83,7 +83,7 @@ def catalog_file(data_folder: Path) -> Path:
 class Catalog:
     """Threads and processes may share its file. Each use has a connection of its own.
 
-    Raises `CatalogUnavailable` where the file is locked for longer than `patience_s`, read-only or damaged.
+    Raises `CatalogUnavailable` if the file is locked for longer than `patience_s`, read-only or damaged.
     """
 
     def __init__(self, file: Path, patience_s: float = PATIENCE_S) -> None:
@@ -131,7 +131,7 @@ class Catalog:
         return self._collections(f"owner IN ({marks(owners)}) AND {CURRENT} ORDER BY created, rowid", *owners)
 
     def latest(self, name: str, owner: str | None = None) -> Collection | None:
-        """The newest of that name that has not expired; `owner` None: whoever owns it."""
+        """The newest of that name that has not expired; `owner` None: of any owner."""
         newest = f"{CURRENT} ORDER BY created DESC, rowid DESC LIMIT 1"
         if owner is None:
             rows = self._collections(f"name = ? AND {newest}", name)

@@ -276,7 +276,7 @@ class _Writer:
         return count
 
     def _compact(self, pairs: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Write what is left as the next generation, then point to it. Readers of the old one can read on."""
+        """Write the remaining vectors as the next generation, then point to it. Readers of the old one can continue."""
         assert self._head is not None
         head = IndexHead(self._head.dimensions, self._head.generation + 1)
         kept = pairs[:, 0] != GONE

@@ -27,7 +27,7 @@ class IndexHead(Struct, frozen=True):
 
 
 class Stamp(Struct, frozen=True):
-    """Identifies what was mapped: files with another stamp are mapped again."""
+    """Identifies the mapped files: files with another stamp are mapped again."""
 
     head: IndexHead
     rows: int
@@ -37,7 +37,7 @@ class Stamp(Struct, frozen=True):
 
 
 def head_of(folder: Path) -> IndexHead | None:
-    """None where there is no collection. Raises `StoreDamaged`."""
+    """The head; None if there is no collection. Raises `StoreDamaged`."""
     try:
         return IndexHead(**json.loads((folder / "index.json").read_text("utf-8")))
     except FileNotFoundError:

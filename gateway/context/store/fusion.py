@@ -26,7 +26,7 @@ VECTORS_SHARE = 0.5
 
 
 class Tuning(Struct, frozen=True):
-    """What was learned about a collection when it had `chunks` chunks."""
+    """The learned values of a collection, from when it had `chunks` chunks."""
 
     floor: float = 0.2
     """Chunks with a lower score are no answer."""

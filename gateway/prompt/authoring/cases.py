@@ -44,8 +44,7 @@ def render_for(template: Template, query: str) -> tuple[Turn, ...]:
 
 
 def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-    """The template's own examples, or the first `k` of its pool; and all labels. A collection's examples are left
-    out."""
+    """The template's own examples, or the first `k` of its pool, and all labels; without examples from collections."""
     if not isinstance(template.examples, ExamplePool):
         return template.examples, fixed_labels(template)
     if not template.examples.pool:

@@ -14,7 +14,7 @@ from gateway.prompt.classifier.model import CANDIDATES, GATE, NONE, Array, softm
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join, middle
 
 FOLDS = 5
-MANY, FOLDS_OF_MANY = 4000, 3  # with so many cases, three folds are enough
+MANY, FOLDS_OF_MANY = 4000, 3  # from this many cases on, three folds are enough
 CHUNK = 512  # rows whose similarity to all examples is in memory at a time
 
 

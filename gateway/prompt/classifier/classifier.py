@@ -75,7 +75,7 @@ class Classifier:
         return Intent(name, verdict.confidence, improvable, language, tier, reasons, lacked, needed)
 
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[TierVerdict, str]:
-        """The first tier's verdict where it is sure of an intent or of none, else the second's."""
+        """The first tier's verdict if it is certain of an intent or of none, else the second's."""
         first: tuple[TierVerdict, str] | None = None
         seen = as_read(seen, tiers)
         kind, tier = next(iter(tiers.items()))  # all tiers have the same examples
@@ -105,9 +105,9 @@ class Classifier:
         return self._fixed.stand_in(text)
 
     async def verdict(self, text: str) -> tuple[TierVerdict, str] | None:
-        """The best intent with the trust in it, however small, and the tier of the verdict.
+        """The best intent with its probability, however small, and the tier of the verdict.
 
-        None where the language has no template.
+        None if the language has no template.
         """
         tiers = self.model.tiers.get(language_of(text))
         return await self._cascade(look(text), tiers) if tiers else None

@@ -1,6 +1,6 @@
 """Measures the form of a prompt as a few named numbers.
 
-They tell a raw prompt from a well-specified one better than any embedding, and in microseconds: one pass over the
+They separate raw prompts from well-specified ones better than any embedding, and in microseconds: one pass over the
 words, each looked up once. Counts are damped with log1p, since the step from none to one matters most.
 """
 

@@ -11,7 +11,7 @@ from gateway.prompt.language.language_names import LANGUAGE_WORD
 from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords
 
 TASK_CHARS = 400
-"""A longer text is no instruction about another text."""
+"""A longer text is not an instruction about another text."""
 
 _WORD = re.compile(r"\w+")
 

@@ -14,7 +14,7 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 GLOB = "**/*.prompt.md"
 MAX_BYTES = 1_000_000
-"""A longer file is not read: it is no template, or an attempt to keep the gateway busy."""
+"""A longer file is not read: it is not a template, or an attempt to overload the gateway."""
 
 
 class FolderContents(Struct):

@@ -17,7 +17,7 @@ def place(experiment: str, who: str) -> float:
 
 
 def takes_part(exchange: Exchange, trial: CanaryTrial) -> bool:
-    """Whether `who` is in the `share`. Raising the share takes nobody out again."""
+    """Whether `who` is in the `share`. Raising the share only adds members."""
     return place(trial.name, sticky_id(exchange)) < trial.share
 
 

@@ -48,7 +48,7 @@ SECRETS = {
 
 SPEAKING = (Status.CANARY, Status.ACTIVE)
 PROBE = "qzxprobe"
-"""Stands for the user's words where a body is rendered to see whether they arrive."""
+"""Replaces the user's words in a test rendering, to check that the body includes them."""
 
 
 def estimated(text: str) -> int:

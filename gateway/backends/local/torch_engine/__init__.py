@@ -1,1 +1,1 @@
-"""A transformers model with a decode loop of our own: logits, positions, masks and caches are in our hands."""
+"""A transformers model with our own decode loop, which controls logits, positions, masks and caches."""

@@ -16,7 +16,7 @@ from gateway.errors import ContextTooLong
 from gateway.wire.engine.pieces import EngineRequest
 
 CHUNK = 256
-"""How many tokens of a prompt are read in a step: others' tokens do not wait longer for it."""
+"""The tokens of a prompt that are read in one step, which bounds the wait of other requests."""
 
 
 def answer(
@@ -62,7 +62,7 @@ def _next(choice: RunningChoice, sampler: Sampler, logits: Tensor) -> int:
 
 
 def room_after(prompt_tokens: int, positions: Positions, wanted: EngineRequest) -> int:
-    """How many tokens fit behind a prompt. Raises `ContextTooLong` where it is none."""
+    """The number of tokens that fit after a prompt. Raises `ContextTooLong` if it is 0."""
     room = positions.window_tokens - prompt_tokens
     if room < 1:
         raise ContextTooLong(prompt_tokens, positions.window_tokens, wanted.max_tokens)

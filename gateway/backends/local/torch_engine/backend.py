@@ -1,4 +1,4 @@
-"""Backend kind `torch`: a transformers model in this process, where logits and positions can be had.
+"""Backend kind `torch`: a transformers model in this process, with access to logits and positions.
 
 Slower than llama.cpp; for NBCE, stretched positions and weights that are being changed.
 """
@@ -66,7 +66,7 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 @runtime_checkable
 class Mixing(Protocol):
-    """An engine that can read passages beside each other."""
+    """An engine that can read passages in parallel."""
 
     def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[Struct], None]) -> Call: ...
 
@@ -84,8 +84,8 @@ class TorchModel(LocalModel):
     def __init__(
         self, name: str, settings: TorchSettings, path: Path, data: Path, embedder: Batcher | None = None
     ) -> None:
-        """Reads the model's description, not the weights. `data` is the gateway's data folder; `embedder` tells
-        how relevant a passage is to a question."""
+        """Reads the model's description, not the weights. `data` is the gateway's data folder; `embedder` computes
+        the relevance of a passage to a question."""
         self._embedder = embedder
         self._settings = settings
         self._path = path
@@ -126,7 +126,7 @@ class TorchModel(LocalModel):
         return loaded.mix(passages, mixed, tell)
 
     def _reaching(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> LoadedEngine:
-        """With positions that are set for what the prompt was judged to need, the same for each call about it."""
+        """The engine with positions for the length that the prompt needs, the same in each call of the exchange."""
         plan = exchange.plan
         if not plan.reach_tokens or not isinstance(loaded, Stretching):
             return loaded
@@ -141,7 +141,7 @@ class TorchModel(LocalModel):
         return self._settings.threads
 
     def load(self) -> "TorchEngine":
-        """The engine itself, for measuring it. Blocks."""
+        """Load the engine itself, to measure it. Blocks."""
         # imported here: torch and transformers take seconds
         from gateway.backends.local.torch_engine.engine import TorchEngine, TorchOptions
 
@@ -163,9 +163,9 @@ class TorchModel(LocalModel):
 
 
 def asked_last(prompt: str) -> str:
-    """The last question of a raw prompt, which goes on into the answer's first words; all of it where none is asked.
+    """The last question of a raw prompt, without the first words of the answer after it; all of it without a question.
 
-    Those words are no part of what is looked for, and mislead a comparison by meaning.
+    Those words are not part of the question and would mislead a comparison by meaning.
     """
     asking = [line for line in prompt.splitlines() if "?" in line or "？" in line]
     if not asking:

@@ -1,7 +1,7 @@
 """The keys and values of one request's rows, and attention over them.
 
-Rows of different lengths end at the same slot and are filled up on the left; a mask hides the filling and
-positions are counted from each row's own beginning, so that it changes nothing.
+Rows of different lengths are padded on the left and end at the same slot. A mask hides the padding, and positions
+count from each row's own beginning, so the padding changes nothing.
 """
 
 import torch
@@ -14,11 +14,11 @@ from gateway.backends.local.torch_engine.positions import NATIVE, Variant
 NEAR = 1024
 """Within this distance Self-Extend changes nothing."""
 MOST_SCORES = 1 << 24
-"""How many attention scores Self-Extend holds at a time."""
+"""The number of attention scores that Self-Extend holds at a time."""
 
 
 class CacheShape:
-    """What a model's caches look like."""
+    """The shape of a model's caches."""
 
     def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype) -> None:
         self.layers, self.heads, self.width, self.dtype = layers, heads, width, dtype
@@ -28,18 +28,18 @@ class CacheShape:
 
 
 class RowBlock:
-    """Rows that advance together. `end` is the first free slot; slots before `begins[row]` are filling."""
+    """Rows that advance together. `end` is the first free slot; slots before `begins[row]` are padding."""
 
     def __init__(self, shape: CacheShape, rows: int, capacity: int, variant: Variant = NATIVE) -> None:
         self.shape = shape
         self.variant = variant
         size = (shape.layers, 2, rows, shape.heads, capacity, shape.width)
-        # not `empty`: what a mask hides is still multiplied by zero, and leftover memory may hold NaN
+        # not `empty`: hidden values are still multiplied by zero, and leftover memory may hold NaN
         self.kept = torch.zeros(size, dtype=shape.dtype)
         self.begins = torch.zeros(rows, dtype=torch.long)
         self.end = 0
         self.gap = 0
-        """Added to the positions of what comes: so can be measured at a distance what is too long to read."""
+        """Added to the positions of the next tokens, to measure at a distance without reading a text of that length."""
         self._places = torch.arange(capacity)
 
     @property
@@ -51,7 +51,7 @@ class RowBlock:
         return self.kept.shape[4]
 
     def positions(self, count: int) -> Tensor:
-        """Of the next tokens: [rows, count]."""
+        """The positions of the next tokens: [rows, count]."""
         places = torch.arange(self.end, self.end + count) + self.gap
         self._places[self.end : self.end + count] = places
         return places[None, :] - self.begins[:, None]
@@ -63,18 +63,18 @@ class RowBlock:
         self.begins[row] = self.end - tokens
 
     def row(self, row: int) -> Tensor:
-        """A copy of what a row holds, for keeping."""
+        """A copy of a row's content, for the cache of prefixes."""
         return self.kept[:, :, row, :, self.begins[row] : self.end].clone()
 
     def select(self, rows: Tensor) -> None:
-        """Go on with these rows, in this order; one may come several times."""
+        """Continue with these rows, in this order; a row may occur several times."""
         self.kept = self.kept[:, :, rows]
         self.begins = self.begins[rows]
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float, theta: Tensor) -> Tensor:
-        """Store k and v at the end, then let q look at all. q: [rows, heads', n, d] -> the same.
+        """Store k and v at the end, then compute the attention of q to all. q: [rows, heads', n, d] -> the same.
 
-        `theta` is used where the variant turns positions at attention time.
+        `theta` is used if the variant rotates at attention time.
         """
         new = q.shape[2]
         till = self.end + new
@@ -97,7 +97,7 @@ class RowBlock:
         return bool(self.begins.any())
 
     def _one(self, q: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
-        """One new token a row: the heads that share keys stand where several queries would, so nothing is copied."""
+        """One new token per row: heads that share keys take the place of several queries, so nothing is copied."""
         rows, _, _, width = q.shape
         grouped = q.reshape(rows, self.shape.heads, -1, width)
         mask = self._mask(1, keys.shape[2]) if self._filled else None
@@ -105,7 +105,7 @@ class RowBlock:
         return out.reshape(q.shape)
 
     def _mask(self, new: int, till: int) -> Tensor:
-        """[rows or 1, 1, new, till], True where a query may look."""
+        """[rows or 1, 1, new, till], True where a query may attend."""
         slots = torch.arange(till)
         causal = slots[None, :] <= torch.arange(self.end, till)[:, None]
         if not self._filled:

@@ -1,4 +1,4 @@
-"""One choice of an answer as it grows: tokens in, OpenAI-like pieces out, until something ends it."""
+"""One growing choice of an answer: takes tokens and returns OpenAI-like pieces until it ends."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,19 +9,19 @@ from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.wire.engine.pieces import ChosenToken, EnginePiece, EngineRequest, Likely, TokenUsage
 
 Say = Callable[[EnginePiece], bool]
-"""Hands a piece over; True means that nobody listens any more."""
+"""Passes a piece on and returns True if the client is gone."""
 
 
 class RunningChoice:
     def __init__(
         self, index: int, tokens: Tokens, wanted: EngineRequest, prompt_tokens: int, room: int, say: Say
     ) -> None:
-        """`room`: how many tokens may come before the window is full."""
+        """`room`: the number of tokens until the window is full."""
         self.index = index
         self.over = False
         self.written = 0
         self.length = 0
-        """How many characters the answer has, those that are not said yet included."""
+        """The characters of the answer, including those that are still held back."""
         self._tokens, self._stop, self._top = tokens, wanted.stop, wanted.top_logprobs
         self._most = min(wanted.max_tokens, room)
         self._prompt = prompt_tokens
@@ -32,8 +32,8 @@ class RunningChoice:
         self._first = True
 
     def add(self, token: int, logprobs: Tensor, heard: Callable[[], None] = lambda: None) -> None:
-        """One more token, chosen from `logprobs` [vocab]. `heard` is called once `length` is known and before
-        anything is said. Sets `over` at the end."""
+        """Add a token, chosen from `logprobs` [vocab]. Calls `heard` after `length` is updated and before a piece is
+        sent. Sets `over` at the end."""
         self.written += 1
         if token in self._tokens.ends:
             heard()
@@ -57,7 +57,7 @@ class RunningChoice:
             self._speak()
 
     def _speak(self) -> None:
-        """Say what can no longer become the start of a stop text."""
+        """Send the text that can no longer be the start of a stop text."""
         free = len(self._held) - longest_start(self._held, self._stop)
         if not free and not self._first:
             return
@@ -88,12 +88,12 @@ class RunningChoice:
 
 
 def first_stop(text: str, stops: Sequence[str]) -> int:
-    """Where the first stop text begins, or -1."""
+    """The position of the first stop text, or -1."""
     return min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=-1)
 
 
 def longest_start(text: str, stops: Sequence[str]) -> int:
-    """How many characters at the end of `text` may be the start of a stop text."""
+    """The number of characters at the end of `text` that may be the start of a stop text."""
     return max(
         (size for stop in stops for size in range(1, min(len(stop), len(text) + 1)) if text.endswith(stop[:size])),
         default=0,

@@ -27,7 +27,7 @@ class Tokens:
     def __init__(self, tokenizer: Any, *, chat_template: str = "", default_system: bool = False) -> None:
         self._whole = tokenizer
         self._real: Tokenizer = tokenizer.backend_tokenizer
-        # a second one, because the switch between the two readings is not safe among threads
+        # a second tokenizer, because switching the mode of one is not thread-safe
         self._plain: Tokenizer = Tokenizer.from_str(self._real.to_str())
         self._plain.encode_special_tokens = True
         self._template = _template(tokenizer, chat_template, default_system)
@@ -40,25 +40,25 @@ class Tokens:
         return len(self._plain.encode(text, add_special_tokens=False).ids)
 
     def prompt(self, text: str) -> list[int]:
-        """A raw prompt: control tokens in it are meant."""
+        """The tokens of a raw prompt; control tokens in it are parsed."""
         return list(self._real.encode(text).ids)
 
     def foreign(self, text: str) -> list[int]:
-        """What stands at a raw prompt's beginning and is not the client's own words: control tokens are characters."""
+        """The tokens of text ahead of a raw prompt that is not the client's own; control tokens are plain text."""
         return list(self._plain.encode(text).ids)
 
     def chat(self, messages: Sequence[EngineMessage]) -> list[int]:
         return self.around(messages, "")[1]
 
     def around(self, messages: Sequence[EngineMessage], cut: str) -> tuple[list[int], list[int]]:
-        """A conversation in two parts, the second beginning where `cut` (if not "") is found in it. `cut` goes."""
+        """A conversation in two parts, split at `cut` (if not ""), which is removed."""
         marks = _ControlMarks(self._controls)
         shown = [{"role": one.role, "content": marks.hidden(one.content)} for one in messages]
         try:
             text = self._whole.apply_chat_template(
                 shown, chat_template=self._template, tokenize=False, add_generation_prompt=True
             )
-        except Exception as error:  # jinja2's, or what the template itself raises
+        except Exception as error:  # an error of jinja2, or one that the template itself raises
             raise BadRequest(
                 f"The model's chat template refuses this conversation: {error}", param="messages"
             ) from error
@@ -80,7 +80,7 @@ class Tokens:
 
 
 class TextStream:
-    """Tokens to text as they come; a part of a character waits for its rest."""
+    """Tokens to text, one at a time; an incomplete character waits for its remaining bytes."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -91,7 +91,7 @@ class TextStream:
 
 
 class _ControlMarks:
-    """Hides control tokens in texts under a name drawn for this one conversation."""
+    """Hides control tokens in texts behind a random mark for this conversation."""
 
     def __init__(self, controls: re.Pattern[str]) -> None:
         self._controls = controls
@@ -102,7 +102,7 @@ class _ControlMarks:
         return self._controls.sub(self._hide, text)
 
     def pieces(self, text: str) -> list[tuple[str, str]]:
-        """The text as pairs: what the template or a user wrote plainly, and the hidden literal behind it."""
+        """The text as pairs: plain text, and the hidden control token after it."""
         parts = re.split(rf"\[{self._name}:(\d+)\]", text)
         literals = [self._hidden[int(number)] for number in parts[1::2]] + [""]
         return list(zip(parts[::2], literals, strict=True))

@@ -1,4 +1,4 @@
-"""The torch engine, loaded: requests in the gateway's engine language in, pieces out."""
+"""The loaded torch engine: takes `EngineRequest`s and returns pieces."""
 
 import secrets
 import time
@@ -25,7 +25,7 @@ from gateway.exchange import Endpoint, Nbce
 from gateway.wire.engine.pieces import EngineMessage, EnginePiece, EngineRequest, encoded, wanted
 
 BETWEEN = "\n\n"
-"""Stands between a passage and the question."""
+"""The separator between a passage and the question."""
 
 
 class TorchOptions(Struct, frozen=True):
@@ -69,14 +69,14 @@ class TorchEngine:
             self.stepper.run(begin, _leaving(callback))
 
     def reaching(self, tokens: int) -> "TorchEngine":
-        """The same engine, its positions set for requests of at least `tokens`. It is not to be closed."""
+        """The engine with positions for requests of at least `tokens`. Do not close it."""
         other = copy(self)
         other.positions = replace(self.positions, set_for_tokens=tokens)
         return other
 
     def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[WindowsReport], None]) -> Call:
-        """A method like `chat` and `complete` that reads the passages beside each other, each before the last
-        message or the prompt."""
+        """A method like `chat` and `complete` that reads the passages in parallel, each before the last message
+        or the prompt."""
 
         def call(body: bytes, callback: Callback) -> None:
             asked = wanted(body)
@@ -92,8 +92,8 @@ class TorchEngine:
         return call
 
     def _cut_chat(self, asked: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """What stands before the question in each row, the bare one first, and the question. All rows share its
-        tokens: it is cut apart from what stands before it."""
+        """The tokens before the question in each row (the row without a passage first), and those of the question,
+        which all rows share: it is tokenized separately."""
         messages = asked.messages
         place = max((at for at, one in enumerate(messages) if one.role == "user"), default=-1)
         if place < 0:
@@ -108,13 +108,14 @@ class TorchEngine:
         return [bare, *[around(text + BETWEEN)[0] for text in passages]], behind
 
     def _cut_prompt(self, asked: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """The same for a raw prompt. A blank line is what the bare row starts from: it must start from something."""
+        """The same for a raw prompt. The row without a passage starts with a blank line, since it must not be empty."""
         (prompt,) = asked.prompts
         behind = self._ids(prompt)
         return [self.tokens.foreign(text + BETWEEN) for text in ("", *passages)], behind
 
     def _ids(self, prompt: str | list[int]) -> list[int]:
-        """Raises `BadRequest` for no tokens, and for numbers that are none: one would break the step for all."""
+        """The token numbers. Raises `BadRequest` for an empty prompt and for invalid numbers, which would fail the step
+        of all requests."""
         ids = self.tokens.prompt(prompt) if isinstance(prompt, str) else prompt
         if not ids:
             raise BadRequest("'prompt' has no tokens.", param="prompt")

@@ -27,7 +27,7 @@ TRIED = 256
 def load(path: Path, keep: Path, dtype: str) -> tuple[TorchNetwork, Any]:
     """The model and its tokenizer. `keep`: where unpacked models are kept. `dtype` may be `auto`."""
     ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
-    # masks are made where attention is
+    # the attention function makes its own masks
     masking_utils.ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, lambda *_, **__: None)
     wanted = faster_dtype() if dtype == "auto" else getattr(torch, dtype)
     folder = _unpacked(path, keep, wanted) if path.is_file() else path
@@ -40,7 +40,7 @@ def load(path: Path, keep: Path, dtype: str) -> tuple[TorchNetwork, Any]:
 
 
 def faster_dtype() -> torch.dtype:
-    """bfloat16 where this processor computes with it, else float32: emulated it is several times slower."""
+    """bfloat16 if this processor supports it, else float32: emulated bfloat16 is several times slower."""
     took = {}
     for dtype in (torch.bfloat16, torch.float32):
         one = torch.ones(TRIED, 512, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Which passage speaks: mixes the rows of a step into one distribution, and remembers who was near."""
+"""Mixes the rows of a step into one distribution, and tracks which passages contribute."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,9 @@ from gateway.exchange import Nbce
 
 PATIENCE = 4
 FAR = 4.0
-"""A row whose entropy (or best score) was never nearer to the best than this in so many tokens is dropped."""
+"""The margin and the number of tokens: a row that stayed further from the best for that long is dropped."""
 FEW = 4
-"""So many passages are never dropped."""
+"""At least this many passages are kept."""
 LEAST = 1e-3
 """The lowest retrieval score."""
 
@@ -30,11 +30,11 @@ class Mixer:
 
     @property
     def asks_for_likelihood(self) -> bool:
-        """Whether it matters how likely the passages make the question."""
+        """Whether the mix depends on the likelihood of the question given each passage."""
         return self.pooling != "mean" and self._mixed.alpha > 0
 
     def explain(self, numbers: list[int], likelihood: Tensor) -> None:
-        """How likely each row makes the question, in nats. likelihood: [rows]"""
+        """Set the log-likelihood of the question in each row, in nats. likelihood: [rows]"""
         self._explained |= zip(numbers, likelihood.tolist(), strict=True)
 
     def mix(self, logits: Tensor, numbers: list[int]) -> Tensor:
@@ -51,21 +51,21 @@ class Mixer:
         return mixed
 
     def spoke(self, token: int) -> int:
-        """Whose the chosen token is."""
+        """The row of the chosen token."""
         speaker = self._speaker
         place = int(speaker[token]) if isinstance(speaker, Tensor) else speaker
         self._last = self._numbers[place]
         return self._last
 
     def far(self, numbers: list[int]) -> set[int]:
-        """The rows that never came near."""
+        """The rows that stayed beyond the margin."""
         if self._steps < PATIENCE:
             return set()
         ranked = sorted(numbers[1:], key=lambda number: self._near[number])
         return {number for number in ranked[FEW:] if self._near[number] > FAR}
 
     def worst(self, logits: Tensor, numbers: list[int], most: int) -> set[int]:
-        """The rows to give up so that `most` are left, by the first token alone."""
+        """The rows to drop so that `most` are left, judged by the first token alone."""
         surplus = len(numbers) - max(most, FEW + 1)
         if surplus <= 0:
             return set()

@@ -1,7 +1,7 @@
 """A transformers model, run on tokens of many requests at a time.
 
-The tokens of all rows of all requests lie in one line, so that the large matrices see one batch without
-filling; only attention knows which token belongs to which row. transformers' own caches, masks and
+The tokens of all rows of all requests are concatenated, so the large matrices get one batch without
+padding; only attention separates the rows. transformers' own caches, masks and
 rotary modules are not used.
 """
 
@@ -16,12 +16,12 @@ from gateway.backends.local.torch_engine.block import CacheShape, RowBlock
 from gateway.backends.local.torch_engine.positions import NATIVE, Variant
 
 NAME = "foreword"
-"""Under which our attention is known to transformers."""
+"""The name of our attention function in transformers."""
 WantedLogits = Literal["none", "last", "all"]
 
 
 class TokenSegment:
-    """The next tokens of a block's rows: ids [rows, n]. `wanted`: of which tokens the logits are."""
+    """The next tokens of a block's rows: ids [rows, n]. `wanted`: the tokens whose logits are returned."""
 
     def __init__(self, block: RowBlock, ids: Tensor, wanted: WantedLogits = "last") -> None:
         self.block, self.ids, self.wanted = block, ids, wanted
@@ -39,7 +39,7 @@ class TorchNetwork:
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.shape = CacheShape(config.num_hidden_layers, heads, width, network.dtype)
         self.vocabulary: int = network.get_input_embeddings().num_embeddings
-        """How many token numbers there are."""
+        """The size of the vocabulary."""
         self.trained_tokens = _trained(config)
         self._rotary = Rotary(network.base_model.rotary_emb, config, self.trained_tokens)
         network.base_model.rotary_emb = self._given = _PresetRotary()
@@ -75,7 +75,7 @@ class TorchNetwork:
 
 
 def _kept(segments: Sequence[TokenSegment]) -> list[Tensor]:
-    """The places in the line of which logits are wanted."""
+    """The positions, in the concatenated tokens, whose logits are returned."""
     found, start = [], 0
     for one in segments:
         rows, count = one.ids.shape
@@ -98,7 +98,7 @@ def _shared_out(out: Tensor, segments: Sequence[TokenSegment], counts: Sequence[
 def attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, *, segments: Any, scaling: float, **_: Any
 ) -> tuple[Tensor, None]:
-    """What transformers calls in each layer. query: [1, heads, tokens, d] -> [1, tokens, heads, d]"""
+    """Called by transformers in each layer. query: [1, heads, tokens, d] -> [1, tokens, heads, d]"""
     out = torch.empty_like(query)
     start = 0
     for block, (rows, count), theta in segments:
@@ -116,7 +116,7 @@ def _own(line: Tensor, rows: int, count: int) -> Tensor:
 
 
 class _PresetRotary(nn.Module):
-    """In the place of a model's rotary module: what `forward` has computed for this line of tokens."""
+    """Replaces a model's rotary module; returns the values that `forward` computed for these tokens."""
 
     turned: tuple[Tensor, ...] = ()
 
@@ -132,7 +132,7 @@ class Rotary:
         self._trained = trained_tokens
         self._scale = float(own.attention_scaling)
         self._long = parameters.get("long_factor")
-        # `original`: what the module started with, whatever length it has seen since
+        # `original`: the module's initial values, before any longer input changed them
         self.plain: Tensor = own.original_inv_freq.detach().float().clone()
         self._made: dict[Variant, tuple[Tensor, float]] = {NATIVE: (self.plain, self._scale)}
         self._base = self.plain
@@ -162,7 +162,7 @@ class Rotary:
             case "llama3":
                 return rope.llama3(theta, factor, self._trained), scale
             case "self-extend":
-                return torch.zeros_like(theta), 1.0  # keys stay unturned; attention turns them twice
+                return torch.zeros_like(theta), 1.0  # keys are stored unrotated; attention rotates them twice
             case "longrope" if self._long is not None:
                 divisors = torch.tensor(self._long, dtype=torch.float32)
                 return rope.longrope(self._base, divisors, int(self._trained * factor), self._trained)

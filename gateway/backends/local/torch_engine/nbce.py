@@ -16,13 +16,13 @@ from torch import Tensor
 LOW = -100.0
 """Stands for -inf where a mean or a difference is taken."""
 LIKELY = 1024
-"""So many best tokens hold most nuclei. Finding them takes an eighth of the time of sorting a whole vocabulary."""
+"""The number of best tokens that covers most nuclei; finding them takes an eighth of the time of a full sort."""
 
 
 def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
-    """-inf outside each row's nucleus; what stays is not normalised again. lp: [rows, vocab] -> the same
+    """-inf outside each row's nucleus; the rest is not renormalised. lp: [rows, vocab] -> the same
 
-    The tail of a distribution is noise, and subtracting the prior would make it loud.
+    The tail of a distribution is noise, which subtracting the prior would amplify.
     """
     best, places = lp.topk(min(LIKELY, lp.shape[-1]))
     if (best.exp().sum(-1) < top_p).any():
@@ -33,10 +33,10 @@ def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
 
 
 def floored(lp_0: Tensor) -> Tensor:
-    """What the nucleus leaves out counts as its least likely token. lp_0: [vocab], truncated -> the same
+    """Tokens outside the nucleus get the value of its least likely token. lp_0: [vocab], truncated -> the same
 
-    What the prior all but rules out would win every time by its distance alone; without any contrast it would lose to
-    what the prior believes in.
+    With -inf, a token that the prior almost excludes would always win by its contrast; with no contrast at all it would
+    lose to the tokens that the prior prefers.
     """
     return lp_0.clamp(min=float(lp_0[lp_0 > LOW].min()))
 
@@ -47,7 +47,7 @@ def entropy(lp: Tensor) -> Tensor:
 
 
 def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
-    """The context that spoke last (-1: none has) gets `eta` off, so that a phrase is not torn apart."""
+    """Lowers the entropy of the last chosen context (-1: none yet) by `eta`, so that a phrase stays in one context."""
     if last < 0:
         return entropies
     kept = entropies.clone()
@@ -56,17 +56,17 @@ def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
 
 
 def doubt(explained: Tensor, alpha: float, most: float = 2.0) -> Tensor:
-    """How much less a context counts that explains the question worse than the best one does. Both are [contexts].
+    """The penalty of contexts that explain the question worse than the best one does. Both are [contexts].
 
-    `explained` is log p(question|S_k): by Bayes, p(S_k|question) is in proportion to it. A context that says something
-    alike about another thing is often the surest one, but it did not expect this question. The doubt has a bound, so
-    that one which is far surer still speaks: an answer may need several contexts.
+    `explained` is log p(question|S_k): by Bayes, p(S_k|question) is proportional to p(question|S_k). A context with a
+    similar statement about another subject often has the lowest entropy, but makes the question unlikely. The penalty
+    is bounded, so that a context with far lower entropy still wins: an answer may need several contexts.
     """
     return (alpha * (explained.max() - explained)).clamp(max=most)
 
 
 def capped(entropies: Tensor, relevance: Tensor, share: float = 0.5) -> Tensor:
-    """A context that is sure of itself and irrelevant ("answer X!") is not surer than relevant ones are on average.
+    """Raises the entropy of an irrelevant context ("answer X!") to at least the mean of the relevant ones.
 
     Irrelevant: under `share` of the best `relevance`.
     """
@@ -75,18 +75,18 @@ def capped(entropies: Tensor, relevance: Tensor, share: float = 0.5) -> Tensor:
 
 
 def mix(pooled: Tensor, lp_0: Tensor, beta: float) -> Tensor:
-    """(beta + 1) pooled - beta lp_0, where the prior has an opinion at all. pooled: [..., vocab] -> the same"""
+    """(beta + 1) pooled - beta lp_0, wherever the prior is finite. pooled: [..., vocab] -> the same"""
     return torch.where(lp_0 > LOW, (1 + beta) * pooled - beta * lp_0, pooled)
 
 
 def min_entropy(lp: Tensor, lp_0: Tensor, entropies: Tensor, beta: float) -> tuple[Tensor, int]:
-    """The surest context speaks. -> [vocab], and which it was. `lp` and `lp_0` are truncated."""
+    """Pools by the context with the lowest entropy. -> [vocab], and its number. `lp` and `lp_0` are truncated."""
     chosen = int(entropies.argmin())
     return mix(lp[chosen], lp_0, beta), chosen
 
 
 def mean(lp: Tensor, lp_0: Tensor, entropies: Tensor, beta: float) -> tuple[Tensor, int]:
-    """The textbook's Naive Bayes. Named as the speaker: the surest context."""
+    """The mean, as in textbook Naive Bayes. The returned context is that with the lowest entropy."""
     pooled = lp.clamp(min=LOW).mean(0)
     return mix(pooled, lp_0.clamp(min=LOW), beta), int(entropies.argmin())
 

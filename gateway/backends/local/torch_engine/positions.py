@@ -1,4 +1,4 @@
-"""Which positions a request gets: the model's own where it fits, else a stretched variant, frozen for the request."""
+"""Chooses the positions of a request: the model's own if it fits, else a stretched variant, fixed for the request."""
 
 import math
 from typing import Literal, cast, get_args
@@ -11,39 +11,39 @@ LongContext = Literal[
 ]
 SMALL = 2.0
 WIDE = 2.0
-"""So many times the factor: a model may read the first half of its window better than the second."""
+"""Extra margin on the factor: a model may read the first half of its window better than the second."""
 STRETCH_OF_NTK = 1.5
 """Published alphas are a bit over the factor: 3 for twice the window, and so on."""
 
 
 class Variant(Struct, frozen=True):
-    """How positions are turned. Part of every cache's key: keys made under one are noise under another."""
+    """How positions are encoded. Part of every cache key: cached keys of one variant are useless under another."""
 
     method: Method = "native"
     factor: float = 1.0
-    """How many times the trained window; for `self-extend` how many positions share one."""
+    """The multiple of the trained window; for `self-extend` the positions that share one."""
 
 
 NATIVE = Variant()
 
 
 class Positions(Struct, frozen=True):
-    """What a model can do about length."""
+    """The lengths and methods that a model supports."""
 
     trained_tokens: int
     window_tokens: int
     """The longest request that is accepted."""
     method: LongContext = "auto"
     best: tuple[tuple[float, str], ...] = ()
-    """By factor, smallest first: what the probe found best for this model."""
+    """The best method for each factor by the probe, smallest factor first."""
     has_longrope: bool = False
     near_tokens: int = 1024
     """Within this distance Self-Extend changes nothing."""
     set_for_tokens: int = 0
-    """Shorter requests are turned as if they were that long: the choice was made before they were counted."""
+    """Shorter requests get positions for this length, since it was fixed before they were counted."""
 
     def variant(self, length: int) -> Variant:
-        """For a request that may get `length` tokens long in all."""
+        """The variant for a request of up to `length` tokens in total."""
         length = max(length, self.set_for_tokens)
         if length <= self.trained_tokens or self.method == "off":
             return NATIVE

@@ -1,4 +1,4 @@
-"""What has been read once and may be asked about again: caches of passages, within a number of bytes."""
+"""Caches the keys and values of passages for later questions, up to a number of bytes."""
 
 import hashlib
 from collections import OrderedDict
@@ -10,10 +10,10 @@ from gateway.backends.local.torch_engine.positions import Variant
 
 
 class Prefixes:
-    """The most recently used prefixes. For the engine's thread alone.
+    """The most recently used prefixes. Only the engine's thread uses it.
 
-    A key holds the tokens and how their positions were turned: keys made under one variant are noise
-    under another.
+    A key holds the tokens and the variant of their positions, since cached values of one variant are useless under
+    another.
     """
 
     def __init__(self, most_bytes: int) -> None:

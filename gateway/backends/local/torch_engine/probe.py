@@ -1,9 +1,8 @@
 """Measures how far a model's context reaches: perplexity and pass-keys at growing distances, method by method.
 
-Reading 32,768 tokens takes a small machine half an hour, so that a distance is emulated: the first half of a
-shorter text stands at the beginning, the second half's positions jump to the end of the length in
-question. A pass-key stands with some text of its own at its depth between the two. That tests positions, not how a
-model bears so much text.
+Reading 32,768 tokens takes a small machine half an hour, so distances are emulated: the first half of a shorter text
+is at the beginning, and the positions of the second half jump to the end of the tested length. A pass-key, with
+some text around it, is at its depth between the two. That tests positions, not the effect of so much text.
 """
 
 import math
@@ -33,29 +32,29 @@ SUBJECTS = (
     "postal code of the harbour", "account of the merchant at the bank", "number of stars on the map",
     "length of the bridge in inches", "number of books in the library", "secret number",
 )  # fmt: skip
-"""What the pass-keys are. No two are alike: a small model that mixes them up would hide what its positions do."""
+"""The subjects of the pass-keys. All differ, since confusing them would hide the effect of positions."""
 AROUND = 32
-"""Tokens of text before and behind a pass-key."""
+"""The tokens of text before and after a pass-key."""
 KINDS = ("red", "old", "tiny", "cold", "loud", "soft", "green", "round")
 BEARABLE = 1.25
-"""Perplexity may grow by so much."""
+"""The perplexity may grow by this factor."""
 WELL = 0.75
-"""The share of look-ups among alike sentences that must be right up to the effective window."""
+"""The share of look-ups among similar sentences that must be right up to the effective window."""
 PASSAGE_TOKENS = 120
 SHORTEST = 512
 ASKED = 8
 """Look-ups at each length."""
 METHODS: tuple[Method, ...] = ("native", "linear", "ntk", "yarn", "llama3", "llama3-wide", "self-extend")
 UNASKED: frozenset[str] = frozenset({"native", "linear"})
-"""Measured to be shown; never chosen for a length that the model was not trained for."""
+"""Measured only for display; never chosen for a length beyond the trained one."""
 
 
 Question = tuple[list[int], list[int]]
-"""How the sentence about a number begins, and the digits that belong behind it."""
+"""The beginning of the sentence about a number, and the digits that complete it."""
 
 
 class PassKey(Struct):
-    """A number told in some text, the text behind it, and the question about it."""
+    """A text with a number, the text after it, and the question about it."""
 
     told: list[int]
     behind: list[int]
@@ -66,7 +65,7 @@ class PassKey(Struct):
 
 
 class ProbeDocument(Struct):
-    """Text in token numbers, and the pass-keys that are put at their depths between its halves, one at a time."""
+    """A text in token numbers, and the pass-keys that are inserted between its halves, one at a time."""
 
     first: list[int]
     second: list[int]
@@ -74,14 +73,14 @@ class ProbeDocument(Struct):
 
 
 class ProbeText(Struct):
-    """Text that is read as it is, and the questions about it."""
+    """A text that is read unchanged, and the questions about it."""
 
     ids: list[int]
     questions: list[Question]
 
 
 def pass_keys(tokens: Tokens, count: int, seed: int = 0) -> list[tuple[list[int], Question]]:
-    """Sentences that each tell a number, and the questions about them."""
+    """Sentences that each state a number, and the questions about them."""
     dice = random.Random(seed)
     made = []
     for subject in SUBJECTS[:count]:
@@ -92,7 +91,7 @@ def pass_keys(tokens: Tokens, count: int, seed: int = 0) -> list[tuple[list[int]
 
 
 def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> ProbeDocument:
-    """`size` tokens of `text`, and more of it around the keys. Raises `ValueError` where it is too short."""
+    """`size` tokens of `text`, and more of it around the keys. Raises `ValueError` if it is too short."""
     ids = tokens.prompt(text)
     needed = size + keys * 2 * AROUND
     if len(ids) < needed:
@@ -107,7 +106,7 @@ def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> 
 def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> ProbeText:
     """About `size` tokens in passages that each hold a key; another `seed` takes the next piece of the text.
 
-    Raises `ValueError` where the text is too short.
+    Raises `ValueError` if the text is too short.
     """
     dice = random.Random(seed)
     names = dice.sample([f"{kind} {word}" for kind in KINDS for word in WORDS], max(1, size // PASSAGE_TOKENS))
@@ -137,11 +136,11 @@ def look_up(model: TorchNetwork, reads: Sequence[ProbeText], length: int) -> Loo
 
 
 def look_ups(model: TorchNetwork, tokens: Tokens, text: str, trained: int) -> Iterator[LookUp]:
-    """At 512 tokens and on, doubling, until too little is found, the window or the text ends. Really read."""
+    """Look-ups from 512 tokens on, doubling, until too few succeed or the window or the text ends. Reads the text."""
     length = SHORTEST
     while length <= min(trained, len(KINDS) * len(WORDS) * PASSAGE_TOKENS):
         try:
-            # a short text holds fewer keys than are asked for, so there are more of them
+            # a short text holds fewer keys than needed, so several short texts are read
             texts = -(-ASKED * PASSAGE_TOKENS // length)
             one = look_up(model, [alike(tokens, text, length, seed) for seed in range(texts)], length)
         except ValueError:
@@ -188,7 +187,7 @@ def sweep(
 
 
 def concluded(trained: int, measured: Sequence[LengthProfile], looked: Sequence[LookUp] = ()) -> Profile:
-    """How far the best method at each length, and each method alone, can be used; and how much is read well."""
+    """The usable length with the best method at each length and with each method alone, and the effective window."""
     base = measured[0]
     winners: dict[int, LengthProfile] = {}
     for one in sorted(measured, key=lambda one: one.length):
@@ -213,7 +212,7 @@ def _beyond(measured: Sequence[LengthProfile], method: str, trained: int) -> lis
 
 
 def _usable(rows: Sequence[LengthProfile], base: LengthProfile) -> int:
-    """The longest length up to which all is well."""
+    """The longest length up to which every result is good enough."""
     borne = takewhile(lambda one: _bearable(one, base), sorted(rows, key=lambda one: one.length))
     return max((one.length for one in borne), default=0)
 
@@ -223,7 +222,7 @@ def _well(one: LookUp) -> bool:
 
 
 def _worth(one: LengthProfile, base: LengthProfile) -> float:
-    """A key found counts as much as perplexity can lose: both are shares."""
+    """The score of a method: found keys and lost perplexity count alike, since both are shares."""
     return one.found / max(1, one.keys) - math.log(one.perplexity / base.perplexity)
 
 

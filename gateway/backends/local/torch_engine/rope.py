@@ -1,7 +1,7 @@
 """Rotary positions beyond the trained window, as pure functions of a model's inverse frequencies.
 
 Letters as in the papers: `theta` [d/2] are the inverse frequencies, L (`trained`) the trained window, s
-(`factor`) how many times longer it shall get, m a position.
+(`factor`) the multiple of it, m a position.
 """
 
 import math

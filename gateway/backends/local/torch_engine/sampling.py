@@ -53,7 +53,7 @@ class Sampler:
             self._bias = torch.tensor(list(knobs.logit_bias)), torch.tensor(list(knobs.logit_bias.values()))
 
     def logprobs(self, logits: Tensor) -> Tensor:
-        """What the model thinks, with bias and penalties: the distribution whose probabilities are told."""
+        """The model's distribution with bias and penalties, whose log probabilities are returned."""
         if self._bias is not None:
             known = (self._bias[0] >= 0) & (self._bias[0] < len(logits))
             logits = logits.index_add(-1, self._bias[0][known], self._bias[1][known])

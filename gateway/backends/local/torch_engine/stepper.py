@@ -1,7 +1,7 @@
-"""The thread that computes: in each step one forward pass for all that run.
+"""The compute thread: one forward pass per step for all running requests.
 
-A run is a generator. It yields the segments it wants read, gets their logits, and ends when its answer does;
-so a decode loop is written as one, and joins and leaves the batch between two steps.
+A run is a generator. It yields segments to read, gets their logits, and ends with its answer. So a decode loop is a
+plain generator, and joins and leaves the batch between two steps.
 """
 
 import logging
@@ -32,7 +32,7 @@ class Stepper:
         self._thread.start()
 
     def run(self, begin: Callable[[], Run], gone: Callable[[], bool]) -> None:
-        """Blocks until the run is over, or `gone` says before a step that nobody waits. Raises what it raised."""
+        """Block until the run ends, or until `gone` is true before a step. Raises the run's error."""
         over: Future[None] = Future()
         self._new.put(_Running(begin, gone, over))
         over.result()
@@ -49,7 +49,7 @@ class Stepper:
                 self._step()
 
     def _admit(self) -> bool:
-        """Take in who has come; waits only where there is nothing else to do. False: the end."""
+        """Admit new runs; waits only if none is running. False after `close`."""
         while not (self._new.empty() and self._running):
             one = self._new.get()
             if one is None:
@@ -92,7 +92,7 @@ class _Running:
         return self._advance(logits)
 
     def left(self) -> bool:
-        """Whether nobody waits any more; that ends the run."""
+        """Whether the caller is gone, which ends the run."""
         if not self._gone():
             return False
         self._run = None
@@ -105,7 +105,7 @@ class _Running:
 
     @torch.inference_mode()
     def _advance(self, logits: list[Tensor] | None) -> bool:
-        """False where the run is over, well or badly."""
+        """Advance the run by one step. False if it has ended, with or without an error."""
         try:
             if self._run is None or logits is None:
                 self._run = self._make()

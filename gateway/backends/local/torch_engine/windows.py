@@ -1,7 +1,7 @@
-"""NBCE as a run: many passages and the bare question side by side, one answer.
+"""NBCE as a run: reads many passages and the question alone in parallel, and gives one answer.
 
-Row 0 is the question alone, row k the passage k and the question. Each passage is read once and kept;
-the question is read behind all of them, and every chosen token goes to all rows.
+Row 0 is the question alone, row k is passage k and the question. Each passage is read once and cached; the question
+is read after each of them, and every chosen token is added to all rows.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -26,15 +26,15 @@ from gateway.wire.engine.pieces import EngineRequest
 READ_AT_ONCE = 1024
 """Tokens in one step, all rows together."""
 GROUP = 32
-"""Rows of one block. They are sorted by length, so that little is filled up."""
+"""Rows of one block. They are sorted by length, so that there is little padding."""
 JUDGED = 128
-"""The likelihood of so many of the question's last tokens is what tells who explains it."""
+"""The likelihood of this many last tokens of the question measures how well a passage explains it."""
 SHARE = 4
-"""Long rows come in smaller groups: what is being read takes a part of this of what all rows may take."""
+"""Long rows are read in smaller groups, so that reading needs at most this share of the memory of all rows."""
 
 
 class PassageSpan(Struct):
-    """A run of tokens from one passage (counted from 1), and where it stands in the answer's text."""
+    """A run of tokens from one passage (counted from 1), and its place in the answer's text."""
 
     context: int
     start: int
@@ -42,7 +42,7 @@ class PassageSpan(Struct):
 
 
 class Windows(Struct):
-    """What a request reads: the prefixes in token numbers, that of the bare question first, and the question."""
+    """The input of a request in token numbers: the prefixes (that of the question alone first), and the question."""
 
     prefixes: Sequence[Sequence[int]]
     question: Sequence[int]
@@ -55,13 +55,13 @@ class Windows(Struct):
 
 
 class WindowsReport(Struct):
-    """What is told about an answer when it is over."""
+    """The report about a finished answer."""
 
     pooling: str = ""
     rows: int = 0
     dropped: int = 0
     remembered: int = 0
-    """Passages that were not read again."""
+    """Passages that came from the cache."""
     spans: list[PassageSpan] = []
 
 
@@ -75,7 +75,7 @@ def answer(
     say: Say,
     tell: Callable[[WindowsReport], None],
 ) -> Run:
-    """One answer from all passages. `tell` is called for each token, before what it adds is said."""
+    """Generate one answer from all passages. Calls `tell` for each token before its text is sent."""
     prompt = asked.longest + len(asked.question)
     room = room_after(prompt, positions, wanted)
     behind = len(asked.question) + min(wanted.max_tokens, room)
@@ -126,7 +126,7 @@ def _speak(
 
 
 def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
-    """The text is `length` characters long now; what is new is `context`'s. A stop text may have made it shorter."""
+    """Assign the new text to `context`; the text is now `length` characters long. A stop text may have shortened it."""
     while spans and spans[-1].start >= length:
         spans.pop()
     end = spans[-1].end if spans else 0
@@ -137,7 +137,7 @@ def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
 
 
 def _groups(texts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
-    """The rows in groups of similar length; the bare question goes first, whatever its length."""
+    """The rows in groups of similar length; the question alone is always first."""
     order = [0, *sorted(range(1, len(texts)), key=lambda row: len(texts[row]))]
     return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -149,7 +149,7 @@ def _read(
     variant: Variant,
     report: WindowsReport,
 ) -> Generator[list[TokenSegment], list[Tensor], list[Tensor]]:
-    """The cache of each text. Those that are not remembered are read."""
+    """The cached values of each text; a text that is not in the cache is read."""
     found = [prefixes.get(ids, variant) for ids in texts]
     report.remembered += sum(one is not None for one in found)
     missing = [at for at, one in enumerate(found) if one is None]
@@ -168,8 +168,8 @@ def _read(
 def _ask(
     block: RowBlock, question: Sequence[int], judged: int
 ) -> Generator[list[TokenSegment], list[Tensor], tuple[Tensor, Tensor]]:
-    """Read the question behind every row. -> [rows, vocab], and log p of its last `judged` tokens in each row [rows];
-    of the very first one nothing is known."""
+    """Read the question after every row. -> [rows, vocab], and log p of its last `judged` tokens in each row [rows];
+    the very first token has none."""
     ids = torch.tensor([question]).expand(block.rows, -1)
     first, last = max(1, len(question) - judged), len(question)
     step = max(1, READ_AT_ONCE // block.rows)
@@ -194,7 +194,7 @@ def _likelihood(logits: Tensor, ids: Tensor) -> Tensor:
 
 
 def _advance(blocks: Sequence[RowBlock], texts: Sequence[Sequence[int]]) -> Run:
-    """Read several texts side by side, some tokens of each in a step."""
+    """Read several texts in parallel, some tokens of each per step."""
     for start in range(0, max(map(len, texts)), CHUNK):
         yield [
             TokenSegment(block, torch.tensor([text[start : start + CHUNK]]), "none")
@@ -204,7 +204,7 @@ def _advance(blocks: Sequence[RowBlock], texts: Sequence[Sequence[int]]) -> Run:
 
 
 class _WindowRows:
-    """All rows, in blocks of similar length. `numbers`: which row each is, in the order of `logits`; 0 is first."""
+    """All rows, in blocks of similar length. `numbers`: the row numbers in the order of `logits`; 0 is first."""
 
     def __init__(self, model: TorchNetwork, behind: int, variant: Variant) -> None:
         self._model, self._behind, self._variant = model, behind, variant

@@ -116,14 +116,14 @@ def brace_blocks(text: str, name: str) -> list[CodeBlock]:
 
 
 class _Braces:
-    """Follows the tokens of a file. Between two statements it gathers what the next block may be called."""
+    """Follows the tokens of a file, and collects the possible header of the next block."""
 
     def __init__(self, text: str, line_ends: bool) -> None:
         self._text = text
         self._line_ends = line_ends
         self._open: list[tuple[int, int, list[str], int, bool]] = []
-        """For each open brace what was gathered before it, parentheses first, the number of the block that it begins
-        (-1 for none), and whether all around it hold others."""
+        """For each open brace: its header (parentheses first), the number of the block that it begins (-1 for none),
+        and whether all blocks around it hold only further blocks."""
         self._lines = [-1, *(match.start() for match in NEWLINE.finditer(text))]
         self._found: list[CodeBlock] = []
         self._inner = 0
@@ -164,7 +164,7 @@ class _Braces:
         return bool(words) and not words[-1].endswith(GOES_ON) and not words[0].startswith("@")
 
     def _gather(self, piece: str) -> None:
-        """The first pieces of a header are its title, the last one says whether it goes on."""
+        """Collect a header: its first pieces are the title, the last one tells whether it continues."""
         if len(self._header) >= MOST_PIECES:
             self._header.pop()
         self._header.append(piece)
@@ -227,7 +227,7 @@ def _headings(text: str, name: str, blocks: Sequence[CodeBlock]) -> list[Heading
     for block in [*blocks, CodeBlock(len(text), len(text), 0, "")]:
         while len(around) > 1 and around[-1].end <= block.start:
             closed = around.pop()
-            # a closing brace alone stays with what it closes
+            # a closing brace alone stays with its block
             if WORD.search(text, closed.end, min(block.start, around[-1].end)):
                 found.append(Heading(closed.end, around[-1].level, around[-1].title, own_line=False))
         if block.level:

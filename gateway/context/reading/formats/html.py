@@ -1,4 +1,4 @@
-"""HTML as a document: what a reader of the page sees apart from menus and banners, with its headings and tables."""
+"""HTML as a document: the visible text without menus and banners, with headings and tables."""
 
 import codecs
 import re
@@ -35,7 +35,7 @@ CONTENT = {"main", "article", "h1", "body", "html"}
 LONGEST_NAMES = 500
 LONGEST_LEAD = 300
 LINKS = 4
-"""A block outside of the main content with at least so many links, and little besides, is a menu."""
+"""A block outside of the main content with at least this many links, and little else, is a menu."""
 LINK_SHARE = 0.8
 ENOUGH_CHARS = 200
 """A page's `main` with less text than this is taken for a frame."""
@@ -48,7 +48,7 @@ DECLARED_WITHIN = 4096
 
 
 class Sums(Struct, frozen=True):
-    """What an element holds: characters of text, links, characters in links, content, and paragraphs or tables."""
+    """The sums of an element: characters of text, links, characters in links, content, and paragraphs or tables."""
 
     chars: int = 0
     links: int = 0
@@ -83,7 +83,7 @@ def html_document(text: DecodedText, kind: str = "HTML") -> Document:
 
 
 def page_text(path: object, raw: bytes) -> DecodedText:
-    """A page says its encoding; where it is wrong, its bytes do."""
+    """Decode a page by the encoding that it declares, or if that is wrong, by its bytes."""
     declared = DECLARED.search(raw[:DECLARED_WITHIN])
     if declared and b"\0" not in raw:
         try:
@@ -96,7 +96,7 @@ def page_text(path: object, raw: bytes) -> DecodedText:
 
 
 def _main(root: Any, sums: Mapping[Any, Sums]) -> Any:
-    """The element with the content: `main`, where there is one with enough text, else all."""
+    """The element with the content: `main`, if there is one with enough text, else the whole page."""
     mains = [element for element in root.iter() if element.tag == "main" or element.get("role") == "main"]
     if len(mains) == 1 and sums[mains[0]].chars >= ENOUGH_CHARS:
         return mains[0]
@@ -191,7 +191,7 @@ def _is_aside(element: Any, sums: Mapping[Any, Sums]) -> bool:
         return False
     names = f"{element.get('id') or ''} {element.get('class') or ''}"[:LONGEST_NAMES]
     if ASIDE_NAMES.search(names):
-        # an element that holds most of what its page says is not what its name says
+        # an element with most of the text of its page is content, whatever its name
         parent = element.getparent()
         return own.chars <= ENOUGH_CHARS or parent is None or own.chars * 2 <= sums[parent].chars
     menu = own.links >= LINKS and not own.prose and own.linked > LINK_SHARE * own.chars
@@ -199,7 +199,7 @@ def _is_aside(element: Any, sums: Mapping[Any, Sums]) -> bool:
 
 
 def _sums(root: Any) -> "dict[Any, Sums]":
-    """What each element holds, in one pass from the innermost outwards."""
+    """The sums of each element, in one pass from the innermost outwards."""
     from lxml import etree
 
     sums: dict[Any, Sums] = {}

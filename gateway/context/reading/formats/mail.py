@@ -104,7 +104,7 @@ def _parts(message: "Message[str, str]") -> list["Message[str, str]"]:
 
 
 def _body(leaves: "list[Message[str, str]]") -> "Message[str, str] | None":
-    """The plain text, or the HTML where there is none."""
+    """The plain text, or the HTML if there is none."""
     for kind in ("text/plain", "text/html"):
         for part in leaves:
             shown = part.get_content_type() == kind and part.get_content_disposition() != "attachment"

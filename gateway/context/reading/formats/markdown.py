@@ -122,7 +122,7 @@ def _begins_list(lines: list[str], number: int) -> bool:
 
 
 def _list_end(lines: list[str], number: int) -> int:
-    """A list goes on over its items' further lines, and over single empty lines between items."""
+    """The end of a list; it includes further lines of its items and single empty lines between them."""
     end = number
     while number < len(lines):
         line = lines[number]

@@ -42,7 +42,7 @@ def read_latex(path: Path, raw: bytes) -> Document:
 
 
 def _braced(line: str, start: int) -> str:
-    """What stands up to the closing brace."""
+    """The text up to the closing brace."""
     depth = 1
     for place in range(start, min(len(line), start + LONGEST_LINE)):
         depth += (line[place] == "{") - (line[place] == "}")

@@ -1,4 +1,4 @@
-"""JSON, JSONL, XML and notebooks: records, each whole, below headings from the names around them."""
+"""JSON, JSONL, XML and notebooks: uncut records below headings made from the names around them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from gateway.context.reading.formats.markdown import decode, read_markdown
 from gateway.context.reading.writer import DocumentWriter
 
 SMALL_CHARACTERS = 1000
-"""A branch of a tree that is no longer is one record."""
+"""A branch of a tree up to this length is one record."""
 LONGEST_RECORD_LINE = 400
 """A longer record has a line for each of its fields."""
 
@@ -114,7 +114,7 @@ def _repeats(tree: Sequence[tuple[str, Tree]], name: str) -> bool:
 
 
 def _is_record(tree: Tree) -> bool:
-    """Whether a branch holds no list of records of its own."""
+    """Whether a branch is a single record, without a list of records in it."""
     if isinstance(tree, str):
         return True
     nested = [(name, part) for name, part in tree if not isinstance(part, str)]

@@ -1,4 +1,4 @@
-"""Exchanges and what was said about them."""
+"""Exchanges and their feedback."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -65,7 +65,7 @@ def _band(lines: list[TextLine]) -> list[Block]:
 
 
 def _gutter(lines: Sequence[TextLine]) -> float | None:
-    """Where the gap between two columns of prose lies; None where there is one column, or a table."""
+    """The position of the gap between two columns of prose; None for one column or a table."""
     gaps = Counter[int]()
     step = max(1.0, (max(line.right for line in lines) - min(line.left for line in lines)) / STEPS) if lines else 1.0
     for line in lines:

@@ -25,7 +25,7 @@ LARGER = 1.15
 """A heading's size, as a multiple of the text's."""
 LONGEST_HEADING = 120
 RUNNING_PAGES = 3
-"""A line that stands at the edge of so many pages, and of half of all, is a running header."""
+"""A line at the edge of at least this many pages, and of half of all pages, is a running header."""
 COLUMN = 100.0
 """Points within which lines of one column begin."""
 BULLETS = "•◦▪‣●○■·"
@@ -173,7 +173,7 @@ def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: li
 
 
 def _write_table(writer: DocumentWriter, block: TableBlock, caption: str, carried: list[str]) -> list[str]:
-    """A table without titles right below another page's table of the same width goes on with its titles."""
+    """Write a table. Without titles, and after a table of the same width on the page before, it continues that one."""
     rows = block.rows
     if carried and rows and len(carried) == len(rows[0]) and rows[0] != carried:
         rows = [carried, *rows]

@@ -131,7 +131,7 @@ def _with_title_row(words: Sequence[PageWord], edges: list[float], left: float, 
 
 
 def _ruled(inside: Sequence[PageWord], edges: Sequence[float], down: Sequence[float]) -> TableBlock | None:
-    """The rows between the edges; None where what lies there is no table."""
+    """The rows between the edges; None if they hold no table."""
     bands = [
         [word for word in inside if top < (word.top + word.bottom) / 2 <= bottom] for top, bottom in pairwise(edges)
     ]

@@ -1,4 +1,4 @@
-"""What stands on a page: words with their boxes, ruled lines, form values and notes, as pdfium has them.
+"""Reads a page with pdfium: words with their boxes, ruled lines, form values and notes.
 
 Boxes are upright: the text reads from left to right and from top to bottom, however the page is turned.
 """
@@ -55,7 +55,7 @@ class PageContent(Struct, frozen=True):
     notes: list[str] = []
     pictures: int = 0
     unmapped: int = 0
-    """Characters whose font has no table of what they mean."""
+    """Characters whose font does not map them to Unicode."""
 
 
 def page_content(page: Any, form: Any) -> PageContent:
@@ -227,7 +227,7 @@ def _annotations(page: Any) -> Iterator[Any]:
 
 
 def _form_values(page: Any, form: Any) -> Iterator[PageWord]:
-    """What was typed or chosen in a form, in the place of its field."""
+    """The values of a form's fields, each in the place of its field."""
     import pypdfium2.raw as pdfium
 
     if form is None:
