@@ -13,7 +13,7 @@ from gateway.prompt.classifier.fingerprints import FixedSentences
 from gateway.prompt.classifier.needs import lacks, needs
 from gateway.prompt.classifier.rawness import measures
 from gateway.prompt.classifier.view import Look, look, whole
-from gateway.prompt.language.detect import language_of
+from gateway.prompt.language.detect import language_of, load_detector
 from gateway.settings import PromptTable
 from gateway.split import Split
 
@@ -45,6 +45,7 @@ class Classifier:
         self._settings = settings
         self._static = static
         self._sentence = sentence
+        load_detector()
 
     async def classify(self, text: str, parts: Split | None = None) -> Intent:
         """The intent of a prompt, or an unknown one with the reasons. `improvable` is always set.

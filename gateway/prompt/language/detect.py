@@ -2,10 +2,22 @@
 
 The language of the request counts, not that of a pasted text. So where a colon or a line break parts the two, the part
 before it decides: `Translate to English: 你好` is English.
+
+Scripts and function words decide first. Text in Latin letters with few English words is given to `eld`, which knows 60
+languages.
 """
 
+from __future__ import annotations
+
 import re
+from functools import cache, lru_cache
 from string import ascii_lowercase, ascii_uppercase
+from typing import TYPE_CHECKING
+
+from gateway.prompt.language.vocabulary import VOCABULARY
+
+if TYPE_CHECKING:
+    from eld import LanguageDetector
 
 WEIGHT = 2.5  # a Chinese character counts as this many Latin letters
 SHORTEST = 4.0  # a shorter head, such as "Q:", decides nothing
@@ -38,6 +50,12 @@ _FOREIGN_WORDS = (
     " il lo gli di che è per non sono della nel puoi o os um uma do da e não em no na você"
 )
 _ENGLISH, _FOREIGN = frozenset(_ENGLISH_WORDS.split()), frozenset(_FOREIGN_WORDS.split())
+_ENGLISH_VERBS = frozenset((*VOCABULARY["en"].task.verbs, *VOCABULARY["en"].refine.asks))
+
+SURE = 0.3
+"""From this share of English function words and verbs on, a text is English. Below it the detector decides: 27 % of
+real prompts, at 0.2 ms each."""
+DETECTED_CHARS = 300
 
 
 def language_of(text: str) -> str:
@@ -61,8 +79,30 @@ def _decide(text: str) -> str | None:
     if han * WEIGHT > latin:
         return "zh"
     words = _WORD.findall(text.lower())
-    foreign = sum(map(_FOREIGN.__contains__, words))
-    return "" if foreign >= 2 and foreign > sum(map(_ENGLISH.__contains__, words)) else "en"
+    foreign, english = (sum(map(known.__contains__, words)) for known in (_FOREIGN, _ENGLISH))
+    if foreign >= 2 and foreign > english:
+        return ""
+    verbs = sum(map(_ENGLISH_VERBS.__contains__, words))
+    if english + verbs >= SURE * len(words):
+        return "en"
+    return "en" if _detected(text[:DETECTED_CHARS]) == "en" else ""
+
+
+def load_detector() -> None:
+    """Loads the detector, half a second and 45 MB, so that the first prompt does not wait for it."""
+    _detector()
+
+
+@cache
+def _detector() -> LanguageDetector:
+    from eld import LanguageDetector
+
+    return LanguageDetector()
+
+
+@lru_cache(maxsize=256)  # several stages need the language of one prompt
+def _detected(text: str) -> str:
+    return str(_detector().detect(text).language or "")
 
 
 def _is_foreign_script(han: int, latin: int, other: int, text: str) -> bool:
