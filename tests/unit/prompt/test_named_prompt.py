@@ -84,7 +84,7 @@ async def test_every_version_can_be_named_and_the_one_in_use_is_the_default() ->
 
 
 async def test_a_whole_question_can_be_given_instead_of_slots() -> None:
-    exchange = await spoken(query="Shorten this: The bridge opened in 1932.", words="30", tone="plain")
+    exchange = await spoken(query="Shorten this:\nThe bridge opened in 1932.", words="30", tone="plain")
 
     assert exchange.sent[1].text == "In 30 words, plain: The bridge opened in 1932."
 
