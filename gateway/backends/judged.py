@@ -148,6 +148,8 @@ class JudgedStream:
         """The stream's last event, if no empty line follows it. A partial event is left out: no client can read it."""
         self._over = True
         rest = self._cutter.rest()
+        if fault_in(rest, self._endpoint) is not None:
+            return rest + b"\n\n"  # completed, so that every client reads it
         return rest if not self._marked or end_at(rest, self._endpoint) >= 0 else b""
 
     def _look_at(self, events: bytes) -> None:

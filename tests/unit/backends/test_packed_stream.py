@@ -11,24 +11,11 @@ from gateway.backends.judged import JudgedStream
 from gateway.backends.packed_stream import PackedStream, UnpackedAnswer
 from gateway.errors import BackendFailed, RequestError, StreamFailed
 from gateway.exchange import Endpoint
+from tests.doubles.scripted_answer import ScriptedAnswer
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
 FAULT = b'data: {"error":{"message":"out of memory"}}\n\n'
-
-
-class ScriptedAnswer:
-    """An answer of the given pieces."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
-        self.closed = False
-
-    async def piece(self) -> bytes:
-        return next(self._pieces, b"")
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def packed(*events: bytes, wbits: int = 31) -> list[bytes]:
