@@ -214,7 +214,7 @@ def described(chunks: Sequence[Chunk]) -> tuple[str, dict[str, Any]]:
 
 
 def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
-    """The prompt with the sources in the last user turn, or in one of their own ahead of it if it is not plain."""
+    """The prompt with the sources in the last user turn, or in a new turn ahead of it if that is not plain text."""
     place = max(place for place, turn in enumerate(turns) if turn.role == "user")
     last = turns[place]
     if last.plain:

@@ -1,4 +1,4 @@
-"""The OpenAPI document: Litestar's for its own handlers, and the hot routes beside them."""
+"""The OpenAPI document: Litestar's own, with the routes added that do not go through Litestar."""
 
 from typing import Any
 

@@ -100,7 +100,7 @@ class Uploads:
         """Delete what crashes left: drafts, and bytes without a row."""
         with self.catalog.reading() as database:
             known = {id for (id,) in database.execute("SELECT id FROM files")}
-        # without any row the catalog itself may be missing: its files are then all that is left
+        # without any row, the catalog itself may be lost and these files the only remains
         pattern = "*" if known else "*.part"
         for path in self.folder.glob(pattern):
             if path.name not in known and _is_older(path, older_s):
