@@ -127,7 +127,7 @@ async def test_a_rewrite_that_does_not_fit_is_taken_back() -> None:
     fitted = await FitStage(words)(rewritten)
 
     assert (fitted.turns, fitted.rewrite, fitted.chunks) == (None, Rewrite.NONE, ())
-    assert "the client's own goes" in fitted.notes[-1].reason
+    assert "the client's own is sent" in fitted.notes[-1].reason
     assert len(fitted.notes) == 1
 
 
