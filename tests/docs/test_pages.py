@@ -106,6 +106,7 @@ def test_python_runs(code: str, gateway: DocumentedGateway, monkeypatch: pytest.
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_toml_is_a_valid_configuration(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-documented")
+    monkeypatch.setenv("APP_KEY_SHA256", "0" * 64)
     settings, problems = read(tomllib.loads(text), root=ROOT)
     for name, table in settings.backends.items():
         kind = registry.find("backends", table.kind)
