@@ -196,7 +196,7 @@ def _holds(text: str, item: str, times: int) -> bool:
 
 
 def _left(item: str) -> str:
-    """Characters that must not be before an item, since it would be a part of a longer word or number."""
+    """A pattern that fails if the item continues a longer word or number."""
     return r"(?<![A-Za-z0-9_])" if item[:1].isascii() and item[:1].isalnum() else ""
 
 

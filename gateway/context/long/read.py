@@ -196,7 +196,7 @@ def _tokens(level: Sequence[Chunk]) -> int:
 
 
 def _prompt_tokens(level: Sequence[Chunk]) -> int:
-    """Their tokens in the last prompt."""
+    """The tokens of the results in the last prompt."""
     return _tokens(level) + SOURCE_TOKENS * len(level)
 
 

@@ -230,7 +230,7 @@ class Collections:
         try:
             self.vectors.remove(collection, documents)
         except StoreDamaged as error:
-            # the texts must go all the same
+            # not raised: the texts must be deleted even if the vectors cannot be
             self._report(error)
 
     def _report(self, error: StoreDamaged) -> None:

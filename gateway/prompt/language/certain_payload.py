@@ -29,7 +29,7 @@ def _is_fenced(query: str, span: TextSpan) -> bool:
 
 
 def _is_quoted(query: str, span: TextSpan) -> bool:
-    """The only quotation, at the end of its sentence: `how do you say "hello" in Dutch` would be cut in two."""
+    """Whether the span is the only quotation and ends its sentence, unlike in `how do you say "hello" in Dutch`."""
     opening, closing = query[span.start - 1 : span.start], query[span.end : span.end + 1]
     if not opening or _QUOTES.get(opening) != closing or len(list(QUOTED.finditer(query))) != 1:
         return False
