@@ -194,5 +194,5 @@ def test_a_database_of_a_newer_version_is_refused_with_the_remedy(database: Data
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
 
-    with pytest.raises(ConfigError, match=r"\[records\] database: its schema is 9999.*\n.*Upgrade Foreword"):
+    with pytest.raises(ConfigError, match=r"\[records\] database: its schema 9999.*\n.*Upgrade Foreword"):
         Database.open(url)

