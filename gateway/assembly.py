@@ -172,7 +172,7 @@ class Gateway:
         reports = self.loader.reports() if self.loader else []
         library = self.loaded.library
         if library is not None:
-            reports += self._policy.strangers({template.id for template in library.templates})
+            reports += self._policy.unknown_templates({template.id for template in library.templates})
         if isinstance(self.state, GuardedState) and self.state.gone:
             reports.append("the shared state cannot be reached, so limits are not counted; the log has the reason")
         if self.keeping is not None and self.keeping.drain.failing:

@@ -31,7 +31,8 @@ from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
 from gateway.prompt.language.payload import split
 from gateway.prompt.library.library import Library, OfferedVersions
 from gateway.prompt.library.pools import Pools, of_chunks
-from gateway.prompt.policy.decide import RewriteDecision, RewritePolicy
+from gateway.prompt.policy.arms import RewriteDecision
+from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.slots.extract import NOTHING, ExtractedSlots, Extractor, wants_more
 from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill
 from gateway.prompt.templates.fields import ExamplePool, Shot, Status

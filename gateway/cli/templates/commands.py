@@ -10,7 +10,6 @@ from gateway.cli.collections.parts import embedder
 from gateway.cli.config import config_option, load_settings
 from gateway.cli.listing import print_rows
 from gateway.cli.templates.compare import compare
-from gateway.cli.templates.lifecycle import promote, reload, retire, rollback
 from gateway.cli.templates.options import (
     echo_json,
     find_template,
@@ -20,6 +19,7 @@ from gateway.cli.templates.options import (
     settings_for,
     warn_of,
 )
+from gateway.cli.templates.promote_commands import promote, reload, retire, rollback
 from gateway.cli.templates.views import diff, history_, preview
 from gateway.errors import TemplateError
 from gateway.prompt.authoring.cases import render_for

@@ -10,8 +10,8 @@ from rich.console import Console
 from gateway.cli.classifier.work import classifier_of
 from gateway.context.embedding.batcher import Batcher
 from gateway.prompt.authoring.cases import Failure, run_cases
-from gateway.prompt.authoring.lifecycle import Examine
 from gateway.prompt.authoring.match_check import MatchTally, check_examples
+from gateway.prompt.authoring.promote_rollback import Examine
 from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
@@ -44,7 +44,7 @@ def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestRe
     if settings is None or not active:
         return TemplateTestReport(len(chosen), cases, 0, tuple(failures))
     tally = asyncio.run(_classified(active, settings))
-    return TemplateTestReport(len(chosen), cases, tally.asked, (*failures, *tally.failures))
+    return TemplateTestReport(len(chosen), cases, tally.examples, (*failures, *tally.failures))
 
 
 def examine_with(settings: Settings) -> Examine:

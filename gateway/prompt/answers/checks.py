@@ -1,4 +1,4 @@
-"""Checks an answer against the demands of a template, and puts each failure in words."""
+"""Checks an answer against the `checks:` of a template, and describes each failure in a sentence."""
 
 import json
 import re
@@ -50,4 +50,4 @@ def _against_schema(answer: str, schema: Any) -> Iterator[str]:
     validator = validators.validator_for(schema)(schema)
     best = exceptions.best_match(validator.iter_errors(value))
     if best is not None:
-        yield f"At {best.json_path} its JSON is not as wanted: {best.message[:SHOWN]}"
+        yield f"At {best.json_path} its JSON does not match the schema: {best.message[:SHOWN]}"

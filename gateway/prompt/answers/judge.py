@@ -11,7 +11,7 @@ from gateway.prompt.library.library import Library
 from gateway.prompt.templates.fields import Check
 
 LONGEST = 6000
-"""A judge sees this many characters of each text."""
+"""The characters of each text that a judge sees."""
 QUESTION = """\
 Two assistants answered the same request. Judge which answer serves the person who asked better: is it correct, \
 does it do what was asked, in the form that was asked for? Length is no merit. What stands between the lines of \
@@ -31,7 +31,7 @@ _WINNER = re.compile(r"^\W*(?:ANSWER\s+)?([AB])\b|\bANSWER\s+([AB])\b")
 
 
 def passed(answer: str, checks: Sequence[Check]) -> float | None:
-    """The share of the checks that the answer passes; None without a check that needs no model."""
+    """The share of the checks that the answer passes, from 0 to 1. Checks by a judge are left out; None without others."""
     plain = [check for check in checks if not check.judge]
     if not plain:
         return None
@@ -39,7 +39,7 @@ def passed(answer: str, checks: Sequence[Check]) -> float | None:
 
 
 def yardstick(library: Library, versions: Sequence[tuple[str, int]]) -> Callable[[str], float | None] | None:
-    """One measure for all versions: the checks of the newest version that has some."""
+    """The score function for all versions: the checks of the newest version that has checks, or None."""
     for id, version in sorted(versions, key=lambda ref: ref[1], reverse=True):
         try:
             template = library.get(id, version)
@@ -69,9 +69,9 @@ def verdict(reply: str) -> float:
 
 
 def agreed(forward: float, swapped: float) -> float:
-    """The merit of the first answer by two verdicts, the second with the answers swapped.
+    """The score of the first answer, from -1 to 1, by two verdicts: the second one is for the answers in swapped order.
 
-    A judge that prefers a position contradicts itself: that is a tie.
+    If the verdicts contradict each other, the judge prefers a position, and the score is 0, a tie.
     """
     return (forward - swapped) / 2 if forward * swapped <= 0 else 0.0
 
@@ -81,5 +81,5 @@ def _bare(text: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    """The text, changed where it looks like the line that ends it."""
+    """The text without runs of `===`, which would end its section of the prompt."""
     return text[:LONGEST].replace("===", "= = =")

@@ -48,14 +48,14 @@ class TechniqueRun(Struct, frozen=True):
 
     def _elected(self, drawn: Sequence[Drawn], samples: Samples, notes: list[Note]) -> Drawn:
         marker = self.template.reasoning.marker
-        results = [result_of(one.text, marker, samples.answer) for one in drawn]
+        results = [result_of(draw.text, marker, samples.answer) for draw in drawn]
         index, votes = elect(results)
         notes.append(Note("samples", "voted", f"{votes} of {samples.n} agree", {"votes": votes, "n": len(drawn)}))
         return drawn[index]
 
 
 class _Rounds:
-    """Further rounds while a check fails, within the budget. The answer with the fewest failures is kept."""
+    """Asks again while a check fails, within the budget. The answer with the fewest failures is used."""
 
     def __init__(self, technique: TechniqueRun, asking: AnswerDraws) -> None:
         self._template, self._values = technique.template, technique.values
@@ -89,7 +89,7 @@ class _Rounds:
         return (Turn("assistant", drawn.text), Turn("user", self._template.ask_again(self._values, drawn.text, wrong)))
 
     async def _wrong(self, drawn: Drawn) -> tuple[str, ...]:
-        """The failures. A judge costs a call, so it is called only where all other checks pass."""
+        """The failures of an answer. A judge costs a call, so it is called only if all other checks pass."""
         self._spent += drawn.tokens
         wrong = failures(drawn.text, self._template.checks)
         if wrong:
@@ -117,12 +117,12 @@ def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun 
 
 
 async def _all(asking: AnswerDraws, samples: Samples) -> list[Drawn]:
-    """The samples that succeeded. Raises the first one's error if none did."""
+    """The samples that succeeded. Raises the error of the first one if all failed."""
     draws = [asking.draw("sample", (), samples.temperature) for _ in range(samples.n)]
-    drawn = await asyncio.gather(*draws, return_exceptions=True)
-    got = [one for one in drawn if isinstance(one, Drawn)]
-    for one in drawn:
+    results = await asyncio.gather(*draws, return_exceptions=True)
+    successes = [result for result in results if isinstance(result, Drawn)]
+    for result in results:
         # a backend that failed costs one sample; any other error ends the request
-        if isinstance(one, BaseException) and (not got or not isinstance(one, RequestError)):
-            raise one
-    return got
+        if isinstance(result, BaseException) and (not successes or not isinstance(result, RequestError)):
+            raise result
+    return successes

@@ -26,8 +26,8 @@ def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
 
 
 def elect(results: Sequence[str]) -> tuple[int, int]:
-    """Index of the first answer with the winning result, and its votes. Of equally frequent results the earliest
-    wins. Answers without a result have no vote, unless all are without one."""
+    """The index of the first answer with the winning result, and the votes for it. Of equally frequent results the
+    earliest wins. Answers without a result are not counted; if all are without one, the result is (0, 0)."""
     counts = Counter(result for result in results if result)
     if not counts:
         return 0, 0

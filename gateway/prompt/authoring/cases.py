@@ -44,7 +44,7 @@ def render_for(template: Template, query: str) -> tuple[Turn, ...]:
 
 
 def sample(template: Template) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-    """The template's own examples, or the first `k` of its pool, and all labels; without examples from collections."""
+    """The template's own examples, or the first `k` of its pool, and all labels; () and () for a collection."""
     if not isinstance(template.examples, ExamplePool):
         return template.examples, fixed_labels(template)
     if not template.examples.pool:
@@ -62,9 +62,9 @@ def _case(template: Template, case: TemplateTest) -> Iterator[str]:
             turns = compose(template, fill_or_keep(template, case.query), case.query, shots, labels).turns
         else:
             turns = template.render({"query": "", **case.slots}, shots, labels)
-    except KeptAsIs as kept:
+    except KeptAsIs as unchanged:
         if not any(expect.no_match for expect in case.expect):
-            yield f"no rewrite: {kept.reason}"
+            yield f"no rewrite: {unchanged.reason}"
         return
     except TemplateError as error:
         yield error.what

@@ -15,22 +15,22 @@ from gateway.prompt.templates.template import Template
 
 
 class HistoryVersion(Struct, frozen=True):
-    """One content of one version. `count` over 1: it was changed without a new version."""
+    """One content of one version. A `count` over 1 means that the content changed without a new version number."""
 
     id: str
     version: int
     status: Status
     content: str
     file: str
-    kept: bool
-    """Only the archive has it."""
+    archived: bool
+    """Whether it is in the archive alone."""
     speaks: bool
     canary: float
-    """The share of requests that it gets as a canary."""
+    """Its share of the requests as a canary."""
     provenance: Provenance
     count: int = 1
     seen: str = ""
-    """When it was first loaded, in UTC."""
+    """The time of its first load, in UTC."""
 
     @property
     def ref(self) -> str:
@@ -38,34 +38,37 @@ class HistoryVersion(Struct, frozen=True):
 
     @property
     def parent(self) -> str:
-        """`id@version` of its parent: as the file says, or else the version before."""
+        """`id@version` of its parent: the one that the file names, or else the version before."""
         return self.provenance.parent or (f"{self.id}@{self.version - 1}" if self.version > 1 else "")
 
 
 def history(library: Library, id: str) -> tuple[HistoryVersion, ...]:
-    """Oldest first. Blocking: it reads the archive. A broken file of the archive is left out."""
+    """All versions of a template, oldest first. Blocking: it reads the archive. Broken files of it are left out."""
     archive = library.archive
-    archived = {(one.version, one.content): one for one in (archive.versions(id) if archive else ())}
-    versions = {(one.version, one.content): one for one in present(library, [id]).get(id, ())}
+    entries = archive.versions(id) if archive else ()
+    archived = {(entry.version, entry.content): entry for entry in entries}
+    versions = {(version.version, version.content): version for version in present(library, [id]).get(id, ())}
     marks = _VersionMarks(library)
-    for key, one in archived.items():
+    for key, entry in archived.items():
         if key not in versions and archive is not None:
             try:
-                versions[key] = marks.version(archive.read(one), one)
+                versions[key] = marks.version(archive.read(entry), entry)
             except TemplateError:
                 continue
     return tuple(sorted(versions.values(), key=lambda version: (version.version, version.count)))
 
 
 def present(library: Library, ids: Collection[str] | None = None) -> dict[str, tuple[HistoryVersion, ...]]:
-    """The versions in the library, by id: those of the files, and older ones in use."""
+    """The versions in the library by id: the versions in files, and older ones that are still in use."""
     marks, archive = _VersionMarks(library), library.archive
     by_id: dict[str, list[HistoryVersion]] = {}
     for template in library.templates:
         if ids is None or template.id in ids:
             archived = archive.versions(template.id) if archive else ()
             same = [
-                one for one in archived if (one.version, one.content) == (template.version, template.content[:SHORT])
+                entry
+                for entry in archived
+                if (entry.version, entry.content) == (template.version, template.content[:SHORT])
             ]
             by_id.setdefault(template.id, []).append(marks.version(template, same[0] if same else None))
     return {id: tuple(sorted(versions, key=lambda version: version.version)) for id, versions in by_id.items()}
@@ -75,8 +78,8 @@ class _VersionMarks:
     """The templates in use, stable or as canaries, by identity."""
 
     def __init__(self, library: Library) -> None:
-        self._speak = {builtins.id(one) for many in library.by_intent.values() for one in many}
-        self._tried = {builtins.id(one): share for many in library.canaries.values() for one, share in many}
+        self._speak = {builtins.id(template) for templates in library.by_intent.values() for template in templates}
+        self._tried = {builtins.id(template): share for pairs in library.canaries.values() for template, share in pairs}
 
     def version(self, template: Template, archived: ArchivedVersion | None) -> HistoryVersion:
         return HistoryVersion(
@@ -85,7 +88,7 @@ class _VersionMarks:
             status=template.status,
             content=template.content[:SHORT],
             file=template.file,
-            kept=archived is not None and template.file == str(archived.file),
+            archived=archived is not None and template.file == str(archived.file),
             speaks=builtins.id(template) in self._speak,
             canary=self._tried.get(builtins.id(template), 0.0),
             provenance=template.provenance,
@@ -102,8 +105,8 @@ def lineage(versions: Sequence[HistoryVersion]) -> tuple[tuple[int, HistoryVersi
         below[version.parent if version.parent in refs and version.parent != version.ref else ""].append(version)
     drawn: list[tuple[int, HistoryVersion]] = []
     _draw("", 0, below, drawn, set())
-    # versions that name each other as parents are below nothing
-    drawn += [(0, version) for version in versions if all(version is not one for _, one in drawn)]
+    # versions that name each other as parents hang below no root
+    drawn += [(0, version) for version in versions if all(version is not other for _, other in drawn)]
     return tuple(drawn)
 
 

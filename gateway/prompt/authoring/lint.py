@@ -1,4 +1,4 @@
-"""Checks a library of templates: the mistakes of each file, and those that show only beside the other files."""
+"""Checks a library of templates: mistakes in single files, and conflicts between files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,9 +18,10 @@ from gateway.prompt.templates.template import Template
 def lint(
     library: Library, errors: Sequence[TemplateError] = (), count: Count = estimated, embed: Embed | None = None
 ) -> tuple[Finding, ...]:
-    """All findings, by file and line. `errors` are those of loading the library.
+    """All findings, sorted by file and line.
 
-    With `embed`, examples of different intents are also compared by their meaning.
+    `errors`: the errors from loading the library, reported as findings too. `embed`: if given, examples of different
+    intents are also compared by their meaning.
     """
     findings = [of_error(error) for error in errors]
     findings += [

@@ -1,4 +1,4 @@
-"""Match examples of two intents that have nearly the same words, or nearly the same meaning."""
+"""Finds match examples of two intents with nearly the same words, or nearly the same meaning."""
 
 import re
 from collections import Counter, defaultdict
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "Vectors"]
 
 SHARED = 0.8
-"""The share of the words of two examples that both must have (Jaccard)."""
+"""Two examples overlap if they have at least this share of their words in common (Jaccard)."""
 MEANING = 0.92
-"""The cosine from which two examples mean the same."""
+"""Two examples overlap in meaning if the cosine of their vectors is at least this."""
 WORD = re.compile(r"[a-z0-9']+|[^\x00-\x7f\s]")
 FEWEST = 4  # words; shorter examples share most of them by chance
 BLOCK = 512
@@ -38,18 +38,18 @@ def near(templates: Iterable[Template]) -> Iterator[Finding]:
     Two sets that share `SHARED` of their words share one of the rarest words of each. Only such pairs are compared
     (prefix filtering), so thousands of templates take seconds instead of hours.
     """
-    examples = [(one, frozenset(WORD.findall(one.text.lower()))) for one in _examples(templates)]
-    examples = [(one, words) for one, words in examples if len(words) >= FEWEST]
+    examples = [(example, frozenset(WORD.findall(example.text.lower()))) for example in _examples(templates)]
+    examples = [(example, words) for example, words in examples if len(words) >= FEWEST]
     common = Counter(word for _, words in examples for word in words)
     by_word: dict[str, list[int]] = defaultdict(list)
-    for index, (one, words) in enumerate(examples):
+    for index, (example, words) in enumerate(examples):
         rarest = sorted(words, key=lambda word: (common[word], word))[: len(words) - ceil(SHARED * len(words)) + 1]
         for other in dict.fromkeys(other for word in rarest for other in by_word[word]):
             before, known = examples[other]
-            elsewhere = before.template.intent.name != one.template.intent.name
+            elsewhere = before.template.intent.name != example.template.intent.name
             shared = len(words & known) >= SHARED * len(words | known)
-            if elsewhere and shared and plain(one.text) != plain(before.text):
-                yield _overlap(one, before, "has nearly the words of")
+            if elsewhere and shared and plain(example.text) != plain(before.text):
+                yield _overlap(example, before, "has nearly the words of")
         for word in rarest:
             by_word[word].append(index)
 
@@ -58,23 +58,23 @@ def alike(templates: Iterable[Template], embed: Embed) -> Iterator[Finding]:
     """Match examples of two intents with nearly the same embedding, in the embedder's language."""
     import numpy as np
 
-    examples = [one for one in _examples(templates) if one.template.language == EMBEDDED]
+    examples = [example for example in _examples(templates) if example.template.language == EMBEDDED]
     if not examples:
         return
-    vectors = np.asarray(embed([one.text for one in examples]), np.float32)
+    vectors = np.asarray(embed([example.text for example in examples]), np.float32)
     for first in range(0, len(examples), BLOCK):
         rows, columns = np.nonzero(vectors[first : first + BLOCK] @ vectors.T >= MEANING)
         for row, column in zip((rows + first).tolist(), columns.tolist(), strict=True):
-            one, other = examples[row], examples[column]
-            if column < row and one.template.intent.name != other.template.intent.name:
-                yield _overlap(one, other, "means nearly the same as")
+            example, other = examples[row], examples[column]
+            if column < row and example.template.intent.name != other.template.intent.name:
+                yield _overlap(example, other, "means nearly the same as")
 
 
-def _overlap(one: _Example, other: _Example, how: str) -> Finding:
+def _overlap(example: _Example, other: _Example, how: str) -> Finding:
     place = f"intent {other.template.intent.name!r} ({other.template.file})"
-    what = f"{one.text[:60]!r} {how} {other.text[:60]!r} of {place}"
+    what = f"{example.text[:60]!r} {how} {other.text[:60]!r} of {place}"
     remedy = "word them so that they differ, or leave them to one intent"
-    return at(one.template, "intent.match", "overlapping-examples", what, remedy, Severity.WARNING)
+    return at(example.template, "intent.match", "overlapping-examples", what, remedy, Severity.WARNING)
 
 
 def _examples(templates: Iterable[Template]) -> Iterator[_Example]:

@@ -31,11 +31,11 @@ def unreachable(library: Library, templates: Sequence[Template]) -> Iterator[Fin
         yield from _never_allowed(template)
         pointer = library.pointers.get(template.id)
         if pointer is not None and pointer.production and pointer.production != template.version:
-            what = f"it is active, but pointers.yaml lets version {pointer.production} speak"
+            what = f"it is active, but pointers.yaml names version {pointer.production}"
             remedy = f"foreword templates retire {template.ref}, or move the pointer"
             yield at(template, "status", "unreachable", what, remedy, Severity.WARNING)
     for group in library.by_intent.values():
-        yield from _shadowed([one for one in group if one.purpose is Purpose.ANSWER])
+        yield from _shadowed([member for member in group if member.purpose is Purpose.ANSWER])
 
 
 def _never_allowed(template: Template) -> Iterator[Finding]:
@@ -51,7 +51,7 @@ def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
         for earlier in group[:index]:
             if _covers(earlier, later):
                 what = f"it is never chosen: {earlier.ref} ({earlier.file}) comes before it for every model"
-                remedy = "retire one of the two, or say in `models` which models each is for"
+                remedy = "retire one of the two, or give each its own `models`"
                 # an older version beside the newer one is untidy; an unreachable template is a mistake
                 level = Severity.WARNING if earlier.id == later.id else Severity.ERROR
                 yield at(later, "status", "unreachable", what, remedy, level)

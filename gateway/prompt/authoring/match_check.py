@@ -12,9 +12,9 @@ Classify = Callable[[str], Awaitable[Intent]]
 
 
 class MatchTally(Struct, frozen=True):
-    """The number of examples classified, and the wrong results."""
+    """The number of classified examples, and the wrong results."""
 
-    asked: int
+    examples: int
     failures: tuple[Failure, ...]
 
 

@@ -1,4 +1,4 @@
-"""The text of a new template file: complete, so that it lints clean, with lines for the author to replace."""
+"""Writes a new template file. It is complete, so that it passes lint, and marks the lines for the author to replace."""
 
 import json
 
@@ -35,9 +35,9 @@ def scaffold(id: str, intent: str, language: Language, technique: Technique) -> 
         "description: Replace me with one line on what this is for",
         "intent:",
         f"  name: {intent}",
-        "  match:                       # what should come here, in the words of your users",
+        "  match:                       # requests for this template, in the words of your users",
         *(f"    - {_text(match.format(n=n, topic=topic))}" for n in range(1, 9)),
-        "  not:                         # near misses that should not",
+        "  not:                         # similar requests that are not for it",
         *(f"    - {_text(near.format(n=n, topic=topic))}" for n in range(1, 3)),
         f"technique: {technique}",
         *_examples(technique),

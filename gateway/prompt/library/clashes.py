@@ -1,4 +1,4 @@
-"""Match examples that two intents claim. The classifier could learn neither."""
+"""Finds match examples that belong to two intents. The classifier could learn neither of them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ from gateway.prompt.templates.template import Template
 
 
 def clashes(templates: Iterable[Template]) -> Iterator[Finding]:
-    """One finding at the second template for each example that an earlier one of another intent has."""
+    """A finding for each example that an earlier template of another intent has too. It names the later template."""
     owner: dict[str, Template] = {}
     for template in templates:
         for text in template.intent.match:

@@ -14,11 +14,11 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 GLOB = "**/*.prompt.md"
 MAX_BYTES = 1_000_000
-"""A longer file is not read: it is not a template, or an attempt to overload the gateway."""
+"""Longer files are not read. They are no templates, or meant to overload the gateway."""
 
 
 class FolderContents(Struct):
-    """The content of the folders. `fresh` has the sources of the files that were parsed now, by file."""
+    """The content of the folders. `fresh` has the source of each file that this read parsed, by file."""
 
     templates: list[Template] = field(default_factory=list)
     errors: list[TemplateError] = field(default_factory=list)
@@ -27,7 +27,7 @@ class FolderContents(Struct):
 
 
 class TemplateReader:
-    """Keeps each file's template by the digest of its text."""
+    """Reads folders, and remembers the template of each file by the digest of its text."""
 
     def __init__(self) -> None:
         self._parsed: dict[str, Template] = {}
@@ -44,7 +44,7 @@ class TemplateReader:
                 parsed[str(path)] = self._template(path, seen)
             except TemplateError as error:
                 seen.errors.append(error)
-            # a computing thread releases the interpreter only every few milliseconds; requests should not wait for that
+            # a computing thread releases the interpreter only every few milliseconds; requests must not wait for that
             time.sleep(0)
         for folder in dict.fromkeys(folders):
             try:

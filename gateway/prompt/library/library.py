@@ -41,7 +41,7 @@ class Library(Struct, frozen=True):
     """The templates, by id and by intent."""
 
     templates: tuple[Template, ...] = ()
-    """Those of the files, and those of the archive that are in use."""
+    """The templates of the files, and those from the archive that are in use."""
     by_ref: Mapping[tuple[str, int], Template] = {}
     by_intent: Mapping[tuple[str, str], tuple[Template, ...]] = {}
     """The templates in use, by (intent, language), in the order of preference."""
@@ -51,9 +51,9 @@ class Library(Struct, frozen=True):
     """The version of each id that is in use."""
     pointers: Mapping[str, Pointer] = {}
     changed: tuple[TemplateError, ...] = ()
-    """Versions with other content than when they were first used."""
+    """Versions whose content has changed since their first use."""
     faulty: tuple[TemplateError, ...] = ()
-    """Why active files are not used: their mistakes, as lint reports them."""
+    """The mistakes that keep active files from being used, as lint reports them."""
     archive: VersionArchive | None = None
 
     @property
@@ -62,8 +62,10 @@ class Library(Struct, frozen=True):
         return tuple(sorted({intent for intent, _ in self.by_intent}))
 
     def get(self, id: str, version: int | None = None) -> Template | None:
-        """The template of that id; without a version, the highest of the files. An older version is read from the
-        archive the first time. Raises `TemplateError` if it cannot be read any more."""
+        """The template with this id and version; without a version, the highest version in the files.
+
+        Older versions are read from the archive. Raises `TemplateError` if that file cannot be read any more.
+        """
         if version is not None:
             listed = self.by_ref.get((id, version))
             return self.archive.get(id, version) if listed is None and self.archive else listed
@@ -77,8 +79,12 @@ class Library(Struct, frozen=True):
         unknown and fits everything. A canary of the stable template's own id comes before one of another id.
         """
         key = (intent, language)
-        stable = next((one for one in self.by_intent.get(key, ()) if _fits(one, model, window_tokens)), None)
-        tried = [(one, share) for one, share in self.canaries.get(key, ()) if _fits(one, model, window_tokens)]
+        stable = next(
+            (template for template in self.by_intent.get(key, ()) if _fits(template, model, window_tokens)), None
+        )
+        tried = [
+            (template, share) for template, share in self.canaries.get(key, ()) if _fits(template, model, window_tokens)
+        ]
         if not tried:
             return OfferedVersions(stable)
         canary, share = min(tried, key=lambda pair: stable is None or pair[0].id != stable.id)
@@ -94,8 +100,8 @@ def load_library(
 ) -> tuple[Library, list[TemplateError]]:
     """Read every template file below the folders. A broken file is reported and left out.
 
-    The templates go into the archive, unless `keep` is False: for a look at files that are not served yet. A reader
-    that is used again parses only the files that changed.
+    The templates are stored in the archive, unless `keep` is False, for files that are not served yet. A `reader` that
+    is passed again parses only the files that changed.
     """
     seen = (reader or TemplateReader()).read(folders)
     library = build_library(seen.templates, seen.errors, seen.pointed, archive)
@@ -120,10 +126,10 @@ def build_library(
             errors.append(TemplateError(template.file, what, line, column))
     files = _with_clashes(tuple(by_ref.values()))
     by_ref = {(template.id, template.version): template for template in files}
-    shelf = _Shelf(files, pointed or {}, archive, errors)
-    stable = [template for id in shelf.ids for template in shelf.stable(id)]
-    tried = [pair for id in shelf.ids for pair in shelf.canary(id)]
-    older = [template for template in [*stable, *(canary for canary, _ in tried)] if template.file in shelf.archived]
+    choice = _VersionsInUse(files, pointed or {}, archive, errors)
+    stable = [template for id in choice.ids for template in choice.stable(id)]
+    tried = [pair for id in choice.ids for pair in choice.canary(id)]
+    older = [template for template in [*stable, *(canary for canary, _ in tried)] if template.file in choice.archived]
     by_ref |= {(template.id, template.version): template for template in older}
     stable.sort(key=_preference)
     return Library(
@@ -132,7 +138,7 @@ def build_library(
         by_intent=_grouped([(template, template) for template in stable]),
         canaries=_grouped([(template, (template, share)) for template, share in tried]),
         speaking={template.id: template for template in reversed(stable)},
-        pointers={id: located.pointer for id, located in shelf.pointed.items()},
+        pointers={id: located.pointer for id, located in choice.pointed.items()},
         changed=tuple(located for template in files if archive and (located := archive.changed(template))),
         faulty=tuple(error for template in files for error in _unused(template)),
         archive=archive,
@@ -140,7 +146,7 @@ def build_library(
 
 
 def _with_clashes(files: Sequence[Template]) -> tuple[Template, ...]:
-    """Where two active templates of different intents have the same match example, the later one gets a fault."""
+    """The files, with a fault in the later of two active templates that share a match example but not the intent."""
     faults: dict[str, tuple[Finding, ...]] = {}
     for finding in clashes([template for template in files if template.active]):
         faults[finding.file] = (*faults.get(finding.file, ()), finding)
@@ -157,8 +163,8 @@ def _unused(template: Template) -> Iterator[TemplateError]:
             yield TemplateError(template.file, what, fault.line, fault.column)
 
 
-class _Shelf:
-    """The versions of each id, and the ones in use."""
+class _VersionsInUse:
+    """Chooses the versions in use from all versions of each id."""
 
     def __init__(
         self,
@@ -178,7 +184,7 @@ class _Shelf:
         self.ids = tuple(dict.fromkeys([*self._versions, *pointed]))
 
     def stable(self, id: str) -> Iterator[Template]:
-        """The version in use; several where several are active and no pointer decides."""
+        """The version in use; several if several are active and no pointer names one."""
         named = self._of_pointer(id, "production")
         if named is not None:
             yield named
@@ -222,7 +228,7 @@ class _Shelf:
         return template or self._try(lambda archive: archive.get(id, version))
 
     def _try(self, look: Callable[[VersionArchive], Template | None]) -> Template | None:
-        """A template of the archive. One that cannot be read is reported."""
+        """A template of the archive. If it cannot be read, the error is reported."""
         if self._archive is None:
             return None
         try:
@@ -236,7 +242,7 @@ class _Shelf:
 
 
 def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> None:
-    """Put new versions into the archive. A full disk costs the history, not the templates."""
+    """Store new versions in the archive. If the disk is full, their history is lost, but the templates are used."""
     for template in library.templates:
         source = seen.fresh.get(template.file)
         if source is None:

@@ -1,4 +1,4 @@
-"""Names the version of a template that is in use. The pointers are apart from content, in `pointers.yaml`.
+"""Reads and writes `pointers.yaml`, which names the version in use of each template.
 
 Each template folder has one such file at its root, with one line for each template that has pointers:
 
@@ -54,7 +54,7 @@ def read_pointers(folder: Path) -> Mapping[str, TemplatePointers]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise TemplateError(str(file), f"cannot be read: {error}") from error
-    if not any(_says_something(line) for line in source.splitlines()):
+    if not any(_has_content(line) for line in source.splitlines()):
         return {}
     head = FrontMatterHead(source, str(file), first_line=1)
     return {
@@ -82,14 +82,14 @@ def move(folder: Path, id: str, pointer: Pointer) -> None:
 
 
 def change_pointer(folder: Path, id: str, change: Callable[[Pointer], Pointer], *, leave_line: bool = False) -> Pointer:
-    """Set one template's pointers to `change` of the present ones, while no other process may write the file.
+    """Replace one template's pointers by `change(pointers)`, under a lock on the file.
 
-    Returns the new pointers. An exception of `change` leaves the file as it is. `leave_line`: write a line even where
-    all pointers are 0, so that no file is a canary by its status alone.
+    Returns the new pointers. If `change` raises, the file is not changed. `leave_line`: write a line even if all
+    pointers are 0, so that no file is a canary by its status alone. Raises `TemplateError` if the file is broken.
     """
     file = folder / FILE
     with locked(file):
-        known = read_pointers(folder).get(id)  # raises where the file is broken, so that it is not overwritten
+        known = read_pointers(folder).get(id)  # raises if the file is broken, so that it is not overwritten
         before = known.pointer if known else Pointer()
         after = change(before)
         if after != before or (known is None and leave_line):
@@ -119,5 +119,5 @@ def _flow(pointer: Pointer) -> str:
     return "{" + ", ".join(pairs) + "}" if pairs else ""
 
 
-def _says_something(line: str) -> bool:
+def _has_content(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")

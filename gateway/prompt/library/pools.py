@@ -1,4 +1,4 @@
-"""Few-shot pools: labelled examples, of which each request gets the nearest.
+"""Few-shot pools: labelled examples. Each request gets the nearest ones.
 
 A pool in a file is read and embedded once. Its vectors are on disk under the hash of the inputs and the embedder's
 name. Finding neighbours is one matrix-vector product and a partial sort. A pool in a collection was embedded with the
@@ -36,7 +36,7 @@ class PoolRows(Struct, frozen=True):
     shots: tuple[Shot, ...]
     labels: tuple[str, ...]
     tokens: tuple[int, ...] = ()
-    """The tokens of each example, where a template caps them."""
+    """The tokens of each example, counted only if a template limits them."""
 
 
 class EmbeddedPool(Struct, frozen=True):
@@ -85,10 +85,10 @@ class Pools(Struct, frozen=True):
 
 
 def fitting(tokens: Sequence[int], budget: int) -> int:
-    """The number of leading examples that fit together."""
+    """The number of examples, from the first on, whose tokens fit the budget together."""
     total = 0
-    for count, one in enumerate(tokens):
-        total += one
+    for count, size in enumerate(tokens):
+        total += size
         if total > budget:
             return count
     return len(tokens)
@@ -144,7 +144,11 @@ def load_pools(
     """Read and embed every pool once. Blocking, for a worker thread. A broken pool is reported and left out."""
     loaded: dict[PoolKey, EmbeddedPool] = {}
     templates = tuple(templates)
-    capped = {_key(one) for one in templates if isinstance(one.examples, ExamplePool) and one.examples.budget_tokens}
+    capped = {
+        _key(candidate)
+        for candidate in templates
+        if isinstance(candidate.examples, ExamplePool) and candidate.examples.budget_tokens
+    }
     errors: list[TemplateError] = []
     for template in templates:
         key = _key(template)
@@ -193,11 +197,11 @@ def _vectors(rows: PoolRows, embed: Embed, embedder: str, cache: Path) -> Vector
 
 
 def _fair(order: Iterable[Any], rows: PoolRows, k: int) -> list[int]:
-    """The best `k` of `order` with at most an equal share for each output, as long as others are left."""
+    """The best `k` of `order`. Each output gets at most an equal share while examples of other outputs are left."""
     share = max(1, math.ceil(k / len(rows.labels)))
     taken: dict[str, int] = {}
     chosen: list[int] = []
-    passed: list[int] = []
+    others: list[int] = []
     for index in map(int, order):
         label = rows.shots[index].output
         if taken.get(label, 0) < share:
@@ -206,5 +210,5 @@ def _fair(order: Iterable[Any], rows: PoolRows, k: int) -> list[int]:
             if len(chosen) == k:
                 return chosen
         else:
-            passed.append(index)
-    return chosen + passed[: k - len(chosen)]
+            others.append(index)
+    return chosen + others[: k - len(chosen)]

@@ -8,11 +8,11 @@ from gateway.prompt.library.pointers import FILE
 
 ENDINGS = (".prompt.md", ".jsonl", FILE, "model.json")
 Stamps = dict[str, tuple[int, int, int]]
-"""By file: its time of change, its size, and its inode."""
+"""Time of change, size and inode of each file."""
 
 
 def stamps(folders: Sequence[Path]) -> Stamps:
-    """The stamps of all template, example, pointer and classifier files. Blocking: one stat a file."""
+    """The stamps of all template, example, pointer and classifier files. Blocking: one `stat` for each file."""
     by_file: Stamps = {}
     for folder in folders:
         by_file.update(_below(str(folder)))

@@ -1,8 +1,8 @@
-"""The archive: each version of each template that was ever loaded, one file a version, in the data folder.
+"""The archive in the data folder: one file for each version of each template that was ever loaded.
 
-A file's name has everything for a look-up: `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the first content of version 3,
-with the first digits of its digest. A second content of the same version is kept as `3.2-...` and reported, since a
-version never changes once it is more than a draft. Drafts may change at any time, so they are not kept.
+The name of a file is enough to find it: `summarise.en@3.1-1f2e3d4c5b6a.prompt.md` is the first content of version 3,
+with the first digits of its digest. A second content of the same version is stored as `3.2-...` and reported, since
+only drafts may change. Drafts are not stored.
 """
 
 import os
@@ -28,7 +28,7 @@ SHORT = 12  # digits of a digest in a name
 
 
 class ArchivedVersion(Struct, frozen=True):
-    """One content of a version. `count` 1 is the first, which is the version's own."""
+    """One content of a version. `count` 1 is the original content."""
 
     id: str
     version: int
@@ -38,11 +38,11 @@ class ArchivedVersion(Struct, frozen=True):
 
 
 class VersionArchive:
-    """The folder of kept versions. Its listing is read once, and updated with each file that is written."""
+    """The folder of stored versions. The folder is listed once; later files are added to the list."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._kept: dict[str, dict[int, list[ArchivedVersion]]] = {}
+        self._entries: dict[str, dict[int, list[ArchivedVersion]]] = {}
         self._parsed: dict[Path, Template] = {}
         self._homes: dict[str, str] = _read_homes(folder / HOMES)
         for file in sorted(folder.glob("*.prompt.md")) if folder.is_dir() else ():
@@ -53,10 +53,10 @@ class VersionArchive:
                 )
 
     def keep(self, template: Template, source: str) -> None:
-        """Keep this version, unless it is a draft or has mistakes. The status of a content kept before is updated."""
+        """Store this version, unless it is a draft or has mistakes. For a stored content, update the status."""
         if template.status is Status.DRAFT or template.faults:
             return
-        known = self._kept.get(template.id, {}).get(template.version, [])
+        known = self._entries.get(template.id, {}).get(template.version, [])
         content = template.content[:SHORT]
         same = next((entry for entry in known if entry.content == content), None)
         if isinstance(template.examples, ExamplePool):
@@ -74,12 +74,12 @@ class VersionArchive:
 
     def versions(self, id: str) -> Sequence[ArchivedVersion]:
         """Every content of a template, oldest first."""
-        versions = self._kept.get(id, {})
+        versions = self._entries.get(id, {})
         return [entry for version in sorted(versions) for entry in versions[version]]
 
     def get(self, id: str, version: int) -> Template | None:
-        """The version with its first content. Raises `TemplateError` if its file cannot be read any more."""
-        entries = self._kept.get(id, {}).get(version)
+        """The version with its original content, or None. Raises `TemplateError` if its file cannot be read."""
+        entries = self._entries.get(id, {}).get(version)
         return self.read(entries[0]) if entries else None
 
     def read(self, entry: ArchivedVersion) -> Template:
@@ -95,27 +95,31 @@ class VersionArchive:
         return self._parsed[entry.file]
 
     def changed(self, template: Template) -> TemplateError | None:
-        """The error of a version that was kept before with other content."""
+        """The error for a version that is stored with other content; None if its content is the same."""
         if template.status is Status.DRAFT:
             return None
-        known = self._kept.get(template.id, {}).get(template.version)
+        known = self._entries.get(template.id, {}).get(template.version)
         if not known or known[0].content == template.content[:SHORT]:
             return None
         line, column = template.places.get("version", (1, 1))
-        what = (
-            f"the content of {template.ref} has changed since it was first used; say `version: {template.version + 1}`"
-        )
+        remedy = f"write `version: {template.version + 1}`"
+        what = f"the content of {template.ref} has changed since it was first used; {remedy}"
         return TemplateError(template.file, what, line, column)
 
     def last_active(self, id: str, below: int) -> Template | None:
-        """The newest kept version under `below` that was active when it was last seen."""
+        """The newest stored version under `below` that was active when it was last loaded."""
         for entry in reversed(self.versions(id)):
-            if entry.version < below and entry.count == 1 and self._says_active(entry) and self.read(entry).active:
+            if (
+                entry.version < below
+                and entry.count == 1
+                and self._has_active_status(entry)
+                and self.read(entry).active
+            ):
                 return self.read(entry)
         return None
 
-    def _says_active(self, entry: ArchivedVersion) -> bool:
-        """A search in the text, since most old versions need not be parsed for that."""
+    def _has_active_status(self, entry: ArchivedVersion) -> bool:
+        """Whether the text has `status: active`. A text search saves the parsing of most old versions."""
         if entry.file in self._parsed:
             return True
         try:
@@ -124,16 +128,16 @@ class VersionArchive:
             return False
 
     def _remember_home(self, template: Template) -> None:
-        """Keep the folder of a template's examples: they stay there, and older versions need it."""
+        """Store the folder of a template's examples, which older versions need: examples are not archived."""
         home = str(Path(template.file).parent.resolve())
         if self._homes.get(template.id) != home:
             self._homes[template.id] = home
             write_whole(self.folder / HOMES, msgspec.json.encode(self._homes).decode())
 
     def _remember(self, entry: ArchivedVersion) -> None:
-        known = self._kept.setdefault(entry.id, {}).setdefault(entry.version, [])
+        known = self._entries.setdefault(entry.id, {}).setdefault(entry.version, [])
         known.append(entry)
-        known.sort(key=lambda one: one.count)
+        known.sort(key=lambda other: other.count)
 
 
 def _read_homes(file: Path) -> dict[str, str]:

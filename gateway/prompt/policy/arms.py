@@ -1,23 +1,38 @@
-"""Divides requests among the arms of an experiment: always the same way, and a growing share only adds requests."""
+"""Assigns requests to the arms of an experiment. The assignment is stable, and a larger share only adds requests."""
 
 from hashlib import blake2b
 
-from gateway.exchange import CanaryTrial, Exchange
+from msgspec import Struct
+
+from gateway.exchange import Arm, CanaryTrial, Exchange
+from gateway.prompt.templates.template import Template
 
 
-def place(experiment: str, who: str) -> float:
-    """The position of `who` in an experiment, from 0 to 1, evenly distributed and always the same.
+class RewriteDecision(Struct, frozen=True):
+    """The version to use, its arm, and a reason where it is not obvious. With `Arm.NONE` the prompt is not changed."""
 
-    The experiment's name is the key of the hash, so that positions in two experiments are independent. A CRC would not
-    do: two texts keep the distance of their sums whatever prefix they have.
+    template: Template | None
+    arm: Arm
+    why: str = ""
+
+    @property
+    def speaks(self) -> bool:
+        return self.arm in (Arm.STABLE, Arm.CANARY)
+
+
+def place(experiment: str, unit: str) -> float:
+    """The position of `unit` in an experiment, from 0 to 1, evenly distributed and always the same.
+
+    The experiment's name is the key of the hash, so that positions in two experiments are independent. A CRC would
+    not make them so: the difference of the CRCs of two texts stays the same under any common prefix.
     """
     key = blake2b(experiment.encode("utf-8", "surrogatepass"), digest_size=32).digest()
-    digest = blake2b(who.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest()
+    digest = blake2b(unit.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
 
 
 def takes_part(exchange: Exchange, trial: CanaryTrial) -> bool:
-    """Whether `who` is in the `share`. Raising the share only adds members."""
+    """Whether the exchange is in the share of the trial. Raising the share only adds members."""
     return place(trial.name, sticky_id(exchange)) < trial.share
 
 

@@ -1,15 +1,14 @@
 """Decides what to do with a template's rewrite: use it, hold it back as a control, only record it, or skip it.
 
-The mode of route, key and request is decided before, by the route. `docs/policies.md` has the whole order.
+The stage `route` has already combined the modes of route, key and request. `docs/policies.md` has the whole order.
 """
 
 from collections.abc import Container, Mapping
 
-from msgspec import Struct
-
 from gateway.exchange import Arm, CanaryTrial, Exchange, Mode
 from gateway.prompt.library.library import OfferedVersions
-from gateway.prompt.policy.arms import takes_part
+from gateway.prompt.policy.arms import RewriteDecision, takes_part
+from gateway.prompt.policy.canary import choose_version
 from gateway.prompt.policy.gains import Gain, GainTable
 from gateway.prompt.templates.template import Template
 from gateway.settings import TemplatePolicy
@@ -17,27 +16,15 @@ from gateway.settings import TemplatePolicy
 ANY = TemplatePolicy()
 
 
-class RewriteDecision(Struct, frozen=True):
-    """The version, the arm, and a reason where it is not obvious. `Arm.NONE`: the prompt stays as it is."""
-
-    template: Template | None
-    arm: Arm
-    why: str = ""
-
-    @property
-    def speaks(self) -> bool:
-        return self.arm in (Arm.STABLE, Arm.CANARY)
-
-
 class RewritePolicy:
-    """`templates` are the tables `[templates.x]`. Without a gain table, every gain is unknown."""
+    """Decides by the tables `[templates.x]` and the gain table. Without a gain table every gain is unknown."""
 
     def __init__(self, templates: Mapping[str, TemplatePolicy] | None = None, gains: GainTable | None = None) -> None:
         self._templates = templates or {}
         self._gains = gains
 
     def decide(self, exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
-        version = _version(exchange, offered)
+        version = choose_version(exchange, offered)
         template = version.template
         if template is None:
             return version
@@ -59,9 +46,9 @@ class RewritePolicy:
             template, version.arm, "; ".join([*why, str(gain)] if gain and gain.verdict == "helps" else why)
         )
 
-    def strangers(self, known: Container[str]) -> list[str]:
-        """Tables for templates that do not exist: after a typing error a policy would have no effect."""
-        return [f'[templates."{id}"] is for no template that there is' for id in self._templates if id not in known]
+    def unknown_templates(self, known: Container[str]) -> list[str]:
+        """A message for each table `[templates.x]` whose template does not exist, since a typing error disables it."""
+        return [f'[templates."{id}"] names a template that does not exist' for id in self._templates if id not in known]
 
     def _gain(self, exchange: Exchange, template: Template) -> Gain | None:
         """The measured gain. A request that names its template ignores it."""
@@ -71,21 +58,8 @@ class RewritePolicy:
         return self._gains.of(template.intent.name, target.model if target else exchange.ask.model)
 
 
-def _version(exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
-    """The canary for its share of the conversations, the stable version for the rest."""
-    canary, share = offered.canary, offered.share
-    if canary is not None and takes_part(exchange, CanaryTrial(canary.ref, share)):
-        return RewriteDecision(canary, Arm.CANARY, f"among the {share:.0%} of the canary")
-    if offered.stable is None:
-        ref = canary.ref if canary else "nothing"
-        return RewriteDecision(
-            None, Arm.NONE, f"outside the {share:.0%} of the canary {ref}, and there is no other version"
-        )
-    return RewriteDecision(offered.stable, Arm.STABLE)
-
-
 def _held(exchange: Exchange, id: str, own: TemplatePolicy) -> str:
-    """Why a request is a control, or "". It is rewritten only if each of its experiments includes it."""
+    """Why a request is a control, or "". A request is rewritten only if all of its experiments include it."""
     trials = exchange.trials
     if own.canary < 1.0:
         trials = (*trials, CanaryTrial(f"templates.{id}", own.canary))

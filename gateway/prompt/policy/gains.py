@@ -1,7 +1,7 @@
 """The gain table: the measured effect of rewriting for an intent with a model.
 
-`foreword gains measure` writes the file, every worker reads it. A gain that was not measured well enough is unknown,
-and the policy decides as if there were no table.
+`foreword gains measure` writes the file, every worker reads it. A gain without enough data is
+unknown, and the policy then decides as if there were no table.
 """
 
 import logging
@@ -24,7 +24,7 @@ LOOK_AGAIN_S = 2.0
 
 
 class Gain(Struct, frozen=True):
-    """The mean difference in score, rewritten less raw, over `pairs` of answers, and its 95 % interval."""
+    """The mean difference in score, rewritten minus raw, over `pairs` pairs of answers, with its 95 % interval."""
 
     intent: str
     model: str
@@ -40,7 +40,7 @@ class Gain(Struct, frozen=True):
 
     @property
     def suffices(self) -> bool:
-        """Whether the data are enough to act on: the interval is narrow, or does not contain 0."""
+        """Whether there is enough data to act on: the interval is narrow, or does not contain 0."""
         if self.pairs < FEWEST_PAIRS:
             return False
         return self.high - self.low <= 2 * RESOLUTION or self.low > 0 or self.high < 0
@@ -62,7 +62,7 @@ class _GainsFile(Struct):
 
 
 Gains = dict[tuple[str, str], Gain]
-"""By (intent, the model's name at its backend)."""
+"""The gains by intent and by the model's name at its backend."""
 
 
 def gains_path(data_folder: Path) -> Path:
@@ -78,11 +78,11 @@ def read_gains(path: Path) -> Gains:
     table = msgspec.json.decode(data, type=_GainsFile)
     if table.schema != SCHEMA:
         raise msgspec.ValidationError(f"it has schema {table.schema}; this version knows {SCHEMA}")
-    return {(one.intent, one.model): one for one in table.gains}
+    return {(gain.intent, gain.model): gain for gain in table.gains}
 
 
 def write_gains(path: Path, measured: Sequence[Gain]) -> None:
-    """Add these to the table. A new measurement replaces that of the same intent and model."""
+    """Add these gains to the table. A new gain replaces that of the same intent and model."""
     with locked(path):
         gains = read_gains(path) | {(gain.intent, gain.model): gain for gain in measured}
         data = msgspec.json.encode(_GainsFile(tuple(gains[key] for key in sorted(gains))))
@@ -90,7 +90,7 @@ def write_gains(path: Path, measured: Sequence[Gain]) -> None:
 
 
 class GainTable:
-    """The content of the file, read again after a change. Where the file is broken the last content stays."""
+    """The content of the file, read again after each change. If the file is broken, the last good content is used."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -100,7 +100,7 @@ class GainTable:
         self._look_at = -1.0
 
     def of(self, intent: str, model: str) -> Gain | None:
-        """The measured gain, or None."""
+        """The gain of an intent with a model; None if it was not measured."""
         return self._current().get((intent, model))
 
     def _current(self) -> Gains:

@@ -20,7 +20,7 @@ from gateway.assembly import Gateway
 from gateway.errors import BadRequest, KeyNotAllowed, NotFound, TemplateError
 from gateway.exchange import ClientKey
 from gateway.loading import archive_folder
-from gateway.prompt.authoring import lifecycle as moves
+from gateway.prompt.authoring import promote_rollback as moves
 from gateway.prompt.authoring.match_check import check_examples
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer

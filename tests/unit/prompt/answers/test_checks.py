@@ -33,7 +33,7 @@ def test_each_demand_tells_good_from_bad(demand: dict[str, Any], good: str, bad:
 
 def test_a_failure_says_what_is_wrong() -> None:
     (wrong,) = failures('{"name": "Ada", "age": "old"}', [Check(json_schema=PERSON)])
-    assert wrong == "At $.age its JSON is not as wanted: 'old' is not of type 'integer'"
+    assert wrong == "At $.age its JSON does not match the schema: 'old' is not of type 'integer'"
 
 
 def test_all_failures_are_named() -> None:

@@ -95,7 +95,7 @@ def test_a_version_that_a_pointer_passes_over_is_a_warning(tmp_path: Path) -> No
     write(tmp_path, "b", source())
     (tmp_path / "pointers.yaml").write_text("refund.en: {production: 1}\n")
     found = [text for text in findings(tmp_path, Severity.WARNING) if "[unreachable]" in text]
-    assert len(found) == 1 and "pointers.yaml lets version 1 speak" in found[0]
+    assert len(found) == 1 and "pointers.yaml names version 1" in found[0]
 
 
 def test_a_body_that_does_not_fit_its_window_is_found(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_version_that_changed_is_found(tmp_path: Path) -> None:
     write(tmp_path / "t", "a", source("# user\nnew {{ query }}"))
     library, errors = load_library([tmp_path / "t"], VersionArchive(tmp_path / "archive"), keep=False)
     (found,) = [one for one in lint(library, errors) if one.code == "version-not-raised"]
-    assert (found.line, "say `version: 2`" in found.what) == (4, True)
+    assert (found.line, "write `version: 2`" in found.what) == (4, True)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_content_that_changes_without_a_new_version_is_reported_until_it_is_mend
     for _ in range(2):
         (changed,) = load(tmp_path)[0].changed
         assert (changed.file, changed.line) == (str(file), 4)
-        assert "say `version: 2`" in changed.what
+        assert "write `version: 2`" in changed.what
     put(tmp_path, "one")
     assert load(tmp_path)[0].changed == ()
     contents = [kept.count for kept in VersionArchive(tmp_path / "archive").versions("refund.en")]

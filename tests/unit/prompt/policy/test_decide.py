@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from gateway.exchange import Arm, Ask, CanaryTrial, Controls, Endpoint, Exchange, Intent, Mode, Target, Turn
 from gateway.prompt.library.library import OfferedVersions, build_library
-from gateway.prompt.policy.decide import RewriteDecision, RewritePolicy
+from gateway.prompt.policy.arms import RewriteDecision
+from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.policy.gains import Gain, GainTable, write_gains
 from gateway.prompt.rewrite import RewriteStage
 from gateway.settings import PromptTable, TemplatePolicy
@@ -141,7 +142,7 @@ async def test_a_gain_that_was_measured_stands_on_the_note(tmp_path: Path) -> No
 def test_a_table_for_a_template_that_is_not_there_is_told() -> None:
     policy = RewritePolicy({"refund.en": TemplatePolicy(), "refnud.en": TemplatePolicy(Mode.OFF)})
 
-    assert policy.strangers({"refund.en"}) == ['[templates."refnud.en"] is for no template that there is']
+    assert policy.unknown_templates({"refund.en"}) == ['[templates."refnud.en"] names a template that does not exist']
 
 
 async def test_what_the_gain_table_says_is_the_reason_on_the_note(no_gain: GainTable) -> None:

@@ -1,6 +1,6 @@
-"""Moves a version on: draft, candidate, canary, active, retired. Lint and tests have to pass at each step.
+"""Promotes, retires and rolls back versions: draft, candidate, canary, active, retired. Each step needs lint and tests.
 
-A move edits one word of the author's file and one line of `pointers.yaml`, while no other process can write them.
+A step edits one word of the author's file and one line of `pointers.yaml`, which is locked meanwhile.
 """
 
 import re
@@ -24,12 +24,12 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 NEXT = {Status.DRAFT: Status.CANDIDATE, Status.CANDIDATE: Status.CANARY, Status.CANARY: Status.ACTIVE}
 Examine = Callable[[Library, Template], Sequence[str]]
-"""Further reasons against a step, from the library after the step and the template; none if nothing is wrong."""
+"""Takes the library as it would be after the step, and the template. Returns more reasons against the step."""
 STATUS = re.compile(r"^(status[ \t]*:[ \t]*)([\"']?)[\w-]+\2(?=[ \t]*(?:#.*)?\r?$)")
 
 
 class MoveRefused(ForewordError):
-    """The move is not made; each reason says what to do."""
+    """The version stays as it is. Each reason names the remedy."""
 
     def __init__(self, *reasons: str) -> None:
         super().__init__("\n".join(reasons))
@@ -37,7 +37,7 @@ class MoveRefused(ForewordError):
 
 
 class MoveResult(Struct, frozen=True):
-    """The result of a move: the old and new status of the version, and the pointers now."""
+    """The old and the new status of the version, and the new pointers of its template."""
 
     ref: str
     before: Status
@@ -53,7 +53,7 @@ def promote(
     share: float = 0.0,
     examine: Examine | None = None,
 ) -> MoveResult:
-    """Move one step on. Raises `MoveRefused` where lint, a test or `examine` fails, or `to` is not the next step."""
+    """Take the next step. Raises `MoveRefused` if lint, a test or `examine` fails, or if `to` is not the next step."""
     step = NEXT.get(template.status)
     if step is None:
         raise MoveRefused(f"{template.ref} is {template.status}: there is no next step")
@@ -87,12 +87,15 @@ def retire(library: Library, folders: Sequence[Path], template: Template) -> Mov
 
 
 def rollback(library: Library, folders: Sequence[Path], id: str) -> Pointer:
-    """End the canary, which is a candidate again; without one, go back to the version before."""
+    """End the canary, which becomes a candidate again. Without a canary, go back to the version before.
+
+    Raises `MoveRefused` if there is no version to go back to.
+    """
     return _take_back(library, folders, id, lambda pointer: _back(library, id, pointer))
 
 
 def end_canary(library: Library, folders: Sequence[Path], id: str) -> Pointer:
-    """Take the canary of a template out of use. It is a candidate again."""
+    """Take the canary of a template out of use. It becomes a candidate again."""
     return _take_back(library, folders, id, _without_canary)
 
 
@@ -126,9 +129,11 @@ def _back(library: Library, id: str, pointer: Pointer) -> Pointer:
 
 
 def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
-    """The errors of lint and of the template's own tests, as if the step were made."""
+    """The errors that lint and the template's own tests would report after the step."""
     findings = lint(_as_if(library, template, step))
-    reasons = [str(one) for one in findings if one.file == template.file and one.level is Severity.ERROR]
+    reasons = [
+        str(finding) for finding in findings if finding.file == template.file and finding.level is Severity.ERROR
+    ]
     reasons += [str(failure) for failure in run_cases(template)]
     if step is Status.CANDIDATE and not template.tests:
         reasons.append(f"{template.file}: a candidate needs `tests:`, at least one")
@@ -136,9 +141,11 @@ def _mistakes(library: Library, template: Template, step: Status) -> list[str]:
 
 
 def _as_if(library: Library, template: Template, status: Status) -> Library:
-    """The library with another status for one template. Lint demands more of a canary than of a draft."""
+    """The library with another status for one template: lint checks a canary more strictly than a draft."""
     moved = replace(template, status=status)
-    return replace(library, templates=tuple(moved if one.ref == template.ref else one for one in library.templates))
+    return replace(
+        library, templates=tuple(moved if other.ref == template.ref else other for other in library.templates)
+    )
 
 
 def with_status(source: str, template: Template, status: Status) -> str:
@@ -147,7 +154,7 @@ def with_status(source: str, template: Template, status: Status) -> str:
     place = template.places.get("status")
     if place is not None:
         row = lines[place[0] - 1]
-        lines[place[0] - 1] = STATUS.sub(lambda found: f"{found[1]}{status}", row, count=1)
+        lines[place[0] - 1] = STATUS.sub(lambda match: f"{match[1]}{status}", row, count=1)
     else:
         end = "\r" if lines[0].endswith("\r") else ""
         lines.insert(template.places["version"][0], f"status: {status}{end}")
@@ -182,7 +189,7 @@ def _make(
 
     def change(current: Pointer) -> Pointer:
         if current != expected:
-            raise MoveRefused(f"the pointers of {template.id} were moved meanwhile; look at them and try again")
+            raise MoveRefused(f"the pointers of {template.id} have changed in the meantime; look at them and try again")
         _set_status(folders, template, status)
         return pointer
 
@@ -201,7 +208,7 @@ def _set_status(folders: Sequence[Path], template: Template, status: Status) -> 
 
 
 def _raw(file: str) -> str:
-    """The text on the disk, with its own line ends."""
+    """The text of the file with its original line ends. Raises `TemplateError`."""
     read_source(Path(file))
     return Path(file).read_bytes().decode("utf-8")
 

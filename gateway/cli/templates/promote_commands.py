@@ -20,7 +20,7 @@ from gateway.cli.templates.options import (
     refuse,
     settings_for,
 )
-from gateway.prompt.authoring import lifecycle as moves
+from gateway.prompt.authoring import promote_rollback as moves
 from gateway.prompt.library.pointers import DEFAULT_SHARE
 from gateway.prompt.templates.fields import Status
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.prompt.authoring.history import history, lineage
-from gateway.prompt.authoring.lifecycle import MoveRefused, end_canary, promote, retire, rollback, with_status
+from gateway.prompt.authoring.promote_rollback import MoveRefused, end_canary, promote, retire, rollback, with_status
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.pointers import Pointer, move, read_pointers
 from gateway.prompt.library.versions import VersionArchive
@@ -112,7 +112,7 @@ def test_a_move_by_another_process_in_between_is_not_overwritten(shelf: Shelf) -
     shelf.put("better {{ query }}", version=2, status="candidate")
     library, newest = shelf.library(), shelf.newest()
     move(shelf.folder, "refund.en", Pointer(production=1))
-    with pytest.raises(MoveRefused, match="moved meanwhile"):
+    with pytest.raises(MoveRefused, match="in the meantime"):
         promote(library, [shelf.folder], newest)
     assert read_pointers(shelf.folder)["refund.en"].pointer == Pointer(production=1)
     assert shelf.newest().status is Status.CANDIDATE
@@ -210,7 +210,7 @@ def test_history_has_every_version_below_what_it_was_made_from(shelf: Shelf) -> 
     shelf.library()
     shelf.put("better {{ query }}", version=2, status="draft")
     found = history(shelf.library(), "refund.en")
-    assert [(one.version, one.count, one.status, one.speaks, one.kept) for one in found] == [
+    assert [(one.version, one.count, one.status, one.speaks, one.archived) for one in found] == [
         (1, 1, Status.ACTIVE, True, True),
         (1, 2, Status.ACTIVE, False, True),
         (2, 1, Status.DRAFT, False, False),

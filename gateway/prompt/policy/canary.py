@@ -1,0 +1,18 @@
+"""Decides which requests get the canary of a template, and which the stable version."""
+
+from gateway.exchange import Arm, CanaryTrial, Exchange
+from gateway.prompt.library.library import OfferedVersions
+from gateway.prompt.policy.arms import RewriteDecision, takes_part
+
+
+def choose_version(exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
+    """The canary for its share of the conversations, the stable version for the rest."""
+    canary, share = offered.canary, offered.share
+    if canary is not None and takes_part(exchange, CanaryTrial(canary.ref, share)):
+        return RewriteDecision(canary, Arm.CANARY, f"among the {share:.0%} of the canary")
+    if offered.stable is None:
+        ref = canary.ref if canary else "nothing"
+        return RewriteDecision(
+            None, Arm.NONE, f"outside the {share:.0%} of the canary {ref}, and there is no other version"
+        )
+    return RewriteDecision(offered.stable, Arm.STABLE)
