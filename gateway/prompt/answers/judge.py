@@ -31,7 +31,7 @@ _WINNER = re.compile(r"^\W*(?:ANSWER\s+)?([AB])\b|\bANSWER\s+([AB])\b")
 
 
 def passed(answer: str, checks: Sequence[Check]) -> float | None:
-    """The share of the checks that the answer passes, from 0 to 1. Checks by a judge are left out; None without others."""
+    """The share of the checks that the answer passes, from 0 to 1; None if it has none besides those by a judge."""
     plain = [check for check in checks if not check.judge]
     if not plain:
         return None

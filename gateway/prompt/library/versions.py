@@ -109,16 +109,11 @@ class VersionArchive:
     def last_active(self, id: str, below: int) -> Template | None:
         """The newest stored version under `below` that was active when it was last loaded."""
         for entry in reversed(self.versions(id)):
-            if (
-                entry.version < below
-                and entry.count == 1
-                and self._has_active_status(entry)
-                and self.read(entry).active
-            ):
+            if entry.version < below and entry.count == 1 and self._was_active(entry) and self.read(entry).active:
                 return self.read(entry)
         return None
 
-    def _has_active_status(self, entry: ArchivedVersion) -> bool:
+    def _was_active(self, entry: ArchivedVersion) -> bool:
         """Whether the text has `status: active`. A text search saves the parsing of most old versions."""
         if entry.file in self._parsed:
             return True
