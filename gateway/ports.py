@@ -39,7 +39,7 @@ class Reply(Struct):
 
     Each piece holds whole events, byte for byte as the backend sent them. The pieces of a compressed stream are cut
     anywhere. The holder of a stream must iterate it to its end or call `aclose`. An error after the first byte is
-    raised out of `pieces` as a `RequestError`. `told` are the backend's own decisions; the list grows until the
+    raised out of `pieces` as a `RequestError`. `notes` are the backend's own decisions; the list grows until the
     stream's end.
     """
 
@@ -49,7 +49,7 @@ class Reply(Struct):
     pieces: AsyncIterator[bytes] | None = None
     backend: str = ""
     model: str = ""
-    told: list[Note] = []
+    notes: list[Note] = []
 
     async def aclose(self) -> None:
         close = getattr(self.pieces, "aclose", None)

@@ -15,7 +15,7 @@ OF_THE_BODY = frozenset({b"content-type", b"content-length"})
 
 
 def as_events(reply: Reply, ask: Ask) -> Reply:
-    """The events. Raises `BackendFailed` if the body is not an answer of its endpoint."""
+    """The reply with a stream of events. Raises `BackendFailed` if the body is not an answer of its endpoint."""
     if ask.endpoint is Endpoint.RESPONSES:
         events = responses.events(reply.body)
     else:
@@ -24,7 +24,7 @@ def as_events(reply: Reply, ask: Ask) -> Reply:
 
 
 def streamed_headers(headers: Headers) -> Headers:
-    """The headers of a stream instead of those of a whole body."""
+    """The headers with a stream's content type, and without the content length."""
     return (*[header for header in headers if header[0].lower() not in OF_THE_BODY], EVENT_STREAM)
 
 

@@ -15,7 +15,7 @@ log = logging.getLogger("foreword.call")
 UNREACHABLE = "backend_unreachable"
 REPEATABLE = b"idempotency-key"
 REFUSALS = (501, 505)
-"""Not implemented, HTTP version not supported: statuses of 500 and over that judge the request, not the server."""
+"""Not Implemented, HTTP Version Not Supported. These reject the request; they do not mean that the server failed."""
 
 
 class Sender(Protocol):
@@ -27,10 +27,10 @@ class Sender(Protocol):
 class Caller:
     """Returns the reply of the first backend on the route that answers.
 
-    A request that a backend took is not sent again (`RequestError.taken`), unless the client gave it an
-    idempotency key or its model says `repeat`. A backend that cannot be reached is tried once more.
-    A backend that failed `trip_after` times in a row is skipped for `rest_s` seconds, but only if
-    there is another one.
+    A request that a backend took (`RequestError.taken`) is not sent again, unless the client gave it an
+    idempotency key or the model's table sets `repeat`. A backend that cannot be reached is tried once more.
+    A backend that failed `trip_after` times in a row is skipped for `rest_s` seconds if the route has
+    another one.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Caller:
         rest_s: float = 10.0,
         mixing: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """`mixing`: the backends that can read passages in parallel (NBCE), with their models."""
+        """`mixing`: backends that can read passages in parallel (NBCE), and the names of their models."""
         self._mixing = mixing or {}
         self._backends = backends
         self._state = state
@@ -51,9 +51,9 @@ class Caller:
         self._failures = dict.fromkeys(backends, 0)
 
     async def call(self, exchange: Exchange, headers: Headers) -> Reply:
-        """The reply of the first target that does not fail.
+        """Return the reply of the first target that does not fail.
 
-        If all fail, the last one's refusal is returned, or its error raised.
+        If all fail, return the last target's reply or raise its error.
         """
         if exchange.windows:
             exchange = self._mixed(exchange)
@@ -74,15 +74,15 @@ class Caller:
         return await self._try(exchange, last, headers)
 
     def _mixed(self, exchange: Exchange) -> Exchange:
-        """The targets that can mix passages. Raises `BadRequest` if there are none."""
+        """Limit the route to targets that can mix passages. Raises `BadRequest` if there are none."""
         able = tuple(target for target in exchange.route if target.backend in self._mixing)
         if able:
             return replace(exchange, route=able)
         models = ", ".join(name for names in self._mixing.values() for name in names)
         known = f"Ask one of these models: {models}." if models else 'A backend of kind "torch" can.'
         raise BadRequest(
-            f"The model {exchange.ask.model!r} cannot read contexts beside each other (NBCE), for its backend shows "
-            f"no whole distributions. {known}",
+            f"The model {exchange.ask.model!r} cannot read contexts in parallel (NBCE), because its backend does not "
+            f"return full token distributions. {known}",
             param="foreword.contexts",
         )
 
@@ -124,11 +124,11 @@ class Caller:
         try:
             await self._state.block(f"backend:{backend}", self._rest_s)
         except Exception:
-            log.warning("the hot state is gone: a failing backend is not passed over")
+            log.warning("the hot state is gone: a failing backend is not skipped")
 
 
 def is_failure(status: int) -> bool:
-    """Whether another backend might answer where this one returned the status."""
+    """Whether another backend may succeed after this status."""
     return (status >= 500 and status not in REFUSALS) or status in (408, 429)
 
 

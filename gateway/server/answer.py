@@ -151,8 +151,8 @@ class _AnswerRun:
             gateway.in_flight -= 1
             if self._reply is not None and self._reply.pieces is not None:
                 await self._reply.aclose()
-            if self._reply is not None and self._reply.told:
-                exchange = replace(exchange, notes=(*exchange.notes, *self._reply.told))
+            if self._reply is not None and self._reply.notes:
+                exchange = replace(exchange, notes=(*exchange.notes, *self._reply.notes))
             if recorded and self._transcript.cut:
                 exchange = exchange.noted("record", "truncated", "the answer is longer than [records] max_answer_kb")
             self._record(exchange, headers, ending, error_text, status)
@@ -170,8 +170,8 @@ class _AnswerRun:
             reply = replace(reply, pieces=_once(errors.as_event(reply.body)))
         packed = is_encoded(reply.headers)
         if exchange.chunks and reply.pieces is None and reply.status < 300 and not packed:
-            reply.told.append(cited.note(len(exchange.chunks), reply.body))
-        told = () if reply.pieces is not None else reply.told
+            reply.notes.append(cited.note(len(exchange.chunks), reply.body))
+        told = () if reply.pieces is not None else reply.notes
         is_account_due = exchange.ask.controls.account and reply.status < 300 and not packed
         extra = annotate.account(exchange, told) if is_account_due else b""
         head = [*reply.headers, *decisions(exchange, reply)]

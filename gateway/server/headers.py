@@ -26,7 +26,7 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
         head.append((b"x-foreword-strategy", exchange.plan.strategy.encode()))
     if exchange.calls:
         head.append((b"x-foreword-calls", str(len(exchange.calls)).encode()))
-    for note in (*exchange.notes, *reply.told):
+    for note in (*exchange.notes, *reply.notes):
         if note.decision == "direct":
             continue  # nothing was done
         value = note.decision + (f"; {note.reason}" if note.reason else "")

@@ -45,7 +45,7 @@ async def test_the_variant_is_that_of_the_judged_length_and_the_reply_tells_it(r
         for exchange in (short, replace(short, plan=plan), replace(short, plan=plan, mode=Mode.OFF)):
             reply = await engine.send(exchange, "smollm2", ())
             assert "Paris" in (await body(reply)).decode()
-            told.append([(note.stage, note.decision, note.data["factor"]) for note in reply.told])
+            told.append([(note.stage, note.decision, note.data["factor"]) for note in reply.notes])
         assert told == [[], [("positions", "yarn", 2.0)], []]
     finally:
         await engine.aclose()

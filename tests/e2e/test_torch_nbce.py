@@ -41,7 +41,7 @@ async def mixed(engine: TorchModel, messages: Any = QUESTION, **foreword: Any) -
         asked(Endpoint.CHAT, messages=messages, temperature=0, foreword={"contexts": PASSAGES, **foreword}), "small", ()
     )
     said = msgspec.json.decode(await body(reply))["choices"][0]["message"]["content"]
-    return said, dict(reply.told[-1].data)
+    return said, dict(reply.notes[-1].data)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ async def test_the_answer_is_the_right_passages_and_the_reply_says_so(engine: To
     fields = {"prompt": BEGUN, "temperature": 0, "foreword": {"contexts": PASSAGES, **how}}
     reply = await engine.send(asked(Endpoint.COMPLETION, **fields), "small", ())
     said = msgspec.json.decode(await body(reply))["choices"][0]["text"]
-    told = reply.told[-1].data
+    told = reply.notes[-1].data
     at = said.index("70954")
     speakers = {span["context"] for span in told["spans"] if span["start"] < at + 5 and span["end"] > at}
     assert speakers == {2}

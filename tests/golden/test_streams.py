@@ -99,7 +99,7 @@ def with_additions(pieces: list[bytes]) -> bytes:
     additions = StreamAdditions(exchange, reply, b'{"exchange":"fw-1"}', sent, closing=True)
     for piece in pieces:
         sent.append(additions.add(piece))  # noqa: PERF401  # the additions look at what was sent
-    assert [note.stage for note in reply.told] == ["sources"]
+    assert [note.stage for note in reply.notes] == ["sources"]
     return b"".join((*sent, additions.end()))
 
 

@@ -1,8 +1,7 @@
-"""Takes the built-in system prompt out of a model's own chat template.
+"""Removes the default system prompt from a model's own chat template.
 
-Many models open every conversation that has no system message with one of their makers'
-("You are a helpful AI assistant named ..."). A small model follows it to the letter and answers
-worse for it, and the client never asked for it.
+Many chat templates add a system message of the model's maker ("You are a helpful AI assistant named
+...") to a conversation that has none. The client did not ask for it, and small models answer worse with it.
 """
 
 from typing import Any
@@ -24,7 +23,7 @@ def without_default_system(template: str, *, bos: str = "", eos: str = "") -> st
     """The template without its default system message.
 
     The result is checked by rendering: conversations with a system message must not change.
-    Raises `CannotChange` if there is a default that cannot be taken out.
+    Raises `CannotChange` if the template has a default that cannot be removed.
     """
     given = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
     bare = _render(template, [USER], given)
@@ -34,7 +33,7 @@ def without_default_system(template: str, *, bos: str = "", eos: str = "") -> st
         return template
     changed = _without(template, default)
     if default in _render(changed, [USER], given) or _render(changed, [SYSTEM, USER], given) != spoken:
-        raise CannotChange(f"the default system prompt {default!r} is woven into the chat template")
+        raise CannotChange(f"the default system prompt {default!r} cannot be separated from the chat template")
     return changed
 
 
@@ -47,10 +46,11 @@ def _default(bare: str, spoken: str) -> str:
     return "" if MARK not in spoken or USER["content"] in rest else rest.strip()
 
 
-def _shared(one: str, other: str) -> int:
+def _shared(first: str, second: str) -> int:
     """The length of the common prefix."""
     return next(
-        (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
+        (at for at, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
+        min(len(first), len(second)),
     )
 
 
@@ -80,7 +80,7 @@ def _render(template: str, messages: list[dict[str, str]], given: dict[str, Any]
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    """As transformers renders chat templates."""
+    """The Jinja environment in which transformers renders chat templates."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )

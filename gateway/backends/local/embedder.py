@@ -1,4 +1,4 @@
-"""`/v1/embeddings` from the gateway's own sentence model, the one behind classification and collections."""
+"""Serves `/v1/embeddings` with the gateway's own sentence model, which classification and collections use too."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ class SharesEmbedder(Protocol):
 
 
 class EmbedderBackend:
-    """Satisfies `ports.Backend`. Opens and closes nothing: the embedder is the assembly's."""
+    """Satisfies `ports.Backend`. Opens and closes nothing: the assembly owns the embedder."""
 
     def __init__(self, name: str, settings: EmbedderSettings, parts: SharesEmbedder) -> None:
         self.name = name
@@ -93,7 +93,7 @@ class EmbedderBackend:
 
 
 def _cut(vectors: "Vectors", dimensions: int) -> list[list[float]]:
-    """The rows as lists: the first `dimensions` numbers, made unit length again (0: all)."""
+    """The vectors as lists, cut to their first `dimensions` numbers (0: all) and normalised to length 1."""
     if dimensions and dimensions < vectors.shape[1]:
         import numpy as np
 

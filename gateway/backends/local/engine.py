@@ -1,7 +1,7 @@
 """A loaded llama.cpp. Only this module uses the library xllamacpp.
 
 The library always opens a port of its own. Here that is a Unix socket in a folder that no other
-user may enter, behind a random key; it serves the tokenizer and nothing else of use.
+user may enter, protected by a random key. The gateway uses it only for the tokenizer.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ from gateway.backends.local.tokens import SocketTokenizer
 log = logging.getLogger("foreword.llamacpp")
 
 ERRORS_ONLY = 1
-PROMPT_BATCH = 256  # tokens of prompts that are read in one step
+PROMPT_BATCH = 256  # prompt tokens that are read in one step
 PROGRESS = b'"prompt_progress":{'
-"""What only the pieces hold that say how much of the prompt is read. Within a text the quotes would be escaped."""
+"""Marks a progress report about reading the prompt. No text can hold it, since its quotes would be escaped."""
 
 
 class LlamaOptions(Struct, frozen=True):
@@ -56,7 +56,7 @@ class LlamaEngine:
         params.api_keys = [secret]
         _configure(params, file, options)
         try:
-            with signals.kept():
+            with signals.kept_handlers():
                 self._server: Any = xllamacpp.Server(params)
         except RuntimeError as error:
             self._remove_folder()
@@ -64,7 +64,7 @@ class LlamaEngine:
         self._tokenizer = SocketTokenizer(socket, secret)
 
     def chat(self, body: bytes, callback: Callback) -> None:
-        """Answer a chat request piece by piece. The callback returns True to stop."""
+        """Answer a chat request. Each piece is passed to the callback, which returns True to stop."""
         self._server.handle_chat_completions(_with_progress(body), _between_batches(callback))
 
     def complete(self, body: bytes, callback: Callback) -> None:
@@ -86,21 +86,21 @@ class LlamaEngine:
 
 
 def _with_progress(body: bytes) -> bytes:
-    """The request (a JSON object), which also asks for a piece after each batch of the prompt.
+    """The request (a JSON object) with progress reports turned on: one after each batch of the prompt.
 
-    The engine notices that a client has left only when it passes on a piece.
+    The engine can only notice that a client has left when it passes on a piece.
     """
     return body.rstrip()[:-1] + b',"return_progress":true}'
 
 
 def _between_batches(callback: Callback) -> Callback:
-    """The callback with an empty piece in place of each progress report."""
+    """Wrap the callback: each progress report reaches it as an empty piece."""
     return lambda piece: callback(b"" if PROGRESS in piece else piece)
 
 
 def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.n_ctx = options.context_tokens
-    # between two batches, clients that left are noticed and the tokens of other requests are generated
+    # between two batches the engine notices clients that left, and generates tokens for other requests
     params.n_batch = params.n_ubatch = PROMPT_BATCH
     params.n_parallel = options.parallel
     # one cache for all: a long request may use the part that short ones leave free
@@ -119,11 +119,11 @@ def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
 
 
 def _template(file: ModelFile, options: LlamaOptions) -> str:
-    """ "" lets llama.cpp take the model's own."""
+    """The chat template to load; "" means the model's own."""
     if options.default_system or not file.chat_template:
         return ""
     try:
         return without_default_system(file.chat_template, bos=file.bos, eos=file.eos)
     except CannotChange as reason:
-        log.warning("the model's default system prompt stays: %s", reason)
+        log.warning("the model keeps its default system prompt: %s", reason)
         return ""

@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.errors import BackendFailed
 
 Callback = Callable[[bytes], bool]
-"""Takes a piece and returns True if the client is gone. An empty piece only checks that."""
+"""Receives a piece and returns True if the client is gone. An empty piece is only a check for that."""
 Call = Callable[[bytes, Callback], None]
 
 
 class Generation:
-    """Runs `call(body, callback)` on the pool and passes on the pieces that the callback gets.
+    """Runs `call(body, callback)` on a worker thread and passes on the pieces that the callback gets.
 
-    Belongs to one event loop. Read it to its end or `cancel` it; both free the thread, `cancel` after
-    the engine's next step.
+    Belongs to one event loop. Read it to its end or call `cancel`. Both free the thread; after `cancel` it
+    is free at the engine's next step.
     """
 
     def __init__(self, call: Call, body: bytes, pool: ThreadPoolExecutor, over: Callable[[], None]) -> None:

@@ -28,22 +28,22 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     model: str
     """The GGUF file: a path, or `package:name/file` inside an installed Python package."""
     context_tokens: int = 8192
-    """The window of one request, and the room that all running requests share. A model trained for less
+    """The window of one request, and also the total for all running requests. A model that was trained for less
     gets less. 8192 tokens of the default model take 190 MB."""
     parallel: int = 4
-    """How many answers are made at a time, as far as `context_tokens` holds them all."""
+    """How many answers are generated at a time, as long as they fit `context_tokens` together."""
     queue: int = 32
-    """How many requests may wait for a slot; past that they get 429."""
+    """How many requests may wait for a slot; further ones get 429."""
     threads: int = 1
-    """Threads that compute. On a busy machine a second one slows all down, since each waits for the other."""
+    """Threads that compute. On a busy machine a second thread makes answers slower, since each waits for the other."""
     answer_tokens: int = 512
-    """How long an answer may get where the client sets no `max_tokens`."""
+    """The longest answer in tokens if the client sets no `max_tokens`."""
     chat_template: str = ""
     """A Jinja chat template to use instead of the model's own."""
     default_system: bool = False
-    """Whether the model's own template may add its maker's system prompt where the client sent none."""
+    """Whether the model's own template may add its maker's system prompt if the client sent none."""
     prompt_cache_mb: int = 128
-    """Memory for the prompts of finished requests, so that the next with the same start is quicker; 0: none."""
+    """Memory for the prompts of finished requests: the next prompt with the same start is read faster. 0: none."""
     ready_wait_s: float = 20.0
     """How long a request waits for the model to load before it gets 503."""
 
@@ -52,7 +52,7 @@ class LlamaCpp(LocalModel):
     """A GGUF model, run by llama.cpp."""
 
     def __init__(self, name: str, settings: LlamaCppSettings, path: Path) -> None:
-        """Reads the file's description, not the weights. Raises `gguf.NotAModel`."""
+        """Reads the file's metadata, not the weights. Raises `gguf.NotAModel`."""
         self._settings = settings
         self._path = path
         self._file = gguf.read(path)
@@ -69,7 +69,7 @@ class LlamaCpp(LocalModel):
         super().__init__(name, serving)
 
     def _load(self) -> LlamaEngine:
-        """About a second for the default model."""
+        """Load the weights. Takes about a second for the default model."""
         return LlamaEngine(self._path, self._file, self._options())
 
     def _options(self) -> LlamaOptions:
@@ -102,7 +102,7 @@ def _check(settings: LlamaCppSettings, root: Path) -> Iterable[Problem]:
 
 
 def _build(name: str, settings: LlamaCppSettings, parts: Any) -> LlamaCpp:
-    """`parts.settings.root` is the folder that a relative model path starts from."""
+    """A relative model path starts at `parts.settings.root`."""
     path = locate(settings.model, parts.settings.root)
     try:
         return LlamaCpp(name, settings, path)

@@ -10,7 +10,7 @@ log = logging.getLogger("foreword.profile")
 
 
 class LengthProfile(Struct, frozen=True):
-    """One length with one method: the perplexity of the distant text, and the number of pass-keys that were found."""
+    """The result for one length and method: the perplexity of the distant text, and how many pass-keys were found."""
 
     length: int
     method: str
@@ -21,7 +21,7 @@ class LengthProfile(Struct, frozen=True):
 
 
 class LookUp(Struct, frozen=True):
-    """The result of looking keys up in a text of `length` tokens that is full of similar keys."""
+    """How many of `keys` the model found in a text of `length` tokens that is full of similar keys."""
 
     length: int
     found: int
@@ -33,7 +33,7 @@ class Profile(Struct, frozen=True):
 
     window_tokens: int = 0
     best: tuple[tuple[float, str], ...] = ()
-    """(how many times the trained window, method), shortest first."""
+    """(length as a multiple of the trained window, method), shortest first."""
     measured: tuple[LengthProfile, ...] = ()
     reach: tuple[tuple[str, int], ...] = ()
     """(method, the longest usable length)."""
@@ -42,7 +42,7 @@ class Profile(Struct, frozen=True):
     look_ups: tuple[LookUp, ...] = ()
 
     def usable(self, method: str) -> int:
-        """The usable window with a method, or with the best one if it is not named or was not measured. 0: unknown."""
+        """The usable window in tokens with `method`; with the best method if that was not measured. 0: unknown."""
         return dict(self.reach).get(method, self.window_tokens)
 
 

@@ -1,7 +1,7 @@
-"""Limits the requests on an engine, by number and by the tokens that its cache holds.
+"""Limits the requests that an engine runs, by their number and by the tokens that its cache holds.
 
-llama.cpp breaks off every running answer when its cache overflows. So a request waits until its longest
-possible answer fits beside the others.
+llama.cpp breaks off every running answer when its cache overflows. Therefore a request waits until its
+longest possible answer fits together with the others.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ class EngineRoom:
         return len(self._queue)
 
     async def take(self, tokens: int) -> None:
-        """Wait for a slot and `tokens` of the cache, at most all of it. Give the same back later."""
+        """Wait for a slot and `tokens` of the cache, or the whole cache if it is smaller. Call `give` with the same
+        number later."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((tokens, turn))
         self._admit()

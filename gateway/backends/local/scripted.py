@@ -1,7 +1,7 @@
 """Backend kind `scripted`: answers from the configuration, without a model or a network.
 
-For demonstrations, for tests of an application, and as the shortest example of a kind: settings, a
-class that satisfies `ports.Backend`, and the `KIND` that joins them.
+Use it for demonstrations and for tests of an application. It is also the shortest example of a kind:
+settings, a class that satisfies `ports.Backend`, and the `KIND` that joins them.
 """
 
 import re
@@ -18,7 +18,7 @@ from gateway.errors import BackendFailed, Problem
 from gateway.exchange import Endpoint
 from gateway.registry import AdapterKind
 from gateway.settings import Amount, Count
-from gateway.wire.engine.pieces import EnginePiece, EngineRequest, TokenUsage, encoded, wanted
+from gateway.wire.engine.pieces import EnginePiece, EngineRequest, TokenUsage, encoded, read_request
 
 WORD = re.compile(r"\s*\S+|\s+$")
 
@@ -32,11 +32,11 @@ class ScriptedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Regular expressions and their answers: the first one that matches the last message decides. `{prompt}`
     in an answer stands for that message."""
     otherwise: str = "{prompt}"
-    """The answer where no expression matches: the message itself, unless set."""
+    """The answer if no expression matches. The default repeats the message."""
     failures: tuple[str, ...] = ()
-    """Regular expressions of messages for which the backend fails, like a server that is down."""
+    """Regular expressions. For a message that matches one, the backend fails like a server that is down."""
     word_ms: Amount = 0
-    """The pause before each word, to see a stream arrive."""
+    """The pause before each word, so that one can watch a stream arrive."""
     window_tokens: Count = 8192
     """The length of prompt and answer together, in words."""
     parallel: Count = 8
@@ -52,14 +52,14 @@ class Script:
         self._failures = [re.compile(pattern) for pattern in settings.failures]
 
     def chat(self, body: bytes, callback: Callback) -> None:
-        request = wanted(body)
+        request = read_request(body)
         prompt = request.messages[-1].content
         read = sum(self.count_tokens(message.content) for message in request.messages)
         for index in range(request.choices):
             self._speak(request, index, prompt, read, Endpoint.CHAT, callback)
 
     def complete(self, body: bytes, callback: Callback) -> None:
-        request = wanted(body)
+        request = read_request(body)
         for number, prompt in enumerate(request.prompts):
             text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
             for choice in range(request.choices):
@@ -93,7 +93,7 @@ class Script:
 
 
 class Scripted(LocalModel):
-    """A script behind the common part of local models: the queue, streams, limits."""
+    """A script with the common parts of a local model: queue, streams, limits."""
 
     def __init__(self, name: str, settings: ScriptedSettings) -> None:
         self._settings = settings
@@ -121,7 +121,7 @@ def check(settings: ScriptedSettings, _root: Path) -> Iterable[Problem]:
             try:
                 re.compile(pattern)
             except re.error as error:
-                remedy = r"Escape signs such as ( as \\(."
+                remedy = r"Escape a character such as ( as \\(."
                 yield Problem(key, f"{pattern!r} is not a regular expression: {error}", remedy)
 
 

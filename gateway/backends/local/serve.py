@@ -1,7 +1,7 @@
 """Serves a model inside this process as a backend, with any library.
 
-Requests wait here for room, run on worker threads, and become OpenAI's JSON with the help of
-`wire/engine/`. The engine only computes.
+Requests wait here for room and run on worker threads. `wire/engine/` converts between OpenAI's JSON and
+the engine's calls. The engine only computes.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class LoadedEngine(Protocol):
     """An engine with its model in memory. All methods block; several threads may call them at a time."""
 
     def chat(self, body: bytes, callback: Callback) -> None:
-        """Answer a chat request piece by piece. The callback returns True to stop."""
+        """Answer a chat request. Each piece is passed to the callback, which returns True to stop."""
         ...
 
     def complete(self, body: bytes, callback: Callback) -> None:
@@ -55,15 +55,15 @@ class Serving(Struct, frozen=True):
     ready_wait_s: float
     answer_tokens: int
     control_tokens: tuple[str, ...] = ()
-    """Control tokens that must be broken up in texts, because the engine would parse them."""
+    """Control tokens that the engine would parse. They must be broken up in a client's texts."""
     logits: bool = False
-    """Whether the engine gives whole distributions, which NBCE needs."""
+    """Whether the engine returns full token distributions, which NBCE needs."""
     read_well_tokens: int = 0
-    """The part of `window_tokens` that the model reads well; 0: all."""
+    """How much of `window_tokens` the model reads well; 0: all of it."""
 
 
 class LocalModel:
-    """Satisfies `ports.Backend`; one event loop, `open` once, `aclose` at the end. A kind adds `_load`."""
+    """Satisfies `ports.Backend`, except for `_load`, which a subclass adds. Belongs to one event loop."""
 
     def __init__(self, name: str, serving: Serving) -> None:
         self.name = name
@@ -83,8 +83,8 @@ class LocalModel:
         """Load the engine; runs on a worker thread."""
         raise NotImplementedError
 
-    async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
-        """The engine's method for a request. It may add notes to `told` until its last piece."""
+    async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> Call:
+        """The engine's method for a request. It may add to `notes` until its last piece."""
         return loaded.chat if ask.endpoint is Endpoint.CHAT else loaded.complete
 
     async def open(self) -> None:
@@ -112,7 +112,7 @@ class LocalModel:
         return [ModelCard(serving.name, ENDPOINTS, well, serving.logits, longest_tokens=serving.window_tokens)]
 
     def count_tokens(self, text: str) -> int:
-        """Exact after the model is loaded. Before that a low estimate; the engine itself refuses what is too long."""
+        """Exact after the model is loaded, before that a low estimate. The engine itself refuses long inputs."""
         loaded = self._engine
         return loaded.count_tokens(text) if loaded is not None else len(text.encode()) // 4
 
@@ -122,11 +122,11 @@ class LocalModel:
             raise NotFound(f"The model {self._serving.name!r} does not serve /v1/{endpoint}.", param="model")
         ask = engine.ask(encode.body(exchange, model), endpoint, self._limits, self._neutral)
         loaded = await self._ready()
-        told: list[Note] = []
-        call = await self._call(loaded, ask, exchange, told)
+        notes: list[Note] = []
+        call = await self._call(loaded, ask, exchange, notes)
         generation = await self._started(ask, loaded, call, exchange.windows)
         shown = exchange.ask.model if exchange.ask.model not in ("", "auto") else self._serving.name
-        reply = Reply(200, EVENTS if ask.stream else JSON, backend=self.name, model=model, told=told)
+        reply = Reply(200, EVENTS if ask.stream else JSON, backend=self.name, model=model, notes=notes)
         if ask.stream:
             # the first event is pulled here, so that a refusal is still a status
             events = Events(ask, shown)
@@ -147,7 +147,7 @@ class LocalModel:
         return self._engine
 
     async def _started(self, ask: EngineAsk, loaded: LoadedEngine, call: Call, passages: Sequence[str]) -> Generation:
-        """Start the generation when there is room. Raises `LimitReached` if too many requests wait."""
+        """Wait for room and start the generation. Raises `LimitReached` if too many requests wait."""
         serving, room = self._serving, self._room
         if len(self._running) + self._waiting >= serving.parallel + serving.queue:
             raise LimitReached(
@@ -170,7 +170,7 @@ class LocalModel:
         return generation
 
     async def _needed(self, ask: EngineAsk, loaded: LoadedEngine, passages: Sequence[str]) -> int:
-        """The most tokens of the engine's cache that the request can fill.
+        """The largest number of tokens in the engine's cache that the request can fill.
 
         `passages` are read in parallel, each with its own copy of the question and the answer.
         """
@@ -184,8 +184,8 @@ class LocalModel:
         needed = prompt * together // answers + together * ask.answer_tokens
         if needed > self._room.tokens:
             raise BadRequest(
-                f"{answers} answers of up to {ask.answer_tokens} tokens do not fit this model's window of "
-                f"{self._room.tokens} tokens together. Lower 'max_tokens' or 'n'.",
+                f"{answers} answers of up to {ask.answer_tokens} tokens do not fit together in this model's window of "
+                f"{self._room.tokens} tokens. Lower 'max_tokens' or 'n'.",
                 param="max_tokens",
             )
         return needed
@@ -213,15 +213,15 @@ class LocalModel:
 
 
 def _stopped(generation: Generation, error: BaseException) -> BaseException:
-    """The error to raise before the first byte. Also ends the generation."""
+    """End the generation, and return the error to raise before the first byte."""
     generation.cancel()
     return refusal(error) if isinstance(error, Exception) else error
 
 
 class _Stream:
-    """A reply's body. Closing it, as when the client leaves, stops the engine.
+    """A reply's body. Closing it stops the engine, for example when the client leaves.
 
-    Not a generator: closing one that was never started would run nothing.
+    A class rather than a generator, because closing a generator that was never started runs no code.
     """
 
     def __init__(self, generation: Generation, events: Events, first: bytes) -> None:

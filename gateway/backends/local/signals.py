@@ -1,7 +1,7 @@
-"""Keeps the process's signal handlers while a C library is loaded that installs its own.
+"""Restores the process's signal handlers after loading a C library that installs its own.
 
-llama.cpp's server installs handlers for SIGINT and SIGTERM, so the gateway would no longer get them.
-Python's `signal` can set handlers on the main thread only; the C function can on any.
+llama.cpp's server installs handlers for SIGINT and SIGTERM, so the gateway would no longer get these signals.
+Python's `signal` can set handlers on the main thread only; the C function can on any thread.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ _ROOM = 256  # more than any platform's `struct sigaction`
 
 
 @contextmanager
-def kept() -> Iterator[None]:
+def kept_handlers() -> Iterator[None]:
     """Restore the handlers of SIGINT and SIGTERM after the block."""
     if sys.platform == "win32":
         yield

@@ -80,7 +80,7 @@ class _EngineRequestBody(Struct):
 _body = msgspec.json.Decoder(_EngineRequestBody, strict=False)
 
 
-def wanted(body: bytes) -> EngineRequest:
+def read_request(body: bytes) -> EngineRequest:
     """The request in a body of `engine.ask`. Raises `BadRequest` if it needs a grammar or image input."""
     try:
         given = _body.decode(body)

@@ -137,7 +137,7 @@ async def test_an_extra_that_chat_does_not_have_is_left_out_with_a_note() -> Non
     reply = await responding(backend).send(asked(Endpoint.RESPONSES, input="a", include=wanted), "small", ())
 
     assert reply.status == 200
-    assert [(note.stage, note.decision, note.reason) for note in reply.told] == [
+    assert [(note.stage, note.decision, note.reason) for note in reply.notes] == [
         ("include", "left out", "a chat completion has no reasoning.encrypted_content, something.new")
     ]
 
@@ -156,7 +156,7 @@ async def test_events_that_are_no_json_are_passed_over_and_counted() -> None:
     got, raised = await collected(reply.pieces)
 
     assert (b"response.completed" in got, raised) == (True, None)
-    assert [(note.stage, note.reason) for note in reply.told] == [("stream", "2 events were no JSON objects")]
+    assert [(note.stage, note.reason) for note in reply.notes] == [("stream", "2 events were not JSON objects")]
 
 
 async def test_a_refusal_stays_as_it_is() -> None:

@@ -1,1 +1,1 @@
-"""A transformers model with our own decode loop, which controls logits, positions, masks and caches."""
+"""Runs a transformers model with our own decode loop, which controls logits, positions, masks and caches."""

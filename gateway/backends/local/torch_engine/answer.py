@@ -1,4 +1,4 @@
-"""The plain decode loop: read the prompt, then one token after the other for each choice."""
+"""The plain decode loop: reads the prompt, then generates one token at a time for each choice."""
 
 from collections.abc import Sequence
 
@@ -16,28 +16,28 @@ from gateway.errors import ContextTooLong
 from gateway.wire.engine.pieces import EngineRequest
 
 CHUNK = 256
-"""The tokens of a prompt that are read in one step, which bounds the wait of other requests."""
+"""How many tokens of a prompt are read in one step. Other requests wait for that long at most."""
 
 
 def answer(
     model: TorchNetwork,
     tokens: Tokens,
     positions: Positions,
-    wanted: EngineRequest,
+    request: EngineRequest,
     prompt: Sequence[int],
     first: int,
     say: Say,
 ) -> Run:
-    """Answer one prompt with `wanted.choices` choices, numbered from `first`."""
-    room = room_after(len(prompt), positions, wanted)
-    length = len(prompt) + min(wanted.max_tokens, room)
+    """Answer one prompt with `request.choices` choices, numbered from `first`."""
+    room = room_after(len(prompt), positions, request)
+    length = len(prompt) + min(request.max_tokens, room)
     block = model.block(1, length, positions.variant(length))
     logits = torch.empty(0)
     for start in range(0, len(prompt), CHUNK):
         ids = torch.tensor([prompt[start : start + CHUNK]])
         (logits,) = yield [TokenSegment(block, ids, "last" if start + CHUNK >= len(prompt) else "none")]
-    choices = [RunningChoice(first + n, tokens, wanted, len(prompt), room, say) for n in range(wanted.choices)]
-    samplers = [Sampler(wanted.knobs, choice.index) for choice in choices]
+    choices = [RunningChoice(first + n, tokens, request, len(prompt), room, say) for n in range(request.choices)]
+    samplers = [Sampler(request.knobs, choice.index) for choice in choices]
     block.select(torch.zeros(len(choices), dtype=torch.long))
     yield from _decode(block, choices, samplers, logits.expand(len(choices), -1))
 
@@ -61,9 +61,9 @@ def _next(choice: RunningChoice, sampler: Sampler, logits: Tensor) -> int:
     return token
 
 
-def room_after(prompt_tokens: int, positions: Positions, wanted: EngineRequest) -> int:
+def room_after(prompt_tokens: int, positions: Positions, request: EngineRequest) -> int:
     """The number of tokens that fit after a prompt. Raises `ContextTooLong` if it is 0."""
     room = positions.window_tokens - prompt_tokens
     if room < 1:
-        raise ContextTooLong(prompt_tokens, positions.window_tokens, wanted.max_tokens)
+        raise ContextTooLong(prompt_tokens, positions.window_tokens, request.max_tokens)
     return room

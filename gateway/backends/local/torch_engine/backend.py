@@ -1,6 +1,6 @@
 """Backend kind `torch`: a transformers model in this process, with access to logits and positions.
 
-Slower than llama.cpp; for NBCE, stretched positions and weights that are being changed.
+Slower than llama.cpp. Use it for NBCE, for stretched positions, and for a model in training.
 """
 
 import importlib.util
@@ -38,30 +38,31 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     model: str
     """A folder with safetensors, a GGUF file, or `package:name/file` inside an installed Python package."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
-    """`auto`: bfloat16 where this processor computes with it, else float32. Timed when the model is loaded."""
+    """`auto`: bfloat16 if this processor computes with it, else float32; both are timed when the model is loaded."""
     long_context: LongContext = "auto"
     """How positions are stretched for requests beyond the trained window; `off`: such requests are refused."""
     max_window_tokens: int = 0
-    """The longest request. 0: what `foreword engines probe-context` found usable, else the trained window."""
+    """The longest request. 0: the window that `foreword engines probe-context` measured, else the trained window."""
     passages_mb: int = 512
-    """Memory for passages that were read for NBCE, so that the next question about them is quicker; 0: none."""
+    """Memory for passages that were read for NBCE: the next question about them is answered faster. 0: none."""
     rows_mb: int = 1536
-    """Memory for the passages of one NBCE request; past it those that promise least are left out. Reading takes up to
-    half as much again for a moment."""
+    """Memory for the passages of one NBCE request. If they need more, the least promising ones are left out. While
+    they are read, up to half as much again is used for a moment."""
     parallel: int = 4
-    """How many answers are made at a time, as far as their tokens fit one window together."""
+    """How many answers are generated at a time, as long as their tokens fit one window together."""
     queue: int = 32
-    """How many requests may wait for a slot; past that they get 429."""
+    """How many requests may wait for a slot; further ones get 429."""
     threads: int = 1
-    """Threads that compute. On a busy machine a second one slows all down, since each waits for the other."""
+    """Threads that compute. On a busy machine a second thread makes answers slower, since each waits for the other."""
     answer_tokens: int = 512
-    """How long an answer may get where the client sets no `max_tokens`."""
+    """The longest answer in tokens if the client sets no `max_tokens`."""
     chat_template: str = ""
     """A Jinja chat template to use instead of the model's own."""
     default_system: bool = False
-    """Whether the model's own template may add its maker's system prompt where the client sent none."""
+    """Whether the model's own template may add its maker's system prompt if the client sent none."""
     ready_wait_s: float = 60.0
-    """How long a request waits for the model to load before it gets 503. A GGUF file takes half a minute at first."""
+    """How long a request waits for the model to load before it gets 503. The first load of a GGUF file takes half a
+    minute."""
 
 
 @runtime_checkable
@@ -84,7 +85,7 @@ class TorchModel(LocalModel):
     def __init__(
         self, name: str, settings: TorchSettings, path: Path, data: Path, embedder: Batcher | None = None
     ) -> None:
-        """Reads the model's description, not the weights. `data` is the gateway's data folder; `embedder` computes
+        """Reads the model's metadata, not the weights. `data` is the gateway's data folder; `embedder` computes
         the relevance of a passage to a question."""
         self._embedder = embedder
         self._settings = settings
@@ -108,10 +109,10 @@ class TorchModel(LocalModel):
         )
         super().__init__(name, serving)
 
-    async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> Call:
+    async def _call(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> Call:
         passages = exchange.windows
         if not passages:
-            return await super()._call(self._reaching(loaded, ask, exchange, told), ask, exchange, told)
+            return await super()._call(self._reaching(loaded, ask, exchange, notes), ask, exchange, notes)
         mixed = exchange.ask.controls.nbce
         question = next((turn.text for turn in reversed(exchange.prompt) if turn.role == "user"), "")
         if ask.endpoint is Endpoint.COMPLETION:
@@ -121,11 +122,11 @@ class TorchModel(LocalModel):
         assert isinstance(loaded, Mixing)
 
         def tell(report: Struct) -> None:
-            told[:] = [Note("nbce", "mixed", data=msgspec.to_builtins(report))]
+            notes[:] = [Note("nbce", "mixed", data=msgspec.to_builtins(report))]
 
         return loaded.mix(passages, mixed, tell)
 
-    def _reaching(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, told: list[Note]) -> LoadedEngine:
+    def _reaching(self, loaded: LoadedEngine, ask: EngineAsk, exchange: Exchange, notes: list[Note]) -> LoadedEngine:
         """The engine with positions for the length that the prompt needs, the same in each call of the exchange."""
         plan = exchange.plan
         if not plan.reach_tokens or not isinstance(loaded, Stretching):
@@ -133,7 +134,7 @@ class TorchModel(LocalModel):
         tokens = max(plan.reach_tokens, plan.prompt_tokens + ask.answer_tokens)
         if exchange.mode is not Mode.OFF:
             variant = self.positions.variant(tokens)
-            told[:] = [Note("positions", variant.method, data={**msgspec.to_builtins(variant), "tokens": tokens})]
+            notes[:] = [Note("positions", variant.method, data={**msgspec.to_builtins(variant), "tokens": tokens})]
         return loaded.reaching(tokens)
 
     @property
@@ -141,7 +142,7 @@ class TorchModel(LocalModel):
         return self._settings.threads
 
     def load(self) -> "TorchEngine":
-        """Load the engine itself, to measure it. Blocks."""
+        """Load the engine without the backend, to measure it. Blocks."""
         # imported here: torch and transformers take seconds
         from gateway.backends.local.torch_engine.engine import TorchEngine, TorchOptions
 
@@ -163,9 +164,10 @@ class TorchModel(LocalModel):
 
 
 def asked_last(prompt: str) -> str:
-    """The last question of a raw prompt, without the first words of the answer after it; all of it without a question.
+    """The last question of a raw prompt, without the start of an answer that follows it; the whole prompt if there is
+    no question.
 
-    Those words are not part of the question and would mislead a comparison by meaning.
+    The start of an answer would mislead a comparison by meaning.
     """
     asking = [line for line in prompt.splitlines() if "?" in line or "？" in line]
     if not asking:
@@ -175,13 +177,13 @@ def asked_last(prompt: str) -> str:
 
 
 async def relevance(embedder: Batcher, question: str, passages: Sequence[str]) -> tuple[float, ...]:
-    """Cosine similarity of each passage to the question; 0 where it is negative."""
+    """The cosine similarity of each passage to the question, 0 to 1; a negative one becomes 0."""
     vectors = await embedder.embed([question, *passages])
     return tuple((vectors[1:] @ vectors[0]).clip(0, 1).tolist())
 
 
 def described(path: Path) -> tuple[int, bool]:
-    """The trained window, and whether the config has LongRoPE. Raises `NotAModel`."""
+    """The trained window in tokens, and whether the config has LongRoPE. Raises `NotAModel`."""
     if path.is_file():
         file = gguf.read(path)
         return file.window_tokens, False
@@ -217,7 +219,7 @@ def _check(settings: TorchSettings, root: Path) -> Iterable[Problem]:
 
 
 def _build(name: str, settings: TorchSettings, parts: Any) -> TorchModel:
-    """`parts.settings` has the folder that a relative model path starts from, and the data folder."""
+    """A relative model path starts at `parts.settings.root`."""
     path = locate(settings.model, parts.settings.root)
     try:
         return TorchModel(name, settings, path, parts.settings.data_folder, parts.embedder)

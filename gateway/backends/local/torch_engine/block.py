@@ -1,7 +1,7 @@
 """The keys and values of one request's rows, and attention over them.
 
-Rows of different lengths are padded on the left and end at the same slot. A mask hides the padding, and positions
-count from each row's own beginning, so the padding changes nothing.
+Rows of different lengths are padded on the left and end at the same slot. A mask hides the padding, and each row's
+positions count from its own first token, so the padding has no effect.
 """
 
 import torch
@@ -14,7 +14,7 @@ from gateway.backends.local.torch_engine.positions import NATIVE, Variant
 NEAR = 1024
 """Within this distance Self-Extend changes nothing."""
 MOST_SCORES = 1 << 24
-"""The number of attention scores that Self-Extend holds at a time."""
+"""How many attention scores Self-Extend holds in memory at a time."""
 
 
 class CacheShape:
@@ -35,20 +35,21 @@ class RowBlock:
         self.variant = variant
         size = (shape.layers, 2, rows, shape.heads, capacity, shape.width)
         # not `empty`: hidden values are still multiplied by zero, and leftover memory may hold NaN
-        self.kept = torch.zeros(size, dtype=shape.dtype)
+        self.values = torch.zeros(size, dtype=shape.dtype)
         self.begins = torch.zeros(rows, dtype=torch.long)
         self.end = 0
         self.gap = 0
-        """Added to the positions of the next tokens, to measure at a distance without reading a text of that length."""
+        """Added to the positions of the next tokens. The probe can thereby emulate a distance without reading a text of
+        that length."""
         self._places = torch.arange(capacity)
 
     @property
     def rows(self) -> int:
-        return self.kept.shape[2]
+        return self.values.shape[2]
 
     @property
     def capacity(self) -> int:
-        return self.kept.shape[4]
+        return self.values.shape[4]
 
     def positions(self, count: int) -> Tensor:
         """The positions of the next tokens: [rows, count]."""
@@ -56,35 +57,35 @@ class RowBlock:
         self._places[self.end : self.end + count] = places
         return places[None, :] - self.begins[:, None]
 
-    def load(self, row: int, kept: Tensor) -> None:
-        """Put a prefix before `end`. kept: [layers, 2, heads, tokens, width]"""
-        tokens = kept.shape[3]
-        self.kept[:, :, row, :, self.end - tokens : self.end] = kept
+    def load(self, row: int, prefix: Tensor) -> None:
+        """Put a prefix before `end`. prefix: [layers, 2, heads, tokens, width]"""
+        tokens = prefix.shape[3]
+        self.values[:, :, row, :, self.end - tokens : self.end] = prefix
         self.begins[row] = self.end - tokens
 
     def row(self, row: int) -> Tensor:
-        """A copy of a row's content, for the cache of prefixes."""
-        return self.kept[:, :, row, :, self.begins[row] : self.end].clone()
+        """A copy of a row's content, for the cache of prefixes: [layers, 2, heads, tokens, width]."""
+        return self.values[:, :, row, :, self.begins[row] : self.end].clone()
 
     def select(self, rows: Tensor) -> None:
         """Continue with these rows, in this order; a row may occur several times."""
-        self.kept = self.kept[:, :, rows]
+        self.values = self.values[:, :, rows]
         self.begins = self.begins[rows]
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float, theta: Tensor) -> Tensor:
-        """Store k and v at the end, then compute the attention of q to all. q: [rows, heads', n, d] -> the same.
+        """Append k and v, then compute the attention of q to all keys. q: [rows, heads', n, d] -> the same.
 
         `theta` is used if the variant rotates at attention time.
         """
         new = q.shape[2]
         till = self.end + new
-        self.kept[layer, 0, :, :, self.end : till] = k
-        self.kept[layer, 1, :, :, self.end : till] = v
-        keys, values = self.kept[layer, 0, :, :, :till], self.kept[layer, 1, :, :, :till]
+        self.values[layer, 0, :, :, self.end : till] = k
+        self.values[layer, 1, :, :, self.end : till] = v
+        keys, values = self.values[layer, 0, :, :, :till], self.values[layer, 1, :, :, :till]
         if self.variant.method == "self-extend":
             return self._extended(q, keys, values, scaling, theta)
         if new == 1:
-            return self._one(q, keys, values, scaling)
+            return self._attend_one(q, keys, values, scaling)
         group = q.shape[1] // self.shape.heads
         keys, values = keys.repeat_interleave(group, 1), values.repeat_interleave(group, 1)
         if self.end == 0 and not self._filled:
@@ -96,8 +97,9 @@ class RowBlock:
     def _filled(self) -> bool:
         return bool(self.begins.any())
 
-    def _one(self, q: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
-        """One new token per row: heads that share keys take the place of several queries, so nothing is copied."""
+    def _attend_one(self, q: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
+        """Attention for one new token per row. Heads that share keys are passed as several queries, which copies
+        nothing."""
         rows, _, _, width = q.shape
         grouped = q.reshape(rows, self.shape.heads, -1, width)
         mask = self._mask(1, keys.shape[2]) if self._filled else None

@@ -1,4 +1,4 @@
-"""One growing choice of an answer: takes tokens and returns OpenAI-like pieces until it ends."""
+"""One growing choice of an answer: takes tokens and sends OpenAI-like pieces until it ends."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,16 +14,16 @@ Say = Callable[[EnginePiece], bool]
 
 class RunningChoice:
     def __init__(
-        self, index: int, tokens: Tokens, wanted: EngineRequest, prompt_tokens: int, room: int, say: Say
+        self, index: int, tokens: Tokens, request: EngineRequest, prompt_tokens: int, room: int, say: Say
     ) -> None:
         """`room`: the number of tokens until the window is full."""
         self.index = index
         self.over = False
         self.written = 0
         self.length = 0
-        """The characters of the answer, including those that are still held back."""
-        self._tokens, self._stop, self._top = tokens, wanted.stop, wanted.top_logprobs
-        self._most = min(wanted.max_tokens, room)
+        """The answer's length in characters, including text that is not sent yet."""
+        self._tokens, self._stop, self._top = tokens, request.stop, request.top_logprobs
+        self._most = min(request.max_tokens, room)
         self._prompt = prompt_tokens
         self._say = say
         self._stream = tokens.stream()
@@ -78,9 +78,11 @@ class RunningChoice:
 
     def _entry(self, token: int, logprobs: Tensor, top: int) -> ChosenToken:
         best = torch.topk(logprobs, max(top, 1))
-        likely = [self._likely(int(one), float(value)) for value, one in zip(best.values, best.indices, strict=True)]
-        said = self._likely(token, float(logprobs[token]))
-        return ChosenToken(said.token, said.logprob, said.bytes, likely[:top])
+        likely = [
+            self._likely(int(number), float(value)) for value, number in zip(best.values, best.indices, strict=True)
+        ]
+        chosen = self._likely(token, float(logprobs[token]))
+        return ChosenToken(chosen.token, chosen.logprob, chosen.bytes, likely[:top])
 
     def _likely(self, token: int, logprob: float) -> Likely:
         text = self._tokens.text(token)

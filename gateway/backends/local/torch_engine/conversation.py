@@ -1,8 +1,8 @@
-"""Texts to tokens and back. A user's text never becomes a control token.
+"""Converts texts to tokens and back. A user's text never becomes a control token.
 
-A conversation is rendered by the model's chat template with every control token that a message holds
-literally replaced by a mark that nobody can guess; the marks become plain characters when the text is
-cut into tokens. All else is tokenized as transformers would.
+Before a conversation is rendered by the model's chat template, each control token in a message's text is
+replaced by a random mark. When the rendered text is cut into tokens, the marks become plain characters.
+Everything else is tokenized as in transformers.
 """
 
 import logging
@@ -44,7 +44,7 @@ class Tokens:
         return list(self._real.encode(text).ids)
 
     def foreign(self, text: str) -> list[int]:
-        """The tokens of text ahead of a raw prompt that is not the client's own; control tokens are plain text."""
+        """The tokens of text that is put before a raw prompt and is not the client's; control tokens are plain text."""
         return list(self._plain.encode(text).ids)
 
     def chat(self, messages: Sequence[EngineMessage]) -> list[int]:
@@ -53,7 +53,7 @@ class Tokens:
     def around(self, messages: Sequence[EngineMessage], cut: str) -> tuple[list[int], list[int]]:
         """A conversation in two parts, split at `cut` (if not ""), which is removed."""
         marks = _ControlMarks(self._controls)
-        shown = [{"role": one.role, "content": marks.hidden(one.content)} for one in messages]
+        shown = [{"role": message.role, "content": marks.hidden(message.content)} for message in messages]
         try:
             text = self._whole.apply_chat_template(
                 shown, chat_template=self._template, tokenize=False, add_generation_prompt=True
@@ -119,5 +119,5 @@ def _template(tokenizer: Any, given: str, default_system: bool) -> str:
     try:
         return without_default_system(template, bos=tokenizer.bos_token or "", eos=tokenizer.eos_token or "")
     except CannotChange as reason:
-        log.warning("the model's default system prompt stays: %s", reason)
+        log.warning("the model keeps its default system prompt: %s", reason)
         return str(template)

@@ -1,4 +1,4 @@
-"""The loaded torch engine: takes `EngineRequest`s and returns pieces."""
+"""The loaded torch engine: answers an `EngineRequest` with pieces."""
 
 import secrets
 import time
@@ -22,7 +22,7 @@ from gateway.backends.local.torch_engine.windows import Windows, WindowsReport
 from gateway.backends.local.torch_engine.windows import answer as mixed_answer
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint, Nbce
-from gateway.wire.engine.pieces import EngineMessage, EnginePiece, EngineRequest, encoded, wanted
+from gateway.wire.engine.pieces import EngineMessage, EnginePiece, EngineRequest, encoded, read_request
 
 BETWEEN = "\n\n"
 """The separator between a passage and the question."""
@@ -42,7 +42,7 @@ class TorchOptions(Struct, frozen=True):
 
 
 class TorchEngine:
-    """A loaded model. The constructor loads it and blocks. Satisfies `serve.Loaded`."""
+    """A loaded model. The constructor loads it and blocks. Satisfies `serve.LoadedEngine`."""
 
     def __init__(self, path: Path, options: TorchOptions) -> None:
         self.model, tokenizer = load(path, options.keep, options.dtype)
@@ -53,51 +53,52 @@ class TorchEngine:
         self._rows_bytes = options.rows_bytes
 
     def chat(self, body: bytes, callback: Callback) -> None:
-        asked = wanted(body)
-        prompt = self.tokens.chat(asked.messages)
+        request = read_request(body)
+        prompt = self.tokens.chat(request.messages)
         say = _saying(Endpoint.CHAT, callback)
-        begin = partial(answer, self.model, self.tokens, self.positions, asked, prompt, 0, say)
+        begin = partial(answer, self.model, self.tokens, self.positions, request, prompt, 0, say)
         self.stepper.run(begin, _leaving(callback))
 
     def complete(self, body: bytes, callback: Callback) -> None:
-        asked = wanted(body)
+        request = read_request(body)
         say = _saying(Endpoint.COMPLETION, callback)
-        prompts = [self._ids(prompt) for prompt in asked.prompts]
+        prompts = [self._ids(prompt) for prompt in request.prompts]
         for number, ids in enumerate(prompts):
-            first = number * asked.choices
-            begin = partial(answer, self.model, self.tokens, self.positions, asked, ids, first, say)
+            first = number * request.choices
+            begin = partial(answer, self.model, self.tokens, self.positions, request, ids, first, say)
             self.stepper.run(begin, _leaving(callback))
 
     def reaching(self, tokens: int) -> "TorchEngine":
-        """The engine with positions for requests of at least `tokens`. Do not close it."""
+        """A copy of the engine, with positions for requests of at least `tokens`. It shares the model, so do not close
+        it."""
         other = copy(self)
         other.positions = replace(self.positions, set_for_tokens=tokens)
         return other
 
     def mix(self, passages: Sequence[str], mixed: Nbce, tell: Callable[[WindowsReport], None]) -> Call:
-        """A method like `chat` and `complete` that reads the passages in parallel, each before the last message
+        """Make a method like `chat` and `complete` that reads the passages in parallel, each before the last message
         or the prompt."""
 
         def call(body: bytes, callback: Callback) -> None:
-            asked = wanted(body)
-            if asked.choices > 1 or len(asked.prompts) > 1:
+            request = read_request(body)
+            if request.choices > 1 or len(request.prompts) > 1:
                 raise BadRequest("'n' must be 1 where contexts are given, and there must be one prompt.", param="n")
-            cut = self._cut_chat if asked.messages else self._cut_prompt
-            prefixes, question = cut(asked, passages)
+            cut = self._cut_chat if request.messages else self._cut_prompt
+            prefixes, question = cut(request, passages)
             windows = Windows(prefixes, question, mixed, self._rows_bytes)
-            say = _saying(Endpoint.CHAT if asked.messages else Endpoint.COMPLETION, callback)
+            say = _saying(Endpoint.CHAT if request.messages else Endpoint.COMPLETION, callback)
             engine = self.model, self.tokens, self.positions, self._prefixes
-            self.stepper.run(partial(mixed_answer, *engine, asked, windows, say, tell), _leaving(callback))
+            self.stepper.run(partial(mixed_answer, *engine, request, windows, say, tell), _leaving(callback))
 
         return call
 
-    def _cut_chat(self, asked: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """The tokens before the question in each row (the row without a passage first), and those of the question,
-        which all rows share: it is tokenized separately."""
-        messages = asked.messages
-        place = max((at for at, one in enumerate(messages) if one.role == "user"), default=-1)
+    def _cut_chat(self, request: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """Two values: the tokens before the question for each row (first the row without a passage), and the tokens of
+        the question, which is tokenized separately since all rows share it."""
+        messages = request.messages
+        place = max((at for at, message in enumerate(messages) if message.role == "user"), default=-1)
         if place < 0:
-            raise BadRequest("'messages' hold no question of a user.", param="messages")
+            raise BadRequest("'messages' hold no message of a user.", param="messages")
         cut, question = secrets.token_hex(16), messages[place].content
 
         def around(before: str) -> tuple[list[int], list[int]]:
@@ -107,9 +108,9 @@ class TorchEngine:
         bare, behind = around("")
         return [bare, *[around(text + BETWEEN)[0] for text in passages]], behind
 
-    def _cut_prompt(self, asked: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+    def _cut_prompt(self, request: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
         """The same for a raw prompt. The row without a passage starts with a blank line, since it must not be empty."""
-        (prompt,) = asked.prompts
+        (prompt,) = request.prompts
         behind = self._ids(prompt)
         return [self.tokens.foreign(text + BETWEEN) for text in ("", *passages)], behind
 
@@ -121,7 +122,7 @@ class TorchEngine:
             raise BadRequest("'prompt' has no tokens.", param="prompt")
         if wrong := [number for number in ids if not 0 <= number < self.model.vocabulary]:
             known = f"this model's are 0 to {self.model.vocabulary - 1}"
-            raise BadRequest(f"'prompt' holds {wrong[0]}, which is no token: {known}.", param="prompt")
+            raise BadRequest(f"'prompt' holds {wrong[0]}, which is not a token: {known}.", param="prompt")
         return ids
 
     def count_tokens(self, text: str) -> int:

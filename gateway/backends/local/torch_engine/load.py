@@ -1,7 +1,7 @@
 """Loads a transformers model from a folder or a GGUF file.
 
-A GGUF file is unpacked once, which takes half a minute; the result is kept in the data folder and
-loads in under a second. transformers' own way would keep its weights packed and compute several times slower.
+A GGUF file is unpacked once, which takes half a minute; the result is stored in the data folder and
+loads in under a second. transformers itself would keep the weights packed and compute several times slower.
 """
 
 import hashlib
@@ -21,18 +21,18 @@ from gateway.backends.local.torch_engine.model import NAME, TorchNetwork, attent
 log = logging.getLogger("foreword.torch")
 
 TRIED = 256
-"""Tokens that each number format is timed with."""
+"""The number of tokens with which each number format is timed."""
 
 
 def load(path: Path, keep: Path, dtype: str) -> tuple[TorchNetwork, Any]:
-    """The model and its tokenizer. `keep`: where unpacked models are kept. `dtype` may be `auto`."""
+    """Load the model and its tokenizer. `keep`: the folder for unpacked models. `dtype` may be `auto`."""
     ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
     # the attention function makes its own masks
     masking_utils.ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, lambda *_, **__: None)
-    wanted = faster_dtype() if dtype == "auto" else getattr(torch, dtype)
-    folder = _unpacked(path, keep, wanted) if path.is_file() else path
+    number_format = faster_dtype() if dtype == "auto" else getattr(torch, dtype)
+    folder = _unpacked(path, keep, number_format) if path.is_file() else path
     network = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=wanted, attn_implementation=NAME, local_files_only=True
+        folder, dtype=number_format, attn_implementation=NAME, local_files_only=True
     )
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     network.requires_grad_(False)
@@ -43,12 +43,12 @@ def faster_dtype() -> torch.dtype:
     """bfloat16 if this processor supports it, else float32: emulated bfloat16 is several times slower."""
     took = {}
     for dtype in (torch.bfloat16, torch.float32):
-        one = torch.ones(TRIED, 512, dtype=dtype)
+        sample = torch.ones(TRIED, 512, dtype=dtype)
         other = torch.ones(512, 512, dtype=dtype)
-        torch.nn.functional.linear(one, other)
+        torch.nn.functional.linear(sample, other)
         began = time.perf_counter()
         for _ in range(3):
-            torch.nn.functional.linear(one, other)
+            torch.nn.functional.linear(sample, other)
         took[dtype] = time.perf_counter() - began
     return min(took, key=lambda dtype: took[dtype])
 
@@ -77,7 +77,7 @@ def _unpack(path: Path, folder: Path, dtype: torch.dtype) -> None:
     packed = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
     )
-    # a model that came out of a GGUF file refuses to be saved, so its weights go into a fresh one
+    # transformers refuses to save a model that was loaded from a GGUF file, so its weights are put into a new one
     described = {key: value for key, value in packed.config.to_dict().items() if key != "quantization_config"}
     fresh: Any = type(packed)(type(packed.config)(**described))
     fresh.to(dtype)

@@ -8,7 +8,7 @@ from gateway.exchange import Nbce
 
 PATIENCE = 4
 FAR = 4.0
-"""The margin and the number of tokens: a row that stayed further from the best for that long is dropped."""
+"""The margin in nats, and how many tokens a row may stay beyond it before it is dropped."""
 FEW = 4
 """At least this many passages are kept."""
 LEAST = 1e-3
@@ -16,7 +16,7 @@ LEAST = 1e-3
 
 
 class Mixer:
-    """The state of one answer. Rows are called by their numbers: 0 is the bare question, k passage k."""
+    """The state of one answer. Rows have numbers: 0 is the question alone, k is passage k."""
 
     def __init__(self, mixed: Nbce) -> None:
         self.pooling = mixed.pooling or ("expert" if mixed.scores else "min_entropy")
@@ -38,7 +38,7 @@ class Mixer:
         self._explained |= zip(numbers, likelihood.tolist(), strict=True)
 
     def mix(self, logits: Tensor, numbers: list[int]) -> Tensor:
-        """logits: [rows, vocab], row 0 first -> [vocab]"""
+        """Mix the rows into one distribution. logits: [rows, vocab], row 0 first -> [vocab]"""
         self._numbers = numbers[1:]
         lp = logits.log_softmax(-1)
         if self.pooling == "expert":
@@ -51,7 +51,7 @@ class Mixer:
         return mixed
 
     def spoke(self, token: int) -> int:
-        """The row of the chosen token."""
+        """The row that contributed most to the chosen token."""
         speaker = self._speaker
         place = int(speaker[token]) if isinstance(speaker, Tensor) else speaker
         self._last = self._numbers[place]
@@ -65,7 +65,7 @@ class Mixer:
         return {number for number in ranked[FEW:] if self._near[number] > FAR}
 
     def worst(self, logits: Tensor, numbers: list[int], most: int) -> set[int]:
-        """The rows to drop so that `most` are left, judged by the first token alone."""
+        """The rows to drop so that `most` are left. Only the logits of the first token decide."""
         surplus = len(numbers) - max(most, FEW + 1)
         if surplus <= 0:
             return set()

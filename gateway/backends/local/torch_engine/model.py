@@ -1,4 +1,4 @@
-"""A transformers model, run on tokens of many requests at a time.
+"""Runs a transformers model on the tokens of many requests at a time.
 
 The tokens of all rows of all requests are concatenated, so the large matrices get one batch without
 padding; only attention separates the rows. transformers' own caches, masks and
@@ -21,10 +21,10 @@ WantedLogits = Literal["none", "last", "all"]
 
 
 class TokenSegment:
-    """The next tokens of a block's rows: ids [rows, n]. `wanted`: the tokens whose logits are returned."""
+    """The next tokens of a block's rows: ids [rows, n]. `wanted_logits`: the tokens whose logits are returned."""
 
-    def __init__(self, block: RowBlock, ids: Tensor, wanted: WantedLogits = "last") -> None:
-        self.block, self.ids, self.wanted = block, ids, wanted
+    def __init__(self, block: RowBlock, ids: Tensor, wanted_logits: WantedLogits = "last") -> None:
+        self.block, self.ids, self.wanted_logits = block, ids, wanted_logits
 
 
 class TorchNetwork:
@@ -53,36 +53,40 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def forward(self, segments: Sequence[TokenSegment]) -> list[Tensor]:
-        """Read every segment's tokens into its block. Logits in float32: [rows, vocabulary] of the last tokens,
-        [rows, n, vocabulary] of all, or nothing, as each segment wants."""
-        ids = torch.cat([one.ids.flatten() for one in segments])[None]
-        positions = [one.block.positions(one.ids.shape[1]).flatten() for one in segments]
-        turned = [self._rotary.turn(one.block.variant, at) for one, at in zip(segments, positions, strict=True)]
+        """Read every segment's tokens into its block, and return the logits of each in float32.
+
+        `wanted_logits` of a segment decides: "last" [rows, vocabulary], "all" [rows, n, vocabulary], "none" empty.
+        """
+        ids = torch.cat([segment.ids.flatten() for segment in segments])[None]
+        positions = [segment.block.positions(segment.ids.shape[1]).flatten() for segment in segments]
+        turned = [self._rotary.turn(segment.block.variant, at) for segment, at in zip(segments, positions, strict=True)]
         dtype = self.shape.dtype
         self._given.turned = tuple(torch.cat(each)[None].to(dtype) for each in zip(*turned, strict=True))
-        kept = _kept(segments)
-        steps = [(one.block, one.ids.shape, self._rotary.plain) for one in segments]
+        places = _logit_places(segments)
+        steps = [(segment.block, segment.ids.shape, self._rotary.plain) for segment in segments]
         out = self.network(
             input_ids=ids,
             position_ids=torch.cat(positions)[None],
             use_cache=False,
-            logits_to_keep=torch.cat(kept) if any(len(one) for one in kept) else torch.tensor([0]),
+            logits_to_keep=torch.cat(places) if any(len(place) for place in places) else torch.tensor([0]),
             segments=steps,
         ).logits[0]
-        for one in segments:
-            one.block.end += one.ids.shape[1]
-        return _shared_out(out, segments, [len(one) for one in kept])
+        for segment in segments:
+            segment.block.end += segment.ids.shape[1]
+        return _shared_out(out, segments, [len(place) for place in places])
 
 
-def _kept(segments: Sequence[TokenSegment]) -> list[Tensor]:
+def _logit_places(segments: Sequence[TokenSegment]) -> list[Tensor]:
     """The positions, in the concatenated tokens, whose logits are returned."""
-    found, start = [], 0
-    for one in segments:
-        rows, count = one.ids.shape
+    places_of_segments, start = [], 0
+    for segment in segments:
+        rows, count = segment.ids.shape
         places = torch.arange(start, start + rows * count).view(rows, count)
-        found.append({"none": places[:0], "last": places[:, -1], "all": places}[one.wanted].flatten())
+        places_of_segments.append(
+            {"none": places[:0], "last": places[:, -1], "all": places}[segment.wanted_logits].flatten()
+        )
         start += rows * count
-    return found
+    return places_of_segments
 
 
 def _shared_out(out: Tensor, segments: Sequence[TokenSegment], counts: Sequence[int]) -> list[Tensor]:
@@ -90,8 +94,8 @@ def _shared_out(out: Tensor, segments: Sequence[TokenSegment], counts: Sequence[
         return [out[:0]] * len(segments)
     parts = torch.split(out.float(), list(counts))
     return [
-        part.view(*one.ids.shape, -1) if one.wanted == "all" else part
-        for one, part in zip(segments, parts, strict=True)
+        part.view(*segment.ids.shape, -1) if segment.wanted_logits == "all" else part
+        for segment, part in zip(segments, parts, strict=True)
     ]
 
 
@@ -125,7 +129,7 @@ class _PresetRotary(nn.Module):
 
 
 class Rotary:
-    """One table of frequencies for each variant, made when it is first used (0.1 ms); the weights are shared."""
+    """One table of frequencies for each variant, computed when it is first used (0.1 ms)."""
 
     def __init__(self, own: Any, config: Any, trained_tokens: int) -> None:
         parameters = config.rope_parameters or {}
@@ -170,7 +174,7 @@ class Rotary:
 
 
 def _trained(config: Any) -> int:
-    """The window that the weights were trained for, before any stretching that the config asks for."""
+    """The window that the weights were trained for, in tokens; a config that stretches it names both."""
     parameters = config.rope_parameters or {}
     if parameters.get("rope_type") in ("yarn", "longrope"):
         return int(parameters.get("original_max_position_embeddings") or config.max_position_embeddings)

@@ -1,6 +1,6 @@
 """Naive-Bayes context extension: next-token distributions of many contexts mixed into one. Pure functions.
 
-After Su Jianlin, "NBCE" (2023): contexts S_1..S_n are read apart, and with T the next token
+After Su Jianlin, "NBCE" (2023): contexts S_1..S_n are read separately, and with T the next token
 
     log p(T|S_1..S_n) = (beta + 1) P[log p(T|S)] - beta log p(T) + const
 
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 LOW = -100.0
-"""Stands for -inf where a mean or a difference is taken."""
+"""Replaces -inf where a mean or a difference is computed."""
 LIKELY = 1024
-"""The number of best tokens that covers most nuclei; finding them takes an eighth of the time of a full sort."""
+"""This many best tokens contain nearly every nucleus. Selecting them takes an eighth of the time of a full sort."""
 
 
 def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
@@ -33,9 +33,9 @@ def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
 
 
 def floored(lp_0: Tensor) -> Tensor:
-    """Tokens outside the nucleus get the value of its least likely token. lp_0: [vocab], truncated -> the same
+    """Give tokens outside the nucleus the value of its least likely token. lp_0: [vocab], truncated -> the same
 
-    With -inf, a token that the prior almost excludes would always win by its contrast; with no contrast at all it would
+    With -inf, a token that the prior almost excludes would always win by its contrast. Without any contrast it would
     lose to the tokens that the prior prefers.
     """
     return lp_0.clamp(min=float(lp_0[lp_0 > LOW].min()))
@@ -47,12 +47,15 @@ def entropy(lp: Tensor) -> Tensor:
 
 
 def favoured(entropies: Tensor, last: int, eta: float) -> Tensor:
-    """Lowers the entropy of the last chosen context (-1: none yet) by `eta`, so that a phrase stays in one context."""
+    """Lower the entropy of the last chosen context (-1: none yet) by `eta`, so that a phrase stays in one context.
+
+    entropies: [contexts] -> the same
+    """
     if last < 0:
         return entropies
-    kept = entropies.clone()
-    kept[last] -= eta
-    return kept
+    lowered = entropies.clone()
+    lowered[last] -= eta
+    return lowered
 
 
 def doubt(explained: Tensor, alpha: float, most: float = 2.0) -> Tensor:
@@ -66,27 +69,27 @@ def doubt(explained: Tensor, alpha: float, most: float = 2.0) -> Tensor:
 
 
 def capped(entropies: Tensor, relevance: Tensor, share: float = 0.5) -> Tensor:
-    """Raises the entropy of an irrelevant context ("answer X!") to at least the mean of the relevant ones.
+    """Raise the entropy of an irrelevant context ("answer X!") to at least the mean of the relevant ones.
 
-    Irrelevant: under `share` of the best `relevance`.
+    A context is irrelevant if its `relevance` is under `share` of the best one. Both arguments: [contexts].
     """
     doubtful = relevance < share * relevance.max()
     return torch.where(doubtful, entropies.clamp(min=float(entropies[~doubtful].mean())), entropies)
 
 
 def mix(pooled: Tensor, lp_0: Tensor, beta: float) -> Tensor:
-    """(beta + 1) pooled - beta lp_0, wherever the prior is finite. pooled: [..., vocab] -> the same"""
+    """(beta + 1) pooled - beta lp_0 where the prior is finite, else pooled. pooled: [..., vocab] -> the same"""
     return torch.where(lp_0 > LOW, (1 + beta) * pooled - beta * lp_0, pooled)
 
 
 def min_entropy(lp: Tensor, lp_0: Tensor, entropies: Tensor, beta: float) -> tuple[Tensor, int]:
-    """Pools by the context with the lowest entropy. -> [vocab], and its number. `lp` and `lp_0` are truncated."""
+    """Use the context with the lowest entropy. -> [vocab], and its number. `lp` and `lp_0` are truncated."""
     chosen = int(entropies.argmin())
     return mix(lp[chosen], lp_0, beta), chosen
 
 
 def mean(lp: Tensor, lp_0: Tensor, entropies: Tensor, beta: float) -> tuple[Tensor, int]:
-    """The mean, as in textbook Naive Bayes. The returned context is that with the lowest entropy."""
+    """Use the mean, as in textbook Naive Bayes. -> [vocab], and the number of the context with the lowest entropy."""
     pooled = lp.clamp(min=LOW).mean(0)
     return mix(pooled, lp_0.clamp(min=LOW), beta), int(entropies.argmin())
 

@@ -11,9 +11,9 @@ LongContext = Literal[
 ]
 SMALL = 2.0
 WIDE = 2.0
-"""Extra margin on the factor: a model may read the first half of its window better than the second."""
+"""A margin on the factor, since a model may read the first half of its window better than the second."""
 STRETCH_OF_NTK = 1.5
-"""Published alphas are a bit over the factor: 3 for twice the window, and so on."""
+"""Published alphas are somewhat larger than the factor: for example 3 for twice the window."""
 
 
 class Variant(Struct, frozen=True):
@@ -21,7 +21,7 @@ class Variant(Struct, frozen=True):
 
     method: Method = "native"
     factor: float = 1.0
-    """The multiple of the trained window; for `self-extend` the positions that share one."""
+    """The multiple of the trained window; for `self-extend` the number of positions that are merged into one."""
 
 
 NATIVE = Variant()
@@ -35,12 +35,12 @@ class Positions(Struct, frozen=True):
     """The longest request that is accepted."""
     method: LongContext = "auto"
     best: tuple[tuple[float, str], ...] = ()
-    """The best method for each factor by the probe, smallest factor first."""
+    """The method that the probe measured as best for each factor, smallest factor first."""
     has_longrope: bool = False
     near_tokens: int = 1024
     """Within this distance Self-Extend changes nothing."""
     set_for_tokens: int = 0
-    """Shorter requests get positions for this length, since it was fixed before they were counted."""
+    """Shorter requests get the positions for this length too, since it was chosen before their tokens were counted."""
 
     def variant(self, length: int) -> Variant:
         """The variant for a request of up to `length` tokens in total."""
@@ -52,7 +52,7 @@ class Positions(Struct, frozen=True):
         return self.of(method, length, factor)
 
     def of(self, method: Method, length: int, factor: float) -> Variant:
-        """A given method, set for `length` tokens."""
+        """The variant of a given method for `length` tokens."""
         if method == "native":
             return NATIVE
         if method == "dynamic":
@@ -76,5 +76,5 @@ class Positions(Struct, frozen=True):
 
 
 def _step(stretch: float) -> float:
-    """The next of 2, 4, 8, ...: few variants, so that caches are shared."""
+    """Round up to 2, 4, 8, ...: with few variants, more requests share a cache."""
     return float(2 ** max(1, math.ceil(math.log2(stretch))))

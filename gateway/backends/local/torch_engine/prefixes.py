@@ -1,4 +1,4 @@
-"""Caches the keys and values of passages for later questions, up to a number of bytes."""
+"""Caches the keys and values of passages for later questions, up to a limit in bytes."""
 
 import hashlib
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from gateway.backends.local.torch_engine.positions import Variant
 class Prefixes:
     """The most recently used prefixes. Only the engine's thread uses it.
 
-    A key holds the tokens and the variant of their positions, since cached values of one variant are useless under
+    The key contains the tokens and the variant of their positions, since cached values of one variant are wrong for
     another.
     """
 
@@ -25,20 +25,20 @@ class Prefixes:
         return len(self._kept)
 
     def get(self, ids: Sequence[int], variant: Variant) -> Tensor | None:
-        """[layers, 2, heads, tokens, width], or None."""
+        """The cached values [layers, 2, heads, tokens, width], or None."""
         key = _key(ids, variant)
-        found = self._kept.get(key)
-        if found is not None:
+        prefix = self._kept.get(key)
+        if prefix is not None:
             self._kept.move_to_end(key)
-        return found
+        return prefix
 
-    def put(self, ids: Sequence[int], variant: Variant, kept: Tensor) -> None:
+    def put(self, ids: Sequence[int], variant: Variant, prefix: Tensor) -> None:
         key = _key(ids, variant)
         self._forget(key)
-        if kept.nbytes > self.most_bytes:
+        if prefix.nbytes > self.most_bytes:
             return
-        self._kept[key] = kept
-        self.bytes += kept.nbytes
+        self._kept[key] = prefix
+        self.bytes += prefix.nbytes
         while self.bytes > self.most_bytes:
             self._forget(next(iter(self._kept)))
 

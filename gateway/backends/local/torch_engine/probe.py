@@ -1,8 +1,8 @@
 """Measures how far a model's context reaches: perplexity and pass-keys at growing distances, method by method.
 
-Reading 32,768 tokens takes a small machine half an hour, so distances are emulated: the first half of a shorter text
-is at the beginning, and the positions of the second half jump to the end of the tested length. A pass-key, with
-some text around it, is at its depth between the two. That tests positions, not the effect of so much text.
+Reading 32,768 tokens takes a small machine half an hour, so distances are emulated. The first half of a shorter text
+stands at the beginning, and the positions of the second half jump to the end of the tested length. A pass-key, with
+some text around it, is inserted at a depth between the two. That tests positions, but not the effect of a long text.
 """
 
 import math
@@ -32,21 +32,21 @@ SUBJECTS = (
     "postal code of the harbour", "account of the merchant at the bank", "number of stars on the map",
     "length of the bridge in inches", "number of books in the library", "secret number",
 )  # fmt: skip
-"""The subjects of the pass-keys. All differ, since confusing them would hide the effect of positions."""
+"""The subjects of the pass-keys. They are all different: confused subjects would hide the effect of positions."""
 AROUND = 32
 """The tokens of text before and after a pass-key."""
 KINDS = ("red", "old", "tiny", "cold", "loud", "soft", "green", "round")
 BEARABLE = 1.25
-"""The perplexity may grow by this factor."""
+"""The perplexity may grow by at most this factor."""
 WELL = 0.75
 """The share of look-ups among similar sentences that must be right up to the effective window."""
 PASSAGE_TOKENS = 120
 SHORTEST = 512
 ASKED = 8
-"""Look-ups at each length."""
+"""The number of look-ups at each length."""
 METHODS: tuple[Method, ...] = ("native", "linear", "ntk", "yarn", "llama3", "llama3-wide", "self-extend")
 UNASKED: frozenset[str] = frozenset({"native", "linear"})
-"""Measured only for display; never chosen for a length beyond the trained one."""
+"""Methods that are measured only for display and never chosen for a length beyond the trained window."""
 
 
 Question = tuple[list[int], list[int]]
@@ -54,14 +54,14 @@ Question = tuple[list[int], list[int]]
 
 
 class PassKey(Struct):
-    """A text with a number, the text after it, and the question about it."""
+    """Tokens of a text that states a number, of the text behind it, and of the question about it."""
 
-    told: list[int]
+    statement: list[int]
     behind: list[int]
     question: Question
 
     def __len__(self) -> int:
-        return len(self.told) + len(self.behind) + sum(map(len, self.question))
+        return len(self.statement) + len(self.behind) + sum(map(len, self.question))
 
 
 class ProbeDocument(Struct):
@@ -91,20 +91,21 @@ def pass_keys(tokens: Tokens, count: int, seed: int = 0) -> list[tuple[list[int]
 
 
 def document(tokens: Tokens, text: str, size: int, keys: int, seed: int = 0) -> ProbeDocument:
-    """`size` tokens of `text`, and more of it around the keys. Raises `ValueError` if it is too short."""
+    """A document of `size` tokens of `text`, with more of the text around the keys. Raises `ValueError` if the text is
+    too short."""
     ids = tokens.prompt(text)
     needed = size + keys * 2 * AROUND
     if len(ids) < needed:
         raise ValueError(f"the text has {len(ids)} tokens and {needed} are needed")
     hidden = []
-    for number, (told, question) in enumerate(pass_keys(tokens, keys, seed)):
+    for number, (statement, question) in enumerate(pass_keys(tokens, keys, seed)):
         around = ids[size + number * 2 * AROUND :][: 2 * AROUND]
-        hidden.append(PassKey(around[:AROUND] + told, around[AROUND:], question))
+        hidden.append(PassKey(around[:AROUND] + statement, around[AROUND:], question))
     return ProbeDocument(ids[: size // 2], ids[size // 2 : size], hidden)
 
 
 def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> ProbeText:
-    """About `size` tokens in passages that each hold a key; another `seed` takes the next piece of the text.
+    """About `size` tokens of text in passages that each hold a key. Each `seed` uses a different piece of the text.
 
     Raises `ValueError` if the text is too short.
     """
@@ -126,55 +127,55 @@ def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> ProbeText:
 
 @torch.inference_mode()
 def look_up(model: TorchNetwork, reads: Sequence[ProbeText], length: int) -> LookUp:
-    """One pass over each text with the model's own positions."""
-    found = 0
+    """Count the look-ups that succeed with the model's own positions. Reads each text once."""
+    right = 0
     for read in reads:
         block = model.block(1, len(read.ids) + max(len(before) + len(digits) for before, digits in read.questions))
         advance(model, block, read.ids)
-        found += sum(is_found(model, block, question) for question in read.questions)
-    return LookUp(length, found, sum(len(read.questions) for read in reads))
+        right += sum(is_found(model, block, question) for question in read.questions)
+    return LookUp(length, right, sum(len(read.questions) for read in reads))
 
 
 def look_ups(model: TorchNetwork, tokens: Tokens, text: str, trained: int) -> Iterator[LookUp]:
-    """Look-ups from 512 tokens on, doubling, until too few succeed or the window or the text ends. Reads the text."""
+    """Look-ups at 512, 1024, ... tokens. Stops when too few succeed, or when the window or the text ends."""
     length = SHORTEST
     while length <= min(trained, len(KINDS) * len(WORDS) * PASSAGE_TOKENS):
         try:
             # a short text holds fewer keys than needed, so several short texts are read
             texts = -(-ASKED * PASSAGE_TOKENS // length)
-            one = look_up(model, [alike(tokens, text, length, seed) for seed in range(texts)], length)
+            result = look_up(model, [alike(tokens, text, length, seed) for seed in range(texts)], length)
         except ValueError:
             return
-        yield one
-        if not _well(one):
+        yield result
+        if not _well(result):
             return
         length *= 2
 
 
 @torch.inference_mode()
 def measure(model: TorchNetwork, read: ProbeDocument, length: int, variant: Variant, method: str) -> LengthProfile:
-    """The document as if it were `length` tokens long: the keys at evenly spread depths, then the second half."""
+    """Read the document as if it were `length` tokens long: the keys at evenly spread depths, then the second half."""
     begin = len(read.first)
     longest = max([len(read.second), *map(len, read.keys)])
     block = model.block(1, begin + longest, variant)
     advance(model, block, read.first)
-    found = 0
+    right = 0
     for number, key in enumerate(read.keys):
         left_out = max(0, length - begin - len(key))
         block.end, block.gap = begin, left_out * (2 * number + 1) // (2 * len(read.keys))
-        advance(model, block, key.told)
+        advance(model, block, key.statement)
         block.gap = left_out
         advance(model, block, key.behind)
-        found += is_found(model, block, key.question)
+        right += is_found(model, block, key.question)
     block.end, block.gap = begin, max(0, length - begin - len(read.second))
     perplexity = math.exp(loss(model, block, read.second))
-    return LengthProfile(length, method, variant.factor, round(perplexity, 2), found, len(read.keys))
+    return LengthProfile(length, method, variant.factor, round(perplexity, 2), right, len(read.keys))
 
 
 def sweep(
     model: TorchNetwork, positions: Positions, read: ProbeDocument, methods: Sequence[Method] = METHODS
 ) -> Iterator[LengthProfile]:
-    """From the document's own length over the trained window to 2 and 4 times that."""
+    """Measure at the document's own length, at the trained window, and at 2 and 4 times the window."""
     trained = positions.trained_tokens
     own = len(read.first) + len(read.second)
     for length in sorted({own, *[size for size in (trained // 2, trained) if size > own]}):
@@ -187,47 +188,48 @@ def sweep(
 
 
 def concluded(trained: int, measured: Sequence[LengthProfile], looked: Sequence[LookUp] = ()) -> Profile:
-    """The usable length with the best method at each length and with each method alone, and the effective window."""
+    """The profile: the usable length with the best method at each length, the usable length of each method, and the
+    effective window."""
     base = measured[0]
     winners: dict[int, LengthProfile] = {}
-    for one in sorted(measured, key=lambda one: one.length):
-        able = one.length <= trained or one.method not in UNASKED
-        if able and (one.length not in winners or _worth(one, base) > _worth(winners[one.length], base)):
-            winners[one.length] = one
-    natively = [one for one in winners.values() if one.length <= trained]
-    methods = dict.fromkeys(one.method for one in measured)
+    for profile in sorted(measured, key=lambda profile: profile.length):
+        able = profile.length <= trained or profile.method not in UNASKED
+        if able and (profile.length not in winners or _worth(profile, base) > _worth(winners[profile.length], base)):
+            winners[profile.length] = profile
+    natively = [profile for profile in winners.values() if profile.length <= trained]
+    methods = dict.fromkeys(profile.method for profile in measured)
     alone = {name: [*natively, *_beyond(measured, name, trained)] for name in methods}
     return Profile(
         _usable(list(winners.values()), base),
-        tuple((length / trained, one.method) for length, one in winners.items() if length > trained),
+        tuple((length / trained, profile.method) for length, profile in winners.items() if length > trained),
         tuple(measured),
         tuple((name, _usable(rows, base)) for name, rows in alone.items()),
-        max((one.length for one in looked if _well(one)), default=SHORTEST if looked else 0),
+        max((profile.length for profile in looked if _well(profile)), default=SHORTEST if looked else 0),
         tuple(looked),
     )
 
 
 def _beyond(measured: Sequence[LengthProfile], method: str, trained: int) -> list[LengthProfile]:
-    return [one for one in measured if one.method == method and one.length > trained]
+    return [profile for profile in measured if profile.method == method and profile.length > trained]
 
 
 def _usable(rows: Sequence[LengthProfile], base: LengthProfile) -> int:
-    """The longest length up to which every result is good enough."""
-    borne = takewhile(lambda one: _bearable(one, base), sorted(rows, key=lambda one: one.length))
-    return max((one.length for one in borne), default=0)
+    """The longest length up to which every result is good enough, in tokens."""
+    borne = takewhile(lambda profile: _bearable(profile, base), sorted(rows, key=lambda profile: profile.length))
+    return max((profile.length for profile in borne), default=0)
 
 
-def _well(one: LookUp) -> bool:
-    return one.found >= WELL * one.keys
+def _well(result: LookUp) -> bool:
+    return result.found >= WELL * result.keys
 
 
-def _worth(one: LengthProfile, base: LengthProfile) -> float:
-    """The score of a method: found keys and lost perplexity count alike, since both are shares."""
-    return one.found / max(1, one.keys) - math.log(one.perplexity / base.perplexity)
+def _worth(profile: LengthProfile, base: LengthProfile) -> float:
+    """The score of a method: the share of found keys, minus the relative growth of the perplexity (its logarithm)."""
+    return profile.found / max(1, profile.keys) - math.log(profile.perplexity / base.perplexity)
 
 
-def _bearable(one: LengthProfile, base: LengthProfile) -> bool:
-    return one.perplexity <= BEARABLE * base.perplexity and 2 * one.found >= base.found
+def _bearable(profile: LengthProfile, base: LengthProfile) -> bool:
+    return profile.perplexity <= BEARABLE * base.perplexity and 2 * profile.found >= base.found
 
 
 def advance(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> None:
@@ -236,23 +238,23 @@ def advance(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> None:
 
 
 def loss(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> float:
-    """Mean negative log-likelihood of all but the first token, which also advances the block."""
+    """The mean negative log-likelihood of all tokens but the first, in nats. Also advances the block."""
     total, last = 0.0, None
     for start in range(0, len(ids), CHUNK):
         part = torch.tensor(ids[start : start + CHUNK])
         (logits,) = model.forward([TokenSegment(block, part[None], "all")])
         before = logits[0, :-1] if last is None else torch.cat((last, logits[0, :-1]))
-        wanted: Tensor = part[1:] if last is None else part
-        total += float(torch.nn.functional.cross_entropy(before, wanted, reduction="sum"))
+        targets: Tensor = part[1:] if last is None else part
+        total += float(torch.nn.functional.cross_entropy(before, targets, reduction="sum"))
         last = logits[0, -1:]
     return total / (len(ids) - 1)
 
 
 def is_found(model: TorchNetwork, block: RowBlock, question: Question) -> bool:
-    """Whether greedy decoding would give all the digits. Leaves the block as it was."""
+    """Whether greedy decoding would give all the digits. Does not change the block."""
     before, digits = question
     end = block.end
     (logits,) = model.forward([TokenSegment(block, torch.tensor([[*before, *digits]]), "all")])
     block.end = end
-    said = logits[0].argmax(-1)[len(before) - 1 : -1]
-    return said.tolist() == list(digits)
+    predicted = logits[0].argmax(-1)[len(before) - 1 : -1]
+    return predicted.tolist() == list(digits)

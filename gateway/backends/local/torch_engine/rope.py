@@ -16,14 +16,19 @@ def linear(theta: Tensor, factor: float) -> Tensor:
 
 
 def ntk(theta: Tensor, alpha: float) -> Tensor:
-    """NTK-aware: the base grows by alpha^(d/(d-2)): the slowest pair is stretched by alpha, the fastest not at all."""
+    """NTK-aware: the base grows by alpha^(d/(d-2)), so the slowest pair is stretched by alpha and the fastest one not.
+
+    theta: [d/2] -> the same
+    """
     half = len(theta)
     return theta * alpha ** (-torch.arange(half, dtype=theta.dtype) / (half - 1))
 
 
 def yarn(theta: Tensor, factor: float, trained: int, fast: float = 32.0, slow: float = 1.0) -> tuple[Tensor, float]:
-    """YaRN (Peng et al. 2023): pairs that turn often within L stay, those that never turn once are
-    interpolated, a ramp lies between; cos and sin are scaled by 0.1 ln s + 1."""
+    """YaRN (Peng et al. 2023). -> theta [d/2], and the factor 0.1 ln s + 1 for cos and sin
+
+    Pairs that turn often within L stay, pairs that do not turn once are interpolated, and a ramp lies between them.
+    """
     pairs = torch.arange(len(theta), dtype=theta.dtype)
     steepness = float((theta[0].log() - theta[-1].log()) / (len(theta) - 1))
 
@@ -37,37 +42,38 @@ def yarn(theta: Tensor, factor: float, trained: int, fast: float = 32.0, slow: f
 
 
 def llama3(theta: Tensor, factor: float, trained: int, low: float = 1.0, high: float = 4.0) -> Tensor:
-    """As Llama 3.1: wavelengths under L/high stay, over L/low are divided by s, smooth between."""
+    """As in Llama 3.1: frequencies of wavelengths under L/high stay, those over L/low are divided by s, and the step
+    between them is smooth. theta: [d/2] -> the same"""
     turns = trained * theta / (2 * math.pi)
     smooth = ((turns - low) / (high - low)).clamp(0, 1)
     return theta * smooth + theta / factor * (1 - smooth)
 
 
 def longrope(theta: Tensor, divisors: Tensor, length: int, trained: int) -> tuple[Tensor, float]:
-    """LongRoPE (Ding et al. 2024): searched divisors for each pair, and sqrt(1 + ln s / ln L) on cos and sin."""
+    """LongRoPE (Ding et al. 2024). -> theta / divisors [d/2], and the factor sqrt(1 + ln s / ln L) for cos and sin"""
     stretch = length / trained
     return theta / divisors, math.sqrt(1 + math.log(stretch) / math.log(trained)) if stretch > 1 else 1.0
 
 
 def cos_sin(theta: Tensor, scale: float, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """theta: [d/2], positions: [...] -> two of [..., d]"""
+    """The cosines and sines of all angles. theta: [d/2], positions: [...] -> two of [..., d]"""
     angles = positions[..., None].float() * theta
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos() * scale, angles.sin() * scale
 
 
 def rotate(x: Tensor, theta: Tensor, positions: Tensor) -> Tensor:
-    """x: [..., n, d], positions: [n] -> x turned to its positions"""
+    """Rotate x to its positions. x: [..., n, d], positions: [n] -> [..., n, d]"""
     cos, sin = cos_sin(theta, 1.0, positions)
-    one, other = x.chunk(2, dim=-1)
-    return x * cos.to(x.dtype) + torch.cat((-other, one), dim=-1) * sin.to(x.dtype)
+    first, second = x.chunk(2, dim=-1)
+    return x * cos.to(x.dtype) + torch.cat((-second, first), dim=-1) * sin.to(x.dtype)
 
 
 def self_extend(q: Tensor, k: Tensor, theta: Tensor, at: Tensor, keys: Tensor, window: int, group: int) -> Tensor:
-    """Attention scores of Self-Extend: distances under `window` as they are, others in steps of `group`.
+    """Attention scores of Self-Extend: exact distances under `window`, larger ones in steps of `group`.
 
-    q: [..., n, d] and k: [..., t, d] are not rotated and stand at `at` [n] and `keys` [t] -> [..., n, t],
-    with -inf where a key lies ahead of its query.
+    q [..., n, d] and k [..., t, d] are not rotated; their positions are `at` [n] and `keys` [t]. -> [..., n, t],
+    with -inf where a key comes after its query.
     """
     near = rotate(q, theta, at) @ rotate(k, theta, keys).transpose(-1, -2)
     far_at = at // group + window - window // group

@@ -1,4 +1,4 @@
-"""The next token from logits: pure functions, and a `Sampler` that remembers what they need."""
+"""Chooses the next token from logits: pure functions, and a `Sampler` that holds their state."""
 
 from collections import Counter
 from typing import Any
@@ -10,24 +10,30 @@ from gateway.wire.engine.pieces import SamplingKnobs
 
 
 def nucleus(logits: Tensor, share: float) -> Tensor:
-    """The smallest set of best tokens that holds `share` of the mass, always at least one; the rest -inf. [vocab]"""
+    """Set all tokens to -inf but the smallest set of best ones (at least one) that holds `share` of the mass.
+
+    logits: [vocab] -> the same
+    """
     ordered, places = logits.softmax(-1).sort(descending=True)
     outside = ordered.cumsum(-1) - ordered >= share
     outside[..., 0] = False
     return logits.masked_fill(torch.zeros_like(outside).scatter(-1, places, outside), -torch.inf)
 
 
-def penalised(logits: Tensor, said: Counter[int], frequency: float, presence: float) -> Tensor:
-    """OpenAI's formula: count * frequency + presence is taken from what was said."""
-    if not said or not (frequency or presence):
+def penalised(logits: Tensor, drawn: Counter[int], frequency: float, presence: float) -> Tensor:
+    """Lower the logits of tokens that were drawn before: by count * frequency + presence, OpenAI's formula.
+
+    logits: [vocab] -> the same
+    """
+    if not drawn or not (frequency or presence):
         return logits
-    ids = torch.tensor(list(said))
-    counts = torch.tensor(list(said.values()), dtype=logits.dtype)
+    ids = torch.tensor(list(drawn))
+    counts = torch.tensor(list(drawn.values()), dtype=logits.dtype)
     return logits.index_add(-1, ids, -(counts * frequency + presence))
 
 
 def narrowed(logits: Tensor, knobs: SamplingKnobs) -> Tensor:
-    """Temperature, then top_k, min_p and top_p."""
+    """Apply temperature, then top_k, min_p and top_p. logits: [vocab] -> the same"""
     logits = logits / max(knobs.temperature, 1e-4)
     if 0 < knobs.top_k < logits.shape[-1]:
         logits = logits.masked_fill(logits < logits.topk(knobs.top_k).values[..., -1:], -torch.inf)
@@ -38,7 +44,7 @@ def narrowed(logits: Tensor, knobs: SamplingKnobs) -> Tensor:
 
 
 class Sampler:
-    """One choice's dice. `number` tells the choices of a request apart."""
+    """Draws the tokens of one choice. Each choice of a request has its own `number`, so its draws differ."""
 
     def __init__(self, knobs: SamplingKnobs, number: int) -> None:
         self._knobs = knobs

@@ -1,7 +1,7 @@
 """The compute thread: one forward pass per step for all running requests.
 
-A run is a generator. It yields segments to read, gets their logits, and ends with its answer. So a decode loop is a
-plain generator, and joins and leaves the batch between two steps.
+A run is a generator: it yields segments to read and receives their logits. Runs join and leave the batch between two
+steps.
 """
 
 import logging
@@ -21,7 +21,7 @@ Run = Generator[list[TokenSegment], list[Tensor], None]
 
 
 class Stepper:
-    """Runs generators on its own thread until they end. Any thread may hand one in."""
+    """Runs generators on its own thread until they end. Any thread may call `run`."""
 
     def __init__(self, model: TorchNetwork, threads: int) -> None:
         self._model = model
@@ -51,30 +51,30 @@ class Stepper:
     def _admit(self) -> bool:
         """Admit new runs; waits only if none is running. False after `close`."""
         while not (self._new.empty() and self._running):
-            one = self._new.get()
-            if one is None:
+            run = self._new.get()
+            if run is None:
                 return False
-            if one.begin():
-                self._running.append(one)
+            if run.begin():
+                self._running.append(run)
         return True
 
     def _step(self) -> None:
-        running = self._running = [one for one in self._running if not one.left()]
+        running = self._running = [run for run in self._running if not run.left()]
         if not running:
             return
         try:
-            logits = self._model.forward([segment for one in running for segment in one.segments])
+            logits = self._model.forward([segment for run in running for segment in run.segments])
         except Exception as error:
             log.exception("a step failed")
-            for one in running:
-                one.fail(error)
+            for run in running:
+                run.fail(error)
             self._running = []
             return
         still, at = [], 0
-        for one in running:
-            count = len(one.segments)
-            if one.go_on(logits[at : at + count]):
-                still.append(one)
+        for run in running:
+            count = len(run.segments)
+            if run.go_on(logits[at : at + count]):
+                still.append(run)
             at += count
         self._running = still
 

@@ -1,4 +1,4 @@
-"""NBCE as a run: reads many passages and the question alone in parallel, and gives one answer.
+"""NBCE as a run: reads many passages in parallel, and the question alone, and generates one answer.
 
 Row 0 is the question alone, row k is passage k and the question. Each passage is read once and cached; the question
 is read after each of them, and every chosen token is added to all rows.
@@ -24,13 +24,13 @@ from gateway.exchange import Nbce
 from gateway.wire.engine.pieces import EngineRequest
 
 READ_AT_ONCE = 1024
-"""Tokens in one step, all rows together."""
+"""The number of tokens in one step, in all rows together."""
 GROUP = 32
-"""Rows of one block. They are sorted by length, so that there is little padding."""
+"""The number of rows in one block. Rows are sorted by length, so that there is little padding."""
 JUDGED = 128
-"""The likelihood of this many last tokens of the question measures how well a passage explains it."""
+"""How many last tokens of the question are scored: their likelihood measures how well a passage explains it."""
 SHARE = 4
-"""Long rows are read in smaller groups, so that reading needs at most this share of the memory of all rows."""
+"""Long rows are read in smaller groups, so that reading them needs at most 1 / SHARE of the memory of all rows."""
 
 
 class PassageSpan(Struct):
@@ -42,7 +42,8 @@ class PassageSpan(Struct):
 
 
 class Windows(Struct):
-    """The input of a request in token numbers: the prefixes (that of the question alone first), and the question."""
+    """The input of a request as token numbers: a prefix for each row (row 0, the question alone, first), and the
+    question."""
 
     prefixes: Sequence[Sequence[int]]
     question: Sequence[int]
@@ -61,7 +62,7 @@ class WindowsReport(Struct):
     rows: int = 0
     dropped: int = 0
     remembered: int = 0
-    """Passages that came from the cache."""
+    """How many passages came from the cache."""
     spans: list[PassageSpan] = []
 
 
@@ -70,33 +71,33 @@ def answer(
     tokens: Tokens,
     positions: Positions,
     prefixes: Prefixes,
-    wanted: EngineRequest,
-    asked: Windows,
+    request: EngineRequest,
+    windows: Windows,
     say: Say,
     tell: Callable[[WindowsReport], None],
 ) -> Run:
     """Generate one answer from all passages. Calls `tell` for each token before its text is sent."""
-    prompt = asked.longest + len(asked.question)
-    room = room_after(prompt, positions, wanted)
-    behind = len(asked.question) + min(wanted.max_tokens, room)
-    variant = positions.variant(asked.longest + behind)
-    mixer = Mixer(asked.mixed)
-    report = WindowsReport(mixer.pooling, len(asked.prefixes) - 1)
+    prompt = windows.longest + len(windows.question)
+    room = room_after(prompt, positions, request)
+    behind = len(windows.question) + min(request.max_tokens, room)
+    variant = positions.variant(windows.longest + behind)
+    mixer = Mixer(windows.mixed)
+    report = WindowsReport(mixer.pooling, len(windows.prefixes) - 1)
     rows = _WindowRows(model, behind, variant)
-    most = asked.most_rows_bytes // model.shape.bytes_of(asked.longest + behind)
+    most = windows.most_rows_bytes // model.shape.bytes_of(windows.longest + behind)
     judged = JUDGED if mixer.asks_for_likelihood and report.rows > 1 else 0
-    for group in _groups(asked.prefixes, min(GROUP, max(1, most // SHARE))):
-        kept = yield from _read(model, prefixes, [asked.prefixes[row] for row in group], variant, report)
-        block = rows.join(group, kept)
-        del kept
-        logits, likelihood = yield from _ask(block, asked.question, judged)
+    for group in _groups(windows.prefixes, min(GROUP, max(1, most // SHARE))):
+        values = yield from _read(model, prefixes, [windows.prefixes[row] for row in group], variant, report)
+        block = rows.join(group, values)
+        del values
+        logits, likelihood = yield from _ask(block, windows.question, judged)
         if judged:
             mixer.explain(group, likelihood)
         rows.logits = torch.cat((rows.logits, logits)) if rows.parts[:-1] else logits
         rows.drop(mixer.worst(rows.logits, rows.numbers, most))
-    total = sum(map(len, asked.prefixes[1:])) + len(asked.question)
-    choice = RunningChoice(0, tokens, wanted, total, room, say)
-    yield from _speak(rows, mixer, Sampler(wanted.knobs, 0), choice, report, tell)
+    total = sum(map(len, windows.prefixes[1:])) + len(windows.question)
+    choice = RunningChoice(0, tokens, request, total, room, say)
+    yield from _speak(rows, mixer, Sampler(request.knobs, 0), choice, report, tell)
 
 
 def _speak(
@@ -126,7 +127,7 @@ def _speak(
 
 
 def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
-    """Assign the new text to `context`; the text is now `length` characters long. A stop text may have shortened it."""
+    """Assign the text up to `length` characters to `context`, and cut spans beyond it, which a stop text removed."""
     while spans and spans[-1].start >= length:
         spans.pop()
     end = spans[-1].end if spans else 0
@@ -137,7 +138,7 @@ def _spoken_up_to(spans: list[PassageSpan], context: int, length: int) -> None:
 
 
 def _groups(texts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
-    """The rows in groups of similar length; the question alone is always first."""
+    """The row numbers in groups of similar length. Row 0, the question alone, is always first."""
     order = [0, *sorted(range(1, len(texts)), key=lambda row: len(texts[row]))]
     return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -150,9 +151,9 @@ def _read(
     report: WindowsReport,
 ) -> Generator[list[TokenSegment], list[Tensor], list[Tensor]]:
     """The cached values of each text; a text that is not in the cache is read."""
-    found = [prefixes.get(ids, variant) for ids in texts]
-    report.remembered += sum(one is not None for one in found)
-    missing = [at for at, one in enumerate(found) if one is None]
+    values = [prefixes.get(ids, variant) for ids in texts]
+    report.remembered += sum(row is not None for row in values)
+    missing = [at for at, row in enumerate(values) if row is None]
     while missing:
         batch = [missing.pop(0)]
         while missing and sum(len(texts[at]) for at in [*batch, missing[0]]) <= READ_AT_ONCE:
@@ -160,25 +161,27 @@ def _read(
         blocks = [model.block(1, len(texts[at]), variant) for at in batch]
         yield from _advance(blocks, [texts[at] for at in batch])
         for at, block in zip(batch, blocks, strict=True):
-            found[at] = row = block.row(0)
+            values[at] = row = block.row(0)
             prefixes.put(texts[at], variant, row)
-    return [one for one in found if one is not None]
+    return [row for row in values if row is not None]
 
 
 def _ask(
     block: RowBlock, question: Sequence[int], judged: int
 ) -> Generator[list[TokenSegment], list[Tensor], tuple[Tensor, Tensor]]:
-    """Read the question after every row. -> [rows, vocab], and log p of its last `judged` tokens in each row [rows];
-    the very first token has none."""
+    """Read the question after every row. -> logits [rows, vocab], and log p of its last `judged` tokens [rows].
+
+    The very first token has no log p.
+    """
     ids = torch.tensor([question]).expand(block.rows, -1)
     first, last = max(1, len(question) - judged), len(question)
     step = max(1, READ_AT_ONCE // block.rows)
     logits, likelihood = torch.empty(0), torch.zeros(block.rows)
     for start in range(0, last, step):
         end = min(start + step, last)
-        wanted: WantedLogits = "all" if judged and end >= first else "last" if end == last else "none"
-        (logits,) = yield [TokenSegment(block, ids[:, start:end], wanted)]
-        if wanted == "all":
+        which: WantedLogits = "all" if judged and end >= first else "last" if end == last else "none"
+        (logits,) = yield [TokenSegment(block, ids[:, start:end], which)]
+        if which == "all":
             foretold = slice(max(first, start + 1), min(end + 1, last))
             before = slice(foretold.start - 1 - start, foretold.stop - 1 - start)
             likelihood += _likelihood(logits[:, before], ids[:, foretold])
@@ -187,7 +190,7 @@ def _ask(
 
 
 def _likelihood(logits: Tensor, ids: Tensor) -> Tensor:
-    """[rows, n, vocab] before each of the tokens [rows, n] -> [rows]"""
+    """The log-likelihood of tokens. logits: [rows, n, vocab], before each of the tokens; ids: [rows, n] -> [rows]"""
     # row by row, since a copy of all logits is large
     whole = torch.stack([row.logsumexp(-1) for row in logits])
     return (logits.gather(-1, ids[..., None])[..., 0] - whole).sum(-1)
@@ -204,7 +207,7 @@ def _advance(blocks: Sequence[RowBlock], texts: Sequence[Sequence[int]]) -> Run:
 
 
 class _WindowRows:
-    """All rows, in blocks of similar length. `numbers`: the row numbers in the order of `logits`; 0 is first."""
+    """All rows, in blocks of similar length. `numbers` are the row numbers in the order of `logits`; 0 is first."""
 
     def __init__(self, model: TorchNetwork, behind: int, variant: Variant) -> None:
         self._model, self._behind, self._variant = model, behind, variant
@@ -215,12 +218,12 @@ class _WindowRows:
     def numbers(self) -> list[int]:
         return [row for _, group in self.parts for row in group]
 
-    def join(self, group: list[int], kept: Sequence[Tensor]) -> RowBlock:
-        longest = max(one.shape[3] for one in kept)
+    def join(self, group: list[int], prefixes: Sequence[Tensor]) -> RowBlock:
+        longest = max(prefix.shape[3] for prefix in prefixes)
         block = self._model.block(len(group), longest + self._behind, self._variant)
         block.end = longest
-        for place, one in enumerate(kept):
-            block.load(place, one)
+        for place, prefix in enumerate(prefixes):
+            block.load(place, prefix)
         self.parts.append((block, group))
         return block
 
