@@ -1,7 +1,7 @@
-"""Keeps a payload only where it is beyond doubt: quoted, in a code fence, or the line that ends the query.
+"""Separates a payload only where it is certain: in quotes, in a code fence, or the last line of the query.
 
-A template that writes instruction and payload apart must not cut a sentence, nor take what the user asks after the
-text for a part of the text. Where there is doubt, the whole query goes in.
+A template that writes instruction and payload in two places must not cut a sentence, and must not treat a question
+after the text as part of the text. In case of doubt it gets the whole query.
 """
 
 import re
@@ -15,7 +15,7 @@ _AFTER_QUOTE = re.compile(r"\s*(?:[.!?。！？]\s*|\n\s*|\Z)")
 
 
 def certain(parts: Split) -> Split:
-    """The split, or the query as a whole where its payload is in doubt."""
+    """The split, or a split without a payload if the payload is uncertain."""
     span = parts.payload
     if span is None or _is_fenced(parts.query, span) or _is_quoted(parts.query, span) or _is_last_line(parts):
         return parts
@@ -23,7 +23,7 @@ def certain(parts: Split) -> Split:
 
 
 def _is_fenced(query: str, span: TextSpan) -> bool:
-    """The only code block. Two of them have words between them."""
+    """Whether the span is the only code block. Two blocks would have words between them."""
     blocks = fences(query)
     return len(blocks) == 1 and blocks[0].body_start <= span.start and span.end <= blocks[0].body_end
 
@@ -40,7 +40,7 @@ def _is_quoted(query: str, span: TextSpan) -> bool:
 
 
 def _is_last_line(parts: Split) -> bool:
-    """One line that follows the instruction's line, with nothing behind it."""
+    """Whether the payload is one line after the instruction, with nothing after it."""
     query, span = parts.query, parts.payload
     assert span is not None
     before = query[: span.start].rstrip(" \t")

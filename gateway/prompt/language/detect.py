@@ -1,7 +1,7 @@
 """Detects the language of a prompt: English, Chinese, or another, for which there are no templates.
 
-The language of the request counts, not that of a pasted text. So where a colon or a line break parts the two, the part
-before it decides: `Translate to English: 你好` is English.
+The language of the request counts, not that of a pasted text. So if a colon or a line break separates the two,
+the part before it decides: `Translate to English: 你好` is English.
 
 Scripts and function words decide first. Text in Latin letters with few English words is given to `eld`, which knows 60
 languages.
@@ -50,30 +50,30 @@ _FOREIGN_WORDS = (
     " il lo gli di che è per non sono della nel puoi o os um uma do da e não em no na você"
 )
 _ENGLISH, _FOREIGN = frozenset(_ENGLISH_WORDS.split()), frozenset(_FOREIGN_WORDS.split())
-# what a formula is asked for: it holds too few words for the detector
+# verbs of prompts with a formula, which have too few words for the detector
 _FORMULA_VERBS = ("factorise", "factorize", "simplify", "differentiate", "integrate")
 _ENGLISH_VERBS = frozenset((*VOCABULARY["en"].task.verbs, *VOCABULARY["en"].refine.asks, *_FORMULA_VERBS))
 
 ENOUGH = 4
-"""From this number of English function words on, and more than foreign ones, the request is English, whatever is pasted
-behind it on the same line."""
+"""With at least this many English function words, and fewer foreign ones, the request is English. A text in another
+language on the same line does not change that."""
 SURE = 0.3
-"""From this share of English function words and verbs on, a text is English. Below it the detector decides: 27 % of
-real prompts, at 0.2 ms each."""
+"""A text with at least this share of English function words and verbs is English. Below it the detector decides: that
+is the case for 27 % of real prompts, at 0.2 ms each."""
 DETECTED_CHARS = 300
 
 
 def language_of(text: str) -> str:
-    """`en`, `zh`, or "" for any other language and for texts without words."""
+    """`en`, `zh`, or "" for other languages and for texts without words."""
     text = text[:LONGEST]
-    # a search for the quote marks first saves nine tenths of the time
+    # searching for quote marks first saves nine tenths of the time
     plain = _PAYLOAD.sub(" ", text) if not text.isascii() or any(map(text.__contains__, _MARKS)) else text
     head = _HEAD.match(plain.strip())
     return (_decide(head.group()) if head else None) or _decide(plain) or _decide(text) or ""
 
 
 def _decide(text: str) -> str | None:
-    """The language, "" for one without templates, None for a text too short to decide."""
+    """The language, "" for a language without templates, None if the text is too short to decide."""
     ascii_bytes = text.encode("ascii", "ignore")
     latin = len(ascii_bytes) - len(ascii_bytes.translate(None, _LETTERS))
     han, other = (0, 0) if text.isascii() else (len(_HAN.findall(text)), len(_OTHER.findall(text)))
@@ -94,7 +94,7 @@ def _decide(text: str) -> str | None:
 
 
 def load_detector() -> None:
-    """Loads the detector, half a second and 45 MB, so that the first prompt does not wait for it."""
+    """Load the detector (half a second, 45 MB), so that the first prompt does not wait for it."""
     _detector()
 
 

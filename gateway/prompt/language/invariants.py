@@ -41,7 +41,7 @@ class Invariant(Struct, frozen=True):
 
 
 def _followed(*, negations: bool) -> re.Pattern[str]:
-    """A pattern for each word with the words after it, since a bare "not" is in almost any template."""
+    """A pattern for each negation or constraint with the words after it: a "not" alone is in almost every template."""
     patterns = []
     for words in VOCABULARY.values():
         keep = words.keep
@@ -101,7 +101,7 @@ _KIND_OF_CODE = re.compile(r"[\w+#.-]*")
 
 
 def items(text: str) -> Iterator[Invariant]:
-    """Every piece of the text that must survive, by kind. Cheap marks are searched for before patterns."""
+    """Every piece of the text that must survive, by kind. A pattern is searched for only if the text has its marks."""
     for block in reversed(marks.fences(text)) if "```" in text or "~~~" in text else ():
         yield Invariant(InvariantKind.CODE, text[block.body_start : block.body_end])
         text = f"{text[: block.start]}\n{_beside_fence(text[block.start : block.body_start])}\n{text[block.end :]}"
@@ -119,7 +119,7 @@ def _beside_fence(line: str) -> str:
 
 
 def _worded(text: str) -> Iterator[Invariant]:
-    """The pieces that consist of words: dates, numbers, names, choices, negations, constraints, formats, languages."""
+    """The pieces that need word lists: dates, numbers, names, choices, negations, constraints, formats, languages."""
     low = folded(text)
     for start, end in reversed(find_dates(low)):
         yield Invariant(InvariantKind.DATE, text[start:end].strip())
@@ -130,7 +130,7 @@ def _worded(text: str) -> Iterator[Invariant]:
     yield from _matches(InvariantKind.NUMBER, NUMBER_WORDS, low, text)
     if _NAMES.search(text):
         names = _matches(InvariantKind.NAME, marks.NAME, text, text)
-        # a language may have another name in the prompt: "in French" is kept by 法语
+        # a language may have another name in the prompt: 法语 is a translation of "in French"
         yield from (name for name in names if not LANGUAGE.fullmatch(folded(name.text)))
     options = find_options(text)
     if options:
@@ -143,7 +143,7 @@ def _worded(text: str) -> Iterator[Invariant]:
 
 
 def _matches(kind: InvariantKind, pattern: re.Pattern[str], searched: str, text: str) -> Iterator[Invariant]:
-    """The matches as they are written in `text`, which is as long as the searched text. A group `item` is the item."""
+    """The matches in the spelling of `text`, which is as long as `searched`. A group `item`, if any, is the piece."""
     for match in pattern.finditer(searched):
         start, end = match.span("item") if "item" in pattern.groupindex else match.span()
         yield Invariant(kind, text[start:end].strip())

@@ -44,9 +44,9 @@ _PAIR = re.compile(rf"[{''.join(_SHORT)}]译(?P<word>[{''.join(_SHORT)}])")
 
 
 def find_language(text: str, written_in: str) -> tuple[str, int, int] | None:
-    """The language that the text names, by its name in `written_in`, and its place.
+    """The language that the text names, as (its name in the language `written_in`, start, end).
 
-    A name after *to*, *into*, *in*, *成* and the like is preferred; else the last name counts.
+    A name after *to*, *into*, *in*, *成* and the like comes first; otherwise the last name is used.
     """
     pair = _PAIR.search(text)
     if pair:

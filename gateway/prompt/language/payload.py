@@ -53,7 +53,7 @@ class _QueryView:
 
     def quoted(self, start: int, end: int) -> bool:
         """Whether a place is inside a quotation."""
-        return any(found.start() < start and end <= found.end() for found in self.quotes)
+        return any(match.start() < start and end <= match.end() for match in self.quotes)
 
 
 def split(query: str) -> Split:
@@ -67,7 +67,7 @@ def split(query: str) -> Split:
 
 
 def _candidates(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """(rule, payload, the payload with its quotes, fences or colon)."""
+    """The payload by each rule that applies: (rule, payload, payload with its quotes, fences or colon)."""
     yield from _fenced(seen.query)
     yield from _between(seen)
     yield from _after_break(seen)
@@ -91,7 +91,7 @@ def _fenced(query: str) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _after_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """The text after the first colon, line break or dash whose left side is a task."""
+    """The text after each colon, line break or dash that follows a task, the first one first."""
     query, low = seen.query, seen.low
     for start, end, rule in _breaks(low[: TASK_CHARS + 1]):
         left = low[:start]
@@ -107,14 +107,14 @@ def _after_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
     """Every colon, line break and dash of the head, in order."""
-    found = [(match.start(), match.end(), "colon") for match in _colons(head)]
+    breaks = [(match.start(), match.end(), "colon") for match in _colons(head)]
     if "\n" in head:
-        found += [(match.start(), match.end(), "line") for match in LINE.finditer(head)]
-    return sorted(found + _dashes(head)) if _DASHES.search(head) else sorted(found)
+        breaks += [(match.start(), match.end(), "line") for match in LINE.finditer(head)]
+    return sorted(breaks + _dashes(head)) if _DASHES.search(head) else sorted(breaks)
 
 
 def _dashes(head: str) -> list[tuple[int, int, str]]:
-    """Dashes that separate a text from its task. A pair of them in one sentence is a parenthesis."""
+    """The dashes that separate a text from its task. A pair of dashes in one sentence is a parenthesis."""
     dashes = list(DASH.finditer(head))
     bracketing = {
         match.start()
@@ -131,8 +131,8 @@ def _colons(text: str) -> Iterator[re.Match[str]]:
     for mark in ":：":
         place = text.find(mark)
         while place >= 0:
-            if found := COLON.match(text, place):
-                yield found
+            if match := COLON.match(text, place):
+                yield match
             place = text.find(mark, place + 1)
 
 
@@ -144,23 +144,23 @@ def _asks_back(left: str, right: str) -> bool:
 
 
 def _closing_question(left: str, right: str) -> str:
-    """`What is its intent?` at the end of a text that is not a task itself."""
+    """The question at the end of a text, such as `What is its intent?`; "" if there is none or the head is a task."""
     tail = right[-TASK_CHARS:]
     if not names_kind(tail):
         return ""
-    ends = [found.end() for found in SENTENCE_END.finditer(tail.rstrip())]
+    ends = [match.end() for match in SENTENCE_END.finditer(tail.rstrip())]
     closing = tail[ends[-1] :] if ends else ""
     asks = names_kind(closing) and is_about_text(closing) and not names_kind(left)
     return closing if asks else ""
 
 
 def _last_lines(text: str) -> str:
-    """Whether a head is a task. Its last two lines decide; the lines above are a preface."""
+    """The last two lines, which decide whether a head is a task. The lines above them are a preface."""
     return "\n".join(text.strip().split("\n")[-2:])
 
 
 def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | None:
-    """The quotation at the beginning of the right side, if nothing or only another task follows it."""
+    """The quotation at `start`, without and with its quotes, if nothing or only another task follows it."""
     query = seen.query
     offset = len(query) - len(query[start:].lstrip())
     if query[offset : offset + 1] not in _OPENS:
@@ -168,13 +168,13 @@ def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | 
     nested = NESTED.fullmatch(query, offset)
     if nested:
         return TextSpan(*nested.span("payload")), TextSpan(*nested.span())
-    found = QUOTED.match(query, offset)
-    if found is None:
+    quotation = QUOTED.match(query, offset)
+    if quotation is None:
         return None
-    rest = seen.low[found.end() :].strip(" \t\n.,;。，；")
+    rest = seen.low[quotation.end() :].strip(" \t\n.,;。，；")
     if rest and not (is_task(rest) or re.match(r"\w[\w ]{0,30}[:：]", rest)):
         return None
-    return _inside(found), TextSpan(found.start(), found.end())
+    return _inside(quotation), TextSpan(quotation.start(), quotation.end())
 
 
 def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
@@ -182,15 +182,15 @@ def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     if "\n" not in seen.query:
         return
     low = seen.low
-    found = list(PARAGRAPH.finditer(low.strip()))
-    if len(found) < 2:
+    gaps = list(PARAGRAPH.finditer(low.strip()))
+    if len(gaps) < 2:
         return
     offset = len(low) - len(low.lstrip())
-    start, end = found[0].end() + offset, found[-1].start() + offset
-    head, tail = low[: found[0].start() + offset], low[found[-1].end() + offset :]
+    start, end = gaps[0].end() + offset, gaps[-1].start() + offset
+    head, tail = low[: gaps[0].start() + offset], low[gaps[-1].end() + offset :]
     introduced = len(head) <= TASK_CHARS and "\n" not in head and introduces(head)
     if introduced and len(tail) <= TASK_CHARS and (is_task(tail) or tail.strip()[-1:] in "?？"):
-        yield "between", TextSpan(start, end), TextSpan(found[0].start() + offset, found[-1].end() + offset)
+        yield "between", TextSpan(start, end), TextSpan(gaps[0].start() + offset, gaps[-1].end() + offset)
 
 
 def _before_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
@@ -201,22 +201,26 @@ def _before_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
         ("line-before", LINE, LINE),
         ("dash-before", DASH, _DASHES),
     ):
-        found = list(pattern.finditer(low)) if needs.search(low) else ()
-        if not found:
+        gaps = list(pattern.finditer(low)) if needs.search(low) else ()
+        if not gaps:
             continue
-        tail = seen.low[found[-1].end() :]
+        tail = seen.low[gaps[-1].end() :]
         asks = tail.strip()[-1:] in "?？" or points_back(tail)
-        if asks and is_task(tail) and low[: found[-1].start()].strip():
-            yield rule, TextSpan(0, found[-1].start()), TextSpan(0, found[-1].end())
+        if asks and is_task(tail) and low[: gaps[-1].start()].strip():
+            yield rule, TextSpan(0, gaps[-1].start()), TextSpan(0, gaps[-1].end())
 
 
 def _outer_quotes(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     """A quotation in straight quotes with another inside it, at the end: `Classify "he said "no" to me"`."""
     if len(seen.query) > 4 * TASK_CHARS or seen.query.count('"') < 4:
         return
-    found = NESTED.search(seen.query)
-    if found and is_task(seen.low[: found.start()]):
-        yield "outer-quotes", TextSpan(*found.span("payload")), TextSpan(found.start(), found.end("payload") + 1)
+    quotation = NESTED.search(seen.query)
+    if quotation and is_task(seen.low[: quotation.start()]):
+        yield (
+            "outer-quotes",
+            TextSpan(*quotation.span("payload")),
+            TextSpan(quotation.start(), quotation.end("payload") + 1),
+        )
 
 
 def _long_quote(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
@@ -245,9 +249,9 @@ def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     if len(query) > 4 * TASK_CHARS:
         return
     ends = [
-        found.end()
-        for found in SENTENCE_END.finditer(low.rstrip())
-        if not (seen.quotes and seen.quoted(found.start(), found.end() + 1))
+        match.end()
+        for match in SENTENCE_END.finditer(low.rstrip())
+        if not (seen.quotes and seen.quoted(match.start(), match.end() + 1))
     ]
     if ends:
         first, last = _task_end(low, ends), ends[-1]
@@ -258,7 +262,7 @@ def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _task_end(query: str, ends: Sequence[int]) -> int:
-    """The end of the sentences that state the task: the first one, and questions about the text after it."""
+    """The end of the task: of the first sentence and of the questions about the text right after it."""
     first = ends[0]
     for end in ends[1:]:
         sentence = query[first:end].rstrip()
@@ -270,16 +274,16 @@ def _task_end(query: str, ends: Sequence[int]) -> int:
 
 def _verb_led(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     if len(seen.low) <= 5 * TASK_CHARS:
-        for rule, found in verb_led(seen.low):
-            span = TextSpan(*found.span("payload"))
+        for rule, match in verb_led(seen.low):
+            span = TextSpan(*match.span("payload"))
             yield rule, span, span
 
 
 def _unquoted(query: str, span: TextSpan) -> TextSpan:
     """The span without quotes around it."""
     trimmed = _trim(query, span) or span
-    found = QUOTED.fullmatch(query, trimmed.start, trimmed.end)
-    return _inside(found) if found else span
+    match = QUOTED.fullmatch(query, trimmed.start, trimmed.end)
+    return _inside(match) if match else span
 
 
 def _inside(quotation: re.Match[str]) -> TextSpan:

@@ -1,7 +1,7 @@
 """Reads the words of a slot: numbers as digits, dates as ISO, lists as items.
 
-Words that are not of the type give no value. Nothing is guessed: a date without a year gets none, and `tomorrow` stays
-a word.
+Words of another type have no value. Nothing is guessed: a date without a year gets no year, and `tomorrow` stays a
+word.
 """
 
 import re
@@ -25,10 +25,10 @@ class Numbers:
         self._numbers = numbers
         self._spaced = words.spaced
         self.values: Mapping[str, int] = {**numbers.digits, **numbers.units, **numbers.groups}
-        one = "|".join(sorted(map(re.escape, self.values), key=len, reverse=True)) or "(?!)"
-        self.single = f"(?:{one})"
+        word = "|".join(sorted(map(re.escape, self.values), key=len, reverse=True)) or "(?!)"
+        self.single = f"(?:{word})"
         group = "|".join(map(re.escape, {**numbers.units, **numbers.groups})) or "(?!)"
-        self.pattern = _spaced_number(one, group, numbers) if words.spaced else _unspaced_number(one, group, numbers)
+        self.pattern = _spaced_number(word, group, numbers) if words.spaced else _unspaced_number(word, group, numbers)
         self._scaled = re.compile(rf"(?P<digits>.*\d)\s?(?P<group>{group})$")
 
     def value(self, text: str) -> Decimal | None:
@@ -65,20 +65,20 @@ def _added_up(words: list[str], numbers: NumberWords) -> int:
     return total + part + digit
 
 
-def _spaced_number(one: str, group: str, numbers: NumberWords) -> str:
+def _spaced_number(word: str, group: str, numbers: NumberWords) -> str:
     joins = "|".join(map(re.escape, numbers.joins))
-    more = rf"(?:(?:\s|-)(?:(?:{joins})\s)?(?:{one})\b)"
+    more = rf"(?:(?:\s|-)(?:(?:{joins})\s)?(?:{word})\b)"
     vague = "|".join(map(re.escape, numbers.vague)) or "(?!)"
     counted = "|".join(map(re.escape, numbers.counted)) or "(?!)"
     return (
-        rf"(?<!\w)(?:\d[\d.,]*\s(?:{group})\b|(?!(?:{vague})\b)(?:{one})\b{more}*"
+        rf"(?<!\w)(?:\d[\d.,]*\s(?:{group})\b|(?!(?:{vague})\b)(?:{word})\b{more}*"
         rf"|(?:{vague})\b(?:{more}+|(?=[ -](?:{counted}))))"
     )
 
 
-def _unspaced_number(one: str, group: str, numbers: NumberWords) -> str:
+def _unspaced_number(word: str, group: str, numbers: NumberWords) -> str:
     counted = "|".join(map(re.escape, numbers.counted)) or "(?!)"
-    return rf"\d[\d.,]*(?:{group})|(?:{one})+(?=(?:{counted}))"
+    return rf"\d[\d.,]*(?:{group})|(?:{word})+(?=(?:{counted}))"
 
 
 NUMBERS: Mapping[str, Numbers] = {language: Numbers(words) for language, words in VOCABULARY.items()}
@@ -98,7 +98,7 @@ def digits_value(text: str) -> Decimal | None:
 
 
 def number_of(text: str) -> str | None:
-    """The number as digits, without currency, unit and separators."""
+    """The number in digits, without currency, unit and separators; None if the text is no number."""
     plain = folded(unicodedata.normalize("NFKC", text)).strip()
     value = digits_value(plain)
     for numbers in NUMBERS.values():
@@ -118,7 +118,7 @@ def _date_patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
 
 
 def _relative_dates() -> Iterator[str]:
-    yield r"(?<![\d/])\d{1,2}[./]\d{1,2}[./]\d{2,4}(?!\d)"  # the 5th of June or the 6th of May
+    yield r"(?<![\d/])\d{1,2}[./]\d{1,2}[./]\d{2,4}(?!\d)"  # ambiguous: the 5th of June or the 6th of May
     for words in VOCABULARY.values():
         days = f"(?:{'|'.join(words.dates.days)})"
         yield words.whole(pattern.replace("DAY", days) for pattern in words.dates.relative)
@@ -141,7 +141,10 @@ def find_dates(low: str) -> list[tuple[int, int]]:
 
 
 def date_of(text: str) -> str | None:
-    """`2026-05-12`; without a year `05-12`, without a day `2026-05`. Words such as `tomorrow` stay."""
+    """The date as `2026-05-12`, without a year as `05-12`, without a day as `2026-05`; None if it is no date.
+
+    Words such as `tomorrow` stay as they are.
+    """
     plain = folded(unicodedata.normalize("NFKC", text)).strip()
     for language, pattern in _DATES:
         match = pattern.fullmatch(plain)
@@ -206,7 +209,7 @@ def _cut(text: str, joint: re.Pattern[str]) -> list[str]:
 
 
 def list_of(text: str) -> str | None:
-    """The items, one a line: `{{ slot | bullets }}` writes them as bullets."""
+    """The items, one on each line; None without items. `{{ slot | bullets }}` writes them as bullets."""
     return "\n".join(items_of(text)) or None
 
 
@@ -223,4 +226,4 @@ READERS: Mapping[str, Callable[[str], str | None]] = {
     "language": as_it_is,
     "code": as_it_is,
 }
-"""By the slot's type, the function that reads its words: the value, or None if they are not of that type."""
+"""The function that reads the words of each slot type. It returns the value, or None for words of another type."""

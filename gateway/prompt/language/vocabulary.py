@@ -1,7 +1,7 @@
 """The word lists of the languages, one file each in `words/`.
 
-A new language is a new file there. `spaced` languages put blanks between words; the words of the others are searched
-for anywhere.
+A new language is a new file there. Languages with `spaced = true` put blanks between words. The words of other
+languages may stand anywhere in a text.
 """
 
 import re
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "words"
 
 
 class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a task on a text is worded."""
+    """Words and patterns of a task on a text, such as "translate" and "the following text"."""
 
     polite: tuple[str, ...] = ()
     wishes: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class NumberWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DateWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """How dates are written."""
+    """Month names, words and patterns of dates."""
 
     months: Mapping[str, int] = {}
     days: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class DateWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Wordings by which a prompt tells a model to ignore or to show its instructions."""
+    """Wordings of prompts that tell a model to ignore or to show its instructions."""
 
     verbs: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
@@ -74,9 +74,9 @@ class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """First words of a refiner's answer, words of requests, and the label above the original.
+    """Words to check a refiner's answer by, and the label above the original prompt.
 
-    `loose` words may be put in other words; `limits` change the task where a refiner adds them.
+    `loose` words may be paraphrased. `limits` change the task if a refiner adds them.
     """
 
     refusals: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExtractWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a model is asked for the values of slots."""
+    """The wording of the request to a model for the values of slots."""
 
     ask: str = ""
     text: str = ""
@@ -109,7 +109,7 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     extract: ExtractWords = ExtractWords()
 
     def whole(self, patterns: Iterable[str]) -> str:
-        """One pattern for any of these, the first that fits. In spaced languages only whole words match."""
+        """One pattern that matches any of these patterns. In spaced languages it matches whole words only."""
         joined = "|".join(patterns)
         if not joined:
             return r"(?!)"
@@ -128,12 +128,12 @@ LANGUAGES = tuple(VOCABULARY)
 
 
 def any_of(parts: Iterable[str]) -> re.Pattern[str]:
-    """One pattern for lower-case text. Parts that a language lacks are left out."""
+    """One compiled pattern of these parts, for lower-case text. Parts that never match are left out."""
     return re.compile("|".join(part for part in parts if part != r"(?!)") or r"(?!)")
 
 
 def folded(text: str) -> str:
-    """The text in lower case, each character at its old place."""
+    """The text in lower case, with every character at its original index."""
     low = text.lower()
     if len(low) == len(text):
         return low

@@ -1,6 +1,6 @@
 """Recognises the wording of a task on a text, by the word lists of all languages.
 
-All functions read lower-case text. Sets of words are tested before patterns, which cost ten times as much.
+All functions read lower-case text. Sets of words are tested first, since patterns cost ten times as much.
 """
 
 import re
@@ -94,40 +94,40 @@ _WORDINGS = tuple(sorted((TaskWording(words) for words in VOCABULARY.values()), 
 _SPACED = tuple(wording for wording in _WORDINGS if wording.spaced)
 
 
-def _heard(text: str) -> tuple[TaskWording, ...]:
-    """The languages to test. A text of plain ASCII is in none of the unspaced ones."""
+def _wordings_for(text: str) -> tuple[TaskWording, ...]:
+    """The wordings to test. A text of plain ASCII is in no unspaced language."""
     return _SPACED if text.isascii() else _WORDINGS
 
 
 @lru_cache(maxsize=64)
 def is_task(text: str) -> bool:
     """Whether the text is a task on another text."""
-    return 0 < len(text.strip()) <= TASK_CHARS and any(wording.is_task(text) for wording in _heard(text))
+    return 0 < len(text.strip()) <= TASK_CHARS and any(wording.is_task(text) for wording in _wordings_for(text))
 
 
 def is_about_text(sentence: str) -> bool:
-    """Whether it is a task that points at a text. A question about the world does not."""
-    return any(wording.is_about(sentence) for wording in _heard(sentence)) and is_task(sentence)
+    """Whether the sentence is a task on a text, and not a question about the world."""
+    return any(wording.is_about(sentence) for wording in _wordings_for(sentence)) and is_task(sentence)
 
 
 def names_kind(text: str) -> bool:
-    """Whether it names a kind of label, such as intent or sentiment."""
-    return any([wording.names_kind(text) for wording in _heard(text)])
+    """Whether the text names a kind of label, such as intent or sentiment."""
+    return any([wording.names_kind(text) for wording in _wordings_for(text)])
 
 
 def points_back(text: str) -> bool:
-    """Whether it points at a text before it."""
-    return any([wording.points_back(text) for wording in _heard(text)])
+    """Whether the text refers to a text before it, such as "the above"."""
+    return any([wording.points_back(text) for wording in _wordings_for(text)])
 
 
 def offers(text: str) -> bool:
-    """Whether it ends with the words before a list of choices. Such a list is no text to work on."""
-    return any([wording.offers(text) for wording in _heard(text)])
+    """Whether the text ends with words that announce a list of choices. Such a list is no text to work on."""
+    return any([wording.offers(text) for wording in _wordings_for(text)])
 
 
 def introduces(text: str) -> bool:
-    """Whether it begins with words that introduce a text."""
-    return any(wording.introduction.match(text) for wording in _heard(text))
+    """Whether the text begins with words that introduce another text."""
+    return any(wording.introduction.match(text) for wording in _wordings_for(text))
 
 
 def _led() -> Iterator[tuple[str, re.Pattern[str], bool]]:

@@ -1,6 +1,6 @@
-"""Fills the slots that the rules left empty: an enum by its nearest value, the others by one call of a model.
+"""Fills the slots that the rules left empty: enums by the nearest value, the others by one call of a model.
 
-The model only points at words of the query. Words that are not in the query are dropped.
+The model may only quote words of the query. Other words are dropped.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ANSWER = re.compile(r"\{.*\}", re.DOTALL)
 
 
 class ExtractedSlots(Struct, frozen=True):
-    """Values beyond those of the rules, the calls that they cost, and the answers that were rejected."""
+    """The values that the rules did not find, the calls that they cost, and the rejected answers."""
 
     values: tuple[SlotValue, ...] = ()
     calls: tuple[Call, ...] = ()
@@ -50,7 +50,7 @@ NOTHING = ExtractedSlots()
 
 
 class Extractor:
-    """Keeps the vectors of the enums' values, so that a request embeds only its own words."""
+    """Fills empty slots. It caches the vectors of the enums' values, so that a request embeds only its own words."""
 
     def __init__(self) -> None:
         self._embed: Embed | None = None
@@ -59,16 +59,16 @@ class Extractor:
     async def __call__(
         self, template: Template, exchange: Exchange, embed: Embed | None, completer: Completer | None, budget_s: float
     ) -> ExtractedSlots:
-        """All values that fit the budgets. A slot that stays empty is no error."""
+        """The values that could be filled within the budgets. A slot that stays empty is no error."""
         empty = empty_slots(template, exchange.ask.query, exchange.split)
         nearest = {name: slot for name, slot in empty.items() if slot.nearest}
-        found = await self._nearest(nearest, exchange.ask.query, embed, budget_s) if nearest and embed else ()
+        nearest_values = await self._nearest(nearest, exchange.ask.query, embed, budget_s) if nearest and embed else ()
         wish = template.extract
-        names = [name for name in _names_to_ask(wish, empty) if name not in {value.name for value in found}]
+        names = [name for name in _names_to_ask(wish, empty) if name not in {value.name for value in nearest_values}]
         if wish is None or not names or completer is None or not exchange.may_call:
-            return ExtractedSlots(found)
-        asked = await _call(template, wish, {name: empty[name] for name in names}, exchange, completer)
-        return ExtractedSlots((*found, *asked.values), asked.calls, asked.dropped)
+            return ExtractedSlots(nearest_values)
+        extracted = await _call(template, wish, {name: empty[name] for name in names}, exchange, completer)
+        return ExtractedSlots((*nearest_values, *extracted.values), extracted.calls, extracted.dropped)
 
     async def _nearest(
         self, slots: Mapping[str, Slot], query: str, embed: Embed, budget_s: float
@@ -78,12 +78,14 @@ class Extractor:
             return ()
         try:
             async with asyncio.timeout(budget_s):
-                said = await embed([query[start:end] for start, end in grams])
-                known = [await self._of(slot, embed) for slot in slots.values()]
+                gram_vectors = await embed([query[start:end] for start, end in grams])
+                value_vectors = [await self._of(slot, embed) for slot in slots.values()]
         except (TimeoutError, NotReady):
             return ()
-        pairs = zip(slots.items(), known, strict=True)
-        return tuple(value for (name, slot), vectors in pairs if (value := _best(name, slot, said @ vectors.T, grams)))
+        pairs = zip(slots.items(), value_vectors, strict=True)
+        return tuple(
+            value for (name, slot), vectors in pairs if (value := _best(name, slot, gram_vectors @ vectors.T, grams))
+        )
 
     async def _of(self, slot: Slot, embed: Embed) -> Vectors:
         if embed is not self._embed:
@@ -95,7 +97,7 @@ class Extractor:
 
 
 def wants_more(template: Template) -> bool:
-    """Whether anything but the rules may fill its slots."""
+    """Whether an embedding or a model may fill slots of the template."""
     return template.extract is not None or any([slot.nearest for slot in template.slots.values()])
 
 
@@ -106,9 +108,9 @@ def _names_to_ask(wish: Extract | None, empty: Mapping[str, Slot]) -> Sequence[s
 
 
 def _grams(query: str) -> list[tuple[int, int]]:
-    """Places in the query: the words of the instruction, and the pairs of neighbours."""
+    """The places in the query of the words of the instruction, and of pairs of neighbouring words."""
     spans = split(query[:SEARCHED_CHARS]).instruction
-    words = [found.span() for span in spans for found in _GRAM.finditer(query, span.start, span.end)]
+    words = [match.span() for span in spans for match in _GRAM.finditer(query, span.start, span.end)]
     pairs = [(first[0], second[1]) for first, second in pairwise(words) if second[0] - first[1] <= 1]
     return [*words[: MOST_GRAMS // 2], *pairs[: MOST_GRAMS // 2]]
 
@@ -138,12 +140,12 @@ async def _call(
     )
     if call.error:
         return ExtractedSlots(calls=(call,), dropped=(f"the call for slots failed: {call.error}",))
-    said = _json(text)
-    if said is None:
+    answer = _json(text)
+    if answer is None:
         return ExtractedSlots(calls=(call,), dropped=("the answer of the call for slots is not a JSON object",))
     values, dropped = [], []
     for name, slot in slots.items():
-        words = said.get(name)
+        words = answer.get(name)
         value = checked(name, slot, words, query)
         if value is not None:
             values.append(value)
@@ -170,40 +172,42 @@ def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
 
 
 def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
-    """The value of a model's answer, if the query has it: the query's own words and their place. `words` is any
-    JSON."""
+    """The value of a slot in the query's own words, with their place; None if the query does not have these words.
+
+    `words`: the model's answer for the slot, any JSON value.
+    """
     if slot.type is SlotType.ENUM:
         if not isinstance(words, str) or words not in slot.values:
             return None
         places = (place for word in slot.values[words] if (place := locate(query, word)))
         return SlotValue(name, words, "model", *next(places, (-1, -1)))
     items = words if isinstance(words, list) else [words]
-    found = [place for item in items if isinstance(item, str) and (place := locate(query, item))]
-    if not found or (len(found) > 1 and slot.type is not SlotType.LIST):
+    spans = [place for item in items if isinstance(item, str) and (place := locate(query, item))]
+    if not spans or (len(spans) > 1 and slot.type is not SlotType.LIST):
         return None
-    own = "\n".join(query[start:end] for start, end in found)
+    own = "\n".join(query[start:end] for start, end in spans)
     value = read_value(slot, own)
     if value is None:
         return None
-    return SlotValue(name, value, "model", min(start for start, _ in found), max(end for _, end in found))
+    return SlotValue(name, value, "model", min(start for start, _ in spans), max(end for _, end in spans))
 
 
 def locate(query: str, words: str) -> tuple[int, int] | None:
-    """The place of the words in the query, whatever their letter case, width and white space."""
-    wanted = " ".join(words.split())
-    if not wanted:
+    """The start and end of the words in the query, ignoring letter case, width and white space; None if not found."""
+    target = " ".join(words.split())
+    if not target:
         return None
     start = query.find(words)
     if start >= 0:
         return start, start + len(words)
     plain, places = _plain(query)
-    small, _ = _plain(wanted)
+    small, _ = _plain(target)
     start = plain.find(small)
     return (places[start], places[start + len(small) - 1] + 1) if start >= 0 else None
 
 
 def _plain(text: str) -> tuple[str, list[int]]:
-    """The text in one case and width with single blanks, and the old place of each character."""
+    """The text in one case and width with single blanks, and the original index of each character."""
     pieces: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
@@ -217,9 +221,9 @@ def _plain(text: str) -> tuple[str, list[int]]:
 
 def _json(text: str) -> dict[str, Any] | None:
     """The object in an answer, with or without a code fence around it."""
-    found = _ANSWER.search(text)
+    match = _ANSWER.search(text)
     try:
-        said = msgspec.json.decode(found[0]) if found else None
+        data = msgspec.json.decode(match[0]) if match else None
     except (msgspec.DecodeError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return data if isinstance(data, dict) else None

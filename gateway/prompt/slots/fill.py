@@ -1,6 +1,6 @@
-"""Fills a template's slots from the query by rules, and keeps the place of each value.
+"""Fills a template's slots from the query by rules, and records the place of each value.
 
-Where a required slot stays empty the template is not used. A prompt is never half filled.
+If a required slot stays empty, the template is not used: a prompt is never half filled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from gateway.prompt.templates.template import Template
 from gateway.split import Split
 
 TAKEN_APART = frozenset({SlotSource.PAYLOAD, SlotSource.INSTRUCTION})
-"""Sources that cut the query in two."""
+"""Sources that split the query into instruction and payload."""
 
 
 class FilledSlots(Struct, frozen=True):
@@ -29,7 +29,7 @@ class FilledSlots(Struct, frozen=True):
 
 
 class SlotMissing(Struct, frozen=True):
-    """A required slot without a value: why the template cannot be used."""
+    """A required slot without a value, and the reason. The template cannot be used."""
 
     slot: str
     why: str
@@ -40,8 +40,8 @@ def fill(
 ) -> FilledSlots | SlotMissing:
     """The values of all slots, or the first reason why the template cannot be used.
 
-    `given` are values from other sources, for slots where the rules find nothing; `parts` is the split query, if the
-    caller has it.
+    `given`: values from other sources, for slots that the rules leave empty. `parts`: the split query, if the caller
+    has it.
     """
     reading = QueryReading(parts or split(query), template.language)
     whole = certain(reading.split)
@@ -49,9 +49,9 @@ def fill(
     used = set().union(*(part.body.names for part in template.parts))
     others = {value.name: value for value in given}
     values = {"query": query}
-    found: list[SlotValue] = []
+    filled: list[SlotValue] = []
     for name, slot in template.slots.items():
-        # a condition is never written, a typed slot copies a value, and a template may require a payload
+        # only an optional slot of plain text that the body writes could tear a sentence apart
         cut = sure if name in used and not slot.required and slot.type is None else reading
         value = _find(name, slot, reading, cut) or others.get(name)
         why = _unfit(slot, value)
@@ -59,11 +59,11 @@ def fill(
             return SlotMissing(name, why)
         if value is not None and not why:
             values[name] = value.value
-            found.append(value)
+            filled.append(value)
         elif slot.default:
             values[name] = slot.default
-            found.append(SlotValue(name, slot.default, "default"))
-    return FilledSlots(values, tuple(found), reading.split)
+            filled.append(SlotValue(name, slot.default, "default"))
+    return FilledSlots(values, tuple(filled), reading.split)
 
 
 def empty_slots(template: Template, query: str, parts: Split | None = None) -> dict[str, Slot]:
@@ -78,7 +78,7 @@ def read_value(slot: Slot, words: str) -> str | None:
 
 
 def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> SlotValue | None:
-    """`cut`: the reading for sources that take the query apart."""
+    """The value from the first source that has one. `cut`: the reading for the sources in `TAKEN_APART`."""
     for source in slot.sources:
         place: Place | None = FINDERS[source](slot, cut if source in TAKEN_APART else reading)
         if place is not None and place.value.strip():
@@ -89,7 +89,7 @@ def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> Sl
 
 
 def _unfit(slot: Slot, value: SlotValue | None) -> str:
-    """Why a slot stays empty; "" if it does not."""
+    """The reason why a slot stays empty; "" if it has a value."""
     if value is None:
         kind = f"{slot.type} from " if slot.type and slot.sources else str(slot.type or "")
         return f"no {kind}{' or '.join(slot.sources)} was found in the query"

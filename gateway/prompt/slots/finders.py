@@ -1,4 +1,4 @@
-"""Finds the value of a slot, with one small function for each source. Rules only."""
+"""Finds the value of a slot by rules: one small function for each source."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +16,11 @@ from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
 from gateway.split import Split
 
 SEARCHED_CHARS = 20_000
-"""Patterns search no further, so that a long query does not delay other requests."""
+"""Patterns search this part of a query only, so that a long query does not delay other requests."""
 
 
 class Place(Struct, frozen=True):
-    """A value and its place; -1 if it is not in the query word for word."""
+    """A value and its place in the query; -1 if the query does not contain it literally."""
 
     value: str
     start: int = -1
@@ -28,7 +28,7 @@ class Place(Struct, frozen=True):
 
 
 class QueryReading:
-    """A query for the finders: its parts, and the language of the template."""
+    """A query as the finders read it: split in parts, with the language of the template."""
 
     def __init__(self, split: Split, language: str) -> None:
         self.split, self.language, self.query = split, language, split.query
@@ -62,7 +62,7 @@ def _instruction(_slot: Slot, reading: QueryReading) -> Place | None:
         return None
     if len(spans) == 1:
         return Place(reading.split.instruction_text, spans[0].start, spans[0].end)
-    # parts on both sides of the payload are no one sentence
+    # the parts before and after the payload are separate sentences
     return Place("\n".join(reading.query[span.start : span.end] for span in spans))
 
 
@@ -84,10 +84,10 @@ _TITLE = re.compile(
 def _section(slot: Slot, reading: QueryReading) -> Place | None:
     """The text after a title in `values`, up to the next title of any section."""
     titles = {word.lower() for words in slot.values.values() for word in words}
-    found = list(_TITLE.finditer(reading.query))
-    for index, title in enumerate(found):
+    lines = list(_TITLE.finditer(reading.query))
+    for index, title in enumerate(lines):
         if title["title"].lower() in titles:
-            end = next((later.start() for later in found[index + 1 :] if _is_title(later)), len(reading.query))
+            end = next((later.start() for later in lines[index + 1 :] if _is_title(later)), len(reading.query))
             return _stripped(reading.query, title.end(), end)
     return None
 
@@ -95,13 +95,13 @@ def _section(slot: Slot, reading: QueryReading) -> Place | None:
 _COMMON_TITLES = frozenset(title for words in VOCABULARY.values() for title in words.task.titles)
 
 
-def _is_title(found: re.Match[str]) -> bool:
-    return found["title"].lower() in _COMMON_TITLES
+def _is_title(match: re.Match[str]) -> bool:
+    return match["title"].lower() in _COMMON_TITLES
 
 
 def _quoted(_slot: Slot, reading: QueryReading) -> Place | None:
-    found = marks.QUOTED.search(reading.query)
-    return _group(found) if found else None
+    match = marks.QUOTED.search(reading.query)
+    return _group(match) if match else None
 
 
 _LOOKS_LIKE_CODE = re.compile(
@@ -123,10 +123,10 @@ def _code(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _options(slot: Slot, reading: QueryReading) -> Place | None:
-    found = find_options(reading.instruction)
-    if found is None and slot.type is SlotType.LIST and reading.split.payload:
-        found = find_options(reading.query)
-    return _stripped(reading.query, *found) if found else None
+    span = find_options(reading.instruction)
+    if span is None and slot.type is SlotType.LIST and reading.split.payload:
+        span = find_options(reading.query)
+    return _stripped(reading.query, *span) if span else None
 
 
 def _choice(slot: Slot, reading: QueryReading) -> Place | None:
@@ -146,29 +146,29 @@ def _find_word(word: str, text: str) -> int:
     place = text.find(word)
     if place < 0 or not word.isascii():
         return place
-    found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)
-    return found.start() if found else -1
+    match = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)
+    return match.start() if match else -1
 
 
 def _language(_slot: Slot, reading: QueryReading) -> Place | None:
-    found = find_language(reading.instruction[:SEARCHED_CHARS], reading.language)
-    return Place(*found) if found else None
+    name = find_language(reading.instruction[:SEARCHED_CHARS], reading.language)
+    return Place(*name) if name else None
 
 
 def _number(slot: Slot, reading: QueryReading) -> Place | None:
     """The first number; for `type: number` the first real number, not a time or a version."""
     text = reading.instruction[:SEARCHED_CHARS]
     if slot.pattern:
-        found = slot.pattern.search(text)
-        return _group(found) if found else None
+        match = slot.pattern.search(text)
+        return _group(match) if match else None
     places = sorted(_numbers(text, reading.low), key=lambda place: (place.start, -place.end))
     typed = slot.type is SlotType.NUMBER
     return next((place for place in places if not typed or number_of(place.value) is not None), None)
 
 
 def _numbers(text: str, low: str) -> Iterator[Place]:
-    for found in chain(marks.NUMBER.finditer(text), NUMBER_WORDS.finditer(low)):
-        yield _stripped(text, *found.span())
+    for match in chain(marks.NUMBER.finditer(text), NUMBER_WORDS.finditer(low)):
+        yield _stripped(text, *match.span())
 
 
 def _date(_slot: Slot, reading: QueryReading) -> Place | None:
@@ -177,14 +177,14 @@ def _date(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _pattern(slot: Slot, reading: QueryReading) -> Place | None:
-    found = slot.pattern.search(reading.query[:SEARCHED_CHARS]) if slot.pattern else None
-    return _group(found) if found else None
+    match = slot.pattern.search(reading.query[:SEARCHED_CHARS]) if slot.pattern else None
+    return _group(match) if match else None
 
 
 def _first(pattern: re.Pattern[str]) -> Callable[[Slot, QueryReading], Place | None]:
     def find(_slot: Slot, reading: QueryReading) -> Place | None:
-        found = pattern.search(reading.query[:SEARCHED_CHARS])
-        return _place(found) if found else None
+        match = pattern.search(reading.query[:SEARCHED_CHARS])
+        return _place(match) if match else None
 
     return find
 
@@ -208,16 +208,16 @@ FINDERS: Mapping[SlotSource, Callable[[Slot, QueryReading], Place | None]] = {
 }
 
 
-def _place(found: re.Match[str]) -> Place:
-    text = found[0]
-    start = found.start() + len(text) - len(text.lstrip())
+def _place(match: re.Match[str]) -> Place:
+    text = match[0]
+    start = match.start() + len(text) - len(text.lstrip())
     return Place(text.strip(), start, start + len(text.strip()))
 
 
-def _group(found: re.Match[str]) -> Place:
+def _group(match: re.Match[str]) -> Place:
     """The group that matched, or the whole match of a pattern without groups."""
-    group = found.lastindex or 0
-    return Place(found[group], found.start(group), found.end(group))
+    group = match.lastindex or 0
+    return Place(match[group], match.start(group), match.end(group))
 
 
 def _stripped(query: str, start: int, end: int) -> Place:

@@ -1,4 +1,4 @@
-"""Mistakes that show in one template file alone, beyond those that `parse` refuses.
+"""Finds mistakes in one template file, beyond those that `parse` refuses.
 
 An active template with a mistake of level error is not used until the file is corrected.
 """
@@ -32,7 +32,7 @@ PLACEHOLDERS = (
     *("Replace me: ", "Replace me with one line", "Replace this line with ", "input: replace me", "author: replace me"),
     *("请替换：", "请把这一行换成"),
 )
-"""Phrases of a new file that its author has to replace."""
+"""Phrases in a new file that its author has to replace."""
 
 SECRETS = {
     "private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
@@ -48,11 +48,11 @@ SECRETS = {
 
 SPEAKING = (Status.CANARY, Status.ACTIVE)
 PROBE = "qzxprobe"
-"""Replaces the user's words in a test rendering, to check that the body includes them."""
+"""Stands for the user's words in a test rendering, to check that the body includes them."""
 
 
 def estimated(text: str) -> int:
-    """Tokens, roughly: four letters of ASCII, or one other character."""
+    """A rough count of tokens: four ASCII characters, or one other character, are a token."""
     ascii_only = sum(character.isascii() for character in text)
     return ascii_only // 4 + len(text) - ascii_only
 
@@ -94,7 +94,7 @@ def plain(text: str) -> str:
 
 
 def _without_the_user(template: Template) -> Iterator[Finding]:
-    """A body into which nothing of the user's message goes."""
+    """A finding if the rendered messages contain nothing of the user's message."""
     used = set().union(*(part.body.names for part in template.parts))
     if used & {"query", *template.slots} and _arrives(template):
         return
@@ -109,7 +109,7 @@ def _hand_made_fences(template: Template) -> Iterator[Finding]:
             name = match["slot"]
             slot = template.slots.get(name)
             if name != "query" and (slot is None or slot.values or slot.type is not None):
-                continue  # a value of the author's own list, or a number, closes nothing
+                continue  # a value from the author's list, or a number, cannot close quotes
             line = part.line + 1 + part.source.count("\n", 0, match.start())
             what = f"{{{{ {name} }}}} stands between quotes that the user's text can close"
             remedy = f"write {{{{ {name} | fenced }}}} in place of the quotes"
@@ -117,7 +117,7 @@ def _hand_made_fences(template: Template) -> Iterator[Finding]:
 
 
 def _arrives(template: Template) -> bool:
-    """Whether the words of the query, or of a slot, are in the messages for some values of the other slots."""
+    """Whether the words of the query or of a slot get into the messages, for at least one set of slot values."""
     full = {"query": PROBE} | {name: PROBE for name in template.slots}
     chosen = full | {name: value for name, slot in template.slots.items() if (value := _choice(slot))}
     return any(_shows(template, values) for values in (full, chosen, {"query": PROBE}))
@@ -157,7 +157,7 @@ def _size(template: Template, count: Count) -> Iterator[Finding]:
 
 
 def _secrets(file: str, rows: Sequence[str]) -> Iterator[Finding]:
-    """Anything that looks like a credential. The finding does not repeat it."""
+    """Lines that contain something like a credential. The finding does not repeat it."""
     for number, row in enumerate(rows, 1):
         for kind, pattern in SECRETS.items():
             match = pattern.search(row)
@@ -176,7 +176,7 @@ def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
 
 
 def _unused(template: Template) -> Iterator[Finding]:
-    """Slots that nothing uses. A required slot is a condition, so it may stand unused."""
+    """Slots that the body does not use. A required slot is a condition, so it may be unused."""
     used = set().union(*(part.body.names for part in template.parts))
     for name, slot in template.slots.items():
         if name not in used and not slot.required and name != template.shot_slot:

@@ -34,7 +34,7 @@ class Technique(StrEnum):
 
 
 class Purpose(StrEnum):
-    """The purpose of a template: to answer a prompt, or to ask a refiner for a better one."""
+    """Whether a template answers prompts, or asks a refiner for better ones."""
 
     ANSWER = "answer"
     REFINE = "refine"
@@ -81,14 +81,14 @@ class SlotType(StrEnum):
 
 
 class IntentSpec(Struct, frozen=True):
-    """What the template is for. `match` and `not_` train the classifier."""
+    """The purpose of a template, by name and examples. `match` and `not_` train the classifier."""
 
     name: str
     match: tuple[str, ...] = ()
     not_: tuple[str, ...] = field(default=(), name="not")
     keywords: tuple[str, ...] = ()
     always: bool = False
-    """It is used for every prompt of its intent, even a well specified one: no wording can replace what it adds."""
+    """Used for every prompt of its intent, even a well specified one: it adds something that no wording can replace."""
 
 
 class Slot(Struct, frozen=True):
@@ -102,7 +102,7 @@ class Slot(Struct, frozen=True):
     values: Mapping[str, tuple[str, ...]] = {}
     """For `choice` and `section`: each value with the words that mean it."""
     type: SlotType | None = None
-    """None: the words as they are."""
+    """None: the words are used as they are."""
     nearest: float = 0.0
     """For an enum: the least similarity of a word to the nearest value; 0: only the words of `values` count."""
 
@@ -111,9 +111,9 @@ class Extract(Struct, frozen=True):
     """One call of a model for the slots that the rules left empty."""
 
     model: str = ""
-    """Left out: the model that will answer."""
+    """The model to call; "" for the model that answers."""
     slots: tuple[str, ...] = ()
-    """Left out: every slot with a type."""
+    """The slots to fill; () for every slot with a type."""
     timeout_ms: int = 3000
     max_tokens: int = 200
 
@@ -127,7 +127,7 @@ class Shot(Struct, frozen=True):
 
 
 class ExamplePool(Struct, frozen=True):
-    """Labelled examples in a file or a collection. Each request gets the `k` nearest to its `slot`."""
+    """Labelled examples in a file or a collection. Each request gets the `k` examples nearest to its `slot`."""
 
     pool: str = ""
     """A JSONL file, relative to the template's own."""
@@ -147,7 +147,7 @@ class ExamplePool(Struct, frozen=True):
 
 
 class Output(Struct, frozen=True):
-    """Decoder settings for what the client leaves out."""
+    """Decoder settings, used where the client sets none."""
 
     max_tokens: int = 0
     temperature: float | None = None
@@ -166,7 +166,7 @@ class FirstCall(Struct, frozen=True):
 
 
 class ReasoningRule(Struct, frozen=True):
-    """What is done with the reasoning. `split`: it goes to `reasoning_content`, and the answer is sent alone."""
+    """The handling of the reasoning. `split` moves it to `reasoning_content`, out of the answer."""
 
     mode: str = "keep"
     marker: str = ""
@@ -174,7 +174,7 @@ class ReasoningRule(Struct, frozen=True):
 
 
 class Samples(Struct, frozen=True):
-    """Several answers to one prompt, of which the most frequent result wins."""
+    """Several answers to one prompt. The most frequent result wins."""
 
     n: int
     temperature: float = 0.7
@@ -197,7 +197,7 @@ class Check(Struct, frozen=True):
     judge: str = ""
     """A question to a model, with `{{ answer }}` and the slots."""
     passes: str = "yes"
-    """The beginning of the judge's reply where the answer passes."""
+    """The answer passes if the judge's reply begins with this."""
     model: str = ""
     """The judge; left out: the model that answers."""
 
@@ -211,7 +211,7 @@ class Iterate(Struct, frozen=True):
 
 
 class ModelPatterns(Struct, frozen=True):
-    """The models that it is for. A name may end in `*`."""
+    """The models that the template may be used with. A name may end in `*`."""
 
     allow: tuple[str, ...] = ("*",)
     deny: tuple[str, ...] = ()
@@ -235,11 +235,11 @@ class Expect(Struct, frozen=True):
     roles: tuple[str, ...] = ()
     system_contains: str = ""
     no_match: bool = False
-    """The slots cannot be filled, so the template is not used."""
+    """Expect that the slots cannot be filled, so that the template is not used."""
 
 
 class TemplateTest(Struct, frozen=True):
-    """One test: a query or given slots, and what is expected of the messages."""
+    """One test: a query or slot values, and expectations on the rendered messages."""
 
     expect: tuple[Expect, ...]
     query: str = ""
@@ -247,7 +247,7 @@ class TemplateTest(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True):
-    """The origin of the content. `scores` are as a job wrote them."""
+    """The origin of the content. A job writes `scores`."""
 
     origin: str = "author"
     author: str = ""

@@ -55,7 +55,7 @@ class FrontMatterHead:
         return error.line, error.column
 
     def decode(self, data: Any, struct: type[S], *path: str | int) -> S:
-        """One mapping as a struct. Raises `TemplateError` at the wrong key."""
+        """Convert a mapping to a struct. Raises `TemplateError` with the place of the wrong key."""
         name = ".".join(str(part) for part in path) or "the front matter"
         if not isinstance(data, dict):
             raise self.error(f"{name} must be `key: value` lines, or {{key: value}}", *path)
@@ -80,7 +80,7 @@ class FrontMatterHead:
 
 
 def _bounded(value: Any) -> Any:
-    """Raises `msgspec.ValidationError` for a number out of bounds. Huge numbers cannot even be printed."""
+    """Raises `msgspec.ValidationError` for a number out of bounds. Huge numbers cannot be printed."""
     if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
         raise msgspec.ValidationError(f"a number is at most {LARGEST:,}")
     return value
@@ -88,12 +88,12 @@ def _bounded(value: Any) -> Any:
 
 @functools.cache
 def _fields(struct: type[Struct]) -> Mapping[str, Any]:
-    """The fields by their names in a file. Cached, since msgspec reads every annotation anew."""
+    """The fields by their names in a file. Cached, since msgspec reads all annotations on each call."""
     return {info.encode_name: info for info in msgspec.structs.fields(struct)}
 
 
 def split_head(source: str, file: str) -> tuple[FrontMatterHead, str, int]:
-    """The head, the body, and the body's first line number."""
+    """The head, the body, and the line number where the body begins. Raises `TemplateError`."""
     lines = source.split("\n")
     if lines[0].strip().lstrip("\ufeff") != FENCE:
         raise TemplateError(file, "a template starts with a line `---`, then its front matter", 1, 1)

@@ -12,9 +12,9 @@ from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 MAX_CHARS = 500
-"""Of one pattern."""
+"""The longest pattern."""
 MAX_REPEATS = 1000
-"""The most repetitions of a repetition within a repetition."""
+"""The most repetitions of nested repetitions, multiplied with each other."""
 LIMIT_S = 0.02
 SEARCHED_CHARS = 50_000
 """The rest of a text is not searched."""

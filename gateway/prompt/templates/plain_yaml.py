@@ -1,8 +1,8 @@
 """Reads YAML as mappings, lists and texts, with the place of each.
 
-It reads the parser's events, 3.2 ms a template where `yaml.CSafeLoader` takes 5.2 and `safe_load` 62, and refuses
-costly documents early: aliases are not followed (no "billion laughs"), depth and size are limited, and no tag creates
-an object.
+It works on the parser's events: 3.2 ms a template, where `yaml.CSafeLoader` takes 5.2 and `safe_load` 62. Costly
+documents are refused early: aliases are not followed (no "billion laughs"), depth and size are limited, and no tag
+creates an object.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ Places = dict[Path, tuple[int, int]]
 
 MAX_DEPTH = 12
 MAX_NODES = 50_000
-# libyaml's parser, about 25 times as fast, where PyYAML was built with it
+# libyaml's parser, if PyYAML was built with it: about 25 times as fast
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 QUOTE_IT = "a text that starts with a mark or has `: `, `?` or ` #` in it goes in quotes"
 
@@ -36,7 +36,7 @@ _PITFALLS = (
 
 
 class NotPlain(Exception):
-    """The mistake and its place: line and column from 1."""
+    """The document is no plain YAML. `line` and `column` of the mistake count from 1."""
 
     def __init__(self, what: str, line: int, column: int) -> None:
         super().__init__(what)

@@ -35,7 +35,7 @@ RESERVED = ("query", "examples", "labels", "loop", "answer", "failures")
 
 
 class _FrontMatter(Struct, frozen=True):
-    """The keys as they are written. Values that need more than a type are read by the functions below."""
+    """The keys of a head. The functions below read the values that need more than a type."""
 
     schema: int
     id: str
@@ -107,7 +107,7 @@ def read_head(head: FrontMatterHead) -> dict[str, Any]:
 
 
 def _beside(name: str) -> bool:
-    """Whether a file's name stays in the folder. A template that a model wrote must not choose any file to read."""
+    """Whether the path stays inside the folder. A template that a model wrote must not read other files."""
     path = PurePosixPath(name)
     return name.endswith(".jsonl") and not path.is_absolute() and ".." not in path.parts and name.isprintable()
 

@@ -18,7 +18,7 @@ SOURCE_OF = {
     SlotType.LANGUAGE: SlotSource.LANGUAGE,
     SlotType.CODE: SlotSource.CODE,
 }
-"""The default source of a slot by its type."""
+"""The default source of a slot of each type."""
 
 
 class _SlotFront(Struct, frozen=True):
@@ -33,7 +33,7 @@ class _SlotFront(Struct, frozen=True):
 
 
 def read_slot(head: FrontMatterHead, name: str, value: Any, reserved: Collection[str]) -> Slot:
-    """One of `slots:`. Raises `TemplateError`."""
+    """Read one entry of `slots:`. Raises `TemplateError`."""
     path = ("slots", name)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in reserved:
         raise head.error(f"{name!r} cannot be a slot's name (lower-case, and not {', '.join(reserved)})", *path)

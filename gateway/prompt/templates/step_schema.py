@@ -38,7 +38,7 @@ class _CheckFront(Struct, frozen=True):
 
 
 def read_calls(head: FrontMatterHead, calls: Mapping[str, Any], taken: Collection[str]) -> Mapping[str, FirstCall]:
-    """`calls:`. Raises `TemplateError`."""
+    """Read `calls:`. Raises `TemplateError`."""
     if len(calls) > MOST_CALLS:
         raise head.error(f"at most {MOST_CALLS} calls may come before the answer", "calls")
     for name in calls:
@@ -52,7 +52,7 @@ def read_calls(head: FrontMatterHead, calls: Mapping[str, Any], taken: Collectio
 
 
 def read_reasoning(head: FrontMatterHead, reasoning: ReasoningRule) -> ReasoningRule:
-    """`reasoning:`. Raises `TemplateError`."""
+    """Read `reasoning:`. Raises `TemplateError`."""
     if reasoning.mode not in ("keep", "split"):
         raise head.error("`mode` is `keep` or `split`", "reasoning", "mode")
     if reasoning.mode == "split" and not reasoning.marker.strip():
@@ -61,7 +61,7 @@ def read_reasoning(head: FrontMatterHead, reasoning: ReasoningRule) -> Reasoning
 
 
 def read_samples(head: FrontMatterHead, samples: Any) -> Samples | None:
-    """`samples:`. Raises `TemplateError`."""
+    """Read `samples:`. Raises `TemplateError`."""
     if samples is None:
         return None
     front = head.decode({"n": samples} if isinstance(samples, str) else samples, _SamplesFront, "samples")
@@ -73,7 +73,7 @@ def read_samples(head: FrontMatterHead, samples: Any) -> Samples | None:
 
 
 def read_checks(head: FrontMatterHead, checks: list[Any]) -> tuple[Check, ...]:
-    """`checks:`. Raises `TemplateError`."""
+    """Read `checks:`. Raises `TemplateError`."""
     read = []
     for index, item in enumerate(checks):
         front = head.decode(item, _CheckFront, "checks", index)
@@ -88,7 +88,7 @@ def read_checks(head: FrontMatterHead, checks: list[Any]) -> tuple[Check, ...]:
 
 
 def read_iterate(head: FrontMatterHead, iterate: Iterate | None, checks: Collection[Any]) -> Iterate | None:
-    """`iterate:`. Raises `TemplateError`."""
+    """Read `iterate:`. Raises `TemplateError`."""
     if iterate is None:
         return None
     if not 1 <= iterate.rounds <= MOST_ROUNDS:

@@ -51,7 +51,7 @@ RETRY = "retry"
 VERSION = re.compile("[0-9]{1,9}")
 LONE = re.compile("[\ud800-\udfff]")
 BESIDES = ("schema", "id", "version", "status", "description", "family", "intent", "optimise", "tests", "provenance")
-"""Keys that may change without a new version, since they change nothing that goes to a model."""
+"""Keys that may change without a new version: they do not affect the text that goes to a model."""
 
 
 class TemplatePart(Struct, frozen=True):
@@ -64,8 +64,10 @@ class TemplatePart(Struct, frozen=True):
 
 
 class Template(Struct, frozen=True):
-    """A parsed template file. `file` is its path as given, `digest` the SHA-256 of its source, `content` that of
-    everything that goes to a model: two versions with the same content render alike."""
+    """A parsed template file. `digest` is the SHA-256 of its source.
+
+    `content` is the SHA-256 of everything that goes to a model: versions with the same `content` render alike.
+    """
 
     id: str
     version: int
@@ -105,9 +107,9 @@ class Template(Struct, frozen=True):
     places: Mapping[str, tuple[int, int]] = {}
     """Line and column of the head's top keys, of each slot and of each test, for reports on the file."""
     home: str = ""
-    """The folder of its files, if that is not the folder of `file`."""
+    """The folder of its pool of examples; "" for the folder of `file`."""
     faults: tuple[Finding, ...] = ()
-    """Mistakes of level error, set when a library is loaded. They keep an active template from being used."""
+    """The errors that were found when the library was loaded. An active template with faults is not used."""
 
     @property
     def ref(self) -> str:
@@ -183,7 +185,7 @@ class Template(Struct, frozen=True):
 
 
 def read_ref(ref: str) -> tuple[str, int | None]:
-    """The id and the version of `id@version`, or of an id alone. Raises `ValueError` where the version is no number."""
+    """The id and version of `id@version`; the version of an id alone is None. Raises `ValueError`."""
     id, at, version = ref.partition("@")
     if at and not VERSION.fullmatch(version):
         raise ValueError(f"{version[:40]!r} is no version: that is a whole number")
@@ -194,7 +196,7 @@ def parse(source: str, file: str) -> Template:
     """Read a template file. Raises `TemplateError` at the first mistake, with line and column."""
     source = _plain(source)
     if not source.isascii() and LONE.search(source):
-        raise TemplateError(file, "half a character (a lone surrogate) is in it; write it as UTF-8", 1, 1)
+        raise TemplateError(file, "it contains half a character (a lone surrogate); save it as UTF-8", 1, 1)
     head, body, first_line = split_head(source, file)
     content = _content(head.data, body)
     fields = read_head(head)
@@ -218,7 +220,7 @@ def parse(source: str, file: str) -> Template:
 
 
 def digest_of(source: str) -> str:
-    """The digest of a file's text, whatever its line ends."""
+    """The digest of a file's text. It does not depend on the line ends."""
     return hashlib.sha256(_plain(source).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -273,7 +275,7 @@ def _first(
 def _retry(head: FrontMatterHead, iterate: Iterate | None, parts: Sequence[TemplatePart]) -> TemplatePart | None:
     heading = next((part for part in parts if part.role == RETRY), None)
     if iterate is not None and heading is None:
-        raise head.error("the body has no part `# retry`: what the model is told after a failure", "iterate")
+        raise head.error("the body has no part `# retry`, the message to the model after a failure", "iterate")
     if iterate is None and heading is not None:
         raise TemplateError(head.file, "`# retry` is never used: the head has no `iterate:`", heading.line, 1)
     return heading
