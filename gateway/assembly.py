@@ -42,7 +42,7 @@ from gateway.prompt.classify import ClassifyStage
 from gateway.prompt.named_prompt import NamedPromptStage
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.policy.gains import GainTable, gains_path
-from gateway.prompt.refine import RefinedMemory, RefineStage
+from gateway.prompt.refine import RefinedPromptCache, RefineStage
 from gateway.prompt.requested_template import RequestedTemplateStage
 from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.slots.extract import Extractor
@@ -213,7 +213,7 @@ class StageParts(Struct):
     """The backends that give logits, and their models."""
     policy: RewritePolicy
     reader: LongReader
-    refined: RefinedMemory
+    refined: RefinedPromptCache
     extractor: Extractor
     meaning: Meaning
 
@@ -310,7 +310,7 @@ def _stage_parts(
         mixing,
         policy=RewritePolicy(settings.templates, gains),
         reader=LongReader(completions, settings.context.parallel_calls),
-        refined=RefinedMemory(settings.refiner.cache_entries, settings.refiner.cache_ttl_s),
+        refined=RefinedPromptCache(settings.refiner.cache_entries, settings.refiner.cache_ttl_s),
         extractor=Extractor(),
         meaning=Meaning(),
     )

@@ -1,4 +1,4 @@
-"""Compares a refined prompt with the client's: what is new in it that changes the task, and which words are gone.
+"""Compares a refined prompt with the client's, and finds additions that change the task, and exchanged words.
 
 `guards.changed` looks for pieces that must survive. A refiner may add advice ("with examples"), but no name, number,
 link, quotation, language, negation, limit or format of its own, and it may not exchange one word for another: *paris*
@@ -14,15 +14,15 @@ from gateway.prompt.language.invariants import NEGATING, InvariantKind, items
 from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, any_of, folded
 
 SHORT_WORDS = 4
-"""With at most this many words of content, one neighbour tells the place of a word; with more, both do."""
+"""In a prompt of at most this many content words, one common neighbour identifies the place of a word; else both."""
 TINY_WORDS = 2
-"""With at most this many, the start and the end of the text are places too."""
+"""In a prompt of at most this many content words, the start and end of the text count as neighbours."""
 COMPARED_WORDS = 12
-"""The words of a prompt with more words of content than this are not compared."""
+"""The words of a prompt with more content words than this are not compared."""
 LIMITED_WORDS = 30
-"""A prompt of more words than this may get a limit, such as `only`."""
+"""A refiner may add a limit, such as `only`, to a prompt of more words than this."""
 COMPARED_CHARACTERS = 24
-"""The same for writing without blanks."""
+"""The same as `COMPARED_WORDS`, for writing without blanks."""
 STEM_CHARS = 4
 """Words with the same first characters are forms of one word."""
 
@@ -54,7 +54,7 @@ def added(original: str, refined: str, language: str) -> tuple[str, ...]:
 
 
 def exchanged(original: str, refined: str, language: str) -> tuple[str, ...]:
-    """The words of a short prompt that have another word in their place."""
+    """The words of a short prompt that the refined prompt replaces by other words."""
     words = VOCABULARY[language]
     if not words.spaced:
         return _lost_characters(folded(original), folded(refined), words)
@@ -67,7 +67,7 @@ def _content(text: str, language: str) -> list[str]:
 
 
 def _replaced(before: list[str], after: list[str]) -> tuple[str, ...]:
-    """The words that have new ones in their place. In a short prompt one neighbour tells the place, else both do."""
+    """The words with a new word in their place: in a short prompt, with one neighbour in common, else with both."""
     ends = len(before) <= TINY_WORDS
     own, first = set(after), set(before)
     new = [_beside(after, place) for place, word in enumerate(after) if not _is_among(word, first)]
@@ -92,13 +92,13 @@ def _shared(sides: tuple[str, str], others: tuple[str, str], *, ends: bool) -> i
 
 
 def _same(word: str, other: str) -> bool:
-    """Whether two neighbours are forms of one word; both may be an end of the text."""
+    """Whether two neighbours are forms of one word. The end of a text is "", and equal to itself."""
     return word == other or bool(word and other and _is_among(word, {other}))
 
 
 def _new_items(before: RewrittenPrompt, refined: str, language: str) -> Iterator[str]:
     for item in items(refined):
-        if item.kind not in _NEW or before.says(item):
+        if item.kind not in _NEW or before.mentions(item):
             continue
         if item.kind in (InvariantKind.QUOTATION, InvariantKind.NAME) and _are_in(item.text, before.low):
             continue
@@ -110,7 +110,7 @@ def _new_items(before: RewrittenPrompt, refined: str, language: str) -> Iterator
 
 
 def _are_in(text: str, low: str) -> bool:
-    """Whether half of a name or quotation is the client's: words may be quoted or capitalised for the first time."""
+    """Whether the client wrote at least half of a name or quotation. A refiner may quote or capitalise such words."""
     words = _WORD.findall(folded(text))
     own = set(_WORD.findall(low))
     initials = "".join(word[0] for word in re.findall(r"[^\W\d_]+", low))
@@ -126,14 +126,14 @@ def _new_wordings(before: str, refined: str, language: str) -> Iterator[str]:
 
 
 def _is_among(word: str, words: set[str]) -> bool:
-    """Whether a form of the word is there: "plan" and "planning", "tcp" and "tcps"."""
+    """Whether a form of the word is among the words: "plan" and "planning", "tcp" and "tcps"."""
     word = word.removesuffix("s")
     stem = word[: max(STEM_CHARS, len(word) - 3)][:6]
     return any(other.startswith(stem) or (len(other) >= STEM_CHARS and word.startswith(other)) for other in words)
 
 
 def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[str, ...]:
-    """In writing without blanks: the runs left beside loose words whose characters are gone."""
+    """For writing without blanks: the runs of characters, without loose words, that the refined prompt lacks."""
     rest = any_of(words.refine.loose).sub(" ", before)
     runs = re.findall(r"[^\W\d_a-z]{2,}|[a-z]{2,}", rest)
     if sum(map(len, runs)) > COMPARED_CHARACTERS:
@@ -142,7 +142,7 @@ def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[s
 
 
 def _is_lost(run: str, refined: str) -> bool:
-    """Whether two characters that stand together are both gone, or a word in Latin letters."""
+    """Whether a Latin word, or two neighbouring characters, are missing in the refined prompt."""
     if run.isascii():
         return run not in refined
     gone = [character not in refined for character in run]

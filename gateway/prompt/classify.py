@@ -1,8 +1,8 @@
 """The stage `classify`: the intent of a prompt, the trust in it, and whether a rewrite can help.
 
-A cascade: the static embedding answers at once, on the event loop. Only where its calibrated confidence is below
-`[prompt] first_tier`, the sentence model is called, on its own thread. Unknown is a real answer. Nothing here imports
-numpy: `train.trained` makes the model.
+A cascade: the static embedding answers at once, on the event loop. The sentence model runs on a thread of its own, and
+only if the calibrated confidence is below `[prompt] first_tier`. An unknown intent is a valid answer. Nothing here
+imports numpy: `train.trained` makes the model.
 """
 
 from __future__ import annotations

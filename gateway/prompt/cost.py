@@ -1,4 +1,4 @@
-"""Bounds the cost of a template's technique beyond the call that answers, before any call is made."""
+"""Computes the most that a template's technique can cost beside the call that answers, before any call is made."""
 
 from msgspec import Struct
 
@@ -8,7 +8,7 @@ JUDGE_TOKENS = 120
 
 
 class Cost(Struct, frozen=True):
-    """The most extra calls, and the most tokens of their answers; -1 without a limit."""
+    """The most extra calls, and the most tokens of their answers. `tokens` -1: no limit."""
 
     calls: int = 0
     tokens: int = 0
@@ -21,7 +21,7 @@ class Cost(Struct, frozen=True):
 
 
 def cost_of(template: Template) -> Cost:
-    """The cost by the template alone, for lists and for lint."""
+    """The cost that the template allows, whatever the request."""
     rounds = template.iterate.rounds if template.iterate else 0
     answers = (template.samples.n - 1 if template.samples else 0) + rounds
     judged = len(template.judges) * (rounds + 1) if template.iterate else 0

@@ -25,8 +25,10 @@ _SHOT = re.compile(
 
 
 def why_untouchable(exchange: Exchange) -> str:
-    """Why the prompt has to stay as it is, "" if it may be rewritten. If an earlier stage has put its answer on the
-    exchange, that is used."""
+    """The reason why the prompt must not be changed; "" if it may be rewritten.
+
+    A reason that an earlier stage has put on the exchange is used again.
+    """
     if exchange.untouchable is not None:
         return exchange.untouchable
     if exchange.mode is Mode.OFF:
@@ -36,7 +38,7 @@ def why_untouchable(exchange: Exchange) -> str:
 
 
 def _form(ask: Ask) -> str:
-    """The features of the request besides text."""
+    """The reason against a rewrite in the form of the request, such as tools; "" if there is none."""
     if not ask.endpoint.takes_messages:
         return f"{ask.endpoint.value} requests are passed on as they are"
     if ask.named is not None:
@@ -51,8 +53,11 @@ def _form(ask: Ask) -> str:
 
 
 def _turns(ask: Ask) -> str:
-    """Why the turns are not one plain user message, with at most a system prompt that says nothing. A request that
-    names its template may have more."""
+    """The reason against a rewrite in the messages; "" if there is none.
+
+    Only one plain user message is rewritten, with at most a generic system prompt. A request that names its template
+    may have any system prompt.
+    """
     if not ask.turns:
         return "there are no messages"
     *before, last = ask.turns

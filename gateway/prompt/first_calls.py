@@ -1,4 +1,4 @@
-"""Makes the calls of a template before the one that answers: background knowledge, a rephrased question."""
+"""Makes the calls of a template that come before the answer: for background knowledge, or a rephrased question."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from gateway.prompt.templates.template import Template
 
 
 class CallFailed(Exception):
-    """A first call without a result. `calls` are all calls so far, this one included."""
+    """A first call failed. `calls` are all calls so far, including this one."""
 
     def __init__(self, reason: str, calls: tuple[Call, ...]) -> None:
         super().__init__(reason)

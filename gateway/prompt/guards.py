@@ -1,8 +1,8 @@
 """Guards a rewrite: the user's words must survive, and hostile prompts get no template.
 
-A template copies, so each number, quotation, piece of code, link, name, negation and constraint of the query must be in
-the prompt word for word. A refiner paraphrases, so the same pieces must be there in some form, numbers and dates by
-their value. A rewrite that fails is dropped, and the lost pieces are named.
+A template copies the prompt, so each number, quotation, piece of code, link, name, negation and constraint of the query
+must be in the result word for word. A refiner paraphrases it, so the same pieces must be there in any wording, and
+numbers and dates by their value. A rewrite that fails is dropped, and the lost pieces are named.
 """
 
 import re
@@ -17,7 +17,7 @@ from gateway.prompt.language.values import NUMBER_WORDS, date_of, find_dates, it
 from gateway.prompt.language.vocabulary import VOCABULARY, any_of, folded
 
 UNCHECKED_CHARS = 4_000
-"""More text than this outside all slots is not an instruction; it counts as lost."""
+"""More text than this outside all slots is not searched for pieces. It counts as lost."""
 NEGATED_CHARS = 60
 """The reach of a negation in a paraphrased prompt."""
 
@@ -33,9 +33,8 @@ LOOSE = any_of(words.whole(words.refine.loose) for words in VOCABULARY.values() 
 def lost(original: str, turns: Sequence[Turn], repeated: Sequence[tuple[int, int]] = ()) -> tuple[str, ...]:
     """The pieces of `original` that are missing in the turns; () if there are none.
 
-    `turns` must be rendered without examples, so that no example can replace the user's words. `kept` are spans of the
-    original that the turns repeat, such as a payload. Each is checked as a whole, and its pieces are not checked one by
-    one.
+    `turns` must be rendered without examples, so that no example can replace the user's words. `repeated`: spans of the
+    original that the turns repeat, such as a payload. Each is checked as a whole, and not piece by piece.
     """
     text = "\n".join(turn.text for turn in turns if turn.role in ("system", "user"))
     if original.strip() in text:
@@ -55,11 +54,11 @@ def changed(original: str, refined: str) -> tuple[str, ...]:
     if original.strip() in refined:
         return ()
     prompt = RewrittenPrompt(refined)
-    return tuple(dict.fromkeys(item.text for item in items(original) if not prompt.says(item)))
+    return tuple(dict.fromkeys(item.text for item in items(original) if not prompt.mentions(item)))
 
 
 def hostile(text: str) -> str:
-    """The words with which a text tells the model to ignore or to show its instructions; "" if there are none."""
+    """The words in the text that tell the model to ignore or to show its instructions; "" if there are none."""
     low = folded(text)
     for language, hints in _HOSTILE.items():
         if not VOCABULARY[language].spaced and low.isascii():
@@ -73,7 +72,7 @@ def hostile(text: str) -> str:
 
 
 def growth(query: str, turns: Sequence[Turn]) -> int:
-    """The number of characters that the turns are longer than the query."""
+    """The length of the turns minus that of the query, in characters."""
     return sum(len(turn.text) for turn in turns) - len(query)
 
 
@@ -95,7 +94,7 @@ def _without(original: str, text: str, repeated: Sequence[tuple[int, int]]) -> s
 
 
 class RewrittenPrompt:
-    """A rewritten prompt and its values, computed when first needed."""
+    """A rewritten prompt to search for pieces. Its numbers and dates are read once, when first needed."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -103,15 +102,15 @@ class RewrittenPrompt:
         self._values: Counter[str] | None = None
 
     def repeats(self, item: Invariant, times: int) -> bool:
-        """Whether a piece occurs as often here. A number, date or language may be written in another form."""
+        """Whether the prompt has the piece as often. Numbers, dates and languages may have another form."""
         if _holds(self.text, item.text, times):
             return True
         if item.kind is InvariantKind.LANGUAGE:
             return _language(item.text) in self._languages()
         return item.kind in (InvariantKind.NUMBER, InvariantKind.DATE) and self.values[_value(item)] >= times
 
-    def says(self, item: Invariant) -> bool:
-        """Whether a piece is here in any wording."""
+    def mentions(self, item: Invariant) -> bool:
+        """Whether the prompt has the piece in any wording."""
         small = folded(item.text)
         match item.kind:
             case InvariantKind.CODE | InvariantKind.LINK | InvariantKind.PLACEHOLDER | InvariantKind.QUOTATION:
@@ -131,7 +130,7 @@ class RewrittenPrompt:
                 return self._names(small.removesuffix("s").rstrip("'’"))
 
     def _names(self, name: str) -> bool:
-        """Whether a name is here: "LCDs" may be "LCD displays", but "Ada" is not in "adapt", nor "art" in "start"."""
+        """Whether the prompt has the name. "LCDs" is in "LCD displays", but "Ada" is not in "adapt"."""
         return any(
             re.search(_left(form) + re.escape(form) + r"s?['’]?" + _right(form), self.low) for form in _name_forms(name)
         )
@@ -151,7 +150,7 @@ class RewrittenPrompt:
         return {_language(match[0]) for match in LANGUAGE.finditer(self.low)}
 
     def _negates(self, negation: str) -> bool:
-        """Whether there is a negation of one of the same words."""
+        """Whether the prompt negates one of the same words."""
         negating = NEGATING.match(negation)
         stems = _stems(negation[negating.end() :] if negating else negation)
         reaches = (self.low[match.end() : match.end() + NEGATED_CHARS] for match in NEGATING.finditer(self.low))
@@ -159,7 +158,7 @@ class RewrittenPrompt:
 
 
 def _name_forms(name: str) -> Iterator[str]:
-    """The name, its adjective (Rome, Roman) and what it is the adjective of (Australian, Australia)."""
+    """The name with its adjective (Rome, Roman), or with its noun if it is an adjective (Australian, Australia)."""
     yield name
     core = _ADJECTIVE.sub("", name)
     if core != name and len(core) >= MIN_NAME_CHARS:
@@ -186,7 +185,7 @@ def _stems(text: str) -> list[str]:
 
 
 def _holds(text: str, item: str, times: int) -> bool:
-    """Whether `item` occurs as often in the text, and not as a part of a longer word or number."""
+    """Whether `item` occurs at least `times` in the text, other than as a part of a longer word or number."""
     if text.count(item) < times:
         return False
     left, right = _left(item), _right(item)

@@ -1,6 +1,6 @@
 """The stage for prompts by name: it fills the template that the request names with the request's own values.
 
-The client asks for it, so it works in any mode, and any mistake is an error: a partly filled prompt is never sent. The
+The client asks for it, so it works in any mode, and any mistake is an error: an incomplete prompt is never sent. The
 client's own messages follow those of the template.
 """
 
@@ -27,7 +27,7 @@ ENGLISH = "en"
 
 
 class NamedPromptStage:
-    """`rewrite` has the library, the examples and the models. None: this gateway has no templates."""
+    """Stage `prompt`. `rewrite` has the library, the examples and the models; None if the gateway has no templates."""
 
     name = "prompt"
 
@@ -50,15 +50,15 @@ class NamedPromptStage:
         _check_whole(template, filled)
         try:
             prompt = await self._rewrite.spoken(template, filled, replace(exchange, mode=Mode.ON))
-        except KeptAsIs as kept:
-            raise NotReady(f"The prompt {template.ref} cannot speak now: {kept.reason}.") from kept
+        except KeptAsIs as unchanged:
+            raise NotReady(f"The prompt {template.ref} cannot be used now: {unchanged.reason}.") from unchanged
         except TemplateError as error:
             raise _wrong("prompt.variables", f"{template.ref}: {error.what}") from error
         return _spoken(exchange, named, prompt)
 
 
 def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template:
-    """The template of that id, or of the family in the caller's language. Raises `NotFound`."""
+    """The template with this id, or that of this family in the caller's language. Raises `NotFound`."""
     id = named.id if _known(library, named.id) else _of_family(library, named, exchange)
     try:
         in_use = None if named.version else library.speaking.get(id)
@@ -66,7 +66,7 @@ def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template
     except TemplateError as error:
         raise _missing(named, f"its file cannot be read any more: {error.what}") from error
     if template is None:
-        versions = sorted(one.version for one in library.templates if one.id == id)
+        versions = sorted(other.version for other in library.templates if other.id == id)
         raise _missing(named, f"its versions are {', '.join(map(str, versions))}")
     if template.status is Status.RETIRED and not named.version:
         raise _missing(named, "it is retired; name a version to use it anyway")
@@ -76,7 +76,7 @@ def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template
 def fill_named(template: Template, variables: Mapping[str, str]) -> FilledSlots:
     """The slots with the caller's values. Raises `BadRequest` for a value that is missing, unknown or of another type.
 
-    A required slot without a value takes that of another slot with the same source, since both have the same words.
+    A required slot without a value takes the value of another slot with the same source.
     """
     for name in variables:
         if name not in template.slots and name != QUERY:
@@ -105,10 +105,10 @@ def _of_family(library: Library, named: NamedTemplate, exchange: Exchange) -> st
     if not family:
         known = {template.id for template in library.templates} | {template.family for template in library.templates}
         raise _missing(named, did_you_mean(named.id, known))
-    wanted = _language(named, exchange)
+    language = _language(named, exchange)
     speaking = [template for template in family if library.speaking.get(template.id) is template] or family
     return min(
-        speaking, key=lambda template: (template.language != wanted, template.language != ENGLISH, template.id)
+        speaking, key=lambda template: (template.language != language, template.language != ENGLISH, template.id)
     ).id
 
 
@@ -129,18 +129,18 @@ def _from_query(template: Template, query: str, own: Mapping[str, SlotValue], pa
 
 
 def _without_query(template: Template, own: Mapping[str, SlotValue]) -> dict[str, SlotValue]:
-    found = dict(own)
+    slots = dict(own)
     for name, slot in template.slots.items():
         if name in own:
             continue
         same = _same_words(slot, template.slots, own) if slot.required else ""
         if same:
-            found[name] = replace(own[same], name=name)
+            slots[name] = replace(own[same], name=name)
         elif slot.required:
             raise _lacking(template, name, "it was not given")
         elif slot.default:
-            found[name] = SlotValue(name, slot.default, "default")
-    return found
+            slots[name] = SlotValue(name, slot.default, "default")
+    return slots
 
 
 def _same_words(slot: Slot, slots: Mapping[str, Slot], own: Mapping[str, SlotValue]) -> str:
@@ -166,9 +166,9 @@ def _checked(template: Template, name: str, words: str) -> str:
 
 
 def _one_of(slot: Slot, words: str, param: str) -> str:
-    said = words.strip().casefold()
+    word = words.strip().casefold()
     for value, names in slot.values.items():
-        if said in (name.casefold() for name in (value, *names)):
+        if word in (name.casefold() for name in (value, *names)):
             return value
     raise _wrong(param, f"use one of {', '.join(slot.values)}.")
 
@@ -181,9 +181,9 @@ def _check_whole(template: Template, filled: FilledSlots) -> None:
     try:
         template.render(given)
     except jinja2.UndefinedError:
-        raise _lacking(template, QUERY, "without it nothing would stand there") from None
+        raise _lacking(template, QUERY, "without it a line of the prompt would be empty") from None
     except TemplateError:
-        return  # too long: an error when it is rendered in full
+        return  # too long: reported when the whole prompt is rendered
 
 
 def _spoken(exchange: Exchange, named: NamedTemplate, prompt: ComposedPrompt) -> Exchange:
@@ -204,7 +204,7 @@ def _spoken(exchange: Exchange, named: NamedTemplate, prompt: ComposedPrompt) ->
 
 
 def ahead_of(rendered: tuple[Turn, ...], own: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """The template's messages, then the client's; a system text of the client's joins the template's at the start."""
+    """The template's messages, then the client's. The system texts of both become one, the template's first."""
     systems = [turn for turn in own if turn.role in SYSTEM and turn.plain]
     others = tuple(turn for turn in own if turn not in systems)
     if not systems:

@@ -35,41 +35,43 @@ PURPOSE = "refine"
 
 
 class RefinedPrompt(Struct, frozen=True):
-    """The result for a prompt: the better one, "" if it needs no change, or the reason for a failure."""
+    """The refiner's result: the better prompt, "" if the prompt needs no change, or why the answer was rejected."""
 
     text: str = ""
     rejected: str = ""
 
 
-class RefinedMemory:
-    """The results of the refiner by digest: the most recent `entries`, each for `ttl_s`. One for each worker."""
+class RefinedPromptCache:
+    """The refiner's results by digest: the `entries` used last, each for `ttl_s`. Each worker has its own."""
 
     def __init__(self, entries: int, ttl_s: float, clock: Callable[[], float] = monotonic) -> None:
-        self._entries, self._ttl_s, self._clock = entries, ttl_s, clock
-        self._known: OrderedDict[bytes, tuple[float, RefinedPrompt]] = OrderedDict()
+        self._size, self._ttl_s, self._clock = entries, ttl_s, clock
+        self._entries: OrderedDict[bytes, tuple[float, RefinedPrompt]] = OrderedDict()
 
     def get(self, digest: bytes) -> RefinedPrompt | None:
-        found = self._known.get(digest)
-        if found is None or found[0] < self._clock():
+        expires_s, refined = self._entries.get(digest, (0.0, None))
+        if refined is None or expires_s < self._clock():
             return None
-        self._known.move_to_end(digest)
-        return found[1]
+        self._entries.move_to_end(digest)
+        return refined
 
     def put(self, digest: bytes, refined: RefinedPrompt) -> None:
-        self._known[digest] = self._clock() + self._ttl_s, refined
-        self._known.move_to_end(digest)
-        while len(self._known) > self._entries:
-            self._known.popitem(last=False)
+        self._entries[digest] = self._clock() + self._ttl_s, refined
+        self._entries.move_to_end(digest)
+        while len(self._entries) > self._size:
+            self._entries.popitem(last=False)
 
 
 class _LeftUnrefined(Exception):
+    """The client's own prompt is sent, for this reason."""
+
     def __init__(self, reason: str, calls: tuple[Call, ...] = (), template: Template | None = None) -> None:
         super().__init__(reason)
         self.reason, self.calls, self.template = reason, calls, template
 
 
 class RefineStage:
-    """Stage `refine`. `memory` outlives the stage, which is built again for each library."""
+    """Stage `refine`. The cache outlives the stage, which is built again for each library."""
 
     name = "refine"
 
@@ -78,12 +80,12 @@ class RefineStage:
         settings: Refiner,
         completer: Completer,
         library: Library | None,
-        memory: RefinedMemory | None = None,
+        cache: RefinedPromptCache | None = None,
     ) -> None:
         self.settings = settings
         self._completer = completer
         self._library = library
-        self._memory = memory or RefinedMemory(settings.cache_entries, settings.cache_ttl_s)
+        self._cache = cache or RefinedPromptCache(settings.cache_entries, settings.cache_ttl_s)
 
     async def __call__(self, exchange: Exchange) -> Exchange:
         if exchange.mode is Mode.OFF or exchange.turns is not None or exchange.rewrite != values.Rewrite.NONE:
@@ -91,10 +93,12 @@ class RefineStage:
         try:
             template = self._template(exchange)
             refined, calls = await self._ask(template, exchange)
-        except _LeftUnrefined as kept:
-            data = {"template": kept.template.id, "version": kept.template.version} if kept.template else {}
-            noted = exchange.noted(self.name, "kept", kept.reason, data)
-            return replace(noted, calls=(*exchange.calls, *kept.calls)) if kept.calls else noted
+        except _LeftUnrefined as unrefined:
+            data = (
+                {"template": unrefined.template.id, "version": unrefined.template.version} if unrefined.template else {}
+            )
+            noted = exchange.noted(self.name, "kept", unrefined.reason, data)
+            return replace(noted, calls=(*exchange.calls, *unrefined.calls)) if unrefined.calls else noted
         return self._polished(exchange, template, refined, calls)
 
     def _template(self, exchange: Exchange) -> Template:
@@ -121,11 +125,11 @@ class RefineStage:
         return template
 
     async def _ask(self, template: Template, exchange: Exchange) -> tuple[str, tuple[Call, ...]]:
-        """A better prompt, from memory or from the model. Raises `_LeftUnrefined`."""
+        """A better prompt, from the cache or from the model. Raises `_LeftUnrefined`."""
         query = exchange.ask.query
         digest = self._digest(template, query, exchange.key)
         calls: tuple[Call, ...] = ()
-        known = self._memory.get(digest)
+        known = self._cache.get(digest)
         if known is None:
             if not exchange.may_call:
                 raise _LeftUnrefined(
@@ -135,10 +139,10 @@ class RefineStage:
             calls = (call,)
             if known is None:
                 raise _LeftUnrefined(f"the refiner failed: {call.error}", calls, template)
-            self._memory.put(digest, known)
+            self._cache.put(digest, known)
             if known.text:
                 # an application may send a refined prompt again; it is not refined twice
-                self._memory.put(self._digest(template, known.text, exchange.key), RefinedPrompt())
+                self._cache.put(self._digest(template, known.text, exchange.key), RefinedPrompt())
         if known.rejected:
             raise _LeftUnrefined(known.rejected, calls, template)
         if not known.text:
@@ -185,17 +189,17 @@ class RefineStage:
         ).noted(self.name, str(arm) or "refined", reason, data)
 
     def _digest(self, template: Template, text: str, key: ClientKey) -> bytes:
-        """Keyed by client key too: otherwise a cache hit would reveal the prompts of another key."""
+        """The key of the cache. It includes the client key, so that no hit reveals the prompts of another client."""
         parts = (key.name, template.digest, self.settings.model, text.strip())
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
 
 
 def refiner_of(library: Library | None, language: str) -> Template | None:
-    """The active template in that language with the purpose to refine; the newest of several."""
+    """The newest active template to refine prompts in this language, or None."""
     templates = library.templates if library else ()
-    found = [
+    refiners = [
         template
         for template in templates
         if template.purpose is Purpose.REFINE and template.active and template.language == language
     ]
-    return max(found, key=lambda template: template.version, default=None)
+    return max(refiners, key=lambda template: template.version, default=None)

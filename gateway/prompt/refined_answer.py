@@ -1,7 +1,7 @@
 """Reads a refiner's answer: the better prompt in it, or the reason why there is none.
 
-The filters are those of BPO's data (no residue, length within a ratio) and others for the usual failures of models:
-refusing, answering, changing the language, forgetting a part.
+The filters are those of BPO's data (no residue, length within a ratio), and others for frequent failures of models:
+to refuse, to answer, to change the language, to forget a part.
 """
 
 import re
@@ -18,9 +18,9 @@ from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, any_of
 SHRINKS = 0.5
 """A rewrite with less than this share of the original's length has left something out."""
 SHORT_CHARS = 60
-"""A shorter prompt may grow as if it were this long: "haiku?" needs more than six times its letters."""
+"""The growth of a shorter prompt is limited as if it were this long: "haiku?" needs more than six times its letters."""
 SHARED = 0.3
-"""The least share of the original's words in a rewrite of it. An answer uses other words."""
+"""A rewrite has at least this share of the original's words. An answer uses other words."""
 
 _TAGGED = re.compile(r"<prompt>\s*(.*?)\s*(?:</prompt>|\Z)", re.DOTALL | re.IGNORECASE)
 _RESIDUE = re.compile(
@@ -120,7 +120,7 @@ def _faults(original: str, refined: str, manner: _Manner, language: str, growth:
 
 
 def shared(before: str, after: str) -> float:
-    """The share of the words of one lower-case text, by their first letters, that occur in another."""
+    """The share of the words of `before` that occur in `after`, from 0 to 1. Only first letters are compared."""
     cut: Callable[[str], set[str]] = _word_stems if before.isascii() else _pairs
     own = cut(before)
     return len(own & cut(after)) / len(own) if own else 1.0
@@ -131,11 +131,11 @@ def _word_stems(text: str) -> set[str]:
 
 
 def _pairs(text: str) -> set[str]:
-    """In writing without blanks two characters count as a word."""
+    """Every two neighbouring characters, which count as words in writing without blanks."""
     return {pair for word in re.findall(r"\w+", _LOOSE_PARTS.sub(" ", text)) for pair in map("".join, pairwise(word))}
 
 
 def named(items: tuple[str, ...]) -> str:
-    """The missing pieces, short enough for a note."""
+    """The pieces as a list that is short enough for a note."""
     shown = ", ".join(f"{item[:60]!r}" for item in items[:5])
     return shown + (f" and {len(items) - 5} more" if len(items) > 5 else "")

@@ -1,6 +1,6 @@
-"""The stage for a template that the request names (`foreword.template`): used as ordered, or the request is refused.
+"""The stage for a template that the request names (`foreword.template`): it is used, or the request is refused.
 
-An order that is dropped without an error would give the client an answer to another prompt than it asked for.
+If the template were skipped without an error, the client would get the answer to another prompt.
 """
 
 from gateway.errors import BadRequest, KeyNotAllowed, NotReady, RequestError
@@ -12,7 +12,7 @@ RETRY_S = 2.0
 
 
 class RequestedTemplateStage:
-    """`rewrite` renders the template. None: there are no templates here."""
+    """Stage `rewrite` for named templates. `rewrite` renders the template; None if the gateway has no templates."""
 
     name = "rewrite"
 
@@ -29,12 +29,15 @@ class RequestedTemplateStage:
             return _switched_off(exchange)
         try:
             return await self._rewrite.rewritten(exchange)
-        except KeptAsIs as kept:
-            raise _refused(ref, kept) from kept
+        except KeptAsIs as unchanged:
+            raise _refused(ref, unchanged) from unchanged
 
 
 def _switched_off(exchange: Exchange) -> Exchange:
-    """The client's own mode off is an order as well, and goes first. Raises `KeyNotAllowed` or `BadRequest`."""
+    """Handle mode off. The prompt stays as it is if the client sent the mode itself.
+
+    Raises `KeyNotAllowed` if the key has mode off, `BadRequest` if the configuration has.
+    """
     if exchange.ask.controls.mode is Mode.OFF:
         return exchange.noted("rewrite", "kept", "the request's own mode is off")
     if exchange.key.mode is Mode.OFF:
@@ -43,14 +46,14 @@ def _switched_off(exchange: Exchange) -> Exchange:
     raise BadRequest(what, param=PARAM, code="mode_off")
 
 
-def _refused(ref: str, kept: KeptAsIs) -> RequestError:
-    reason = kept.reason.rstrip(".?")
-    mark = "?" if kept.reason.endswith("?") else "."
-    error = kept.refusal(
+def _refused(ref: str, unchanged: KeptAsIs) -> RequestError:
+    reason = unchanged.reason.rstrip(".?")
+    mark = "?" if unchanged.reason.endswith("?") else "."
+    error = unchanged.refusal(
         f"The template {ref[:80]!r} cannot be used for this request: {reason}{mark}",
         param=PARAM,
         code="template_not_usable",
-        retry_after_s=RETRY_S if kept.refusal is NotReady else 0.0,
+        retry_after_s=RETRY_S if unchanged.refusal is NotReady else 0.0,
     )
-    error.calls = kept.calls
+    error.calls = unchanged.calls
     return error

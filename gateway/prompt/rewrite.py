@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from gateway.ports import Completer, Nearby, Vectors
 
 LONGEST_QUERY_CHARS = 200_000
-"""A longer message is a document. Searching it would delay other requests."""
+"""A longer message is a document. To search it would delay other requests."""
 
 SYSTEM = ("system", "developer")
 
@@ -54,7 +54,7 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 class KeptAsIs(Exception):
     """The prompt stays as it is; the message is the reason in the note.
 
-    `refusal` is the error for a client that ordered this very template.
+    `refusal` is the error for a client that named the template.
     """
 
     def __init__(
@@ -132,15 +132,17 @@ class RewriteStage:
             return exchange
         try:
             return await self.rewritten(exchange)
-        except KeptAsIs as kept:
-            data = {"template": kept.template.id, "version": kept.template.version} if kept.template else {}
-            noted = exchange.noted(self.name, "kept", kept.reason, data)
-            return replace(noted, calls=(*exchange.calls, *kept.calls)) if kept.calls else noted
+        except KeptAsIs as unchanged:
+            data = (
+                {"template": unchanged.template.id, "version": unchanged.template.version} if unchanged.template else {}
+            )
+            noted = exchange.noted(self.name, "kept", unchanged.reason, data)
+            return replace(noted, calls=(*exchange.calls, *unchanged.calls)) if unchanged.calls else noted
 
     async def rewritten(self, exchange: Exchange) -> Exchange:
-        """The exchange with the template's prompt, or with what it would have been. Raises `KeptAsIs`."""
+        """The exchange with the template's prompt, recorded only if it is not to be sent. Raises `KeptAsIs`."""
         template, chosen = self._choose(exchange)
-        # a prompt that is not sent is not worth a call
+        # no call is made for a prompt that is not sent
         prompt = await self._speak(template, exchange if chosen.speaks else replace(exchange, dry=True))
         return _rewritten(exchange, prompt, chosen)
 
@@ -170,14 +172,14 @@ class RewriteStage:
             raise KeptAsIs(f"improvable {intent.improvable:.2f} is below {self.settings.improvable:.2f}")
         target = exchange.route[0] if exchange.route else None
         model, window = (target.model, target.window_tokens) if target else (exchange.ask.model, 0)
-        found = self.library.candidates(intent.name, intent.language, model, window)
-        if found == OfferedVersions():
+        offered = self.library.candidates(intent.name, intent.language, model, window)
+        if offered == OfferedVersions():
             language = intent.language or "this language"
             raise KeptAsIs(f"no active template for {intent.name!r} in {language} that fits model {model!r}")
-        return found
+        return offered
 
     async def _speak(self, template: Template, exchange: Exchange) -> ComposedPrompt:
-        """Fill, choose examples, render and guard. Raises `KeptAsIs`."""
+        """Fill the slots, choose examples, render, and check the result. Raises `KeptAsIs`."""
         query = exchange.ask.query
         if len(query) > LONGEST_QUERY_CHARS:
             raise KeptAsIs(f"the message has {len(query)} characters; at most {LONGEST_QUERY_CHARS} are looked through")
@@ -194,14 +196,16 @@ class RewriteStage:
             self._keep_if_grown(prompt, query)
         except TemplateError as error:
             raise KeptAsIs(str(error), template, more.calls) from error
-        except KeptAsIs as kept:
-            kept.calls = (*more.calls, *kept.calls)
+        except KeptAsIs as unchanged:
+            unchanged.calls = (*more.calls, *unchanged.calls)
             raise
         return replace(prompt, calls=(*more.calls, *prompt.calls), dropped=more.dropped) if more.calls else prompt
 
     async def spoken(self, template: Template, filled: FilledSlots, exchange: Exchange) -> ComposedPrompt:
-        """The prompt for slots that the caller filled: examples chosen, first calls made. Raises `KeptAsIs`,
-        `TemplateError`."""
+        """The prompt for slots that the caller filled, with examples and first calls.
+
+        Raises `KeptAsIs` or `TemplateError`.
+        """
         shots, labels = await self._shots(template, filled, exchange.key)
         turns = template.render(filled.values, shots, labels)
         prompt = ComposedPrompt(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
@@ -240,7 +244,7 @@ class RewriteStage:
     async def _shots(
         self, template: Template, filled: FilledSlots, key: ClientKey
     ) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-        """The examples for this request, and all labels that there are. Raises `KeptAsIs`."""
+        """The examples for this request, and all labels. Raises `KeptAsIs`."""
         examples = template.examples
         if not isinstance(examples, ExamplePool):
             return examples, fixed_labels(template)
@@ -293,7 +297,10 @@ def fill_or_keep(
 def compose(
     template: Template, filled: FilledSlots, query: str, shots: Sequence[Shot] = (), labels: Sequence[str] = ()
 ) -> ComposedPrompt:
-    """Render and guard. Raises `KeptAsIs` if words of the query are missing, `TemplateError` if it gets too long."""
+    """Render the template and check the result.
+
+    Raises `KeptAsIs` if words of the query are missing, `TemplateError` if the prompt gets too long.
+    """
     turns = template.render(filled.values, shots, labels)
     bare = template.render(filled.values, (), labels) if shots else turns
     spans = [(slot.start, slot.end) for slot in filled.slots if slot.start >= 0]
@@ -317,7 +324,9 @@ def _named(library: Library, ref: str) -> Template:
         raise KeptAsIs(f"there is no template {ref[:80]!r}: a version is a whole number", refusal=NotFound) from None
     template = library.get(id, version)
     if template is None:
-        known = [one.ref for one in library.templates if one.id == id] or {one.id for one in library.templates}
+        known = [other.ref for other in library.templates if other.id == id] or {
+            other.id for other in library.templates
+        }
         raise KeptAsIs(f"there is no template {ref[:80]!r}. {did_you_mean(ref, known)}", refusal=NotFound)
     if template.status is Status.RETIRED:
         raise KeptAsIs(f"the template {ref!r} is retired", template)
@@ -343,7 +352,7 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
         procedure=prompt.procedure,
         calls=(*exchange.calls, *prompt.calls),
         sampling=prompt.sampling,
-        # the decision "rewritten" is for what is sent
+        # only a prompt that is sent counts as "rewritten"
         notes=(*exchange.notes, Note("rewrite", "rewritten" if chosen.speaks else str(chosen.arm), reason, data)),
     )
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.exchange import Ask, CanaryTrial, ClientKey, Controls, Endpoint, Exchange, Intent, Mode, Rewrite, Turn
 from gateway.prompt import guards
 from gateway.prompt.library.library import load_library
-from gateway.prompt.refine import RefinedMemory, RefinedPrompt, RefineStage
+from gateway.prompt.refine import RefinedPrompt, RefinedPromptCache, RefineStage
 from gateway.prompt.refined_answer import Rejected, read_refined
 from gateway.settings import Refiner
 from tests.doubles.completer import ScriptedCompleter
@@ -157,7 +157,7 @@ async def test_where_a_template_spoke_or_held_back_the_refiner_is_silent() -> No
 
 def test_the_memory_forgets_the_oldest_and_what_is_too_old() -> None:
     now = [0.0]
-    memory = RefinedMemory(2, 10, lambda: now[0])
+    memory = RefinedPromptCache(2, 10, lambda: now[0])
     for name in (b"a", b"b"):
         memory.put(name, RefinedPrompt(name.decode()))
     memory.get(b"a")
@@ -165,7 +165,7 @@ def test_the_memory_forgets_the_oldest_and_what_is_too_old() -> None:
     assert [memory.get(name) for name in (b"a", b"b", b"c")] == [RefinedPrompt("a"), None, RefinedPrompt("c")]
     now[0] = 11
     assert memory.get(b"c") is None
-    nothing = RefinedMemory(0, 10, lambda: 0.0)
+    nothing = RefinedPromptCache(0, 10, lambda: 0.0)
     nothing.put(b"a", RefinedPrompt("a"))
     assert nothing.get(b"a") is None
 
