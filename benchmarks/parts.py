@@ -40,13 +40,13 @@ def main(templates: Path, cache: Path, rounds: int) -> None:
     library, _ = load_library([templates])
     classifier = Classifier(train(library, Embedders(static, sentence), read_seeds()), PromptTable(), static)
     prompts = texts.summaries(20_000)[:: 20_000 // PROMPTS]
-    tier, looks = classifier.model.tiers["en"]["static"], classifier.model.looks
-    seen = [(one, static.embed([one.asked])[0], measures(one)) for one in map(look, prompts)]
+    tier, looks = classifier.model.tiers["en"]["static"], classifier.model.rawness
+    seen = [(one, static.embed([one.request])[0], measures(one)) for one in map(look, prompts)]
     parts: list[tuple[str, Callable[[], object]]] = [
         ("payload taken apart", lambda: [look(f"{prompt} ") for prompt in prompts]),
         ("language", lambda: [language_of(prompt) for prompt in prompts]),
         ("measures of its looks, and their verdict", lambda: [looks.judge(measures(one)) for one, _, _ in seen]),
-        ("static embedding", lambda: [static.embed([one.asked]) for one, _, _ in seen]),
+        ("static embedding", lambda: [static.embed([one.request]) for one, _, _ in seen]),
         (
             "words, scores, likeness, gate, strongest words",
             lambda: [tier.judge(one, v) for one, v, _ in seen],

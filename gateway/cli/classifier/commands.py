@@ -147,7 +147,7 @@ def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
         click.echo(msgspec.json.encode(explanation).decode())
         return
     click.echo(
-        f"asked:    {explanation.asked}"
+        f"request:  {explanation.request}"
         + (f"   (text to work on: {explanation.payload_rule})" if explanation.payload_rule else "")
     )
     click.echo(f"language: {explanation.language or 'none of ours'}")

@@ -198,7 +198,7 @@ def _report(training: Training, labelled: int, took_s: float) -> tuple[TrainRepo
 
 def _confused(tier: TrainedTier) -> Confusion:
     """The tier's answers for the cases while they were held out."""
-    return confusion(tier.labels.tolist(), tier.honest.top.tolist())
+    return confusion(tier.labels.tolist(), tier.held_out.top.tolist())
 
 
 def _write_report(training: Training, report: TrainReport, confusions: str, folder: Path) -> None:

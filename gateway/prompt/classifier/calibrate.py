@@ -1,4 +1,4 @@
-"""Calibrates a classifier on held-out cases, so that its trust is the share of right answers."""
+"""Calibrates a classifier on held-out cases: of the answers with trust 0.8, four of five should be right."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 
 FOLDS = 5
 MANY, FOLDS_OF_MANY = 4000, 3  # from this many cases on, three folds are enough
-CHUNK = 512  # rows whose similarity to all examples is in memory at a time
+CHUNK = 512  # rows to compare with all examples at a time, to limit memory
 
 
-class Honest(Struct):
-    """The results on held-out cases. `top`: the intent given to each, `trust`: the probability that it is right."""
+class HeldOutResults(Struct):
+    """The results on held-out cases.
+
+    `top` [cases]: the intent given to each case; `trust` [cases]: the probability that it is right; `gate`
+    [features + 1]: the weights of the gate, the bias last.
+    """
 
     temperature: float
     gate: Array
@@ -27,15 +31,16 @@ class Honest(Struct):
     top: NDArray[np.str_]
     trust: Array
     near: Fitted | None = None
-    """The mean of the weights of all folds: a starting point near the final ones."""
+    """The mean weights of all folds, a starting point near the final weights; None if the folds' classes differ."""
 
 
 def out_of_fold(
     table: TrainingRows, labels: NDArray[np.str_], extra: TrainingRows, extra_labels: NDArray[np.str_], points: Array
-) -> Honest:
-    """Temperature and gate, from predictions for held-out cases.
+) -> HeldOutResults:
+    """Fit the temperature and the gate on predictions for held-out cases.
 
-    `points`: [cases, dimensions], unit rows, to compute the similarity of two prompts.
+    table: [cases] rows; labels: [cases]; extra, extra_labels: rows that every fold trains on, and their labels;
+    points: [cases, dimensions], unit rows, to compute the similarity of two prompts.
     """
     classes = np.unique(labels)
     known = classes != NONE
@@ -56,7 +61,7 @@ def out_of_fold(
     chances = softmax(scores)
     top = classes[np.where(known, chances, -1.0).argmax(axis=1)]
     trust = scope * signs[:, 0] / np.maximum(1.0 - signs[:, GATE.index("none")], 1e-9)
-    return Honest(temperature, gate, figures(trust, top == labels, within), top, trust, middle(fits))
+    return HeldOutResults(temperature, gate, figures(trust, top == labels, within), top, trust, middle(fits))
 
 
 def _folds(labels: NDArray[np.str_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -68,7 +73,10 @@ def _folds(labels: NDArray[np.str_]) -> list[tuple[NDArray[np.intp], NDArray[np.
 
 
 def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], classes: NDArray[np.str_]) -> Array:
-    """[left, features] of the gate: `model.gate_features` of many prompts at once."""
+    """The gate's features of many prompts: `model.gate_features` in one go.
+
+    scores: [left, classes]; left: [left, dimensions]; shown: [shown, dimensions]; own: [shown] -> [left, features]
+    """
     order = np.argsort(own, kind="stable")
     shown = shown[order]
     ends = np.searchsorted(np.searchsorted(classes, own[order]), np.arange(len(classes) + 1))
@@ -102,8 +110,11 @@ def _signs_of(scores: Array, left: Array, shown: Array, ends: NDArray[np.intp], 
 
 
 def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """A logistic model of *some template is for this*, with its scaling folded into its weights, and its held-out
-    answers. Without prompts of no intent it has nothing to learn, and lets everything in."""
+    """Fit a logistic model of *some template is for this*. Its scaling is folded into its weights.
+
+    signs: [cases, features]; within: [cases] -> weights [features + 1], held-out probabilities [cases]. Without prompts
+    of no intent there is nothing to learn, and the gate accepts all prompts.
+    """
     if within.all():
         return np.array([0.0] * len(GATE) + [20.0], np.float32), np.ones(len(signs), np.float32)
     from sklearn.linear_model import LogisticRegression
@@ -122,7 +133,11 @@ def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
 
 
 def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], floor: float = 0.6) -> dict[str, float]:
-    """The quality of a classifier on held-out cases. `floor` is the default of `[prompt] confidence`."""
+    """The quality of a classifier on held-out cases, by name.
+
+    trust, right, within: [cases]; `within`: whether the case has an intent; `floor`: the confidence from which an
+    intent is accepted, by default that of `[prompt] confidence`.
+    """
     from sklearn.metrics import roc_auc_score
 
     taken = trust >= floor
@@ -143,14 +158,20 @@ def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], f
 
 
 def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10) -> float:
-    """ECE: the mean distance between trust and success, over bins of trust."""
+    """The expected calibration error (ECE): the mean distance between trust and accuracy over bins of trust.
+
+    trust, right: [cases]
+    """
     place = np.minimum((trust * bins).astype(int), bins - 1)
     parts = [place == index for index in range(bins)]
     return float(sum(abs(trust[part].mean() - right[part].mean()) * part.mean() for part in parts if part.any()))
 
 
 def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
-    """The divisor under which the held-out cases are most probable."""
+    """The divisor of the scores under which the held-out cases are most probable.
+
+    scores: [cases, classes]; labels: [cases], indices of classes
+    """
     rows = np.arange(len(labels))
 
     @cache
@@ -161,6 +182,6 @@ def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
         return float((np.log(np.exp(scaled, out=scaled).sum(axis=1)) - right).mean())
 
     grid = np.geomspace(0.1, 10.0, 81).tolist()
-    # convex in the inverse of the divisor, so it falls, then rises
+    # the loss is convex in the inverse of the divisor: it falls, then rises
     least = bisect_left(range(len(grid) - 1), True, key=lambda place: surprise(place + 1) >= surprise(place))
     return float(grid[least])

@@ -25,13 +25,13 @@ QUOTED_CHARACTERS = 80  # of an example in a reason
 
 
 class Asynchronous(Protocol):
-    """An embedder with an async `embed`, such as `context.embedding.batcher.Batcher`."""
+    """An embedder with an asynchronous `embed`, such as `context.embedding.batcher.Batcher`."""
 
     async def embed(self, texts: Sequence[str]) -> Vectors: ...
 
 
 class Classifier:
-    """A trained model with its embedders. It is never changed, only replaced whole."""
+    """A trained model with its embedders. It is never changed, only replaced."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Classifier:
         seen = look(text, parts)
         language = language_of(text)
         measured = measures(seen)
-        raw, signs = self.model.looks.judge(measured)
+        raw, signs = self.model.rawness.judge(measured)
         looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
         tiers = self.model.tiers.get(language)
         needed = needs(seen, language)
@@ -76,7 +76,7 @@ class Classifier:
         return Intent(name, verdict.confidence, improvable, language, tier, reasons, lacked, needed)
 
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[TierVerdict, str]:
-        """The first tier's verdict if it is certain of an intent or of none, else the second's."""
+        """The first tier's verdict if it is certain of an intent, or of no intent; otherwise the second tier's."""
         first: tuple[TierVerdict, str] | None = None
         seen = as_read(seen, tiers)
         kind, tier = next(iter(tiers.items()))  # all tiers have the same examples
@@ -84,7 +84,7 @@ class Classifier:
         if recalled is not None:
             return recalled, kind
         if "static" in tiers and self._static is not None:
-            first = tiers["static"].judge(seen, self._static.embed([seen.asked])[0]), "static"
+            first = tiers["static"].judge(seen, self._static.embed([seen.request])[0]), "static"
         elif "words" in tiers:
             first = tiers["words"].judge(seen), "words"
         second = tiers.get("sentence") if self._sentence is not None else None
@@ -94,19 +94,19 @@ class Classifier:
         if second is None or self._sentence is None:
             raise NotReady("the embedding that the classifier was trained on is not loaded")
         try:
-            vectors = await self._sentence.embed([seen.asked])
+            vectors = await self._sentence.embed([seen.request])
         except NotReady:
             if first is None:
                 raise
-            return first  # overloaded: the cheap answer is better than none
+            return first  # overloaded: the cheap verdict is better than none
         return second.judge(seen, vectors[0]), "sentence"
 
     def wrote(self, text: str) -> bool:
-        """Whether a template of the library has already written the prompt."""
-        return self._fixed.stand_in(text)
+        """Whether the prompt was written by a template of the library."""
+        return self._fixed.occur_in(text)
 
     async def verdict(self, text: str) -> tuple[TierVerdict, str] | None:
-        """The best intent with its probability, however small, and the tier of the verdict.
+        """The most probable intent, even if its probability is small, and the tier that chose it.
 
         None if the language has no template.
         """
@@ -114,16 +114,16 @@ class Classifier:
         return await self._cascade(look(text), tiers) if tiers else None
 
     async def vector(self, kind: str, seen: Look) -> Vectors | None:
-        """The embedding of the prompt for a tier; None where the embedder is missing."""
+        """The embedding of the prompt for a tier, [dimensions]; None if the embedder is missing."""
         if kind == "static" and self._static is not None:
-            row: Vectors = self._static.embed([seen.asked])[0]
+            row: Vectors = self._static.embed([seen.request])[0]
             return row
         if kind == "sentence" and self._sentence is not None:
-            return (await self._sentence.embed([seen.asked]))[0]  # type: ignore[no-any-return]  # numpy's row
+            return (await self._sentence.embed([seen.request]))[0]  # type: ignore[no-any-return]  # numpy's row
         return None
 
     def _anyway(self, verdict: TierVerdict) -> str:
-        """Why a rewrite helps even a well-specified prompt; "" if it does not."""
+        """The reason why a rewrite helps even a well-specified prompt; "" if it does not."""
         if verdict.listed:
             return "its template lists this very prompt as a match example"
         if verdict.name in self.model.eager:
@@ -138,7 +138,7 @@ class Classifier:
 
 
 def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
-    """The prompt as these tiers read prompts: its instruction, or all of it."""
+    """The part of the prompt that these tiers were trained on: its instruction, or all of it."""
     return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
 
 

@@ -1,4 +1,4 @@
-"""Which intents are mistaken for which."""
+"""Counts the intents that are mistaken for each other."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ NONE = "(none)"
 
 
 class Mistake(Struct, frozen=True):
-    """`count` prompts of `wanted` were given `got`."""
+    """`count` prompts of `intent` were classified as `got`."""
 
-    wanted: str
+    intent: str
     got: str
     count: int
 
 
 class Confusion(Struct, frozen=True):
-    """`table[wanted][got]` counts prompts; both in the order of `names`."""
+    """`table[intent][got]` is a number of prompts; both indices are in the order of `names`."""
 
     names: tuple[str, ...]
     table: tuple[tuple[int, ...], ...]
 
     def mistakes(self, limit: int = 20) -> list[Mistake]:
-        """The most frequent first."""
+        """The mistakes, the most frequent first."""
         names = self.names
         mistakes = [
             Mistake(names[row], names[column], count)
@@ -33,10 +33,10 @@ class Confusion(Struct, frozen=True):
             for column, count in enumerate(counts)
             if row != column and count
         ]
-        return sorted(mistakes, key=lambda one: (-one.count, one.wanted, one.got))[:limit]
+        return sorted(mistakes, key=lambda mistake: (-mistake.count, mistake.intent, mistake.got))[:limit]
 
     def weakest(self, limit: int = 10) -> list[tuple[str, float, int]]:
-        """(intent, the share of its prompts that were recognised, its prompts), the least recognised first."""
+        """(intent, share of its prompts that were recognised, number of its prompts), the least recognised first."""
         rows = [(name, counts[place] / max(1, sum(counts)), sum(counts)) for place, (name, counts) in self._rows()]
         return sorted((row for row in rows if row[2]), key=lambda row: (row[1], row[0]))[:limit]
 
@@ -45,7 +45,7 @@ class Confusion(Struct, frozen=True):
         lines = ["recognised  prompts  intent"]
         lines += [f"{share:10.3f}  {count:7d}  {name}" for name, share, count in self.weakest()]
         lines += ["", "prompts  of -> taken for"]
-        lines += [f"{one.count:7d}  {one.wanted} -> {one.got}" for one in self.mistakes()]
+        lines += [f"{mistake.count:7d}  {mistake.intent} -> {mistake.got}" for mistake in self.mistakes()]
         return "\n".join(lines) + "\n"
 
     def _rows(self) -> Iterable[tuple[int, tuple[str, tuple[int, ...]]]]:
@@ -53,7 +53,7 @@ class Confusion(Struct, frozen=True):
 
 
 def confusion(right: Sequence[str], got: Sequence[str]) -> Confusion:
-    """The table of pairs of the right and the given intent; "" is none."""
+    """Count the pairs of right and given intent. right, got: [prompts]; "" is no intent."""
     counted = Counter(zip((name or NONE for name in right), (name or NONE for name in got), strict=True))
     names = tuple(sorted({name for pair in counted for name in pair}))
     return Confusion(names, tuple(tuple(counted[row, column] for column in names) for row in names))

@@ -21,7 +21,7 @@ PIECE = 512  # texts between two reports
 
 
 class EmbeddingCache:
-    """`embed` is that of the embedder, except for texts that it has embedded before."""
+    """An embedder that reads the vectors of known texts from disk."""
 
     def __init__(self, embedder: Embedder, folder: Path, progress: Callable[[str], None] = lambda what: None) -> None:
         self._embedder = embedder
@@ -44,17 +44,17 @@ class EmbeddingCache:
         return vectors[[known[digest] for digest in keys]]
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        """Embed piece by piece, one piece for each core. Unlike BLAS's own threads, pieces never wait for each
-        other."""
+        """Embed the texts in pieces, on one thread for each core. Unlike BLAS's threads, these never wait for each
+        other. Returns [texts, dimensions]."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
-        found: list[Vectors] = []
+        embedded: list[Vectors] = []
         with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for vectors in pool.map(self._embedder.embed, pieces):
-                found.append(vectors)
-                self._progress(f"embedded {sum(map(len, found))} of {len(texts)} prompts")
-        return np.concatenate(found)
+                embedded.append(vectors)
+                self._progress(f"embedded {sum(map(len, embedded))} of {len(texts)} prompts")
+        return np.concatenate(embedded)
 
     def _read(self) -> tuple[NDArray[np.uint8], Vectors]:
         try:

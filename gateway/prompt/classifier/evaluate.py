@@ -24,9 +24,9 @@ class Evaluation(Struct, frozen=True):
 
 
 async def evaluate(classifier: Classifier, rows: Sequence[Labelled], floor: float = 0.6) -> Evaluation:
-    """Classify one prompt after the other, as requests come; `floor` is `[prompt] confidence`.
+    """Classify one prompt after the other, as a gateway does. `floor`: the value of `[prompt] confidence`.
 
-    Accuracy counts the best intent, whatever the trust in it; the trust is measured separately.
+    Accuracy counts the most probable intent, even with little trust. The trust is measured separately.
     """
     got, trust, tiers, spent = [], [], [], []
     for row in rows:
@@ -40,7 +40,7 @@ async def evaluate(classifier: Classifier, rows: Sequence[Labelled], floor: floa
         tiers.append(tier)
     intents = [row.intent for row in rows]
     within = np.array([name != NONE for name in intents])
-    right = np.array([one == other for one, other in zip(intents, got, strict=True)])
+    right = np.array([intent == name for intent, name in zip(intents, got, strict=True)])
     sure = np.array(trust, np.float32)
     accepted = [name if score >= floor else NONE for name, score in zip(got, sure, strict=True)]
     costs = {f"ms a query, {name}": float(np.quantile(spent, q)) for name, q in (("p50", 0.5), ("p99", 0.99))}

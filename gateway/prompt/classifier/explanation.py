@@ -12,7 +12,7 @@ from gateway.prompt.language.detect import language_of
 
 
 class TierWhy(Struct, frozen=True):
-    """The view of one tier."""
+    """The verdict of one tier, with its reasons."""
 
     tier: str
     intent: str
@@ -20,20 +20,20 @@ class TierWhy(Struct, frozen=True):
     none: float
     """The gate's probability that no template is for this."""
     chances: tuple[tuple[str, float], ...]
-    """The most probable classes; "" is *none of ours*."""
+    """The most probable classes with their probabilities; "" is the class of prompts without a template."""
     nearest: tuple[tuple[str, str, float], ...]
     """(example, its intent, cosine)."""
     words: tuple[tuple[str, float], ...]
-    """The words that add most to the intent's score, and how much, in logits."""
+    """The words with the largest parts of the intent's score, and these parts in logits."""
     gate: tuple[tuple[str, float, float], ...]
-    """(sign, its value, what it adds to the gate's score)."""
+    """(feature, its value, its part of the gate's score)."""
 
 
 class Explanation(Struct, frozen=True):
     """All inputs and results of one decision."""
 
     text: str
-    asked: str
+    request: str
     """The text that was classified: the instruction, without the text that it is about."""
     payload_rule: str
     language: str
@@ -48,7 +48,7 @@ class Explanation(Struct, frozen=True):
 
 
 async def why(classifier: Classifier, text: str) -> Explanation:
-    """Classify, and look into every tier, also those that the cascade skipped."""
+    """Classify, and explain every tier, including those that the cascade skipped."""
     intent = await classifier.classify(text)
     taught, tiers = classifier.model.tiers.get(language_of(text), {}), []
     seen = as_read(look(text), taught) if taught else look(text)
@@ -58,7 +58,7 @@ async def why(classifier: Classifier, text: str) -> Explanation:
             tiers.append(_tier(kind, tier, tier.read(seen, vector)))
     return Explanation(
         text=text,
-        asked=seen.asked,
+        request=seen.request,
         payload_rule=seen.rule,
         language=intent.language,
         intent=intent.name,

@@ -1,7 +1,7 @@
 """Measures the form of a prompt as a few named numbers.
 
-They separate raw prompts from well-specified ones better than any embedding, and in microseconds: one pass over the
-words, each looked up once. Counts are damped with log1p, since the step from none to one matters most.
+They separate raw prompts from well-specified ones better than any embedding, and take microseconds: one pass over the
+words, with one look-up for each. Counts are damped with log1p, since the step from none to one matters most.
 """
 
 import re
@@ -23,7 +23,7 @@ _QUESTION = re.compile(
 _ENDS = frozenset(".!?。！？:：;；…)]}”\"'`>")
 
 CONSTRAINTS, FORMAT, DETAIL, AUDIENCE, POLITE, LINKING = range(6)
-# a word, or two neighbours
+# each entry is a word, or two neighbouring words
 _SAYS: dict[int, str] = {
     CONSTRAINTS: (
         "must|should|only|exactly|at least|at most|up to|between|without|avoid|ensure|make sure|do not|don't|keep|limit"
@@ -100,9 +100,9 @@ NAMES = (
 
 
 def features(text: str) -> list[float]:
-    """One number for each of `NAMES`. Pasted and quoted text is counted, but not read.
+    """One number for each of `NAMES`. Pasted and quoted texts are counted, but their words are not.
 
-    Of a long prompt only the ends are measured, since this runs on the event loop.
+    Only both ends of a long prompt are measured, since this runs on the event loop.
     """
     if len(text) > HEAD + TAIL:
         text = f"{text[:HEAD]}\n{text[-TAIL:]}"
@@ -140,7 +140,7 @@ def features(text: str) -> list[float]:
 
 
 def _word_counts(words: Sequence[str], lowered: str) -> list[int]:
-    """How often each of the kinds in `_SAYS` occurs."""
+    """The number of words of each kind in `_SAYS`."""
     counts = [0] * len(_SAYS)
     for word in filter(_ONES.__contains__, words):
         counts[_ONES[word]] += 1

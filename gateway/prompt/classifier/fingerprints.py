@@ -1,7 +1,7 @@
 """Recognises prompts that a template has already written, by the templates' fixed sentences.
 
-Such prompts come from a gateway in front of this one, or from an application that stores sent prompts. A template
-around a template helps nobody.
+Such prompts come from a gateway in front of this one, or from an application that stores sent prompts. A second
+template around the first does not help.
 """
 
 import re
@@ -23,7 +23,7 @@ def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
         for piece in _TAG.split(part.source)
         for sentence in _SENTENCE.findall(piece)
     }
-    return tuple(sorted(one for one in sentences if weight(one) >= SHORTEST))
+    return tuple(sorted(sentence for sentence in sentences if weight(sentence) >= SHORTEST))
 
 
 def weight(text: str) -> float:
@@ -32,8 +32,11 @@ def weight(text: str) -> float:
 
 
 class FixedSentences:
-    """Sentences to search for in texts. A look-up of words is much cheaper than a search for each sentence, so a
-    text is searched only if it has a word from the inside of one, between blanks."""
+    """Sentences to search for in texts.
+
+    To look up words is much cheaper than to search for each sentence. So a text is searched only if one of its words
+    is the longest inner word of a sentence.
+    """
 
     def __init__(self, sentences: Iterable[str]) -> None:
         inside = {sentence: max(sentence.split()[1:-1], key=len, default="") for sentence in sentences}
@@ -42,7 +45,7 @@ class FixedSentences:
         self._others = tuple([sentence for sentence, word in inside.items() if not word])
         self._others_ascii = any(map(str.isascii, self._others))
 
-    def stand_in(self, text: str) -> bool:
+    def occur_in(self, text: str) -> bool:
         """Whether one of the sentences is in the text."""
         if not self._words.isdisjoint(text.split()) and any(map(text.__contains__, self._worded)):
             return True

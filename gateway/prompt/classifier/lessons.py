@@ -1,7 +1,7 @@
-"""Collects the training data: examples of the templates, our seed prompts, and labelled prompts of the operator.
+"""Collects the training data: examples of the templates, our seed prompts, and the operator's labelled prompts.
 
-Per language: each `match` example is a case of its intent, each seed prompt in `unknown.jsonl` a case of none, each
-labelled prompt a case of its label. The `not` examples are near misses of their intent.
+In each language a `match` example is a case of its intent, a seed prompt in `unknown.jsonl` is a case of no intent, and
+a labelled prompt is a case of its label. The `not` examples are near misses of their intent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Lesson(Struct, frozen=True):
     intent: str
     seen: Look
     listed: bool = False
-    """It is a `match` example of a template."""
+    """Whether it is a `match` example of a template."""
 
 
 class Lessons(Struct, frozen=True):
@@ -47,7 +47,7 @@ class Lessons(Struct, frozen=True):
     near_misses: tuple[Lesson, ...]
     keywords: dict[str, tuple[str, ...]]
     whole: bool = False
-    """Prompts are read whole. Without templates there is no task on a text to separate."""
+    """Whether prompts are read whole: without templates, instruction and payload are not separated."""
 
 
 class _SeedRow(Struct):

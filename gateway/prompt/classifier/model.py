@@ -1,9 +1,8 @@
-"""A trained classifier as plain arrays, and what they say about a prompt. numpy only.
+"""A trained classifier as plain arrays, and its verdict on a prompt. numpy only.
 
-A product is `a.dot(b)` here: `a @ b` goes by way of numpy's machinery for stacks of matrices, which takes several
-times as long as so small a product itself. `train.py` makes a model, `model_file.py` keeps it. Scores, gate and
-likeness are computed for one prompt at a time: that is what a request needs, and in small pieces it is faster than
-any batch.
+`train.py` makes a model, `model_file.py` stores it. Scores, gate and similarities are computed for one prompt at a
+time, as a request needs them. Products are written `a.dot(b)`: for such small arrays `a @ b` takes several times as
+long, since numpy first prepares for stacks of matrices.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from operator import add, mul
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
-from gateway.prompt.classifier.rawness import Looks, logistic
+from gateway.prompt.classifier.rawness import RawnessModel, logistic
 from gateway.prompt.classifier.view import Keywords, Look, plain, tokens
 
 Array: TypeAlias = NDArray[np.float32]
@@ -52,10 +51,10 @@ class Names(Struct, frozen=True):
     anchors: tuple[str, ...]
     """The examples to compare a prompt with, class by class."""
     keywords: dict[str, tuple[str, ...]]
-    asked: dict[str, str] = {}
+    requests: dict[str, str] = field(default_factory=dict, name="asked")
     """The requests of the examples, in `plain` words, with their intents."""
     listed: tuple[str, ...] = ()
-    """Those of `asked` that a template lists."""
+    """Those of `requests` that a template lists."""
     barred: dict[str, tuple[str, ...]] = {}
     """`not` examples in `plain` words, with and without their payload, and the intents that they do not have."""
     whole: bool = False
@@ -63,7 +62,7 @@ class Names(Struct, frozen=True):
 
 
 class Signs(NamedTuple):
-    """The input of the gate, with intermediate results."""
+    """The input of the gate, and intermediate results."""
 
     signs: list[float]
     """One for each of `GATE`."""
@@ -76,7 +75,7 @@ class Signs(NamedTuple):
 
 
 class TierFeatures(NamedTuple):
-    """A prompt as the numbers of a tier."""
+    """A prompt in the numbers that a tier reads."""
 
     columns: Sequence[int]
     weights: Array
@@ -112,15 +111,18 @@ class Tier:
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
     def recall(self, seen: Look) -> TierVerdict | None:
-        """The verdict on a prompt with the same request, word for word, as an example."""
-        request = plain(seen.asked)
-        name = self.names.asked.get(request)
+        """The verdict on a prompt whose request is that of an example, word for word; None for other prompts."""
+        request = plain(seen.request)
+        name = self.names.requests.get(request)
         if name is None or name in self.names.barred.get(plain(seen.text), ()):
             return None
-        return TierVerdict(name, 1.0, 0.0, seen.asked, 1.0, listed=request in self._listed)
+        return TierVerdict(name, 1.0, 0.0, seen.request, 1.0, listed=request in self._listed)
 
     def judge(self, seen: Look, vector: Array | None = None) -> TierVerdict:
-        """`vector`: [dimensions], the embedding of `seen.asked`; None for a tier of words alone."""
+        """The verdict on a prompt.
+
+        vector: [dimensions], the embedding of `seen.request`; None for a tier that reads words only
+        """
         known = self._allowed(seen)
         if not known:
             return TierVerdict("", 0.0, 1.0)
@@ -154,12 +156,14 @@ class Tier:
         barred = self.names.barred
         if not barred:
             return self._known
-        out = {*barred.get(plain(seen.text), ()), *barred.get(plain(seen.asked), ())}
+        out = {*barred.get(plain(seen.text), ()), *barred.get(plain(seen.request), ())}
         return [place for place in self._known if self.names.classes[place] not in out] if out else self._known
 
     def weigh(self, read: TierFeatures, known: Sequence[int] | None = None) -> Signs:
-        """The scores of the classes after temperature, and the input of the gate. `known`: the classes to choose
-        from; left out: all intents."""
+        """The scores of the classes after temperature, and the input of the gate.
+
+        known: indices of the classes to choose from; None for all intents
+        """
         length = read.length
         scores_of_words: list[float] = read.weights.dot(read.rows).tolist()
         scores = [score / length + bias for score, bias in zip(scores_of_words, self._bias, strict=True)]
@@ -187,7 +191,7 @@ class Tier:
         return signs.signs[0] / max(1.0 - signs.signs[6], 1e-9)
 
     def strongest(self, read: TierFeatures, top: int, limit: int = 3) -> list[tuple[str, float]]:
-        """The words that add most to the score of the class, and how much."""
+        """The words with the largest parts of the score of class `top`, and these parts in logits."""
         push = [
             weight * row / read.length
             for weight, row in zip(read.weights.tolist(), read.rows[:, top].tolist(), strict=True)
@@ -203,23 +207,23 @@ class Tier:
         return [(self.names.anchors[r], self.names.classes[int(own[r])], float(likeness[r])) for r in rows]
 
     def pushes(self, signs: Signs) -> list[tuple[str, float, float]]:
-        """(sign, its value, what it adds to the gate's score)."""
+        """(feature, its value, its part of the gate's score)."""
         return [(name, value, value * w) for name, value, w in zip(GATE, signs.signs, self._gate, strict=True)]
 
 
 class ClassifierModel(Struct, frozen=True):
-    """All parts that were trained together. `tiers` by language, then by `static`, `sentence` or `words`."""
+    """The parts of a classifier, trained together. `tiers`: by language, then `static`, `sentence` or `words`."""
 
     trained_on: str
     tiers: dict[str, dict[str, Tier]]
-    looks: Looks
+    rawness: RawnessModel
     eager: tuple[str, ...] = ()
-    """Intents whose template helps any prompt: it says so, or it shows labelled examples of the task."""
+    """Intents whose template helps any prompt: it has `always: true`, or labelled examples of the task."""
     report: dict[str, float] = {}
     fixed: tuple[str, ...] = ()
     """Fixed sentences of the templates, to recognise prompts that one of them wrote."""
     checksum: str = ""
-    """Of the file it was read from; "" for a model in memory."""
+    """The checksum of the file that it was read from; "" for a model in memory."""
 
 
 def gate_features(
@@ -228,8 +232,8 @@ def gate_features(
     """The input of the gate: how sure the classifier is, and how near the prompt is to the examples.
 
     `values`: the scores of the classes, after temperature; `known`: the classes that are intents; `near(class)`: the
-    similarity of its anchors, [ends[class], ends[class + 1]). Only the examples of the most probable classes are
-    compared: with thousands, all would cost more than everything else together.
+    similarity of the prompt to the anchors of a class, those in [ends[class], ends[class + 1]). Only the examples of
+    the most probable classes are compared: with thousands of examples, this would cost more than all the rest.
     """
     # for some dozens of numbers Python is faster than numpy
     highest = max(values)
@@ -254,5 +258,6 @@ def gate_features(
 
 
 def softmax(scores: Array) -> Array:
+    """The probabilities of scores along the last axis, float32, in the shape of `scores`."""
     raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True), dtype=np.float32)

@@ -1,7 +1,7 @@
 """Saves and loads a trained classifier: `model.npz` (plain arrays, never pickled objects) and `model.json`.
 
-The JSON has the format and the checksum of the arrays. A file that was cut, altered or written by another version is
-refused with the reason.
+The JSON has the format and the checksum of the arrays. A file that is incomplete, altered or written by another
+version is refused with the reason.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from msgspec import Struct
 
 from gateway.errors import ForewordError
 from gateway.prompt.classifier.model import Array, ClassifierModel, Names, Tier
-from gateway.prompt.classifier.rawness import Looks
+from gateway.prompt.classifier.rawness import RawnessModel
 
 FORMAT = 5
 
 
 class ModelUnusable(ForewordError):
-    """A classifier's file is damaged or of another version; train again."""
+    """A stored classifier is damaged or of another version. It must be trained again."""
 
 
 class _Header(Struct, frozen=True):
@@ -41,9 +41,9 @@ class _ModelFormat(Struct):
 
 
 def save(model: ClassifierModel, folder: Path) -> None:
-    """Write `model.npz` and `model.json`. The header goes last, so that a cut write is no model."""
+    """Write `model.npz` and `model.json`. The header comes last, so that an interrupted write leaves no model."""
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f"looks.{key}": value for key, value in model.looks.arrays.items()}
+    arrays = {f"looks.{key}": value for key, value in model.rawness.arrays.items()}
     for language, tiers in model.tiers.items():
         for kind, tier in tiers.items():
             arrays |= {f"{language}.{kind}.{key}": value for key, value in tier.arrays.items()}
@@ -76,10 +76,12 @@ def load(folder: Path) -> ClassifierModel:
             language: {kind: Tier(names, _part(arrays, f"{language}.{kind}.")) for kind, names in kinds.items()}
             for language, kinds in header.tiers.items()
         }
-        looks = Looks(_part(arrays, "looks."))
+        rawness = RawnessModel(_part(arrays, "looks."))
     except (OSError, msgspec.MsgspecError, ValueError, KeyError) as error:
         raise ModelUnusable(f"{folder} cannot be read ({error}); delete it to train again") from error
-    return ClassifierModel(header.trained_on, tiers, looks, header.eager, header.report, header.fixed, header.checksum)
+    return ClassifierModel(
+        header.trained_on, tiers, rawness, header.eager, header.report, header.fixed, header.checksum
+    )
 
 
 def _header(folder: Path) -> _Header:

@@ -1,6 +1,6 @@
-"""Finds what a prompt lacks and what its answer needs. Rules on words and measures, no model, some microseconds.
+"""Finds missing parts of a prompt and the needs of its answer. Rules on words and measures, some microseconds.
 
-They are hints for readers of notes, for routing and for templates; they start no rewrite. The words are in
+They are hints for readers of notes, for routing and for templates. They cause no rewrite. The words are in
 `seed/needs.jsonl`, by language.
 """
 
@@ -51,30 +51,30 @@ class NeedWords(Struct, frozen=True):
 
 
 def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> tuple[str, ...]:
-    """The ones of task, context, format, constraints and examples that the prompt lacks.
+    """The parts that the prompt lacks: any of task, context, format, constraints and examples.
 
-    `measured`: the result of `rawness.measures`. `intent`: whether its intent is known; then it has a task.
+    `measured`: the result of `rawness.measures`. `intent`: whether its intent is known, so that it has a task.
     """
-    text, words = _lower_and_words(seen.asked)
+    text, words = _lower_and_words(seen.request)
     task = intent or measured[_QUESTION] or measured[_POLITE] or measured[_WORDS] > _DAMPED_FEW
     given = (
         ("task", bool(task)),
         ("context", bool(seen.rule or measured[_AUDIENCE] or measured[_PASTED] or measured[_QUOTES])),
         ("format", measured[_FORMAT] > 0.0),
         ("constraints", measured[_CONSTRAINTS] > 0.0 or measured[_NUMBERS] > 0.0),
-        ("examples", _tells("example", language, text, words)),
+        ("examples", _occurs("example", language, text, words)),
     )
     return tuple(name for name, there in given if not there)
 
 
 def needs(seen: Look, language: str) -> tuple[str, ...]:
-    """The ones of context, long context, reasoning and tool that an answer seems to need."""
-    text, words = _lower_and_words(seen.asked)
+    """The things that an answer seems to need: any of context, long context, reasoning and a tool."""
+    text, words = _lower_and_words(seen.request)
     answers = (
-        ("context", not seen.rule and _tells("absent", language, text, words)),
+        ("context", not seen.rule and _occurs("absent", language, text, words)),
         ("long context", len(seen.text) > LONG_CHARS),
-        ("reasoning", _tells("reasoning", language, text, words) or bool(_SUM.search(text))),
-        ("a tool", not seen.rule and _tells("tool", language, text, words)),
+        ("reasoning", _occurs("reasoning", language, text, words) or bool(_SUM.search(text))),
+        ("a tool", not seen.rule and _occurs("tool", language, text, words)),
     )
     return tuple(name for name, there in answers if there)
 
@@ -85,7 +85,7 @@ def _lower_and_words(request: str) -> tuple[str, frozenset[str]]:
     return text, frozenset(_WORD.findall(text))
 
 
-def _tells(kind: str, language: str, text: str, words: frozenset[str]) -> bool:
+def _occurs(kind: str, language: str, text: str, words: frozenset[str]) -> bool:
     table = _table().get((kind, language))
     return table is not None and table.occur(text, words)
 

@@ -20,19 +20,22 @@ MEASURED = (*NAMES, "text to work on")
 FOR, AGAINST = tuple([f"+{name}" for name in MEASURED]), tuple([f"-{name}" for name in MEASURED])
 
 
-class Looks:
-    """`judge` gives the probability that a rewrite can help, by the form of the prompt alone."""
+class RawnessModel:
+    """Estimates the probability that a rewrite can help, from the form of the prompt alone."""
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         """`arrays`: mean, scale, weights [features]; bias [1]."""
         self.arrays = dict(arrays)
         mean, scale, weights = (arrays[name].tolist() for name in ("mean", "scale", "weights"))
-        # for so few numbers Python is faster than numpy
+        # Python is faster than numpy for this few numbers
         self._mean, self._slope = mean, [w / s for s, w in zip(scale, weights, strict=True)]
         self._bias = float(arrays["bias"][0])
 
     def judge(self, measured: list[float]) -> tuple[float, tuple[str, ...]]:
-        """The probability by the measures, and the three that count most for and against it."""
+        """The probability that a rewrite can help, and the names of the three strongest features for and against it.
+
+        measured: [features], as `measures` returns them
+        """
         pushes = [*map(mul, map(sub, measured, self._mean), self._slope)]
         best = sorted(range(len(pushes)), key=[*map(abs, pushes)].__getitem__, reverse=True)[:3]
         reasons = tuple([(FOR if pushes[place] > 0 else AGAINST)[place] for place in best])
@@ -41,7 +44,7 @@ class Looks:
 
 def measures(seen: Look) -> list[float]:
     """The features of the instruction. The text to work on is not the user's own style."""
-    return [*features(seen.asked if seen.rule else seen.text), float(bool(seen.rule))]
+    return [*features(seen.request if seen.rule else seen.text), float(bool(seen.rule))]
 
 
 def logistic(score: float) -> float:

@@ -21,7 +21,7 @@ from gateway.prompt.classifier.labelled import Labelled, read_labelled
 from gateway.prompt.classifier.lessons import Seeds, lessons, read_seeds
 from gateway.prompt.classifier.model import ClassifierModel, Tier
 from gateway.prompt.classifier.model_file import ModelUnusable, load, save
-from gateway.prompt.classifier.train_rawness import train_looks
+from gateway.prompt.classifier.train_rawness import train_rawness
 from gateway.prompt.classifier.train_tier import Embed, TrainedTier, train_tier
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.fields import ExamplePool
@@ -76,13 +76,13 @@ def model_folder(
 
 
 def kept_labels(data_folder: Path) -> tuple[Labelled, ...]:
-    """The labelled prompts of the last `foreword classifier train`, which every training uses."""
+    """The labelled prompts of the last `foreword classifier train`. Every training uses them."""
     file = data_folder / "classifier" / LABELLED
     return read_labelled([file]) if file.exists() else ()
 
 
 def training_key(library: Library, embedders: Embedders, seeds: Seeds, labelled: Sequence[Labelled] = ()) -> str:
-    """Sixteen hex digits that change with all training data."""
+    """A key of 16 hex digits. It changes with any part of the training data."""
     intents = sorted((t.language.value, t.id, _always(t), t.intent) for t in library.templates if t.active)
     names = [embedder.name if embedder else "" for embedder in (embedders.static, embedders.sentence)]
     fixed = fingerprints(template for template in library.templates if template.active)
@@ -99,7 +99,7 @@ def train(
 ) -> ClassifierModel:
     """A model for every language of the active templates and the labelled prompts.
 
-    On one core: the gateway is serving meanwhile, and BLAS threads that wait for each other are slower.
+    It uses one core, since the gateway serves requests meanwhile, and BLAS threads that wait for each other are slower.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -115,7 +115,7 @@ def teach(
     data_folder: Path | None = None,
     progress: Progress = lambda what: None,
 ) -> Training:
-    """The same with the held-out results. `data_folder`: where embeddings are kept for the next training."""
+    """Train as `train` does, and return the held-out results too. `data_folder` stores the embeddings."""
     tiers: dict[str, dict[str, TrainedTier]] = {}
     for lesson in lessons(library, seeds, labelled):
         kinds: dict[str, Embedder | None] = {"words": None}
@@ -130,14 +130,14 @@ def teach(
     eager = {template.intent.name for template in library.templates if template.active and _always(template)}
     model = ClassifierModel(
         trained_on=training_key(library, embedders, seeds, labelled),
-        tiers=_each(tiers, lambda one: one.tier),
-        looks=train_looks(seeds),
+        tiers=_each(tiers, lambda trained: trained.tier),
+        rawness=train_rawness(seeds),
         eager=tuple(sorted(eager)),
         report={
             f"{language} {kind} {name}": value
             for language, kinds in tiers.items()
-            for kind, one in kinds.items()
-            for name, value in one.honest.figures.items()
+            for kind, trained_tier in kinds.items()
+            for name, value in trained_tier.held_out.figures.items()
         },
         fixed=fingerprints(template for template in library.templates if template.active),
     )
@@ -145,7 +145,7 @@ def teach(
 
 
 def _each(tiers: dict[str, dict[str, TrainedTier]], part: Callable[[TrainedTier], Tier]) -> dict[str, dict[str, Tier]]:
-    return {language: {kind: part(one) for kind, one in kinds.items()} for language, kinds in tiers.items()}
+    return {language: {kind: part(tier) for kind, tier in kinds.items()} for language, kinds in tiers.items()}
 
 
 def _embed(embedder: Embedder, kind: str, data_folder: Path | None, progress: Progress) -> Embed:
@@ -156,7 +156,7 @@ def _embed(embedder: Embedder, kind: str, data_folder: Path | None, progress: Pr
 
 
 def _always(template: Template) -> bool:
-    """Whether its template helps any prompt: it says so, or has a pool of labelled examples of the task. A pool
-    whose inputs stand for the whole query only shows general ways of answering."""
+    """Whether the template helps any prompt: it has `always: true`, or a pool of labelled examples of its task. A pool
+    with whole queries as inputs only shows general ways of answering."""
     pool = template.examples
     return template.intent.always or (isinstance(pool, ExamplePool) and pool.slot != "query")

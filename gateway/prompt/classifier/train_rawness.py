@@ -1,7 +1,7 @@
 """Trains the model of raw prompts from our seed set.
 
-Doing nothing is the safe error. So the bias is set, out of fold, where at most `ALARMS` of the well-specified prompts
-reach `THRESHOLD`, as if most prompts were good.
+To leave a raw prompt alone is the smaller mistake. So the bias is set on held-out prompts, such that only `ALARMS` of
+the well-specified prompts reach `THRESHOLD`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gateway.prompt.classifier.calibrate import FOLDS
 from gateway.prompt.classifier.lessons import Seeds
 from gateway.prompt.classifier.model import Array
-from gateway.prompt.classifier.rawness import Looks, measures
+from gateway.prompt.classifier.rawness import RawnessModel, measures
 from gateway.prompt.classifier.view import look
 from gateway.settings import PromptTable
 
@@ -21,7 +21,8 @@ ALARMS = 0.15  # the share of well-specified prompts that may look improvable
 THRESHOLD = PromptTable().improvable  # at this probability
 
 
-def train_looks(seeds: Seeds) -> Looks:
+def train_rawness(seeds: Seeds) -> RawnessModel:
+    """Fit the model on the seed prompts and pairs. The same seeds give the same model."""
     texts = [text for text, _ in seeds.improvable] + [text for pair in seeds.pairs for text in pair]
     raw = np.array([is_raw for _, is_raw in seeds.improvable] + [True, False] * len(seeds.pairs))
     weight = np.array([1.0] * len(seeds.improvable) + [PAIRED, PAIRED] * len(seeds.pairs))
@@ -36,7 +37,7 @@ def train_looks(seeds: Seeds) -> Looks:
         held_out[fold == part] = scaled @ arrays["weights"] + arrays["bias"][0]
     arrays = _fit(rows, raw, weight)
     shift = np.log(THRESHOLD / (1 - THRESHOLD)) - np.quantile(held_out[~raw], 1 - ALARMS)
-    return Looks({**arrays, "bias": (arrays["bias"] + shift).astype(np.float32)})
+    return RawnessModel({**arrays, "bias": (arrays["bias"] + shift).astype(np.float32)})
 
 
 def _fit(rows: Array, raw: NDArray[np.bool_], weight: NDArray[np.float64]) -> dict[str, Array]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import sparse  # comes with scikit-learn
 
-from gateway.prompt.classifier.calibrate import MANY, Honest, out_of_fold
+from gateway.prompt.classifier.calibrate import MANY, HeldOutResults, out_of_fold
 from gateway.prompt.classifier.lessons import Lesson, Lessons
 from gateway.prompt.classifier.model import NONE, Array, Names, Tier
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
@@ -30,12 +30,13 @@ class TrainedTier(Struct, frozen=True):
     """A tier, and its results on held-out cases."""
 
     tier: Tier
-    honest: Honest
+    held_out: HeldOutResults
     labels: NDArray[np.str_]
     texts: tuple[str, ...]
 
 
 def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
+    """Train and calibrate one tier. embed: texts -> [texts, dimensions], or None for a tier that reads words only."""
     words_weight = WORDS_OF_FEW if len(lesson.cases) < MANY else WORDS_OF_MANY
     keywords = Keywords(lesson.keywords)
     everything = [*lesson.cases, *lesson.near_misses]
@@ -50,12 +51,12 @@ def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
     extra, extra_labels = _settle(cases, labels, misses, lesson.near_misses)
     projection = None if embed else _projection(words[: len(labels)])
     points = vectors if projection is None else _unit(words @ projection)
-    honest = out_of_fold(cases, labels, extra, extra_labels, points[: len(labels)])
+    held_out = out_of_fold(cases, labels, extra, extra_labels, points[: len(labels)])
     whole = join(cases, extra) if len(extra) else cases
-    fitted = fit(whole, np.concatenate([labels, extra_labels]), honest.near)
+    fitted = fit(whole, np.concatenate([labels, extra_labels]), held_out.near)
     return TrainedTier(
-        _tier(lesson, fitted, honest, vocabulary, idf, words_weight, points, projection),
-        honest,
+        _tier(lesson, fitted, held_out, vocabulary, idf, words_weight, points, projection),
+        held_out,
         labels,
         tuple(case.text for case in lesson.cases),
     )
@@ -64,7 +65,7 @@ def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
 def _tier(
     lesson: Lessons,
     fitted: Fitted,
-    honest: Honest,
+    held_out: HeldOutResults,
     vocabulary: list[str],
     idf: Array,
     words_weight: float,
@@ -78,10 +79,10 @@ def _tier(
         "words": fitted.weights[:split] * np.float32(words_weight),
         "vector": fitted.weights[split:-1],
         "bias": fitted.weights[-1],
-        "temperature": np.array([honest.temperature], np.float32),
+        "temperature": np.array([held_out.temperature], np.float32),
         "anchors": points[shown].astype(np.float32),
         "anchor_class": np.array([classes.index(lesson.cases[row].intent) for row in shown], np.float32),
-        "gate": honest.gate,
+        "gate": held_out.gate,
     }
     if projection is not None:
         arrays["projection"] = projection
@@ -92,8 +93,8 @@ def _tier(
         vocabulary=tuple(vocabulary),
         anchors=tuple(lesson.cases[row].text for row in shown),
         keywords=lesson.keywords,
-        asked=requests,
-        listed=tuple(sorted(requests.keys() & {plain(case.seen.asked) for case in lesson.cases if case.listed})),
+        requests=requests,
+        listed=tuple(sorted(requests.keys() & {plain(case.seen.request) for case in lesson.cases if case.listed})),
         barred=_barred(lesson),
         whole=lesson.whole,
     )
@@ -103,12 +104,12 @@ def _tier(
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
     """The `not` examples with the intents that they do not have: the whole text, and the request without its
     payload, unless an example of the same intent has the same request."""
-    requests = {(plain(case.seen.asked), case.intent) for case in lesson.cases}
+    requests = {(plain(case.seen.request), case.intent) for case in lesson.cases}
     barred: dict[str, set[str]] = {}
     for miss in lesson.near_misses:
         barred.setdefault(plain(miss.text), set()).add(miss.intent)
-        if (plain(miss.seen.asked), miss.intent) not in requests:
-            barred.setdefault(plain(miss.seen.asked), set()).add(miss.intent)
+        if (plain(miss.seen.request), miss.intent) not in requests:
+            barred.setdefault(plain(miss.seen.request), set()).add(miss.intent)
     return {text: tuple(sorted(intents)) for text, intents in sorted(barred.items())}
 
 
@@ -116,7 +117,7 @@ def _requests(lesson: Lessons) -> dict[str, str]:
     """The requests of the examples in `plain` words, with their intents. A request of two intents is left out."""
     owners: dict[str, set[str]] = {}
     for case in lesson.cases:
-        owners.setdefault(plain(case.seen.asked), set()).add(case.intent)
+        owners.setdefault(plain(case.seen.request), set()).add(case.intent)
     return {request: next(iter(names)) for request, names in owners.items() if len(names) == 1 and NONE not in names}
 
 
@@ -136,7 +137,7 @@ def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
 def _settle(
     table: TrainingRows, labels: NDArray[np.str_], misses: TrainingRows, near_misses: Sequence[Lesson]
 ) -> tuple[TrainingRows, NDArray[np.str_]]:
-    """Give each `not` example the class that fits it best, apart from its own intent, or leave it out."""
+    """Give each `not` example the class, other than its intent, that fits it best. Leave out those that fit none."""
     if not near_misses:
         return misses, np.array([], dtype=labels.dtype)
     fitted = fit(table, labels)
@@ -150,7 +151,7 @@ def _settle(
 def _vectors(embed: Embed | None, cases: Sequence[Lesson]) -> Array:
     if embed is None:
         return np.zeros((len(cases), 0), np.float32)
-    return np.asarray(embed([case.seen.asked for case in cases]), dtype=np.float32)
+    return np.asarray(embed([case.seen.request for case in cases]), dtype=np.float32)
 
 
 def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
@@ -163,7 +164,7 @@ def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
 
 
 def weigh_all(documents: Sequence[Sequence[str]], vocabulary: Sequence[str], idf: Array) -> sparse.csr_matrix:
-    """[documents, vocabulary]: tf-idf rows of length 1, as `Tier` computes them for one prompt."""
+    """The tf-idf rows of all documents, [documents, vocabulary], each of length 1, as `Tier` computes them for one."""
     column = {word: index for index, word in enumerate(vocabulary)}
     columns: list[int] = []
     values: list[float] = []
@@ -180,7 +181,7 @@ def weigh_all(documents: Sequence[Sequence[str]], vocabulary: Sequence[str], idf
 
 
 def _projection(words: sparse.csr_matrix) -> Array:
-    """[vocabulary, LATENT]: the directions in which prompts differ most, to compute their similarity."""
+    """The directions in which prompts differ most, [vocabulary, LATENT], to compute the similarity of two prompts."""
     from sklearn.decomposition import TruncatedSVD
 
     directions = TruncatedSVD(min(LATENT, *words.shape), random_state=0).fit(words)

@@ -1,4 +1,4 @@
-"""The classifier's view of a prompt: the request, without the text that it is about.
+"""The classifier's view of a prompt: the request without its payload.
 
 `What is the intent of this message: "I lost my card"` and the same about a train ticket are one kind of request. So the
 payload is removed, and the instruction is embedded and read.
@@ -32,10 +32,10 @@ _CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
 
 
 class Look(Struct, frozen=True):
-    """`asked` is the text to embed: the instruction, or head and tail of a prompt without a payload."""
+    """`request` is the text to embed: the instruction, or head and tail of a prompt without a payload."""
 
     text: str
-    asked: str
+    request: str
     rule: str = ""
     """The rule that found the payload; "" if there is none."""
 
@@ -81,24 +81,25 @@ class Keywords:
             if parts:
                 self._first.setdefault(parts[0], []).append((parts, self._marks[word]))
 
-    def marks(self, asked: str) -> list[str]:
-        """Keywords anywhere in the text, for an unspaced language."""
-        return [mark for word in self._pattern.findall(asked) for mark in self._marks[word]]
+    def marks(self, request: str) -> list[str]:
+        """The marks of all keywords in the text, for an unspaced language."""
+        return [mark for word in self._pattern.findall(request) for mark in self._marks[word]]
 
     def marks_of(self, words: Sequence[str]) -> list[str]:
+        """The marks of all keywords among the words, for a spaced language."""
         first = self._first
-        found: list[str] = []
+        tokens: list[str] = []
         for place in [place for place, word in enumerate(words) if word in first]:
             for parts, marks in first[words[place]]:
                 if len(parts) == 1 or words[place : place + len(parts)] == parts:
-                    found += marks
+                    tokens += marks
                     break
-        return found
+        return tokens
 
 
-def plain(asked: str) -> str:
+def plain(request: str) -> str:
     """The request without letter case, extra white space and its last mark, to recognise the same words."""
-    return " ".join(asked.lower().split()).rstrip(" .!?:。！？：")
+    return " ".join(request.lower().split()).rstrip(" .!?:。！？：")
 
 
 def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
@@ -106,10 +107,10 @@ def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
 
     A keyword of a template is one more token, named after its intent.
     """
-    asked = seen.asked.lower()
+    request = seen.request.lower()
     if language == "zh":
-        return [*_grams_zh(asked), *keywords.marks(asked), *_form(seen)]
-    words = _EN.findall(asked)
+        return [*_grams_zh(request), *keywords.marks(request), *_form(seen)]
+    words = _EN.findall(request)
     return [*_grams_en(words), *keywords.marks_of(words), *_form(seen)]
 
 
@@ -119,25 +120,25 @@ def _grams_en(words: Sequence[str]) -> list[str]:
     return [*words, *pairs, *(f"^{' '.join(words[:count])}" for count in (1, 2) if len(words) >= count)]
 
 
-def _grams_zh(asked: str) -> list[str]:
-    text = re.sub(r"\d+", "#", re.sub(r"\s+", "", asked))
+def _grams_zh(request: str) -> list[str]:
+    text = re.sub(r"\d+", "#", re.sub(r"\s+", "", request))
     text = text if len(text) <= HEAD_ZH + TAIL_ZH else text[:HEAD_ZH] + text[-TAIL_ZH:]
     runs = [text[start : start + size] for size in (1, 2) for start in range(len(text) - size + 1)]
     return [*runs, *(f"^{text[:count]}" for count in (1, 2) if len(text) >= count)]
 
 
 def _has_digit(text: str) -> bool:
-    told = text.encode("utf-8", "surrogatepass")
-    return len(told.translate(None, b"0123456789")) < len(told)
+    encoded = text.encode("utf-8", "surrogatepass")
+    return len(encoded.translate(None, b"0123456789")) < len(encoded)
 
 
 def _form(seen: Look) -> list[str]:
-    """The form of the whole prompt, in marks."""
+    """The form of the whole prompt as marks such as `<code>`."""
     text = seen.text[:4000]
     marks = [f"<payload {seen.rule}>" if seen.rule else "<no payload>"]
     if seen.rule:
         marks.append("<payload>")
-    # most prompts have none, which is quick to see
+    # most prompts have no digit, which is quick to test
     numbers = _NUMBER.findall(text) if _has_digit(text) else ()
     marks.append(f"<numbers {min(3, len(numbers))}>")
     marks.append(f"<sentences {min(4, len(_CLAUSE.findall(text)))}>")

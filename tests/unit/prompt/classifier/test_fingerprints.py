@@ -16,7 +16,7 @@ SENTENCES = (
 @pytest.mark.parametrize("sentence", SENTENCES)
 @pytest.mark.parametrize("around", ["{}", "before {} after", "before:{}after", "前{}后", "\n{}\n"])
 def test_a_sentence_is_found_wherever_it_stands(sentence: str, around: str) -> None:
-    assert FixedSentences(SENTENCES).stand_in(around.format(sentence))
+    assert FixedSentences(SENTENCES).occur_in(around.format(sentence))
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ def test_a_sentence_is_found_wherever_it_stands(sentence: str, around: str) -> N
     ["", "Write the summary", OTHER, "Keep  numbers.", "请"],
 )
 def test_words_of_a_sentence_are_not_the_sentence(text: str) -> None:
-    assert not FixedSentences(SENTENCES).stand_in(text)
+    assert not FixedSentences(SENTENCES).occur_in(text)
 
 
 def test_without_sentences_nothing_is_found() -> None:
-    assert not FixedSentences(()).stand_in("any text, 任何文字")
+    assert not FixedSentences(()).occur_in("any text, 任何文字")
