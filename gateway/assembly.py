@@ -16,6 +16,7 @@ from msgspec import Struct
 from gateway.adapters import Adapters, build_adapters
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
+from gateway.backends.required_call import RequiredCalls
 from gateway.backends.responses import ResponsesOverChat, speaks
 from gateway.backends.route import RouteStage
 from gateway.context.condense import CondenseStage
@@ -268,9 +269,8 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     if adapters is None:
         raise ConfigError(problems)
     mixing = _mixing(adapters.backends)
-    caller = Caller(
-        {name: ResponsesOverChat(backend) for name, backend in adapters.backends.items()}, adapters.state, mixing=mixing
-    )
+    senders = {name: ResponsesOverChat(RequiredCalls(backend)) for name, backend in adapters.backends.items()}
+    caller = Caller(senders, adapters.state, mixing=mixing)
     completions = Completions(caller, adapters.routes)
     metrics = Metrics(shared=settings.server.workers > 1)
     keeping = None if only_prepare else _keeping(settings, metrics)

@@ -21,6 +21,7 @@ ForewordError
     ├── LimitReached        429
     ├── BackendFailed       502
     │   ├── AnswerLost      the backend took the request, but its answer is incomplete
+    │   ├── CallMissing     the answer lacks the tool call that the request requires
     │   └── StreamFailed    the backend's stream already told the client
     ├── NotReady            503
     ├── TooBusy             503
@@ -181,6 +182,13 @@ class AnswerLost(BackendFailed):
     """The backend took the request, but its answer is incomplete."""
 
     code = "answer_lost"
+    taken = True
+
+
+class CallMissing(BackendFailed):
+    """The answer lacks the tool call that `tool_choice` requires. The backend works; its model did not do it."""
+
+    code = "tool_call_missing"
     taken = True
 
 

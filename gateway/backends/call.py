@@ -6,7 +6,16 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, BadRequest, LimitReached, NotReady, RequestError
+from gateway.errors import (
+    AnswerLost,
+    BackendFailed,
+    BackendTimeout,
+    BadRequest,
+    CallMissing,
+    LimitReached,
+    NotReady,
+    RequestError,
+)
 from gateway.exchange import Exchange, Target
 from gateway.ports import Headers, HotState, Reply
 
@@ -90,8 +99,8 @@ class Caller:
         try:
             reply = await self._send(exchange, target, headers)
         except RequestError as error:
-            # a backend that is loading, or whose connections are all in use, has not failed
-            if error.status >= 500 and not isinstance(error, NotReady):
+            # a backend that is loading, whose connections are all in use, or whose model called no tool has not failed
+            if error.status >= 500 and not isinstance(error, NotReady | CallMissing):
                 await self._failed(target.backend)
             raise
         if reply.status >= 500 and is_failure(reply.status):

@@ -3,14 +3,15 @@
 If a backend serves `/v1/responses` for the model itself, both pass through byte for byte.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from gateway.backends.route import AUTO, matches
 from gateway.errors import BackendFailed, RequestError
 from gateway.exchange import Endpoint, Exchange, Mode, Note, Sampling
-from gateway.ports import Backend, Headers, Reply, is_encoded
+from gateway.ports import Headers, ModelCard, Reply, is_encoded
 from gateway.wire.chat import decode, encode
 from gateway.wire.responses.answer import Translator, head_of, whole
 from gateway.wire.responses.as_chat import chat_body, left_out
@@ -22,10 +23,18 @@ EVENTS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"ca
 OF_THE_BODY = (b"content-type", b"content-encoding", b"cache-control", b"etag", b"content-md5")
 
 
+class ModelSender(Protocol):
+    """The part of a backend that the translation needs."""
+
+    def models(self) -> Sequence[ModelCard]: ...
+
+    async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply: ...
+
+
 class ResponsesOverChat:
     """A backend that also answers `/v1/responses`. `Caller` uses it in place of the backend itself."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: ModelSender) -> None:
         self._backend = backend
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
@@ -35,7 +44,7 @@ class ResponsesOverChat:
         return await as_response(exchange, reply)
 
 
-def speaks(backend: Backend, model: str) -> bool:
+def speaks(backend: ModelSender, model: str) -> bool:
     """Whether the backend serves `/v1/responses` itself for this model."""
     return any(Endpoint.RESPONSES in card.endpoints and matches(model, card.name) for card in backend.models())
 

@@ -1,6 +1,7 @@
 """The default chat model, really loaded, asked through the official client."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -57,6 +58,23 @@ async def test_a_demanded_schema_is_kept(chat: Callable[..., Any]) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     reply = await chat(max_tokens=40, response_format=wanted)
     assert "".join(reply.choices[0].message.content.split()) == '{"city":"Paris"}'
+
+
+async def test_a_required_tool_is_called(chat: Callable[..., Any]) -> None:
+    parameters = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}
+    functions = [{"name": "population"}, {"name": "weather", "parameters": parameters}]
+    tools = [{"type": "function", "function": function} for function in functions]
+    choice = {"type": "function", "function": {"name": "weather"}}
+
+    reply = await chat(tools=tools, tool_choice=choice, max_tokens=60)
+    stream = await chat(tools=tools, tool_choice="required", max_tokens=60, stream=True)
+    deltas = [chunk.choices[0].delta async for chunk in stream]
+
+    (call,) = reply.choices[0].message.tool_calls
+    assert (reply.choices[0].finish_reason, call.function.name) == ("tool_calls", "weather")
+    assert json.loads(call.function.arguments)["city"] in ("Paris", "Rome")
+    (streamed,) = [call for delta in deltas for call in delta.tool_calls or ()]
+    assert streamed.function.name in ("population", "weather")
 
 
 async def test_answers_that_do_not_fit_together_come_one_after_the_other(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ class LlamaCpp(LocalModel):
             ready_wait_s=settings.ready_wait_s,
             answer_tokens=settings.answer_tokens,
             control_tokens=self._file.control_tokens,
+            has_grammar=True,
+            reads_tools="tools" in (settings.chat_template or self._file.chat_template),
         )
         super().__init__(name, serving)
 

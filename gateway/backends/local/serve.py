@@ -18,8 +18,9 @@ from gateway.exchange import Endpoint, Exchange, Note
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.wire.chat import encode
 from gateway.wire.engine import ask as engine
-from gateway.wire.engine.answer import BodyReader, Events, refusal
+from gateway.wire.engine.answer import BodyReader, Events
 from gateway.wire.engine.ask import EngineAsk, Limits, Neutraliser
+from gateway.wire.engine.faults import refusal
 
 ENDPOINTS = (Endpoint.CHAT, Endpoint.COMPLETION)
 JSON: Headers = ((b"content-type", b"application/json"),)
@@ -60,6 +61,10 @@ class Serving(Struct, frozen=True):
     """Whether the engine returns full token distributions, which NBCE needs."""
     read_well_tokens: int = 0
     """How much of `window_tokens` the model reads well; 0: all of it."""
+    has_grammar: bool = False
+    """Whether the engine can hold an answer to a JSON schema."""
+    reads_tools: bool = True
+    """Whether the model's chat template knows tools."""
 
 
 class LocalModel:
@@ -69,7 +74,12 @@ class LocalModel:
         self.name = name
         self.window_tokens = serving.window_tokens
         self._serving = serving
-        self._limits = Limits(choices=serving.parallel, answer_tokens=serving.answer_tokens)
+        self._limits = Limits(
+            choices=serving.parallel,
+            answer_tokens=serving.answer_tokens,
+            has_grammar=serving.has_grammar,
+            reads_tools=serving.reads_tools,
+        )
         self._neutral = Neutraliser(serving.control_tokens)
         self._pool = ThreadPoolExecutor(serving.parallel, thread_name_prefix=f"engine-{name}")
         self._engine: LoadedEngine | None = None
@@ -122,7 +132,7 @@ class LocalModel:
             raise NotFound(f"The model {self._serving.name!r} does not serve /v1/{endpoint}.", param="model")
         ask = engine.ask(encode.body(exchange, model), endpoint, self._limits, self._neutral)
         loaded = await self._ready()
-        notes: list[Note] = []
+        notes: list[Note] = [*ask.notes]
         call = await self._call(loaded, ask, exchange, notes)
         generation = await self._started(ask, loaded, call, exchange.windows)
         shown = exchange.ask.model if exchange.ask.model not in ("", "auto") else self._serving.name

@@ -1,25 +1,20 @@
 """Turns the pieces of an engine's stream into OpenAI's events, or joins them to one body."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from gateway.errors import BackendFailed, BadRequest, ContextTooLong, NotReady, RequestError
 from gateway.exchange import Endpoint
 from gateway.wire.engine.ask import EngineAsk
+from gateway.wire.engine.faults import EngineFault, raised
+from gateway.wire.engine.forced_call import call_in
 
 DONE = b"data: [DONE]\n\n"
+TOOL_CALLS = "tool_calls"
 _encode = msgspec.json.Encoder().encode
-
-
-class _EngineFault(Struct):
-    message: str = "the engine failed"
-    code: int = 500
-    type: str = ""
-    n_prompt_tokens: int = 0
-    n_ctx: int = 0
 
 
 class _Top(Struct):
@@ -73,27 +68,10 @@ class _EngineEvent(Struct):
     created: int = 0
     choices: list[_EngineChoice] = []
     usage: _EngineUsage | None = None
-    error: _EngineFault | None = None
+    error: EngineFault | None = None
 
 
 _piece = msgspec.json.Decoder(_EngineEvent | None)
-
-
-def refusal(error: Exception) -> RequestError:
-    """The error for an engine that refused before its first piece: those exceptions are all about the request."""
-    if isinstance(error, RequestError):
-        return error
-    return BadRequest(f"The engine refused this request: {error}")
-
-
-def _raised(fault: _EngineFault, ask: EngineAsk) -> RequestError:
-    if fault.type == "exceed_context_size_error":
-        return ContextTooLong(fault.n_prompt_tokens, fault.n_ctx, ask.answer_tokens)
-    if fault.code == 503:
-        return NotReady(fault.message, retry_after_s=1.0)
-    if 400 <= fault.code < 500:
-        return BadRequest(fault.message)
-    return BackendFailed(f"The engine failed: {fault.message}")
 
 
 class _UsageTally:
@@ -136,13 +114,16 @@ class _PieceReader:
         if piece is None:
             return []
         if piece.error is not None:
-            raise _raised(piece.error, self.ask)
+            raise raised(piece.error, self.ask.answer_tokens)
         if not self.head["id"] and piece.id:
             prefix = "chatcmpl-" if self.chat else "cmpl-"
             self.head["id"] = prefix + piece.id.removeprefix("chatcmpl-")
             self.head["created"] = piece.created or int(time.time())
         self.tally.add(piece)
         return piece.choices
+
+    def call_id(self, index: int) -> str:
+        return f"call_{self.head['id'].removeprefix('chatcmpl-')[:24]}{index}"
 
     def logprobs(self, choice: _EngineChoice) -> Any:
         """The log probabilities in this endpoint's form, or None."""
@@ -164,11 +145,32 @@ class Events(_PieceReader):
     def __init__(self, ask: EngineAsk, model: str) -> None:
         super().__init__(ask, model)
         self.head["object"] = "chat.completion.chunk" if self.chat else "text_completion"
+        self._written: dict[int, list[str]] = {}
+        """The JSON of each choice's tool call, as far as the engine wrote it."""
 
     def event(self, raw: bytes) -> bytes:
         """The event of one piece; b"" if there is none for the client."""
-        choices = [self._choice(choice) for choice in self.read(raw)]
+        read = self.read(raw)
+        if self.ask.is_call:
+            read = [part for choice in read for part in self._calling(choice)]
+        choices = [self._choice(choice) for choice in read]
         return self._framed(choices, None) if choices else b""
+
+    def _calling(self, choice: _EngineChoice) -> Iterator[_EngineChoice]:
+        """The choice with its text held back until it is a whole tool call."""
+        written = self._written.setdefault(choice.index, [])
+        delta = choice.delta if choice.delta is not UNSET else _Delta()
+        written.append(delta.content or "")
+        if delta.role is not UNSET:
+            yield _EngineChoice(choice.index, _Delta(delta.role, ""))
+        if choice.finish_reason is None:
+            return
+        text = "".join(written)
+        call = call_in(text, self.call_id(choice.index))
+        said = _Delta(content=text) if call is None else _Delta(tool_calls=[_streamed(call)])
+        yield _EngineChoice(choice.index, said)
+        finish = choice.finish_reason if call is None else TOOL_CALLS
+        yield _EngineChoice(choice.index, _Delta(), finish_reason=finish)
 
     def end(self) -> bytes:
         usage = self._framed([], self.tally.usage()) if self.ask.include_usage else b""
@@ -224,6 +226,8 @@ class BodyReader(_PieceReader):
     def _choice(self, index: int, whole: _Whole) -> dict[str, Any]:
         said: dict[str, Any] = {"index": index}
         text = "".join(whole.text)
+        if self.ask.is_call and (call := call_in(text, self.call_id(index))) is not None:
+            text, whole.calls[0], whole.finish = "", _streamed(call), TOOL_CALLS
         if self.chat:
             said["message"] = _message(whole, text)
         else:
@@ -255,6 +259,10 @@ def _grow(whole: _Whole, delta: _Delta) -> None:
             call.function.name if call.function.name is not UNSET else known.function.name,
             known.function.arguments + call.function.arguments,
         )
+
+
+def _streamed(call: dict[str, Any]) -> _EngineToolCall:
+    return msgspec.convert(call, _EngineToolCall)
 
 
 def _entry(entry: _Logprob, top: int) -> _Logprob:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import BadRequest
+from gateway.wire.engine.forced_call import allowed_functions, is_open
 
 MOST_BYTES = 64 * 1024
 MOST_CHOICES = 256
@@ -39,47 +40,51 @@ BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 REPEATS = ("minItems", "maxItems", "minLength", "maxLength")
 BRANCHES = ("anyOf", "oneOf", "allOf", "prefixItems")
 NAMED = ("properties", "$defs", "definitions")
+FORMAT = "response_format.json_schema.schema"
 # what the grammar's own reader of patterns does not know: classes, boundaries, back references, groups with options
 ODD_PATTERN = re.compile(r"\\[a-zA-Z0-9]|\(\?|[*+?}][?+]")
 
 
-def check_format(raw: Raw) -> None:
-    """Raises `BadRequest` for a `response_format` that the engine would not hold the answer to."""
+def check_format(raw: Raw) -> tuple[str, ...]:
+    """The parts of a schema that is not strict which the engine would not hold the answer to.
+
+    Raises `BadRequest` for a `response_format` that it would not hold the answer to otherwise.
+    """
     form = msgspec.json.decode(raw)
     if form is None:
-        return
+        return ()
     kind = form.get("type") if isinstance(form, dict) else form
     if kind in ("text", "json_object"):
-        _check_size(form)  # the engine takes a `schema` beside json_object, too
-        return
+        # the engine takes a `schema` beside json_object, too
+        schema = form.get("schema") if isinstance(form, dict) else None
+        return check_schema(schema, FORMAT)
     if kind != "json_schema" or not isinstance(form, dict):
-        raise _refused(f"{kind!r} is no known type; known: text, json_object, json_schema.", "type")
+        raise _refused(f"{kind!r} is no known type; known: text, json_object, json_schema.", "response_format.type")
     inner = form.get("json_schema")
     schema = inner.get("schema") if isinstance(inner, dict) else None
     if not isinstance(inner, dict) or not isinstance(schema, dict):
-        raise _refused("a JSON object is needed there.", "json_schema.schema")
-    if len(raw) > MOST_BYTES:
-        raise _refused(f"the schema is larger than {MOST_BYTES // 1024} kB.", "json_schema.schema")
-    _check_size(schema)
-    if inner.get("strict"):
-        odd = sorted(set(_unsupported(schema, "")))
-        if odd:
-            raise _refused(
-                f"this model's engine cannot hold an answer to {', '.join(odd)}. Leave that out, or 'strict'.",
-                "json_schema.schema",
-            )
+        raise _refused("a JSON object is needed there.", FORMAT)
+    return check_schema(schema, FORMAT, strict=bool(inner.get("strict")))
 
 
-def check_choice(raw: Raw, tools: Raw | None) -> None:
-    """Raises `BadRequest` for a `tool_choice` that requires a call, which this engine cannot enforce."""
-    choice = msgspec.json.decode(raw)
-    if choice is None or choice in ("auto", "none"):
+def check_schema(schema: Any, where: str, *, strict: bool = False) -> tuple[str, ...]:
+    """The parts of a schema that the grammar leaves out. Raises `BadRequest` for a schema that is too large, and for
+    such parts of a `strict` one."""
+    if len(msgspec.json.encode(schema)) > MOST_BYTES:
+        raise _refused(f"the schema is larger than {MOST_BYTES // 1024} kB.", where)
+    _check_size(schema, where)
+    odd = tuple(sorted(set(_unsupported(schema, ""))))
+    if odd and strict:
+        what = f"this model's engine cannot hold an answer to {', '.join(odd)}. Leave that out, or 'strict'."
+        raise _refused(what, where)
+    return odd
+
+
+def check_choice(choice: Any, tools: Any) -> None:
+    """For an engine without a grammar. Raises `BadRequest` for a `tool_choice` that requires a call."""
+    if is_open(choice):
         return
-    name = _function(choice)
-    names = _names(tools)
-    if name is not None and name not in names:
-        known = ", ".join(names) or "none"
-        raise BadRequest(f"'tool_choice' names the function {name!r}; 'tools' has: {known}.", param="tool_choice")
+    allowed_functions(choice, tools)  # a choice that fits no tool is the nearer mistake
     raise BadRequest(
         "This model's engine cannot make sure that a tool is called. Use 'tool_choice': 'auto', or a "
         "'response_format' of type json_schema.",
@@ -87,43 +92,33 @@ def check_choice(raw: Raw, tools: Raw | None) -> None:
     )
 
 
-def _function(choice: Any) -> str | None:
-    function = choice.get("function") if isinstance(choice, dict) else None
-    return str(function.get("name")) if isinstance(function, dict) else None
-
-
-def _names(tools: Raw | None) -> list[str]:
-    listed = msgspec.json.decode(tools) if tools is not None else None
-    return [name for tool in listed or () if (name := _function(tool)) is not None]
-
-
-def _check_size(schema: Any) -> None:
-    choices = sum(_choices(part) for part in _parts(schema, 0))
+def _check_size(schema: Any, where: str) -> None:
+    choices = sum(_choices(part, where) for part in _parts(schema, where))
     if choices > MOST_CHOICES:
         what = f"the schema holds {choices} values, branches and properties; this engine takes {MOST_CHOICES}."
-        raise _refused(what, "json_schema.schema")
+        raise _refused(what, where)
 
 
-def _choices(part: dict[str, Any]) -> int:
+def _choices(part: dict[str, Any], where: str) -> int:
     for name in REPEATS:
         bound = part.get(name)
         if isinstance(bound, int) and bound > MOST_REPEATS:
-            raise _refused(f"{name} is {bound}; this engine takes up to {MOST_REPEATS}.", "json_schema.schema")
+            raise _refused(f"{name} is {bound}; this engine takes up to {MOST_REPEATS}.", where)
     listed = [part.get(name) for name in ("enum", *BRANCHES, *NAMED)]
     return sum(len(entries) for entries in listed if isinstance(entries, Sequence | dict))
 
 
-def _parts(value: Any, depth: int) -> Iterator[dict[str, Any]]:
+def _parts(value: Any, where: str, depth: int = 0) -> Iterator[dict[str, Any]]:
     """All objects within a schema."""
     if depth > MOST_DEPTH:
-        raise _refused(f"the schema is nested deeper than {MOST_DEPTH}.", "json_schema.schema")
+        raise _refused(f"the schema is nested deeper than {MOST_DEPTH}.", where)
     if isinstance(value, dict):
         yield value
         for inner in value.values():
-            yield from _parts(inner, depth + 1)
+            yield from _parts(inner, where, depth + 1)
     elif isinstance(value, list):
         for inner in value:
-            yield from _parts(inner, depth + 1)
+            yield from _parts(inner, where, depth + 1)
 
 
 def _unsupported(schema: Any, path: str) -> Iterator[str]:
@@ -163,4 +158,4 @@ def _known_pattern(pattern: Any) -> bool:
 
 
 def _refused(what: str, where: str) -> BadRequest:
-    return BadRequest(f"Invalid 'response_format': {what}", param=f"response_format.{where}")
+    return BadRequest(f"Invalid '{where.partition('.')[0]}': {what}", param=where)

@@ -10,10 +10,13 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 
 from gateway.errors import BadRequest
-from gateway.exchange import Endpoint
-from gateway.wire.engine.answer_format import check_choice, check_format
+from gateway.exchange import Endpoint, Note
+from gateway.wire.chat.completion import text_of
+from gateway.wire.engine.answer_format import check_choice, check_format, check_schema
+from gateway.wire.engine.forced_call import allowed_functions, call_schema, is_open, with_functions
 from gateway.wire.json_fields import NULL, decoded, not_json
 
 # The fields that reach the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
@@ -72,6 +75,10 @@ class Limits(Struct, frozen=True):
     """The number of sequences that the engine can generate at a time."""
     answer_tokens: int = 512
     """The length of an answer if the client sets none."""
+    has_grammar: bool = False
+    """Whether the engine can hold an answer to a JSON schema, and so to the call of a tool."""
+    reads_tools: bool = True
+    """Whether the model's chat template knows tools."""
 
 
 class EngineAsk(Struct, frozen=True):
@@ -87,6 +94,10 @@ class EngineAsk(Struct, frozen=True):
     answer_tokens: int = 0
     top_logprobs: int | None = None
     """None: the client did not request log probabilities."""
+    is_call: bool = False
+    """Whether the answer is the JSON of a tool call."""
+    notes: tuple[Note, ...] = ()
+    """What the engine leaves out of the request."""
 
 
 class Neutraliser:
@@ -134,20 +145,63 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
     fields["messages"] = Raw(
         _encode([_message(one, neutral) for one in msgspec.json.decode(given.get("messages", Raw(b"[]")))])
     )
+    odd: tuple[str, ...] = ()
     if "response_format" in fields:
-        check_format(fields["response_format"])
+        odd = check_format(fields["response_format"])
         fields["response_format"] = Raw(_encode(_without_nulls(msgspec.json.decode(fields["response_format"]))))
-    if "tool_choice" in fields:
-        check_choice(fields["tool_choice"], fields.get("tools"))
     if "tools" in fields:
         fields["tools"] = Raw(_encode(neutral.tree(_without_nulls(msgspec.json.decode(fields["tools"])))))
+    is_call, notes = _with_tools(fields, limits)
+    if odd and not is_call:
+        notes = (*notes, Note("response-format", "not enforced", f"this engine's grammar lacks {', '.join(odd)}"))
     top = (knobs.top_logprobs or 0) if knobs.logprobs else None
     if top is not None:
         fields["logprobs"] = Raw(b"true")
         # the engine gives none for 0, so one is requested and removed again
         fields["top_logprobs"] = Raw(_encode(max(top, 1)))
     room = knobs.max_completion_tokens or knobs.max_tokens or limits.answer_tokens
-    return _asked(Endpoint.CHAT, fields, knobs, limits, room, top, 1)
+    return replace(_asked(Endpoint.CHAT, fields, knobs, limits, room, top, 1), is_call=is_call, notes=notes)
+
+
+def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Note, ...]]:
+    """Put the tools into a form that the engine obeys. Returns whether it has to call one, and notes on what it drops.
+
+    Raises `BadRequest` for a required call that it cannot be held to.
+    """
+    choice = msgspec.json.decode(fields.pop("tool_choice", Raw(NULL)))
+    tools = msgspec.json.decode(fields.get("tools", Raw(NULL)))
+    if not limits.has_grammar:
+        check_choice(choice, tools)
+    if is_open(choice):
+        return False, _open_tools(fields, choice, tools, limits)
+    functions = allowed_functions(choice, tools)
+    odd: set[str] = set()
+    for function in functions:
+        strict = bool(function.get("strict"))
+        odd.update(check_schema(function.get("parameters"), "tools.function.parameters", strict=strict))
+    schema = call_schema(functions)
+    check_schema(schema, "tools")
+    form = {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
+    fields["response_format"] = Raw(_encode(form))
+    messages = with_functions(msgspec.json.decode(fields["messages"]), functions)
+    fields["messages"] = Raw(_encode(messages))
+    fields.pop("tools", None)
+    fields.pop("parallel_tool_calls", None)
+    lacking = Note("tools", "not enforced", f"this engine's grammar lacks {', '.join(sorted(odd))}")
+    return True, (lacking,) if odd else ()
+
+
+def _open_tools(fields: dict[str, Raw], choice: Any, tools: Any, limits: Limits) -> tuple[Note, ...]:
+    """Tools that the model may call or not."""
+    if isinstance(choice, dict):  # some of the tools are allowed
+        names = {text_of(function.get("name")) for function in allowed_functions(choice, tools)}
+        tools = [tool for tool in tools or () if tool["function"].get("name") in names]
+        fields["tools"] = Raw(_encode(tools))
+    elif choice is not None:
+        fields["tool_choice"] = Raw(_encode(choice))
+    if not tools or choice == "none" or limits.reads_tools:
+        return ()
+    return (Note("tools", "left out", "the model's chat template has no place for tools"),)
 
 
 def _completion(body: bytes, limits: Limits) -> EngineAsk:

@@ -172,3 +172,38 @@ def test_the_engines_errors_are_told_in_openais_words(fault: Any, error: type[Ex
     with pytest.raises(error) as raised:
         Events(chat(), "small").event(json.dumps({"error": fault}).encode())
     assert raised.value.status == status  # type: ignore[attr-defined]  # all four are RequestErrors
+
+
+CALLED = [
+    piece(choices=[delta(role="assistant", content=None)]),
+    piece(choices=[delta(content='{"name": "add",')]),
+    piece(choices=[delta(content=' "arguments": {"a": 1}}')]),
+    piece(choices=[delta(finish="stop")]),
+]
+
+
+def test_the_json_of_a_required_call_is_a_tool_call() -> None:
+    choice = joined(chat(is_call=True), CALLED)["choices"][0]
+
+    (call,) = choice["message"]["tool_calls"]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] is None
+    assert call["function"] == {"name": "add", "arguments": '{"a":1}'}
+    assert call["id"].startswith("call_")
+
+
+def test_the_json_of_a_required_call_is_streamed_as_one_call() -> None:
+    events = streamed(chat(is_call=True), CALLED)
+
+    choices = [choice for event in events for choice in event["choices"]]
+    calls = [call for choice in choices for call in choice["delta"].get("tool_calls", ())]
+    assert [call["function"] for call in calls] == [{"name": "add", "arguments": '{"a":1}'}]
+    assert not any(choice["delta"].get("content") for choice in choices)
+    assert choices[-1]["finish_reason"] == "tool_calls"
+
+
+def test_a_required_call_that_was_cut_off_stays_a_text() -> None:
+    cut = [*CALLED[:2], piece(choices=[delta(finish="length")])]
+    choice = joined(chat(is_call=True), cut)["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ('{"name": "add",', "length")
+    assert streamed(chat(is_call=True), cut)[-1]["choices"][-1]["finish_reason"] == "length"

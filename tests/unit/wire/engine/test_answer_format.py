@@ -20,6 +20,19 @@ def sent(**fields: Any) -> Any:
     return json.loads(engine.ask(json.dumps(body).encode(), Endpoint.CHAT, Limits(), Neutraliser([])).body)
 
 
+def called(**fields: Any) -> engine.EngineAsk:
+    """A request to an engine with a grammar."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "tools": TOOLS, **fields}
+    return engine.ask(json.dumps(body).encode(), Endpoint.CHAT, Limits(has_grammar=True), Neutraliser([]))
+
+
+def notes(**fields: Any) -> list[tuple[str, str, str]]:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}], **fields}
+    limits = Limits(has_grammar=True, reads_tools=False)
+    ask = engine.ask(json.dumps(body).encode(), Endpoint.CHAT, limits, Neutraliser([]))
+    return [(note.stage, note.decision, note.reason) for note in ask.notes]
+
+
 def schema(inner: Any, strict: bool = True) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "x", "strict": strict, "schema": inner}}
 
@@ -101,6 +114,74 @@ def test_a_required_tool_call_is_refused(choice: Any, what: str) -> None:
     with pytest.raises(BadRequest, match=what) as refused:
         sent(tools=TOOLS, tool_choice=choice)
     assert refused.value.param == "tool_choice"
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "look_up"}}])
+def test_a_required_call_becomes_the_grammar_of_one_call(choice: Any) -> None:
+    parameters = {"$defs": {"day": {"type": "string"}}, "properties": {"d": {"$ref": "#/$defs/day"}}}
+    tools = [{"type": "function", "function": {"name": "look_up", "parameters": parameters}}]
+
+    ask = called(tools=tools, tool_choice=choice)
+
+    body = json.loads(ask.body)
+    grammar = body["response_format"]["json_schema"]["schema"]
+    assert ask.is_call
+    assert [each["properties"]["name"] for each in grammar["anyOf"]] == [{"const": "look_up"}]
+    assert grammar["$defs"]["f0"]["properties"]["d"]["$ref"] == "#/$defs/f0/$defs/day"
+    assert not {"tools", "tool_choice"} & set(body)
+    assert "look_up" in body["messages"][0]["content"]
+
+
+def test_only_the_allowed_functions_can_be_called() -> None:
+    more = [*TOOLS, {"type": "function", "function": {"name": "add"}}]
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": more[1:]}}
+    grammar = json.loads(called(tools=more, tool_choice=allowed).body)["response_format"]["json_schema"]["schema"]
+    assert [each["properties"]["name"]["const"] for each in grammar["anyOf"]] == ["add"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"tools": [], "tool_choice": "required"}, "requires a call; 'tools' has: none"),
+        ({"tool_choice": {"type": "function", "function": {"name": "zz"}}}, "names the function 'zz'"),
+        ({"tool_choice": "needed"}, "use 'auto', 'none', 'required'"),
+        (
+            {"tool_choice": "required", "tools": [{"function": {"name": "f", "parameters": {"enum": ["x"] * 300}}}]},
+            "Invalid 'tools': the schema holds 300",
+        ),
+        (
+            {
+                "tool_choice": "required",
+                "tools": [{"function": {"name": "f", "strict": True, "parameters": {"properties": {"d": DATE}}}}],
+            },
+            r"cannot hold an answer to properties\.d\.pattern",
+        ),
+    ],
+)
+def test_a_call_that_cannot_be_required_is_refused(fields: dict[str, Any], what: str) -> None:
+    with pytest.raises(BadRequest, match=what):
+        called(**fields)
+
+
+def test_what_the_grammar_lacks_is_noted_where_the_schema_is_not_strict() -> None:
+    odd = {"type": "object", "properties": {"d": DATE}, "not": {}}
+    function = {"type": "function", "function": {"name": "f", "parameters": odd}}
+
+    assert notes(response_format=schema(odd, strict=False)) == [
+        ("response-format", "not enforced", "this engine's grammar lacks not, properties.d.pattern")
+    ]
+    assert notes(tools=[function], tool_choice="required") == [
+        ("tools", "not enforced", "this engine's grammar lacks not, properties.d.pattern")
+    ]
+    assert notes(response_format=schema({"type": "string"}, strict=False)) == []
+
+
+@pytest.mark.parametrize(("choice", "count"), [("auto", 1), (None, 1), ("none", 0)])
+def test_tools_that_the_models_template_has_no_place_for_are_noted(choice: Any, count: int) -> None:
+    assert (
+        notes(tools=TOOLS, tool_choice=choice)
+        == [("tools", "left out", "the model's chat template has no place for tools")] * count
+    )
 
 
 @pytest.mark.parametrize("choice", ["auto", "none"])

@@ -1,0 +1,31 @@
+"""The errors of an engine in the words of the API."""
+
+from msgspec import Struct
+
+from gateway.errors import BackendFailed, BadRequest, ContextTooLong, NotReady, RequestError
+
+
+class EngineFault(Struct):
+    message: str = "the engine failed"
+    code: int = 500
+    type: str = ""
+    n_prompt_tokens: int = 0
+    n_ctx: int = 0
+
+
+def refusal(error: Exception) -> RequestError:
+    """The error for an engine that refused before its first piece: those exceptions are all about the request."""
+    if isinstance(error, RequestError):
+        return error
+    return BadRequest(f"The engine refused this request: {error}")
+
+
+def raised(fault: EngineFault, answer_tokens: int) -> RequestError:
+    """The error that a piece of an engine reports. `answer_tokens`: the room that was reserved for the answer."""
+    if fault.type == "exceed_context_size_error":
+        return ContextTooLong(fault.n_prompt_tokens, fault.n_ctx, answer_tokens)
+    if fault.code == 503:
+        return NotReady(fault.message, retry_after_s=1.0)
+    if 400 <= fault.code < 500:
+        return BadRequest(fault.message)
+    return BackendFailed(f"The engine failed: {fault.message}")

@@ -1,0 +1,119 @@
+"""Reads whether a request requires a tool call, and whether an answer, whole or streamed, holds that call."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.exchange import Ask, Endpoint
+from gateway.wire.chat.completion import CallPart, loose_json, read_completion, text_of
+
+FIELDS = (b'"tool_choice"', b'"function_call"')
+ANY = ""
+"""In place of a name: any call will do."""
+KINDS = ("function", "custom")
+CALL = "_call"
+"""The types of all calls in a response end in it: `function_call`, `web_search_call`."""
+
+
+class _ChoiceFields(Struct):
+    tool_choice: Raw = Raw(b"null")
+    function_call: Raw = Raw(b"null")
+    """The older form of `tool_choice`."""
+
+
+_fields = msgspec.json.Decoder(_ChoiceFields)
+
+
+def required_names(ask: Ask) -> frozenset[str]:
+    """The functions of which the answer must call one; `ANY` stands for every tool. Empty: no call is required."""
+    if not any(field in ask.raw for field in FIELDS):
+        return frozenset()
+    try:
+        fields = _fields.decode(ask.raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return frozenset()  # the backend judges it
+    return _names(loose_json(bytes(fields.tool_choice))) or _older_names(loose_json(bytes(fields.function_call)))
+
+
+def _names(choice: Any) -> frozenset[str]:
+    if choice == "required":
+        return frozenset({ANY})
+    if not isinstance(choice, dict):
+        return frozenset()
+    kind = text_of(choice.get("type"))
+    if kind == "allowed_tools":
+        allowed = choice.get(kind)
+        inner = allowed if isinstance(allowed, dict) else choice
+        return _allowed(inner.get("tools")) if inner.get("mode") == "required" else frozenset()
+    return frozenset({_name(choice)}) if kind else frozenset()
+
+
+def _allowed(tools: Any) -> frozenset[str]:
+    return (
+        frozenset(_name(tool) for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else frozenset()
+    )
+
+
+def _older_names(choice: Any) -> frozenset[str]:
+    return frozenset({text_of(choice.get("name"))}) if isinstance(choice, dict) else frozenset()
+
+
+def _name(tool: dict[str, Any]) -> str:
+    """The name of a tool in chat's or in a response's form; `ANY` for a hosted tool, whose calls have other names."""
+    inner = next((tool[kind] for kind in KINDS if isinstance(tool.get(kind), dict)), tool)
+    return text_of(inner.get("name"))
+
+
+class CallCheck:
+    """Looks for the required call in an answer: in a whole body, or in the data of each event of a stream."""
+
+    def __init__(self, ask: Ask, names: frozenset[str]) -> None:
+        self.finish = ""
+        """Why the answer ended, in the backend's words."""
+        self._names = names
+        self._is_response = ask.endpoint is Endpoint.RESPONSES
+        self._choices = 1 if self._is_response else max(1, ask.choices)
+        self._calling: set[int] = set()
+
+    @property
+    def is_met(self) -> bool:
+        """Whether each choice has its call."""
+        return len(self._calling) >= self._choices
+
+    def read(self, data: bytes) -> None:
+        if self._is_response:
+            self._read_response(loose_json(data))
+        else:
+            self._read_chat(data)
+
+    def _read_chat(self, data: bytes) -> None:
+        completion = read_completion(data)
+        for place, choice in enumerate((completion.choices if completion else None) or ()):
+            self.finish = choice.finish_reason or self.finish
+            calls = choice.said.calls if choice.said is not None else ()
+            if any(self._is_required(_called(call)) for call in calls):
+                self._calling.add(place if choice.index is None else choice.index)
+
+    def _read_response(self, fields: Any) -> None:
+        response = fields.get("response") if isinstance(fields, dict) else None
+        inner = response if isinstance(response, dict) else fields
+        if not isinstance(inner, dict):
+            return
+        self.finish = text_of(inner.get("status")) or self.finish
+        items = [fields.get("item"), *(inner.get("output") or ())]
+        if any(self._is_call(item) for item in items if isinstance(item, dict)):
+            self._calling.add(0)
+
+    def _is_call(self, item: dict[str, Any]) -> bool:
+        name = text_of(item.get("name"))
+        return text_of(item.get("type")).endswith(CALL) and self._is_required(name or ANY)
+
+    def _is_required(self, name: str | None) -> bool:
+        return ANY in self._names or name == ANY or name in self._names
+
+
+def _called(call: CallPart) -> str | None:
+    """The name of a call; None for a chunk that only adds to it, `ANY` for a custom tool (its name is elsewhere)."""
+    name = call.function.name if call.function is not None else None
+    return name or (ANY if call.id and call.function is None else None)
