@@ -1,7 +1,8 @@
-"""Puts the parts together: from settings to a gateway that prepares, calls and records.
+"""Builds a gateway from settings: it prepares, calls and records.
 
-The path of a request is the list in `path`. It is built again, in microseconds, whenever a part was loaded: stages get
-the loaded parts in their constructors and never change. No heavy library is imported before `open` starts loading.
+The path of a request is the list in `path`. It is built again whenever a part was loaded, which takes
+microseconds: stages get the loaded parts in their constructors and never change. No heavy library is imported
+before `open` starts loading.
 """
 
 import asyncio
@@ -116,7 +117,7 @@ class Gateway:
 
     @property
     def loaded(self) -> Loaded:
-        """The parts that are loaded. Read it once a request: it may be replaced at any `await`."""
+        """The parts that are loaded. Read it once a request, since it may be replaced at any `await`."""
         return self.loader.current if self.loader else NOTHING
 
     @property
@@ -128,7 +129,7 @@ class Gateway:
         return self._steps
 
     async def open(self) -> None:
-        """Start loading in the background; returns at once."""
+        """Start loading in the background. Returns at once."""
         stack = self._stack
         stack.push_async_callback(self.state.aclose)
         for backend in self.backends.values():
@@ -152,7 +153,7 @@ class Gateway:
         await self._stack.aclose()
 
     async def load_prompt(self) -> None:
-        """Load everything that `prepare` needs, and wait. For commands that prepare one request."""
+        """Load everything that `prepare` needs, and wait for it. For commands that prepare a single request."""
         if self.loader is not None:
             self._stack.push_async_callback(self.loader.aclose)
             await self.loader.load(self.readiness)
@@ -203,7 +204,7 @@ class Gateway:
 
 
 class StageParts(Struct):
-    """The parts that the stages are built from, among them the caches that outlive a reload."""
+    """The parts from which the stages are built, among them caches that outlive a reload."""
 
     settings: Settings
     adapters: Adapters
@@ -211,7 +212,7 @@ class StageParts(Struct):
     count: Count
     archive: RecordArchive | None
     mixing: Mapping[str, Sequence[str]]
-    """The backends that give logits, and their models."""
+    """The backends that return logits, and the names of their models."""
     policy: RewritePolicy
     reader: LongReader
     refined: RefinedPromptCache
@@ -240,12 +241,13 @@ def path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
     return (
         # first, so that an unknown model is refused before any work
         PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
-        # steps with `must`: without them the request would mean something else
+        # a failure of a step with `must` is the request's failure, since without it the request would mean something
+        # else
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),
-        # no budget: the first calls of a template have their own budgets
+        # no budget here: a template's first calls have budgets of their own
         *optional(classifies, rewrite),
         *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined)),
         PipelineStep(FileSearchStage(retrieve, stores, _hosting(backends)), must=True),
@@ -256,14 +258,14 @@ def path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
 
 
 def optional(there: bool, stage: Stage, budget_s: float = 0.0) -> tuple[PipelineStep, ...]:
-    """A step that only improves the prompt, if the configuration has it."""
+    """A step that only improves the prompt, or no step if the configuration does not have it."""
     return (PipelineStep(stage, budget_s, improves=True),) if there else ()
 
 
 def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
     """Build a gateway. Raises `ConfigError` with every mistake in the configuration.
 
-    `only_prepare`: for commands that show decisions; nothing is recorded.
+    `only_prepare`: for commands that only show decisions. Nothing is recorded then.
     """
     adapters, problems = build_adapters(settings)
     if adapters is None:
@@ -326,18 +328,18 @@ def _intake(settings: Settings, adapters: Adapters) -> BackgroundIngest | None:
 
 
 def has_templates(settings: Settings) -> bool:
-    """Whether a request can name a template. Without an embedder the folders are optional."""
+    """Whether a request can name a template. Without an embedder, the template folders need not exist."""
     folders = settings.prompt.templates
     return bool(folders) and all((settings.root / folder).is_dir() for folder in folders)
 
 
 def _hosting(backends: Mapping[str, Backend]) -> Callable[[Target], bool]:
-    """Whether a target serves `/v1/responses` itself, and so runs hosted tools itself."""
+    """Make a function that returns whether a target serves `/v1/responses` itself, and therefore runs hosted tools."""
     return lambda target: speaks(backends[target.backend], target.model)
 
 
 def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
-    """The backends whose logits can be had, and their models."""
+    """The backends that return logits, and the names of their models."""
     able = {name: [card.name for card in backend.models() if card.logits] for name, backend in backends.items()}
     return {name: models for name, models in able.items() if models}
 
@@ -364,7 +366,7 @@ def _keeping(settings: Settings, metrics: Metrics) -> Recording | None:
         retention_days=records.retention_days,
         open_for_reading=lambda: opened(wait_s=1.2),
     )
-    # another worker's exchange is in the database after its next drain
+    # an exchange of another worker is in the database only after that worker's next drain
     patience_s = records.drain_s + 0.5 if settings.server.workers > 1 else 0.0
     return Recording(spool, drain, RecordArchive(drain, patience_s=patience_s))
 

@@ -1,4 +1,4 @@
-"""Client keys as hashes, and what makes a key one that can be guessed."""
+"""Hashes client keys, and checks that they cannot be guessed."""
 
 import hashlib
 from collections.abc import Container, Mapping
@@ -9,7 +9,7 @@ from gateway.errors import Problem
 from gateway.settings import AccessKey
 
 SHORTEST = 6
-"""Characters of a secret; a shorter one is found by trying."""
+"""The fewest characters of a secret. A shorter one can be found by trying all."""
 BLANKS = ("\n", "\r\n")
 REMEDY = "Draw one with: openssl rand -hex 24"
 
@@ -19,14 +19,15 @@ def hashed(secret: str) -> str:
 
 
 def digest_of(key: AccessKey) -> str:
-    """The SHA-256 that a client's key must have."""
+    """The SHA-256 of a key, which a client's key must match."""
     return key.sha256.lower() if key.sha256 else hashed(key.secret.strip())
 
 
 def key_problems(file: str, keys: Mapping[str, AccessKey], broken: Container[str] = ()) -> list[Problem]:
-    """Keys without a name, without a secret or with both forms of it, with one that is guessed, or with another's.
+    """Mistakes in keys: no name, no secret, two secrets in one key, a secret that can be guessed, or one that
+    two keys share.
 
-    `broken`: tables with mistakes of their own; a secret that cannot be read is not missing.
+    `broken`: tables with mistakes of their own. A secret there that cannot be read does not count as missing.
     """
     problems: list[Problem] = []
     owners: dict[str, str] = {}
@@ -34,7 +35,7 @@ def key_problems(file: str, keys: Mapping[str, AccessKey], broken: Container[str
     for name, key in keys.items():
         where = f"{file} [keys.{name}]" if name.strip() else f'{file} [keys."{name}"]'
         if not name.strip():
-            problems.append(Problem(where, "a key needs a name", "Records, limits and vector stores go by it."))
+            problems.append(Problem(where, "a key needs a name", "Records, limits and vector stores refer to it."))
         if f"keys.{name}" not in broken:
             problems += _secret_problems(where, key, guessed)
         if bool(key.secret) == bool(key.sha256):
@@ -60,6 +61,6 @@ def _secret_problems(where: str, key: AccessKey, guessed: Mapping[str, str]) -> 
 
 
 def _guessed() -> list[str]:
-    """What a slip of the shell hashes: nothing, a line break, one or two characters."""
+    """Texts that are hashed when a shell command goes wrong: nothing, a line break, one or two characters."""
     short = ("".join(pair) for pair in product(printable, repeat=2))
     return ["", *BLANKS, *printable, *short]

@@ -1,4 +1,4 @@
-"""Checks of a configuration that span tables: a port open to others, a state that several workers share."""
+"""Checks of a configuration that need several tables: is the port reachable for others, do workers share a state?"""
 
 import re
 import socket
@@ -12,15 +12,16 @@ ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s?#@*]+")
 
 
 def server_problems(settings: Settings) -> list[Problem]:
-    """Checks that span tables: reachable port, shared state for several workers, folders that must exist."""
+    """Mistakes that only several tables together show: open port without keys, workers without shared state, missing
+    folders."""
     file, server = settings.file, settings.server
     problems = []
     if not settings.backends and not any(name.startswith("backends.") for name in settings.broken):
         remedy = 'Add a table such as [backends.local] with kind = "llamacpp".'
-        problems.append(Problem(f"{file} [backends]", "there is no backend, so nothing can answer", remedy))
+        problems.append(Problem(f"{file} [backends]", "there is no backend, so no request can be answered", remedy))
     if not _resolves(server.host):
         problems.append(
-            Problem(f"{file} [server] host", f"{server.host!r} is no address and no name that is known here")
+            Problem(f"{file} [server] host", f"{server.host!r} is neither an address nor a name that can be resolved")
         )
     elif not is_loopback(server.host) and not settings.keys:
         remedy = "Add a [keys.name] table, or listen on 127.0.0.1."
@@ -33,7 +34,7 @@ def server_problems(settings: Settings) -> list[Problem]:
     if settings.store is not None and settings.embedder is None and "embedder" not in settings.broken:
         remedy = 'Add [embedder] with kind = "sentence".'
         problems.append(Problem(f"{file} [store]", "a store needs an embedder", remedy))
-    # the default folder is for those who have an embedder; a folder that the file names must be there
+    # without an embedder the default folder may be missing; a folder that the file names must exist
     is_needed = settings.embedder is not None or settings.prompt.templates != PromptTable().templates
     for folder in settings.prompt.templates if is_needed else ():
         if not (settings.root / folder).is_dir():
@@ -50,11 +51,11 @@ def _resolves(host: str) -> bool:
 
 
 def _origin_problems(settings: Settings) -> list[Problem]:
-    """Origins of web pages that could never match, or that would open a gateway without keys to every page."""
+    """Mistakes in allowed origins: those that no page can have, and `*` on a gateway without keys."""
     where, origins = f"{settings.file} [server] allowed_origins", settings.server.allowed_origins
     problems = [
         Problem(
-            where, f"{origin!r} is no origin", "Write scheme, host and port alone, such as https://app.example.com."
+            where, f"{origin!r} is not an origin", "Write scheme, host and port alone, such as https://app.example.com."
         )
         for origin in origins
         if origin != ANY_ORIGIN and not ORIGIN.fullmatch(origin)

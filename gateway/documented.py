@@ -1,4 +1,4 @@
-"""The documentation of a struct's fields, read from its source, for pages, commands and errors."""
+"""Reads the documentation of a struct's fields from its source, for pages, commands and errors."""
 
 import ast
 import inspect
@@ -16,27 +16,27 @@ def field_texts(struct: type[Struct]) -> dict[str, str]:
     """The docstring below each field, on one line. Fields without one are left out."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(struct))).body
     assert isinstance(body, ast.ClassDef)
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for before, node in pairwise(body.body):
         if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and isinstance(node, ast.Expr):
-            found[before.target.id] = " ".join(str(getattr(node.value, "value", "")).split())
-    return found
+            texts[before.target.id] = " ".join(str(getattr(node.value, "value", "")).split())
+    return texts
 
 
 def listed_values(of: Any, path: Sequence[str] = ()) -> Iterator[str]:
-    """The values that a type allows at a path in it."""
+    """The values that a type allows for the field at `path`."""
     kind, inner = get_origin(of), get_args(of)
     if kind is Literal and not path:
         yield from map(str, inner)
     elif kind is Annotated:
         yield from listed_values(inner[0], path)
     elif isinstance(of, type) and issubclass(of, Enum) and not path:
-        yield from (str(one.value) for one in of)
+        yield from (str(member.value) for member in of)
     elif isinstance(of, type) and issubclass(of, Struct) and path:
         fields = {field.encode_name: field.type for field in msgspec.structs.fields(of)}
         yield from listed_values(fields.get(path[0]), path[1:])
     elif kind in (list, tuple, dict) and path:
         yield from listed_values(inner[-1] if kind is dict else inner[0], path[1:])
     elif kind not in (Literal, list, tuple, dict):
-        for one in inner:  # of a union
-            yield from listed_values(one, path)
+        for member in inner:  # of a union
+            yield from listed_values(member, path)

@@ -8,7 +8,7 @@ ForewordError
 │   ├── DocumentGone        a document that was deleted while it was being added
 │   └── CatalogUnavailable  the catalog is locked, read-only or damaged; answered with 503
 ├── DatabaseFailed          the records' database cannot be reached or refuses
-│   └── RecordRefused       it cannot store this record; a retry fails again
+│   └── RecordRefused       the database cannot store this record; a retry fails again
 └── RequestError            answered to the client in OpenAI's form
     ├── BadRequest          400
     ├── ContextTooLong      400  context_length_exceeded
@@ -22,7 +22,7 @@ ForewordError
     ├── BackendFailed       502
     │   ├── AnswerLost      the backend took the request, but its answer is incomplete
     │   ├── CallMissing     the answer lacks the tool call that the request requires
-    │   └── StreamFailed    the backend's stream already told the client
+    │   └── StreamFailed    the backend's stream already sent the error to the client
     ├── NotReady            503
     ├── TooBusy             503
     └── BackendTimeout      504
@@ -66,11 +66,11 @@ class TemplateError(ForewordError):
 
 
 class CollectionError(ForewordError):
-    """A document or a collection that cannot be used; the message says which and why."""
+    """A document or a collection that cannot be used. The message names it and the reason."""
 
 
 class StoreDamaged(CollectionError):
-    """The files of a vector store cannot be read; the message says which, and how to replace them."""
+    """The files of a vector store cannot be read. The message names them and how to replace them."""
 
 
 class DocumentGone(CollectionError):
@@ -78,11 +78,11 @@ class DocumentGone(CollectionError):
 
 
 class DatabaseFailed(ForewordError):
-    """The records' database cannot be reached or refuses. The spool keeps the records meanwhile."""
+    """The records' database cannot be reached, or refuses to work. Meanwhile the spool keeps the records."""
 
 
 class RecordRefused(DatabaseFailed):
-    """The database works and refuses these values: a blob over its limit, for example. A retry fails again."""
+    """The database works but refuses these values, for example a blob over its limit. A retry fails again."""
 
 
 class RequestError(ForewordError):
@@ -92,9 +92,9 @@ class RequestError(ForewordError):
     type = "server_error"
     code: str | None = None
     taken = False
-    """Whether a backend took the request and may have worked on it; a retry could do the work twice."""
+    """Whether a backend took the request and may have worked on it. A retry could then do the work twice."""
     calls: tuple[Any, ...] = ()
-    """The calls of a model (`exchange.Call`) that were made for the request before it was refused."""
+    """The model calls (`exchange.Call`) that were made for the request before it was refused."""
 
     def __init__(
         self, message: str, *, param: str | None = None, code: str | None = None, retry_after_s: float = 0.0
@@ -211,8 +211,8 @@ class TooBusy(RequestError):
 
 
 class CatalogUnavailable(CollectionError, NotReady):
-    """The catalog's file is locked by another process, read-only or damaged. The text of the error names the
-    file for the operator; `message`, which clients get, does not."""
+    """The catalog's file is locked by another process, read-only or damaged. The text of the error names the file for
+    the operator; `message`, which is sent to clients, does not."""
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__("The collections cannot be used at the moment. Try again.", retry_after_s=2.0)

@@ -1,7 +1,7 @@
 """The values of a request: the ask, the decisions about it, and their reasons.
 
-All of them are frozen. A stage takes an `Exchange` and returns a new one, made with `msgspec.structs.replace`. A stage
-that fails returns the one it was given.
+All of them are frozen. A stage takes an `Exchange` and returns a new one, made with `msgspec.structs.replace`.
+A stage that fails returns the exchange that it got.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ class Endpoint(StrEnum):
 
 
 class Mode(StrEnum):
-    """How much the gateway may do with a request."""
+    """What the gateway may do with a request."""
 
     OFF = "off"  # a plain proxy
     SHADOW = "shadow"  # decide and record, change nothing
@@ -41,11 +41,11 @@ class Mode(StrEnum):
 class Arm(StrEnum):
     """The side of an experiment that an exchange is on."""
 
-    NONE = ""  # no side: the prompt stays as it is
+    NONE = ""  # no experiment: the prompt stays as it is
     STABLE = "stable"  # the template in general use
     CANARY = "canary"  # the version on trial
-    HELD = "held"  # a control: eligible for a rewrite, but left unchanged
-    SHADOW = "shadow"  # decided and recorded only
+    HELD = "held"  # the control: could be rewritten, but is left unchanged
+    SHADOW = "shadow"  # decided and recorded, but not sent
 
 
 class CanaryTrial(Struct, frozen=True):
@@ -69,11 +69,10 @@ class Turn(Struct, frozen=True):
 
 
 class Nbce(Struct, frozen=True):
-    """How the engine mixes passages that it reads beside each other; `backends/local/torch_engine/nbce.py` has the
-    formulas.
+    """How the engine mixes passages that it reads in parallel; `backends/local/torch_engine/nbce.py` has the formulas.
 
-    `pooling` "": `expert` if there are retrieval scores, else `min_entropy`. `scores`: the relevance of each passage,
-    from 0 to 1; without them the gateway's embedder computes it.
+    `pooling` "": `expert` if there are retrieval scores, else `min_entropy`. `scores`: the relevance of each
+    passage, from 0 to 1; without them the gateway's embedder computes it.
     """
 
     pooling: str = ""
@@ -85,7 +84,7 @@ class Nbce(Struct, frozen=True):
 
 
 class Controls(Struct, frozen=True):
-    """The request's own orders to the gateway (`"foreword": {...}` or `x-foreword-*`)."""
+    """The request's own settings for the gateway (`"foreword": {...}` or `x-foreword-*`)."""
 
     mode: Mode | None = None
     template: str = ""
@@ -96,11 +95,11 @@ class Controls(Struct, frozen=True):
     budget_tokens: int = 0
     conversation: str = ""
     contexts: tuple[str, ...] = ()
-    """Passages for one question, to be read independently of each other."""
+    """Passages for one question. Each is read independently of the others."""
     account: bool = False
     """Whether the reply must hold the `foreword` object."""
     strategy: str = ""
-    """How the model is to read a text that is longer than its window; "": the gateway chooses."""
+    """How the model reads a text that is longer than its window; "": the gateway chooses."""
     nbce: Nbce = Nbce()
     closing_event: bool | None = None
     """Whether a stream may end with an event of the gateway's own; None: as configured."""
@@ -109,8 +108,9 @@ class Controls(Struct, frozen=True):
 class NamedTemplate(Struct, frozen=True):
     """A template that the request names by its id, with the values of its slots (OpenAI's `prompt`).
 
-    `id` is that of a template or of a family; `version` 0 is the one in use. `filled`: the template's messages are in
-    the ask's turns, ahead of the client's own. `fault`: why the version cannot be one of the gateway's.
+    `id` names a template or a family; `version` 0 is the one in use. `filled`: the template's messages are in
+    the ask's turns, before the client's own. `fault`: the reason why the version cannot be one of the
+    gateway's.
     """
 
     id: str
@@ -123,7 +123,7 @@ class NamedTemplate(Struct, frozen=True):
 class Ask(Struct, frozen=True):
     """A request as the client sent it. `raw` holds the bytes of the body and never changes.
 
-    `room_tokens` is the client's limit for the answer (0: none).
+    `room_tokens` is the client's limit for the answer in tokens (0: none).
     """
 
     endpoint: Endpoint
@@ -135,7 +135,7 @@ class Ask(Struct, frozen=True):
     choices: int = 1
     """The number of answers (`n`)."""
     greedy: bool = False
-    """The client wants the most likely answer (`temperature` 0), so drawing several is pointless."""
+    """The client requested the most likely answer (`temperature` 0), so several draws would all be equal."""
     has_tools: bool = False
     has_format: bool = False
     """The client demands an output format (`response_format`), which a template could contradict."""
@@ -152,7 +152,7 @@ class Ask(Struct, frozen=True):
 
     @property
     def spoken_for(self) -> bool:
-        """Whether the turns begin with a template's messages, so that the body cannot be forwarded unchanged."""
+        """Whether the turns begin with a template's messages. The body cannot be forwarded unchanged then."""
         return self.named is not None and self.named.filled
 
     @property
@@ -184,7 +184,7 @@ ClientKey.ANONYMOUS = ClientKey()
 
 
 class Intent(Struct, frozen=True):
-    """The classifier's verdict. `name` is "" for *unknown*.
+    """The classifier's result. `name` is "" for *unknown*.
 
     `confidence` is a calibrated probability; `improvable` is the probability that a rewrite helps.
     """
@@ -196,9 +196,9 @@ class Intent(Struct, frozen=True):
     tier: str = ""
     reasons: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
-    """What the prompt does not give, among task, context, format, constraints and examples."""
+    """What is missing in the prompt, among task, context, format, constraints and examples."""
     needs: tuple[str, ...] = ()
-    """What an answer seems to need, among context, long context, reasoning and a tool."""
+    """What an answer probably needs, among context, long context, reasoning and a tool."""
 
     UNKNOWN: ClassVar["Intent"]
 
@@ -211,7 +211,7 @@ Intent.UNKNOWN = Intent()
 
 
 class SlotValue(Struct, frozen=True):
-    """A filled slot, and its place in the query ([start, end) in characters; -1 if it is not in the query)."""
+    """A filled slot. `start` and `end` are its characters [start, end) in the query; -1 if it is not in the query."""
 
     name: str
     value: str
@@ -221,7 +221,7 @@ class SlotValue(Struct, frozen=True):
 
 
 class Sampling(Struct, frozen=True):
-    """The template's sampling parameters, for those that the client did not set."""
+    """The template's sampling parameters. They apply where the client set none."""
 
     max_tokens: int = 0
     temperature: float | None = None
@@ -244,7 +244,8 @@ class Rewrite(Struct, frozen=True):
     """Ids of the few-shot examples chosen for this request."""
     arm: Arm = Arm.NONE
     withheld: tuple[Turn, ...] = ()
-    """The prompt that was not sent because of the arm or of the template's own policy, or that a backend refused."""
+    """The rewritten prompt, if it was not sent: because of the arm or the template's own policy, or since a backend
+    refused it."""
 
     NONE: ClassVar["Rewrite"]
 
@@ -271,15 +272,15 @@ class Chunk(Struct, frozen=True):
 
 
 class ContextPlan(Struct, frozen=True):
-    """How the prompt was made to fit the window, and how much was left out."""
+    """How the prompt was fitted into the window, and how much was left out."""
 
     strategy: str = "direct"
     window_tokens: int = 0
     prompt_tokens: int = 0
     dropped_turns: int = 0
     reach_tokens: int = 0
-    """With stretched positions: the tokens, of prompt and answer, for which they are set. Chosen once for an
-    exchange."""
+    """If positions are stretched: the number of tokens, of prompt and answer, for which they are set. Chosen once for
+    an exchange."""
 
     DIRECT: ClassVar["ContextPlan"]
 
@@ -290,8 +291,9 @@ ContextPlan.DIRECT = ContextPlan()
 class Target(Struct, frozen=True):
     """A backend that can answer, and the model's name there.
 
-    `window_tokens` is the context that the model reads well. `longer` takes more: the same engine with stretched
-    positions, or another deployment of the model. `repeat`: a request may be sent again although the backend took it.
+    `window_tokens` is the context that the model reads well. `longer` accepts more: the same engine with
+    stretched positions, or another deployment of the model. `repeat`: a request may be sent again although the
+    backend took it.
     """
 
     backend: str
@@ -306,10 +308,10 @@ class Target(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True):
-    """One call of a model by the gateway itself, beside the call that answers.
+    """One model call of the gateway's own, beside the call that answers the client.
 
-    `purpose` is `refine`, `slots`, the name of a template's first call, `sample`, `retry` or `judge`. Tokens are -1
-    where the backend did not report them.
+    `purpose` is `refine`, `slots`, the name of a template's first call, `sample`, `retry` or `judge`. Tokens
+    are -1 if the backend did not report them.
     """
 
     purpose: str
@@ -343,23 +345,25 @@ class AnswerDraws(Protocol):
     """Draws answers to one exchange and counts the cost of each. Raises `RequestError`."""
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
-        """Draw one more answer; `follow` are turns after the prompt. All but the chosen answer count as extra calls."""
+        """Draw one more answer. `follow` are turns after the prompt. Every answer but the chosen one counts as an extra
+        call."""
         ...
 
     async def judge(self, turns: Sequence[Turn], model: str = "") -> Drawn:
-        """The answer of a model to a question by the gateway; "" is the exchange's own model. It has no number."""
+        """Send the gateway's own question to `model`; "" means the exchange's model. The returned answer has no
+        number."""
         ...
 
 
 class ChosenAnswer(Struct, frozen=True):
-    """The number of the answer that the client gets, and how it was chosen."""
+    """The number of the answer that the client gets, and the way in which it was chosen."""
 
     number: int
     notes: tuple["Note", ...] = ()
 
 
 class Procedure(Protocol):
-    """The part of a technique that follows the prompt: several answers, checks, further rounds."""
+    """The part of a technique that runs after the prompt is sent: several answers, checks, further rounds."""
 
     @property
     def several(self) -> bool:
@@ -368,14 +372,14 @@ class Procedure(Protocol):
 
     @property
     def marker(self) -> str:
-        """The beginning of the line with the answer proper, if the reasoning is split off; else ""."""
+        """The beginning of the line that holds the final answer, if the reasoning is separated; else ""."""
         ...
 
     async def settle(self, exchange: "Exchange", asking: AnswerDraws) -> ChosenAnswer: ...
 
 
 class Exchange(Struct, frozen=True):
-    """One request with all decisions about it. The defaults are neutral: any stage can be left out."""
+    """One request with all decisions about it. The defaults are neutral, so any stage can be left out."""
 
     id: str
     ask: Ask
@@ -384,19 +388,19 @@ class Exchange(Struct, frozen=True):
     dry: bool = False
     """A preview: no model is called."""
     tell: Callable[[str], Awaitable[None]] | None = None
-    """Tells the client the progress of slow work, if its stream can carry that."""
+    """Sends the progress of slow work to the client, if its stream can carry it."""
     job: str = ""
     """The offline job that makes this call; "" for a client's request."""
     started_s: float = 0.0
     trials: tuple[CanaryTrial, ...] = ()
-    """The experiments of its route and its key."""
+    """The experiments of the request's route and key."""
     untouchable: str | None = None
-    """Why the prompt must not be changed; "" if it may be; None: no stage has checked yet."""
+    """The reason why the prompt must not be changed; "" if it may be; None: no stage has checked yet."""
     split: Split | None = None
     """The query split into instruction and text; None: no stage has needed it yet."""
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
-    """The prompt to send instead of the ask's turns; None while no stage changed it."""
+    """The prompt to send instead of the ask's turns; None: no stage changed it."""
     sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
     procedure: Procedure | None = None
@@ -411,15 +415,15 @@ class Exchange(Struct, frozen=True):
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
-        """The turns after the stages so far."""
+        """The turns after the stages that have run."""
         return self.ask.turns if self.turns is None else self.turns
 
     @property
     def sent(self) -> tuple[Turn, ...]:
-        """The turns that are sent. In shadow mode they are the client's own.
+        """The turns that are sent. In shadow mode these are the client's own.
 
-        Results of the client's own `file_search` are sent in every mode. With the mode off, passages from collections
-        that the request names are sent too: the request asks for both.
+        Results of the client's own `file_search` are sent in every mode. With the mode off, passages from
+        collections that the request names are sent too, because the request asks for both.
         """
         return self.turns if self.turns is not None and self._improves else self.ask.turns
 
@@ -427,12 +431,13 @@ class Exchange(Struct, frozen=True):
     def windows(self) -> tuple[str, ...]:
         """The passages that the engine reads in parallel (NBCE)."""
         controls = self.ask.controls
-        asked = controls.strategy in ("", "nbce") and self.plan.strategy in ("direct", "nbce")
-        return controls.contexts if asked else ()
+        reads_parallel = controls.strategy in ("", "nbce") and self.plan.strategy in ("direct", "nbce")
+        return controls.contexts if reads_parallel else ()
 
     @property
     def changed(self) -> bool:
-        """Whether other turns are sent than came in. In shadow mode only for a prompt by name."""
+        """Whether the turns that are sent differ from the client's. In shadow mode only a prompt by name changes
+        them."""
         return self.ask.spoken_for or (self.turns is not None and self._improves)
 
     @property

@@ -1,4 +1,4 @@
-"""OpenAI's tool `file_search` as values: the client's request for a search, and its results."""
+"""OpenAI's tool `file_search` as values: the search that the client requests, and its results."""
 
 from collections.abc import Mapping
 
@@ -8,12 +8,12 @@ from gateway.filters import Filter, Value
 
 
 class FileSearch(Struct, frozen=True):
-    """A search by the tool, and whether `tool_choice` allows it (`called`).
+    """A search by the tool. `called`: `tool_choice` allows it.
 
-    `limit` 0: as configured. `threshold` None: each store's own floor. `weight` is the share of the vectors (None: the
-    usual one). `shown`: the client wants to see the results. `query` is the text of the client's last message, also
-    where that message is more than text. `place` is the tool's index among the tools. `fault` tells the mistake in the
-    field `faulty`; it matters only if the gateway does the search.
+    `limit` 0: as configured. `threshold` None: each store's own floor. `weight` is the share of the vectors
+    (None: the usual one). `shown`: the client requested the results. `query` is the text of the client's last
+    message, even if that message has other parts too. `place` is the tool's index among the tools. `fault` is
+    the mistake in the field `faulty`; it matters only if the gateway does the search.
     """
 
     stores: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class FileSearch(Struct, frozen=True):
 
 
 class FileSource(Struct, frozen=True):
-    """The file of a passage, as the client knows it."""
+    """The file of a passage, with the id and name that the client knows."""
 
     file: str
     name: str
@@ -40,7 +40,7 @@ class FileSource(Struct, frozen=True):
 
 
 class FileSearchResult(Struct, frozen=True):
-    """The queries of a search, and the file of each of the exchange's chunks. Without `queries` there was no search."""
+    """The queries of a search, and the file of each of the exchange's chunks. No `queries`: there was no search."""
 
     queries: tuple[str, ...] = ()
     sources: tuple[FileSource, ...] = ()

@@ -12,21 +12,21 @@ COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {"eq": eq, "ne": ne, "gt": g
 
 
 class AttributeComparison(Struct, frozen=True):
-    """Compares an attribute with a value, or for `in` and `nin` with several."""
+    """Compares an attribute with a value; `in` and `nin` compare it with several."""
 
     key: str
     type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
     value: Value | tuple[Value, ...]
 
     def holds(self, attributes: Mapping[str, Value]) -> bool:
-        """A document without the attribute matches only `ne` and `nin`."""
-        found = attributes.get(self.key)
+        """Whether the document matches. A document without the attribute matches only `ne` and `nin`."""
+        attribute = attributes.get(self.key)
         if self.type in ("in", "nin"):
             values = self.value if isinstance(self.value, tuple) else (self.value,)
-            return any(_alike(found, value) and found == value for value in values) == (self.type == "in")
-        if found is None or not _alike(found, self.value):
+            return any(_alike(attribute, value) and attribute == value for value in values) == (self.type == "in")
+        if attribute is None or not _alike(attribute, self.value):
             return self.type == "ne"
-        return COMPARE[self.type](found, self.value)
+        return COMPARE[self.type](attribute, self.value)
 
 
 class Compound(Struct, frozen=True):
@@ -36,15 +36,15 @@ class Compound(Struct, frozen=True):
     filters: tuple["Filter", ...]
 
     def holds(self, attributes: Mapping[str, Value]) -> bool:
-        held = (one.holds(attributes) for one in self.filters)
+        held = (part.holds(attributes) for part in self.filters)
         return all(held) if self.type == "and" else any(held)
 
 
 Filter = AttributeComparison | Compound
 
 
-def _alike(one: Any, other: Any) -> bool:
+def _alike(first: Any, second: Any) -> bool:
     """Whether two values can be compared: numbers with numbers, texts with texts, booleans with booleans."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return isinstance(one, bool) and isinstance(other, bool)
-    return isinstance(one, str) == isinstance(other, str)
+    if isinstance(first, bool) or isinstance(second, bool):
+        return isinstance(first, bool) and isinstance(second, bool)
+    return isinstance(first, str) == isinstance(second, str)

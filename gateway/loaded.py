@@ -1,4 +1,4 @@
-"""The parts that are loaded late, as one value. The stages of a request are built from one such value."""
+"""The parts that are loaded late, as one value. The stages of a request are built from it."""
 
 from msgspec import Struct
 

@@ -1,6 +1,6 @@
-"""Loads, after the port is open, the parts that take long: templates, embedder, classifier, examples, collections.
+"""Loads the slow parts after the port is open: templates, embedder, classifier, examples, collections.
 
-Until a part is loaded, its stage leaves the exchange as it is, with a note.
+Until a part is loaded, its stage leaves the exchange as it is and adds a note.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from gateway.settings import Settings
 log = logging.getLogger("foreword.learning")
 
 SETTLE_S = 0.2
-"""Changed files are read when none of them has changed for this long."""
+"""Changed files are read when no file has changed for this long."""
 
 
 class ReloadResult(Struct, frozen=True):
-    """The result of reading the templates again. With `errors`, the earlier library stays."""
+    """The result of reading the templates again. If there are `errors`, the earlier library stays in use."""
 
     templates: int
     changed: tuple[str, ...] = ()
@@ -42,7 +42,8 @@ class ReloadResult(Struct, frozen=True):
 
 
 class LateLoader:
-    """Loads the slow parts at the start, and again when files change. `current` is replaced whole, never changed.
+    """Loads the slow parts at the start, and again when files change. `current` is replaced as a whole and
+    never changed.
 
     Without a `batcher` (the embedder's), only the templates are loaded, for requests that name one.
     """
@@ -52,7 +53,7 @@ class LateLoader:
         self.broken: list[TemplateError] = []
         """Errors of the template files that were left out at the start."""
         self.refused: list[TemplateError] = []
-        """Errors that kept the files from being read again; the last good library stays in use."""
+        """Errors because of which changed files were not used. The last good library stays in use."""
         self._settings = settings
         self._batcher = batcher
         self._store = store
@@ -70,11 +71,11 @@ class LateLoader:
 
     @property
     def classifies(self) -> bool:
-        """Whether prompts are classified, and improved without being asked to."""
+        """Whether prompts are classified and improved without an explicit request."""
         return self._batcher is not None
 
     async def load(self, readiness: Readiness) -> None:
-        """Load everything; parts that do not need each other load at the same time."""
+        """Load everything. Parts that do not depend on each other load at the same time."""
         if not self.classifies:
             # a plain proxy is ready without templates, even if their files are wrong
             await self._readiness.watch("templates", self._load_templates)
@@ -93,7 +94,7 @@ class LateLoader:
             group.create_task(readiness.watch("examples", self._load_examples))
 
     async def watch(self) -> None:
-        """Reload when files change, for as long as the gateway runs. Looking takes at most 2 % of a core."""
+        """Reload when files change, for as long as the gateway runs. Checking takes at most 2 % of a core."""
         interval_s = self._settings.prompt.watch_s
         if not interval_s:
             return
@@ -112,7 +113,8 @@ class LateLoader:
             await self.reload()
 
     async def reload(self) -> ReloadResult:
-        """Read the templates again, and replace the whole library or nothing. Examples and classifier follow."""
+        """Read the templates again, and replace either the whole library or nothing. Examples and classifier are loaded
+        next."""
         async with self._one_reload:
             library, errors = await asyncio.to_thread(self._read)
             if errors:
@@ -131,7 +133,7 @@ class LateLoader:
         return ReloadResult(len(there), changed, tuple(ref for ref in known if ref not in there))
 
     def classifier_for(self, library: Library) -> Classifier | None:
-        """The gateway's classifier for this library. Blocking: it may have to be trained."""
+        """The gateway's classifier for this library. Blocks: it may have to be trained."""
         return make_classifier(self._settings, library, self._embedding) if self.classifies else None
 
     def reports(self) -> list[str]:
@@ -160,7 +162,7 @@ class LateLoader:
         self.current = replace(self.current, **parts)
 
     def _follow(self) -> None:
-        """Load examples and classifier for the current library; the earlier ones stay in use meanwhile."""
+        """Load examples and classifier for the current library. The earlier ones stay in use meanwhile."""
         if not self.classifies:
             return
         self._behind = True
@@ -177,7 +179,7 @@ class LateLoader:
                 for part in ("templates", "examples", "classifier"):
                     self._readiness.mended(part)
             except Exception as error:
-                log.exception("examples and classifier do not follow the templates")
+                log.exception("examples and classifier could not be loaded for the new templates")
                 self._follow_failed = f"the classifier is that of earlier templates: {error}"
 
     def _stamps(self) -> Stamps:
@@ -190,7 +192,7 @@ class LateLoader:
     def _read(self) -> tuple[Library, list[TemplateError]]:
         if self._archive is None:
             self._archive = VersionArchive(archive_folder(self._settings))
-        # before the files are read, so that a change during the reading is noticed
+        # taken before the files are read, so that a change during the reading is noticed
         self._seen = self._stamps()
         return load_library(self._folders, self._archive, self._reader)
 
@@ -217,7 +219,8 @@ class LateLoader:
         self._swap(pools=pools)
 
     async def _load_classifier(self) -> None:
-        # the first training may still run when the templates change; the later library's classifier must stay
+        # the first training may still run when the templates change, and must not replace the newer library's
+        # classifier
         async with self._in_turn:
             classifier = await asyncio.to_thread(make_classifier, self._settings, self._library, self._embedding)
             self._swap(classifier=classifier)

@@ -1,6 +1,7 @@
 """Splits an answer into its reasoning and the final answer, at a line that starts with a marker.
 
-Models write `**Answer:** 42` as well as `answer: 42`, so letter case and Markdown marks around it are ignored.
+Models write `**Answer:** 42` as well as `answer: 42`, so letter case and Markdown around the marker are
+ignored.
 """
 
 import re
@@ -13,21 +14,21 @@ COLONS = ":："
 @lru_cache(maxsize=256)
 def _line(marker: str) -> re.Pattern[str]:
     word = re.escape(marker.strip().rstrip(COLONS))
-    # without a colon, `Answers` must not pass for `Answer`
+    # a marker without a colon must not match a longer word: `Answers` is not `Answer`
     colon = f"[{DECORATION}]*[{COLONS}]" if marker.strip()[-1:] in COLONS else "(?![A-Za-z0-9_])"
     return re.compile(rf"^[{DECORATION}]*{word}{colon}[{DECORATION}]*", re.IGNORECASE | re.MULTILINE)
 
 
 def split(text: str, marker: str) -> tuple[str, str] | None:
     """The reasoning and the answer; None if no line starts with the marker."""
-    found = _line(marker).search(text)
-    if found is None:
+    line = _line(marker).search(text)
+    if line is None:
         return None
-    return text[: found.start()].rstrip(), text[found.end() :].strip()
+    return text[: line.start()].rstrip(), text[line.end() :].strip()
 
 
 class Splitter:
-    """The same for a text that comes in pieces. Holds back at most one line, which may be the marker's."""
+    """Splits a text that arrives in pieces. Holds back at most one line, which may be the marker's."""
 
     def __init__(self, marker: str) -> None:
         self._marker = marker
@@ -39,7 +40,7 @@ class Splitter:
         self._started = False
 
     def feed(self, text: str) -> tuple[str, str]:
-        """The parts of the text so far that are certainly reasoning, and certainly answer."""
+        """The next pieces that are certainly reasoning, and certainly answer."""
         if self._found:
             return "", self._answer(text)
         self._seen.append(text)
@@ -63,7 +64,7 @@ class Splitter:
         return released, ""
 
     def finish(self) -> tuple[str, str]:
-        """The rest. Without a marker, the whole text is the answer."""
+        """The remaining reasoning and answer. Without a marker, the whole text is the answer."""
         if self._found:
             return "", ""
         match = _line(self._marker).search(self._held)

@@ -1,4 +1,4 @@
-"""One call of a model on the gateway's own account, within a time limit, with its cost."""
+"""Makes one model call for the gateway itself, with a time limit, and returns its cost."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ async def own_call(
     timeout_s: float,
     schema: Mapping[str, Any] | None = None,
 ) -> tuple[str, Call]:
-    """The answer's text and the call; after a failure "" and a call with the `error`."""
+    """The answer's text, and the call. After a failure the text is "" and the call has an `error`."""
     began = perf_counter_ns()
     try:
         async with asyncio.timeout(timeout_s):

@@ -17,10 +17,11 @@ log = logging.getLogger("foreword.pipeline")
 
 
 class PipelineStep(Struct, frozen=True):
-    """A stage and how it runs.
+    """A stage, and how it is run.
 
-    `budget_s` 0: no time limit. `improves`: the stage only improves prompts, so it is skipped where the mode is off.
-    `must`: without the stage the request would mean something else, so its failure is the request's.
+    `budget_s` 0: no time limit. `improves`: the stage only improves prompts, so it is skipped if the mode is
+    off. `must`: without the stage the request would mean something else, so its failure is the request's
+    failure.
     """
 
     stage: Stage
@@ -32,9 +33,9 @@ class PipelineStep(Struct, frozen=True):
 async def prepare(exchange: Exchange, steps: Sequence[PipelineStep]) -> Exchange:
     """Run all steps on the exchange.
 
-    A step that fails or exceeds its budget leaves the exchange as it was, with a note that says so. A `RequestError` is
-    an answer to the client and is raised, unless the step only improves the prompt. Cancellation is always raised, and
-    so is any failure of a step that must be done.
+    A step that fails or exceeds its budget leaves the exchange as it was, and a note records that. A
+    `RequestError` is an answer to the client and is raised, unless the step only improves the prompt.
+    Cancellation is always raised, and so is any failure of a step with `must`.
     """
     for step in steps:
         if step.improves and exchange.mode is Mode.OFF:
@@ -65,10 +66,10 @@ async def prepare(exchange: Exchange, steps: Sequence[PipelineStep]) -> Exchange
 
 
 class _WithinBudget:
-    """The result of a stage. Raises `TimeoutError` if the stage waits for longer than its budget.
+    """Awaits a stage. Raises `TimeoutError` if the stage waits for longer than its budget.
 
-    The timeout is set when the stage first waits. Most stages never wait, and `asyncio.timeout` takes longer than some
-    stages.
+    The timeout is set when the stage first waits. Most stages never wait, and `asyncio.timeout` takes longer
+    than some stages.
     """
 
     def __init__(self, budget_s: float, work: Coroutine[Any, Any, Exchange]) -> None:
@@ -91,7 +92,7 @@ class _WithinBudget:
 
 
 class _StartedCoroutine:
-    """A coroutine that was started elsewhere. It first waits for what it was already waiting for there."""
+    """Continues a coroutine that was started elsewhere: awaits first what the coroutine was waiting for."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any) -> None:
         self._work = work
@@ -115,6 +116,6 @@ class _StartedCoroutine:
 
 
 def _timed(exchange: Exchange, took_us: int) -> Exchange:
-    """Write a step's time into the last note, which is that step's own."""
+    """Write a step's time into the last note, which that step added."""
     note: Note = replace(exchange.notes[-1], took_us=took_us)
     return replace(exchange, notes=(*exchange.notes[:-1], note))

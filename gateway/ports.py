@@ -1,4 +1,4 @@
-"""The ports: what the parts need from each other, as Protocols that adapters satisfy structurally.
+"""The ports: Protocols for what the parts need from each other. Adapters satisfy them structurally.
 
 An adapter is chosen by `kind = "..."` in the configuration and built through `registry.py`.
 """
@@ -21,7 +21,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 def is_encoded(headers: Headers) -> bool:
-    """Whether a body is compressed, so that it can be neither read nor changed."""
+    """Whether a body is compressed. It can then be neither read nor changed."""
     return any(name.lower() == b"content-encoding" for name, _ in headers)
 
 
@@ -35,12 +35,12 @@ class Stage(Protocol):
 
 
 class Reply(Struct):
-    """An answer as wire bytes: the whole `body`, or the `pieces` of a stream.
+    """An answer as bytes: the whole `body`, or the `pieces` of a stream.
 
-    Each piece holds whole events, byte for byte as the backend sent them. The pieces of a compressed stream are cut
-    anywhere. The holder of a stream must iterate it to its end or call `aclose`. An error after the first byte is
-    raised out of `pieces` as a `RequestError`. `notes` are the backend's own decisions; the list grows until the
-    stream's end.
+    Each piece holds whole events, byte for byte as the backend sent them. The pieces of a compressed stream may
+    be cut anywhere. The owner of a stream must iterate it to its end or call `aclose`. An error after the first
+    byte is raised by `pieces` as a `RequestError`. `notes` are the backend's own decisions; the list grows
+    until the stream's end.
     """
 
     status: int
@@ -60,10 +60,11 @@ class Reply(Struct):
 class ModelCard(Struct, frozen=True):
     """A model that a backend offers.
 
-    `window_tokens` is the context that it reads well; 0: unknown, so prompts are never trimmed for it. `longest_tokens`
-    is the longest request where that is more, as with stretched positions. `endpoints` are those of the backend itself;
-    a model with chat can also answer responses, in translation. `logits`: the backend gives whole distributions over
-    the next token, which NBCE mixes. `sampling`: the decoder settings that a template may send.
+    `window_tokens` is the context that it reads well; 0: unknown, so prompts are never shortened for it.
+    `longest_tokens` is the longest request if that is more, for example with stretched positions. `endpoints`
+    are those of the backend itself; a model with chat can also answer responses, in translation. `logits`: the
+    backend returns full distributions over the next token, which NBCE mixes. `sampling`: the decoder settings
+    that a template may send.
     """
 
     name: str
@@ -81,28 +82,29 @@ class ModelCard(Struct, frozen=True):
 class Backend(Protocol):
     """A remote server or a local engine that answers requests.
 
-    `send` raises `BackendFailed`, `BackendTimeout` or `NotReady` before the first byte, so the
-    caller can try the next; a refusal by the backend (4xx) is a `Reply`, not an error.
+    `send` raises `BackendFailed`, `BackendTimeout` or `NotReady` before the first byte, so that the caller can
+    try the next backend. A refusal by the backend (4xx) is a `Reply`, not an error.
     """
 
     name: str
 
     async def open(self) -> None:
-        """Load the model or open the connection pool. May take long; it runs beside the server."""
+        """Load the model or open the connection pool. May take long; the server runs meanwhile."""
 
     async def aclose(self) -> None: ...
 
     def models(self) -> Sequence[ModelCard]:
-        """The models that it offers. A name may end in `*`. Known before `open`."""
+        """The models that it offers. A name may end in `*`. Available before `open`."""
         ...
 
     def count_tokens(self, text: str) -> int:
-        """The number of tokens of `text` for this backend's models. Blocking: off the event loop
-        for long texts."""
+        """The number of tokens of `text` for this backend's models. Blocking: call it off the event loop for long
+        texts."""
         ...
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        """Send a request and return the answer. `headers` are those of the client to forward (tracing, idempotency)."""
+        """Send a request and return the answer. `headers` are the client's headers to forward (tracing,
+        idempotency)."""
         ...
 
 
@@ -111,7 +113,7 @@ class Manageable(Protocol):
     """A backend that stores objects: models beyond the configured ones, stored completions."""
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
-        """Send one of the rare requests below `/v1/`: returns status and JSON body. Raises `BackendFailed`."""
+        """Send one of the rare requests below `/v1/`. Returns the status and the JSON body. Raises `BackendFailed`."""
         ...
 
 
@@ -121,20 +123,20 @@ class Embedder(Protocol):
     name: str
     dimensions: int
     window_tokens: int
-    """The model ignores the text beyond this, so chunks must be shorter."""
+    """The model ignores text after this many tokens, so chunks must be shorter."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """[texts, dimensions], float32, each row of length 1."""
+        """The vectors [texts, dimensions], float32, each row of length 1."""
         ...
 
     def count_tokens(self, text: str) -> int: ...
 
 
 class VectorStore(Protocol):
-    """Search for vectors by similarity. The catalog keeps names, texts and access rights.
+    """Stores vectors and searches them by similarity. Names, texts and access rights are in the catalog.
 
-    `keys` number the chunks, `document` is the number of their document; the catalog never uses a number twice.
-    Blocking: call it from a worker thread only.
+    `keys` are the numbers of chunks, `document` is the number of their document; the catalog never uses a
+    number twice. Blocking: call it from a worker thread only.
     """
 
     def collections(self) -> Sequence[str]: ...
@@ -146,8 +148,8 @@ class VectorStore(Protocol):
     def search(
         self, collection: str, vector: Vectors, limit: int, documents: Sequence[int] | None = None
     ) -> Sequence[tuple[int, float]]:
-        """The nearest keys, best first, with their cosine similarity. `documents` limits the search to those
-        documents."""
+        """The keys of the most similar vectors, best first, with their cosine similarity. `documents` limits the search
+        to those documents."""
         ...
 
     def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
@@ -157,7 +159,7 @@ class VectorStore(Protocol):
     def count(self, collection: str) -> int: ...
 
     def mend(self, collection: str) -> None:
-        """Move files that cannot be read aside, so that the collection can be filled again. A sound collection keeps
+        """Move files that cannot be read aside, so that the collection can be filled again. An intact collection keeps
         its vectors. All other methods raise `StoreDamaged` for such files."""
         ...
 
@@ -165,23 +167,23 @@ class VectorStore(Protocol):
 
 
 class Nearby(Protocol):
-    """The chunks of a collection by similarity. Blocking."""
+    """Searches the chunks of a collection by similarity. Blocking."""
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
-        """The nearest chunks, best first. Raises `CollectionError` if there is no such collection."""
+        """The most similar chunks, best first. Raises `CollectionError` if there is no such collection."""
         ...
 
 
 class Reranker(Protocol):
-    """Scores how well texts answer a query: slower and more exact than vector similarity. Blocking."""
+    """Scores how well texts answer a query: slower than vector similarity, and more exact. Blocking."""
 
     @property
     def weight(self) -> float:
-        """The weight of these scores beside those of the search, from 0 to 1 (these alone)."""
+        """The weight of these scores beside those of the search, from 0 to 1; 1: only these count."""
         ...
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """One score for each text; higher is better. Raises `RequestError` if there are none."""
+        """One score for each text; higher is better. Raises `RequestError` if it cannot score them."""
         ...
 
 
@@ -204,7 +206,7 @@ class HotState(Protocol):
 
 
 class ExchangeOutcome(Struct, frozen=True):
-    """How an exchange ended: `finished`, `failed`, or `left` (the client went away).
+    """How an exchange ended: `finished`, `failed`, or `left` (the client disconnected).
 
     `body` holds the reply's bytes as they were sent to the client.
     """
@@ -222,10 +224,10 @@ class ExchangeOutcome(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """The contents of a reply: the text, why it ended, and its usage in tokens (-1: unknown).
+    """The contents of a reply: the text, the reason why it ended, and its usage in tokens (-1: unknown).
 
-    `cached_tokens` are the prompt tokens that the backend took from a cache, `reasoning_tokens` the answer tokens that
-    were reasoning.
+    `cached_tokens` are the prompt tokens that the backend took from a cache, `reasoning_tokens` the answer
+    tokens that were reasoning.
     """
 
     text: str = ""
@@ -257,9 +259,9 @@ class Completer(Protocol):
         sampling: Sampling = Sampling.NONE,
         schema: Mapping[str, Any] | None = None,
     ) -> Completed:
-        """Ask `model`; "" is the model that will answer the exchange.
+        """Send `turns` to `model`; "" is the model that will answer the exchange.
 
-        `schema` is a JSON schema for the answer, which backends follow as far as they can. The caller sets the time
-        limit. Raises `RequestError` if no target answers with a 200.
+        `schema` is a JSON schema for the answer; not every backend enforces it. The caller sets the time limit.
+        Raises `RequestError` if no target answers with a 200.
         """
         ...

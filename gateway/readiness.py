@@ -16,10 +16,10 @@ class Readiness:
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
         self.draining = False
-        """Whether the gateway is shutting down. It is then not ready, even if all parts are."""
+        """Whether the gateway is shutting down. It is not ready then, even if all parts are."""
 
     def expect(self, *parts: str) -> None:
-        """Add parts that will be loaded. The gateway is not ready before all of them are."""
+        """Add parts that will be loaded. The gateway is not ready until all of them are."""
         self.parts.update(dict.fromkeys(parts, LOADING))
 
     @property
@@ -36,7 +36,7 @@ class Readiness:
             self.parts[part] = READY
 
     async def watch(self, part: str, load: Callable[[], Awaitable[None]]) -> bool:
-        """Load one part and keep its state. Returns False if that failed; the reason is logged and kept."""
+        """Load one part and set its state. Returns False if that failed; the reason is logged and kept as its state."""
         self.parts[part] = LOADING
         began = monotonic()
         try:

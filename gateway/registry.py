@@ -42,12 +42,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
 
 
 class AdapterKind(Struct, frozen=True):
-    """A way to build one adapter: the struct of its settings, and the builder.
+    """How to build one kind of adapter: the struct of its settings, and the builder.
 
-    `build(name, settings, parts)` gets the table's name, its decoded settings, and the parts that
-    adapters may share (`adapters.Parts`). `check(settings, root)` reports what is wrong beyond the
-    types, such as a missing model file, with the key as `where`. It must be cheap and must not import
-    heavy libraries. `root` is the folder that relative paths start from.
+    `build(name, settings, parts)` gets the table's name, its decoded settings, and the parts that adapters may
+    share (`adapters.Parts`). `check(settings, root)` reports mistakes beyond wrong types, such as a missing
+    model file, with the key as `where`. It must be fast and must not import heavy libraries. Relative paths
+    start at `root`.
     """
 
     settings: type[Struct]
@@ -61,14 +61,14 @@ class UnknownKind(LookupError):
 
 
 def find(group: str, kind: str) -> AdapterKind:
-    """The kind of that name. Raises `UnknownKind`, or `ImportError` if its extra is not installed."""
+    """Find a kind by its name. Raises `UnknownKind`, or `ImportError` if its extra is not installed."""
     path = known(group).get(kind)
     if path is None:
         raise UnknownKind(group, kind, known(group))
     module, _, attribute = path.partition(":")
     adapter_kind = getattr(importlib.import_module(module), attribute)
     if not isinstance(adapter_kind, AdapterKind):
-        raise TypeError(f"{path} is not a Kind")
+        raise TypeError(f"{path} is not an AdapterKind")
     return adapter_kind
 
 

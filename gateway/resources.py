@@ -1,4 +1,4 @@
-"""Finds the files that a configuration names: on disk, or inside an installed Python package."""
+"""Finds the files that a configuration names: on disk, or in an installed Python package."""
 
 import importlib.util
 from pathlib import Path
@@ -7,7 +7,7 @@ PACKAGE = "package:"
 
 
 class NoSuchResource(LookupError):
-    """The file does not exist; the message has its expected place and a remedy."""
+    """The file does not exist. The message names its expected path and a remedy."""
 
 
 def locate(name: str, root: Path) -> Path:

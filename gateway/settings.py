@@ -1,7 +1,8 @@
 """`config.toml` as typed structs, and a reader that reports every mistake at once.
 
-Each field's docstring is its documentation: `docs/configuration.md` is generated from it. The settings of a kind (a
-backend, an embedder, a store) stand beside its class; here they are `KindTable`s, which `adapters` decodes.
+Each field's docstring is its documentation: `docs/configuration.md` is generated from it. The settings of a
+kind (a backend, an embedder, a store) stand beside its class; here they are `KindTable`s, which `adapters`
+decodes.
 """
 
 import difflib
@@ -31,7 +32,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """`[server]`: the address and port of the gateway, and its limits."""
 
     host: str = "127.0.0.1"
-    """The address to listen on. Anything but loopback needs at least one `[keys.x]`."""
+    """The address to listen on. Any other than loopback needs at least one `[keys.x]`."""
     port: Annotated[int, Meta(ge=1, le=65535)] = 8080
     """The port to listen on."""
     workers: Count = 1
@@ -40,46 +41,46 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """A larger request body is refused with 413."""
     closing_event: bool = True
     """Whether chat streams with sources may end with an event of the gateway's own, whose `choices` are empty. A
-    request can say otherwise with `foreword.closing_event`."""
+    request can override it with `foreword.closing_event`."""
     health_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
-    """A second port with `/health/live`, `/health/ready` and `/metrics`, which answers whatever happens on the first.
-    Left out: `port` + 1, if that is free; 0: none."""
+    """A second port with `/health/live`, `/health/ready` and `/metrics`, which answers even if the first port is
+    overloaded. Left out: `port` + 1, if that is free; 0: none."""
     max_connections: Count = 8192
-    """Connections that each worker holds. At this number the one whose client has been silent for longest is closed
-    for a new one; where none is silent, new ones wait. Never more than half of the files the process may open."""
+    """The most connections of each worker. At this number the connection that has been idle for longest is closed to
+    accept a new one; if none is idle, new ones wait. Never more than half of the files that the process may open."""
     max_requests: Count = 4096
-    """Requests that each worker has under way. A further one is refused with 503 and `retry-after`."""
+    """The most requests that each worker handles at a time. A further one is refused with 503 and `retry-after`."""
     head_timeout_s: Seconds = 30.0
-    """How long the head of a request may take."""
+    """The longest time for the head of a request to arrive."""
     idle_timeout_s: Seconds = 75.0
-    """How long a connection is kept open for the next request."""
+    """How long an idle connection stays open for the next request."""
     body_timeout_s: Seconds = 300.0
-    """How long the body of a request may take; past it the request is refused with 408."""
+    """The longest time for the body of a request to arrive; after it the request is refused with 408."""
     body_pause_s: Seconds = 30.0
-    """How long a client may pause within a body."""
+    """The longest pause within a body."""
     write_timeout_s: Seconds = 30.0
-    """A client that reads less than 1,000 bytes a second of its answer for this long is cut off."""
+    """A client is disconnected if it reads less than 1,000 bytes a second of its answer for this long."""
     drain_notice_s: Annotated[float, Meta(ge=0)] = 1.0
-    """When the server ends, `/health/ready` says 503 for this long before the port closes. Behind a load balancer,
+    """When the server stops, `/health/ready` answers 503 for this long before the port closes. Behind a load balancer,
     make it longer than the time between two of its probes."""
     drain_s: Annotated[float, Meta(ge=0)] = 25.0
-    """Then requests under way have this long to end; a stream that is cut gets an error event."""
+    """After that, running requests have this long to finish. A stream that is then cut gets an error event."""
     allowed_origins: tuple[str, ...] = ()
-    """Origins of web pages that may call the gateway from a browser (CORS), such as `https://app.example.com`;
-    `*`: any. Left out: none. A page sends its key as a bearer token."""
+    """Origins of web pages that may call the gateway from a browser (CORS), such as `https://app.example.com`; `*`:
+    any. Left out: none. A page sends its key as a bearer token."""
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
-    """What is written to standard error."""
+    """The lowest level of messages that are written to standard error."""
 
 
 class Data(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[data]`: where the gateway keeps what it writes."""
+    """`[data]`: the folder for everything that the gateway writes."""
 
     folder: str = "data"
-    """Spool, database, vector store and trained classifiers live here. Relative to the config file."""
+    """The folder of spool, database, vector store and trained classifiers. Relative to the config file."""
 
 
 class Routing(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[routing]`: which model answers when the request leaves it open."""
+    """`[routing]`: the model for requests that name none."""
 
     default: str = ""
     """The model of a request that names none, or names `auto`."""
@@ -92,18 +93,18 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     upstream: str = ""
     """The model's name at the backend; the same name if left out."""
     fallback: str = ""
-    """Another model, asked once if the backend cannot be reached, is overloaded or fails."""
+    """Another model, tried once if the backend cannot be reached, is overloaded or fails."""
     mode: Mode | None = None
     """`off`, `shadow` or `on` for requests to this model; left out: `[prompt] mode`."""
     canary: Share | None = None
     """The share of conversations with this model that are rewritten when the mode is `on`; left out:
     `[prompt] canary`."""
     window_tokens: Amount = 0
-    """The context window in tokens, if the backend does not report it, or the model uses less of it well."""
+    """The context window in tokens. Set it if the backend does not report it, or if the model uses less of it well."""
     longer: str = ""
-    """The name of the same model at a deployment with a longer window, for prompts that do not fit this one."""
+    """The name of the same model at a deployment with a longer window, for prompts that are too long for this one."""
     repeat: bool = False
-    """Whether a request may be sent again, here once and then to the fallback, after the backend took it and then
+    """Whether a request may be sent again (once to the backend, then to the fallback) if the backend took it and then
     stopped answering. The work may then be done, and paid for, twice. A request with an `idempotency-key` header is
     always sent again."""
 
@@ -116,19 +117,20 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     canary: Share = 1.0
     """The share of conversations that are rewritten when the mode is `on`; the rest are the control."""
     gains: Literal["use", "ignore"] = "use"
-    """`use`: prompts of an intent are left as they are for the models with which it was measured not to gain."""
+    """`use`: a prompt is left as it is if measurements showed that this model does not gain from rewriting its
+    intent."""
     templates: tuple[str, ...] = ("templates",)
     """Folders of template files, relative to the config file. All are one library."""
     watch_s: Annotated[float, Meta(ge=0)] = 1.0
-    """How often their files are looked at for changes; 0: only on `POST /v1/foreword/reload`."""
+    """The interval at which the files are checked for changes; 0: only on `POST /v1/foreword/reload`."""
     budget_ms: Count = 300
     """The time limit of classifying, and again of rewriting. After it, the client's own prompt is sent."""
     confidence: Share = 0.6
-    """Below this calibrated probability an intent is *unknown* and nothing is rewritten."""
+    """If an intent's calibrated probability is lower, it is *unknown* and nothing is rewritten."""
     first_tier: Share = 0.9
     """From this probability on, the static embedding decides alone; below it, the sentence model is used too."""
     improvable: Share = 0.4
-    """Below this probability a prompt is left as it is."""
+    """If the probability that a rewrite helps is lower, the prompt is left as it is."""
     growth_chars: Count = 20_000
     """The most characters that a template, with its examples, may add to a prompt. The template's own `growth_chars`
     takes precedence."""
@@ -147,21 +149,21 @@ class Refiner(Struct, frozen=True, forbid_unknown_fields=True):
     """`[refiner]`: a model that improves prompts for which no template is used."""
 
     model: str = ""
-    """Any model of the gateway, also a locally trained one. Left out: nothing is refined."""
+    """Any model of the gateway, including a locally trained one. Left out: nothing is refined."""
     budget_ms: Count = 4000
     """The time limit of the refiner. After it, the client's own prompt is sent."""
     max_tokens: Count = 800
     """The longest answer of the refiner, in tokens."""
     improvable: Share = 0.5
-    """A prompt that can be improved with a lower probability than this is not refined."""
+    """If the probability that a rewrite helps is lower, the prompt is not refined."""
     growth: Annotated[float, Meta(ge=1)] = 6.0
-    """A refined prompt is dropped if it is more than this many times as long as the client's."""
+    """The largest factor by which a refined prompt may be longer than the client's. A longer one is not used."""
     attach_original: bool = True
     """Whether the client's own words are sent below the refined prompt."""
     cache_entries: Amount = 1000
-    """The number of refined prompts that each worker keeps; 0: none."""
+    """The number of refined prompts that each worker caches; 0: none."""
     cache_ttl_s: Seconds = 3600.0
-    """How long it keeps them."""
+    """How long a refined prompt is cached."""
 
 
 class Context(Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,16 +178,16 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     budget_tokens: Count = 800
     """The most tokens of chunks that a request gets."""
     rerank: tuple[str, ...] = ("*",)
-    """The collections, by name or id, whose passages `[reranker]` puts in order; `*`: all."""
+    """The collections, by name or id, whose passages are sorted by `[reranker]`; `*`: all."""
     floor: Annotated[float, Meta(ge=-1, le=1)] | None = None
     """Chunks with a lower score are not used. Left out: each collection has a learned floor."""
     budget_ms: Count = 2000
     """The time limit of retrieval. After it, the request goes on without chunks, with a note."""
     strategy: Literal["auto", "off"] = "auto"
-    """How a prompt over its model's window is handled. `auto`: searched, or read in parts, as its task needs. `off`:
-    only where the request names a strategy; else the oldest turns of a conversation are left out."""
+    """How a prompt over its model's window is handled. `auto`: it is searched or read in parts, depending on the task.
+    `off`: the same only if the request names a strategy; else the oldest turns of a conversation are left out."""
     note_tokens: Annotated[int, Meta(ge=16)] = 200
-    """The longest notes on one part of a long text."""
+    """The most tokens of the notes on one part of a long text."""
     most_calls: Count = 64
     """The most calls for reading a text in parts. A text that needs more is not read in parts."""
     most_tokens: Count = 400_000
@@ -198,22 +200,22 @@ class Records(Struct, frozen=True, forbid_unknown_fields=True):
     """`[records]`: the records of exchanges."""
 
     policy: str = "full"
-    """`full` keeps prompts and answers, `hashed` keeps hashes and figures, `none` keeps nothing."""
+    """`full` stores prompts and answers, `hashed` stores hashes and figures, `none` stores nothing."""
     database: str = ""
     """An SQLAlchemy URL; left out: SQLite in the data folder."""
     retention_days: Amount = 30
-    """Older exchanges are deleted; 0: none is."""
+    """Older exchanges are deleted; 0: never."""
     max_answer_kb: Count = 4096
-    """How much of an answer is kept; the record of a longer one has a note that says `truncated`."""
+    """How much of an answer is stored. The record of a longer one has a note that says `truncated`."""
     drain_s: Seconds = 1.0
-    """How often the spool is drained into the database."""
+    """The interval at which records are moved from the spool to the database."""
 
 
 class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
     """`[keys.name]`: a client key. Clients send it as `Authorization: Bearer ...`."""
 
     secret: str = ""
-    """`env:NAME` reads it from the environment. Prefer `sha256`, so that the file holds no secret."""
+    """The key itself; `env:NAME` reads it from the environment. Prefer `sha256`, so that the file holds no secret."""
     sha256: Digest = ""
     """The key's SHA-256 in hex: `printf %s "$KEY" | sha256sum`."""
     mode: Mode = Mode.ON
@@ -225,7 +227,7 @@ class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
     collections: tuple[str, ...] = ()
     """Collections this key may name. Left out: all."""
     requests_per_minute: Amount = 0
-    """0: no limit."""
+    """The most requests in a minute; 0: no limit."""
     record: str = ""
     """`full`, `hashed` or `none` for this key; left out: `[records] policy`."""
     admin: bool = False
@@ -248,39 +250,39 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[jobs]`: budgets of offline jobs, the models they use, and what they may publish without a person."""
+    """`[jobs]`: the budgets of offline jobs, the models that they use, and what they may publish without approval."""
 
     calls: Count = 500
-    """The most calls of models by one job."""
+    """The most model calls of one job."""
     tokens: Count = 1_000_000
     """The most tokens of one job, prompts and answers together."""
     money: Annotated[float, Meta(ge=0)] = 0.0
     """The highest cost of one job, in the currency of `prices`; 0: no limit."""
     minutes: Annotated[float, Meta(gt=0)] = 120.0
-    """The longest running time of one job, all its resumptions together."""
+    """The longest running time of one job, including all its resumptions."""
     prices: dict[str, Price] = {}
     """The prices of models: `prices."gpt-4o" = {prompt = 2.5, completion = 10}`. A model without a price is free."""
     parallel: Count = 2
-    """The number of calls of models that a job has under way at the same time."""
+    """The number of model calls that a job makes at the same time."""
     model: str = ""
     """The model for which templates are optimised; left out: `[routing] default`."""
     critic: str = ""
     """The model that criticises and proposes. Left out: proposals come from rules alone."""
     judge: str = ""
-    """The model that judges answers without a known right answer. Left out: they are not judged."""
+    """The model that judges answers if the right answer is unknown. Left out: they are not judged."""
     auto: Literal["off", "candidate", "canary", "active"] = "candidate"
-    """What happens to a winner without a person: `off` leaves it in the job's folder, `candidate` writes its file,
-    `canary` uses it for a share of the requests, `active` also puts a good canary in everybody's use."""
+    """What is done with a winner without approval. `off` leaves it in the job's folder, `candidate` writes its file,
+    `canary` uses it for a share of the requests, `active` also puts a good canary into general use."""
     share: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
     """The share of requests that a canary gets."""
     canary_answers: Count = 200
-    """The scored answers that a canary needs before it can become active."""
+    """The number of scored answers that a canary needs before it can become active."""
     webhook: Annotated[str, Meta(pattern="^(https?://.*)?$")] = ""
     """The address to which alerts are sent, as a POST of JSON."""
     mlflow: str = ""
     """The folder for experiments in MLflow's file format. Left out: none are written."""
     schedules: dict[str, str | list[str]] = {}
-    """When each job runs, in cron's five fields with its words behind them, for `foreword jobs cron`:
+    """When each job runs, for `foreword jobs cron`: cron's five fields, followed by the job's arguments.
     `schedules.optimise = "0 3 * * sun template=summarise.en"`. A list runs a job several times."""
 
 
@@ -315,7 +317,7 @@ class Settings(Struct, frozen=True):
     reranker: KindTable | None = None
     state: KindTable = KindTable("[state]", "memory", {})
     broken: frozenset[str] = frozenset()
-    """The tables with mistakes, such as `keys.app`. They may be here in part, or not at all."""
+    """The tables with mistakes, such as `keys.app`. They may be included here in part, or not at all."""
 
     @property
     def data_folder(self) -> Path:
@@ -379,7 +381,7 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
         elif not isinstance(value, dict):
             problems.append(Problem(where, f"must be a table, not {type(value).__name__}"))
         elif name in PLAIN:
-            # what is right in a table still meets the checks across tables
+            # the correct fields of a table still take part in the checks that need several tables
             parts[name] = keep(name, _readable(value, PLAIN[name], where))
         elif name in NAMED:
             parts[name] = {
@@ -411,7 +413,7 @@ def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[P
 
 
 def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
-    """One table as a struct, or None; every wrong, unknown or missing key is a problem of its own.
+    """Decode one table to a struct, or None. Every wrong, unknown or missing key is a problem of its own.
 
     Texts of the form `env:NAME` are replaced by that environment variable's value.
     """
@@ -447,15 +449,15 @@ def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple
     return values, problems
 
 
-@lru_cache(maxsize=64)  # called for each request's Host header
+@lru_cache(maxsize=64)  # called with each request's Host header
 def is_loopback(host: str) -> bool:
-    """Whether an address of that name can be reached from this machine alone."""
+    """Whether an address with that name can be reached only from this machine."""
     if host == "localhost":
         return True
     try:
         return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
-        return False  # a name, such as 127.example.com, leads wherever its owner says
+        return False  # the owner of a name, such as 127.example.com, can point it anywhere
 
 
 def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]]:
@@ -468,7 +470,7 @@ def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]
 
 
 def _from_environment(value: Any) -> Any:
-    """Raises `KeyError` with the name of a variable that is not set, or blank."""
+    """The value with `env:NAME` replaced. Raises `KeyError` with the name of a variable that is not set, or blank."""
     if isinstance(value, str) and value.startswith("env:"):
         name = value.removeprefix("env:")
         if not os.environ[name].strip():

@@ -1,4 +1,5 @@
-"""A query in two parts: the instruction, and the text that it is about. `prompt/language/payload.py` splits it."""
+"""A query in two parts: the instruction, and the text that the instruction is about. `prompt/language/payload.py`
+splits it."""
 
 from msgspec import Struct
 

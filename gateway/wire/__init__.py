@@ -1,1 +1,1 @@
-"""OpenAI's JSON and SSE, in this folder alone: decoding requests, encoding prompts, error envelopes."""
+"""OpenAI's JSON and SSE, which only this folder knows: decoding requests, encoding prompts, error envelopes."""

@@ -17,7 +17,7 @@ MOST_INPUTS = 2048  # as OpenAI
 
 
 class EmbeddingAsk(Struct, frozen=True):
-    """The texts to embed. `dimensions` 0: those of the model."""
+    """The texts to embed. `dimensions` 0: as many as the model has."""
 
     texts: tuple[str, ...]
     base64: bool = False
@@ -34,11 +34,11 @@ _body = msgspec.json.Decoder(_EmbeddingsBody)
 
 
 TextOf = Callable[[Sequence[int]], str | None]
-"""The text of token numbers; None if it cannot be known."""
+"""Returns the text of token numbers; None if it is unknown."""
 
 
 def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
-    """A request for a model with `dimensions`. Raises `BadRequest` in OpenAI's words."""
+    """Decode a request for a model with `dimensions`. Raises `BadRequest` in OpenAI's words."""
     given = decoded(_body, body)
     if given.dimensions is not None and given.dimensions > dimensions:
         raise BadRequest(f"This model has {dimensions} dimensions, not {given.dimensions}.", param="dimensions")
@@ -46,7 +46,7 @@ def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
 
 
 def answer(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_base64: bool) -> bytes:
-    """The whole body. Each vector is a list of float32, or little-endian base64."""
+    """The body of the answer. Each vector is a list of float32 numbers, or little-endian base64."""
     data = [
         {"object": "embedding", "index": index, "embedding": _base64(vector) if as_base64 else vector}
         for index, vector in enumerate(vectors)
@@ -61,7 +61,7 @@ def _texts(given: str | list[Any], text_of: TextOf) -> tuple[str, ...]:
     if not texts:
         raise BadRequest("'input' is empty: give a text or a list of texts.", param="input")
     if len(texts) > MOST_INPUTS:
-        raise BadRequest(f"'input' holds {len(texts)} texts; at most {MOST_INPUTS} go in one request.", param="input")
+        raise BadRequest(f"'input' holds {len(texts)} texts; one request can hold {MOST_INPUTS}.", param="input")
     for index, text in enumerate(texts):
         if isinstance(text, list):
             text = texts[index] = _text(text, text_of)
@@ -76,7 +76,7 @@ def _text(tokens: list[Any], text_of: TextOf) -> str:
     text = text_of(tokens) if all(map(_is_number, tokens)) else None
     if text is None:
         raise BadRequest(
-            "'input' holds numbers that are no tokens of cl100k_base, or that encoding is not here. Send texts.",
+            "'input' holds numbers that are not tokens of cl100k_base, or this encoding is not installed. Send texts.",
             param="input",
         )
     return text

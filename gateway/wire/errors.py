@@ -24,19 +24,21 @@ def event(error: RequestError) -> bytes:
 
 
 def as_event(body: bytes) -> bytes:
-    """A refusal as an event, for when the status was already sent; its JSON is put on one line."""
+    """A refusal as an event, for use after the status was sent. Its JSON is put on one line."""
     return b"data: " + b" ".join(body.splitlines()) + b"\n\n"
 
 
 def comment(text: str) -> bytes:
-    """An SSE comment: clients ignore it, but it shows every proxy on the way that work goes on."""
+    """An SSE comment. Clients ignore it, but proxies see that the connection is in use."""
     return f": {' '.join(text.split())}\n\n".encode()
 
 
 def response_event(error: RequestError, last_piece: bytes) -> bytes:
-    """The same for the stream of a response, whose events are named and numbered. The object `error` is the one that
-    the official clients look for in any stream."""
+    """The last event of a broken stream of `/v1/responses`, whose events are named and numbered.
+
+    The official clients look for the object `error` in every stream.
+    """
     numbers = _NUMBER.findall(last_piece)
-    said = {"message": error.message, "param": error.param, "code": error.code}
-    event = {"type": "error", "sequence_number": int(numbers[-1]) + 1 if numbers else 0, **said}
-    return b"\n\nevent: error\ndata: " + _encode({**event, "error": {**said, "type": error.type}}) + b"\n\n"
+    fields = {"message": error.message, "param": error.param, "code": error.code}
+    event = {"type": "error", "sequence_number": int(numbers[-1]) + 1 if numbers else 0, **fields}
+    return b"\n\nevent: error\ndata: " + _encode({**event, "error": {**fields, "type": error.type}}) + b"\n\n"

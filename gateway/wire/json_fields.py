@@ -1,4 +1,4 @@
-"""Reads JSON into typed values, and puts the decoder's complaints into OpenAI's words."""
+"""Reads JSON into typed values, and words the decoder's errors as OpenAI does."""
 
 import re
 from typing import Any, TypeVar
@@ -17,9 +17,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: str = "") -> Decoded:
-    """Decode the body. Raises `BadRequest` with the field at fault.
+    """Decode JSON. Raises `BadRequest` with the field at fault.
 
-    `within`: the field that `raw` is a part of.
+    `within`: the field that contains `raw`.
     """
     try:
         return parsed(decoder, raw)
@@ -30,7 +30,7 @@ def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: 
 
 
 def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decoded:
-    """Decode the body; a null field counts as absent. Raises the decoder's own errors."""
+    """Decode JSON; a null field counts as absent. Raises the decoder's own errors."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError:
@@ -67,11 +67,11 @@ def _takes_null(described: inspect.Type) -> bool:
 
 
 def not_json(error: Exception, raw: bytes = b"") -> BadRequest:
-    """`raw`: what could not be read, where the cause may be seen in it."""
+    """The error for a body that is not JSON. `raw`: the bytes that could not be read, to find the cause in them."""
     why = f"{error}"
     if _HALF_PAIR.search(raw):
         why = (
-            "it holds half of a surrogate pair, such as \\ud83d alone. A text that was cut inside an emoji has that: "
+            "it holds half of a surrogate pair, such as \\ud83d alone. That happens when a text is cut in an emoji: "
             "cut texts between characters"
         )
     elif isinstance(error, UnicodeDecodeError):
@@ -83,7 +83,7 @@ _HALF_PAIR = re.compile(
     rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
     rb"|\xed[\xa0-\xbf]"
 )
-"""Half of a pair, escaped (with an odd number of backslashes) or as bytes."""
+"""Half of a surrogate pair: escaped (after an even number of backslashes), or as bytes."""
 
 
 _PATH = re.compile(r" - at (`key` in )?`\$\.?([^`]*)`$")
@@ -94,7 +94,7 @@ _STEP = re.compile(r"\[[^]]*\]|[^.\[]+")
 
 
 def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) -> BadRequest:
-    """The decoder's complaint with the field at fault as OpenAI's `param`.
+    """The decoder's error as a `BadRequest`, with the field at fault as OpenAI's `param`.
 
     `within`: the field that holds the decoded part; `of`: the type that it was decoded as.
     """

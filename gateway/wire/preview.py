@@ -1,4 +1,4 @@
-"""The decisions of the stages about a request, as JSON: the answer of the preview and of `foreword explain`."""
+"""The decisions of the stages about a request, as JSON. The preview and `foreword explain` return it."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ _either = msgspec.json.Decoder(_Either)
 
 
 def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a chat completion, or a request for a response, which has `input` or `instructions`."""
+    """Decode a request for a chat completion, or for a response, which has `input` or `instructions`."""
     body = decoded(_either, raw)
     is_response = body.messages is UNSET and not (body.input is UNSET and body.instructions is UNSET)
     return responses.ask(raw, headers) if is_response else decode.chat(raw, headers)

@@ -10,7 +10,7 @@ from gateway.exchange import NamedTemplate
 from gateway.wire.json_fields import decoded, parsed, whole
 
 STORED_ELSEWHERE = "pmpt_"
-"""The prefix of the ids of prompts that OpenAI stores itself; a backend that has them fills them in."""
+"""The prefix of the ids of prompts that OpenAI stores. A backend that has them inserts the values itself."""
 
 
 class _PromptObject(Struct):
@@ -29,9 +29,9 @@ _variable = msgspec.json.Decoder(str | int | float | _VariablePart)
 
 
 def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
-    """The prompt that the field names, and whether the backend fills it in.
+    """The template that the field names, and whether the backend inserts the values.
 
-    A value that is not an object is another server's field of that name; the backend validates it.
+    A value that is not an object belongs to another API with a field of this name; the backend validates it.
     """
     if raw is UNSET or not bytes(raw).startswith(b"{"):
         return None, False
@@ -44,7 +44,7 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
 
 
 def _version(version: str | int | None) -> tuple[int, str]:
-    """The version number, and the mistake in it if the prompt is one of ours."""
+    """The version number, and the text of the mistake if it is not one."""
     text = str(version or "")
     number = whole(text)
     if not text or number:
@@ -60,22 +60,22 @@ def _text(name: str, value: Raw) -> str:
     """A variable's text: a string, a number, or a part of type `input_text`."""
     param = f"prompt.variables.{name}"
     try:
-        found: Any = parsed(_variable, value)
+        content: Any = parsed(_variable, value)
     except msgspec.ValidationError:
-        found = None
-    if isinstance(found, _VariablePart):
-        if found.type in ("input_image", "input_file", "input_audio"):
+        content = None
+    if isinstance(content, _VariablePart):
+        if content.type in ("input_image", "input_file", "input_audio"):
             raise BadRequest(
-                f"Invalid value for '{param}': a template's slots hold text, not {found.type}. "
+                f"Invalid value for '{param}': a template's slots hold text, not {content.type}. "
                 "Send it as part of a message beside the prompt.",
                 param=param,
                 code="invalid_value",
             )
-        found = found.text if found.type == "input_text" and isinstance(found.text, str) else None
-    if found is None:
+        content = content.text if content.type == "input_text" and isinstance(content.text, str) else None
+    if content is None:
         raise BadRequest(
             f"Invalid value for '{param}': give a text, or an object of type 'input_text'.",
             param=param,
             code="invalid_value",
         )
-    return found if isinstance(found, str) else bytes(value).decode()
+    return content if isinstance(content, str) else bytes(value).decode()

@@ -91,7 +91,7 @@ class CallCheck:
         completion = read_completion(data)
         for place, choice in enumerate((completion.choices if completion else None) or ()):
             self.finish = choice.finish_reason or self.finish
-            calls = choice.said.calls if choice.said is not None else ()
+            calls = choice.message_part.calls if choice.message_part is not None else ()
             if any(self._is_required(_called(call)) for call in calls):
                 self._calling.add(place if choice.index is None else choice.index)
 

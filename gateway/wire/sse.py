@@ -1,6 +1,6 @@
 """Server-sent events: joins bytes that were cut anywhere to whole events, and reads their data.
 
-A stream is cut here and nowhere else. Everything after the cutter receives pieces that hold whole events only.
+Only this module cuts streams. All later code receives pieces that consist of whole events.
 """
 
 import re
@@ -11,7 +11,7 @@ from gateway.errors import BackendFailed
 LONGEST_EVENT = 32 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 _COMMENTS = re.compile(rb"(?:[\r\n]|\xef\xbb\xbf|:[^\r\n]*(?:\r\n|\n|\r))*")
-"""Empty lines, comments and byte order marks ahead of an event. They belong to no event and may be sent at once."""
+"""Empty lines, comments and byte order marks before an event. They belong to no event and may be sent at once."""
 _END = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
 _ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r", b"\r\r\n")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -19,9 +19,9 @@ _LONGEST_COMMENT = 4096
 
 
 class EventCutter:
-    """Turns pieces of a stream into pieces that hold whole events, byte for byte.
+    """Joins the pieces of a stream to pieces of whole events, byte for byte.
 
-    A piece that ends with an event is returned as it is, without a copy. An incomplete event waits for its end.
+    A piece that ends with an event is returned without a copy. An incomplete event waits for its end.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class EventCutter:
         self._size = 0
 
     def feed(self, piece: bytes) -> bytes:
-        """The whole events so far; b"" if there are none. Raises `BackendFailed` for an event that does not end."""
+        """The complete events so far; b"" if there are none. Raises `BackendFailed` for an event that is too long."""
         waiting = self.waiting
         if not waiting and piece.endswith((b"\n\n", b"\r\n\r\n")):
             return piece
@@ -44,7 +44,7 @@ class EventCutter:
         return events + self._comments() if rest.startswith(b":") else events
 
     def rest(self) -> bytes:
-        """The bytes of an incomplete event, at the end of the stream."""
+        """The bytes of an incomplete event that are left at the end of the stream."""
         rest = b"".join(self.waiting)
         self.waiting, self._size = [], 0
         return rest
@@ -63,7 +63,8 @@ class EventCutter:
         return self._comments()
 
     def _comments(self) -> bytes:
-        """Whole comments at the front. They keep the connection alive, so they must not wait for an event."""
+        """Complete comments at the front. They keep the connection alive, so they are not held back until an event
+        arrives."""
         if len(self.waiting) != 1 or not self.waiting[0].endswith((b"\n", b"\r")):
             return b""
         match = _COMMENTS.fullmatch(self.waiting[0])
@@ -80,7 +81,7 @@ class SseEvent:
 
 
 def events(piece: bytes) -> Iterator[SseEvent]:
-    """The events of a piece of whole events that have data. Comments and empty lines ahead of one are outside it."""
+    """The events with data in a piece of whole events. Comments and empty lines before an event are not part of it."""
     position, size = 0, len(piece)
     while position < size:
         start = position
@@ -113,7 +114,7 @@ def data_in(piece: bytes) -> list[bytes]:
 
 
 def _fields(event: bytes) -> tuple[bytes, bytes]:
-    """The name and the data of one event; several lines of data are one text with line breaks."""
+    """The name and the data of one event. Several lines of data are joined with line breaks."""
     name = b""
     data = []
     for line in _LINE_END.split(event) if b"\r" in event else event.split(b"\n"):
@@ -127,7 +128,7 @@ def _fields(event: bytes) -> tuple[bytes, bytes]:
 
 
 def _last_end(waiting: bytes, piece: bytes) -> int:
-    """The position where the last whole event of a piece ends, or -1. `waiting`: the bytes ahead of the piece."""
+    """The end of the last whole event in a piece, or -1. `waiting`: the bytes before the piece."""
     text = waiting[-1:] + piece
     if b"\r" not in text:
         stop = text.rfind(b"\n\n") + 2

@@ -11,7 +11,7 @@ from gateway.wire.sse import SseEvent, events
 
 DONE = b"[DONE]"
 MARKS = {Endpoint.RESPONSES: b"data:"}
-"""Every piece with another end mark than `DONE` has this. `DONE` is found in half the time of `[DONE]`."""
+"""Bytes that a piece with the end mark must contain. For other endpoints `DONE`, found in half the time of `[DONE]`."""
 OVER = frozenset({b"error", *(b"response." + how for how in (b"completed", b"incomplete", b"failed", b"cancelled"))})
 """The types of the events that end the stream of a response."""
 _OVER = re.compile(rb"[\" ](?:error|response\.(?:completed|incomplete|failed|cancelled))\b")
@@ -19,12 +19,12 @@ FAILED = b"response.failed"
 
 
 def mark_of(endpoint: Endpoint) -> bytes:
-    """Bytes that every piece with the end mark has. Searching for them costs a hundredth of reading the events."""
+    """Bytes that every piece with the end mark contains. Searching for them costs a hundredth of reading the events."""
     return MARKS.get(endpoint, b"DONE")
 
 
 def end_at(piece: bytes, endpoint: Endpoint) -> int:
-    """The position of the event that ends the stream in a piece of whole events; -1 if there is none."""
+    """The position of the event that ends the stream, in a piece of whole events; -1 if there is none."""
     if endpoint is Endpoint.RESPONSES:
         if _OVER.search(piece) is None:
             return -1
@@ -40,7 +40,7 @@ def fault_in(piece: bytes, endpoint: Endpoint) -> CompletionFault | None:
 
 
 class StreamStart(NamedTuple):
-    """The kinds of beginning of a stream: an error, chunks, content."""
+    """How a stream begins: with an error, with chunks, or with content."""
 
     fault: CompletionFault | None = None
     has_chunk: bool = False
@@ -48,7 +48,7 @@ class StreamStart(NamedTuple):
 
 
 def start_of(piece: bytes, endpoint: Endpoint) -> StreamStart:
-    """How a piece begins. Events that are not JSON only keep the connection alive."""
+    """Classify the beginning of a piece. Events that are not JSON only keep the connection alive."""
     has_chunk = False
     for event in events(piece):
         fault = _fault(event, endpoint)

@@ -1,4 +1,4 @@
-"""Unpacks compressed bodies, up to a limit: a few megabytes can hold gigabytes."""
+"""Unpacks compressed bodies up to a limit, since a few megabytes can unpack to gigabytes."""
 
 import zlib
 

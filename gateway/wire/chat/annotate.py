@@ -1,4 +1,4 @@
-"""Adds the gateway's `foreword` object to a reply and changes no other byte."""
+"""Adds the gateway's `foreword` object to a reply. All other bytes stay as they are."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from gateway.wire.sse import events
 _encode = msgspec.json.Encoder().encode
 
 
-def account(exchange: Exchange, told: Sequence[Note] = ()) -> bytes:
+def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
     """The `foreword` object as JSON: the changes to this request, and its sources.
 
-    `told`: the backend's own notes, such as the passage that each part of the answer comes from.
+    `late_notes`: the backend's own notes, such as the passage that each part of the answer comes from.
     """
     return _encode(
         {
@@ -41,13 +41,13 @@ def account(exchange: Exchange, told: Sequence[Note] = ()) -> bytes:
                 }
                 for number, chunk in enumerate(exchange.chunks, 1)
             ],
-            **{note.stage: note.data for note in told},
+            **{note.stage: note.data for note in late_notes},
         }
     )
 
 
 def body(reply: bytes, extra: bytes) -> bytes:
-    """A JSON object gets one more member, `foreword`; anything else is returned unchanged."""
+    """Add the member `foreword` to a JSON object. Any other body is returned unchanged."""
     end = reply.rstrip()
     if not end.endswith(b"}") or not end.startswith(b"{"):
         return reply
@@ -55,15 +55,15 @@ def body(reply: bytes, extra: bytes) -> bytes:
     return end[:-1] + comma + b'"foreword":' + extra + b"}"
 
 
-def closing_event(exchange: Exchange, told: Sequence[Note]) -> bytes:
-    """An extra chunk at the end of a stream, for facts that are known only then."""
-    said = {note.stage: note.data for note in told}
-    chunk = {"id": exchange.id, "object": "chat.completion.chunk", "choices": [], "foreword": said}
+def closing_event(exchange: Exchange, late_notes: Sequence[Note]) -> bytes:
+    """An extra chunk at the end of a stream, for data that is known only then."""
+    data = {note.stage: note.data for note in late_notes}
+    chunk = {"id": exchange.id, "object": "chat.completion.chunk", "choices": [], "foreword": data}
     return b"data: " + _encode(chunk) + b"\n\n"
 
 
 def first_event(piece: bytes, extra: bytes) -> tuple[bytes, bool]:
-    """Do the same to the first JSON object in a piece of whole events; False if it holds none."""
+    """Add the member `foreword` to the first JSON object in a piece of whole events. False if it contains none."""
     for event in events(piece):
         inner = event.data.strip()
         if inner.startswith(b"{") and inner.endswith(b"}"):

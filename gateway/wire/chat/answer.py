@@ -1,6 +1,6 @@
 """Reads text, finish reason and usage from a reply: a JSON body or a whole SSE stream.
 
-The drain of the records calls it after the answer was sent; no request waits for it.
+The drain of the records calls it after the answer was sent, so no request waits for it.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ def _streamed(events: list[bytes]) -> Answer:
 
 
 def _joined(completions: Iterable[Completion]) -> Answer:
-    """The chunks joined to one answer. Of several choices, the one with the lowest index counts."""
+    """Join the chunks to one answer. If there are several choices, only the one with the lowest index is read."""
     texts: dict[int, list[str]] = {}
     finishes: dict[int, str] = {}
     usage = ReportedUsage()

@@ -12,7 +12,8 @@ DONE = b"data: [DONE]\n\n"
 
 
 def events(body: bytes, *, usage: bool) -> list[bytes]:
-    """One event with the message and one with the end of each choice, the usage if requested, and the end mark.
+    """The events of a completion: for each choice one with its message and one with its end, then the usage if
+    requested, then the end mark.
 
     Raises `BackendFailed` if the body is not a completion.
     """

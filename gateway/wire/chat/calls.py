@@ -1,4 +1,4 @@
-"""Tells the tool calls of a stream apart: by id, else by index, else by order.
+"""Assigns the parts of a stream's tool calls to calls: by id, else by index, else by order.
 
 Some servers leave out the index, give every call the index 0, or use a new id for each chunk of one call.
 """
@@ -22,7 +22,7 @@ class CallSorter:
         self._by_index: dict[int, int] = {}
 
     def number(self, part: CallPart) -> int:
-        """The number of the call that this part belongs to; a part that fits no call begins a new one."""
+        """The number of the call that this part belongs to. A part that matches no call begins a new one."""
         name = part.function.name if part.function else None
         number = self._match(part, name)
         if number is None:
@@ -35,7 +35,7 @@ class CallSorter:
         return number
 
     def begin(self, part: CallPart) -> int:
-        """The number of a new call. In a whole message, each entry is a new call."""
+        """Begin a new call and return its number. In a whole message, each entry is a new call."""
         number = len(self._calls)
         self._calls.append(_OpenCall(part.id, part.function.name if part.function else None))
         if part.id:

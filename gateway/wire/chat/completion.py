@@ -1,7 +1,7 @@
 """Reads a chat completion, or one chunk of its stream, in any form that backends use.
 
-The one reader for answers, records and translation. JSON of the expected types is decoded in one go. Where a field
-has another type, the fields are read one by one: an unreadable field is passed over, and the others count.
+Answers, records and translation all use this reader. JSON of the expected types is decoded in one step. If a
+field has another type, the fields are read one by one, and an unreadable field is skipped.
 """
 
 import json
@@ -44,7 +44,7 @@ class MessagePart(Struct):
     refusal: str | None = None
     tool_calls: list[CallPart] | None = None
     function_call: CalledFunction | None = None
-    """The only call, as older servers write it."""
+    """The only call, in the form of older servers."""
 
     @property
     def thought(self) -> str:
@@ -82,18 +82,18 @@ class ChoicePart(Struct):
     error: CompletionFault | str | None = None
 
     @property
-    def said(self) -> MessagePart | None:
+    def message_part(self) -> MessagePart | None:
         return self.delta or self.message
 
     @property
     def words(self) -> str:
-        said = self.delta or self.message
-        return (self.text if said is None else said.content) or ""
+        part = self.delta or self.message
+        return (self.text if part is None else part.content) or ""
 
     @property
     def has_content(self) -> bool:
-        said = self.delta or self.message
-        return bool(self.words or (said is not None and (said.thought or said.refusal or said.calls)))
+        part = self.delta or self.message
+        return bool(self.words or (part is not None and (part.thought or part.refusal or part.calls)))
 
     @property
     def token_logprobs(self) -> list[Any]:
@@ -166,7 +166,7 @@ def read_completion(data: bytes) -> Completion | None:
 
 
 def loose_json(data: bytes) -> Any:
-    """JSON, and also JSON with NaN, a byte order mark, a lone surrogate, or invalid UTF-8.
+    """Parse JSON, and also JSON with NaN, a byte order mark, a lone surrogate, or invalid UTF-8.
 
     None for bytes that are not JSON.
     """
@@ -191,7 +191,7 @@ def _writable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-# one reader per object; each reads field by field
+# each of these functions reads one kind of object, field by field
 
 
 def _completion_of(fields: dict[str, Any]) -> Completion:
@@ -233,7 +233,7 @@ def _message(fields: Any) -> MessagePart | None:
 
 
 def _content(value: Any, deeper: int = 3) -> tuple[str, str]:
-    """The text and the reasoning of a content: a string, a part, or a list of parts, which may be nested."""
+    """The text and the reasoning of a `content`: a string, a part, or a list of parts, which may be nested."""
     if isinstance(value, str):
         return _text(value) or "", ""
     if isinstance(value, list) and deeper:

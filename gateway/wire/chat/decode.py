@@ -1,4 +1,4 @@
-"""Decodes OpenAI request bodies to `Ask`: parses the fields that we use once, and keeps the raw bytes."""
+"""Decodes OpenAI request bodies to `Ask`: parses once the fields that the gateway uses, and keeps the raw bytes."""
 
 import re
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ class ChatBody(Struct):
 
 
 class CompletionBody(Struct):
-    """The same for the legacy completions endpoint."""
+    """The fields of a legacy completion request that the gateway uses."""
 
     prompt: Raw
     model: str = ""
@@ -80,7 +80,7 @@ class CompletionBody(Struct):
 
 
 class EmbeddingBody(Struct):
-    """The same for embeddings."""
+    """The fields of an embeddings request that the gateway uses."""
 
     input: Raw
     model: str = ""
@@ -112,7 +112,7 @@ _FREE_FORMAT = re.compile(rb'^\{\s*"type"\s*:\s*"text"\s*\}$')
 
 
 def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """A chat completion request. Raises `BadRequest` in OpenAI's words, with the field at fault."""
+    """Decode a chat completion request. Raises `BadRequest` in OpenAI's words, with the field at fault."""
     body = decoded(_chat, raw)
     named, kept_elsewhere = prompt_of(body.prompt)
     if body.messages is UNSET and named is None and not kept_elsewhere:
@@ -138,7 +138,7 @@ def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """A legacy completion request. A prompt that is not a single string is passed on unread."""
+    """Decode a legacy completion request. A prompt that is not a single string is passed on unread."""
     body = decoded(_completion, raw)
     if bytes(body.prompt) == NULL:
         raise missing("prompt")
@@ -162,7 +162,7 @@ def completion(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def embedding(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """An embeddings request. The backend validates the input."""
+    """Decode an embeddings request. The backend validates the input."""
     body = decoded(_embedding, raw)
     if bytes(body.input) == NULL:
         raise missing("input")
@@ -190,12 +190,12 @@ def _turn(index: int, message: _RequestMessage) -> Turn:
 
 def _only_text(part: Raw) -> str | None:
     try:
-        found = parsed(_part, part)
+        content = parsed(_part, part)
     except msgspec.ValidationError:
         return None  # an unknown kind of part: the backend validates it
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise not_json(error) from None
-    return found.text if found.type == "text" and isinstance(found.text, str) else None
+    return content.text if content.type == "text" and isinstance(content.text, str) else None
 
 
 def is_given(raw: Raw | UnsetType) -> TypeGuard[Raw]:
@@ -205,8 +205,8 @@ def is_given(raw: Raw | UnsetType) -> TypeGuard[Raw]:
 
 def _number(raw: Raw | UnsetType) -> int:
     """A whole number; the backend validates anything else."""
-    found = None if raw is UNSET else whole(bytes(raw).decode("latin-1"))
-    return 1 if found is None else found
+    number = None if raw is UNSET else whole(bytes(raw).decode("latin-1"))
+    return 1 if number is None else number
 
 
 def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes, bytes]) -> Controls:
@@ -243,7 +243,7 @@ def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes,
 
 
 def _account(headers: Mapping[bytes, bytes], *, default: bool) -> bool:
-    """Whether to add the `foreword` object to the reply: the header decides, else whether the request has one."""
+    """Whether to add the `foreword` object to the reply. The header decides; without it, the default."""
     value = headers.get(b"x-foreword-object")
     if value is None:
         return default

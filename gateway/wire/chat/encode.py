@@ -1,4 +1,4 @@
-"""Encodes an exchange as a request body, with the client's own bytes wherever nothing was changed."""
+"""Encodes an exchange as a request body, and keeps the client's own bytes wherever nothing was changed."""
 
 import json
 import re
@@ -20,7 +20,7 @@ NO_MESSAGES = Raw(b"[]")
 ROOM_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 _KEY = re.compile(rb'"model"\s*:')
 _ANY_MODEL = re.compile(rb'"[mM][oO][dD][eE][lL]"')
-_ESCAPED = re.compile(rb"\\u00[4-7]")  # a letter that is escaped, which no program does
+_ESCAPED = re.compile(rb"\\u00[4-7]")  # an escaped letter: no ordinary program writes that
 ROUTING = frozenset(
     {
         "models",
@@ -32,7 +32,7 @@ ROUTING = frozenset(
         "preset",
     }
 )
-"""Fields that make OpenRouter, LiteLLM and similar servers answer with another model than `model`."""
+"""Fields with which OpenRouter, LiteLLM and similar servers answer with another model than `model`."""
 _ANY_ROUTING = re.compile(b'"(?:' + "|".join(sorted(ROUTING)).encode() + b')"', re.IGNORECASE)
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
@@ -42,17 +42,17 @@ def body(
 ) -> bytes:
     """The body to send to a backend, with `model` as the model's name.
 
-    An unchanged request keeps its bytes; only the model's name is replaced, in place. A changed
-    one keeps every field and every message that no stage touched, byte for byte. `force` sets
-    fields even if the client set them; `room_field` is this backend's name for the answer's length.
+    If no stage changed the request, its bytes stay and only the model's name is replaced in place. Otherwise
+    every field and every message that no stage changed stays byte for byte. `force` sets fields even if the
+    client set them; `room_field` is this backend's name for the answer's length.
     """
     ask = exchange.ask
     if not exchange.changed and not ask.marked and not force and _is_clear(exchange):
         if model == ask.model:
             return ask.raw
-        found = _MODEL.findall(ask.raw)
+        names = _MODEL.findall(ask.raw)
         # a single match can only be the top-level field: inside a JSON string, quotes are escaped
-        if len(found) == len(_KEY.findall(ask.raw)) == 1 and _text.decode(found[0]) == ask.model:
+        if len(names) == len(_KEY.findall(ask.raw)) == 1 and _text.decode(names[0]) == ask.model:
             return _MODEL.sub(lambda match: _renamed(match, model), ask.raw, count=1)
     fields = _object.decode(ask.raw)
     fields.pop("foreword", None)
@@ -88,15 +88,15 @@ def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapp
     if sampling.stop:
         fields["stop"] = sampling.stop
     if schema is not None:
-        wanted = {"name": "answer", "schema": schema, "strict": True}
-        fields["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        answer_format = {"name": "answer", "schema": schema, "strict": True}
+        fields["response_format"] = {"type": "json_schema", "json_schema": answer_format}
     return _encode(fields)
 
 
 def _is_clear(exchange: Exchange) -> bool:
-    """Whether every server would answer with the model that the gateway read in the client's bytes (the last `model`).
+    """Whether every server would read the same model name in the client's bytes as the gateway (the last `model`).
 
-    Some servers use the first of two, read `Model` as well, or have other fields for it. A key could then use a model
+    Some servers use the first of two, accept `Model`, or have other fields for it. A key could then use a model
     that it may not use.
     """
     raw = exchange.ask.raw
@@ -122,30 +122,30 @@ def _renamed(match: re.Match[bytes], model: str) -> bytes:
 
 
 def _messages(turns: Sequence[Turn], original: Raw) -> Raw:
-    kept = _list.decode(original)
+    originals = _list.decode(original)
     return Raw(
         b"["
         + b",".join(
-            bytes(kept[turn.source]) if turn.source >= 0 else _encode({"role": turn.role, "content": turn.text})
+            bytes(originals[turn.source]) if turn.source >= 0 else _encode({"role": turn.role, "content": turn.text})
             for turn in turns
         )
         + b"]"
     )
 
 
-def _sampling(wanted: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: bool = True) -> dict[str, Raw]:
-    """The sampling settings of a template, as far as the client did not set them.
+def _sampling(sampling: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: bool = True) -> dict[str, Raw]:
+    """The sampling settings of a template, without those that the client set itself.
 
-    `stop`: whether the endpoint knows stop words; `/v1/responses` does not.
+    `stop`: whether the endpoint has stop words; `/v1/responses` does not.
     """
-    if wanted == Sampling.NONE:
+    if sampling == Sampling.NONE:
         return {}
     given = {name for name, value in fields.items() if bytes(value) != b"null"}
     extra: dict[str, Raw] = {}
-    if wanted.max_tokens and not given & ROOM_FIELDS:
-        extra[room_field] = Raw(_encode(wanted.max_tokens))
-    if wanted.temperature is not None and "temperature" not in given:
-        extra["temperature"] = Raw(_encode(wanted.temperature))
-    if stop and wanted.stop and "stop" not in given:
-        extra["stop"] = Raw(_encode(wanted.stop))
+    if sampling.max_tokens and not given & ROOM_FIELDS:
+        extra[room_field] = Raw(_encode(sampling.max_tokens))
+    if sampling.temperature is not None and "temperature" not in given:
+        extra["temperature"] = Raw(_encode(sampling.temperature))
+    if stop and sampling.stop and "stop" not in given:
+        extra["stop"] = Raw(_encode(sampling.stop))
     return extra

@@ -5,7 +5,7 @@ from gateway.wire.chat.completion import ERROR, NO_REASON, CompletionFault, loos
 
 LONGEST_REASON = 2000
 MARK = b'"error"'
-"""Every failure has this word in its JSON: as a field's name, a type, or a finish reason."""
+"""The JSON of every failure contains this word: as a field's name, a type, or a finish reason."""
 
 
 def fault_of(data: bytes) -> CompletionFault | None:
@@ -22,8 +22,8 @@ def fault_of(data: bytes) -> CompletionFault | None:
 def raised(fault: CompletionFault) -> RequestError:
     """The error for the client, in the backend's own words.
 
-    A numeric code is the intended status. A refusal of the request itself becomes a `BadRequest`, because
-    another backend would not answer either.
+    A numeric code is used as the status. A backend that rejects the request itself gives a `BadRequest`,
+    because another backend would reject it too.
     """
     code = fault.code if isinstance(fault.code, int) else None
     status = code if code is not None and 400 <= code < 600 else BackendFailed.status

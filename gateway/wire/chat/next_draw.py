@@ -22,7 +22,8 @@ _streamed = msgspec.json.Decoder(_Streamed)
 
 
 def whole(raw: bytes, number: int) -> bytes:
-    """The body of the draw with this number, which is added to a client's seed: with one seed all draws are equal."""
+    """The body of the draw with this number. The number is added to a client's seed, since draws with one seed are all
+    equal."""
     fields = _object.decode(raw)
     fields.pop("stream", None)
     fields.pop("stream_options", None)
@@ -37,5 +38,5 @@ def wants_usage(raw: bytes) -> bool:
     try:
         options = _streamed.decode(raw).stream_options
     except msgspec.ValidationError:
-        return False  # the backend will refuse the body; nothing here depends on it
+        return False  # the backend will refuse the body, so the result does not matter
     return options is not None and options.include_usage

@@ -15,7 +15,7 @@ CONTENT, REASONING = "content", "reasoning_content"
 
 
 def split_body(body: bytes, marker: str) -> bytes:
-    """A chat completion with the reasoning of each choice split off; unchanged if it cannot be split."""
+    """A chat completion in which the reasoning of each choice is separated; unchanged if that is not possible."""
     whole = _try(body)
     changed = False
     for choice in _choices(whole):
@@ -29,9 +29,9 @@ def split_body(body: bytes, marker: str) -> bytes:
 
 
 class SplitStream:
-    """Splits the reasoning off a chat stream, piece by piece.
+    """Separates the reasoning from the answer in a chat stream, piece by piece.
 
-    Events without text pass unchanged; the only text that is held back is a line that may hold the marker.
+    Events without text pass unchanged. Text is held back only if its line may contain the marker.
     """
 
     def __init__(self, pieces: AsyncIterator[bytes], marker: str) -> None:
@@ -75,11 +75,11 @@ class SplitStream:
         return b"data: " + _encode(fields) + b"\n\n" if any(texts) else framed
 
     def _rest(self) -> bytes:
-        """The text that is still held back for choices without a finish reason."""
+        """Events with the held-back text of choices that had no finish reason."""
         held = []
         for index, splitter in self._splitters.items():
-            said = zip((REASONING, CONTENT), splitter.finish(), strict=True)
-            delta = {name: text for name, text in said if text}
+            parts = zip((REASONING, CONTENT), splitter.finish(), strict=True)
+            delta = {name: text for name, text in parts if text}
             if delta:
                 choice = {"index": index, "delta": delta, "finish_reason": None}
                 held.append(b"data: " + _encode({**self._head, "choices": [choice]}) + b"\n\n")
@@ -102,14 +102,14 @@ class SplitStream:
             more, rest = splitter.finish()
             reasoning, answer = reasoning + more, answer + rest
         delta.pop(CONTENT, None)
-        delta.update({name: said for name, said in ((REASONING, reasoning), (CONTENT, answer)) if said})
+        delta.update({name: part for name, part in ((REASONING, reasoning), (CONTENT, answer)) if part})
         choice["delta"] = delta
         return True
 
 
 def _choices(fields: dict[str, Any] | None) -> list[dict[str, Any]]:
-    found = (fields or {}).get("choices")
-    return [choice for choice in found if isinstance(choice, dict)] if isinstance(found, list) else []
+    choices = (fields or {}).get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 def _try(data: bytes) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 CITED = re.compile(r"[\[【]\s{0,2}(\d{1,3}(?:\s{0,2}[,，、]\s{0,2}\d{1,3}){0,15})\s{0,2}[\]】]")
 LONGEST_MARK = 160
-"""No mark is longer, so a longer open bracket is not a mark."""
+"""The longest mark in characters. If a bracket stays open for longer, it is not a mark."""
 NUMBER = re.compile(r"\d+")
 FENCE = re.compile(r" {0,3}`{3,}[^`]*$")
 """A line that begins or ends a block of code."""
@@ -22,49 +22,50 @@ class CitationMark(Struct, frozen=True):
 
 
 class MarkFinder:
-    """Finds the marks in a text that arrives in pieces: each as soon as no later piece can turn it into code.
+    """Finds the marks in a text that arrives in pieces. A mark is returned as soon as no later piece can turn
+    it into code.
 
     In code, `[1]` is an index and not a mark. The result does not depend on where the text is cut.
     """
 
     def __init__(self) -> None:
-        self._line = ""  # the text that has no end yet
-        self._begin = 0  # the position where it begins
-        self._seen = 0  # the position up to which it was searched
+        self._line = ""  # the line that is not complete yet
+        self._begin = 0  # the position in the text where this line begins
+        self._seen = 0  # the position in this line up to which it was searched
         self._in_code = False
 
     def feed(self, text: str) -> list[CitationMark]:
-        found: list[CitationMark] = []
+        marks: list[CitationMark] = []
         *rests, last = text.split("\n")
         for rest in rests:
             self._line += rest
-            found += self._end_line()
+            marks += self._end_line()
         self._line += last
-        return found if self._in_code else found + self._look(self._line.partition("`")[0])
+        return marks if self._in_code else marks + self._look(self._line.partition("`")[0])
 
     def finish(self) -> list[CitationMark]:
-        """The marks that are certain now that the text has ended."""
+        """The remaining marks, after the text has ended."""
         return self._end_line()
 
     def _end_line(self) -> list[CitationMark]:
-        line, found = self._line, list[CitationMark]()
+        line, marks = self._line, list[CitationMark]()
         if FENCE.match(line):
             self._in_code = not self._in_code
         elif not self._in_code:
-            found = self._look(CODE.sub(lambda code: " " * len(code[0]), line))
+            marks = self._look(CODE.sub(lambda code: " " * len(code[0]), line))
         self._begin, self._line, self._seen = self._begin + len(line) + 1, "", 0
-        return found
+        return marks
 
     def _look(self, line: str) -> list[CitationMark]:
-        found = []
+        marks = []
         for match in CITED.finditer(line, self._seen):
-            found.append(CitationMark(self._begin + match.end(), tuple(map(int, NUMBER.findall(match[1])))))
+            marks.append(CitationMark(self._begin + match.end(), tuple(map(int, NUMBER.findall(match[1])))))
             self._seen = match.end()
         opened = max(line.rfind("["), line.rfind("【"))
         if opened < self._seen or len(line) - opened > LONGEST_MARK:
             opened = len(line)
         self._seen = opened
-        return found
+        return marks
 
 
 def marks_in(text: str) -> list[CitationMark]:

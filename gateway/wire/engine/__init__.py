@@ -1,1 +1,1 @@
-"""Requests to our own engines, and their answers."""
+"""The JSON of requests to the gateway's own engines, and of their answers."""

@@ -99,7 +99,7 @@ class _UsageTally:
 
 
 class _PieceReader:
-    """The common part of events and bodies: decoding, naming, counting."""
+    """The common part of `Events` and `BodyReader`: decodes pieces, names choices, counts tokens."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         self.ask = ask
@@ -109,7 +109,7 @@ class _PieceReader:
         self.head: dict[str, Any] = {"id": "", "object": "", "created": 0, "model": model}
 
     def read(self, raw: bytes) -> list[_EngineChoice]:
-        """The choices of a piece; none if it holds nothing for a client. Raises the error that a piece reports."""
+        """The choices of a piece; empty if it holds nothing for a client. Raises the error that a piece reports."""
         piece: _EngineEvent | None = _piece.decode(raw)
         if piece is None:
             return []
@@ -140,16 +140,16 @@ class _PieceReader:
 
 
 class Events(_PieceReader):
-    """Turns the pieces into server-sent events."""
+    """Converts the pieces to server-sent events."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         super().__init__(ask, model)
         self.head["object"] = "chat.completion.chunk" if self.chat else "text_completion"
         self._written: dict[int, list[str]] = {}
-        """The JSON of each choice's tool call, as far as the engine wrote it."""
+        """The JSON of each choice's tool call that the engine has written so far."""
 
     def event(self, raw: bytes) -> bytes:
-        """The event of one piece; b"" if there is none for the client."""
+        """The event of one piece; b"" if it holds nothing for the client."""
         read = self.read(raw)
         if self.ask.is_call:
             read = [part for choice in read for part in self._calling(choice)]
@@ -157,7 +157,7 @@ class Events(_PieceReader):
         return self._framed(choices, None) if choices else b""
 
     def _calling(self, choice: _EngineChoice) -> Iterator[_EngineChoice]:
-        """The choice with its text held back until it is a whole tool call."""
+        """Hold the choice's text back until it is a complete tool call."""
         written = self._written.setdefault(choice.index, [])
         delta = choice.delta if choice.delta is not UNSET else _Delta()
         written.append(delta.content or "")
@@ -167,8 +167,8 @@ class Events(_PieceReader):
             return
         text = "".join(written)
         call = call_in(text, self.call_id(choice.index))
-        said = _Delta(content=text) if call is None else _Delta(tool_calls=[_streamed(call)])
-        yield _EngineChoice(choice.index, said)
+        delta_of_call = _Delta(content=text) if call is None else _Delta(tool_calls=[_streamed(call)])
+        yield _EngineChoice(choice.index, delta_of_call)
         finish = choice.finish_reason if call is None else TOOL_CALLS
         yield _EngineChoice(choice.index, _Delta(), finish_reason=finish)
 
@@ -177,17 +177,17 @@ class Events(_PieceReader):
         return usage + DONE
 
     def _choice(self, choice: _EngineChoice) -> dict[str, Any]:
-        said: dict[str, Any] = {"index": choice.index}
+        fields: dict[str, Any] = {"index": choice.index}
         if self.chat:
             delta = choice.delta if choice.delta is not UNSET else _Delta()
-            said["delta"] = _Delta(delta.role, "", tool_calls=delta.tool_calls) if delta.content is None else delta
+            fields["delta"] = _Delta(delta.role, "", tool_calls=delta.tool_calls) if delta.content is None else delta
         else:
-            said["text"] = choice.text if choice.text is not UNSET else ""
-        return said | {"logprobs": self.logprobs(choice), "finish_reason": choice.finish_reason}
+            fields["text"] = choice.text if choice.text is not UNSET else ""
+        return fields | {"logprobs": self.logprobs(choice), "finish_reason": choice.finish_reason}
 
     def _framed(self, choices: list[dict[str, Any]], usage: dict[str, int] | None) -> bytes:
-        told = {"usage": usage} if self.ask.include_usage else {}
-        return b"data: " + _encode({**self.head, "choices": choices, **told}) + b"\n\n"
+        extra = {"usage": usage} if self.ask.include_usage else {}
+        return b"data: " + _encode({**self.head, "choices": choices, **extra}) + b"\n\n"
 
 
 class _Whole(Struct):
@@ -224,16 +224,16 @@ class BodyReader(_PieceReader):
         return _encode({**self.head, "choices": choices, "usage": self.tally.usage()})
 
     def _choice(self, index: int, whole: _Whole) -> dict[str, Any]:
-        said: dict[str, Any] = {"index": index}
+        fields: dict[str, Any] = {"index": index}
         text = "".join(whole.text)
         if self.ask.is_call and (call := call_in(text, self.call_id(index))) is not None:
             text, whole.calls[0], whole.finish = "", _streamed(call), TOOL_CALLS
         if self.chat:
-            said["message"] = _message(whole, text)
+            fields["message"] = _message(whole, text)
         else:
-            said["text"] = text
+            fields["text"] = text
         entries = _EngineChoice(index, logprobs=_EngineLogprobs(whole.logprobs))
-        return said | {"logprobs": self.logprobs(entries), "finish_reason": whole.finish}
+        return fields | {"logprobs": self.logprobs(entries), "finish_reason": whole.finish}
 
 
 def _message(whole: _Whole, text: str) -> dict[str, Any]:
@@ -270,7 +270,8 @@ def _entry(entry: _Logprob, top: int) -> _Logprob:
 
 
 def _legacy(entries: list[_Logprob], top: int, start: int) -> dict[str, Any]:
-    """The form of `/v1/completions`: parallel lists, and offsets into the text of the choice."""
+    """The log probabilities in the form of `/v1/completions`: parallel lists, and offsets into the text of the
+    choice."""
     offsets = []
     for entry in entries:
         offsets.append(start)
@@ -278,7 +279,7 @@ def _legacy(entries: list[_Logprob], top: int, start: int) -> dict[str, Any]:
     return {
         "tokens": [entry.token for entry in entries],
         "token_logprobs": [entry.logprob for entry in entries],
-        "top_logprobs": [{one.token: one.logprob for one in entry.top_logprobs[:top]} for entry in entries]
+        "top_logprobs": [{token.token: token.logprob for token in entry.top_logprobs[:top]} for entry in entries]
         if top
         else None,
         "text_offset": offsets,

@@ -1,6 +1,6 @@
-"""Checks what a request wants of the answer's form, against what the engine's grammar can hold an answer to.
+"""Checks the answer format that a request demands against the grammars that the engine supports.
 
-The engine itself drops what it does not know and answers all the same.
+The engine itself ignores what it does not support, and answers without it.
 """
 
 import re
@@ -15,8 +15,8 @@ from gateway.wire.engine.forced_call import allowed_functions, is_open
 
 MOST_BYTES = 64 * 1024
 MOST_CHOICES = 256
-"""Alternatives in one schema (values of `enum`, branches, properties). Each is compared with the vocabulary at every
-token: with 3,000 of them a token took a second, during which no other request was answered."""
+"""The number of alternatives in one schema (values of `enum`, branches, properties). Each is compared with the
+vocabulary at every token: with 3,000 of them one token took a second, and no other request was answered meanwhile."""
 MOST_DEPTH = 32
 MOST_REPEATS = 1000
 UNSUPPORTED = (
@@ -41,52 +41,52 @@ REPEATS = ("minItems", "maxItems", "minLength", "maxLength")
 BRANCHES = ("anyOf", "oneOf", "allOf", "prefixItems")
 NAMED = ("properties", "$defs", "definitions")
 FORMAT = "response_format.json_schema.schema"
-# what the grammar's own reader of patterns does not know: classes, boundaries, back references, groups with options
+# parts of patterns that the grammar does not support: classes, boundaries, back references, groups with options
 ODD_PATTERN = re.compile(r"\\[a-zA-Z0-9]|\(\?|[*+?}][?+]")
 
 
 def check_format(raw: Raw) -> tuple[str, ...]:
-    """The parts of a schema that is not strict which the engine would not hold the answer to.
+    """The parts of a non-strict schema that the engine cannot enforce.
 
-    Raises `BadRequest` for a `response_format` that it would not hold the answer to otherwise.
+    Raises `BadRequest` for any other `response_format` that it cannot enforce.
     """
     form = msgspec.json.decode(raw)
     if form is None:
         return ()
     kind = form.get("type") if isinstance(form, dict) else form
     if kind in ("text", "json_object"):
-        # the engine takes a `schema` beside json_object, too
+        # the engine also accepts a `schema` beside json_object
         schema = form.get("schema") if isinstance(form, dict) else None
         return check_schema(schema, FORMAT)
     if kind != "json_schema" or not isinstance(form, dict):
-        raise _refused(f"{kind!r} is no known type; known: text, json_object, json_schema.", "response_format.type")
+        raise _refused(f"{kind!r} is not a known type; known: text, json_object, json_schema.", "response_format.type")
     inner = form.get("json_schema")
     schema = inner.get("schema") if isinstance(inner, dict) else None
     if not isinstance(inner, dict) or not isinstance(schema, dict):
-        raise _refused("a JSON object is needed there.", FORMAT)
+        raise _refused("a JSON object is required.", FORMAT)
     return check_schema(schema, FORMAT, strict=bool(inner.get("strict")))
 
 
 def check_schema(schema: Any, where: str, *, strict: bool = False) -> tuple[str, ...]:
-    """The parts of a schema that the grammar leaves out. Raises `BadRequest` for a schema that is too large, and for
-    such parts of a `strict` one."""
+    """The parts of a schema that the grammar does not support. Raises `BadRequest` for a schema that is too large, and
+    for a `strict` one with such parts."""
     if len(msgspec.json.encode(schema)) > MOST_BYTES:
         raise _refused(f"the schema is larger than {MOST_BYTES // 1024} kB.", where)
     _check_size(schema, where)
     odd = tuple(sorted(set(_unsupported(schema, ""))))
     if odd and strict:
-        what = f"this model's engine cannot hold an answer to {', '.join(odd)}. Leave that out, or 'strict'."
+        what = f"this model's engine cannot enforce {', '.join(odd)}. Leave that out, or leave out 'strict'."
         raise _refused(what, where)
     return odd
 
 
 def check_choice(choice: Any, tools: Any) -> None:
-    """For an engine without a grammar. Raises `BadRequest` for a `tool_choice` that requires a call."""
+    """Check a `tool_choice` for an engine without a grammar. Raises `BadRequest` if it requires a call."""
     if is_open(choice):
         return
-    allowed_functions(choice, tools)  # a choice that fits no tool is the nearer mistake
+    allowed_functions(choice, tools)  # a choice that matches no tool is the more useful mistake to report
     raise BadRequest(
-        "This model's engine cannot make sure that a tool is called. Use 'tool_choice': 'auto', or a "
+        "This model's engine cannot force a tool call. Use 'tool_choice': 'auto', or a "
         "'response_format' of type json_schema.",
         param="tool_choice",
     )
@@ -122,7 +122,7 @@ def _parts(value: Any, where: str, depth: int = 0) -> Iterator[dict[str, Any]]:
 
 
 def _unsupported(schema: Any, path: str) -> Iterator[str]:
-    """The places in a schema that the grammar leaves out, such as `properties.day.pattern`."""
+    """Paths in a schema that the grammar does not support, such as `properties.day.pattern`."""
     if not isinstance(schema, dict):
         return
     yield from (path + name for name in UNSUPPORTED if name in schema)

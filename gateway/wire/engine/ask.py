@@ -1,7 +1,7 @@
 """Prepares OpenAI's JSON for an engine inside the process.
 
-The engine (llama.cpp) takes nearly the same JSON. This module checks requests, makes them safe to run, and puts
-errors into OpenAI's words.
+The engine (llama.cpp) takes nearly the same JSON. This module checks requests, makes them safe to run, and
+words errors as OpenAI does.
 """
 
 import re
@@ -19,7 +19,7 @@ from gateway.wire.engine.answer_format import check_choice, check_format, check_
 from gateway.wire.engine.forced_call import allowed_functions, call_schema, is_open, with_functions
 from gateway.wire.json_fields import NULL, decoded, not_json
 
-# The fields that reach the engine. Its own extras (`id_slot`, `n_predict`, ...) could stall other requests.
+# The fields that are passed to the engine. Its own fields (`id_slot`, `n_predict`, ...) could stall other requests.
 SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")
 CHAT = ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_format")
 
@@ -69,16 +69,16 @@ _completion_knobs = msgspec.json.Decoder(_CompletionKnobs)
 
 
 class Limits(Struct, frozen=True):
-    """What a request may ask of one engine."""
+    """The limits for a request to one engine."""
 
     choices: int = 4
     """The number of sequences that the engine can generate at a time."""
     answer_tokens: int = 512
-    """The length of an answer if the client sets none."""
+    """The longest answer in tokens if the client sets no limit."""
     has_grammar: bool = False
-    """Whether the engine can hold an answer to a JSON schema, and so to the call of a tool."""
+    """Whether the engine can enforce a JSON schema, and thereby a tool call."""
     reads_tools: bool = True
-    """Whether the model's chat template knows tools."""
+    """Whether the model's chat template supports tools."""
 
 
 class EngineAsk(Struct, frozen=True):
@@ -93,19 +93,19 @@ class EngineAsk(Struct, frozen=True):
     prompts: int = 1
     answer_tokens: int = 0
     top_logprobs: int | None = None
-    """None: the client did not request log probabilities."""
+    """How many alternatives to return for each token. None: the client did not request log probabilities."""
     is_call: bool = False
     """Whether the answer is the JSON of a tool call."""
     notes: tuple[Note, ...] = ()
-    """What the engine leaves out of the request."""
+    """Notes on the parts of the request that the engine ignores."""
 
 
 class Neutraliser:
-    """Breaks up the control tokens of a model that occur literally in a text.
+    """Breaks up the control tokens of a model where a text contains them literally.
 
-    The engine parses control tokens in the rendered conversation, so a user's
-    `<|im_end|>` would end their turn and could open a system turn. An invisible character inside
-    keeps it plain text. `control_tokens` are those of the model.
+    The engine parses control tokens in the rendered conversation, so a user's `<|im_end|>` would end their turn
+    and could open a system turn. An invisible character inside keeps it plain text. `control_tokens` are those
+    of the model.
     """
 
     def __init__(self, control_tokens: Sequence[str]) -> None:
@@ -118,7 +118,7 @@ class Neutraliser:
         return self._words.sub(lambda match: match[0][0] + _BREAK + match[0][1:], text)
 
     def tree(self, value: Any) -> Any:
-        """The JSON value with every string in it treated so."""
+        """The JSON value with `text` applied to every string in it."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
@@ -143,7 +143,7 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
     given = {name: value for name, value in _fields.decode(body).items() if bytes(value) != NULL}
     fields = {name: given[name] for name in (*SHARED, *CHAT) if name in given}
     fields["messages"] = Raw(
-        _encode([_message(one, neutral) for one in msgspec.json.decode(given.get("messages", Raw(b"[]")))])
+        _encode([_message(message, neutral) for message in msgspec.json.decode(given.get("messages", Raw(b"[]")))])
     )
     odd: tuple[str, ...] = ()
     if "response_format" in fields:
@@ -157,16 +157,17 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
     top = (knobs.top_logprobs or 0) if knobs.logprobs else None
     if top is not None:
         fields["logprobs"] = Raw(b"true")
-        # the engine gives none for 0, so one is requested and removed again
+        # with 0 the engine returns none at all, so one is requested and removed again
         fields["top_logprobs"] = Raw(_encode(max(top, 1)))
     room = knobs.max_completion_tokens or knobs.max_tokens or limits.answer_tokens
-    return replace(_asked(Endpoint.CHAT, fields, knobs, limits, room, top, 1), is_call=is_call, notes=notes)
+    return replace(_engine_ask(Endpoint.CHAT, fields, knobs, limits, room, top, 1), is_call=is_call, notes=notes)
 
 
 def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Note, ...]]:
-    """Put the tools into a form that the engine obeys. Returns whether it has to call one, and notes on what it drops.
+    """Convert the tools to a form that the engine obeys. Returns whether it has to call one, and notes on
+    ignored parts.
 
-    Raises `BadRequest` for a required call that it cannot be held to.
+    Raises `BadRequest` for a required call that the engine cannot enforce.
     """
     choice = msgspec.json.decode(fields.pop("tool_choice", Raw(NULL)))
     tools = msgspec.json.decode(fields.get("tools", Raw(NULL)))
@@ -192,7 +193,7 @@ def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Not
 
 
 def _open_tools(fields: dict[str, Raw], choice: Any, tools: Any, limits: Limits) -> tuple[Note, ...]:
-    """Tools that the model may call or not."""
+    """Convert tools that the model may call but need not."""
     if isinstance(choice, dict):  # some of the tools are allowed
         names = {text_of(function.get("name")) for function in allowed_functions(choice, tools)}
         tools = [tool for tool in tools or () if tool["function"].get("name") in names]
@@ -222,10 +223,10 @@ def _completion(body: bytes, limits: Limits) -> EngineAsk:
     if knobs.logprobs is not None:
         fields["logprobs"] = Raw(_encode(max(knobs.logprobs, 1)))
     room = knobs.max_tokens or limits.answer_tokens
-    return _asked(Endpoint.COMPLETION, fields, knobs, limits, room, knobs.logprobs, prompts)
+    return _engine_ask(Endpoint.COMPLETION, fields, knobs, limits, room, knobs.logprobs, prompts)
 
 
-def _asked(
+def _engine_ask(
     endpoint: Endpoint,
     fields: dict[str, Raw],
     knobs: _RequestedSampling,
@@ -236,7 +237,7 @@ def _asked(
 ) -> EngineAsk:
     choices = knobs.n or 1
     if knobs.stop is not None:
-        # an empty text stands at every place, so it would end every answer at once
+        # every answer contains the empty text, so it would end at once
         words = [knobs.stop] if isinstance(knobs.stop, str) else knobs.stop
         fields["stop"] = Raw(_encode([word for word in words if word]))
     if choices > limits.choices:
@@ -246,9 +247,9 @@ def _asked(
     if choices > 1:
         fields["n"] = Raw(_encode(choices))
     if knobs.seed is not None:
-        # the engine's seeds have 32 bits; the highest number means "at random"
+        # the engine's seeds have 32 bits; the highest one means "at random"
         fields["seed"] = Raw(_encode(knobs.seed % _RANDOM_SEED))
-        # a prompt that is partly cached is computed in other batches, which rounds differently
+        # a partly cached prompt is computed in other batches, which rounds differently and breaks the seed
         fields["cache_prompt"] = Raw(b"false")
     fields["max_tokens"] = Raw(_encode(room))
     fields["stream"] = Raw(b"true")
@@ -266,7 +267,7 @@ def _message(message: Any, neutral: Neutraliser) -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """The same without members that are null, schemas apart: in them null is a value."""
+    """The value without members that are null. Schemas stay as they are: in them null is a value."""
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     if not isinstance(value, dict):

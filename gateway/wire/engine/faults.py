@@ -14,14 +14,15 @@ class EngineFault(Struct):
 
 
 def refusal(error: Exception) -> RequestError:
-    """The error for an engine that refused before its first piece: those exceptions are all about the request."""
+    """The error if an engine fails before its first piece. Engines raise such exceptions only because of the
+    request."""
     if isinstance(error, RequestError):
         return error
     return BadRequest(f"The engine refused this request: {error}")
 
 
 def raised(fault: EngineFault, answer_tokens: int) -> RequestError:
-    """The error that a piece of an engine reports. `answer_tokens`: the room that was reserved for the answer."""
+    """The error that an engine reports in a piece. `answer_tokens`: the tokens that were reserved for the answer."""
     if fault.type == "exceed_context_size_error":
         return ContextTooLong(fault.n_prompt_tokens, fault.n_ctx, answer_tokens)
     if fault.code == 503:

@@ -1,6 +1,7 @@
-"""Makes an engine call a tool: the grammar holds its answer to one call as JSON, which becomes a tool call.
+"""Forces an engine to call a tool: a grammar restricts its answer to one call as JSON, which is converted to a
+tool call.
 
-llama.cpp itself ignores `tool_choice` for models whose template knows no tools.
+llama.cpp itself ignores `tool_choice` for models whose template has no tools.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ SYSTEM = "system"
 
 
 def allowed_functions(choice: Any, tools: Any) -> list[dict[str, Any]]:
-    """The functions that a `tool_choice` allows. Raises `BadRequest` for a choice that fits none of the tools."""
+    """The functions that a `tool_choice` allows. Raises `BadRequest` for a choice that matches none of the tools."""
     functions = [tool["function"] for tool in tools or () if _is_function(tool)]
     names = _chosen(choice)
     known = [text_of(function.get("name")) for function in functions]
@@ -33,7 +34,7 @@ def allowed_functions(choice: Any, tools: Any) -> list[dict[str, Any]]:
 
 
 def _chosen(choice: Any) -> list[str]:
-    """The names that the choice allows; [] for all."""
+    """The names of the functions that the choice allows; [] for all."""
     if choice == "required":
         return []
     if _is_function(choice):
@@ -62,7 +63,7 @@ def call_schema(functions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The JSON schema of one call of one of the functions."""
     parameters = {f"f{place}": _parameters(function) for place, function in enumerate(functions)}
     calls = [_call(text_of(function.get("name")), f"f{place}") for place, function in enumerate(functions)]
-    # references within a function's own schema start at the root, which is elsewhere now
+    # references within a function's own schema start at the root, which has moved
     moved = {name: _moved(schema, f"#/$defs/{name}") for name, schema in parameters.items()}
     return {"$defs": moved, "anyOf": calls}
 
@@ -106,7 +107,7 @@ def with_functions(messages: list[Any], functions: Sequence[dict[str, Any]]) -> 
 
 
 def call_in(text: str, id: str) -> dict[str, Any] | None:
-    """The tool call that an engine wrote as JSON; None for a text that was cut off."""
+    """The tool call that an engine wrote as JSON; None if the text was cut off."""
     fields = loose_json(text.encode())
     if not isinstance(fields, dict) or "arguments" not in fields:
         return None

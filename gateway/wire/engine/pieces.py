@@ -13,7 +13,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class SamplingKnobs(Struct):
-    """How to sample; OpenAI's defaults."""
+    """The sampling settings, with OpenAI's defaults."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -81,7 +81,7 @@ _body = msgspec.json.Decoder(_EngineRequestBody, strict=False)
 
 
 def read_request(body: bytes) -> EngineRequest:
-    """The request in a body of `engine.ask`. Raises `BadRequest` if it needs a grammar or image input."""
+    """Read a request from a body of `engine.ask`. Raises `BadRequest` if it needs a grammar or image input."""
     try:
         given = _body.decode(body)
     except msgspec.ValidationError as error:
@@ -96,14 +96,14 @@ def read_request(body: bytes) -> EngineRequest:
         given.n,
         tuple([given.stop] if isinstance(given.stop, str) else given.stop or ()),
         _top(given),
-        tuple(_message(one) for one in given.messages),
+        tuple(_message(message) for message in given.messages),
         _prompts(given.prompt),
     )
 
 
 def _knobs(given: _EngineRequestBody) -> SamplingKnobs:
-    said = {name: getattr(given, name) for name in SamplingKnobs.__struct_fields__}
-    return SamplingKnobs(**{name: value for name, value in said.items() if value is not None})
+    values = {name: getattr(given, name) for name in SamplingKnobs.__struct_fields__}
+    return SamplingKnobs(**{name: value for name, value in values.items() if value is not None})
 
 
 def _top(given: _EngineRequestBody) -> int | None:
@@ -127,10 +127,10 @@ def _prompts(given: str | list[str | int | list[int]] | None) -> tuple[str | lis
         return ()
     if isinstance(given, str):
         return (given,)
-    numbers = [one for one in given if isinstance(one, int)]
+    numbers = [prompt for prompt in given if isinstance(prompt, int)]
     if numbers:
         return (numbers,)
-    return tuple(one for one in given if not isinstance(one, int))
+    return tuple(prompt for prompt in given if not isinstance(prompt, int))
 
 
 class Likely(Struct):

@@ -19,7 +19,7 @@ from gateway.wire.sse import data_in
 DONE = b"[DONE]"
 NO_USAGE = ReportedUsage()
 ID = "resp_"
-# the request's settings that a response repeats, and their values if the request has none
+# the settings of the request that a response repeats, with their defaults
 SETTINGS: dict[str, Any] = {
     "background": False,
     "instructions": None,
@@ -50,12 +50,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def head_of(exchange_id: str, ask: Ask, model: str, created_s: int) -> dict[str, Any]:
-    """A response without its output. Its id holds the exchange's id, and shows that the gateway made it."""
-    asked = {name: value for name, value in _object.decode(ask.raw).items() if bytes(value) != b"null"}
-    settings = {name: asked.get(name, unsaid) for name, unsaid in SETTINGS.items()}
+    """A response without its output. Its id contains the exchange's id, and shows that the gateway made it."""
+    request = {name: value for name, value in _object.decode(ask.raw).items() if bytes(value) != b"null"}
+    settings = {name: request.get(name, unsaid) for name, unsaid in SETTINGS.items()}
     about = {"id": response_id(exchange_id), "object": "response", "created_at": created_s, "status": "in_progress"}
     nothing_yet: dict[str, Any] = {"error": None, "incomplete_details": None, "output": [], "usage": None}
-    # the turns of an earlier response are in the input by now; its id is not
+    # the input now contains the turns of the earlier response, so only its id is missing
     settings["previous_response_id"] = ask.previous or None
     return {**about, "model": model, **nothing_yet, **settings}
 
@@ -65,32 +65,33 @@ def response_id(exchange_id: str) -> str:
 
 
 def exchange_id(response_id: str) -> str:
-    """The id of the exchange behind a response's id; "" for an id that the gateway did not make."""
+    """The exchange's id in a response's id; "" if the gateway did not make the response's id."""
     inner = response_id.removeprefix(ID)
     return inner.replace("_", "-", 1) if response_id.startswith(ID + "fw_") else ""
 
 
 def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = None) -> bytes:
-    """The response for a whole chat completion and the search before it. Raises `BackendFailed` if it is not one."""
+    """The response for a whole chat completion, and for the search before it. Raises `BackendFailed` if the body is not
+    a chat completion."""
     completion = read_completion(body)
     if completion is None:
         raise BackendFailed("The backend's answer is not a chat completion.")
     if (fault := fault_of(body)) is not None:
         raise raised(fault)
     first = completion.first
-    if first is None or first.said is None:
+    if first is None or first.message_part is None:
         raise BackendFailed("The backend's answer holds no message.")
     builder = Builder(head, search)
-    for _ in (*builder.searched(), *builder.add(first.said, first.token_logprobs, whole=True)):
-        pass  # of a whole body, only the last event is used
+    for _ in (*builder.searched(), *builder.add(first.message_part, first.token_logprobs, whole=True)):
+        pass  # only the last event of a whole body is used
     *_, (_, last) = builder.end(first.finish_reason or "stop", _usage(completion.usage))
     return _encode(last["response"])
 
 
 class Translator:
-    """Translates the stream of a chat completion. Feed it pieces of whole events; it holds none back.
+    """Translates the stream of a chat completion. `feed` takes pieces of whole events, and translates each at once.
 
-    Where the stream breaks, the last event is `response.failed`, and `failure` says why.
+    If the stream breaks off, the last event is `response.failed`, and `failure` has the reason.
     """
 
     def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
@@ -115,7 +116,7 @@ class Translator:
         return bytes(frames)
 
     def end(self) -> bytes:
-        """The backend's stream has ended."""
+        """Translate the end of the backend's stream."""
         if self.over:
             return b""
         if not self._finish:
@@ -123,7 +124,7 @@ class Translator:
         return self._ended()
 
     def fail(self, error: RequestError) -> bytes:
-        """The backend's stream broke off."""
+        """Translate an error that broke off the backend's stream."""
         begin = self._begun()
         self.over, self.failure = True, error
         return begin + self._framed([self._builder.failed("server_error", error.message)])
@@ -146,8 +147,8 @@ class Translator:
         if choice is None:
             return b""
         self._finish = choice.finish_reason or self._finish
-        said = choice.said
-        return self._framed(self._builder.add(said, choice.token_logprobs)) if said is not None else b""
+        part = choice.message_part
+        return self._framed(self._builder.add(part, choice.token_logprobs)) if part is not None else b""
 
     def _begun(self) -> bytes:
         return b"" if self._sequence else self._framed(self._builder.begin())

@@ -1,7 +1,7 @@
-"""Translates a request for a response to a chat completion request, for backends that know only those.
+"""Translates a request for a response to a chat completion request, for backends that have no `/v1/responses`.
 
-Fields that neither side defines pass unchanged. A field that chat lacks is refused by name, with a remedy; none is
-dropped silently.
+Fields that neither API defines pass unchanged. A field that chat lacks is refused by name, with a remedy; none
+is dropped silently.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ REFUSED = {
     "conversation": RESEND,
     "background": "Leave it out and wait for the answer, or stream it.",
     "background_options": "Leave it out and wait for the answer, or stream it.",
-    "context_management": "Leave it out; the gateway itself leaves out the oldest turns where a window is too small.",
+    "context_management": "Leave it out; the gateway drops the oldest turns itself if a window is too small.",
     "prompt": "Name a template of this gateway, or send 'instructions' and 'input'.",
     "image": "Leave it out.",
     "access_programs": "Leave it out.",
@@ -36,11 +36,11 @@ REFUSED = {
     "response_format": "Here it is called 'text.format'.",
     "functions": "Here they are 'tools' of type 'function'.",
     "function_call": "Here it is called 'tool_choice'.",
-    "n": "A response is one answer; ask several times.",
+    "n": "A response is one answer; send several requests.",
 }
 TRANSLATED = ("input", "instructions", "max_output_tokens", "text", "tools", "tool_choice", "parallel_tool_calls")
 KNOBS = ("reasoning", "include", "top_logprobs", "stream_options")
-# these mean nothing to a chat backend; the stage `fit` does what `truncation` asks for
+# these have no effect in a chat completion; the stage `fit` does the work of `truncation`
 SAID_BACK = ("metadata", "store", "truncation", "max_tool_calls")
 ANSWERED = frozenset((*TRANSLATED, *KNOBS, *SAID_BACK))
 """Fields that are translated here or handled by the gateway; every other field passes unchanged."""
@@ -84,7 +84,8 @@ _knobs = msgspec.json.Decoder(_ResponseKnobs)
 def chat_body(body: bytes, *, searched: bool = False) -> bytes:
     """The body of the chat request, without the answer's length, whose name depends on the backend.
 
-    `searched`: the results of the tool `file_search` are in the messages. Raises `BadRequest` for fields chat lacks.
+    `searched`: the messages contain the results of the tool `file_search`. Raises `BadRequest` for fields that
+    chat lacks.
     """
     fields = _object.decode(body)
     for name, remedy in REFUSED.items():
@@ -92,7 +93,7 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
             raise untranslatable(name, remedy)
     fields = {name: value for name, value in fields.items() if bytes(value) != NULL}
     knobs = decoded(_knobs, body)
-    said = {name: value for name, value in fields.items() if name not in ANSWERED and name not in REFUSED}
+    unchanged = {name: value for name, value in fields.items() if name not in ANSWERED and name not in REFUSED}
     turns = messages(fields.get("instructions"), fields.get("input"))
     if not turns:
         raise missing("input")
@@ -106,7 +107,7 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
     if knobs.stream:
         # the last event of a response holds the usage
         written["stream_options"] = {"include_usage": True}
-    return _encode({**said, **written})
+    return _encode({**unchanged, **written})
 
 
 def left_out(raw: bytes) -> tuple[str, ...]:
@@ -125,46 +126,46 @@ def untranslatable(param: str, remedy: str) -> BadRequest:
 def _tools(fields: Mapping[str, Raw], searched: bool) -> dict[str, Any]:
     tools = functions(fields.get("tools"), done=NAME if searched else "")
     chosen = choice(choice_after(fields.get("tool_choice")) if searched else fields.get("tool_choice"))
-    # some backends refuse a `tool_choice` without tools, and it means nothing
+    # some backends refuse a `tool_choice` without tools, where it has no effect
     if not tools:
         return {}
-    said = {} if chosen is None else {"tool_choice": chosen}
+    extra = {} if chosen is None else {"tool_choice": chosen}
     if "parallel_tool_calls" in fields:
-        said["parallel_tool_calls"] = fields["parallel_tool_calls"]
-    return {"tools": tools, **said}
+        extra["parallel_tool_calls"] = fields["parallel_tool_calls"]
+    return {"tools": tools, **extra}
 
 
 def _format(text: _TextFields | None) -> dict[str, Any]:
     if text is None:
         return {}
-    said = {} if bytes(text.verbosity) == b"null" else {"verbosity": text.verbosity}
-    wanted = text.format
-    if wanted is None or wanted.type == "text":
-        return said
-    if wanted.type == "json_object":
-        return {**said, "response_format": {"type": "json_object"}}
-    if wanted.type != "json_schema":
+    extra = {} if bytes(text.verbosity) == b"null" else {"verbosity": text.verbosity}
+    form = text.format
+    if form is None or form.type == "text":
+        return extra
+    if form.type == "json_object":
+        return {**extra, "response_format": {"type": "json_object"}}
+    if form.type != "json_schema":
         raise untranslatable("text.format.type", "Use 'text', 'json_object' or 'json_schema'.")
-    schema: dict[str, Any] = {"name": wanted.name, "schema": wanted.schema}
-    if wanted.strict is not None:
-        schema["strict"] = wanted.strict
-    if wanted.description is not None:
-        schema["description"] = wanted.description
-    return {**said, "response_format": {"type": "json_schema", "json_schema": schema}}
+    schema: dict[str, Any] = {"name": form.name, "schema": form.schema}
+    if form.strict is not None:
+        schema["strict"] = form.strict
+    if form.description is not None:
+        schema["description"] = form.description
+    return {**extra, "response_format": {"type": "json_schema", "json_schema": schema}}
 
 
-def _reasoning(asked: _ReasoningFields | None) -> dict[str, Any]:
-    if asked is None:
+def _reasoning(options: _ReasoningFields | None) -> dict[str, Any]:
+    if options is None:
         return {}
-    for name, value in (("summary", asked.summary), ("generate_summary", asked.generate_summary)):
-        # "auto" takes any summary there is; here that is the reasoning itself
+    for name, value in (("summary", options.summary), ("generate_summary", options.generate_summary)):
+        # "auto" accepts any summary; here that is the reasoning itself
         if value not in (None, "auto"):
             raise untranslatable(
-                f"reasoning.{name}", "Use 'auto': the reasoning comes as it is, if the backend shows it."
+                f"reasoning.{name}", "Use 'auto': if the backend shows its reasoning, it is returned unchanged."
             )
-    if asked.context not in (None, "auto") or asked.mode not in (None, "standard"):
+    if options.context not in (None, "auto") or options.mode not in (None, "standard"):
         raise untranslatable("reasoning", "Leave out all but 'effort'.")
-    return {} if bytes(asked.effort) == b"null" else {"reasoning_effort": asked.effort}
+    return {} if bytes(options.effort) == b"null" else {"reasoning_effort": options.effort}
 
 
 def _logprobs(knobs: _ResponseKnobs) -> dict[str, Any]:

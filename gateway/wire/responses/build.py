@@ -1,7 +1,7 @@
 """Builds a response from the pieces of a chat completion, and returns each step as an event.
 
-A whole chat completion is one piece; the last event holds its response. Reasoning, text and each function call are
-separate output items, in the order in which they begin; the file search, if any, comes first.
+A whole chat completion counts as one piece, and the last event contains its response. Reasoning, text and each
+function call are separate output items, in the order in which they begin. The file search, if any, comes first.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,11 +22,12 @@ from gateway.wire.responses.output import (
 from gateway.wire.responses.search import ShownSearch
 
 FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
-"""Why an answer is incomplete, by chat's finish reason; any other reason means that it is complete."""
+"""The reason why an answer is incomplete, by chat's finish reason. Any other finish reason means that it is
+complete."""
 
 
 class Builder:
-    """One response. `head` holds all but its output: id, model, and the request's own settings."""
+    """One response. `head` holds everything but the output: id, model, and the request's own settings."""
 
     def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
         self._head = dict(head)
@@ -50,19 +51,19 @@ class Builder:
             yield from self._open(call)
             yield from self._done(call, "completed")
 
-    def add(self, said: MessagePart, logprobs: list[Any], *, whole: bool = False) -> Iterator[Event]:
-        """Add one piece, or a `whole` message. Empty texts add nothing."""
-        if thought := said.thought:
+    def add(self, part: MessagePart, logprobs: list[Any], *, whole: bool = False) -> Iterator[Event]:
+        """Add one piece of a message, or a `whole` message. Empty texts add nothing."""
+        if thought := part.thought:
             yield from self._speak(ReasoningItem, thought, [])
-        if said.content:
-            yield from self._speak(MessageItem, said.content, logprobs)
-        if said.refusal:
-            yield from self._speak(Refusal, said.refusal, [])
-        for call in said.calls:
+        if part.content:
+            yield from self._speak(MessageItem, part.content, logprobs)
+        if part.refusal:
+            yield from self._speak(Refusal, part.refusal, [])
+        for call in part.calls:
             yield from self._call(self._sorter.begin(call) if whole else self._sorter.number(call), call)
 
     def end(self, finish: str, usage: Mapping[str, Any] | None) -> Iterator[Event]:
-        """Close the open items and say how the answer ended. An answer without any output gets an empty text."""
+        """Close the open items and report how the answer ended. An answer without output gets an empty text."""
         if not self._items or isinstance(self._items[-1], SearchCall):
             yield from self._open(self._new(MessageItem))
         reason = FINISHED.get(finish)
@@ -99,7 +100,7 @@ class Builder:
         return kind(self._suffix, len(self._items))
 
     def _call(self, number: int, part: CallPart) -> Iterator[Event]:
-        """Calls of several functions may come interleaved, so they stay open to the end."""
+        """Add a part of a function call. Parts of several calls may alternate, so all calls stay open until the end."""
         function = part.function or CalledFunction()
         if number == len(self._calls):
             yield from self._hush()
@@ -117,7 +118,7 @@ class Builder:
         yield from item.open()
 
     def _hush(self) -> Iterator[Event]:
-        """Close the open text or reasoning; it ends as soon as something else begins."""
+        """Close the open text or reasoning, because another item begins."""
         if self._speaking is not None:
             yield from self._done(self._speaking, "completed")
             self._speaking = None

@@ -1,6 +1,7 @@
 """Translates the items of a response's `input` to chat messages.
 
-One answer of the model (reasoning, text, function calls) is several items there, and one assistant message in chat.
+One answer of the model (reasoning, text, function calls) is several items in `input`, and one assistant message
+in chat.
 """
 
 from typing import Any
@@ -44,23 +45,23 @@ _item = msgspec.json.Decoder(_InputItem)
 _part = msgspec.json.Decoder(_InputPart)
 ROLES = ("user", "assistant", "system", "developer")
 WHY_CHAT = (
-    "This request is asked as a chat completion because its model's backend speaks nothing else, or because a vector "
-    "store or a template of this gateway takes part."
+    "This request is sent as a chat completion, because its model's backend has no /v1/responses, or because it uses a "
+    "vector store or a template of this gateway."
 )
 TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
 def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
     """The chat messages. Raises `BadRequest`, which names the item, for content that chat lacks."""
-    told: list[Message] = []
+    collected: list[Message] = []
     if instructions is not None and bytes(instructions) not in (b"null", b'""'):
-        told.append({"role": "system", "content": instructions})
+        collected.append({"role": "system", "content": instructions})
     if given is None or bytes(given) == b"null":
-        return told
+        return collected
     items = _items.decode(given)
     if isinstance(items, str):
-        return [*told, {"role": "user", "content": items}]
-    talk = _Talk(told)
+        return [*collected, {"role": "user", "content": items}]
+    talk = _Talk(collected)
     for place, raw in enumerate(items):
         where = f"input[{place}]"
         talk.add(decoded(_item, raw, where), where)
@@ -70,8 +71,8 @@ def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
 class _Talk:
     """Collects messages; the assistant's last message stays open for further items of the same answer."""
 
-    def __init__(self, told: list[Message]) -> None:
-        self._told = told
+    def __init__(self, collected: list[Message]) -> None:
+        self._messages = collected
         self._open: Message | None = None
         self._reasoning = ""
 
@@ -80,21 +81,21 @@ class _Talk:
             self._message(item, where)
         elif item.type == "function_call":
             call = {"name": item.name, "arguments": item.arguments}
-            one = {"id": item.call_id, "type": "function", "function": call}
-            self._answer().setdefault("tool_calls", []).append(one)
+            entry = {"id": item.call_id, "type": "function", "function": call}
+            self._answer().setdefault("tool_calls", []).append(entry)
         elif item.type == "function_call_output":
             self._close()
             content = _content(item.output, f"{where}.output", only_text=True)
-            self._told.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
+            self._messages.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
         elif item.type == "reasoning":
             self._thought(item, where)
         elif item.type != "file_search_call":
-            # results of an earlier search belong to an earlier question; the next question is searched anew
+            # earlier search results belong to an earlier question; the next question is searched again
             raise _unknown(f"{where}.type", item.type, "messages, function calls, their outputs, and reasoning")
 
     def end(self) -> list[Message]:
         self._close()
-        return self._told
+        return self._messages
 
     def _message(self, item: _InputItem, where: str) -> None:
         if item.role not in ROLES:
@@ -111,9 +112,9 @@ class _Talk:
         if item.role == "assistant":
             self._answer()["content"] = content
         else:
-            # the role that chat-only servers know
+            # servers without `/v1/responses` often lack the role "developer"
             role = "system" if item.role == "developer" else item.role
-            self._told.append({"role": role, "content": content})
+            self._messages.append({"role": role, "content": content})
 
     def _thought(self, item: _InputItem, where: str) -> None:
         shown = item.content if isinstance(item.content, list) and item.content else item.summary
@@ -125,7 +126,7 @@ class _Talk:
                 param=f"{where}.encrypted_content",
                 code="unsupported_value",
             )
-        # reasoning begins a new answer: a message before it belongs to another one
+        # reasoning begins a new answer, so an assistant message before it belongs to another one
         self._close()
         self._reasoning = text
 
@@ -140,12 +141,12 @@ class _Talk:
         if self._reasoning:
             self._answer()
         if self._open is not None:
-            self._told.append({"content": None} | self._open if "content" not in self._open else self._open)
+            self._messages.append({"content": None} | self._open if "content" not in self._open else self._open)
             self._open = None
 
 
 def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -> Any:
-    """A string if there is only one text, else chat's parts."""
+    """A string if there is only one text, else chat's content parts."""
     if isinstance(content, str):
         return content
     places = [f"{where}[{number}]" for number in range(len(content))]
@@ -171,16 +172,16 @@ def _translated(part: _InputPart, where: str) -> dict[str, Any]:
     if part.type == "input_image":
         raise _unknown(f"{where}.file_id", "a stored file", "images by 'image_url', which may be a data URL")
     if part.type == "input_file" and not part.file_url:
-        said = {"file_id": part.file_id, "file_data": part.file_data, "filename": part.filename}
-        return {"type": "file", "file": {name: value for name, value in said.items() if value is not None}}
+        fields = {"file_id": part.file_id, "file_data": part.file_data, "filename": part.filename}
+        return {"type": "file", "file": {name: value for name, value in fields.items() if value is not None}}
     if part.type == "input_file":
         raise _unknown(f"{where}.file_url", "a file by its URL", "files by 'file_data'")
     raise _unknown(f"{where}.type", part.type, "text, images, audio and files")
 
 
-def _unknown(param: str, found: str, known: str) -> BadRequest:
+def _unknown(param: str, value: str, known: str) -> BadRequest:
     return BadRequest(
-        f"Unsupported value: '{param}' is {found!r}, and chat completions take {known}. {WHY_CHAT}",
+        f"Unsupported value: '{param}' is {value!r}, and chat completions take {known}. {WHY_CHAT}",
         param=param,
         code="unsupported_value",
     )

@@ -1,4 +1,4 @@
-"""The output items of a response while they are being written, and their events."""
+"""The output items of a response while they are generated, and their events."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ Event = tuple[str, dict[str, Any]]
 
 
 class OutputItem:
-    """One output item. `index` is its place in the response's output."""
+    """One output item. `index` is its position in the response's output."""
 
     prefix: ClassVar[str]
 
@@ -41,7 +41,8 @@ class OutputItem:
 
 
 class SpokenItem(OutputItem):
-    """An item with one content part. `kind` is the type of the part and its events, `field` the field with its text."""
+    """An item with one content part. `kind` is the type of the part and of its events, `field` the field with its
+    text."""
 
     kind: ClassVar[str]
     field: ClassVar[str] = "text"
@@ -68,12 +69,12 @@ class Refusal(SpokenItem):
     prefix, kind, field = "msg", "refusal", "refusal"
 
     def as_json(self, status: str) -> dict[str, Any]:
-        said = {"status": status, "role": "assistant", "content": self.content(status)}
-        return {"id": self.id, "type": "message", **said}
+        fields = {"status": status, "role": "assistant", "content": self.content(status)}
+        return {"id": self.id, "type": "message", **fields}
 
 
 class MessageItem(Refusal):
-    """A message. `sources`: the files that the numbers in the text cite; [1] is the first."""
+    """A message. `sources` are the files that the numbers in the text cite; [1] is the first one."""
 
     prefix, kind, field = "msg", "output_text", "text"
 
@@ -102,7 +103,7 @@ class MessageItem(Refusal):
         yield part
 
     def _cited(self, marks: Iterable[CitationMark]) -> Iterator[Event]:
-        """A file for each cited number; a number without a source is skipped."""
+        """Add an annotation for each cited file. A number without a source is skipped."""
         for mark in marks:
             sources = [self._sources[number - 1] for number in mark.numbers if 1 <= number <= len(self._sources)]
             for file, name in dict.fromkeys((source.file, source.name) for source in sources):
@@ -124,8 +125,8 @@ class SearchCall(OutputItem):
 
     def as_json(self, status: str) -> dict[str, Any]:
         begun = status == "in_progress"
-        found = {"queries": () if begun else self._queries, "results": None if begun else self._results}
-        return {"id": self.id, "type": "file_search_call", "status": status, **found}
+        fields = {"queries": () if begun else self._queries, "results": None if begun else self._results}
+        return {"id": self.id, "type": "file_search_call", "status": status, **fields}
 
     def open(self) -> Iterator[Event]:
         for step in ("in_progress", "searching"):
@@ -139,8 +140,8 @@ class ReasoningItem(SpokenItem):
     prefix, kind = "rs", "reasoning_text"
 
     def as_json(self, status: str) -> dict[str, Any]:
-        said = {"status": status, "summary": [], "content": self.content(status)}
-        return {"id": self.id, "type": "reasoning", **said}
+        fields = {"status": status, "summary": [], "content": self.content(status)}
+        return {"id": self.id, "type": "reasoning", **fields}
 
 
 class FunctionCall(OutputItem):
@@ -152,8 +153,8 @@ class FunctionCall(OutputItem):
         self.name = name
 
     def as_json(self, status: str) -> dict[str, Any]:
-        said = {"arguments": self.text, "call_id": self.call_id, "name": self.name}
-        return {"id": self.id, "type": "function_call", "status": status, **said}
+        fields = {"arguments": self.text, "call_id": self.call_id, "name": self.name}
+        return {"id": self.id, "type": "function_call", "status": status, **fields}
 
     def open(self) -> Iterator[Event]:
         return iter(())

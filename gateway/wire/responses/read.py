@@ -1,4 +1,4 @@
-"""Reads a response for the records: text, finish reason and usage, in the terms of chat."""
+"""Reads a response for the records: text, finish reason and usage, named as in chat."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,12 +16,12 @@ FINISH = {reason: finish for finish, reason in FINISHED.items()}
 STORED = "response"
 """The key of a stored response's JSON in `Answer.extra`."""
 MARK = b'"response'
-"""Every response has it as its `object`, and so does the first event of its stream."""
+"""The `object` of every response contains this, and so does the first event of its stream."""
 _raws = msgspec.json.Decoder(dict[str, Raw])
 
 
 class ResponseEvent(Struct):
-    """An event of a response's stream, as far as it can be read."""
+    """The readable part of an event in a response's stream."""
 
     type: str = ""
     delta: str = ""
@@ -33,7 +33,7 @@ class ResponseEvent(Struct):
 
 
 def event_of(data: bytes) -> ResponseEvent:
-    """The event in these bytes; an empty one if they hold none."""
+    """The event in these bytes; an empty one if they contain none."""
     fields = _object_in(data)
     response = fields.get("response")
     return ResponseEvent(
@@ -48,7 +48,7 @@ def read_body(body: bytes) -> Answer | None:
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
-    """The answer in a stream. The last event holds the whole response; a broken stream gives its text so far."""
+    """The answer in a stream. The last event contains the whole response; of a broken stream, only the text is read."""
     last: dict[str, Any] | None = None
     last_event = b""
     texts: list[str] = []
@@ -98,7 +98,7 @@ def _text(response: dict[str, Any]) -> str:
 
 
 def _stored(response: dict[str, Any], whole: bytes) -> dict[str, str]:
-    """A response that the gateway may have to return later, as text, since its JSON may hold any number."""
+    """A response that may have to be returned later, as text, since JSON can contain numbers of any size."""
     ours = exchange_id(text_of(response.get("id"))) and response.get("store") is not False
     return {STORED: whole.decode("utf-8", "replace")} if ours and whole else {}
 

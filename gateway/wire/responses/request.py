@@ -1,7 +1,7 @@
 """Decodes a body of `/v1/responses` to an `Ask`, and encodes an exchange as its `input`.
 
-The turns of such an ask are its `instructions`, if any, and then the items of its `input`. `as_chat.py` translates
-the request for a backend that knows only chat.
+The turns of such an ask are its `instructions`, if any, followed by the items of its `input`. `as_chat.py`
+translates the request for a backend that has only chat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ _SPEAKER = {"function_call": "assistant", "reasoning": "assistant", "function_ca
 
 
 def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """A request for a response. Raises `BadRequest` in OpenAI's words, with the field at fault."""
+    """Decode a request for a response. Raises `BadRequest` in OpenAI's words, with the field at fault."""
     body: ResponsesBody = decoded(_body, raw)
     named, stored = prompt_of(body.prompt)
     return Ask(
@@ -92,19 +92,19 @@ def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
 
 
 def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
-    """Write `turns` into a body's `instructions` and `input`; unchanged turns stay byte for byte."""
-    kept, offset = _kept(fields)
+    """Write `turns` into a body's `instructions` and `input`. Unchanged turns stay byte for byte."""
+    sources, offset = _sources(fields)
     turns = tuple(turns)
     fields.pop("instructions", None)
     if turns and turns[0].role in SYSTEM and (turns[0].source < 0 or turns[0].source < offset):
-        fields["instructions"] = kept[0] if turns[0].source == 0 else Raw(_encode(turns[0].text))
+        fields["instructions"] = sources[0] if turns[0].source == 0 else Raw(_encode(turns[0].text))
         turns = turns[1:]
-    items = [_item_of(turn, kept) for turn in turns]
+    items = [_item_of(turn, sources) for turn in turns]
     fields["input"] = Raw(b"[" + b",".join(items) + b"]")
 
 
 def as_items(given: Raw | None) -> list[Raw]:
-    """The items of a body's `input`; a string is the user's message."""
+    """The items of a body's `input`. A string becomes a message of the user."""
     if given is None or bytes(given) == b"null":
         return []
     if bytes(given).startswith(b'"'):
@@ -142,15 +142,15 @@ def _only_text(parts: Sequence[Raw]) -> str | None:
     return part.text if part.type in TEXT_PARTS and isinstance(part.text, str) else None
 
 
-def _kept(fields: Mapping[str, Raw]) -> tuple[list[Raw], int]:
-    """The sources of the turns, in order, and how many of them are instructions: one or none."""
-    said = fields.get("instructions")
-    kept = [] if said is None or bytes(said) in (b"null", b'""') else [said]
-    offset = len(kept)
-    return [*kept, *as_items(fields.get("input"))], offset
+def _sources(fields: Mapping[str, Raw]) -> tuple[list[Raw], int]:
+    """The JSON of the turns, in order, and how many of them are instructions: one or none."""
+    instructions = fields.get("instructions")
+    sources = [] if instructions is None or bytes(instructions) in (b"null", b'""') else [instructions]
+    offset = len(sources)
+    return [*sources, *as_items(fields.get("input"))], offset
 
 
-def _item_of(turn: Turn, kept: Sequence[Raw]) -> bytes:
+def _item_of(turn: Turn, sources: Sequence[Raw]) -> bytes:
     if turn.source >= 0:
-        return bytes(kept[turn.source])
+        return bytes(sources[turn.source])
     return _encode({"role": turn.role, "content": turn.text})

@@ -17,7 +17,7 @@ from gateway.wire.stores.ranking import Ranking, checked, shown_score
 NAME = "file_search"
 RESULTS = "file_search_call.results"
 MARK = b'"file_search"'
-"""Every request with the tool has this in its JSON."""
+"""The JSON of every request with the tool contains this."""
 CALL = b'"file_search_call"'
 
 
@@ -53,8 +53,8 @@ class _SearchedMessage(Struct):
 
 
 class ShownSearch(Struct, frozen=True):
-    """A search as its response shows it. `results` None: the client did not ask for them. `sources`: the files
-    that the numbers in the answer cite; [1] is the first."""
+    """A search as its response shows it. `results` None: the client did not request them. `sources` are the files that
+    the numbers in the answer cite; [1] is the first one."""
 
     queries: tuple[str, ...]
     results: list[dict[str, Any]] | None = None
@@ -74,15 +74,16 @@ _encode = msgspec.json.Encoder().encode
 def search_of(
     tools: Raw | UnsetType, choice: Raw | UnsetType, include: Raw | UnsetType, given: str | Sequence[Raw] | None
 ) -> FileSearch | None:
-    """The tool, if the request has it. It carries its own mistake, which does not matter if the backend searches."""
+    """The tool, if the request has it. A mistake in the tool is only recorded: it does not matter if the backend
+    searches."""
     if tools is UNSET or MARK not in bytes(tools):
         return None
     every = _decoded(_raws, tools, [])
-    found = [(place, raw) for place, raw in enumerate(every) if _kind(raw) == NAME]
-    if not found:
+    matching = [(place, raw) for place, raw in enumerate(every) if _kind(raw) == NAME]
+    if not matching:
         return None
-    place, raw = found[0]
-    stores = [store for _, one in found for store in _decoded(_stores, one, _Stores()).vector_store_ids]
+    place, raw = matching[0]
+    stores = [store for _, tool in matching for store in _decoded(_stores, tool, _Stores()).vector_store_ids]
     search = FileSearch(
         stores=tuple(dict.fromkeys(stores)),
         called=_is_called(_decoded(_choice, choice, "auto")),
@@ -91,8 +92,8 @@ def search_of(
         place=place,
     )
     try:
-        if len(found) > 1:
-            where = f"tools[{found[1][0]}]"
+        if len(matching) > 1:
+            where = f"tools[{matching[1][0]}]"
             raise BadRequest(f"Invalid '{where}': name all vector stores in one tool {NAME!r}.", param=where)
         return _read(raw, search)
     except BadRequest as error:
@@ -100,11 +101,11 @@ def search_of(
 
 
 def choice_after(choice: Raw | None) -> Raw | None:
-    """`tool_choice` after the search. A choice that the search has satisfied, or that named it, becomes free again."""
-    wanted = _decoded(_choice, choice or UNSET, "auto")
-    if wanted == "required" or (isinstance(wanted, _ToolChoiceFields) and wanted.type == NAME):
+    """`tool_choice` after the search. A choice that the search has fulfilled becomes free again."""
+    chosen = _decoded(_choice, choice or UNSET, "auto")
+    if chosen == "required" or (isinstance(chosen, _ToolChoiceFields) and chosen.type == NAME):
         return None
-    if isinstance(wanted, _ToolChoiceFields) and wanted.type == "allowed_tools" and _is_called(wanted):
+    if isinstance(chosen, _ToolChoiceFields) and chosen.type == "allowed_tools" and _is_called(chosen):
         allowed: dict[str, Any] = msgspec.json.decode(choice or b"{}")
         others = [tool for tool in allowed["tools"] if tool.get("type") != NAME]
         return Raw(_encode({**allowed, "mode": "auto", "tools": others} if others else "none"))
@@ -112,16 +113,16 @@ def choice_after(choice: Raw | None) -> Raw | None:
 
 
 def shown(exchange: Exchange) -> ShownSearch | None:
-    """The search as the response shows it; None if there was none."""
+    """The search as the response shows it; None if there was no search."""
     searched = exchange.searched
     if searched is None or not searched.queries:
         return None
     # chunks that a later stage removed were not used
-    found = list(zip(exchange.chunks, searched.sources, strict=False))
-    sources = tuple([source for _, source in found])
+    pairs = list(zip(exchange.chunks, searched.sources, strict=False))
+    sources = tuple([source for _, source in pairs])
     if exchange.ask.search is None or not exchange.ask.search.shown:
         return ShownSearch(searched.queries, sources=sources)
-    best = sorted(found, key=lambda pair: -pair[0].score)
+    best = sorted(pairs, key=lambda pair: -pair[0].score)
     results = [
         {
             "file_id": source.file,
@@ -136,7 +137,7 @@ def shown(exchange: Exchange) -> ShownSearch | None:
 
 
 def without_results(item: Raw) -> Raw:
-    """An output item for a later request; a search loses its results."""
+    """An output item for use in a later request. A search loses its results."""
     if CALL not in bytes(item) or _kind(item) != "file_search_call":
         return item
     return Raw(_encode({**msgspec.json.decode(item), "results": None}))
@@ -164,7 +165,7 @@ def _is_called(choice: str | _ToolChoiceFields | None) -> bool:
 
 
 def _last_text(given: str | Sequence[Raw] | None) -> str:
-    """The text of the user's last message, which may hold more than text."""
+    """The text parts of the user's last message, which may have other parts too."""
     if isinstance(given, str):
         return given
     for raw in reversed(given or ()):
@@ -180,7 +181,7 @@ def _kind(raw: Raw) -> str:
 
 
 def _decoded(decoder: Any, raw: Raw | UnsetType, otherwise: Any) -> Any:
-    """Decode the items that can be read; others are validated elsewhere."""
+    """Decode JSON; `otherwise` if that is not possible. Other code validates the field."""
     try:
         return otherwise if raw is UNSET else parsed(decoder, raw)
     except msgspec.ValidationError:

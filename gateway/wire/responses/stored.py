@@ -1,4 +1,4 @@
-"""Reads a stored response: its input as items, and a request that continues from it."""
+"""Reads a stored response: lists its input as items, and builds a request that continues it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,11 +33,11 @@ class Lost(ValueError):
 def input_of(raw: bytes, turns: Sequence[Turn]) -> list[Raw]:
     """The items of an earlier request, without its instructions. Raises `Lost`.
 
-    `raw` is empty if the body was too long for the records; all but plain text is lost then.
+    `raw` is empty if the body was too long for the records; then only plain text is left.
     """
     if not raw:
         if not all(turn.plain for turn in turns):
-            raise Lost("its input is not text alone and was too long to be kept whole")
+            raise Lost("its input is not only text and was too long to be stored whole")
         return [Raw(_encode({"role": turn.role, "content": turn.text})) for turn in turns]
     fields = _object.decode(raw)
     responses.put_turns(fields, turns)
@@ -45,7 +45,7 @@ def input_of(raw: bytes, turns: Sequence[Turn]) -> list[Raw]:
 
 
 def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
-    """The request with the items of an earlier request and its answer ahead of its own."""
+    """The request, with the items of an earlier request and of its answer before its own."""
     fields = _object.decode(ask.raw)
     del fields["previous_response_id"]
     own = as_items(fields["input"]) if "input" in fields else []

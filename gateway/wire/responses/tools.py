@@ -1,6 +1,6 @@
 """Translates the tools of a request for a response to chat's.
 
-Tools that a provider hosts (file search, web search, …) have no place in chat.
+Chat has no equivalent for tools that a provider hosts (file search, web search, …).
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from gateway.wire.json_fields import explained, parsed
 from gateway.wire.responses.items import WHY_CHAT
 
 MEANINGLESS = {"allowed_callers": b'["direct"]', "async": b"false", "defer_loading": b"false"}
-"""The values of a function's other fields that mean nothing special."""
+"""Values of a function's other fields that have no effect."""
 
 
 class _FunctionTool(Struct):
@@ -43,12 +43,13 @@ _choice = msgspec.json.Decoder(str | _ToolChoice)
 
 
 def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
-    """The functions. Tools of the type `done` were already used; raises `BadRequest` for any other tool."""
+    """The tools as chat's functions. Tools of the type `done` were already used. Raises `BadRequest` for any other
+    type."""
     if tools is None or bytes(tools) == b"null":
         return []
     try:
         every = list(enumerate(_kinds.decode(tools)))
-        return [_one(tool, place) for place, tool in every if not done or parsed(_kind, tool).type != done]
+        return [_function_of(tool, place) for place, tool in every if not done or parsed(_kind, tool).type != done]
     except msgspec.ValidationError as error:
         raise BadRequest(f"Invalid value for 'tools': {error}.", param="tools", code="invalid_value") from None
 
@@ -58,18 +59,18 @@ def choice(chosen: Raw | None) -> Any:
     if chosen is None or bytes(chosen) == b"null":
         return None
     try:
-        wanted = parsed(_choice, chosen)
+        selected = parsed(_choice, chosen)
     except msgspec.ValidationError as error:
         raise explained(error, "tool_choice") from None
-    if isinstance(wanted, str):
-        return wanted
-    if wanted.type == "function":
-        return {"type": "function", "function": {"name": wanted.name}}
-    if wanted.type == "allowed_tools" and all(tool.type == "function" for tool in wanted.tools):
+    if isinstance(selected, str):
+        return selected
+    if selected.type == "function":
+        return {"type": "function", "function": {"name": selected.name}}
+    if selected.type == "allowed_tools" and all(tool.type == "function" for tool in selected.tools):
         named = [{"type": "function", "function": tool} for tool in _names(chosen)]
-        return {"type": "allowed_tools", "allowed_tools": {"mode": wanted.mode, "tools": named}}
+        return {"type": "allowed_tools", "allowed_tools": {"mode": selected.mode, "tools": named}}
     raise BadRequest(
-        f"Unsupported value: 'tool_choice' of type {wanted.type!r} needs a tool that chat completions do not have. "
+        f"Unsupported value: 'tool_choice' of type {selected.type!r} needs a tool that chat completions do not have. "
         f"Choose a function, 'auto', 'required' or 'none'. {WHY_CHAT}",
         param="tool_choice",
         code="unsupported_value",
@@ -80,12 +81,12 @@ def _names(chosen: Raw) -> list[dict[str, Any]]:
     return [{"name": tool["name"]} for tool in msgspec.json.decode(chosen)["tools"] if "name" in tool]
 
 
-def _one(tool: Raw, place: int) -> dict[str, Any]:
+def _function_of(tool: Raw, place: int) -> dict[str, Any]:
     kind = parsed(_kind, tool).type
     if kind != "function":
         raise BadRequest(
             f"Unsupported value: 'tools[{place}].type' is {kind!r}, and the tools of chat completions are functions. "
-            "Describe it as a function and answer its calls yourself, or ask a model whose backend speaks "
+            "Describe it as a function and answer its calls yourself, or use a model whose backend has "
             f"/v1/responses. {WHY_CHAT}",
             param=f"tools[{place}].type",
             code="unsupported_value",
@@ -99,6 +100,6 @@ def _one(tool: Raw, place: int) -> dict[str, Any]:
                 code="unsupported_parameter",
             )
     function = parsed(_function, tool)
-    said = {"parameters": function.parameters, "strict": function.strict, "description": function.description}
-    told = {name: value for name, value in said.items() if value is not UNSET and bytes(value) != b"null"}
-    return {"type": "function", "function": {"name": function.name, **told}}
+    optional = {"parameters": function.parameters, "strict": function.strict, "description": function.description}
+    given = {name: value for name, value in optional.items() if value is not UNSET and bytes(value) != b"null"}
+    return {"type": "function", "function": {"name": function.name, **given}}

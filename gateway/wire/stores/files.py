@@ -14,7 +14,7 @@ SHORTEST_S, LONGEST_S = 3600, 30 * 24 * 3600
 
 
 class StoredFile(Protocol):
-    """A stored file."""
+    """The fields of a stored file that its JSON needs."""
 
     @property
     def id(self) -> str: ...

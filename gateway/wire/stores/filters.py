@@ -27,8 +27,8 @@ def _filter(given: Any, param: str, depth: int) -> Filter:
         inner = given.get("filters")
         if depth == 0 or not isinstance(inner, list) or not 1 <= len(inner) <= MOST:
             raise BadRequest(f"Invalid '{param}': 1 to {MOST} filters, at most {DEEPEST} deep.", param=param)
-        found = tuple(_filter(one, f"{param}.filters[{place}]", depth - 1) for place, one in enumerate(inner))
-        return Compound(kind, found)
+        parts = tuple(_filter(part, f"{param}.filters[{place}]", depth - 1) for place, part in enumerate(inner))
+        return Compound(kind, parts)
     if kind not in COMPARISONS:
         known = ", ".join((*COMPARISONS, "and", "or"))
         raise BadRequest(f"Invalid '{param}.type': {kind!r}. Supported: {known}.", param=f"{param}.type")

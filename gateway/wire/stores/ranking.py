@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from gateway.errors import BadRequest
 
 RANKERS = ("auto", "default-2024-11-15", "none")
-"""All but `none` mean the gateway's own reranker, if there is one."""
+"""The values of `ranker`. All but `none` mean the gateway's own reranker, if there is one."""
 
 
 class Weights(Struct, forbid_unknown_fields=True):
@@ -32,7 +32,7 @@ class Ranking(Struct, forbid_unknown_fields=True):
 
 
 def checked(ranking: Ranking | None, where: str = "ranking_options") -> Ranking:
-    """Validate what the types cannot. Raises `BadRequest`."""
+    """Check values that the types cannot check. Raises `BadRequest`."""
     if ranking is None:
         return Ranking()
     if ranking.ranker is not None and ranking.ranker not in RANKERS:

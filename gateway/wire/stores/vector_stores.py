@@ -1,6 +1,6 @@
 """`/v1/vector_stores` in OpenAI's JSON: decodes the bodies, and builds the objects from plain values.
 
-The gateway alone reads these bodies, so an unknown field is a mistake and is refused, as at OpenAI.
+Only the gateway reads these bodies, so an unknown field is a mistake and is refused, as at OpenAI.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class StaticSizes(Struct, forbid_unknown_fields=True):
 
 
 class Chunking(Struct, forbid_unknown_fields=True):
-    """The sizes of chunks; `auto`: as configured."""
+    """The sizes of chunks; `auto`: the configured sizes."""
 
     type: Literal["auto", "static"]
     static: StaticSizes | None = None
@@ -84,7 +84,7 @@ class SearchBody(Struct, forbid_unknown_fields=True):
 
 
 class StoreSearch(Struct, frozen=True):
-    """A search. `weight` is that of the vectors (None: the default)."""
+    """A search. `weight` is the weight of the vectors (None: the default)."""
 
     queries: tuple[str, ...]
     limit: int
@@ -125,20 +125,20 @@ def changed_file(raw: bytes) -> ChangedFile:
 
 
 def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
-    """The files of a batch with their settings, and the field of the request that names each."""
+    """The files of a batch with their settings, and the name of the request's field for each."""
     made: NewBatch = decoded(_new_batch, raw)
     checked(made.chunking_strategy)
     if (made.file_ids is None) == (made.files is None):
         raise BadRequest("Give either 'file_ids' or 'files'.", param="file_ids")
     if made.files is None:
         given = [NewFile(id, made.attributes, made.chunking_strategy) for id in made.file_ids or ()]
-        named = [(one, f"file_ids[{place}]") for place, one in enumerate(given)]
+        named = [(file, f"file_ids[{place}]") for place, file in enumerate(given)]
     else:
-        named = [(one, f"files[{place}].file_id") for place, one in enumerate(made.files)]
+        named = [(file, f"files[{place}].file_id") for place, file in enumerate(made.files)]
     if not named:
         raise BadRequest("A batch needs at least one file.", param="file_ids" if made.files is None else "files")
-    for place, one in enumerate(made.files or ()):
-        checked(one.chunking_strategy, f"files[{place}].chunking_strategy")
+    for place, file in enumerate(made.files or ()):
+        checked(file.chunking_strategy, f"files[{place}].chunking_strategy")
     return named
 
 
@@ -160,7 +160,7 @@ def search(raw: bytes) -> StoreSearch:
 
 
 def checked(chunking: Chunking | None, where: str = "chunking_strategy") -> None:
-    """Validate the sizes. Raises `BadRequest` where OpenAI does."""
+    """Check the sizes of chunks. Raises `BadRequest` for those that OpenAI refuses."""
     if chunking is None or chunking.type == "auto":
         return
     if chunking.static is None:
@@ -257,7 +257,7 @@ def batch(id: str, collection: str, created: int, cancelled: bool, states: Mappi
 
 
 class Result(Struct, frozen=True):
-    """A chunk in the results of a search. `about` holds the fields that OpenAI does not have."""
+    """A chunk in the results of a search. `about` holds the fields that OpenAI's API does not have."""
 
     file: str
     name: str
@@ -267,18 +267,18 @@ class Result(Struct, frozen=True):
     about: Mapping[str, Any]
 
 
-def results(queries: Sequence[str], found: Sequence[Result]) -> bytes:
+def results(queries: Sequence[str], matches: Sequence[Result]) -> bytes:
     """A page of results; `foreword` in each names its part of the document."""
     data = [
         {
-            "file_id": one.file,
-            "filename": one.name,
-            "score": shown_score(one.score),
-            "attributes": dict(one.attributes),
-            "content": [{"type": "text", "text": one.text}],
-            "foreword": dict(one.about),
+            "file_id": result.file,
+            "filename": result.name,
+            "score": shown_score(result.score),
+            "attributes": dict(result.attributes),
+            "content": [{"type": "text", "text": result.text}],
+            "foreword": dict(result.about),
         }
-        for one in found
+        for result in matches
     ]
     page = {"object": "vector_store.search_results.page", "search_query": list(queries), "data": data}
     return _encode({**page, "has_more": False, "next_page": None})

@@ -91,7 +91,7 @@ def test_an_empty_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_host_that_nobody_knows_is_called_unknown(tmp_path: Path) -> None:
     (problem,) = found(tmp_path, BACKEND + '[server]\nhost = "nohost.invalid"\n[prompt]\ntemplates = []\n')
-    assert "'nohost.invalid' is no address" in problem
+    assert "'nohost.invalid' is neither an address" in problem
 
 
 @pytest.mark.parametrize(

@@ -178,9 +178,9 @@ def test_content_may_be_parts(content: Any, text: str, thought: str) -> None:
     completion = read_completion(json.dumps({"choices": [{"message": {"content": content}}]}).encode())
     assert completion is not None
     assert completion.first is not None
-    assert completion.first.said is not None
+    assert completion.first.message_part is not None
 
-    assert (completion.first.words, completion.first.said.thought) == (text, thought)
+    assert (completion.first.words, completion.first.message_part.thought) == (text, thought)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_strict_schema_that_the_grammar_cannot_say_is_refused_with_the_places(
     odd = {"type": "object", "properties": {"d": DATE, "n": {"type": "number", "minimum": 1}}, "not": {}}
 
     with pytest.raises(
-        BadRequest, match=r"hold an answer to not, properties\.d\.pattern, properties\.n\.minimum"
+        BadRequest, match=r"cannot enforce not, properties\.d\.pattern, properties\.n\.minimum"
     ) as no:
         sent(response_format=schema(odd))
     assert no.value.param == "response_format.json_schema.schema"
@@ -105,8 +105,8 @@ def test_a_schema_that_would_hold_up_other_requests_is_refused(inner: Any, stric
 @pytest.mark.parametrize(
     ("choice", "what"),
     [
-        ("required", "cannot make sure that a tool is called"),
-        ({"type": "function", "function": {"name": "look_up"}}, "cannot make sure that a tool is called"),
+        ("required", "cannot force a tool call"),
+        ({"type": "function", "function": {"name": "look_up"}}, "cannot force a tool call"),
         ({"type": "function", "function": {"name": "zz"}}, "names the function 'zz'; 'tools' has: look_up"),
     ],
 )
@@ -154,7 +154,7 @@ def test_only_the_allowed_functions_can_be_called() -> None:
                 "tool_choice": "required",
                 "tools": [{"function": {"name": "f", "strict": True, "parameters": {"properties": {"d": DATE}}}}],
             },
-            r"cannot hold an answer to properties\.d\.pattern",
+            r"cannot enforce properties\.d\.pattern",
         ),
     ],
 )
