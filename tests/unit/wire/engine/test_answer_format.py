@@ -40,9 +40,7 @@ def schema(inner: Any, strict: bool = True) -> dict[str, Any]:
 def test_a_strict_schema_that_the_grammar_cannot_say_is_refused_with_the_places() -> None:
     odd = {"type": "object", "properties": {"d": DATE, "n": {"type": "number", "minimum": 1}}, "not": {}}
 
-    with pytest.raises(
-        BadRequest, match=r"cannot enforce not, properties\.d\.pattern, properties\.n\.minimum"
-    ) as no:
+    with pytest.raises(BadRequest, match=r"cannot enforce not, properties\.d\.pattern, properties\.n\.minimum") as no:
         sent(response_format=schema(odd))
     assert no.value.param == "response_format.json_schema.schema"
 
