@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -103,8 +105,6 @@ async def test_the_librarys_own_port_is_a_private_socket_behind_a_key(engine: Ll
         assert b" 401 " in stranger.recv(100)
 
 
-# unloading a second model beside a loaded one sometimes never ends inside the library, where the machine is busy
-@pytest.mark.long
 async def test_the_process_still_hears_its_signals(engine: LlamaCpp) -> None:
     heard = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -122,6 +122,29 @@ async def test_the_process_still_hears_its_signals(engine: LlamaCpp) -> None:
         await second.aclose()
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
+
+
+LOADED_AND_UNLOADED = f"""
+import asyncio
+from pathlib import Path
+from gateway.backends.local.llamacpp import LlamaCpp, LlamaCppSettings
+from gateway.resources import locate
+
+async def main():
+    for name in ("first", "second", "third"):
+        settings = LlamaCppSettings(name=name, model={MODEL!r}, context_tokens=256, parallel=1)
+        backend = LlamaCpp(name, settings, locate({MODEL!r}, Path("/")))
+        await backend.open()
+        await backend.aclose()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_model_can_be_unloaded_as_soon_as_it_is_loaded() -> None:
+    """In a process of its own: one that hangs inside the library can only be killed."""
+    command = [sys.executable, "-c", LOADED_AND_UNLOADED]
+    await asyncio.to_thread(subprocess.run, command, check=True, timeout=120)
 
 
 async def test_a_file_without_weights_fails_with_its_name(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ class LlamaEngine:
         except RuntimeError as error:
             self._remove_folder()
             raise RuntimeError(f"llama.cpp cannot load {path}; its reason is on the error output") from error
+        # only the library's loop answers this; an unloading that comes before the loop runs would be lost, and hang
+        self._server.handle_metrics()
         self._tokenizer = SocketTokenizer(socket, secret)
 
     def chat(self, body: bytes, callback: Callback) -> None:
@@ -112,6 +114,7 @@ def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.fit_params = False
     params.ui = False
     params.endpoint_slots = False
+    params.endpoint_metrics = True
     params.n_threads_http = 2
     # an assistant's message at the end is a finished turn, as with OpenAI
     params.prefill_assistant = False
