@@ -279,7 +279,7 @@ def _refused(attacked: Attacked, config: str, times: int) -> bool:
     before = attacked.worker()
     (attacked.folder / "config.toml").write_text(config)
     os.kill(attacked.process.pid, signal.SIGHUP)
-    said = _wait(lambda: attacked.log().count("the old one serves on") == times)
+    said = _wait(lambda: attacked.log().count("the old one stays in use") == times)
     return said and attacked.worker() == before
 
 

@@ -55,7 +55,7 @@ from gateway.records.locations import database_url, spool_folder
 from gateway.records.policy import RecordPolicy
 from gateway.records.spool import Spool
 from gateway.settings import Settings
-from gateway.state.guarded import GuardedState
+from gateway.state.outage import GuardedState
 from gateway.telemetry import names
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.traces import Traces

@@ -42,7 +42,7 @@ class Draws:
         self._count = 0
 
     def calls(self, chosen: int = -1) -> tuple[Call, ...]:
-        """All calls but the one whose answer is chosen."""
+        """All calls except the one whose answer is chosen."""
         return (*(call for number, call in sorted(self._drawn.items()) if number != chosen), *self._judged)
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
@@ -75,7 +75,7 @@ class Draws:
         )
         self._judged.append(call)
         if call.error:
-            raise BackendFailed(f"The judge could not be asked: {call.error}")
+            raise BackendFailed(f"The judge did not answer: {call.error}")
         return Drawn(-1, text, max(0, call.prompt_tokens) + max(0, call.completion_tokens))
 
     def _again(self, number: int, follow: Sequence[Turn], temperature: float | None) -> Exchange:

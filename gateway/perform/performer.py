@@ -1,4 +1,4 @@
-"""Calls the model as the exchange's technique says: once or several times, with the reasoning split off."""
+"""Calls the model once or several times, as the exchange's technique needs, and separates the reasoning."""
 
 from msgspec.structs import replace
 
@@ -11,7 +11,7 @@ from gateway.wire.chat.reasoning import SplitStream, split_body
 
 
 class Performer:
-    """Performs an exchange: one plain call unless its technique needs more."""
+    """Performs an exchange: one plain call, or more if its technique needs them."""
 
     def __init__(self, caller: Caller, completer: Completer) -> None:
         self._caller = caller
@@ -46,7 +46,7 @@ class Performer:
 
 
 def _split(exchange: Exchange, reply: Reply) -> Reply:
-    """The reply in the client's form: reasoning split off, streamed if the client wants a stream."""
+    """The reply in the form that the client requested: reasoning separated, and as a stream if it asked for one."""
     procedure, ask = exchange.procedure, exchange.ask
     if reply.status >= 300 or procedure is None:
         return reply

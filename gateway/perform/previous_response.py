@@ -1,6 +1,7 @@
-"""Puts the turns of an earlier response ahead of the turns of a request that continues it.
+"""Puts the turns of an earlier response before the turns of a request that continues it.
 
-Only for responses in the gateway's own records. Any other `previous_response_id` is passed on to the backend.
+This works for responses in the gateway's own records. Any other `previous_response_id` is passed on to the
+backend.
 """
 
 from msgspec.structs import replace
@@ -48,16 +49,16 @@ async def stored_response(archive: RecordArchive | None, id: str, key: ClientKey
     except NotFound:
         raise NotFound("it is not in the records") from None
     if record.policy != RecordPolicy.FULL:
-        raise NotFound("no text of it is kept: it was deleted, or the records' policy is hashed")
+        raise NotFound("its text is not stored: it was deleted, or the records' policy is hashed")
     response = record.answer.extra.get(STORED)
     if not isinstance(response, str):
-        raise NotFound("it was asked not to be stored, or did not come to its end")
+        raise NotFound("its request had 'store': false, or it did not finish")
     return record, response.encode()
 
 
 def _not_here(response: str, why: str) -> BadRequest:
     return BadRequest(
-        f"The response {response!r} cannot be carried on from: {why}. Send its input and output items in 'input'.",
+        f"The response {response!r} cannot be continued: {why}. Send its input and output items in 'input'.",
         param=FIELD,
         code="previous_response_not_found",
     )

@@ -16,15 +16,18 @@ from gateway.wire.chat import encode
 
 
 class Responder:
-    """The performer as the server sees it."""
+    """The performer that the server uses, for all endpoints."""
 
     def __init__(self, perform: Performer, backends: Mapping[str, Backend]) -> None:
         self._perform = perform
         self._backends = backends
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        """The reply, and the exchange with what was done to get it. A changed request that is refused with 400 or 422
-        is sent once more as the client wrote it. Raises what `Caller.call` raises."""
+        """The reply, and the exchange with the calls and notes of this step.
+
+        If a changed request is refused with 400 or 422, the client's own request is sent instead. Raises what
+        `Caller.call` raises.
+        """
         try:
             done, reply = await self._answer(exchange, headers)
         except RequestError as error:
@@ -35,7 +38,7 @@ class Responder:
             if reply.status not in REFUSALS or not may_go_unchanged(exchange):
                 return done, reply
             own = unchanged(done, reply.status, cause_of(reply.body), reply.backend, reply.model)
-        # with the same key a server may give the refusal again
+        # with the same key a server may repeat the refusal
         return await self._answer(own, tuple([header for header in headers if header[0] != b"idempotency-key"]))
 
     async def _answer(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:

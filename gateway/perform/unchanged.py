@@ -1,4 +1,4 @@
-"""The client's own request in place of a changed one that a backend refused."""
+"""Replaces a changed request that a backend refused by the client's own."""
 
 import json
 
@@ -12,16 +12,16 @@ CAUSE_CHARS = 80
 
 
 def may_go_unchanged(exchange: Exchange) -> bool:
-    """Whether the client's own request can stand in. It cannot where the client asked for the change itself (a
-    prompt by name, sources, several contexts), or where its own prompt does not fit the window."""
+    """Whether the client's own request can be sent instead. It cannot if the client asked for the change itself (a
+    prompt by name, sources, several contexts), or if its own prompt does not fit the window."""
     ask = exchange.ask
     wished = ask.spoken_for or bool(ask.controls.contexts or exchange.chunks) or exchange.searched is not None
     return exchange.changed and not wished and exchange.plan.strategy == "direct"
 
 
 def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", model: str = "") -> Exchange:
-    """The exchange without its changes, for the backend that refused them. The record keeps what was refused: the
-    prompt in `rewrite.withheld`, the call among `calls`, and a note."""
+    """The exchange without its changes, for the backend that refused them. The refused prompt is recorded in
+    `rewrite.withheld`, the call in `calls`, and the reason in a note."""
     first = exchange.route[0]
     refused = Call("refused", backend or first.backend, model or first.model, error=f"refused with {status}")
     reason = f"the changed one was refused with {status}" + (f": {cause}" if cause else "")
@@ -31,15 +31,16 @@ def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", mo
         sampling=Sampling.NONE,
         procedure=None,
         rewrite=replace(exchange.rewrite, withheld=exchange.sent) if exchange.rewrite != Rewrite.NONE else Rewrite.NONE,
-        route=tuple([one for one in exchange.route if (one.backend, one.model) == (backend, model)]) or exchange.route,
+        route=tuple([target for target in exchange.route if (target.backend, target.model) == (backend, model)])
+        or exchange.route,
         calls=(*exchange.calls, refused),
         notes=(*[_taken_back(note) for note in exchange.notes], Note("resend", "the client's own request", reason)),
     )
 
 
 def cause_of(body: bytes) -> str:
-    """The code and the parameter that a refusal names; "" where it names none. Its message is left out, since it may
-    quote the prompt."""
+    """The code and the parameter that a refusal names; "" if it names none. Its message is left out, since it may quote
+    the prompt."""
     try:
         error = json.loads(body)["error"]
         named = [error.get("code"), error.get("param")]
@@ -49,6 +50,6 @@ def cause_of(body: bytes) -> str:
 
 
 def _taken_back(note: Note) -> Note:
-    """A stage's note on the prompt that it made: that prompt is not what was answered."""
+    """Mark a stage's note: its prompt is not the one that was answered."""
     made = note.stage in REWRITES and note.decision in ("rewritten", "refined")
     return replace(note, decision="refused") if made else note

@@ -1,1 +1,1 @@
-"""HTTP: Litestar is known here alone; one file a noun."""
+"""The ASGI application: routes and handlers, one file for each subject. Only this folder knows Litestar."""

@@ -1,4 +1,4 @@
-"""Admits requests: keys by hash, limits by key, and this machine alone where there are no keys."""
+"""Admits requests: compares keys by hash and counts their limits. Without keys, only this machine is admitted."""
 
 import base64
 import hashlib
@@ -18,14 +18,14 @@ from gateway.settings import AccessKey, Settings, is_loopback
 log = logging.getLogger("foreword.access")
 
 OF_PROXIES = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via")
-# without keys, everybody on this machine owns the gateway
+# without keys, every user of this machine has all rights
 OWNER = ClientKey(name="local", admin=True)
 
 
 def single_headers(scope: Any) -> dict[bytes, bytes]:
-    """The headers by name; of several with one name, the last.
+    """The headers by name. If a name occurs several times, the last value counts.
 
-    Raises `BadRequest` for two `Authorization` headers: a proxy in front may have checked the other one.
+    Raises `BadRequest` for two `Authorization` headers, since a proxy in front may have checked the other one.
     """
     pairs = scope["headers"]
     headers: dict[bytes, bytes] = dict(pairs)
@@ -43,9 +43,10 @@ class Access:
         self._state = state
 
     async def admit(self, headers: Mapping[bytes, bytes], *, page: bool = False) -> ClientKey:
-        """`page`: the key may be the password of HTTP's basic authentication.
+        """Admit a request. `page`: the key may also be the password of HTTP's basic authentication.
 
-        Only pages accept one: a browser sends a remembered password by itself, so any web site could make it do so.
+        Only pages accept a password, since a browser sends a remembered one by itself, also on behalf of other
+        web sites.
         """
         if not self._keys:
             self._from_this_machine(headers)
@@ -56,21 +57,21 @@ class Access:
         return key
 
     def admit_anyone(self, headers: Mapping[bytes, bytes]) -> None:
-        """Admit to a route that needs no key. A gateway without keys still answers to this machine only."""
+        """Admit a request to a route that needs no key. A gateway without keys still answers only this machine."""
         if not self._keys:
             self._from_this_machine(headers)
 
     def _from_this_machine(self, headers: Mapping[bytes, bytes]) -> None:
-        """Refuse, without keys, requests through a proxy, and those that a web page can make a browser send (DNS
-        rebinding, cross-site posts). Raises `KeyNotAllowed`."""
+        """Raises `KeyNotAllowed` for requests through a proxy, and for those that a web page can make a browser send
+        (DNS rebinding, cross-site posts). Called only if there are no keys."""
         if not headers.keys().isdisjoint(OF_PROXIES):
             raise KeyNotAllowed(
-                "This request came through a proxy, and this gateway has no keys, so everybody who reaches the proxy "
-                "would own it. Add a [keys.name] table (docs/behind-a-proxy.md)."
+                "This request came through a proxy, but this gateway has no keys: whoever reaches the proxy would "
+                "have all rights. Add a [keys.name] table (docs/behind-a-proxy.md)."
             )
         host = headers.get(b"host", b"")
         if not _is_local(host):
-            raise KeyNotAllowed("This gateway has no keys, so it answers to loopback names only, such as 127.0.0.1.")
+            raise KeyNotAllowed("This gateway has no keys, so it only answers to loopback names such as 127.0.0.1.")
         origin = headers.get(b"origin")
         if origin is None or self._cors.allows(origin):
             return
@@ -93,7 +94,7 @@ class Access:
         except RequestError:
             raise  # a state that fails closed
         except Exception as error:
-            # an answer matters more than an exact limit; the log tells that limits are not enforced
+            # an answer is more important than an exact limit; the log says that limits are not enforced
             log.warning("the hot state is gone: the limit of key %s is not enforced: %r", key.name, error)
             return
         if wait_s:
@@ -115,7 +116,7 @@ def _secret(authorization: bytes, page: bool) -> bytes:
         return b""
 
 
-@lru_cache(maxsize=64)  # requests name the same few hosts
+@lru_cache(maxsize=64)  # most requests have one of a few Host headers
 def _is_local(given: bytes) -> bool:
     host = given.decode("latin-1").lower()
     return is_loopback(host.rsplit(":", 1)[0] if not host.endswith("]") else host)

@@ -1,4 +1,4 @@
-"""Adds to a stream: the `foreword` object to its first event, and an event ahead of its end mark."""
+"""Adds to a stream: the `foreword` object to its first event, and one event before its end mark."""
 
 from gateway.exchange import Endpoint, Exchange
 from gateway.ports import Reply, is_encoded
@@ -8,13 +8,13 @@ from gateway.wire.stream_ends import end_at, mark_of
 
 
 class StreamAdditions:
-    """The additions to one stream, whose pieces hold whole events. A compressed stream gets none."""
+    """The additions to one stream, whose pieces hold whole events. Nothing is added to a compressed stream."""
 
     def __init__(self, exchange: Exchange, reply: Reply, account: bytes, sent: list[bytes], *, closing: bool) -> None:
-        """`account`: the `foreword` object, or b""; `sent`: the pieces that were sent; `closing`: whether the stream
+        """`account`: the `foreword` object, or b"". `sent`: the pieces that were sent. `closing`: whether the stream
         may end with an event of the gateway's own."""
         self.is_over = False
-        """Whether the end mark has passed."""
+        """Whether the end mark was sent."""
         self._exchange = exchange
         self._reply = reply
         self._sent = sent
@@ -22,12 +22,12 @@ class StreamAdditions:
         self._closing = closing and self._endpoint is not Endpoint.RESPONSES
         self._packed = is_encoded(reply.headers)
         self.account = b"" if self._packed else account
-        """The `foreword` object, until it is in an event."""
+        """The `foreword` object; b"" after it was added to an event."""
         self.mark = mark_of(self._endpoint)
-        """A piece without these bytes needs no look, once the object is in."""
+        """After the object was added, only pieces with these bytes can need an addition."""
 
     def add(self, piece: bytes) -> bytes:
-        """The piece with what belongs into it. Most pieces come back as they are."""
+        """The piece with its additions. Most pieces are returned unchanged."""
         if self.account:
             piece, is_added = annotate.first_event(piece, self.account)
             self.account = b"" if is_added else self.account
@@ -43,9 +43,9 @@ class StreamAdditions:
         return b"" if self.is_over or self._packed else self._last_event(b"")
 
     def _last_event(self, last: bytes) -> bytes:
-        """The event with everything that is known only at the end. Also adds it to the record. `last`: the piece that
-        is not sent yet."""
-        exchange, told = self._exchange, self._reply.notes
+        """The event with the data that are known only at the end, which are also recorded. `last`: the piece that is
+        not sent yet."""
+        exchange, notes = self._exchange, self._reply.notes
         if exchange.chunks:
-            told.append(cited.note(len(exchange.chunks), b"".join((*self._sent, last)), "text/event-stream"))
-        return annotate.closing_event(exchange, told) if told and self._closing else b""
+            notes.append(cited.note(len(exchange.chunks), b"".join((*self._sent, last)), "text/event-stream"))
+        return annotate.closing_event(exchange, notes) if notes and self._closing else b""

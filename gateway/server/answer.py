@@ -1,7 +1,7 @@
-"""One request from bytes in to bytes out: prepare, call, send, record.
+"""Answers one request, from bytes to bytes: prepare, call, send, record.
 
-A thin ASGI handler rather than a Litestar handler: no request object, no second validation, and
-the reply's pieces go out as they come in.
+A plain ASGI handler rather than a Litestar handler: it needs no request object and no second validation, and
+sends the reply's pieces as they arrive.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from gateway.wire.citations import note as cited
 log = logging.getLogger("foreword.answer")
 
 Decode = Callable[[bytes, Mapping[bytes, bytes]], Ask]
-# the client's headers that are passed on to a backend; never its credentials
+# the client's headers that are forwarded to a backend; never its credentials
 TRAVELLING = (
     b"traceparent",
     b"tracestate",
@@ -44,11 +44,13 @@ JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 WATCH_AFTER_S = 0.05
 FAILED = RequestError("The gateway failed on this request; its log has the reason.")
-ENDING = TooBusy("The gateway is ending and could not finish this answer. Send the request again.", retry_after_s=1.0)
+ENDING = TooBusy(
+    "The gateway is shutting down and could not finish this answer. Send the request again.", retry_after_s=1.0
+)
 
 
 class AnswerHandler:
-    """The handler of one endpoint. Holds nothing of a request between calls."""
+    """The handler of one endpoint. Keeps no data of a request after it is answered."""
 
     def __init__(self, gateway: Gateway, access: Access, decode: Decode) -> None:
         self._gateway = gateway
@@ -59,7 +61,7 @@ class AnswerHandler:
         self._under_way: dict[_AnswerRun, asyncio.Task[Any]] = {}
 
     def cut(self) -> None:
-        """End all answers under way with an error, which their clients get and their records keep."""
+        """End all running answers with an error, which is sent to their clients and recorded."""
         for run, task in self._under_way.items():
             run.cut = True
             task.cancel()
@@ -124,7 +126,7 @@ class _AnswerRun:
             self._reply = reply
             status = reply.status
             if exchange.chunks and not recorded:
-                self._transcript = Transcript(most)  # its citations are compared with the sources
+                self._transcript = Transcript(most)  # kept whole, to compare its citations with the sources
             await self._pass_on(exchange, reply)
         except StreamFailed as error:
             ending, error_text = "failed", error.message
@@ -139,7 +141,7 @@ class _AnswerRun:
                 ending, error_text, status = "failed", ENDING.message, status or ENDING.status
                 await self._fail(ENDING, exchange.ask.endpoint)
                 return
-            # a client that leaves after the end mark has had the whole answer
+            # a client that leaves after the end mark has received the whole answer
             ending, status = "finished" if self._whole else "left", status or 499
             if not self.left:
                 raise
@@ -158,7 +160,8 @@ class _AnswerRun:
             self._record(exchange, headers, ending, error_text, status)
 
     async def tell(self, what: str) -> None:
-        """Send a comment on the stream. The first comment starts the stream, so a later refusal is an event on it."""
+        """Send a comment on the stream. The first comment starts the stream, so that a later refusal must be sent as an
+        event."""
         if not self._started:
             await self._start(200, [EVENT_STREAM, (b"x-foreword-id", self.id.encode())])
         self._told = True
@@ -171,9 +174,9 @@ class _AnswerRun:
         packed = is_encoded(reply.headers)
         if exchange.chunks and reply.pieces is None and reply.status < 300 and not packed:
             reply.notes.append(cited.note(len(exchange.chunks), reply.body))
-        told = () if reply.pieces is not None else reply.notes
+        late_notes = () if reply.pieces is not None else reply.notes
         is_account_due = exchange.ask.controls.account and reply.status < 300 and not packed
-        extra = annotate.account(exchange, told) if is_account_due else b""
+        extra = annotate.account(exchange, late_notes) if is_account_due else b""
         head = [*reply.headers, *decisions(exchange, reply)]
         if reply.pieces is not None:
             await self._stream(exchange, reply, reply.pieces, head, extra)
@@ -193,8 +196,8 @@ class _AnswerRun:
         extra: bytes,
     ) -> None:
         send, transcript = self._send, self._transcript
-        wanted = exchange.ask.controls.closing_event
-        closing = self._gateway.settings.server.closing_event if wanted is None else wanted
+        choice = exchange.ask.controls.closing_event
+        closing = self._gateway.settings.server.closing_event if choice is None else choice
         closing = closing and exchange.ask.controls.account
         additions = StreamAdditions(exchange, reply, extra, transcript.pieces, closing=closing)
         mark = additions.mark
@@ -220,7 +223,8 @@ class _AnswerRun:
         if not self._started:
             await refuse(self._send, error, self.id)
             return
-        # the status was sent, so an event tells the failure; without [DONE] no client takes the answer for whole
+        # the status was sent, so the failure is sent as an event; without [DONE] no client considers the answer
+        # complete
         if self._reply is not None and is_encoded(self._reply.headers):
             last = b""
         elif endpoint is Endpoint.RESPONSES:
@@ -232,14 +236,14 @@ class _AnswerRun:
 
     def _record(self, exchange: Exchange, headers: Mapping[bytes, bytes], ending: str, error: str, status: int) -> None:
         reply = self._reply
-        found = dict(reply.headers) if reply else {}
+        headers_of_reply = dict(reply.headers) if reply else {}
         outcome = ExchangeOutcome(
             ending=ending,
             status=status,
             backend=reply.backend if reply else "",
             model=reply.model if reply else "",
-            content_type=found.get(b"content-type", b"").decode("latin-1"),
-            content_encoding=found.get(b"content-encoding", b"").decode("latin-1"),
+            content_type=headers_of_reply.get(b"content-type", b"").decode("latin-1"),
+            content_encoding=headers_of_reply.get(b"content-encoding", b"").decode("latin-1"),
             body=self._transcript.whole(),
             error=error,
             first_byte_us=self._first_byte_us,
@@ -249,7 +253,7 @@ class _AnswerRun:
 
 
 async def refuse(send: Send, error: RequestError, exchange_id: str) -> None:
-    """An error in OpenAI's form."""
+    """Send an error in OpenAI's form."""
     body = errors.envelope(error)
     head = [JSON, (b"content-length", str(len(body)).encode()), (b"x-foreword-id", exchange_id.encode())]
     if error.retry_after_s:
@@ -259,7 +263,7 @@ async def refuse(send: Send, error: RequestError, exchange_id: str) -> None:
 
 
 class _Watch:
-    """Cancels the work as soon as the client leaves."""
+    """Cancels the work when the client leaves."""
 
     __slots__ = ("_of", "_task")
 
@@ -285,10 +289,10 @@ class _Watch:
 
 
 class _Watches:
-    """Starts watching a client only after one to two times `WATCH_AFTER_S`.
+    """Starts to watch a client only after one to two times `WATCH_AFTER_S`.
 
-    Most answers are sent by then, and a task for each request takes more CPU than the rest of this file. One timer
-    serves all of them.
+    Most answers are sent by then, and a task for each request takes more CPU than the rest of this file. One
+    timer serves all clients.
     """
 
     def __init__(self) -> None:
@@ -320,7 +324,7 @@ async def _once(piece: bytes) -> AsyncIterator[bytes]:
 def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
     names = [] if headers.keys().isdisjoint(TRAVELLING) else TRAVELLING
     travelling = [(name, headers[name]) for name in names if name in headers]
-    # only an encoding that the records can read
+    # ask only for an encoding that the records can read
     if b"gzip" in headers.get(b"accept-encoding", b""):
         travelling.append((b"accept-encoding", b"gzip"))
     return tuple(travelling)

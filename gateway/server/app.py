@@ -1,4 +1,4 @@
-"""The Litestar application: routes, access, error answers, lifespan."""
+"""The application: routes, access, error answers, start and end."""
 
 import difflib
 import gc
@@ -46,10 +46,10 @@ ANSWERED = (
 
 
 class AsgiFront:
-    """The ASGI application: the hot routes are answered here, everything else by Litestar.
+    """The ASGI application. The hot routes are answered here, all others by Litestar.
 
-    Going through Litestar's router and middleware costs a hot request 40 µs and gives it nothing.
-    A hot route is matched by its exact path, and each of its handlers admits the caller itself.
+    Litestar's router and middleware would cost a hot request 40 µs without benefit. A hot route is matched by
+    its exact path, and each of its handlers admits the caller itself.
     """
 
     def __init__(self, hot: dict[str, AnswerHandler], rest: Litestar, gateway: Gateway) -> None:
@@ -89,13 +89,13 @@ class AsgiFront:
         self._gateway.readiness.draining = True
 
     def cut(self) -> None:
-        """End the answers under way: a stream with an error event, others with a 503. Each is recorded."""
+        """End the running answers: a stream with an error event, others with a 503. Each is recorded."""
         for handler in self._hot.values():
             handler.cut()
 
 
 def _lists_stored(scope: Scope) -> bool:
-    """The list of stored completions has the path of new ones."""
+    """Whether the request lists stored completions, which has the same path as a new completion."""
     return scope["type"] == ScopeType.HTTP and scope["method"] == "GET" and scope["path"] == f"/v1/{Endpoint.CHAT}"
 
 
@@ -109,7 +109,7 @@ def application(gateway: Gateway) -> AsgiFront:
     access = Access(gateway.settings, gateway.state)
 
     async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """Runs before every handler: a request without a key gets no further, unless the handler is open to all."""
+        """Runs before every handler. Refuses a request without a key, unless the handler is open to all."""
         headers = single_headers(connection.scope)
         if handler.opt.get("open"):
             access.admit_anyone(headers)
@@ -125,10 +125,11 @@ def application(gateway: Gateway) -> AsgiFront:
 
     async def open_gateway() -> None:
         await gateway.open()
-        # the objects of now stay, so the collector need not look at them on each of its rounds
+        # exempt the existing objects from garbage collection, since they will stay
         gc.collect()
         gc.freeze()
-        # a request makes hundreds of objects and hardly a cycle; the default of 700 means several rounds a request
+        # a request creates hundreds of objects and hardly any cycle; the default of 700 means several collections a
+        # request
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
@@ -178,13 +179,13 @@ def _is_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
 def _refused(connection: ASGIConnection[Any, Any, Any, Any], error: RequestError) -> Response[bytes]:
     headers = {"retry-after": str(max(1, round(error.retry_after_s)))} if error.retry_after_s else {}
     if error.status == 401 and _is_page(connection):
-        # makes a browser ask for the key
+        # makes a browser prompt for the key
         headers["www-authenticate"] = 'Basic realm="Foreword: any name, and an admin key as the password"'
     return Response(errors.envelope(error), status_code=error.status, headers=headers, media_type="application/json")
 
 
 def _unrouted(request: ASGIConnection[Any, Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Litestar's own refusals, such as an unknown path, in OpenAI's form."""
+    """Convert Litestar's own refusals, such as an unknown path, to OpenAI's form."""
     if error.status_code >= 500:
         return _failed(request, error)
     code = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
@@ -195,7 +196,8 @@ def _unrouted(request: ASGIConnection[Any, Any, Any, Any], error: HTTPException)
 
 
 def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
-    """Most wrong paths are right ones behind a base URL that lacks its /v1, or has it twice."""
+    """The probable right path, as a sentence, or "". Most wrong paths come from a base URL without /v1, or with two of
+    them."""
     if len(path) > LONGEST_MISSPELT:
         return ""
     known = {route.path for route in request.app.routes} | {f"/v1/{endpoint}" for endpoint, _ in ANSWERED}

@@ -1,4 +1,4 @@
-"""Access for web pages of other origins (CORS): the origins in `[server] allowed_origins`.
+"""Allows web pages of other origins to call the gateway (CORS): those in `[server] allowed_origins`.
 
 A page sends its key as a bearer token, as programs do. Cookies and remembered passwords are never allowed.
 """
@@ -11,12 +11,12 @@ from litestar.types import Scope, Send
 ANY = "*"
 METHODS = b"GET, POST, DELETE, OPTIONS"
 REMEMBERED_S = b"600"
-"""How long a browser may keep the answer to a preflight."""
+"""The time, in seconds, for which a browser may reuse the answer to a preflight."""
 VARY = (b"vary", b"origin")
 
 
 class Cors:
-    """The allowed origins; `*` is any."""
+    """The allowed origins; `*` means any."""
 
     def __init__(self, allowed_origins: Sequence[str]) -> None:
         self._any = ANY in allowed_origins
@@ -27,11 +27,11 @@ class Cors:
         return origin is not None and (self._any or origin.lower() in self._origins)
 
     def answering(self, scope: Scope, send: Send) -> Send:
-        """`send` with the headers that let the page read the answer, errors and streams alike."""
+        """Wrap `send` to add the headers that let the page read the answer, including errors and streams."""
         origin = _header(scope, b"origin")
         head = [VARY]
         if origin is not None and self.allows(origin):
-            # the origin by name, so that a cache cannot give the answer to another page
+            # names the origin, so that a cache cannot give the answer to another page
             head += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"*")]
 
         async def send_with_headers(message: Any) -> None:
@@ -43,7 +43,7 @@ class Cors:
         return send_with_headers
 
     async def answer_preflight(self, scope: Scope, send: Send) -> bool:
-        """Answer the preflight of an allowed origin. Returns False if the request is none."""
+        """Answer the preflight of an allowed origin. Returns False if the request is not a preflight."""
         origin, method = _header(scope, b"origin"), _header(scope, b"access-control-request-method")
         if scope["method"] != "OPTIONS" or method is None or origin is None or not self.allows(origin):  # type: ignore[typeddict-item]  # an HTTP scope has a method
             return False

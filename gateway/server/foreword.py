@@ -16,25 +16,32 @@ from gateway.wire import preview
 from gateway.wire.feedback import feedback
 
 
-@post("/v1/foreword/preview", status_code=200, summary="What would be done to a request", tags=["Foreword"])
+@post(
+    "/v1/foreword/preview",
+    status_code=200,
+    summary="Show the changes to a request without sending it",
+    tags=["Foreword"],
+)
 async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """Takes the body of a chat completion or a response, runs every stage, calls no model, and shows each decision."""
+    """Takes the body of a chat completion or a response, runs every stage, calls no model, and returns each
+    decision."""
     ask = preview.ask(await request.body(), dict(request.scope["headers"]))
     exchange = Exchange("preview-" + secrets.token_hex(8), ask, key, dry=True, started_s=time())
     prepared = await gateway.prepare(exchange)
     return json_bytes(preview.shown(prepared, gateway.perform.body(prepared)))
 
 
-@get("/v1/foreword/exchanges/{id:str}", summary="An exchange as it was recorded", tags=["Foreword"])
+@get("/v1/foreword/exchanges/{id:str}", summary="A recorded exchange", tags=["Foreword"])
 async def get_exchange(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """The request, each decision, the prompt that was sent, the answer, and the feedback so far. A key sees its own."""
+    """The request, each decision, the prompt that was sent, the answer, and the feedback on it. A key can only read its
+    own."""
     return json_bytes(as_json(await _archive(gateway).get(id, key)))
 
 
-@post("/v1/foreword/feedback", status_code=201, summary="Say how good an answer was", tags=["Foreword"])
+@post("/v1/foreword/feedback", status_code=201, summary="Give feedback on an answer", tags=["Foreword"])
 async def give_feedback(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """`{"exchange": id, "score": 0 to 1, "label", "comment", "answer": the corrected one}`; the id is in the
-    header `x-foreword-id` of each answer."""
+    """`{"exchange": id, "score": 0 to 1, "label", "comment", "answer": the corrected one}`. The id is the header
+    `x-foreword-id` of each answer."""
     given = feedback(await request.body())
     opinion = Feedback(given.exchange, given.score, given.label, given.comment, given.answer)
     stored = await _archive(gateway).add(opinion, key)

@@ -1,4 +1,4 @@
-"""Shared by handlers: the gateway and the caller's key as parameters, JSON answers, refusals."""
+"""Shared parts of handlers: the gateway and the caller's key as parameters, JSON answers, refusals."""
 
 from typing import Any
 
@@ -19,23 +19,24 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def json_bytes(body: bytes, status: int = 200) -> Response[bytes]:
-    """An answer whose JSON is encoded already."""
+    """An answer from encoded JSON."""
     return Response(body, status_code=status, media_type="application/json")
 
 
 def json_of(value: object, status: int = 200) -> Response[bytes]:
-    """An answer from anything that msgspec encodes."""
+    """An answer from a value that msgspec can encode."""
     return json_bytes(msgspec.json.encode(value), status)
 
 
 def admin_only(key: ClientKey, what: str) -> None:
-    """`what` completes the sentence "Only a key with admin = true may ...". Raises `KeyNotAllowed`."""
+    """Raises `KeyNotAllowed` unless the key has `admin`. `what` completes the sentence "Only a key with admin = true
+    may ..."."""
     if not key.admin:
         raise KeyNotAllowed(f"Only a key with admin = true may {what}.")
 
 
 def intake_of(gateway: Gateway) -> BackgroundIngest:
-    """Raises `NotFound` where the configuration has no collections."""
+    """The gateway's collections and their background ingest. Raises `NotFound` if the configuration has none."""
     if gateway.intake is None:
         raise NotFound("This gateway keeps no collections: its configuration has no [store] and [embedder].")
     return gateway.intake

@@ -1,4 +1,4 @@
-"""The decisions on a request as `x-foreword-*` response headers."""
+"""The decisions about a request as `x-foreword-*` response headers."""
 
 import re
 
@@ -6,12 +6,12 @@ from gateway.exchange import Arm, Exchange, Mode
 from gateway.ports import Reply
 
 WITHHELD = (Arm.SHADOW, Arm.HELD)
-"""Arms whose rewrite is recorded and not sent, so that no header may name its template as used."""
+"""Arms whose rewrite is recorded but not sent. A header must not name its template as used."""
 _UNPRINTABLE = re.compile("[^ -~]")
 
 
 def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
-    """Always the exchange's id and backend; the rest where a decision was made."""
+    """The headers: always the exchange's id and backend, and one for each decision."""
     head = [(b"x-foreword-id", exchange.id.encode()), (b"x-foreword-backend", reply.backend.encode())]
     if exchange.mode is not Mode.OFF:
         head.append((b"x-foreword-mode", exchange.mode.value.encode()))

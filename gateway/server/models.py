@@ -1,4 +1,4 @@
-"""`/v1/models`: the names that a client may use, and the names that only the backends know."""
+"""`/v1/models`: the configured names, and the names that only the backends know."""
 
 import asyncio
 from typing import Any
@@ -34,8 +34,8 @@ class _UpstreamModel(Struct):
 
 @get("/v1/models", summary="The models that this key may use", tags=["OpenAI"])
 async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
-    """The configured names, then the lists of backends with a pattern (`gpt-*`). A backend that does not answer now is
-    left out."""
+    """The configured names, then the lists of backends with a pattern (`gpt-*`). A backend that does not answer is left
+    out."""
     listed: dict[str, Any] = {
         name: ModelObject(name, backend) for name, backend in gateway.routes.names() if _allowed(key, name)
     }
@@ -51,7 +51,7 @@ async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
 
 @get("/v1/models/{name:path}", summary="One model", tags=["OpenAI"])
 async def get_model(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
-    """404 for a name that is unknown or not this key's."""
+    """404 if the name is unknown or this key may not use it."""
     name = name.lstrip("/")
     for known, backend in gateway.routes.names():
         if known == name and _allowed(key, known):
@@ -61,7 +61,7 @@ async def get_model(gateway: Shared, key: Caller, name: PathText) -> Response[by
 
 @delete("/v1/models/{name:path}", status_code=200, summary="Delete a fine-tuned model", tags=["OpenAI"])
 async def delete_model(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
-    """Passed on to the backend; for keys with `admin` only."""
+    """Forwarded to the backend. Only for keys with `admin`."""
     admin_only(key, "delete models")
     return await _ask(gateway, key, "DELETE", name.lstrip("/"))
 
@@ -76,9 +76,9 @@ async def _ask(gateway: Gateway, key: ClientKey, method: str, name: str) -> Resp
 
 
 def refuse_other_places(path: str) -> None:
-    """Refuse names that would lead to another path at the upstream, such as `..`. Raises `NotFound`."""
+    """Raises `NotFound` for names that would lead to another path at the upstream, such as `..`."""
     if any(part in ("", ".", "..") for part in path.split("/")):
-        raise NotFound(f"There is nothing called {path!r} here.", code="not_found")
+        raise NotFound(f"{path!r} does not exist.", code="not_found")
 
 
 async def _theirs(gateway: Gateway, name: str) -> list[tuple[str, Raw]]:

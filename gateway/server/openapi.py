@@ -1,4 +1,4 @@
-"""The OpenAPI document: Litestar's own, with the routes added that do not go through Litestar."""
+"""The OpenAPI document: Litestar's own, plus the routes that do not use Litestar."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ OURS: dict[str, type[Struct]] = {
     "/v1/vector_stores/{id}/files/{file}": vector_stores.ChangedFile,
     "/v1/vector_stores/{id}/file_batches": vector_stores.NewBatch,
 }
-"""The bodies that handlers read themselves, so that Litestar does not know them."""
+"""The bodies that handlers read themselves. Litestar does not know their types."""
 UPLOAD = {
     "type": "object",
     "required": ["file", "purpose"],
@@ -95,7 +95,7 @@ def complete(app: Litestar) -> dict[str, Any]:
 
 
 def _refusals(schema: dict[str, Any]) -> None:
-    """Add to every route: a key, unless the route is open to all, and errors in OpenAI's form."""
+    """Add to every route: a key (unless the route is open to all) and errors in OpenAI's form."""
     schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"key": []}]
     for path, operations in schema["paths"].items():

@@ -7,19 +7,19 @@ from gateway.server.handlers import Shared
 from gateway.telemetry.metrics import CONTENT_TYPE
 
 OPEN = {"open": True}
-"""Open without a key: orchestrators and Prometheus have none."""
+"""Routes that need no key, since orchestrators and Prometheus have none."""
 
 
 @get("/health/live", summary="Is the process alive?", tags=["operations"], opt=OPEN)
 async def live() -> dict[str, str]:
-    """Answers as soon as the port is open."""
+    """Answers when the port is open."""
     return {"status": "alive"}
 
 
 @get("/health/ready", summary="Is everything loaded?", tags=["operations"], opt=OPEN)
 async def ready(gateway: Shared) -> Response[dict[str, object]]:
-    """200 when every part is ready; 503 with each part's state while something loads, if it failed, or while the
-    gateway drains."""
+    """200 if every part is ready. 503 with each part's state if one is loading or failed, or if the gateway is
+    draining."""
     status, body = readiness_of(gateway)
     return Response(body, status_code=status)
 

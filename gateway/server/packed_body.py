@@ -1,4 +1,4 @@
-"""Request bodies that come compressed (`content-encoding`): unpacked for every route, up to the allowed size."""
+"""Unpacks compressed request bodies (`content-encoding`) for every route, up to the allowed size."""
 
 import asyncio
 import zlib
@@ -11,19 +11,20 @@ from litestar.types import Receive, Scope
 from gateway.errors import BadRequest, BodyTooLarge, EncodingNotRead
 
 AUTO = 47
-"""`zlib`'s window bits for gzip or zlib, whichever the data begin with."""
+"""The window bits with which `zlib` detects gzip or zlib itself."""
 MOST_WINDOW = 2**27
-"""Bytes that a zstd frame may make its decoder remember."""
+"""The largest window of a zstd frame, in bytes, which its decoder has to keep."""
 ZSTD_STEP = 1024
-"""Bytes that are unpacked at a time: they hold at most 256 blocks of 128 kB."""
+"""The packed bytes of one step: they hold at most 256 blocks of 128 kB."""
 MOST_CODINGS = 2
 
 
 def unpacking(scope: Scope, receive: Receive, limit: int) -> tuple[Scope, Receive]:
-    """Scope and `receive` of the request as if it had come unpacked. `limit`: bytes of the body, packed and unpacked.
+    """Scope and `receive` as if the body had arrived unpacked. `limit`: the most bytes of the body, packed and
+    unpacked.
 
-    The body is read at the first `receive`, which comes after the check of the client's key. It raises
-    `EncodingNotRead`, `BodyTooLarge` or `BadRequest`.
+    The body is read at the first `receive`, after the client's key was checked. It raises `EncodingNotRead`,
+    `BodyTooLarge` or `BadRequest`.
     """
     packed = [value for name, value in scope["headers"] if name == b"content-encoding"]
     if not packed:
@@ -38,7 +39,7 @@ def unpacking(scope: Scope, receive: Receive, limit: int) -> tuple[Scope, Receiv
 
 
 class _UnpackedBody:
-    """`receive` whose first message is the whole body, unpacked."""
+    """A `receive` whose first message is the whole body, unpacked."""
 
     def __init__(self, receive: Receive, codings: list[str], limit: int) -> None:
         self._receive = receive
@@ -74,7 +75,7 @@ def unpacked(raw: bytes, codings: list[str], limit: int) -> bytes:
         try:
             raw = UNPACK[coding](raw, limit)
         except (zlib.error, zstandard.ZstdError, EOFError) as error:
-            what = f"The request body is not the {coding} data that its content-encoding announces: {error}"
+            what = f"The request body is not valid {coding} data, which its content-encoding announces: {error}"
             raise BadRequest(what, code="invalid_encoding") from None
     return raw
 
@@ -83,7 +84,7 @@ def _check(codings: list[str]) -> None:
     unknown = next((coding for coding in codings if coding not in UNPACK), "")
     if unknown:
         raise EncodingNotRead(
-            f"The content-encoding {unknown[:40]!r} of the request body is not read here; "
+            f"The content-encoding {unknown[:40]!r} of the request body is not supported; "
             "send it as gzip, deflate, zstd, or plain."
         )
     if len(codings) > MOST_CODINGS:
@@ -93,7 +94,7 @@ def _check(codings: list[str]) -> None:
 
 
 def _gzip(raw: bytes, limit: int) -> bytes:
-    """One or several members, of gzip or zlib."""
+    """Unpack one or several members, of gzip or zlib."""
     pieces: list[bytes] = []
     left = limit
     while raw:
@@ -109,7 +110,7 @@ def _gzip(raw: bytes, limit: int) -> bytes:
 
 
 def _deflate(raw: bytes, limit: int) -> bytes:
-    """zlib data, as the standard says, or bare deflate data, as some clients send."""
+    """Unpack zlib data, as the standard says, or bare deflate data, as some clients send."""
     try:
         return _gzip(raw, limit)
     except zlib.error:
@@ -123,7 +124,7 @@ def _deflate(raw: bytes, limit: int) -> bytes:
 
 
 def _zstd(raw: bytes, limit: int) -> bytes:
-    """One or several frames. Unpacked in small steps, so that a step's output is bounded too."""
+    """Unpack one or several frames. The steps are small, so that the output of a step is bounded too."""
     pieces: list[bytes] = []
     frame = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj()
     left = limit

@@ -1,4 +1,4 @@
-"""Pages of lists by OpenAI's parameters: `limit`, `after`, `before`, `order`."""
+"""Returns lists in pages, by OpenAI's parameters `limit`, `after`, `before` and `order`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -29,18 +29,18 @@ def page(
 def _order(query: Any) -> str:
     order: str = query.get("order", "desc")
     if order not in ("asc", "desc"):
-        raise BadRequest("'order' is asc or desc.", param="order")
+        raise BadRequest("'order' must be asc or desc.", param="order")
     return order
 
 
 def _limit(query: Any, most: int) -> int:
     given = whole(query.get("limit", str(min(most, 10_000) if most > 100 else 20)))
     if given is None or not 1 <= given <= most:
-        raise BadRequest(f"'limit' is from 1 to {most}.", param="limit")
+        raise BadRequest(f"'limit' must be from 1 to {most}.", param="limit")
     return given
 
 
 def _place(ids: Sequence[str], id: str, param: str) -> int:
     if id not in ids:
-        raise BadRequest(f"Nothing in this list is called {id!r}.", param=param)
+        raise BadRequest(f"This list has no entry with the id {id!r}.", param=param)
     return ids.index(id)

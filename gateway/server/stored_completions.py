@@ -1,4 +1,4 @@
-"""Chat completions that a backend keeps (`"store": true`): read, changed and deleted there.
+"""Chat completions that a backend stores (`"store": true`): reads, changes and deletes them there.
 
 They belong to the backend's account, which all keys share, so only a key with `admin` may see them.
 """
@@ -46,14 +46,14 @@ async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: P
 
 
 async def passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path: str) -> Response[bytes]:
-    """Pass the request on to the backend of the default model. `path` is the part after `/v1/chat/completions/`."""
+    """Forward the request to the backend of the default model. `path` is the part after `/v1/chat/completions/`."""
     backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
     return await ask_backend(request, key, backend, f"chat/completions/{path}".rstrip("/"))
 
 
 async def ask_backend(request: AnyRequest, key: ClientKey, backend: Backend | None, place: str) -> Response[bytes]:
-    """Pass the request on to `place` below a backend's `/v1/`. Raises `NotFound` if the backend stores nothing."""
-    admin_only(key, "see what a backend stores")
+    """Forward the request to `place` below a backend's `/v1/`. Raises `NotFound` if the backend stores nothing."""
+    admin_only(key, "see the objects that a backend stores")
     refuse_other_places(place)
     if not isinstance(backend, Manageable):
         raise NotFound("The backend of the default model stores nothing of this kind.")

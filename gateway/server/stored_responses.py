@@ -1,4 +1,4 @@
-"""Stored responses: the gateway's own are read from its records, all others from the backend."""
+"""Stored responses: the gateway's own are read from its records, all others at the backend."""
 
 from typing import Literal
 
@@ -25,18 +25,18 @@ ONE = "/v1/responses/{id:str}"
 async def get_response(
     request: AnyRequest, gateway: Shared, key: Caller, id: PathText, stream: FromQuery[bool] = False
 ) -> Response[bytes]:
-    """As it was answered. A key sees its own; those of a backend that speaks `/v1/responses` are for admin keys."""
+    """The response as it was answered. A key can only read its own. Those that a backend stores are for admin keys."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, id)
     if stream:
-        raise BadRequest("A response that is over cannot be streamed again. Leave out 'stream'.", param="stream")
+        raise BadRequest("A finished response cannot be streamed again. Leave out 'stream'.", param="stream")
     _, response = await _own(gateway, key, id)
     return json_bytes(response)
 
 
 @delete(ONE, status_code=200, summary="Delete a stored response", tags=["OpenAI"])
 async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Its texts are deleted from the records; figures, names and hashes stay, as with the policy `hashed`."""
+    """Deletes its texts from the records. Figures, names and hashes stay, as with the policy `hashed`."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, id)
     await _own(gateway, key, id)
@@ -47,11 +47,11 @@ async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id:
 
 @post(ONE + "/cancel", status_code=200, summary="Cancel a response in the background", tags=["OpenAI"])
 async def cancel_response(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Only a backend's own response can be cancelled: the gateway answers nothing in the background."""
+    """Only a response that a backend stores can be cancelled: the gateway itself answers nothing in the background."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, f"{id}/cancel")
     await _own(gateway, key, id)
-    raise BadRequest("Only a response in the background can be cancelled, and this one is over.", param="id")
+    raise BadRequest("Only a response in the background can be cancelled, and this one is finished.", param="id")
 
 
 @get(ONE + "/input_items", summary="The input of a stored response", tags=["OpenAI"])
@@ -64,7 +64,7 @@ async def list_input(
     limit: FromQuery[int] = PAGE,
     order: FromQuery[Literal["asc", "desc"]] = "desc",
 ) -> Response[bytes]:
-    """The items of its input, after those of `previous_response_id` or of a prompt by name."""
+    """The items of its input. Those of `previous_response_id` or of a prompt by name come first."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, f"{id}/input_items")
     record, _ = await _own(gateway, key, id)

@@ -1,8 +1,8 @@
-"""What is kept of an answer for its record, up to a limit."""
+"""Keeps the bytes of an answer for its record, up to a limit."""
 
 
 class Transcript:
-    """The bytes of an answer as they were sent. `cut` says whether some were left out."""
+    """The bytes of an answer as they were sent. `cut` is True if some were left out."""
 
     def __init__(self, limit: int) -> None:
         """`limit` in bytes; 0 keeps nothing."""
@@ -11,7 +11,7 @@ class Transcript:
         self._room = limit
 
     def add(self, piece: bytes) -> None:
-        """Keep a piece, or as much of it as there is room for."""
+        """Keep a piece, or the part of it that still fits."""
         if len(piece) > self._room:
             self.cut = True
             piece = piece[: self._room]

@@ -13,29 +13,30 @@ class ConfigCheck:
     """A running check. `done` becomes true when its process has reported the result."""
 
     def __init__(self, check: Callable[[], None], inherited: Iterable[socket.socket]) -> None:
-        """`check` raises `ConfigError`; it runs in the new process. `inherited` are sockets that it must not keep."""
+        """`check` runs in the new process and raises `ConfigError`. `inherited` are sockets that the process must
+        close."""
         self.channel, theirs = socket.socketpair()
-        self._said = b""
+        self._report = b""
         self.done = False
         self._pid = os.fork()
         if self._pid == 0:
             self.channel.close()
-            for one in inherited:
-                one.close()
-            _say(check, theirs)
+            for sock in inherited:
+                sock.close()
+            _report_result(check, theirs)
         theirs.close()
         self.channel.setblocking(False)
 
     def read(self) -> None:
         with suppress(BlockingIOError):
             data = self.channel.recv(1 << 16)
-            self._said += data
+            self._report += data
             self.done = not data
 
     def mistakes(self) -> str:
-        """The mistakes in the configuration; empty if there are none."""
-        said = self._said.decode("utf-8", "replace")
-        return "" if said == "fine" else said or "the check ended without a result"
+        """The mistakes in the configuration; "" if there are none."""
+        report = self._report.decode("utf-8", "replace")
+        return "" if report == "fine" else report or "the check ended without a result"
 
     def close(self) -> None:
         with suppress(ProcessLookupError):
@@ -45,7 +46,7 @@ class ConfigCheck:
         self.channel.close()
 
 
-def _say(check: Callable[[], None], channel: socket.socket) -> None:
+def _report_result(check: Callable[[], None], channel: socket.socket) -> None:
     try:
         signal.set_wakeup_fd(-1)
         check()

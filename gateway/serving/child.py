@@ -1,4 +1,4 @@
-"""A worker from its parent's side: a process, a channel, and the time of its last message."""
+"""A worker process, as its parent sees it: a process, a channel, and the time of its last message."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ class Child:
         self.draining = False
         self.kill_at = float("inf")
         self.failure = ""
-        """Why it could not start, in its own words."""
+        """The worker's reason why it could not start."""
         self.ready_status = 503
         self.ready_body = b'{"status":"starting"}'
         self.beat = Beat()
@@ -44,13 +44,13 @@ class Child:
         self._lines = Lines()
 
     def fork(self, work: Callable[[socket.socket], int], inherited: Iterable[socket.socket]) -> None:
-        """Start the process. `inherited` are sockets of the parent that it must not keep."""
+        """Start the process. `inherited` are sockets of the parent that the process must close."""
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
             ours.close()
-            for one in inherited:
-                one.close()
+            for sock in inherited:
+                sock.close()
             _become_worker(lambda: work(theirs))
         theirs.close()
         ours.setblocking(False)
@@ -62,19 +62,19 @@ class Child:
         return self._channel
 
     def send(self, order: ToWorker) -> None:
-        # a stalled worker does not read, so the parent does not wait for it
+        # a stalled worker does not read, and the parent must not wait for it
         with suppress(OSError):
             self.channel.send(line(order))
 
     def hear(self) -> tuple[list[FromWorker], bool]:
-        """The messages that it sent, and whether it is still alive."""
+        """The messages that the worker sent, and whether it is still alive."""
         try:
             data = self.channel.recv(READ_BYTES)
         except BlockingIOError:
             return [], True
         except OSError:
             data = b""
-        reports = [read_report(one) for one in self._lines.feed(data)]
+        reports = [read_report(message) for message in self._lines.feed(data)]
         for report in reports:
             self._note(report)
         return reports, bool(data)
@@ -105,13 +105,13 @@ class Child:
 
 
 def _become_worker(work: Callable[[], int]) -> None:
-    """In the child: reset the parent's signal handlers, work, and exit without the parent's clean-up."""
+    """Runs in the child: resets the parent's signal handlers, works, and exits without the parent's clean-up."""
     status = 1
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        # Ctrl-C reaches the whole process group; only the parent reacts to it
+        # Ctrl-C goes to the whole process group; only the parent reacts to it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         status = work()

@@ -1,6 +1,6 @@
 """One client's connection: parses HTTP/1.1, passes requests to the application, and enforces deadlines.
 
-The parsing is httptools' (llhttp) in its strict mode, as in the client for backends.
+The parser is httptools (llhttp) in its strict mode, as in the client for backends.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from gateway.serving.unsent import unsent_bytes
 
 WRITE_HIGH_WATER = 64 * 1024
 LINGER_S = 5.0
-"""Bytes that a client still sends after the last answer are read and dropped for this long."""
+"""The time for which bytes that a client sends after the last answer are read and dropped."""
 SLOWEST_BYTES_S = 1000
-"""A client that takes less of its answer than this does not count as reading it."""
+"""A client that reads fewer bytes of its answer per second counts as not reading."""
 NEVER = float("inf")
 
 
@@ -33,7 +33,7 @@ class ConnectionOwner(Protocol):
     def opened(self, connection: "ClientConnection") -> None: ...
     def closed(self, connection: "ClientConnection") -> None: ...
     def waits(self, connection: "ClientConnection") -> None:
-        """The connection now waits for its client; also called whenever the client sends something meanwhile."""
+        """The connection waits for its client. Also called whenever the client then sends something."""
 
     def works(self, connection: "ClientConnection") -> None:
         """The connection no longer waits for its client."""
@@ -83,7 +83,7 @@ class ClientConnection(asyncio.Protocol):
         self._queue: deque[ServedRequest] = deque()
         self._answering: ServedRequest | None = None
         self._reading: ServedRequest | None = None
-        """The request whose body is incomplete."""
+        """The request whose body is not complete yet."""
         self._drained: asyncio.Future[None] | None = None
         self._closing = False
         self._spoiled = False
@@ -137,9 +137,10 @@ class ClientConnection(asyncio.Protocol):
             self._head_goes_on(len(data))
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Answer a request for another protocol as if it had not asked for one.
+        """Answer a request for a protocol upgrade as if it had not asked for the upgrade.
 
-        llhttp leaves its body unread, so another parser reads it, after a head with only the framing headers.
+        llhttp does not read the body of such a request, so another parser reads it, after a head with only the
+        framing headers.
         """
         framing = [b"%b: %b\r\n" % header for header in self._headers if header[0] in FRAMING]
         self._parser = httptools.HttpRequestParser(_BodyEvents(self))
@@ -211,7 +212,7 @@ class ClientConnection(asyncio.Protocol):
         name = name.lower()
         if name in SPECIAL:
             if name in self._special:
-                raise BadRequest(f"The header {name.decode('latin-1')} is there twice.")
+                raise BadRequest(f"The request has the header {name.decode('latin-1')} twice.")
             self._special[name] = value.lower()
         self._headers.append((name, value))
         self._head_size += len(name) + len(value)
@@ -270,7 +271,7 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_body(self) -> None:
         self._transport.pause_reading()
-        self.deadline = NEVER  # the application is the slower one now
+        self.deadline = NEVER  # now the client waits for the application, so it has no deadline
 
     def resume_body(self) -> None:
         self._transport.resume_reading()
@@ -311,7 +312,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write_eof()
 
     def _close(self) -> None:
-        """Close as soon as everything is sent; `expire` ends it if the client does not read."""
+        """Close after everything is sent. `expire` closes the connection if the client does not read."""
         self._closing = True
         self._reading = None
         self._unsent = unsent_bytes(self._transport)
@@ -323,7 +324,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def resting(self) -> bool:
-        """Whether it has no running request."""
+        """Whether the connection has no running request."""
         return self._answering is None and not self._closing
 
     def rest_no_more(self) -> None:
@@ -332,7 +333,7 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def expire(self, now: float) -> None:
-        """The deadline has passed."""
+        """Handle a passed deadline: end the connection or the request that is too slow."""
         if self.paused or self._transport.get_write_buffer_size():
             self._look_at_reader(now)
         elif self._closing:
@@ -340,12 +341,12 @@ class ClientConnection(asyncio.Protocol):
         elif self._answering is not None:
             self._body_too_slow(self._answering, now)
         elif self._head_begun:
-            self._answer_bytes(TimedOut("The head of the request did not come in time."))
+            self._answer_bytes(TimedOut("The head of the request did not arrive in time."))
         else:
             self._close()
 
     def _look_at_reader(self, now: float) -> None:
-        """Extend the deadline of a client that reads; abort for one that does not."""
+        """Extend the deadline of a client that reads, and abort the connection of one that does not."""
         unsent, write_s = unsent_bytes(self._transport), self._owner.limits.write_s
         if self._unsent and self._unsent - unsent < min(self._unsent, SLOWEST_BYTES_S * write_s):
             self.abort()
@@ -357,7 +358,7 @@ class ClientConnection(asyncio.Protocol):
         if request.started or request.error is not None:
             self.abort()
             return
-        request.error = TimedOut("The body of the request did not come in time.")
+        request.error = TimedOut("The body of the request did not arrive in time.")
         request.wake()
         self.deadline = now + LINGER_S
 
@@ -395,7 +396,7 @@ class ClientConnection(asyncio.Protocol):
 
 
 class _BodyEvents:
-    """Passes on the body without the head."""
+    """Receives the parser's events of a body whose head was already passed on."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.on_body = connection.on_body

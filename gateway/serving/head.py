@@ -11,7 +11,7 @@ from gateway.errors import BadRequest, RequestError
 HEAD_LIMIT = 64 * 1024
 FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 SPECIAL = frozenset((b"expect", b"host", b"transfer-encoding"))
-"""Headers that decide how a request is parsed; none of them may occur twice."""
+"""Headers that control how a request is parsed. None of them may occur twice."""
 VERSIONS = ("1.1", "1.0")
 
 Header = tuple[bytes, bytes]
@@ -24,13 +24,13 @@ def scope_of(
     """ASGI's scope for the head that `parser` has read. Raises `BadRequest` for a head that must not be passed on."""
     version, method = parser.get_http_version(), parser.get_method().decode("ascii")
     if version not in VERSIONS:
-        raise _with_status(BadRequest(f"HTTP/{version} is not spoken here; use HTTP/1.1."), 505)
+        raise _with_status(BadRequest(f"HTTP/{version} is not supported; use HTTP/1.1."), 505)
     if method == "CONNECT":
-        raise BadRequest("CONNECT is not possible here; this is no forward proxy.")
+        raise BadRequest("CONNECT is not supported; this is not a forward proxy.")
     if version == "1.0" and b"transfer-encoding" in special:
         raise BadRequest("HTTP/1.0 has no transfer-encoding.")
     if version == "1.1" and b"host" not in special:
-        raise BadRequest("The header host is missing.")
+        raise BadRequest("The request has no Host header.")
     path, query = _target(url)
     return {
         "type": "http",

@@ -1,6 +1,6 @@
 """The parent's own port for liveness, readiness and metrics, which answers even if all workers are busy.
 
-It takes one request per connection and no bodies. Only `/metrics` waits for a worker, for up to a second.
+It accepts one request per connection, without a body. Only `/metrics` waits for a worker, for up to a second.
 """
 
 import selectors
@@ -70,7 +70,7 @@ class _HealthConnection:
 
 
 class HealthPort:
-    """Serves `routes` on a listening socket. `local_only`: only if the client's Host header is a loopback name."""
+    """Serves `routes` on a listening socket. `is_allowed` decides by the client's Host header."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class HealthPort:
     def look(self) -> None:
         """Drop connections that have timed out."""
         now = monotonic()
-        for connection in [one for one in self.connections if one.until <= now]:
+        for connection in [connection for connection in self.connections if connection.until <= now]:
             self.drop(connection)
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class HealthPort:
 
     def sockets(self) -> list[socket.socket]:
         """The sockets that a child process must close."""
-        return [self._listening, *[one.client for one in self.connections]]
+        return [self._listening, *[connection.client for connection in self.connections]]
 
     def drop(self, connection: _HealthConnection) -> None:
         self.connections.pop(connection, None)
@@ -112,13 +112,13 @@ class HealthPort:
         line, *lines = head.split("\r\n")
         method, _, rest = line.partition(" ")
         route = self._routes.get(rest.partition(" ")[0].partition("?")[0])
-        host = next((one[5:].strip() for one in lines if one.lower().startswith("host:")), "")
+        host = next((line[5:].strip() for line in lines if line.lower().startswith("host:")), "")
         if not self._is_allowed(host):
-            respond(403, JSON, _said("This gateway has no keys, so it answers to loopback names only."))
+            respond(403, JSON, _error("This gateway has no keys, so it only answers to loopback names."))
         elif route is None:
-            respond(404, JSON, _said(f"Here are only {', '.join(self._routes)}."))
+            respond(404, JSON, _error(f"This port has only {', '.join(self._routes)}."))
         elif method not in ("GET", "HEAD"):
-            respond(405, JSON, _said("Use GET."))
+            respond(405, JSON, _error("Use GET."))
         else:
             route(respond)
 
@@ -133,6 +133,6 @@ class HealthPort:
             self.selector.register(client, selectors.EVENT_READ, connection.read)
 
 
-def _said(message: str) -> bytes:
+def _error(message: str) -> bytes:
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     return msgspec.json.encode({"error": error})

@@ -21,7 +21,8 @@ class ClientLimits(Struct, frozen=True):
 
 
 def limits_of(server: Server, open_files: int) -> ClientLimits:
-    """The limits from the settings, with no more connections than open files allow; each may need two files."""
+    """The limits from the settings. The process's open files also limit the connections, since each may need two
+    files."""
     return ClientLimits(
         connections=max(1, min(server.max_connections, (open_files - SPARE_FILES) // 2)),
         requests=server.max_requests,

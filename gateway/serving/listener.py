@@ -1,7 +1,7 @@
-"""All connections of one worker: accepts them, counts them, and closes those whose client is too slow.
+"""Accepts and counts the connections of one worker, and closes those whose client is too slow.
 
-It uses no locks or threads: one timer per second serves all connections, and a request costs only a few dictionary
-entries.
+It uses no locks or threads: one timer per second serves all connections, and a request costs only a few
+dictionary entries.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ log = logging.getLogger("foreword.serving")
 
 SWEEP_S = 1.0
 AT_ONCE = 64
-"""The connections to accept before other events are handled."""
+"""The number of connections that are accepted before other events are handled."""
 PAUSE_S = 0.1
-"""The pause after accepting failed because no file could be opened."""
+"""The pause if a connection cannot be accepted because the process has too many open files."""
 RETRY_AFTER_S = 1.0
 ALWAYS = frozenset(("/health/live", "/health/ready", "/metrics"))
-"""Paths that are answered at any load."""
+"""Paths that are answered under any load."""
 
 
 class Listener:
-    """Serves `application` on connections of a listening socket, which it closes at the end."""
+    """Serves `application` on the connections of a listening socket, which it closes at the end."""
 
     def __init__(
         self, application: Application, limits: ClientLimits, loop: asyncio.AbstractEventLoop, sweep_s: float = SWEEP_S
@@ -45,7 +45,7 @@ class Listener:
         self._accepting = False
         self._connections: set[ClientConnection] = set()
         self._waiting: dict[ClientConnection, None] = {}
-        """Connections that wait for their client, the longest silent first."""
+        """Connections that wait for their client, the longest idle first."""
         self._adopting: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -107,9 +107,9 @@ class Listener:
         for number in range(AT_ONCE):
             if self.connections >= self.limits.connections:
                 if number:
-                    return  # another one may be waiting; the event loop then calls this again
+                    return  # another connection may be waiting; the event loop then calls this again
                 if not self._make_room():
-                    self._pause()  # new ones wait in the system's queue until one closes
+                    self._pause()  # new connections wait in the system's queue until one closes
                     return
             try:
                 client, _ = self._socket.accept()
@@ -133,7 +133,7 @@ class Listener:
             client.close()  # gone already
 
     def _make_room(self) -> bool:
-        """Close the connection whose client has been silent for longest."""
+        """Close the connection whose client has been idle for longest. False if none is idle."""
         oldest = next(iter(self._waiting), None)
         if oldest is None:
             return False
@@ -186,7 +186,7 @@ class Listener:
         self._sweep = self._loop.call_later(self._sweep_s, self._look)
         self.date = _date()
         now = self._loop.time()
-        for connection in [one for one in self._connections if one.deadline <= now]:
+        for connection in [connection for connection in self._connections if connection.deadline <= now]:
             self.expired += 1
             connection.expire(now)
 
@@ -196,6 +196,4 @@ def _date() -> bytes:
 
 
 def _too_busy(requests: int) -> TooBusy:
-    return TooBusy(
-        f"The gateway has {requests} requests under way. Try again in a moment.", retry_after_s=RETRY_AFTER_S
-    )
+    return TooBusy(f"The gateway is handling {requests} requests. Try again in a moment.", retry_after_s=RETRY_AFTER_S)

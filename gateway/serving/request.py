@@ -1,4 +1,4 @@
-"""One running request: ASGI's `receive` and `send` over a connection."""
+"""One running request: implements ASGI's `receive` and `send` on a connection."""
 
 import asyncio
 import logging
@@ -15,9 +15,9 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 Head = list[tuple[bytes, bytes]]
 
 BODY_HIGH_WATER = 256 * 1024
-"""The bytes of a body that are buffered for the application before reading from the client pauses."""
+"""The bytes of a body that are buffered for the application; beyond that, reading from the client pauses."""
 JOINED = 64 * 1024
-"""A longer body is sent separately, not copied after its head."""
+"""A longer body is written separately rather than copied after its head."""
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 FAILED = RequestError("The gateway failed on this request; its log has the reason.")
 
@@ -41,7 +41,7 @@ class Link(Protocol):
 
 
 class ServedRequest:
-    """The state of one request. `over` when it is answered or its client has left."""
+    """The state of one request. `over` is set when it is answered or its client has left."""
 
     __slots__ = (
         "_bodiless",
@@ -73,7 +73,7 @@ class ServedRequest:
         self.started = False
         self.over = False
         self.error: RequestError | None = None
-        """The error that the application gets if it waits for the rest of the body."""
+        """The error that is raised in the application if it waits for the rest of the body."""
         self.task: asyncio.Task[None] | None = None
         self._link = link
         self._expects = expects
@@ -85,7 +85,7 @@ class ServedRequest:
         self._status = 0
         self._headers: Head = []
         self._left = -1
-        """The bytes of the announced length that are not sent yet; -1: no length was announced."""
+        """The announced bytes that are not sent yet; -1: no length was announced."""
         self._chunked = False
         self._bodiless = scope["method"] == "HEAD"
 
@@ -103,7 +103,7 @@ class ServedRequest:
         self.wake()
 
     def leave(self) -> None:
-        """The client has left: nothing more can be sent."""
+        """Note that the client has left, so nothing more can be sent."""
         self.over = True
         self.wake()
 
@@ -127,7 +127,7 @@ class ServedRequest:
                 self._give_up()
 
     async def receive(self) -> dict[str, Any]:
-        """The next piece of the body; after the body, waits until the client has left. Raises `error`."""
+        """The next piece of the body. After the body, waits until the client has left. Raises `error`."""
         while not (self._pieces or self.body_complete or self.over):
             if self.error is not None:
                 raise self.error
@@ -143,7 +143,7 @@ class ServedRequest:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
-        """Send a message; returns when the client has read enough. Sends nothing to a client that has left."""
+        """Send a message, and wait until the client has read enough. Does nothing if the client has left."""
         if self.over:
             return
         if message["type"] == "http.response.start":
@@ -256,7 +256,7 @@ class ServedRequest:
             self._link.answered(keep=self.keep)
 
     def _give_up(self) -> None:
-        """The application ended without ending its answer."""
+        """Handle an application that returned without finishing its answer."""
         if self.started:
             self._link.abort()
         else:

@@ -1,4 +1,4 @@
-"""The parent's report on its workers: liveness, readiness, and figures in Prometheus' text format."""
+"""The parent's reports on its workers: liveness, readiness, and figures in Prometheus' text format."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,7 +18,7 @@ class _ReadyBody(Struct):
 
 
 def has_failed(child: Child) -> bool:
-    """Whether a part of it could not be loaded."""
+    """Whether a part of the worker's gateway could not be loaded."""
     return msgspec.json.decode(child.ready_body, type=_ReadyBody).status == "failed"
 
 
@@ -35,7 +35,7 @@ def live(children: Sequence[Child]) -> tuple[int, bytes]:
 
 
 def ready(children: Sequence[Child], *, ending: bool) -> tuple[int, bytes]:
-    """Status and body of `/health/ready`: 200 while a worker is ready, none is stalled, and no shutdown has begun."""
+    """Status and body of `/health/ready`: 200 if a worker is ready, none is stalled, and no shutdown has begun."""
     if ending:
         return 503, _encode({"status": "draining"})
     if still := stalled(children):
@@ -47,13 +47,18 @@ def ready(children: Sequence[Child], *, ending: bool) -> tuple[int, bytes]:
 
 
 FIGURES: tuple[tuple[str, str, str, Callable[[Child], float]], ...] = (
-    ("foreword_worker_up", "gauge", "Whether the worker has started", lambda one: one.opened),
-    ("foreword_worker_silent_seconds", "gauge", "Seconds since its event loop turned", lambda one: one.silent_s()),
-    ("foreword_worker_requests", "gauge", "Requests under way", lambda one: one.beat.requests),
-    ("foreword_worker_connections", "gauge", "Open connections", lambda one: one.beat.connections),
-    ("foreword_worker_refused", "counter", "Requests refused since there were too many", lambda one: one.beat.refused),
-    ("foreword_worker_evicted", "counter", "Silent connections closed for new ones", lambda one: one.beat.evicted),
-    ("foreword_worker_expired", "counter", "Connections whose time was over", lambda one: one.beat.expired),
+    ("foreword_worker_up", "gauge", "Whether the worker has started", lambda child: child.opened),
+    ("foreword_worker_silent_seconds", "gauge", "Seconds since its last beat", lambda child: child.silent_s()),
+    ("foreword_worker_requests", "gauge", "Running requests", lambda child: child.beat.requests),
+    ("foreword_worker_connections", "gauge", "Open connections", lambda child: child.beat.connections),
+    (
+        "foreword_worker_refused",
+        "counter",
+        "Requests refused because there were too many",
+        lambda child: child.beat.refused,
+    ),
+    ("foreword_worker_evicted", "counter", "Idle connections closed for new ones", lambda child: child.beat.evicted),
+    ("foreword_worker_expired", "counter", "Connections closed after a timeout", lambda child: child.beat.expired),
 )
 
 

@@ -1,7 +1,7 @@
 """The parent process: starts workers, replaces dead ones, loads a new configuration, and shuts down in order.
 
-It has one thread and no event loop, so forks are safe. It serves no client requests, only the port for health and
-metrics.
+It has one thread and no event loop, so it can fork safely. It serves no client requests, only the port for
+health and metrics.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger("foreword.supervisor")
 
 TICK_S = 0.25
 TWICE_S = 5.0
-"""The server ends if a worker dies twice within this time, since it would die again."""
+"""The server stops if a worker dies twice within this time, since it would die again."""
 METRICS_S = 0.5
 """The time limit for a worker's metrics."""
 SPARE_S = 3.0
@@ -34,13 +34,14 @@ SPARE_S = 3.0
 NEVER = float("inf")
 
 Work = Callable[[socket.socket, Settings], int]
-"""Runs a worker, in its own process; returns its exit status."""
+"""Runs a worker in its own process, and returns its exit status."""
 Read = Callable[[], Settings]
 """Reads the configuration. Raises `ConfigError`."""
 
 
 class Supervisor:
-    """Runs workers until a signal or their failure ends it. The caller opens the sockets; this class closes them."""
+    """Runs workers until a signal or a failure ends the server. The caller opens the sockets, and this class closes
+    them."""
 
     def __init__(
         self,
@@ -53,8 +54,8 @@ class Supervisor:
         health: socket.socket | None,
         is_allowed: Callable[[str], bool],
     ) -> None:
-        """`check` raises `ConfigError` if the configuration on the disk cannot be served; `read` reads it then.
-        `is_allowed` says whether the health port answers to this Host header."""
+        """`check` raises `ConfigError` if the configuration on the disk cannot be used; after it, `read` reads the
+        configuration. `is_allowed` returns whether the health port answers a request with this Host header."""
         self._settings = settings
         self._work, self._check, self._read = work, check, read
         self._listening: socket.socket | None = listening
@@ -68,7 +69,7 @@ class Supervisor:
         self._deaths: dict[int, float] = {}
         self._restarts = 0
         self._ending: int | None = None
-        """The exit status, set when the server begins to end."""
+        """The exit status; set when the shutdown begins."""
         self._config: ConfigCheck | None = None
         self._asked: list[tuple[float, Respond]] = []
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
@@ -77,7 +78,7 @@ class Supervisor:
         self._woken, self._wakes = socket.socketpair()
 
     def run(self) -> int:
-        """Serve; returns the exit status."""
+        """Serve until the server ends. Returns the exit status."""
         self._catch_signals()
         for number in self._numbers():
             self._spawn(number, self._serving, self._settings)
@@ -111,8 +112,8 @@ class Supervisor:
     # signals
 
     def _catch_signals(self) -> None:
-        for one in (self._woken, self._wakes):
-            one.setblocking(False)
+        for end in (self._woken, self._wakes):
+            end.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, self._woke)
         signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -130,7 +131,7 @@ class Supervisor:
                 self._end(0)
 
     def _end(self, exit_status: int) -> None:
-        """Shut down in order; a second call aborts running requests."""
+        """Shut down in order. A second call aborts running requests."""
         server = self._settings.server
         if self._ending is None:
             log.info("draining", extra={"notice_s": server.drain_notice_s, "drain_s": server.drain_s})
@@ -154,7 +155,7 @@ class Supervisor:
         return self._work(channel, settings)
 
     def _own_sockets(self) -> list[socket.socket]:
-        """The sockets that a child must close, since it would keep connections open that this process closes."""
+        """The sockets that a child must close. Otherwise connections that this process closes would stay open."""
         health = self._health.sockets() if self._health is not None else []
         return [self._woken, self._wakes, *health, *[child.channel for child in self._children]]
 
@@ -216,7 +217,8 @@ class Supervisor:
     # a new configuration
 
     def _reload(self) -> None:
-        """Check the configuration, start workers with it, and let them take over when all of them are ready."""
+        """Check the configuration and start workers with it. When all of them are ready, they replace the current
+        workers."""
         if self._ending is not None:
             return
         self._give_up_next()
@@ -256,25 +258,25 @@ class Supervisor:
     def _look_at_next(self, child: Child) -> None:
         if self._next is None or child.draining:
             return
-        coming = [one for one in self._children if one.generation > self._serving and not one.draining]
+        coming = [worker for worker in self._children if worker.generation > self._serving and not worker.draining]
         current = self._current()
-        was_ready = any(one.ready_status == 200 for one in current)
+        was_ready = any(worker.ready_status == 200 for worker in current)
         if status.has_failed(child) and was_ready:
             self._refuse_next(f"it does not become ready: {child.ready_body.decode()}")
         elif len(coming) == self._next.server.workers and all(
-            one.ready_status == 200 or (status.has_failed(one) and not was_ready) for one in coming
+            worker.ready_status == 200 or (status.has_failed(worker) and not was_ready) for worker in coming
         ):
             self._settings, self._next = self._next, None
             self._serving += 1
             self._deaths.clear()
-            for one in coming:
-                one.send(Accept())
-            for one in current:
-                self._drain(one, 0.0)
-            log.info("the new configuration serves")
+            for worker in coming:
+                worker.send(Accept())
+            for worker in current:
+                self._drain(worker, 0.0)
+            log.info("the new configuration is in use")
 
     def _refuse_next(self, why: str) -> None:
-        log.error("the new configuration is refused and the old one serves on: %s", why)
+        log.error("the new configuration is refused, and the old one stays in use: %s", why)
         self._give_up_next()
 
     def _give_up_next(self) -> None:
@@ -300,14 +302,15 @@ class Supervisor:
         respond(code, JSON, body)
 
     def _metrics(self, respond: Respond) -> None:
-        """The metrics page of the first worker that answers in time; any worker's page covers all."""
+        """Answer with the metrics page of the first worker that answers in time. Any worker's page covers all
+        workers."""
         able = [child for child in self._current() if child.opened and child.silent_s() < METRICS_S * 2]
         self._asked.append((monotonic() + (METRICS_S if able else 0.0), respond))
         for child in able:
             child.send(AskMetrics())
 
     def _answer_metrics(self, page: str) -> None:
-        asked, self._asked = self._asked, []
+        waiting, self._asked = self._asked, []
         body = (page + status.figures(self._current(), self._restarts)).encode()
-        for _, respond in asked:
+        for _, respond in waiting:
             respond(200, TEXT, body)

@@ -1,4 +1,4 @@
-"""A worker process: an event loop, the application, and the listener. The parent tells it when to accept and end."""
+"""A worker process: an event loop, the application, and the listener. The parent controls when it accepts and ends."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ log = logging.getLogger("foreword.serving")
 BEAT_S = 0.5
 AT_ONCE = DrainOrder(0.0, 0.0)
 CUT_S = 5.0
-"""The time for requests that were cut at the end of the drain time to send their last event and be recorded."""
+"""The time for requests that were cut after the drain time to send their last event and be recorded."""
 FLUSH_S = 2.0
 """The time for the last bytes of answers to reach their clients."""
 CLOSE_S = 8.0
@@ -86,7 +86,7 @@ class Worker:
             self._end(message)
 
     def _end(self, drain: DrainOrder = AT_ONCE) -> None:
-        """The first call begins to drain; a further call cuts the running requests."""
+        """Begin to drain. A further call cuts the running requests."""
         if self._drain.done():
             self._hurry.set()
         else:
@@ -167,7 +167,7 @@ class _Lifespan:
 async def _open_channel(
     loop: asyncio.AbstractEventLoop, channel: socket.socket, obey: Callable[[bytes], None], gone: Callable[[], None]
 ) -> Callable[[bytes], None]:
-    """Open the channel; returns the function that sends to the parent. Calls `gone` when the parent is gone."""
+    """Open the channel, and return the function that sends to the parent. Calls `gone` when the parent is gone."""
 
     class Orders(asyncio.Protocol):
         lines = Lines()
@@ -190,7 +190,7 @@ def work(
     channel: socket.socket,
     drain_s: float,
 ) -> int:
-    """Run a worker process; returns its exit status."""
+    """Run a worker process. Returns its exit status."""
     import uvloop
 
     async def live() -> None:
@@ -199,7 +199,7 @@ def work(
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        # not closed, because that would wait for threads, such as one that trains a classifier
+        # not `asyncio.run`, which would wait for threads, such as one that trains a classifier
         loop.run_until_complete(live())
     except ConfigError as error:
         return _fail(channel, str(error))

@@ -1,1 +1,1 @@
-"""What workers share from request to request: counters and cool-downs."""
+"""State that workers share between requests: counters and cool-downs."""

@@ -1,4 +1,4 @@
-"""Hot state of one process: plain dictionaries, no lock, since the event loop is the only writer."""
+"""Hot state of one process: plain dictionaries without a lock, since only the event loop writes them."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -13,7 +13,7 @@ class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MemoryState:
-    """Counters by fixed window. `clock` gives seconds."""
+    """Counts in fixed windows. `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock

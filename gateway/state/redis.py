@@ -1,4 +1,4 @@
-"""Hot state shared by all workers and machines, in Redis; each operation is one atomic step there."""
+"""Hot state in Redis, shared by all workers and machines. Each operation is one atomic step there."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.errors import Problem
 from gateway.registry import AdapterKind
 from gateway.settings import Seconds
-from gateway.state.guarded import GuardedState
+from gateway.state.outage import GuardedState
 
 # a window starts with its first hit; hits over the limit are not counted
 HIT = """
@@ -33,14 +33,15 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """For example `redis://127.0.0.1:6379/0`; `env:NAME` keeps a password out of the file."""
     prefix: str = "foreword:"
     timeout_s: Seconds = 0.5
-    """How long the first request waits for a Redis that does not answer. Until Redis is back, others do not wait."""
+    """How long the first request waits for a Redis that does not answer. After it, other requests do not wait until
+    Redis is back."""
     fail: Literal["open", "closed"] = "open"
-    """Without Redis: `open` answers requests without enforcing `requests_per_minute`, `closed` refuses requests of keys
-    that have such a limit with 503."""
+    """If Redis is gone: `open` answers requests without enforcing `requests_per_minute`, `closed` answers 503 to
+    requests of keys with such a limit."""
 
 
 class RedisState:
-    """The same counters in Redis. Owns its connection pool."""
+    """Counts in Redis. Owns its connection pool."""
 
     def __init__(self, settings: RedisSettings) -> None:
         # imported here, so that a gateway without Redis does not load the client

@@ -2,7 +2,7 @@
 
 import logging
 
-# the attributes of every record; all others are an event's own fields
+# the attributes of every record; all others are the event's own fields
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 

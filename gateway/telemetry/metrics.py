@@ -1,7 +1,7 @@
 """The metrics for Prometheus.
 
-Looking a label up takes a lock, so the labels are kept. Each increment takes a lock too, so exchanges are counted some
-hundred at a time, and whenever the page is read.
+Looking a label up takes a lock, so labels are cached. Each increment takes a lock too, so exchanges are counted
+in groups of some hundred, and whenever the page is read.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ MOST_HELD = 256
 
 ReadAnswer: TypeAlias = Callable[[bytes, str, str], Answer]
 _Alike: TypeAlias = tuple[Endpoint, int, str, tuple[tuple[str, str], ...]]
-"""Endpoint, status, ending, and what each stage decided."""
+"""The labels of an exchange: endpoint, status, ending, and the decision of each stage."""
 
 
 class Metrics:
-    """The counters of this worker. `shared` is true where several workers write to one folder."""
+    """The counters of this worker. `shared` is True if several workers write to one folder."""
 
     def __init__(self, *, shared: bool = False) -> None:
         self._shared = shared
@@ -39,32 +39,35 @@ class Metrics:
         self._first = Histogram(
             names.FIRST_BYTE_SECONDS, "Seconds to a stream's first byte", ["endpoint"], buckets=SECONDS, **in_registry
         )
-        self._decisions = Counter(names.DECISIONS, "What the stages decided", ["stage", "decision"], **in_registry)
+        self._decisions = Counter(names.DECISIONS, "Decisions of the stages", ["stage", "decision"], **in_registry)
         self._tokens = Counter(
             names.TOKENS, "Tokens that backends reported for recorded answers", ["kind"], **in_registry
         )
         self.state_failures = Counter(
-            names.STATE_FAILURES, "Operations that were done without the shared state, as it was gone", **in_registry
+            names.STATE_FAILURES,
+            "Operations that were done without the shared state because it was gone",
+            **in_registry,
         )
         self._waiting: dict[_Alike, list[tuple[int, int]]] = {}
-        """Exchanges that are not counted yet: by their labels, the microseconds to the last and the first byte."""
+        """Exchanges that are not counted yet: for each set of labels, the microseconds to the last and to the first
+        byte."""
         self._held = 0
         self._children: dict[tuple[Endpoint, int, str], tuple[Counter, Histogram, Histogram]] = {}
         self._decisions_by: dict[tuple[str, str], Counter] = {}
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Add a gauge whose value is read when the page is."""
+        """Add a gauge. Its value is computed when the page is read."""
         if not self._shared:  # a callback gauge has no meaning across processes
             Gauge(name, text, registry=self._registry).set_function(value)
 
     def counting_tokens(self, read_answer: ReadAnswer) -> ReadAnswer:
-        """The same reader of answers, which also counts their tokens. It may run on any thread."""
+        """Wrap a reader of answers so that it also counts their tokens. It may run on any thread."""
         kinds = {kind: self._tokens.labels(kind) for kind in ("prompt", "completion", "cached", "reasoning")}
 
         def read(body: bytes, content_type: str, content_encoding: str) -> Answer:
             answer = read_answer(body, content_type, content_encoding)
             for kind, counter in kinds.items():
-                # -1: the backend did not tell
+                # -1: the backend did not report them
                 counter.inc(max(0, getattr(answer, f"{kind}_tokens")))
             return answer
 
@@ -78,7 +81,7 @@ class Metrics:
         took_us = (outcome.total_us, outcome.first_byte_us if ask.stream else 0)
         self._waiting.setdefault(alike, []).append(took_us)
         self._held += 1
-        # the page may be read from another worker
+        # another worker may serve the page
         if self._held >= MOST_HELD or self._shared:
             self._settle()
 
@@ -95,7 +98,7 @@ class Metrics:
                 self._decided(stage, decision, len(took_us))
 
     def page(self) -> bytes:
-        """The metrics in Prometheus' text format, of all workers where there are several."""
+        """The metrics in Prometheus' text format, of all workers if there are several."""
         self._settle()
         if self._shared:
             registry = CollectorRegistry()

@@ -1,5 +1,5 @@
-"""One trace for each exchange, built from its notes when it is over, so that no span is held open
-while the server streams. Off by default; then nothing of OpenTelemetry is loaded."""
+"""One trace for each exchange, built from its notes when it is over, so that no span stays open while the server
+streams. Off by default; then OpenTelemetry is not loaded."""
 
 import re
 import sys
@@ -36,7 +36,7 @@ class Traces:
         self._tracer = self._provider.get_tracer("foreword")
 
     def add(self, exchange: Exchange, outcome: ExchangeOutcome, traceparent: str) -> None:
-        """The exchange as a span, its stages as children, under the caller's own trace if it sent one."""
+        """Export the exchange as a span and its stages as children, under the caller's own trace if it sent one."""
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -68,5 +68,5 @@ class Traces:
 
 
 def unquoted(reason: str) -> str:
-    """A reason without its quotations: they may be the client's words, and traces go to other systems."""
+    """A reason without its quotations, since they may be the client's words and traces go to other systems."""
     return _QUOTED.sub("'…'", reason)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.ports import HotState
-from gateway.state.guarded import GuardedState
 from gateway.state.memory import MemoryState
+from gateway.state.outage import GuardedState
 from gateway.state.redis import RedisSettings, RedisState
 
 

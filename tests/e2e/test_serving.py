@@ -171,7 +171,7 @@ def test_sighup_with_a_broken_configuration_changes_nothing_and_says_why(
 ) -> None:
     gateway.config.write_text(config(upstream, models="*") + broken, "utf-8")
     gateway.process.send_signal(signal.SIGHUP)
-    until(lambda: "the old one serves on" in gateway.log.read_text())
+    until(lambda: "the old one stays in use" in gateway.log.read_text())
 
     assert said in gateway.log.read_text()
     assert (ask(gateway), ask(gateway, "other")) == (200, 404)

@@ -1,4 +1,4 @@
-"""Shared by the handlers of vector stores: the stores and files that a key may use."""
+"""Shared by the handlers of vector stores: finds the stores and files that a key may use."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ async def changeable(gateway: Gateway, key: ClientKey, id: str) -> Collection:
     """A store that this key may change. Raises `NotFound` or `KeyNotAllowed`."""
     store = await store_of(gateway, key, id)
     if not may_change(key, store):
-        raise KeyNotAllowed("This vector store is the operator's; this key may read it only.", param="vector_store_id")
+        raise KeyNotAllowed("This vector store is the operator's; this key may only read it.", param="vector_store_id")
     return store
 
 
 async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) -> Mapping[str, UploadedFile]:
-    """The files by their ids. `places`: for each id, the field of the request that names it.
+    """Find the files by their ids. `places`: for each id, the field of the request that names it.
 
     Raises `NotFound` for a file that this key may not see.
     """
@@ -44,7 +44,7 @@ async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) 
 
 
 def attachments_of(store: str, files: Mapping[str, UploadedFile], requests: Sequence[wire.NewFile]) -> list[Attachment]:
-    """Files to attach to the store with this id."""
+    """Build the attachments of files to the store with this id."""
     return [_attachment(store, files[request.file_id], request) for request in requests]
 
 

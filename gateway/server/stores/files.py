@@ -1,4 +1,4 @@
-"""`/v1/files`: files that clients upload for vector stores. A key sees its own."""
+"""`/v1/files`: files that clients upload for vector stores. A key can only see its own."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ MOST = 10_000
 
 @post("/v1/files", status_code=200, summary="Upload a file", tags=["OpenAI"], request_max_body_size=None)
 async def upload_file(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """A form with `file` and `purpose`; at most `[context] max_file_mb`."""
+    """A form with `file` and `purpose`. The file may have up to `[context] max_file_mb`."""
     uploads = intake_of(gateway).uploads
     draft = await asyncio.to_thread(uploads.draft)
     try:
@@ -36,22 +36,22 @@ async def upload_file(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
 
 @get("/v1/files", summary="The files of this key", tags=["OpenAI"])
 async def list_files(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """`purpose`, `limit`, `after` and `order` as at OpenAI."""
+    """`purpose`, `limit`, `after` and `order` as in OpenAI's API."""
     purpose = request.query_params.get("purpose", "")
-    found = await asyncio.to_thread(intake_of(gateway).uploads.all, key, purpose)
-    files, more = page(request, found, lambda file: file.id, MOST)
+    uploads = await asyncio.to_thread(intake_of(gateway).uploads.all, key, purpose)
+    files, more = page(request, uploads, lambda file: file.id, MOST)
     return json_bytes(wire.listed([wire.file(file) for file in files], more))
 
 
 @get("/v1/files/{id:str}", summary="A file's description", tags=["OpenAI"])
 async def get_file(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """404 for another key's."""
+    """404 for a file of another key."""
     return json_bytes(wire.encoded(wire.file(await file_of(gateway, key, id))))
 
 
 @get("/v1/files/{id:str}/content", summary="A file's bytes", tags=["OpenAI"])
 async def get_file_content(gateway: Shared, key: Caller, id: PathText) -> Stream:
-    """As they were uploaded."""
+    """The bytes as they were uploaded."""
     file = await file_of(gateway, key, id)
     path = intake_of(gateway).uploads.path(file.id)
     headers = {"content-length": str(file.bytes), "content-disposition": "attachment"}
@@ -60,7 +60,7 @@ async def get_file_content(gateway: Shared, key: Caller, id: PathText) -> Stream
 
 @delete("/v1/files/{id:str}", status_code=200, summary="Delete a file", tags=["OpenAI"])
 async def delete_file(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Also from every vector store."""
+    """Deletes the file, also from every vector store."""
     file = await file_of(gateway, key, id)
     await asyncio.to_thread(intake_of(gateway).forget, file.id)
     return json_bytes(wire.deleted(file.id, "file"))

@@ -22,7 +22,7 @@ BATCHES = "/v1/vector_stores/{id:str}/file_batches"
 
 @post(FILES, status_code=200, summary="Attach a file", tags=["OpenAI"])
 async def attach_file(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """It is read, cut, embedded and stored in the background; `status` shows the progress."""
+    """The file is read, cut, embedded and stored in the background; `status` shows the progress."""
     store = await changeable(gateway, key, id)
     given = wire.new_file(await request.body())
     files = await files_of(gateway, key, {given.file_id: "file_id"})
@@ -34,14 +34,14 @@ async def attach_file(request: AnyRequest, gateway: Shared, key: Caller, id: Pat
 
 @get(FILES, summary="The files of a vector store", tags=["OpenAI"])
 async def list_store_files(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """`filter` takes a status; `limit`, `after`, `before` and `order` as at OpenAI."""
+    """`filter` is a status; `limit`, `after`, `before` and `order` as in OpenAI's API."""
     await store_of(gateway, key, id)
     return await _listed(request, gateway, id)
 
 
 @get(FILES + "/{file:str}", summary="A file of a vector store", tags=["OpenAI"])
 async def get_store_file(gateway: Shared, key: Caller, id: PathText, file: PathText) -> Response[bytes]:
-    """With the error, if it failed."""
+    """The file's status, with the error if it failed."""
     return await _file_shown(gateway, await store_of(gateway, key, id), file)
 
 
@@ -49,7 +49,7 @@ async def get_store_file(gateway: Shared, key: Caller, id: PathText, file: PathT
 async def change_store_file(
     request: AnyRequest, gateway: Shared, key: Caller, id: PathText, file: PathText
 ) -> Response[bytes]:
-    """Filters use them at once."""
+    """Replaces the attributes. Filters use them immediately."""
     store = await changeable(gateway, key, id)
     await _attachment(gateway, store, file)
     given = wire.changed_file(await request.body())
@@ -61,7 +61,7 @@ async def change_store_file(
 
 @get(FILES + "/{file:str}/content", summary="A file's text as it was read", tags=["OpenAI"])
 async def get_store_file_content(gateway: Shared, key: Caller, id: PathText, file: PathText) -> Response[bytes]:
-    """Its chunks, in their order."""
+    """The file's chunks, in order."""
     await _attachment(gateway, await store_of(gateway, key, id), file)
     documents = intake_of(gateway).collections.documents(id)
     row = await asyncio.to_thread(documents.live_at, file)
@@ -71,7 +71,7 @@ async def get_store_file_content(gateway: Shared, key: Caller, id: PathText, fil
 
 @delete(FILES + "/{file:str}", status_code=200, summary="Remove a file from a vector store", tags=["OpenAI"])
 async def detach_file(gateway: Shared, key: Caller, id: PathText, file: PathText) -> Response[bytes]:
-    """The file stays uploaded."""
+    """Removes the file from this store. The uploaded file is not deleted."""
     store = await changeable(gateway, key, id)
     await _attachment(gateway, store, file)
     intake = intake_of(gateway)
@@ -95,13 +95,13 @@ async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: Pa
 
 @get(BATCHES + "/{batch:str}", summary="The progress of a batch", tags=["OpenAI"])
 async def get_batch(gateway: Shared, key: Caller, id: PathText, batch: PathText) -> Response[bytes]:
-    """The numbers of its files by status."""
+    """The number of its files in each status."""
     return await _batch_shown(gateway, await _batch(gateway, await store_of(gateway, key, id), batch))
 
 
 @post(BATCHES + "/{batch:str}/cancel", status_code=200, summary="Cancel a batch", tags=["OpenAI"])
 async def cancel_batch(gateway: Shared, key: Caller, id: PathText, batch: PathText) -> Response[bytes]:
-    """Files that are ingested stay."""
+    """Stops the files that are not ingested yet. Ingested files stay."""
     store = await changeable(gateway, key, id)
     running = await _batch(gateway, store, batch)
     await asyncio.to_thread(intake_of(gateway).attachments.cancel, running)
@@ -112,7 +112,7 @@ async def cancel_batch(gateway: Shared, key: Caller, id: PathText, batch: PathTe
 async def list_batch_files(
     request: AnyRequest, gateway: Shared, key: Caller, id: PathText, batch: PathText
 ) -> Response[bytes]:
-    """Listed as the files of a store are."""
+    """The same parameters as for the files of a store."""
     await _batch(gateway, await store_of(gateway, key, id), batch)
     return await _listed(request, gateway, id, batch)
 
@@ -138,27 +138,29 @@ async def _batch(gateway: Gateway, store: Collection, id: str) -> FileBatch:
 async def _listed(request: AnyRequest, gateway: Gateway, id: str, batch: str = "") -> Response[bytes]:
     status = request.query_params.get("filter", "")
     if status and status not in STATES:
-        raise BadRequest(f"'filter' is one of {', '.join(STATES)}.", param="filter")
+        raise BadRequest(f"'filter' must be one of {', '.join(STATES)}.", param="filter")
     known = intake_of(gateway).attachments
     every = await asyncio.to_thread(lambda: known.of(id, batch=batch, status=status))
-    found, more = page(request, every, lambda one: one.file)
-    return json_bytes(wire_files.listed([_shown(gateway, one) for one in found], more))
+    attachments, more = page(request, every, lambda attachment: attachment.file)
+    return json_bytes(wire_files.listed([_shown(gateway, attachment) for attachment in attachments], more))
 
 
-def _shown(gateway: Gateway, one: Attachment) -> dict[str, Any]:
-    sizes = (one.cut.limit, one.cut.overlap) if one.cut else (gateway.settings.context.chunk_tokens, 0)
+def _shown(gateway: Gateway, attachment: Attachment) -> dict[str, Any]:
+    sizes = (
+        (attachment.cut.limit, attachment.cut.overlap) if attachment.cut else (gateway.settings.context.chunk_tokens, 0)
+    )
     return wire.store_file(
         wire.StoreFile(
-            id=one.file,
-            collection=one.collection,
-            status=one.status,
-            created=one.created,
-            bytes=one.bytes,
-            attributes=one.attributes,
+            id=attachment.file,
+            collection=attachment.collection,
+            status=attachment.status,
+            created=attachment.created,
+            bytes=attachment.bytes,
+            attributes=attachment.attributes,
             sizes=sizes,
-            error_code=one.error_code,
-            error=one.error,
-            report=json.loads(one.error) if one.status == COMPLETED and one.error else {},
+            error_code=attachment.error_code,
+            error=attachment.error,
+            report=json.loads(attachment.error) if attachment.status == COMPLETED and attachment.error else {},
         )
     )
 

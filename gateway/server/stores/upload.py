@@ -1,4 +1,4 @@
-"""Reads an upload (`multipart/form-data`) as it arrives: the file is written to the disk, the few fields are kept."""
+"""Reads an upload (`multipart/form-data`) as it arrives: writes the file to the disk and keeps the few fields."""
 
 import asyncio
 import logging
@@ -22,18 +22,18 @@ log = logging.getLogger("foreword.uploads")
 FIELD_BYTES = 4096
 FIELDS = 16
 WRITE_BYTES = 2**20
-"""Bytes that are collected for one write. Writes run on a worker thread: a slow disk would stop all requests."""
+"""The number of bytes in one write. Writes run on a worker thread, since a slow disk would stop all requests."""
 
 
 class Upload(Struct, frozen=True):
-    """The form's fields, and the name of its file, whose bytes were written to the draft."""
+    """The form's fields, and the name of its file. The file's bytes are in the draft."""
 
     fields: dict[str, str]
     filename: str
 
 
 class _Form:
-    """The parsed part of a form. `unwritten` are the bytes of its file since they were last taken."""
+    """The parsed part of a form. `unwritten` are the bytes of its file that are not on the disk yet."""
 
     def __init__(self, limit: int) -> None:
         self.unwritten = bytearray()
@@ -65,7 +65,7 @@ class _Form:
         self._value.clear()
         if self._name == "file":
             if self.filename is not None:
-                raise BadRequest("One upload holds one 'file'.", param="file")
+                raise BadRequest("One upload can hold only one 'file'.", param="file")
             self.filename = segment.filename or "file"
 
 

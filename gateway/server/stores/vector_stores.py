@@ -1,6 +1,6 @@
-"""`/v1/vector_stores`: collections as OpenAI's clients know them, in the same catalog as `foreword collections`.
+"""`/v1/vector_stores`: collections in the form of OpenAI's API, in the same catalog as `foreword collections`.
 
-A key sees and changes its own stores, and may read the operator's unless its configuration confines it.
+A key can see and change its own stores. It may read the operator's too, unless its configuration limits it.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ ONE = "/v1/vector_stores/{id:str}"
 
 @post("/v1/vector_stores", status_code=200, summary="Create a vector store", tags=["OpenAI"])
 async def create_store(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """Files in `file_ids` are ingested in the background."""
+    """The files in `file_ids` are ingested in the background."""
     intake = intake_of(gateway)
     given = wire.new_store(await request.body())
     places = {file: f"file_ids[{place}]" for place, file in reversed(list(enumerate(given.file_ids)))}
@@ -45,20 +45,20 @@ async def list_stores(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
     """`limit`, `after`, `before` and `order` as in OpenAI's API."""
     intake = intake_of(gateway)
     readable = await asyncio.to_thread(intake.collections.readable, key)
-    found, more = page(request, readable, lambda collection: collection.id)
-    shown = await asyncio.to_thread(lambda: [wire.store(_store(intake, collection)) for collection in found])
+    stores, more = page(request, readable, lambda collection: collection.id)
+    shown = await asyncio.to_thread(lambda: [wire.store(_store(intake, collection)) for collection in stores])
     return json_bytes(wire_files.listed(shown, more))
 
 
 @get(ONE, summary="A vector store", tags=["OpenAI"])
 async def get_store(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """404 for another key's."""
+    """404 for a store of another key."""
     return await _shown(intake_of(gateway), await store_of(gateway, key, id))
 
 
 @post(ONE, status_code=200, summary="Rename a vector store, or change its expiry or metadata", tags=["OpenAI"])
 async def change_store(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Omitted fields stay unchanged."""
+    """Fields that are left out stay unchanged."""
     intake = intake_of(gateway)
     store = await changeable(gateway, key, id)
     given = wire.changed_store(await request.body())
@@ -76,7 +76,7 @@ async def change_store(request: AnyRequest, gateway: Shared, key: Caller, id: Pa
 
 @delete(ONE, status_code=200, summary="Delete a vector store", tags=["OpenAI"])
 async def delete_store(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Its files stay uploaded."""
+    """Deletes the store. Its uploaded files are not deleted."""
     store = await changeable(gateway, key, id)
     await asyncio.to_thread(intake_of(gateway).collections.drop, store.id)
     return json_bytes(wire_files.deleted(store.id, "vector_store.deleted"))
@@ -84,22 +84,22 @@ async def delete_store(gateway: Shared, key: Caller, id: PathText) -> Response[b
 
 @post(ONE + "/search", status_code=200, summary="Search a vector store", tags=["OpenAI"])
 async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """By meaning and by words. `ranking_options.hybrid_search` sets the weight of each; a result's `foreword` has its
-    place in the document."""
+    """Searches by meaning and by words. `ranking_options.hybrid_search` sets the weight of each; `foreword` in a result
+    is its position in the document."""
     intake = intake_of(gateway)
     store = await store_of(gateway, key, id)
-    asked = wire.search(await request.body())
+    search = wire.search(await request.body())
     embed = gateway.loaded.embed
     if embed is None:
         raise NotReady("The embedding model is still loading.", retry_after_s=2.0)
-    vectors = await embed(list(asked.queries))
+    vectors = await embed(list(search.queries))
     wishes = [
-        Wish(query, vector, asked.limit, asked.where, asked.weight, asked.rerank)
-        for query, vector in zip(asked.queries, vectors, strict=True)
+        Wish(query, vector, search.limit, search.where, search.weight, search.rerank)
+        for query, vector in zip(search.queries, vectors, strict=True)
     ]
     collections = intake.collections
-    found = await asyncio.to_thread(collections.look_up_all, [store], wishes, lambda _: asked.threshold)
-    return json_bytes(wire.results(asked.queries, [_result(hit) for hit in found[: asked.limit]]))
+    hits = await asyncio.to_thread(collections.look_up_all, [store], wishes, lambda _: search.threshold)
+    return json_bytes(wire.results(search.queries, [_result(hit) for hit in hits[: search.limit]]))
 
 
 def _result(hit: Hit) -> wire.Result:

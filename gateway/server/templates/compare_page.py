@@ -1,4 +1,4 @@
-"""Compares two versions of a template by the records: as JSON, and as an HTML page."""
+"""Compares two versions of a template by their records: as JSON, and as an HTML page."""
 
 import asyncio
 from html import escape
@@ -25,10 +25,10 @@ FORM = """<form><input name="a" value="{a}" aria-label="A" placeholder="summaris
 """
 
 
-@get("/v1/foreword/compare", summary="Two versions of a template, by what was recorded", tags=["Foreword"])
+@get("/v1/foreword/compare", summary="Compare two versions of a template by their records", tags=["Foreword"])
 async def compare_versions(gateway: Shared, key: Caller, a: Ref, b: Ref, since: Since = 0.0) -> Response[bytes]:
-    """Scores, their difference with its interval, and the better version or the missing number of answers. For admin
-    keys."""
+    """Scores, their difference with its interval, and the better version or the number of answers that are missing. For
+    admin keys."""
     return json_bytes(as_json(await _compared(gateway, key, a, b, since)))
 
 
@@ -51,7 +51,7 @@ async def _compared(gateway: Gateway, key: ClientKey, a: str, b: str, since_s: f
         raise NotFound("This gateway keeps no records: [records] policy is none.")
     versions = read_versions(a, b)
     library = gateway.loaded.library
-    score = yardstick(library, [(one.id, one.version) for one in versions]) if library else None
+    score = yardstick(library, [(version.id, version.version) for version in versions]) if library else None
 
     def read() -> VersionComparison:
         # imported here: SQLAlchemy would cost the start 0.3 s
@@ -70,12 +70,15 @@ async def _compared(gateway: Gateway, key: ClientKey, a: str, b: str, since_s: f
         raise not_ready(error) from error
 
 
-def _shown(found: VersionComparison) -> str:
-    head = f"<tr><th></th><th>{escape(str(found.a))}</th><th>{escape(str(found.b))}</th></tr>"
+def _shown(comparison: VersionComparison) -> str:
+    head = f"<tr><th></th><th>{escape(str(comparison.a))}</th><th>{escape(str(comparison.b))}</th></tr>"
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{escape(one)}</td><td>{escape(other)}</td></tr>"
-        for name, one, other in rows_of(found)
+        f"<tr><td>{escape(name)}</td><td>{escape(value_a)}</td><td>{escape(value_b)}</td></tr>"
+        for name, value_a, value_b in rows_of(comparison)
     )
-    said = "".join(f'<p>{escape(one.name)}: <span class="said">{escape(str(one))}</span></p>' for one in found.measures)
-    mind = "".join(f'<p class="mind">Mind: {escape(one)}.</p>' for one in found.cautions)
-    return f"{said}<table>{head}{rows}</table>{mind}"
+    results = "".join(
+        f'<p>{escape(measure.name)}: <span class="said">{escape(str(measure))}</span></p>'
+        for measure in comparison.measures
+    )
+    cautions = "".join(f'<p class="mind">Mind: {escape(caution)}.</p>' for caution in comparison.cautions)
+    return f"{results}<table>{head}{rows}</table>{cautions}"

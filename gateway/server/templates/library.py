@@ -1,4 +1,4 @@
-"""The template library in use: versions, pointers, lineage, measured scores; and its reload."""
+"""The template library in use: lists versions, pointers, lineage and measured scores, and reloads it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from gateway.server.handlers import Caller, PathText, Shared, admin_only, json_o
 
 
 class TemplateSummary(Struct, frozen=True):
-    """One template, without its text, which may be confidential."""
+    """One template without its text, which may be confidential."""
 
     id: str
     speaks: int
@@ -43,15 +43,15 @@ class TemplateDetail(Struct, frozen=True):
 
 @get("/v1/foreword/templates", summary="The templates, with their versions", tags=["Foreword"])
 async def list_templates(gateway: Shared) -> Response[bytes]:
-    """Status, pointers, lineage and measured scores of each version, without their texts. Versions that only the
-    archive has are shown with their own template alone."""
+    """Status, pointers, lineage and measured scores of each version, without texts. A version that is only in the
+    archive appears with its own template only."""
     library = _library(gateway)
     return json_of({"data": await asyncio.to_thread(_all, library)})
 
 
 @get("/v1/foreword/templates/{id:str}", summary="One template, with its versions", tags=["Foreword"])
 async def get_template(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """The same for one template. A key with admin also sees the messages of its newest version."""
+    """The same for one template. A key with `admin` also sees the messages of its newest version."""
     library = _library(gateway)
     template = library.get(id)
     if template is None:
@@ -65,9 +65,9 @@ async def get_template(gateway: Shared, key: Caller, id: PathText) -> Response[b
 
 @post("/v1/foreword/reload", status_code=200, summary="Read the templates again", tags=["Foreword"])
 async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
-    """The whole library is replaced. Where a file is broken nothing is: 409 with the mistakes. For admin keys.
+    """Replaces the whole library. If a file is broken, nothing is replaced: 409 with the mistakes. For admin keys.
 
-    Examples and classifier follow in the background. Other workers see the change within a second or two.
+    Examples and classifier are then loaded in the background. Other workers see the change within two seconds.
     """
     admin_only(key, "reload the templates")
     done = await _loader(gateway).reload()
@@ -97,8 +97,8 @@ def _listed(library: Library, template: Template, versions: Sequence[HistoryVers
     return TemplateSummary(
         id=template.id,
         speaks=speaking.version if speaking else 0,
-        # the folders of this machine are not for clients
-        versions=tuple(replace(one, file=Path(one.file).name) for one in versions),
+        # clients must not learn the folders of this machine
+        versions=tuple(replace(version, file=Path(version.file).name) for version in versions),
         pointer=library.pointers.get(template.id),
         intent=template.intent.name,
         language=str(template.language),

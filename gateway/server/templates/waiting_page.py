@@ -1,7 +1,7 @@
-"""The page of drafts, candidates and canaries: each with its changes, and the buttons that move it.
+"""The page of drafts, candidates and canaries: each with its changes, and the buttons that promote or retire it.
 
-The buttons do the same as `foreword templates promote`, `retire` and `rollback`, and the gateway reads its templates
-again.
+The buttons do the same as `foreword templates promote`, `retire` and `rollback`. Afterwards the gateway reads
+its templates again.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ log = logging.getLogger("foreword.templates")
 
 
 class MoveForm(Struct, frozen=True):
-    """One move, as the form has it."""
+    """One move, as the form sends it."""
 
     do: str
     id: str
@@ -46,7 +46,7 @@ class MoveForm(Struct, frozen=True):
     share: float = 0.0
 
 
-@get(PATH, summary="What waits to speak, as a page", tags=["Foreword"], media_type="text/html")
+@get(PATH, summary="Templates that are not active yet, as a page", tags=["Foreword"], media_type="text/html")
 async def template_page(gateway: Shared, key: Caller) -> Response[str]:
     """Candidates and canaries with their scores, changes and buttons. For admin keys."""
     _admin(key)
@@ -55,7 +55,7 @@ async def template_page(gateway: Shared, key: Caller) -> Response[str]:
 
 @post(PATH, status_code=303, summary="Promote, retire or roll back a template", tags=["Foreword"])
 async def move_template(request: Request[Any, Any, Any], gateway: Shared, key: Caller) -> Response[Any]:
-    """The form of the page: `do` (promote, retire, rollback), `ref`, `to`, `share`. A refusal is 409 with the
+    """Takes the form of the page: `do` (promote, retire, rollback), `ref`, `to`, `share`. A refusal is 409 with the
     reasons. For admin keys, and only from this gateway's own page."""
     _admin(key)
     own_page(dict(request.scope["headers"]))
@@ -77,17 +77,17 @@ HANDLERS = (template_page, move_template)
 def own_page(headers: Mapping[bytes, bytes]) -> None:
     """Refuse requests that another site makes a browser send, with a password that the browser remembers.
 
-    A browser names the page's origin on each POST. A program that sends its key as a bearer token is not a browser.
+    A browser sends the page's origin with each POST. A request with a bearer token comes from a program.
     """
     origin, host = headers.get(b"origin", b"").lower(), headers.get(b"host", b"").lower()
     if origin and origin.partition(b"://")[2] != host:
-        raise KeyNotAllowed("This was sent by a page of another origin; open this gateway's own page and do it there.")
+        raise KeyNotAllowed("This was sent by a page of another origin. Use this gateway's own page instead.")
     if not origin and headers.get(b"authorization", b"")[:6].lower() == b"basic ":
-        raise KeyNotAllowed("A request with a password names its Origin; a program sends its key as a bearer token.")
+        raise KeyNotAllowed("A request with a password needs an Origin. A program must send its key as a bearer token.")
 
 
 def _admin(key: ClientKey) -> None:
-    admin_only(key, "see what templates say, and move them")
+    admin_only(key, "see the texts of templates, and move them")
 
 
 def _read(body: bytes) -> MoveForm:
@@ -98,20 +98,21 @@ def _read(body: bytes) -> MoveForm:
         id, version = "", None
     do, to, share = fields.get("do", ""), fields.get("to", ""), fields.get("share", "0")
     if do not in ("promote", "retire", "rollback") or not id or (do != "rollback" and version is None):
-        raise BadRequest("Say `do` (promote, retire or rollback) and `ref` (id@version; of a rollback the id).")
+        raise BadRequest("Give `do` (promote, retire or rollback) and `ref` (id@version; for a rollback the id).")
     if to not in ("", *(str(step) for step in moves.NEXT.values())):
-        raise BadRequest("`to` is candidate, canary or active.", param="to")
+        raise BadRequest("`to` must be candidate, canary or active.", param="to")
     try:
         part = float(share)
     except ValueError:
         part = -1.0
     if not 0 <= part <= 1:
-        raise BadRequest("`share` is from 0 to 1, such as 0.05.", param="share")
+        raise BadRequest("`share` must be from 0 to 1, such as 0.05.", param="share")
     return MoveForm(do, id, version or 0, to, part)
 
 
 def _examine(gateway: Gateway) -> moves.Examine | None:
-    """The check of a template's examples by the classifier after the step. For a thread: embedding runs on the loop."""
+    """Make a function that checks a template's examples with the classifier. Call it on a thread: it embeds on the
+    loop."""
     loader, loop = gateway.loader, asyncio.get_running_loop()
     if loader is None or not loader.classifies:
         return None
@@ -127,7 +128,7 @@ def _examine(gateway: Gateway) -> moves.Examine | None:
 
 
 def _move(settings: Settings, form: MoveForm, examine: moves.Examine | None) -> str:
-    """Make the move by the files as they are now: another worker or a command may have made a move since."""
+    """Make the move on the current files: another worker or a command may have made a move in the meantime."""
     library, folders, broken = _library(settings)
     if form.do == "rollback":
         moves.rollback(library, folders, form.id)
@@ -153,10 +154,13 @@ def _library(settings: Settings) -> tuple[Library, list[Path], list[TemplateErro
 def _shown(settings: Settings) -> str:
     library, _, broken = _library(settings)
     faults = "".join(f'<p class="mind">{escape(str(error))}</p>' for error in broken)
-    waiting = [one for one in library.templates if one.status in WAITING or _tried(library, one)]
-    shown = [_section(library, one, settings.jobs.share) for one in sorted(waiting, key=lambda one: one.ref)]
+    waiting = [template for template in library.templates if template.status in WAITING or _tried(library, template)]
+    shown = [
+        _section(library, template, settings.jobs.share)
+        for template in sorted(waiting, key=lambda template: template.ref)
+    ]
     pointed = [_pointed(id, pointer) for id, pointer in sorted(library.pointers.items())]
-    nothing = "<p>Nothing waits: no draft, candidate or canary.</p>"
+    nothing = "<p>There is no draft, candidate or canary.</p>"
     back = f"<h2>Versions set by a pointer</h2>{''.join(pointed)}" if pointed else ""
     return f"{faults}{''.join(shown) or nothing}{back}"
 
@@ -176,8 +180,8 @@ def _section(library: Library, template: Template, share: float) -> str:
     parent = _parent(library, template)
     look = ""
     if parent is not None:
-        asked = f"a={quote(ref)}&amp;b={quote(parent.ref)}"
-        look = f'<p><a href="compare.html?{asked}">What was recorded of it against {escape(parent.ref)}</a></p>'
+        query = f"a={quote(ref)}&amp;b={quote(parent.ref)}"
+        look = f'<p><a href="compare.html?{query}">Compare its records with {escape(parent.ref)}</a></p>'
     field = (
         f'share <input name="share" value="{share:g}" size="4" aria-label="share"> ' if step == Status.CANARY else ""
     )
@@ -190,7 +194,7 @@ def _section(library: Library, template: Template, share: float) -> str:
 
 
 def _parent(library: Library, template: Template) -> Template | None:
-    """Its parent, or else the version in use."""
+    """The template's parent, or else the version in use."""
     try:
         id, version = read_ref(template.provenance.parent)
     except ValueError:

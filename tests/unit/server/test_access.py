@@ -156,8 +156,8 @@ def mistakes(tmp_path: Path, keys: str) -> list[str]:
         ('[keys.""]\nsecret = "long-enough"', "needs a name"),
         ('[keys.a]\nsecret = "long-enough"\n[keys.b]\nsecret = " long-enough "', "same secret as [keys.a]"),
         (f'[keys.a]\nsecret = "long-enough"\n[keys.b]\nsha256 = "{digest("long-enough")}"', "same secret as [keys.a]"),
-        ('[server]\nallowed_origins = ["app.example.com"]', "no origin"),
-        ('[server]\nallowed_origins = ["https://app.example.com/"]', "no origin"),
+        ('[server]\nallowed_origins = ["app.example.com"]', "not an origin"),
+        ('[server]\nallowed_origins = ["https://app.example.com/"]', "not an origin"),
         ('[server]\nallowed_origins = ["*"]', "every web page"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Keeps requests going while the shared state is gone: the first one waits for it, later ones do not.
+"""Behaviour while the shared state (Redis) is gone: the first request waits for it, later ones do not.
 
-A task of its own finds out when the state is back. Cool-downs of backends always fail open; limits as configured.
+A background task notices when the state is back. Cool-downs of backends always fail open; limits as configured.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ log = logging.getLogger("foreword.state")
 T = TypeVar("T")
 RETRY_S = 1.0
 SUSPECT = 0.5
-"""The share of its time limit after which an operation under way keeps others from waiting, unless one succeeds."""
+"""If an operation has used this share of its time limit, others do not wait either until one succeeds."""
 PROBE = "probe"
 
 
@@ -26,7 +26,7 @@ class StateGone(Exception):
 
 
 class GuardedState:
-    """A `HotState` in front of another one. `gone` says whether that one is believed to be away."""
+    """A `HotState` in front of another one. `gone` is True while that one is believed to be unreachable."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class GuardedState:
         self._probing: asyncio.Task[None] | None = None
 
     async def hit(self, key: str, limit: int, window_s: float) -> float:
-        """As `HotState.hit`. Without the state: 0.0, or `NotReady` where limits fail closed."""
+        """As `HotState.hit`. Without the state: 0.0, or `NotReady` if limits fail closed."""
         try:
             return await self._guarded(lambda: self._state.hit(key, limit, window_s))
         except StateGone as error:
@@ -86,10 +86,10 @@ class GuardedState:
         try:
             async with asyncio.timeout(self._timeout_s):
                 result = await operation()
-        except asyncio.CancelledError:  # the client left, which says nothing about the state
+        except asyncio.CancelledError:  # the client left, so this is not a failure of the state
             self._waiting_since = 0.0
             raise
-        except Exception as error:  # a client library's errors are its own; the log has the first of them
+        except Exception as error:  # every client library has its own errors; the log has the first one
             self.on_failure()
             self._lose(error)
             raise StateGone from error

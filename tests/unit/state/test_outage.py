@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from gateway.errors import NotReady
-from gateway.state.guarded import GuardedState
+from gateway.state.outage import GuardedState
 from gateway.state.redis import RedisSettings, RedisState
 from tests.doubles.process import free_port
 
