@@ -20,6 +20,7 @@ KINDS = {
     "train-classifier": "offline_jobs.train_classifier:JOB",
     "train-shots": "offline_jobs.train_shots:JOB",
     "train-refiner": "offline_jobs.train_refiner:JOB",
+    "compress": "offline_jobs.compress.job:JOB",
 }
 
 

@@ -1,0 +1,136 @@
+"""Variants of local models: folders with a `model.gguf` and a `manifest.json`, made by `foreword engines compress`.
+
+They stand in `engines/variants/<name>` of the data folder. Reading one needs neither torch nor llama.cpp.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+MODEL, MANIFEST = "model.gguf", "manifest.json"
+TORCH_FOLDER = "safetensors"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+
+
+class NoSuchVariant(LookupError):
+    """The variant does not exist or cannot be read; the message says which exist."""
+
+
+class Perplexities(Struct, frozen=True):
+    """Perplexity on the same tokens: `torch` imitates the rounding of llama.cpp's kernels. 0: not measured."""
+
+    torch: float = 0.0
+    llamacpp: float = 0.0
+    llamacpp_int8_cache: float = 0.0
+
+
+class TextDigest(Struct, frozen=True):
+    """The text of a measurement: the SHA-256 of its tokens, and their number."""
+
+    sha256: str = ""
+    tokens: int = 0
+
+
+class Speeds(Struct, frozen=True):
+    """Tokens for each second of CPU, with `threads` threads. 0: not measured."""
+
+    threads: int = 1
+    read: float = 0.0
+    write_1: float = 0.0
+    write_8: float = 0.0
+
+
+class VariantManifest(Struct, frozen=True):
+    """How a variant was made, and what was measured."""
+
+    name: str
+    source: str
+    source_sha256: str
+    model_sha256: str
+    family: str
+    scheme: tuple[str, ...]
+    settings: dict[str, str | int | float | bool]
+    tensors: dict[str, str]
+    """For each tensor its type and the columns that share a scale: `Q8_0/576`."""
+    before: Perplexities
+    after: Perplexities
+    rise: float
+    """The relative rise of perplexity, the larger of both engines': 0.01 is 1 %."""
+    limit: float
+    """The rise up to which this variant was allowed to be published."""
+    bytes: int
+    bytes_f16: int
+    calibration: TextDigest = TextDigest()
+    evaluation: TextDigest = TextDigest()
+    cache: str = "f16"
+    """The type of the cache that the variant is served with: `f16`, or `q8_0`."""
+    zeros: float = 0.0
+    """The share of the weights of its linear layers that are zero."""
+    speeds: Speeds = Speeds()
+    notes: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+    made: str = ""
+    schema: int = 1
+
+
+class StoredVariant(Struct, frozen=True):
+    """A variant on the disk."""
+
+    folder: Path
+    manifest: VariantManifest
+
+    @property
+    def model(self) -> Path:
+        return self.folder / MODEL
+
+
+def variants_folder(data: Path) -> Path:
+    return data / "engines" / "variants"
+
+
+def stored_variants(data: Path) -> Iterator[StoredVariant]:
+    """All readable variants, by name."""
+    place = variants_folder(data)
+    for folder in sorted(place.iterdir()) if place.is_dir() else ():
+        if NAME.fullmatch(folder.name) and (folder / MANIFEST).is_file():
+            try:
+                yield _read(folder)
+            except NoSuchVariant:
+                continue
+
+
+def stored_variant(data: Path, name: str) -> StoredVariant:
+    """One variant. Raises `NoSuchVariant`."""
+    folder = variants_folder(data) / name
+    if not NAME.fullmatch(name) or not (folder / MANIFEST).is_file():
+        known = ", ".join(variant.manifest.name for variant in stored_variants(data)) or "none"
+        raise NoSuchVariant(f"there is no variant {name!r}; there are: {known}")
+    return _read(folder)
+
+
+def _read(folder: Path) -> StoredVariant:
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=VariantManifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise NoSuchVariant(f"the variant in {folder} cannot be read: {error}") from error
+    if not (folder / MODEL).is_file():
+        raise NoSuchVariant(f"the variant in {folder} has no {MODEL}; make it again")
+    return StoredVariant(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: VariantManifest) -> None:
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+
+
+def remove_variant(data: Path, name: str) -> None:
+    """Delete a variant. Raises `NoSuchVariant`. An engine that has it open keeps running with it."""
+    folder = stored_variant(data, name).folder
+    # renamed first, so that a variant is never half there
+    gone = folder.with_name(f".removed-{name}")
+    shutil.rmtree(gone, ignore_errors=True)
+    folder.rename(gone)
+    shutil.rmtree(gone)

@@ -1,0 +1,112 @@
+"""The blocks of GGUF's types: integer codes and scales to bytes, and back.
+
+A block has 32 numbers of one row. A code `q` stands for `scale * q`, plus `least` in Q4_1, or for `scale * CODEBOOK[q]`
+in IQ4_NL. Scales are float16, so they are rounded before codes are made, and nothing is lost in the file.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32, F16, Q4_0, Q4_1, Q8_0, IQ4_NL, BF16 = 0, 1, 2, 3, 8, 20, 30
+CODED = (Q8_0, Q4_0, Q4_1, IQ4_NL)
+NAMES = {F32: "F32", F16: "F16", Q4_0: "Q4_0", Q4_1: "Q4_1", Q8_0: "Q8_0", IQ4_NL: "IQ4_NL", BF16: "BF16"}
+BLOCK = 32
+HALF = BLOCK // 2
+CODEBOOK = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.int8)
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A matrix in codes: `codes` int8 [rows, columns], `scales` and `least` float16 [rows, blocks].
+
+    Codes are -127..127 in Q8_0, -8..7 in Q4_0, 0..15 in Q4_1 (the only type with `least`) and IQ4_NL.
+    """
+
+    type: int
+    codes: NDArray[np.int8]
+    scales: NDArray[np.float16]
+    least: NDArray[np.float16] | None = None
+
+
+def values(coded: Coded) -> Floats:
+    """The numbers that the codes stand for: float32 [rows, columns]."""
+    codes = CODEBOOK[coded.codes] if coded.type == IQ4_NL else coded.codes
+    blocks = _blocks(codes).astype(np.float32) * coded.scales.astype(np.float32)[..., None]
+    if coded.least is not None:
+        blocks += coded.least.astype(np.float32)[..., None]
+    return blocks.reshape(coded.codes.shape)
+
+
+def packed(coded: Coded) -> Bytes:
+    """The bytes of the file: uint8 [rows, bytes of a row]."""
+    parts = [_raw(coded.scales)]
+    if coded.least is not None:
+        parts.append(_raw(coded.least))
+    codes = _blocks(coded.codes)
+    parts.append(codes.view(np.uint8) if coded.type == Q8_0 else _nibbles(codes, coded.type))
+    rows: Bytes = np.concatenate(parts, axis=2).reshape(len(codes), -1)
+    return rows
+
+
+def unpacked(type: int, data: Bytes, shape: tuple[int, ...]) -> Coded:
+    """The codes in the bytes of a matrix of `shape`, for a type of `CODED`."""
+    blocks = data.reshape(shape[0], shape[1] // BLOCK, -1)
+    scales, rest = _half_floats(blocks), blocks[:, :, 2:]
+    if type == Q8_0:
+        return Coded(type, np.ascontiguousarray(rest).view(np.int8).reshape(shape), scales)
+    least = None
+    if type == Q4_1:
+        least, rest = _half_floats(rest), rest[:, :, 2:]
+    codes = np.concatenate([rest & 15, rest >> 4], axis=2).astype(np.int8).reshape(shape)
+    return Coded(type, codes - np.int8(8) if type == Q4_0 else codes, scales, least)
+
+
+def read_values(type: int, data: Bytes, shape: tuple[int, ...]) -> Floats:
+    """The numbers of a tensor of any type: float32."""
+    if type == F32:
+        return data.view(np.float32).reshape(shape)
+    if type == F16:
+        return data.view(np.float16).reshape(shape).astype(np.float32)
+    if type == BF16:
+        return (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    if type in CODED and len(shape) == 2:
+        return values(unpacked(type, data, shape))
+    from gguf import GGMLQuantizationType, quants  # only for types that are read and never written
+
+    decoded: Floats = quants.dequantize(data, GGMLQuantizationType(type)).reshape(shape)
+    return decoded
+
+
+def plain(type: int, numbers: Floats) -> NDArray[Any]:
+    """Numbers in F32, F16 or BF16 (rounded to even), as they are in the file."""
+    if type == F32:
+        return np.ascontiguousarray(numbers, np.float32)
+    if type == F16:
+        return numbers.astype(np.float16)
+    bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def _blocks(codes: NDArray[np.int8]) -> NDArray[np.int8]:
+    return np.ascontiguousarray(codes).reshape(codes.shape[0], -1, BLOCK)
+
+
+def _raw(scales: NDArray[np.float16]) -> Bytes:
+    return np.ascontiguousarray(scales)[..., None].view(np.uint8)
+
+
+def _half_floats(blocks: Bytes) -> NDArray[np.float16]:
+    return np.ascontiguousarray(blocks[:, :, :2]).view(np.float16)[..., 0]
+
+
+def _nibbles(codes: NDArray[np.int8], type: int) -> Bytes:
+    """The first half of a block stands in the low four bits, the second in the high ones."""
+    raised = (codes + np.int8(8) if type == Q4_0 else codes).astype(np.uint8)
+    pairs: Bytes = (raised[:, :, :HALF] | (raised[:, :, HALF:] << 4)).astype(np.uint8)
+    return pairs

@@ -1,0 +1,135 @@
+"""Writes a compressed model as GGUF: the codes of its quantized matrices, everything else as it was."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from offline_jobs.compress import blocks, families
+from offline_jobs.compress.blocks import F16, F32, Q8_0
+from offline_jobs.compress.families import EMBEDDING, HEAD
+from offline_jobs.compress.gguf_file import Pair, TensorSpec, number, write_gguf
+from offline_jobs.compress.grids import Grid, Quantized, quantize
+from offline_jobs.compress.source import Source
+
+FILE_TYPES = {F16: 1, blocks.Q4_0: 2, blocks.Q4_1: 3, Q8_0: 7, blocks.IQ4_NL: 25}
+"""GGUF's number for the type of most of a file's tensors."""
+EMBEDDING_GRID = Grid(8, blocks.BLOCK, searched=False)
+
+
+@dataclass
+class Compressed:
+    """A model whose weights were changed in torch. `quantized`: the matrices in codes, by transformers' names; the
+    network holds exactly the values of these codes."""
+
+    source: Source
+    network: Any
+    quantized: dict[str, Quantized] = field(default_factory=dict)
+    grid: Grid | None = None
+
+    @property
+    def rounded_inputs(self) -> list[str]:
+        """The linear layers whose inputs llama.cpp rounds."""
+        names = [name.removesuffix(".weight") for name in self.quantized if name != EMBEDDING]
+        return [*names, "lm_head"] if EMBEDDING in self.quantized and HEAD not in self._names else names
+
+    @property
+    def _names(self) -> set[str]:
+        return {name for name, _ in self.network.named_parameters()}
+
+    def tensor_types(self) -> dict[str, str]:
+        """For the manifest: GGUF's names with their types and groups."""
+        shown = {}
+        for spec, name in self.specs():
+            held = self.quantized.get(name)
+            group = f"/{held.codes.shape[1] // held.scales.shape[1]}" if held else ""
+            shown[spec.name] = blocks.NAMES[spec.type] + group
+        return shown
+
+    def specs(self) -> Iterator[tuple[TensorSpec, str]]:
+        """The tensors of the file, and transformers' names of them."""
+        for name, values in self.network.named_parameters():
+            held = self.quantized.get(name)
+            type = held.grid.type if held else (F16 if values.dim() > 1 else F32)
+            yield TensorSpec(self.source.family.gguf_name(name), tuple(values.shape), type), name
+        if self.source.factors is not None:
+            yield TensorSpec(families.ROPE_FACTORS, tuple(self.source.factors.shape), F32), ""
+
+    @property
+    def bytes(self) -> int:
+        return sum(spec.bytes for spec, _ in self.specs())
+
+
+def linear_names(network: Any) -> list[str]:
+    """Transformers' names of the weights of all linear layers but the head."""
+    return [
+        f"{name}.weight"
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and name != "lm_head"
+    ]
+
+
+@torch.no_grad()
+def quantize_network(model: Compressed, grid: Grid, importance: Mapping[str, Tensor] | None = None) -> list[str]:
+    """Round every linear layer to `grid` and the embedding (and head) to int8 in groups of 32, in place.
+
+    Returns the names of matrices that no group divides; they stay in float16. Codes that are there are left alone.
+    """
+    plain = []
+    parameters = dict(model.network.named_parameters())
+    for name in linear_names(model.network):
+        if name in model.quantized:
+            continue
+        if not grid.group_of(parameters[name].shape[1]):
+            plain.append(name)
+            continue
+        hold(model, name, quantize(parameters[name], grid, (importance or {}).get(name)))
+    for name in (EMBEDDING, HEAD):
+        if name in parameters and parameters[name].shape[1] % blocks.BLOCK == 0:
+            hold(model, name, quantize(parameters[name], EMBEDDING_GRID))
+    model.grid = grid
+    return plain
+
+
+@torch.no_grad()
+def hold(model: Compressed, name: str, quantized: Quantized) -> None:
+    """Give a matrix its codes, and the network their values."""
+    model.quantized[name] = quantized
+    model.network.get_parameter(name).copy_(quantized.values)
+
+
+def round_to_half(network: Any) -> None:
+    """Round every matrix to float16, as the file holds what is not quantized."""
+    with torch.no_grad():
+        for values in network.parameters():
+            if values.dim() > 1:
+                values.copy_(values.half().float())
+
+
+def write_model(model: Compressed, path: Path, pairs: Mapping[str, Pair]) -> None:
+    """Write the file. Raises `OSError` if the disk is full."""
+    specs = list(model.specs())
+    kind = FILE_TYPES[model.grid.type if model.grid and model.quantized else F16]
+    described = {**pairs, "general.file_type": number(kind)}
+    write_gguf(path, described, [spec for spec, _ in specs], (_raw(model, *each) for each in specs))
+
+
+def _raw(model: Compressed, spec: TensorSpec, name: str) -> NDArray[Any]:
+    source = model.source
+    if not name:
+        assert source.factors is not None
+        return blocks.plain(F32, source.factors.numpy())
+
+    def turn(values: Tensor) -> Tensor:
+        return source.family.to_gguf(name, values, source.head_width)
+
+    held = model.quantized.get(name)
+    if held is not None:
+        return blocks.packed(held.map_rows(turn).coded)
+    values = turn(model.network.get_parameter(name).detach())
+    return blocks.plain(spec.type, np.ascontiguousarray(values.numpy(), np.float32))

@@ -1,0 +1,297 @@
+"""The job `compress`: makes a variant of a local model, measures it in torch and in llama.cpp, and publishes it."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec import Struct
+
+from gateway.backends.local.variants import (
+    MODEL,
+    NAME,
+    Perplexities,
+    Speeds,
+    VariantManifest,
+    variants_folder,
+    write_manifest,
+)
+from gateway.resources import NoSuchResource, locate
+from gateway.settings import Settings
+from offline_jobs.compress.export import Compressed, linear_names, quantize_network, round_to_half, write_model
+from offline_jobs.compress.gate import pass_gate, perplexity, rise_of
+from offline_jobs.compress.layers import LayerFiles, importances
+from offline_jobs.compress.measure import losses_of, speeds_of
+from offline_jobs.compress.perplexity import mean_losses, rounded_inputs
+from offline_jobs.compress.prune import prune, zeros_of
+from offline_jobs.compress.room import forecast, look_for_room
+from offline_jobs.compress.schemes import CompressOptions, Plan, notes_of, plan_of
+from offline_jobs.compress.smooth import smooth
+from offline_jobs.compress.source import Source, digest_of, load_network, open_source
+from offline_jobs.compress.texts import Windows, digest_of_windows, read_windows
+from offline_jobs.compress.vocabulary import proven_pairs
+from offline_jobs.engine.budget import Spent
+from offline_jobs.engine.registry import JobKind
+from offline_jobs.engine.run import JobRun
+from offline_jobs.errors import JobFailed
+
+log = logging.getLogger("foreword.jobs")
+VERSIONED = ("torch", "transformers", "xllamacpp", "foreword")
+
+
+class CompressReport(Struct, frozen=True):
+    """The variant that was published, and its figures."""
+
+    name: str
+    folder: str
+    scheme: tuple[str, ...]
+    before: Perplexities
+    after: Perplexities
+    rise: float
+    bytes: int
+    bytes_f16: int
+    speeds: Speeds
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the stages of one job share. `original`: the source as llama.cpp reads it."""
+
+    run: JobRun
+    options: CompressOptions
+    plan: Plan
+    source: Source
+    digest: str
+    original: Path
+    windows: Windows
+
+    @property
+    def check(self) -> Callable[[], None]:
+        return self.run.check
+
+    def files(self, stage: str) -> LayerFiles:
+        return LayerFiles(self.run.folder, stage)
+
+
+def run(run: JobRun, options: CompressOptions) -> CompressReport:
+    torch.set_num_threads(options.threads)
+    plan = plan_of(options)
+    source = open_source(_located(run.settings, options.source), options.sha256)
+    name = variant_name(options, source.path)
+    folder = variants_folder(run.settings.data_folder) / name
+    _refuse_existing(folder)
+    look_for_room(forecast(source.config, plan, options), run.folder)
+    digest = run.step("digest", str(source.path), lambda: digest_of(source.path), str)
+    with contextlib.closing(_Draft(folder.parent)) as draft:
+        shop = _workshop(run, options, plan, source, digest)
+        before = _before(shop)
+        model = _compressed(shop)
+        write_model(model, draft.folder / MODEL, shop.source.pairs)
+        after = _after(shop, model, draft.folder / MODEL)
+        pass_gate(before, after, options.limit, changed=_changed(shop, model))
+        speeds = run.step("speeds", digest, lambda: _speeds(shop, draft.folder / MODEL), Speeds)
+        manifest = _manifest(shop, model, name, draft.folder, before, after, speeds)
+        write_manifest(draft.folder, manifest)
+        draft.publish(folder)
+    _clear(run.folder)
+    return CompressReport(
+        name, str(folder), plan.schemes, before, after, manifest.rise, manifest.bytes, manifest.bytes_f16, speeds
+    )
+
+
+def estimate(settings: Settings, options: CompressOptions) -> Spent:
+    """No model is called. Opens the source, so that a damaged one or an unknown scheme is refused here."""
+    plan = plan_of(options)
+    source = open_source(_located(settings, options.source))
+    return Spent(seconds=forecast(source.config, plan, options).seconds)
+
+
+def variant_name(options: CompressOptions, source: Path) -> str:
+    """The name of the new variant. Raises `JobFailed` for one that cannot be a folder's name."""
+    made = f"{source.stem}-{options.scheme}".lower()
+    name = options.name or re.sub(r"[^a-z0-9._-]+", "-", made).strip("-.")
+    if not NAME.fullmatch(name):
+        raise JobFailed(f"{name!r} is no name for a variant: small letters, digits, dots, - and _")
+    return name
+
+
+class _Draft:
+    """A hidden folder beside the variants, which becomes one of them whole or is deleted."""
+
+    def __init__(self, place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix=".draft-", dir=place))
+        self.folder.chmod(0o755)
+
+    def publish(self, folder: Path) -> None:
+        _refuse_existing(folder)
+        self.folder.rename(folder)
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _located(settings: Settings, name: str) -> Path:
+    try:
+        return locate(name, settings.root)
+    except NoSuchResource as error:
+        raise JobFailed(str(error)) from error
+
+
+def _refuse_existing(folder: Path) -> None:
+    if folder.exists():
+        raise JobFailed(f"there is a variant {folder.name!r} already; remove it, or choose another --name")
+
+
+def _workshop(run: JobRun, options: CompressOptions, plan: Plan, source: Source, digest: str) -> Workshop:
+    original = source.path
+    if source.file is None:
+        original = run.folder / "source.gguf"
+        source = _as_gguf(source, original, run.check)
+    inputs = (digest, options.text, options.evaluate, options.windows, options.evaluated, options.window_tokens)
+    windows = run.step(
+        "windows", inputs, lambda: read_windows(options, run.settings.root, original, run.check), Windows
+    )
+    return Workshop(run, options, plan, source, digest, original, windows)
+
+
+def _as_gguf(source: Source, file: Path, check: Callable[[], None]) -> Source:
+    """Write a folder's model in float16, which also shows whether llama.cpp takes it, and how it cuts words."""
+    network = load_network(source)
+    pairs = proven_pairs(source.path, source.pairs, file.parent, check)
+    half = file.with_suffix(".half")
+    write_model(Compressed(source, network), half, pairs)
+    half.replace(file)
+    return Source(source.path, source.family, source.config, pairs, None, source.factors)
+
+
+def _before(shop: Workshop) -> Perplexities:
+    evaluate = shop.windows.evaluate
+
+    def measured() -> Perplexities:
+        # llama.cpp first: what it refuses is refused before any work
+        in_llamacpp = losses_of(shop.original, evaluate, shop.check, threads=shop.options.threads)
+        in_torch = mean_losses(load_network(shop.source), evaluate, shop.check)
+        return Perplexities(perplexity(in_torch), perplexity(in_llamacpp))
+
+    return shop.run.step("before", (shop.digest, digest_of_windows(evaluate)), measured, Perplexities)
+
+
+def _compressed(shop: Workshop) -> Compressed:
+    """The model after all stages; finished layers come from files of an earlier run."""
+    network, plan, windows = load_network(shop.source), shop.plan, shop.windows.calibrate
+    if plan.smooth:
+        for number, alphas in enumerate(
+            smooth(network, windows, shop.check, shop.files("smooth"), raised=shop.source.family.raised)
+        ):
+            log.info("layer smoothed", extra={"layer": number, "alphas": alphas})
+    if plan.prune:
+        sparsity, files = plan.sparsity, shop.files("prune")
+        for number, zeros in prune(network, windows, plan.prune, sparsity, shop.check, files):  # type: ignore[arg-type]
+            log.info("layer pruned", extra={"layer": number, "zeros": round(zeros, 4)})
+    model = Compressed(shop.source, network)
+    if plan.grid is None:
+        round_to_half(network)
+        return model
+    weighed = plan.grid.bits == 4 and plan.grid.searched
+    left = quantize_network(model, plan.grid, importances(network, windows, shop.check) if weighed else None)
+    if left:
+        log.warning("matrices stay in float16, since 32 does not divide their columns", extra={"matrices": left})
+    return model
+
+
+def _after(shop: Workshop, model: Compressed, file: Path) -> Perplexities:
+    evaluate, threads = shop.windows.evaluate, shop.options.threads
+    inputs = (shop.digest, shop.options, digest_of_windows(evaluate))
+
+    def measured() -> Perplexities:
+        in_llamacpp = losses_of(file, evaluate, shop.check, threads=threads)
+        cached = losses_of(file, evaluate, shop.check, threads=threads, cache="q8_0") if shop.plan.int8_cache else []
+        with rounded_inputs(model.network, model.rounded_inputs):
+            in_torch = mean_losses(model.network, evaluate, shop.check)
+        return Perplexities(perplexity(in_torch), perplexity(in_llamacpp), perplexity(cached) if cached else 0.0)
+
+    return shop.run.step("after", inputs, measured, Perplexities)
+
+
+def _speeds(shop: Workshop, file: Path) -> Speeds:
+    return speeds_of(file, shop.check, cache=_cache(shop.plan), threads=shop.options.threads)
+
+
+def _cache(plan: Plan) -> str:
+    return "q8_0" if plan.int8_cache else "f16"
+
+
+@torch.no_grad()
+def _changed(shop: Workshop, model: Compressed) -> bool:
+    """Whether a weight or the size is another than the source's, or only the cache was to change."""
+    if shop.plan.int8_cache and len(shop.plan.schemes) == 1:
+        return True
+    if shop.source.file is not None and shop.plan.grid is not None:
+        types = {spec.name: spec.type for spec, _ in model.specs()}
+        if any(types[name] != tensor.type for name, tensor in shop.source.file.tensors.items()):
+            return True
+    parameters = dict(model.network.named_parameters())
+    return any(not torch.equal(parameters[name], values) for name, values in shop.source.weights())
+
+
+def _manifest(
+    shop: Workshop,
+    model: Compressed,
+    name: str,
+    folder: Path,
+    before: Perplexities,
+    after: Perplexities,
+    speeds: Speeds,
+) -> VariantManifest:
+    options, plan = shop.options, shop.plan
+    settings = {field: getattr(options, field) for field in ("group", "symmetric", "searched", "sparsity", "threads")}
+    return VariantManifest(
+        name=name,
+        source=options.source,
+        source_sha256=shop.digest,
+        model_sha256=digest_of(folder / MODEL),
+        family=shop.source.family.architecture,
+        scheme=plan.schemes,
+        settings=settings,
+        tensors=model.tensor_types(),
+        before=before,
+        after=after,
+        rise=rise_of(before, after),
+        limit=options.limit,
+        bytes=(folder / MODEL).stat().st_size,
+        bytes_f16=Compressed(shop.source, model.network).bytes,
+        calibration=digest_of_windows(shop.windows.calibrate),
+        evaluation=digest_of_windows(shop.windows.evaluate),
+        cache=_cache(plan),
+        zeros=zeros_of(model.network.get_parameter(matrix) for matrix in linear_names(model.network)),
+        speeds=speeds,
+        notes=tuple(notes_of(plan)),
+        versions=_versions(),
+        made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _versions() -> dict[str, str]:
+    held: dict[str, str] = {}
+    for package in VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            held[package] = importlib.metadata.version(package)
+    return held
+
+
+def _clear(folder: Path) -> None:
+    """Delete what only a resumed job would need."""
+    for file in [*folder.glob("*.safetensors"), *folder.glob("*.gguf"), *folder.glob("*.half")]:
+        file.unlink()
+
+
+JOB: Any = JobKind("makes a smaller or faster variant of a local model", CompressOptions, run, estimate)

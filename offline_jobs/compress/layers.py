@@ -1,0 +1,193 @@
+"""Runs texts through a model layer by layer, so that only one layer's statistics are in memory at a time."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from offline_jobs.compress.families import LINEARS
+
+Check = Callable[[], None]
+
+
+@dataclass
+class InputStatistics:
+    """What a linear layer was multiplied with: sums over tokens. `products`: [columns, columns], if it was wanted."""
+
+    tokens: int = 0
+    squares: Tensor = field(default_factory=lambda: torch.zeros(0))
+    highest: Tensor = field(default_factory=lambda: torch.zeros(0))
+    products: Tensor | None = None
+    sample: Tensor = field(default_factory=lambda: torch.zeros(0))
+    """The first tokens' inputs: [tokens, columns]."""
+
+    def add(self, inputs: Tensor, *, products: bool, sample: int) -> None:
+        """Count inputs [..., columns]."""
+        rows = inputs.reshape(-1, inputs.shape[-1]).float()
+        if not self.tokens:
+            self.squares, self.highest = torch.zeros(rows.shape[1]), torch.zeros(rows.shape[1])
+            self.products = torch.zeros(rows.shape[1], rows.shape[1]) if products else None
+            self.sample = rows[:sample].clone()
+        self.tokens += len(rows)
+        self.squares += rows.square().sum(0)
+        self.highest = torch.maximum(self.highest, rows.abs().amax(0))
+        if self.products is not None:
+            self.products.addmm_(rows.T, rows)
+
+    @property
+    def mean_squares(self) -> Tensor:
+        return self.squares / max(self.tokens, 1)
+
+
+class Texts:
+    """The hidden states of windows of one length, on their way through a model's layers: [tokens, width] each."""
+
+    def __init__(self, network: Any, windows: Sequence[Sequence[int]]) -> None:
+        self._layers: list[nn.Module] = list(network.model.layers)
+        self._others = [_arguments(network, windows[0], index) for index in range(len(self._layers))]
+        self.states = [_embedded(network, window) for window in windows]
+        self.place = 0
+        """The next layer."""
+
+    @torch.inference_mode()
+    def statistics(self, check: Check, *, products: bool = False, sample: int = 0) -> dict[str, InputStatistics]:
+        """Of the inputs of the next layer's linear layers, by their names in the layer."""
+        layer = self._layers[self.place]
+        seen = {name: InputStatistics() for name in LINEARS if _has(layer, name)}
+        with _watched(layer, seen, products=products, sample=sample):
+            for state in self.states:
+                check()
+                self._through(state)
+        return seen
+
+    @torch.inference_mode()
+    def advance(self, check: Check) -> None:
+        """Go through the next layer, as its weights are now."""
+        for row, state in enumerate(self.states):
+            check()
+            self.states[row] = self._through(state)
+        self.place += 1
+
+    def _through(self, state: Tensor) -> Tensor:
+        out = self._layers[self.place](state[None], **self._others[self.place])
+        following: Tensor = (out[0] if isinstance(out, tuple) else out)[0]
+        return following
+
+
+class LayerFiles:
+    """The layers that a stage of a job has finished, in the job's folder, so that a killed job does not repeat them."""
+
+    def __init__(self, folder: Path, stage: str) -> None:
+        self._folder, self._stage = folder, stage
+
+    def restore(self, number: int, layer: nn.Module) -> bool:
+        """Load a layer that was finished before; False if it was not."""
+        from safetensors.torch import load_file
+
+        file = self._file(number)
+        if not file.exists():
+            return False
+        layer.load_state_dict(load_file(file))
+        return True
+
+    def keep(self, number: int, layer: nn.Module) -> None:
+        from safetensors.torch import save_file
+
+        half = self._file(number).with_suffix(".half")
+        save_file({name: values.contiguous() for name, values in layer.state_dict().items()}, half)
+        half.replace(self._file(number))
+
+    def _file(self, number: int) -> Path:
+        return self._folder / f"{self._stage}-{number}.safetensors"
+
+
+@torch.inference_mode()
+def importances(network: Any, windows: Sequence[Sequence[int]], check: Check) -> dict[str, Tensor]:
+    """The mean square of each input channel of every linear layer, by the weight's name: [columns]."""
+    texts, means = Texts(network, windows), {}
+    for number in range(len(network.model.layers)):
+        for name, seen in texts.statistics(check).items():
+            means[f"model.layers.{number}.{name}.weight"] = seen.mean_squares
+        texts.advance(check)
+    return means
+
+
+def _has(layer: nn.Module, name: str) -> bool:
+    return any(name == held for held, _ in layer.named_modules())
+
+
+@contextmanager
+def _watched(layer: nn.Module, seen: Mapping[str, InputStatistics], *, products: bool, sample: int) -> Iterator[None]:
+    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _, given: seen[name].add(given[0], products=products, sample=sample)
+
+    hooks = [layer.get_submodule(name).register_forward_pre_hook(watch(name)) for name in seen]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Reached(Exception):  # it stops a run
+    """The layer whose arguments are wanted was reached."""
+
+
+@torch.inference_mode()
+def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any]:
+    """The arguments that the model gives to a layer beside the hidden states: positions and masks."""
+    caught: dict[str, Any] = {}
+
+    def catch(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        caught.update({name: value for name, value in named.items() if name != "hidden_states"})
+        raise _Reached
+
+    layers = network.model.layers
+    kept, probe = list(layers), layers[index]
+    hook = probe.register_forward_pre_hook(catch, with_kwargs=True)
+    # layers before it are skipped: its arguments do not depend on them
+    network.model.layers = nn.ModuleList([_Skipped(layer) for layer in kept[:index]] + kept[index:])
+    try:
+        network(torch.tensor([list(window)]), use_cache=False)
+    except _Reached:
+        pass
+    finally:
+        hook.remove()
+        network.model.layers = nn.ModuleList(kept)
+    return caught
+
+
+class _Skipped(nn.Module):
+    """Stands for a layer and returns what it was given. It has the layer's attributes, which some models read."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        for name in ("attention_type", "layer_idx"):
+            if hasattr(layer, name):
+                setattr(self, name, getattr(layer, name))
+
+    def forward(self, hidden_states: Tensor, **_: Any) -> Tensor:
+        return hidden_states
+
+
+@torch.inference_mode()
+def _embedded(network: Any, window: Sequence[int]) -> Tensor:
+    """The input of the first layer: [tokens, width]."""
+    caught: list[Tensor] = []
+
+    def catch(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        caught.append((given[0] if given else named["hidden_states"])[0].clone())
+        raise _Reached
+
+    hook = network.model.layers[0].register_forward_pre_hook(catch, with_kwargs=True)
+    try:
+        network(torch.tensor([list(window)]), use_cache=False)
+    except _Reached:
+        pass
+    finally:
+        hook.remove()
+    return caught[0]

@@ -1,0 +1,140 @@
+"""Measures a GGUF file with llama.cpp in a process of its own: a model that crashes the library ends only that one.
+
+python -m offline_jobs.compress.measure < request.json
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from gateway.backends.local.variants import Speeds
+from offline_jobs.compress.llamacpp import LoadedModel, losses
+from offline_jobs.errors import JobFailed
+
+LOOK_EVERY_S = 0.2
+PROMPT, STEPS, ROWS = 256, 24, 8
+T = TypeVar("T")
+
+
+class MeasureRequest(Struct, frozen=True):
+    """`what`: `tokens` of `text`, `losses` of `windows`, or `speeds`."""
+
+    what: Literal["tokens", "losses", "speeds"]
+    model: str
+    text: str = ""
+    windows: list[list[int]] = []
+    cache: str = "f16"
+    threads: int = 1
+
+
+class TextTokens(Struct, frozen=True):
+    tokens: list[int]
+    first: int | None
+    """The token that begins each text, if the model wants one."""
+
+
+class WindowLosses(Struct, frozen=True):
+    means: list[float]
+    """The mean negative log-likelihood of each window."""
+
+
+def tokens_of(model: Path, text: str, check: Callable[[], None]) -> TextTokens:
+    """Raises `JobFailed` if llama.cpp cannot load the vocabulary."""
+    return _measured(MeasureRequest("tokens", str(model), text=text), TextTokens, check)
+
+
+def losses_of(
+    model: Path, windows: Sequence[Sequence[int]], check: Callable[[], None], *, cache: str = "f16", threads: int = 1
+) -> list[float]:
+    """The mean loss of each window. Raises `JobFailed` if llama.cpp refuses the model."""
+    request = MeasureRequest("losses", str(model), windows=list(map(list, windows)), cache=cache, threads=threads)
+    return _measured(request, WindowLosses, check).means
+
+
+def speeds_of(model: Path, check: Callable[[], None], *, cache: str = "f16", threads: int = 1) -> Speeds:
+    """Tokens for each second of CPU that the process spends."""
+    return _measured(MeasureRequest("speeds", str(model), cache=cache, threads=threads), Speeds, check)
+
+
+def _measured(request: MeasureRequest, type: type[T], check: Callable[[], None]) -> T:
+    """Run the request. `check` may raise, which kills the process."""
+    program = [sys.executable, "-m", "offline_jobs.compress.measure"]
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        given.write(msgspec.json.encode(request))
+        given.seek(0)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(program, stdin=given, stdout=out, stderr=errors, env=environment)
+        try:
+            while process.poll() is None:
+                check()
+                time.sleep(LOOK_EVERY_S)
+        finally:
+            process.kill()
+            process.wait()
+        out.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            lines = errors.read().decode(errors="replace").strip().splitlines() or ["it gave no reason"]
+            raise JobFailed(f"llama.cpp's process ended with code {process.returncode}: {lines[-1]}")
+        return msgspec.json.decode(out.read(), type=type)
+
+
+def main() -> None:
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=MeasureRequest)
+    try:
+        answer = _answer(request)
+    except JobFailed as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from None
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+    sys.stdout.flush()
+
+
+def _answer(request: MeasureRequest) -> Struct:
+    model = LoadedModel(Path(request.model), vocabulary_only=request.what == "tokens")
+    try:
+        if request.what == "tokens":
+            return TextTokens(model.tokens(request.text), model.first_token)
+        if request.what == "speeds":
+            return _speeds(model, request)
+        longest = max(map(len, request.windows))
+        with model.context(longest, threads=request.threads, cache=request.cache) as context:
+            return WindowLosses([float(losses(context, window).mean()) for window in request.windows])
+    finally:
+        model.close()
+
+
+def _speeds(model: LoadedModel, request: MeasureRequest) -> Speeds:
+    read, one = _rates(model, request, rows=1)
+    _, many = _rates(model, request, rows=ROWS)
+    return Speeds(request.threads, round(read, 1), round(one, 1), round(many, 1))
+
+
+def _rates(model: LoadedModel, request: MeasureRequest, rows: int) -> tuple[float, float]:
+    """Prompt tokens and written tokens a CPU second. Each is done once before, to warm up."""
+    prompt = [2 + place % min(1000, model.vocabulary_size - 2) for place in range(PROMPT // rows)]
+    room = len(prompt) + STEPS + 4
+    with model.context(room, threads=request.threads, rows=rows, cache=request.cache) as context:
+        context.read(prompt, 0, rows=rows, logits=False)
+        context.clear()
+        began = time.process_time()
+        context.read(prompt, 0, rows=rows, logits=False)
+        read_s = time.process_time() - began
+        context.read(prompt[:1], len(prompt), rows=rows)
+        began = time.process_time()
+        for step in range(STEPS):
+            context.read(prompt[:1], len(prompt) + 1 + step, rows=rows)
+        write_s = time.process_time() - began
+    return len(prompt) * rows / read_s, STEPS * rows / write_s
+
+
+if __name__ == "__main__":
+    main()

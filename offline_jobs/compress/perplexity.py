@@ -1,0 +1,50 @@
+"""Perplexity in torch, with the activations that llama.cpp's kernels compute with.
+
+llama.cpp rounds the input of a quantized matrix to int8, 32 numbers at a time, before it multiplies.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from offline_jobs.compress.blocks import BLOCK
+
+
+def round_input(values: Tensor) -> Tensor:
+    """Activations [..., columns] as Q8_0 and Q8_1 hold them: codes from the exact scale, the scale in float16."""
+    blocks = values.reshape(*values.shape[:-1], -1, BLOCK)
+    scales = blocks.abs().amax(-1, keepdim=True) / 127
+    codes = torch.round(blocks / torch.where(scales == 0, 1.0, scales))
+    return (codes * scales.half().float()).reshape(values.shape)
+
+
+@contextmanager
+def rounded_inputs(network: Any, names: Sequence[str]) -> Iterator[None]:
+    """Within it, the linear layers of these names see rounded inputs."""
+
+    def before(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (round_input(given[0]), *given[1:])
+
+    modules = dict(network.named_modules())
+    hooks = [modules[name].register_forward_pre_hook(before) for name in names]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.inference_mode()
+def mean_losses(network: Any, windows: Sequence[Sequence[int]], check: Callable[[], None]) -> list[float]:
+    """The mean negative log-likelihood of each window's tokens after its first. `check` is called between windows."""
+    means = []
+    for window in windows:
+        check()
+        ids = torch.tensor(window)
+        logits = network(ids[None], use_cache=False).logits[0]
+        means.append(float(functional.cross_entropy(logits[:-1].float(), ids[1:])))
+    return means

@@ -1,0 +1,115 @@
+"""Looks for room before the work: on the disk, in memory, and the time that it will take."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from offline_jobs.compress import blocks, families
+from offline_jobs.compress.gguf_file import bytes_of
+from offline_jobs.compress.schemes import CompressOptions, Plan
+from offline_jobs.errors import JobFailed
+
+MEMORY = Path("/proc/meminfo")
+FLOAT32 = 4
+SPARE = 1.15
+PASSES = {"smooth": 2.0, "magnitude": 0.0, "wanda": 2.0, "sparsegpt": 2.0}
+"""How often each stage reads the calibration text."""
+
+
+class Forecast(Struct, frozen=True):
+    """The sizes and the time of a compression, before it."""
+
+    parameters: int
+    bytes: int
+    bytes_f16: int
+    memory_bytes: int
+    disk_bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        mb = 1 << 20
+        return (
+            f"{self.parameters / 1e6:,.1f} million weights; about {self.bytes / mb:,.0f} MB instead of "
+            f"{self.bytes_f16 / mb:,.0f} MB in float16; needs {self.memory_bytes / mb:,.0f} MB of memory, "
+            f"{self.disk_bytes / mb:,.0f} MB of disk and about {self.seconds / 60:,.1f} minutes"
+        )
+
+
+def forecast(config: Any, plan: Plan, options: CompressOptions) -> Forecast:
+    """An estimate from the model's description alone; the time from one multiplication on this machine."""
+    matrices, embedding = _matrices(config), (config.vocab_size, config.hidden_size)
+    copies = 1 if config.tie_word_embeddings else 2
+    weights = sum(rows * columns for rows, columns in matrices) + embedding[0] * embedding[1] * copies
+    f16 = 2 * weights
+    size = sum(_bytes(plan, shape) for shape in matrices) + copies * _bytes_of_embedding(plan, embedding)
+    layers = _bytes_of_layers(matrices) if plan.smooth or plan.prune else 0
+    return Forecast(
+        parameters=weights,
+        bytes=size,
+        bytes_f16=f16,
+        memory_bytes=int(weights * FLOAT32 * SPARE + 256 * (1 << 20)),
+        disk_bytes=int((size + layers + f16) * SPARE),
+        seconds=_seconds(weights, plan, options),
+    )
+
+
+def _matrices(config: Any) -> list[tuple[int, int]]:
+    width, head = config.hidden_size, families.head_width_of(config)
+    q, kv, inner = config.num_attention_heads * head, config.num_key_value_heads * head, config.intermediate_size
+    layer = [(q, width), (kv, width), (kv, width), (width, q), (inner, width), (inner, width), (width, inner)]
+    return layer * int(config.num_hidden_layers)
+
+
+def _bytes(plan: Plan, shape: tuple[int, int]) -> int:
+    grid = plan.grid
+    return bytes_of(grid.type if grid and grid.group_of(shape[1]) else blocks.F16, shape)
+
+
+def _bytes_of_embedding(plan: Plan, shape: tuple[int, int]) -> int:
+    return bytes_of(blocks.Q8_0 if plan.grid and shape[1] % blocks.BLOCK == 0 else blocks.F16, shape)
+
+
+def _bytes_of_layers(matrices: list[tuple[int, int]]) -> int:
+    return sum(rows * columns for rows, columns in matrices) * FLOAT32
+
+
+def _seconds(weights: int, plan: Plan, options: CompressOptions) -> float:
+    import torch
+
+    size = 1024
+    a = torch.ones(size, size)
+    a @ a
+    began = time.process_time()
+    a @ a
+    each_s = max(time.process_time() - began, 1e-4) / size**3  # of one multiplication and addition
+    calibrating = options.windows * (sum(PASSES.get(word, 0.0) for word in (plan.prune, "smooth" * plan.smooth)) + 1)
+    # torch and llama.cpp, before and after; llama.cpp's kernels take about as long
+    evaluating = options.evaluated * 4
+    reading = (calibrating + evaluating) * options.window_tokens * weights * each_s
+    searching = weights * 1.2e-6 if plan.grid and plan.grid.searched else weights * 1e-7
+    updating = weights * 5e-7 if plan.prune == "sparsegpt" else 0.0
+    return reading + searching + updating + 20
+
+
+def look_for_room(expected: Forecast, folder: Path) -> None:
+    """Raises `JobFailed` if the disk or the memory is too small."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < expected.disk_bytes:
+        raise JobFailed(f"{place} has {free >> 20:,} MB free, and {expected.disk_bytes >> 20:,} MB are needed")
+    available = _available()
+    if available and available < expected.memory_bytes:
+        raise JobFailed(f"{available >> 20:,} MB of memory are free, and {expected.memory_bytes >> 20:,} MB are needed")
+
+
+def _available() -> int:
+    """Bytes of memory that are available; 0 where the system does not tell."""
+    if not MEMORY.exists():
+        return 0
+    lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) << 10 if "MemAvailable" in lines else 0

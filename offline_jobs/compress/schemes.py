@@ -1,0 +1,122 @@
+"""The schemes by name, which of them go together, and the options of a compression."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from offline_jobs.compress.grids import Grid
+from offline_jobs.compress.prune import Sparsity, read_sparsity
+from offline_jobs.errors import JobFailed
+
+QUANTIZE = ("f16", "int8-channel", "int8-group", "int4-group", "int4-nl", "w8a8", "w8a8-smooth")
+PRUNE = ("magnitude", "wanda", "sparsegpt")
+CACHE = "kv-int8"
+SCHEMES = (*QUANTIZE, *PRUNE, CACHE)
+JOIN = "+"
+KERNEL_NOTE = "llama.cpp rounds the inputs of quantized matrices to int8, 32 numbers at a time"
+
+
+class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """The options of a compression."""
+
+    source: str
+    """The model: a GGUF file, `package:name/file.gguf`, or a folder with safetensors."""
+    scheme: str
+    """Schemes, joined by +: f16, int8-channel, int8-group, int4-group, int4-nl, w8a8, w8a8-smooth; magnitude, wanda,
+    sparsegpt; kv-int8."""
+    text: str
+    """A plain text file. Its first part calibrates, its last part decides, unless `evaluate` names another text."""
+    evaluate: str = ""
+    """The text that decides whether the variant is good enough."""
+    name: str = ""
+    """The variant's name; left out: the model's and the scheme's."""
+    group: int = 32
+    """How many columns share a scale in `int8-group` and `int4-group`: 32, 64 or 128."""
+    symmetric: bool = True
+    """Whether `int4-group` is symmetric (Q4_0) or has a least value for each group (Q4_1)."""
+    searched: bool = True
+    """Whether scales are searched for the least error; else they come from the largest value."""
+    sparsity: str = "0.5"
+    """The share of weights that pruning makes zero, or 2:4."""
+    windows: Annotated[int, Meta(ge=1)] = 16
+    """The number of windows that calibrate."""
+    evaluated: Annotated[int, Meta(ge=1)] = 8
+    """The number of windows that decide."""
+    window_tokens: Annotated[int, Meta(ge=16)] = 512
+    """The length of a window."""
+    limit: Annotated[float, Meta(ge=0)] = 0.03
+    """The highest rise of perplexity at which the variant is published: 0.03 is 3 %."""
+    threads: Annotated[int, Meta(ge=1)] = 1
+    """Threads that compute."""
+    sha256: str = ""
+    """The expected SHA-256 of the source; left out: it is not checked."""
+
+
+class Plan(Struct, frozen=True):
+    """What is done to a model, in this order: smooth, prune, quantize."""
+
+    schemes: tuple[str, ...]
+    grid: Grid | None
+    smooth: bool
+    prune: str
+    sparsity: Sparsity
+    int8_cache: bool
+
+
+def plan_of(options: CompressOptions) -> Plan:
+    """Raises `JobFailed` for an unknown scheme, or schemes that exclude each other."""
+    schemes = tuple(dict.fromkeys(word.strip() for word in options.scheme.split(JOIN) if word.strip()))
+    unknown = [word for word in schemes if word not in SCHEMES]
+    if unknown or not schemes:
+        raise JobFailed(f"there is no scheme {', '.join(unknown) or options.scheme!r}; there are {', '.join(SCHEMES)}")
+    quantize = [word for word in schemes if word in QUANTIZE]
+    prune = [word for word in schemes if word in PRUNE]
+    for several in (quantize, prune):
+        if len(several) > 1:
+            raise JobFailed(f"{' and '.join(several)} exclude each other; name one")
+    if options.group not in (32, 64, 128):
+        raise JobFailed(f"group {options.group} is not possible; 32, 64 and 128 are")
+    return Plan(
+        schemes=schemes,
+        grid=_grid(quantize[0] if quantize else "f16", options),
+        smooth="w8a8-smooth" in schemes,
+        prune=prune[0] if prune else "",
+        sparsity=_sparsity(options.sparsity),
+        int8_cache=CACHE in schemes,
+    )
+
+
+def _grid(scheme: str, options: CompressOptions) -> Grid | None:
+    searched = options.searched
+    match scheme:
+        case "f16":
+            return None
+        case "int8-group":
+            return Grid(8, options.group, searched=searched)
+        case "int4-group":
+            return Grid(4, options.group, options.symmetric, searched)
+        case "int4-nl":
+            return Grid(4, 32, searched=searched, nonlinear=True)
+        case _:
+            return Grid(8, 0, searched=searched)
+
+
+def _sparsity(word: str) -> Sparsity:
+    try:
+        return read_sparsity(word)
+    except ValueError as error:
+        raise JobFailed(str(error)) from error
+
+
+def notes_of(plan: Plan) -> list[str]:
+    """What a reader of the manifest should know about the schemes."""
+    notes = [KERNEL_NOTE] if plan.grid else []
+    if plan.grid and plan.grid.group != 32:
+        notes.append("GGUF's blocks hold 32 numbers: the scale of a larger group is repeated and saves no bytes")
+    if plan.prune:
+        notes.append("llama.cpp has no kernels for zeros: pruned weights save no time and no bytes in this file")
+    if plan.prune and plan.grid and not plan.grid.symmetric:
+        notes.append("an asymmetric grid has no exact zero: pruned weights are nearly zero")
+    if plan.int8_cache:
+        notes.append("the gateway serves this variant with a cache of int8 (q8_0)")
+    return notes

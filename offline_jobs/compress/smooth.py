@@ -1,0 +1,121 @@
+"""SmoothQuant (Xiao et al., 2022): moves outliers of activations into the weights, where rounding is finer.
+
+An input channel is divided by a factor in the layer before it and multiplied by it in the weights, so the function
+stays the same. The factors are folded into norms, `up_proj` and `v_proj`; nothing is computed when the model is used.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from offline_jobs.compress.grids import Grid, quantize
+from offline_jobs.compress.layers import Check, InputStatistics, LayerFiles, Texts
+from offline_jobs.compress.perplexity import round_input
+
+ALPHAS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75)
+SAMPLE = 256
+"""Tokens on which an alpha is tried."""
+INT8 = Grid(8, 0, searched=False)
+SMALLEST = 1e-5
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Linear layers that read the same input, and the module before them that takes the division."""
+
+    before: str
+    after: tuple[str, ...]
+
+
+def folds_of(layer: nn.Module) -> list[Fold]:
+    """The places of a decoder layer where factors can be folded in."""
+    feed = "pre_feedforward_layernorm" if hasattr(layer, "pre_feedforward_layernorm") else "post_attention_layernorm"
+    return [
+        Fold("input_layernorm", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),
+        Fold("self_attn.v_proj", ("self_attn.o_proj",)),
+        Fold(feed, ("mlp.gate_proj", "mlp.up_proj")),
+        Fold("mlp.up_proj", ("mlp.down_proj",)),
+    ]
+
+
+def smooth(
+    network: Any, windows: list[list[int]], check: Check, files: LayerFiles, *, raised: bool
+) -> Iterator[dict[str, float]]:
+    """Smooth every layer in place, with the alpha that makes the least error after rounding to int8.
+
+    Yields the alphas of each finished layer, by the name of the module before; -1 where no smoothing was best, and
+    nothing for a layer of an earlier run. `raised`: norms multiply by 1 more than their weight.
+    """
+    texts = Texts(network, windows)
+    for number, layer in enumerate(network.model.layers):
+        chosen: dict[str, float] = {}
+        if not files.restore(number, layer):
+            seen = texts.statistics(check, sample=SAMPLE)
+            chosen = {fold.before: _fold(layer, fold, seen, raised=raised) for fold in folds_of(layer)}
+            files.keep(number, layer)
+        texts.advance(check)
+        yield chosen
+
+
+@torch.no_grad()
+def _fold(layer: Any, fold: Fold, seen: Mapping[str, InputStatistics], *, raised: bool) -> float:
+    statistics = seen[fold.after[0]]
+    matrices = [layer.get_submodule(name).weight for name in fold.after]
+    shared = _channels(layer, fold, statistics.highest.numel())
+    best, alpha, least = torch.ones_like(statistics.highest), -1.0, _loss(matrices, statistics.sample, None)
+    for candidate in ALPHAS:
+        factors = _factors(matrices, statistics.highest, candidate, shared)
+        loss = _loss(matrices, statistics.sample, factors)
+        if loss < least:
+            best, alpha, least = factors, candidate, loss
+    if alpha >= 0:
+        _apply(layer, fold, best, shared, raised=raised)
+    return alpha
+
+
+def _channels(layer: Any, fold: Fold, columns: int) -> Tensor:
+    """For each input channel the row of the module before that makes it. Heads that share a value share a row."""
+    if fold.before != "self_attn.v_proj":
+        return torch.arange(columns)
+    width = layer.self_attn.head_dim
+    rows = torch.arange(layer.self_attn.v_proj.weight.shape[0]).view(-1, width)
+    return rows.repeat_interleave(columns // rows.numel(), 0).flatten()
+
+
+def _factors(matrices: list[Tensor], highest: Tensor, alpha: float, shared: Tensor) -> Tensor:
+    """s_j = max|X_j|^alpha / max|W_j|^(1 - alpha) of the paper's equation 4, made equal where a row is shared."""
+    weights = torch.stack([matrix.abs().amax(0) for matrix in matrices]).amax(0)
+    rows = int(shared.max()) + 1
+    x = torch.zeros(rows).scatter_reduce_(0, shared, highest, "amax").clamp(min=SMALLEST)
+    w = torch.zeros(rows).scatter_reduce_(0, shared, weights, "amax").clamp(min=SMALLEST)
+    factors = x**alpha / w ** (1 - alpha)
+    # the geometric mean becomes 1: a common factor changes nothing in the sums, but would move everything in float16
+    return (factors / factors.log().mean().exp()).clamp(1e-3, 1e3)[shared]
+
+
+def _loss(matrices: list[Tensor], sample: Tensor, factors: Tensor | None) -> float:
+    """The squared error of the outputs after both sides are rounded to int8."""
+    divided = sample if factors is None else sample / factors
+    rounded = round_input(divided)
+    total = 0.0
+    for matrix in matrices:
+        moved = matrix if factors is None else matrix * factors
+        out = rounded @ quantize(moved, INT8).values.T
+        total += float((out - sample @ matrix.T).square().sum())
+    return total
+
+
+def _apply(layer: Any, fold: Fold, factors: Tensor, shared: Tensor, *, raised: bool) -> None:
+    for name in fold.after:
+        layer.get_submodule(name).weight.mul_(factors)
+    before = layer.get_submodule(fold.before)
+    rows = torch.ones(int(shared.max()) + 1).scatter_(0, shared, factors)
+    if not isinstance(before, nn.Linear):
+        before.weight.copy_((before.weight + 1) / rows - 1 if raised else before.weight / rows)
+        return
+    before.weight.div_(rows[:, None])
+    if before.bias is not None:
+        before.bias.div_(rows)
