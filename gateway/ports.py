@@ -34,6 +34,12 @@ class Stage(Protocol):
     async def __call__(self, exchange: Exchange) -> Exchange: ...
 
 
+class StreamEnd(Struct):
+    """Whether the end mark of a stream has come. Set where the stream is checked, so that nobody searches again."""
+
+    is_reached: bool = False
+
+
 class Reply(Struct):
     """An answer as bytes: the whole `body`, or the `pieces` of a stream.
 
@@ -50,6 +56,8 @@ class Reply(Struct):
     backend: str = ""
     model: str = ""
     notes: list[Note] = []
+    end: StreamEnd | None = None
+    """Set before the piece with the end mark is returned; None: nobody looks for the mark."""
 
     async def aclose(self) -> None:
         close = getattr(self.pieces, "aclose", None)

@@ -17,6 +17,7 @@ from gateway.backends.connection_pool import UpstreamAnswer
 from gateway.backends.http1 import Broken, Empty, UpstreamFault
 from gateway.errors import BackendFailed, BackendTimeout, RequestError, StreamFailed
 from gateway.exchange import Endpoint, Exchange
+from gateway.ports import StreamEnd
 from gateway.wire.chat.completion import CompletionFault, loose_json
 from gateway.wire.chat.faults import fault_of, raised
 from gateway.wire.sse import EventCutter
@@ -54,9 +55,17 @@ class JudgedStream:
     """
 
     def __init__(
-        self, first: bytes, answer: PieceSource, endpoint: Endpoint, failure: FailureOf, *, marked: bool
+        self,
+        first: bytes,
+        answer: PieceSource,
+        endpoint: Endpoint,
+        failure: FailureOf,
+        *,
+        marked: bool,
+        end: StreamEnd | None = None,
     ) -> None:
-        """`first`: the bytes that were already read. `marked`: a stream that ends without its end mark is broken."""
+        """`first`: the bytes that were already read. `marked`: a stream that ends without its end mark is broken.
+        `end`: where to report the end mark."""
         self._unread = first
         self._answer = answer
         self._endpoint = endpoint
@@ -65,7 +74,7 @@ class JudgedStream:
         self._mark = mark_of(endpoint)
         self._cutter = EventCutter()
         self._first = b""
-        self._ended = False
+        self._end = StreamEnd() if end is None else end
         self._over = False
         self._fault: CompletionFault | None = None
 
@@ -81,7 +90,7 @@ class JudgedStream:
                 piece = await self._answer.piece()
             except UpstreamFault as error:
                 self._broke(error, BROKE_OFF, "stream_cut")
-            # the usual piece, of whole events without the end mark, is searched three times
+            # the usual piece, of whole events without the end mark, is searched twice
             if self._cutter.waiting or piece[-2:] != b"\n\n":
                 piece = self._cut(piece)
             if b"error" in piece or self._mark in piece:
@@ -106,7 +115,7 @@ class JudgedStream:
     async def _begin(self, waits: Callable[[], Awaitable[None]], longest_s: float) -> None:
         began = monotonic()
         while not (start := await self._start()).has_chunk:
-            if self._over or self._ended:
+            if self._over or self._end.is_reached:
                 raise self._failure(Empty(), "ended its stream before the first event")
             if monotonic() - began > longest_s:
                 raise BackendTimeout(f"The backend sent nothing but comments for {longest_s:g} s.")
@@ -117,7 +126,7 @@ class JudgedStream:
                     await self._hold()
 
     async def _hold(self) -> None:
-        while not (self._over or self._ended or (await self._start()).has_content):
+        while not (self._over or self._end.is_reached or (await self._start()).has_content):
             pass
 
     async def _start(self) -> StreamStart:
@@ -141,7 +150,7 @@ class JudgedStream:
     def _broke(self, error: Exception, what: str, code: str | None) -> None:
         """Raise the client's error, unless the end mark has arrived: then the answer is complete."""
         self._answer.close()
-        if not self._ended:
+        if not self._end.is_reached:
             raise self._failure(error, what, code) from error
 
     def _rest(self) -> bytes:
@@ -153,8 +162,8 @@ class JudgedStream:
         return rest if not self._marked or end_at(rest, self._endpoint) >= 0 else b""
 
     def _look_at(self, events: bytes) -> None:
-        if not self._ended and end_at(events, self._endpoint) >= 0:
-            self._ended = True
+        if not self._end.is_reached and end_at(events, self._endpoint) >= 0:
+            self._end.is_reached = True
         if self._fault is None:
             self._fault = fault_in(events, self._endpoint)
 
@@ -162,7 +171,7 @@ class JudgedStream:
         self._answer.close()
         if self._fault is not None:
             raise StreamFailed(raised(self._fault).message)
-        if self._marked and not self._ended:
+        if self._marked and not self._end.is_reached:
             raise self._failure(Broken(), "ended its stream without its end mark", "stream_cut")
         raise StopAsyncIteration
 

@@ -1,25 +1,79 @@
-"""Compressed streams: unpacked to check their content, and passed on as the bytes that arrived."""
+"""Compressed streams: unpacked, and passed on so, since events can be added to a plain stream only."""
 
 import zlib
+from typing import Any
 
 from gateway.backends.connection_pool import UpstreamAnswer
 from gateway.backends.http1 import Broken, TooLong, UpstreamFault
-from gateway.backends.judged import BROKE_OFF, FailureOf, JudgedStream
+from gateway.backends.judged import BROKE_OFF, FailureOf
 
-READABLE = ("gzip", "x-gzip", "deflate")
+READABLE = ("gzip", "x-gzip", "deflate", "zstd")
 _GZIP_OR_ZLIB = 47  # both headers, the largest window
+_HEADER = 2
 _MOST_AT_ONCE = 256 * 1024
+_ZSTD_STEP = 1024
+"""Packed bytes that are unpacked at a time: they hold at most 256 blocks of 128 kB."""
+_MOST_WINDOW = 2**27
+"""Bytes that a zstd frame may make its decoder remember."""
+
+
+class _Inflater:
+    """gzip, zlib or bare deflate data, in one or several members."""
+
+    def __init__(self) -> None:
+        self._member: Any = None
+        self._first = b""
+
+    def __call__(self, packed: bytes) -> tuple[bytes, bytes]:
+        """The plain bytes, and the packed ones that are left. Raises `zlib.error`."""
+        if self._member is None or self._member.eof:
+            self._first += packed
+            if len(self._first) < _HEADER:
+                return b"", b""
+            packed, self._first = self._first, b""
+            self._member = zlib.decompressobj(wbits=_window_bits(packed))
+        plain: bytes = self._member.decompress(packed, _MOST_AT_ONCE)
+        return plain, self._member.unconsumed_tail or self._member.unused_data
+
+
+def _window_bits(first: bytes) -> int:
+    """Bare deflate data, as some servers send, fail the check of a zlib header."""
+    is_zlib = first[0] & 15 == zlib.DEFLATED and int.from_bytes(first[:_HEADER], "big") % 31 == 0
+    return _GZIP_OR_ZLIB if is_zlib or first[:_HEADER] == b"\x1f\x8b" else -zlib.MAX_WBITS
+
+
+class _ZstdUnpacker:
+    """zstd data, in one or several frames."""
+
+    def __init__(self) -> None:
+        import zstandard  # most gateways never meet it
+
+        self._decoder = zstandard.ZstdDecompressor(max_window_size=_MOST_WINDOW)
+        self._frame: Any = self._decoder.decompressobj()
+
+    def __call__(self, packed: bytes) -> tuple[bytes, bytes]:
+        """The plain bytes, and the packed ones that are left. Raises `zlib.error`."""
+        import zstandard
+
+        if self._frame.eof:
+            self._frame = self._decoder.decompressobj()
+        step, rest = packed[:_ZSTD_STEP], packed[_ZSTD_STEP:]
+        try:
+            plain: bytes = self._frame.decompress(step)
+        except zstandard.ZstdError as error:
+            raise zlib.error(str(error)) from error
+        return plain, (self._frame.unused_data if self._frame.eof else b"") + rest
 
 
 class UnpackedAnswer:
-    """An upstream's compressed answer. `piece` returns unpacked bytes; `taken` the packed bytes they came from."""
+    """An upstream's compressed answer. `piece` returns unpacked bytes."""
 
-    def __init__(self, answer: UpstreamAnswer, most_bytes: int) -> None:
-        """`most_bytes`: the largest unpacked size, since a few megabytes can unpack to gigabytes."""
+    def __init__(self, answer: UpstreamAnswer, encoding: str, most_bytes: int) -> None:
+        """`encoding`: one of `READABLE`; `most_bytes`: the largest unpacked size, since a few megabytes can unpack to
+        gigabytes."""
         self._answer = answer
         self._room = most_bytes
-        self._unpack = zlib.decompressobj(wbits=_GZIP_OR_ZLIB)
-        self._packed: list[bytes] = []
+        self._unpack = _ZstdUnpacker() if encoding == "zstd" else _Inflater()
         self._tail = b""
 
     async def piece(self) -> bytes:
@@ -27,64 +81,20 @@ class UnpackedAnswer:
 
         Raises `Broken` for bytes that cannot be unpacked, and `TooLong` beyond `most_bytes`.
         """
-        while self._tail or (packed := await self._next()):
-            plain = self._plain(self._tail or packed)
+        while packed := self._tail or await self._answer.piece():
+            try:
+                plain, self._tail = self._unpack(packed)
+            except zlib.error as error:
+                raise Broken(f"cannot be unpacked: {error}") from error
+            self._room -= len(plain)
+            if self._room < 0:
+                raise TooLong
             if plain:
                 return plain
         return b""
 
-    def taken(self) -> bytes:
-        """The packed bytes that arrived since the last call."""
-        packed = b"".join(self._packed)
-        self._packed.clear()
-        return packed
-
     def close(self) -> None:
         self._answer.close()
-
-    async def _next(self) -> bytes:
-        packed = await self._answer.piece()
-        if packed:
-            self._packed.append(packed)
-        return packed
-
-    def _plain(self, packed: bytes) -> bytes:
-        try:
-            plain = self._unpack.decompress(packed, _MOST_AT_ONCE)
-        except zlib.error as error:
-            raise Broken(f"cannot be unpacked: {error}") from error
-        self._tail = self._unpack.unconsumed_tail
-        self._room -= len(plain)
-        if self._room < 0:
-            raise TooLong
-        return plain
-
-
-class PackedStream:
-    """The pieces of a compressed stream. `judged` reads the same answer unpacked."""
-
-    def __init__(self, answer: UnpackedAnswer, judged: JudgedStream) -> None:
-        self._answer = answer
-        self._judged = judged
-        self._error: Exception | None = None
-
-    def __aiter__(self) -> "PackedStream":
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = b""
-        while not piece:
-            if self._error is not None:
-                raise self._error
-            try:
-                await anext(self._judged)
-            except Exception as error:  # raised after the bytes that came before it are passed on
-                self._error = error
-            piece = self._answer.taken()
-        return piece
-
-    async def aclose(self) -> None:
-        await self._judged.aclose()
 
 
 class UnreadableStream:

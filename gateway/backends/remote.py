@@ -25,15 +25,15 @@ from gateway.backends.http1 import (
     Unreachable,
     UpstreamFault,
 )
-from gateway.backends.judged import JudgedStream, check_body, first_bytes, is_stream, keep_waiting
+from gateway.backends.judged import JudgedStream, PieceSource, check_body, first_bytes, is_stream, keep_waiting
 from gateway.backends.openai_tokens import Counter
-from gateway.backends.packed_stream import READABLE, PackedStream, UnpackedAnswer, UnreadableStream
+from gateway.backends.packed_stream import READABLE, UnpackedAnswer, UnreadableStream
 from gateway.backends.reply_headers import passed_back
 from gateway.backends.route import matches
 from gateway.backends.sampling import within
 from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, NotReady, Problem, RequestError
 from gateway.exchange import Endpoint, Exchange
-from gateway.ports import Headers, ModelCard, Reply
+from gateway.ports import Headers, ModelCard, Reply, StreamEnd
 from gateway.registry import AdapterKind
 from gateway.settings import Count, Seconds
 from gateway.wire.chat import encode
@@ -131,7 +131,7 @@ class Remote:
             raise NotReady(f"The backend {self.name!r} is still opening. Try again.", retry_after_s=1.0)
         exchange = within(exchange, self._settings.sampling)
         content = encode.body(exchange, model, room_field=self._settings.room_field)
-        if exchange.changed or exchange.ask.controls.account:  # it is read or changed
+        if exchange.changed or exchange.ask.stream or exchange.ask.controls.account:  # it is read or changed
             headers = tuple([header for header in headers if header[0] != b"accept-encoding"])
         try:
             answer = await self._pool.post(self._paths[exchange.ask.endpoint], content, headers)
@@ -194,11 +194,14 @@ class Remote:
         if encoding and encoding not in (*READABLE, "identity"):
             reply.pieces = UnreadableStream(first or await self._first(answer), answer, self._failure)
             return reply
-        settings, endpoint = self._settings, exchange.ask.endpoint
-        unpacked = UnpackedAnswer(answer, settings.max_answer_mb * MB) if encoding in READABLE else None
-        stream = JudgedStream(first, unpacked or answer, endpoint, self._failure, marked=settings.done_marker)
+        settings, end = self._settings, StreamEnd()
+        plain: PieceSource = answer
+        if encoding in READABLE:
+            plain = UnpackedAnswer(answer, encoding, settings.max_answer_mb * MB)
+            reply.headers = tuple([header for header in reply.headers if header[0] != b"content-encoding"])
+        stream = JudgedStream(first, plain, exchange.ask.endpoint, self._failure, marked=settings.done_marker, end=end)
         await stream.begin(keep_waiting(exchange), settings.idle_timeout_s)
-        reply.pieces = PackedStream(unpacked, stream) if unpacked is not None else stream
+        reply.pieces, reply.end = stream, end
         return reply
 
     async def _first(self, answer: UpstreamAnswer) -> bytes:

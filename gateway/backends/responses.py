@@ -69,7 +69,7 @@ async def as_response(exchange: Exchange, reply: Reply) -> Reply:
         await reply.aclose()
         raise BackendFailed(f"The backend {reply.backend!r} compresses its streams, which cannot be translated.")
     pieces = _TranslatedStream(reply.pieces, Translator(head, search), reply.notes)
-    return replace(reply, headers=_headers(reply, EVENTS), pieces=pieces)
+    return replace(reply, headers=_headers(reply, EVENTS), pieces=pieces, end=None)
 
 
 def as_chat(exchange: Exchange, model: str) -> Exchange:

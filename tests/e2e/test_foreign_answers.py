@@ -2,11 +2,14 @@
 
 import json
 import time
+import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import openai
 import pytest
+import zstandard
 
 from tests.conftest import UpstreamInThread
 from tests.doubles.process import GatewayProcess, running
@@ -135,3 +138,38 @@ def test_the_extras_that_agents_always_ask_for_do_no_harm(gateway: GatewayProces
     assert answer.status_code == 200
     assert answer.headers["x-foreword-include"].startswith("left out; ")
     assert b"foreword" not in upstream.double.received[-1].body
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_compressed_stream_that_breaks_ends_with_an_error_event(
+    gateway: GatewayProcess, upstream: UpstreamInThread, encoding: str
+) -> None:
+    packer: Any = zlib.compressobj(wbits=31) if encoding == "gzip" else zstandard.ZstdCompressor().compressobj()
+    flush = zlib.Z_SYNC_FLUSH if encoding == "gzip" else zstandard.COMPRESSOBJ_FLUSH_BLOCK
+    headers = [*STREAM, ("content-encoding", encoding)]
+    piece = packer.compress(CHUNK) + packer.flush(flush)
+    upstream.double.play(Script(headers=headers, framing="chunked", pieces=[piece], end="cut"))
+
+    answer = ask(gateway, stream=True)
+    record = record_of(gateway, answer)
+
+    assert "content-encoding" not in answer.headers
+    assert answer.content.startswith(CHUNK)
+    assert b"answer_lost" in answer.content or b"stream_cut" in answer.content
+    assert record["ending"] == "failed"
+
+
+def test_a_broken_stream_in_an_encoding_that_is_not_read_breaks_for_the_client(
+    gateway: GatewayProcess, upstream: UpstreamInThread
+) -> None:
+    headers = [*STREAM, ("content-encoding", "x-foreign")]
+    upstream.double.play(Script(headers=headers, framing="chunked", pieces=[b"whatever"], end="cut"))
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        ask(gateway, stream=True)
+
+
+def test_a_stream_is_never_asked_for_in_compressed_form(gateway: GatewayProcess, upstream: UpstreamInThread) -> None:
+    upstream.double.play(Script(headers=STREAM, framing="chunked", pieces=[CHUNK, b"data: [DONE]\n\n"]))
+    ask(gateway, stream=True)
+    assert "gzip" not in upstream.double.received[0].headers.get("accept-encoding", "")

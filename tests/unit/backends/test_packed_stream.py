@@ -1,14 +1,15 @@
-"""Compressed streams: judged by what is in them, passed on as the bytes that came."""
+"""Compressed streams: unpacked, judged by what is in them, and passed on plain."""
 
 import zlib
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+import zstandard
 
 from gateway.backends.http1 import Broken, TooLong
 from gateway.backends.judged import JudgedStream
-from gateway.backends.packed_stream import PackedStream, UnpackedAnswer
+from gateway.backends.packed_stream import UnpackedAnswer
 from gateway.errors import BackendFailed, RequestError, StreamFailed
 from gateway.exchange import Endpoint
 from tests.doubles.scripted_answer import ScriptedAnswer
@@ -29,28 +30,46 @@ def failure(error: Exception, what: str, code: str | None = None) -> RequestErro
     return BackendFailed(what, code=code)
 
 
-async def streamed(pieces: Iterable[bytes], most_bytes: int = 1 << 20) -> PackedStream:
+async def streamed(pieces: Iterable[bytes], most_bytes: int = 1 << 20, encoding: str = "gzip") -> JudgedStream:
     answer: Any = ScriptedAnswer(pieces)
-    unpacked = UnpackedAnswer(answer, most_bytes)
+    unpacked = UnpackedAnswer(answer, encoding, most_bytes)
     judged = JudgedStream(b"", unpacked, Endpoint.CHAT, failure, marked=True)
 
     async def waits() -> None:
         pass
 
     await judged.begin(waits, 1.0)
-    return PackedStream(unpacked, judged)
+    return judged
 
 
-@pytest.mark.parametrize("wbits", [31, 15], ids=["gzip", "deflate"])
+EVENTS = (CHUNK, CHUNK * 20_000, DONE)
+
+
+def zstd(*events: bytes) -> bytes:
+    packer = zstandard.ZstdCompressor().compressobj()
+    flushed = [packer.compress(event) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) for event in events]
+    return b"".join([*flushed, packer.flush()])
+
+
+PACKED = {
+    "gzip": b"".join(packed(*EVENTS)),
+    "gzip members": b"".join(b"".join(packed(event)) for event in EVENTS),
+    "zlib": b"".join(packed(*EVENTS, wbits=15)),
+    "deflate": b"".join(packed(*EVENTS, wbits=-15)),
+    "zstd": zstd(*EVENTS),
+    "zstd frames": b"".join(zstd(event) for event in EVENTS),
+}
+
+
+@pytest.mark.parametrize("kind", PACKED)
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-async def test_the_bytes_that_came_are_passed_on(wbits: int, size: int) -> None:
-    whole = b"".join(packed(CHUNK, CHUNK * 20_000, DONE, wbits=wbits))
+async def test_the_events_are_passed_on_plain(kind: str, size: int) -> None:
+    whole = PACKED[kind]
     cut = [whole[at : at + size] for at in range(0, len(whole), size)]
 
-    pieces = [piece async for piece in await streamed(cut, 1 << 24)]
+    stream = await streamed(cut, 1 << 24, "zstd" if kind.startswith("zstd") else "gzip")
 
-    assert b"".join(pieces) == whole
-    assert all(pieces)
+    assert b"".join([piece async for piece in stream]) == b"".join(EVENTS)
 
 
 async def test_an_error_ahead_of_the_content_is_raised() -> None:
@@ -66,7 +85,7 @@ async def test_an_error_after_content_is_passed_on_and_raised_at_the_end() -> No
     with pytest.raises(StreamFailed, match="out of memory"):
         while True:
             passed.append(await anext(stream))
-    assert b"".join(passed) == b"".join(pieces)
+    assert b"".join(passed) == CHUNK + FAULT
 
 
 async def test_a_stream_that_ends_without_its_end_mark_is_broken() -> None:
@@ -74,16 +93,19 @@ async def test_a_stream_that_ends_without_its_end_mark_is_broken() -> None:
         _ = [piece async for piece in await streamed(packed(CHUNK))]
 
 
-async def test_bytes_that_cannot_be_unpacked_are_a_broken_answer() -> None:
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+async def test_bytes_that_cannot_be_unpacked_are_a_broken_answer(encoding: str) -> None:
     answer: Any = ScriptedAnswer([b"this is no gzip"])
 
     with pytest.raises(Broken):
-        await UnpackedAnswer(answer, 1 << 20).piece()
+        await UnpackedAnswer(answer, encoding, 1 << 20).piece()
 
 
-async def test_little_that_holds_much_ends_at_the_limit() -> None:
-    answer: Any = ScriptedAnswer([zlib.compress(b":" * (1 << 24))])
-    unpacked = UnpackedAnswer(answer, 1 << 20)
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+async def test_little_that_holds_much_ends_at_the_limit(encoding: str) -> None:
+    much = b":" * (1 << 24)
+    answer: Any = ScriptedAnswer([zlib.compress(much) if encoding == "gzip" else zstandard.compress(much)])
+    unpacked = UnpackedAnswer(answer, encoding, 1 << 20)
 
     with pytest.raises(TooLong):
         while await unpacked.piece():
