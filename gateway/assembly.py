@@ -48,6 +48,7 @@ from gateway.prompt.refine import RefinedPromptCache, RefineStage
 from gateway.prompt.requested_template import RequestedTemplateStage
 from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.slots.extract import Extractor
+from gateway.prompt.whole import WholeStage
 from gateway.readiness import Readiness
 from gateway.records.archive import RecordArchive
 from gateway.records.drain import Drain
@@ -254,6 +255,8 @@ def path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         PipelineStep(retrieve),
         PipelineStep(CondenseStage(settings.context, count, parts.reader, parts.meaning, loaded.embed, parts.mixing)),
         PipelineStep(FitStage(count)),
+        # last, so that it sees what is sent
+        PipelineStep(WholeStage(), improves=True),
     )
 
 

@@ -59,13 +59,16 @@ class Turn(Struct, frozen=True):
     """One message. `text` is "" if the content is not plain text (images, audio, tool calls).
 
     `source` is the index of the client's own message that this turn keeps byte for byte;
-    -1 marks a turn that the gateway wrote.
+    -1 marks a turn that the gateway wrote. `around` is the index of the client's message that the turn adds to: its
+    text begins at character `offset` of the turn's, and its other fields stay. -1 marks a turn with none.
     """
 
     role: str
     text: str
     source: int = -1
     plain: bool = True
+    around: int = -1
+    offset: int = 0
 
 
 class Nbce(Struct, frozen=True):

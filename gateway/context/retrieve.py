@@ -218,8 +218,14 @@ def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
     place = max(place for place, turn in enumerate(turns) if turn.role == "user")
     last = turns[place]
     if last.plain:
-        return (*turns[:place], Turn("user", f"{sources}\n\n{last.text}"), *turns[place + 1 :])
+        return (*turns[:place], _below(f"{sources}\n\n", last), *turns[place + 1 :])
     return (*turns[:place], Turn("user", sources), *turns[place:])
+
+
+def _below(text: str, turn: Turn) -> Turn:
+    """The turn with a text ahead of it. The client's message in it keeps its other fields."""
+    own, offset = (turn.source, 0) if turn.source >= 0 else (turn.around, turn.offset)
+    return Turn("user", text + turn.text, around=own, offset=len(text) + offset if own >= 0 else 0)
 
 
 def _named(collections: Collections, name: str, key: ClientKey) -> Collection:

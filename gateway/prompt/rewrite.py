@@ -151,6 +151,9 @@ class RewriteStage:
         chosen = self.policy.decide(exchange, self._offered(exchange))
         if chosen.template is None or chosen.arm is Arm.NONE:
             raise KeptAsIs(chosen.why, chosen.template)
+        if not chosen.template.whole and not exchange.ask.controls.template:
+            reason = "it does not write the message as one whole piece, so only a request that names it gets it"
+            raise KeptAsIs(f"{chosen.template.ref}: {reason}", chosen.template)
         return chosen.template, chosen
 
     def _offered(self, exchange: Exchange) -> OfferedVersions:
@@ -302,12 +305,17 @@ def compose(
     Raises `KeptAsIs` if words of the query are missing, `TemplateError` if the prompt gets too long.
     """
     turns = template.render(filled.values, shots, labels)
-    bare = template.render(filled.values, (), labels) if shots else turns
+    if not template.whole:
+        _keep_if_lost(template, filled, query, template.render(filled.values, (), labels) if shots else turns)
+    return ComposedPrompt(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
+
+
+def _keep_if_lost(template: Template, filled: FilledSlots, query: str, bare: Sequence[Turn]) -> None:
+    """Raises `KeptAsIs` if words of the query are missing in the turns, which were rendered without examples."""
     spans = [(slot.start, slot.end) for slot in filled.slots if slot.start >= 0]
     gone = guards.lost(query, bare, spans)
     if gone:
         raise KeptAsIs(f"{template.id} would lose {_quoted(gone)}", template)
-    return ComposedPrompt(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
 
 
 def fixed_labels(template: Template) -> tuple[str, ...]:
@@ -342,7 +350,7 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
         data["cost"] = str(cost_of(template))
     why = "the request names it" if exchange.ask.controls.template else f"intent {exchange.intent.name}"
     reason = f"{template.ref}: {why}" + (f"; {chosen.why}" if chosen.why else "")
-    turns = _beside(exchange.prompt[:-1], prompt.turns)
+    turns = _beside(exchange.prompt, prompt.turns)
     if not chosen.speaks and exchange.mode is Mode.ON:
         return replace(exchange, rewrite=replace(done, withheld=turns)).noted("rewrite", chosen.arm, reason, data)
     return replace(
@@ -357,14 +365,24 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
     )
 
 
-def _beside(before: Sequence[Turn], rendered: tuple[Turn, ...]) -> tuple[Turn, ...]:
+def _beside(own: tuple[Turn, ...], rendered: tuple[Turn, ...]) -> tuple[Turn, ...]:
     """The client's earlier messages, then the template's. Two system texts become one, the client's first."""
+    *before, last = own
+    if rendered[-1].text.startswith(last.text, rendered[-1].offset):
+        rendered = (*rendered[:-1], replace(rendered[-1], around=last.source))
     systems = [turn for turn in before if turn.role in SYSTEM]
     if not systems or rendered[0].role != "system":
         return (*before, *rendered)
     others = tuple(turn for turn in before if turn.role not in SYSTEM)
-    joined = "\n\n".join([*(turn.text for turn in systems if turn.text.strip()), rendered[0].text])
-    return (Turn("system", joined), *others, *rendered[1:])
+    return (_joined(systems, rendered[0]), *others, *rendered[1:])
+
+
+def _joined(systems: Sequence[Turn], rendered: Turn) -> Turn:
+    """One system message. If the client has a single one, its other fields stay."""
+    text = "\n\n".join([*(turn.text for turn in systems if turn.text.strip()), rendered.text])
+    if len(systems) == 1 and text.startswith(systems[0].text):
+        return Turn(systems[0].role, text, around=systems[0].source)
+    return Turn("system", text)
 
 
 def _quoted(items: Sequence[str]) -> str:

@@ -9,8 +9,8 @@ from gateway.prompt.authoring.lint_library import translations, unreachable
 from gateway.prompt.library.clashes import clashes
 from gateway.prompt.library.library import Library
 from gateway.prompt.library.pools import read_pool
-from gateway.prompt.templates.faults import Count, at, estimated, faults_of
-from gateway.prompt.templates.fields import ExamplePool
+from gateway.prompt.templates.faults import SPEAKING, Count, at, estimated, faults_of
+from gateway.prompt.templates.fields import ExamplePool, Purpose
 from gateway.prompt.templates.findings import Finding, of_error
 from gateway.prompt.templates.template import Template
 
@@ -31,6 +31,7 @@ def lint(
     templates = [template for template in library.templates if not archive or not template.file.startswith(archive)]
     for template in templates:
         findings += faults_of(template, _source(template), count)
+        findings += _in_pieces(template)
         findings += _pool(template)
     findings += clashes(templates)
     findings += near(templates)
@@ -45,6 +46,15 @@ def _source(template: Template) -> str:
         return Path(template.file).read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return "\n".join(part.source for part in template.parts)  # a candidate of a job is not a file yet
+
+
+def _in_pieces(template: Template) -> Iterator[Finding]:
+    """An active template that the classifier cannot use, since it does not add to the message but takes it apart."""
+    if template.whole or template.purpose is not Purpose.ANSWER or template.status not in SPEAKING:
+        return
+    what = "`# user` does not write the whole message once, so the classifier cannot choose this template"
+    remedy = "write a bare {{ query }} exactly once there, on every path; a draft may be named by requests as it is"
+    yield Finding(template.file, template.parts[-1].line, 1, "message-in-pieces", what, remedy)
 
 
 def _pool(template: Template) -> Iterator[Finding]:

@@ -25,6 +25,9 @@ MAX_DEPTH = 40
 """Limits on the syntax tree of a part: nodes and depth."""
 MAX_INDENT = 16
 
+QUERY = "query"
+"""The name of the client's whole text."""
+
 LISTS = ("examples", "labels", "failures")
 """The lists that `for` may iterate over."""
 
@@ -167,31 +170,51 @@ Plain: TypeAlias = tuple[str | Value | SlotChoice, ...]
 1.2 us instead of 30."""
 
 
+class WholeText(str):
+    """A text that a rendering writes as one piece of its own, so that its place is known without a search."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        # jinja calls `str` on each value; the result is this very object
+        return self
+
+
 class CompiledBody(Struct, frozen=True):
-    """One compiled part. `names` are the slots and lists that it uses."""
+    """One compiled part. `names` are the slots and lists that it uses.
+
+    `whole`: every rendering writes `{{ query }}` once, without a filter.
+    """
 
     compiled: jinja2.Template
     names: frozenset[str]
     plain: Plain | None = None
+    whole: bool = False
 
     def render(self, values: Mapping[str, Any]) -> str:
         """The text. Raises `RenderedTooLong`."""
-        text = self._written(values)
-        return self._rendered(values) if text is None else text
+        return "".join(self._pieces(values)).strip()
 
-    def _written(self, values: Mapping[str, Any]) -> str | None:
-        """The text without jinja; None where jinja is needed, if only to report a missing value."""
-        if self.plain is None:
-            return None
+    def render_around(self, values: Mapping[str, Any]) -> tuple[str, str]:
+        """The text before and after the query, which a `whole` body writes once. Raises `RenderedTooLong`."""
+        pieces = self._pieces({**values, QUERY: WholeText(values[QUERY])})
+        place = next(index for index, piece in enumerate(pieces) if isinstance(piece, WholeText))
+        return "".join(pieces[:place]).lstrip(), "".join(pieces[place + 1 :]).rstrip()
+
+    def _pieces(self, values: Mapping[str, Any]) -> list[str]:
+        pieces = self._written(values)
+        return self._rendered(values) if pieces is None else pieces
+
+    def _written(self, values: Mapping[str, Any]) -> list[str] | None:
+        """The pieces without jinja; None where jinja is needed, if only to report a missing value."""
         pieces: list[str] = []
-        if not _write(self.plain, values, pieces):
+        if self.plain is None or not _write(self.plain, values, pieces):
             return None
-        text = "".join(pieces)
-        if len(text) > MAX_CHARS:
+        if sum(map(len, pieces)) > MAX_CHARS:
             raise RenderedTooLong(f"renders to more than {MAX_CHARS} characters")
-        return text.strip()
+        return pieces
 
-    def _rendered(self, values: Mapping[str, Any]) -> str:
+    def _rendered(self, values: Mapping[str, Any]) -> list[str]:
         context = self.compiled.new_context(dict(values))
         pieces: list[str] = []
         total = 0
@@ -200,7 +223,7 @@ class CompiledBody(Struct, frozen=True):
             total += len(piece)
             if total > MAX_CHARS:
                 raise RenderedTooLong(f"renders to more than {MAX_CHARS} characters")
-        return "".join(pieces).strip()
+        return pieces
 
 
 def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
@@ -241,6 +264,29 @@ def _plain(body: Iterable[nodes.Node]) -> Plain | None:
     return tuple(steps)
 
 
+def _writes(body: Iterable[nodes.Node]) -> set[int]:
+    """How often the body may write the bare query: the numbers that occur, with 2 for more than once."""
+    totals = {0}
+    for node in body:
+        totals = {min(2, total + times) for total in totals for times in _times(node)}
+    return totals
+
+
+def _times(node: nodes.Node) -> set[int]:
+    match node:
+        case nodes.Name():
+            return {int(node.name == QUERY)}
+        case nodes.Output():
+            return _writes(node.nodes)
+        case nodes.If():
+            return _writes(node.body).union(_writes(node.else_), *(_writes(other.body) for other in node.elif_))
+        case nodes.CondExpr():
+            return _times(node.expr1) | (_times(node.expr2) if node.expr2 else {0})
+        case nodes.For():
+            return {0, 2} if _writes(node.body) | _writes(node.else_) != {0} else {0}
+    return {0}
+
+
 def compile_body(source: str, known: Collection[str]) -> CompiledBody:
     """Check and compile one part. `known` are the names that it may use. Raises `ForbiddenSyntax`."""
     if len(source) > MAX_SOURCE_CHARS:
@@ -250,7 +296,8 @@ def compile_body(source: str, known: Collection[str]) -> CompiledBody:
         _check_size(tree)
         names = frozenset(_check(tree, known, {}))
         plain = _plain(tree.body)
-        return CompiledBody(jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), {}), names, plain)
+        whole = _writes(tree.body) == {1}
+        return CompiledBody(jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), {}), names, plain, whole)
     except jinja2.TemplateSyntaxError as error:
         raise ForbiddenSyntax(error.message or "is not valid", error.lineno) from error
     except (RecursionError, MemoryError) as error:

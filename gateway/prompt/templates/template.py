@@ -6,7 +6,8 @@ compiled alone. So no value can add a message, change a role, or be expanded a s
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ from gateway.prompt.templates.fields import (
 )
 from gateway.prompt.templates.findings import Finding
 from gateway.prompt.templates.frontmatter import FrontMatterHead, split_head, suggest
-from gateway.prompt.templates.sandbox import CompiledBody, ForbiddenSyntax, RenderedTooLong, compile_body
+from gateway.prompt.templates.sandbox import QUERY, CompiledBody, ForbiddenSyntax, RenderedTooLong, compile_body
 from gateway.prompt.templates.schema import read_head
 
 ROLES = ("system", "user", "assistant")
@@ -122,6 +123,11 @@ class Template(Struct, frozen=True):
         return self.status is Status.ACTIVE and not self.faults
 
     @property
+    def whole(self) -> bool:
+        """Whether the client's message is one whole piece of the last turn, so that the classifier may choose it."""
+        return self.parts[-1].body.whole
+
+    @property
     def shot_slot(self) -> str:
         """The slot that an example's input fills."""
         if isinstance(self.examples, ExamplePool) and self.examples.slot:
@@ -151,7 +157,7 @@ class Template(Struct, frozen=True):
             for shot in shots:
                 question = self._text(ask, {**context, "query": shot.input, self.shot_slot: shot.input})
                 turns += (Turn("user", question), Turn("assistant", shot.output))
-        turns.append(Turn(ask.role, self._text(ask, context)))
+        turns.append(self._question(ask, context))
         return tuple(turns)
 
     def ask_first(self, name: str, values: Mapping[str, str], shots: Sequence[Shot], labels: Sequence[str]) -> str:
@@ -177,9 +183,22 @@ class Template(Struct, frozen=True):
         context["labels"] = tuple(labels)
         return context
 
+    def _question(self, part: TemplatePart, context: Mapping[str, Any]) -> Turn:
+        """The last message, with the place of the client's text where it is one whole piece of it."""
+        if not part.body.whole or QUERY not in context:
+            return Turn(part.role, self._text(part, context))
+        with self._located(part):
+            before, after = part.body.render_around(context)
+        return Turn(part.role, f"{before}{context[QUERY]}{after}", offset=len(before))
+
     def _text(self, part: TemplatePart, context: Mapping[str, Any]) -> str:
-        try:
+        with self._located(part):
             return part.body.render(context)
+
+    @contextmanager
+    def _located(self, part: TemplatePart) -> Iterator[None]:
+        try:
+            yield
         except RenderedTooLong as error:
             raise TemplateError(self.file, f"`# {part.role}` {error}", part.line, 1) from error
 

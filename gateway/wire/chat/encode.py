@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.exchange import Endpoint, Exchange, Sampling, Turn
+from gateway.wire.added import with_additions
 from gateway.wire.responses import request as responses
 
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -122,15 +123,16 @@ def _renamed(match: re.Match[bytes], model: str) -> bytes:
 
 
 def _messages(turns: Sequence[Turn], original: Raw) -> Raw:
-    originals = _list.decode(original)
-    return Raw(
-        b"["
-        + b",".join(
-            bytes(originals[turn.source]) if turn.source >= 0 else _encode({"role": turn.role, "content": turn.text})
-            for turn in turns
-        )
-        + b"]"
-    )
+    messages = _list.decode(original)
+    return Raw(b"[" + b",".join(_message(turn, messages) for turn in turns) + b"]")
+
+
+def _message(turn: Turn, messages: Sequence[Raw]) -> bytes:
+    if turn.source >= 0:
+        return bytes(messages[turn.source])
+    if turn.around >= 0:
+        return with_additions(messages[turn.around], turn, "text")
+    return _encode({"role": turn.role, "content": turn.text})
 
 
 def _sampling(sampling: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: bool = True) -> dict[str, Raw]:

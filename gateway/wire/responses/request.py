@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.exchange import Ask, Endpoint, Turn
+from gateway.wire.added import with_additions
 from gateway.wire.chat.decode import ForewordObject, controls_of, is_given
 from gateway.wire.json_fields import decoded, parsed
 from gateway.wire.prompts import prompt_of
@@ -153,4 +154,6 @@ def _sources(fields: Mapping[str, Raw]) -> tuple[list[Raw], int]:
 def _item_of(turn: Turn, sources: Sequence[Raw]) -> bytes:
     if turn.source >= 0:
         return bytes(sources[turn.source])
+    if turn.around >= 0 and bytes(sources[turn.around]).startswith(b"{"):
+        return with_additions(sources[turn.around], turn, "input_text")
     return _encode({"role": turn.role, "content": turn.text})

@@ -25,7 +25,7 @@ def naming(ref: str = "refund.en", *turns: Turn, mode: Mode | None = None, **fie
 async def test_the_template_is_used_whatever_the_classifier_thinks() -> None:
     done = await STAGE(naming())
 
-    assert done.turns == (Turn("user", "hello\n\nThink first."),)
+    assert done.turns == (Turn("user", "hello\n\nThink first.", around=0),)
     assert [(note.stage, note.decision) for note in done.notes] == [("rewrite", "rewritten")]
     assert await RewriteStage(PromptTable(), LIBRARY)(done) is done
 

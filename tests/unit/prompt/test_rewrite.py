@@ -18,7 +18,8 @@ from gateway.prompt.templates.template import parse
 from gateway.settings import PromptTable
 from tests.doubles.templates import source, template, write
 
-CLASSIFY = "# system\nGive the intent.\n# user\nMessage: {{ text }}"
+CLASSIFY = "# system\nGive the intent.\n# user\nMessage: {{ query }}\n\nOne word."
+PIECES = "# system\nGive the intent.\n# user\nMessage: {{ text }}"
 SLOT = "slots: {text: {from: payload, required: true}}\n"
 WRAP = "# user\n{{ query }}\n\nThink first."
 
@@ -34,6 +35,11 @@ def exchange(query: str, **fields: object) -> Exchange:
     return replace(Exchange("x", ask, intent=intent), **fields)
 
 
+def naming(query: str) -> Exchange:
+    before = exchange(query)
+    return replace(before, ask=replace(before.ask, controls=Controls(template="refund.en")))
+
+
 def stage(found: Library | None, pools: Pools | None = None) -> RewriteStage:
     return RewriteStage(PromptTable(), found, pools)
 
@@ -47,7 +53,8 @@ def last_note(done: Exchange) -> Note:
 async def test_a_known_intent_is_rewritten_with_everything_on_the_note() -> None:
     more = SLOT + 'output: {max_tokens: 12, temperature: 0, stop: ["\\n"]}\n'
     done = await stage(library(more=more))(exchange("Which intent is this message: where is my money"))
-    assert done.turns == (Turn("system", "Give the intent."), Turn("user", "Message: where is my money"))
+    text = "Message: Which intent is this message: where is my money\n\nOne word."
+    assert done.turns == (Turn("system", "Give the intent."), Turn("user", text, around=0, offset=9))
     assert done.sampling == Sampling(12, 0.0, ("\n",))
     assert done.rewrite.slots == (SlotValue("text", "where is my money", "payload", 30, 47),)
     note = last_note(done)
@@ -116,9 +123,25 @@ async def reason_of_kept(query: str) -> str:
     return last_note(done).reason
 
 
-async def test_a_template_that_would_lose_something_is_dropped_and_says_what() -> None:
-    reason = await reason_of_kept("Which of these 3 intents of Acme Bank is this message, not two: pay me")
+async def test_a_template_that_writes_the_message_in_pieces_is_for_requests_that_name_it() -> None:
+    reason = await reason_of(stage(library(PIECES)), exchange(QUERY))
+    whole = "it does not write the message as one whole piece, so only a request that names it gets it"
+    assert reason == f"refund.en@1: {whole}"
+    assert (await stage(library(PIECES))(naming(QUERY))).turns == (
+        Turn("system", "Give the intent."),
+        Turn("user", "Message: pay me"),
+    )
+
+
+async def test_a_named_template_that_would_lose_something_is_dropped_and_says_what() -> None:
+    query = "Which of these 3 intents of Acme Bank is this message, not two: pay me"
+    reason = await reason_of(stage(library(PIECES)), naming(query))
     assert reason == "refund.en would lose '3', 'two', 'Acme Bank', 'not two'"
+
+
+async def test_white_space_of_the_client_and_the_fields_of_its_message_stay() -> None:
+    done = await stage(library(WRAP, ""))(exchange("  which refund \n"))
+    assert done.turns == (Turn("user", "  which refund \n\n\nThink first.", around=0),)
 
 
 async def test_off_leaves_no_trace_and_shadow_decides_all_the_same() -> None:
@@ -134,7 +157,7 @@ async def test_a_client_can_name_a_template_whatever_the_classifier_thinks() -> 
     before = exchange("hello", intent=Intent.UNKNOWN)
     named = replace(before, ask=replace(before.ask, controls=Controls(template="refund.en@1")))
     done = await stage(found)(named)
-    assert done.turns == (Turn("user", "hello\n\nThink first."),)
+    assert done.turns == (Turn("user", "hello\n\nThink first.", around=0),)
     assert last_note(done).reason == "refund.en@1: the request names it"
     unknown = replace(before, ask=replace(before.ask, controls=Controls(template="refund.de")))
     assert await reason_of(stage(found), unknown) == "there is no template 'refund.de'. Did you mean 'refund.en'?"
@@ -147,9 +170,9 @@ async def test_the_clients_system_message_stays_first() -> None:
     turns = (Turn("system", "Be rude.", 0), Turn("user", "hello", 1))
     named = replace(before, ask=replace(before.ask, turns=turns, controls=Controls(template="refund.en")))
     done = await stage(library("# system\nBe kind.\n# user\n{{ query }}", ""))(named)
-    assert done.turns == (Turn("system", "Be rude.\n\nBe kind."), Turn("user", "hello"))
+    assert done.turns == (Turn("system", "Be rude.\n\nBe kind.", around=0), Turn("user", "hello", around=1))
     plain = await stage(library(WRAP, ""))(named)
-    assert plain.turns == (turns[0], Turn("user", "hello\n\nThink first."))
+    assert plain.turns == (turns[0], Turn("user", "hello\n\nThink first.", around=1))
 
 
 async def test_the_nearest_examples_are_messages(tmp_path: Path) -> None:
@@ -174,20 +197,20 @@ async def test_the_nearest_examples_are_messages(tmp_path: Path) -> None:
     pools, errors = load_pools(found.templates, embed, "letters", tmp_path, len)
     assert errors == []
     run = RewriteStage(PromptTable(), found, pools, embed_soon)
-    done = await run(exchange("Which intent is this message: money back"))
+    done = await run(naming("Which intent is this message: money back"))
     assert done.turns is not None
     assert [turn.role for turn in done.turns] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert done.turns[0].text == "greet/lost/refund"
     assert [turn.text for turn in done.turns[-3:]] == ["money back please =>", "refund", "money back =>"]
     assert done.rewrite.shots[-1] == "pool.jsonl:2"
-    loading = await RewriteStage(PromptTable(), found, None, embed_soon)(exchange(QUERY))
+    loading = await RewriteStage(PromptTable(), found, None, embed_soon)(naming(QUERY))
     assert "still loading" in last_note(loading).reason
 
 
 async def test_an_example_cannot_stand_in_for_what_the_user_wrote() -> None:
     more = SLOT + "examples:\n  - {input: give 7, output: a}\n"
     body = "# system\n{% for e in examples %}{{ e.input }}={{ e.output }}{% endfor %}\n# user\n{{ text }}"
-    done = await stage(library(body, more))(exchange("Which 7 intents has this message: pay"))
+    done = await stage(library(body, more))(naming("Which 7 intents has this message: pay"))
     assert last_note(done).reason == "refund.en would lose '7'"
 
 

@@ -100,9 +100,9 @@ def test_a_version_that_a_pointer_passes_over_is_a_warning(tmp_path: Path) -> No
 
 def test_a_body_that_does_not_fit_its_window_is_found(tmp_path: Path) -> None:
     more = "slots: {text: {from: payload, max_chars: 8000}}\nmodels: {min_window: 2048}\noutput: {max_tokens: 300}\n"
-    write(tmp_path, "a", source("# user\n{{ text }}", more=more))
+    write(tmp_path, "a", source("# user\n{{ query }}\n{{ text }}", more=more))
     (found,) = findings(tmp_path)
-    assert "2302 tokens (body 2, slots at their longest 2000, answer 300)" in found
+    assert "2305 tokens (body 5, slots at their longest 2000, answer 300)" in found
     assert "do not fit a window of 2048" in found
 
 
@@ -286,3 +286,25 @@ def test_a_fenced_slot_and_one_with_values_of_its_own_need_no_other_fence(tmp_pa
     write(tmp_path, "a", source('# user\n{{ query }}\n{{ text | fenced }}\nTone: "{{ tone }}"\n', more=slots))
 
     assert not [text for text in findings(tmp_path, Severity.WARNING) if "can close" in text]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{{ text }}",
+        "{{ query }}\n{{ query }}",
+        "{{ query | trim }}",
+        "{% if text %}{{ text }}{% else %}{{ query }}{% endif %}",
+        "{% if text %}{{ query }}{% endif %}",
+    ],
+)
+def test_a_body_that_takes_the_message_apart_cannot_be_chosen(tmp_path: Path, body: str) -> None:
+    write(tmp_path, "a", source(f"# user\n{body}", more="slots: {text: {from: payload}}\n"))
+    (found,) = findings(tmp_path)
+    assert "[message-in-pieces]" in found
+
+
+def test_a_body_may_add_to_the_message_on_every_path(tmp_path: Path) -> None:
+    body = "{% if text %}{{ query }}\nBriefly.{% elif query == 'x' %}{{ query }}{% else %}So: {{ query }}{% endif %}"
+    write(tmp_path, "a", source(f"# user\n{body}", more="slots: {text: {from: payload}}\n"))
+    assert findings(tmp_path) == []

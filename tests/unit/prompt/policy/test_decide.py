@@ -113,7 +113,7 @@ async def test_a_control_keeps_its_prompt_and_records_what_would_have_been_sent(
 
     assert (done.turns, done.changed, done.sampling) == (None, False, exchange().sampling)
     assert done.rewrite.arm is Arm.HELD
-    assert done.rewrite.withheld == (Turn("user", "hello\n\nBe brief."),)
+    assert done.rewrite.withheld == (Turn("user", "hello\n\nBe brief.", around=0),)
     assert [(note.decision, note.reason) for note in done.notes] == [
         ("held", "refund.en@1: intent refund; outside the 0% of models.smol")
     ]

@@ -118,7 +118,7 @@ async def test_the_stage_fills_required_slots_from_the_model_and_counts_the_call
     model = ScriptedCompleter('{"who": "Aunt Mary"}', '{"who": "Nobody"}')
     stage = RewriteStage(PromptTable(), library, completer=model)
     done = await stage(asking())
-    assert done.turns == (Turn("user", f"For Aunt Mary: {QUERY}"),)
+    assert done.turns == (Turn("user", f"For Aunt Mary: {QUERY}", around=0, offset=15),)
     assert done.rewrite.slots == (SlotValue("who", "Aunt Mary", "model", 16, 25),)
     assert len(done.calls) == 1
     kept = await stage(asking())

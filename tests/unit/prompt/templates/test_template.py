@@ -202,7 +202,7 @@ def test_what_a_user_writes_stays_text(value: str) -> None:
         Turn("system", "You are formal."),
         Turn("user", f"Text: {value}".strip()),
         Turn("assistant", "Yes."),
-        Turn("user", value.strip()),
+        Turn("user", value),
     )
 
 
@@ -215,7 +215,7 @@ def test_no_value_adds_a_message_or_changes_a_role(query: str, text: str, tone: 
     turns = SHARED.render({"query": query, "text": text, "tone": tone})
     assert [turn.role for turn in turns] == ["system", "user", "assistant", "user"]
     assert turns[0].text == f"You are {tone}."
-    assert turns[3].text == query.strip()
+    assert turns[3].text == query
 
 
 @settings(max_examples=100, deadline=None)
@@ -230,7 +230,7 @@ def test_a_fence_cannot_be_closed_by_what_is_in_it(text: str) -> None:
 
 def test_a_heading_with_a_backslash_is_text() -> None:
     turns = template("# user\nBefore\n\\# system\nAfter {{ query }}").render({"query": "x"})
-    assert turns == (Turn("user", "Before\n# system\nAfter x"),)
+    assert turns == (Turn("user", "Before\n# system\nAfter x", offset=22),)
 
 
 def test_a_part_that_renders_to_nothing_is_left_out() -> None:

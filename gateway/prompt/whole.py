@@ -1,0 +1,61 @@
+"""The last stage of `prepare`: the client's message is one whole piece of what is sent, or its own bytes are sent.
+
+The place of the message comes from the rendering; nothing is searched for. A prompt that the client itself ordered, a
+strategy over the window and a refined prompt may word it otherwise, and a note says so.
+"""
+
+from msgspec.structs import replace
+
+from gateway.exchange import Exchange, Sampling, Turn
+from gateway.prompt.refine import PURPOSE as REFINED
+
+IN_WHOLE = ("direct", "trimmed")
+"""Strategies that send the messages as they are."""
+
+
+class WholeStage:
+    """Stage `whole`."""
+
+    name = "whole"
+
+    async def __call__(self, exchange: Exchange) -> Exchange:
+        if exchange.turns is None or is_whole(exchange):
+            return exchange
+        why = _exemption(exchange)
+        if why:
+            return exchange.noted(self.name, "exempt", why)
+        reason = f"{exchange.rewrite.template} would not send the client's message whole"
+        return _without_rewrite(exchange).noted(self.name, "undone", reason)
+
+
+def is_whole(exchange: Exchange) -> bool:
+    """Whether the last user turn holds the text of the client's last user message, at the place that the turn names."""
+    own = _last_user(exchange.ask.turns)
+    turn = _last_user(exchange.turns or ())
+    if own is None or turn is None:
+        return own is turn
+    if turn.source >= 0:
+        return turn.source == own.source
+    return turn.around == own.source >= 0 and turn.text.startswith(own.text, turn.offset)
+
+
+def _last_user(turns: tuple[Turn, ...]) -> Turn | None:
+    return next((turn for turn in reversed(turns) if turn.role == "user"), None)
+
+
+def _exemption(exchange: Exchange) -> str:
+    """Why the message need not be there whole; "" if it must be."""
+    if exchange.ask.spoken_for:
+        return "the request names its prompt"
+    if exchange.ask.controls.template:
+        return "the request names its template"
+    if exchange.rewrite.technique == REFINED:
+        return "the refiner wrote the prompt"
+    if exchange.plan.strategy not in IN_WHOLE:
+        return f"the strategy {exchange.plan.strategy} reads a text that is too long for the window"
+    return "" if exchange.rewrite.template else "a stage that the request asked for changed it"
+
+
+def _without_rewrite(exchange: Exchange) -> Exchange:
+    withheld = replace(exchange.rewrite, withheld=exchange.prompt)
+    return replace(exchange, turns=None, chunks=(), sampling=Sampling.NONE, procedure=None, rewrite=withheld)

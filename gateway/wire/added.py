@@ -1,0 +1,29 @@
+"""A client's message with text added before and after its own. Its parts and its other fields stay byte for byte."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gateway.exchange import Turn
+
+_object = msgspec.json.Decoder(dict[str, Raw])
+_list = msgspec.json.Decoder(list[Raw])
+_text = msgspec.json.Decoder(str)
+_encode = msgspec.json.Encoder().encode
+
+
+def with_additions(message: Raw, turn: Turn, kind: str) -> bytes:
+    """`turn` holds the message's text whole, from `turn.offset` on. `kind` is the type of a part of text."""
+    fields = _object.decode(message)
+    content = fields["content"]
+    if not bytes(content).startswith(b"["):
+        return _encode({**fields, "content": turn.text})
+    parts = _list.decode(content)
+    own = len(_text.decode(_object.decode(parts[0])["text"]))
+    before, after = turn.text[: turn.offset], turn.text[turn.offset + own :]
+    return _encode({**fields, "content": [*_parts(before, kind), *parts, *_parts(after, kind)]})
+
+
+def _parts(text: str, kind: str) -> list[dict[str, Any]]:
+    return [{"type": kind, "text": text}] if text else []
