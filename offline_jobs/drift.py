@@ -1,4 +1,4 @@
-"""The job `drift`: compares recent traffic with earlier traffic. A report, an alert, and on request a harvest."""
+"""The job `drift`: compares recent traffic with earlier traffic. It reports, alerts, and can start a harvest."""
 
 import time
 from collections import Counter
@@ -16,8 +16,8 @@ from gateway.atomic_file import write_whole
 from gateway.records.locations import database_url
 from gateway.settings import Settings
 from offline_jobs import plots
-from offline_jobs.datasets.duplicates import signature
 from offline_jobs.datasets.groups import PromptGroup, central, names
+from offline_jobs.datasets.near_duplicates import signature
 from offline_jobs.datasets.recorded import Portion, portions, read
 from offline_jobs.datasets.recorded import RecordWindow as Span
 from offline_jobs.datasets.scrub import scrubbed
@@ -46,19 +46,19 @@ class DriftOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of a comparison. The reference window ends where the window `now` begins."""
 
     now: str = "7d"
-    """The length of the window to examine."""
+    """The length of the window to examine, which ends at `until`."""
     reference: str = "35d"
-    """How long before its end the reference begins."""
+    """The start of the reference window, as a time before `until`."""
     until: str = ""
     """The end of the window; left out: now."""
     model: str = ""
-    """Only what this model answered."""
+    """Only exchanges with this model."""
     harvest: bool = False
     """Whether an alarm starts a harvest of the window."""
 
 
 class DriftReport(Struct, frozen=True):
-    """The outcome of the comparison. `before` and `now` count exchanges; `webhook` is why it failed, if it did."""
+    """The outcome of the comparison. `before` and `now` count exchanges. `webhook` is the webhook's error, or ""."""
 
     alarm: bool
     verdict: str
@@ -101,11 +101,11 @@ def run(run: JobRun, options: DriftOptions) -> DriftReport:
     verdict = _verdict(changes)
     page = run.folder / "drift.html"
     write_whole(page, _page(run, before, now, named, changes, groups))
-    failure = _tell(run, changes, groups, page) if alarm else ""
+    failure = _send_alert(run, changes, groups, page) if alarm else ""
     measure(
         run.settings.data_folder,
         "foreword_drift",
-        "1 where traffic has changed",
+        "1 if the traffic has changed",
         {change.name: change.alarm for change in changes},
     )
     harvest = _harvest(run, options, spans) if alarm and options.harvest else ""
@@ -114,18 +114,18 @@ def run(run: JobRun, options: DriftOptions) -> DriftReport:
 
 
 def _verdict(changes: Sequence[Change]) -> str:
-    """No respect can be compared where a window has fewer than `FEWEST` exchanges."""
+    """The verdict in words. Without comparisons, one of the windows has fewer than `FEWEST` exchanges."""
     if not changes:
         return TOO_FEW
     return CHANGED if any(change.alarm for change in changes) else NO_CHANGE
 
 
-def estimate(_settings: Settings, _asked: DriftOptions) -> Spent:
+def estimate(_settings: Settings, _options: DriftOptions) -> Spent:
     return Spent()
 
 
 def look(part: DriftPortion) -> ComparedWindow:
-    """The compared values of one portion. A task."""
+    """The values of one portion to compare. A task for an executor."""
     window = ComparedWindow()
     for seen in read(part.url, part.span, part.portion):
         record = seen.record
@@ -176,7 +176,7 @@ def _some(prompts: list[str]) -> list[str]:
 def _prompts(
     run: JobRun, before: ComparedWindow, now: ComparedWindow, changes: list[Change]
 ) -> tuple[Names, list[PromptGroup]]:
-    """The name of each prompt's cluster, for both windows, and the clusters that grew."""
+    """The cluster name of each prompt in both windows, and the clusters that grew."""
     if run.settings.embedder is None or min(len(before.prompts), len(now.prompts)) < FEWEST:
         return ([], []), []
     embedder = open_embedder(run.settings)
@@ -199,7 +199,7 @@ def _group(name: str, named: Sequence[str], texts: Sequence[str], vectors: Any) 
     return central(name, texts, vectors, np.flatnonzero(np.array(named) == name))
 
 
-def _tell(run: JobRun, changes: list[Change], groups: list[PromptGroup], page: Path) -> str:
+def _send_alert(run: JobRun, changes: list[Change], groups: list[PromptGroup], page: Path) -> str:
     alarms = [msgspec.to_builtins(change) for change in changes if change.alarm]
     what = {"alarm": "drift", "changes": alarms, "groups": [group.name for group in groups], "page": str(page)}
     return alert(run.settings, run.job.id, what)

@@ -4,11 +4,11 @@ from gateway.errors import ForewordError
 
 
 class JobFailed(ForewordError):
-    """The job cannot do its work; the message says why and what to do."""
+    """The job cannot be done. The message has the reason and the remedy."""
 
 
 class BudgetSpent(ForewordError):
-    """The job's budget allows no more. Its steps and calls so far are kept."""
+    """The job's budget is used up. Its finished steps and calls stay in the ledger."""
 
 
 class Cancelled(ForewordError):

@@ -1,7 +1,7 @@
-"""The job `harvest`: recorded exchanges to a dataset version of failures, successes, and prompts without a template.
+"""The job `harvest`: makes a dataset version of recorded failures, successes, and prompts without a template.
 
 The window is cut into portions; each is read, judged, scrubbed and signed in a step of its own, on any executor. Then
-near-duplicates are removed, and prompts without a template are grouped. Memory holds signatures, never all texts.
+near-duplicates are removed, and prompts without a template are grouped. Signatures are in memory, texts are not.
 """
 
 import shutil
@@ -19,8 +19,8 @@ from msgspec import Struct
 from gateway.records.locations import database_url
 from gateway.settings import Settings
 from offline_jobs.datasets import dataset
-from offline_jobs.datasets.duplicates import HASHES, firsts, signature
 from offline_jobs.datasets.judge_records import library_of, row_of
+from offline_jobs.datasets.near_duplicates import HASHES, distinct_rows, signature
 from offline_jobs.datasets.recorded import PORTION, Portion, RecordWindow, portions, read
 from offline_jobs.datasets.rows import DatasetRow, What
 from offline_jobs.engine.budget import Spent
@@ -29,7 +29,7 @@ from offline_jobs.engine.run import JobRun
 from offline_jobs.engine.since import at
 
 GROUPED = 4000
-"""The most prompts that are grouped: the number of distances grows with its square."""
+"""The most prompts to group, since the number of distances grows with the square."""
 KINDS = tuple(What)
 _row = msgspec.json.Decoder(DatasetRow)
 
@@ -54,13 +54,13 @@ class HarvestOptions(Struct, frozen=True, forbid_unknown_fields=True):
     keep: tuple[str, ...] = (What.FAILURE, What.SUCCESS, What.UNFITTED)
     """The kinds of rows to keep: failure, success, unfitted, unscored."""
     judge: int = 0
-    """How many unscored answers `[jobs] judge` scores."""
+    """The number of unscored answers for `[jobs] judge` to score."""
     most: int = 100_000
     """The most rows of each kind."""
     groups: bool = True
     """Whether prompts without a template are grouped."""
     portion: int = PORTION
-    """Exchanges of one step."""
+    """The exchanges in one step."""
 
 
 class HarvestPortion(Struct, frozen=True):
@@ -105,7 +105,8 @@ def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
     harvested = _take_all(run, [HarvestPortion(url, folders, window, part, keep, str(into)) for part in parts])
     judged = _judged(run, options, harvested)
     table = _table(harvested)
-    chosen = _chosen(table, options.most, bool(judged))
+    kinds = [number for number, kind in enumerate(KINDS) if judged or kind is not What.UNSCORED]
+    chosen = distinct_rows(table["what"], table["labelled"], table["signatures"], kinds, options.most)
     counts = _counts(harvested, table["what"], chosen)
     rows = _rows(harvested, chosen, judged)
     made = dataset.write(
@@ -124,12 +125,12 @@ def run(run: JobRun, options: HarvestOptions) -> HarvestReport:
 
 
 def estimate(settings: Settings, options: HarvestOptions) -> Spent:
-    """The judge's calls; nothing else costs."""
+    """The judge's calls. Nothing else has a cost."""
     return Spent(calls=options.judge, tokens=options.judge * 700)
 
 
 def take(part: HarvestPortion) -> HarvestedPortion:
-    """Read one portion and write its rows and their signatures to files. A task."""
+    """Read one portion and write its rows and their signatures to files. A task for an executor."""
     library = library_of(part.folders)
     base = Path(part.into) / f"{part.portion.number:06d}"
     draft = base.with_suffix(".tmp")
@@ -161,7 +162,7 @@ def _window(options: HarvestOptions) -> RecordWindow:
 
 
 def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPortion]:
-    """One step a portion. The executor gets those that are not done yet."""
+    """Run one step for each portion. The executor gets the portions that are not done yet."""
     waiting = [part for part in parts if not run.known("portion", part)]
     results = run.executor.map(take, waiting)
     harvested = []
@@ -171,20 +172,8 @@ def _take_all(run: JobRun, parts: Sequence[HarvestPortion]) -> list[HarvestedPor
     return harvested
 
 
-def _chosen(table: Mapping[str, Any], most: int, judged: bool) -> Any:
-    """A mask of the rows to keep: of each kind the first of its near-duplicates, labelled rows before the others."""
-    chosen = np.zeros(len(table["what"]), np.bool_)
-    for number, kind in enumerate(KINDS):
-        rows = np.flatnonzero(table["what"] == number)
-        if not len(rows) or (kind is What.UNSCORED and not judged):
-            continue
-        rows = rows[np.argsort(~table["labelled"][rows], kind="stable")]
-        chosen[rows[firsts(table["signatures"][rows])][:most]] = True
-    return chosen
-
-
 def _table(harvested: Sequence[HarvestedPortion]) -> Mapping[str, Any]:
-    """Everything about all rows but their texts, as arrays of one length."""
+    """The arrays of all portions, joined: an entry for each row, without its text."""
     parts = [np.load(Path(portion.file).with_suffix(".npz")) for portion in harvested]
     none = {
         "signatures": np.zeros((0, HASHES), np.uint32),

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021, arXiv 2106.09685) on the attention's projections; everything else stays."""
+"""Low-rank adapters (LoRA, Hu et al. 2021, arXiv 2106.09685) on the projections of attention; all else is frozen."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ TARGETS = ("q_proj", "v_proj", "o_proj")
 
 
 class Lora(nn.Module):
-    """y = W x + (alpha / r) B A x, with B = 0 at the start."""
+    """A linear layer with an adapter: y = W x + (alpha / r) B A x, with B = 0 at the start."""
 
     def __init__(self, base: nn.Linear, rank: int) -> None:
         super().__init__()
@@ -25,13 +25,14 @@ class Lora(nn.Module):
         return plain + self.scale * (x @ self.a.T @ self.b.T)
 
     def merged(self) -> nn.Linear:
+        """The base layer, with the adapter added to its weights."""
         with torch.no_grad():
             self.base.weight += self.scale * (self.b @ self.a)
         return self.base
 
 
 def adapted(network: Any, rank: int) -> list[Lora]:
-    """Put an adapter on each target layer; only the adapters are trained."""
+    """Put an adapter on each target layer, and freeze all other weights. Returns the adapters."""
     network.requires_grad_(False)
     adapters = []
     for module in list(network.modules()):

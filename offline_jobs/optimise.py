@@ -1,6 +1,6 @@
-"""The job `optimise`: a better version of one template, by criticising, proposing and trying out.
+"""The job `optimise`: searches for a better version of one template.
 
-The rows of a dataset are split in three. The search sees two parts; on the third, sealed part a paired test decides
+The rows of a dataset are split in three. The search sees two parts. On the third, sealed part a paired test decides
 whether the best candidate is better than the template. If it is not, nothing is written.
 """
 
@@ -25,7 +25,7 @@ from offline_jobs.engine.models import Loop, open_models
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import BudgetSpent, JobFailed
-from offline_jobs.publish.promote import promote, read_winner
+from offline_jobs.publish.winner import promote, read_winner
 from offline_jobs.search.candidate import (
     Parent,
     read_parent,
@@ -40,20 +40,20 @@ from offline_jobs.search.outcome import (
     write_winner,
 )
 from offline_jobs.search.propose import material_of
-from offline_jobs.search.room import SearchRoom
 from offline_jobs.search.score import AnswerScore, measure_of
+from offline_jobs.search.search_budget import SearchBudget
 from offline_jobs.search.template_search import OptimiseOptions, TemplateSearch
 from offline_jobs.search.trial import CandidateTrial
 
 LEVEL = 0.05
 LOOKED = 2 * MINIBATCH
-"""The most rows that are answered to find failures."""
+"""The most rows to answer in search of failures."""
 JUDGED = 3
 """The calls for each row if a judge compares: one for the answer, two for the judge."""
 
 
 class SearchEnd(Struct, frozen=True):
-    """Where the search ended: after this many calls. A resumed job ends it there again."""
+    """The number of calls after which the search ended. A resumed job ends it there again."""
 
     calls: int
 
@@ -70,8 +70,8 @@ def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
     splits = split(rows, options.seed, sizes.choose, sizes.sealed)
     model = options.model or run.settings.jobs.model or run.settings.routing.default
     with open_models(run) as loop:
-        room = _room(run, inputs, loop, calls, 2 * each * len(splits.sealed))
-        problem = _problem(run, options, inputs, parent, splits, model, loop, room, each)
+        budget = _search_budget(run, inputs, loop, calls, 2 * each * len(splits.sealed))
+        problem = _problem(run, options, inputs, parent, splits, model, loop, budget, each)
         _search(run, options, problem)
         best = problem.best()
         if best == 0:
@@ -82,7 +82,7 @@ def run(run: JobRun, options: OptimiseOptions) -> OptimiseReport:
 
 
 def estimate(settings: Settings, options: OptimiseOptions) -> Spent:
-    """The search uses all calls that the budget leaves it, so this is close to the budget."""
+    """An upper bound, close to the budget: the search uses all calls that are left for it."""
     rows = _rows(settings, options.dataset)
     each = _each(rows, options.judge or settings.jobs.judge)
     calls = _calls(_parent(settings, options.template), settings.jobs.calls)
@@ -104,22 +104,22 @@ def _calls(parent: Parent, budget: int) -> int:
 
 
 def _each(rows: Sequence[DatasetRow], judge: str) -> int:
-    """The calls that a row takes."""
+    """The number of calls for one row."""
     return JUDGED if judge and not all(row.wanted for row in rows) else 1
 
 
-def _room(run: JobRun, inputs: SearchInputs, loop: Loop, calls: int, reserve: int) -> SearchRoom:
+def _search_budget(run: JobRun, inputs: SearchInputs, loop: Loop, calls: int, reserve: int) -> SearchBudget:
     end: SearchEnd | None = run.result("search", inputs, SearchEnd)
     jobs = run.settings.jobs
-    return SearchRoom(
+    return SearchBudget(
         loop.models.caller, run.job.budget, calls, reserve, jobs.parallel, None if end is None else end.calls
     )
 
 
 def _search(run: JobRun, options: OptimiseOptions, problem: TemplateSearch) -> None:
-    """Search until there is nothing left to try, or no room.
+    """Search until nothing is left to try, or the search's budget is used up.
 
-    Raises `BudgetSpent` if there was no room and no better candidate yet: a search that was cut proves nothing.
+    Raises `BudgetSpent` if it is used up before there is a better candidate: an unfinished search proves nothing.
     """
     optimizer = _optimizer(options.engine)
     raced = run.step("raced", options, problem.affordable_rules, int)
@@ -129,7 +129,7 @@ def _search(run: JobRun, options: OptimiseOptions, problem: TemplateSearch) -> N
     except SearchOver:
         if problem.best() == 0:
             raise BudgetSpent(
-                f"no better candidate yet: {problem.room.reason}. "
+                f"no better candidate yet: {problem.budget.reason}. "
                 f"To search on: foreword jobs resume {run.job.id} --calls N --tokens N"
             ) from None
 
@@ -142,10 +142,10 @@ def _problem(
     splits: Splits,
     model: str,
     loop: Loop,
-    room: SearchRoom,
+    budget: SearchBudget,
     each: int,
 ) -> TemplateSearch:
-    # a row that is its own example is answered by copying, which says nothing about others
+    # a row that is also an example is answered by copying, which shows nothing about other rows
     looked = splits.learn[: LOOKED if inputs.examples else min(LOOKED, len(splits.learn) // 3)]
     shots = _rows(run.settings, inputs.examples) if inputs.examples else splits.learn[len(looked) :]
     taken = {row.query for row in (*looked, *splits.choose, *splits.sealed)}
@@ -161,7 +161,7 @@ def _problem(
     labelled = all(row.wanted for row in (*splits.learn, *splits.choose, *splits.sealed))
     if not labelled and not judge and not parent.template.checks:
         raise JobFailed("no answer can be judged: give the dataset `wanted`, the template `checks:`, or [jobs] a judge")
-    return TemplateSearch(trial, splits, looked, material, options, loop, model, room, each)
+    return TemplateSearch(trial, splits, looked, material, options, loop, model, budget, each)
 
 
 def _decide(
@@ -204,7 +204,7 @@ def _settled(
         f"difference {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}], p = {test.p:.4f}"
     )
     if better and means[1] <= commonest:
-        verdict += f"; form only: always the commonest answer would be right on {commonest:.3f}"
+        verdict += f"; form only: the most common answer alone would be right on {commonest:.3f}"
     report = OptimiseReport(
         "", verdict, len(problem.log), test, *means, commonest=commonest, parts=score_path(problem, best)
     )

@@ -1,6 +1,6 @@
 """The job `train-classifier`: trains the classifier on labels from a harvest, and keeps it if it is better.
 
-Labels come from feedback, from templates that served well, and from a judge. A part of the rows is held out; a
+Labels come from feedback, from templates that gave good answers, and from a judge. A part of the rows is held out; a
 classifier with the new labels is compared with one without, and is kept only if it is right more often on these rows.
 """
 
@@ -37,7 +37,7 @@ from offline_jobs.errors import JobFailed
 LEVEL = 0.05
 HELD_OUT, TRIED_OUT = 0.4, 0.2
 MOST = (10, 40, 1000)
-"""The numbers of new examples an intent to try: more are not always better where some labels are wrong."""
+"""The numbers of new examples for each intent to try: more are not always better, since some labels are wrong."""
 FEWEST = 20
 GOOD = 0.75
 QUESTION = """\
@@ -60,19 +60,19 @@ class TrainClassifierOptions(Struct, frozen=True, forbid_unknown_fields=True):
     dataset: str = "harvest"
     """The rows to learn from."""
     judge: int = 0
-    """How many rows without a label `[jobs] judge` labels."""
+    """The number of unlabelled rows for `[jobs] judge` to label."""
     seed: int = 0
     """The seed for the choice of held-out rows."""
 
 
 class TrainClassifierReport(Struct, frozen=True):
-    """The outcome: the share of right decisions on the held-out rows, before and after."""
+    """The outcome. `before` and `after`: the share of right decisions on the held-out rows."""
 
     accepted: bool
     verdict: str
     labels: int
     an_intent: int = 0
-    """The best number of new examples an intent."""
+    """The best number of new examples for each intent."""
     held_out: Paired | None = None
     before: float = 0.0
     after: float = 0.0
@@ -102,14 +102,14 @@ def run(run: JobRun, options: TrainClassifierOptions) -> TrainClassifierReport:
     accepted = test.p < LEVEL and test.low > 0
     if accepted:
         file = settings.data_folder / "classifier" / LABELLED
-        write_labelled([*trainer.kept, *_at_most([*learn, *tried, *held], most)], file)
+        write_labelled([*trainer.earlier, *_at_most([*learn, *tried, *held], most)], file)
     figures = f"right {was.mean():.3f} -> {now.mean():.3f} on {test.pairs} held-out rows, p = {test.p:.4f}"
     verdict = figures if accepted else f"not better: {figures}"
     return TrainClassifierReport(accepted, verdict, len(labels), most, test, float(was.mean()), float(now.mean()))
 
 
 def estimate(settings: Settings, options: TrainClassifierOptions) -> Spent:
-    """The judge's calls; nothing else costs."""
+    """The judge's calls. Nothing else has a cost."""
     return Spent(calls=min(options.judge, settings.jobs.calls), tokens=options.judge * 400)
 
 
@@ -118,14 +118,14 @@ class _Trainer:
 
     def __init__(self, settings: Settings, library: Library) -> None:
         embedder = open_embedder(settings)
-        self.kept = kept_labels(settings.data_folder)
+        self.earlier = kept_labels(settings.data_folder)
         self._settings = settings
         self._library = library
         static = load_static(embedder, settings.data_folder) if isinstance(embedder, SentenceEmbedder) else None
         self._embedders = Embedders(static, embedder)
 
     def trained(self, more: Sequence[Labelled]) -> Classifier:
-        labelled = (*self.kept, *more)
+        labelled = (*self.earlier, *more)
         model = train(self._library, self._embedders, read_seeds(), labelled, self._settings.data_folder)
         assert self._embedders.sentence is not None
         return Classifier(
@@ -133,7 +133,7 @@ class _Trainer:
         )
 
     def right(self, classifier: Classifier, rows: Sequence[Labelled]) -> NDArray[np.float64]:
-        """1.0 for each row with a right decision, else 0.0. *Unknown* is a decision too."""
+        """1.0 for each row with a right decision, else 0.0, [rows]. *Unknown* is a decision too."""
 
         async def all_of() -> list[float]:
             return [float((await classifier.classify(row.text)).name == row.intent) for row in rows]
@@ -142,7 +142,7 @@ class _Trainer:
 
 
 class _RememberingEmbedder:
-    """An asynchronous embedder for the classifier, with a cache: several classifiers decide each row."""
+    """An asynchronous embedder with a cache, since several classifiers decide on each row."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -174,7 +174,7 @@ def _labels(run: JobRun, options: TrainClassifierOptions, library: Library) -> l
 
 
 def _known(row: DatasetRow, library: Library) -> str:
-    """The label of feedback, else the intent of a template that served well."""
+    """The label from feedback, or else the intent of a template that gave a good answer; "" without both."""
     if row.label in library.intents:
         return row.label
     served = row.what is What.SUCCESS and row.score >= GOOD and row.template
@@ -182,7 +182,7 @@ def _known(row: DatasetRow, library: Library) -> str:
 
 
 def _labelled_by_judge(run: JobRun, rows: Sequence[DatasetRow], library: Library) -> list[Labelled]:
-    """Weak labels. A reply that names no intent gives no label."""
+    """Labels by the judge. If its reply names no intent, the row gets no label."""
     name = run.settings.jobs.judge
     if not name:
         raise JobFailed("there is no judge: name a model in [jobs] judge")

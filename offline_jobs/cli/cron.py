@@ -1,4 +1,4 @@
-"""The schedules of `[jobs]` as lines for cron and as Kubernetes CronJobs."""
+"""Writes the schedules of `[jobs]` as lines for cron and as Kubernetes CronJobs."""
 
 import json
 import shlex
@@ -54,7 +54,7 @@ def program() -> list[str]:
 
 
 def crontab(schedules: Sequence[Schedule], command: Sequence[str], config: Path) -> str:
-    """One line a schedule. `--continue` resumes a run that a reboot or a kill cut off, before it starts a new one."""
+    """One line for each schedule. With `--continue` an interrupted run is resumed in place of a new one."""
     lines = ["# foreword jobs cron | crontab -"]
     for schedule in schedules:
         words = [*command, "jobs", "run", schedule.kind, *schedule.words, "--continue", "--config", str(config)]
@@ -73,10 +73,10 @@ def cronjobs(
     claim: str,
     templates_claim: str,
 ) -> str:
-    """One manifest a schedule, in one YAML stream.
+    """One manifest for each schedule, in one YAML stream.
 
-    `templates`: the template folders, which are mounted from `templates_claim`, so that winners and moved pointers
-    outlive the pod. The gateway has to mount the same claim.
+    `templates`: the template folders. They are mounted from `templates_claim`, so that winners and pointers outlive
+    the pod. The gateway has to mount the same claim.
     """
     places = {folder: f"{number}-{folder.name}" for number, folder in enumerate(templates)}
     copy = " && ".join(
@@ -110,5 +110,5 @@ def _names(schedules: Sequence[Schedule]) -> list[str]:
 
 
 def _quoted(value: str | Sequence[str]) -> str:
-    """As JSON, which is YAML: no character of a value can mean anything else in it."""
+    """The value as JSON, which is valid YAML: no character of it has a special meaning."""
     return json.dumps(value, ensure_ascii=False)

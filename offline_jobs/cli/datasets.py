@@ -17,7 +17,7 @@ def datasets() -> None:
 @datasets.command("list")
 @config_option
 def list_(config: Path) -> None:
-    """All versions, the newest first."""
+    """List all versions, the newest first."""
     for version in dataset.versions(load_settings(config).data_folder):
         click.echo(f"{version.ref:40}{version.rows:>9,} rows  {version.job or 'imported'}  {dict(version.counts)}")
 
@@ -42,7 +42,7 @@ def export(ref: str, file: Path, config: Path) -> None:
 @click.option("--field", "fields", multiple=True, metavar="OURS=THEIRS", help="For example --field query=text.")
 @config_option
 def import_(name: str, file: Path, fields: tuple[str, ...], config: Path) -> None:
-    """Make a version NAME of the rows in FILE (.jsonl or .parquet). Each row needs a `query`.
+    """Make a new version of dataset NAME from the rows in FILE (.jsonl or .parquet). Each row needs a `query`.
 
     \b
     foreword jobs datasets import tickets tickets.jsonl --field query=text --field wanted=label

@@ -16,7 +16,7 @@ from gateway.settings import Settings
 from gateway.telemetry.logs import set_up
 from offline_jobs.cli import cron as cron_files
 from offline_jobs.cli.datasets import datasets
-from offline_jobs.cli.promote import promote
+from offline_jobs.cli.promote_winner import promote
 from offline_jobs.engine.budget import JobBudget, budget_of
 from offline_jobs.engine.ledger import DONE, FAILED, RUNNING, Ledger, LedgerJob
 from offline_jobs.engine.registry import KINDS, kind_of, read_options
@@ -35,7 +35,7 @@ LIMITS = {
 
 
 class JobsGroup(click.Group):
-    """Reports a job's own errors in one line, without a traceback."""
+    """Prints the errors of jobs in one line, without a traceback."""
 
     def problems(self, settings: Settings) -> Iterable[Problem]:
         """Mistakes in `[jobs.schedules]`, for `foreword check`."""
@@ -83,7 +83,7 @@ def budget_options(command: F) -> F:
 @jobs.command("kinds")
 @click.argument("kind", required=False)
 def kinds_(kind: str | None) -> None:
-    """All kinds of jobs, or the options of one with their defaults."""
+    """List the kinds of jobs, or the options of one KIND with their defaults."""
     if kind is None:
         for name in KINDS:
             click.echo(f"{name:18}{kind_of(name).about}")
@@ -100,8 +100,8 @@ def kinds_(kind: str | None) -> None:
 @jobs.command()
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--dry-run", is_flag=True, help="Print the most that it would cost, and do nothing.")
-@click.option("--continue", "continued", is_flag=True, help="Resume the last such run if it was cut off.")
+@click.option("--dry-run", is_flag=True, help="Print the highest possible cost, and do nothing.")
+@click.option("--continue", "continued", is_flag=True, help="If the last such run was cut off, resume it instead.")
 @budget_options
 @where_options
 @config_option
@@ -147,9 +147,9 @@ def run(
 @where_options
 @config_option
 def resume(id: str, executor: str, processes: int, config: Path, **limits: float | None) -> None:
-    """Resume a job that was killed or cancelled, failed, or ran out of its budget, which may be raised.
+    """Resume a job that was killed or cancelled, failed, or ran out of budget.
 
-    It repeats no step and no call of a model.
+    The options can raise the budget. Finished steps and model calls are not repeated.
     """
     with _ledger(config) as (settings, ledger):
         job = ledger.job(id)
@@ -161,10 +161,10 @@ def resume(id: str, executor: str, processes: int, config: Path, **limits: float
 
 @jobs.command("list")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on each line.")
 @config_option
 def list_(limit: int, as_json: bool, config: Path) -> None:
-    """The running jobs, then the others, the newest first."""
+    """List the running jobs, then the others, the newest first."""
     with _ledger(config) as (_, ledger):
         running = ledger.under_way()
         ids = {job.id for job in running}
@@ -182,7 +182,7 @@ def list_(limit: int, as_json: bool, config: Path) -> None:
 @click.option("--json", "as_json", is_flag=True)
 @config_option
 def show(id: str, as_json: bool, config: Path) -> None:
-    """One job: its words, its steps, its spending, its report."""
+    """Show one job: its words, steps, spending and report."""
     with _ledger(config) as (_, ledger):
         job = ledger.job(id)
         if as_json:
@@ -203,7 +203,7 @@ def show(id: str, as_json: bool, config: Path) -> None:
 @click.argument("id")
 @config_option
 def cancel(id: str, config: Path) -> None:
-    """Cancel a job. It ends before its next step or call; `resume` goes on with it."""
+    """Cancel a job. It ends before its next step or call, and `resume` continues it."""
     with _ledger(config) as (_, ledger):
         job = ledger.job(id)
         ledger.cancel(job.id)
@@ -212,7 +212,7 @@ def cancel(id: str, config: Path) -> None:
 
 
 @jobs.command("cron")
-@click.option("--kubernetes", is_flag=True, help="CronJob manifests instead of a crontab.")
+@click.option("--kubernetes", is_flag=True, help="Print CronJob manifests instead of a crontab.")
 @click.option("--image", default="foreword:latest", show_default=True)
 @click.option("--claim", default="foreword-data", show_default=True, help="The volume claim of the data folder.")
 @click.option(
@@ -223,7 +223,7 @@ def cancel(id: str, config: Path) -> None:
 )
 @config_option
 def cron_(kubernetes: bool, image: str, claim: str, templates_claim: str, config: Path) -> None:
-    """The schedules of [jobs] as a crontab, or as Kubernetes CronJobs.
+    """Print the schedules of [jobs] as a crontab, or as Kubernetes CronJobs.
 
     \b
     foreword jobs cron | crontab -
@@ -280,7 +280,7 @@ def _allowed(budget: JobBudget) -> str:
 
 
 def _cut_off(ledger: Ledger, kind: str, words: dict[str, Any]) -> LedgerJob | None:
-    """The last job of that kind, with these words if there are any, if it was killed."""
+    """The last job of that kind and with these words, if any, provided that it was killed; else None."""
     last = ledger.last(kind, words)
     return last if last is not None and last.state == RUNNING and not ledger.running(last.id) else None
 

@@ -29,7 +29,7 @@ class Dataset(Struct, frozen=True):
     hash: str
     rows: int
     counts: Mapping[str, int]
-    """The rows of each kind, and the numbers left out."""
+    """The number of rows of each kind, and of those left out."""
     query: Mapping[str, Any]
     """The options of the harvest, or the file of the import."""
     job: str
@@ -41,7 +41,7 @@ class Dataset(Struct, frozen=True):
         return f"{self.name}@{self.hash[:SHORT]}"
 
     def read(self) -> Iterator[DatasetRow]:
-        """Row by row. Raises `JobFailed` if the file was changed."""
+        """Yield the rows one by one. Raises `JobFailed` at the end if the file was changed."""
         digest = sha256()
         with (Path(self.folder) / ROWS).open("rb") as file:
             for line in file:
@@ -64,7 +64,7 @@ def write(
     query: Mapping[str, Any],
     job: str = "",
 ) -> Dataset:
-    """Write a new version, whole or not at all. The same rows are the same version."""
+    """Write a new version, completely or not at all. The same rows give the same version."""
     parent = datasets_folder(data_folder)
     parent.mkdir(parents=True, exist_ok=True)
     beside = parent / f".{name}.{os.getpid()}.{time.monotonic_ns()}"
@@ -109,7 +109,7 @@ def versions(data_folder: Path) -> Sequence[Dataset]:
 
 
 def find(data_folder: Path, ref: str) -> Dataset:
-    """`name`, which is its newest version, or `name@hash`. Raises `JobFailed`."""
+    """The version `name@hash`, or the newest version of `name`. Raises `JobFailed`."""
     name, _, hash = ref.partition("@")
     for dataset in versions(data_folder):
         if dataset.name == name and dataset.hash.startswith(hash):
@@ -124,7 +124,7 @@ def _about(file: Path) -> Dataset:
 
 
 def export(dataset: Dataset, file: Path) -> int:
-    """Write to `.jsonl` or `.parquet`, by the file's name. Returns the number of rows."""
+    """Write a version to a `.jsonl` or `.parquet` file. Returns the number of rows."""
     if file.suffix == ".parquet":
         from offline_jobs.datasets.parquet import write_parquet
 

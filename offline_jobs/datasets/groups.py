@@ -16,7 +16,7 @@ from gateway.settings import Settings
 from offline_jobs.engine.embedding import open_embedder
 
 FEWEST = 5
-SHARE = 0.01  # of the prompts, below which a group is chance
+SHARE = 0.01  # a group with a smaller share of the prompts is chance
 DIMENSIONS = 16
 SHOWN = 8
 _WORD = re.compile(r"[a-z][a-z]{2,}|[\u4e00-\u9fff]{2}")
@@ -31,14 +31,17 @@ class PromptGroup(Struct, frozen=True):
 
 
 def group(texts: Sequence[str], settings: Settings) -> list[PromptGroup]:
-    """The groups, the largest first; prompts that fit none are left out."""
+    """The groups, the largest first. Prompts that fit no group are left out."""
     if len(texts) < 2 * FEWEST:
         return []
     return grouped(texts, open_embedder(settings).embed(texts))
 
 
 def grouped(texts: Sequence[str], vectors: Any) -> list[PromptGroup]:
-    """vectors: [texts, dimensions]. HDBSCAN (Campello et al. 2013) after PCA, in which distances say more."""
+    """Group texts by HDBSCAN (Campello et al. 2013), after PCA, since distances mean more in few dimensions.
+
+    vectors: [texts, dimensions]
+    """
     smallest = max(FEWEST, int(len(texts) * SHARE))
     flat = PCA(min(DIMENSIONS, len(texts) - 1, vectors.shape[1]), random_state=0).fit_transform(vectors)
     of = HDBSCAN(min_cluster_size=smallest, min_samples=3, copy=True).fit_predict(flat)
@@ -49,14 +52,17 @@ def grouped(texts: Sequence[str], vectors: Any) -> list[PromptGroup]:
 
 
 def central(name: str, texts: Sequence[str], vectors: Any, rows: Any) -> PromptGroup:
-    """The group of these rows, with those nearest to its middle as examples."""
+    """The group of these rows, with the texts nearest to its mean as examples.
+
+    vectors: [texts, dimensions]; rows: [group], indices of texts
+    """
     nearness = vectors[rows] @ vectors[rows].mean(axis=0)
     central = rows[np.argsort(-nearness, kind="stable")][:SHOWN].tolist()
     return PromptGroup(name, len(rows), tuple(texts[index] for index in central))
 
 
 def names(groups: Sequence[Sequence[str]]) -> list[str]:
-    """For each group its two most characteristic words: frequent in it, rare in the others."""
+    """Name each group by its two most characteristic words: frequent in the group, rare in the others."""
     counts = [Counter(word for text in group for word in {*_words(text)}) for group in groups]
     spread = Counter(word for count in counts for word in count)
     made: list[str] = []

@@ -1,4 +1,4 @@
-"""A model judges answers of rows without a right answer: one answer, or which of two is better."""
+"""Asks a model to judge answers of rows without a right answer: a single answer, or two of them."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ LONGEST = 6000
 
 
 def judge_rows(run: JobRun, rows: Sequence[DatasetRow]) -> list[DatasetRow]:
-    """The rows as failures or successes, as `[jobs] judge` decides; rows that it does not decide are left out."""
+    """The rows as failures or successes, by `[jobs] judge`. Rows that it does not decide are left out."""
     name = run.settings.jobs.judge
     if not name:
         raise JobFailed("there is no judge: name a model in [jobs] judge")
@@ -41,7 +41,10 @@ def judge_rows(run: JobRun, rows: Sequence[DatasetRow]) -> list[DatasetRow]:
 
 
 async def preferred(models: JobModels, name: str, request: str, first: str, second: str) -> float:
-    """From -1, the second is better, to 1. Asked twice with the places swapped: a judge that prefers a place ties."""
+    """The judge's preference, from -1 (the second answer is better) to 1 (the first is).
+
+    It judges twice, with the answers swapped. A judge that prefers a position contradicts itself: the result is 0.
+    """
     if first.strip() == second.strip():
         return 0.0
     forward = judge.verdict(await models.say(judge.question(request, first, second), name, SAMPLING))
@@ -59,5 +62,5 @@ def _with(row: DatasetRow, reply: str) -> DatasetRow | None:
 
 
 def _fenced(text: str) -> str:
-    """The text without anything that looks like its end."""
+    """The text without runs of `===`, which would end its section of the prompt."""
     return text[:LONGEST].replace("===", "= = =")

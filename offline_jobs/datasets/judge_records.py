@@ -21,12 +21,12 @@ READABLE = "full"
 
 @cache
 def library_of(folders: tuple[str, ...]) -> Library:
-    """Read once a process: all portions see the same library."""
+    """The library of these folders. It is read once in a process, so that all portions use the same one."""
     return load_library([Path(folder) for folder in folders])[0]
 
 
 def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secrets: Counter[str]) -> DatasetRow | None:
-    """The exchange as a row without secrets, None where its kind is not in `keep`. Counts the secrets."""
+    """The exchange as a row without secrets; None if its kind is not in `keep`. Adds to the counts of `secrets`."""
     record = seen.record
     if record.policy != READABLE or record.status != 200 or record.ending != "finished":
         return None
@@ -34,16 +34,16 @@ def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secret
     if not query.strip():
         return None
     newest = list(reversed(seen.feedback))
-    wanted = next((opinion.answer for opinion in newest if opinion.answer), "")
+    right_answer = next((opinion.answer for opinion in newest if opinion.answer), "")
     label = next((opinion.label for opinion in newest if opinion.label), "")
-    score, why = _worth(seen, library, wanted)
+    score, why = _worth(seen, library, right_answer)
     what = _what(seen, score)
     if what not in keep:
         return None
     return DatasetRow(
         query=scrubbed(query, secrets),
         what=what,
-        wanted=scrubbed(wanted, secrets),
+        wanted=scrubbed(right_answer, secrets),
         answer=scrubbed(record.answer.text, secrets),
         label=scrubbed(label, secrets),
         score=score,
@@ -58,15 +58,15 @@ def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secret
     )
 
 
-def _worth(seen: JudgedExchange, library: Library, wanted: str) -> tuple[float, tuple[str, ...]]:
+def _worth(seen: JudgedExchange, library: Library, right_answer: str) -> tuple[float, tuple[str, ...]]:
     """The lowest score and its sources; -1 where there is none."""
     scores: dict[str, float] = {}
     opinions = [opinion.score for opinion in seen.feedback if opinion.score is not None]
     if opinions:
         scores["feedback"] = sum(opinions) / len(opinions)
     text = seen.record.answer.text
-    if wanted:
-        scores["wanted"] = matches(text, wanted)
+    if right_answer:
+        scores["wanted"] = matches(text, right_answer)
     template = _template(seen, library)
     if template is not None and (share := passed(text, template.checks)) is not None:
         wrong = failures(text, template.checks)

@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
 
 
 def write_parquet(rows: Iterable[DatasetRow], file: Path) -> int:
-    """In portions, so that memory does not grow with the rows."""
+    """Write rows in portions, so that memory does not grow with their number. Returns the number of rows."""
     count = 0
     with pq.ParquetWriter(file, SCHEMA, compression="zstd") as out:
         rest = iter(rows)
@@ -44,5 +44,6 @@ def write_parquet(rows: Iterable[DatasetRow], file: Path) -> int:
 
 
 def read_parquet(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows as they are in the file."""
     for portion in pq.ParquetFile(file).iter_batches(PORTION):
         yield from portion.to_pylist()

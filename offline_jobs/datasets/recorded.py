@@ -16,11 +16,11 @@ from gateway.records.tables import exchanges, feedback
 PORTION = 5000
 FETCH = 500
 Place = tuple[float, str]
-"""An exchange's time and its id, which orders exchanges of the same moment."""
+"""The time and the id of an exchange. The id orders exchanges of the same time."""
 
 
 class RecordWindow(Struct, frozen=True):
-    """The exchanges from `since_s` up to, and without, `until_s`; an empty filter takes all."""
+    """The exchanges from `since_s` on and before `until_s`. An empty filter selects all of them."""
 
     since_s: float
     until_s: float
@@ -36,7 +36,7 @@ class RecordWindow(Struct, frozen=True):
 
 
 class Portion(Struct, frozen=True):
-    """A part of a window: from the first place up to, and without, the second."""
+    """A part of a window: the exchanges from `start` on and before `end`."""
 
     number: int
     start: Place
@@ -51,7 +51,7 @@ class JudgedExchange(Struct, frozen=True):
 
 
 def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portion]:
-    """The window cut into parts of `size` exchanges. It reads the index alone, and brings the schema up to date."""
+    """Cut a window into portions of `size` exchanges. It brings the schema up to date, and reads only the index."""
     Database.open(url).close()
     query = select(exchanges.c.time_s, exchanges.c.id).where(*_within(window)).order_by(*_order())
     engine = engine_for(url)
@@ -66,7 +66,7 @@ def portions(url: str, window: RecordWindow, size: int = PORTION) -> list[Portio
 
 
 def read(url: str, window: RecordWindow, portion: Portion) -> Iterator[JudgedExchange]:
-    """The exchanges of a portion, in order. A job's own calls are left out: it would learn from itself."""
+    """The exchanges of a portion, in order. Calls of jobs are left out, so that no job learns from itself."""
     engine = engine_for(url)
     try:
         opinions = _feedback(engine, window, portion)
@@ -93,7 +93,7 @@ def _feedback(engine: Engine, window: RecordWindow, portion: Portion) -> Mapping
 def _ranged(query: Select[Any], window: RecordWindow, portion: Portion) -> Select[Any]:
     place = tuple_(exchanges.c.time_s, exchanges.c.id)
     inside = and_(place >= tuple_(*portion.start), place < tuple_(*portion.end))
-    # the times again, since the index has them alone
+    # the times again, since the index has only times
     times = exchanges.c.time_s.between(portion.start[0], portion.end[0])
     return query.where(times, inside, *_within(window))
 

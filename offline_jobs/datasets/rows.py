@@ -8,8 +8,8 @@ from msgspec import Struct
 class What(StrEnum):
     """The kind of a row."""
 
-    FAILURE = "failure"  # feedback, a check or a judge says that the answer was wrong
-    SUCCESS = "success"  # one of them says that it was right, and none that it was wrong
+    FAILURE = "failure"  # the answer was wrong by feedback, a check or a judge
+    SUCCESS = "success"  # the answer was right by one of them, and wrong by none
     UNFITTED = "unfitted"  # no template was for it
     UNSCORED = "unscored"  # a template was used, and the answer has no score
     GIVEN = "given"  # from a file, not from an exchange

@@ -12,31 +12,31 @@ from msgspec import Struct
 
 
 class ScrubRule(Struct, frozen=True):
-    """A match becomes `<name>`. `holds` examines a match further than a pattern can."""
+    """A match becomes `<name>` if it passes `holds`, for checks that a pattern cannot make."""
 
     name: str
     pattern: re.Pattern[str]
     holds: Callable[[str], bool] = lambda _: True
     marks: str = ""
-    """A text without any of these characters cannot match: most texts are passed over at once."""
+    """Each match has one of these characters. Texts without them are skipped, which is fast."""
 
 
 def luhn(number: str) -> bool:
-    """The check digit of payment cards (ISO/IEC 7812)."""
-    digits = [int(one) for one in number if one.isdigit()]
-    doubled = [2 * one - 9 * (one > 4) if index % 2 else one for index, one in enumerate(reversed(digits))]
+    """Whether a number has the check digit of payment cards (ISO/IEC 7812)."""
+    digits = [int(digit) for digit in number if digit.isdigit()]
+    doubled = [2 * digit - 9 * (digit > 4) if index % 2 else digit for index, digit in enumerate(reversed(digits))]
     return len(digits) >= 13 and len(set(digits)) > 1 and sum(doubled) % 10 == 0
 
 
 def iban(text: str) -> bool:
-    """Modulo 97 of the rearranged number (ISO 13616)."""
+    """Whether the rearranged account number is 1 modulo 97 (ISO 13616)."""
     plain = re.sub(r"\s", "", text).upper()
     turned = plain[4:] + plain[:4]
-    return len(plain) >= 15 and int("".join(str(int(one, 36)) for one in turned)) % 97 == 1
+    return len(plain) >= 15 and int("".join(str(int(character, 36)) for character in turned)) % 97 == 1
 
 
 def chinese_id(text: str) -> bool:
-    """The check character of resident identity numbers (GB 11643)."""
+    """Whether a number has the check character of Chinese resident identity numbers (GB 11643)."""
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
     total = sum(weight * int(digit) for weight, digit in zip(weights, text[:17], strict=True))
     return "10X98765432"[total % 11] == text[17].upper()
@@ -97,7 +97,7 @@ RULES = (
 
 
 def scrubbed(text: str, taken: Counter[str] | None = None) -> str:
-    """The text with `<email>`, `<card>` and so on in place of matches; `taken` counts them by rule."""
+    """The text with `<email>`, `<card>` and so on in place of matches. `taken` counts the matches by rule."""
     letters = set(text)
     for rule in RULES:
         if rule.marks and letters.isdisjoint(rule.marks):

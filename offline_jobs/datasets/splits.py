@@ -10,11 +10,11 @@ from offline_jobs.errors import JobFailed
 
 CHOOSE, SEALED = 0.3, 0.4
 FEWEST = 10
-"""A test on fewer sealed rows shows nothing."""
+"""The least number of sealed rows for a test."""
 TO_DECIDE = 0.4
-"""At most this share of the calls is for the sealed rows."""
+"""The largest share of the calls for the sealed rows."""
 LOOKS = 6
-"""How many candidates can answer all rows to choose by, at least."""
+"""The least number of candidates that can answer all rows to choose by."""
 
 
 class SplitSizes(Struct, frozen=True):
@@ -25,7 +25,7 @@ class SplitSizes(Struct, frozen=True):
 
 
 class Splits(Struct, frozen=True):
-    """Each row is in one of them."""
+    """The three parts. Each row is in exactly one of them."""
 
     learn: tuple[DatasetRow, ...]
     choose: tuple[DatasetRow, ...]
@@ -33,7 +33,7 @@ class Splits(Struct, frozen=True):
 
 
 def affordable(calls: int, each: int, choose: int, sealed: int) -> SplitSizes:
-    """The sizes that the calls allow, up to `choose` and `sealed`; a row costs `each` calls. Raises `JobFailed`."""
+    """The sizes that the calls allow, at most `choose` and `sealed`. A row costs `each` calls. Raises `JobFailed`."""
     sealed = min(sealed, max(FEWEST, int(TO_DECIDE * calls) // (2 * each)))
     left = calls - 2 * each * sealed
     if left < LOOKS * each:
@@ -43,7 +43,7 @@ def affordable(calls: int, each: int, choose: int, sealed: int) -> SplitSizes:
 
 
 def split(rows: Sequence[DatasetRow], seed: int, most_choose: int, most_sealed: int) -> Splits:
-    """By a hash of each query, so that a row stays on its side when others are added. Raises `JobFailed`."""
+    """Split by a hash of each query, so that a row stays in its part when others are added. Raises `JobFailed`."""
     distinct = {row.query: row for row in rows}
     order = sorted(distinct.values(), key=lambda row: key_of(seed, row.query))
     sealed = order[: min(most_sealed, int(len(order) * SEALED))]

@@ -17,7 +17,7 @@ PATIENCE_S = 10
 
 
 def alert(settings: Settings, job: str, what: Mapping[str, Any]) -> str:
-    """Post `what` to `[jobs] webhook`. Returns the failure as text, "" for none: no job fails because of it."""
+    """Post `what` to `[jobs] webhook`. Returns the error as text, or "". A job does not fail because of it."""
     url = settings.jobs.webhook
     if not url:
         return ""
@@ -36,7 +36,7 @@ def metrics_file(data_folder: Path) -> Path:
 
 
 def measure(data_folder: Path, name: str, about: str, values: Mapping[str, float]) -> None:
-    """Write gauges in Prometheus' text format, one a label; other metrics in the file stay."""
+    """Write a gauge for each label in Prometheus' text format. Other metrics in the file are not changed."""
     file = metrics_file(data_folder)
     others = [line for line in _lines(file) if not line.split(" ")[0].startswith(name) and f" {name} " not in line]
     own = [f"# HELP {name} {about}", f"# TYPE {name} gauge"]

@@ -1,4 +1,4 @@
-"""The budget of a job, and whether the next call fits. The limits are hard: no call is made that might pass one."""
+"""The budget of a job. The limits are hard: a call that might exceed one is not made."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ MILLION = 1_000_000
 
 
 class JobBudget(Struct, frozen=True):
-    """The limits of one job. `money` 0: none."""
+    """The limits of one job. `money` 0 means no limit."""
 
     calls: int
     tokens: int
@@ -37,13 +37,13 @@ def budget_of(settings: Jobs) -> JobBudget:
 
 
 def cost(prices: Mapping[str, Price], model: str, prompt_tokens: int, completion_tokens: int) -> float:
-    """In the currency of the prices; a model without one is free."""
+    """The cost in the currency of the prices. A model without a price is free."""
     price = prices.get(model, Price())
     return (prompt_tokens * price.prompt + completion_tokens * price.completion) / MILLION
 
 
 def admit(budget: JobBudget, spent: Spent, tokens: int, money: float) -> None:
-    """Raises `BudgetSpent` if one more call of up to `tokens` and `money` could pass a limit."""
+    """Raises `BudgetSpent` if one more call of up to `tokens` and `money` could exceed a limit."""
     if spent.calls + 1 > budget.calls:
         raise BudgetSpent(f"its {budget.calls:,} calls are used up")
     if spent.tokens + tokens > budget.tokens:
@@ -57,6 +57,6 @@ def admit(budget: JobBudget, spent: Spent, tokens: int, money: float) -> None:
 
 
 def in_time(budget: JobBudget, spent: Spent) -> None:
-    """Raises `BudgetSpent` once the time is over."""
+    """Raises `BudgetSpent` if the time is over."""
     if spent.seconds >= budget.seconds:
         raise BudgetSpent(f"its {budget.seconds / 60:g} minutes are over")

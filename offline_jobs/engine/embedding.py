@@ -1,4 +1,4 @@
-"""The configured embedding model, for jobs: no batcher, no event loop."""
+"""The configured embedding model for jobs, without batcher and event loop."""
 
 from gateway.adapters import Parts, build_adapter
 from gateway.errors import ConfigError, Problem
@@ -8,7 +8,7 @@ from offline_jobs.errors import JobFailed
 
 
 def open_embedder(settings: Settings) -> Embedder:
-    """Raises `JobFailed` if none is configured."""
+    """Build the configured embedding model. Raises `JobFailed` if none is configured."""
     if settings.embedder is None:
         raise JobFailed('this job needs an embedding model: [embedder] kind = "sentence"')
     problems: list[Problem] = []

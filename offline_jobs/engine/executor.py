@@ -1,7 +1,7 @@
 """Executors for a job's tasks: processes of this machine, or a Ray cluster. The same functions run on both.
 
-A task is a function of a module that takes and returns plain values. A task runs again where a process or a node
-dies, so it must leave the same files each time.
+A task is a function of a module that takes and returns plain values. If a process or a node dies, the task runs again,
+so it must write the same files each time.
 """
 
 import importlib
@@ -25,7 +25,7 @@ class Executor(Protocol):
 
 
 class Local:
-    """Processes of this machine; with one, this process itself."""
+    """Runs tasks in processes of this machine; if `processes` is 1, in this process."""
 
     def __init__(self, processes: int = 1) -> None:
         self._processes = processes
@@ -45,7 +45,7 @@ class Local:
 
 
 def ahead(start: Callable[[Any], Any], wait: Callable[[Any], Any], inputs: Iterable[Any], most: int) -> Iterator[Any]:
-    """The results in the order of the inputs, with up to `most` started ahead."""
+    """The results in the order of the inputs. Up to `most` of them are started ahead."""
     under_way: deque[Any] = deque()
     for value in inputs:
         under_way.append(start(value))

@@ -40,11 +40,11 @@ CREATE TABLE IF NOT EXISTS calls (
 """
 RUNNING, DONE, FAILED, CANCELLED, SPENT = "running", "done", "failed", "cancelled", "out of budget"
 FAILED_CALL = "-failed-"
-"""In the key of a call that failed: it counts against the budget and answers no call."""
+"""A part of the key of each failed call. Such a call counts against the budget, and is made again."""
 
 
 class LedgerJob(Struct, frozen=True):
-    """One line of the ledger. `worked_s` is the time of all its runs; `report` is JSON, "" until it is done."""
+    """One job. `worked_s` is the time of all its runs; `report` is JSON, and "" until the job is done."""
 
     id: str
     kind: str
@@ -67,7 +67,7 @@ class LedgerStep(Struct, frozen=True):
 
 
 class LedgerCall(Struct, frozen=True):
-    """A call of a model that was made: its reply's bytes and its cost."""
+    """A finished call of a model: the bytes of its reply, and its cost."""
 
     reply: bytes
     tokens: int
@@ -75,14 +75,14 @@ class LedgerCall(Struct, frozen=True):
 
 
 class Ledger:
-    """Threads may share it; processes each open their own."""
+    """The ledger in a folder. Threads may share it; each process opens its own."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lock = threading.Lock()
         self._open = sqlite3.connect(folder / "ledger.db", timeout=30, isolation_level=None, check_same_thread=False)
-        # the journal survives the process; a loss of power may cost the last steps, which are then done again
+        # the journal survives the end of the process; after a loss of power the last steps may have to be repeated
         self._open.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + TABLES)
 
     def close(self) -> None:
@@ -98,14 +98,14 @@ class Ledger:
         return self.job(id)
 
     def job(self, id: str) -> LedgerJob:
-        """By its id or an unambiguous start of it. Raises `JobFailed`."""
+        """The job with this id, or with an id that begins so. Raises `JobFailed` if not exactly one has."""
         jobs = self._jobs("WHERE id LIKE ? || '%' ORDER BY id = ? DESC, created_s DESC", (id, id))
         if not jobs or (len(jobs) > 1 and jobs[0].id != id):
             raise JobFailed(f"there {'are several jobs' if jobs else 'is no job'} {id!r}; see: foreword jobs list")
         return jobs[0]
 
     def jobs(self, limit: int = 20) -> list[LedgerJob]:
-        """The newest first."""
+        """The last `limit` jobs, the newest first."""
         return self._jobs("ORDER BY created_s DESC, id DESC LIMIT ?", (limit,))
 
     def under_way(self) -> list[LedgerJob]:
@@ -133,7 +133,7 @@ class Ledger:
         )
 
     def cancel(self, id: str) -> None:
-        """Ask a job to stop. It looks for this before each step and each call."""
+        """Ask a job to stop, which it does before its next step or call."""
         self._do("UPDATE jobs SET cancel = 1 WHERE id = ?", (id,))
 
     def cancelled(self, id: str) -> bool:
@@ -143,7 +143,7 @@ class Ledger:
         self._do("UPDATE jobs SET worked_s = worked_s + ? WHERE id = ?", (seconds, id))
 
     def result(self, job: str, key: str) -> bytes | None:
-        """The result of a step, None if it is not done."""
+        """The result of a step; None if it is not done."""
         rows = self._do("SELECT result FROM steps WHERE job = ? AND key = ?", (job, key))
         return rows[0][0] if rows else None
 
@@ -155,7 +155,7 @@ class Ledger:
         return [LedgerStep(*row) for row in rows]
 
     def call(self, job: str, key: str) -> LedgerCall | None:
-        """A call of a model, None if it was not made."""
+        """The finished call with this key, or None."""
         rows = self._do("SELECT reply, tokens, money FROM calls WHERE job = ? AND key = ?", (job, key))
         return LedgerCall(*rows[0]) if rows else None
 
@@ -173,8 +173,8 @@ class Ledger:
         return Spent(calls[0], int(calls[1]), calls[2], worked)
 
     @contextmanager
-    def held(self, id: str) -> Iterator[None]:
-        """Only one process runs a job. Raises `JobFailed` if another does; the lock goes with the process."""
+    def locked(self, id: str) -> Iterator[None]:
+        """Lock a job for this process, until the process ends. Raises `JobFailed` if another process runs the job."""
         folder = self.folder / id
         folder.mkdir(parents=True, exist_ok=True)
         file = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
@@ -188,9 +188,9 @@ class Ledger:
             os.close(file)
 
     def running(self, id: str) -> bool:
-        """Whether a process works on it. A killed job has the state `running` and is not running here."""
+        """Whether a process works on the job. A killed job still has the state `running`, but is not running."""
         try:
-            with self.held(id):
+            with self.locked(id):
                 return False
         except JobFailed:
             return True
@@ -213,5 +213,5 @@ def _job(row: tuple[Any, ...]) -> LedgerJob:
 
 
 def key_of(*parts: Any) -> str:
-    """A hash of the inputs of a step or a call: the same inputs, the same key."""
+    """A hash of the inputs of a step or a call. The same inputs have the same key."""
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()

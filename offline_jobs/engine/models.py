@@ -33,14 +33,14 @@ from offline_jobs.errors import JobFailed
 
 T = TypeVar("T")
 ANSWER_TOKENS = 512
-"""The tokens that an answer may take where nothing caps it."""
+"""The most tokens of an answer, if neither request nor template limits it."""
 BYTES_A_TOKEN = 3
 KEY = ClientKey("job", mode=Mode.ON)
 OK = 300
 
 
 class RecordedReply(Struct, frozen=True):
-    """A reply as the ledger keeps it."""
+    """A reply in the form in which the ledger stores it."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -51,7 +51,7 @@ class RecordedReply(Struct, frozen=True):
 
 
 class BookedCaller(Caller):
-    """A `Caller` that looks a call up in the ledger, and makes it only if the budget admits it."""
+    """A `Caller` that first looks in the ledger, and makes a new call only if the budget allows it."""
 
     def __init__(self, gateway: Gateway, run: JobRun) -> None:
         senders = {name: ResponsesOverChat(backend) for name, backend in gateway.backends.items()}
@@ -59,16 +59,16 @@ class BookedCaller(Caller):
         self._gateway = gateway
         self._run = run
         self._opened: dict[str, asyncio.Task[None]] = {}
-        self._asked: Counter[str] = Counter()
+        self._repetitions: Counter[str] = Counter()
         self._reserved: dict[int, tuple[int, float]] = {}
         self._numbers = 0
         self._under_way: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._met: dict[str, tuple[int, float]] = {}
-        """The tokens and the money of each call up to this place in the job, an earlier run's included."""
+        """The tokens and money of each call up to this point of the job, including the calls of earlier runs."""
 
     @property
     def used(self) -> Spent:
-        """The calls up to this place in the job, an earlier run's included, and all that failed. No time."""
+        """The calls up to this point of the job, including those of earlier runs and failed ones, without times."""
         calls = len(self._met) + self._run.ledger.failed_calls(self._run.job.id)
         tokens = sum(tokens for tokens, _ in self._met.values())
         return Spent(calls, tokens, sum(money for _, money in self._met.values()))
@@ -77,7 +77,7 @@ class BookedCaller(Caller):
         self._run.check()
         request = body(exchange, "")
         key = self._key(request, exchange)
-        # the same call twice at once is one call
+        # two equal calls at the same time are made once
         async with self._under_way[key]:
             return await self._once(key, request, exchange, headers)
 
@@ -90,7 +90,7 @@ class BookedCaller(Caller):
                 recorded.status, recorded.headers, recorded.body, backend=recorded.backend, model=recorded.model
             )
         await self._open(exchange)
-        with self._room(request, exchange):
+        with self._reserve(request, exchange):
             began = perf_counter_ns()
             try:
                 reply = await super().call(exchange, headers)
@@ -101,26 +101,26 @@ class BookedCaller(Caller):
         return reply
 
     def _key(self, request: bytes, exchange: Exchange) -> str:
-        """Each repetition of a sampled answer is a call of its own; a greedy answer is always the same."""
+        """The key of a call. Repetitions of a sampled call have different keys; a greedy answer is always the same."""
         key = key_of([target.backend + "/" + target.model for target in exchange.route], request)
         if _field(request, "temperature") == 0:
             return key
-        self._asked[key] += 1
-        return f"{key}-{self._asked[key]}"
+        self._repetitions[key] += 1
+        return f"{key}-{self._repetitions[key]}"
 
     @contextmanager
-    def _room(self, request: bytes, exchange: Exchange) -> Iterator[None]:
+    def _reserve(self, request: bytes, exchange: Exchange) -> Iterator[None]:
         """Reserve the most that a call may cost while it is under way. Raises `BudgetSpent`."""
         prompt, longest = len(request) // BYTES_A_TOKEN, int(_field(request, "max_tokens") or ANSWER_TOKENS)
         money = cost(self._run.settings.jobs.prices, exchange.ask.model, prompt, longest)
         spent = self._run.spent
-        held = replace(
+        committed = replace(
             spent,
             calls=spent.calls + len(self._reserved),
             tokens=spent.tokens + sum(tokens for tokens, _ in self._reserved.values()),
             money=spent.money + sum(money for _, money in self._reserved.values()),
         )
-        admit(self._run.job.budget, held, prompt + longest, money)
+        admit(self._run.job.budget, committed, prompt + longest, money)
         self._numbers += 1
         number = self._numbers
         self._reserved[number] = (prompt + longest, money)
@@ -134,12 +134,12 @@ class BookedCaller(Caller):
         used = (max(0, answer.prompt_tokens), max(0, answer.completion_tokens)) if answer else (0, 0)
         money = cost(self._run.settings.jobs.prices, exchange.ask.model, *used)
         if reply.status >= OK:
-            key = f"{key}{FAILED_CALL}{time_ns()}"  # it counts as a call; a resumed job makes it again
+            key = f"{key}{FAILED_CALL}{time_ns()}"  # it counts as a call, and a resumed job repeats it
         else:
             self._met[key] = (sum(used), money)
         recorded = RecordedReply(reply.status, reply.headers, reply.body, reply.backend, reply.model, took_us)
         self._run.ledger.book(self._run.job.id, key, msgspec.msgpack.encode(recorded), sum(used), money)
-        # without the template's name: a job's trials are no evidence of how a version serves users
+        # without the template's name: trials of a job do not show how well a version serves users
         own = replace(exchange, job=self._run.job.id, rewrite=Rewrite.NONE, started_s=time(), key=KEY)
         kind = dict(reply.headers).get(b"content-type", b"application/json").decode("latin-1")
         outcome = ExchangeOutcome(
@@ -158,7 +158,7 @@ class BookedCaller(Caller):
 
 
 class JobModels:
-    """The configured models, as a job calls them."""
+    """The configured models for the calls of a job."""
 
     def __init__(self, gateway: Gateway, run: JobRun) -> None:
         self.gateway = gateway
@@ -182,7 +182,7 @@ class JobModels:
         return Exchange(id, ask, KEY, started_s=time(), route=route, job=self.run.job.id)
 
     async def say(self, turns: Sequence[Turn], model: str, sampling: Sampling) -> str:
-        """A model's answer as text. Raises `RequestError`, and `JobFailed` where the model refuses."""
+        """A model's answer as text. Raises `RequestError`, or `JobFailed` if the model refuses."""
         reply = await self.caller.call(self.exchange(turns, model, sampling), ())
         if reply.status >= OK:
             raise JobFailed(f"the model {model!r} refuses: {reply.body[:200].decode('utf-8', 'replace')}")
@@ -210,7 +210,7 @@ class Loop:
 
 @contextmanager
 def open_models(run: JobRun) -> Iterator[Loop]:
-    """The configured gateway without a server. Its exchanges are in the database when it closes."""
+    """Open the configured gateway without a server. When it closes, its exchanges are in the database."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="models", daemon=True)
     thread.start()
@@ -240,7 +240,7 @@ async def _closed(gateway: Gateway) -> None:
 
 
 async def _gathered(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results, or the first error once all have ended: calls under way are paid for, so their replies are kept."""
+    """All results. An error is raised after all calls have ended: they are paid for, so their replies are stored."""
     results = await asyncio.gather(*work, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

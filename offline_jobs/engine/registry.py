@@ -25,7 +25,7 @@ KINDS = {
 
 
 class JobKind(Struct, frozen=True):
-    """A job: what it does in one line, its options, and `run`, which returns its report.
+    """A kind of jobs: a description of one line, its options, and `run`, which returns the report.
 
     `estimate` returns an upper bound of its cost without calling a model.
     """
@@ -37,7 +37,7 @@ class JobKind(Struct, frozen=True):
 
 
 def kind_of(name: str) -> JobKind:
-    """Raises `JobFailed` for an unknown kind, or one whose extra is not installed."""
+    """The kind of jobs with this name. Raises `JobFailed` if it is unknown, or its extra is not installed."""
     path = KINDS.get(name)
     if path is None:
         raise JobFailed(f"there is no job {name!r}; there are {', '.join(KINDS)}")
@@ -53,7 +53,7 @@ def kind_of(name: str) -> JobKind:
 
 
 def read_options(name: str, kind: JobKind, words: Mapping[str, Any]) -> Any:
-    """A job's words as its options. Raises `JobFailed` that names the wrong word."""
+    """The words of a job as its options. Raises `JobFailed` with the name of the wrong word."""
     options, problems = decode(words, kind.options, name)
     if problems:
         raise JobFailed(str(ConfigError(problems)))

@@ -21,7 +21,7 @@ LOOK_EVERY_S = 1.0
 
 
 class JobRun:
-    """One run of a job; a resumed job has had several. `folder` is the job's own."""
+    """One run of a job; a resumed job has several. `folder` is the folder of the job."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class JobRun:
         self._over: Cancelled | BudgetSpent | None = None
 
     def step(self, name: str, inputs: Any, do: Callable[[], T], type: Any) -> T:
-        """The result of `do`, from the ledger if a step of this name and these inputs was done before.
+        """The result of `do`, or that in the ledger if a step with this name and these inputs is done already.
 
-        The result is decoded to `type`. `do` may leave files, if it always leaves the same ones.
+        The result is decoded to `type`. `do` may write files, if it always writes the same ones.
         """
         known: T | None = self.result(name, inputs, type)
         if known is not None:
@@ -61,16 +61,19 @@ class JobRun:
         return result
 
     def result(self, name: str, inputs: Any, type: Any) -> Any:
-        """The result of a step that was done before, decoded to `type`; None if it was not."""
+        """The result of a finished step, decoded to `type`; None if it is not done."""
         encoded = self.ledger.result(self.job.id, key_of(name, inputs))
         return None if encoded is None else msgspec.json.decode(encoded, type=type)
 
     def known(self, name: str, inputs: Any) -> bool:
-        """Whether that step is done."""
+        """Whether the step is done."""
         return self.ledger.result(self.job.id, key_of(name, inputs)) is not None
 
     def check(self) -> None:
-        """Raises `Cancelled`, or `BudgetSpent` once the time is over, and always from then on. Looks once a second."""
+        """Raises `Cancelled`, or `BudgetSpent` if the time is over; after that, each call raises the same error.
+
+        The ledger is read at most once a second.
+        """
         if self._over is not None:
             raise self._over
         now = self._clock()
@@ -87,7 +90,7 @@ class JobRun:
             raise
 
     def book_time(self) -> None:
-        """Write down the time of this run, so that a kill loses about a second of it."""
+        """Store the time of this run, so that a kill loses about a second of it."""
         with self._booking:
             so_far = self._clock() - self._began
             self.ledger.worked(self.job.id, so_far - self._booked_s)

@@ -1,4 +1,4 @@
-"""The schedules of `[jobs]`: when a job runs, in cron's five fields, and the words that it gets.
+"""The schedules of `[jobs]`: the times of a job in cron's five fields, and its words.
 
 `optimise = "0 5 * * sun template=summarise.en"`; a list of such texts runs a job several times.
 """
@@ -84,7 +84,7 @@ class Schedule(Struct, frozen=True):
 
 
 def schedules(table: Mapping[str, str | Sequence[str]]) -> list[Schedule]:
-    """The schedules of `[jobs.schedules]`. Raises `JobFailed` that names the first mistake."""
+    """The schedules of `[jobs.schedules]`. Raises `JobFailed` with the first mistake."""
     return [_schedule(kind, text) for kind, text in _texts(table)]
 
 
@@ -122,7 +122,7 @@ def _schedule(kind: str, text: str) -> Schedule:
         days, months, _ = [field.values(part) for field, part in zip(FIELDS, fields, strict=True)][2:]
     except ValueError as error:
         raise _mistake(kind, f"{text!r}: {error}") from None
-    # where both days are given, cron runs on either of them
+    # if both days are given, cron runs on either of them
     if fields[4] == "*" and not any(day <= DAYS_OF_MONTH[month - 1] for day in days for month in months):
         raise _mistake(kind, f"{text!r} names a day that no month has")
     _check_words(kind, text, words)
@@ -133,7 +133,7 @@ def _check_words(kind: str, text: str, words: Sequence[str]) -> None:
     try:
         job = kind_of(kind)
     except JobFailed:
-        return  # an extra that is missing here may be installed where the job runs
+        return  # a package that is missing here may be installed on the machine that runs the job
     try:
         read_options(kind, job, read_words(words))
     except JobFailed as error:

@@ -1,4 +1,4 @@
-"""Times as they are written in a job's words."""
+"""Reads times in a job's words, such as `7d` or `2026-01-31`."""
 
 import re
 from datetime import datetime
@@ -9,7 +9,7 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def at(text: str, now_s: float) -> float:
-    """`30s`, `15m`, `2h`, `7d`, `1w` ago, or a date, as seconds since 1970; an empty text is 0."""
+    """The time of `30s`, `15m`, `2h`, `7d` or `1w` ago, or of a date, in seconds since 1970; 0 for an empty text."""
     if not text:
         return 0.0
     if ago := re.fullmatch(r"(\d{1,5})([smhdw])", text):

@@ -1,4 +1,4 @@
-"""The words that a job is started with: `name=value`, on the command line and in schedules."""
+"""Reads the words of a job, `name=value`, from the command line and from schedules."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from offline_jobs.errors import JobFailed
 
 
 def read_words(words: Iterable[str]) -> dict[str, Any]:
-    """`name=value` as a table; a value that is JSON is decoded. Raises `JobFailed`."""
+    """The words `name=value` as a table. Values in JSON are decoded. Raises `JobFailed`."""
     table: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")

@@ -33,7 +33,7 @@ def start(
     budget: JobBudget | None = None,
     **how: Any,
 ) -> LedgerJob:
-    """Run a new job to its end. Raises `JobFailed`, before the job is in the ledger, if its words are wrong."""
+    """Run a new job to its end. If its words are wrong, raises `JobFailed` and adds no job to the ledger."""
     read_options(name, kind_of(name), words)
     job = ledger.create(name, words, budget or budget_of(settings.jobs))
     return go_on(settings, ledger, job, **how)
@@ -45,7 +45,7 @@ def go_on(
     """Continue a job, and record its end in the ledger."""
     kind = kind_of(job.kind)
     options = read_options(job.kind, kind, job.words)
-    with ledger.held(job.id):
+    with ledger.locked(job.id):
         ledger.begin(job.id)
         place = open_executor(executor, processes)
         run = JobRun(job, settings, ledger, place)

@@ -24,7 +24,8 @@ def decisions_file(data_folder: Path) -> Path:
     return data_folder / "jobs" / "decisions.jsonl"
 
 
-def write_down(data_folder: Path, decision: LoggedDecision) -> None:
+def log_decision(data_folder: Path, decision: LoggedDecision) -> None:
+    """Append a decision to the log, with the present time if it has none."""
     file = decisions_file(data_folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     now = msgspec.structs.replace(decision, time_s=decision.time_s or time.time())
@@ -33,7 +34,7 @@ def write_down(data_folder: Path, decision: LoggedDecision) -> None:
 
 
 def decisions(data_folder: Path) -> Iterator[LoggedDecision]:
-    """The oldest first."""
+    """All decisions, the oldest first."""
     file = decisions_file(data_folder)
     if file.exists():
         with file.open("rb") as lines:

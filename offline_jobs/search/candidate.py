@@ -1,7 +1,7 @@
 """Takes a template's source apart into the pieces that a search may change, and puts them together again.
 
 Candidates are source, never rendered text: a winner is a file that a person could have written. Lines of the head
-that belong to no piece stay as they are, comments included.
+that belong to no piece are not changed, including comments.
 """
 
 import json
@@ -77,12 +77,12 @@ def examples_in(pieces: Pieces) -> CandidateExamples:
 
 
 def pool_file(examples: CandidateExamples) -> str:
-    """The name of the pool file: always the same for the same rows."""
+    """The name of the pool file. The same rows have the same name."""
     return f"examples-{sha256(examples_text(examples).encode()).hexdigest()[:10]}.jsonl"
 
 
 def pool_text(examples: CandidateExamples) -> str:
-    lines = (json.dumps({"text": given, "label": wanted}, ensure_ascii=False) for given, wanted in examples.rows)
+    lines = (json.dumps({"text": given, "label": answer}, ensure_ascii=False) for given, answer in examples.rows)
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -102,7 +102,7 @@ def assembled(parent: Parent, pieces: Pieces, *, provenance: Mapping[str, Any] |
 
 
 def set_key(head: str, key: str, value: str) -> str:
-    """The head with one top-level key replaced, added at its end, or taken out where `value` is ""."""
+    """The head with one top-level key replaced, or added at its end. If `value` is "", the key is removed."""
     lines = head.splitlines(keepends=True)
     first = next((index for index, line in enumerate(lines) if line.startswith(f"{key}:")), len(lines))
     after = first + 1
@@ -118,19 +118,19 @@ def _split(source: str) -> tuple[str, str]:
 
 
 def _body(parent: Parent, body: str, pieces: Pieces, examples: CandidateExamples) -> str:
-    """The messages; parts of first calls and retries keep their place after them."""
+    """The body: the parts of first calls and retries, then the messages."""
     parts = []
     if pieces["system"].strip():
         parts.append(f"# system\n{pieces['system'].strip()}\n")
     if examples.form == "kept":
         parts += [f"# {role}\n{text}\n" for role, text in _between(body)]
     elif examples.form == "turns":
-        for given, wanted in examples.rows:
+        for given, answer in examples.rows:
             message = _filled(pieces["user"], parent.slot, given)
-            parts.append(f"# user\n{message}\n# assistant\n{quoted(wanted)}\n")
+            parts.append(f"# user\n{message}\n# assistant\n{quoted(answer)}\n")
     user = pieces["user"].strip()
     if examples.form == "list" and "examples" not in user:
-        user = f"{LISTED}\n\n{user}"  # jinja eats the first line break after a tag
+        user = f"{LISTED}\n\n{user}"  # jinja removes the first line break after a tag
     parts.append(f"# user\n{user}\n")
     others = [f"# {role}\n{text}\n" for role, text in _sections(body) if role.startswith(("call ", "retry"))]
     return "".join([*others, *parts])
@@ -154,7 +154,7 @@ def _sections(body: str) -> list[tuple[str, str]]:
 
 
 def _filled(user: str, slot: str, given: str) -> str:
-    """The user's message for this example."""
+    """The user's message of an example with this input."""
     place = re.compile(r"\{\{-?\s*(?:" + re.escape(slot) + r"|query)\s*(?:\|[^}]*)?-?\}\}")
     return place.sub(lambda _: quoted(given), user.strip())
 
@@ -173,7 +173,7 @@ def quotable(text: str) -> bool:
 
 def _examples_key(examples: CandidateExamples, slot: str) -> str:
     if examples.form == "list":
-        return _flow([{"input": given, "output": wanted} for given, wanted in examples.rows])
+        return _flow([{"input": given, "output": answer} for given, answer in examples.rows])
     if examples.form == "nearest":
         return _flow(
             {
@@ -200,7 +200,7 @@ def _head_value(template: Template, key: str) -> Any:
 
 
 def _flow(value: Any) -> str:
-    """JSON, which is YAML."""
+    """The value as JSON, which is valid YAML."""
     return (
         value
         if isinstance(value, str) and value.isascii() and value.replace("-", "").isalnum()

@@ -55,7 +55,7 @@ _BLOCK = re.compile(r"^<<<(system|user)[ \t]*\n(.*?)^>>>", re.MULTILINE | re.DOT
 
 
 class Critique(Struct, frozen=True):
-    """A critic's review of a template, and the pieces that it wrote; without pieces it is useless."""
+    """A critic's review of a template, and its new pieces. A review without pieces is useless."""
 
     text: str
     pieces: Mapping[str, str]
@@ -87,7 +87,7 @@ def question(
 
 
 def read(reply: str, frozen: Sequence[str] = ()) -> Critique:
-    """The review and the new pieces in a critic's reply; frozen pieces stay as they are."""
+    """The review and the new pieces in a critic's reply, without pieces that are frozen."""
     pieces = {name: text.strip() for name, text in _BLOCK.findall(reply) if name not in frozen}
     if not pieces.get("user", "x"):
         del pieces["user"]  # a template needs a user part

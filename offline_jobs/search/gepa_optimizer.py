@@ -1,8 +1,8 @@
 """The gepa package as the engine of the search: reflective evolution with a Pareto front over the rows.
 
-Agrawal et al. 2025, arXiv 2507.19457. Our adapter hands it candidates as pieces of template source; proposals are
-ours too, so the package calls no model. It keeps no files: a run that was killed searches again, and every earlier
-answer comes from the ledger.
+Agrawal et al. 2025, arXiv 2507.19457. Our adapter passes candidates as pieces of template source, and makes the
+proposals, so the package calls no model. It stores no files: a resumed run searches again, and takes all earlier
+answers from the ledger.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from offline_jobs.search.optimizer import MINIBATCH, SearchProblem
 from offline_jobs.search.score import AnswerScore
 
 PATIENCE = 12
-"""The search ends after this many picks in a row of a candidate with nothing left to try."""
+"""The search ends after this many candidates in a row for which there is no new proposal."""
 
 
 class Gepa:
-    """Our `Optimizer`."""
+    """The gepa package as an `Optimizer`."""
 
     def search(self, problem: SearchProblem, draw: Random) -> None:
         adapter: Any = _Adapter(problem)
@@ -44,7 +44,7 @@ class Gepa:
 
 
 class _Adapter:
-    """The rows' indices are gepa's data, an `AnswerScore` is its trajectory."""
+    """The problem in gepa's terms: its data are indices of rows, its trajectories are `AnswerScore`s."""
 
     propose_new_texts = None
 
@@ -59,17 +59,20 @@ class _Adapter:
     ) -> "EvaluationBatch[Any, Any]":
         outcomes = self._problem.weigh(candidate, batch)
         return EvaluationBatch(
-            outputs=[one.answer for one in outcomes],
-            scores=[one.score for one in outcomes],
+            outputs=[outcome.answer for outcome in outcomes],
+            scores=[outcome.score for outcome in outcomes],
             trajectories=outcomes if capture_traces else None,
-            objective_scores=[_objectives(one) for one in outcomes],
+            objective_scores=[_objectives(outcome) for outcome in outcomes],
             num_metric_calls=len(batch),
         )
 
     def make_reflective_dataset(
         self, candidate: Pieces, eval_batch: "EvaluationBatch[Any, Any]", components_to_update: list[str]
     ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        records = [{"Generated Outputs": one.answer, "Feedback": one.feedback} for one in eval_batch.trajectories or ()]
+        records = [
+            {"Generated Outputs": outcome.answer, "Feedback": outcome.feedback}
+            for outcome in eval_batch.trajectories or ()
+        ]
         return dict.fromkeys(components_to_update, records)
 
     def propose(self, candidate: Pieces, _records: Any, _components: list[str]) -> Pieces:
@@ -84,10 +87,10 @@ class _Adapter:
         return dict(proposal.pieces) if proposal else {}
 
 
-def _objectives(one: AnswerScore) -> dict[str, float]:
-    return {"valid": one.valid, "correct": one.correct, "tokens": -one.tokens / 1000}
+def _objectives(outcome: AnswerScore) -> dict[str, float]:
+    return {"valid": outcome.valid, "correct": outcome.correct, "tokens": -outcome.tokens / 1000}
 
 
 class _Silent:
     def log(self, message: str) -> None:
-        """Nothing: the job's lineage has it all."""
+        """Log nothing, since the job's lineage has everything."""

@@ -1,6 +1,6 @@
-"""The port of a search for a better candidate, its log, and a small hill climber behind it.
+"""The port for searches for a better candidate, the entries of their log, and a small hill climber.
 
-`gepa_optimizer.py` puts the gepa package behind the same port.
+`gepa_optimizer.py` implements the port with the gepa package.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,11 @@ class Proposal(Struct, frozen=True):
 
 
 class SearchOver(Exception):
-    """The search's share of the budget is used up. Raised out of an evaluation."""
+    """The search's share of the budget is used up. Evaluations raise it."""
 
 
 class SearchProblem(Protocol):
-    """The problem of a search. Rows are named by their index: first those to learn from, then those to choose by."""
+    """A search problem. Rows are named by their index: first the rows to learn from, then the rows to choose by."""
 
     start: Pieces
     """The best candidate when the search begins."""
@@ -38,11 +38,11 @@ class SearchProblem(Protocol):
 
     @property
     def settled(self) -> bool:
-        """Whether the search should end: every row is right, or too many proposals brought nothing."""
+        """Whether the search should end: all rows are right, or too many proposals in a row did not help."""
         ...
 
     def weigh(self, pieces: Pieces, rows: Sequence[int]) -> list[AnswerScore]:
-        """One score a row. Raises `SearchOver`."""
+        """The scores of a candidate, one for each row. Raises `SearchOver`."""
         ...
 
     def propose(self, pieces: Pieces) -> Proposal | None:
@@ -57,7 +57,7 @@ class Optimizer(Protocol):
 
 
 class TriedCandidate(Struct, frozen=True):
-    """One candidate with its scores. `parent` is the place of its parent in the log, -1 for the template."""
+    """One candidate with its scores. `parent` is the index of its parent in the log, -1 for the template."""
 
     pieces: Pieces
     by: str

@@ -12,7 +12,7 @@ from gateway.atomic_file import write_whole
 from gateway.records.scores import Paired
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.engine.run import JobRun
-from offline_jobs.publish.promote import LINEAGE, WINNER
+from offline_jobs.publish.winner import LINEAGE, WINNER
 from offline_jobs.search.candidate import (
     CandidateExamples,
     Pieces,
@@ -35,14 +35,14 @@ class OptimiseReport(Struct, frozen=True):
     start: float = 0.0
     best: float = 0.0
     commonest: float = 0.0
-    """The share of the most common right answer in the sealed rows: the score of a constant answer."""
+    """The share of the most common right answer in the sealed rows, which is the score of a constant answer."""
     parts: dict[str, float] = {}
-    """The score after each change that leads to the winner: on the rows to choose by, or on those that it answered."""
+    """The score after each change on the way to the winner: on the rows to choose by, or else on all answered rows."""
     file: str = ""
 
 
 class SearchInputs(Struct, frozen=True):
-    """The template and the datasets with their versions: `name` alone may mean another one tomorrow."""
+    """The template and the datasets, with versions: a name alone may mean another version when a job is resumed."""
 
     template: str
     dataset: str
@@ -56,6 +56,7 @@ def commonest_share(rows: Sequence[DatasetRow]) -> float:
 
 
 def score_path(problem: TemplateSearch, best: int) -> dict[str, float]:
+    """The mean score of each candidate from the template to `best`, by its proposer."""
     path: dict[str, float] = {}
     place = best
     while place >= 0:
@@ -75,7 +76,7 @@ def write_lineage(
     report: OptimiseReport,
     model: str,
 ) -> dict[str, Any]:
-    """Write down every candidate in plain JSON: its parent, its proposer and reason, its score. Returns it too."""
+    """Write every candidate to a JSON file: its parent, its proposer and reason, its score. Returns the same data."""
     parent = problem.trial.parent
     front = set(pareto(problem.log, problem.choose))
     tried = [
@@ -114,6 +115,7 @@ def write_lineage(
 
 
 def write_winner(run: JobRun, problem: TemplateSearch, best: int, lineage: dict[str, Any]) -> str:
+    """Write the winner's folder: the template, its pool of examples, the lineage. Returns its `id@version`."""
     parent, pieces = problem.trial.parent, problem.log[best].pieces
     test = lineage["sealed"]
     scores = {
@@ -147,7 +149,7 @@ def write_winner(run: JobRun, problem: TemplateSearch, best: int, lineage: dict[
 
 
 def _shown(pieces: Pieces) -> Pieces:
-    """The pieces with the first rows of a pool alone."""
+    """The pieces, with only the first rows of a pool."""
     examples = examples_in(pieces)
     few = CandidateExamples(examples.form, examples.k, examples.rows[:20])
     return {**pieces, "examples": json.dumps(msgspec.to_builtins(few), ensure_ascii=False)}

@@ -1,7 +1,7 @@
 """Proposals without a model: changes of a candidate's pieces that are known to help.
 
-Examples as turns, in the prompt, or the nearest for each request; the labels; a line on the form; a checklist; limits
-for the decoder; another technique; no system message. The search finds out which of them help.
+They add examples as turns, in the prompt, or the nearest for each request; the labels; a line on the form; a checklist;
+limits for the decoder; another technique. One removes the system message. The search finds out which of them help.
 """
 
 import json
@@ -36,7 +36,7 @@ LINES = {
 
 
 class ProposalMaterial(Struct, frozen=True):
-    """The material of the rules. `shots`: (input of the template's slot, right answer), from the rows to learn from."""
+    """The input of the rules. `shots`: (value of the template's slot, right answer), from the rows to learn from."""
 
     shots: tuple[tuple[str, str], ...]
     measure: AnswerMeasure
@@ -56,7 +56,7 @@ def material_of(
 
 
 def rules() -> Mapping[str, Rule]:
-    """In the order in which they are tried: rules that show the task come first."""
+    """The rules by name, in the order in which they are tried: first those that show the task."""
     return {
         "nearest examples": _nearest,
         "examples as turns": lambda pieces, known, draw: _turns(
@@ -75,7 +75,7 @@ def rules() -> Mapping[str, Rule]:
 
 
 def proposals(pieces: Pieces, known: ProposalMaterial, draw: Random) -> Iterator[tuple[str, Pieces]]:
-    """The changes by all rules, without rules that change nothing."""
+    """The name of each rule that changes something, and the changed pieces."""
     for name, rule in rules().items():
         changed = rule(pieces, known, draw)
         if changed is not None and changed != pieces:
@@ -128,26 +128,26 @@ def _steps(pieces: Pieces, known: ProposalMaterial, _draw: Random) -> Pieces | N
 
 
 def _line(pieces: Pieces, known: ProposalMaterial, name: str) -> Pieces:
-    """One more line at the end of the user's message, where small models follow it best."""
+    """The pieces with one more line at the end of the user's message, where small models follow it best."""
     line = LINES.get(known.language, LINES["en"])[name].format(labels=", ".join(known.measure.labels))
     return pieces if line in pieces["user"] else {**pieces, "user": f"{pieces['user'].rstrip()}\n\n{line}"}
 
 
 def _shorter(pieces: Pieces, known: ProposalMaterial) -> Pieces:
-    """Limit the answer's length to that of the right answers."""
-    wanted = [output for _, output in known.shots]
-    if not wanted:
+    """The pieces with a limit on the answer's length, taken from the longest right answer."""
+    outputs = [output for _, output in known.shots]
+    if not outputs:
         return pieces
     settings: dict[str, Any] = json.loads(pieces["settings"])
-    longest = max(len(output) for output in wanted)
+    longest = max(len(output) for output in outputs)
     output = {"max_tokens": 8 + longest // 2, "temperature": 0}
-    if not any("\n" in text for text in wanted):
+    if not any("\n" in text for text in outputs):
         output["stop"] = ["\n"]  # type: ignore[assignment]  # numbers and a list
     return {**pieces, "settings": json.dumps({**settings, "output": output, "reasoning": {}}, ensure_ascii=False)}
 
 
 def _enough(known: ProposalMaterial, most: int) -> int:
-    """One for each answer of a small closed set: a model hardly gives a label that it never saw."""
+    """At least one for each label of a small closed set: a model rarely gives a label that it has not seen."""
     labels = len(known.measure.labels)
     return max(most, labels) if labels <= MOST_LABELS_SHOWN else most
 
@@ -167,7 +167,7 @@ def _balanced(known: ProposalMaterial, draw: Random, most: int) -> tuple[tuple[s
 
 
 def _shot(parent: Parent, row: DatasetRow) -> tuple[str, str] | None:
-    """The row's query as the template's slot would hold it, with the right answer; None if it cannot be an example."""
+    """The value of the template's slot for the row's query, and the right answer; None if it cannot be an example."""
     try:
         values = fill_or_keep(parent.template, row.query).values
     except KeptAsIs:

@@ -1,4 +1,4 @@
-"""Finds the best of several candidates with few answers: all answer a few rows, the better half twice as many.
+"""Finds the best of several candidates with few answers: all answer a few rows, and the better half twice as many.
 
 Successive halving: Karnin, Koren and Somekh 2013, Almost Optimal Exploration in Multi-Armed Bandits. The answers of one
 round count in the next, and only the last two candidates answer every row.
@@ -12,19 +12,19 @@ SHARE_AT_FIRST, FEWEST = 6, 3
 
 
 def race(arms: Sequence[Arm], rows: int, score: Callable[[Arm, int], float]) -> list[Arm]:
-    """The arms, the best first; of equals the earlier. `score(arm, n)` is the mean of an arm on the first n rows."""
+    """The arms, the best first, and of equal arms the earlier. `score(arm, n)`: the mean score on the first n rows."""
     left, out = list(arms), list[Arm]()
     for seen in _rounds(rows):
         means = {arm: score(arm, seen) for arm in left}
         left.sort(key=lambda arm: -means[arm])
-        if len(left) > 2:  # two answer all rows: one alone would have won by luck
+        if len(left) > 2:  # the last two answer all rows, since a few rows decide by luck
             half = max(2, (len(left) + 1) // 2)
             left, out = left[:half], left[half:] + out
     return left + out
 
 
-def looks(arms: int, rows: int) -> int:
-    """The number of answers that a race takes."""
+def answers_needed(arms: int, rows: int) -> int:
+    """The number of answers that a race needs."""
     total, before = 0, 0
     for seen in _rounds(rows):
         total += arms * (seen - before)

@@ -1,4 +1,4 @@
-"""Scores answers in grades. A search makes no progress on right or wrong alone, since form improves before content."""
+"""Scores answers in grades. With right and wrong alone a search makes no progress: form improves before content."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from offline_jobs.datasets.rows import DatasetRow
 
 VALID, CORRECT, NEAR = 0.25, 0.65, 0.10
 TOKENS_FOR_ALL = 20_000
-"""A prompt of this many tokens would lose the whole score."""
+"""A prompt of this many tokens costs the whole score."""
 MOST_LABELS = 64
 SHOWN = 200
 
@@ -20,7 +20,7 @@ SHOWN = 200
 class AnswerScore(Struct, frozen=True):
     """The score of one answer of a candidate. The search maximises `score`; the verdict counts `correct`.
 
-    `feedback` says what was wrong, in words that a proposer can use.
+    `feedback` names the mistakes for a proposer.
     """
 
     score: float
@@ -33,7 +33,7 @@ class AnswerScore(Struct, frozen=True):
 
 
 class AnswerMeasure(Struct, frozen=True):
-    """The measure of one dataset's answers. `labels` are all right answers, where they are a closed set."""
+    """Scores answers of one dataset. `labels` are all right answers, if they are a closed set."""
 
     labels: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -53,8 +53,8 @@ class AnswerMeasure(Struct, frozen=True):
         if self.labels:
             form = any(matches(answer, label) for label in self.labels)
             return float(form), "" if form else f"The answer is none of: {', '.join(self.labels)}. "
-        room = 4 * len(row.wanted) + 40
-        fits = bool(answer.strip()) and (not row.wanted or len(answer) <= room)
+        longest = 4 * len(row.wanted) + 40
+        fits = bool(answer.strip()) and (not row.wanted or len(answer) <= longest)
         return float(fits), "" if fits else "The answer is empty or far longer than the right one. "
 
     def _wrong(self, row: DatasetRow, correct: float) -> str:
@@ -63,13 +63,13 @@ class AnswerMeasure(Struct, frozen=True):
 
 def measure_of(rows: Sequence[DatasetRow], checks: Sequence[Check]) -> AnswerMeasure:
     """The measure of these rows. Right answers that repeat, on average twice or more, are a closed set of labels."""
-    wanted = Counter(row.wanted.strip() for row in rows if row.wanted)
-    closed = bool(wanted) and len(wanted) <= MOST_LABELS and 2 * len(wanted) <= wanted.total()
-    return AnswerMeasure(tuple(sorted(wanted)) if closed else (), tuple(checks))
+    answers = Counter(row.wanted.strip() for row in rows if row.wanted)
+    closed = bool(answers) and len(answers) <= MOST_LABELS and 2 * len(answers) <= answers.total()
+    return AnswerMeasure(tuple(sorted(answers)) if closed else (), tuple(checks))
 
 
-def overlap(answer: str, wanted: str) -> float:
-    """F1 of their words."""
-    ours, theirs = Counter(answer.casefold().split()), Counter(wanted.casefold().split())
+def overlap(answer: str, right: str) -> float:
+    """The F1 score of the words of two texts, from 0 to 1."""
+    ours, theirs = Counter(answer.casefold().split()), Counter(right.casefold().split())
     common = (ours & theirs).total()
     return 2 * common / (ours.total() + theirs.total()) if common else 0.0

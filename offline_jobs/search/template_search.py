@@ -1,6 +1,6 @@
-"""The search for a better version of one template, as a problem for an optimizer: the candidates and who proposes.
+"""The search for a better version of one template, as a problem for an optimizer.
 
-It begins with a race of each rule's candidate against the template. The optimizer goes on from the best of them.
+It begins with a race of each rule's candidate against the template. The optimizer continues from the best of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +20,9 @@ from offline_jobs.search import critique
 from offline_jobs.search.candidate import Pieces, pieces_of
 from offline_jobs.search.optimizer import Proposal, SearchProblem, TriedCandidate, id_of
 from offline_jobs.search.propose import ProposalMaterial, proposals
-from offline_jobs.search.race import looks, race
-from offline_jobs.search.room import SearchRoom
+from offline_jobs.search.race import answers_needed, race
 from offline_jobs.search.score import AnswerScore
+from offline_jobs.search.search_budget import SearchBudget
 from offline_jobs.search.trial import CandidateTrial
 
 STALE = 12
@@ -30,7 +30,7 @@ STALE = 12
 USELESS = 3
 """A critic is not asked again after this many useless replies in a row."""
 REMOVAL = WORTHWHILE
-"""How much better a candidate without the author's system message must be: no label measures tone or safety rules."""
+"""A candidate without the author's system message must be better by this: no label measures tone or safety rules."""
 
 
 class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +41,7 @@ class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
     dataset: str = "harvest"
     """The rows to learn from, to choose by and to decide by."""
     examples: str = ""
-    """Another dataset whose labelled rows serve as examples alone."""
+    """Another dataset, whose labelled rows are used only as examples."""
     model: str = ""
     """The model that answers; left out: `[jobs] model`."""
     critic: str = ""
@@ -51,7 +51,7 @@ class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
     engine: Literal["gepa", "climb"] = "gepa"
     """The search engine."""
     rules: bool = True
-    """Whether rules propose too."""
+    """Whether rules make proposals too."""
     nearest: bool = True
     """Whether the nearest examples may be chosen for each request."""
     choose: int = 30
@@ -59,11 +59,11 @@ class OptimiseOptions(Struct, frozen=True, forbid_unknown_fields=True):
     sealed: int = 60
     """The most rows to decide by."""
     seed: int = 0
-    """Of the rows' split and of all draws."""
+    """The seed of the rows' split and of all random choices."""
 
 
 class TemplateSearch(SearchProblem):
-    """The problem for an optimizer, with a log of everything that was tried."""
+    """The problem for an optimizer, with a log of all candidates."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class TemplateSearch(SearchProblem):
         options: OptimiseOptions,
         loop: Loop,
         model: str,
-        room: SearchRoom,
+        budget: SearchBudget,
         each: int,
     ) -> None:
-        """`looked`: the training rows that are answered to find failures; none of them becomes an example.
+        """`looked`: the training rows to answer in search of failures. None of them becomes an example.
 
         `each`: the calls that one row takes.
         """
@@ -92,7 +92,7 @@ class TemplateSearch(SearchProblem):
         self._options = options
         self._loop = loop
         self._model = model
-        self.room = room
+        self.budget = budget
         self._each = each
         self._known = known
         self._queues: dict[str, Iterator[Proposal]] = {}
@@ -106,11 +106,11 @@ class TemplateSearch(SearchProblem):
         self._draw = Random(options.seed)
 
     def affordable_rules(self) -> int:
-        """How many of the rules' candidates can race with the calls that are left."""
+        """The number of the rules' candidates that can race with the calls that are left."""
         before = self._draw.getstate()
         count = len(list(self._rules_for(self.seed)))
         self._draw.setstate(before)  # a resumed job has the count from its ledger, and must draw the same
-        while count and looks(1 + count, len(self.choose)) * self._each > self.room.left:
+        while count and answers_needed(1 + count, len(self.choose)) * self._each > self.budget.left:
             count -= 1
         return count
 
@@ -138,7 +138,7 @@ class TemplateSearch(SearchProblem):
         place = self._places[id_of(pieces)]
         known = self.log[place].outcomes
         new = [row for row in dict.fromkeys(rows) if row not in known]
-        self.room.take(len(new) * self._each)
+        self.budget.take(len(new) * self._each)
         outcomes = self.trial.weigh(pieces, [self.rows[row] for row in new], against=self.seed)
         if self._removes(pieces):
             outcomes = [msgspec.structs.replace(outcome, score=outcome.score - REMOVAL) for outcome in outcomes]
@@ -164,7 +164,7 @@ class TemplateSearch(SearchProblem):
         return None
 
     def best(self) -> int:
-        """Where the best candidate is in the log, by its mean on the rows to choose by."""
+        """The index in the log of the candidate with the best mean score on the rows to choose by."""
         full = [place for place, tried in enumerate(self.log) if tried.mean(self.choose) is not None]
         return max(full, key=lambda place: (self.log[place].mean(self.choose), -place), default=0)
 
@@ -175,7 +175,7 @@ class TemplateSearch(SearchProblem):
             self._all_right = all(tried.outcomes[row].correct == 1 for row in self.choose)
 
     def _logged(self, proposal: Proposal, parent: Pieces) -> int:
-        """Its place in the log."""
+        """Add a proposal to the log. Returns its index."""
         self._fruitless += 1
         self._places[id_of(proposal.pieces)] = len(self.log)
         place = self._places[id_of(parent)]
@@ -189,7 +189,7 @@ class TemplateSearch(SearchProblem):
         return next((proposal for proposal in queue if id_of(proposal.pieces) not in self._places), None)
 
     def _rules_for(self, pieces: Pieces) -> Iterator[Proposal]:
-        """The rules' changes of these pieces, as far as they are new."""
+        """The rules' new changes of these pieces."""
         if not self._options.rules:
             return
         known = set(self._places)
@@ -200,7 +200,7 @@ class TemplateSearch(SearchProblem):
                 yield Proposal(allowed, f"rule: {name}")
 
     def _promise(self, pieces: Pieces) -> Callable[[Proposal], tuple[bool, int]]:
-        """A sort key: changes that add to these pieces before those that swap the examples, by rank in the race."""
+        """A sort key: changes that keep the examples come first, then by rank in the race."""
         shown = pieces["examples"] != self.seed["examples"]
         return lambda proposal: (
             shown and proposal.pieces["examples"] != pieces["examples"],
@@ -218,7 +218,7 @@ class TemplateSearch(SearchProblem):
         turns = critique.question(
             pieces, slots, self._model, [self.rows[row] for row in places], [seen[row] for row in places], earlier
         )
-        self.room.take(1)
+        self.budget.take(1)
         try:
             reply = self._loop.do(self._loop.models.say(turns, critic, critique.SAMPLING))
         except RequestError:
@@ -230,7 +230,7 @@ class TemplateSearch(SearchProblem):
         return None if self._useless else Proposal(changed, "critic", review.text)
 
     def _allowed(self, pieces: Pieces, changed: Pieces) -> Pieces:
-        """The change without the pieces that the author froze; settings go along with the rest."""
+        """The change, without changes of pieces that the author has frozen. Settings may always change."""
         may: Optimise = self.trial.parent.template.optimise
         if not may.components:
             return changed

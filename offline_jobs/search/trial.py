@@ -1,4 +1,4 @@
-"""Answers rows with a candidate as the gateway would, with its slots, guards, examples, first calls and rounds."""
+"""Answers rows with a candidate as the gateway does, with slots, guards, examples, first calls and rounds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ OK = 300
 
 
 class CandidateAnswer(Struct, frozen=True):
-    """An answer. `unchanged`: why the prompt went to the model unchanged, "" if the template was used."""
+    """An answer. `unchanged`: the reason why the template was not used; "" if it was."""
 
     text: str
     tokens: int
@@ -40,7 +40,7 @@ class CandidateAnswer(Struct, frozen=True):
 
 
 class CandidateTrial:
-    """Evaluates candidates of one parent. It remembers every answer."""
+    """Evaluates candidates of one parent, and caches all answers."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class CandidateTrial:
         return assembled(self.parent, pieces)
 
     def weigh(self, pieces: Pieces, rows: Sequence[DatasetRow], against: Pieces | None = None) -> list[AnswerScore]:
-        """One score a row. A candidate that is not admitted scores 0, costs no call, and its feedback says why.
+        """The scores, one for each row. A candidate that is not admitted scores 0, costs no call, and gets feedback.
 
         With `against` and a judge, rows without a right answer are judged against that candidate's answers.
 
@@ -96,7 +96,7 @@ class CandidateTrial:
         return self._stages[source]
 
     def _built(self, source: str, pieces: Pieces) -> RewriteStage | str:
-        """The stage that renders this candidate, or why it is not admitted."""
+        """The stage that renders this candidate, or the reason why it is not admitted."""
         examples = examples_in(pieces)
         beside = self._folder if examples.form == "nearest" else self.parent.file.parent
         if examples.form == "nearest":
@@ -168,7 +168,7 @@ class CandidateTrial:
     def _preferred(
         self, rows: Sequence[DatasetRow], outcomes: Sequence[AnswerScore], base: Sequence[CandidateAnswer]
     ) -> list[AnswerScore]:
-        """Scores by a judge that sees both answers, in both orders; 0.5 is a tie."""
+        """The scores by a judge, which sees both answers in both orders; 0.5 is a tie."""
 
         async def merit(pair: tuple[DatasetRow, AnswerScore, CandidateAnswer]) -> AnswerScore:
             row, outcome, other = pair
@@ -182,5 +182,5 @@ class CandidateTrial:
 
 
 def _tokens(exchange: Exchange, prompt_tokens: int) -> int:
-    """All prompt tokens that the answer took, those of first calls included."""
+    """All prompt tokens of an answer, including those of first calls."""
     return max(0, prompt_tokens) + sum(max(0, call.prompt_tokens) for call in exchange.calls)

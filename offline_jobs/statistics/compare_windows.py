@@ -1,7 +1,6 @@
-"""Has the traffic changed? Compares two windows of exchanges in each respect by a test of scipy.
+"""Compares two windows of exchanges aspect by aspect, with tests of scipy.
 
-An alarm needs a difference that chance does not explain, over all respects together (Holm), and that is large enough to
-matter.
+An alarm needs a difference that is significant, corrected for the number of aspects (Holm), and large enough to matter.
 """
 
 from collections import Counter
@@ -15,7 +14,7 @@ from scipy import stats
 from sklearn.cluster import KMeans
 
 ALARM = 0.002
-"""The chance that a window without any change raises an alarm."""
+"""The probability of an alarm for a window without any change."""
 FEWEST = 50
 RARE = 0.001
 CLUSTERS, A_CLUSTER = 40, 25
@@ -24,7 +23,7 @@ RESIDUAL = 3.0
 
 
 class ComparedWindow(Struct):
-    """The compared values of exchanges: lists of one length, except for `scores`, which not every exchange has."""
+    """The values of exchanges to compare: an entry for each exchange, but `scores` only for those with a score."""
 
     intents: list[str] = []
     templates: list[str] = []
@@ -38,7 +37,7 @@ class ComparedWindow(Struct):
 
 
 class Change(Struct, frozen=True):
-    """One respect. `size` is the test's own measure, from 0 to 1; from `needed` on it counts as large."""
+    """The comparison of one aspect. `size` is the effect size, from 0 to 1; it is large if it is at least `needed`."""
 
     name: str
     test: str
@@ -52,7 +51,10 @@ class Change(Struct, frozen=True):
 
 
 def counted(name: str, before: Sequence[str], now: Sequence[str], needed: float = 0.1) -> Change | None:
-    """Shares of names: chi-squared, Cramér's V; `concerns` are the names whose share moved."""
+    """Compare the shares of names by chi-squared and Cramér's V; None if there are too few of them.
+
+    The `concerns` of the result are the names whose share has changed.
+    """
     counts = [Counter(before), Counter(now)]
     total = len(before) + len(now)
     names = [name for name, count in (counts[0] + counts[1]).most_common() if count >= max(5, RARE * total)]
@@ -79,7 +81,10 @@ def counted(name: str, before: Sequence[str], now: Sequence[str], needed: float 
 
 
 def measured(name: str, before: Sequence[float], now: Sequence[float], needed: float = 0.1) -> Change | None:
-    """Numbers: Kolmogorov-Smirnov; the size is the greatest distance of the two distributions."""
+    """Compare numbers by the Kolmogorov-Smirnov test; None if there are too few of them.
+
+    The size is the greatest distance between the two distributions.
+    """
     if min(len(before), len(now)) < FEWEST:
         return None
     test = stats.ks_2samp(before, now)
@@ -95,10 +100,10 @@ def measured(name: str, before: Sequence[float], now: Sequence[float], needed: f
 
 
 def placed(before: Any, now: Any) -> tuple[Any, Any]:
-    """The cluster number of each prompt. before: [n, d], now: [m, d]; k-means over both together.
+    """The cluster number of each prompt, by k-means over both windows together.
 
-    The window of a prompt plays no part, so without a change the shares differ by chance alone. New kinds of prompts
-    make clusters of their own, or make one grow.
+    before: [n, d], now: [m, d] -> [n], [m]. The clusters do not depend on the windows, so without a change their shares
+    differ only by chance. New kinds of prompts form clusters of their own, or make a cluster grow.
     """
     both = np.concatenate([before, now])
     count = max(2, min(CLUSTERS, len(both) // A_CLUSTER))
@@ -107,7 +112,7 @@ def placed(before: Any, now: Any) -> tuple[Any, Any]:
 
 
 def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:
-    """Holm's procedure over all of them; then the size."""
+    """The changes with their alarms: those that are significant by Holm's procedure, and large."""
     order = sorted(range(len(changes)), key=lambda place: changes[place].p)
     sure: set[int] = set()
     for rank, place in enumerate(order):
@@ -118,7 +123,7 @@ def alarmed(changes: Sequence[Change], alarm: float = ALARM) -> list[Change]:
 
 
 def compared(before: ComparedWindow, now: ComparedWindow) -> list[Change]:
-    """Every respect but the prompts, whose vectors the caller has; those with too few values are left out."""
+    """Compare all aspects but the prompts, for which vectors are needed. Aspects with too few values are left out."""
     changes: Mapping[str, Change | None] = {
         "intents": counted("intents", before.intents, now.intents),
         "templates": counted("templates", before.templates, now.templates),

@@ -1,16 +1,18 @@
-"""Is the canary worse? A sequential test: it may be examined after every answer and keeps its error all the same.
+"""Tests whether a canary is worse. The test is sequential: it keeps its error rate if it is made after every answer.
 
-It bets against *the canary is no worse than the stable version*, on blocks of consecutive answers. If the claim is true
-the stake reaches 1 / ALARM with a chance of at most ALARM, however often it is examined (Ville's inequality); a t-test
-after every answer would not keep it. In a block of n_c and n_s answers the stake is multiplied by
+It bets against *the canary is no worse than the stable version*, on blocks of consecutive answers. If this claim is
+true, the stake reaches 1 / ALARM with a probability of at most ALARM, however often it is examined (Ville's
+inequality). A t-test after every answer would exceed its error rate. In a block of n_c and n_s answers the stake is
+multiplied by
 
     prod y t_c / t + (1 - y) (1 - t_c) / (1 - t)   over the canary's,   the same with t_s over the stable ones,
 
-with t = (n_c t_c + n_s t_s) / (n_c + n_s) for guesses t_c < t_s of the two means, made from the answers before the
-block. Whatever mean both have, its expectation is at most 1: its logarithm is concave in that mean and greatest at t. A
-better canary makes it less. It is the e-variable that grows fastest where the guesses are right (Turner, Ly, Grünwald
-2024, Generic E-variables for exact sequential k-sample tests, CSDA 196); wrong guesses cost power, never the error, and
-neither do times in which both get better or worse. benchmarks/drift.py measures its power and its false alarms.
+with t = (n_c t_c + n_s t_s) / (n_c + n_s). The guesses t_c < t_s of the two means are made from the answers before the
+block. If both versions have the same mean, the expectation of this factor is at most 1: its logarithm is concave in the
+mean and largest at t. A better canary makes it smaller. It is the e-variable that grows fastest if the guesses are
+right (Turner, Ly, Grünwald 2024, Generic E-variables for exact sequential k-sample tests, CSDA 196). Wrong guesses
+reduce the power, but do not raise the error rate. The same holds for times in which both versions get better or worse.
+benchmarks/drift.py measures its power and its false alarms.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,9 +26,9 @@ LEVEL, LEVEL_WEIGHT = 0.75, 2.0
 DROP, DROP_WEIGHT = 0.2, 40.0
 """The assumed drop of the canary's score, and the number of answers that this assumption counts as."""
 LEAST = 0.05
-"""The smallest assumed drop: with a smaller one, half of it would count as evidence."""
+"""The smallest assumed drop. About half of the assumed drop already counts as evidence."""
 EDGE = 0.02
-"""No guess is nearer to 0 or 1, so that one answer never decides alone."""
+"""The least distance of a guess from 0 and 1, so that no single answer decides."""
 
 
 class ScoredAnswer(Struct, frozen=True):
@@ -37,7 +39,7 @@ class ScoredAnswer(Struct, frozen=True):
 
 
 class SequentialVerdict(Struct, frozen=True):
-    """`worse` as soon as the evidence was enough once; `stake` is its highest value."""
+    """`worse`: whether the stake has ever reached 1 / ALARM; `stake`: its highest value; the means of both versions."""
 
     worse: bool
     answers: int
@@ -51,16 +53,16 @@ class SequentialVerdict(Struct, frozen=True):
 
 
 class AnswerBlock(Struct, frozen=True):
-    """Consecutive answers of both. Each answer's version was fixed before it was scored."""
+    """The scores of consecutive answers of both versions. The version of an answer is known before its score."""
 
     canary: Sequence[float]
     stable: Sequence[float]
 
 
 def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = ()) -> SequentialVerdict:
-    """Read the answers in their order, until the verdict is sure or there are no more.
+    """The verdict from the answers in their order. Reading stops as soon as the canary is known to be worse.
 
-    `before`: scores of the stable version from before the canary. They are no evidence, but a good first guess.
+    `before`: scores of the stable version from before the canary. They are no evidence, but improve the first guess.
     """
     known = RunningMean(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
     stake, highest, canary, stable = 1.0, 1.0, RunningMean(), RunningMean()
@@ -89,7 +91,7 @@ def growth(block: AnswerBlock, stable: float, canary: float) -> float:
 
 
 def blocks(answers: Iterable[ScoredAnswer]) -> Iterator[AnswerBlock]:
-    """Cut answers into blocks that each end as soon as both versions have an answer in them."""
+    """Cut the answers into blocks. A block ends as soon as it has an answer of both versions."""
     waiting: tuple[list[float], list[float]] = ([], [])
     for answer in answers:
         waiting[not answer.canary].append(answer.score)
@@ -99,7 +101,7 @@ def blocks(answers: Iterable[ScoredAnswer]) -> Iterator[AnswerBlock]:
 
 
 class RunningMean(Struct, frozen=True):
-    """A mean so far."""
+    """The mean of the scores so far."""
 
     total: float = 0.0
     count: float = 0.0

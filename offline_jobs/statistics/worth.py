@@ -1,7 +1,7 @@
-"""The value of each labelled example for a choice by the nearest: exact Shapley values.
+"""Computes the value of each labelled example for a vote of the nearest: exact Shapley values.
 
-Jia et al. 2019, Efficient task-specific data valuation for nearest neighbor algorithms, PVLDB 12(11), theorem 1. One
-sort for each query; no model is called. A value below zero means that the examples are better without this one.
+Jia et al. 2019, Efficient task-specific data valuation for nearest neighbor algorithms, PVLDB 12(11), theorem 1.
+One sort for each query; no model is called. A value below zero means that the vote is better without the example.
 """
 
 from typing import Any
@@ -12,18 +12,24 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 
-def worth(examples: Any, labels: Any, queries: Any, wanted: Any, k: int) -> Values:
-    """examples: [n, d], labels: [n], queries: [m, d], wanted: [m]; rows of length 1. -> [n]"""
+def worth(examples: Any, labels: Any, queries: Any, answers: Any, k: int) -> Values:
+    """The Shapley value of each example for the vote of the `k` nearest.
+
+    examples: [n, d]; labels: [n]; queries: [m, d]; answers: [m], the right labels; rows of length 1 -> [n]
+    """
     n = len(examples)
     total = np.zeros(n, np.float64)
-    for query, right in zip(queries, wanted, strict=True):
+    for query, right in zip(queries, answers, strict=True):
         order = np.argsort(-(examples @ query), kind="stable")
         total[order] += _values(labels[order] == right, k)
     return total / max(1, len(queries))
 
 
 def _values(right: NDArray[np.bool_], k: int) -> Values:
-    """right: [n], the nearest first. The recursion of the theorem, from the farthest to the nearest."""
+    """The values for one query, by the theorem's recursion from the farthest example to the nearest.
+
+    right: [n], whether each label is right, the nearest example first -> [n]
+    """
     n = len(right)
     hits = right.astype(np.float64)
     places = np.arange(1, n)
@@ -33,7 +39,10 @@ def _values(right: NDArray[np.bool_], k: int) -> Values:
 
 
 def vote(examples: Any, labels: Any, queries: Any, k: int) -> list[Any]:
-    """The majority label of the k nearest examples for each query; of equals the nearest wins."""
+    """The most frequent label among the `k` nearest examples, for each query. Of equal labels the nearest wins.
+
+    examples: [n, d]; labels: [n]; queries: [m, d]; rows of length 1 -> m labels
+    """
     votes = []
     for query in queries:
         near = labels[np.argsort(-(examples @ query), kind="stable")[:k]].tolist()

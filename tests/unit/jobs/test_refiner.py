@@ -14,7 +14,7 @@ from offline_jobs.engine.ledger import Ledger  # noqa: E402
 from offline_jobs.engine.run import JobRun  # noqa: E402
 from offline_jobs.errors import JobFailed  # noqa: E402
 from offline_jobs.lora import adapted, merge  # noqa: E402
-from offline_jobs.train_refiner import IGNORED, TrainRefinerOptions, _asking, _loss, _train, tokens, usable  # noqa: E402
+from offline_jobs.train_refiner import IGNORED, TrainRefinerOptions, _loss, _refine_template, _train, tokens, usable  # noqa: E402
 from tests.doubles.recorded import settings_in  # noqa: E402
 from tests.doubles.templates import write  # noqa: E402
 
@@ -113,7 +113,7 @@ Better: {{ query }}
 def test_it_learns_to_answer_what_the_stage_will_ask_and_nothing_is_cut(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     write(tmp_path / "templates", "polish", REFINE)
-    template = _asking(settings, "en")
+    template = _refine_template(settings, "en")
     row = DatasetRow("hi", wanted="hello")
     pair = tokens(Letters(), template, row, 16)
     assert pair is not None
@@ -127,4 +127,4 @@ def test_a_refiner_whom_nobody_would_ask_is_not_trained(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     write(tmp_path / "templates", "polish", REFINE)
     with pytest.raises(JobFailed, match="purpose: refine"):
-        _asking(settings, "zh")
+        _refine_template(settings, "zh")

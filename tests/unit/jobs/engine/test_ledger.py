@@ -95,9 +95,9 @@ def test_a_model_without_a_price_is_free() -> None:
 def test_two_processes_cannot_run_one_job(tmp_path: Path) -> None:
     first, second = Ledger(tmp_path), Ledger(tmp_path)
     job = first.create("harvest", {}, BUDGET)
-    with first.held(job.id):
+    with first.locked(job.id):
         assert second.running(job.id)
-        with pytest.raises(JobFailed, match="running already"), second.held(job.id):
+        with pytest.raises(JobFailed, match="running already"), second.locked(job.id):
             pass
     assert not second.running(job.id)
     first.close()
@@ -124,7 +124,7 @@ def test_jobs_that_run_are_found_however_many_came_after_them(settings: Settings
     for _ in range(30):
         ledger.end(ledger.create("watch", {}, BUDGET).id, "done")
 
-    with ledger.held(running.id):
+    with ledger.locked(running.id):
         assert [job.id for job in ledger.under_way()] == [running.id]
         assert killed.id not in [job.id for job in ledger.jobs(20)]
 

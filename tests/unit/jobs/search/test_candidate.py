@@ -26,7 +26,7 @@ from offline_jobs.search.candidate import (
 from offline_jobs.search.critique import read
 from offline_jobs.search.gate import admitted
 from offline_jobs.search.propose import ProposalMaterial, proposals
-from offline_jobs.search.race import looks, race
+from offline_jobs.search.race import answers_needed, race
 from offline_jobs.search.score import AnswerMeasure, measure_of
 from tests.doubles.templates import source
 
@@ -171,7 +171,7 @@ def test_a_race_finds_the_best_and_asks_the_worse_half_no_more() -> None:
     assert order[0] == "b" and sorted(order) == list(means)
     assert seen["b"] == seen[order[1]] == 60
     assert sorted(seen.values())[:2] == [10, 10]
-    assert sum(seen.values()) == looks(5, 60) < 5 * 60
+    assert sum(seen.values()) == answers_needed(5, 60) < 5 * 60
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 30])
@@ -184,7 +184,7 @@ def test_a_race_takes_as_many_looks_as_it_says_and_prefers_the_first_of_equals(a
         return 0.5
 
     assert race(range(arms), rows, score) == list(range(arms))
-    assert len(seen) == looks(arms, rows)
+    assert len(seen) == answers_needed(arms, rows)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from offline_jobs.datasets.duplicates import firsts, likeness, signature
+from offline_jobs.datasets.near_duplicates import firsts, likeness, signature
 
 LONG = "The committee will meet on Tuesday to discuss the budget of the new school building in the old town. "
 

@@ -1,25 +1,25 @@
-"""How much of the budget a search may use: all but the part that the verdict on the sealed rows needs."""
+"""The part of a job's budget that a search may use: all but the calls for the verdict on the sealed rows."""
 
 from offline_jobs.engine.budget import JobBudget
 from offline_jobs.engine.models import ANSWER_TOKENS, BookedCaller
 from offline_jobs.search.optimizer import SearchOver
 
 MARGIN = 1.25
-"""Answers to the sealed rows may be longer than those so far."""
+"""The factor by which answers to the sealed rows may be longer than those so far."""
 
 
-class SearchRoom:
+class SearchBudget:
     """Calls, tokens and money that a search may still use. Raises `SearchOver` if the next step does not fit.
 
-    Replies from the ledger count as if they were new, so a resumed job has the same room at each step.
-    `end`: the number of calls at which an earlier run ended the search; it ends there again.
+    Replies from the ledger count like new ones, so a resumed job has the same budget at each step. `end`: the number of
+    calls at which an earlier run ended the search, which then ends there again.
     """
 
     def __init__(
         self, caller: BookedCaller, budget: JobBudget, calls: int, reserve: int, parallel: int, end: int | None = None
     ) -> None:
         self.reason = ""
-        """Why there was no more room; "" while there is."""
+        """The reason why the budget is used up; "" until then."""
         self._caller = caller
         self._budget = budget
         self._calls = calls
@@ -34,7 +34,7 @@ class SearchRoom:
         return end - self._caller.used.calls
 
     def take(self, calls: int) -> None:
-        """Raises `SearchOver` unless this many more calls fit, and the verdict after them."""
+        """Raises `SearchOver` unless this many calls fit, with the calls for the verdict after them."""
         if calls > self.left:
             self.reason = f"{self._calls:,} calls allow no more, with {self._reserve:,} of them for the sealed rows"
         elif self._end is None:
@@ -47,7 +47,7 @@ class SearchRoom:
         if not used.calls or not used.tokens:
             return ""
         mean = used.tokens / used.calls
-        # the budget admits a call only with the longest answer that it may get
+        # the budget allows a call only if its longest possible answer fits
         ahead = MARGIN * mean * (calls + self._reserve) + self._parallel * (mean + ANSWER_TOKENS)
         if used.tokens + ahead > self._budget.tokens:
             return f"{used.tokens:,} of {self._budget.tokens:,} tokens are used, and the sealed rows need the rest"

@@ -7,18 +7,18 @@ import click
 from gateway.cli.config import config_option, load_settings
 from offline_jobs.engine.ledger import Ledger
 from offline_jobs.engine.work import jobs_folder
-from offline_jobs.publish.promote import PERSON, diff, read_winner
-from offline_jobs.publish.promote import promote as put_to_use
+from offline_jobs.publish.winner import PERSON, diff, read_winner
+from offline_jobs.publish.winner import promote as put_to_use
 
 
 @click.command()
 @click.argument("id")
 @click.option("--to", type=click.Choice(["candidate", "canary", "active"]), default="candidate", show_default=True)
-@click.option("--diff", "only_diff", is_flag=True, help="Show its changes, and write nothing.")
-@click.option("--branch", default="", help="Commit it to a new git branch of that name instead.")
+@click.option("--diff", "only_diff", is_flag=True, help="Show the changes, and write nothing.")
+@click.option("--branch", default="", help="Commit it to a new git branch with this name instead.")
 @config_option
 def promote(id: str, to: str, only_diff: bool, branch: str, config: Path) -> None:
-    """Show the winner of job ID, or put its file among the templates and to use.
+    """Show the winner of job ID, or copy it to the templates and put it to use.
 
     \b
     foreword jobs promote optimise-20261124T030000Z-7f3c --diff

@@ -1,4 +1,4 @@
-"""Near-duplicates by MinHash: texts that share most of their five-letter pieces.
+"""Finds and drops near-duplicates by MinHash: texts that share most of their five-letter pieces.
 
 Broder 1997, On the resemblance and containment of documents; banding after Leskovec, Rajaraman and Ullman, Mining of
 Massive Datasets, ch. 3. Everything is integer arithmetic on fixed constants, so a text always has the same signature.
@@ -6,13 +6,15 @@ Massive Datasets, ch. 3. Everything is integer arithmetic on fixed constants, so
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 5  # letters
 HASHES = 32
-ROWS = 4  # hashes that must agree for two texts to be looked at: at a likeness of 0.8, 98 % of pairs are
-ALIKE = 0.75  # the share of equal hashes from which two texts count as one
+ROWS = 4  # hashes that must agree before two texts are compared: 98 % of pairs with a likeness of 0.8 are
+ALIKE = 0.75  # two texts with at least this share of equal hashes count as one
 LONGEST = 4000
 
 Signature = NDArray[np.uint32]
@@ -23,7 +25,7 @@ _POWERS = np.array([pow(1_099_511_628_211, power, 2**64) for power in range(PIEC
 
 
 def signature(text: str) -> Signature:
-    """[HASHES], uint32. Case and white space do not count."""
+    """The MinHash signature of a text, [HASHES], uint32. Letter case and white space do not count."""
     plain = " ".join(text.lower().split())[:LONGEST].ljust(PIECE)
     letters = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     windows = np.lib.stride_tricks.sliding_window_view(letters, PIECE)
@@ -34,9 +36,12 @@ def signature(text: str) -> Signature:
 
 
 def firsts(signatures: Signature) -> NDArray[np.bool_]:
-    """signatures: [texts, HASHES]. A mask of the texts that are not alike to one kept before them."""
+    """A mask of the texts that are no near-duplicate of an earlier text of the mask.
+
+    signatures: [texts, HASHES] -> [texts]
+    """
     texts = len(signatures)
-    kept = np.ones(texts, np.bool_)
+    distinct = np.ones(texts, np.bool_)
     bands = _bands(signatures)
     shared = _shared(bands)
     owners: dict[tuple[int, int], list[int]] = {}
@@ -44,11 +49,31 @@ def firsts(signatures: Signature) -> NDArray[np.bool_]:
         places = [(band, int(bands[text, band])) for band in np.flatnonzero(shared[text]).tolist()]
         near = sorted({owner for place in places for owner in owners.get(place, ())})
         if near and _likeness(signatures[text], signatures[near]) >= ALIKE:
-            kept[text] = False
+            distinct[text] = False
             continue
         for place in places:
             owners.setdefault(place, []).append(text)
-    return kept
+    return distinct
+
+
+def distinct_rows(
+    kinds: NDArray[np.uint8],
+    labelled: NDArray[np.bool_],
+    signatures: Signature,
+    keep: Sequence[int],
+    most: int,
+) -> NDArray[np.bool_]:
+    """A mask of up to `most` rows of each kind in `keep`, without near-duplicates. Labelled rows come first.
+
+    kinds, labelled: [rows]; signatures: [rows, HASHES] -> [rows]
+    """
+    chosen = np.zeros(len(kinds), np.bool_)
+    for kind in keep:
+        rows = np.flatnonzero(kinds == kind)
+        if len(rows):
+            rows = rows[np.argsort(~labelled[rows], kind="stable")]
+            chosen[rows[firsts(signatures[rows])][:most]] = True
+    return chosen
 
 
 def _likeness(text: Signature, others: Signature) -> float:
@@ -64,7 +89,7 @@ def _bands(signatures: Signature) -> NDArray[np.uint64]:
 
 
 def _shared(bands: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """A mask of the numbers that another text has too: the others cannot make a duplicate."""
+    """A mask of the numbers that at least two texts have, in the shape of `bands`: others cannot show a duplicate."""
     shared = np.zeros(bands.shape, np.bool_)
     for band in range(bands.shape[1]):
         _, inverse, counts = np.unique(bands[:, band], return_inverse=True, return_counts=True)

@@ -1,6 +1,6 @@
-"""Promotes a winner: its file beside its parent's, then a share of the requests, then all of them.
+"""Promotes a winner, the better template that a job has made: to a candidate, a canary, or the active version.
 
-A winner is a folder with the template's file, the files it needs, and `lineage.json`.
+A winner is a folder with the template's file, the files that it needs, and `lineage.json`.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from gateway.prompt.templates.template import Template, parse
 from gateway.settings import Settings
 from offline_jobs.errors import JobFailed
 from offline_jobs.publish import git
-from offline_jobs.publish.decisions import LoggedDecision, write_down
+from offline_jobs.publish.decisions import LoggedDecision, log_decision
 
 WINNER, LINEAGE = "winner.prompt.md", "lineage.json"
 STEPS = ("off", "candidate", "canary", "active")
@@ -39,13 +39,13 @@ class Winner(Struct, frozen=True):
 
     @property
     def file(self) -> Path:
-        """Its file among the templates."""
+        """Its path among the templates."""
         stem = self.parent_file.name.removesuffix(".prompt.md").partition(".v")[0]
         return self.parent_file.with_name(f"{stem}.v{self.template.version}.prompt.md")
 
     @property
     def others(self) -> Mapping[Path, Path]:
-        """The files that it needs, each with its place among the templates."""
+        """The files that it needs, each with its path among the templates."""
         own = {WINNER, LINEAGE}
         return {
             file: self.parent_file.parent / file.name
@@ -72,9 +72,10 @@ def diff(winner: Winner) -> str:
 
 
 def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str = "") -> Path:
-    """Write its file, and with `canary` or `active` move the pointer. With a branch its files go there instead.
+    """Write its files beside the parent's, and for `canary` or `active` also move the pointer.
 
-    Raises `JobFailed` where a job would go beyond `[jobs] auto`; only a person may.
+    With `branch` the files are committed to that branch instead. Raises `JobFailed` if a job goes beyond
+    `[jobs] auto`, which only a person may do.
     """
     if by != PERSON and STEPS.index(to) > STEPS.index(settings.jobs.auto):
         raise JobFailed(f'[jobs] auto = "{settings.jobs.auto}" leaves {to} to a person: foreword jobs promote {by}')
@@ -92,12 +93,12 @@ def promote(settings: Settings, winner: Winner, to: str, by: str, *, branch: str
     if to in ("canary", "active"):
         point(settings, winner.template.id, winner.file, winner.template.version, to)
     decision = LoggedDecision(winner.template.id, winner.template.version, to, reason, by)
-    write_down(settings.data_folder, decision)
+    log_decision(settings.data_folder, decision)
     return winner.file
 
 
 def point(settings: Settings, id: str, file: Path, version: int, to: str) -> None:
-    """Move the pointer of a template to this version: to everybody, or to `[jobs] share` of the requests."""
+    """Move the pointer of a template to this version, for all requests or for `[jobs] share` of them."""
     root = library_root(settings, file)
     before = _before(root, id, version)
 
@@ -125,7 +126,9 @@ def library_root(settings: Settings, file: Path) -> Path:
 
 
 def _before(root: Path, id: str, version: int) -> int:
-    """The version that spoke without a pointer: the newest active one below."""
+    """The version in use without a pointer: the newest active one below `version`; 0 if there is none."""
     library, _ = load_library([root])
-    below = [one.version for one in library.templates if one.id == id and one.active and one.version < version]
+    below = [
+        other.version for other in library.templates if other.id == id and other.active and other.version < version
+    ]
     return max(below, default=0)
