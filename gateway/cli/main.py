@@ -18,7 +18,7 @@ COMMANDS = {
     "templates": "gateway.cli.templates.commands:templates",
     "collections": "gateway.cli.collections.commands:collections",
     "classifier": "gateway.cli.classifier.commands:classifier",
-    "engines": "gateway.cli.engines:engines",
+    "engines": "gateway.cli.engines.commands:engines",
     "exchanges": "gateway.cli.exchanges.commands:exchanges",
     "gains": "gateway.cli.gains.commands:gains",
 }

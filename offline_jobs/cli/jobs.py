@@ -42,8 +42,15 @@ class JobsGroup(click.Group):
         return schedule_problems(settings)
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with self.reported():
             return super().invoke(ctx)
+
+    @staticmethod
+    @contextmanager
+    def reported() -> Iterator[None]:
+        """Within it, an error of a job becomes one of the command line."""
+        try:
+            yield
         except ForewordError as error:
             raise click.ClickException(str(error)) from error
 
@@ -121,23 +128,42 @@ def run(
     foreword jobs run harvest since=7d --processes 2
     foreword jobs run optimise template=summarise.en dataset=failures --calls 300
     """
-    with _ledger(config) as (settings, ledger):
-        table = read_words(words)
+    table = read_words(words)
+    if dry_run:
+        _estimate(kind, table, config, limits)
+        return
+    run_job(kind, table, config, limits, continued=continued, executor=executor, processes=processes)
+
+
+def _estimate(kind: str, table: dict[str, Any], config: Path, limits: dict[str, float | None]) -> None:
+    with open_ledger(config) as (settings, _):
         budget = _budget(settings, limits)
-        if dry_run:
-            limited = msgspec.structs.replace(settings.jobs, calls=budget.calls, tokens=budget.tokens)
-            settings = msgspec.structs.replace(settings, jobs=limited)
-            most = kind_of(kind).estimate(settings, read_options(kind, kind_of(kind), table))
-            click.echo(f"at most  {most}")
-            click.echo(f"allowed  {_allowed(budget)}")
-            return
+        limited = msgspec.structs.replace(settings.jobs, calls=budget.calls, tokens=budget.tokens)
+        settings = msgspec.structs.replace(settings, jobs=limited)
+        most = kind_of(kind).estimate(settings, read_options(kind, kind_of(kind), table))
+        click.echo(f"at most  {most}")
+        click.echo(f"allowed  {_allowed(budget)}")
+
+
+def run_job(
+    kind: str,
+    table: dict[str, Any],
+    config: Path,
+    limits: dict[str, float | None],
+    *,
+    continued: bool = False,
+    executor: str = "local",
+    processes: int = 1,
+) -> None:
+    """Run a job to its end and print its report. Exits with 1 if it fails, with 3 if it is cancelled or too costly."""
+    with open_ledger(config) as (settings, ledger):
         cut_off = _cut_off(ledger, kind, table) if continued else None
         if cut_off is not None:
             click.echo(f"resuming {cut_off.id}", err=True)
             job = go_on(settings, ledger, cut_off, executor=executor, processes=processes)
         else:
-            how = {"executor": executor, "processes": processes}
-            job = start(settings, ledger, kind, table, budget=budget, **how)
+            budget = _budget(settings, limits)
+            job = start(settings, ledger, kind, table, budget=budget, executor=executor, processes=processes)
         _over(ledger, job)
 
 
@@ -151,7 +177,7 @@ def resume(id: str, executor: str, processes: int, config: Path, **limits: float
 
     The options can raise the budget. Finished steps and model calls are not repeated.
     """
-    with _ledger(config) as (settings, ledger):
+    with open_ledger(config) as (settings, ledger):
         job = ledger.job(id)
         if job.state == DONE:
             raise JobFailed(f"{job.id} is done")
@@ -165,7 +191,7 @@ def resume(id: str, executor: str, processes: int, config: Path, **limits: float
 @config_option
 def list_(limit: int, as_json: bool, config: Path) -> None:
     """List the running jobs, then the others, the newest first."""
-    with _ledger(config) as (_, ledger):
+    with open_ledger(config) as (_, ledger):
         running = ledger.under_way()
         ids = {job.id for job in running}
         shown = [*running, *(job for job in ledger.jobs(limit) if job.id not in ids)][: max(limit, len(running))]
@@ -183,7 +209,7 @@ def list_(limit: int, as_json: bool, config: Path) -> None:
 @config_option
 def show(id: str, as_json: bool, config: Path) -> None:
     """Show one job: its words, steps, spending and report."""
-    with _ledger(config) as (_, ledger):
+    with open_ledger(config) as (_, ledger):
         job = ledger.job(id)
         if as_json:
             click.echo(msgspec.json.encode({**_row(ledger, job), "steps": ledger.steps(job.id)}))
@@ -204,7 +230,7 @@ def show(id: str, as_json: bool, config: Path) -> None:
 @config_option
 def cancel(id: str, config: Path) -> None:
     """Cancel a job. It ends before its next step or call, and `resume` continues it."""
-    with _ledger(config) as (_, ledger):
+    with open_ledger(config) as (_, ledger):
         job = ledger.job(id)
         ledger.cancel(job.id)
         if not ledger.running(job.id) and job.state == RUNNING:
@@ -249,7 +275,8 @@ def cron_(kubernetes: bool, image: str, claim: str, templates_claim: str, config
 
 
 @contextmanager
-def _ledger(config: Path) -> Iterator[tuple[Settings, Ledger]]:
+def open_ledger(config: Path) -> Iterator[tuple[Settings, Ledger]]:
+    """The settings, and the ledger of their data folder."""
     settings = load_settings(config)
     set_up("warning" if settings.server.log_level == "info" else settings.server.log_level)
     ledger = Ledger(jobs_folder(settings))

@@ -32,7 +32,7 @@ from offline_jobs.compress.layers import LayerFiles, importances
 from offline_jobs.compress.measure import losses_of, speeds_of
 from offline_jobs.compress.perplexity import mean_losses, rounded_inputs
 from offline_jobs.compress.prune import prune, zeros_of
-from offline_jobs.compress.room import forecast, look_for_room
+from offline_jobs.compress.room import Forecast, forecast, look_for_room
 from offline_jobs.compress.schemes import CompressOptions, Plan, notes_of, plan_of
 from offline_jobs.compress.smooth import smooth
 from offline_jobs.compress.source import Source, digest_of, load_network, open_source
@@ -108,10 +108,15 @@ def run(run: JobRun, options: CompressOptions) -> CompressReport:
 
 
 def estimate(settings: Settings, options: CompressOptions) -> Spent:
-    """No model is called. Opens the source, so that a damaged one or an unknown scheme is refused here."""
+    """No model is called."""
+    return Spent(seconds=expected(settings, options).seconds)
+
+
+def expected(settings: Settings, options: CompressOptions) -> Forecast:
+    """Sizes and time. Opens the source, so that a damaged one or an unknown scheme is refused here."""
     plan = plan_of(options)
-    source = open_source(_located(settings, options.source))
-    return Spent(seconds=forecast(source.config, plan, options).seconds)
+    source = open_source(_located(settings, options.source), options.sha256)
+    return forecast(source.config, plan, options)
 
 
 def variant_name(options: CompressOptions, source: Path) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from gateway.settings import Settings
+
 MODEL, MANIFEST = "model.gguf", "manifest.json"
 TORCH_FOLDER = "safetensors"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -18,6 +20,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 class NoSuchVariant(LookupError):
     """The variant does not exist or cannot be read; the message says which exist."""
+
+
+class VariantInUse(LookupError):
+    """A backend of the configuration has this variant."""
 
 
 class Perplexities(Struct, frozen=True):
@@ -122,13 +128,24 @@ def _read(folder: Path) -> StoredVariant:
     return StoredVariant(folder, manifest)
 
 
+def users_of(settings: Settings, name: str) -> list[str]:
+    """The backends whose tables name this variant."""
+    return [key for key, table in settings.backends.items() if table.table.get("variant") == name]
+
+
 def write_manifest(folder: Path, manifest: VariantManifest) -> None:
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
 
 
-def remove_variant(data: Path, name: str) -> None:
-    """Delete a variant. Raises `NoSuchVariant`. An engine that has it open keeps running with it."""
-    folder = stored_variant(data, name).folder
+def remove_variant(settings: Settings, name: str) -> None:
+    """Delete a variant. Raises `NoSuchVariant`, or `VariantInUse` if the configuration names it.
+
+    An engine that has it open keeps running with it.
+    """
+    folder = stored_variant(settings.data_folder, name).folder
+    users = users_of(settings, name)
+    if users:
+        raise VariantInUse(f"{name!r} is used by [backends.{users[0]}]; change its variant first")
     # renamed first, so that a variant is never half there
     gone = folder.with_name(f".removed-{name}")
     shutil.rmtree(gone, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""`foreword engines`: measures the local engines."""
+"""`foreword engines probe-context`: measures how far the context of an engine reaches."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,7 @@ import msgspec
 from gateway.cli.config import config_option, load_settings
 
 
-@click.group()
-def engines() -> None:
-    """Measure the local engines."""
-
-
-@engines.command("probe-context")
+@click.command("probe-context")
 @config_option
 @click.argument("name")
 @click.option(

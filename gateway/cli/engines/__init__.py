@@ -1,0 +1,1 @@
+"""`foreword engines`: the local engines and the variants of their models."""

@@ -1,0 +1,115 @@
+"""`foreword engines compress` and `bench`: make a variant of a local model, and measure variants."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from gateway.backends.local import variants
+from gateway.backends.local.variants import NoSuchVariant
+from gateway.cli.config import config_option
+from gateway.cli.listing import print_rows
+from offline_jobs.cli.jobs import JobsGroup, budget_options, open_ledger, run_job
+from offline_jobs.errors import JobFailed
+
+
+@click.command()
+@click.argument("source")
+@click.option("--scheme", "schemes", multiple=True, required=True, help="A scheme, or several joined by +.")
+@click.option(
+    "--text",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="A plain text: its first part calibrates, its last part decides.",
+)
+@click.option(
+    "--evaluate",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Another text that decides whether the variant is good enough.",
+)
+@click.option("--name", help="The variant's name. Left out: the model's and the scheme's.")
+@click.option("--allow", type=click.FloatRange(0), help="The rise of perplexity, in percent, that is allowed.")
+@click.option("--set", "words", multiple=True, metavar="NAME=VALUE", help="Another option of the job; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Print sizes and time, and do nothing.")
+@click.option("--continue", "continued", is_flag=True, help="Resume the last such run if it was cut off.")
+@budget_options
+@config_option
+def compress(source: str, schemes: tuple[str, ...], config: Path, **given: Any) -> None:
+    """Make a variant of the model SOURCE: a GGUF file, package:name/file.gguf, or a folder with safetensors.
+
+    The variant is measured in torch and in llama.cpp and published only if its perplexity hardly rises.
+    `foreword jobs kinds compress` lists the options for --set.
+
+    \b
+    Example:
+        foreword engines compress model.gguf --scheme int8-channel --text novel.txt
+        foreword engines compress model.gguf --scheme sparsegpt+int8-channel --set sparsity=2:4 --text novel.txt
+    """
+    words = _words(source, schemes, given)
+    with JobsGroup.reported():
+        if given.pop("dry_run"):
+            _forecast(config, words)
+            return
+        continued = given.pop("continued")
+        limits = {name: given[name] for name in ("calls", "tokens", "money", "minutes")}
+        run_job("compress", words, config, limits, continued=continued)
+
+
+def _words(source: str, schemes: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    from offline_jobs.engine.words import read_words
+
+    words = {**read_words(given["words"]), "source": source, "scheme": "+".join(schemes)}
+    for name in ("text", "evaluate", "name"):
+        if given[name]:
+            words[name] = str(given[name].resolve()) if isinstance(given[name], Path) else given[name]
+    if given["allow"] is not None:
+        words["limit"] = given["allow"] / 100
+    if "sparsity" in words:
+        words["sparsity"] = str(words["sparsity"])
+    return words
+
+
+def _forecast(config: Path, words: dict[str, Any]) -> None:
+    from offline_jobs.compress.job import JOB, expected
+    from offline_jobs.engine.registry import read_options
+
+    with open_ledger(config) as (settings, _):
+        click.echo(str(expected(settings, read_options("compress", JOB, words))))
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
+@click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="The median of these is shown.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@config_option
+def bench(names: tuple[str, ...], threads: int, runs: int, as_json: bool, config: Path) -> None:
+    """Measure the speed of variants or GGUF files: tokens for each second of CPU, in a process of their own."""
+    from offline_jobs.compress.bench import median_speeds
+
+    with JobsGroup.reported(), open_ledger(config) as (settings, _):
+        chosen = [_model(settings.data_folder, settings.root, name) for name in names]
+        rows = []
+        for name, speeds in zip(names, median_speeds(chosen, threads, runs), strict=True):
+            if as_json:
+                click.echo(msgspec.json.encode({"name": name, **msgspec.to_builtins(speeds)}))
+            rows.append((name, speeds.read, speeds.write_1, speeds.write_8))
+        if not as_json:
+            print_rows(("model", "read", "write 1", "write 8"), rows, right=("read", "write 1", "write 8"))
+
+
+def _model(data: Path, root: Path, name: str) -> tuple[Path, str]:
+    """The file and the type of its cache."""
+    if name.endswith(".gguf"):
+        from gateway.resources import NoSuchResource, locate
+
+        try:
+            return locate(name, root), "f16"
+        except NoSuchResource as error:
+            raise JobFailed(str(error)) from error
+    try:
+        stored = variants.stored_variant(data, name)
+    except NoSuchVariant as error:
+        raise JobFailed(str(error)) from error
+    return stored.model, stored.manifest.cache
