@@ -88,6 +88,19 @@ class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
     original: str = ""
 
 
+class GivenWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """Patterns of words that settle something about the answer."""
+
+    format: tuple[str, ...] = ()
+    length: tuple[str, ...] = ()
+    language: tuple[str, ...] = ()
+    tone: tuple[str, ...] = ()
+    count: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+
+
 class ExtractWords(Struct, frozen=True, forbid_unknown_fields=True):
     """The wording of the request to a model for the values of slots."""
 
@@ -107,6 +120,7 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     hostile: HostileWords = HostileWords()
     refine: RefineWords = RefineWords()
     extract: ExtractWords = ExtractWords()
+    given: GivenWords = GivenWords()
 
     def whole(self, patterns: Iterable[str]) -> str:
         """One pattern that matches any of these patterns. In spaced languages it matches whole words only."""

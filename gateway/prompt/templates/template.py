@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 from gateway.errors import TemplateError
 from gateway.exchange import Turn
+from gateway.prompt.language.given import Settled
 from gateway.prompt.templates.fields import (
     Check,
     ExamplePool,
@@ -39,7 +41,7 @@ from gateway.prompt.templates.fields import (
 )
 from gateway.prompt.templates.findings import Finding
 from gateway.prompt.templates.frontmatter import FrontMatterHead, split_head, suggest
-from gateway.prompt.templates.sandbox import QUERY, CompiledBody, ForbiddenSyntax, RenderedTooLong, compile_body
+from gateway.prompt.templates.sandbox import GIVEN, QUERY, CompiledBody, ForbiddenSyntax, RenderedTooLong, compile_body
 from gateway.prompt.templates.schema import read_head
 
 ROLES = ("system", "user", "assistant")
@@ -128,6 +130,12 @@ class Template(Struct, frozen=True):
         return self.parts[-1].body.whole
 
     @property
+    def bodies(self) -> Iterator[CompiledBody]:
+        """Everything that it renders."""
+        parts = (*self.parts, *self.first.values(), *([self.retry] if self.retry else ()))
+        return chain((part.body for part in parts), self.judges.values())
+
+    @property
     def shot_slot(self) -> str:
         """The slot that an example's input fills."""
         if isinstance(self.examples, ExamplePool) and self.examples.slot:
@@ -178,6 +186,8 @@ class Template(Struct, frozen=True):
         self, values: Mapping[str, str], shots: Sequence[Shot] = (), labels: Sequence[str] = ()
     ) -> dict[str, Any]:
         context: dict[str, Any] = dict.fromkeys((*self.slots, *self.calls), "")
+        if GIVEN not in self.slots and any(GIVEN in body.names for body in self.bodies):
+            context[GIVEN] = Settled(values.get(QUERY, ""))
         context.update(values)
         context["examples"] = tuple(shots)
         context["labels"] = tuple(labels)

@@ -1,0 +1,53 @@
+"""What a prompt settles about its answer, in English and in Chinese."""
+
+import pytest
+
+from gateway.prompt.language.given import FIELDS, Settled
+from tests.doubles.templates import template
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("tell me about cats", set()),
+        ("Return the rows as JSON", {"format", "only"}),
+        ("write it in three sentences", {"length", "count"}),
+        ("say it in French", {"language"}),
+        ("a polite note", {"tone"}),
+        ("5 names for a boat", {"count"}),
+        ("explain gravity to a 9 year old", {"audience", "steps"}),
+        ("output SQL and nothing else", {"only", "language"}),
+        ("show your work", {"steps"}),
+        ("把它写成表格", {"format"}),
+        ("不超过100字", {"length"}),
+        ("译成法语", {"language"}),
+        ("用委婉的语气写", {"tone"}),
+        ("起十个店名", {"count"}),
+        ("讲给小朋友听", {"audience"}),
+        ("只输出代码", {"only"}),
+        ("写出解题过程", {"steps"}),
+    ],
+)
+def test_what_the_words_settle(text: str, fields: set[str]) -> None:
+    settled = Settled(text)
+    assert {name for name in FIELDS if getattr(settled, name)} == fields
+
+
+def test_the_middle_of_a_long_text_settles_nothing_and_its_end_does() -> None:
+    text = "Read this. " + "The sea is wide. " * 100 + "Use a table. " + "The sea is wide. " * 100
+    assert not Settled(text).format
+    assert Settled(text + "Answer as a table.").format == "table"
+
+
+def test_a_sentence_of_a_template_steps_back_before_the_prompt() -> None:
+    body = "# user\n{{ query }}\n{% if not given.length and not given.only %}\n\nBriefly.{% endif %}"
+    for wording in (body, body.replace("not given.length and not given.only", "not (given.length or given.only)")):
+        parsed = template(wording)
+        assert parsed.render({"query": "what is rain"})[0].text == "what is rain\n\nBriefly."
+        assert parsed.render({"query": "what is rain, in detail"})[0].text == "what is rain, in detail"
+        assert parsed.render({"query": "only the name of it"})[0].text == "only the name of it"
+
+
+def test_a_slot_of_that_name_goes_first() -> None:
+    parsed = template("# user\n{{ query }}{% if given %} ({{ given }}){% endif %}", more="slots: {given: number}\n")
+    assert parsed.render({"query": "pay 5", "given": "5"})[0].text == "pay 5 (5)"
