@@ -62,6 +62,13 @@ async def test_a_demanded_schema_is_kept(chat: Callable[..., Any]) -> None:
     assert "".join(reply.choices[0].message.content.split()) == '{"city":"Paris"}'
 
 
+async def test_a_long_enumeration_is_kept_to(chat: Callable[..., Any]) -> None:
+    values = [f"{sign}{number}{sign} the/one-that <is> {{meant}}?" for sign in ".*+$^()[]|" for number in (1, 12, 123)]
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"enum": values}}}
+    reply = await chat(max_tokens=40, response_format=wanted)
+    assert json.loads(reply.choices[0].message.content) in values
+
+
 async def test_a_required_tool_is_called(chat: Callable[..., Any]) -> None:
     parameters = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}
     functions = [{"name": "population"}, {"name": "weather", "parameters": parameters}]

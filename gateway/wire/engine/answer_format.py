@@ -11,14 +11,21 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import BadRequest
+from gateway.wire.engine.enum_trie import FEWEST, enumerated, plain_texts
 from gateway.wire.engine.forced_call import allowed_functions, is_open
 
 MOST_BYTES = 64 * 1024
 MOST_CHOICES = 256
-"""The number of alternatives in one schema (values of `enum`, branches, properties). Each is compared with the
-vocabulary at every token: with 3,000 of them one token took a second, and no other request was answered meanwhile."""
+"""Alternatives in one schema (values of `enum`, branches, properties, bounded integers). Each is compared with the
+vocabulary at every token, on the thread that computes the tokens of all requests: `benchmarks/grammar.py`."""
+VALUE = 2
+"""What a value of an enumeration counts that is no plain text."""
+TEXTS_PER_CHOICE = 16
+"""Texts of a long enumeration cost less, since they become one pattern (`enum_trie`)."""
 MOST_DEPTH = 32
 MOST_REPEATS = 1000
+MOST_REPEATS_TOGETHER = 50_000
+"""The engine writes each repetition out on the same thread before it reads the prompt: 1,000 of them take 4 ms."""
 UNSUPPORTED = (
     "not",
     "if",
@@ -93,19 +100,33 @@ def check_choice(choice: Any, tools: Any) -> None:
 
 
 def _check_size(schema: Any, where: str) -> None:
-    choices = sum(_choices(part, where) for part in _parts(schema, where))
+    choices = sum(_choices(part) for part in _parts(schema, where))
     if choices > MOST_CHOICES:
         what = f"the schema holds {choices} values, branches and properties; this engine takes {MOST_CHOICES}."
         raise _refused(what, where)
+    repeats = sum(_repeats(part, where) for part in _parts(schema, where))
+    if repeats > MOST_REPEATS_TOGETHER:
+        what = f"the lengths in the schema add up to {repeats}; this engine takes {MOST_REPEATS_TOGETHER}."
+        raise _refused(what, where)
 
 
-def _choices(part: dict[str, Any], where: str) -> int:
-    for name in REPEATS:
-        bound = part.get(name)
-        if isinstance(bound, int) and bound > MOST_REPEATS:
-            raise _refused(f"{name} is {bound}; this engine takes up to {MOST_REPEATS}.", where)
+def _repeats(part: dict[str, Any], where: str) -> int:
+    bounds = {name: part[name] for name in REPEATS if isinstance(part.get(name), int)}
+    name = next((name for name, bound in bounds.items() if bound > MOST_REPEATS), "")
+    if name:
+        raise _refused(f"{name} is {bounds[name]}; this engine takes up to {MOST_REPEATS}.", where)
+    return max(bounds.values(), default=0)
+
+
+def _choices(part: dict[str, Any]) -> int:
+    values = enumerated(part)
+    if values:
+        texts = plain_texts(values)
+        rest = len(values) - len(texts)
+        return rest * VALUE + (len(texts) if len(texts) < FEWEST else 1 + len(texts) // TEXTS_PER_CHOICE)
     listed = [part.get(name) for name in ("enum", *BRANCHES, *NAMED)]
-    return sum(len(entries) for entries in listed if isinstance(entries, Sequence | dict))
+    bounded = any(name in part for name in BOUNDS)
+    return sum(len(entries) for entries in listed if isinstance(entries, Sequence | dict)) + bounded
 
 
 def _parts(value: Any, where: str, depth: int = 0) -> Iterator[dict[str, Any]]:

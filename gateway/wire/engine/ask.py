@@ -16,6 +16,7 @@ from gateway.errors import BadRequest
 from gateway.exchange import Endpoint, Note
 from gateway.wire.chat.completion import text_of
 from gateway.wire.engine.answer_format import check_choice, check_format, check_schema
+from gateway.wire.engine.enum_trie import with_tries
 from gateway.wire.engine.forced_call import allowed_functions, call_schema, is_open, with_functions
 from gateway.wire.json_fields import NULL, decoded, not_json
 
@@ -148,7 +149,8 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
     odd: tuple[str, ...] = ()
     if "response_format" in fields:
         odd = check_format(fields["response_format"])
-        fields["response_format"] = Raw(_encode(_without_nulls(msgspec.json.decode(fields["response_format"]))))
+        form = with_tries(_without_nulls(msgspec.json.decode(fields["response_format"])))
+        fields["response_format"] = Raw(_encode(form))
     if "tools" in fields:
         fields["tools"] = Raw(_encode(neutral.tree(_without_nulls(msgspec.json.decode(fields["tools"])))))
     is_call, notes = _with_tools(fields, limits)
@@ -182,7 +184,7 @@ def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Not
         odd.update(check_schema(function.get("parameters"), "tools.function.parameters", strict=strict))
     schema = call_schema(functions)
     check_schema(schema, "tools")
-    form = {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
+    form = {"type": "json_schema", "json_schema": {"name": "call", "schema": with_tries(schema)}}
     fields["response_format"] = Raw(_encode(form))
     messages = with_functions(msgspec.json.decode(fields["messages"]), functions)
     fields["messages"] = Raw(_encode(messages))

@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import BadRequest
 from gateway.exchange import Endpoint
 from gateway.wire.engine import ask as engine
-from gateway.wire.engine.answer_format import MOST_CHOICES
+from gateway.wire.engine.answer_format import MOST_CHOICES, TEXTS_PER_CHOICE
 from gateway.wire.engine.ask import Limits, Neutraliser
 
 TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
@@ -79,6 +79,12 @@ def test_a_response_format_of_no_known_form_is_refused(form: Any) -> None:
         sent(response_format=form)
 
 
+def test_a_long_enumeration_of_texts_is_one_pattern_for_the_engine() -> None:
+    form = schema({"enum": [f"value {n}" for n in range(1000)]})
+    inner = sent(response_format=form)["response_format"]["json_schema"]["schema"]
+    assert inner["pattern"].startswith("^value (")
+
+
 def nested(depth: int) -> Any:
     return {"type": "array", "items": nested(depth - 1)} if depth else {}
 
@@ -86,13 +92,16 @@ def nested(depth: int) -> Any:
 @pytest.mark.parametrize(
     "inner",
     [
-        {"enum": [f"value {n}" for n in range(MOST_CHOICES + 1)]},
+        {"enum": list(range(MOST_CHOICES + 1))},
+        {"enum": [f"value {n}" for n in range(MOST_CHOICES * TEXTS_PER_CHOICE)]},
         {"anyOf": [{"enum": ["a", "b"]}] * 100},
         {"type": "array", "items": {"type": "string", "maxLength": 100_000}},
+        {"properties": {f"p{n}": {"type": "string", "maxLength": 1000} for n in range(60)}},
+        {"properties": {f"p{n}": {"type": "integer", "minimum": n} for n in range(130)}},
         nested(40),
         {"enum": ["x" * 70_000]},
     ],
-    ids=["enum", "branches", "repeats", "depth", "bytes"],
+    ids=["numbers", "texts", "branches", "repeats", "repeats together", "integers", "depth", "bytes"],
 )
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_schema_that_would_hold_up_other_requests_is_refused(inner: Any, strict: bool) -> None:
@@ -144,7 +153,10 @@ def test_only_the_allowed_functions_can_be_called() -> None:
         ({"tool_choice": {"type": "function", "function": {"name": "zz"}}}, "names the function 'zz'"),
         ({"tool_choice": "needed"}, "use 'auto', 'none', 'required'"),
         (
-            {"tool_choice": "required", "tools": [{"function": {"name": "f", "parameters": {"enum": ["x"] * 300}}}]},
+            {
+                "tool_choice": "required",
+                "tools": [{"function": {"name": "f", "parameters": {"enum": list(range(150))}}}],
+            },
             "Invalid 'tools': the schema holds 300",
         ),
         (
