@@ -1,4 +1,4 @@
-"""`foreword check`: every mistake in a configuration, without serving it."""
+"""`foreword check`: reports all mistakes in a configuration."""
 
 import os
 import shlex
@@ -24,8 +24,8 @@ from gateway.settings import Settings, load, read_file
 def check(config: Path, as_json: bool) -> None:
     """Check the configuration and report all its mistakes at once.
 
-    Exit status 0 if there is none, 2 if there are some. Template files that the gateway would
-    leave out are named too; they do not keep it from starting.
+    Exits with 0 if there are none, else with 2. Template files that the gateway would leave out are listed
+    too. They do not prevent it from starting.
 
     \b
     Example:
@@ -57,7 +57,7 @@ def broken_templates(config: Path) -> list[str]:
 
 
 def command_problems(config: Path) -> Iterator[Problem]:
-    """Mistakes in the tables of further commands, which they look for themselves: the schedules of `[jobs]`."""
+    """Mistakes in the tables of commands from other packages, such as the schedules of `[jobs]`."""
     settings, _ = read_file(config)
     if settings is None:
         return
@@ -68,7 +68,7 @@ def command_problems(config: Path) -> Iterator[Problem]:
 
 
 def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Problem]:
-    """The mistakes in the file and in the parts that it names. `server` are values that the command line sets."""
+    """The mistakes in the file and in the parts that it names. `server`: values from the command line."""
     from gateway.adapters import problems_of
 
     settings, problems = read_file(config)
@@ -88,12 +88,13 @@ def open_folders(settings: Settings) -> list[Problem]:
 
 
 def unwritable(settings: Settings, why: str) -> Problem:
+    """The problem of a data folder that cannot be written."""
     remedy = "Name another folder, or let the user who starts the gateway write there."
     return Problem(f"{settings.file} [data] folder", f"{settings.data_folder} cannot be written: {why}", remedy)
 
 
 def _folder_problems(settings: Settings) -> list[Problem]:
-    """Looks only; `foreword serve` tries to write."""
+    """Mistakes of the data folder, from its mode alone. `foreword serve` also tries to write."""
     folder = settings.data_folder
     nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110 - never raises
     if not nearest.is_dir():

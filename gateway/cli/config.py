@@ -1,4 +1,4 @@
-"""The `--config` option that every command shares, and the report of mistakes in the file."""
+"""The option `--config` of all commands, and the report of mistakes in the file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +34,7 @@ def load_settings(config: Path) -> Settings:
 
 
 def report(error: ConfigError) -> NoReturn:
+    """Print the mistakes, and exit with status 2."""
     count = len(error.problems)
     click.secho(f"{count} {'mistake' if count == 1 else 'mistakes'} in the configuration:", fg="red", err=True)
     for problem in error.problems:

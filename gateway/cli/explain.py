@@ -21,16 +21,15 @@ BODY = ("messages", "input", "prompt")
 @click.command()
 @config_option
 @click.argument("prompt")
-@click.option("--model", default="", help="The model asked for; left out: the default.")
+@click.option("--model", default="", help="The model of the request; left out: the default.")
 @click.option("--collection", "collections", multiple=True, help="A collection to search; may be repeated.")
 @click.option("--template", default="", help="Use this template rather than the one that matches.")
 @click.option("--json", "as_json", is_flag=True, help="Print the same JSON as POST /v1/foreword/preview.")
 def explain(config: Path, prompt: str, model: str, collections: tuple[str, ...], template: str, as_json: bool) -> None:
-    """Show every decision about PROMPT: intent, template, slots, chunks, route, and the resulting messages.
+    """Show all decisions about PROMPT: intent, template, slots, chunks, route, and the resulting messages.
 
-    PROMPT is a text, or a file with the JSON body of a chat completion or of a response, or - for
-    standard input.
-    No model is called.
+    PROMPT is a text, a file with the JSON body of a chat completion or of a response, or - for standard
+    input. No model is called.
 
     \b
     Examples:

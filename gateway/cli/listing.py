@@ -1,4 +1,4 @@
-"""Prints rows of short cells whole: nothing is cut to the width of a terminal or a pipe."""
+"""Prints tables without cutting cells to the width of the terminal."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -29,15 +29,15 @@ GROUP = "foreword.commands"
 
 
 REMEDIES = {
-    errno.ENOSPC: "; make room and run the command again: no file is half written",
-    errno.EDQUOT: "; make room and run the command again: no file is half written",
-    errno.EACCES: "; give the user who runs the command the right to it",
-    errno.EROFS: "; it is on a file system that cannot be written",
+    errno.ENOSPC: "; free some space and run the command again: no file is half written",
+    errno.EDQUOT: "; free some space and run the command again: no file is half written",
+    errno.EACCES: "; give the user who runs the command access to it",
+    errno.EROFS: "; its file system is read-only",
 }
 
 
 class Commands(click.Group):
-    """A group that imports a command when it is called, so that `foreword --help` never waits for torch."""
+    """A group that imports a command only when it is called, so that `foreword --help` is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *sorted({point.name for point in entry_points(group=GROUP)} - {*COMMANDS})]
@@ -63,7 +63,7 @@ class Commands(click.Group):
             raise click.UsageError(f"{error.message} Did you mean {close[0]}?", ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """A disk that is full, a file that may not be read or a refusal of ours is one line, not a traceback."""
+        """Run the command. Expected errors, such as a full disk, are printed in one line without a traceback."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
@@ -72,7 +72,7 @@ class Commands(click.Group):
             report(error)
         except (OSError, ForewordError) as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # click ends quietly where the reader of a pipe has gone
+                raise  # click ends quietly if the reader of a pipe is gone
             raise click.ClickException(_one_line(error)) from error
         except Exception as error:
             if type(error).__module__.split(".")[0] not in ("sqlite3", "sqlalchemy"):
@@ -99,7 +99,7 @@ def main(context: click.Context) -> None:
                         foreword explain "Summarise this: ..."
     Check the config:   foreword check
     """
-    # prompts, answers and uploads are for their owner alone, in every file and database that a command makes
+    # only the owner may read prompts, answers and uploads, in all files and databases that a command makes
     before = os.umask(PRIVATE)
     context.call_on_close(lambda: os.umask(before))
 

@@ -1,4 +1,4 @@
-"""`foreword serve`: check the configuration, open the ports, and watch over the workers."""
+"""`foreword serve`: checks the configuration, opens the ports, and supervises the workers."""
 
 import errno
 import gc
@@ -19,7 +19,7 @@ from gateway.errors import ConfigError, Problem
 from gateway.settings import Settings, is_loopback, load, read_file
 
 BACKLOG = 4096
-"""Connections that may wait in the system's queue; it takes no more than net.core.somaxconn."""
+"""The connections that may wait in the system's queue. The system limits it to net.core.somaxconn."""
 HEALTH_BACKLOG = 128
 PORT = click.IntRange(1, 65535)
 
@@ -27,7 +27,7 @@ log = logging.getLogger("foreword.supervisor")
 
 
 def share_metrics(settings: Settings) -> None:
-    """An empty folder through which the workers' metrics come together; Prometheus' client wants it named so."""
+    """Make an empty folder for the metrics of all workers, and name it to Prometheus' client."""
     folder = settings.data_folder / "metrics"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -35,7 +35,7 @@ def share_metrics(settings: Settings) -> None:
 
 
 def _not_made(settings: Settings) -> list[Problem]:
-    """Makes the data folder, and says why it cannot be."""
+    """Make the data folder. Returns the problem if that is not possible."""
     try:
         settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.data_folder):
@@ -50,7 +50,7 @@ def _open_port(host: str, port: int, backlog: int) -> socket.socket:
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # a client whose machine is gone is noticed in the end, even while it waits for its answer
+        # detects a client whose machine is gone, even while it waits for its answer
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listening.bind(place)
         listening.listen(backlog)
@@ -62,9 +62,11 @@ def _open_port(host: str, port: int, backlog: int) -> socket.socket:
 
 
 def _closed_port(file: str, name: str, host: str, port: int, error: OSError) -> Problem:
-    """Why nobody can listen there."""
+    """The problem of a port that cannot be opened."""
     if error.errno == errno.EADDRINUSE:
-        remedy = f"Stop what listens there, or choose another port, for example with --{name.replace('_', '-')}."
+        remedy = (
+            f"Stop the program that listens there, or choose another port, for example with --{name.replace('_', '-')}."
+        )
         return Problem(f"{file} [server] {name}", f"{host}:{port} is in use", remedy)
     what = f"nobody can listen on {host}:{port}: {error.strerror or error}"
     return Problem(f"{file} [server] host", what, "Name an address of this machine and a free port.")
@@ -96,11 +98,11 @@ def _is_local(host: str) -> bool:
 
 
 def _prepare_process(settings: Settings) -> None:
-    """What all workers inherit."""
+    """Set the logs and the environment that all workers inherit."""
     from gateway.telemetry.logs import set_up
 
     set_up(settings.server.log_level)
-    # small matrices are faster on one thread, and the second core has other work
+    # small matrices are faster on one thread, and the other cores have other work
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -146,7 +148,7 @@ def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
 
 
 def _with(settings: Settings, given: dict[str, Any]) -> Settings:
-    """The settings with what the command line says otherwise."""
+    """The settings, with the values from the command line in place of the file's."""
     from msgspec.structs import replace
 
     return replace(settings, server=replace(settings.server, **given))
@@ -156,12 +158,14 @@ def _with(settings: Settings, given: dict[str, Any]) -> Settings:
 @config_option
 @click.option("--host", help="Listen here instead of [server] host.")
 @click.option("--port", type=PORT, help="Listen here instead of [server] port.")
-@click.option("--health-port", type=click.IntRange(0, 65535), help="Instead of [server] health_port; 0: none.")
+@click.option(
+    "--health-port", type=click.IntRange(0, 65535), help="Use this port instead of [server] health_port; 0: none."
+)
 def serve(config: Path, host: str | None, port: int | None, health_port: int | None) -> None:
     """Serve the gateway.
 
-    The port opens at once; GET /health/ready says what is still loading. SIGTERM ends it when the
-    requests under way are answered, SIGHUP takes a changed configuration.
+    The port opens at once; GET /health/ready lists the parts that are still loading. SIGTERM ends the gateway
+    after the requests under way are answered. SIGHUP reloads the configuration.
 
     \b
     Then, for example:
@@ -169,12 +173,12 @@ def serve(config: Path, host: str | None, port: int | None, health_port: int | N
           -H 'content-type: application/json' \\
           -d '{"messages": [{"role": "user", "content": "Summarise this: ..."}]}'
     """
-    gc.disable()  # what is imported and built now stays; the application turns the collector on when it opens
+    gc.disable()  # objects from the start live on; the application enables the collector when it opens
     options = {"host": host, "port": port, "health_port": health_port}
     given = {name: value for name, value in options.items() if value is not None}
     readable, problems = read_file(config)
     if readable is not None and not problems and readable.server.workers > 1 and not _not_made(readable):
-        share_metrics(readable)  # before anything imports Prometheus' client, which looks for the folder then
+        share_metrics(readable)  # before Prometheus' client is imported, which then looks for the folder
     problems = mistakes(config, given)
     if problems:
         report(ConfigError(problems))

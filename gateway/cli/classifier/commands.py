@@ -1,4 +1,4 @@
-"""`foreword classifier`: train it, look at the model, explain a decision, measure it."""
+"""`foreword classifier`: the commands that train, show and measure the classifier, and explain a decision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DATA = click.option(
 
 @click.group()
 def classifier() -> None:
-    """The classifier, which recognises the intent of a prompt: train it, look at it, measure it.
+    """Train, show and measure the classifier, which recognises the intent of a prompt.
 
     It learns from the `match` and `not` examples of your templates, so you need not label anything. If you
     have labelled prompts, add them. A running gateway loads a new model within seconds.
@@ -46,9 +46,9 @@ def classifier() -> None:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write model and report here instead of replacing the gateway's.",
+    help="Write model and report to this folder, and leave the gateway's model as it is.",
 )
-@click.option("--no-templates", is_flag=True, help="Learn from --data alone. Needs --out.")
+@click.option("--no-templates", is_flag=True, help="Learn only from --data. Needs --out.")
 @click.option("--forget", is_flag=True, help="Drop the labelled prompts of earlier trainings.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="Cores to use; left out: all.")
 @JSON
@@ -77,7 +77,7 @@ def train(
     from gateway.cli.classifier import work as work
 
     if no_templates and out is None:
-        raise click.UsageError("--no-templates needs --out: the gateway's own model knows its templates")
+        raise click.UsageError("--no-templates needs --out: the gateway's own model needs its templates")
     settings = load_settings(config)
     console, started = Console(stderr=True), time.perf_counter()
     with _refusals(), console.status("reading") as status:
@@ -100,10 +100,12 @@ def train(
 
 @classifier.command()
 @config_option
-@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another model's folder.")
+@click.option(
+    "--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The folder of another model."
+)
 @JSON
 def show(config: Path, model: Path | None, as_json: bool) -> None:
-    """The gateway's classifier: intents, examples, size, and its figures on held-out examples."""
+    """Show the gateway's classifier: intents, examples, size, and its quality on held-out examples."""
     from gateway.cli.classifier import work as work
 
     with _refusals():
@@ -127,17 +129,19 @@ def show(config: Path, model: Path | None, as_json: bool) -> None:
 @classifier.command()
 @config_option
 @click.argument("text")
-@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another model's folder.")
+@click.option(
+    "--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The folder of another model."
+)
 @JSON
 def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
-    """Explain the decision about TEXT: the text that was read, the nearest examples, the words, the gate.
+    """Explain the decision about TEXT: the request in it, the nearest examples, the words, the gate.
 
     \b
     Reading the output:
-      asked     the instruction, without the text that it is about
+      request   the instruction, without the text that it is about
       chances   of the intents, after temperature; (none) is the class of prompts without a template
       nearest   the most similar examples, by cosine
-      gate      each sign, its value, and its share of the score that some template is for the prompt
+      gate      each feature, its value, and its part of the score that some template is for the prompt
     """
     from gateway.cli.classifier import work as work
 
@@ -164,10 +168,12 @@ def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
 @classifier.command()
 @config_option
 @DATA
-@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Another model's folder.")
+@click.option(
+    "--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The folder of another model."
+)
 @JSON
 def evaluate(config: Path, data: tuple[Path, ...], model: Path | None, as_json: bool) -> None:
-    """Measure on labelled prompts that were not in the training, one after the other, through the whole cascade.
+    """Measure the classifier on labelled prompts that were not in the training.
 
     \b
     Example:
@@ -204,7 +210,7 @@ def _tier(tier: Any) -> None:
 
 
 class _refusals:  # noqa: N801  # reads as a word: with _refusals():
-    """An error of ours becomes one red line and status 1."""
+    """Prints a Foreword error in one line, and exits with status 1."""
 
     def __enter__(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The work of `foreword classifier`, in a module of its own since it loads the embedding models."""
+"""The work of `foreword classifier`. It is a separate module, since it loads the embedding models."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def train(
     threads: int | None,
     progress: Callable[[str], None],
 ) -> TrainingSummary:
-    """Train, write model and report, and keep the labelled prompts for the next training."""
+    """Train, write model and report, and store the labelled prompts for the next training."""
     started = time.perf_counter()
     folder = settings.data_folder
     given = read_labelled(data)
@@ -93,7 +93,7 @@ def train(
         seeds = Seeds(seeds.improvable, seeds.pairs, ())
     embedders = _embedders(settings)
     if isinstance(embedders.sentence, SentenceEmbedder):
-        embedders.sentence.load()  # first, since it sets the threads of the whole process to the number for serving
+        embedders.sentence.load()  # first, since it sets the number of threads of the whole process
     with threadpool_limits(threads or os.cpu_count() or 1):
         training = teach(library, embedders, seeds, labelled, folder, progress)
     target = out or model_folder(library, embedders, folder, seeds, labelled)
@@ -101,13 +101,13 @@ def train(
     save(training.model, target)
     _write_report(training, report, confusions, target)
     if out is None:
-        # after the model, so that a running gateway that sees the new prompts finds the model ready
+        # after the model, so that a running gateway finds the model as soon as it sees the new prompts
         _keep(labelled, folder / "classifier" / LABELLED)
     return TrainingSummary(target, report, confusions)
 
 
 def shown(settings: Settings, folder: Path | None) -> ModelSummary:
-    """The model that the gateway would use, or the one in the folder."""
+    """The figures of the gateway's model, or of the model in the folder."""
     model, place = _model(settings, folder)
     tiers = [
         ShownTier(
@@ -143,7 +143,7 @@ async def measured(settings: Settings, data: Sequence[Path], folder: Path | None
 
 
 def classifier_of(settings: Settings, library: Library) -> tuple[Classifier, Batcher]:
-    """The classifier that the gateway would have with this library, and its batcher to close. Trained if necessary."""
+    """The gateway's classifier for this library, trained if necessary, and its batcher, which the caller closes."""
     embedders = _embedders(settings)
     return _with_embedders(trained(library, embedders, settings.data_folder), settings, embedders)
 
@@ -197,7 +197,7 @@ def _report(training: Training, labelled: int, took_s: float) -> tuple[TrainRepo
 
 
 def _confused(tier: TrainedTier) -> Confusion:
-    """The tier's answers for the cases while they were held out."""
+    """The confusion of the tier's answers for held-out cases."""
     return confusion(tier.labels.tolist(), tier.held_out.top.tolist())
 
 

@@ -1,4 +1,4 @@
-"""`foreword collections`: documents as sources for answers."""
+"""`foreword collections`: the commands that add, list, search and remove documents."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from gateway.cli.collections import tables as view
 from gateway.cli.config import config_option, load_settings
 from gateway.cli.listing import print_rows
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 
 
 @click.group()
@@ -36,9 +36,8 @@ def collections() -> None:
 def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], as_json: bool, config: Path) -> None:
     """Add files, or all the documents in folders, to a collection.
 
-    A file that has not changed is skipped, and a changed one replaces its old version, so the same
-    command can be repeated at any time, also after an interruption. Exits with 1 if any file failed;
-    the others are added.
+    An unchanged file is skipped, and a changed file replaces its old version. So the command can be
+    repeated at any time, also after an interruption. Exits with 1 if a file failed; the others are added.
 
     \b
     Example:  foreword collections add handbook docs/ report.pdf --attribute year=2026
@@ -65,7 +64,7 @@ def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], a
 @json_option
 @config_option
 def list_collections(as_json: bool, config: Path) -> None:
-    """All collections with their keys, their documents and their floors."""
+    """List all collections with their keys, documents and floors."""
     from gateway.context.store.collections import OPERATOR
 
     settings = load_settings(config)
@@ -84,15 +83,13 @@ def list_collections(as_json: bool, config: Path) -> None:
 @click.argument("collection")
 @click.argument("query")
 @click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 50), help="The most chunks to list.")
-@click.option(
-    "--weight", type=click.FloatRange(0, 1), help="The share of the vectors in the score; the usual one is 0.5."
-)
+@click.option("--weight", type=click.FloatRange(0, 1), help="The share of the vectors in the score; usually 0.5.")
 @json_option
 @config_option
 def search(collection: str, query: str, limit: int, weight: float | None, as_json: bool, config: Path) -> None:
-    """List the chunks that answer a query best, best first, with their scores.
+    """List the best chunks for a query with their scores, the best first.
 
-    A request uses those at or above the collection's floor.
+    A request uses the chunks at or above the collection's floor.
 
     \b
     Example:  foreword collections search handbook "Who signs a leave form?"
@@ -101,7 +98,7 @@ def search(collection: str, query: str, limit: int, weight: float | None, as_jso
 
     settings = load_settings(config)
     with parts.opened(settings) as known:
-        # before the seconds in which the embedder loads: the name may be unknown
+        # before the embedder loads, which takes seconds: the name may be unknown
         store = parts.require(known, collection)
         vector = parts.embedder(settings).embed([query])[0]
         chunks = [hit.chunk for hit in known.look_up(store, Wish(query, vector, limit, weight=weight))]
@@ -117,7 +114,7 @@ def search(collection: str, query: str, limit: int, weight: float | None, as_jso
 
 @collections.command()
 @click.argument("collection")
-@click.option("--source", default=None, help="Only this document, as `search` and `list --json` name it.")
+@click.option("--source", default=None, help="Only the document with this name, from `search` or `list --json`.")
 @json_option
 @config_option
 def remove(collection: str, source: str | None, as_json: bool, config: Path) -> None:

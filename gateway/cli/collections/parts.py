@@ -1,4 +1,4 @@
-"""Shared by the commands of `foreword collections`: the configured parts, and the files of the arguments."""
+"""Helpers of the commands of `foreword collections`: open the configured parts, and find the files to add."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ READABLE = (
     ".eml", ".mbox", ".msg", ".json", ".jsonl", ".ndjson", ".xml", ".ipynb", ".srt", ".vtt", ".yaml", ".toml",
     ".py", ".js", ".ts", ".java", ".go", ".rs", ".c", ".h", ".cpp", ".hpp", ".cs", ".rb", ".php", ".sh", ".sql",
 )  # fmt: skip
-"""The files that are read from a folder; a file that is named itself is always read."""
+"""The files to read from a folder. A file that is named on the command line is always read."""
 PATIENCE_S = 30.0
-"""How long a command waits for another process that writes to the catalog."""
+"""The longest wait for another process that writes to the catalog."""
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Collections]:
-    """The collections. An error of a document or a collection ends the command with its message."""
+    """Open the collections. An error of a document or a collection ends the command with its message."""
     from gateway.context.store.catalog import Catalog, catalog_file
     from gateway.context.store.collections import Collections
 
@@ -64,7 +64,7 @@ def embedder(settings: Settings) -> Embedder:
 
 
 def require(collections: Collections, name: str) -> Collection:
-    """The collection of that name or id. An unknown name ends the command with a list of the known ones."""
+    """The collection with this name or id. An unknown name ends the command with a list of the known ones."""
     from gateway.context.store.collections import OPERATOR
 
     collection = collections.find(name, OPERATOR)
@@ -87,6 +87,7 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
 
 
 def adapter(settings: Settings, group: str, name: str, table: KindTable | None) -> Any:
+    """Build the adapter of a table. A missing or wrong table ends the command with status 2."""
     if table is None:
         remedy = 'Add [store] with kind = "chroma" and [embedder] with kind = "sentence".'
         report(ConfigError([Problem(f"{settings.file} [{name}]", "collections need this table", remedy)]))

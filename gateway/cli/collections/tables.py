@@ -17,7 +17,7 @@ SNIPPET = 160
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Any]:
-    """A bar on standard error; the summary and JSON go to standard output."""
+    """A progress bar on standard error, since the summary and JSON go to standard output."""
     if quiet:
         yield lambda _now: None
         return
@@ -43,7 +43,7 @@ def progress(*, quiet: bool) -> Iterator[Any]:
 
 
 def added_values(row: AddedFile) -> dict[str, Any]:
-    """One file's outcome, for JSON."""
+    """The result of one file, for JSON."""
     from gateway.context.reading.summary import report_values
 
     values = {"source": row.source, "state": row.state, "chunks": row.chunks, "reason": row.reason}

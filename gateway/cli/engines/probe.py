@@ -16,18 +16,18 @@ from gateway.cli.config import config_option, load_settings
     "--text",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
-    help="A long plain text in a language the model knows.",
+    help="A long plain text in a language that the model knows.",
 )
-@click.option("--tokens", default=1536, show_default=True, help="How much of it is read for each measurement.")
-@click.option("--keys", default=8, show_default=True, type=click.IntRange(1, 16), help="How many pass-keys are hidden.")
-@click.option("--dry-run", is_flag=True, help="Measure and show, but write nothing.")
+@click.option("--tokens", default=1536, show_default=True, help="Tokens of the text for each measurement.")
+@click.option("--keys", default=8, show_default=True, type=click.IntRange(1, 16), help="Number of hidden pass-keys.")
+@click.option("--dry-run", is_flag=True, help="Measure and print, but write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the profile as JSON; the progress goes to standard error.")
 def probe_context(config: Path, name: str, text: Path, tokens: int, keys: int, dry_run: bool, as_json: bool) -> None:
-    """Measure how far the context of backend NAME (of kind `torch`) reaches, and which positions stretch it best.
+    """Measure the usable context of backend NAME (of kind `torch`), and the best positions beyond its trained window.
 
-    Perplexity and pass-keys are measured at the trained window and beyond, method by method; then look-ups among
-    passages that are all alike, at growing lengths. The usable and the effective window are written into the data
-    folder, beside a plot; the gateway takes them from its next start on.
+    First it measures perplexity and pass-keys at the trained window and beyond, with each method. Then it measures
+    look-ups among passages that are all alike, at growing lengths. The usable and the effective window are written to
+    the data folder, with a plot. The gateway uses them after its next start.
 
     \b
     Example:
@@ -87,7 +87,7 @@ def _measured(settings: Any, name: str, text: str, tokens: int, keys: int, *, to
 
 
 def _plot(profile: Any, trained: int, path: Path) -> Path | None:
-    """Perplexity over length, a line for each method. None without matplotlib."""
+    """Plot perplexity over length, with a line for each method. Returns None without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

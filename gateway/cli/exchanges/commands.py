@@ -1,4 +1,4 @@
-"""`foreword exchanges`: the recorded exchanges, as a list and one by one."""
+"""`foreword exchanges`: the commands that list recorded exchanges and show one of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def exchanges() -> None:
 
 
 def since_s(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
-    """`30m`, `2h`, `7d`, or a date, as seconds since 1970; an empty text is 0."""
+    """The time of `30m`, `2h` or `7d` ago, or of a date, in seconds since 1970; 0 for an empty text."""
     if not value:
         return 0.0
     if ago := re.fullmatch(r"(\d{1,5})([mhdw])", value):
@@ -55,12 +55,12 @@ def since_s(_context: click.Context, _parameter: click.Parameter, value: str) ->
 @click.option(
     "--since", default="", metavar="TIME", callback=since_s, help="Only requests since then: 30m, 2h, 7d, 2026-01-31."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on each line.")
 @config_option
 def list_exchanges(
     limit: int, model: str, intent: str, template: str, since: float, as_json: bool, config: Path
 ) -> None:
-    """The newest exchanges first.
+    """List the exchanges, the newest first.
 
     \b
     Example:  foreword exchanges list --since 2h --intent summarise
@@ -81,10 +81,10 @@ def list_exchanges(
 
 @exchanges.command()
 @click.argument("id")
-@click.option("--json", "as_json", is_flag=True, help="The whole record as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole record as one JSON object.")
 @config_option
 def show(id: str, as_json: bool, config: Path) -> None:
-    """One exchange: the prompt before and after, each decision, the answer, and feedback.
+    """Show one exchange: the prompt before and after, each decision, the answer, and feedback.
 
     The id is in the response header x-foreword-id, and in `foreword exchanges list`.
     """
@@ -105,7 +105,7 @@ def show(id: str, as_json: bool, config: Path) -> None:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
-    """The database, after taking in the spool of a server that no longer runs."""
+    """Open the database, after the spool of a server that no longer runs was written to it."""
     from gateway.records.database import Database
     from gateway.records.segment_reader import SegmentReader
     from gateway.wire.chat.answer import read_answer

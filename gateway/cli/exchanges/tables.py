@@ -1,4 +1,4 @@
-"""Recorded exchanges as tables in a terminal."""
+"""Prints recorded exchanges as tables."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ from gateway.records.schema import ExchangeRecord
 
 def print_exchanges(summaries: Sequence[Summary]) -> None:
     if not summaries:
-        Console().print("No exchanges. They appear a second after the gateway answered them.")
+        Console().print("No exchanges. An exchange appears a second after its answer.")
         return
     numbers = ("status", "tokens", "ms")
     print_rows(("time", "id", "key", "model", "intent", "template", *numbers), map(_cells, summaries), right=numbers)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # loaded when a command runs
 
 @click.group()
 def gains() -> None:
-    """Measure whether rewriting helps, for each intent and model. Where it does not, it is turned off.
+    """Measure whether rewriting helps, for each intent and model. If it does not help, it is turned off.
 
     \b
     Collect exchanges:     [prompt] mode = "shadow", or canary = 0.5, in the configuration
@@ -43,7 +43,11 @@ def gains() -> None:
     "--since", default="", metavar="TIME", callback=since_s, help="Only exchanges since then: 30m, 2h, 7d, 2026-01-31."
 )
 @click.option(
-    "--each", default=200, show_default=True, type=click.IntRange(1, 10_000), help="Pairs an intent and model."
+    "--each",
+    default=200,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="The most pairs for each intent and model.",
 )
 @click.option("--calls", default=400, show_default=True, type=click.IntRange(2), help="The most model calls.")
 @click.option("--judge", default="", metavar="MODEL", help="A model that compares answers without feedback and checks.")
@@ -55,8 +59,8 @@ def measure(
 ) -> None:
     """Replay recorded requests, raw and rewritten, and compare the answers.
 
-    Each pair is judged by the right answer from feedback, else by the template's checks, else by the judge,
-    which sees both answers twice, in either order. Both answers are greedy and have the same limits.
+    Each pair is scored by the right answer from feedback, else by the template's checks, else by the judge,
+    which compares the answers twice, in both orders. Both answers are greedy and have the same limits.
 
     \b
     foreword gains measure --dry-run
@@ -104,7 +108,7 @@ def show(as_json: bool, config: Path) -> None:
     try:
         known = list(read_gains(path).values())
     except (OSError, msgspec.MsgspecError) as error:
-        raise click.ClickException(f"{path} cannot be read: {error}. Delete it to start anew.") from error
+        raise click.ClickException(f"{path} cannot be read: {error}. Delete it to start again.") from error
     if as_json:
         _print_json(known)
     elif known:
@@ -167,8 +171,8 @@ async def _measured(settings: Settings, cases: list[ReplayCase], calls: int, jud
 def _print(gains: list[Gain]) -> None:
     rows = []
     decisions = {"helps": "rewrite", "leave it": "leave it", "unknown": "unknown"}
-    for one in sorted(gains, key=lambda one: (one.intent, one.model)):
-        figures = (f"{one.gain:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}", f"{one.p:.3f}", str(one.pairs))
-        on = f"{datetime.fromtimestamp(one.measured_s):%Y-%m-%d}" if one.measured_s else "-"
-        rows.append((decisions[one.verdict], *figures, one.by, on, one.model, one.intent))
+    for gain in sorted(gains, key=lambda gain: (gain.intent, gain.model)):
+        figures = (f"{gain.gain:+.2f}", f"{gain.low:+.2f} to {gain.high:+.2f}", f"{gain.p:.3f}", str(gain.pairs))
+        on = f"{datetime.fromtimestamp(gain.measured_s):%Y-%m-%d}" if gain.measured_s else "-"
+        rows.append((decisions[gain.verdict], *figures, gain.by, on, gain.model, gain.intent))
     print_rows(("so", "gain", "95 %", "p", "pairs", "by", "on", "model", "intent"), rows, right=("pairs",))

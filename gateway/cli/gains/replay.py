@@ -25,17 +25,17 @@ if TYPE_CHECKING:  # SQLAlchemy is loaded when the command runs
     from gateway.records.database import Database
 
 ANSWER_TOKENS = 256
-"""The length of an answer where the template sets none."""
+"""The most tokens of an answer, if the template sets no limit."""
 JUDGE = Sampling(max_tokens=8, temperature=0.0)
 GIVE_UP_AFTER = 5
 SEED = 1
 
 Group = tuple[str, str]
-"""An intent, and the model's name at its backend."""
+"""An intent, and the name of a model at its backend."""
 
 
 class ReplayCase(Struct, frozen=True):
-    """One exchange to replay. `wanted` is the right answer, if feedback has one."""
+    """One exchange to replay. `right` is the right answer, if feedback has one."""
 
     id: str
     group: Group
@@ -44,11 +44,11 @@ class ReplayCase(Struct, frozen=True):
     rewritten: tuple[Turn, ...]
     sampling: Sampling
     checks: tuple[Check, ...] = ()
-    wanted: str = ""
+    right: str = ""
 
     def judged_by(self, judge: str) -> str:
-        """The best judge of this case: feedback, else the template's checks, else a model; else ""."""
-        if self.wanted:
+        """The source of the scores: feedback, else the template's checks, else the judge; "" without all of them."""
+        if self.right:
             return "feedback"
         if any(not check.judge for check in self.checks):
             return "checks"
@@ -56,7 +56,7 @@ class ReplayCase(Struct, frozen=True):
 
 
 class ScoredCase(Struct, frozen=True):
-    """The difference in score, rewritten less raw, from -1 to 1, and its judge."""
+    """The difference in score, rewritten minus raw, from -1 to 1, and the source of the scores."""
 
     case: ReplayCase
     difference: float
@@ -64,11 +64,11 @@ class ScoredCase(Struct, frozen=True):
 
 
 class OutOfCalls(Exception):
-    """The cap on calls is reached."""
+    """The limit on model calls is reached."""
 
 
 class Replay:
-    """Gets both answers, greedily and with the same limits, and judges them. `calls` caps the model calls."""
+    """Gets both answers, greedily and with the same limits, and scores them. `calls` limits the model calls."""
 
     def __init__(self, completer: Completer, calls: int, judge: str = "") -> None:
         self._completer = completer
@@ -76,7 +76,7 @@ class Replay:
         self.left = calls
 
     async def score(self, case: ReplayCase) -> ScoredCase:
-        """Score one case. Raises `OutOfCalls` rather than getting half a pair, and `RequestError`."""
+        """Score one case. Raises `OutOfCalls` if the calls do not suffice for both answers, and `RequestError`."""
         by = case.judged_by(self._judge)
         if self.left < (4 if by == "judge" else 2):
             raise OutOfCalls
@@ -88,7 +88,7 @@ class Replay:
         if rewritten == raw:
             return 0.0
         if by == "feedback":
-            return matches(rewritten, case.wanted) - matches(raw, case.wanted)
+            return matches(rewritten, case.right) - matches(raw, case.right)
         if by == "checks":
             return (passed(rewritten, case.checks) or 0.0) - (passed(raw, case.checks) or 0.0)
         request = "\n\n".join(turn.text for turn in case.raw)
@@ -109,9 +109,9 @@ class Replay:
 async def scores_of(
     cases: Sequence[ReplayCase], replay: Replay, tick: Callable[[], None], failed: list[str]
 ) -> Sequence[ScoredCase]:
-    """Score the cases that the calls allow. A failed pair is left out; an interruption keeps the scores so far.
+    """Score the cases that the calls allow. A failed pair is left out. An interruption returns the scores so far.
 
-    Raises `BackendFailed` when several pairs fail in a row and there are no scores.
+    Raises `BackendFailed` if pairs fail and none is scored.
     """
     scored: list[ScoredCase] = []
     in_a_row = 0
@@ -137,26 +137,26 @@ async def scores_of(
 def gains_of(scored: Iterable[ScoredCase], now_s: float) -> list[Gain]:
     """One gain for each intent and model."""
     groups: dict[Group, list[ScoredCase]] = {}
-    for one in scored:
-        groups.setdefault(one.case.group, []).append(one)
+    for case in scored:
+        groups.setdefault(case.case.group, []).append(case)
     return [_gain(group, of_group, now_s) for group, of_group in sorted(groups.items())]
 
 
 def _gain(group: Group, scored: Sequence[ScoredCase], now_s: float) -> Gain:
     # the same data give the same result each time
-    seen = paired([one.difference for one in scored], Random(SEED))
-    by = ", ".join(sorted({one.by for one in scored}))
+    seen = paired([case.difference for case in scored], Random(SEED))
+    by = ", ".join(sorted({case.by for case in scored}))
     return Gain(*group, seen.pairs, seen.mean, seen.low, seen.high, seen.p, by, now_s)
 
 
 class ReplayFilter(Struct, frozen=True):
-    """Which exchanges to replay. Empty means any."""
+    """The exchanges to replay. An empty field matches any."""
 
     intent: str = ""
     model: str = ""
     since_s: float = 0.0
     each: int = 200
-    """The most exchanges of an intent and model, chosen at random."""
+    """The most exchanges of each intent and model, chosen at random."""
 
 
 class _RecordedTarget(Struct):
@@ -168,7 +168,7 @@ class _RecordedIntent(Struct):
 
 
 class _Brief(Struct):
-    """The part of a record that decides whether to read the whole."""
+    """The part of a record that shows whether the exchange can be replayed."""
 
     intent: _RecordedIntent = msgspec.field(default_factory=_RecordedIntent)
     route: list[_RecordedTarget] = []
@@ -179,24 +179,24 @@ _brief = msgspec.msgpack.Decoder(_Brief)
 
 
 def choose(database: Database, which: ReplayFilter, random: Random) -> dict[Group, list[str]]:
-    """Exchanges that a template rewrote or would have rewritten, a sample of each intent and model."""
+    """A random sample, for each intent and model, of the exchanges that a template rewrote or would have rewritten."""
     samples: dict[Group, list[str]] = {}
     seen: dict[Group, int] = {}
-    for one in database.spoken(since_s=which.since_s):
-        brief = _brief.decode(one.record)
+    for record in database.spoken(since_s=which.since_s):
+        brief = _brief.decode(record.record)
         group = (brief.intent.name, brief.route[0].model if brief.route else "")
-        if brief.policy != "full" or not all(group) or not _is_wanted(group, which):
+        if brief.policy != "full" or not all(group) or not _matches_filter(group, which):
             continue
         sample = samples.setdefault(group, [])
         seen[group] = seen.get(group, 0) + 1
         if len(sample) < which.each:
-            sample.append(one.id)
+            sample.append(record.id)
         elif (place := random.randrange(seen[group])) < which.each:
-            sample[place] = one.id
+            sample[place] = record.id
     return samples
 
 
-def _is_wanted(group: Group, which: ReplayFilter) -> bool:
+def _matches_filter(group: Group, which: ReplayFilter) -> bool:
     intent, model = group
     return which.intent in ("", intent) and which.model in ("", model)
 
@@ -204,14 +204,14 @@ def _is_wanted(group: Group, which: ReplayFilter) -> bool:
 def cases_of(
     database: Database, chosen: Mapping[Group, Sequence[str]], library: Library, random: Random
 ) -> Iterator[ReplayCase]:
-    """The chosen exchanges as cases, shuffled, so that a cap on calls affects all groups alike."""
+    """The chosen exchanges as cases. They are shuffled, so that a limit on calls affects all groups alike."""
     ids = [(id, group) for group, ids in chosen.items() for id in ids]
     random.shuffle(ids)
     for id, group in ids:
         record = database.get(id)
         if record is None:
             continue
-        answers = [one.answer for one in database.feedback(id) if one.answer]
+        answers = [opinion.answer for opinion in database.feedback(id) if opinion.answer]
         case = _case(record, group, library, answers[-1] if answers else "")
         if case is not None:
             yield case
@@ -220,7 +220,7 @@ def cases_of(
 def _case(record: ExchangeRecord, group: Group, library: Library, answer: str) -> ReplayCase | None:
     template = _template(library, record)
     rewritten = record.rewrite.withheld or record.prompt
-    # with passages in the prompt the two would differ in more than the rewrite
+    # with passages in the prompt the two prompts would differ in more than the rewrite
     if template is None or not rewritten or record.chunks or not all(turn.plain for turn in record.asked):
         return None
     if template.calls and not record.changed:

@@ -55,7 +55,7 @@ templates.add_command(compare)
 @json_option
 @config_option
 def list_(folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """All templates, with their intents.
+    """List all templates with their intents.
 
     \b
     foreword templates list
@@ -78,13 +78,13 @@ def list_(folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
 @json_option
 @config_option
 def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """One template, or its messages for a query.
+    """Show one template, or its messages for a query.
 
     \b
     foreword templates show summarise.en
     foreword templates show summarise.en --query "Summarise this: The sea is wide."
 
-    With a pool of examples, --query shows the first ones of the pool; a request gets the nearest.
+    With a pool of examples, --query shows the first examples of the pool; a request gets the nearest.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, id)
@@ -110,13 +110,13 @@ def show(id: str, query: str, folders: tuple[Path, ...], as_json: bool, config: 
 
 @templates.command()
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--id", "id", default="", help="Its id; left out: made from the path.")
-@click.option("--intent", default="", help="The intent it is for; left out: the folder's name.")
+@click.option("--id", "id", default="", help="The id of the template; left out: made from the path.")
+@click.option("--intent", default="", help="The intent of the template; left out: the name of the folder.")
 @click.option("--language", type=click.Choice([str(name) for name in Language]), default="en", show_default=True)
 @click.option("--technique", type=click.Choice([str(name) for name in Technique]), default="direct", show_default=True)
 @json_option
 def new(path: Path, id: str, intent: str, language: str, technique: str, as_json: bool) -> None:
-    """Write a new template to PATH: complete, with lines for you to replace.
+    """Write a new template to PATH, with lines for you to replace.
 
     \b
     foreword templates new templates/refund/en.prompt.md
@@ -141,21 +141,21 @@ def new(path: Path, id: str, intent: str, language: str, technique: str, as_json
 
 
 @templates.command("lint")
-@click.option("--strict", is_flag=True, help="Let warnings count as errors.")
+@click.option("--strict", is_flag=True, help="Count warnings as errors.")
 @click.option("--similar", is_flag=True, help="Compare examples of different intents by meaning too; loads [embedder].")
 @folder_option
 @json_option
 @config_option
 def lint_(strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Find mistakes: file:line:column: mistake; remedy [code]. Exits with 1 if there is an error.
+    """Find mistakes. Prints file:line:column: mistake; remedy [code]. Exits with 1 if there is an error.
 
     \b
     foreword templates lint
     foreword templates lint --folder my-templates --strict
     foreword templates lint --json | jq -r '.[] | select(.code == "secret") | .file'
 
-    Finds unknown slots, templates that are never used, examples of two intents, missing translations, bodies
-    over their budget, bodies without the user's text, changed versions without a new number, and secrets.
+    It finds unknown slots, templates that are never used, examples of two intents, missing translations, bodies
+    over their budget, bodies without the user's text, changes without a new version number, and secrets.
     """
     library, errors = open_library(folders, config)
     embed = embedder(load_settings(config)).embed if similar else None
@@ -180,15 +180,15 @@ def lint_(strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool,
 @json_option
 @config_option
 def test_(ids: tuple[str, ...], no_classifier: bool, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Run the tests of all templates, or of those named. Exits with 1 if one fails.
+    """Run the tests of all templates, or of the templates with these IDS. Exits with 1 if one fails.
 
     \b
     foreword templates test
     foreword templates test summarise.en translate.zh
     foreword templates test --no-classifier
 
-    The `tests:` of a file check its messages. Then the classifier is trained as in the gateway: it must give
-    each `match` example of an active template its intent, and no `not` example. No chat model is called.
+    The `tests:` of a file check its messages. Then the classifier is trained as in the gateway: it must recognise
+    the intent in each `match` example of an active template, and in no `not` example. No chat model is called.
     """
     from gateway.cli.templates.example_tests import run
 

@@ -1,4 +1,4 @@
-"""`foreword templates compare`: which of two versions is better, by the records."""
+"""`foreword templates compare`: compares the scores of two versions in the records."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from gateway.settings import Settings
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @config_option
 def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
-    """Compare A and B by the records: two versions of a template, or a version and `raw`, its controls.
+    """Compare two versions of a template by the records, or a version with `raw`, its controls.
 
     \b
     foreword templates compare summarise.en@3 summarise.en@4 --since 7d
     foreword templates compare summarise.en@3 raw
 
-    Scores come from feedback, and from the `checks` of the template if it has some. The interval is the 95 %
-    one; "not enough data" names the number of answers that would make the present difference certain.
+    Scores come from feedback, and from the `checks` of the template if it has some. Intervals are
+    95 % intervals. "not enough data" names the number of answers that would make the present difference certain.
     """
     settings = load_settings(config)
     try:
@@ -74,7 +74,7 @@ def _print(comparison: VersionComparison) -> None:
     for row in rows_of(comparison):
         table.add_row(*row)
     console.print(table)
-    for one in comparison.measures:
-        console.print(f"\n[bold]{one.name}[/]: {escape(str(one))}", highlight=False)
+    for measure in comparison.measures:
+        console.print(f"\n[bold]{measure.name}[/]: {escape(str(measure))}", highlight=False)
     for caution in comparison.cautions:
-        console.print(f"[yellow]mind[/]: {caution}", highlight=False)
+        console.print(f"[yellow]note[/]: {caution}", highlight=False)

@@ -1,10 +1,10 @@
-"""The work of `foreword templates test`, in a module of its own since it loads the embedding models."""
+"""The work of `foreword templates test`. It is a separate module, since it loads the embedding models."""
 
 import asyncio
 from collections.abc import Sequence
 
 import click
-from msgspec import Struct
+from msgspec import Struct, field
 from rich.console import Console
 
 from gateway.cli.classifier.work import classifier_of
@@ -19,24 +19,24 @@ from gateway.settings import Settings
 
 
 class TemplateTestReport(Struct, frozen=True):
-    """The result of a run. `asked` counts the classified examples."""
+    """The result of a run. `classified` is the number of classified examples."""
 
     templates: int
     cases: int
-    asked: int
+    classified: int = field(name="asked")
     failures: tuple[Failure, ...]
 
     @property
     def summary(self) -> str:
-        classified = f", {self.asked} examples classified" if self.asked else ""
+        classified = f", {self.classified} examples classified" if self.classified else ""
         return f"{self.templates} templates, {self.cases} tests{classified}: {len(self.failures)} failures"
 
 
 def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestReport:
-    """Run the tests of the chosen templates; with settings also the classifier's.
+    """Run the tests of the chosen templates. With settings, also classify their examples.
 
-    `settings.prompt.templates` name the library's folders. Only active templates are classified, since the classifier
-    learns only from those.
+    `settings.prompt.templates` are the folders of the library. Only the examples of active templates are classified,
+    since the classifier learns from no others.
     """
     failures = [failure for template in chosen for failure in run_cases(template)]
     cases = sum(len(template.tests) for template in chosen)
@@ -48,7 +48,7 @@ def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestRe
 
 
 def examine_with(settings: Settings) -> Examine:
-    """The check of a template's examples by a classifier that is trained as if the step were made."""
+    """A function that checks a template's examples with a classifier for the library after the step."""
 
     def examine(library: Library, template: Template) -> list[str]:
         with Console(stderr=True).status("training the classifier"):
@@ -75,7 +75,7 @@ async def _classified(templates: Sequence[Template], settings: Settings) -> Matc
         classifier = gateway.loaded.classifier
         if classifier is None:
             raise click.ClickException(
-                f"there is no classifier: {gateway.readiness.parts}; mend that, or run with --no-classifier"
+                f"there is no classifier: {gateway.readiness.parts}; correct this, or use --no-classifier"
             )
         return await check_examples(templates, classifier.classify)
     finally:

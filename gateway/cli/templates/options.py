@@ -1,4 +1,4 @@
-"""Shared by the commands of `foreword templates`: their options, and how they open the library."""
+"""Options and helpers of the commands of `foreword templates`, such as opening the library."""
 
 import difflib
 from collections.abc import Callable, Collection, Sequence
@@ -23,13 +23,13 @@ folder_option: Callable[[F], F] = click.option(
     "folders",
     multiple=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Look here instead of in the folders that the configuration names. May be given again.",
+    help="Read this folder instead of the configured ones. Can be repeated.",
 )
 json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
-    """These folders, or those that the configuration names."""
+    """The given folders, or the configured ones."""
     if folders:
         return list(folders)
     settings = load_settings(config)
@@ -37,7 +37,7 @@ def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
 
 
 def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[TemplateError]]:
-    """The library of these folders, or of the configured ones with the archive."""
+    """The library of the given folders, or of the configured folders and the archive."""
     if folders:
         return load_library(folders)
     from gateway.loading import archive_folder
@@ -47,7 +47,7 @@ def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[T
 
 
 def settings_for(folders: Sequence[Path], config: Path) -> Settings:
-    """The configuration, with these folders as its library if there are any."""
+    """The configuration, with the given folders, if any, as its library."""
     settings = load_settings(config)
     if not folders:
         return settings
@@ -56,7 +56,7 @@ def settings_for(folders: Sequence[Path], config: Path) -> Settings:
 
 
 def find_template(library: Library, ref: str) -> Template:
-    """The template of `id` or `id@version`, an older version too."""
+    """The template of `id` or `id@version`, including archived versions. An unknown one ends the command."""
     id = ref.partition("@")[0]
     try:
         template = library.get(*read_ref(ref))

@@ -1,4 +1,4 @@
-"""`foreword templates promote`, `retire`, `rollback` and `reload`: which version is used, and for whom."""
+"""`foreword templates promote`, `retire`, `rollback` and `reload`: the commands that change the version in use."""
 
 import json
 from collections.abc import Mapping
@@ -30,10 +30,12 @@ RELOAD_S = 120.0
 @click.command()
 @click.argument("ref")
 @click.option(
-    "--to", type=click.Choice(["candidate", "canary", "active"]), help="The step that you mean; any other is refused."
+    "--to", type=click.Choice(["candidate", "canary", "active"]), help="The expected next step; another one is refused."
 )
-@click.option("--share", type=click.FloatRange(0.0, 1.0), default=DEFAULT_SHARE, show_default=True, help="Of a canary.")
-@click.option("--no-classifier", is_flag=True, help="Do not try the examples on the classifier; loads no model.")
+@click.option(
+    "--share", type=click.FloatRange(0.0, 1.0), default=DEFAULT_SHARE, show_default=True, help="The share of a canary."
+)
+@click.option("--no-classifier", is_flag=True, help="Do not classify the examples; loads no model.")
 @folder_option
 @json_option
 @config_option
@@ -46,17 +48,18 @@ def promote(
     as_json: bool,
     config: Path,
 ) -> None:
-    """Move REF one step on: draft, candidate, canary, active. Refused if lint or a test of it fails.
+    """Promote REF by one step: draft, candidate, canary, active. Refused if lint or one of its tests fails.
 
     \b
     foreword templates promote refund.en                   # the newest version, one step
     foreword templates promote refund.en@4 --to canary --share 0.1
     foreword templates promote refund.en --to active
 
-    A candidate is used where a request names it. A canary gets its share of the requests, the version before
-    gets the rest. An active version gets all. Before the steps to canary and active, the classifier is trained as
-    if the step were made, and must pass what `foreword templates test` checks; the gateway takes that model over.
-    One word of the file is edited, and one line of pointers.yaml; a running gateway sees both within seconds.
+    A candidate is used only if a request names it. A canary gets its share of the requests, and the version before
+    gets the rest. An active version gets all requests. Before a step to canary or active, the classifier is trained
+    as for the library after the step, and must pass the checks of `foreword templates test`; the gateway uses the
+    same model. The command edits one word of the file and one line of pointers.yaml; a running gateway reads both
+    within seconds.
     """
     library, errors = open_library(folders, config)
     template = find_template(library, ref)
@@ -77,7 +80,7 @@ def promote(
 @json_option
 @config_option
 def retire(ref: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Take REF out of use, unless a request names this very version. It stays on record.
+    """Take REF out of use. Only requests that name this version still get it. It stays in the archive.
 
     \b
     foreword templates retire refund.en@3
@@ -116,8 +119,10 @@ def rollback(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) ->
 
 
 @click.command()
-@click.option("--url", default="", help="The gateway; left out: the one of the configuration, on this machine.")
-@click.option("--key", envvar="FOREWORD_KEY", default="", help="A key with admin = true, or in FOREWORD_KEY.")
+@click.option("--url", default="", help="The address of the gateway; left out: the configured one, on this machine.")
+@click.option(
+    "--key", envvar="FOREWORD_KEY", default="", help="A key with admin = true; left out: the variable FOREWORD_KEY."
+)
 @json_option
 @config_option
 def reload(url: str, key: str, as_json: bool, config: Path) -> None:
@@ -127,8 +132,8 @@ def reload(url: str, key: str, as_json: bool, config: Path) -> None:
     foreword templates reload
     FOREWORD_KEY=... foreword templates reload --url https://gateway.example
 
-    The whole library is replaced. If any file is broken, nothing is: then this exits with 1 and names the
-    mistakes. A gateway also looks at its files each second, unless watch_s is 0.
+    The whole library is replaced. If a file is broken, nothing is replaced, and the command exits with 1 and
+    prints the mistakes. A gateway also checks its files each second, unless watch_s is 0.
     """
     server = load_settings(config).server
     status, answer = _post(f"{url or f'http://{_host(server.host)}:{server.port}'}/v1/foreword/reload", key)
@@ -142,7 +147,7 @@ def reload(url: str, key: str, as_json: bool, config: Path) -> None:
 
 
 def _examine(folders: tuple[Path, ...], config: Path) -> moves.Examine | None:
-    """The check of the examples by the classifier; None where the configuration has no embedder to train it with."""
+    """The function that checks the examples with the classifier; None if no embedder is configured to train it."""
     settings = settings_for(folders, config)
     if settings.embedder is None:
         return None
@@ -160,7 +165,7 @@ def _print_move(moved: moves.MoveResult, folders: tuple[Path, ...], config: Path
 
 
 def _in_use(folders: tuple[Path, ...], config: Path, id: str) -> str:
-    """Which version is used now, in words."""
+    """The versions in use, in words."""
     library, _ = open_library(folders, config)
     stable = library.speaking.get(id)
     production = f"version {stable.version} is used" if stable else "no version is used"

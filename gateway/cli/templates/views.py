@@ -1,4 +1,4 @@
-"""`foreword templates preview`, `diff` and `history`: the messages of a version, and how versions differ."""
+"""`foreword templates preview`, `diff` and `history`: the commands that show versions and their differences."""
 
 import difflib
 import sys
@@ -25,21 +25,21 @@ COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @click.command()
 @click.argument("ref")
 @click.option("--query", default="", help="Fill the slots from this query; - reads it from standard input.")
-@click.option("--slots", multiple=True, metavar="NAME=VALUE", help="Set a slot by hand. May be given again.")
+@click.option("--slots", multiple=True, metavar="NAME=VALUE", help="Set the value of a slot. Can be repeated.")
 @folder_option
 @json_option
 @config_option
 def preview(
     ref: str, query: str, slots: tuple[str, ...], folders: tuple[Path, ...], as_json: bool, config: Path
 ) -> None:
-    """The messages of REF (`id` or `id@version`), its slots, and their tokens.
+    """Show the messages of REF (`id` or `id@version`), its slots, and their tokens.
 
     \b
     foreword templates preview summarise.en --query "Summarise this: The sea is wide."
     foreword templates preview refund.en@2 --query "refund order 12" --slots tone=formal
     cat letter.txt | foreword templates preview polish-text.en --query -
 
-    No model is called. With a pool of examples, the first ones are shown; a request gets the nearest.
+    No model is called. With a pool of examples, the first examples are shown; a request gets the nearest.
     Tokens are counted with the encoding of recent OpenAI models; other models differ a little.
     """
     library, errors = open_library(folders, config)
@@ -81,7 +81,7 @@ def preview(
 @json_option
 @config_option
 def diff(a: str, b: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """The changes from version A to version B: text, tokens, and measured scores.
+    """Show the changes from version A to version B: text, tokens, and measured scores.
 
     \b
     foreword templates diff summarise.en@1 summarise.en@2
@@ -97,8 +97,8 @@ def diff(a: str, b: str, folders: tuple[Path, ...], as_json: bool, config: Path)
         )
     )
     counter = Counter()
-    tokens = [sum(counter.count(part.source) for part in one.parts) for one in (before, after)]
-    scores = [dict(one.provenance.scores) for one in (before, after)]
+    tokens = [sum(counter.count(part.source) for part in template.parts) for template in (before, after)]
+    scores = [dict(template.provenance.scores) for template in (before, after)]
     if as_json:
         echo_json({"a": before.ref, "b": after.ref, "diff": lines, "tokens": tokens, "scores": scores})
         return
@@ -117,14 +117,14 @@ def diff(a: str, b: str, folders: tuple[Path, ...], as_json: bool, config: Path)
 @json_option
 @config_option
 def history_(id: str, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
-    """Every version of ID, each below its parent: status, date, digest, origin.
+    """List all versions of ID, each below its parent: status, date, digest, origin.
 
     \b
     foreword templates history summarise.en
     foreword templates history summarise.en --json | jq '.[] | select(.speaks) | .version'
 
-    The gateway keeps each version that it loads (except drafts), so older ones stay after the file has
-    changed. `changed` marks content that replaced another under the same version.
+    The gateway archives each version that it loads, except drafts, so older versions stay after the file has
+    changed. `changed without a new version` marks content that replaced other content of the same version.
     """
     library, errors = open_library(folders, config)
     versions = history(library, id)
@@ -171,8 +171,10 @@ def _given(slots: Sequence[str]) -> dict[str, str]:
 def _rendered(
     template: Template, query: str, given: Mapping[str, str]
 ) -> tuple[tuple[Turn, ...], tuple[SlotValue, ...]]:
-    """The messages and slots of a query, or of given slots, which are filled as for a prompt by name. Raises
-    `KeptAsIs`, `TemplateError` or `RequestError`."""
+    """The messages and slots for a query, or for slot values, which are used as in a prompt by name.
+
+    Raises `KeptAsIs`, `TemplateError` or `RequestError`.
+    """
     shots, labels = sample(template)
     if given or not query:
         filled = fill_named(template, {**given, **({QUERY: query} if query else {})})

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gateway.errors import TemplateError
 from gateway.prompt.library.library import Library
@@ -22,7 +22,7 @@ class HistoryVersion(Struct, frozen=True):
     status: Status
     content: str
     file: str
-    archived: bool
+    archived: bool = field(name="kept")
     """Whether it is in the archive alone."""
     speaks: bool
     canary: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gateway.prompt.classifier.classifier import Classifier, as_read
 from gateway.prompt.classifier.model import Tier, TierFeatures, softmax
@@ -33,7 +33,7 @@ class Explanation(Struct, frozen=True):
     """All inputs and results of one decision."""
 
     text: str
-    request: str
+    request: str = field(name="asked")
     """The text that was classified: the instruction, without the text that it is about."""
     payload_rule: str
     language: str

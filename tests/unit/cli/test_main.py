@@ -37,7 +37,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device", "/data/gains.json")
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (FULL, "Error: /data/gains.json: No space left on device; make room"),
+        (FULL, "Error: /data/gains.json: No space left on device; free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "/data"), "Error: /data: Permission denied; give the user"),
         (TimeoutError("a.json is being written by another process"), "Error: a.json is being written by another"),
         (sqlite3.OperationalError("database or disk is full"), "Error: database or disk is full"),

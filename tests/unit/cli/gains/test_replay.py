@@ -73,8 +73,8 @@ def library(more: str = "") -> Library:
     return build_library([template("# user\n{{ query }}\n\nBe brief.", more=more)], [])
 
 
-def cases(database: Database, wanted: ReplayFilter, found: Library | None = None) -> list[ReplayCase]:
-    return list(cases_of(database, choose(database, wanted, Random(1)), found or library(), Random(1)))
+def cases(database: Database, which: ReplayFilter, found: Library | None = None) -> list[ReplayCase]:
+    return list(cases_of(database, choose(database, which, Random(1)), found or library(), Random(1)))
 
 
 def test_controls_shadows_and_rewritten_exchanges_can_all_be_replayed(database: Database) -> None:
@@ -127,7 +127,7 @@ def test_the_last_corrected_answer_is_what_was_wanted(database: Database) -> Non
     for answer in ("first", "", "last"):
         database.add_feedback(Feedback("ex", 0.0, answer=answer))
 
-    assert [case.wanted for case in cases(database, ReplayFilter())] == ["last"]
+    assert [case.right for case in cases(database, ReplayFilter())] == ["last"]
 
 
 async def test_what_was_wanted_goes_before_checks_and_checks_before_a_judge() -> None:
@@ -135,10 +135,10 @@ async def test_what_was_wanted_goes_before_checks_and_checks_before_a_judge() ->
     completer = Answering(by_form)
     replay = Replay(completer, 100, judge="big")
 
-    wanted = await replay.score(replace(CASE, wanted="yes", checks=checks))
+    right = await replay.score(replace(CASE, right="yes", checks=checks))
     checked = await replay.score(replace(CASE, checks=checks))
 
-    assert [(one.by, one.difference) for one in (wanted, checked)] == [("feedback", 1.0), ("checks", 1.0)]
+    assert [(one.by, one.difference) for one in (right, checked)] == [("feedback", 1.0), ("checks", 1.0)]
     assert "judge" not in completer.purposes
     assert set(completer.samplings) == {CASE.sampling}
 
@@ -170,7 +170,7 @@ async def test_the_same_answer_twice_needs_no_judge() -> None:
 
 @pytest.mark.parametrize(("judge", "calls", "pairs"), [("", 7, 3), ("big", 7, 1), ("", 1, 0)])
 async def test_the_cap_is_kept_and_no_pair_is_left_half_asked(judge: str, calls: int, pairs: int) -> None:
-    case = replace(CASE, wanted="" if judge else "yes")
+    case = replace(CASE, right="" if judge else "yes")
     completer = Answering(by_form)
 
     found = await scores_of([case] * 9, Replay(completer, calls, judge), lambda: None, [])
@@ -190,7 +190,7 @@ async def test_a_backend_that_fails_now_and_then_costs_only_its_pairs() -> None:
 
     failed: list[str] = []
 
-    found = await scores_of([replace(CASE, wanted="yes")] * 4, Replay(Answering(answer), 100), lambda: None, failed)
+    found = await scores_of([replace(CASE, right="yes")] * 4, Replay(Answering(answer), 100), lambda: None, failed)
 
     assert [one.difference for one in found] == [1.0, 1.0]
     assert failed == ["it is down", "it is down"]
@@ -203,7 +203,7 @@ async def test_a_backend_that_only_fails_is_given_up() -> None:
     completer = Answering(answer)
 
     with pytest.raises(BackendFailed, match="it is down"):
-        await scores_of([replace(CASE, wanted="yes")] * 50, Replay(completer, 100), lambda: None, [])
+        await scores_of([replace(CASE, right="yes")] * 50, Replay(completer, 100), lambda: None, [])
     assert len(completer.purposes) == 5
 
 
