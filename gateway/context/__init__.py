@@ -1,1 +1,1 @@
-"""What a prompt needs to know: chunking, embedding, storing, retrieving, fitting into the window."""
+"""Context for prompts: chunking, embedding, storing, retrieving, fitting into the window."""

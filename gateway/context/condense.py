@@ -1,7 +1,7 @@
-"""The stage that shortens a prompt that is over its window, with as little loss as it can.
+"""The stage that shortens a prompt over its window, with as little loss as possible.
 
-A chooser picks the strategy, or the request names it. The cost of each is known before a model is called, and a
-strategy over the operator's limits does not start. A prompt that is still too long is left to the stage `fit`.
+The request names the strategy, or a chooser picks it. Its cost is known before a model is called, and a
+strategy over the operator's limits does not start. If the prompt is still too long, the stage `fit` handles it.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ PREVIEWED = "[a model reads this part first]"
 
 
 class Task(Struct, frozen=True):
-    """A request that does not fit, with all that is needed to shorten it."""
+    """A request that does not fit the window, with the data that are needed to shorten it."""
 
     exchange: Exchange
     target: Target
@@ -53,7 +53,7 @@ class Task(Struct, frozen=True):
     """The tokens of each turn."""
     task_tokens: int
     room: int
-    """The room of the window for the prompt, in tokens."""
+    """The tokens of the window that the prompt may use."""
     count: Callable[[str], int]
 
     @property
@@ -62,18 +62,18 @@ class Task(Struct, frozen=True):
 
     @property
     def beside(self) -> int:
-        """The tokens of the rest of the prompt: the task, and the other messages."""
+        """The tokens of the prompt without the text: the task, and the other messages."""
         return self.task_tokens + sum(self.sizes[:-1])
 
-    def free_beside(self, said: str) -> int:
-        """The room of the last prompt for sources under the instruction `said`. Blocking."""
-        frame = around_sources(said, self.shape.language, self.count)
+    def free_beside(self, instruction: str) -> int:
+        """The tokens that the last prompt has left for sources under the instruction. Blocking."""
+        frame = around_sources(instruction, self.shape.language, self.count)
         return self.room - PROMPT_TOKENS - TURN_TOKENS - frame - self.beside
 
 
 class CondenseStage:
-    """Stage `condense`. `reader` and `meaning` have memories that outlive the stage, which is built again when
-    something was loaded. Without `embed`, words alone are compared."""
+    """Stage `condense`. The caches of `reader` and `meaning` outlive the stage, which is built again after a part was
+    loaded. Without `embed`, texts are compared by words only."""
 
     name = "condense"
 
@@ -86,7 +86,7 @@ class CondenseStage:
         embed: Embed | None = None,
         mixing: Collection[str] = (),
     ) -> None:
-        """`mixing`: the backends that can read passages in parallel and mix their predictions."""
+        """`mixing`: the backends that can read passages in parallel and mix their predictions (NBCE)."""
         self._settings = settings
         self._count = count
         self._mixing = mixing
@@ -95,35 +95,35 @@ class CondenseStage:
         self._reader = reader
 
     async def __call__(self, exchange: Exchange) -> Exchange:
-        wanted = _named(exchange)
-        if not self._concerns(exchange, wanted):
+        named = _named(exchange)
+        if not self._concerns(exchange, named):
             return exchange
         task = await self._task(exchange)
-        if task is None or (wanted is None and task.tokens <= task.room):
+        if task is None or (named is None and task.tokens <= task.room):
             return exchange
-        chosen = StrategyChoice(wanted, "the request names it") if wanted else self._choose(task)
+        chosen = StrategyChoice(named, "the request names it") if named else self._choose(task)
         if chosen is None or chosen.strategy in (Strategy.DIRECT, Strategy.TRIMMED):
             return exchange
         try:
             return await self._do(task, chosen)
         except CannotRead as error:
-            if wanted:
-                what = f"The strategy {wanted.value!r} cannot be used: {error}."
+            if named:
+                what = f"The strategy {named.value!r} cannot be used: {error}."
                 raise BadRequest(what, param="foreword.strategy") from None
             paid = replace(exchange, calls=(*exchange.calls, *error.calls))
             return await self._otherwise(replace(task, exchange=paid), str(error))
 
-    def _concerns(self, exchange: Exchange, wanted: Strategy | None) -> bool:
+    def _concerns(self, exchange: Exchange, named: Strategy | None) -> bool:
         target = exchange.route[0] if exchange.route else None
         if target is None or not target.window_tokens or not exchange.ask.endpoint.takes_messages:
             return False
-        if self._settings.strategy == "off" and wanted is None:
+        if self._settings.strategy == "off" and named is None:
             return False
         # sources of a collection already fit
         if exchange.windows or exchange.chunks or exchange.mode is not Mode.ON or exchange.key.mode is Mode.OFF:
             return False
         fits = upper_bound(exchange.prompt) <= prompt_room(exchange, target)
-        return bool(wanted) or (not fits and all(turn.plain for turn in exchange.prompt))
+        return bool(named) or (not fits and all(turn.plain for turn in exchange.prompt))
 
     async def _task(self, exchange: Exchange) -> Task | None:
         """The parts of the request, counted. None if its last message is not the user's."""
@@ -148,15 +148,15 @@ class CondenseStage:
         logits = task.target.backend in self._mixing
         powers = Powers(calls=able, logits=logits, stretched_tokens=longest_tokens(task.target))
         most = max(1, task.target.window_tokens // 2)
-        asked = task.tokens + answer_room(task.exchange, task.target)
-        return choose(task.shape, talk=task.talk, parts=-(-task.tokens // most), prompt_tokens=asked, powers=powers)
+        needed = task.tokens + answer_room(task.exchange, task.target)
+        return choose(task.shape, talk=task.talk, parts=-(-task.tokens // most), prompt_tokens=needed, powers=powers)
 
     async def _do(self, task: Task, chosen: StrategyChoice) -> Exchange:
         if chosen.strategy is Strategy.FOCUS:
             return await self._focus(task, chosen)
         if chosen.strategy is Strategy.NBCE:
             if not task.shape.passages or not task.shape.task:
-                raise CannotRead("the message is not a question and at least three passages that stand apart")
+                raise CannotRead("the message is not a question with at least three separate passages")
             return _mixed(task, chosen)
         if chosen.strategy in READ or chosen.strategy is Strategy.TALK:
             return await self._read(task, chosen)
@@ -169,7 +169,8 @@ class CondenseStage:
         return longer
 
     async def _otherwise(self, task: Task, why: str) -> Exchange:
-        """The text cannot be read as chosen: search it, if there is a task to search for."""
+        """Fall back to a search of the text, if there is a task to search for. `why`: the reason why the strategy
+        failed."""
         if task.talk or not task.shape.task:
             return task.exchange.noted(self.name, "skipped", why)
         return await self._focus(task, StrategyChoice(Strategy.FOCUS, f"{why}; so a few passages are used"))
@@ -179,36 +180,36 @@ class CondenseStage:
             raise CannotRead("no paragraph of the message asks for anything")
         words = wording_of(task.shape.language)
         free = await asyncio.to_thread(task.free_beside, words.passages)
-        found = await focus(task.shape.text, task.shape.task, max(0, free), task.count, self._embed)
-        if not found:
+        passages = await focus(task.shape.text, task.shape.task, max(0, free), task.count, self._embed)
+        if not passages:
             return task.exchange.noted(self.name, "skipped", f"no passage fits into {max(0, free)} tokens")
-        return _with(task, chosen, _moved(found, task.shape.start), words.passages, {"passages": len(found)})
+        return _with(task, chosen, _moved(passages, task.shape.start), words.passages, {"passages": len(passages)})
 
     async def _read(self, task: Task, chosen: StrategyChoice) -> Exchange:
         talk = chosen.strategy is Strategy.TALK
         if self._reader is None:
-            raise CannotRead("there is no model that may be asked")
+            raise CannotRead("no model may be called")
         words = wording_of(task.shape.language)
-        said = words.talk if talk else task.shape.task or words.talk
-        room = await asyncio.to_thread(self._room, task, words, said, talk)
-        text, kept = await asyncio.to_thread(_talked, task, words, room.final) if talk else (task.shape.text, ())
+        instruction = words.talk if talk else task.shape.task or words.talk
+        room = await asyncio.to_thread(self._room, task, words, instruction, talk)
+        text, remaining = await asyncio.to_thread(_talked, task, words, room.final) if talk else (task.shape.text, ())
         refining = chosen.strategy is Strategy.REFINE
         room = quotes.beside_notes(room) if refining else room
-        found = await asyncio.to_thread(parts, text, quotes.part_tokens(room), task.count)
-        tokens = sum(part.tokens for part in found)
-        quote = quotes.refine(len(found), tokens, room) if refining else quotes.tree(len(found), tokens, room)
+        pieces = await asyncio.to_thread(parts, text, quotes.part_tokens(room), task.count)
+        tokens = sum(part.tokens for part in pieces)
+        quote = quotes.refine(len(pieces), tokens, room) if refining else quotes.tree(len(pieces), tokens, room)
         self._check(quote)
         if not task.exchange.may_call:
-            reading = ReadingResult(tuple(replace(part, text=PREVIEWED) for part in found))
+            reading = ReadingResult(tuple(replace(part, text=PREVIEWED) for part in pieces))
         elif refining:
-            reading = await self._reader.refine(task.exchange, found, said, room, words, task.count)
+            reading = await self._reader.refine(task.exchange, pieces, instruction, room, words, task.count)
         else:
-            reading = await self._reader.tree(task.exchange, found, said, quote, room, words, task.count)
+            reading = await self._reader.tree(task.exchange, pieces, instruction, quote, room, words, task.count)
         data = {"quote": quote.data(), **reading.data()}
         exchange = replace(task.exchange, calls=(*task.exchange.calls, *reading.calls))
         task = replace(task, exchange=exchange)
         if talk:
-            return _retold(task, chosen, reading.results, kept, words.earlier, data)
+            return _retold(task, chosen, reading.results, remaining, words.earlier, data)
         return _with(task, chosen, _moved(reading.results, task.shape.start), words.final, data)
 
     def _check(self, quote: Quote) -> None:
@@ -219,10 +220,10 @@ class CondenseStage:
         if tokens > most_tokens:
             raise CannotRead(f"it would take {tokens} tokens; [context] most_tokens is {most_tokens}")
 
-    def _room(self, task: Task, words: LongWording, said: str, talk: bool) -> WindowRoom:
-        """The room for each prompt. Blocking, since the prompts are counted."""
+    def _room(self, task: Task, words: LongWording, instruction: str, talk: bool) -> WindowRoom:
+        """The tokens that each prompt has for text. Blocking, since the prompts are counted."""
         result = min(self._settings.note_tokens, task.target.window_tokens // 8)
-        prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(said) + PIECES * JOIN_TOKENS
+        prompt = PROMPT_TOKENS + around_part(words, task.count) + task.count(instruction) + PIECES * JOIN_TOKENS
         final = result + SOURCE_TOKENS if talk else task.free_beside(words.final)
         return WindowRoom(task.target.window_tokens, prompt, result, max(0, final))
 
@@ -239,20 +240,23 @@ def _named(exchange: Exchange) -> Strategy | None:
         raise BadRequest(f"Unknown strategy {name!r}; known: {known}.", param="foreword.strategy") from None
 
 
-def _moved(found: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
-    """The chunks with their places in the client's message instead of in the text alone."""
-    return tuple(replace(one, start=one.start + start, end=one.end + start) for one in found)
+def _moved(chunks: Sequence[Chunk], start: int) -> tuple[Chunk, ...]:
+    """The chunks with their positions in the client's message instead of in the text."""
+    return tuple(replace(chunk, start=chunk.start + start, end=chunk.end + start) for chunk in chunks)
 
 
-def _with(task: Task, chosen: StrategyChoice, found: Sequence[Chunk], said: str, data: Mapping[str, Any]) -> Exchange:
-    """The last message with the results in place of the text."""
-    sources = fenced(found, task.shape.language, instruction=said)
+def _with(
+    task: Task, chosen: StrategyChoice, results: Sequence[Chunk], instruction: str, data: Mapping[str, Any]
+) -> Exchange:
+    """The exchange with the results in place of the text, in its last message."""
+    sources = fenced(results, task.shape.language, instruction=instruction)
     turns = (*task.exchange.prompt[:-1], Turn("user", f"{sources}\n\n{task.shape.task}".strip()))
-    return _planned(task, chosen, turns, found, data)
+    return _planned(task, chosen, turns, results, data)
 
 
 def _mixed(task: Task, chosen: StrategyChoice) -> Exchange:
-    """The passages go to the engine, which reads them in parallel and answers the task from all of them."""
+    """The exchange with the passages for the engine, which reads them in parallel and answers the task from all of
+    them."""
     ask = task.exchange.ask
     controls = replace(ask.controls, contexts=task.shape.passages)
     exchange = replace(task.exchange, ask=replace(ask, controls=controls))
@@ -267,33 +271,38 @@ def _talked(task: Task, words: LongWording, tokens: int) -> tuple[str, tuple[Tur
     places = trim(turns, task.sizes, task.room - PROMPT_TOKENS - frame - tokens)
     if places is None:
         raise CannotRead("the last message alone is over the window")
-    kept = tuple(turns[place] for place in places)
+    remaining = tuple(turns[place] for place in places)
     gone = [turn for place, turn in enumerate(turns) if place not in set(places)]
-    return "\n\n".join(f"{turn.role}: {turn.text}" for turn in gone), kept
+    return "\n\n".join(f"{turn.role}: {turn.text}" for turn in gone), remaining
 
 
 def _retold(
-    task: Task, chosen: StrategyChoice, found: Sequence[Chunk], kept: Sequence[Turn], said: str, data: Mapping[str, Any]
+    task: Task,
+    chosen: StrategyChoice,
+    results: Sequence[Chunk],
+    remaining: Sequence[Turn],
+    instruction: str,
+    data: Mapping[str, Any],
 ) -> Exchange:
-    """The summary of the dropped turns, ahead of the first user turn that stays."""
-    first = next(place for place, turn in enumerate(kept) if turn.role == "user")
-    sources = fenced(found, task.shape.language, instruction=said)
-    retold = Turn("user", f"{sources}\n\n{kept[first].text}")
-    turns = (*kept[:first], retold, *kept[first + 1 :])
-    gone = len(task.exchange.prompt) - len(kept)
-    return _planned(task, chosen, turns, found, {**data, "dropped_turns": gone}, gone)
+    """The exchange with the summary of the dropped turns, before the first user turn that stays."""
+    first = next(place for place, turn in enumerate(remaining) if turn.role == "user")
+    sources = fenced(results, task.shape.language, instruction=instruction)
+    retold = Turn("user", f"{sources}\n\n{remaining[first].text}")
+    turns = (*remaining[:first], retold, *remaining[first + 1 :])
+    gone = len(task.exchange.prompt) - len(remaining)
+    return _planned(task, chosen, turns, results, {**data, "dropped_turns": gone}, gone)
 
 
 def _planned(
     task: Task,
     chosen: StrategyChoice,
     turns: tuple[Turn, ...],
-    found: Sequence[Chunk],
+    results: Sequence[Chunk],
     data: Mapping[str, Any],
     dropped: int = 0,
 ) -> Exchange:
     plan = ContextPlan(chosen.strategy.value, task.target.window_tokens, 0, dropped)
-    chunks = (*task.exchange.chunks, *found)
-    said = {"tokens": task.tokens, "window_tokens": task.target.window_tokens, **data}
+    chunks = (*task.exchange.chunks, *results)
+    figures = {"tokens": task.tokens, "window_tokens": task.target.window_tokens, **data}
     exchange = replace(task.exchange, turns=turns, chunks=chunks, plan=plan)
-    return exchange.noted("condense", chosen.strategy.value, chosen.why, said)
+    return exchange.noted("condense", chosen.strategy.value, chosen.why, figures)

@@ -1,9 +1,10 @@
-"""Control tokens of common model families, and how to break them in text from elsewhere.
+"""Control tokens of common model families, and how to break them up in text from elsewhere.
 
-A tokenizer that parses its special tokens in a message reads such a text as the real token: the end of a turn, a tool
-call, the start of the reasoning. The server of a remote model is not known, so the tokens of all these families are
-broken by a space, for every backend. The names are those of the `tokenizer_config.json` and chat templates of the
-models named beside them. Letters and digits stay as they are, so a reader and a search still find them.
+A tokenizer that parses special tokens in a message reads such text as the real token: the end of a turn, a tool
+call, the start of the reasoning. The model behind a remote server is unknown, so the tokens of all these
+families are broken up with a space, for every backend. The names come from the `tokenizer_config.json` and the
+chat templates of the models named beside them. Letters and digits stay as they are, so readers and searches
+still find them.
 """
 
 import re
@@ -36,10 +37,10 @@ IN_ANGLES = {
         "img_context",
     ),
 }
-"""By family, the names between `<` and `>`, as patterns; each also with a `/` before it."""
+"""For each family the names between `<` and `>`, as patterns. Each also occurs with a `/` before it."""
 
 IN_CAPITALS = {"Code Llama": ("PRE", "SUF", "MID", "EOT")}
-"""The same where case matters: `<pre>` is HTML."""
+"""The same for names in capitals only, since `<pre>` is HTML."""
 
 IN_BRACKETS = {
     "Llama 2, Mistral": ("INST", "SYSTEM_PROMPT"),
@@ -54,7 +55,7 @@ IN_BRACKETS = {
     "Gemma 3": ("multimodal", "@BOS@"),
     "Apriel": ("(?:BEGIN|END) FINAL RESPONSE",),
 }
-"""The names between `[` and `]`; each also with a `/` before it."""
+"""The names between `[` and `]`. Each also occurs with a `/` before it."""
 
 WHOLE = {
     "Llama 2": ("<<SYS>>", "<</SYS>>"),
@@ -72,7 +73,7 @@ def _any(families: Mapping[str, Sequence[str]]) -> str:
 
 
 def _ahead(token: str) -> str:
-    """The first character of a token, if the rest follows."""
+    """A pattern for the first character of a token, if the rest follows."""
     return f"{re.escape(token[0])}(?={re.escape(token[1:])})"
 
 
@@ -85,7 +86,7 @@ CONTROL = re.compile(
     rf"|{'|'.join(_ahead(token) for tokens in WHOLE.values() for token in tokens)}",
     re.IGNORECASE,
 )
-"""The place in a control token that a space goes behind."""
+"""The positions in control tokens behind which a space is inserted."""
 
 
 def broken(text: str) -> str:

@@ -1,7 +1,7 @@
-"""Takes the best sentences of the retrieved passages if there is no room for whole passages.
+"""Selects the best sentences of the retrieved passages if whole passages do not fit.
 
-A passage is split into sentences and lines. A part's value is the score of its passage and its own share of the
-query's words. The excerpt of a passage is one span, so a citation can name its place.
+A passage is split into sentences and lines. The value of a part is the score of its passage, plus its own share
+of the query's words. The excerpt of a passage is one span, so that a citation can name its position.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 PART_TOKENS = 64
 WORDS_SHARE = 0.6
-"""The weight of a part's words beside the score of its passage; both are counted from their minimum."""
+"""The weight of a part's words beside the score of its passage. Both are counted from their minimum."""
 ADJOINING = 200
-"""Passages with at most this many characters between them are neighbours; a heading may stand between."""
+"""Passages with at most this many characters between them are neighbours, so a heading may stand between them."""
 
 Shares = Callable[[str, Sequence[str]], Sequence[float]]
-"""For a collection's id and texts: each text's share of the query's words, weighted as in BM25."""
+"""Takes a collection's id and texts. Returns each text's share of the query's words, weighted as in BM25."""
 
 
 class ExcerptPart(Struct, frozen=True):
@@ -43,7 +43,7 @@ class ExcerptPart(Struct, frozen=True):
 
 
 def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> list[Chunk]:
-    """Excerpts of the chunks, in their order, of about the budget together."""
+    """Excerpts of the chunks in their order, together of about the budget."""
     lined = sorted(range(len(chunks)), key=lambda at: (chunks[at].collection, chunks[at].source, chunks[at].start))
     parts = [part for at in lined for part in parts_of(at, chunks[at])]
     taken: dict[int, tuple[int, int]] = {}
@@ -61,14 +61,14 @@ def excerpts(chunks: Sequence[Chunk], budget: SourceBudget, shares: Shares) -> l
 
 
 def parts_of(number: int, chunk: Chunk) -> list[ExcerptPart]:
-    """The sentences and lines of a chunk. Their tokens are estimated from the chunk's, in proportion."""
+    """The sentences and lines of a chunk. Their tokens are estimated in proportion from those of the chunk."""
     text, rate = chunk.text[lead_length(chunk) :], chunk.tokens / max(1, len(chunk.text))
-    found = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
-    # white space between two parts belongs to the first
-    ends = [*(start for start, _ in found[1:]), *([len(text)] if found else [])]
+    spans = sentences(text, PART_TOKENS, lambda some: math.ceil(len(some) * rate))
+    # white space between two parts belongs to the first one
+    ends = [*(start for start, _ in spans[1:]), *([len(text)] if spans else [])]
     return [
         ExcerptPart(number, start, end, math.ceil((upto - start) * rate))
-        for (start, end), upto in zip(found, ends, strict=True)
+        for (start, end), upto in zip(spans, ends, strict=True)
     ]
 
 
@@ -83,29 +83,29 @@ def _best_first(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: S
 
 
 def _shares_of(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart], shares: Shares) -> Any:
-    """[parts]: each one's share of the query's words, by the idf of its own collection."""
+    """Each part's share of the query's words, with the idf of its own collection: [parts]."""
     import numpy as np
 
-    found = np.zeros(len(parts))
+    result = np.zeros(len(parts))
     for collection in {chunk.collection for chunk in chunks}:
         mine = [place for place, part in enumerate(parts) if chunks[part.chunk].collection == collection]
         texts = [_own(chunks[parts[place].chunk])[parts[place].start : parts[place].end] for place in mine]
-        found[mine] = shares(collection, texts)
-    return found
+        result[mine] = shares(collection, texts)
+    return result
 
 
 def _places(chunks: Sequence[Chunk], parts: Sequence[ExcerptPart]) -> NDArray[np.int64]:
-    """Ascending numbers of the parts: neighbours differ by one, others by more."""
+    """Ascending numbers for the parts: those of neighbours differ by one, others by more."""
     import numpy as np
 
-    steps = [1 if _adjoin(chunks, one, other) else 2 for one, other in pairwise(parts)]
+    steps = [1 if _adjoin(chunks, first, second) else 2 for first, second in pairwise(parts)]
     return np.cumsum([0, *steps], dtype=np.int64)[: len(parts)]
 
 
-def _adjoin(chunks: Sequence[Chunk], one: ExcerptPart, other: ExcerptPart) -> bool:
-    if one.chunk == other.chunk:
+def _adjoin(chunks: Sequence[Chunk], first: ExcerptPart, second: ExcerptPart) -> bool:
+    if first.chunk == second.chunk:
         return True
-    before, after = chunks[one.chunk], chunks[other.chunk]
+    before, after = chunks[first.chunk], chunks[second.chunk]
     same = (before.collection, before.source) == (after.collection, after.source)
     return same and after.start - before.end <= ADJOINING
 
@@ -124,7 +124,7 @@ def _lead_tokens(chunk: Chunk) -> int:
 
 
 def _excerpt(chunk: Chunk, parts: Sequence[ExcerptPart], taken: tuple[int, int]) -> Chunk:
-    """The excerpt; a part of a table keeps the title row."""
+    """The excerpt of a chunk. An excerpt of a table keeps the title row."""
     start, end = parts[taken[0]].start, parts[taken[1]].end
     own = _own(chunk)
     if (start, end) == (0, len(own)):

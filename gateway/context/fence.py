@@ -1,7 +1,7 @@
-"""Puts retrieved text into a prompt as data: numbered, fenced off, and unable to imitate anything else.
+"""Puts retrieved text into a prompt as data: numbered, fenced, and unable to imitate anything else.
 
-Each request draws a new mark for the fence, so no document can contain it. Invisible characters are
-removed, and control tokens (`<|im_end|>`, `[INST]`) are broken: see `control_tokens.py`.
+Each request draws a new mark for the fence, so no document can contain it. Invisible characters are removed,
+and control tokens (`<|im_end|>`, `[INST]`) are broken up: see `control_tokens.py`.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ INSTRUCTIONS = {
 }
 
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-"""Unicode categories without a shape: control, zero-width and bidi characters, tags, private use."""
+"""Unicode categories of invisible characters: control, zero-width and bidi characters, tags, private use."""
 SELECTORS = range(0xE0100, 0xE01F0)
-"""Variation selectors that no text needs, and that can carry a hidden text."""
+"""Variation selectors, which no text needs and which can carry a hidden text."""
 
 SOURCE_NUMBER = re.compile(
     r"^([\s>*_#|~+-]*)[\[［【〔〖〚⟦⁅❲﹝](\s*[\d¹²³⁰⁴-⁹₀-₉①-⑳]+\s*)[\]］】〕〗〛⟧⁆❳﹞]", re.MULTILINE
 )
-"""A number in brackets at the start of a line, in any script: a text could forge a source with it."""
+"""A number in brackets at the start of a line, in any script. A text could use it to forge a source."""
 
 CJK = re.compile(r"[㐀-鿿豈-﫿]")
 
@@ -43,7 +43,7 @@ def new_mark() -> str:
 
 
 def unknown_to(text: str, draw: Callable[[], str] = new_mark) -> str:
-    """A mark that the text does not contain."""
+    """Draw a mark that the text does not contain."""
     mark = draw()
     while mark in text:
         mark = draw()
@@ -51,7 +51,7 @@ def unknown_to(text: str, draw: Callable[[], str] = new_mark) -> str:
 
 
 def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new_mark, *, instruction: str = "") -> str:
-    """The sources as text for the prompt, ahead of the user's own words; [1] is the first chunk."""
+    """The sources as text for the prompt, to be put before the user's own words. [1] is the first chunk."""
     sources = "\n\n".join(
         f"[{number}] {_title(chunk)}\n{harmless(chunk.text)}" for number, chunk in enumerate(chunks, 1)
     )
@@ -63,8 +63,8 @@ def fenced(chunks: Sequence[Chunk], language: str, draw: Callable[[], str] = new
 def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -> str:
     """The text between two marks that it does not contain.
 
-    `stable` gives the same text the same mark, so that a result can be cached; the text cannot contain this mark,
-    since it is a hash of the whole text.
+    `stable` gives the same text the same mark, so that a result can be cached. The text cannot contain this
+    mark, since it is a hash of the whole text.
     """
     body = harmless(text)
     mark = hashlib.sha256(f"{stable}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:12] if stable else draw()
@@ -74,7 +74,7 @@ def marked(text: str, draw: Callable[[], str] = new_mark, *, stable: str = "") -
 
 
 def harmless(text: str) -> str:
-    """The visible text, without control tokens and source numbers of its own."""
+    """The visible text, without control tokens, and without numbers that look like those of sources."""
     seen = "".join(char for char in text if _is_seen(char))
     return SOURCE_NUMBER.sub(r"\1(\2)", broken(seen))
 
@@ -86,7 +86,7 @@ def _is_seen(char: str) -> bool:
 
 
 def language_of(text: str) -> str:
-    """`zh` if at least a fifth of the text is Chinese characters, else `en`."""
+    """`zh` if at least a fifth of the characters are Chinese, else `en`."""
     return "zh" if len(CJK.findall(text)) * 5 >= len(text.strip() or "x") else "en"
 
 

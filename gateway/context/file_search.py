@@ -1,8 +1,8 @@
-"""The stage for a client's tool `file_search`: it searches the gateway's vector stores for the last message before the
-model is called, and puts the results ahead of the user's own words.
+"""The stage for a client's tool `file_search`: it searches the gateway's vector stores for the last message
+before the model is called, and puts the results before the user's own words.
 
-The client asks for it, so it runs in every mode, and if it cannot, the request fails. A store that the gateway does not
-have may be the backend's, if the backend searches stores.
+The client asks for the search, so the stage runs in every mode, and a failed search fails the request. If the
+backend can search stores itself, an unknown store may be the backend's.
 """
 
 import asyncio
@@ -20,13 +20,14 @@ from gateway.ports import Vectors
 
 SEARCH_S = 30.0
 NO_LIMIT = 10**9
-"""A request that sets the number of results is limited by the model's window alone."""
+"""If a request sets the number of results, only the model's window limits their tokens."""
 
 
 class FileSearchStage:
-    """Stage `search`. `collections` None: this gateway has none. `hosts`: whether a target searches stores of its own.
+    """Stage `search`. `collections` None: this gateway has none. `hosts` returns whether a target searches
+    stores of its own.
 
-    `retrieve` has the embedder, once it is loaded, and fits the results into the window.
+    `retrieve` has the embedder after it is loaded, and fits the results into the window.
     """
 
     name = "search"
@@ -50,7 +51,7 @@ class FileSearchStage:
         if not queries:
             reason = "tool_choice has no place for it" if not tool.called else "the user's messages have no text"
             return replace(exchange, searched=FileSearchResult()).noted(self.name, "not called", reason)
-        chunks, sources = await self._found(exchange, tool, stores, queries)
+        chunks, sources = await self._results(exchange, tool, stores, queries)
         searched = FileSearchResult(queries, sources)
         if not chunks:
             return replace(exchange, searched=searched).noted(self.name, "nothing found")
@@ -65,7 +66,7 @@ class FileSearchStage:
         stores = [self._collections.by_id(id, key) for id in tool.stores]
         return [store for store in stores if store is not None]
 
-    async def _found(
+    async def _results(
         self, exchange: Exchange, tool: FileSearch, stores: Sequence[Collection], queries: Sequence[str]
     ) -> tuple[tuple[Chunk, ...], tuple[FileSource, ...]]:
         """The chunks to use, in document order, and the file of each."""
@@ -100,10 +101,10 @@ class FileSearchStage:
             for query, vector in zip(queries, vectors, strict=True)
         ]
         threshold, floor = tool.threshold, self._retrieve.floor
-        found = self._collections.look_up_all(
+        hits = self._collections.look_up_all(
             stores, wishes, lambda store: floor(store) if threshold is None else threshold
         )
-        return found[:limit]
+        return hits[:limit]
 
     def _packed(self, hits: Sequence[Hit], limits: RetrievalLimits) -> tuple[Chunk, ...]:
         """On a worker thread."""
@@ -112,18 +113,18 @@ class FileSearchStage:
 
 
 def queries_of(exchange: Exchange, tool: FileSearch) -> tuple[str, ...]:
-    """The user's last message; after the first turn also together with the one before, which a follow-up such as
-    "And for trainees?" refers to."""
-    said = [turn for turn in exchange.ask.turns if turn.role == "user"]
-    last = (said[-1].text if said and said[-1].plain else tool.query).strip()
-    earlier = said[-2].text.strip() if len(said) > 1 else ""
+    """The queries: the user's last message, and in a conversation also this message together with the one before, which
+    a follow-up such as "And for trainees?" refers to."""
+    questions = [turn for turn in exchange.ask.turns if turn.role == "user"]
+    last = (questions[-1].text if questions and questions[-1].plain else tool.query).strip()
+    earlier = questions[-2].text.strip() if len(questions) > 1 else ""
     if not last:
         return ()
     return (last, f"{earlier}\n{last}") if earlier else (last,)
 
 
 def _check(exchange: Exchange, tool: FileSearch, stores: Sequence[Collection]) -> None:
-    """Raises `BadRequest` or `NotFound`, which name the field at fault."""
+    """Raises `BadRequest` or `NotFound` with the field at fault."""
     where = f"tools[{tool.place}]"
     if tool.fault:
         raise BadRequest(tool.fault, param=tool.faulty or where, code=tool.code)
@@ -133,7 +134,7 @@ def _check(exchange: Exchange, tool: FileSearch, stores: Sequence[Collection]) -
         raise NotFound(f"No vector store found with id '{missing[0]}'.", param=f"{where}.vector_store_ids")
     if exchange.ask.controls.collections:
         raise BadRequest(
-            "A request has its sources from the tool 'file_search' or from 'foreword.collections', not from both: "
-            "their numbers would mean two things. Name all of them in 'vector_store_ids'.",
+            "A request can use sources of the tool 'file_search' or of 'foreword.collections', not of both: "
+            "their numbers would be ambiguous. Name all of them in 'vector_store_ids'.",
             param="foreword.collections",
         )

@@ -1,7 +1,7 @@
-"""The stage that fits a prompt into the model's window: a longer window of the model, else fewer old turns.
+"""The stage that fits a prompt into the model's window: it uses a longer window of the model, or drops old turns.
 
-System messages and everything from the last user message on always stay. Tokens are counted only if the bytes do not
-fit, since no tokenizer makes more tokens than there are bytes.
+System messages, and everything from the last user message on, always stay. Tokens are counted only if the bytes
+do not fit, since a text never has more tokens than bytes.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from gateway.exchange import ContextPlan, Exchange, Mode, Rewrite, Sampling, Tar
 
 
 class FitStage:
-    """Decides `direct` or `trimmed`. A rewrite that makes a prompt too long is undone."""
+    """Stage `fit`: decides `direct` or `trimmed`. Undoes a rewrite that makes a prompt too long."""
 
     name = "fit"
 
@@ -39,7 +39,7 @@ class FitStage:
         budget = prompt_room(exchange, target)
         at_most = upper_bound(exchange.prompt)
         if at_most <= budget:
-            return _direct(exchange, target, at_most, "the bytes fit, so the tokens do")
+            return _direct(exchange, target, at_most, "even its bytes fit the window")
         if exchange.mode is Mode.OFF and exchange.turns is None and target.longer is None:
             return exchange.noted(self.name, "direct", "may be over the window; mode is off, so nothing is changed")
         if not all(turn.plain for turn in exchange.prompt):
@@ -64,7 +64,8 @@ class FitStage:
         )
 
     async def _more_than_text(self, exchange: Exchange, target: Target) -> Exchange:
-        """Tool calls and images are not counted one by one; if a longer window exists, the JSON of the request is."""
+        """Handle a prompt with tool calls or images, which cannot be counted. The JSON of the request is counted
+        instead, if a longer window exists."""
         if target.longer is not None:
             raw = exchange.ask.raw.decode("utf-8", "replace")
             tokens = await asyncio.to_thread(self.count, target.backend, raw)
@@ -77,7 +78,7 @@ class FitStage:
     async def _as_it_came(self, exchange: Exchange) -> Exchange:
         """Continue with the client's own prompt, because the additions of earlier stages do not fit."""
         own = replace(exchange, turns=None, chunks=())
-        if not exchange.ask.spoken_for:  # a prompt by name is the client's own
+        if not exchange.ask.spoken_for:  # a prompt by name is part of the client's request
             own = replace(own, sampling=Sampling(), rewrite=Rewrite.NONE, procedure=None)
         fitted = await self(own)
         last = fitted.notes[-1]

@@ -8,11 +8,12 @@ from msgspec import Struct
 from gateway.exchange import Chunk
 
 CHUNK_TOKENS = 24
-"""The tokens of a source's number, name and heading."""
+"""The tokens of the line above a source: its number, name and heading."""
 
 
 class SourceBudget(Struct, frozen=True):
-    """The limits of the sources: `tokens` of text, and `room` for these and the line above each."""
+    """The limits of the sources in tokens: `tokens` for their texts, and `room` for the texts and the lines above
+    them."""
 
     tokens: int
     room: int
@@ -26,20 +27,20 @@ def pack(chunks: Sequence[Chunk], budget: SourceBudget) -> tuple[Chunk, ...]:
 
     The document with the best chunk comes first.
     """
-    kept: list[Chunk] = []
+    chosen: list[Chunk] = []
     used = 0
     for chunk in sorted(chunks, key=lambda chunk: -chunk.score):
-        if budget.holds(used + chunk.tokens, len(kept) + 1):
-            kept.append(chunk)
+        if budget.holds(used + chunk.tokens, len(chosen) + 1):
+            chosen.append(chunk)
             used += chunk.tokens
     rank: dict[tuple[str, str], int] = {}
-    for chunk in kept:
+    for chunk in chosen:
         rank.setdefault((chunk.collection, chunk.source), len(rank))
-    return tuple(sorted(kept, key=lambda chunk: (rank[chunk.collection, chunk.source], chunk.start)))
+    return tuple(sorted(chosen, key=lambda chunk: (rank[chunk.collection, chunk.source], chunk.start)))
 
 
 def citations(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
-    """The chunk behind each number in the answer, as the client and the record get it."""
+    """The chunk behind each number in the answer, in the form for the client and the record."""
     return [
         {
             "n": number,

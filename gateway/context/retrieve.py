@@ -1,6 +1,5 @@
-"""The stage that searches the collections which a request names, and puts the results ahead of the user's own words:
-fenced as data, numbered, within a token budget, never as a system message.
-"""
+"""The stage that searches the collections which a request names, and puts the results before the user's own words:
+fenced as data, numbered, within a token budget, never as a system message."""
 
 import asyncio
 from collections import Counter
@@ -27,15 +26,16 @@ Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
 
 MOST_CHUNKS = 50
 SPARE_CHUNKS = 2
-"""A search returns this many times the chunks that are used: some are dropped as duplicates."""
+"""A search returns this many times the chunks that are needed, since some are dropped as duplicates."""
 FENCE_TOKENS = 160
-"""The tokens of the instruction and the fence (the Chinese one with a tokenizer that knows no Chinese)."""
+"""The tokens of the instruction and the fence, counted for the Chinese one with a tokenizer that has no Chinese
+words."""
 LISTED = 20
 """The number of collections that an error names."""
 
 
 class RetrievalLimits(Struct, frozen=True):
-    """The most that a request may get: number of chunks, and their tokens as `backend` counts."""
+    """The limits of a request: the number of chunks, and their tokens as `backend` counts them."""
 
     query: str
     collections: tuple[str, ...]
@@ -46,8 +46,8 @@ class RetrievalLimits(Struct, frozen=True):
 
 
 class RetrievedChunks(Struct, frozen=True):
-    """The chunks to use, the best score of the search, and the floor that it was compared with. `tight`: there are
-    chunks, but no room for any."""
+    """The chunks to use, the best score of the search, and the floor with which it was compared. `tight`: there are
+    chunks, but none fits."""
 
     chunks: tuple[Chunk, ...]
     best: float = 0.0
@@ -56,7 +56,7 @@ class RetrievedChunks(Struct, frozen=True):
 
 
 class RetrieveStage:
-    """Stage `retrieve`. `embed` and `collections` are None while they are loading; a note says so."""
+    """Stage `retrieve`. `embed` and `collections` are None while they are loading; a note then says so."""
 
     name = "retrieve"
 
@@ -96,7 +96,7 @@ class RetrieveStage:
         if limits.budget.room <= 0:
             return exchange.noted(self.name, "skipped", "the model's window has no room left for sources")
         try:
-            # the clock runs here rather than around the stage, since most requests name no collection
+            # the time limit is set here rather than around the stage, since most requests name no collection
             async with asyncio.timeout(self.settings.budget_ms / 1000):
                 vectors = await self.embed([query])
                 result = await asyncio.to_thread(self._look_up, self.collections, exchange.key, limits, vectors)
@@ -121,7 +121,7 @@ class RetrieveStage:
         return RetrievalLimits(query, names, chunks, budget, backend, controls.filters)
 
     async def budget(self, exchange: Exchange, tokens: int, chunks: int) -> SourceBudget:
-        """The budget for that many chunks and tokens, as far as the window of the answering model has room."""
+        """The budget for that many chunks and tokens, limited by the room in the answering model's window."""
         room = await self._room(exchange, tokens + chunks * CHUNK_TOKENS)
         return SourceBudget(min(tokens, room), room)
 
@@ -142,8 +142,10 @@ class RetrieveStage:
         chunks: Sequence[Chunk],
         limits: RetrievalLimits,
     ) -> tuple[Chunk, ...]:
-        """The part of the chunks that goes into the prompt: all of them where there is room, else the best sentences.
-        The chunks name their collections by id. On a worker thread."""
+        """The chunks for the prompt: all of them if they fit, else their best sentences.
+
+        The chunks name their collections by id. Call it on a worker thread.
+        """
         counted = self._counted(chunks, limits.backend)
         if counted and not limits.budget.holds(sum(chunk.tokens for chunk in counted), len(counted)):
 
@@ -154,15 +156,15 @@ class RetrieveStage:
         return pack(counted, limits.budget)
 
     def _counted(self, chunks: Sequence[Chunk], backend: str) -> list[Chunk]:
-        """The same with their tokens as the answering model counts them."""
+        """The chunks with their tokens as the answering model counts them."""
         return [replace(chunk, tokens=self.count(backend, chunk.text)) for chunk in chunks] if backend else list(chunks)
 
     def floor(self, collection: Collection) -> float:
-        """Chunks with a lower score are no answer."""
+        """The floor of a collection: chunks with a lower score are not used."""
         return tuning_of(collection).floor if self.settings.floor is None else self.settings.floor
 
     def with_sources(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
-        """The exchange with the chunks ahead of the user's own words."""
+        """The exchange with the chunks before the user's own words."""
         language = exchange.intent.language or language_of(exchange.ask.query)
         turns = ahead_of_the_user(exchange.prompt, fenced(chunks, language, self.draw))
         return replace(exchange, turns=turns, chunks=chunks)
@@ -170,7 +172,7 @@ class RetrieveStage:
     def _look_up(
         self, collections: Collections, key: ClientKey, limits: RetrievalLimits, vectors: Vectors
     ) -> RetrievedChunks:
-        """Search, and choose the chunks for the prompt. On a worker thread."""
+        """Search, and choose the chunks for the prompt. Call it on a worker thread."""
         named = {store.id: store for store in (_named(collections, name, key) for name in limits.collections)}
         wish = Wish(limits.query, vectors[0], limits.chunks * SPARE_CHUNKS, limits.filters)
         results = [self._in_one(collections, collection, wish) for collection in named.values()]
@@ -192,13 +194,13 @@ class RetrieveStage:
         return RetrievedChunks(chunks, hits[0].score if hits else 0.0, floor)
 
     def _with(self, exchange: Exchange, chunks: tuple[Chunk, ...]) -> Exchange:
-        # in shadow mode the sources are recorded and not sent
+        # in shadow mode the sources are recorded but not sent
         decision = "shadow" if exchange.mode is Mode.SHADOW else "retrieved"
         return self.with_sources(exchange, chunks).noted(self.name, decision, *described(chunks))
 
 
 def titles_of(collections: Sequence[Collection]) -> dict[str, str]:
-    """How citations name collections, by their ids: by name, and where two have one name, with the id."""
+    """The names of collections in citations, by id: the name, followed by the id if two collections have that name."""
     names = Counter(collection.name for collection in collections)
     return {
         collection.id: collection.name if names[collection.name] == 1 else f"{collection.name} ({collection.id})"
@@ -207,14 +209,14 @@ def titles_of(collections: Sequence[Collection]) -> dict[str, str]:
 
 
 def described(chunks: Sequence[Chunk]) -> tuple[str, dict[str, Any]]:
-    """The reason and the data of a note about retrieved chunks."""
+    """The reason and the data for a note about retrieved chunks."""
     collections = ", ".join(sorted({chunk.collection for chunk in chunks}))
     data = {"tokens": sum(chunk.tokens for chunk in chunks), "citations": citations(chunks)}
     return f"{len(chunks)} {'chunk' if len(chunks) == 1 else 'chunks'} of {collections}", data
 
 
 def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
-    """The prompt with the sources in the last user turn, or in a new turn ahead of it if that is not plain text."""
+    """The prompt with the sources in the last user turn; if that is not plain text, in a new turn before it."""
     place = max(place for place, turn in enumerate(turns) if turn.role == "user")
     last = turns[place]
     if last.plain:
@@ -229,7 +231,8 @@ def _below(text: str, turn: Turn) -> Turn:
 
 
 def _named(collections: Collections, name: str, key: ClientKey) -> Collection:
-    """The collection that a request names. Raises `KeyNotAllowed` or `NotFound`, which name no other key's."""
+    """Find the collection that a request names. Raises `KeyNotAllowed` or `NotFound`, which never name another
+    key's."""
     collection = collections.find(name, key)
     if collection is not None:
         return collection

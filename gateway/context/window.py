@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from gateway.exchange import ContextPlan, Exchange, Target, Turn
 
 Count = Callable[[str, str], int]
-"""The tokens of a text for a backend, by the backend's name. Blocking."""
+"""The number of tokens of a text for a backend, given the backend's name. Blocking."""
 
 
 SYSTEM_ROLES = ("system", "developer")
@@ -19,15 +19,15 @@ TURN_TOKENS = 8
 
 
 PROMPT_TOKENS = 32
-"""The tokens that it adds to the prompt: the opening of the answer, a system message of its own."""
+"""The tokens that a chat template adds to the prompt: the opening of the answer, a system message of its own."""
 
 
 ANSWER_TOKENS = 256
-"""The room for the answer if the request sets none."""
+"""The room for the answer, in tokens, if the request sets none."""
 
 
 def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> Exchange | None:
-    """The exchange on a longer window of the model that takes the prompt; None if there is none.
+    """The exchange on a longer window of the model that fits the prompt; None if there is none.
 
     Stretched positions cover prompt and answer, and are set once for all calls of the exchange.
     """
@@ -42,13 +42,13 @@ def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> 
         how = f"the engine reaches {first.window_tokens} tokens, with stretched positions where its own end"
     plan = ContextPlan("interpolated", first.window_tokens, prompt_tokens, exchange.plan.dropped_turns, reach)
     route = (first, *[target for target in others if target is not None])
-    said = {"tokens": prompt_tokens, "window_tokens": exchange.route[0].window_tokens, "reach_tokens": reach}
+    figures = {"tokens": prompt_tokens, "window_tokens": exchange.route[0].window_tokens, "reach_tokens": reach}
     longer = replace(exchange, route=route, plan=plan)
-    return longer.noted(stage, "interpolated", f"{why}; {how}", {**said, "longer_tokens": first.window_tokens})
+    return longer.noted(stage, "interpolated", f"{why}; {how}", {**figures, "longer_tokens": first.window_tokens})
 
 
 def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> Target | None:
-    """The first of a target and its longer ones that takes prompt and answer. An unknown window takes all."""
+    """The first of a target and its longer ones in which prompt and answer fit. An unknown window fits all."""
     while target is not None and target.window_tokens:
         if prompt_tokens + answer_room(exchange, target) <= target.window_tokens:
             break
@@ -57,7 +57,7 @@ def _holding(exchange: Exchange, target: Target | None, prompt_tokens: int) -> T
 
 
 def longest_tokens(target: Target) -> int:
-    """The model's widest window beyond this one: 0 for none, no limit for an unknown one."""
+    """The model's longest window beyond this one, in tokens; 0: none. An unknown window counts as unlimited."""
     longest = 0
     while target.longer is not None:
         target = target.longer
@@ -66,13 +66,13 @@ def longest_tokens(target: Target) -> int:
 
 
 def answer_room(exchange: Exchange, target: Target) -> int:
-    """The tokens to keep free for the answer: as the request says, up to half of the window."""
-    asked = exchange.ask.room_tokens or min(ANSWER_TOKENS, target.window_tokens // 4)
-    return min(asked, target.window_tokens // 2)
+    """The tokens to reserve for the answer: as the request says, up to half of the window."""
+    room = exchange.ask.room_tokens or min(ANSWER_TOKENS, target.window_tokens // 4)
+    return min(room, target.window_tokens // 2)
 
 
 def prompt_room(exchange: Exchange, target: Target) -> int:
-    """The most tokens of the prompt. If the engine can stretch positions, an answer may pass the end of the window."""
+    """The most tokens of the prompt. If the engine can stretch positions, the answer may pass the end of the window."""
     longer = target.longer
     if longer is not None and longer.stretches(target):
         return min(target.window_tokens, longer.window_tokens - answer_room(exchange, longer))
@@ -90,18 +90,19 @@ def sizes_of(turns: Sequence[Turn], backend: str, count: Count) -> list[int]:
 
 
 def is_kept(turns: Sequence[Turn]) -> list[bool]:
-    """The turns that always stay: the system's, and all from the last user message on."""
+    """Whether each turn always stays: those of the system, and all from the last user message on."""
     last = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=0)
     return [turn.role in SYSTEM_ROLES or place >= last for place, turn in enumerate(turns)]
 
 
 def trim(turns: Sequence[Turn], sizes: Sequence[int], budget: int) -> tuple[int, ...] | None:
-    """The indexes of the turns that stay, or None if even those that must stay do not fit.
+    """The indexes of the turns that stay, or None if the turns that must stay do not fit.
 
-    The oldest are dropped first, an answer with its question, so the rest begins with a user turn.
+    The oldest turns are dropped first, an answer together with its question, so that the rest begins with a
+    user turn.
     """
-    kept = is_kept(turns)
-    old = [place for place, stays in enumerate(kept) if not stays]
+    must_stay = is_kept(turns)
+    old = [place for place, stays in enumerate(must_stay) if not stays]
     total = sum(sizes)
     dropped = 0
     while dropped < len(old) and (total > budget or turns[old[dropped]].role != "user"):

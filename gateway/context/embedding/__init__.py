@@ -1,1 +1,1 @@
-"""Texts to vectors."""
+"""Computes the vectors of texts."""

@@ -1,7 +1,7 @@
-"""Puts a blocking `Embedder` behind one worker thread, so that the event loop never waits for it.
+"""Runs a blocking `Embedder` on one worker thread, so that the event loop never waits for it.
 
-Calls that arrive while a batch is running form the next batch. Short calls (a query) go before long
-ones (a document), and recent embeddings are cached.
+Calls that arrive while a batch is running form the next batch. Short calls (a query) go before long ones (a
+document), and recent embeddings are cached.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.ports import Vectors
 
-SHORT_CALL = 4  # texts; such a call does not queue behind a document
+SHORT_CALL = 4  # texts; a call with at most this many does not wait for a document
 REMEMBERED_CHARACTERS = 2000  # longer texts are documents, which are rarely embedded twice
 
 
@@ -48,7 +48,7 @@ class Batcher:
         self._closed = False
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """[texts, dimensions]. Raises `NotReady` when too much is waiting, or after `aclose`."""
+        """The vectors [texts, dimensions]. Raises `NotReady` if too many texts are waiting, or after `aclose`."""
         import numpy as np
 
         rows = [self._remembered.get(text) for text in texts]
@@ -64,21 +64,22 @@ class Batcher:
         return np.stack([row for row in rows if row is not None])
 
     def embed_sync(self, texts: Sequence[str]) -> Vectors:
-        """The same on the same thread, piece by piece, for callers outside the event loop."""
+        """Embed texts for callers outside the event loop, in several batches on the same thread: [texts,
+        dimensions]."""
         import numpy as np
 
         if self._closed:
             raise NotReady("the embedder is closed")
-        found = [np.zeros((0, self.embedder.dimensions), np.float32)]
+        vectors = [np.zeros((0, self.embedder.dimensions), np.float32)]
         rest = list(texts)
         while rest:
             piece = self._first(rest)
             rest = rest[len(piece) :]
-            found.append(self._worker.submit(self.embedder.embed, piece).result())
-        return np.concatenate(found)
+            vectors.append(self._worker.submit(self.embedder.embed, piece).result())
+        return np.concatenate(vectors)
 
     async def aclose(self) -> None:
-        """Finish the running batch, fail the waiting calls, end the thread."""
+        """Finish the running batch, fail the waiting calls, and end the thread."""
         if self._closed:
             return
         self._closed = True
@@ -136,7 +137,7 @@ class Batcher:
                 self._running = {}
 
     def _first(self, texts: Iterable[str]) -> list[str]:
-        """The texts that go together now: at least one."""
+        """The texts for the next batch: at least one."""
         chosen: list[str] = []
         characters = 0
         for text in texts:

@@ -1,9 +1,9 @@
 """The sentence encoder of the BERT family in plain numpy, for models like MiniLM.
 
-torch, transformers and sentence-transformers take seconds and hundreds of megabytes before the first
-text is embedded; for these models they then compute six layers of matrix products. Texts are
-not padded to one length: their tokens go through the linear layers as one long matrix, and only
-attention looks at each text alone. A model of another kind is run by sentence-transformers.
+torch, transformers and sentence-transformers take seconds and hundreds of megabytes before the first text is
+embedded, only to compute six layers of matrix products for these models. Texts are not padded to one length:
+their tokens go through the linear layers as one long matrix, and only attention separates the texts. Models of
+other kinds are run by sentence-transformers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ IN_CACHE = 32  # rows that stay in the processor's cache during the dozen passes
 
 
 class Layer(Struct, frozen=True):
-    """Weights of one block. Each `*_w` is [in, out]."""
+    """The weights of one block. Each `*_w` is [in, out]."""
 
     attention_w: Floats  # query, key and value side by side
     attention_b: Floats
@@ -45,7 +45,7 @@ class Layer(Struct, frozen=True):
 
 
 class Bert:
-    """Tokens to states, texts to unit vectors. Several threads may use it."""
+    """Computes the states of tokens and the unit vectors of texts. Several threads may use it."""
 
     def __init__(self, folder: Path, tokenizer: Tokenizer, window_tokens: int) -> None:
         from safetensors.numpy import load_file
@@ -66,7 +66,7 @@ class Bert:
         self._window = window_tokens
 
     def embed(self, texts: Sequence[str]) -> Floats:
-        """[texts, dimensions], each row of length 1: the mean of the states."""
+        """The mean of each text's states: [texts, dimensions], each row of length 1."""
         rows = self._rows(texts)
         vectors = np.empty((len(rows), self._words.shape[1]), np.float32)
         for some in _batches([len(row) for row in rows]):
@@ -77,15 +77,16 @@ class Bert:
         return vectors
 
     def token_states(self, texts: Sequence[str]) -> list[Floats]:
-        """For each text [tokens, dimensions], rows of length 1, without the model's own first and last token."""
+        """The states of each text's tokens: [tokens, dimensions], rows of length 1, without the model's own first and
+        last token."""
         rows = self._rows(texts)
-        found: list[Floats] = [np.empty(0, np.float32)] * len(rows)
+        states_of_texts: list[Floats] = [np.empty(0, np.float32)] * len(rows)
         for some in _batches([len(row) for row in rows]):
             states, starts = self.states([rows[place] for place in some])
             states /= np.linalg.norm(states, axis=1, keepdims=True)
             for place, start in zip(some, starts, strict=True):
-                found[place] = states[start + 1 : start + len(rows[place]) - 1]
-        return found
+                states_of_texts[place] = states[start + 1 : start + len(rows[place]) - 1]
+        return states_of_texts
 
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
         """The texts' token ids, cut to the window."""
@@ -93,14 +94,14 @@ class Bert:
         return [row if len(row) <= self._window else [*row[: self._window - 1], row[-1]] for row in rows]
 
     def mean_states(self, rows: Sequence[Sequence[int]]) -> Floats:
-        """[rows, dimensions], for rows of one length."""
+        """The mean of the states of each row: [rows, dimensions]. All rows must have the same length."""
         states, _ = self.states(rows)
         means: Floats = states.reshape(len(rows), -1, states.shape[1]).mean(axis=1)
         return means
 
     def states(self, rows: Sequence[Sequence[int]]) -> tuple[Floats, list[int]]:
-        """[all tokens, dimensions] after the last layer, and where each row starts. Rows of one length that follow
-        one another are cheaper."""
+        """The states after the last layer, [all tokens, dimensions], and the index at which each row starts.
+        Neighbouring rows of the same length are computed together, which is faster."""
         lengths = [len(row) for row in rows]
         starts = [0, *np.cumsum(lengths).tolist()[:-1]]
         runs = _runs(lengths, self._heads)
@@ -132,7 +133,8 @@ class Bert:
         return x, starts
 
     def _attend(self, qkv: Floats, count: int, out: Floats) -> None:
-        """`count` texts of one length side by side; qkv: [tokens, 3 * dimensions], out: [tokens, dimensions]."""
+        """Attention within each of `count` texts of one length. qkv: [tokens, 3 * dimensions], out: [tokens,
+        dimensions]."""
         length = len(qkv) // count
         # each [count, heads, length, size]
         q, k, v = qkv.reshape(count, length, 3, self._heads, -1).transpose(2, 0, 3, 1, 4)
@@ -187,7 +189,7 @@ def fits(folder: Path) -> bool:
         pooling = json.loads((folder / "1_Pooling" / "config.json").read_text("utf-8"))
     except (OSError, ValueError, KeyError):
         return False
-    modes = [name for name, wanted in pooling.items() if name.startswith("pooling_mode") and wanted is True]
+    modes = [name for name, value in pooling.items() if name.startswith("pooling_mode") and value is True]
     return (
         config.get("model_type") == "bert"
         and config.get("hidden_act") == "gelu"
@@ -219,27 +221,28 @@ def _norm(weights: dict[str, Any], name: str) -> tuple[Floats, Floats]:
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Places in `lengths`, by length, that together have at most `TOGETHER` tokens."""
-    found: list[list[int]] = []
+    """Indexes in `lengths`, sorted by length, in groups of at most `TOGETHER` tokens."""
+    batches: list[list[int]] = []
     total = TOGETHER
     for place in sorted(range(len(lengths)), key=lengths.__getitem__):
         if total + lengths[place] > TOGETHER:
-            found.append([])
+            batches.append([])
             total = 0
-        found[-1].append(place)
+        batches[-1].append(place)
         total += lengths[place]
-    return found
+    return batches
 
 
 def _runs(lengths: Sequence[int], heads: int) -> list[tuple[int, int, int]]:
-    """(first token, texts, tokens of each) of neighbours of one length whose scores fit the cache together."""
-    found: list[tuple[int, int, int]] = []
+    """(first token, number of texts, tokens of each) for neighbours of one length whose scores fit the cache
+    together."""
+    runs: list[tuple[int, int, int]] = []
     start = 0
     for length, same in groupby(lengths):
         left, most = len(list(same)), max(1, SCORES_IN_CACHE // (heads * length**2))
         while left:
             count = min(left, most)
-            found.append((start, count, length))
+            runs.append((start, count, length))
             start += count * length
             left -= count
-    return found
+    return runs

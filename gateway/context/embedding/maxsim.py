@@ -1,7 +1,7 @@
 """Reranks by late interaction: compares each token of the query with the nearest token of the text (ColBERT's MaxSim).
 
-The vectors of the tokens are states of the embedding model, so no other model is needed. It was not trained for
-this, and reading thirty chunks again takes a second or more.
+The vectors of tokens are states of the embedding model, so no other model is needed. That model was not trained
+for this, and reading thirty chunks again takes a second or more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class MaxSimSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TokenStates(Protocol):
-    """A sentence model that also gives the vectors of tokens."""
+    """A sentence model that can also return the vectors of tokens."""
 
     def token_states(self, texts: Sequence[str]) -> Sequence[Vectors]: ...
 
@@ -41,8 +41,8 @@ class MaxSim:
         self._embedder = embedder
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        asked, *others = self._embedder.token_states([query, *texts])
-        return [maxsim(asked, other) for other in others]
+        query_states, *others = self._embedder.token_states([query, *texts])
+        return [maxsim(query_states, other) for other in others]
 
 
 def maxsim(query: Vectors, text: Vectors) -> float:
@@ -51,11 +51,11 @@ def maxsim(query: Vectors, text: Vectors) -> float:
 
 
 def build(_name: str, settings: MaxSimSettings, parts: Any) -> MaxSim:
-    """`parts.embedder` is the embedder behind its worker thread. Raises `ConfigError`."""
+    """Build the reranker from the embedder in `parts`. Raises `ConfigError` if that is not a sentence model."""
     embedder: Any = getattr(parts.embedder, "embedder", None)
     if not hasattr(embedder, "token_states"):
-        remedy = 'Add [embedder] with kind = "sentence", or take [reranker] kind = "http".'
-        what = "compares the tokens of a sentence model, and there is none"
+        remedy = 'Add [embedder] with kind = "sentence", or use [reranker] kind = "http".'
+        what = "needs a sentence model to compare tokens, and there is none"
         raise ConfigError([Problem(f"{parts.settings.file} [reranker] kind", what, remedy)])
     return MaxSim(settings, embedder)
 

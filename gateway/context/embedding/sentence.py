@@ -1,8 +1,8 @@
-"""Sentence embeddings from any sentence-transformers model on disk; MiniLM, inside a package, by default.
+"""Sentence embeddings from any sentence-transformers model on disk; by default MiniLM, from a package.
 
-Models like MiniLM are computed by `bert.py`; others by sentence-transformers, which takes seconds to
-import. Construction reads small JSON files and nothing else: the weights are read by `load`, which the
-assembly calls in the background, or else by the first `embed`.
+Models like MiniLM are computed by `bert.py`, others by sentence-transformers, which takes seconds to import.
+The constructor only reads small JSON files. The weights are read by `load`, which the assembly calls in the
+background, or else by the first `embed`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class SentenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     window_tokens: int = 256
     """Texts are cut after this many tokens. MiniLM was trained for 256."""
     threads: int = 1
-    """Threads of the matrix products. More than one slows a busy machine down."""
+    """Threads for the matrix products. More than one slows a busy machine down."""
     batch: int = 16
-    """Texts that go through the model together, where sentence-transformers runs it."""
+    """The number of texts that sentence-transformers computes together."""
 
 
 class SentenceEmbedder:
@@ -62,14 +62,14 @@ class SentenceEmbedder:
         return self._model is not None
 
     def load(self) -> Bert | Transformer:
-        """Read the weights at the first call. Blocking."""
+        """Read the weights, on the first call only. Blocking."""
         with self._loading:
             if self._model is None:
                 self._model = _read_model(self.folder, self.settings)
             return self._model
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """[texts, dimensions], float32, each row of length 1."""
+        """The vectors [texts, dimensions], float32, each row of length 1."""
         import numpy as np
 
         if not texts:
@@ -77,15 +77,16 @@ class SentenceEmbedder:
         return self.load().embed(texts)
 
     def states(self, rows: Sequence[Sequence[int]]) -> Vectors:
-        """[rows, dimensions]: the mean of the model's states over each row of token ids, all of one length."""
+        """The mean of the model's states over each row of token ids: [rows, dimensions]. All rows must have the same
+        length."""
         return self.load().mean_states(rows)
 
     def token_states(self, texts: Sequence[str]) -> Sequence[Vectors]:
-        """For each text [tokens, dimensions]: the model's states, rows of length 1."""
+        """The model's states of each text's tokens: [tokens, dimensions], rows of length 1."""
         return self.load().token_states(texts)
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of `text`, without the two that the model adds. Needs no weights and no torch."""
+        """The number of tokens of `text`, without the two that the model adds. Needs neither the weights nor torch."""
         if self._pieces is None:
             self._pieces = WordPieces(self.tokenizer())
         return len(self._pieces.ids(text))
@@ -98,7 +99,7 @@ class SentenceEmbedder:
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """The Rust tokenizer of a model folder, cutting and padding nothing."""
+    """The Rust tokenizer of a model folder, without truncation and padding."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from tokenizers import Tokenizer
 
@@ -109,7 +110,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 class Transformer:
-    """Any model that sentence-transformers runs."""
+    """A model that sentence-transformers runs."""
 
     def __init__(self, folder: Path, settings: SentenceSettings) -> None:
         # Nothing may be looked up on a hub: a missing file is an error here, not a download.
@@ -141,10 +142,10 @@ class Transformer:
     def token_states(self, texts: Sequence[str]) -> list[Vectors]:
         import torch
 
-        found = self._model.encode(
+        states = self._model.encode(
             list(texts), batch_size=self._batch, output_value="token_embeddings", show_progress_bar=False
         )
-        return [torch.nn.functional.normalize(one.float(), dim=1)[1:-1].numpy() for one in found]
+        return [torch.nn.functional.normalize(rows.float(), dim=1)[1:-1].numpy() for rows in states]
 
     def mean_states(self, rows: Sequence[Sequence[int]]) -> Vectors:
         import torch
@@ -168,7 +169,7 @@ def _read_model(folder: Path, settings: SentenceSettings) -> Bert | Transformer:
 
 
 def _dimensions(folder: Path) -> int:
-    """The number of dimensions in the model's description."""
+    """The number of dimensions, read from the model's description."""
     pooling = folder / "1_Pooling" / "config.json"
     if pooling.exists():
         table = json.loads(pooling.read_text("utf-8"))
@@ -179,7 +180,7 @@ def _dimensions(folder: Path) -> int:
 
 
 def build(name: str, settings: SentenceSettings, parts: Any) -> SentenceEmbedder:
-    """`parts` has `.settings`, whose `root` relative model paths start from."""
+    """Build the embedder. Relative model paths start at `parts.settings.root`."""
     return SentenceEmbedder(name, locate(settings.model, _root(parts)), settings)
 
 
@@ -189,7 +190,7 @@ def _root(parts: Any) -> Path:
 
 
 def check(settings: SentenceSettings, root: Path) -> Iterable[Problem]:
-    """Whether the model's files and the packages that read them are there, without importing them."""
+    """Report missing model files and missing packages, without importing the packages."""
     import importlib.util
 
     try:

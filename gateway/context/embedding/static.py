@@ -1,11 +1,10 @@
-"""The first, very cheap tier of embeddings: one fixed vector per word piece, averaged.
+"""The first, very cheap tier of embeddings: the mean of one fixed vector per word piece.
 
-The table is distilled once from the sentence model with the recipe of model2vec: every word piece
-of the vocabulary goes through the model alone, PCA keeps 256 dimensions, and frequent pieces are
-weighted down by Zipf's law. The recipe is written out here, because model2vec's own distiller
-wants an older transformers than we run; and the lookup is plain numpy, because
-sentence-transformers' `StaticEmbedding` costs about ten times as much for one short text (it goes
-through torch and its batching), and this one runs on the event loop.
+The table is distilled once from the sentence model with the recipe of model2vec: every word piece of the
+vocabulary is embedded alone, PCA keeps 256 dimensions, and frequent pieces get less weight by Zipf's law. The
+recipe is written out here because model2vec's own distiller needs an older transformers. The lookup is plain
+numpy because it runs on the event loop, and sentence-transformers' `StaticEmbedding` takes about ten times as
+long for one short text (it uses torch and batches).
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 256
 SMOOTHING = 1e-4  # SIF's `a`: how strongly frequent pieces are weighted down
-LONGEST = 2000  # characters; a mean over more says little, and would block the event loop
+LONGEST = 2000  # characters; a mean over more is not informative, and would block the event loop
 
 
 class StaticEmbedder:
-    """Satisfies `ports.Embedder` with a lookup and a mean: some ten microseconds for a short text."""
+    """Satisfies `ports.Embedder` by a lookup and a mean, which takes some ten microseconds for a short text."""
 
     def __init__(self, name: str, tokenizer: Tokenizer, table: NDArray[np.float32]) -> None:
-        """`table`: [vocabulary, dimensions], a row of zeros for a piece that counts nothing."""
+        """`table`: [vocabulary, dimensions], with a row of zeros for each piece that does not count."""
         import numpy as np
 
         self.name = name
@@ -51,17 +50,17 @@ class StaticEmbedder:
         self._pieces = WordPieces(tokenizer)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """[texts, dimensions], float32, each row of length 1 (of length 0 for a text without words)."""
+        """The vectors [texts, dimensions], float32, each row of length 1 (0 for a text without words)."""
         if len(texts) == 1:  # the case of the hot path
-            return self._one(texts[0]).reshape(1, -1)
+            return self._vector(texts[0]).reshape(1, -1)
         import numpy as np
 
-        return np.array([self._one(text) for text in texts], np.float32).reshape(len(texts), self.dimensions)
+        return np.array([self._vector(text) for text in texts], np.float32).reshape(len(texts), self.dimensions)
 
-    def _one(self, text: str) -> Vectors:
+    def _vector(self, text: str) -> Vectors:
         # in some scripts a character is split into several pieces
         ids = self._pieces.ids(text[:LONGEST])[:LONGEST]
-        # a product sums so few rows several times as fast as numpy's sum
+        # for so few rows, a matrix product is several times as fast as numpy's sum
         total: Vectors = self._ones[: len(ids)].dot(self.table.take(ids, 0)) if ids else self._none.copy()
         length = sqrt(total.dot(total))
         if length > 0.0:
@@ -73,10 +72,10 @@ class StaticEmbedder:
 
 
 def load_static(sentence: SentenceEmbedder, data_folder: Path) -> StaticEmbedder:
-    """The static embedding of a sentence model, from the data folder; distilled if it is not there.
+    """The static embedding of a sentence model, read from the data folder, or distilled if it is not there.
 
-    Blocking. Distilling takes about half a minute once; after that neither torch nor the sentence
-    model is touched.
+    Blocking. Distilling takes about half a minute once. After that neither torch nor the sentence model is
+    used.
     """
     import numpy as np
 
@@ -90,7 +89,7 @@ def load_static(sentence: SentenceEmbedder, data_folder: Path) -> StaticEmbedder
 
 
 def model_digest(folder: Path) -> str:
-    """Sixteen hex digits that change with the model's weights, its vocabulary, or our recipe."""
+    """Sixteen hex digits that identify the model's weights, its vocabulary, and our recipe."""
     digest = hashlib.sha256(f"v1 {DIMENSIONS} {SMOOTHING}".encode())
     for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "tokenizer.json"]):
         with file.open("rb") as stream:
@@ -99,7 +98,8 @@ def model_digest(folder: Path) -> str:
 
 
 def distil(sentence: SentenceEmbedder) -> NDArray[np.float32]:
-    """[vocabulary, 256]: the weighted vector of each word piece, without the component that all share."""
+    """Compute the table [vocabulary, 256]: the weighted vector of each word piece, without the component that all
+    share."""
     import numpy as np
 
     vocabulary = sentence.tokenizer().get_vocab(with_added_tokens=True)
@@ -116,7 +116,7 @@ def _is_reserved(piece: str) -> bool:
 
 
 def _embed_pieces(sentence: SentenceEmbedder, indices: Sequence[int], batch: int = 512) -> NDArray[np.float32]:
-    """[pieces, model's dimensions]: the mean of the states of each piece within the model's special tokens."""
+    """The mean of the states of each piece between the model's special tokens: [pieces, model's dimensions]."""
     import numpy as np
 
     frame = sentence.tokenizer().encode("", add_special_tokens=True).ids
@@ -139,7 +139,7 @@ def _reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32
 
 
 def _weights(count: int) -> NDArray[np.float32]:
-    """SIF weights, with frequencies by Zipf's law from the place in the vocabulary."""
+    """SIF weights [pieces]. Frequencies are estimated from the index in the vocabulary by Zipf's law."""
     import numpy as np
 
     share = 1.0 / np.arange(2, count + 2)
@@ -148,7 +148,7 @@ def _weights(count: int) -> NDArray[np.float32]:
 
 
 def _write(file: Path, table: NDArray[np.float32]) -> None:
-    """Write atomically: another worker may be reading or writing the same file."""
+    """Write the file atomically, since another worker may be reading or writing it."""
     import numpy as np
 
     file.parent.mkdir(parents=True, exist_ok=True)

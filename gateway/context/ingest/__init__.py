@@ -1,1 +1,1 @@
-"""How files get into a collection."""
+"""Adds files to collections."""

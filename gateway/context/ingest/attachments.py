@@ -19,8 +19,8 @@ STATES = (IN_PROGRESS, COMPLETED, CANCELLED, FAILED)
 
 
 class Attachment(Struct, frozen=True):
-    """A file in a collection. `error` is a failure in words, `error_code` its kind. Of a completed file, `error` is the
-    reader's report as JSON, or empty."""
+    """A file in a collection. `error` is the text of a failure, `error_code` its kind. For a completed file, `error` is
+    the reader's report as JSON, or empty."""
 
     collection: str
     file: str
@@ -30,13 +30,13 @@ class Attachment(Struct, frozen=True):
     error: str = ""
     attributes: Attributes = {}
     cut: Cut | None = None
-    """As the client set it; None: as configured."""
+    """The chunking that the client set; None: as configured."""
     bytes: int = 0
     created: int = 0
 
 
 class FileBatch(Struct, frozen=True):
-    """Files that one request attached."""
+    """The files that one request attached."""
 
     id: str
     collection: str
@@ -48,13 +48,13 @@ COLUMNS = "collection, file, batch, status, error_code, error, attributes, chunk
 
 
 class Attachments:
-    """Blocking."""
+    """The table of attachments in the catalog. Blocking."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
 
     def attach(self, attachments: Sequence[Attachment]) -> None:
-        """All of them or none. A file that is attached already is ingested again."""
+        """Attach all files or none. A file that is already attached is ingested again."""
         with self.catalog.writing() as database:
             _insert(database, attachments)
 
@@ -66,14 +66,14 @@ class Attachments:
         metadata: Mapping[str, str] | None,
         attachments: Sequence[Attachment],
     ) -> str:
-        """Create a collection with files attached to it, or nothing; returns its id."""
+        """Create a collection and attach the files to it, or do neither. Returns the collection's id."""
         with self.catalog.writing() as database:
             id = self.catalog.create_in(database, owner, name, expires_days, metadata)
             _insert(database, [replace(attachment, collection=id) for attachment in attachments])
         return id
 
     def attach_batch(self, collection: str, attachments: Sequence[Attachment]) -> FileBatch:
-        """All of them as one batch, or none."""
+        """Attach all files as one batch, or none."""
         batch = FileBatch(f"vsfb_{secrets.token_hex(12)}", collection, int(time()))
         with self.catalog.writing() as database:
             database.execute("INSERT INTO batches VALUES (?, ?, ?, 0)", (batch.id, collection, batch.created))
@@ -84,18 +84,18 @@ class Attachments:
         return next(iter(self._rows("collection = ? AND file = ?", collection, file)), None)
 
     def of(self, collection: str, *, batch: str = "", status: str = "") -> list[Attachment]:
-        """In the order in which they were attached."""
+        """The attachments, in the order in which they were attached."""
         condition = "collection = ? AND (? = '' OR batch = ?) AND (? = '' OR status = ?) ORDER BY created, rowid"
         return self._rows(condition, collection, batch, batch, status, status)
 
     def next_waiting(self, served: str = "") -> Attachment | None:
-        """The oldest file that waits of the key that comes after `served` by name: so keys take turns."""
+        """The oldest waiting file of the key whose name comes after `served`, so that keys take turns."""
         owner = "coalesce((SELECT owner FROM collections WHERE id = attachments.collection), '')"
         order = f"{owner} <= ?, {owner}, created, rowid"
         return next(iter(self._rows(f"status = 'in_progress' ORDER BY {order} LIMIT 1", served)), None)
 
     def abandoned(self) -> list[tuple[str, int]]:
-        """Collection and key of unfinished documents whose files no longer wait to be ingested."""
+        """The collection and key of each unfinished document whose file no longer waits to be ingested."""
         waiting = "SELECT 1 FROM attachments a WHERE a.collection = d.collection AND a.file = d.file AND a.status = ?"
         query = (
             f"SELECT collection, key FROM documents d WHERE state != 'live' AND file != '' AND NOT EXISTS ({waiting})"
@@ -107,7 +107,7 @@ class Attachments:
         return self._rows("file = ?", file)
 
     def settle(self, attachment: Attachment, status: str, error_code: str = "", error: str = "") -> None:
-        """Set the outcome of one that was in progress."""
+        """Set the outcome of an attachment that is in progress."""
         with self.catalog.writing() as database:
             database.execute(
                 "UPDATE attachments SET status = ?, error_code = ?, error = ? "
@@ -137,7 +137,7 @@ class Attachments:
             return dict.fromkeys(STATES, 0) | dict(rows.fetchall())
 
     def size(self, collection: str) -> int:
-        """Bytes of the ingested files."""
+        """The bytes of the ingested files."""
         with self.catalog.reading() as database:
             query = "SELECT coalesce(sum(bytes), 0) FROM attachments WHERE collection = ? AND status = ?"
             size: int = database.execute(query, (collection, COMPLETED)).fetchone()[0]
@@ -150,7 +150,7 @@ class Attachments:
             return FileBatch(row[0], row[1], row[2], bool(row[3])) if row else None
 
     def cancel(self, batch: FileBatch) -> None:
-        """Files that are not ingested yet stay out."""
+        """Cancel a batch. Its files that are not ingested yet stay out of the collection."""
         with self.catalog.writing() as database:
             database.execute("UPDATE batches SET cancelled = 1 WHERE id = ?", (batch.id,))
             database.execute(
@@ -168,13 +168,13 @@ def _insert(database: sqlite3.Connection, attachments: Sequence[Attachment]) -> 
     now = int(time())
     rows = [
         (
-            *(one.collection, one.file, one.batch, IN_PROGRESS, "", ""),
-            json.dumps(one.attributes, ensure_ascii=False),
-            json.dumps([one.cut.limit, one.cut.overlap]) if one.cut else "",
-            one.bytes,
+            *(attachment.collection, attachment.file, attachment.batch, IN_PROGRESS, "", ""),
+            json.dumps(attachment.attributes, ensure_ascii=False),
+            json.dumps([attachment.cut.limit, attachment.cut.overlap]) if attachment.cut else "",
+            attachment.bytes,
             now,
         )
-        for one in attachments
+        for attachment in attachments
     ]
     marks = ", ".join("?" * 10)
     database.executemany(f"INSERT OR REPLACE INTO attachments ({COLUMNS}) VALUES ({marks})", rows)

@@ -1,6 +1,6 @@
-"""Ingests attached files in the background of the server, one after another; keys take turns.
+"""Ingests attached files in the background of the server, one after another. Keys take turns.
 
-The catalog has the list of waiting files, so a gateway that was stopped continues when it starts again.
+The list of waiting files is in the catalog, so a gateway that was stopped continues when it starts again.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.intake")
 
 SWEEP_S = 600.0
-"""The time between two rounds without news: expired files are deleted, and files that other processes attached are
-ingested."""
+"""The time between two rounds if nothing happens. Each round deletes expired files, and ingests files that other
+processes attached."""
 RETRY_S = 5.0
-"""The wait after a failure of the catalog."""
+"""The pause after a failure of the catalog."""
 TURN_S = 60.0
-"""After this long a file makes way for another key's, and continues at its next turn. A file that takes long to read
-gets as long again, or it would never get further."""
+"""After this time, another key's file is ingested first if one waits, and this file continues at its next turn. If
+reading the file takes long, its turn is extended by as much, so that it always progresses."""
 
 
 class IngestStopped(Exception):
-    """The gateway stops, or it is another key's turn; the next call continues with the file."""
+    """The gateway stops, or another key's turn begins. The next call continues with the file."""
 
 
 class BackgroundEmbedder:
-    """The gateway's own embedder for documents: the batcher embeds queries before their batches."""
+    """The gateway's own embedder for documents. The batcher embeds queries first."""
 
     def __init__(self, batcher: Batcher) -> None:
         self.name = batcher.embedder.name
@@ -53,12 +53,12 @@ class BackgroundEmbedder:
 
 
 class BackgroundIngest:
-    """Belongs to one event loop. The code that opens it closes it."""
+    """Ingests in the background. Belongs to one event loop; the caller of `open` must call `aclose`."""
 
     def __init__(
         self, collections: Collections, uploads: Uploads, ingest: Ingest, close: Callable[[], None] = lambda: None
     ) -> None:
-        """`close` is called at the end; it ends the process that reads files."""
+        """`close` is called at the end, to end the process that reads files."""
         self.collections = collections
         self.uploads = uploads
         self.attachments = Attachments(collections.catalog)
@@ -73,7 +73,7 @@ class BackgroundIngest:
         self._task = asyncio.create_task(self._run(), name="intake")
 
     async def aclose(self) -> None:
-        """Stops after the current batch of chunks; the next start continues there."""
+        """Stop after the current batch of chunks. The next start continues there."""
         self._stopping = True
         self._more.set()
         if self._task is not None:
@@ -81,7 +81,7 @@ class BackgroundIngest:
         await asyncio.to_thread(self._close)
 
     def wake(self) -> None:
-        """Call it after attaching files."""
+        """Start a round now. Call it after attaching files."""
         self._more.set()
 
     async def _run(self) -> None:
@@ -111,7 +111,7 @@ class BackgroundIngest:
         for file in self.uploads.expired():
             self.forget(file)
         self.uploads.sweep()
-        # what a gateway that was killed could not delete
+        # documents that a killed gateway could not delete
         for collection, document in self.attachments.abandoned():
             self.collections.clear(collection, [document])
         while not self._stopping and (attachment := self.attachments.next_waiting(self._served)):
@@ -152,7 +152,7 @@ class BackgroundIngest:
             self.attachments.settle(attachment, FAILED, "server_error", str(error))
         except Exception:
             log.exception("a file could not be ingested", extra={"file": attachment.file})
-            reason = "The gateway failed on it; its log has the reason."
+            reason = "The gateway could not ingest it; its log has the reason."
             self.attachments.settle(attachment, FAILED, "server_error", reason)
         else:
             if report.state == "failed":
@@ -162,7 +162,7 @@ class BackgroundIngest:
             self.attachments.settle(
                 attachment, COMPLETED, error=json.dumps(values, ensure_ascii=False) if values else ""
             )
-            # it may have been detached or cancelled while its last chunks were stored
+            # the file may have been detached or cancelled while its last chunks were stored
             if not self._is_wanted(attachment):
                 self.take_out(attachment.collection, attachment.file)
 
@@ -176,21 +176,21 @@ class BackgroundIngest:
         return collection is not None and collection.owner != owner
 
     def take_out(self, collection: str, file: str) -> None:
-        """Delete a file's chunks from a collection, also those of an ingest that has not finished."""
+        """Delete a file's chunks from a collection, including those of an unfinished ingest."""
         rows = self.collections.documents(collection).at(file)
         self.collections.clear(collection, [row.key for row in rows])
 
     def forget(self, file: str) -> None:
-        """Delete a file from every collection, and then the file."""
+        """Delete a file from every collection, and then the file itself."""
         for attachment in self.attachments.having(file):
-            # detached first: an ingest that is at it stops, and deletes what it has stored
+            # detached first, so that a running ingest of it stops and deletes what it has stored
             self.attachments.detach(attachment.collection, file)
             self.take_out(attachment.collection, file)
         self.uploads.remove(file)
 
 
 class IngestTurn:
-    """The time of one file: `duration_s` from its first stored batch on, or as long as it took until then."""
+    """The time of one file's turn: `duration_s` after its first stored batch; longer if that batch took longer."""
 
     def __init__(self, duration_s: float) -> None:
         self._duration_s = duration_s

@@ -1,8 +1,8 @@
 """Adds files to a collection: read, chunk, embed, store.
 
-Adding is idempotent: a file whose bytes and chunking have not changed is skipped, a changed one replaces its old
-version at once, and a broken one is reported while the others are added. An ingest that was killed continues at the
-chunk where it stopped.
+Adding is idempotent. A file whose bytes and chunking have not changed is skipped, a changed one replaces its
+old version at once, and a broken one is reported while the others are added. An ingest that was killed
+continues at the chunk where it stopped.
 """
 
 import hashlib
@@ -32,19 +32,20 @@ from gateway.settings import Settings
 log = logging.getLogger("foreword.ingest")
 
 BATCH = 64
-"""Chunks that are embedded and written between two reports of progress."""
+"""The number of chunks that are embedded and written between two reports of progress."""
 PATIENCE_S = 24 * 3600.0
-"""How long an ingest waits for its turn: one runs at a time on a machine, since embedding takes all its cores."""
+"""How long an ingest waits for its turn. Only one runs at a time on a machine, since embedding uses all its cores."""
 
 PROBE = "The embedder that this collection was made with."
 SAME_EMBEDDER = 0.999
-"""The same model on another machine or in another batch gives almost the same vector."""
+"""The lowest cosine of the same model's vectors on another machine or in another batch."""
 
 Read = Callable[[Path, str], Document]
 
 
 class IngestItem(Struct, frozen=True):
-    """A file to add. It replaces the document of its `source`, and is cited as `title` (left out: the source)."""
+    """A file to add. It replaces the document with the same `source`, and is cited as `title` (by default the
+    source)."""
 
     path: Path
     source: str
@@ -55,7 +56,8 @@ class IngestItem(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """The progress of an ingest: at file number `file` of `files`, with `done` of its `chunks` stored."""
+    """The progress of an ingest: it is at file number `file` of `files`, and `done` of the file's `chunks` are
+    stored."""
 
     source: str
     file: int
@@ -65,9 +67,9 @@ class Progress(Struct, frozen=True):
 
 
 class AddedFile(Struct, frozen=True):
-    """The outcome for one file. `state`: added, replaced, unchanged or failed, then with a `reason`.
+    """The outcome for one file. `state`: added, replaced, unchanged, or failed with a `reason`.
 
-    `report` is the reader's; a file that is unchanged was not read.
+    `report` is the reader's. An unchanged file is not read.
     """
 
     source: str
@@ -86,7 +88,7 @@ def _ignore(_progress: Progress) -> None:
 
 
 class Ingest(Struct, frozen=True):
-    """What adding files needs. `turns` is the folder of the lock that allows one ingest at a time."""
+    """Adds files. `turns` is the folder of the lock that allows one ingest at a time on the machine."""
 
     collections: Collections
     embedder: Embedder
@@ -98,11 +100,12 @@ class Ingest(Struct, frozen=True):
     def add(
         self, collection: Collection, items: Iterable[IngestItem], on_progress: OnProgress = _ignore
     ) -> FileReports:
-        """Add the files, one after the other. Blocking; may be killed and called again.
+        """Add the files, one after the other. Blocking. It may be killed and called again.
 
-        Raises `CollectionError` if the collection was made with another embedder, and `DocumentGone` if a document or
-        the collection is deleted meanwhile. `on_progress` may raise `DocumentGone` itself: what was added of the
-        file is deleted then. After any other exception of it the next call goes on with the file.
+        Raises `CollectionError` if the collection was made with another embedder, and `DocumentGone` if a
+        document or the collection is deleted meanwhile. `on_progress` may raise `DocumentGone` itself: the
+        stored part of the file is then deleted. If it raises any other exception, the next call continues with
+        the file.
         """
         files = list({item.source: item for item in items}.values())
         reports = []
@@ -128,8 +131,8 @@ class Ingest(Struct, frozen=True):
             self.tuner.learn(collection)
 
     def _restore_vectors(self, collection: Collection, progress: Progress, on_progress: OnProgress) -> None:
-        """Embed the catalog's texts again where the store lost vectors: its folder was deleted or damaged, or it is
-        another store."""
+        """Embed the catalog's texts again if the store lost vectors: its folder was deleted or damaged, or the
+        configuration names another store."""
         documents = self.collections.documents(collection.id)
         if self._count_vectors(collection.id) >= documents.count():
             return
@@ -188,14 +191,14 @@ class Ingest(Struct, frozen=True):
             on_batch(min(first + BATCH, len(chunks)))
 
     def _discard(self, collection: str, document: int) -> None:
-        """Delete what was stored of a document that was deleted meanwhile, perhaps with its collection."""
+        """Delete the stored part of a document that was deleted meanwhile, perhaps with its collection."""
         if self.collections.catalog.collection(collection) is None:
             self.collections.vectors.remove(collection)
         else:
             self.collections.clear(collection, [document])
 
     def _recipe(self, item: IngestItem) -> str:
-        """A hash of all that the chunks of a file depend on."""
+        """A hash of everything that a file's chunks depend on."""
         try:
             with item.path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
@@ -216,7 +219,7 @@ class Ingest(Struct, frozen=True):
         )
 
     def _begun(self, documents: Documents, item: IngestItem, recipe: str) -> int:
-        """The staged document: a new one, or one that an interrupted ingest has begun."""
+        """The key of the staged document: a new one, or one that an interrupted ingest began."""
         for row in documents.at(item.source):
             if row.state == "staged" and row.recipe == recipe:
                 documents.set_attributes(row.key, item.attributes)
@@ -224,13 +227,14 @@ class Ingest(Struct, frozen=True):
         return documents.stage(item.source, recipe, title=item.title, file=item.file, attributes=item.attributes)
 
     def _store(self, documents: Documents, document: int, chunks: Sequence[Chunk], stored: Sequence[int]) -> None:
-        """Store chunks with their vectors. `stored`: their keys, if the catalog has them already."""
+        """Store chunks with their vectors. `stored`: their keys, if the catalog already has them."""
         vectors = embedded([indexed(chunk.heading, chunk.text) for chunk in chunks], self.embedder)
         keys = stored or documents.put(document, chunks)
         self.collections.vectors.add(documents.collection, document, keys, vectors)
 
     def _check_embedder(self, collection: Collection) -> None:
-        """Vectors of two embedders must not be mixed: comparing them means nothing."""
+        """Raises `CollectionError` if the collection was made with another embedder, since their vectors cannot be
+        compared."""
         import numpy as np
 
         probe = self.embedder.embed([PROBE])[0]
@@ -251,8 +255,11 @@ def new_ingest(settings: Settings, collections: Collections, embedder: Embedder,
 
 
 def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
-    """[texts, dimensions]. A text longer than the embedder's window, which a client can ask for, gets the mean vector
-    of its parts: if it were cut off, no search would find the rest."""
+    """The vectors of the texts: [texts, dimensions].
+
+    A client may ask for chunks that are longer than the embedder's window. Such a text gets the mean vector of
+    its parts, since no search would find a part that was cut off.
+    """
     import numpy as np
 
     parts = [chunking.within(text, embedder.count_tokens, embedder.window_tokens) for text in texts]
@@ -268,5 +275,5 @@ def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
 
 
 def source_name(path: Path, root: Path) -> str:
-    """The name a file is cited by: its path below `root`, else its full path."""
+    """The name by which a file is cited: its path below `root`, else its full path."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

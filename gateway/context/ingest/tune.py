@@ -1,8 +1,9 @@
-"""Learns the floor of a collection: the score below which a chunk is no answer.
+"""Learns the floor of a collection: the lowest score of a chunk that may be an answer.
 
-Documents come without questions, so sentences stand in for them: one is removed from a chunk, and scored against
-the chunk without it (the inverse cloze task). A third of the sentence's words is dropped too, since a question
-rarely has the words of the text. The floor separates these scores from those of questions about other things.
+Documents have no questions, so sentences are used in their place: one is removed from a chunk, and scored
+against the chunk without it (the inverse cloze task). A third of the sentence's words is dropped too, since a
+question rarely has the words of the text. The floor separates these scores from those of questions about other
+subjects.
 """
 
 import math
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 FEWEST_CHUNKS = 8
-"""Fewer are too few to learn from."""
+"""With fewer chunks nothing is learned."""
 GROWTH = 0.5
 """The floor is learned again when the number of chunks has changed by this share."""
 SHARE, FEWEST, MOST = 0.04, 12, 96
-"""The number of sentences as a share of the chunks: learning stays a small part of adding."""
+"""The number of sentences: this share of the chunks, but at least `FEWEST` and at most `MOST`."""
 
 SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?](?=\s)|[。！？]|\n|$)")
 SENTENCE_WORDS = 6
 
 
 class Pseudo(Struct, frozen=True):
-    """A sentence as a query, and its chunk without it."""
+    """A sentence as a query, and its chunk without the sentence."""
 
     key: int
     query: str
@@ -52,13 +53,13 @@ class TuningTrial(Struct, frozen=True):
 
 
 class Tuner(Struct, frozen=True):
-    """Blocking; takes some seconds for a large collection."""
+    """Learns the floors of collections. Blocking; takes some seconds for a large collection."""
 
     collections: Collections
     embedder: Embedder
 
     def learn(self, collection: Collection) -> Tuning:
-        """Learn if the collection is new or has changed a lot, and store the floor in the catalog."""
+        """Learn the floor if the collection is new or has changed a lot, and store it in the catalog."""
         documents = self.collections.documents(collection.id)
         known = self.collections.catalog.collection(collection.id)
         tuning = tuning_of(known) if known else Tuning()
@@ -77,19 +78,21 @@ class Tuner(Struct, frozen=True):
     def _trials(self, documents: Documents, pseudo: Sequence[Pseudo]) -> list[TuningTrial]:
         if not pseudo:
             return []
-        average = sum(len(words_of(one.rest)) for one in pseudo) / len(pseudo)
-        queries = self.embedder.embed([one.query for one in pseudo])
-        rests = self.embedder.embed([one.rest for one in pseudo])
+        average = sum(len(words_of(item.rest)) for item in pseudo) / len(pseudo)
+        queries = self.embedder.embed([item.query for item in pseudo])
+        rests = self.embedder.embed([item.rest for item in pseudo])
         return [
-            self._trial(documents, one, query, float(query @ rest), average)
-            for one, query, rest in zip(pseudo, queries, rests, strict=True)
+            self._trial(documents, item, query, float(query @ rest), average)
+            for item, query, rest in zip(pseudo, queries, rests, strict=True)
         ]
 
-    def _trial(self, documents: Documents, one: Pseudo, query: "Vectors", cosine: float, average: float) -> TuningTrial:
+    def _trial(
+        self, documents: Documents, item: Pseudo, query: "Vectors", cosine: float, average: float
+    ) -> TuningTrial:
         dense = self.collections.vectors.search(documents.collection, query, CANDIDATES)
-        words = documents.by_words(one.query, CANDIDATES, None)
-        (share,) = documents.likeness(one.query).shares([one.rest], average)
-        return TuningTrial(_with(dense, one.key, cosine), _with(words, one.key, share))
+        words = documents.by_words(item.query, CANDIDATES, None)
+        (share,) = documents.likeness(item.query).shares([item.rest], average)
+        return TuningTrial(_with(dense, item.key, cosine), _with(words, item.key, share))
 
     def _floor(self, documents: Documents, trials: Sequence[TuningTrial]) -> float:
         queries = foreign_questions()
@@ -107,9 +110,10 @@ class Tuner(Struct, frozen=True):
 
 
 def floor_between(own: Sequence[float], foreign: Sequence[float]) -> float:
-    """The score that separates a collection's own sentences from foreign questions, by the best score of each.
+    """The score that separates a collection's own sentences from foreign questions, given the best score of each.
 
-    It is above nine in ten of the foreign ones, unless that would exclude more than one in twenty of its own.
+    The floor is above nine in ten of the foreign scores, unless it would then exclude more than one in twenty
+    of the own ones.
     """
     upper = sorted(foreign)[int(0.9 * (len(foreign) - 1))] if foreign else 0.0
     lower = sorted(own)[int(0.05 * (len(own) - 1))] if own else upper
@@ -117,7 +121,7 @@ def floor_between(own: Sequence[float], foreign: Sequence[float]) -> float:
 
 
 def pseudo_query(key: int, chunk: Chunk) -> Pseudo | None:
-    """A sentence from the middle of a chunk, without every third word; None if the chunk has too few."""
+    """A sentence from the middle of a chunk, without every third word; None if the chunk has too few sentences."""
     sentences = [match for match in SENTENCE.finditer(chunk.text) if _size(match[0]) >= SENTENCE_WORDS]
     if len(sentences) < 2:
         return None
@@ -127,7 +131,7 @@ def pseudo_query(key: int, chunk: Chunk) -> Pseudo | None:
 
 
 def thinned(sentence: str) -> str:
-    """Without every third word, or of a text without spaces every third piece of four characters."""
+    """The sentence without every third word; in a text without spaces, without every third group of four characters."""
     words = sentence.split()
     if len(words) < SENTENCE_WORDS:
         words = [sentence[first : first + 4] for first in range(0, len(sentence), 4)]
@@ -136,7 +140,7 @@ def thinned(sentence: str) -> str:
 
 
 def foreign_questions() -> list[str]:
-    """Questions about many subjects; hardly a collection is about more than a few of them."""
+    """Questions about many subjects. Hardly any collection is about more than a few of them."""
     return (Path(__file__).with_name("foreign_questions.txt")).read_text("utf-8").split("\n")[:-1]
 
 

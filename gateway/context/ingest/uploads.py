@@ -1,4 +1,4 @@
-"""Files that clients uploaded: rows in the catalog, bytes in a folder beside it. A key sees its own alone."""
+"""Files that clients uploaded: rows in the catalog, bytes in a folder beside it. A key can only see its own."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -30,14 +30,14 @@ COLUMNS = "id, owner, name, bytes, purpose, created, expires"
 
 
 class Uploads:
-    """Blocking."""
+    """The uploaded files. Blocking."""
 
     def __init__(self, catalog: Catalog, folder: Path) -> None:
         self.catalog = catalog
         self.folder = folder
 
     def draft(self) -> Path:
-        """A path to write an upload to; `keep` turns it into a file."""
+        """A path to which an upload can be written. `keep` turns it into a file."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -45,7 +45,7 @@ class Uploads:
         return self.folder / f"{secrets.token_hex(8)}.part"
 
     def keep(self, draft: Path, key: ClientKey, name: str, purpose: str, expires_s: int = 0) -> UploadedFile:
-        """Both the row and the bytes, or neither."""
+        """Store both the row and the bytes, or neither."""
         now = int(time())
         id = f"file-{secrets.token_hex(12)}"
         expires = now + expires_s if expires_s else 0
@@ -66,11 +66,11 @@ class Uploads:
         return self.folder / id
 
     def get(self, id: str, key: ClientKey) -> UploadedFile | None:
-        """A file that this key may see; those of other keys do not exist for it."""
+        """A file that this key may see; None for those of other keys."""
         return next(iter(self._rows("id = ? AND (? OR owner = ?)", id, key.admin, key.name)), None)
 
     def of_ids(self, ids: Sequence[str], key: ClientKey) -> Mapping[str, UploadedFile]:
-        """By their ids, the files among these that this key may see."""
+        """The files with these ids that this key may see, by their ids."""
         rows = [
             file
             for some in groups(ids)
@@ -82,7 +82,7 @@ class Uploads:
         return next(iter(self._rows("id = ?", id)), None)
 
     def all(self, key: ClientKey, purpose: str = "") -> list[UploadedFile]:
-        """In the order in which they came."""
+        """The files that this key may see, in the order in which they were uploaded."""
         condition = "(? OR owner = ?) AND (? = '' OR purpose = ?) ORDER BY created, rowid"
         return self._rows(condition, key.admin, key.name, purpose, purpose)
 
@@ -97,10 +97,10 @@ class Uploads:
             return [id for (id,) in rows]
 
     def sweep(self, older_s: float = 24 * 3600.0) -> None:
-        """Delete what crashes left: drafts, and bytes without a row."""
+        """Delete the remains of crashes: drafts, and bytes without a row."""
         with self.catalog.reading() as database:
             known = {id for (id,) in database.execute("SELECT id FROM files")}
-        # without any row, the catalog itself may be lost and these files the only remains
+        # if there is no row at all, the catalog may be lost and these files may be all that is left
         pattern = "*" if known else "*.part"
         for path in self.folder.glob(pattern):
             if path.name not in known and _is_older(path, older_s):

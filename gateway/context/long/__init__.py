@@ -1,1 +1,1 @@
-"""Handles input over the window: searches it, summarises it, or reports that neither is possible."""
+"""Handles input that is longer than the window: searches it, summarises it, or reports that neither is possible."""

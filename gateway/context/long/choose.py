@@ -1,4 +1,5 @@
-"""Chooses the strategy for a request that does not fit, with the reason: rules in order, on cheap features."""
+"""Chooses the strategy for a request that does not fit, and gives the reason. The rules are applied in order and use
+cheap features."""
 
 from enum import StrEnum
 
@@ -7,11 +8,11 @@ from msgspec import Struct
 from gateway.context.long.shape import RequestShape
 
 FEW_PARTS = 8
-"""Up to this many parts are read one after another where their order matters."""
+"""Up to this many parts are read one after another if their order matters."""
 
 
 class Strategy(StrEnum):
-    """The names that a request may give in `"foreword": {"strategy": ...}`."""
+    """The strategies, by the names that a request may give in `"foreword": {"strategy": ...}`."""
 
     DIRECT = "direct"
     TRIMMED = "trimmed"
@@ -25,12 +26,12 @@ class Strategy(StrEnum):
 
 
 class Powers(Struct, frozen=True):
-    """The means: whether a model may be called for notes, and the abilities of the engine that answers."""
+    """The available means: whether a model may be called for notes, and the abilities of the engine that answers."""
 
     calls: bool = False
     logits: bool = False
     stretched_tokens: int = 0
-    """The model's longest window, with stretched positions or at another deployment. 0: none."""
+    """The model's longest window in tokens, with stretched positions or at another deployment. 0: none."""
     search: bool = True
 
 
@@ -42,7 +43,8 @@ class StrategyChoice(Struct, frozen=True):
 def choose(shape: RequestShape, *, talk: bool, parts: int, prompt_tokens: int, powers: Powers) -> StrategyChoice | None:
     """The strategy for a prompt that is over its window, or None if none is possible.
 
-    `parts`: the number of parts that the text would be read in. `prompt_tokens`: of prompt and answer.
+    `parts`: the number of parts in which the text would be read. `prompt_tokens`: the tokens of prompt and
+    answer.
     """
     stretches = powers.stretched_tokens >= prompt_tokens
     if talk:

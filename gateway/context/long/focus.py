@@ -1,4 +1,4 @@
-"""Searches one long text, with an index for this request alone: by words and, with an embedder, by meaning."""
+"""Searches one long text with an index for this request alone: by words, and by meaning if there is an embedder."""
 
 import asyncio
 import sqlite3
@@ -21,19 +21,19 @@ Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
 
 PIECE_TOKENS = 200
 FEWEST = 4
-"""In a small window the pieces are smaller, so that this many fit."""
+"""In a small window the pieces are made so small that at least this many fit."""
 EMBEDDED = 64
-"""This many pieces, the best by their words, are compared by meaning: each costs milliseconds."""
+"""Only this many pieces, the best by their words, are compared by meaning, since each comparison costs milliseconds."""
 MEANING_SHARE = 0.7
-"""The weight of the meaning in a piece's score; the rest is the weight of its words."""
+"""The weight of the meaning in a piece's score. The rest is the weight of its words."""
 
 
 async def focus(text: str, task: str, room: int, count: Count, embed: Embed | None) -> tuple[Chunk, ...]:
     """The pieces that match the task best, in the order of the text, within `room` tokens."""
-    found = await asyncio.to_thread(pieces, text, min(PIECE_TOKENS, room // FEWEST), count)
-    by_words = await asyncio.to_thread(ranked, [piece.text for piece in found], task)
-    scores = await _scores(found, by_words, task, embed)
-    scored = [replace(found[index], score=score) for index, score in scores]
+    candidates = await asyncio.to_thread(pieces, text, min(PIECE_TOKENS, room // FEWEST), count)
+    by_words = await asyncio.to_thread(ranked, [piece.text for piece in candidates], task)
+    scores = await _scores(candidates, by_words, task, embed)
+    scored = [replace(candidates[index], score=score) for index, score in scores]
     return pack(scored, SourceBudget(room, room))
 
 
@@ -50,13 +50,13 @@ def ranked(texts: Sequence[str], query: str) -> list[tuple[int, float]]:
 
 
 async def _scores(
-    found: Sequence[Chunk], by_words: list[tuple[int, float]], task: str, embed: Embed | None
+    candidates: Sequence[Chunk], by_words: list[tuple[int, float]], task: str, embed: Embed | None
 ) -> list[tuple[int, float]]:
     if embed is None:
         return by_words
     near = [index for index, _ in by_words[:EMBEDDED]]
     try:
-        vectors = await embed([task, *(found[index].text for index in near)])
+        vectors = await embed([task, *(candidates[index].text for index in near)])
     except NotReady:
         return by_words
     cosines = sorted(zip(near, map(float, vectors[1:] @ vectors[0]), strict=True), key=lambda pair: -pair[1])

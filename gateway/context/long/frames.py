@@ -1,4 +1,4 @@
-"""The tokens of our own prompts around a text, as the model counts them; they depend on the language."""
+"""Counts the tokens of our own prompts around a text, which depend on the language."""
 
 from collections.abc import Callable
 
@@ -6,21 +6,21 @@ from gateway.context.fence import fenced, marked
 from gateway.context.long.wording import LongWording
 
 SOURCE_TOKENS = 12
-"""A number, a title and a blank line for each note in the last prompt."""
+"""The tokens that each note needs in the last prompt: a number, a title and a blank line."""
 JOIN_TOKENS = 2
-"""A blank line between two pieces or notes that are read as one."""
+"""The tokens of a blank line between two pieces or notes that are read together."""
 LONGEST_NUMBER = 9999
 
 Count = Callable[[str], int]
 
 
 def around_part(words: LongWording, count: Count) -> int:
-    """The longest of the prompts that a part is read with, without the task. Blocking."""
+    """The tokens of the longest prompt with which a part is read, without the task. Blocking."""
     numbers = {"n": LONGEST_NUMBER, "of": LONGEST_NUMBER, "task": ""}
     prompts = [prompt.format(**numbers) for prompt in (words.map, words.reduce, words.refine)]
     return max(count(f"{prompt}\n{marked('', stable='-')}") for prompt in prompts)
 
 
-def around_sources(said: str, language: str, count: Count) -> int:
-    """The last prompt without its sources. Blocking."""
-    return count(fenced((), language, instruction=said)) + JOIN_TOKENS
+def around_sources(instruction: str, language: str, count: Count) -> int:
+    """The tokens of the last prompt without its sources. Blocking."""
+    return count(fenced((), language, instruction=instruction)) + JOIN_TOKENS

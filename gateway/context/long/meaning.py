@@ -1,4 +1,4 @@
-"""Classifies a task by its meaning where its words do not: by the most similar example."""
+"""Classifies a task by its meaning if its words do not decide: the most similar example counts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 FLOOR = 0.4
-"""A task that is less similar to every example is judged by its words."""
+"""If a task is less similar to every example, its words decide."""
 MARGIN = 0.05
-"""It must be this much more similar to tasks for the whole text than to local questions, which are the rule."""
+"""A task for the whole text must be more similar to such examples than to local questions, the usual case, by this
+much."""
 SHORTEST = 12
 SENTENCE_START = re.compile(r"(?<=[.!?:])\s+(?=\S)")
 
 
 class Meaning:
-    """Has the vectors of the examples of each language."""
+    """Caches the vectors of the examples of each language."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Vectors, Vectors, Vectors]] = {}
 
     async def of(self, shape: RequestShape, embed: Embed | None) -> RequestShape:
-        """The shape with `summary` or `whole` set if the task means that."""
+        """The shape with `summary` or `whole` set if the meaning of the task requires it."""
         like = wording_of(shape.language).like
         if embed is None or not shape.task or shape.summary or shape.whole or not like.summary:
             return shape
@@ -54,6 +55,6 @@ class Meaning:
 
 
 def _core(task: str) -> str:
-    """Its last sentence; courtesies and explanations come before it."""
+    """The last sentence of a task. Courtesies and explanations come before it."""
     *_, last = SENTENCE_START.split(task)
     return last if len(last) >= SHORTEST else task

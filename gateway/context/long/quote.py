@@ -15,11 +15,11 @@ from gateway.context.long.frames import JOIN_TOKENS, SOURCE_TOKENS
 from gateway.exchange import Call
 
 SMALLEST_PART = 64
-"""A part must have more than a few sentences, or its result says nothing."""
+"""A part must be longer than a few sentences, or its result is useless."""
 
 
 class CannotRead(Exception):
-    """The text cannot be read in parts; the message says why. `calls` are those made so far."""
+    """The text cannot be read in parts. The message has the reason, `calls` the calls that were made until then."""
 
     def __init__(self, why: str, calls: Sequence[Call] = ()) -> None:
         super().__init__(why)
@@ -27,7 +27,7 @@ class CannotRead(Exception):
 
 
 class WindowRoom(Struct, frozen=True):
-    """The window and the parts of it that are taken, in tokens. `final`: the room of the last prompt for results."""
+    """The window and the parts of it that are in use, in tokens. `final`: the tokens for results in the last prompt."""
 
     window: int
     prompt: int
@@ -36,7 +36,7 @@ class WindowRoom(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """The cost of a strategy before the call that answers; failures can add a quarter of the calls."""
+    """The cost of a strategy without the call that answers. Failures can add a quarter of the calls."""
 
     strategy: str
     part_tokens: int
@@ -80,12 +80,13 @@ def tree(parts: int, tokens: int, room: WindowRoom, *, fan_in: int = 0) -> Quote
 
 
 def beside_notes(room: WindowRoom) -> WindowRoom:
-    """The room of a call that reads the notes so far beside the part."""
+    """The room of a call that reads the notes on earlier parts together with the part."""
     return WindowRoom(room.window, room.prompt + room.result, room.result, room.final)
 
 
 def refine(parts: int, tokens: int, room: WindowRoom) -> Quote:
-    """Notes that grow from part to part, one call each; `room` is `beside_notes`. Raises `CannotRead`."""
+    """The cost of notes that grow from part to part, with one call each. `room` is `beside_notes`. Raises
+    `CannotRead`."""
     size = part_tokens(room)
     if room.final < room.result + SOURCE_TOKENS:
         raise CannotRead(f"notes of {room.result} tokens do not fit the last prompt, which has {room.final} free")

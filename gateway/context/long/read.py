@@ -1,7 +1,7 @@
 """Lets a model read a long text in parts: in parallel and merged level by level, or one after another.
 
-The quote has the cost. A part that cannot be read is tried again, for at most a quarter of the calls, then left out
-and counted; a level that hardly shrinks is cut and is the last.
+The quote has the cost. If a part cannot be read, it is tried again, for at most a quarter of the calls. If that
+fails too, it is left out and counted. A level that hardly shrinks is shortened and is the last one.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from gateway.ports import Completer
 CALL_S = 120.0
 """The time limit of one call."""
 SECOND_TRIES = 4
-"""One second try for this many calls."""
+"""One second try is allowed for this many calls."""
 KEPT = 2000
-"""The size of the cache of results: the same part is read once for the same task."""
+"""The number of cached results. The same part is read only once for the same task."""
 HARDLY_SHRUNK = 0.8
 SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])(?=.)", re.DOTALL)
 
@@ -39,20 +39,23 @@ class ReadingLevel(Struct, frozen=True):
     results: tuple[Chunk, ...]
 
     def data(self) -> Mapping[str, Any]:
-        results = [{"start": one.start, "end": one.end, "tokens": one.tokens, "text": one.text} for one in self.results]
+        results = [
+            {"start": result.start, "end": result.end, "tokens": result.tokens, "text": result.text}
+            for result in self.results
+        ]
         return {"step": self.step, "results": results}
 
 
 class ReadingResult(Struct, frozen=True):
-    """The results in the order of the text, with their spans, and the calls."""
+    """The results in the order of the text, with their spans, and the calls that were made."""
 
     results: tuple[Chunk, ...]
     calls: tuple[Call, ...] = ()
     unread: int = 0
     levels: tuple[ReadingLevel, ...] = ()
-    """The results of all steps, also those that were cut later."""
+    """The results of all steps, including those that were shortened later."""
     stopped: bool = False
-    """The last level hardly shrank, so it was cut instead of merged."""
+    """Whether the last level hardly shrank, so that it was shortened instead of merged."""
 
     def data(self) -> Mapping[str, Any]:
         levels = [level.data() for level in self.levels]
@@ -68,13 +71,14 @@ class LongReader:
         self._kept: OrderedDict[str, str] = OrderedDict()
 
     async def tree(
-        self, exchange: Exchange, found: Sequence[Chunk], task: str, quote: Quote, room: WindowRoom, words: LongWording,
+        self, exchange: Exchange, parts: Sequence[Chunk], task: str, quote: Quote, room: WindowRoom, words: LongWording,
         count: Count,
     ) -> ReadingResult:  # fmt: skip
-        """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` without results."""
+        """Map every part, then merge until the results fit `room.final`. Raises `CannotRead` if there are no
+        results."""
         work = _Work(self, exchange, words, room.result, quote.calls)
-        prompts = [words.map.format(n=n, of=len(found), task=task) for n, _ in enumerate(found, 1)]
-        level = await work.all("map", prompts, found, count)
+        prompts = [words.map.format(n=n, of=len(parts), task=task) for n, _ in enumerate(parts, 1)]
+        level = await work.all("map", prompts, parts, count)
         work.need(level)
         while len(level) > 1 and _prompt_tokens(level) > room.final:
             groups = [_merged(level[start : start + quote.fan_in]) for start in range(0, len(level), quote.fan_in)]
@@ -87,21 +91,21 @@ class LongReader:
         return await work.reading(level, room.final, count)
 
     async def refine(
-        self, exchange: Exchange, found: Sequence[Chunk], task: str, room: WindowRoom, words: LongWording, count: Count
+        self, exchange: Exchange, parts: Sequence[Chunk], task: str, room: WindowRoom, words: LongWording, count: Count
     ) -> ReadingResult:
-        """Read part after part, each beside the notes on the parts before it. Raises `CannotRead`."""
-        work = _Work(self, exchange, words, room.result, len(found))
+        """Read one part after another, each together with the notes on the parts before it. Raises `CannotRead`."""
+        work = _Work(self, exchange, words, room.result, len(parts))
         notes: list[Chunk] = []
-        for number, part in enumerate(found, 1):
+        for number, part in enumerate(parts, 1):
             before = harmless(notes[0].text) if notes else ""
-            prompt = words.refine.format(n=number, of=len(found), task=task) + f"\n{before}\n"
+            prompt = words.refine.format(n=number, of=len(parts), task=task) + f"\n{before}\n"
             notes = await work.all("refine", [prompt], [part], count) or notes
         work.need(notes)
-        whole = Chunk("notes", "", MESSAGE, notes[0].text, found[0].start, found[-1].end, tokens=notes[0].tokens)
+        whole = Chunk("notes", "", MESSAGE, notes[0].text, parts[0].start, parts[-1].end, tokens=notes[0].tokens)
         return await work.reading([whole], room.final, count)
 
     async def ask(self, exchange: Exchange, prompt: str, purpose: str, tokens: int) -> tuple[str, Call | None]:
-        """The answer of one call, or the cached one. A call that failed has the reason."""
+        """The answer of one call, or the cached answer. A failed call has an `error`."""
         model = exchange.route[0].model if exchange.route else exchange.ask.model
         key = hashlib.sha256(f"{model}\0{tokens}\0{prompt}".encode("utf-8", "surrogatepass")).hexdigest()
         if key in self._kept:
@@ -125,7 +129,7 @@ class LongReader:
 
 
 class _Work:
-    """The reading of one request: its calls, and the number of parts that could not be read."""
+    """The state of one request's reading: its calls, and the number of parts that could not be read."""
 
     def __init__(self, reader: LongReader, exchange: Exchange, words: LongWording, tokens: int, planned: int) -> None:
         self.calls: list[Call] = []
@@ -137,10 +141,10 @@ class _Work:
         self._reader, self._exchange, self._words, self._tokens = reader, exchange, words, tokens
 
     def need(self, results: Sequence[Chunk]) -> None:
-        """Raises `CannotRead` without results."""
+        """Raises `CannotRead` if there are no results."""
         if not results:
-            failed = "the model that was to read the text in parts could not be asked"
-            raise CannotRead(failed if self.unread else "nothing in the text bears on the task", self.calls)
+            failed = "the model that reads the text in parts did not answer"
+            raise CannotRead(failed if self.unread else "nothing in the text is relevant to the task", self.calls)
 
     async def reading(self, level: Sequence[Chunk], room: int, count: Count) -> ReadingResult:
         """The results for the last prompt, within `room` tokens."""
@@ -148,51 +152,51 @@ class _Work:
             level = await asyncio.to_thread(_cut, level, room, count)
         return ReadingResult(tuple(level), tuple(self.calls), self.unread, tuple(self.levels), self.stopped)
 
-    async def all(self, purpose: str, prompts: Sequence[str], found: Sequence[Chunk], count: Count) -> list[Chunk]:
-        """The results of one level in order, with their tokens, without empty ones."""
-        pairs = zip(prompts, found, strict=True)
-        texts = await asyncio.gather(*[self._one(purpose, prompt, part) for prompt, part in pairs])
+    async def all(self, purpose: str, prompts: Sequence[str], parts: Sequence[Chunk], count: Count) -> list[Chunk]:
+        """The results of one level, in order, without empty ones. Their tokens are counted."""
+        pairs = zip(prompts, parts, strict=True)
+        texts = await asyncio.gather(*[self._read_part(purpose, prompt, part) for prompt, part in pairs])
         self.unread += sum(text is None for text in texts)
         nothing = self._words.nothing
-        said = [
+        useful = [
             (text, part)
-            for text, part in zip(texts, found, strict=True)
+            for text, part in zip(texts, parts, strict=True)
             if text and text.rstrip(".。").casefold() != nothing
         ]
-        sizes = await asyncio.to_thread(lambda: [count(text) for text, _ in said])
+        sizes = await asyncio.to_thread(lambda: [count(text) for text, _ in useful])
         results = [
             Chunk(part.id, "", MESSAGE, text, part.start, part.end, heading=part.heading, tokens=size)
-            for (text, part), size in zip(said, sizes, strict=True)
+            for (text, part), size in zip(useful, sizes, strict=True)
         ]
         self.levels.append(ReadingLevel(purpose, tuple(results)))
         return results
 
-    async def _one(self, purpose: str, prompt: str, part: Chunk) -> str | None:
-        asked = f"{prompt}\n{marked(part.text, stable=part.id)}"
-        said = await self._try(purpose, asked)
-        if said is None and self._spare > 0:
+    async def _read_part(self, purpose: str, prompt: str, part: Chunk) -> str | None:
+        full_prompt = f"{prompt}\n{marked(part.text, stable=part.id)}"
+        result = await self._try(purpose, full_prompt)
+        if result is None and self._spare > 0:
             self._spare -= 1
-            said = await self._try(purpose, asked)
+            result = await self._try(purpose, full_prompt)
         self._done += 1
         if self._exchange.tell is not None:
             await self._exchange.tell(f"{purpose}: {self._done} read")
-        return said
+        return result
 
-    async def _try(self, purpose: str, asked: str) -> str | None:
-        said, call = await self._reader.ask(self._exchange, asked, purpose, self._tokens)
+    async def _try(self, purpose: str, prompt: str) -> str | None:
+        result, call = await self._reader.ask(self._exchange, prompt, purpose, self._tokens)
         if call is None:
-            return said
+            return result
         self.calls.append(call)
-        return None if call.error else said
+        return None if call.error else result
 
 
 def _merged(group: Sequence[Chunk]) -> Chunk:
-    text = "\n\n".join(one.text for one in group)
+    text = "\n\n".join(result.text for result in group)
     return Chunk(group[0].id, "", MESSAGE, text, group[0].start, group[-1].end)
 
 
 def _tokens(level: Sequence[Chunk]) -> int:
-    return sum(one.tokens for one in level)
+    return sum(result.tokens for result in level)
 
 
 def _prompt_tokens(level: Sequence[Chunk]) -> int:
@@ -201,10 +205,10 @@ def _prompt_tokens(level: Sequence[Chunk]) -> int:
 
 
 def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
-    """The results, cut at the ends of sentences until all fit. Blocking.
+    """Shorten the results at the ends of sentences until all fit. Blocking.
 
-    Short ones leave their share to long ones. If there is no room for a sentence of each, results at even distances
-    stay, so that neither end of the text is lost.
+    Short results leave their share to long ones. If there is no room for a sentence of each, only results at
+    even distances stay, so that neither end of the text is lost.
     """
     keep = min(len(level), tokens // SOURCE_TOKENS)
     while keep:
@@ -212,18 +216,18 @@ def _cut(level: Sequence[Chunk], tokens: int, count: Count) -> list[Chunk]:
         cut = {}
         free, left = tokens - SOURCE_TOKENS * keep, keep
         for place in sorted(range(keep), key=lambda place: some[place].tokens):
-            cut[place] = one = _shortened(some[place], free // left, count)
-            free, left = free - one.tokens, left - 1
-        if all(one.text for one in cut.values()):
+            cut[place] = shortened = _shortened(some[place], free // left, count)
+            free, left = free - shortened.tokens, left - 1
+        if all(shortened.text for shortened in cut.values()):
             return [cut[place] for place in range(keep)]
         keep = keep * 3 // 4
     return []
 
 
-def _shortened(one: Chunk, tokens: int, count: Count) -> Chunk:
-    text, size = one.text, one.tokens
+def _shortened(result: Chunk, tokens: int, count: Count) -> Chunk:
+    text, size = result.text, result.tokens
     while text and size > tokens:
-        *kept, _ = SENTENCE_END.split(text.strip())
-        text = "".join(kept)
+        *sentences, _ = SENTENCE_END.split(text.strip())
+        text = "".join(sentences)
         size = count(text)
-    return Chunk(one.id, "", MESSAGE, text, one.start, one.end, heading=one.heading, tokens=size)
+    return Chunk(result.id, "", MESSAGE, text, result.start, result.end, heading=result.heading, tokens=size)

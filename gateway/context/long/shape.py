@@ -1,4 +1,4 @@
-"""The parts of a long request: the task, and the text that it refers to, which is one text or several passages."""
+"""Splits a long request into the task and the text that it refers to, which is one text or several passages."""
 
 import re
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from gateway.context.long.wording import WORDINGS, wording_of
 from gateway.exchange import Turn
 
 TASK_CHARS = 1200
-"""A longer paragraph is text, not the task."""
+"""The longest task, in characters. A longer paragraph belongs to the text."""
 OPENING_CHARS = 12
-"""A request begins with its verb or question word: `Please compare`, `So who`."""
+"""The verb or question word of a request begins within this many characters: `Please compare`, `So who`."""
 FEWEST_PASSAGES = 3
 
 _BLOCK = re.compile(r"\n[ \t]*\n+")
@@ -24,22 +24,22 @@ _RULE = re.compile(r"^[ \t]*(?:-{3,}|={3,}|\*{3,})[ \t]*$", re.MULTILINE)
 
 
 class RequestShape(Struct, frozen=True):
-    """The parts of the last user message. `start`: the position of the text in it."""
+    """The parts of the last user message. `start` is the position of the text in it."""
 
     task: str
     text: str
     start: int = 0
     passages: tuple[str, ...] = ()
-    """The independent passages of the text; () for one text."""
+    """The independent passages of the text; () for a single text."""
     summary: bool = False
-    """The task asks for a summary."""
+    """Whether the task asks for a summary."""
     whole: bool = False
-    """The task needs the whole text: counts, orders, comparisons."""
+    """Whether the task needs the whole text: counts, orders, comparisons."""
     language: str = "en"
 
 
 def shape_of(message: str) -> RequestShape:
-    """The task is the paragraph at either end that asks for something; the rest is the text."""
+    """Split a message: the task is the paragraph at either end that asks for something, and the rest is the text."""
     blocks = _blocks(message)
     task, text = (0, 0), (0, len(message))
     if len(blocks) > 1:
@@ -50,42 +50,43 @@ def shape_of(message: str) -> RequestShape:
             task, text = last, (0, last[0])
         elif asks[0] > 0:
             task, text = first, (first[1], len(message))
-    said, material = message[slice(*task)].strip(), message[slice(*text)]
+    task_text, material = message[slice(*task)].strip(), message[slice(*text)]
     return RequestShape(
-        said,
+        task_text,
         material,
         text[0],
         _passages(material),
-        any(words.wants_summary.search(said) for words in WORDINGS.values()),
-        any(words.wants_whole.search(said) for words in WORDINGS.values()),
-        language_of(said or material[:TASK_CHARS]),
+        any(words.wants_summary.search(task_text) for words in WORDINGS.values()),
+        any(words.wants_whole.search(task_text) for words in WORDINGS.values()),
+        language_of(task_text or material[:TASK_CHARS]),
     )
 
 
 def is_talk(turns: Sequence[Turn]) -> bool:
-    """Whether a conversation fills the window, and not one message: the last message is the smaller part."""
+    """Whether the conversation rather than its last message fills the window: the last message is the smaller part."""
     *earlier, last = [len(turn.text) for turn in turns]
     return sum(earlier) > last
 
 
 def _asks(block: str, usual: int) -> float:
-    """How much a paragraph looks like the task: 0 for text. `usual`: the median length of the paragraphs."""
+    """How much a paragraph looks like the task; 0 for text. `usual`: the median length of the paragraphs, in
+    characters."""
     if len(block) > (TASK_CHARS if wording_of(language_of(block)).spaced else TASK_CHARS // 3) or _PASSAGE.match(block):
         return 0.0
-    # of every language: a task may mix two
+    # all languages are tried, since a task may mix two
     kinds = [kind for words in WORDINGS.values() for kind in (words.wants, words.wants_summary, words.wants_whole)]
-    said = [found.start() for kind in kinds if (found := kind.search(block))]
-    # of two paragraphs that ask, the shorter one is more likely the client's own
+    places = [match.start() for kind in kinds if (match := kind.search(block))]
+    # if two paragraphs ask for something, the shorter one is more likely the client's own
     brevity = 1 - len(block) / TASK_CHARS
-    if block[-1] in "?？:：" or (said and min(said) <= OPENING_CHARS):
+    if block[-1] in "?？:：" or (places and min(places) <= OPENING_CHARS):
         return 1 + brevity
-    if said:
+    if places:
         return brevity
     return brevity / 2 if len(block) * 3 < usual else 0.0
 
 
 def _blocks(message: str) -> list[tuple[int, int]]:
-    """The paragraphs as spans, without the white space between them."""
+    """The spans of the paragraphs, without the white space between them."""
     edges = [0, *[edge for gap in _BLOCK.finditer(message) for edge in gap.span()], len(message)]
     spans = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if message[start:end].strip()]
     return spans or [(0, len(message))]

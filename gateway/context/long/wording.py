@@ -1,4 +1,4 @@
-"""The words of each language that this folder needs: one file each in `words/`."""
+"""The words that this folder needs in each language: one file each in `words/`."""
 
 import re
 import tomllib
@@ -14,7 +14,8 @@ GAP = r"[^.!?。！？\n]{0,40}?"
 
 
 class TaskExamples(Struct, frozen=True, forbid_unknown_fields=True):
-    """Example tasks of each kind, compared by meaning. Empty if the default embedder does not know the language."""
+    """Example tasks of each kind, for comparison by meaning. Empty for a language that the default embedder cannot
+    handle."""
 
     summary: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
@@ -51,7 +52,7 @@ class LongWording(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return self._any(self.asks)
 
     def _any(self, words: tuple[str, ...]) -> re.Pattern[str]:
-        """`..` in an entry stands for a few words of the same sentence."""
+        """A pattern for any of the entries. `..` in an entry matches a few words of the same sentence."""
         escaped = [re.escape(word).replace(r"\.\.", GAP) for word in sorted(words, key=len, reverse=True)]
         joined = "|".join(escaped)
         return re.compile(rf"(?<!\w)(?:{joined})(?!\w)" if self.spaced else joined, re.IGNORECASE)
@@ -65,5 +66,5 @@ WORDINGS: Mapping[str, LongWording] = {path.stem: _read(path) for path in sorted
 
 
 def wording_of(language: str) -> LongWording:
-    """English where the language has no file."""
+    """The words of a language; those of English if it has no file."""
     return WORDINGS.get(language) or WORDINGS["en"]

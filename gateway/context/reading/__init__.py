@@ -1,1 +1,1 @@
-"""Files to documents, documents to chunks."""
+"""Reads files to documents, and cuts documents into chunks."""

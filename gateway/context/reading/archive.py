@@ -1,4 +1,4 @@
-"""Zip files that hold documents: members are read within limits, XML without entities."""
+"""Zip files that contain documents. Members are read within limits, XML without entities."""
 
 import io
 import zipfile
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
-"""A DOCX is a zip file, and a small one can unpack to terabytes."""
+"""The most bytes of all members together. A DOCX is a zip file, and a small one can unpack to terabytes."""
 MOST_MEMBERS = 20_000
 
 
 class Archive:
-    """A zip file in memory. Raises `CollectionError` if it unpacks to too much."""
+    """A zip file in memory. Raises `CollectionError` if it unpacks to too many bytes."""
 
     def __init__(self, name: object, raw: bytes) -> None:
         self._name = name
@@ -37,7 +37,7 @@ class Archive:
 
 
 def parsed(raw: bytes) -> "_Element":
-    """XML without external files and without entities that grow."""
+    """Parse XML, without external files and without entities that grow."""
     from lxml import etree
 
     parser: Any = etree.XMLParser(resolve_entities=False, no_network=True, recover=True, huge_tree=False)

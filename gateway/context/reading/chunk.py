@@ -1,10 +1,11 @@
 """Cuts documents into chunks along their structure: sections, paragraphs, lines, sentences, words.
 
-A chunk is a span of the document, and its text that span: `document.text[chunk.start:chunk.end]`. A chunk that begins
-within a table or a list has the table's caption and title row, or the line ahead of the list, in front of it.
+A chunk is a span of the document, and its text is the text of that span:
+`document.text[chunk.start:chunk.end]`. If it begins within a table or a list, the table's caption and title
+row, or the line before the list, is put before its text.
 
-A chunk is never more than the embedder reads, since the rest would be stored but never found. A row of a table or a
-record is the exception: it stays whole, and gets the mean of its parts' vectors.
+A chunk is never longer than the embedder can read, since the rest would be stored but never found. The
+exception is a row of a table or a record: it stays whole, and gets the mean of its parts' vectors.
 """
 
 import hashlib
@@ -22,19 +23,20 @@ Count = Callable[[str], int]
 Span = tuple[int, int]
 
 VERSION = 4
-"""Part of each ingested file's recipe: a change of how chunks are cut means cutting again."""
+"""Part of each ingested file's recipe. Increase it after a change to the cutting, so that files are cut again."""
 
 SPECIAL_TOKENS = 4
-"""The model's own tokens around a text (two for BERT), and a margin for the joint of heading and text."""
+"""The model's own tokens around a text (two for BERT), and a margin for joining heading and text."""
 
 CHARACTERS_A_TOKEN = 12
-"""A longer text does not fit, whatever its tokens: WordPiece makes one unknown token of a 10,000-letter word."""
+"""A text with more characters per token does not fit in any case: WordPiece counts a word of 10,000 letters as one
+token."""
 
 JOINED = 0.64
-"""Short neighbours are joined up to this share of the limit, while a paragraph or sentence up to the limit stays
-whole. Where a budget decides how many chunks are used, shorter ones find more."""
+"""Short neighbours are joined up to this share of the limit, while one paragraph or sentence may use all of it. If a
+budget limits the chunks that are used, shorter chunks find more."""
 
-# A match ends where a cut may be made, from the best kind of place to the worst.
+# A match ends at a possible cut. The patterns are ordered from the best kind of position to the worst.
 PLACES = tuple(
     re.compile(pattern)
     for pattern in (
@@ -47,14 +49,14 @@ PLACES = tuple(
 )
 SENTENCES = 2
 LEAD_SHARE = 3
-"""The repeated head takes at most this fraction (one part in N) of a chunk."""
+"""The repeated head takes at most one part in this many of a chunk."""
 WHOLE_RECORD = 4
-"""A record of up to this many times the limit is not cut."""
+"""A record is not cut if it is at most this many times the limit."""
 
 
 class Cut(Struct, frozen=True):
-    """How documents are cut, in tokens. `strict`: chunks are filled up to the limit, also where that is more than
-    the embedder reads at once."""
+    """How documents are cut, in tokens. `strict`: chunks are filled up to the limit, even if the embedder cannot read
+    that much at once."""
 
     limit: int = 200
     overlap: int = 0
@@ -62,9 +64,10 @@ class Cut(Struct, frozen=True):
 
 
 def chunk(document: Document, collection: str, source: str, count: Count, cut: Cut, window: int) -> list[Chunk]:
-    """Cut a document into chunks of at most `cut.limit` tokens as `count` counts them.
+    """Cut a document into chunks of at most `cut.limit` tokens, as `count` counts them.
 
-    `window` is the embedder's: heading path and text together stay below it, unless the cut is strict.
+    `window` is the embedder's, in tokens: heading path and text together stay below it, unless the cut is
+    strict.
     """
     chunks = []
     for (start, end), path in _sections(document):
@@ -96,18 +99,18 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
 
 
 def lead_length(chunk: Chunk) -> int:
-    """Characters ahead of a chunk's own text that it repeats from its table or list."""
+    """The number of characters before a chunk's own text, which repeat the head of its table or list."""
     span = chunk.end - chunk.start
     return max(0, len(chunk.text) - span) if span > 0 else 0
 
 
 class _Section:
-    """A section of a document that is cut into spans, tables and lists apart from the text around them."""
+    """Cuts one section of a document into spans. Tables and lists are cut separately from the text around them."""
 
     def __init__(
         self, document: Document, start: int, end: int, count: Count, room: int, joined: int, whole: int
     ) -> None:
-        """`room` tokens for a span, `joined` for short neighbours together, `whole` for a record."""
+        """The limits in tokens: `room` for a span, `joined` for short neighbours together, `whole` for a record."""
         self._text = document.text
         self._span = (start, end)
         self._count = count
@@ -124,11 +127,11 @@ class _Section:
 
     @property
     def longest_lead(self) -> int:
-        """In tokens."""
+        """The longest repeated head, in tokens."""
         return max((self._count(lead.text) for lead in self._leads), default=0)
 
     def lead(self, first: int) -> str:
-        """The head that a chunk beginning at `first` repeats ahead of its own text."""
+        """The head that a chunk beginning at `first` repeats before its own text."""
         for place in range(bisect_right(self._starts, first) - 1, -1, -1):
             lead = self._leads[place]
             if first < lead.end:
@@ -158,7 +161,7 @@ class _Section:
         return self._packed(self._with_heading(spans))
 
     def _with_heading(self, spans: list[Span]) -> list[Span]:
-        """A heading's line alone goes with the text below it."""
+        """Join a span that is only a heading's line with the text below it."""
         if len(spans) < 2 or not self._headed or "\n" in self._text[slice(*spans[0])]:
             return spans
         both = (spans[0][0], spans[1][1])
@@ -169,7 +172,7 @@ class _Section:
         return self._count(lead) if lead else 0
 
     def _cut(self, start: int, end: int, room: int) -> list[Span]:
-        """Spans of a part, its records whole."""
+        """Cut a part into spans. Its records stay whole."""
         room = max(1, room)
         joined = min(self._joined, room)
         first = bisect_left(self._records, (start, 0))
@@ -185,7 +188,7 @@ class _Section:
         return self._packed([*spans, *_split(self._text, at, end, self._count, room, joined)])
 
     def _packed(self, spans: list[Span]) -> list[Span]:
-        """Join neighbours as long as they fit together after the head that the first one repeats."""
+        """Join neighbours while they fit together with the head that the first one repeats."""
         packed: list[Span] = []
         room = self._joined
         for start, end in spans:
@@ -198,11 +201,11 @@ class _Section:
 
 
 MOST_NESTED = 8
-"""Lists within lists whose lines are looked for."""
+"""The depth to which lists within lists repeat their lines."""
 
 
 def _fitting(lead: Lead, count: Count, room: int) -> Lead:
-    """The lead with a text of at most `room` tokens; its last line, the title row, is kept longest."""
+    """The lead, shortened to a text of at most `room` tokens. Its last line, the title row, is dropped last."""
     text = lead.text
     while text and not _fits(text, count, room):
         text = text.partition("\n")[2] if "\n" in text else text[: len(text) // 2].rstrip(" |")
@@ -210,26 +213,26 @@ def _fitting(lead: Lead, count: Count, room: int) -> Lead:
 
 
 def _head(text: str, lead: Lead) -> int:
-    """The span of the head that a table or list repeats: directly ahead of it."""
+    """The position where the head of a table or list begins, which stands directly before it."""
     place = text.rfind(lead.text, max(0, lead.start - len(lead.text) - 4), lead.start)
     return place if place >= 0 and not text[place + len(lead.text) : lead.start].strip() else lead.start
 
 
 def within(text: str, count: Count, window: int) -> list[str]:
-    """The text in parts that the embedder reads whole; one, if it does already."""
+    """The text in parts that the embedder can read at once; a single part if the whole text is short enough."""
     room = max(1, window - SPECIAL_TOKENS)
     return [text[start:end] for start, end in _split(text, 0, len(text), count, room, room)] or [text]
 
 
 def sentences(text: str, tokens: int, count: Count) -> list[Span]:
-    """Spans of whole lines and sentences, joined up to `tokens`: all of the text but white space."""
+    """Spans of whole lines and sentences, joined up to `tokens`. They cover everything but white space."""
     ends = {match.end() for place in PLACES[: SENTENCES + 1] for match in place.finditer(text)}
     parts = (_stripped(text, *edges) for edges in pairwise(sorted({0, *ends, len(text)})))
     return _packed(text, [(start, end) for start, end in parts if start < end], count, tokens)
 
 
 def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> str:
-    """The same chunk of the same document always gets the same id."""
+    """The id of a chunk. The same chunk of the same document always gets the same id."""
     parts = "\0".join((collection, source, str(start), str(end), text))
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -237,7 +240,7 @@ def chunk_id(collection: str, source: str, start: int, end: int, text: str) -> s
 def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
     """The spans between headings, each with its heading path.
 
-    A heading without text joins the section below it.
+    A heading without text is joined with the section below it.
     """
     text = document.text
     path: list[tuple[int, str]] = []
@@ -254,7 +257,7 @@ def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
 
 
 def _shortened(path: tuple[str, ...], count: Count, room: int) -> str:
-    """The heading path in at most `room` tokens; the nearest heading is kept longest."""
+    """The heading path in at most `room` tokens. The nearest heading is dropped last."""
     while len(path) > 1 and not _fits(" > ".join(path), count, room):
         path = path[1:]
     heading = " > ".join(path)
@@ -268,9 +271,10 @@ def _fits(text: str, count: Count, room: int) -> bool:
 
 
 def _split(text: str, start: int, end: int, count: Count, room: int, joined: int, kind: int = 0) -> list[Span]:
-    """Spans of at most `room` tokens that hold everything but white space, cut at the best places.
+    """Spans of at most `room` tokens that cover everything but white space, cut at the best positions.
 
-    `kind` is the next of `PLACES` to cut at; above the first, the span is a paragraph or a part of one.
+    `kind` is the index in `PLACES` of the next pattern to cut at. From 1 on, the span is a paragraph or a part
+    of one.
     """
     start, end = _stripped(text, start, end)
     if start == end:
@@ -288,7 +292,7 @@ def _split(text: str, start: int, end: int, count: Count, room: int, joined: int
 
 
 def _overlapping(text: str, start: int, end: int, count: Count, room: int, overlap: int) -> list[Span]:
-    """Spans of at most `room` tokens, of which each begins with up to the last `overlap` tokens of the one before."""
+    """Spans of at most `room` tokens. Each begins with up to `overlap` last tokens of the one before."""
     size = max(1, overlap // 2)
     pieces = _split(text, start, end, count, size, size)
     spans: list[Span] = []
@@ -313,7 +317,7 @@ def _parts(place: re.Pattern[str], text: str, start: int, end: int) -> list[Span
 
 
 def _packed(text: str, spans: list[Span], count: Count, room: int) -> list[Span]:
-    """Join neighbours as long as they fit together."""
+    """Join neighbours while they fit together."""
     packed: list[Span] = []
     for start, end in spans:
         if packed and _fits(text[packed[-1][0] : end], count, room):

@@ -1,4 +1,4 @@
-"""The result of a reader: the text, the places of headings, pages, tables and records, and the omissions."""
+"""The result of a reader: the text, the positions of headings, pages, tables and records, and the omissions."""
 
 from msgspec import Struct
 
@@ -6,18 +6,18 @@ Span = tuple[int, int]
 
 
 class Heading(Struct, frozen=True):
-    """A heading of level 1 (the highest) to 6, beginning at character `start` of the text."""
+    """A heading of level 1 (the highest) to 6, which begins at character `start` of the text."""
 
     start: int
     level: int
     title: str
     own_line: bool = True
-    """Whether its first line is the heading alone, and no text of the section."""
+    """Whether its first line is only the heading, and not text of the section."""
 
 
 class Lead(Struct, frozen=True):
-    """What a chunk that begins in a table or list, at `start` or behind it, repeats: caption and title row, or the
-    line ahead of the list. The table or list ends at `end`."""
+    """The text that chunks of a table or list repeat if they begin at `start` or later: caption and title row, or the
+    line before the list. The table or list ends at `end`."""
 
     start: int
     end: int
@@ -25,9 +25,9 @@ class Lead(Struct, frozen=True):
 
 
 class ReadReport(Struct, frozen=True):
-    """The result of reading a file. `kind`: for example "PDF"; `certainty`: of the encoding, from 0 to 1.
+    """A report on reading a file. `kind`: for example "PDF"; `certainty`: of the encoding, from 0 to 1.
 
-    `left_out` holds one line for each kind of loss, such as `page 2: no text, only a picture`.
+    `left_out` has one line for each kind of loss, such as `page 2: no text, only a picture`.
     """
 
     kind: str = ""
@@ -40,9 +40,10 @@ class ReadReport(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True):
-    """`pages[i]` is the position where page i + 1 begins; empty if there are no pages.
+    """A document. `pages[i]` is the position where page i + 1 begins; empty if there are no pages.
 
-    `records` are spans that must not be cut: rows of tables, records of JSON. Leads and records are in order.
+    `records` are spans that must not be cut: rows of tables, records of JSON. Leads and records are sorted by
+    position.
     """
 
     text: str

@@ -1,7 +1,8 @@
-"""Bytes as text: the encoding is given by a byte order mark, by the bytes themselves, or guessed from their letters.
+"""Decodes bytes to text. The encoding is given by a byte order mark, or by the bytes, or is guessed from the letters.
 
-`chardet` compares letter frequencies. On a few words it confuses alphabets, so it chooses among the encodings
-of one family only, and the family is decided here: by escapes, by valid pairs of bytes, by how letters lie in words.
+`chardet` compares letter frequencies. It confuses alphabets if there are only a few words, so it is used to
+choose among the encodings of one family. The family is decided here: by escapes, by valid pairs of bytes, and
+by the positions of letters in words.
 """
 
 import codecs
@@ -12,14 +13,14 @@ from itertools import pairwise
 from msgspec import Struct
 
 SAMPLE_BYTES = 16_384
-"""Bytes of lines with letters beyond ASCII that a guess is based on."""
+"""The number of bytes on which a guess is based, from lines with letters beyond ASCII."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 CONTROL_SHARE = 0.02
-"""Control characters, as a share of the first bytes; binary data has more."""
+"""The largest share of control characters among the first bytes. Binary data have more."""
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, since its mark begins with that of UTF-16
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -31,25 +32,26 @@ ESCAPES = (
 )
 LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "iso8859-2", "iso8859-15", "cp1258")
 LATIN_OLD = ("mac-roman", "cp850", "cp852", "cp437")
-"""Encodings with letters where Windows has quotation marks and control characters."""
+"""Encodings that have letters at the codes of Windows' quotation marks and control characters."""
 OTHER = (
     *("cp1251", "koi8-r", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic", "cp1253", "iso8859-7", "cp1255", "cp1256"),
     *("iso8859-6", "cp874"),
 )
 PAIRED = ("gb18030", "cp932", "euc_jp", "big5", "cp949")
 COMMON = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6), "cp949": ("euc_kr", 0xB0, 0xC8)}
-"""Of an encoding of pairs: a codec in which the lead bytes of common characters lie between two values."""
+"""For each encoding of byte pairs: a codec, and the range of the lead bytes of common characters in it."""
 COMMON_JAPANESE = ("euc_jp", 0xB0, 0xCF)
 PREFERRED = 2.0
-"""Another Latin encoding must be this many times as likely as Windows-1252, which most Western texts have."""
+"""Another Latin encoding must be this many times as likely as Windows-1252, which most Western texts use."""
 MARGIN = 64
-"""Bytes of a long line that are looked at ahead of its first byte beyond ASCII."""
+"""The number of bytes of a long line that are examined before its first byte beyond ASCII."""
 FEW_BAD = 50
-"""UTF-8 may have one bad place for each of this many good ones, and one more."""
+"""UTF-8 may have one invalid sequence, and another one for each of this many valid ones."""
 
 
 class DecodedText(Struct, frozen=True):
-    """A text, its encoding, and how certain that is, from 0 to 1. `replaced`: places that could not be decoded."""
+    """A text, its encoding, and the certainty of the encoding, from 0 to 1. `replaced`: sequences that could not be
+    decoded."""
 
     text: str
     encoding: str
@@ -62,7 +64,7 @@ class UnknownEncoding(ValueError):
 
 
 def decoded(raw: bytes) -> DecodedText:
-    """Raises `UnknownEncoding` for binary data."""
+    """Decode bytes. Raises `UnknownEncoding` for binary data."""
     for mark, encoding in BYTE_ORDER_MARKS:
         if raw.startswith(mark):
             return _replacing(raw, encoding)
@@ -87,7 +89,7 @@ def _strict(raw: bytes, encoding: str) -> str | None:
 
 
 def _wide(sample: bytes) -> str:
-    """UTF-16 without a mark, recognised by the zero bytes of ASCII characters. Raises `UnknownEncoding`."""
+    """Recognise UTF-16 without a mark by the zero bytes of ASCII characters. Raises `UnknownEncoding`."""
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     half = len(sample) // 2
     if max(even, odd) > 0.5 * half and min(even, odd) < 0.01 * half:
@@ -117,7 +119,7 @@ def _guessed(raw: bytes) -> DecodedText:
 
 
 def _sample(raw: bytes) -> bytes:
-    """The lines that hold more than ASCII; the others do not help the guess."""
+    """The lines with more than ASCII. The others do not help the guess."""
     lines, size = [], 0
     for line in raw[: 64 * SAMPLE_BYTES].splitlines():
         if line.isascii():
@@ -131,7 +133,7 @@ def _sample(raw: bytes) -> bytes:
 
 
 def _other(sample: bytes) -> tuple[str, float]:
-    """Among East Asian encodings the one in which the bytes are pairs and most characters common ones."""
+    """The East Asian encoding in which the bytes are valid pairs and most characters are common, and its certainty."""
     common = {encoding: _commonness(sample, encoding) for encoding in PAIRED}
     paired = {encoding: share**2 for encoding, share in common.items() if share > 0.6}
     return _likely(sample, [*paired, *OTHER], paired)
@@ -172,9 +174,10 @@ def _latin(sample: bytes) -> tuple[str, float]:
 
 
 def _looks_latin(sample: bytes) -> bool:
-    """In Latin script most letters are ASCII, and the others stand alone or in twos among them.
+    """Whether the sample is in Latin script: most letters are ASCII, and the others stand alone or in twos among them.
 
-    Latin encodings have no pairs either: a byte that begins a pair is rarely followed by its second half.
+    Latin encodings also have no pairs: a byte that would begin a pair is rarely followed by a valid second
+    byte.
     """
     runs = re.findall(rb"[\x80-\xff]+", sample)
     long = sum(len(run) for run in runs if len(run) > 2)
@@ -182,30 +185,33 @@ def _looks_latin(sample: bytes) -> bool:
     beyond = sum(len(run) for run in runs)
     if long * 2 > beyond or letters < beyond:
         return False
-    # kanji of Shift JIS whose second halves are ASCII
+    # kanji of Shift JIS can have second bytes that are ASCII
     return not (_commonness(sample, "cp932") > 0.8 and re.search(rb"[\x81-\x9f][A-Za-z@\[-`{-~]", sample))
 
 
 WORD = re.compile(r"[^\W\d_]+")
 SIGNS = "¢-©«-´¶-¹»-¿×÷†‡‰ˆ˜•¨„“”‘‹›™"
 INSIDE = re.compile(rf"(?<=[^\W\d_])[{SIGNS}](?=[^\W\d_])|[¢-§©¬-´¶-¹¼-¾×÷†‡‰ˆ˜•¨](?=[^\W\d_])|(?<=[^\W\d_])[¿¡„]")
-"""Signs within a word, signs ahead of one that never stand there, and opening signs behind one."""
+"""Implausible signs: within a word, before a word where they never stand, and opening signs after a word."""
 
 
 def _plausible(sample: bytes, encoding: str) -> bool:
-    """Whether no word holds signs, and no capital follows a small letter beyond ASCII."""
+    """Whether the text is plausible: no signs within words, and no capital after a small letter beyond ASCII."""
     text = _strict(sample, encoding)
     if text is None:
         return False
     beyond = sum(sign > "\x7f" for sign in text)
     odd = sum(1 for _ in INSIDE.finditer(text)) + sum("\x80" <= sign <= "\x9f" for sign in text)
     for word in WORD.findall(text):
-        odd += sum(one.islower() and two.isupper() and (one > "\x7f" or two > "\x7f") for one, two in pairwise(word))
+        odd += sum(
+            first.islower() and second.isupper() and (first > "\x7f" or second > "\x7f")
+            for first, second in pairwise(word)
+        )
     return odd * 8 <= beyond
 
 
 def _likely(sample: bytes, encodings: Sequence[str], weights: Mapping[str, float]) -> tuple[str, float]:
-    """The most likely of several encodings, and its certainty compared with the second."""
+    """The most likely of several encodings, and its certainty compared with the second one."""
     from chardet import detect_all
 
     odds: dict[str, float] = {}

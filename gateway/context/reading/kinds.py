@@ -1,6 +1,6 @@
 """Detects the kind of a file by its first bytes if possible, else by its name.
 
-A kind is a suffix such as `.docx`. The name is second, because it is often wrong.
+A kind is a suffix such as `.docx`. The name comes second because it is often wrong.
 """
 
 import io
@@ -28,7 +28,7 @@ PICTURES = {
     b"7z\xbc\xaf": "7z archive",
     b"Rar!": "RAR archive",
 }
-"""What holds no text that could be read here, by its first bytes."""
+"""The first bytes of kinds without readable text."""
 MIME_TYPES = {
     "application/vnd.oasis.opendocument.text": ".odt",
     "application/vnd.oasis.opendocument.text-template": ".odt",
@@ -65,11 +65,11 @@ HEADER = re.compile(
 )
 MAIL_HEADERS = (b"from:", b"date:", b"subject:", b"received:", b"mime-version:", b"message-id:")
 FREE = ("", ".txt", ".text", ".log", ".bin", ".dat", ".tmp")
-"""Names that promise nothing about their content."""
+"""Suffixes that do not tell the kind of the content."""
 
 
 def kind_of(name: Path, raw: bytes) -> str:
-    """The kind. Raises `CollectionError` for a file without text, with a remedy if there is one."""
+    """Detect the kind. Raises `CollectionError` for a file without text, with a remedy if there is one."""
     suffix = ALIASES.get(name.suffix.lower(), name.suffix.lower())
     head = raw[:HEAD_BYTES]
     for mark, what in PICTURES.items():
@@ -98,7 +98,7 @@ def _zip_kind(raw: bytes, suffix: str) -> str:
         return suffix or ".zip"
     for folder, kind in (("word/", ".docx"), ("ppt/", ".pptx"), ("xl/", ".xlsx")):
         if any(name.startswith(folder) for name in names):
-            # a binary workbook is a zip file too
+            # a binary workbook is a zip file, too
             return ".xlsb" if "xl/workbook.bin" in names else kind
     return suffix if suffix in MIME_TYPES.values() or suffix in (".docx", ".pptx", ".xlsx") else ".zip"
 
@@ -110,7 +110,7 @@ def _ole_kind(name: Path, raw: bytes, suffix: str) -> str:
         with olefile.OleFileIO(io.BytesIO(raw)) as file:
             streams = {parts[0] for parts in file.listdir()}
     except Exception:
-        # a damaged file: its name decides, and its reader reports the damage
+        # the file is damaged: its name decides, and its reader reports the damage
         return suffix
     if "EncryptedPackage" in streams:
         raise CollectionError(f"{name}: is encrypted; save it without a password")
@@ -125,7 +125,7 @@ def _text_kind(head: bytes, suffix: str) -> str:
     if suffix in (*FREE, *SHEETS_BY_NAME, ".doc", ".docx", ".pdf") and HTML.match(head):
         return ".html"
     if suffix in SHEETS_BY_NAME and b"\0" not in head and head.strip():
-        # programs export text under the name of a workbook
+        # some programs export text with the suffix of a workbook
         return ".html" if head.lstrip()[:6].lower() == b"<table" else ".csv"
     if suffix in FREE:
         if head.startswith(b"From ") and _is_mail(head.partition(b"\n")[2]):

@@ -1,7 +1,7 @@
 """Reads documents in a separate process, with limits on time and memory.
 
-If a parser hangs, crashes or uses too much memory, only this process dies: the file is reported, and the next one
-gets a new process. The process starts with the first file and is kept.
+If a parser hangs, crashes or uses too much memory, only this process dies: the file is reported, and the next
+one is read by a new process. The process starts with the first file and is reused.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ MEMORY_MB = 1024
 LONGEST_S = 120.0
 SHORTEST_S = 30.0
 S_PER_MB = 60.0
-"""Slow formats take about ten seconds for a megabyte; the machine may be busy with other things."""
+"""The time limit for each megabyte. Slow formats take about ten seconds for one, and the machine may be busy."""
 LENGTH = 8
-"""The size of the length field ahead of each answer, in bytes."""
+"""The size of the length field before each answer, in bytes."""
 
 
 class ParseJob(Struct, frozen=True):
@@ -48,14 +48,14 @@ class ParseProcess:
     """Satisfies `ingest.Read`. Threads may share it: files are read one after the other."""
 
     def __init__(self, *, time_s: float | None = None, memory_mb: int = MEMORY_MB) -> None:
-        """`time_s` for any file; None: by its size, as `time_for` has it."""
+        """`time_s`: the time limit of each file; None: by its size, see `time_for`."""
         self._time_s = time_s
         self._memory_mb = memory_mb
         self._process: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, path: Path, name: str = "") -> Document:
-        """The document in a file. Raises `CollectionError`."""
+        """Read the document in a file. Raises `CollectionError`."""
         job = ParseJob(str(path), name or path.name)
         with self._one_at_a_time:
             result = self._ask(job)
@@ -82,7 +82,7 @@ class ParseProcess:
             self._end()
             raise CollectionError(f"{job.name}: its reader crashed, or needed more than {self._memory_mb} MB") from None
         except BaseException:
-            # an unread answer must not be taken for that of the next file
+            # an unread answer must not be used for the next file
             self._end()
             raise
 
@@ -108,7 +108,8 @@ class ParseProcess:
 
 
 def time_for(path: str) -> float:
-    """Seconds for a file: small files get less, so that one that hangs its parser does not hold the others long."""
+    """The time limit for a file in seconds. Small files get less, so that one that hangs its parser delays others only
+    shortly."""
     try:
         megabytes = Path(path).stat().st_size / 2**20
     except OSError:
@@ -117,7 +118,7 @@ def time_for(path: str) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of a parser: where Python's modules are, and no secret."""
+    """The environment of the process: the paths of Python's modules, and no secrets."""
     names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
     package = str(Path(__file__).parents[3])
     return {name: os.environ[name] for name in names if name in os.environ} | {"PYTHONPATH": package}
@@ -148,7 +149,7 @@ def _exactly(process: "subprocess.Popen[bytes]", count: int, deadline: float) ->
 def _limit(memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, memory_mb * 2**20))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # a reader writes nothing
+    # a reader does not write files
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
@@ -164,7 +165,7 @@ def _read(job: ParseJob) -> ParseResult:
 
 
 def main() -> None:
-    """The process itself: a job a line comes in, a length and an answer go out."""
+    """Run the process: reads one job per line, and writes a length and an answer for each."""
     _limit(int(sys.argv[1]))
     answers: Any = os.fdopen(os.dup(1), "wb")
     # a parser's own output must not mix with the answers

@@ -1,7 +1,7 @@
-"""Reads files as documents. The kind of a file is detected by its first bytes, then by its name.
+"""Reads files to documents. The kind of a file is detected by its first bytes, then by its name.
 
-An unreadable file raises a `CollectionError` that names the file and the reason. Parsers are imported
-when they are used.
+An unreadable file raises a `CollectionError` that names the file and the reason. Parsers are imported when they
+are used.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
 VERSION = 4
-"""Part of each ingested file's recipe: a change of how files are read means reading again."""
+"""Part of each ingested file's recipe. Increase it after a change to a reader, so that files are read again."""
 
 MAX_BYTES = 64 * 1024 * 1024
 DEEPEST = 3
-"""Attachments within attachments that are read."""
+"""The depth to which attachments within attachments are read."""
 MOST_FILES = 500
-"""Of an archive."""
+"""The most files of an archive that are read."""
 
 FORMATS = "gateway.context.reading.formats"
 READERS: dict[str, str] = {
@@ -49,18 +49,18 @@ READERS: dict[str, str] = {
     ".xml": "trees:read_xml",
     **dict.fromkeys(PYTHON | BRACES, "code:read_code"),
 }
-"""The reader of each kind, as a module of `formats` and a function. Other files are read as text."""
+"""The reader of each kind: a module of `formats`, and a function. Other files are read as text."""
 WITH_PARTS: dict[str, str] = {
     ".eml": "mail:read_eml",
     ".mbox": "mail:read_mbox",
     ".mhtml": "mail:read_mhtml",
     ".msg": "mail:read_msg",
 }
-"""Readers that read the files within a file with a function that they are given."""
+"""Readers of kinds that contain other files. They get a function that reads those."""
 
 
 def read(path: Path, name: str = "") -> Document:
-    """The document in a file; `name` is its name, if not the path. Raises `CollectionError`."""
+    """Read the document in a file. `name` is the file's name, if it is not the path. Raises `CollectionError`."""
     named = Path(name) if name else path
     document = read_bytes(named, _bytes(path, named))
     if not document.text.strip():
@@ -72,12 +72,12 @@ def read(path: Path, name: str = "") -> Document:
 
 
 def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
-    """As `read`, for a file in memory that lies in `depth` others; its text may be empty."""
+    """Read a file in memory that is nested in `depth` other files. Its text may be empty. Raises `CollectionError`."""
     kind = kind_of(name, raw)
 
     def read_part(part: Path, content: bytes) -> Document:
         if depth >= DEEPEST:
-            raise CollectionError(f"{part}: lies in too many other files")
+            raise CollectionError(f"{part}: is nested in too many other files")
         return read_bytes(part, content, depth + 1)
 
     try:
@@ -88,7 +88,7 @@ def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
         return _function(READERS.get(kind, "markdown:read_text"))(name, raw)
     except CollectionError:
         raise
-    except Exception as error:  # parsers raise anything at all on a broken file
+    except Exception as error:  # a parser may raise any exception for a broken file
         raise CollectionError(f"{name}: cannot be read as {kind or 'text'}: {_reason(error)}") from error
 
 
@@ -99,7 +99,7 @@ def _function(place: str) -> Callable[..., Document]:
 
 
 def _archive(name: Path, raw: bytes, read_part: Callable[[Path, bytes], Document]) -> Document:
-    """The files of an archive, each under its name."""
+    """Write the files of an archive, each under its name."""
     from gateway.context.reading.archive import Archive
     from gateway.context.reading.formats.mail import write_attachment
 

@@ -1,4 +1,5 @@
-"""A table as text: one line a row, its caption and title row apart, since chunks of a long table repeat them."""
+"""A table as text, with one line per row. Caption and title row are separate, since each chunk of a long table repeats
+them."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -9,15 +10,16 @@ YEAR = re.compile(r"(?:19|20)\d\d")
 LONGEST_NUMBER = 40
 WIDE_COLUMNS = 8
 WIDE_CHARACTERS = 400
-"""In wider tables each value is written beside its title, since a chunk holds only a few rows."""
+"""In tables with more characters per row, each value is written beside its title, since a chunk holds only a few
+rows."""
 LONGEST_TITLE = 80
 MOST_TITLE_ROWS = 3
 CELL = " | "
 
 
 class Table:
-    """Rows of cells. `titles` is the number of title rows (None: detect them). Rows in `tied` belong to the row above
-    them, as under a cell that spans several rows."""
+    """Rows of cells. `titles` is the number of title rows (None: detect them). The rows in `tied` belong to the row
+    above them, for example under a cell that spans several rows."""
 
     def __init__(
         self,
@@ -26,10 +28,10 @@ class Table:
         titles: int | None = None,
         tied: Collection[int] = (),
     ) -> None:
-        kept = [(number, [" ".join(cell.split()) for cell in row]) for number, row in enumerate(rows)]
-        kept = [(number, row) for number, row in kept if any(row)]
-        self.rows = _without_empty_columns([row for _, row in kept])
-        self._tied = {place for place, (number, _) in enumerate(kept) if number in set(tied)}
+        filled = [(number, [" ".join(cell.split()) for cell in row]) for number, row in enumerate(rows)]
+        filled = [(number, row) for number, row in filled if any(row)]
+        self.rows = _without_empty_columns([row for _, row in filled])
+        self._tied = {place for place, (number, _) in enumerate(filled) if number in set(tied)}
         captions = 0 if titles else _caption_rows(self.rows)
         self.caption = "\n".join([*filter(None, [caption.strip()]), *map(_line, self.rows[:captions])])
         self._first = captions
@@ -50,7 +52,7 @@ class Table:
 
     @property
     def head(self) -> str:
-        """Caption and title rows, as they stand ahead of the rows."""
+        """The caption and title rows, as they are written before the rows."""
         titles = [] if self.wide else map(_line, self._titles)
         return "\n".join(filter(None, [self.caption, *titles]))
 
@@ -61,7 +63,7 @@ class Table:
 
     @property
     def records(self) -> list[str]:
-        """The rows as text; a row and the rows tied to it are one record."""
+        """The rows as text. A row and the rows tied to it are one record."""
         write = self._titled if self.wide else _line
         records: list[str] = []
         for place, row in enumerate(self.body, self._first + len(self._titles)):
@@ -78,7 +80,8 @@ class Table:
 
     @cached_property
     def _names(self) -> list[str]:
-        """A title for each column; a cell that spans several titles stands ahead of each."""
+        """A title for each column. The title of a spanning cell is put before the title of each column that it
+        spans."""
         width = max(map(len, self._titles))
         names = [""] * width
         for number, row in enumerate(self._titles):
@@ -92,7 +95,7 @@ class Table:
 
 
 def title_rows(rows: Sequence[Sequence[str]]) -> int:
-    """The number of title rows: two if cells of the first row span those of the second."""
+    """The number of title rows: two if cells of the first row span cells of the second one."""
     if len(rows) < 2 or len(rows[0]) < 2 or not _names_columns(rows[0]):
         return 0
     above, below = (sum(map(bool, row)) for row in rows[:2])
@@ -101,7 +104,7 @@ def title_rows(rows: Sequence[Sequence[str]]) -> int:
 
 
 def _names_columns(row: Sequence[str]) -> bool:
-    """Whether all cells are short and no numbers; years may stand behind the first."""
+    """Whether a row may be the titles: all cells are short and not numbers, except for years after the first cell."""
     if not any(row) or (YEAR.fullmatch(row[0]) and len(row) > 1):
         return False
     return all(len(cell) <= LONGEST_TITLE and (YEAR.fullmatch(cell) or not _is_number(cell)) for cell in row)
@@ -112,7 +115,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _caption_rows(rows: Sequence[Sequence[str]]) -> int:
-    """Rows above the titles with one cell alone, as a sheet's own title."""
+    """The number of rows above the titles with a single cell, such as a sheet's own title."""
     count = 0
     while count < min(MOST_TITLE_ROWS, len(rows) - 2) and len(rows[count]) > 1 and sum(map(bool, rows[count])) == 1:
         count += 1

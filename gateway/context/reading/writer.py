@@ -6,11 +6,11 @@ from gateway.context.reading.document import Document, Heading, Lead, ReadReport
 from gateway.context.reading.table import Table
 
 MOST_LINES = 50
-"""The most lines of a report on omissions; the last one counts the rest."""
+"""The most lines about omissions. The last line counts the rest."""
 
 
 class DocumentWriter:
-    """Blocks are set apart by one empty line. Positions are those of the text as it will be."""
+    """Builds a document. One empty line separates blocks. Positions refer to the finished text."""
 
     def __init__(self) -> None:
         self.gap = ""
@@ -30,11 +30,11 @@ class DocumentWriter:
 
     @property
     def start(self) -> int:
-        """Where the next text will begin."""
+        """The position where the next text will begin."""
         return self._length + len(self.gap) if self._length else 0
 
     def write(self, text: str) -> None:
-        """Text as it is, behind the gap that is due."""
+        """Write text unchanged, after the gap that is due."""
         if not text:
             return
         if self.gap and self._length:
@@ -43,7 +43,7 @@ class DocumentWriter:
         self._append(text)
 
     def words(self, text: str) -> None:
-        """Inline text: white space at its ends is a gap of at most one space."""
+        """Write inline text. White space at its ends becomes a gap of at most one space."""
         if text[:1].isspace():
             self.gap = self.gap or " "
         self.write(" ".join(text.split()))
@@ -51,7 +51,7 @@ class DocumentWriter:
             self.gap = " "
 
     def block(self, gap: str = "\n\n") -> None:
-        """Set the next text apart; the larger of two gaps stays."""
+        """Separate the next text by a gap. If two gaps meet, the larger one counts."""
         self.gap = max(self.gap, gap, key=lambda mark: mark.count("\n"))
 
     def paragraph(self, text: str, gap: str = "\n\n") -> None:
@@ -69,12 +69,12 @@ class DocumentWriter:
             self.block()
 
     def page(self) -> None:
-        """A page, slide or sheet begins with the next text."""
+        """Begin a page, slide or sheet with the next text."""
         self.block()
         self._pages.append(self.start)
 
     def record(self, text: str, gap: str = "\n") -> None:
-        """Text that is not cut."""
+        """Write text that must not be cut."""
         if text.strip():
             self.block(gap)
             start = self.start
@@ -98,22 +98,23 @@ class DocumentWriter:
         self.block()
 
     def lead(self, start: int, text: str) -> None:
-        """Chunks that begin between `start` and here repeat the text."""
+        """Make chunks that begin between `start` and the current position repeat the text."""
         if start < self._length and text:
             self._leads.append(Lead(start, self._length, text))
 
     def picture(self, description: str = "") -> None:
-        """Count a picture, and write its description, if it has one, as text."""
+        """Count a picture, and write its description if it has one."""
         self._pictures += 1
         if description.strip():
             self.paragraph(f"[Picture: {' '.join(description.split())}]")
 
     def leave_out(self, what: str) -> None:
-        """Report an omission; equal ones are counted."""
+        """Report an omission. Equal ones are counted."""
         self._left_out[what] = self._left_out.get(what, 0) + 1
 
     def append(self, document: Document, level: int = 0) -> None:
-        """Another document's content, its headings `level` levels deeper; its pages are not pages of this one."""
+        """Write another document's content, with its headings `level` levels deeper. Its pages do not become pages of
+        this one."""
         if not document.text.strip():
             return
         self.block()
@@ -122,7 +123,7 @@ class DocumentWriter:
         for heading in document.headings:
             deeper = min(heading.level + level, 6)
             self._headings.append(replace(heading, start=heading.start + start, level=deeper))
-        self._leads += [Lead(one.start + start, one.end + start, one.text) for one in document.leads]
+        self._leads += [Lead(lead.start + start, lead.end + start, lead.text) for lead in document.leads]
         self._records += [(first + start, last + start) for first, last in document.records]
         self._tables += document.report.tables
         self._pictures += document.report.pictures
@@ -144,7 +145,7 @@ class DocumentWriter:
 
 
 def left_out(counts: dict[str, int]) -> tuple[str, ...]:
-    """The omissions, one line each, with a count for several equal ones."""
+    """The omissions, one line each, with a count for equal ones."""
     lines = [what if count == 1 else f"{what} ({count} times)" for what, count in counts.items()]
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more"]

@@ -1,1 +1,1 @@
-"""The content of the collections, and its search."""
+"""The content of the collections, and the search in it."""

@@ -1,8 +1,8 @@
 """The catalog of the collections: names and owners, documents, chunks, words; one SQLite file in the data folder.
 
-The catalog is the truth. A vector store keeps vectors under numbers that only the catalog can resolve, and a
-search drops each number without a live document here. So a document is added, changed and removed in one
-transaction, independently of its vectors, and deleted text is overwritten on the disk.
+The catalog is authoritative. A vector store keeps vectors under numbers that only the catalog can resolve, and
+a search drops each number that has no live document here. Therefore a document is added, changed and removed in
+one transaction, independently of its vectors. Deleted text is overwritten on the disk.
 """
 
 import json
@@ -22,15 +22,15 @@ from gateway.context.store.schema import VERSION, prepare
 from gateway.errors import CatalogUnavailable, CollectionError
 
 PATIENCE_S = 1.5
-"""How long a use waits for a lock that another process holds. Commands wait longer than a server may."""
+"""How long an operation waits for a lock of another process. Commands may wait longer than a server."""
 MOST_IDLE = 8
-"""Connections that are kept open for the next use; opening one costs more than most searches."""
+"""The number of connections that are kept open. Opening one takes longer than most searches."""
 MAPPED = 1 << 30
-"""Bytes of the file that SQLite reads from a memory map: a search reads hundreds of pages, and copying each costs
-more than searching it."""
+"""How many bytes of the file SQLite reads through a memory map. A search reads hundreds of pages, and copying a page
+takes longer than searching it."""
 DAY_S = 86_400
 TOUCH_S = 60
-"""The last use of a collection is written at most this often."""
+"""The time of a collection's last use is written at most at this interval."""
 UNAVAILABLE = frozenset(
     (
         sqlite3.SQLITE_PERM,
@@ -44,11 +44,12 @@ UNAVAILABLE = frozenset(
         sqlite3.SQLITE_NOTADB,
     )
 )
-"""Errors of the file rather than of a statement."""
+"""SQLite's errors that concern the file rather than a statement."""
 
 
 class Collection(Struct, frozen=True):
-    """A collection, or vector store. `owner` is the key that created it; "" is the operator, who shares it with all."""
+    """A collection, or vector store. `owner` is the key that created it; "" is the operator, whose collections are
+    shared."""
 
     id: str
     owner: str
@@ -58,13 +59,13 @@ class Collection(Struct, frozen=True):
     expires_days: int = 0
     metadata: Mapping[str, str] = {}
     tuning: str = ""
-    """The learned settings of its searches, as JSON; "" before any were learned."""
+    """The learned settings of its searches, as JSON; "" if none were learned yet."""
     chunks: int = 0
-    """The chunks of its live documents."""
+    """The number of chunks of its live documents."""
 
     @property
     def expires(self) -> int:
-        """When it expires unless it is used before; 0: never."""
+        """The time at which it expires if it is not used before, in seconds since 1970; 0: never."""
         return self.active + self.expires_days * DAY_S if self.expires_days else 0
 
     @property
@@ -81,7 +82,7 @@ def catalog_file(data_folder: Path) -> Path:
 
 
 class Catalog:
-    """Threads and processes may share its file. Each use has a connection of its own.
+    """The catalog. Threads and processes may share its file; each operation uses a connection of its own.
 
     Raises `CatalogUnavailable` if the file is locked for longer than `patience_s`, read-only or damaged.
     """
@@ -95,12 +96,12 @@ class Catalog:
         self._idle: list[tuple[int, sqlite3.Connection]] = []
 
     def open(self) -> None:
-        """Read what each search needs."""
+        """Read the data that every search needs."""
         with self.reading() as database:
             self.owners.read(database)
 
     def create(self, owner: str, name: str, expires_days: int = 0, metadata: Mapping[str, str] | None = None) -> str:
-        """Create an empty collection; returns its id."""
+        """Create an empty collection. Returns its id."""
         with self.writing() as database:
             return self.create_in(database, owner, name, expires_days, metadata)
 
@@ -112,7 +113,7 @@ class Catalog:
         expires_days: int = 0,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
-        """As `create`, within a transaction of the caller's."""
+        """Create an empty collection within a transaction of the caller's. Returns its id."""
         id, now = f"vs_{secrets.token_hex(12)}", int(time())
         database.execute(
             "INSERT INTO collections (id, owner, name, created, active, expires_days, metadata) "
@@ -123,15 +124,15 @@ class Catalog:
         return id
 
     def collections(self) -> list[Collection]:
-        """All that have not expired, oldest first."""
+        """All collections that have not expired, oldest first."""
         return self._collections(f"{CURRENT} ORDER BY created, rowid")
 
     def of_owners(self, *owners: str) -> list[Collection]:
-        """Those of the owners that have not expired, oldest first."""
+        """The collections of the owners that have not expired, oldest first."""
         return self._collections(f"owner IN ({marks(owners)}) AND {CURRENT} ORDER BY created, rowid", *owners)
 
     def latest(self, name: str, owner: str | None = None) -> Collection | None:
-        """The newest of that name that has not expired; `owner` None: of any owner."""
+        """The newest collection of that name that has not expired. `owner` None: of any owner."""
         newest = f"{CURRENT} ORDER BY created DESC, rowid DESC LIMIT 1"
         if owner is None:
             rows = self._collections(f"name = ? AND {newest}", name)
@@ -143,7 +144,7 @@ class Catalog:
         return self._collections(f"expires_days > 0 AND NOT {CURRENT}")
 
     def collection(self, id: str) -> Collection | None:
-        """By its id, even if it has expired and was not removed yet."""
+        """Find a collection by its id, even if it has expired and was not removed yet."""
         return next(iter(self._collections("id = ?", id)), None)
 
     def change(self, id: str, **values: Any) -> None:
@@ -153,7 +154,7 @@ class Catalog:
             database.execute(f"UPDATE collections SET {names} WHERE id = ?", (*values.values(), id))
 
     def touch(self, collection: Collection) -> None:
-        """Note that it was used, which postpones its expiry; skipped where another process is writing."""
+        """Record that it was used, which postpones its expiry. Skipped if another process is writing."""
         now = int(time())
         if collection.active >= now - TOUCH_S:
             return
@@ -161,11 +162,11 @@ class Catalog:
             with self.writing(patience_s=0.0) as database:
                 database.execute("UPDATE collections SET active = ? WHERE id = ?", (now, collection.id))
         except CatalogUnavailable:
-            # a search needs no write, so it must not fail for one
+            # a search does not need this write, so it must not fail because of it
             return
 
     def probe(self, id: str) -> bytes:
-        """The vector that this collection's embedder gave a fixed text; empty if there is none yet."""
+        """The vector that this collection's embedder computed for a fixed text; empty if there is none yet."""
         with self.reading() as database:
             row = database.execute("SELECT probe FROM collections WHERE id = ?", (id,)).fetchone()
             return row[0] if row else b""
@@ -182,7 +183,8 @@ class Catalog:
         self.scrub()
 
     def scrub(self, id: str = "") -> None:
-        """Overwrite deleted text where SQLite would keep it: in the collection's words and the write-ahead log."""
+        """Overwrite deleted text where SQLite would keep it: in the collection's word index and in the write-ahead
+        log."""
         with self._connected() as database:
             if id:
                 lexical.purge(database, id)
@@ -195,7 +197,8 @@ class Catalog:
 
     @contextmanager
     def writing(self, patience_s: float | None = None) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing. `patience_s`: how long to wait for another writer."""
+        """One transaction, which is done completely or not at all. `patience_s`: how long to wait for another
+        writer."""
         with self._connected() as database:
             patience_s = self.patience_s if patience_s is None else patience_s
             database.execute(f"PRAGMA busy_timeout = {int(patience_s * 1000)}")
@@ -204,7 +207,7 @@ class Catalog:
                 yield database
 
     def close(self) -> None:
-        """Close the idle connections. The catalog can be used again."""
+        """Close the idle connections. The catalog can still be used."""
         while self._idle:
             self._idle.pop()[1].close()
 
@@ -232,7 +235,7 @@ class Catalog:
             return [_collection(row) for row in rows]
 
     def _taken(self) -> tuple[int, sqlite3.Connection] | None:
-        """An idle connection to the present file: the data folder may have been replaced since it was opened."""
+        """An idle connection to the current file, since the data folder may have been replaced after it was opened."""
         inode = self.file.stat().st_ino if self.file.exists() else 0
         while self._idle:
             idle = self._idle.pop()
@@ -259,7 +262,7 @@ class Catalog:
             raise
         inode = self.file.stat().st_ino
         if inode != self._inode:
-            # the caches are of the file before
+            # the caches belong to the earlier file
             self._inode, self.owners = inode, Owners()
             self.common_words.clear()
         return inode, database

@@ -1,9 +1,9 @@
 """Chroma as the vector store: embedded in a folder, or a Chroma server by URL.
 
-Chroma lets only one process open a folder. Here several can, because each call locks the folder
-(see `shared_folder.py`): `foreword collections add` works while the gateway serves. Within one process, open one
-`ChromaStore` for a folder. A search does not return deleted vectors, but an embedded Chroma leaves their numbers on
-the disk; it never has the texts.
+Chroma lets only one process open a folder. Here several can, because each call locks the folder (see
+`shared_folder.py`): `foreword collections add` works while the gateway runs. Within one process, open only one
+`ChromaStore` for a folder. A search does not return deleted vectors, but an embedded Chroma leaves their
+numbers on the disk. It never stores the texts.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
 
 OURS = "vs_"
-"""The ids of our collections begin with this."""
+"""The prefix of the ids of our collections."""
 DAMAGE = re.compile(r"code: (?:11|26)\b|malformed|not a database|hnsw|corrupt|index file", re.IGNORECASE)
-"""In an internal error of Chroma: its files cannot be read. Others, such as a full disk, leave them whole."""
+"""Matches internal errors of Chroma that mean unreadable files. Other errors, such as a full disk, do not damage
+them."""
 HNSW: Any = {"space": "cosine", "ef_search": 200}
-"""Chroma's own `ef_search` of 100 misses more of the nearest."""
+"""Chroma's default `ef_search` of 100 misses more of the nearest vectors."""
 
 
 class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,8 +45,8 @@ class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):
     path: str = ""
     """The folder of the embedded store, relative to the config file; left out: `chroma` in the data folder."""
     url: str = ""
-    """A Chroma server (`chroma run`), such as `http://127.0.0.1:8000`, in place of the embedded store.
-    For gateways on several machines."""
+    """A Chroma server (`chroma run`), such as `http://127.0.0.1:8000`, instead of the embedded store. For gateways on
+    several machines."""
 
 
 class ChromaStore:
@@ -64,7 +65,7 @@ class ChromaStore:
             return sorted(entry.name for entry in client.list_collections() if entry.name.startswith(OURS))
 
     def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Chroma's own `add` ignores known ids, and its `upsert` refuses the same id twice."""
+        """Insert or replace vectors. Chroma's own `add` ignores known ids, and its `upsert` refuses a repeated id."""
         unique = {key: row for row, key in enumerate(keys)}
         rows = list(unique.values())
         with self._open(writing=True) as client:
@@ -110,7 +111,7 @@ class ChromaStore:
             return stored.count() if stored else 0
 
     def mend(self, collection: str) -> None:
-        """Moves the whole folder's files aside, since all collections share them."""
+        """Move the files of the whole folder aside, since all collections share them."""
         if self._folder is None:
             return
         try:
@@ -131,7 +132,7 @@ class ChromaStore:
     @contextmanager
     def _embedded(self, folder: SharedFolder, writing: bool) -> Iterator[Client]:
         with self._one_at_a_time, folder.use(writing=writing) as version:
-            if self._client is None or version.found != self._version:
+            if self._client is None or version.before != self._version:
                 self._drop()
                 self._client = _open_folder(folder.folder)
             self._version = version.held
@@ -187,7 +188,7 @@ def _explained(collection: str) -> Iterator[None]:
 
 @contextmanager
 def _translated(folder: Path) -> Iterator[None]:
-    """Chroma's internal errors as `StoreDamaged` or `CollectionError`."""
+    """Convert Chroma's internal errors to `StoreDamaged` or `CollectionError`."""
     from chromadb.errors import InternalError
 
     try:
@@ -207,7 +208,7 @@ def _open_folder(folder: Path) -> Client:
         with _translated(folder):
             client: Any = chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
     except BaseException:
-        # Chroma would give the next client of this folder the half-made one
+        # otherwise Chroma would reuse the half-made client for the next call
         SharedSystemClient._identifier_to_system.pop(str(folder), None)
         raise
     return cast("Client", client)  # declared as an interface without `close`
@@ -232,7 +233,7 @@ def _connect(url: str) -> Client:
 
 
 def build(name: str, settings: ChromaSettings, parts: Any) -> ChromaStore:
-    """`parts.settings` has the data folder, and the folder that relative paths start from."""
+    """Build the store. `parts.settings` has the data folder, and the folder at which relative paths start."""
     if settings.url:
         return ChromaStore(url=settings.url)
     if settings.path:
@@ -246,7 +247,7 @@ def check(settings: ChromaSettings, _root: Path) -> Iterable[Problem]:
     if settings.url and settings.path:
         yield Problem("path", "is not used when there is a url", "Keep one of the two.")
     if settings.url and urlsplit(settings.url).scheme not in ("http", "https"):
-        yield Problem("url", f"{settings.url!r} is no address", 'For example "http://127.0.0.1:8000".')
+        yield Problem("url", f"{settings.url!r} is not an address", 'For example "http://127.0.0.1:8000".')
 
 
 KIND = AdapterKind(settings=ChromaSettings, build=build, check=check)

@@ -1,7 +1,7 @@
 """The document of each chunk, in memory: a search needs it for hundreds of chunks that lie far apart in the file.
 
-A chunk never changes its document and no key is used twice, so an entry stays valid, and only newer chunks have to be
-read. Whether a document is live can change, so each search reads it.
+A chunk never changes its document and no key is used twice, so an entry stays valid and only newer chunks have
+to be read. A document's state can change, so each search reads it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AT_ONCE = 500
-"""Values in one statement; SQLite takes some thousands."""
+"""The number of values in one statement. SQLite allows some thousands."""
 T = TypeVar("T")
 NONE = 0
-"""No document has this key."""
+"""Means that there is no document: no document has this key."""
 
 
 class Owners:
-    """Belongs to one catalog file. Threads may share it."""
+    """The document of each chunk. Belongs to one catalog file; threads may share it."""
 
     def __init__(self) -> None:
         self._of: NDArray[np.int64] | None = None
-        """The document's key by the chunk's key; `NONE` where there is no such chunk."""
+        """The document's key at the index of each chunk's key; `NONE` if there is no such chunk."""
         self._reading = threading.Lock()
 
     def read(self, database: sqlite3.Connection) -> NDArray[np.int64]:
@@ -50,7 +50,7 @@ class Owners:
             return known
 
     def live(self, database: sqlite3.Connection, collection: str, keys: Sequence[int]) -> dict[int, int]:
-        """The live documents of chunks of the collection, by the chunks' keys; other chunks are left out."""
+        """The live documents of the collection's chunks, by the chunks' keys. Other chunks are left out."""
         import numpy as np
 
         if not keys:
@@ -76,10 +76,10 @@ def _live(database: sqlite3.Connection, collection: str, documents: Sequence[int
 
 
 def groups(values: Sequence[T]) -> Iterable[Sequence[T]]:
-    """The values in groups of as many as one statement takes."""
+    """The values in groups that fit one statement."""
     return (values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE))
 
 
 def marks(values: Sequence[object]) -> str:
-    """One placeholder in a statement for each value."""
+    """The placeholders for the values in a statement."""
     return ", ".join("?" * len(values))

@@ -1,7 +1,7 @@
 """The catalog and the vector store together, with the rights of keys.
 
-A key may read its own collections and the operator's, unless its configuration confines it to some of these; an admin
-key may read all. To a key, collections that it may not read do not exist.
+A key may read its own collections and the operator's, unless its configuration limits it to some of these. An
+admin key may read all. For a key, collections that it may not read do not exist.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.collections")
 
 CANDIDATES = 240
-"""The least number of results of each of the two searches. A chunk that only one of them returns is scored as the
-other's last, so with few candidates a chunk that is good in both, and the best in neither, ranks too low."""
+"""The smallest number of results of each of the two searches. If only one of them returns a chunk, it is scored as the
+last result of the other. With few results, a chunk that is good in both but best in neither would rank too low."""
 RERANKED = 30
 """The number of best hits that a reranker scores."""
 
 OPERATOR = ClientKey(name="", admin=True)
-"""The person who runs commands on the machine. Collections of the operator are shared."""
+"""The person who runs commands on the machine. The operator's collections are shared."""
 
 
 class Hit(Struct, frozen=True):
@@ -51,13 +51,14 @@ class Hit(Struct, frozen=True):
 
     @property
     def source(self) -> FileSource:
-        """Its file, as clients know it; a document that was not uploaded has its source as id."""
+        """The chunk's file with the id and name that clients know. A document that was not uploaded has its source as
+        id."""
         row = self.document
         return FileSource(row.file or row.source, row.title or row.source, row.attributes)
 
 
 class Wish(Struct, frozen=True):
-    """A query with its settings. `weight`: the vectors' share (None: the usual one); `where`: a filter."""
+    """A query with its settings. `weight`: the share of the vectors (None: the usual one); `where`: a filter."""
 
     text: str
     vector: Vectors
@@ -68,7 +69,7 @@ class Wish(Struct, frozen=True):
 
 
 class Collections:
-    """Blocking: on the event loop only through a worker thread."""
+    """The collections. Blocking: call it from a worker thread, not on the event loop."""
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class Collections:
         self.reranker = reranker
         self._reranked_names = frozenset(reranked)
         self.damage = ""
-        """The reason why the vectors could not be read, for the operator; "": they can."""
+        """The reason why the vectors cannot be read, for the operator; "" if they can."""
 
     def open(self) -> None:
         """Open the files, which for some stores takes a second, and delete expired collections."""
@@ -98,25 +99,26 @@ class Collections:
         return Documents(self.catalog, collection)
 
     def readable(self, key: ClientKey) -> list[Collection]:
-        """Reads every one of them: to find one, call `find` or `by_id`."""
+        """All collections that the key may read. To find one, call `find` or `by_id`, which read less."""
         known = self.catalog.collections() if key.admin else self.catalog.of_owners(key.name, "")
         return [collection for collection in known if may_read(key, collection)]
 
     def by_id(self, id: str, key: ClientKey) -> Collection | None:
-        """The collection of that id, if the key may read it and it has not expired."""
+        """The collection with that id, if the key may read it and it has not expired."""
         collection = self.catalog.collection(id)
         if collection is None or not may_read(key, collection) or collection.has_expired:
             return None
         return collection
 
     def find(self, name: str, key: ClientKey) -> Collection | None:
-        """By its id, else by its name: the key's own, then the operator's, then for an admin key anyone's; the latest
-        of several."""
+        """Find a collection by its id, else by its name: first the key's own, then the operator's, then for an admin
+        key anyone's. The latest one if there are several."""
         collection = self.by_id(name, key) or self._own_or_shared(name, key)
         return self.catalog.latest(name) if collection is None and key.admin else collection
 
     def find_or_create(self, name: str, key: ClientKey) -> Collection:
-        """By its id, else the key's own or the operator's of that name, else a new one of the key."""
+        """Find a collection by its id, else the key's own or the operator's with that name, or create one of the
+        key."""
         collection = self.by_id(name, key) or self._own_or_shared(name, key)
         if collection is None:
             collection = self.catalog.collection(self.catalog.create(key.name, name))
@@ -128,13 +130,13 @@ class Collections:
             return own
         if key.admin or not key.collections or name in key.collections:
             return self.catalog.latest(name, "")
-        # a key may be confined to the ids of the operator's collections
+        # a key may be limited to ids of the operator's collections
         by_id = [self.by_id(id, key) for id in key.collections]
         named = [collection for collection in by_id if collection and collection.name == name]
         return max(named, key=lambda collection: collection.created, default=None)
 
     def look_up(self, collection: Collection, wish: Wish) -> list[Hit]:
-        """The best chunks, best first, whatever their score. The scores of several collections can be compared."""
+        """The best chunks, best first, whatever their score. The scores of different collections can be compared."""
         documents = self.documents(collection.id)
         matching = None
         if wish.where is not None:
@@ -149,8 +151,8 @@ class Collections:
     def look_up_all(
         self, named: Sequence[Collection], wishes: Sequence[Wish], least: Callable[[Collection], float]
     ) -> list[Hit]:
-        """The hits of all wishes in all the collections that reach the collection's `least` score, best first: each
-        chunk once, without those that repeat a better one."""
+        """The hits of all wishes in all collections whose score is at least the collection's `least`, best first. Each
+        chunk occurs once, and chunks that repeat a better one are left out."""
         best: dict[tuple[str, str], Hit] = {}
         for collection in named:
             floor = least(collection)
@@ -160,8 +162,8 @@ class Collections:
                     best[place] = hit
             self.catalog.touch(collection)
         ranked = sorted(best.values(), key=lambda hit: -hit.score)
-        kept = {id(chunk) for chunk in distinct([hit.chunk for hit in ranked])}
-        return [hit for hit in ranked if id(hit.chunk) in kept]
+        distinct_ids = {id(chunk) for chunk in distinct([hit.chunk for hit in ranked])}
+        return [hit for hit in ranked if id(hit.chunk) in distinct_ids]
 
     def best(self, documents: Documents, wish: Wish) -> float:
         """The best score of a search; 0 without results."""
@@ -172,7 +174,7 @@ class Collections:
         limit = max(CANDIDATES, 2 * wish.limit)
         weight = VECTORS_SHARE if wish.weight is None else wish.weight
         dense: Ranked = []
-        # a search without a share in the score is not made
+        # a search whose weight is 0 is skipped
         if weight > 0:
             try:
                 dense = self.vectors.search(documents.collection, wish.vector, limit, matching)
@@ -186,7 +188,7 @@ class Collections:
         return gathered(dense, words, weight, owners, most, complete=len(dense) < limit)
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
-        """Satisfies `ports.Nearby`, for the operator's own use: the nearest by their vectors alone."""
+        """The nearest chunks by their vectors alone. Satisfies `ports.Nearby`, for the operator's own use."""
         known = self.find(collection, OPERATOR)
         if known is None:
             raise CollectionError(f"there is no collection {collection!r}")
@@ -194,8 +196,8 @@ class Collections:
         return [hit.chunk for hit in self.look_up(known, wish)]
 
     def clear(self, collection: str, documents: Sequence[int]) -> int:
-        """Delete documents for good: from searches first, then their vectors, then their texts; returns the number of
-        chunks."""
+        """Delete documents permanently: first they disappear from searches, then their vectors and texts are deleted.
+        Returns the number of chunks."""
         if not documents:
             return 0
         known = self.documents(collection)
@@ -206,7 +208,8 @@ class Collections:
         return count
 
     def drop(self, collection: str) -> None:
-        """Delete a collection for good. It expires first, so that `sweep` completes what an error interrupts."""
+        """Delete a collection permanently. It is marked as expired first, so that `sweep` can complete an interrupted
+        deletion."""
         self.catalog.change(collection, active=0, expires_days=1)
         self._remove_vectors(collection)
         self.catalog.drop(collection)
@@ -230,11 +233,11 @@ class Collections:
         try:
             self.vectors.remove(collection, documents)
         except StoreDamaged as error:
-            # not raised: the texts must be deleted even if the vectors cannot be
+            # not raised, since the texts must be deleted even if the vectors cannot be
             self._report(error)
 
     def _report(self, error: StoreDamaged) -> None:
-        """Log a damaged store once, not for each search."""
+        """Log a damaged store once, not at each search."""
         if self.damage != str(error):
             self.damage = str(error)
             log.error("%s", error)
@@ -244,9 +247,10 @@ class Collections:
 
 
 def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
-    """The hits with the first `RERANKED` in the reranker's order, or unchanged if it fails.
+    """The hits with the first `RERANKED` in the reranker's order; unchanged if it fails.
 
-    The scores stay those of the search, sorted: floors and other collections' hits are compared with them.
+    The scores stay those of the search, sorted, since floors and hits of other collections are compared with
+    them.
     """
     first = hits[:RERANKED]
     if len(first) < 2:

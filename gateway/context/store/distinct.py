@@ -7,7 +7,7 @@ from gateway.context.store.words import words_of
 from gateway.exchange import Chunk
 
 ALIKE = 0.85
-"""Chunks with this share of their words in common, and all numbers, count as repetitions."""
+"""Chunks count as repetitions if they have this share of their words, and all numbers, in common."""
 
 
 HAS_DIGIT = re.compile(r"\d")
@@ -15,19 +15,19 @@ HAS_DIGIT = re.compile(r"\d")
 
 def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
     """The chunks without those that share nearly all words and all numbers with a better-scored one."""
-    kept: list[Chunk] = []
+    distinct_chunks: list[Chunk] = []
     seen: list[frozenset[str]] = []
     for chunk in chunks:
         words = frozenset(words_of(chunk.text))
         if not any(_alike(words, other) for other in seen):
             seen.append(words)
-            kept.append(chunk)
-    return kept
+            distinct_chunks.append(chunk)
+    return distinct_chunks
 
 
-def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
-    shorter, longer = sorted((len(one), len(other)))
+def _alike(first: frozenset[str], second: frozenset[str]) -> bool:
+    shorter, longer = sorted((len(first), len(second)))
     if shorter < ALIKE * longer:
         return False
-    # tables of two years have all their words in common
-    return len(one & other) >= ALIKE * len(one | other) and not any(map(HAS_DIGIT.search, one ^ other))
+    # tables of different years may have all words in common except for numbers
+    return len(first & second) >= ALIKE * len(first | second) and not any(map(HAS_DIGIT.search, first ^ second))

@@ -1,12 +1,12 @@
 """The built-in vector store: it compares every vector, so it never misses a near one.
 
-It needs nothing but numpy, several processes can read while one writes, and a writer can be killed at any moment. A
+It needs only numpy. Several processes can read while one writes, and a writer can be killed at any moment. A
 search of 100,000 vectors of 384 numbers takes 16 ms of one core; faiss' flat index 15.2, usearch exact 35.1.
 
-A collection is a folder with two files that only grow: the vectors, and the keys of each one's chunk and document. A
-removed vector is overwritten with zeros at once, and searches skip its place; when half of the places are empty, the
-files are rewritten as the next generation. So readers in other processes need no lock: they map the files, and map
-them again when they have grown or when there is a new generation.
+A collection is a folder with two files that only grow: the vectors, and for each vector the keys of its chunk
+and its document. A removed vector is overwritten with zeros at once, and searches skip its place. When half of
+the places are empty, the files are rewritten as the next generation. Readers in other processes need no lock:
+they map the files, and map them again when the files have grown or there is a new generation.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
 
 ID = re.compile(r"[\w-]{1,128}", re.ASCII)
-"""Of a collection. The names of damaged folders that were set aside have a dot."""
+"""The id of a collection. The names of damaged folders that were moved aside contain a dot."""
 GONE = -1
-"""The key and the document of an empty place."""
+"""The key and the document at an empty place."""
 EMPTY_PLACES = 1024
-"""Rewriting the files for fewer is not worth it."""
+"""The files are not rewritten for fewer empty places."""
 TOGETHER = 64
-"""Scores in a block: the best of all are looked for among the blocks' best first."""
+"""The number of scores in a block. The best scores are first searched for among the best of each block."""
 FEW = 0.25
-"""Up to this share of all vectors it is cheaper to gather the candidates than to compare all."""
+"""If the candidates are at most this share of all vectors, gathering them is faster than comparing all vectors."""
 
 
 class ExactSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,7 +116,7 @@ class ExactStore:
     def _drop(self, collection: str) -> int:
         with self._writing(collection) as writer:
             count = writer.remove_documents(None)
-            # first, so that a reader who misses another file sees the reason
+            # first, so that a reader that misses another file sees the reason
             (self._folder(collection) / "index.json").unlink(missing_ok=True)
             shutil.rmtree(self._folder(collection), ignore_errors=True)
         with self._opening:
@@ -129,7 +129,7 @@ class ExactStore:
         return self.folder / collection
 
     def _index(self, collection: str) -> _Index | None:
-        """The collection's files as they are now; None if there is none. Raises `StoreDamaged`."""
+        """The collection's current files; None if there are none. Raises `StoreDamaged`."""
         folder = self._folder(collection)
         known = self._open.get(collection)
         stamp = stamp_of(folder, known.stamp if known else None)
@@ -137,7 +137,7 @@ class ExactStore:
             try:
                 return self._opened(collection, folder, stamp)
             except (FileNotFoundError, ValueError) as error:
-                # a new generation may have replaced these files meanwhile; if not, they are damaged
+                # a new generation may have replaced these files in the meantime; if not, they are damaged
                 before, stamp = stamp, stamp_of(folder)
                 if stamp == before:
                     raise damaged(folder, str(error)) from error
@@ -155,7 +155,7 @@ class ExactStore:
 
 
 class _Index:
-    """A collection's files, mapped for reading. Raises `ValueError` if one is shorter than the other says."""
+    """A collection's files, mapped for reading. Raises `ValueError` if one is shorter than the other implies."""
 
     def __init__(self, folder: Path, stamp: Stamp) -> None:
         import numpy as np
@@ -177,7 +177,7 @@ class _Index:
             best = self._best(self.vectors @ query, None, limit)
             if all(key != GONE for key, _ in best):
                 return best
-            # empty places, whose vectors are zeros, are among the best
+            # empty places, whose vectors are zeros, are among the best results
             candidates: Any = self.pairs[:, 0] != GONE
         else:
             candidates = np.isin(self.pairs[:, 1], np.asarray(documents, np.int64))
@@ -189,7 +189,7 @@ class _Index:
         return [(key, score) for key, score in best if key != GONE and score > -np.inf]
 
     def _best(self, scores: Any, rows: Any, limit: int) -> list[tuple[int, float]]:
-        """The keys of the best scores, best first. `rows`: the places of the scores; None: all in order."""
+        """The keys of the best scores, best first. `rows`: the places of the scores; None: all places in order."""
         import numpy as np
 
         best = np.flatnonzero(scores >= _least_of_best(scores, limit))
@@ -204,9 +204,9 @@ class _Index:
 
 
 def _least_of_best(scores: Any, limit: int) -> float:
-    """A bound just below the score in place `limit`: at least `limit` blocks hold a score this good.
+    """A bound at or below the score in place `limit`: at least `limit` blocks have a score this good.
 
-    Partitioning the blocks' best instead of all scores takes a fraction of the time.
+    Partitioning the best of each block instead of all scores takes a fraction of the time.
     """
     import numpy as np
 
@@ -217,7 +217,7 @@ def _least_of_best(scores: Any, limit: int) -> float:
 
 
 class _Writer:
-    """Changes one collection. Holds the store's lock, so there is one at a time on the machine."""
+    """Changes one collection. Holds the store's lock, so only one exists at a time on the machine."""
 
     def __init__(self, store: SharedFolder, folder: Path) -> None:
         self._folder = folder
@@ -235,7 +235,8 @@ class _Writer:
         self._using.__exit__(*error)
 
     def append(self, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Keys last: a vector counts once its key is written, so a crash before that leaves nothing."""
+        """Append vectors. Their keys are written last: a vector without a key does not count, so a crash leaves no
+        trace."""
         import numpy as np
 
         if self._head is None:
@@ -254,7 +255,7 @@ class _Writer:
         return self._remove(1, documents)
 
     def _remove(self, column: int, values: Sequence[int] | None) -> int:
-        """Overwrite the vectors whose `column` (keys 0, documents 1) has one of the values; None: all."""
+        """Overwrite the vectors whose `column` (keys 0, documents 1) has one of the values. None: all vectors."""
         import numpy as np
 
         if self._head is None:
@@ -265,7 +266,7 @@ class _Writer:
             return 0
         pairs = mapped(files[0], np.int64, (rows, 2), writable=True)
         if values is not None and (not values or min(values) > pairs[:, column].max()):
-            return 0  # new keys, as in nearly every call: looking for each among all takes longer
+            return 0  # the keys are new, as in nearly every call, so looking for each of them is not needed
         vectors = mapped(files[1], np.float32, (rows, self._head.dimensions), writable=True)
         going = (pairs[:, 0] != GONE) & (True if values is None else np.isin(pairs[:, column], list(values)))
         pairs[going] = GONE
@@ -279,8 +280,8 @@ class _Writer:
         """Write the remaining vectors as the next generation, then point to it. Readers of the old one can continue."""
         assert self._head is not None
         head = IndexHead(self._head.dimensions, self._head.generation + 1)
-        kept = pairs[:, 0] != GONE
-        for file, rows in zip(files_of(self._folder, head), (pairs[kept], vectors[kept]), strict=True):
+        filled = pairs[:, 0] != GONE
+        for file, rows in zip(files_of(self._folder, head), (pairs[filled], vectors[filled]), strict=True):
             file.write_bytes(rows.tobytes())
         write_head(self._folder, head)
         for file in files_of(self._folder, self._head):
@@ -297,7 +298,7 @@ def _check_dimensions(made: int, given: int) -> None:
 
 
 def build(name: str, settings: ExactSettings, parts: Any) -> ExactStore:
-    """`parts.settings` has the data folder, and the folder that relative paths start from."""
+    """Build the store. `parts.settings` has the data folder, and the folder at which relative paths start."""
     if settings.path:
         return ExactStore((parts.settings.root / Path(settings.path).expanduser()).resolve())
     return ExactStore(parts.settings.data_folder / "vectors")

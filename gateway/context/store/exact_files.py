@@ -1,7 +1,6 @@
-"""The files of a collection in the built-in vector store, and the head that says which generation counts.
+"""The files of a collection in the built-in vector store, and the head that names the current generation.
 
-A second copy with the vectors' first numbers side by side, then the second ones, made searches 12 % faster for twice
-the disk, so there is none.
+A second copy of the vectors by columns made searches 12 % faster and took twice the disk, so there is none.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from msgspec import Struct
 from gateway.context.store.shared_folder import damaged
 
 PAIR = 16
-"""Bytes of a chunk's key and its document's."""
+"""The bytes of a chunk's key and its document's key."""
 
 
 class IndexHead(Struct, frozen=True):
@@ -27,17 +26,17 @@ class IndexHead(Struct, frozen=True):
 
 
 class Stamp(Struct, frozen=True):
-    """Identifies the mapped files: files with another stamp are mapped again."""
+    """Identifies the mapped files. Files with another stamp are mapped again."""
 
     head: IndexHead
     rows: int
     inode: int
     written: tuple[int, int]
-    """The inode and the time of the head's file."""
+    """The inode and the modification time of the head's file."""
 
 
 def head_of(folder: Path) -> IndexHead | None:
-    """The head; None if there is no collection. Raises `StoreDamaged`."""
+    """Read the head; None if there is no collection. Raises `StoreDamaged`."""
     try:
         return IndexHead(**json.loads((folder / "index.json").read_text("utf-8")))
     except FileNotFoundError:
@@ -53,7 +52,7 @@ def write_head(folder: Path, head: IndexHead) -> None:
 
 
 def stamp_of(folder: Path, known: Stamp | None = None) -> Stamp | None:
-    """The files' stamp now. `known`: the last one; an unchanged head is not read again."""
+    """The current stamp of the files. `known`: the last one; an unchanged head is not read again."""
     try:
         file = (folder / "index.json").stat()
     except FileNotFoundError:
@@ -66,7 +65,7 @@ def stamp_of(folder: Path, known: Stamp | None = None) -> Stamp | None:
     try:
         size = pairs.stat()
     except FileNotFoundError:
-        # a new generation came between the two, or nothing was ever added
+        # a new generation was written between the two steps, or nothing was ever added
         return Stamp(head, 0, 0, written) if head_of(folder) == head else stamp_of(folder)
     return Stamp(head, size.st_size // PAIR, size.st_ino, written)
 
@@ -90,7 +89,7 @@ def put(file: Path, place: int, content: bytes) -> None:
 
 
 def mapped(file: Path, dtype: Any, shape: tuple[int, ...], *, writable: bool = False) -> Any:
-    """The file as a plain array: each operation on numpy's own type of mapping goes through Python."""
+    """Map the file as a plain array. Each operation on numpy's own type for mapped files would run Python code."""
     import numpy as np
 
     return np.memmap(file, dtype, "r+" if writable else "r", shape=shape).view(np.ndarray)

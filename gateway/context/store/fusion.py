@@ -1,8 +1,9 @@
 """Merges the two searches of a collection: by meaning (vectors) and by words (BM25).
 
-Both count alike. A weight learned for each collection found no more (token recall 0.943 with and without it;
-`benchmarks/retrieval.py`), a floor learned for each does separate answers from other text (`tune.py`). An answer often
-continues in the next chunk, so chunks beside good ones are preferred to chunks that stand alone.
+Both have the same weight. A weight learned for each collection was not better (token recall 0.943 with and
+without it; `benchmarks/retrieval.py`), but a floor learned for each does separate answers from other text
+(`tune.py`). An answer often continues in the next chunk, so chunks beside good ones are preferred to chunks
+that stand alone.
 """
 
 from __future__ import annotations
@@ -22,43 +23,44 @@ if TYPE_CHECKING:
 Ranked = Sequence[tuple[int, float]]
 """Keys and scores, best first."""
 VECTORS_SHARE = 0.5
-"""The weight of the cosine in a score; the rest is the weight of the words."""
+"""The weight of the cosine in a score. The rest is the weight of the words."""
 
 
 class Tuning(Struct, frozen=True):
-    """The learned values of a collection, from when it had `chunks` chunks."""
+    """The learned values of a collection, at a time when it had `chunks` chunks."""
 
     floor: float = 0.2
-    """Chunks with a lower score are no answer."""
+    """Chunks with a lower score are not used."""
     chunks: int = 0
 
 
 NEAR, SUPPORTERS = 3, 2
 STEPS = tuple(step for step in range(-NEAR, NEAR + 1) if step)
 SUPPORT = 0.5
-"""A chunk gains this share of the mean score of its two best neighbours: where a long document answers a question,
-several chunks score."""
+"""A chunk gains this share of the mean score of its two best neighbours: if a long document answers a question, several
+of its chunks have a score."""
 COMMON = 20
-"""To compare neighbours, cosines are counted from that of the chunk at this rank: all chunks of a collection are that
-near to any question, so a neighbour that is no nearer tells nothing."""
+"""To compare neighbours, cosines are counted from that of the chunk at this rank. All chunks of a collection are at
+least that near to any question, so a smaller cosine is not informative."""
 FOLLOWING = 0.2
-"""The two chunks beside a chosen one gain this share of its score, but never pass it."""
+"""The two chunks beside a chosen one gain this share of its score, but never more than its score."""
 
 
 def fused(dense: Ranked, words: Ranked, weight: float, *, complete: bool = False) -> list[tuple[int, float]]:
     """The results of both searches, best first, scored `weight` x cosine + (1 - `weight`) x share of BM25.
 
-    A chunk that the dense search lacks gets its last cosine; one without any of the words gets 0 for them.
-    `complete`: neither list was cut off, so a chunk that is not in it has 0.
+    A chunk that is missing in the dense results gets their last cosine; a chunk without any of the words gets 0
+    for them. `complete`: neither list was cut off, so a chunk that is missing in it gets 0.
     """
     keys, cosines, shares = _columns(dense, words, complete)
     return _best_first(keys, weight * cosines + (1 - weight) * shares)
 
 
 def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, float]]:
-    """The same with each chunk's score raised by the chunks at most `NEAR` places from it.
+    """The results, with each chunk's score raised by the chunks at most `NEAR` places from it.
 
-    `documents`: the document of each key; keys without one are dropped. A document's chunks have ascending keys.
+    `documents`: the document of each key; keys without one are dropped. The chunks of a document have ascending
+    keys.
     """
     import numpy as np
 
@@ -74,7 +76,7 @@ def gathered(
 ) -> list[tuple[int, float]]:
     """The best `limit` results of both searches, in the order in which to use them.
 
-    The scores are those of `supported`, sorted: so a floor means the same in all collections.
+    The scores are those of `supported`, sorted, so that a floor means the same in all collections.
     """
     import numpy as np
 
@@ -92,13 +94,13 @@ def gathered(
 
 
 def followed(places: Keys, owners: Keys, scores: Any) -> list[int]:
-    """The indexes of all scores, best first, where the two beside a chosen one gain from it. `places` ascend; two of
-    one owner that differ by one are neighbours."""
+    """The indexes of all scores, best first, where the two chunks beside a chosen one gain from it. `places` ascend;
+    two of the same owner that differ by one are neighbours."""
     return _followed(scores, _near(places, owners), len(scores))
 
 
 def _columns(dense: Ranked, words: Ranked, complete: bool) -> tuple[Keys, Any, Any]:
-    """The keys of both in their order, their cosines, and their shares of BM25."""
+    """The keys of both results in ascending order, their cosines, and their shares of BM25."""
     import numpy as np
 
     near, holding = (np.array([key for key, _ in ranked], np.int64) for ranked in (dense, words))
@@ -118,8 +120,8 @@ def _best_first(keys: Keys, scores: Any) -> list[tuple[int, float]]:
 
 
 def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
-    """For each step of `STEPS` the index of the key that far away, and whether it exists in the same document:
-    both [steps, keys]. `keys` ascend."""
+    """For each step of `STEPS`, the index of the key that is that far away, and whether it exists in the same document.
+    Both are [steps, keys]. `keys` ascend."""
     import numpy as np
 
     neighbours = keys + np.array(STEPS)[:, None]
@@ -128,7 +130,7 @@ def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
 
 
 def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
-    """Each score with the support of the best near it."""
+    """Each score, raised by the support of its best neighbours."""
     import numpy as np
 
     if not len(scores):
@@ -139,7 +141,7 @@ def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
 
 
 def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
-    """The indexes of the best scores, where the two beside a chosen one gain from it."""
+    """The indexes of the best scores, where the two chunks beside a chosen one gain from it."""
     import numpy as np
 
     beside = [(near[0][row].tolist(), near[1][row].tolist()) for row in (STEPS.index(-1), STEPS.index(1))]
@@ -157,8 +159,8 @@ def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
 
 
 def reordered(first: Sequence[float], second: Sequence[float], weight: float) -> list[int]:
-    """The indexes of the items by both scores, best first; each score in standard deviations from its mean, since the
-    two have different scales."""
+    """The indexes of the items, sorted by both scores, best first. The two have different scales, so each score is
+    converted to standard deviations from its mean."""
     mixed = [(1 - weight) * a + weight * b for a, b in zip(_standard(first), _standard(second), strict=True)]
     return sorted(range(len(mixed)), key=lambda place: -mixed[place])
 

@@ -1,10 +1,11 @@
-"""Search by words: SQLite's FTS5 as the inverted index, with our own words and our own BM25.
+"""Search by words: SQLite's FTS5 is the inverted index; the words and BM25 are our own.
 
-Each collection has its own table, so other collections do not change how rare a word is. Chinese, Japanese and Thai
-have no spaces: each pair of neighbouring characters is a word there. FTS5's own `bm25` gives no weight to a word in
-half of the chunks, which in a collection of ten chunks is most words, and looks up the length of each chunk. So BM25
-is computed here, with the idf that stays positive, from the positions that FTS5 has for each word. The number of a
-chunk in the index contains its length. A search of 100,000 chunks takes 3 ms (`benchmarks/retrieval.py`).
+Each collection has its own table, so other collections do not affect how rare a word is. Chinese, Japanese and
+Thai have no spaces, so each pair of neighbouring characters is a word there. FTS5's own `bm25` gives no weight
+to a word in half of the chunks, which in a collection of ten chunks is most words, and looks up the length of
+each chunk. Therefore BM25 is computed here, with the idf that stays positive, from FTS5's positions of each
+word. The number of a chunk in the index includes its length. A search of 100,000 chunks takes 3 ms
+(`benchmarks/retrieval.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = 2
-"""Part of each ingested file's recipe: a search does not match words that another version has indexed."""
+"""Part of each ingested file's recipe. Increase it after a change to the words, since a search only finds words of its
+own version."""
 
 ROWS = 6_000
 """The most rows of the index that a search reads. The most common words are skipped first."""
@@ -35,22 +37,22 @@ MOST_IN_TF = K1 + 1
 """The limit of a word's weight by its frequency in a chunk."""
 LENGTH_BITS = 7
 COMMON = 1_000
-"""The count of a word in at least this many chunks is cached: FTS5 counts by reading all of them."""
+"""The counts of words in at least this many chunks are cached, since FTS5 counts by reading all of them."""
 MOST_REMEMBERED = 10_000
 COUNTED = 10_000
-"""From this many chunks on, the counts of common words are stored too: counting them takes milliseconds."""
+"""From this many chunks on, the counts of common words are also stored, since counting takes milliseconds."""
 STALE = 0.05
-"""Stored counts are counted again when the collection has changed by this share."""
+"""Stored counts are renewed when the number of chunks has changed by this share."""
 CHUNKS, WORDS = ":chunks", ":words"
-"""The size of the index among the counts: no word has a colon."""
+"""The keys of the index's size among the counts. No word contains a colon."""
 
 Database = sqlite3.Connection
 Remembered = dict[tuple[str, str], tuple[int, int]]
-"""By collection and word: the number of chunks of the collection, and of those with the word."""
+"""For a collection and a word: the number of chunks of the collection, and of those with the word."""
 
 
 def _lengths() -> list[int]:
-    """The lengths of chunks that are distinguished: exact up to 17 words, in steps of 6 % up to 10,000."""
+    """The lengths of chunks that can be represented: exact up to 17 words, in steps of 6 % up to 10,000."""
     lengths = [0]
     while len(lengths) < 1 << LENGTH_BITS:
         lengths.append(max(lengths[-1] + 1, round(lengths[-1] * 1.06)))
@@ -68,15 +70,15 @@ def create(database: Database, collection: str) -> None:
 
 
 def create_counts(database: Database, collection: str) -> None:
-    """The table of counts: `CHUNKS`, `WORDS`, and the chunks of each common word; under "" the number of chunks when
-    these were counted."""
+    """Create the table of counts: `CHUNKS`, `WORDS`, the number of chunks with each common word, and under "" the
+    number of chunks at the time of counting."""
     table = f"counts_{collection} (term TEXT PRIMARY KEY, chunks INTEGER NOT NULL) STRICT, WITHOUT ROWID"
     database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
     database.execute(f"INSERT OR IGNORE INTO counts_{collection} VALUES ('{CHUNKS}', 0), ('{WORDS}', 0)")
 
 
 def measure(database: Database, collection: str) -> None:
-    """Set the size of an index that was made before its size was kept."""
+    """Set the size of an index that was created before sizes were stored."""
     chunks = "SELECT count(*) FROM documents d JOIN chunks c ON c.document = d.key WHERE d.collection = ?"
     words = f"SELECT coalesce(sum(cnt), 0) FROM rarity_{collection}"
     database.execute(f"UPDATE counts_{collection} SET chunks = ({chunks}) WHERE term = '{CHUNKS}'", (collection,))
@@ -89,14 +91,14 @@ def drop(database: Database, collection: str) -> None:
 
 
 def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
-    """Index texts under their chunks' keys."""
+    """Index texts under the keys of their chunks."""
     rows = list(map(_row, texts))
     database.executemany(f"INSERT INTO words_{collection} (rowid, words) VALUES (?, ?)", rows)
     _extend(database, collection, rows, 1)
 
 
 def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
-    """Remove texts; they must be those that were added."""
+    """Remove texts. They must be the same that were added."""
     table = f"words_{collection}"
     rows = list(map(_row, texts))
     database.executemany(f"INSERT INTO {table} ({table}, rowid, words) VALUES ('delete', ?, ?)", rows)
@@ -104,7 +106,7 @@ def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]
 
 
 def _extend(database: Database, collection: str, rows: Sequence[tuple[int, str]], sign: int) -> None:
-    """Keep the size of the index, which BM25 needs for each search."""
+    """Update the size of the index, which BM25 needs for each search."""
     sizes = (len(rows), CHUNKS), (sum(len(words.split()) for _, words in rows), WORDS)
     for size, term in sizes:
         database.execute(f"UPDATE counts_{collection} SET chunks = chunks + ? WHERE term = ?", (sign * size, term))
@@ -120,7 +122,7 @@ def _length_code(words: int) -> int:
 
 
 def purge(database: Database, collection: str) -> None:
-    """Rewrite the index: until then the words of removed chunks are still in the file."""
+    """Rewrite the index. Until then, the words of removed chunks are still in the file."""
     database.execute(f"INSERT INTO words_{collection} (words_{collection}) VALUES ('optimize')")
     _forget_common(database, collection)
 
@@ -142,11 +144,11 @@ def _forget_common(database: Database, collection: str) -> None:
 
 
 def _counts_hold(database: Database, collection: str, total: int) -> bool:
-    then = _kept(database, collection, "")
+    then = _stored_count(database, collection, "")
     return abs(total - then) <= STALE * then
 
 
-def _kept(database: Database, collection: str, term: str) -> int:
+def _stored_count(database: Database, collection: str, term: str) -> int:
     row = database.execute(f"SELECT chunks FROM counts_{collection} WHERE term = ?", (term,)).fetchone()
     return row[0] if row else 0
 
@@ -168,19 +170,19 @@ def nearest(
     import numpy as np
 
     total, average = _extent(database, collection)
-    found: list[tuple[Any, Any]] = []
+    weighted: list[tuple[Any, Any]] = []
     most = 0.0
     room = ROWS
     for term, frequency in _rarest_first(database, collection, terms_of(query), total, remembered):
         idf = _idf(total, frequency)
         most += idf * MOST_IN_TF
         room -= frequency
-        if frequency and (room >= 0 or not found):
+        if frequency and (room >= 0 or not weighted):
             keys, gains = _gains(database, collection, term, average)
-            found.append((keys, gains * idf))
-    if not found or limit < 1:
+            weighted.append((keys, gains * idf))
+    if not weighted or limit < 1:
         return []
-    keys, gains = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    keys, gains = (np.concatenate(columns) for columns in zip(*weighted, strict=True))
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     first = np.concatenate([[True], keys[1:] != keys[:-1]])
@@ -189,7 +191,7 @@ def nearest(
 
 
 def _gains(database: Database, collection: str, term: str, average: float) -> tuple[NDArray[np.int64], Any]:
-    """The chunks with a word, and its weight in each for one point of idf."""
+    """The chunks with a word, and its weight in each, without the factor idf."""
     import numpy as np
 
     # as one text: fetching rows takes three times as long
@@ -202,7 +204,7 @@ def _gains(database: Database, collection: str, term: str, average: float) -> tu
 
 
 def _tf(times: Any, words: Any, average: float) -> Any:
-    """The weight of a word that occurs `times` in a chunk of `words` words; numbers or arrays."""
+    """The weight of a word that occurs `times` in a chunk of `words` words. Numbers or arrays."""
     return MOST_IN_TF * times / (times + K1 * (1 - B + B * words / average))
 
 
@@ -212,16 +214,17 @@ class Likeness(Struct, frozen=True):
     idf: Mapping[str, float]
 
     def shares(self, texts: Sequence[str], average: float = 0.0) -> list[float]:
-        """The scores of `nearest` in a collection with chunks of `average` words; 0: the texts' average."""
+        """The scores, 0 to 1, as `nearest` computes them in a collection with chunks of `average` words; 0: the texts'
+        average."""
         held = [words_of(text) for text in texts]
         average = average or max(1.0, sum(map(len, held)) / max(1, len(held)))
         return [self._share(words, average) for words in held]
 
     def _share(self, words: Sequence[str], average: float) -> float:
         length = LENGTHS[_length_code(len(words))]
-        found = sum(idf * _tf(words.count(term), length, average) for term, idf in self.idf.items())
+        total = sum(idf * _tf(words.count(term), length, average) for term, idf in self.idf.items())
         most = sum(self.idf.values()) * MOST_IN_TF
-        return found / most if most else 0.0
+        return total / most if most else 0.0
 
 
 def likeness(database: Database, collection: str, query: str, remembered: Remembered | None = None) -> Likeness:
@@ -232,7 +235,7 @@ def likeness(database: Database, collection: str, query: str, remembered: Rememb
 
 def _extent(database: Database, collection: str) -> tuple[int, float]:
     """The number of indexed chunks, and their average length in words."""
-    total, words = _kept(database, collection, CHUNKS), _kept(database, collection, WORDS)
+    total, words = _stored_count(database, collection, CHUNKS), _stored_count(database, collection, WORDS)
     return total, max(1.0, words / max(1, total))
 
 
@@ -245,11 +248,11 @@ def _rarest_first(
 ) -> list[tuple[str, int]]:
     memory: Remembered = {} if remembered is None else remembered
     counted = total >= COUNTED and _counts_hold(database, collection, total)
-    found = []
+    frequencies = []
     for term in terms[:MOST_TERMS]:
         then, frequency = memory.get((collection, term), (-1, 0))
         if then != total:
-            frequency = _kept(database, collection, term) if counted else 0
+            frequency = _stored_count(database, collection, term) if counted else 0
             if not frequency:
                 row = database.execute(f"SELECT doc FROM rarity_{collection} WHERE term = ?", (term,)).fetchone()
                 frequency = row[0] if row else 0
@@ -257,8 +260,8 @@ def _rarest_first(
             if len(memory) >= MOST_REMEMBERED:
                 memory.clear()
             memory[collection, term] = total, frequency
-        found.append((term, frequency))
-    return sorted(found, key=lambda pair: pair[1])
+        frequencies.append((term, frequency))
+    return sorted(frequencies, key=lambda pair: pair[1])
 
 
 def _live(
@@ -269,18 +272,18 @@ def _live(
     documents: Sequence[int] | None,
     owners: Owners,
 ) -> list[tuple[int, float]]:
-    """The best `limit` whose document is live and among `documents`."""
+    """The best `limit` chunks whose document is live and among `documents`."""
     keys, scores = scored
-    wanted = None if documents is None else set(documents)
-    kept: list[tuple[int, float]] = []
+    allowed = None if documents is None else set(documents)
+    best: list[tuple[int, float]] = []
     for places in _best_first(scores, limit):
         some = keys[places].tolist()
         of = owners.live(database, collection, some)
-        found = zip(some, scores[places].tolist(), strict=True)
-        kept += [pair for pair in found if pair[0] in of and (wanted is None or of[pair[0]] in wanted)]
-        if len(kept) >= limit:
+        pairs = zip(some, scores[places].tolist(), strict=True)
+        best += [pair for pair in pairs if pair[0] in of and (allowed is None or of[pair[0]] in allowed)]
+        if len(best) >= limit:
             break
-    return kept[:limit]
+    return best[:limit]
 
 
 def _best_first(scores: Any, step: int) -> Iterator[NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""The tables of the catalog's file, and what brings an earlier version's file up to date."""
+"""The tables of the catalog's file, and the upgrade of files from earlier versions."""
 
 import sqlite3
 
@@ -67,7 +67,8 @@ CREATE TABLE IF NOT EXISTS batches (
     cancelled INTEGER NOT NULL
 ) STRICT
 """
-"""`collections.chunks` is the number of chunks of live documents; the transaction that changes them changes it too."""
+"""`collections.chunks` is the number of chunks of live documents. The transaction that changes these chunks updates
+it."""
 
 INDEXES = """
 CREATE INDEX IF NOT EXISTS collections_by_name ON collections (name);
@@ -82,12 +83,12 @@ CREATE INDEX IF NOT EXISTS attachments_waiting ON attachments (created) WHERE st
 """
 
 VERSION = 5
-"""Of the file. A version 1 kept the words under other numbers, a version 2 lacked `chunks_owners`, a version 3 the
-counts of common words, a version 4 the number of chunks, the size of the word index and some indexes."""
+"""The version of the file. Version 1 kept the words under other numbers; 2 lacked `chunks_owners`; 3 the counts of
+common words; 4 the number of chunks, the size of the word index and some indexes."""
 
 
 def prepare(database: sqlite3.Connection) -> None:
-    """Make the tables, or bring those of an earlier version up to date; does nothing where another process has."""
+    """Create the tables, or upgrade those of an earlier version. Does nothing if another process has done it."""
     database.execute("BEGIN IMMEDIATE")
     with database:
         version = database.execute("PRAGMA user_version").fetchone()[0]

@@ -1,10 +1,10 @@
-"""Lets several processes share a folder of files that only one at a time may have open.
+"""Lets several processes share a folder of files that only one may have open at a time.
 
-Embedded Chroma keeps its index in memory, so a second process works on a stale copy and may write it
-back. Here every use takes a lock, and every writer leaves a new version, a random number; a process that
-reads an unknown version opens the files again. The lock is the kernel's, so it ends with its holder, even
-after `kill -9`; and the version changes before the first byte is written, so a writer that dies half-way
-is noticed too.
+Embedded Chroma keeps its index in memory, so a second process would work on a stale copy and might write it
+back. Here every use takes a lock, and every writer sets a new version, a random number. A process that reads an
+unknown version opens the files again. The kernel holds the lock, so it ends with its process, even after `kill
+-9`. The version changes before the first byte is written, so other processes also notice a writer that died
+half-way.
 """
 
 import fcntl
@@ -28,14 +28,14 @@ LOCK = "foreword.lock"
 
 
 class Versions(Struct, frozen=True):
-    """The folder's version when the lock was taken, and while it is held."""
+    """The folder's version before the lock was taken, and while it is held."""
 
-    found: int
+    before: int
     held: int
 
 
 class SharedFolder:
-    """A folder for one process at a time, each for one read or one write."""
+    """A folder that one process at a time may use, for one read or one write."""
 
     def __init__(self, folder: Path, patience_s: float = 30.0) -> None:
         self.folder = folder
@@ -43,22 +43,22 @@ class SharedFolder:
 
     @contextmanager
     def use(self, *, writing: bool) -> Iterator[Versions]:
-        """Hold the folder. Raises `CollectionError` if another process holds it for too long."""
+        """Hold the lock of the folder. Raises `CollectionError` if another process holds it for too long."""
         self.folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         began = time.monotonic()
         try:
             self._lock(handle)
             began = time.monotonic()
-            found = int(os.pread(handle, 32, 0) or b"0")
-            held = secrets.randbelow(10**18) + 10**18 if writing else found
+            before = int(os.pread(handle, 32, 0) or b"0")
+            held = secrets.randbelow(10**18) + 10**18 if writing else before
             if writing:
-                os.pwrite(handle, b"%d" % held, 0)  # always 19 digits: nothing of the old one is left
-            yield Versions(found, held)
+                os.pwrite(handle, b"%d" % held, 0)  # always 19 digits, so that nothing of the old number is left
+            yield Versions(before, held)
         finally:
             os.close(handle)  # releases the lock, too
             if writing:
-                # a process that writes in a loop leaves others as much time as it takes, or they would starve
+                # a pause as long as the use: a process that writes in a loop would otherwise starve the others
                 time.sleep(min(2 * POLL_S, time.monotonic() - began))
 
     def _lock(self, handle: int) -> None:
@@ -78,8 +78,8 @@ class SharedFolder:
 def damaged(folder: Path, reason: str) -> StoreDamaged:
     """The error for files that cannot be read, with the remedy."""
     return StoreDamaged(
-        f"{folder}: the vectors cannot be read ({reason}). Searches go by words alone until they are stored again: "
-        "add any file to the collection, and its vectors are computed anew from the catalog's texts"
+        f"{folder}: the vectors cannot be read ({reason}). Until they are stored again, searches use words only: "
+        "add any file to the collection, and its vectors are computed again from the catalog's texts"
     )
 
 

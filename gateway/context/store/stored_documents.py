@@ -44,17 +44,18 @@ class Documents:
         return next(iter(self._rows("state = 'live' AND source = ?", source)), None)
 
     def at(self, source: str) -> list[DocumentRow]:
-        """Those of a source in every state."""
+        """The documents of a source, in every state."""
         return self._rows("source = ?", source)
 
     def leftovers(self) -> list[DocumentRow]:
-        """Those that were staged and never finished, or replaced and not deleted yet."""
+        """Documents that were staged and never finished, or replaced and not deleted yet."""
         return self._rows("state != 'live'")
 
     def stage(
         self, source: str, recipe: str, *, title: str = "", file: str = "", attributes: Attributes | None = None
     ) -> int:
-        """Begin a document that no search sees yet; its key. Raises `DocumentGone` if its collection was deleted."""
+        """Begin a document that no search sees yet. Returns its key. Raises `DocumentGone` if its collection was
+        deleted."""
         with self.catalog.writing() as database:
             inserted = database.execute(
                 "INSERT INTO documents (collection, source, file, recipe, state, attributes, title) "
@@ -66,7 +67,7 @@ class Documents:
             return inserted.lastrowid
 
     def put(self, document: int, chunks: Sequence[Chunk]) -> list[int]:
-        """Add chunks to a staged document; their keys. Raises `DocumentGone` if it was deleted meanwhile."""
+        """Add chunks to a staged document. Returns their keys. Raises `DocumentGone` if it was deleted meanwhile."""
         with self.catalog.writing() as database:
             if database.execute("SELECT 1 FROM documents WHERE key = ?", (document,)).fetchone() is None:
                 raise DocumentGone("The document was deleted while it was being added.")
@@ -84,18 +85,18 @@ class Documents:
             return keys
 
     def keys(self, document: int) -> list[int]:
-        """The keys of its chunks, in its order."""
+        """The keys of a document's chunks, in order."""
         with self.catalog.reading() as database:
             rows = database.execute("SELECT key FROM chunks WHERE document = ? ORDER BY key", (document,))
             return [key for (key,) in rows]
 
     def staged(self, document: int) -> int:
-        """How many of its chunks are stored."""
+        """The number of a document's chunks that are stored."""
         with self.catalog.reading() as database:
             return _size(database, document)
 
     def go_live(self, document: int) -> None:
-        """From now on searches see it instead of the live document of the same source. Raises `DocumentGone`."""
+        """Make a staged document live, in place of the live document of the same source. Raises `DocumentGone`."""
         with self.catalog.writing() as database:
             replaced = database.execute(
                 "SELECT key FROM documents WHERE collection = ? AND state = 'live' "
@@ -108,12 +109,13 @@ class Documents:
             self._count(database, _size(database, document))
 
     def retire(self, documents: Sequence[int]) -> None:
-        """From now on no search sees them."""
+        """Retire documents, so that searches no longer see them."""
         with self.catalog.writing() as database:
             self._retire(database, documents)
 
     def clear(self, documents: Sequence[int]) -> int:
-        """Delete documents with their chunks and words, after their vectors; returns the number of chunks."""
+        """Delete documents with their chunks and words, after their vectors were deleted. Returns the number of
+        chunks."""
         count = 0
         for document in documents:
             with self.catalog.writing() as database:
@@ -132,7 +134,7 @@ class Documents:
             database.execute("UPDATE documents SET attributes = ? WHERE key = ?", (_json(attributes), document))
 
     def count(self) -> int:
-        """The chunks of live documents."""
+        """The number of chunks of live documents."""
         with self.catalog.reading() as database:
             row = database.execute("SELECT chunks FROM collections WHERE id = ?", (self.collection,)).fetchone()
             return row[0] if row else 0
@@ -160,30 +162,30 @@ class Documents:
 
     def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, DocumentRow]]:
         """The chunks of live documents by their keys. Keys without one are left out."""
-        found: dict[int, tuple[Chunk, DocumentRow]] = {}
+        chunks: dict[int, tuple[Chunk, DocumentRow]] = {}
         with self.catalog.reading() as database:
             for group in groups(list(keys)):
                 rows = database.execute(
                     f"SELECT {', '.join('d.' + name for name in COLUMNS.split(', '))}, "
                     "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text "
-                    # from the chunks to their documents: by itself SQLite reads all chunks of each document
+                    # the join starts from the chunks; SQLite itself would read all chunks of each document
                     "FROM chunks c CROSS JOIN documents d ON d.key = c.document "
                     f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({marks(group)})",
                     (self.collection, *group),
                 )
                 for row in rows:
                     document = _row(row[:7])
-                    found[row[7]] = (_chunk(self.collection, document, row[8:]), document)
-        return found
+                    chunks[row[7]] = (_chunk(self.collection, document, row[8:]), document)
+        return chunks
 
     def of(self, document: int) -> list[Chunk]:
-        """All chunks of a live document in its order."""
+        """All chunks of a live document, in order."""
         keys = self.keys(document)
-        found = self.chunks(keys)
-        return [found[key][0] for key in keys if key in found]
+        chunks = self.chunks(keys)
+        return [chunks[key][0] for key in keys if key in chunks]
 
     def sample(self, count: int) -> list[tuple[int, Chunk]]:
-        """About `count` chunks at even distances in the collection, with their keys; the same ones each time."""
+        """About `count` chunks at even distances in the collection, with their keys. The same chunks at each call."""
         with self.catalog.reading() as database:
             query = (
                 "SELECT c.key FROM chunks c JOIN documents d ON d.key = c.document "
@@ -202,7 +204,7 @@ class Documents:
             database.execute(f"UPDATE documents SET state = 'retired' WHERE key IN ({marks(keys)})", keys)
 
     def _count(self, database: sqlite3.Connection, change: int) -> None:
-        """Keep the number of live chunks, which every ingest asks for: counting them takes longer in larger
+        """Update the number of live chunks, which every ingest needs. Counting would take longer in larger
         collections."""
         database.execute("UPDATE collections SET chunks = chunks + ? WHERE id = ?", (change, self.collection))
 
@@ -213,7 +215,8 @@ class Documents:
 
 
 def indexed(heading: str, text: str) -> str:
-    """The text of a chunk for the index and the embedder: under its heading path, which names its subject."""
+    """The text of a chunk for the index and the embedder: its heading path, which names its subject, and its own
+    text."""
     return f"{heading}\n{text}" if heading else text
 
 

@@ -1,4 +1,4 @@
-"""The words of a text for the word index: stems, and pairs of characters where a script has no spaces."""
+"""The words of a text for the word index: stems, and pairs of characters in scripts without spaces."""
 
 import re
 import unicodedata
@@ -9,29 +9,29 @@ SPACELESS = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U00
 WORD = re.compile(rf"[{SPACELESS}]+|(?:(?![{SPACELESS}])[^\W_])+")
 IS_SPACELESS = re.compile(rf"[{SPACELESS}]")
 
-# Words that any question has.
+# Words that occur in any question.
 STOP = frozenset(Path(__file__).with_name("stop_words.txt").read_text("utf-8").split())
 
 
 def terms_of(query: str) -> list[str]:
-    """The distinct words of a query, without the words of any question unless it has no others."""
+    """The distinct words of a query, without stop words unless it has no others."""
     words = list(dict.fromkeys(words_of(query)))
     return [word for word in words if word not in STOP] or words
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text as they are indexed."""
+    """The words of a text, in their indexed form."""
     # replace compatibility forms (full width, ligatures), and drop accents
     plain = unicodedata.normalize("NFKD", text).casefold()
     if not plain.isascii():
         plain = "".join(char for char in plain if not unicodedata.combining(char))
-    found: list[str] = []
+    words: list[str] = []
     for word in WORD.findall(plain):
         if IS_SPACELESS.match(word):
-            found += map("".join, pairwise(word)) if len(word) > 1 else (word,)
+            words += map("".join, pairwise(word)) if len(word) > 1 else (word,)
         else:
-            found.append(word if word in STOP else stem(word))
-    return found
+            words.append(word if word in STOP else stem(word))
+    return words
 
 
 def stem(word: str) -> str:

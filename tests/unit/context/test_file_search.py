@@ -186,7 +186,7 @@ async def test_what_is_wrong_with_it_is_told_before_anything_is_searched(stage: 
         await stage(asking(FileSearch((store,), fault="Too many.", faulty="tools[0].max_num_results")))
 
     assert (refused.value.message, refused.value.param) == ("Too many.", "tools[0].max_num_results")
-    with pytest.raises(BadRequest, match="not from both"):
+    with pytest.raises(BadRequest, match="not of both"):
         exchange = asking(FileSearch((store,)))
         ask = replace(exchange.ask, controls=Controls(collections=("handbook",)))
         await stage(replace(exchange, ask=ask))

@@ -1,1 +1,1 @@
-"""Readers of one format each: bytes in, a document out."""
+"""Readers of one format each: they convert bytes to a document."""

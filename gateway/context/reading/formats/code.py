@@ -1,7 +1,7 @@
-"""Source code as a document: its classes and functions are its headings, under the file's name.
+"""Reads source code: its classes and functions become headings, under the file's name.
 
-Python is read by its own parser. For languages with braces a lexer finds the braces outside of strings and
-comments; the text before a brace names its block. Other code has one heading, and is cut at blank lines.
+Python is read by its own parser. For languages with braces, a lexer finds the braces outside of strings and
+comments, and the text before a brace names its block. Other code has one heading, and is cut at blank lines.
 """
 
 import ast
@@ -18,7 +18,7 @@ from gateway.context.reading.document import Document, Heading, ReadReport
 from gateway.context.reading.formats.markdown import decode, text_report
 
 LINE_ENDS = frozenset((".go", ".groovy", ".js", ".jsx", ".kt", ".kts", ".mjs", ".scala", ".swift", ".ts", ".tsx"))
-"""Languages whose statements end with their line."""
+"""Languages whose statements end at the line's end."""
 BRACES = LINE_ENDS | frozenset(
     (".c", ".cc", ".cpp", ".cs", ".cxx", ".dart", ".h", ".hh", ".hpp", ".java", ".m", ".php", ".rs")
 )
@@ -26,7 +26,8 @@ PYTHON = frozenset((".py", ".pyi"))
 CODE = ReadReport("code")
 LONGEST_TITLE = 80
 MOST_CHARS = 1_000_000
-"""Longer files are tables or generated, and lexing takes a second for each million characters."""
+"""The longest file that is lexed, in characters. Longer ones are data or generated, and lexing takes a second per
+million."""
 
 HOLDS_OTHERS = re.compile(
     r"^[^(]*\b(?:class|interface|struct|enum|trait|impl|namespace|module|mod|object|extension|protocol|union|record)\b"
@@ -39,10 +40,10 @@ GOES_ON = tuple(",=>&|+.<:(")
 WORD = re.compile(r"\w")
 NEWLINE = re.compile(r"\n")
 MOST_PIECES = 200
-"""Of a header that are gathered: more than its title needs."""
+"""The most pieces of a header that are collected: more than its title needs."""
 MOST_INDENT = 1000
 DEEPEST = 8
-"""Blocks within blocks that get a heading."""
+"""The depth to which nested blocks get a heading."""
 BEHIND = re.compile(r"[ \t]*[;,)]*")
 
 
@@ -54,7 +55,7 @@ class CodeBlock(Struct, frozen=True):
     level: int
     title: str
     holds: bool = False
-    """Whether it contains other blocks, as a class contains methods."""
+    """Whether the block contains other blocks, as a class contains methods."""
 
 
 def read_code(path: Path, raw: bytes) -> Document:
@@ -70,7 +71,7 @@ def code_document(text: str, name: str, suffix: str, report: ReadReport = CODE) 
 
 
 def python_blocks(text: str) -> list[CodeBlock]:
-    """Classes, and functions outside of functions. Empty for text that is not Python."""
+    """The classes, and the functions that are not inside functions. Empty for text that is not Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -86,7 +87,7 @@ def python_blocks(text: str) -> list[CodeBlock]:
 def _defined(node: ast.AST, lines: Sequence[int], texts: Sequence[str], level: int) -> Iterator[CodeBlock]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = min([child.lineno, *(one.lineno for one in child.decorator_list)]) - 1
+            first = min([child.lineno, *(decorator.lineno for decorator in child.decorator_list)]) - 1
             while first and texts[first - 1].lstrip().startswith("#"):
                 first -= 1
             kind = "class" if isinstance(child, ast.ClassDef) else "def"
@@ -101,7 +102,7 @@ def _defined(node: ast.AST, lines: Sequence[int], texts: Sequence[str], level: i
 
 
 def brace_blocks(text: str, name: str) -> list[CodeBlock]:
-    """Blocks in braces that have a header, at the top level or directly within classes and the like."""
+    """The blocks in braces that have a header, at the top level or directly within classes and the like."""
     from pygments.lexers import get_lexer_for_filename
     from pygments.util import ClassNotFound
 
@@ -116,14 +117,14 @@ def brace_blocks(text: str, name: str) -> list[CodeBlock]:
 
 
 class _Braces:
-    """Follows the tokens of a file, and collects the possible header of the next block."""
+    """Processes the tokens of a file, and collects the possible header of the next block."""
 
     def __init__(self, text: str, line_ends: bool) -> None:
         self._text = text
         self._line_ends = line_ends
         self._open: list[tuple[int, int, list[str], int, bool]] = []
-        """For each open brace: its header (parentheses first), the number of the block that it begins (-1 for none),
-        and whether all blocks around it hold only further blocks."""
+        """For each open brace: its header (in parentheses first), the number of the block that it begins (-1: none),
+        and whether all blocks around it contain only further blocks."""
         self._lines = [-1, *(match.start() for match in NEWLINE.finditer(text))]
         self._found: list[CodeBlock] = []
         self._inner = 0
@@ -151,7 +152,7 @@ class _Braces:
                 self._gather(value)
 
     def _space(self, value: str) -> None:
-        """A blank line parts, be it a comment or a statement from what follows; in some languages each line does."""
+        """Handle white space. A blank line ends a comment or a statement; in some languages each line does."""
         self._blank += value.count("\n")
         ends = self._line_ends and "\n" in value and self._is_statement()
         if not self._inner and (self._blank > 1 or ends):
@@ -164,7 +165,8 @@ class _Braces:
         return bool(words) and not words[-1].endswith(GOES_ON) and not words[0].startswith("@")
 
     def _gather(self, piece: str) -> None:
-        """Collect a header: its first pieces are the title, the last one tells whether it continues."""
+        """Add a piece to the header. The first pieces form the title; the last one shows whether the header
+        continues."""
         if len(self._header) >= MOST_PIECES:
             self._header.pop()
         self._header.append(piece)
@@ -198,7 +200,7 @@ class _Braces:
         self._next()
 
     def _line_start(self) -> int:
-        """Where the line of the lead begins, if nothing but white space stands before it."""
+        """The start of the header's line, if there is only white space before the header."""
         start = self._lines[bisect_left(self._lines, self._lead) - 1] + 1
         blank = self._lead - start <= MOST_INDENT and not self._text[start : self._lead].strip()
         return start if blank else self._lead
@@ -221,19 +223,19 @@ class _Braces:
 
 
 def _headings(text: str, name: str, blocks: Sequence[CodeBlock]) -> list[Heading]:
-    """A heading where each block begins, and its parent's heading again where text follows the block."""
-    found = [Heading(0, 1, name, own_line=False)]
+    """A heading at the start of each block, and its parent's heading again if text follows the block."""
+    headings = [Heading(0, 1, name, own_line=False)]
     around = [CodeBlock(0, len(text), 1, name)]
     for block in [*blocks, CodeBlock(len(text), len(text), 0, "")]:
         while len(around) > 1 and around[-1].end <= block.start:
             closed = around.pop()
-            # a closing brace alone stays with its block
+            # a single closing brace stays with its block
             if WORD.search(text, closed.end, min(block.start, around[-1].end)):
-                found.append(Heading(closed.end, around[-1].level, around[-1].title, own_line=False))
+                headings.append(Heading(closed.end, around[-1].level, around[-1].title, own_line=False))
         if block.level:
-            # a class's first line alone goes with its first method
+            # the first line of a class is joined with its first method
             first = text.find("\n", block.start, block.end)
             alone = block.holds and 0 < first < block.end - 1
-            found.append(Heading(block.start, block.level, block.title, own_line=alone))
+            headings.append(Heading(block.start, block.level, block.title, own_line=alone))
             around.append(block)
-    return found
+    return headings

@@ -1,7 +1,7 @@
-"""DOCX: the text in its order, from the XML itself.
+"""DOCX: reads the text in order, from the XML itself.
 
-Text lies in content controls, tracked insertions, nested tables, text boxes, footnotes and headers, which the
-object models of libraries leave out.
+The object models of libraries leave out content controls, tracked insertions, nested tables, text boxes,
+footnotes and headers.
 """
 
 import re
@@ -23,7 +23,7 @@ DELETED = {"del", "moveFrom", "instrText", "delText", "rPr", "pPr", "tblPr", "se
 SPACES = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": " "}
 NOTES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes"}
 DEEPEST = 60
-"""Tables within tables; deeper ones are counted as left out."""
+"""The depth to which tables within tables are read. Deeper ones are counted as left out."""
 
 
 def read_docx(path: Path, raw: bytes) -> Document:
@@ -39,7 +39,7 @@ def read_docx(path: Path, raw: bytes) -> Document:
 
 
 class _Docx:
-    """Walks the elements of a document. Text boxes come behind the paragraph that holds them."""
+    """Walks the elements of a document. Text boxes are written after the paragraph that contains them."""
 
     def __init__(self, archive: Archive) -> None:
         self.writer = DocumentWriter()
@@ -49,7 +49,7 @@ class _Docx:
         self._boxes: list[_Element] = []
 
     def around(self, kind: str) -> None:
-        """Headers or footers: each text once."""
+        """Write headers or footers, each text once."""
         texts: dict[str, None] = {}
         for name in self._archive.names:
             if re.fullmatch(rf"word/{kind}\d*\.xml", name):
@@ -106,7 +106,7 @@ class _Docx:
             elif name == "txbxContent":
                 self._boxes.append(child)
             elif name == "AlternateContent":
-                # the same content, twice
+                # both children have the same content
                 yield from self._inline(child[:1] if len(child) else child)
             elif name == "docPr":
                 self.writer.picture()
@@ -136,7 +136,7 @@ class _Docx:
         titled = table.find(f"{W}tr/{W}trPr/{W}tblHeader") is not None
         boxes, self._boxes = self._boxes, []
         if max(map(len, rows), default=0) == 1:
-            # one column is a frame around text, not a table
+            # a table of one column is a frame around text
             for row in _below(table, "tr"):
                 for cell in _below(row, "tc"):
                     self.blocks(cell, depth + 1)
@@ -157,12 +157,12 @@ def _name(element: "_Element") -> str:
 
 
 def _below(parent: "_Element", name: str) -> "Iterator[_Element]":
-    """The nearest elements of that name: content controls and tracked changes may lie between."""
+    """The nearest descendants with that name. Content controls and tracked changes may lie between."""
     for child in parent:
-        found = _name(child)
-        if found == name:
+        tag = _name(child)
+        if tag == name:
             yield child
-        elif found not in DELETED and found not in ("tbl", "p", "tc", "tr"):
+        elif tag not in DELETED and tag not in ("tbl", "p", "tc", "tr"):
             yield from _below(child, name)
 
 
@@ -173,26 +173,26 @@ def _span(cell: "_Element") -> int:
 
 
 def _continues(cell: "_Element") -> bool:
-    """Whether a cell above spans this row too."""
+    """Whether the cell continues the cell above it."""
     merge = cell.find(f"{W}tcPr/{W}vMerge")
     return merge is not None and merge.get(W + "val") != "restart"
 
 
 def _levels(archive: Archive) -> dict[str, int]:
-    """The heading level of each paragraph style. In any language Word names its own styles in English."""
+    """The heading level of each paragraph style. Word gives its own styles English names in every language."""
     levels: dict[str, int] = {}
     if "word/styles.xml" not in archive:
         return levels
     based = {}
     for style in archive.xml("word/styles.xml").iter(W + "style"):
         id, name = style.get(W + "styleId") or "", style.find(W + "name")
-        told = ((name.get(W + "val") or "") if name is not None else "").lower()
+        style_name = ((name.get(W + "val") or "") if name is not None else "").lower()
         outline = style.find(f"{W}pPr/{W}outlineLvl")
         parent = style.find(W + "basedOn")
         based[id] = (parent.get(W + "val") or "") if parent is not None else ""
-        if match := HEADING_NAME.fullmatch(told):
+        if match := HEADING_NAME.fullmatch(style_name):
             levels[id] = int(match[1])
-        elif told == "title":
+        elif style_name == "title":
             levels[id] = 1
         elif outline is not None and (outline.get(W + "val") or "9") < "6":
             levels[id] = int(outline.get(W + "val") or 0) + 1

@@ -1,4 +1,4 @@
-"""HTML as a document: the visible text without menus and banners, with headings and tables."""
+"""HTML: reads the visible text without menus and banners, with headings and tables."""
 
 import codecs
 import re
@@ -35,15 +35,15 @@ CONTENT = {"main", "article", "h1", "body", "html"}
 LONGEST_NAMES = 500
 LONGEST_LEAD = 300
 LINKS = 4
-"""A block outside of the main content with at least this many links, and little else, is a menu."""
+"""A block outside of the main content is a menu if it has at least this many links and little else."""
 LINK_SHARE = 0.8
 ENOUGH_CHARS = 200
-"""A page's `main` with less text than this is taken for a frame."""
+"""If a page's `main` has less text than this, in characters, it is only a frame."""
 DECLARED = re.compile(
     rb"""<(?:meta|\?xml)\s[^>]{0,500}?(?:charset|encoding)\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{1,40})""", re.I
 )
 WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252", "ascii": "cp1252", "shift_jis": "cp932"}
-"""Pages that declare the left one are written in the right one, which holds it."""
+"""Pages that declare the encoding on the left are decoded with the one on the right, which includes it."""
 DECLARED_WITHIN = 4096
 
 
@@ -63,7 +63,7 @@ def read_html(path: Path, raw: bytes) -> Document:
 
 
 def html_document(text: DecodedText, kind: str = "HTML") -> Document:
-    """The content of a page."""
+    """The document with the content of a page."""
     from lxml import html
 
     report = text_report(kind, text)
@@ -83,7 +83,7 @@ def html_document(text: DecodedText, kind: str = "HTML") -> Document:
 
 
 def page_text(path: object, raw: bytes) -> DecodedText:
-    """Decode a page by the encoding that it declares, or if that is wrong, by its bytes."""
+    """Decode a page with the encoding that it declares, or if that is wrong, by its bytes."""
     declared = DECLARED.search(raw[:DECLARED_WITHIN])
     if declared and b"\0" not in raw:
         try:
@@ -96,7 +96,7 @@ def page_text(path: object, raw: bytes) -> DecodedText:
 
 
 def _main(root: Any, sums: Mapping[Any, Sums]) -> Any:
-    """The element with the content: `main`, if there is one with enough text, else the whole page."""
+    """The element with the content: `main` if it has enough text, else the whole page."""
     mains = [element for element in root.iter() if element.tag == "main" or element.get("role") == "main"]
     if len(mains) == 1 and sums[mains[0]].chars >= ENOUGH_CHARS:
         return mains[0]
@@ -104,7 +104,7 @@ def _main(root: Any, sums: Mapping[Any, Sums]) -> Any:
 
 
 class _Page:
-    """Walks the elements of a page. Hidden elements, menus and banners are passed over."""
+    """Walks the elements of a page. Skips hidden elements, menus and banners."""
 
     def __init__(self, writer: DocumentWriter, sums: Mapping[Any, Sums]) -> None:
         self.writer = writer
@@ -113,7 +113,7 @@ class _Page:
         """Whether there was any text besides the page's title."""
 
     def walk(self, element: Any, inside: bool = False) -> None:
-        """`inside`: within the main content, where lists of links are content too."""
+        """Write an element. `inside`: within the main content, where lists of links count as content too."""
         self._words(element.text)
         for child in element:
             if isinstance(child.tag, str):
@@ -170,7 +170,7 @@ class _Page:
             self._words(f" [Picture: {description}] ")
 
     def _list(self, element: Any, inside: bool) -> None:
-        """Items repeat the line ahead of their list, if it ends with a colon."""
+        """Write a list. Its items repeat the line before the list, if that ends with a colon."""
         before = element.getprevious()
         short = before is not None and isinstance(before.tag, str) and self.sums[before].chars < LONGEST_LEAD
         line = " ".join(_visible(before).split()) if short else ""
@@ -199,7 +199,7 @@ def _is_aside(element: Any, sums: Mapping[Any, Sums]) -> bool:
 
 
 def _sums(root: Any) -> "dict[Any, Sums]":
-    """The sums of each element, in one pass from the innermost outwards."""
+    """The sums of each element, computed in one pass from the innermost elements outwards."""
     from lxml import etree
 
     sums: dict[Any, Sums] = {}
@@ -219,7 +219,7 @@ def _sums(root: Any) -> "dict[Any, Sums]":
 
 
 def _is_layout(table: Any) -> bool:
-    """Whether a table only places parts of a page."""
+    """Whether a table is used only for the layout of the page."""
     if table.get("role") in ("presentation", "none"):
         return True
     return any(table.find(f".//{name}") is not None for name in ("table", "h1", "h2", "h3", "ul", "form", "pre"))
@@ -242,7 +242,7 @@ def _table(element: Any) -> Table:
         titles += (heads or row.getparent().tag == "thead") and titles == len(rows)
         if open_rows > 0:
             tied.append(len(rows))
-            # the cell above takes the first place of this row
+            # the cell above covers the first cell of this row
             cells = ["", *cells]
         open_rows = max(open_rows - 1, max((_number(cell.get("rowspan")) - 1 for cell in elements), default=0))
         rows.append(cells)
@@ -254,7 +254,7 @@ def _number(text: str | None) -> int:
 
 
 def _visible(element: Any) -> str:
-    """The text of an element as it stands, without its hidden parts."""
+    """The text of an element, without its hidden parts."""
     return "" if _hidden(element) else "".join(_texts(element))
 
 
@@ -267,7 +267,7 @@ def _texts(element: Any) -> Iterator[str]:
 
 
 def _child_texts(child: Any) -> Iterator[str]:
-    """Blocks and line breaks are set apart."""
+    """The texts of a child. Blocks and line breaks are separated."""
     if child.tag == "br":
         yield "\n"
     elif child.tag == "img" and child.get("alt"):

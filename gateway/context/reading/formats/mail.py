@@ -18,7 +18,7 @@ from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
 ReadPart = Callable[[Path, bytes], Document]
-"""Reads an attachment by its name and bytes."""
+"""Reads an attachment, given its name and bytes."""
 
 SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 LONGEST_HEADER = 4000
@@ -43,7 +43,7 @@ def read_mbox(path: Path, raw: bytes, read_part: ReadPart) -> Document:
 
 
 def read_mhtml(path: Path, raw: bytes, read_part: ReadPart) -> Document:
-    """The page; its pictures and style sheets are parts of the file."""
+    """Read the page of an MHTML file. Its pictures and style sheets are further parts of the file."""
     for part in _leaves(message_from_bytes(raw)):
         if part.get_content_type() in ("text/html", "application/xhtml+xml"):
             return html_document(page_text(path, _payload(part)), "MHTML")
@@ -69,14 +69,14 @@ def _write_message(writer: DocumentWriter, message: "Message[str, str]", read_pa
         elif name or part.get_content_maintype() not in ("text", "multipart"):
             write_attachment(writer, name or "attachment", _payload(part), read_part, level + 1)
         elif body is not None and part.get_content_type() == body.get_content_type():
-            # further text of the message, such as a list's footer
+            # further text parts of the message, such as a list's footer
             writer.append(_text(part), level)
     for inner in _messages(message):
         _write_message(writer, inner, read_part, min(level + 1, 6))
 
 
 def _leaves(message: "Message[str, str]") -> Iterator["Message[str, str]"]:
-    """The parts with content, those of attached messages apart."""
+    """The parts with content, without those of attached messages."""
     waiting = [message]
     count = 0
     while waiting and count < MOST_PARTS:
@@ -104,7 +104,7 @@ def _parts(message: "Message[str, str]") -> list["Message[str, str]"]:
 
 
 def _body(leaves: "list[Message[str, str]]") -> "Message[str, str] | None":
-    """The plain text, or the HTML if there is none."""
+    """The part with the plain text, or with the HTML if there is none."""
     for kind in ("text/plain", "text/html"):
         for part in leaves:
             shown = part.get_content_type() == kind and part.get_content_disposition() != "attachment"
@@ -144,7 +144,7 @@ def _header(message: "Message[str, str]", name: str) -> str:
 
 def _unfolded(value: str) -> str:
     value = value[:LONGEST_HEADER]
-    # a header in an encoding that does not exist stays as it is
+    # a header with an unknown encoding stays as it is
     with contextlib.suppress(LookupError, ValueError, UnicodeError):
         value = str(make_header(decode_header(value)))
     return " ".join(value.encode("utf-8", "replace").decode().split())
@@ -155,7 +155,7 @@ def _file_name(part: "Message[str, str]") -> str:
 
 
 def write_attachment(writer: DocumentWriter, name: str, raw: bytes, read_part: ReadPart, level: int) -> None:
-    """An attached file under its name; one that cannot be read is reported."""
+    """Write an attached file under its name. One that cannot be read is reported as left out."""
     try:
         document = read_part(Path(name), raw)
     except CollectionError as error:
@@ -174,7 +174,7 @@ def read_msg(path: Path, raw: bytes, read_part: ReadPart) -> Document:
     message: Any = OutlookMessage.load(io.BytesIO(raw))
     writer = DocumentWriter()
     writer.heading(1, message.subject or "(no subject)")
-    to = "; ".join(f"{one.name} <{one.email_address}>" for one in message.recipients)
+    to = "; ".join(f"{recipient.name} <{recipient.email_address}>" for recipient in message.recipients)
     sent = message.sent_date.isoformat(" ") if message.sent_date else ""
     lines = [f"{name}: {value}" for name, value in (("From", message.sender), ("To", to), ("Date", sent)) if value]
     writer.paragraph("\n".join(lines))
@@ -189,7 +189,7 @@ def read_msg(path: Path, raw: bytes, read_part: ReadPart) -> Document:
 
 
 def _write_outlook_body(writer: DocumentWriter, message: Any) -> None:
-    """The plain text, else the HTML, else the compressed RTF."""
+    """Write the plain text, else the HTML, else the compressed RTF."""
     if (message.body or "").strip():
         writer.append(Document(same_lines(message.body)))
     elif (message.html_body or "").strip():

@@ -1,4 +1,4 @@
-"""Markdown and plain text: headings, and what chunks of lists and tables repeat."""
+"""Markdown and plain text: reads headings, and the heads that chunks of lists and tables repeat."""
 
 import re
 from pathlib import Path
@@ -30,11 +30,11 @@ def read_markdown(path: Path, raw: bytes) -> Document:
 
 
 def decode(path: object, raw: bytes) -> DecodedText:
-    """Bytes as text with the same line ends everywhere. Raises `CollectionError` for binary data."""
+    """Decode bytes to text with uniform line ends. Raises `CollectionError` for binary data."""
     try:
         text = decoded(raw)
     except UnknownEncoding:
-        raise CollectionError(f"{path}: is a binary file of no kind that can be read") from None
+        raise CollectionError(f"{path}: is a binary file of a kind that cannot be read") from None
     return DecodedText(same_lines(text.text), text.encoding, text.certainty, text.replaced)
 
 
@@ -66,14 +66,16 @@ def markdown_headings(text: str) -> list[Heading]:
 
 
 def _title(text: str) -> str:
-    """Without the closing `#`s. By hand: a pattern for them takes time that grows with the square of the line."""
+    """A heading without its closing `#`s. Not done with a pattern, whose time would grow with the square of the
+    line."""
     text = text.rstrip(" \t")
     bare = text.rstrip("#")
     return bare.rstrip(" \t") if not bare or bare[-1] in " \t" else text
 
 
 def structure(text: str) -> tuple[tuple[Lead, ...], tuple[Span, ...]]:
-    """The lists under a line that ends with a colon, and the pipe tables, of a text; the tables' rows as records."""
+    """The leads and records of a text: of lists under a line that ends with a colon, and of pipe tables, whose rows are
+    records."""
     leads: list[Lead] = []
     records: list[Span] = []
     lines = text.split("\n")
@@ -122,7 +124,7 @@ def _begins_list(lines: list[str], number: int) -> bool:
 
 
 def _list_end(lines: list[str], number: int) -> int:
-    """The end of a list; it includes further lines of its items and single empty lines between them."""
+    """The line after a list. The list includes further lines of its items, and single empty lines between them."""
     end = number
     while number < len(lines):
         line = lines[number]

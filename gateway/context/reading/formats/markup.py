@@ -1,4 +1,4 @@
-"""Text with headings that are neither HTML nor Markdown: reStructuredText, LaTeX, subtitles."""
+"""Text formats whose headings are neither HTML nor Markdown: reStructuredText, LaTeX, subtitles."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,8 @@ TAG = re.compile(r"<[^<>]{0,200}>")
 
 
 def read_rst(path: Path, raw: bytes) -> Document:
-    """A heading is a line with a line of one sign below it; the signs' levels follow from their order."""
+    """A heading is a line with a line of one repeated sign below it. The order in which signs appear gives their
+    levels."""
     text = decode(path, raw)
     lines = text.text.split("\n")
     levels: dict[str, int] = {}
@@ -42,7 +43,7 @@ def read_latex(path: Path, raw: bytes) -> Document:
 
 
 def _braced(line: str, start: int) -> str:
-    """The text up to the closing brace."""
+    """The text up to the matching closing brace."""
     depth = 1
     for place in range(start, min(len(line), start + LONGEST_LINE)):
         depth += (line[place] == "{") - (line[place] == "}")
@@ -52,7 +53,7 @@ def _braced(line: str, start: int) -> str:
 
 
 def read_subtitles(path: Path, raw: bytes) -> Document:
-    """Each cue is a line with the time at which it begins."""
+    """Write each cue as a line with its start time."""
     text = decode(path, raw)
     report = text_report("subtitles", text)
     writer = DocumentWriter()

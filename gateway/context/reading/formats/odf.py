@@ -1,4 +1,4 @@
-"""ODT and ODP: text, headings, lists, tables and notes in their order. (ODS is read as a workbook.)"""
+"""ODT and ODP: reads text, headings, lists, tables and notes in order. (ODS is read as a workbook.)"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +59,7 @@ class _Odf:
                 self.blocks(child)
 
     def _framed(self) -> None:
-        """Text boxes and pictures come behind the paragraph that holds them."""
+        """Write the text boxes and pictures, after the paragraph that contains them."""
         frames, self._frames = self._frames, []
         for frame in frames:
             self.blocks(frame)
@@ -80,7 +80,7 @@ class _Odf:
     def _table(self, element: Any) -> None:
         rows, titles = [], 0
         for row in element.iter(TABLE + "table-row"):
-            if next((one for one in row.iterancestors(TABLE + "table")), None) is not element:
+            if next((ancestor for ancestor in row.iterancestors(TABLE + "table")), None) is not element:
                 continue
             titles += _name(row.getparent()) == "table-header-rows"
             rows.append(list(self._cells(row)))

@@ -1,4 +1,4 @@
-"""RTF by striprtf: paragraphs, and tables as rows of cells."""
+"""RTF: striprtf reads paragraphs, and tables as rows of cells."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Workbooks and tables in text: XLSX, XLS, XLSB, ODS by calamine, CSV and TSV by Python's own reader."""
+"""Workbooks and tables in text files: calamine reads XLSX, XLS, XLSB and ODS; Python's own reader reads CSV and TSV."""
 
 import csv
 import datetime
@@ -58,7 +58,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        # a workbook knows one kind of number
+        # a workbook has only one type of numbers
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(round(value, 12))
     if isinstance(value, datetime.datetime):
         return value.date().isoformat() if value.time() == datetime.time() else value.isoformat(" ")
@@ -66,7 +66,7 @@ def _cell(value: Any) -> str:
 
 
 def write_tables(writer: DocumentWriter, rows: Sequence[Sequence[str]]) -> None:
-    """Tables of a sheet, which empty rows part; a block of one column is text."""
+    """Write the tables of a sheet. Empty rows separate them, and a block of one column is text."""
     for block in _blocks(rows):
         if max(sum(map(bool, row)) for row in block) == 1 and len(block) < 3:
             writer.paragraph("\n".join(next(filter(None, row)) for row in block))
@@ -103,7 +103,7 @@ def read_csv(path: Path, raw: bytes) -> Document:
 
 
 def _delimiter(text: str) -> str:
-    """The sign that parts most of the first lines into the same number of fields."""
+    """The sign that splits most of the first lines into the same number of fields."""
     sample = "\n".join(text[:200_000].split("\n")[:SAMPLE_LINES])
     best, delimiter = 0.0, ","
     for sign in DELIMITERS:

@@ -1,4 +1,4 @@
-"""PPTX: each slide a page with its title as a heading, its texts, tables, charts and notes in order."""
+"""PPTX: each slide becomes a page with its title as a heading, then its texts, tables, charts and notes in order."""
 
 import posixpath
 import re
@@ -35,7 +35,7 @@ def read_pptx(path: Path, raw: bytes) -> Document:
 
 
 def _slides(archive: Archive) -> list[str]:
-    """The slides' parts in the order in which they are shown."""
+    """The slides' parts in the order of the presentation."""
     part = "ppt/presentation.xml"
     targets = _targets(archive, part)
     ids = [slide.get(R + "id") or "" for slide in archive.xml(part).iter(P + "sldId")]
@@ -48,7 +48,7 @@ _SLIDE = re.compile(r"ppt/slides/slide(\d{1,6})\.xml")
 
 
 def _targets(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
-    """A part's relations by id: their kinds and targets."""
+    """The relations of a part by id: their kinds and targets."""
     folder, name = posixpath.split(part)
     relations = f"{folder}/_rels/{name}.rels"
     if relations not in archive:
@@ -63,7 +63,7 @@ def _targets(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
 
 
 class _Slide:
-    """Writes the shapes of a slide: the title first, then the others in their order."""
+    """Writes the shapes of a slide: first the title, then the others in order."""
 
     def __init__(self, archive: Archive, part: str, writer: DocumentWriter) -> None:
         self._archive = archive
@@ -155,7 +155,7 @@ def _cell(cell: Any) -> str:
 
 
 def _chart(root: Any) -> Table:
-    """The numbers behind a chart: a row for each category, a column for each series."""
+    """The numbers of a chart: a row for each category, a column for each series."""
     title = root.find(f".//{C}title")
     caption = " ".join("".join(part.itertext()) for part in title.iter(A + "t")) if title is not None else ""
     names, columns = [""], []

@@ -1,4 +1,4 @@
-"""JSON, JSONL, XML and notebooks: uncut records below headings made from the names around them."""
+"""JSON, JSONL, XML and notebooks: writes records that are not cut, under headings from the names around them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,16 +11,16 @@ from gateway.context.reading.formats.markdown import decode, read_markdown
 from gateway.context.reading.writer import DocumentWriter
 
 SMALL_CHARACTERS = 1000
-"""A branch of a tree up to this length is one record."""
+"""A branch of at most this many characters is one record."""
 LONGEST_RECORD_LINE = 400
-"""A longer record has a line for each of its fields."""
+"""A record of more characters is written with one line for each field."""
 
 Tree = str | list[tuple[str, Any]]
-"""A text, or named parts in order; the parts of a list have no names."""
+"""A text, or named parts in order. The parts of a list have no names."""
 
 
 class Literal(str):
-    """A number as it is written: 1.10 stays 1.10."""
+    """A number in its original form: 1.10 stays 1.10."""
 
     __slots__ = ()
 
@@ -70,7 +70,7 @@ def read_xml(path: Path, raw: bytes) -> Document:
 
 
 def _element(element: Any) -> Tree:
-    """An element's attributes and children; one with text among its children is text."""
+    """An element's attributes and children. If text stands between the children, the element is text."""
     children = [child for child in element if isinstance(child.tag, str)]
     text = (element.text or "").strip()
     if any((child.tail or "").strip() for child in children) or (text and children):
@@ -86,7 +86,7 @@ def _name(element: Any) -> str:
 
 
 def write_tree(writer: DocumentWriter, tree: Tree, level: int = 1) -> None:
-    """Lists of records become records, small branches become one, large ones get a heading."""
+    """Write a tree: lists of records become records, small branches become one record, and large ones get a heading."""
     if isinstance(tree, str):
         writer.paragraph(tree)
         return
@@ -108,7 +108,7 @@ def write_tree(writer: DocumentWriter, tree: Tree, level: int = 1) -> None:
 
 
 def _repeats(tree: Sequence[tuple[str, Tree]], name: str) -> bool:
-    """Whether a part is one of several of its name, as items of a list are."""
+    """Whether several parts have this name, as the items of a list do."""
     first = [other for other, _ in tree[:2]]
     return first.count(name) > 1 or (len(tree) > 1 and tree[-1][0] == tree[-2][0] == name)
 
@@ -138,7 +138,7 @@ def write_record(writer: DocumentWriter, tree: Tree) -> None:
 
 
 def _flat(tree: Tree, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Fields by their path. A list of texts is one field."""
+    """The fields by their paths. A list of texts is one field."""
     if isinstance(tree, str):
         yield prefix, tree
         return
@@ -150,7 +150,7 @@ def _flat(tree: Tree, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def read_notebook(path: Path, raw: bytes) -> Document:
-    """The cells of a notebook: text as Markdown, code as it is. Outputs are left out."""
+    """Read the cells of a notebook: text as Markdown, code unchanged. Outputs are left out."""
     text = decode(path, raw)
     notebook = json.loads(text.text)
     writer = DocumentWriter()

@@ -244,7 +244,7 @@ def test_archives_within_archives_end(tmp_path: Path) -> None:
     for _ in range(5):
         inner = packed({"inner.zip": inner})
 
-    with pytest.raises(CollectionError, match="lies in too many other files"):
+    with pytest.raises(CollectionError, match="is nested in too many other files"):
         written(tmp_path, "a.zip", inner)
 
 

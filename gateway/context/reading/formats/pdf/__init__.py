@@ -1,1 +1,1 @@
-"""PDF: words with their places from pdfium, and from these lines, columns, tables and headings."""
+"""PDF: pdfium gives words with their positions; lines, columns, tables and headings are derived from them."""

@@ -1,4 +1,4 @@
-"""Words in their places as text: lines, columns, paragraphs, headings, tables. Pure geometry, no PDF."""
+"""Arranges words by their positions: lines, columns, paragraphs, headings, tables. Pure geometry, without a PDF."""
 
 import re
 from collections import Counter
@@ -13,10 +13,10 @@ from gateway.context.reading.formats.pdf.words import PageContent
 PROSE_WORDS = 4.0
 PROSE_LINES = 4
 SHORT = 0.75
-"""A line that ends before this share of its column's width ends there on purpose."""
+"""A line that ends before this share of its column's width ends a paragraph."""
 CAPTION = re.compile(r"(?:Table|Tab\.|Tabelle|Tableau|Tabla|Tabela|Tabella|Таблица|表)\s*[\w.:-]", re.IGNORECASE)
 STEPS = 1000
-"""Places across a page at which a gap between columns is looked for."""
+"""The number of positions across a page at which a gap between columns is searched for."""
 BULLET = re.compile(r"(?:[•◦▪‣●○■–*·-]|\(?\d{1,3}[.)]|[a-z]\))$")
 
 
@@ -24,7 +24,7 @@ Block = TextLine | TableBlock
 
 
 def blocks(content: PageContent) -> list[Block]:
-    """The lines and tables of a page in the order in which they are read."""
+    """The lines and tables of a page, in reading order."""
     words = [word for word in content.words if word.text.strip()]
     tables, words = ruled_tables(words, content.across, content.down)
     placed: list[Block] = []
@@ -36,7 +36,7 @@ def blocks(content: PageContent) -> list[Block]:
 
 
 def _bands(lines: Sequence[TextLine], tables: Sequence[TableBlock]) -> list[list[TextLine] | TableBlock]:
-    """Runs of lines between the ruled tables, from top to bottom."""
+    """The ruled tables, and the runs of lines between them, from top to bottom."""
     bands: list[list[TextLine] | TableBlock] = []
     left = list(lines)
     for table in sorted(tables, key=lambda table: table.top):
@@ -47,7 +47,7 @@ def _bands(lines: Sequence[TextLine], tables: Sequence[TableBlock]) -> list[list
 
 
 def _band(lines: list[TextLine]) -> list[Block]:
-    """Lines in reading order: columns of prose one after the other, tables as tables."""
+    """Put lines into reading order: columns of prose one after the other, and aligned lines as tables."""
     gutter = _gutter(lines)
     if gutter is None:
         return _with_tables(lines)
@@ -65,12 +65,12 @@ def _band(lines: list[TextLine]) -> list[Block]:
 
 
 def _gutter(lines: Sequence[TextLine]) -> float | None:
-    """The position of the gap between two columns of prose; None for one column or a table."""
+    """The horizontal position of the gap between two columns of prose; None if there is one column or a table."""
     gaps = Counter[int]()
     step = max(1.0, (max(line.right for line in lines) - min(line.left for line in lines)) / STEPS) if lines else 1.0
     for line in lines:
-        for one, other in pairwise(cells_of(line)[:MOST_COLUMNS]):
-            gaps.update(range(int(one.right / step) + 1, int(other.left / step) + 1))
+        for left, right in pairwise(cells_of(line)[:MOST_COLUMNS]):
+            gaps.update(range(int(left.right / step) + 1, int(right.left / step) + 1))
     if not gaps:
         return None
     most = max(gaps.values())
@@ -94,8 +94,8 @@ def _is_prose(side: Sequence[TextLine]) -> bool:
 
 def _crosses(line: TextLine, gutter: float) -> bool:
     return any(word.left < gutter < word.right for word in line.words) or any(
-        one.right < gutter < other.left and other.left - one.right <= CELL_GAP * line.height
-        for one, other in pairwise(line.words)
+        first.right < gutter < second.left and second.left - first.right <= CELL_GAP * line.height
+        for first, second in pairwise(line.words)
     )
 
 
@@ -113,7 +113,7 @@ def _columns(run: Sequence[TextLine], gutter: float) -> list[Block]:
 
 
 def _with_tables(lines: Sequence[TextLine]) -> list[Block]:
-    """Lines of which runs with several aligned cells become tables."""
+    """Convert runs of lines with several aligned cells to tables."""
     placed: list[Block] = []
     run: list[TextLine] = []
     for line in [*lines, None]:
@@ -128,7 +128,7 @@ def _with_tables(lines: Sequence[TextLine]) -> list[Block]:
 
 
 def _continues(run: Sequence[TextLine], line: TextLine) -> bool:
-    """Whether a line of one cell belongs to the row above: it lies close below and within one of its cells."""
+    """Whether a line of one cell belongs to the row above: it lies close below that row and within one of its cells."""
     above = run[-1]
     if line.top - above.bottom > CLOSE * line.height or len(cells_of(above)) < 2:
         return False

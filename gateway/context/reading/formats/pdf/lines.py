@@ -1,4 +1,4 @@
-"""Lines of words, and the cells that wide gaps part them into."""
+"""Groups words to lines, and splits lines into cells at wide gaps."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,7 +9,8 @@ from msgspec import Struct
 from gateway.context.reading.formats.pdf.words import PageWord
 
 CELL_GAP = 0.85
-"""Of a line's height: a larger gap between two words parts cells or columns. Justified text stays below."""
+"""A gap between two words separates cells or columns if it is larger than this share of the line's height. Gaps of
+justified text are smaller."""
 
 
 class TextLine(Struct, frozen=True):
@@ -47,7 +48,7 @@ class TextLine(Struct, frozen=True):
 
 
 class TableBlock(Struct, frozen=True):
-    """Rows of cells, and the place of the table on its page."""
+    """Rows of cells, and the position of the table on its page."""
 
     rows: list[list[str]]
     top: float
@@ -56,7 +57,7 @@ class TableBlock(Struct, frozen=True):
 
 
 def lines_of(words: Sequence[PageWord]) -> list[TextLine]:
-    """Words that share most of their height, from top to bottom."""
+    """Group words to lines: the words of a line share most of their height. From top to bottom."""
     lines: list[list[PageWord]] = []
     reach: tuple[float, float] = (0.0, 0.0)
     for word in sorted(words, key=lambda word: (word.top + word.bottom, word.left)):
@@ -70,7 +71,7 @@ def lines_of(words: Sequence[PageWord]) -> list[TextLine]:
 
 
 def cells_of(line: TextLine) -> list[TextLine]:
-    """A line's parts between wide gaps."""
+    """The parts of a line between wide gaps."""
     gap = CELL_GAP * line.height
     parts: list[list[PageWord]] = [[line.words[0]]]
     for before, word in pairwise(line.words):

@@ -1,4 +1,4 @@
-"""A PDF as a document: pages in order, headings by their size, tables as rows with their titles."""
+"""PDF: reads pages in order, headings by their size, and tables as rows with their titles."""
 
 import re
 from collections import Counter
@@ -20,14 +20,14 @@ from gateway.errors import CollectionError
 
 MOST_PAGES = 20_000
 PASSWORD = 4
-"""pdfium's error for a file that needs a password."""
+"""The code of pdfium's error for a file that needs a password."""
 LARGER = 1.15
-"""A heading's size, as a multiple of the text's."""
+"""The smallest size of a heading, as a multiple of the text's size."""
 LONGEST_HEADING = 120
 RUNNING_PAGES = 3
-"""A line at the edge of at least this many pages, and of half of all pages, is a running header."""
+"""A line is a running header if it is at the edge of at least this many pages and of half of all pages."""
 COLUMN = 100.0
-"""Points within which lines of one column begin."""
+"""Lines of one column begin within this many points."""
 BULLETS = "•◦▪‣●○■·"
 PAGE_NUMBER = re.compile(r"(?:-\s?)?\d{1,5}(?:\s?-)?|(?:page|seite) \d{1,5}(?: (?:of|von) \d{1,5})?", re.IGNORECASE)
 
@@ -79,17 +79,17 @@ def _page(pdf: Any, number: int, form: Any, writer: DocumentWriter) -> PdfPage:
 
 
 def _without_running_lines(pages: list[PdfPage]) -> list[PdfPage]:
-    """Headers and footers stay on the first page that has them; bare page numbers go."""
+    """The pages with headers and footers only where they first occur, and without bare page numbers."""
     edges = Counter(text for page in pages for text in {line.text for line in _edges(page)})
     running = {text for text, count in edges.items() if count >= max(RUNNING_PAGES, len(pages) // 2)}
     seen: set[str] = set()
-    kept = []
+    cleaned = []
     for page in pages:
         again = running & seen
         gone = {id(line) for line in _edges(page) if line.text in again or PAGE_NUMBER.fullmatch(line.text)}
         seen |= {line.text for line in _edges(page)}
-        kept.append(PdfPage(page.number, [one for one in page.blocks if id(one) not in gone], *_rest(page)))
-    return kept
+        cleaned.append(PdfPage(page.number, [block for block in page.blocks if id(block) not in gone], *_rest(page)))
+    return cleaned
 
 
 def _rest(page: PdfPage) -> tuple[list[str], int, int]:
@@ -115,11 +115,11 @@ def _write(writer: DocumentWriter, pages: Sequence[PdfPage]) -> None:
         if not page.blocks and page.pictures:
             writer.leave_out(f"page {page.number}: no text, only {'a picture' if page.pictures == 1 else 'pictures'}")
         if page.unmapped > 20:
-            writer.leave_out(f"page {page.number}: letters of a font that does not say what they are")
+            writer.leave_out(f"page {page.number}: letters of a font that does not map them to characters")
 
 
 class _Sizes:
-    """Which line heights mean headings of which level."""
+    """The line heights of headings, with their levels."""
 
     def __init__(self, pages: Sequence[PdfPage]) -> None:
         heights = Counter[float]()
@@ -135,7 +135,7 @@ class _Sizes:
         self._levels = {height: min(level, 5) for level, height in enumerate(larger, 1)}
 
     def level(self, line: TextLine) -> int:
-        """0 for plain text."""
+        """The heading level of a line; 0 for plain text."""
         if len(line.text) > LONGEST_HEADING or not re.search(r"[^\W\d_]", line.text):
             return 0
         if level := self._levels.get(_rounded(line), 0):
@@ -149,7 +149,7 @@ def _rounded(line: TextLine) -> float:
 
 
 def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: list[str]) -> list[str]:
-    """Returns the title row of a table that may go on on the next page."""
+    """Write a page. Returns the title row of a table that may continue on the next page."""
     lines: list[TextLine] = []
     carried = titles
     for block in page.blocks:
@@ -173,7 +173,8 @@ def _write_page(writer: DocumentWriter, page: PdfPage, sizes: _Sizes, titles: li
 
 
 def _write_table(writer: DocumentWriter, block: TableBlock, caption: str, carried: list[str]) -> list[str]:
-    """Write a table. Without titles, and after a table of the same width on the page before, it continues that one."""
+    """Write a table. If it has no titles and follows a table of the same width on the page before, it continues that
+    one."""
     rows = block.rows
     if carried and rows and len(carried) == len(rows[0]) and rows[0] != carried:
         rows = [carried, *rows]
@@ -184,7 +185,7 @@ def _write_table(writer: DocumentWriter, block: TableBlock, caption: str, carrie
 
 
 def _write_lines(writer: DocumentWriter, lines: Sequence[TextLine]) -> None:
-    """Lines of a paragraph are joined; a short one ends its own."""
+    """Write lines. Lines of a paragraph are joined; a short line ends its paragraph."""
     if not lines:
         return
     edges: dict[int, float] = {}
@@ -211,7 +212,7 @@ def _start(line: TextLine) -> str:
 
 
 def _joined(text: str, line: str) -> str:
-    """A word that a hyphen parts at the line's end is one word again."""
+    """Append a line to a text. A word that is hyphenated at the line's end is joined."""
     if text.endswith("\xad"):
         return text[:-1] + line
     if re.search(r"[^\W\d_]-$", text[-2:]) and line[:1].islower():

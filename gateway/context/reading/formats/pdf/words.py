@@ -1,6 +1,6 @@
 """Reads a page with pdfium: words with their boxes, ruled lines, form values and notes.
 
-Boxes are upright: the text reads from left to right and from top to bottom, however the page is turned.
+Boxes are upright: text runs from left to right and lines from top to bottom, even if the page is turned.
 """
 
 import ctypes
@@ -12,13 +12,13 @@ from typing import Any
 from msgspec import Struct
 
 MOST_OBJECTS = 20_000
-"""Drawn objects of a page that are looked at for ruled lines."""
+"""The most drawn objects of a page that are examined for ruled lines."""
 MOST_SEGMENTS = 200
-"""Of one drawn object; with more it is a picture."""
+"""The most segments of one drawn object. An object with more is a picture."""
 THIN = 2.5
-"""Points. A filled box that is no thicker is a line."""
+"""In points. A filled box that is not thicker counts as a line."""
 FARTHEST = 1e6
-"""Points from the origin within which text is taken."""
+"""The largest distance from the origin, in points, at which text is read."""
 SHORTEST_RULE = 12.0
 
 
@@ -38,7 +38,7 @@ class PageWord(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """A horizontal or vertical line of a drawing: at `at`, from `first` to `last` along it."""
+    """A horizontal or vertical ruled line. `at` is its position, `first` and `last` are its ends."""
 
     at: float
     first: float
@@ -46,7 +46,7 @@ class Rule(Struct, frozen=True):
 
 
 class PageContent(Struct, frozen=True):
-    """`turned` holds words that run in another direction than most."""
+    """The content of a page. `turned` are words that run in another direction than most."""
 
     words: list[PageWord] = []
     turned: list[PageWord] = []
@@ -55,7 +55,7 @@ class PageContent(Struct, frozen=True):
     notes: list[str] = []
     pictures: int = 0
     unmapped: int = 0
-    """Characters whose font does not map them to Unicode."""
+    """The number of characters whose font does not map them to Unicode."""
 
 
 def page_content(page: Any, form: Any) -> PageContent:
@@ -81,7 +81,7 @@ def page_content(page: Any, form: Any) -> PageContent:
 
 
 def _words(text: Any) -> Iterator[tuple[int, PageWord]]:
-    """Words in pdfium's order with the quarter turns of their direction, their boxes those of the page."""
+    """Words in pdfium's order, each with the quarter turns of its direction. Boxes are in the page's coordinates."""
     import pypdfium2.raw as pdfium
 
     count = pdfium.FPDFText_CountChars(text)
@@ -96,7 +96,7 @@ def _words(text: Any) -> Iterator[tuple[int, PageWord]]:
 
 
 def _is_placed(word: PageWord) -> bool:
-    """Whether the box is one: a damaged file can hold any number."""
+    """Whether the box is valid. A damaged file can contain any numbers."""
     sides = (word.left, word.right, word.top, word.bottom)
     return all(math.isfinite(side) and abs(side) < FARTHEST for side in sides) and word.bottom > word.top
 
@@ -108,9 +108,9 @@ def _is_space(sign: int) -> bool:
 def _word(text: Any, signs: list[int], first: int, end: int) -> Iterator[tuple[int, PageWord]]:
     import pypdfium2.raw as pdfium
 
-    one, last = _box(text, first), _box(text, end - 1)
-    if end - first > 1 and _apart(one, last):
-        # two lines without white space between them
+    first_box, last_box = _box(text, first), _box(text, end - 1)
+    if end - first > 1 and _apart(first_box, last_box):
+        # two lines are joined without white space between them
         middle = (first + end) // 2
         yield from _word(text, signs, first, middle)
         yield from _word(text, signs, middle, end)
@@ -120,12 +120,17 @@ def _word(text: Any, signs: list[int], first: int, end: int) -> Iterator[tuple[i
     # pdfium gives a hyphen at a line's end as 2 or U+FFFE
     letters = "".join(chr(sign) if sign not in (2, 0xFFFE) else "\xad" for sign in signs[first:end] if sign)
     letters = letters.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    box = min(one[0], last[0]), max(one[2], last[2]), min(one[3], last[3]), max(one[1], last[1])
+    box = (
+        min(first_box[0], last_box[0]),
+        max(first_box[2], last_box[2]),
+        min(first_box[3], last_box[3]),
+        max(first_box[1], last_box[1]),
+    )
     yield turn, PageWord(letters, box[0], box[1], box[2], box[3], _is_bold(text, first))
 
 
 def _box(text: Any, index: int) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom; the origin is at the lower left."""
+    """The box of a character: left, top, right, bottom. The origin is at the lower left."""
     import pypdfium2.raw as pdfium
 
     rect = pdfium.FS_RECTF()
@@ -133,10 +138,10 @@ def _box(text: Any, index: int) -> tuple[float, float, float, float]:
     return rect.left, rect.top, rect.right, rect.bottom
 
 
-def _apart(one: tuple[float, ...], last: tuple[float, ...]) -> bool:
+def _apart(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
     """Whether two boxes share neither a row nor a column."""
-    rows = min(one[1], last[1]) > max(one[3], last[3])
-    columns = min(one[2], last[2]) > max(one[0], last[0])
+    rows = min(first[1], second[1]) > max(first[3], second[3])
+    columns = min(first[2], second[2]) > max(first[0], second[0])
     return not rows and not columns
 
 
@@ -152,7 +157,7 @@ def _is_bold(text: Any, index: int) -> bool:
 
 
 def _upright(word: PageWord, turn: int) -> PageWord:
-    """From the page's coordinates, with the origin below, to upright ones with the origin above."""
+    """Convert the page's coordinates, with the origin at the bottom, to upright ones with the origin at the top."""
     left, right, low, high = word.left, word.right, word.top, word.bottom
     down, up = (-high, -low, -right, -left), (low, high, left, right)
     boxes = ((left, right, -high, -low), down, (-right, -left, low, high), up)
@@ -160,7 +165,7 @@ def _upright(word: PageWord, turn: int) -> PageWord:
 
 
 def _drawn(page: Any, turn: int) -> tuple[list[Rule], list[Rule], int]:
-    """Rules across and down, and the number of pictures."""
+    """The horizontal and vertical rules, and the number of pictures."""
     import pypdfium2.raw as pdfium
 
     across: list[Rule] = []
@@ -210,8 +215,8 @@ def _segments(item: Any) -> Iterator[tuple[float, float, float, float]]:
         before = point
 
 
-def _between(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float, float, float]:
-    return min(one[0], other[0]), max(one[0], other[0]), min(one[1], other[1]), max(one[1], other[1])
+def _between(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float, float, float]:
+    return min(start[0], end[0]), max(start[0], end[0]), min(start[1], end[1]), max(start[1], end[1])
 
 
 def _annotations(page: Any) -> Iterator[Any]:
@@ -227,7 +232,7 @@ def _annotations(page: Any) -> Iterator[Any]:
 
 
 def _form_values(page: Any, form: Any) -> Iterator[PageWord]:
-    """The values of a form's fields, each in the place of its field."""
+    """The values of a form's fields, each at the position of its field."""
     import pypdfium2.raw as pdfium
 
     if form is None:
@@ -251,7 +256,7 @@ def _form_values(page: Any, form: Any) -> Iterator[PageWord]:
 
 
 NOTE_KINDS = (1, 3)
-"""Notes and text in a frame."""
+"""The kinds of annotations that are read: notes, and text in a frame."""
 
 
 def _notes(page: Any) -> list[str]:
@@ -266,7 +271,7 @@ def _notes(page: Any) -> list[str]:
 
 
 def _string(call: Any, *arguments: Any) -> str:
-    """A text that pdfium writes into a buffer, as UTF-16 with a zero at its end."""
+    """Call a function of pdfium that writes a text into a buffer, as UTF-16 with a zero at the end."""
     import pypdfium2.raw as pdfium
 
     size = call(*arguments, None, 0)
