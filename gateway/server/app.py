@@ -17,7 +17,7 @@ from litestar.types import Receive, Scope, Send
 from gateway.assembly import Gateway, assemble
 from gateway.errors import RequestError
 from gateway.exchange import ClientKey, Endpoint
-from gateway.server import foreword, models, openapi, operations
+from gateway.server import engine_variants, foreword, models, openapi, operations
 from gateway.server import stored_completions as stored
 from gateway.server import stored_responses as stored_responses
 from gateway.server.access import Access, single_headers
@@ -149,6 +149,7 @@ def application(gateway: Gateway) -> AsgiFront:
             stored.change_stored,
             stored.delete_stored,
             *stored_responses.HANDLERS,
+            *engine_variants.HANDLERS,
             *templates.HANDLERS,
             *template_page.HANDLERS,
             *files.HANDLERS,

@@ -38,6 +38,12 @@ class LlamaOptions(Struct, frozen=True):
     chat_template: str = ""
     default_system: bool = False
     prompt_cache_mb: int = 128
+    int8_cache: bool = False
+    batch_tokens: int = PROMPT_BATCH
+    reuse_tokens: int = 0
+    speculation: str = "off"
+    draft: Path | None = None
+    adapters: tuple[Path, ...] = ()
 
 
 class LlamaEngine:
@@ -64,6 +70,7 @@ class LlamaEngine:
         # only the library's loop answers this; an unloading that comes before the loop runs would be lost, and hang
         self._server.handle_metrics()
         self._tokenizer = SocketTokenizer(socket, secret)
+        log.info("llama.cpp loaded", extra={"model": path.name, "instructions": instructions()})
 
     def chat(self, body: bytes, callback: Callback) -> None:
         """Answer a chat request. Each piece is passed to the callback, which returns True to stop."""
@@ -87,6 +94,14 @@ class LlamaEngine:
             shutil.rmtree(self._folder)
 
 
+def instructions() -> str:
+    """The processor's instructions that this build of llama.cpp uses, such as `AVX2 FMA`."""
+    import xllamacpp
+
+    listed = str(xllamacpp.get_system_info()).partition(":")[2].split("|")
+    return " ".join(part.partition("=")[0].strip() for part in listed if part.partition("=")[2].strip() == "1")
+
+
 def _with_progress(body: bytes) -> bytes:
     """The request (a JSON object) with progress reports turned on: one after each batch of the prompt.
 
@@ -103,7 +118,7 @@ def _between_batches(callback: Callback) -> Callback:
 def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     params.n_ctx = options.context_tokens
     # between two batches the engine notices clients that left, and generates tokens for other requests
-    params.n_batch = params.n_ubatch = PROMPT_BATCH
+    params.n_batch = params.n_ubatch = options.batch_tokens
     params.n_parallel = options.parallel
     # one cache for all: a long request may use the part that short ones leave free
     params.kv_unified = True
@@ -119,6 +134,37 @@ def _configure(params: Any, file: ModelFile, options: LlamaOptions) -> None:
     # an assistant's message at the end is a finished turn, as with OpenAI
     params.prefill_assistant = False
     params.chat_template = options.chat_template or _template(file, options)
+    params.n_cache_reuse = options.reuse_tokens
+    if options.int8_cache:
+        _use_int8_cache(params)
+    if options.adapters:
+        params.lora_adapters = [_adapter(path) for path in options.adapters]
+    _speculate(params, options)
+
+
+def _use_int8_cache(params: Any) -> None:
+    import xllamacpp
+
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0
+    # values in int8 can only be read by the fused kernel
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+
+
+def _adapter(path: Path) -> Any:
+    import xllamacpp
+
+    return xllamacpp.CommonAdapterLoraInfo(str(path), 1.0)
+
+
+def _speculate(params: Any, options: LlamaOptions) -> None:
+    import xllamacpp
+
+    kinds = xllamacpp.common_speculative_type
+    if options.speculation == "ngram":
+        params.speculative.types = [kinds.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE]
+    elif options.draft is not None:
+        params.speculative.types = [kinds.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
+        params.speculative.draft.mparams.path = str(options.draft)
 
 
 def _template(file: ModelFile, options: LlamaOptions) -> str:

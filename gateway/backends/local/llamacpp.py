@@ -6,17 +6,19 @@
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from gateway.backends.local import gguf
+from gateway.backends.local import gguf, variants
 from gateway.backends.local.engine import LlamaEngine, LlamaOptions
 from gateway.backends.local.serve import LocalModel, Serving
+from gateway.backends.local.variants import NoSuchVariant, StoredVariant
 from gateway.errors import ConfigError, Problem
 from gateway.registry import AdapterKind
 from gateway.resources import NoSuchResource, locate
 
+REMEDY = "Name a GGUF file: a path, or package:name/file.gguf inside an installed package."
 BLOCK = 256  # llama.cpp rounds its cache up to whole blocks
 
 
@@ -25,8 +27,22 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     """What clients call the model."""
-    model: str
+    model: str = ""
     """The GGUF file: a path, or `package:name/file` inside an installed Python package."""
+    variant: str = ""
+    """Instead of `model`: the name of a variant that `foreword engines compress` made."""
+    cache: Literal["auto", "f16", "q8_0"] = "auto"
+    """The type of the cache of keys and values; `q8_0` takes about half the memory. `auto`: the variant's, else f16."""
+    batch_tokens: Annotated[int, Meta(ge=32, le=4096)] = 256
+    """How many tokens of a prompt are read in one step. Between two steps, other requests get their next token."""
+    reuse_tokens: Annotated[int, Meta(ge=0)] = 0
+    """The shortest equal piece of an earlier prompt that is reused although the text before it differs; 0: none."""
+    speculation: Literal["off", "ngram", "draft"] = "off"
+    """How tokens are guessed ahead: `ngram` from the request's own text, `draft` by the model in `draft`."""
+    draft: str = ""
+    """The GGUF file of a smaller model with the same vocabulary, for `speculation = "draft"`."""
+    adapters: tuple[str, ...] = ()
+    """LoRA adapters in GGUF, which are added to the model when it is loaded."""
     context_tokens: int = 8192
     """The window of one request, and also the total for all running requests. A model that was trained for less
     gets less. 8192 tokens of the default model take 190 MB."""
@@ -51,10 +67,22 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class LlamaCpp(LocalModel):
     """A GGUF model, run by llama.cpp."""
 
-    def __init__(self, name: str, settings: LlamaCppSettings, path: Path) -> None:
-        """Reads the file's metadata, not the weights. Raises `gguf.NotAModel`."""
+    def __init__(
+        self,
+        name: str,
+        settings: LlamaCppSettings,
+        path: Path,
+        variant: StoredVariant | None = None,
+        root: Path = Path(),
+    ) -> None:
+        """Reads the file's metadata, not the weights. Raises `gguf.NotAModel`.
+
+        `path` is the model's file, also that of a variant. Relative paths in the settings start at `root`.
+        """
         self._settings = settings
         self._path = path
+        self._variant = variant
+        self._root = root
         self._file = gguf.read(path)
         given = -(-settings.context_tokens // BLOCK) * BLOCK
         serving = Serving(
@@ -71,7 +99,9 @@ class LlamaCpp(LocalModel):
         super().__init__(name, serving)
 
     def _load(self) -> LlamaEngine:
-        """Load the weights. Takes about a second for the default model."""
+        """Load the weights. Takes about a second for the default model. Raises `NoSuchVariant` for a changed file."""
+        if self._variant is not None:
+            variants.check_digest(self._variant)
         return LlamaEngine(self._path, self._file, self._options())
 
     def _options(self) -> LlamaOptions:
@@ -83,7 +113,19 @@ class LlamaCpp(LocalModel):
             chat_template=settings.chat_template,
             default_system=settings.default_system,
             prompt_cache_mb=settings.prompt_cache_mb,
+            int8_cache=self._cache == "q8_0",
+            batch_tokens=settings.batch_tokens,
+            reuse_tokens=settings.reuse_tokens,
+            speculation=settings.speculation,
+            draft=locate(settings.draft, self._root) if settings.draft else None,
+            adapters=tuple(locate(adapter, self._root) for adapter in settings.adapters),
         )
+
+    @property
+    def _cache(self) -> str:
+        if self._settings.cache != "auto":
+            return self._settings.cache
+        return self._variant.manifest.cache if self._variant is not None else "f16"
 
 
 def _check(settings: LlamaCppSettings, root: Path) -> Iterable[Problem]:
@@ -92,22 +134,36 @@ def _check(settings: LlamaCppSettings, root: Path) -> Iterable[Problem]:
             yield Problem(field, "must be at least 1")
     if importlib.util.find_spec("xllamacpp") is None:
         yield Problem("kind", "needs the package xllamacpp", 'Run: pip install "foreword[local]"')
-    remedy = "Name a GGUF file: a path, or package:name/file.gguf inside an installed package."
+    if bool(settings.model) == bool(settings.variant):
+        yield Problem("model", "needs either `model` or `variant`", REMEDY)
+    if (settings.speculation == "draft") != bool(settings.draft):
+        yield Problem("draft", 'belongs to `speculation = "draft"`, and that needs it')
+    files = {"model": settings.model, "draft": settings.draft}
+    yield from (problem for field, file in files.items() if file for problem in _file_problems(field, file, root))
+    for adapter in settings.adapters:
+        yield from _file_problems("adapters", adapter, root)
+
+
+def _file_problems(field: str, file: str, root: Path) -> Iterable[Problem]:
     try:
-        path = locate(settings.model, root)
-        whole = path.is_file() and gguf.is_model(path)
+        path = locate(file, root)
+        if not (path.is_file() and gguf.is_model(path)):
+            yield Problem(field, f"{path} is not a GGUF model", REMEDY)
     except NoSuchResource as error:
-        yield Problem("model", str(error), remedy)
-    else:
-        if not whole:
-            yield Problem("model", f"{path} is not a GGUF model", remedy)
+        yield Problem(field, str(error), REMEDY)
 
 
 def _build(name: str, settings: LlamaCppSettings, parts: Any) -> LlamaCpp:
-    """A relative model path starts at `parts.settings.root`."""
-    path = locate(settings.model, parts.settings.root)
+    """A relative model path starts at `parts.settings.root`; variants are in `parts.settings.data_folder`."""
+    root, variant = parts.settings.root, None
     try:
-        return LlamaCpp(name, settings, path)
+        if settings.variant:
+            variant = variants.stored_variant(parts.settings.data_folder, settings.variant)
+        path = variant.model if variant else locate(settings.model, root)
+        return LlamaCpp(name, settings, path, variant, root)
+    except NoSuchVariant as error:
+        where = f"[backends.{name}] variant"
+        raise ConfigError([Problem(where, str(error), "Run: foreword engines list")]) from error
     except gguf.NotAModel as error:
         where = f"[backends.{name}] model"
         raise ConfigError([Problem(where, str(error), "Fetch the model file again.")]) from error

@@ -3,6 +3,7 @@
 They stand in `engines/variants/<name>` of the data folder. Reading one needs neither torch nor llama.cpp.
 """
 
+import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -126,6 +127,14 @@ def _read(folder: Path) -> StoredVariant:
     if not (folder / MODEL).is_file():
         raise NoSuchVariant(f"the variant in {folder} has no {MODEL}; make it again")
     return StoredVariant(folder, manifest)
+
+
+def check_digest(variant: StoredVariant) -> None:
+    """Raises `NoSuchVariant` if the model is not the file that was measured. Reads all of it: 0.1 s for 140 MB."""
+    with variant.model.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != variant.manifest.model_sha256:
+        raise NoSuchVariant(f"{variant.model} was changed after it was measured; make the variant again")
 
 
 def users_of(settings: Settings, name: str) -> list[str]:
