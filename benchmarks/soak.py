@@ -1,0 +1,203 @@
+"""Fifty requests at a time before an upstream that lies in forty ways: is any answer wrong, does anything grow?
+
+Each request names a lie (`harness/lies.py`) and carries a token, which the upstream's answer repeats. It must end in
+the right answer or in an error, as the lie allows. One client in twenty hangs up. Memory, open files and sockets,
+and tasks of the worker are read while it runs, and again when all clients are gone.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from harness import foreword
+from harness.lies import EITHER, LIES
+from harness.processes import HOST, Process, cpu_s, free_port, rss_bytes, tree
+from harness.report import table
+from harness.soak_client import FORMS, Question, leave, outcome
+
+HERE = Path(__file__).resolve().parent
+CONFIG = """
+health_port = {health}
+[prompt]
+mode = "off"
+templates = []
+[records]
+drain_s = 0.5
+[backends.lying]
+kind = "openai"
+base_url = "http://{{host}}:{{upstream}}/v1"
+idle_timeout_s = 2
+total_timeout_s = 10
+max_answer_mb = 1
+models = ["*"]
+[backends.honest]
+kind = "openai"
+base_url = "http://{{host}}:{{upstream}}/v1"
+models = ["plain"]
+[models.honest]
+backend = "honest"
+upstream = "plain"
+"""
+FALLBACK = '[models."safe-{lie}"]\nbackend = "lying"\nupstream = "{lie}"\nfallback = "honest"\n'
+# loaded by every Python in the gateway: counts the tasks of a process when it is told to
+COUNTER = """
+import asyncio, os, signal
+def count(*_):
+    with open(os.path.join({folder!r}, f"tasks-{{os.getpid()}}"), "w") as file:
+        file.write(str(len(asyncio.all_tasks(asyncio.get_event_loop_policy().get_event_loop()))))
+signal.signal(signal.SIGUSR2, count)
+"""
+LEAVING = 0.05
+
+
+class Soak:
+    """The clients, and what they got."""
+
+    def __init__(self, port: int, only: str, seed: int) -> None:
+        self.port = port
+        self.results: Counter[tuple[str, str, bool, str]] = Counter()
+        self.sent = self.left = 0
+        self._lies = [name for name in LIES if only in name]
+        self._random = random.Random(seed)
+
+    async def client(self, until: float) -> None:
+        while time.monotonic() < until:
+            question = self._question()
+            if self._random.random() < LEAVING:
+                await leave(self.port, question)
+                self.left += 1
+            else:
+                self.results[question.lie, question.form, question.stream, await outcome(self.port, question)] += 1
+
+    def _question(self) -> Question:
+        draw, self.sent = self._random, self.sent + 1
+        lie = LIES[name := draw.choice(self._lies)]
+        stream = draw.choice([way for way, due in ((False, lie.whole), (True, lie.stream)) if due])
+        return Question(self.sent, name, draw.choice(FORMS), stream, draw.random() < 0.2)
+
+    def wrong(self) -> list[list[str]]:
+        return [
+            [lie, form, "stream" if stream else "whole", got, str(count)]
+            for (lie, form, stream, got), count in sorted(self.results.items())
+            if got not in _due(lie, form, stream)
+        ]
+
+
+def _due(lie: str, form: str, stream: bool) -> tuple[str, ...]:
+    due = LIES[lie].stream if stream else LIES[lie].whole
+    return tuple((EITHER if form == "fallback" else due).split(" or "))
+
+
+class Worker:
+    """Reads what the gateway's worker holds."""
+
+    def __init__(self, process: Process, health: int, folder: Path) -> None:
+        self.pid = next(pid for pid in tree(process.pid) if pid != process.pid)
+        self._health, self._folder = health, folder
+
+    def row(self, began: float, sent: int) -> list[str]:
+        files = [_target(file) for file in Path(f"/proc/{self.pid}/fd").iterdir()]
+        sockets = sum(name.startswith("socket:") for name in files)
+        cpu_us = cpu_s(self.pid) * 1e6 / max(1, sent)
+        figures = (time.monotonic() - began, sent, rss_bytes(self.pid) / 2**20, len(files), sockets, self._tasks())
+        return [f"{figure:,.0f}" for figure in (*figures, self._under_way(), cpu_us)]
+
+    def _tasks(self) -> int:
+        told = self._folder / f"tasks-{self.pid}"
+        told.unlink(missing_ok=True)
+        os.kill(self.pid, signal.SIGUSR2)
+        for _ in range(50):
+            time.sleep(0.1)
+            if told.exists() and (text := told.read_text()):
+                return int(text)
+        return -1
+
+    def _under_way(self) -> float:
+        with urllib.request.urlopen(f"http://{HOST}:{self._health}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("foreword_worker_requests{"))
+
+
+def _target(file: Path) -> str:
+    try:
+        return str(file.readlink())
+    except OSError:
+        return ""
+
+
+@contextmanager
+def gateway(scratch: Path) -> Iterator[tuple[Process, int, int]]:
+    """The gateway before the lying upstream: its process, port and health port."""
+    upstream_port, health = free_port(), free_port()
+    (scratch / "sitecustomize.py").write_text(COUNTER.format(folder=str(scratch)))
+    program = str(HERE / "harness" / "lying_upstream.py")
+    upstream = Process([sys.executable, program, str(upstream_port)], scratch / "log", {"PYTHONPATH": str(HERE)})
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(scratch), os.environ.get("PYTHONPATH", "")])
+    try:
+        upstream.wait_port(upstream_port)
+        text = CONFIG.format(health=health) + "".join(FALLBACK.format(lie=lie) for lie in LIES)
+        process, port = foreword.start(scratch / "gateway", text, upstream_port)
+        try:
+            yield process, port, health
+        finally:
+            process.stop()
+    finally:
+        upstream.stop()
+
+
+async def _run(soak: Soak, worker: Worker, clients: int, seconds: float) -> list[list[str]]:
+    began = time.monotonic()
+    rows = [await asyncio.to_thread(worker.row, began, 0)]
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(soak.client(began + seconds))
+        for step in range(1, 11):
+            await asyncio.sleep(max(0.0, began + seconds * step / 10 - 1 - time.monotonic()))
+            rows.append(await asyncio.to_thread(worker.row, began, soak.sent))
+    await asyncio.sleep(15)  # longer than any of the gateway's own time limits
+    rows.append(await asyncio.to_thread(worker.row, began, soak.sent))
+    return rows
+
+
+@click.command()
+@click.option("--minutes", default=15.0, help="How long.")
+@click.option("--clients", default=50, help="Requests at a time.")
+@click.option("--only", default="", help="Only lies whose name contains this.")
+@click.option("--seed", default=1, help="Of the order of the lies.")
+def soak(minutes: float, clients: int, only: str, seed: int) -> None:
+    """Requests before a lying upstream: wrong answers, and what grows."""
+    with (
+        tempfile.TemporaryDirectory(prefix="foreword-soak-") as folder,
+        gateway(Path(folder)) as (process, port, health),
+    ):
+        run = Soak(port, only, seed)
+        rows = asyncio.run(_run(run, Worker(process, health, Path(folder)), clients, minutes * 60))
+        stored = _stored(next((Path(folder) / "gateway" / "data").rglob("*.db")))
+    click.echo(table(["s", "requests", "RSS, MB", "files", "sockets", "tasks", "under way", "CPU µs a request"], rows))
+    got = Counter[str]()
+    for (_, _, _, result), count in run.results.items():
+        got[result] += count
+    click.echo(f"\n{run.sent:,} requests, {run.left:,} hung up; {dict(got)}; records by ending: {stored}\n")
+    wrong = run.wrong()
+    click.echo(table(["lie", "asked as", "way", "got", "times"], wrong) if wrong else "no wrong answer")
+    sys.exit(bool(wrong))
+
+
+def _stored(database: Path) -> dict[str, int]:
+    with sqlite3.connect(database) as connection:
+        return dict(connection.execute("SELECT ending, count(*) FROM exchanges GROUP BY ending").fetchall())
+
+
+if __name__ == "__main__":
+    soak()
