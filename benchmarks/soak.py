@@ -67,6 +67,7 @@ class Soak:
     def __init__(self, port: int, only: str, seed: int) -> None:
         self.port = port
         self.results: Counter[tuple[str, str, bool, str]] = Counter()
+        self.texts: list[str] = []
         self.sent = self.left = 0
         self._lies = [name for name in LIES if only in name]
         self._random = random.Random(seed)
@@ -78,7 +79,10 @@ class Soak:
                 await leave(self.port, question)
                 self.left += 1
             else:
-                self.results[question.lie, question.form, question.stream, await outcome(self.port, question)] += 1
+                got, _, text = (await outcome(self.port, question)).partition(": ")
+                self.results[question.lie, question.form, question.stream, got] += 1
+                if got not in _due(question.lie, question.form, question.stream):
+                    self.texts.append(f"{question.lie}: {text or got}")
 
     def _question(self) -> Question:
         draw, self.sent = self._random, self.sent + 1
@@ -165,7 +169,7 @@ async def _run(soak: Soak, worker: Worker, clients: int, seconds: float) -> list
         for step in range(1, 11):
             await asyncio.sleep(max(0.0, began + seconds * step / 10 - 1 - time.monotonic()))
             rows.append(await asyncio.to_thread(worker.row, began, soak.sent))
-    await asyncio.sleep(15)  # longer than any of the gateway's own time limits
+    await asyncio.sleep(60)  # longer than an idle connection is kept
     rows.append(await asyncio.to_thread(worker.row, began, soak.sent))
     return rows
 
@@ -191,6 +195,8 @@ def soak(minutes: float, clients: int, only: str, seed: int) -> None:
     click.echo(f"\n{run.sent:,} requests, {run.left:,} hung up; {dict(got)}; records by ending: {stored}\n")
     wrong = run.wrong()
     click.echo(table(["lie", "asked as", "way", "got", "times"], wrong) if wrong else "no wrong answer")
+    for text in run.texts[:20]:
+        click.echo(text, err=True)
     sys.exit(bool(wrong))
 
 

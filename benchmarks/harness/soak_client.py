@@ -48,12 +48,12 @@ def request(question: Question) -> bytes:
     body = json.dumps(ask).encode()
     path = "responses" if question.form == "responses" else "chat/completions"
     accept = "accept-encoding: gzip\r\n" if question.packed else ""
-    lines = f"POST /v1/{path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\nconnection: close\r\n{accept}\r\n"
-    return lines.encode() + body
+    head = f"POST /v1/{path} HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
+    return f"{head}{accept}\r\n".encode() + body
 
 
 async def outcome(port: int, question: Question) -> str:
-    """`answer`, `error`, or what is wrong."""
+    """`answer`, `error: its text`, or what is wrong."""
     try:
         async with asyncio.timeout(LIMIT_S):
             reader, writer = await asyncio.open_connection(HOST, port)
@@ -81,7 +81,7 @@ async def leave(port: int, question: Question) -> None:
 
 
 def judged(data: bytes, question: Question) -> str:
-    """`answer` or `error`. Raises `Wrong`."""
+    """`answer`, or `error: its text`. Raises `Wrong`."""
     head, parted, body = data.partition(b"\r\n\r\n")
     if not parted:
         raise Wrong("no answer at all")
@@ -95,12 +95,12 @@ def judged(data: bytes, question: Question) -> str:
         try:
             body = zlib.decompress(body, wbits=31)
         except zlib.error:
-            return ERROR  # as every client reports it
+            return f"{ERROR}: cannot be unpacked"  # as every client reports it
     strangers = set(TOKEN.findall(body)) - {question.token.encode()}
     if strangers or b"late-" in body:
         raise Wrong("another request's answer")
     if status != 200:
-        return ERROR if status >= 400 else f"status {status}"
+        return f"{ERROR}: {body[:120]!r}" if status >= 400 else f"status {status}"
     return _streamed(body, question) if question.stream else _whole(body, question)
 
 
@@ -167,7 +167,7 @@ def _chunks(events: list[str], question: Question) -> str:
             continue
         value = _object(data)
         if value.get("error"):
-            return ERROR
+            return f"{ERROR}: {data[:120]}"
         for choice in value.get("choices") or ():
             content = (choice.get("delta") or {}).get("content") or ""
             text += content if isinstance(content, str) else "".join(part["text"] for part in content)
@@ -186,7 +186,7 @@ def _object(data: str) -> dict[str, Any]:
 def _response_events(events: list[str], question: Question) -> str:
     values = [_object(data) for data in events if data != "[DONE]"]
     if any(value.get("type") in ("error", "response.failed") for value in values):
-        return ERROR
+        return f"{ERROR}: {values[-1]}"[:120]
     done = [value["response"] for value in values if value.get("type") == "response.completed"]
     if not done:
         raise Wrong("a stream without an end or an error")

@@ -13,7 +13,6 @@ from typing import NoReturn, Protocol
 import msgspec
 from msgspec import Raw
 
-from gateway.backends.connection_pool import UpstreamAnswer
 from gateway.backends.http1 import Broken, Empty, UpstreamFault
 from gateway.errors import BackendFailed, BackendTimeout, RequestError, StreamFailed
 from gateway.exchange import Endpoint, Exchange
@@ -176,7 +175,7 @@ class JudgedStream:
         raise StopAsyncIteration
 
 
-async def first_bytes(answer: UpstreamAnswer) -> bytes:
+async def first_bytes(answer: PieceSource) -> bytes:
     """Enough of a body to tell a stream from JSON, or all of a shorter one."""
     first = await answer.piece()
     while 0 < len(first) < _LONGEST_NAME and (more := await answer.piece()):
@@ -204,7 +203,7 @@ def check_body(body: bytes, encoding: str, backend: str, status: int) -> None:
     """Raise the error in the body of a success, and `BackendFailed` for a body that is not a JSON object."""
     if encoding:
         plain = unpacked(body, encoding, MOST_UNPACKED)
-        if not plain or len(plain) == MOST_UNPACKED:
+        if not plain or (len(plain) == MOST_UNPACKED and plain.lstrip()[:1] == b"{"):
             return
         body = plain
     if not _is_object(body):

@@ -1,11 +1,11 @@
-"""Compressed streams: unpacked, and passed on so, since events can be added to a plain stream only."""
+"""Compressed answers that the request did not ask for: unpacked, since only a plain answer can be read and added to."""
 
+import asyncio
 import zlib
-from typing import Any
+from typing import Any, Protocol
 
-from gateway.backends.connection_pool import UpstreamAnswer
 from gateway.backends.http1 import Broken, TooLong, UpstreamFault
-from gateway.backends.judged import BROKE_OFF, FailureOf
+from gateway.backends.judged import BROKE_OFF, FailureOf, PieceSource
 
 READABLE = ("gzip", "x-gzip", "deflate", "zstd")
 _GZIP_OR_ZLIB = 47  # both headers, the largest window
@@ -65,10 +65,16 @@ class _ZstdUnpacker:
         return plain, (self._frame.unused_data if self._frame.eof else b"") + rest
 
 
+class WholeSource(PieceSource, Protocol):
+    """An answer that can be read in pieces or as a whole."""
+
+    async def whole(self) -> bytes: ...
+
+
 class UnpackedAnswer:
     """An upstream's compressed answer. `piece` returns unpacked bytes."""
 
-    def __init__(self, answer: UpstreamAnswer, encoding: str, most_bytes: int) -> None:
+    def __init__(self, answer: PieceSource, encoding: str, most_bytes: int) -> None:
         """`encoding`: one of `READABLE`; `most_bytes`: the largest unpacked size, since a few megabytes can unpack to
         gigabytes."""
         self._answer = answer
@@ -93,6 +99,17 @@ class UnpackedAnswer:
                 return plain
         return b""
 
+    async def whole(self) -> bytes:
+        """The whole body, which ends the answer. Raises what `piece` raises."""
+        pieces = []
+        try:
+            while piece := await self.piece():
+                pieces.append(piece)
+                await asyncio.sleep(0)  # other requests go on while megabytes are unpacked
+            return b"".join(pieces)
+        finally:
+            self.close()
+
     def close(self) -> None:
         self._answer.close()
 
@@ -100,7 +117,7 @@ class UnpackedAnswer:
 class UnreadableStream:
     """A stream in an encoding that was not requested. It cannot be read here, so its end is not checked."""
 
-    def __init__(self, first: bytes, answer: UpstreamAnswer, failure: FailureOf) -> None:
+    def __init__(self, first: bytes, answer: PieceSource, failure: FailureOf) -> None:
         self._first, self._answer, self._failure = first, answer, failure
 
     def __aiter__(self) -> "UnreadableStream":

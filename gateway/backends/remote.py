@@ -27,8 +27,8 @@ from gateway.backends.http1 import (
 )
 from gateway.backends.judged import JudgedStream, PieceSource, check_body, first_bytes, is_stream, keep_waiting
 from gateway.backends.openai_tokens import Counter
-from gateway.backends.packed_stream import READABLE, UnpackedAnswer, UnreadableStream
-from gateway.backends.reply_headers import passed_back
+from gateway.backends.packed_stream import READABLE, UnpackedAnswer, UnreadableStream, WholeSource
+from gateway.backends.reply_headers import passed_back, unpacked_headers
 from gateway.backends.route import matches
 from gateway.backends.sampling import within
 from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, NotReady, Problem, RequestError
@@ -137,7 +137,7 @@ class Remote:
             answer = await self._pool.post(self._paths[exchange.ask.endpoint], content, headers)
         except UpstreamFault as error:
             raise self._failure(error, "sent no answer") from error
-        return await self._reply(answer, exchange, model)
+        return await self._reply(answer, exchange, model, headers)
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
         # rare, so httpx's client sends it over its own connection
@@ -156,7 +156,8 @@ class Remote:
             raise BackendFailed(f"The backend {self.name!r} cannot be asked about {path}.") from error
         return answer.status_code, answer.content
 
-    async def _reply(self, answer: UpstreamAnswer, exchange: Exchange, model: str) -> Reply:
+    async def _reply(self, answer: UpstreamAnswer, exchange: Exchange, model: str, headers: Headers) -> Reply:
+        """`headers`: those of the request, which say whether it asked for a compressed answer."""
         status = answer.status
         if 300 <= status < 400:
             answer.close()
@@ -166,14 +167,18 @@ class Remote:
         encoding = _header(passed, b"content-encoding").decode("latin-1")
         if status < 300 and kind.startswith(EVENT_STREAM):
             return await self._stream(b"", answer, exchange, Reply(status, passed, backend=self.name, model=model))
+        plain: WholeSource = answer
+        if status < 300 and encoding.strip().lower() in READABLE and not _header(headers, b"accept-encoding"):
+            plain = UnpackedAnswer(answer, encoding.strip().lower(), self._settings.max_answer_mb * MB)
+            passed, encoding = unpacked_headers(passed), ""
         try:
             first = b""
             if exchange.ask.stream and status < 300 and not encoding:
-                first = await first_bytes(answer)
+                first = await first_bytes(plain)
             if first and is_stream(first):
                 reply = Reply(status, streamed_headers(passed), backend=self.name, model=model)
-                return await self._stream(first, answer, exchange, reply)
-            whole = first + await answer.whole()
+                return await self._stream(first, plain, exchange, reply)
+            whole = first + await plain.whole()
         except UpstreamFault as error:
             answer.close()
             raise self._failure(error, "broke off in the middle of its answer") from error
@@ -188,23 +193,23 @@ class Remote:
             return reply if encoding or not exchange.ask.stream else as_events(reply, exchange.ask)
         return reply
 
-    async def _stream(self, first: bytes, answer: UpstreamAnswer, exchange: Exchange, reply: Reply) -> Reply:
+    async def _stream(self, first: bytes, answer: PieceSource, exchange: Exchange, reply: Reply) -> Reply:
         """The reply with its stream. Waits for the first event: until then a refusal can still be a status."""
         encoding = _header(reply.headers, b"content-encoding").strip().lower().decode("latin-1")
         if encoding and encoding not in (*READABLE, "identity"):
             reply.pieces = UnreadableStream(first or await self._first(answer), answer, self._failure)
             return reply
         settings, end = self._settings, StreamEnd()
-        plain: PieceSource = answer
+        plain = answer
         if encoding in READABLE:
             plain = UnpackedAnswer(answer, encoding, settings.max_answer_mb * MB)
-            reply.headers = tuple([header for header in reply.headers if header[0] != b"content-encoding"])
+            reply.headers = unpacked_headers(reply.headers)
         stream = JudgedStream(first, plain, exchange.ask.endpoint, self._failure, marked=settings.done_marker, end=end)
         await stream.begin(keep_waiting(exchange), settings.idle_timeout_s)
         reply.pieces, reply.end = stream, end
         return reply
 
-    async def _first(self, answer: UpstreamAnswer) -> bytes:
+    async def _first(self, answer: PieceSource) -> bytes:
         try:
             first = await answer.piece()
         except UpstreamFault as error:

@@ -42,6 +42,8 @@ NOT_PASSED_BACK = frozenset(
         b"x-reproxy-url",
     }
 )
+OF_THE_CODING = (b"content-encoding", b"etag", b"content-md5")
+"""Headers that are true for the compressed bytes only."""
 PREFIXES = (b"x-foreword-", b"access-control-", b"cross-origin-")
 """Prefixes of headers that are not passed on. The ids of another Foreword behind this one would look like its own."""
 
@@ -49,6 +51,11 @@ PREFIXES = (b"x-foreword-", b"access-control-", b"cross-origin-")
 def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """The headers that are passed to the client, with names in lower case."""
     return tuple([header for header in headers if _passes(header[0])])
+
+
+def unpacked_headers(headers: Headers) -> Headers:
+    """The headers of an answer that is passed on unpacked."""
+    return tuple([header for header in headers if header[0] not in OF_THE_CODING])
 
 
 @lru_cache(maxsize=1024)  # upstreams choose the names

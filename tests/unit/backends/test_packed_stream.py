@@ -110,3 +110,15 @@ async def test_little_that_holds_much_ends_at_the_limit(encoding: str) -> None:
     with pytest.raises(TooLong):
         while await unpacked.piece():
             pass
+
+
+async def test_a_whole_body_is_unpacked_within_its_limit() -> None:
+    body = b'{"content":"' + b"x" * 2_000_000 + b'"}'
+    packed_body = zlib.compress(body)
+
+    def answer() -> Any:
+        return ScriptedAnswer([packed_body[:100], packed_body[100:]])
+
+    assert await UnpackedAnswer(answer(), "deflate", len(body)).whole() == body
+    with pytest.raises(TooLong):
+        await UnpackedAnswer(answer(), "deflate", len(body) - 1).whole()
