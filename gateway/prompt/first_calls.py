@@ -27,7 +27,7 @@ async def first_calls(
 ) -> tuple[dict[str, str], tuple[Call, ...]]:
     """The values with each call's answer added, and the calls with their cost.
 
-    Raises `CallFailed`, and `TemplateError` where a call's prompt renders too long.
+    Raises `CallFailed`, and `TemplateError` if the prompt of a call renders too long.
     """
     known, made = dict(values), list[Call]()
     for name, wish in template.calls.items():
@@ -41,7 +41,7 @@ async def first_calls(
 
 
 def stand_ins(template: Template) -> dict[str, str]:
-    """Placeholders for the answers of first calls where no call is made."""
+    """Placeholders for the answers of first calls, used if no call is made."""
     return {name: f"[{name}: a model writes this first]" for name in template.calls}
 
 

@@ -137,7 +137,7 @@ class RewrittenPrompt:
 
     @property
     def values(self) -> Counter[str]:
-        """How often each number and date occurs, by value."""
+        """The number of occurrences of each number and date, by value."""
         if self._values is None:
             numbers = [match[0] for match in NUMBER.finditer(self.text)]
             numbers += [match[0] for match in NUMBER_WORDS.finditer(self.low)]

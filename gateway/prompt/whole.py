@@ -1,7 +1,7 @@
-"""The last stage of `prepare`: the client's message is one whole piece of what is sent, or its own bytes are sent.
+"""The last stage of `prepare`: checks that the client's message is sent whole, or else undoes the rewrite.
 
-The place of the message comes from the rendering; nothing is searched for. A prompt that the client itself ordered, a
-strategy over the window and a refined prompt may word it otherwise, and a note says so.
+The place of the message comes from the rendering, not from a search. A prompt that the client itself orders, a
+strategy for long inputs and a refined prompt may word the message otherwise; a note says so.
 """
 
 from msgspec.structs import replace
@@ -44,7 +44,7 @@ def _last_user(turns: tuple[Turn, ...]) -> Turn | None:
 
 
 def _exemption(exchange: Exchange) -> str:
-    """Why the message need not be there whole; "" if it must be."""
+    """The reason why the message need not be sent whole; "" if it must be."""
     if exchange.ask.spoken_for:
         return "the request names its prompt"
     if exchange.ask.controls.template:

@@ -48,7 +48,7 @@ class JobsGroup(click.Group):
     @staticmethod
     @contextmanager
     def reported() -> Iterator[None]:
-        """Within it, an error of a job becomes one of the command line."""
+        """Within it, an error of a job becomes an error of the command line, without a traceback."""
         try:
             yield
         except ForewordError as error:

@@ -1,1 +1,1 @@
-"""Rows to learn from: read, judged, scrubbed, kept by their hash."""
+"""Datasets of rows to learn from: reading records, judging, scrubbing, storing."""

@@ -1,1 +1,1 @@
-"""What every job gets: steps, budget, ledger, models, an executor."""
+"""The parts that all jobs share: steps, budget, ledger, models, executor."""

@@ -109,7 +109,7 @@ class _Rounds:
 
 
 def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun | None:
-    """The technique of a template, or None where one plain call is enough."""
+    """The technique of a template, or None if one plain call is enough."""
     if template.samples is None and template.iterate is None and template.reasoning.mode != "split":
         return None
     technique = TechniqueRun(template, values)

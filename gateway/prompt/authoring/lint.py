@@ -49,7 +49,7 @@ def _source(template: Template) -> str:
 
 
 def _in_pieces(template: Template) -> Iterator[Finding]:
-    """An active template that the classifier cannot use, since it does not add to the message but takes it apart."""
+    """A finding for an active template that the classifier cannot use, since it takes the message apart."""
     if template.whole or template.purpose is not Purpose.ANSWER or template.status not in SPEAKING:
         return
     what = "`# user` does not write the whole message once, so the classifier cannot choose this template"

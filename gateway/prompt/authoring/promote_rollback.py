@@ -1,6 +1,7 @@
-"""Promotes, retires and rolls back versions: draft, candidate, canary, active, retired. Each step needs lint and tests.
+"""Promotes, retires and rolls back versions: draft, candidate, canary, active, retired.
 
-A step edits one word of the author's file and one line of `pointers.yaml`, which is locked meanwhile.
+Lint and tests must pass at each step. A step edits one word of the author's file and one line of `pointers.yaml`, which
+is locked meanwhile.
 """
 
 import re

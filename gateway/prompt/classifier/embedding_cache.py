@@ -29,7 +29,7 @@ class EmbeddingCache:
         self._progress = progress
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """[texts, dimensions], float32, each row of length 1."""
+        """The vectors of the texts, [texts, dimensions], float32, each of length 1."""
         digests, vectors = self._read()
         known = {digest.tobytes(): row for row, digest in enumerate(digests)}
         keys = [_digest(text) for text in texts]

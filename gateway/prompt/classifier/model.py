@@ -39,7 +39,7 @@ class TierVerdict(Struct, frozen=True):
     similarity: float = 0.0
     words: tuple[str, ...] = ()
     listed: bool = False
-    """A template lists the same request, word for word, as a `match` example."""
+    """Whether a template lists the same request, word for word, as a `match` example."""
 
 
 class Names(Struct, frozen=True):
@@ -58,20 +58,20 @@ class Names(Struct, frozen=True):
     barred: dict[str, tuple[str, ...]] = {}
     """`not` examples in `plain` words, with and without their payload, and the intents that they do not have."""
     whole: bool = False
-    """Prompts are read whole, with the text that they are about."""
+    """Whether prompts are read whole, with the text that they are about."""
 
 
 class Signs(NamedTuple):
     """The input of the gate, and intermediate results."""
 
     signs: list[float]
-    """One for each of `GATE`."""
+    """The features of the gate, one for each of `GATE`."""
     top: int
     nearest: int
     """The anchor of the top class that is most similar to the prompt; -1 if it has none."""
     similarity: float
     scores: list[float]
-    """Of the classes; `softmax` turns them into probabilities."""
+    """The scores of the classes; `softmax` turns them into probabilities."""
 
 
 class TierFeatures(NamedTuple):

@@ -58,7 +58,7 @@ class Fitted(Struct, frozen=True):
     weights: Array
 
     def scores(self, table: TrainingRows) -> Array:
-        """[prompts, classes]."""
+        """The score of each prompt for each class, [prompts, classes]."""
         split = table.split
         scores = table.words @ self.weights[:split] + table.vectors @ self.weights[split:-1] + self.weights[-1]
         return np.asarray(scores, dtype=np.float32)
@@ -82,7 +82,7 @@ def fit(table: TrainingRows, labels: NDArray[np.str_], near: Fitted | None = Non
 
 
 def middle(fits: Sequence[Fitted]) -> Fitted | None:
-    """The mean of several fits with the same classes; None where the classes differ."""
+    """The mean of several fits with the same classes; None if the classes differ."""
     classes = fits[0].classes
     if any(not np.array_equal(fitted.classes, classes) for fitted in fits):
         return None

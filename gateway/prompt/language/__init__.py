@@ -1,1 +1,1 @@
-"""Reads prompts by the word lists in `words/`, one file a language."""
+"""Reads prompts by the word lists in `words/`, one file for each language."""

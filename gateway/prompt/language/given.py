@@ -1,7 +1,7 @@
-"""What a prompt itself settles about its answer: format, length, language and the like.
+"""Finds the properties of an answer that the prompt itself settles: format, length, language and the like.
 
-Rules over the words of each language's file (`[given]`). They err on the side of *settled*: a template then leaves its
-own sentence on it out, which costs little.
+The rules use the words in each language's file (`[given]`). In doubt a property counts as settled: a template then
+omits its own sentence on it, which costs little.
 """
 
 import re
@@ -11,7 +11,7 @@ from gateway.prompt.language.language_names import LANGUAGE_WORD
 from gateway.prompt.language.vocabulary import VOCABULARY, GivenWords, LanguageWords, any_of, folded
 
 HEAD_CHARS, TAIL_CHARS = 1_200, 600
-"""The middle of a longer text is what the request is about, not the request."""
+"""Only the ends of a longer text are read, since its middle is rarely part of the request."""
 
 FIELDS = GivenWords.__struct_fields__
 _WORD = re.compile(r"[a-z']+")
@@ -19,8 +19,10 @@ _PLAIN = re.compile(r"[a-z]+")
 
 
 class Settled:
-    """For each field, the words that settle it; "" where the prompt leaves it open. A field is looked for when it is
-    first read, by the rules of every language: prompts mix them."""
+    """The words that settle each field; "" if the prompt leaves it open.
+
+    A field is searched for when it is first read, by the rules of all languages, since prompts mix languages.
+    """
 
     def __init__(self, text: str) -> None:
         short = len(text) <= HEAD_CHARS + TAIL_CHARS
@@ -30,9 +32,9 @@ class Settled:
     def __getattr__(self, name: str) -> str:
         if name not in FIELDS:
             raise AttributeError(name)
-        found = next((word for word in self._words if word in _single[name]), "") or self._matched(name)
-        setattr(self, name, found)
-        return found
+        words = next((word for word in self._words if word in _single[name]), "") or self._matched(name)
+        setattr(self, name, words)
+        return words
 
     def _matched(self, name: str) -> str:
         patterns = _spaced if self._low.isascii() else _all

@@ -1,6 +1,6 @@
 """Splits a query into its instruction and the text that the instruction is about: `Translate to French: good morning`.
 
-Rules only, from the most certain (a code fence) to the least (a verb and its object). Where no rule applies there is no
+Rules only, from the most certain (a code fence) to the least (a verb and its object). If no rule applies there is no
 payload, and a template that needs one is not used.
 """
 

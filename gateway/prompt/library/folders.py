@@ -14,7 +14,7 @@ from gateway.prompt.templates.template import Template, digest_of, parse
 
 GLOB = "**/*.prompt.md"
 MAX_BYTES = 1_000_000
-"""Longer files are not read. They are no templates, or meant to overload the gateway."""
+"""Longer files are not read. They are not templates, or are meant to overload the gateway."""
 
 
 class FolderContents(Struct):

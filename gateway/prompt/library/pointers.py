@@ -46,7 +46,7 @@ class TemplatePointers(Struct, frozen=True):
 
 
 def read_pointers(folder: Path) -> Mapping[str, TemplatePointers]:
-    """The pointers of a template folder; none where there is no file. Raises `TemplateError`."""
+    """The pointers of a template folder; none if there is no file. Raises `TemplateError`."""
     file = folder / FILE
     try:
         source = file.read_text("utf-8")

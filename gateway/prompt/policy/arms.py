@@ -24,7 +24,7 @@ def place(experiment: str, unit: str) -> float:
     """The position of `unit` in an experiment, from 0 to 1, evenly distributed and always the same.
 
     The experiment's name is the key of the hash, so that positions in two experiments are independent. A CRC would
-    not make them so: the difference of the CRCs of two texts stays the same under any common prefix.
+    not do: two texts with the same prefix have CRCs with the same difference, whatever the prefix is.
     """
     key = blake2b(experiment.encode("utf-8", "surrogatepass"), digest_size=32).digest()
     digest = blake2b(unit.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest()

@@ -59,7 +59,7 @@ class RewritePolicy:
 
 
 def _held(exchange: Exchange, id: str, own: TemplatePolicy) -> str:
-    """Why a request is a control, or "". A request is rewritten only if all of its experiments include it."""
+    """The reason why a request is a control, or "". It is rewritten only if all of its experiments include it."""
     trials = exchange.trials
     if own.canary < 1.0:
         trials = (*trials, CanaryTrial(f"templates.{id}", own.canary))

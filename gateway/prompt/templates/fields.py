@@ -49,7 +49,7 @@ class Language(StrEnum):
 
 
 class SlotSource(StrEnum):
-    """Where a slot's value comes from; `finders.py` has a function for each."""
+    """The sources of a slot's value; `finders.py` has a function for each."""
 
     QUERY = "query"
     PAYLOAD = "payload"
@@ -69,7 +69,7 @@ class SlotSource(StrEnum):
 
 
 class SlotType(StrEnum):
-    """How a slot's words are read; `values.py` has a function for each."""
+    """The types of a slot's value; `values.py` has a function that reads each."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -162,7 +162,7 @@ class FirstCall(Struct, frozen=True):
     stop: tuple[str, ...] = ()
     timeout_s: float = 20.0
     model: str = ""
-    """The model to call; left out: the model that answers."""
+    """The model to call; "" for the model that answers."""
 
 
 class ReasoningRule(Struct, frozen=True):
@@ -199,7 +199,7 @@ class Check(Struct, frozen=True):
     passes: str = "yes"
     """The answer passes if the judge's reply begins with this."""
     model: str = ""
-    """The judge; left out: the model that answers."""
+    """The judge; "" for the model that answers."""
 
 
 class Iterate(Struct, frozen=True):

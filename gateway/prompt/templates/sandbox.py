@@ -34,7 +34,7 @@ LISTS = ("examples", "labels", "failures")
 
 EXAMPLE_FIELDS = ("input", "output")
 GIVEN = "given"
-"""The name of what the query itself settles; its fields are read alone: `given.length`."""
+"""The name for the properties that the query itself settles. Only its fields are used, such as `given.length`."""
 LOOP_FIELDS = ("index", "index0", "first", "last", "length")
 
 ALLOWED = (
@@ -217,7 +217,7 @@ class CompiledBody(Struct, frozen=True):
         return self._rendered(values) if pieces is None else pieces
 
     def _written(self, values: Mapping[str, Any]) -> list[str] | None:
-        """The pieces without jinja; None where jinja is needed, if only to report a missing value."""
+        """The pieces without jinja; None if jinja is needed, for example to report a missing value."""
         pieces: list[str] = []
         if self.plain is None or not _write(self.plain, values, pieces):
             return None
@@ -306,7 +306,7 @@ def _plain(body: Iterable[nodes.Node]) -> Plain | None:
 
 
 def _writes(body: Iterable[nodes.Node]) -> set[int]:
-    """How often the body may write the bare query: the numbers that occur, with 2 for more than once."""
+    """The possible numbers of times that the body writes the bare query. 2 means more than once."""
     totals = {0}
     for node in body:
         totals = {min(2, total + times) for total in totals for times in _times(node)}
@@ -408,7 +408,7 @@ def _check_for(node: nodes.For, known: Collection[str], loop: Mapping[str, str])
 
 
 def _check_attribute(node: nodes.Getattr, known: Collection[str], loop: Mapping[str, str]) -> str:
-    """What the attribute belongs to: `given`, or the list or loop of its variable."""
+    """The owner of an attribute: `given`, or the list or loop of its variable. Raises `ForbiddenSyntax`."""
     name = node.node.name if isinstance(node.node, nodes.Name) else ""
     # a slot of that name goes first
     owner = loop.get(name, GIVEN if name == GIVEN and GIVEN not in known else "")
