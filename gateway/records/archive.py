@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_S = 0.1
 ANSWER_S = 1.5
-"""A database that is locked or hung is reported after this time, while the client still waits."""
+"""If the database is locked or hangs, a request gets an error after this time, in seconds, rather than waiting."""
 OPENING_S = 20.0
-"""The same for the first query, which also loads libraries and upgrades the schema. The shorter wait of the reading
-connection notices a database that is locked then."""
+"""The same for the first query, which also loads libraries and upgrades the schema. A database that is locked even then
+is noticed by the reading connection's own, shorter wait."""
 MARGIN_S = 0.3
-"""The time that is left for a look-up after the last wait for another worker."""
+"""The time, in seconds, that is left for a look-up after waiting for another worker."""
 
 
 class RecordedExchange(Struct, frozen=True):
@@ -42,7 +42,7 @@ class RecordArchive:
     """The exchanges that a key may see. Others are reported as missing.
 
     `patience_s`: how long to look again for an exchange that another worker may not have drained yet.
-    `answer_s`: how long the database may take once it is open; after that a method raises `NotReady`.
+    `answer_s`: the time limit of the database after it is open; then a method raises `NotReady`.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class RecordArchive:
         self._clock = clock
 
     async def get(self, id: str, key: ClientKey, param: str = "id") -> RecordedExchange:
-        """Look an exchange up. Raises `NotFound`, which names `param`, and `NotReady` while the database is down."""
+        """Find an exchange. Raises `NotFound` with `param`, and `NotReady` while the database is down."""
         async with self._in_time():
             return await self._visible(id, key, param)
 
     async def add(self, feedback: Feedback, key: ClientKey) -> Feedback:
-        """Store feedback on an exchange that the key may see; returns it as it is stored."""
+        """Store feedback on an exchange that the key may see. Returns it in its stored form."""
         async with self._in_time():
             await self._visible(feedback.exchange, key, "exchange")
             stored = signed(feedback, key, self._clock())
@@ -72,14 +72,14 @@ class RecordArchive:
             return stored
 
     async def erase(self, id: str, key: ClientKey) -> None:
-        """Delete every text of an exchange that the key may see; its figures stay."""
+        """Delete every text of an exchange that the key may see. Its figures stay."""
         async with self._in_time():
             await self._visible(id, key, "id")
             await self._drain.ask(lambda database: database.erase(id))
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
-        """Await the database. Raises `NotReady` if it takes too long."""
+        """Limit the time for the database. Raises `NotReady` if it takes too long."""
         try:
             answer_s = self._answer_s if self._drain.is_open else max(self._answer_s, OPENING_S)
             async with asyncio.timeout(max(answer_s, self._patience_s + MARGIN_S)):

@@ -1,7 +1,7 @@
 """Compares two versions of a template, or a template with no template, by the recorded answers.
 
-Scores come from feedback, and from a template's checks where the caller passes a function that applies them. Two
-versions of one template are compared over the time in which both were used.
+Scores come from feedback, and from a template's checks if the caller passes a function that applies them. Two
+versions of one template are compared over the period in which both were used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.exchange import Arm
 from gateway.records.scores import DIGITS, FEWEST, WORTHWHILE, Z95, Difference, Scores, difference
 from gateway.records.spoken_record import SpokenRecord, read_spoken
 
-if TYPE_CHECKING:  # SQLAlchemy comes with it, and the server imports this module at start
+if TYPE_CHECKING:  # importing it imports SQLAlchemy, and the server imports this module at the start
     from gateway.records.database import Database, SpokenAnswer
 
 RAW = "raw"
@@ -32,11 +32,12 @@ ALWAYS = (-math.inf, math.inf)
 SEED = 20_260_101
 
 ScoreText = Callable[[str], float | None]
-"""An answer's text to the share of a template's checks that it passes; None where there are no checks."""
+"""Takes an answer's text. Returns the share of a template's checks that it passes; None if there are no checks."""
 
 
 class ComparedVersion(Struct, frozen=True):
-    """One version of a template; with `held`, its controls: the answers to prompts that it would have rewritten."""
+    """One version of a template. With `held`: its controls, that is the answers to prompts that it would have
+    rewritten."""
 
     id: str
     version: int
@@ -47,7 +48,7 @@ class ComparedVersion(Struct, frozen=True):
 
 
 class Mean(Struct):
-    """A running mean with half the width of its 95 % interval."""
+    """A running mean, with half the width of its 95 % interval."""
 
     n: int = 0
     mean: float = 0.0
@@ -75,7 +76,7 @@ class Side(Struct):
 
     exchanges: int = 0
     left_out: int = 0
-    """Answers from times when the other version was not in use."""
+    """The number of answers from times when the other version was not in use."""
     first_s: float = math.inf
     last_s: float = -math.inf
     feedback: Counter[float] = msgspec.field(default_factory=Counter)
@@ -86,7 +87,7 @@ class Side(Struct):
 
 
 class Better(StrEnum):
-    """The better of the two."""
+    """Which of the two is better."""
 
     A = "a"
     B = "b"
@@ -95,10 +96,8 @@ class Better(StrEnum):
 
 
 class ScoreMeasure(Struct, frozen=True):
-    """One kind of score on both sides. `difference` is A less B; None where a side has no score.
-
-    `said` is the verdict in words.
-    """
+    """One kind of score on both sides. `difference` is A less B; None if a side has no score. `verdict` is the result
+    in words."""
 
     name: str
     n_a: int
@@ -107,11 +106,11 @@ class ScoreMeasure(Struct, frozen=True):
     mean_b: float | None
     difference: Difference | None
     better: Better
-    said: str
+    verdict: str = msgspec.field(name="said")
 
     def __str__(self) -> str:
         gain = self.difference
-        return self.said + (f", p = {gain.p:.3f} ({gain.method})" if gain else "")
+        return self.verdict + (f", p = {gain.p:.3f} ({gain.method})" if gain else "")
 
 
 class VersionComparison(Struct, frozen=True):
@@ -145,7 +144,7 @@ def _score(mean: float | None) -> str:
 
 
 def as_json(comparison: VersionComparison) -> bytes:
-    """The comparison as a JSON object; unknown figures are null."""
+    """The comparison as a JSON object. Unknown figures are null."""
     sides = {"a": (comparison.a, comparison.side_a), "b": (comparison.b, comparison.side_b)}
     return msgspec.json.encode(
         {
@@ -169,7 +168,7 @@ def _shown(version: ComparedVersion, side: Side) -> dict[str, object]:
 
 
 def read_versions(a: str, b: str) -> tuple[ComparedVersion, ComparedVersion]:
-    """`id@version` twice, or once beside `raw`. Raises `BadRequest`."""
+    """Read the names of the two versions: `id@version` twice, or once together with `raw`. Raises `BadRequest`."""
     if a == RAW and b == RAW:
         raise BadRequest("Compare a version with raw, not raw with itself.", param="b")
     if b == RAW:
@@ -199,7 +198,7 @@ def compare(
     since_s: float = 0.0,
     score_text: ScoreText | None = None,
 ) -> VersionComparison:
-    """Compare the complete answers of both. Blocking; memory does not grow with their number."""
+    """Compare the complete answers of both. Blocking. The memory that it needs does not grow with their number."""
     side_a, side_b = Side(), Side()
     window = _shared_time(_answers(database, a, b, since_s)) if a.id == b.id else ALWAYS
     for answer, record, of_a, of_b in _answers(database, a, b, since_s):
@@ -217,7 +216,7 @@ def compare(
 def _answers(
     database: Database, a: ComparedVersion, b: ComparedVersion, since_s: float
 ) -> Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]:
-    """The answers of either, and whether each is one of A and one of B."""
+    """The answers of A and of B, each with two flags: whether it is one of A, and whether it is one of B."""
     arms = (Arm.STABLE, Arm.CANARY) if a.held or b.held else (Arm.STABLE, Arm.CANARY, Arm.NONE)
     for answer in database.spoken(list({a.id, b.id}), since_s):
         record = read_spoken(answer.record)
@@ -229,7 +228,7 @@ def _answers(
 def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]) -> tuple[float, float]:
     """The period in which both were used; `ALWAYS` if they were never used at the same time."""
     times: dict[bool, tuple[float, float]] = {}
-    for answer, _, of_a, _ in answers:  # the oldest first
+    for answer, _, of_a, _ in answers:  # oldest first
         first_s, _ = times.get(of_a, (answer.time_s, 0.0))
         times[of_a] = (first_s, answer.time_s)
     if len(times) < 2:

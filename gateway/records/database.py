@@ -1,7 +1,7 @@
 """The records in a database: SQLite by default, PostgreSQL by URL.
 
-Blocking: used from worker threads and commands only. Importing it imports SQLAlchemy, so code that has to
-start fast imports it when the database is opened.
+Blocking: only worker threads and commands use it. Importing it imports SQLAlchemy, so code that must start fast
+imports it when the database is opened.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ PURGE_ROWS = 1000
 PORTION = 200
 COLUMNS = [column.name for column in exchanges.c]
 REFUSALS = ("22", "23", "54")
-"""SQLSTATE classes of PostgreSQL that blame the values: data exception, integrity violation, limit exceeded."""
+"""SQLSTATE classes of PostgreSQL for invalid values: data exception, integrity violation, limit exceeded."""
 
 
 class ExchangeFilter(Struct, frozen=True):
-    """Selects the exchanges to list. An empty field matches any."""
+    """Selects the exchanges to list. An empty field matches all."""
 
     limit: int = 20
     model: str = ""
@@ -60,7 +60,8 @@ class Summary(Struct, frozen=True):
 
 
 class SpokenAnswer(Struct, frozen=True):
-    """A complete answer to a prompt that a template rewrote or would have rewritten. `schema.decode` reads `record`."""
+    """A complete answer to a prompt that a template rewrote or would have rewritten. Decode `record` with
+    `schema.decode`."""
 
     id: str
     time_s: float
@@ -69,7 +70,7 @@ class SpokenAnswer(Struct, frozen=True):
     total_us: int
     record: bytes
     score: float | None
-    """The mean of its feedback's scores."""
+    """The mean of its feedback's scores; None if it has none."""
 
 
 class Database:
@@ -77,7 +78,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # both dialects know the clause; only the one in use is imported
+        # both dialects have this clause; only the dialect in use is imported
         insert = import_module(f"sqlalchemy.dialects.{engine.dialect.name}").insert
         statement = insert(exchanges).on_conflict_do_nothing()
         # compiled once: otherwise SQLAlchemy inspects every value of every row
@@ -86,10 +87,10 @@ class Database:
 
     @classmethod
     def open(cls, url: str, *, wait_s: float = WAIT_S) -> Database:
-        """Connect, and bring the schema up to date, which is logged.
+        """Connect, and upgrade the schema, which is logged.
 
-        `wait_s`: how long a statement waits for a lock that another process holds, in SQLite. Raises `ConfigError`
-        if the URL is wrong or a newer Foreword made the database.
+        `wait_s`: how long a statement waits for the lock of another process, in SQLite. Raises `ConfigError` if
+        the URL is wrong, or if a newer Foreword made the database.
         """
         engine = engine_for(url, wait_s)
         try:
@@ -104,7 +105,7 @@ class Database:
         self._engine.dispose()
 
     def insert(self, records: Sequence[ExchangeRecord]) -> int:
-        """Add all or none; those that are stored already are unchanged. Returns the number of new ones.
+        """Add all records or none. Records that are already stored stay unchanged. Returns the number of new ones.
 
         Raises `RecordRefused` if the database can never store one of them.
         """
@@ -132,9 +133,9 @@ class Database:
             return [Summary(*row) for row in connection.execute(_query(filters))]
 
     def spoken(self, templates: Sequence[str] = (), since_s: float = 0.0) -> Iterator[SpokenAnswer]:
-        """The complete answers, oldest first; without names, those of all templates.
+        """The complete answers of these templates, oldest first; of all templates if none are named.
 
-        They are fetched in portions, so memory does not grow with their number.
+        They are read in portions, so memory does not grow with their number.
         """
         with _translated(), self._engine.connect() as connection, connection.begin():
             rows = connection.execution_options(yield_per=PORTION).execute(_spoken(templates, since_s))
@@ -163,7 +164,7 @@ class Database:
             return [Feedback(*row) for row in connection.execute(query)]
 
     def erase(self, id: str) -> None:
-        """Reduce an exchange to what the policy `hashed` keeps, and its feedback to scores and labels."""
+        """Reduce an exchange to the data that the policy `hashed` stores, and its feedback to scores and labels."""
         record = self.get(id)
         if record is None:
             return
@@ -177,7 +178,7 @@ class Database:
     def purge(self, before_s: float, most: int) -> int:
         """Delete the oldest exchanges from before a time, at most `most`, with their feedback. Returns their number."""
         deleted = 0
-        # in portions, so that other workers' drains get their turn
+        # in portions, so that the drains of other workers can write in between
         while deleted < most:
             portion = min(PURGE_ROWS, most - deleted)
             old = (
@@ -209,14 +210,14 @@ class Database:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn the driver's errors into `DatabaseFailed`, or into `RecordRefused` if they blame the values."""
+    """Convert the driver's errors to `DatabaseFailed`, or to `RecordRefused` if the values are invalid."""
     try:
         yield
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         failure = RecordRefused if _blames_values(error) else DatabaseFailed
         raise failure(_failure(cause)) from error
-    # sqlite3 raises these unwrapped, for values that it cannot bind or hold
+    # sqlite3 raises these itself, for values that it cannot bind or store
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise RecordRefused(_failure(error)) from error
 
@@ -255,7 +256,7 @@ def _row(entry: StoredRecord) -> dict[str, Any]:
 
 
 def _values(entry: StoredRecord) -> list[Any]:
-    """In the order of `COLUMNS`."""
+    """The values of a row, in the order of `COLUMNS`."""
     record = entry.listed
     return [
         record.id,
@@ -275,7 +276,8 @@ def _values(entry: StoredRecord) -> list[Any]:
 
 
 def _text(value: str) -> str:
-    """The value in a form that an index can hold: clients choose model names, and a bad one must not stop the drain."""
+    """The value in a form that an index can hold. Clients choose model names, and an invalid one must not stop the
+    drain."""
     return _without_nul(value)[:TEXT_LIMIT]
 
 

@@ -1,4 +1,4 @@
-"""Moves the spooled records into the database, in batches, on one thread beside the event loop."""
+"""Moves the spooled records to the database, in batches, on one thread beside the event loop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # SQLAlchemy is imported when the database is opened, not at 
 log = logging.getLogger("foreword.drain")
 
 OPENING_S = 15.0
-"""How long a question waits for a database that the drain is setting up."""
+"""How long a query waits for a database that the drain is setting up, in seconds."""
 MAX_PAUSE_S = 60.0
 PURGE_EVERY_S = 3600.0
 DAY_S = 86400.0
@@ -30,11 +30,11 @@ T = TypeVar("T")
 
 
 class Drain:
-    """The background task of one process. It drains its own segments and those of dead processes, never those of other
-    live workers.
+    """The background task of one process. It drains its own segments and those of dead processes, but never
+    those of other live workers.
 
-    While the database is down it retries at growing intervals, up to a minute, and the spool grows. Queries use a
-    separate thread and connection, so they do not wait for a drain.
+    While the database is down, it retries at growing intervals of up to a minute, and the spool grows. Queries
+    use their own thread and connection, so they do not wait for a drain.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class Drain:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = uptime_s,
     ) -> None:
-        """`open_for_reading` opens the database for `ask`, with a shorter wait for locks; default: `open_database`."""
+        """`open_for_reading` opens the database for `ask`, with a shorter wait for locks. Default: `open_database`."""
         self.failing = ""
-        """Why the last drain failed; "" after a successful one."""
+        """The reason why the last drain failed; "" after a successful one."""
         self._spool = spool
         self._open_database = open_database
         self._open_for_reading = open_for_reading or open_database
@@ -85,14 +85,14 @@ class Drain:
 
     @property
     def is_open(self) -> bool:
-        """Whether the database has been opened for writing and reading, which can take long the first time."""
+        """Whether the database was opened for writing and reading. The first time may take long."""
         return self._database is not None and self._ask_database is not None
 
     async def run(self) -> None:
         """Drain until cancelled."""
         pause_s = self._interval_s
         while True:
-            # after any error the next try may work; a dead drain would lose records
+            # after any error the next try may succeed, and a drain that ended would lose records
             try:
                 await self.flush()
                 pause_s = self._interval_s
@@ -106,29 +106,29 @@ class Drain:
         if self._queued is None:
             self._queued = asyncio.ensure_future(self._flush())
             self._queued.add_done_callback(_retrieved)
-        # shielded: if a caller gives up, the next drain must not begin while this one still runs on its thread
+        # shielded: if a caller is cancelled, the next drain must not begin while this one still runs on its thread
         await asyncio.shield(self._queued)
 
     async def _flush(self) -> None:
         async with self._turn:
-            self._queued = None  # later callers may have recorded more than this drain sees
+            self._queued = None  # later callers may have recorded more than this drain reads
             if self.failing:
-                # otherwise each try would leave another small segment and its open file
+                # otherwise each try would leave one more small segment with its open file
                 await self._in_thread(self._drain)
             self._spool.rotate()
             await self._in_thread(self._drain)
 
     async def ask(self, work: Callable[[Database], T]) -> T:
-        """Run a function on the database, in parallel with the drain. Raises `NotReady` if it is down.
+        """Run a function on the database, in parallel with the drain. Raises `NotReady` if the database is down.
 
-        A function whose caller has gone is dropped before it starts: a write must not follow a refusal.
+        If its caller was cancelled, the function does not start, since nothing may be written after a refusal.
         """
         given_up = False
 
         def timely() -> T:
             database = self._open_to_ask()
             if given_up:
-                raise DatabaseFailed("the caller has gone")
+                raise DatabaseFailed("the caller was cancelled")
             return work(database)
 
         try:
@@ -204,7 +204,7 @@ class Drain:
         if self._database is None:
             database = self._open_database()
             if self._retention_s:
-                # before the first record of this process is stored, since its clock may be wrong
+                # read before the first record of this process is stored, since its clock may be wrong
                 _, newest_s = database.size()
                 self._retention = Retention(self._retention_s, newest_s, self._clock, self._uptime)
             self._database = database
@@ -228,7 +228,7 @@ class Drain:
 
 
 def not_ready(error: Exception) -> NotReady:
-    """The error for clients while the database is down, without the address, which the cause may name."""
+    """The error for clients while the database is down. It leaves out the cause, which may contain the address."""
     log.error("records cannot be read: %s", error)
     return NotReady("The records' database cannot be used now. Try again later.", retry_after_s=5)
 

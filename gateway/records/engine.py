@@ -1,4 +1,4 @@
-"""Opens the SQLAlchemy engine of the records, and brings the schema up to date."""
+"""Opens the SQLAlchemy engine of the records, and upgrades the schema."""
 
 import logging
 from pathlib import Path
@@ -13,7 +13,8 @@ from gateway.errors import ConfigError, Problem
 log = logging.getLogger("foreword.database")
 
 REVISIONS = ("0001",)
-"""All revisions that this version knows, in order. Listed here so that an up-to-date database needs no alembic."""
+"""All revisions that this version supports, in order. Listed here so that an up-to-date database does not need
+alembic."""
 WHERE = "[records] database"
 KINDS = ("sqlite", "postgresql")
 WAIT_S = 10.0
@@ -41,11 +42,12 @@ def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
 
 
 def upgraded(engine: Engine) -> str:
-    """Bring the schema up to date. Returns its earlier revision, "" for an empty database.
+    """Upgrade the schema. Returns its earlier revision, "" for an empty database.
 
-    Several workers may call this at once: the first upgrades, the others find nothing to do.
+    Several workers may call this at the same time: the first one upgrades, and the others then have nothing to
+    do.
     """
-    with engine.begin() as connection:  # without a lock: others may hold one
+    with engine.begin() as connection:  # without a lock, since others may hold one
         if _revision(connection) == REVISIONS[-1]:
             return REVISIONS[-1]
     with engine.execution_options(foreword_writes=True).begin() as connection:
@@ -95,14 +97,14 @@ def _wrong(what: str, remedy: str) -> ConfigError:
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    # Python's driver opens transactions late and by its own rules; SQLAlchemy's "begin" opens them here
+    # Python's driver opens transactions late and by its own rules; instead SQLAlchemy's "begin" opens them
     connection.isolation_level = None
-    # FULL: the spool's segment is deleted after the commit, so the commit must be on the disk first
+    # FULL, since the spool's segment is deleted after the commit: the commit must be on the disk first
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # a transaction that began as a reader could not become a writer while another one writes
+    # a transaction that began by reading could not write while another one writes
     writes = connection.get_execution_options().get("foreword_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -8,11 +8,11 @@ from gateway.records.schema import ExchangeRecord
 
 
 class Feedback(Struct, frozen=True):
-    """Feedback on one exchange. There may be several on one exchange; all are kept."""
+    """Feedback on one exchange. An exchange may have several; all are kept."""
 
     exchange: str
     score: float | None = None
-    """From 0 (useless) to 1 (right); a thumb is 0 or 1. None: not scored."""
+    """From 0 (useless) to 1 (right). A thumb is 0 or 1. None: no score."""
     label: str = ""
     """The right class, or any tag of the application."""
     comment: str = ""

@@ -1,7 +1,7 @@
 """The frame codec of the spool: a segment file is a sequence of length, checksum and payload.
 
-A reader stops at the first incomplete frame and never searches for a later one: a payload is text from
-outside, which could hold the bytes of a forged frame.
+A reader stops at the first incomplete frame and never searches for a later one: a payload is text from outside,
+and could contain the bytes of a forged frame.
 """
 
 import zlib
@@ -25,7 +25,7 @@ class Frame(Struct, array_like=True, frozen=True):
 
 
 class StoredFrame(Struct, array_like=True, frozen=True):
-    """A frame whose record is not decoded yet: an older version may have written it."""
+    """A frame whose record is not decoded yet, since an older version may have written it."""
 
     record: Raw
     body: bytes = b""
@@ -34,9 +34,9 @@ class StoredFrame(Struct, array_like=True, frozen=True):
 
 
 class Scan(Struct, frozen=True):
-    """The readable part of a segment: `good` bytes of `total`, and whether the rest is an unfinished frame.
+    """The readable part of a segment: `good` of `total` bytes, and whether the rest is an unfinished frame.
 
-    A killed process leaves an unfinished frame; anything else that stops the reader is damage.
+    A killed process leaves an unfinished frame. Anything else that stops the reader is damage.
     """
 
     good: int
@@ -52,16 +52,16 @@ _stored = Decoder(StoredFrame)
 
 
 def pack(frame: Frame, buffer: bytearray) -> None:
-    """Write the frame into a buffer that is reused."""
+    """Write the frame into a buffer, which can be reused."""
     encoder.encode_into(frame, buffer, HEADER.size)
     size = len(buffer) - HEADER.size
     HEADER.pack_into(buffer, 0, size, 0)
-    # includes the length, so that the zeros that a crashed machine leaves are not a valid frame
+    # the checksum includes the length, so that zeros, which a crashed machine can leave, are not a valid frame
     HEADER.pack_into(buffer, 0, size, zlib.crc32(buffer))
 
 
 def unpack(data: bytes) -> tuple[list[memoryview], Scan]:
-    """The payloads of all complete frames from the start, and the end of the last one."""
+    """The payloads of all complete frames from the start, and the result of the scan."""
     view = memoryview(data)
     payloads: list[memoryview] = []
     at = 0

@@ -1,4 +1,4 @@
-"""The places of the records of a configuration."""
+"""The paths of the records of a configuration."""
 
 from pathlib import Path
 
@@ -10,5 +10,5 @@ def spool_folder(settings: Settings) -> Path:
 
 
 def database_url(settings: Settings) -> str:
-    """The configured database, else SQLite in the data folder."""
+    """The URL of the configured database; by default SQLite in the data folder."""
     return settings.records.database or f"sqlite:///{settings.data_folder / 'records.db'}"

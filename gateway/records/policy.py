@@ -39,7 +39,7 @@ def policy_problems(settings: Settings) -> Iterable[Problem]:
 
 
 def hashed_text(text: str) -> str:
-    """`sha256:<hex>:<characters>`: equal texts have equal hashes. An empty text stays empty.
+    """The hash of a text, as `sha256:<hex>:<characters>`. Equal texts have equal hashes. An empty text stays empty.
 
     A hash does not hide a text that can be guessed, such as a yes or a phone number.
     """
@@ -71,7 +71,7 @@ def _turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:
 
 
 def _intent(intent: Intent) -> Intent:
-    return replace(intent, reasons=())  # they may quote the query
+    return replace(intent, reasons=())  # reasons may quote the query
 
 
 def _rewrite(rewrite: Rewrite) -> Rewrite:

@@ -1,4 +1,4 @@
-"""Sets aside records that the database can never store, so that later records are not blocked."""
+"""Sets aside records that the database can never store, so that they do not block later records."""
 
 import logging
 import os
@@ -11,17 +11,17 @@ log = logging.getLogger("foreword.drain")
 FOLDER = "quarantine"
 SUFFIX = ".record"
 LIMIT_BYTES = 256 * 1024 * 1024
-"""Beyond this, records are only logged and counted: hostile answers must not fill the disk."""
+"""If the folder is larger, records are only logged and counted, since hostile answers must not fill the disk."""
 
 
 class Quarantine:
-    """A folder beside the segments with one file per record, readable by its owner alone."""
+    """A folder beside the segments, with one file per record. Only its owner can read it."""
 
     def __init__(self, spool_folder: Path) -> None:
         self.folder = spool_folder / FOLDER
 
     def add(self, name: str, payload: memoryview, reason: str) -> None:
-        """Write a frame's payload to `NAME.record`. Reading a segment again writes the same file again."""
+        """Write a frame's payload to `NAME.record`. If a segment is read again, the same file is written again."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         full = folder_bytes(self.folder) + len(payload) > LIMIT_BYTES
         place = "the log alone, since the quarantine is full" if full else f"{FOLDER}/{name}{SUFFIX}"

@@ -1,4 +1,4 @@
-"""Reads a reply's bytes with an injected reader, whatever a backend put into them."""
+"""Reads a reply's bytes with an injected reader. The backend may have sent anything."""
 
 import logging
 
@@ -13,10 +13,10 @@ MOST_TOKENS = 2**31 - 1
 
 
 def answer_in(read_answer: ReadAnswer, body: bytes, content_type: str, content_encoding: str) -> Answer:
-    """The answer in a reply, always one that can be stored; an empty one where the reply cannot be read."""
+    """The answer in a reply, in a form that can always be stored; an empty one if the reply cannot be read."""
     if not body:
         return Answer()
-    # bytes from outside: if the reader fails, the rest of the record is still worth storing
+    # the bytes come from outside: if the reader fails, the rest of the record can still be stored
     try:
         answer = read_answer(body, content_type, content_encoding)
     except Exception:

@@ -4,25 +4,26 @@ import time
 from collections.abc import Callable
 
 JUMP_S = 3 * 3600.0
-"""A wall clock that is further ahead of the monotonic one has been set, and is not trusted."""
+"""If the wall clock is further ahead of the monotonic clock, it was set and is not trusted."""
 TRUSTED_AFTER_S = 24 * 3600.0
-"""A wall clock that kept pace with the monotonic one for this long is trusted more than the newest record."""
+"""If the wall clock kept pace with the monotonic clock for this long, it is trusted more than the newest record."""
 SHARE, FEWEST = 0.1, 1000
-"""One purge deletes a tenth of the records at most, or a thousand: time to notice a wrong clock."""
+"""One purge deletes at most a tenth of the records, or a thousand. That leaves time to notice a wrong clock."""
 
 
 def uptime_s() -> float:
-    """A clock that cannot be set. It counts the time of a suspended machine, where the system offers that."""
+    """The seconds of a clock that cannot be set. It includes the time of a suspended machine, if the system supports
+    that."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 class Retention:
-    """The time before which records are too old.
+    """Computes the time before which records are too old.
 
-    It never advances faster than the monotonic clock. On the first day it counts from the newest record at the start,
-    so a process that starts with its clock in the future deletes nothing.
+    This time never advances faster than the monotonic clock. On the first day it is counted from the newest
+    record at the start, so a process that starts with its clock in the future deletes nothing.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Retention:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = uptime_s,
     ) -> None:
-        """`newest_s`: the newest record's time in seconds since 1970, 0.0 if there is none."""
+        """`newest_s`: the time of the newest record in seconds since 1970, 0.0 if there is none."""
         self._retention_s = retention_s
         self._newest_s = newest_s
         self._clock = clock
@@ -41,7 +42,7 @@ class Retention:
         self._start_uptime_s = uptime()
 
     def before_s(self) -> float:
-        """Records from before this time are too old, in seconds since 1970."""
+        """The time, in seconds since 1970, before which records are too old."""
         up_s = self._uptime() - self._start_uptime_s
         start_s = self._start_s
         if self._newest_s and up_s < TRUSTED_AFTER_S:
@@ -49,7 +50,7 @@ class Retention:
         return min(self._clock(), start_s + up_s + JUMP_S) - self._retention_s
 
     def jump_s(self) -> float:
-        """How far the wall clock has jumped ahead since the start; 0.0 if it has not."""
+        """How many seconds the wall clock has jumped ahead since the start; 0.0 if it has not."""
         up_s = self._uptime() - self._start_uptime_s
         ahead_s = self._clock() - self._start_s - up_s
         return ahead_s if ahead_s > JUMP_S else 0.0

@@ -1,7 +1,7 @@
 """The exchange record: the stored format that the gateway writes and the offline jobs read.
 
-Records outlive the code that wrote them. A change that breaks old readers or old records raises
-`SCHEMA` and adds an entry to `UPGRADES`, so that records of every version stay readable.
+Records outlive the code that wrote them. A change that breaks old readers or old records must increase `SCHEMA`
+and add an entry to `UPGRADES`, so that records of every version stay readable.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,18 +16,18 @@ from gateway.exchange import Call, Chunk, ContextPlan, Exchange, Intent, Mode, N
 from gateway.ports import Answer, ExchangeOutcome
 
 ReadAnswer = Callable[[bytes, str, str], Answer]
-"""A reply's bytes, content type and content encoding to an answer: `wire.chat.answer.read_answer`."""
+"""Converts a reply's bytes, content type and content encoding to an answer, as `wire.chat.answer.read_answer` does."""
 
 SCHEMA = 1
 RAW_LIMIT = 64 * 1024
 
 Fields = dict[str, Any]
 UPGRADES: Mapping[int, Callable[[Fields], Fields]] = {}
-"""From the fields of version n to those of version n + 1."""
+"""Converts the fields of version n to those of version n + 1."""
 
 
 class UnknownSchema(ForewordError):
-    """A record of a newer Foreword."""
+    """The record was written by a newer Foreword."""
 
     def __init__(self, schema: int) -> None:
         super().__init__(
@@ -46,7 +46,7 @@ class ExchangeRecord(Struct, frozen=True):
     schema: int = SCHEMA
     policy: str = "full"
     time_s: float = 0.0
-    """When the request came in, in seconds since 1970."""
+    """The time at which the request arrived, in seconds since 1970."""
     key: str = ""
     endpoint: str = ""
     model: str = ""
@@ -55,7 +55,7 @@ class ExchangeRecord(Struct, frozen=True):
     stream: bool = False
     asked: tuple[Turn, ...] = ()
     raw: bytes = b""
-    """The request's body, if it is at most `RAW_LIMIT` long."""
+    """The request's body, if it has at most `RAW_LIMIT` bytes."""
     mode: Mode = Mode.ON
     intent: Intent = Intent.UNKNOWN
     rewrite: Rewrite = Rewrite.NONE
@@ -78,18 +78,18 @@ class ExchangeRecord(Struct, frozen=True):
     first_byte_us: int = 0
     total_us: int = 0
     job: str = ""
-    """The offline job that made this call; "" for a client's."""
+    """The offline job that made this call; "" for a client's request."""
     answer: Answer = Answer()
     """The last field, so that `entry` can add it to an encoded record."""
 
     @property
     def sent(self) -> tuple[Turn, ...]:
-        """The turns that the backend got."""
+        """The turns that were sent to the backend."""
         return self.prompt if self.changed and self.prompt is not None else self.asked
 
 
 def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> ExchangeRecord:
-    """The record without the answer, which the drain reads from the reply's bytes."""
+    """Build the record without the answer, which the drain reads from the reply's bytes."""
     ask = exchange.ask
     return ExchangeRecord(
         id=exchange.id,
@@ -151,7 +151,7 @@ class ListedFields(Struct, frozen=True):
 
 
 class StoredRecord(NamedTuple):
-    """A record for the database: the listed fields, and the whole as `encode` wrote it."""
+    """A record for the database: the listed fields, and the whole record as `encode` wrote it."""
 
     listed: ListedFields | ExchangeRecord
     data: bytes
@@ -161,7 +161,7 @@ class _RecordVersion(Struct):
     schema: int = 1
 
 
-# repr: an unusual value in a note must not lose the record
+# `repr`, so that an unusual value in a note does not lose the record
 encoder = msgspec.msgpack.Encoder(enc_hook=repr)
 _version = msgspec.msgpack.Decoder(_RecordVersion)
 _fields = msgspec.msgpack.Decoder(Fields)

@@ -1,7 +1,8 @@
-"""Statistics on scores from 0 to 1: is one set of answers better than another, and are the data enough to decide?
+"""Statistics on scores from 0 to 1: is one set of answers better than another, and are there enough data to decide?
 
-Plain Python on counts of distinct scores, so that a million exchanges take no more memory than a thousand. The gateway
-serves comparisons without scipy, whose import takes 1.5 s of CPU and 86 MB; the tests hold each function to scipy's.
+Plain Python on counts of distinct scores, so a million exchanges need no more memory than a thousand. The
+gateway compares without scipy, whose import takes 1.5 s of CPU and 86 MB; the tests compare each function with
+scipy's.
 """
 
 import math
@@ -13,18 +14,18 @@ from msgspec import Struct
 
 Z95 = 1.959963984540054
 Z_POWER = 0.8416212335729143
-"""For 80 % power."""
+"""The normal quantile for 80 % power."""
 DIGITS = 3
 RESAMPLES = 5000
 BOOTSTRAP_UP_TO = 1000
 """With more scores on each side, the bootstrap and the normal interval agree."""
 WORTHWHILE = 0.05
-"""A smaller difference than this counts as none."""
+"""A difference smaller than this counts as none."""
 FEWEST = 10
 
 
 class Scores(Struct, frozen=True):
-    """The number of times that each score was given, to three digits."""
+    """How often each score was given. Scores are rounded to three digits."""
 
     counts: Mapping[float, int] = {}
 
@@ -52,7 +53,7 @@ class Scores(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """The first mean less the second, its 95 % interval, and the p of no difference."""
+    """The first mean minus the second, its 95 % interval, and the p-value of no difference."""
 
     difference: float
     low: float
@@ -60,11 +61,12 @@ class Difference(Struct, frozen=True):
     p: float
     method: str
     needed: int
-    """The number of scores on each side that detects a difference of the observed size in four of five tries."""
+    """The number of scores on each side with which a difference of the observed size is detected in four of five
+    tries."""
 
 
 def difference(first: Scores, second: Scores, random: Random) -> Difference:
-    """The difference of two independent samples, neither of them empty."""
+    """The difference of two independent samples. Neither may be empty."""
     needed = needed_a_side(first, second)
     seen = first.mean - second.mean
     if first.binary and second.binary:
@@ -80,7 +82,7 @@ def difference(first: Scores, second: Scores, random: Random) -> Difference:
 
 
 def wilson(ones: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson 1927)."""
+    """The 95 % score interval of the share ones / n (Wilson 1927): lower and upper bound."""
     if n == 0:
         return 0.0, 1.0
     share, z2 = ones / n, Z95 * Z95
@@ -99,7 +101,7 @@ def newcombe(ones_a: int, n_a: int, ones_b: int, n_b: int) -> tuple[float, float
 
 
 def fisher(ones_a: int, n_a: int, ones_b: int, n_b: int) -> float:
-    """Fisher's exact test, two-sided: sums the tables that are at most as probable as this one."""
+    """The p-value of Fisher's exact test, two-sided: sums the tables that are at most as probable as this one."""
     ones = ones_a + ones_b
     total = _log_choose(n_a + n_b, ones)
 
@@ -112,7 +114,7 @@ def fisher(ones_a: int, n_a: int, ones_b: int, n_b: int) -> float:
 
 
 def mann_whitney(first: Scores, second: Scores) -> float:
-    """The two-sided p of the rank-sum test, by the normal approximation with ties and continuity corrected."""
+    """The two-sided p-value of the rank-sum test: normal approximation, corrected for ties and continuity."""
     n_a, n_b = first.n, second.n
     n = n_a + n_b
     u, below, ties = 0.0, 0, 0
@@ -135,15 +137,15 @@ def bootstrap(first: Scores, second: Scores, random: Random) -> tuple[float, flo
 
 
 def needed_a_side(first: Scores, second: Scores) -> int:
-    """The scores needed on each side for the observed difference, or for a worthwhile one if that is larger; 80 %
-    power, 5 % two-sided."""
+    """The number of scores on each side that is needed to detect the observed difference, or a worthwhile one if that
+    is larger, with 80 % power at 5 % two-sided."""
     size = max(abs(first.mean - second.mean), WORTHWHILE)
     spread = _cautious(first).variance + _cautious(second).variance
     return math.ceil((Z95 + Z_POWER) ** 2 * spread / size**2)
 
 
 class Paired(Struct, frozen=True):
-    """The mean of differences within pairs, its 95 % bootstrap interval, and the p of no difference."""
+    """The mean of differences within pairs, its 95 % bootstrap interval, and the p-value of no difference."""
 
     pairs: int
     mean: float
@@ -153,7 +155,7 @@ class Paired(Struct, frozen=True):
 
 
 def paired(differences: Sequence[float], random: Random) -> Paired:
-    """Tests differences of pairs, each from -1 to 1. `p` is that of McNemar's exact test if all are -1, 0 or 1."""
+    """Test the differences of pairs, each from -1 to 1. If all are -1, 0 or 1, `p` is that of McNemar's exact test."""
     seen = Scores.of(differences)
     if not seen.n:
         return Paired(0, 0.0, -1.0, 1.0, 1.0)
@@ -166,14 +168,14 @@ def paired(differences: Sequence[float], random: Random) -> Paired:
 
 
 def mcnemar(better: int, worse: int) -> float:
-    """McNemar's exact test, two-sided, on the pairs that differ."""
+    """The p-value of McNemar's exact test, two-sided, on the pairs that differ."""
     n = better + worse
     tail = math.fsum(math.exp(_log_choose(n, k) - n * math.log(2)) for k in range(min(better, worse) + 1))
     return min(1.0, 2 * tail)
 
 
 def sign_flip(differences: Sequence[float], random: Random) -> float:
-    """The two-sided p of a random-sign permutation test of no difference."""
+    """The two-sided p-value of a random-sign permutation test of no difference."""
     sizes = [abs(size) for size in differences if size]
     observed = abs(math.fsum(differences)) - 1e-9
     extreme = 0
@@ -196,7 +198,7 @@ def _middle(sample: Sequence[float]) -> tuple[float, float]:
 
 
 def _cautious(scores: Scores) -> Scores:
-    """The scores with each extreme counted once more: three right answers do not prove that all are right."""
+    """The scores with each extreme counted once more, since three right answers do not prove that all are right."""
     return Scores(Counter(scores.counts) + Counter({0.0: 1, 1.0: 1}))
 
 

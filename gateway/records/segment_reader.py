@@ -23,7 +23,7 @@ log = logging.getLogger("foreword.drain")
 
 BATCH = 500
 BATCH_BYTES = 16 * 1024 * 1024
-"""A batch ends at this size as well: records hold unpacked answers, and memory must not grow with their number."""
+"""A batch also ends at this size. Records hold unpacked answers, and memory must not grow with their number."""
 
 
 class ReadFrame(Struct, frozen=True):
@@ -35,19 +35,19 @@ class ReadFrame(Struct, frozen=True):
 
 
 class SegmentReader:
-    """Reads segment files into a database. Blocking, and one at a time.
+    """Reads segment files into a database. Blocking; one call at a time.
 
-    A segment is inserted in batches. After a crash or a failure it is read again from its start; records that are in
-    the database already are unchanged.
+    A segment is inserted in batches. After a crash or a failure it is read again from its start, and records
+    that are already in the database stay unchanged.
     """
 
     def __init__(self, read_answer: ReadAnswer) -> None:
         self._read_answer = read_answer
         self.inserted = 0
         self.unreadable = 0
-        """Frames that could not be read; their segments are kept as `*.damaged`."""
+        """The number of frames that could not be read. Their segments are kept as `*.damaged`."""
         self.quarantined = 0
-        """Records that the database refused; see `Quarantine`."""
+        """The number of records that the database refused; see `Quarantine`."""
 
     def take(self, path: Path, database: Database) -> bool:
         """Insert a segment's records. False if part of it could not be read. Raises `DatabaseFailed`."""
@@ -88,7 +88,7 @@ class SegmentReader:
 
     def _frames(self, payloads: Iterable[memoryview], path: Path) -> Iterator[ReadFrame]:
         for number, payload in enumerate(payloads):
-            # bytes from the disk: one bad record must not cost the others
+            # the bytes come from the disk: one bad record must not cost the others
             try:
                 record = self._read(payload)
             except Exception as error:

@@ -1,7 +1,7 @@
-"""Segment files: the writer of a segment holds a lock on it, which the kernel releases when the process dies.
+"""Segment files. The writer of a segment holds a lock on it, which the kernel releases when the process dies.
 
-So a segment without a lock has no writer. Process ids would not tell: they are reused, and in containers
-every process may have the same one.
+Therefore a segment without a lock has no writer. Process ids would not show that, since they are reused, and in
+containers every process may have the same one.
 """
 
 import fcntl
@@ -15,24 +15,24 @@ DAMAGED = ".damaged"
 
 
 class SegmentFile:
-    """An open segment file. It stays locked until `close`, even when it is no longer written."""
+    """An open segment file. It stays locked until `close`, even after the last write."""
 
     def __init__(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self.path = path
         self.size = 0
-        # locked before it gets its name: otherwise another process could claim it
+        # locked before it gets its final name, since otherwise another process could claim it
         unborn = path.with_suffix(".new")
         self._fd = os.open(unborn, flags, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         unborn.rename(path)
 
     def append(self, data: bytes | bytearray) -> None:
-        """Append with one write. Raises `OSError` and leaves the file unchanged if the disk has too little room."""
+        """Append with one write. If the disk has too little room, raises `OSError` and leaves the file unchanged."""
         wrote = os.write(self._fd, data)
         if wrote != len(data):
             os.ftruncate(self._fd, self.size)
-            raise OSError(f"the disk took {wrote} of {len(data)} bytes")
+            raise OSError(f"only {wrote} of {len(data)} bytes could be written to the disk")
         self.size += wrote
 
     def remove(self) -> None:
@@ -56,7 +56,8 @@ def set_aside(path: Path) -> None:
 
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Try to claim a segment. True if its writer is dead; no other process can claim it inside the block."""
+    """Try to claim a segment. Yields True if its writer is dead; then no other process can claim it inside the
+    block."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -82,7 +83,7 @@ def segments(folder: Path) -> list[Path]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """The bytes of all files in the folder, those set aside included."""
+    """The total bytes of the files in the folder, including those that were set aside."""
     total = 0
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:

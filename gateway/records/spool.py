@@ -1,4 +1,4 @@
-"""The spool: each finished exchange is appended with one write, without waiting for the database."""
+"""The spool: appends each finished exchange with one write, without waiting for the database."""
 
 import logging
 import os
@@ -21,15 +21,15 @@ log = logging.getLogger("foreword.spool")
 
 MB = 1024 * 1024
 READ_AGAIN_BYTES = 64 * 1024
-"""The largest write buffer that is reused, so that one huge body does not stay in memory."""
+"""The largest write buffer that is reused, so that the memory of one huge body is freed."""
 
 
 class Spool:
-    """Appends every finished exchange to segment files. Used by one thread, the event loop's.
+    """Appends every finished exchange to segment files. Only one thread may use it, that of the event loop.
 
-    Records survive a crash of the process, not of the machine: there is no fsync. A record that cannot
-    be written is counted in `dropped`, and in `errors` if the disk refused it. The folder holds
-    about `max_spool_mb` at most; beyond that, new records are dropped.
+    Records survive a crash of the process but not of the machine, since there is no fsync. A record that cannot
+    be written is counted in `dropped`, and also in `errors` if the disk refused it. The folder has about
+    `max_spool_mb` at most; beyond that, new records are dropped.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Spool:
         self.dropped = 0
         self.errors = 0
         self.closed: deque[SegmentFile] = deque()
-        """Segments that wait for the drain, the oldest first."""
+        """Segments that wait for the drain, oldest first."""
         self._policy_default = policy_default
         self._read_answer = read_answer
         self._segment_bytes = int(segment_mb * MB)
@@ -58,7 +58,8 @@ class Spool:
         self._complained = False
         folder.mkdir(parents=True, exist_ok=True)
         self.bytes = folder_bytes(folder)
-        """The size of the folder: exact after each drain; between drains it adds this process's writes."""
+        """The size of the folder in bytes. Exact after each drain; in between it only includes this process's
+        writes."""
 
     def record(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         policy = exchange.key.record or self._policy_default
@@ -77,7 +78,7 @@ class Spool:
             self._current = None
 
     def measure(self) -> None:
-        """Measure the folder again: other workers add to it, and drains remove from it."""
+        """Measure the folder again, since other workers add to it and drains remove from it."""
         self.bytes = folder_bytes(self.folder)
 
     def close(self) -> None:
@@ -88,7 +89,7 @@ class Spool:
 
     def _write(self, exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> None:
         if self.bytes >= self._max_bytes:
-            raise OSError(f"the spool is full: {self.bytes // MB} MB wait for the database")
+            raise OSError(f"the spool is full: {self.bytes // MB} MB are not in the database yet")
         pack(self._frame(exchange, outcome, policy), self._buffer)
         segment = self._current or self._open()
         segment.append(self._buffer)
@@ -117,6 +118,6 @@ class Spool:
         self.dropped += 1
         if isinstance(error, OSError):
             self.errors += 1
-        if not self._complained:  # logged once until it works again: a full disk would fill the log too
+        if not self._complained:  # logged once until it works again, since a full disk would otherwise fill the log too
             log.error("exchanges are not recorded: %s", error)
             self._complained = True

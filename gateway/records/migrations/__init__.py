@@ -1,1 +1,1 @@
-"""The database's schema, one revision a file, in the order of their numbers."""
+"""The database's schema: one revision per file, in the order of their numbers."""

@@ -1,4 +1,4 @@
-"""Run by alembic: applies the revisions inside the transaction that `database.py` opened."""
+"""Run by alembic. Applies the revisions within the transaction that `database.py` opened."""
 
 from alembic import context
 

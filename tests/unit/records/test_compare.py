@@ -48,7 +48,7 @@ def test_the_better_version_is_named_with_its_interval(database: Database) -> No
     (feedback,) = found.measures
     assert (feedback.n_a, feedback.n_b, feedback.mean_a, feedback.mean_b) == (100, 100, 0.6, 0.9)
     assert feedback.better is Better.B
-    assert feedback.said == "sum.en@2 is better by 0.30 [0.18, 0.41]"
+    assert feedback.verdict == "sum.en@2 is better by 0.30 [0.18, 0.41]"
     assert found.cautions == ()
 
 
@@ -59,7 +59,7 @@ def test_too_little_says_how_much_is_needed(database: Database) -> None:
     (feedback,) = compare(database, A, B).measures
 
     assert feedback.better is Better.UNKNOWN
-    assert feedback.said == "not enough data: 12 of about 146 needed on each side"
+    assert feedback.verdict == "not enough data: 12 of about 146 needed on each side"
 
 
 def test_much_of_the_same_is_alike(database: Database) -> None:
@@ -77,7 +77,7 @@ def test_without_scores_there_is_nothing_to_compare_and_it_is_said_for_whom(data
 
     found = compare(database, A, B)
 
-    assert found.measures[0].said == "nothing to compare: sum.en@2 has no score from feedback"
+    assert found.measures[0].verdict == "nothing to compare: sum.en@2 has no score from feedback"
     assert (found.side_a.exchanges, found.side_b.exchanges) == (2, 1)
 
 
