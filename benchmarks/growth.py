@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from time import perf_counter, process_time, time
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
 import click
@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from gateway.context.ingest.ingest import Ingest, IngestItem
 from gateway.context.reading.chunk import Cut
 from gateway.context.reading.readers import read
+from gateway.context.store import lexical
 from gateway.context.store.catalog import Catalog
 from gateway.context.store.collections import OPERATOR, Collections, Wish
 from gateway.context.store.exact import ExactStore
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 SIZES = (100, 1_000, 5_000, 10_000)
 COUNTS = (10, 1_000, 5_000)
 MEASURED = 100
-CREATED = 1_000
+FILLED = 1_000
 WORD = re.compile(r"\w+")
 DIMENSIONS = 384
 PARAGRAPHS = 5
@@ -105,36 +106,28 @@ def _item(folder: Path, number: int) -> IngestItem:
 
 
 def look_ups(folder: Path, most: int) -> Iterator[str]:
-    """Milliseconds to find a collection of a key by name and by id, and to create one, at each number of them.
-
-    Beyond `CREATED` they are rows without tables for their words, which a look-up does not read: creating thousands
-    takes many minutes.
-    """
+    """Milliseconds to find a collection of a key by name and by id, to create one, and to add the first text to one,
+    at each number of them. Up to `FILLED` of them have texts, which have tables of their own."""
     collections = Collections(Catalog(folder / "catalog.sqlite3"), ExactStore(folder / "vectors"))
     done = 0
     for count in (count for count in COUNTS if count <= most):
-        names = [f"user{n}" for n in range(done, count)]
-        if count > CREATED:
-            _insert_rows(collections.catalog, names)
-            times = []
-        else:
-            times = [_took(partial(collections.catalog.create, name, "notes")) for name in names]
+        created = [_took(partial(collections.catalog.create, f"user{n}", "notes")) for n in range(done, count)]
+        empty = [each.id for each in collections.readable(OPERATOR)][done : min(count, FILLED)]
+        filled = [_took(partial(_fill, collections.catalog, id)) for id in empty]
         key = ClientKey(f"user{count // 2}")
         store = collections.find("notes", key)
         assert store is not None
         by_name = [_took(partial(collections.find, "notes", key)) for _ in range(MEASURED)]
         by_id = [_took(partial(collections.by_id, store.id, key)) for _ in range(MEASURED)]
-        cells = [_median(some) for some in (by_name, by_id, times[-MEASURED:])]
+        cells = [_median(some) for some in (by_name, by_id, created[-MEASURED:], filled[-MEASURED:])]
         yield f"| {count:,} | {' | '.join(cells)} |"
         done = count
     collections.close()
 
 
-def _insert_rows(catalog: Catalog, owners: Sequence[str]) -> None:
-    now = int(time())
-    query = "INSERT INTO collections (id, owner, name, created, active) VALUES (?, ?, 'notes', ?, ?)"
+def _fill(catalog: Catalog, collection: str) -> None:
     with catalog.writing() as database:
-        database.executemany(query, [(f"vs_{owner}", owner, now, now) for owner in owners])
+        lexical.add(database, collection, [(1, "A text of six words.")])
 
 
 def _median(times: Sequence[tuple[float, float]]) -> str:
@@ -160,8 +153,8 @@ def main(most_files: int, most: int) -> None:
         for row in files(Path(folder), most_files):
             click.echo(row)
     with tempfile.TemporaryDirectory() as folder:
-        click.echo("\n| collections | ms to find by name | by id | ms to create |")
-        click.echo("|------------:|-------------------:|------:|-------------:|")
+        click.echo("\n| collections | ms to find by name | by id | ms to create | ms for the first text |")
+        click.echo("|------------:|-------------------:|------:|-------------:|----------------------:|")
         for row in look_ups(Path(folder), most):
             click.echo(row)
 

@@ -120,7 +120,6 @@ class Catalog:
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (id, owner, name, now, now, expires_days, json.dumps(metadata or {}, ensure_ascii=False)),
         )
-        lexical.create(database, id)
         return id
 
     def collections(self) -> list[Collection]:

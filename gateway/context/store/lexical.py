@@ -63,6 +63,8 @@ LENGTHS = _lengths()
 
 
 def create(database: Database, collection: str) -> None:
+    """The tables of a collection, made with its first text: SQLite reads its whole schema for each new table, so they
+    take the longer the more collections have them."""
     database.execute(f"CREATE VIRTUAL TABLE words_{collection} USING fts5(words, content='', tokenize='ascii')")
     database.execute(f"CREATE VIRTUAL TABLE rarity_{collection} USING fts5vocab(words_{collection}, row)")
     database.execute(f"CREATE VIRTUAL TABLE places_{collection} USING fts5vocab(words_{collection}, instance)")
@@ -92,6 +94,8 @@ def drop(database: Database, collection: str) -> None:
 
 def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
     """Index texts under the keys of their chunks."""
+    if not _exists(database, collection):
+        create(database, collection)
     rows = list(map(_row, texts))
     database.executemany(f"INSERT INTO words_{collection} (rowid, words) VALUES (?, ?)", rows)
     _extend(database, collection, rows, 1)
@@ -123,6 +127,8 @@ def _length_code(words: int) -> int:
 
 def purge(database: Database, collection: str) -> None:
     """Rewrite the index. Until then, the words of removed chunks are still in the file."""
+    if not _exists(database, collection):
+        return
     database.execute(f"INSERT INTO words_{collection} (words_{collection}) VALUES ('optimize')")
     _forget_common(database, collection)
 
@@ -146,6 +152,17 @@ def _forget_common(database: Database, collection: str) -> None:
 def _counts_hold(database: Database, collection: str, total: int) -> bool:
     then = _stored_count(database, collection, "")
     return abs(total - then) <= STALE * then
+
+
+def _exists(database: Database, collection: str) -> bool:
+    """Whether a text was ever added. Looking into `sqlite_master` would read it all."""
+    try:
+        database.execute(f"SELECT 1 FROM counts_{collection} LIMIT 0")
+    except sqlite3.OperationalError as error:
+        if str(error).startswith("no such table"):
+            return False
+        raise
+    return True
 
 
 def _stored_count(database: Database, collection: str, term: str) -> int:
@@ -235,6 +252,8 @@ def likeness(database: Database, collection: str, query: str, remembered: Rememb
 
 def _extent(database: Database, collection: str) -> tuple[int, float]:
     """The number of indexed chunks, and their average length in words."""
+    if not _exists(database, collection):
+        return 0, 1.0
     total, words = _stored_count(database, collection, CHUNKS), _stored_count(database, collection, WORDS)
     return total, max(1.0, words / max(1, total))
 
@@ -250,7 +269,7 @@ def _rarest_first(
     counted = total >= COUNTED and _counts_hold(database, collection, total)
     frequencies = []
     for term in terms[:MOST_TERMS]:
-        then, frequency = memory.get((collection, term), (-1, 0))
+        then, frequency = memory.get((collection, term), (-1, 0)) if total else (0, 0)
         if then != total:
             frequency = _stored_count(database, collection, term) if counted else 0
             if not frequency:

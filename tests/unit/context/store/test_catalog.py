@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from gateway.context.store.catalog import Catalog
 from gateway.context.store.schema import VERSION
 from gateway.context.store.stored_documents import Documents
@@ -104,3 +106,32 @@ def test_a_file_that_was_replaced_has_owners_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "other.sqlite3").replace(catalog.file)
 
     assert Documents(catalog, new.collection).owners([1, 2, 3, 4]) == {3: 2, 4: 2}
+
+
+def test_an_empty_collection_has_no_tables_of_its_own_and_is_searched_all_the_same(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.sqlite3")
+    with catalog.reading() as database:
+        tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    documents = Documents(catalog, catalog.create("alice", "notes"))
+
+    with catalog.reading() as database:
+        assert database.execute("SELECT count(*) FROM sqlite_master").fetchone() == tables
+    assert documents.by_words("leave", 5, None) == []
+    assert documents.likeness("leave").shares(["days of leave"]) == [pytest.approx(0.5, abs=0.5)]
+    documents.count_words()
+    catalog.scrub(documents.collection)
+    catalog.drop(documents.collection)
+
+
+def test_a_connection_that_knew_a_collection_as_empty_finds_its_first_text(tmp_path: Path) -> None:
+    catalog, other = Catalog(tmp_path / "catalog.sqlite3"), Catalog(tmp_path / "catalog.sqlite3")
+    documents = Documents(catalog, catalog.create("", "handbook"))
+    before = Documents(other, documents.collection)
+    assert before.by_words("fifteen", 5, None) == []
+
+    document = documents.stage("a.md", "")
+    documents.put(document, [Chunk("1", "c", "a.md", "Fifteen days.")])
+    documents.go_live(document)
+
+    assert len(before.by_words("fifteen", 5, None)) == 1
