@@ -197,6 +197,7 @@ class RewriteStage:
             if template.calls:
                 prompt = await self._after_calls(prompt, exchange, filled, labels)
             self._keep_if_grown(prompt, query)
+            _keep_if_same(prompt, query)
         except TemplateError as error:
             raise KeptAsIs(str(error), template, more.calls) from error
         except KeptAsIs as unchanged:
@@ -316,6 +317,13 @@ def _keep_if_lost(template: Template, filled: FilledSlots, query: str, bare: Seq
     gone = guards.lost(query, bare, spans)
     if gone:
         raise KeptAsIs(f"{template.id} would lose {_quoted(gone)}", template)
+
+
+def _keep_if_same(prompt: ComposedPrompt, query: str) -> None:
+    """Raises `KeptAsIs` if the template adds nothing, since the prompt settles everything that it would add."""
+    (*before, last) = prompt.turns
+    if not before and last.text == query and prompt.procedure is None:
+        raise KeptAsIs(f"{prompt.template.id} adds nothing to this prompt", prompt.template, prompt.calls)
 
 
 def fixed_labels(template: Template) -> tuple[str, ...]:
