@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from gateway.backends.call import Caller
-from gateway.backends.remote import Remote, RemoteSettings
+from gateway.backends.remote import Remote
+from gateway.backends.remote_settings import RemoteSettings
 from gateway.backends.reply_headers import passed_back
 from gateway.errors import RequestError
 from gateway.exchange import Ask, Endpoint, Exchange, Target

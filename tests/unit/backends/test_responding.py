@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.backends.remote import KIND, RemoteSettings, speakers
+from gateway.backends.remote import KIND
+from gateway.backends.remote_settings import RemoteSettings, speakers
 from gateway.backends.responses import ResponsesOverChat
 from gateway.errors import BackendFailed, BadRequest, RequestError
 from gateway.exchange import Endpoint, Exchange, Mode, Sampling, Turn

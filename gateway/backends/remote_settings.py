@@ -1,0 +1,105 @@
+"""The settings of a remote backend, and their checks."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from gateway.backends.route import matches
+from gateway.errors import Problem
+from gateway.settings import Count, Seconds
+
+OURS = ("host", "content-length", "transfer-encoding", "connection")
+OPENAI = "api.openai.com"
+ENDPOINTS = ("/completions", "/embeddings", "/responses", "/models")
+VERSION = re.compile(r"/v[0-9]")
+"""A version somewhere in the path, such as `/v1`, `/openai/v1` or `/v1beta/openai`."""
+
+
+class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[backends.x] kind = "openai"`: OpenAI, vLLM, llama.cpp, Ollama, or another gateway."""
+
+    base_url: str
+    """Up to and including `/v1`."""
+    models: tuple[str, ...] = ()
+    """The names of its models. A `*` at the end of a name matches any rest; `["*"]` takes every name that no backend
+    lists in full."""
+    api_key: str = ""
+    """Sent as `Authorization: Bearer ...`. `env:NAME` reads it from the environment."""
+    headers: dict[str, str] = {}
+    """More headers for every request, such as `OpenAI-Organization`."""
+    window_tokens: int = 0
+    """The context window of its models, in tokens; 0: unknown, so the backend itself refuses long inputs."""
+    connect_timeout_s: Seconds = 5.0
+    """The longest wait for a new connection, or for one to become free."""
+    idle_timeout_s: Seconds = 120.0
+    """The longest wait for the first byte, and between two pieces of a stream. Noticed within a second."""
+    total_timeout_s: Seconds = 1800.0
+    """The longest time from the request to the answer's last byte, also for streams."""
+    max_answer_mb: Count = 64
+    """A larger answer is cut off with an error. Embeddings of 2,048 texts as decimal numbers can take 100 MB."""
+    max_connections: Count = 1000
+    """Further requests wait for a connection for `connect_timeout_s`, and then get 503 with `retry-after`."""
+    room_field: str = "max_tokens"
+    """The field in which a template's answer length is sent; OpenAI's reasoning models need `max_completion_tokens`."""
+    sampling: tuple[Literal["max_tokens", "temperature", "stop"], ...] = ()
+    """The decoder fields that a template may set if the client did not. The default is none, since some models refuse
+    such fields with an error. vLLM, llama.cpp and Ollama accept all three."""
+    done_marker: bool = True
+    """Whether its streams end with `[DONE]`. If so, a stream that ends without it counts as broken."""
+    responses: tuple[str, ...] | None = None
+    """The models that serve `/v1/responses` themselves, `["*"]` for all: requests and answers pass through
+    unchanged. For other models the request is translated to a chat completion, and the answer back. The default is
+    all models at OpenAI's own address, and none elsewhere."""
+
+
+def speakers(settings: RemoteSettings) -> tuple[str, ...]:
+    """The names and patterns of the models that serve `/v1/responses` themselves."""
+    named = settings.responses
+    if named is None:
+        named = ("*",) if urlsplit(settings.base_url).hostname == OPENAI else ()
+    inside = [name for name in settings.models if any(matches(name, pattern) for pattern in named)]
+    return (*inside, *[name for name in named if name not in inside and _offered(name, settings)])
+
+
+def _offered(name: str, settings: RemoteSettings) -> bool:
+    return any(matches(name, pattern) for pattern in settings.models)
+
+
+def check(settings: RemoteSettings, _root: Path) -> Iterable[Problem]:
+    parts = urlsplit(settings.base_url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        remedy = "For example https://api.openai.com/v1"
+        yield Problem("base_url", f"{settings.base_url!r} is not an http(s) URL", remedy)
+    elif not _usable_port(settings.base_url):
+        yield Problem("base_url", f"{settings.base_url!r} has no usable port")
+    elif parts.path.rstrip("/").endswith(ENDPOINTS):
+        yield Problem("base_url", "names one endpoint; it is the address above all of them", "End it in /v1.")
+    elif not parts.path.endswith("/") and not VERSION.search(parts.path):
+        remedy = f"Write {settings.base_url}/v1, or end it in / if this server's API is really there."
+        yield Problem("base_url", f"{settings.base_url!r} does not end in /v1", remedy)
+    if parts.query or parts.fragment:
+        yield Problem("base_url", "must end with the path: a query would not be sent")
+    if parts.username or parts.password:
+        yield Problem("base_url", "must not hold credentials", "Use api_key.")
+    for key in settings.headers:
+        if key.lower() in OURS:
+            yield Problem(f"headers.{key}", "is the gateway's own to set", "Leave it out.")
+    for key, value in {**settings.headers, "api_key": settings.api_key}.items():
+        if any(mark in key + value for mark in "\r\n\0"):
+            yield Problem(key, "must not hold line breaks")
+    for name in settings.responses or ():
+        if not _offered(name, settings) and not any(matches(model, name) for model in settings.models):
+            yield Problem("responses", f"{name!r} is not among the models", "Name it there too.")
+    if not settings.models:
+        yield Problem("models", "is empty, so no request reaches it", 'For example models = ["*"].')
+
+
+def _usable_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
