@@ -15,6 +15,7 @@ from time import monotonic
 
 from gateway.errors import ConfigError
 from gateway.serving import status
+from gateway.serving.caught_signals import CaughtSignals
 from gateway.serving.channel import Accept, AskMetrics, DrainOrder, FromWorker, MetricsPage, Opened, Ready
 from gateway.serving.check import ConfigCheck
 from gateway.serving.child import Child
@@ -74,12 +75,12 @@ class Supervisor:
         self._asked: list[tuple[float, Respond]] = []
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
         self._health = HealthPort(self._selector, health, routes, is_allowed) if health is not None else None
-        self._received: list[int] = []
-        self._woken, self._wakes = socket.socketpair()
+        self._signals = CaughtSignals()
 
     def run(self) -> int:
         """Serve until the server ends. Returns the exit status."""
-        self._catch_signals()
+        self._signals.catch()
+        self._selector.register(self._signals.channel, selectors.EVENT_READ, self._woke)
         for number in self._numbers():
             self._spawn(number, self._serving, self._settings)
         while self._children or self._ending is None:
@@ -111,20 +112,8 @@ class Supervisor:
 
     # signals
 
-    def _catch_signals(self) -> None:
-        for end in (self._woken, self._wakes):
-            end.setblocking(False)
-        self._selector.register(self._woken, selectors.EVENT_READ, self._woke)
-        signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda received, _: self._received.append(received))
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the loop, which checks for dead workers
-
     def _woke(self) -> None:
-        with suppress(BlockingIOError):
-            self._woken.recv(4096)
-        received, self._received = self._received, []
-        for number in received:
+        for number in self._signals.take():
             if number == signal.SIGHUP:
                 self._reload()
             else:
@@ -157,7 +146,7 @@ class Supervisor:
     def _own_sockets(self) -> list[socket.socket]:
         """The sockets that a child must close. Otherwise connections that this process closes would stay open."""
         health = self._health.sockets() if self._health is not None else []
-        return [self._woken, self._wakes, *health, *[child.channel for child in self._children]]
+        return [*self._signals.sockets(), *health, *[child.channel for child in self._children]]
 
     def _hear(self, child: Child) -> None:
         reports, there = child.hear()

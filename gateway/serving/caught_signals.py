@@ -1,0 +1,35 @@
+"""Receives the signals of the parent process without interrupting its work: a caught signal wakes its selector."""
+
+import signal
+import socket
+from contextlib import suppress
+
+CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class CaughtSignals:
+    """The signals that arrived and were not taken yet. When `channel` can be read, call `take`."""
+
+    def __init__(self) -> None:
+        self.channel, self._wakes = socket.socketpair()
+        self._received: list[int] = []
+
+    def catch(self) -> None:
+        """Replace the process's handlers."""
+        for end in self.sockets():
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
+        for number in CAUGHT:
+            signal.signal(number, lambda received, _: self._received.append(received))
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the selector; dead workers are then found by waiting
+
+    def take(self) -> list[int]:
+        """The numbers of the signals that arrived since the last call."""
+        with suppress(BlockingIOError):
+            self.channel.recv(4096)
+        received, self._received = self._received, []
+        return received
+
+    def sockets(self) -> list[socket.socket]:
+        """The sockets that a child process must close."""
+        return [self.channel, self._wakes]
