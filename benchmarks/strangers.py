@@ -18,7 +18,8 @@ from typing import Any
 import click
 import msgspec
 
-from gateway.assembly import Gateway, assemble
+from gateway.assembly.assemble import assemble
+from gateway.assembly.gateway import Gateway
 from gateway.exchange import ClientKey, Exchange
 from gateway.settings import Settings, load
 from gateway.wire import preview

@@ -14,7 +14,7 @@ from typing import Any
 from litestar.types import Receive, Scope, Send
 from msgspec.structs import replace
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.errors import BadRequest, RequestError, StreamFailed, TooBusy
 from gateway.exchange import Ask, Endpoint, Exchange
 from gateway.ports import ExchangeOutcome, Headers, Reply, is_encoded

@@ -14,7 +14,8 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Receive, Scope, Send
 
-from gateway.assembly import Gateway, assemble
+from gateway.assembly.assemble import assemble
+from gateway.assembly.gateway import Gateway
 from gateway.errors import RequestError
 from gateway.exchange import ClientKey, Endpoint
 from gateway.server import engine_variants, foreword, models, openapi, operations

@@ -6,7 +6,7 @@ from time import time
 import msgspec
 from litestar import Response, get, post
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.errors import NotFound
 from gateway.exchange import Exchange
 from gateway.records.archive import RecordArchive, as_json

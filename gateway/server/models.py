@@ -7,7 +7,7 @@ import msgspec
 from litestar import Response, delete, get
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.backends.route import matches
 from gateway.errors import BackendFailed, NotFound
 from gateway.exchange import ClientKey

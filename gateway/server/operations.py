@@ -2,7 +2,7 @@
 
 from litestar import Response, get
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.server.handlers import Shared
 from gateway.telemetry.metrics import CONTENT_TYPE
 

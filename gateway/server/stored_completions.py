@@ -5,7 +5,7 @@ They belong to the backend's account, which all keys share, so only a key with `
 
 from litestar import Response, delete, get, post
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.errors import NotFound
 from gateway.exchange import ClientKey, Endpoint
 from gateway.ports import Backend, Manageable

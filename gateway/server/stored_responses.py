@@ -6,7 +6,7 @@ import msgspec
 from litestar import Response, delete, get, post
 from litestar.params import FromQuery
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.backends.responses import speaks
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import ClientKey, Endpoint

@@ -16,7 +16,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.assembly import Gateway, assemble
+from gateway.assembly.assemble import assemble
+from gateway.assembly.gateway import Gateway
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.backends.responses import ResponsesOverChat

@@ -8,7 +8,7 @@ HEAVY = "torch transformers sentence_transformers chromadb sklearn numpy xllamac
 LOOK = """
 import sys
 from pathlib import Path
-from gateway.assembly import assemble
+from gateway.assembly.assemble import assemble
 from gateway.server.app import application
 from gateway.settings import load
 application(assemble(load(Path(sys.argv[1]))))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.assembly import assemble
+from gateway.assembly.assemble import assemble
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.exchange import Ask, Endpoint, Exchange, Intent, Turn

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.assembly import assemble
+from gateway.assembly.assemble import assemble
 from gateway.context.embedding.batcher import Batcher
 from gateway.exchange import Ask, Endpoint, Exchange, NamedTemplate
 from gateway.loading import LateLoader

@@ -141,7 +141,7 @@ async def _measured(settings: Settings, cases: list[ReplayCase], calls: int, jud
     from rich.console import Console
     from rich.progress import Progress
 
-    from gateway.assembly import assemble
+    from gateway.assembly.assemble import assemble
     from gateway.cli.gains.replay import Replay, scores_of
 
     gateway = assemble(settings, only_prepare=True)

@@ -66,7 +66,7 @@ async def _check(classifier: Classifier, batcher: Batcher, template: Template) -
 
 
 async def _classified(templates: Sequence[Template], settings: Settings) -> MatchTally:
-    from gateway.assembly import assemble
+    from gateway.assembly.assemble import assemble
 
     gateway = assemble(settings, only_prepare=True)
     try:

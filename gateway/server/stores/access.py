@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.context.ingest.attachments import Attachment
 from gateway.context.ingest.uploads import UploadedFile
 from gateway.context.reading.chunk import Cut

@@ -7,7 +7,7 @@ from pathlib import Path
 from litestar import Response, delete, get, post
 from litestar.response import Stream
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.context.ingest.uploads import UploadedFile
 from gateway.errors import NotFound
 from gateway.exchange import ClientKey

@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Response, delete, get, post
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.context.ingest.attachments import COMPLETED, STATES, Attachment, FileBatch
 from gateway.context.store.catalog import Collection
 from gateway.errors import BadRequest, NotFound

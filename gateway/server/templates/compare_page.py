@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import Response, get
 from litestar.params import QueryParameter
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.errors import ConfigError, DatabaseFailed, NotFound
 from gateway.exchange import ClientKey
 from gateway.prompt.answers.judge import yardstick

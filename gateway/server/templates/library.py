@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.errors import NotFound, NotReady
 from gateway.loading import LateLoader
 from gateway.prompt.authoring.history import HistoryVersion, history, present

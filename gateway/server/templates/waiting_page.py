@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote
 from litestar import Request, Response, get, post
 from msgspec import Struct
 
-from gateway.assembly import Gateway
+from gateway.assembly.gateway import Gateway
 from gateway.errors import BadRequest, KeyNotAllowed, NotFound, TemplateError
 from gateway.exchange import ClientKey
 from gateway.loading import archive_folder

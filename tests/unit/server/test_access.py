@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.adapters import problems_of
-from gateway.assembly import assemble
+from gateway.assembly.assemble import assemble
 from gateway.server.app import application
 from gateway.settings import load, read_file
 

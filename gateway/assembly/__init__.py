@@ -1,0 +1,1 @@
+"""Puts the parts together: from settings to a gateway, and the path of a request through it."""

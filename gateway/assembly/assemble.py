@@ -1,0 +1,137 @@
+"""Builds a gateway from settings.
+
+No heavy library is imported here: the gateway's `open` starts to load them.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from gateway.adapters import Adapters, build_adapters
+from gateway.assembly.gateway import Gateway, Recording
+from gateway.assembly.request_path import StageParts, has_templates, request_path
+from gateway.backends.call import Caller
+from gateway.backends.complete import Completions
+from gateway.backends.required_call import RequiredCalls
+from gateway.backends.responses import ResponsesOverChat
+from gateway.context.ingest.background_ingest import BackgroundEmbedder, BackgroundIngest
+from gateway.context.ingest.ingest import new_ingest
+from gateway.context.ingest.uploads import Uploads
+from gateway.context.long.meaning import Meaning
+from gateway.context.long.read import LongReader
+from gateway.context.reading.parse_process import ParseProcess
+from gateway.errors import ConfigError
+from gateway.loading import LateLoader
+from gateway.perform.performer import Performer
+from gateway.perform.responder import Responder
+from gateway.ports import Backend
+from gateway.prompt.policy.decide import RewritePolicy
+from gateway.prompt.policy.gains import GainTable, gains_path
+from gateway.prompt.refine import RefinedPromptCache
+from gateway.prompt.slots.extract import Extractor
+from gateway.records.archive import RecordArchive
+from gateway.records.drain import Drain
+from gateway.records.locations import database_url, spool_folder
+from gateway.records.policy import RecordPolicy
+from gateway.records.spool import Spool
+from gateway.settings import Settings
+from gateway.telemetry.metrics import Metrics
+from gateway.wire.chat.answer import read_answer
+
+
+def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
+    """Build a gateway. Raises `ConfigError` with every mistake in the configuration.
+
+    `only_prepare`: for commands that only show decisions. Nothing is recorded then.
+    """
+    adapters, problems = build_adapters(settings)
+    if adapters is None:
+        raise ConfigError(problems)
+    mixing = _mixing(adapters.backends)
+    senders = {name: ResponsesOverChat(RequiredCalls(backend)) for name, backend in adapters.backends.items()}
+    caller = Caller(senders, adapters.state, mixing=mixing)
+    completions = Completions(caller, adapters.routes)
+    metrics = Metrics(shared=settings.server.workers > 1)
+    keeping = None if only_prepare else _keeping(settings, metrics)
+    parts = _stage_parts(settings, adapters, completions, mixing, keeping.archive if keeping else None)
+    loads_late = adapters.embedder is not None or has_templates(settings)
+    return Gateway(
+        settings,
+        adapters,
+        partial(request_path, parts),
+        Responder(Performer(caller, completions), adapters.backends),
+        loader=LateLoader(settings, adapters.embedder, adapters.collections) if loads_late else None,
+        completions=completions,
+        policy=parts.policy,
+        metrics=metrics,
+        keeping=keeping,
+        intake=None if only_prepare else _intake(settings, adapters),
+    )
+
+
+def _stage_parts(
+    settings: Settings,
+    adapters: Adapters,
+    completions: Completions,
+    mixing: Mapping[str, Sequence[str]],
+    archive: RecordArchive | None,
+) -> StageParts:
+    def count(backend: str, text: str) -> int:
+        return adapters.backends[backend].count_tokens(text)
+
+    gains = GainTable(gains_path(settings.data_folder)) if settings.prompt.gains == "use" else None
+    return StageParts(
+        settings,
+        adapters,
+        completions,
+        count,
+        archive,
+        mixing,
+        policy=RewritePolicy(settings.templates, gains),
+        reader=LongReader(completions, settings.context.parallel_calls),
+        refined=RefinedPromptCache(settings.refiner.cache_entries, settings.refiner.cache_ttl_s),
+        extractor=Extractor(),
+        meaning=Meaning(),
+    )
+
+
+def _intake(settings: Settings, adapters: Adapters) -> BackgroundIngest | None:
+    collections, batcher = adapters.collections, adapters.embedder
+    if collections is None or batcher is None:
+        return None
+    uploads = Uploads(collections.catalog, settings.data_folder / "files")
+    read, behind = ParseProcess(), BackgroundEmbedder(batcher)
+    return BackgroundIngest(collections, uploads, new_ingest(settings, collections, behind, read), read.close)
+
+
+def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:
+    """The backends that return logits, and the names of their models."""
+    able = {name: [card.name for card in backend.models() if card.logits] for name, backend in backends.items()}
+    return {name: models for name, models in able.items() if models}
+
+
+def _keeping(settings: Settings, metrics: Metrics) -> Recording | None:
+    policies = {settings.records.policy, *(key.record for key in settings.keys.values() if key.record)}
+    if policies == {RecordPolicy.NONE}:
+        return None
+    read = metrics.counting_tokens(read_answer)
+    spool = Spool(spool_folder(settings), settings.records.policy, read_answer=read)
+
+    def opened(wait_s: float = 10.0) -> Any:
+        # imported here: SQLAlchemy would add 0.3 s to the start
+        from gateway.records.database import Database
+
+        return Database.open(database_url(settings), wait_s=wait_s)
+
+    records = settings.records
+    drain = Drain(
+        spool,
+        opened,
+        read,
+        records.drain_s,
+        retention_days=records.retention_days,
+        open_for_reading=lambda: opened(wait_s=1.2),
+    )
+    # an exchange of another worker is in the database only after that worker's next drain
+    patience_s = records.drain_s + 0.5 if settings.server.workers > 1 else 0.0
+    return Recording(spool, drain, RecordArchive(drain, patience_s=patience_s))

@@ -1,0 +1,178 @@
+"""A configured gateway: it prepares, calls and records.
+
+The path of a request is built again whenever a part was loaded, which takes microseconds: stages get the loaded parts
+in their constructors and never change.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from msgspec import Struct
+
+from gateway.adapters import Adapters
+from gateway.backends.complete import Completions
+from gateway.context.ingest.background_ingest import BackgroundIngest
+from gateway.exchange import Exchange
+from gateway.loaded import NOTHING, Loaded
+from gateway.loading import LateLoader
+from gateway.perform.responder import Responder
+from gateway.pipeline import PipelineStep, prepare
+from gateway.ports import ExchangeOutcome
+from gateway.prompt.policy.decide import RewritePolicy
+from gateway.readiness import Readiness
+from gateway.records.archive import RecordArchive
+from gateway.records.drain import Drain
+from gateway.records.spool import Spool
+from gateway.settings import Settings
+from gateway.state.outage import GuardedState
+from gateway.telemetry import names
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.traces import Traces
+
+log = logging.getLogger("foreword.assembly")
+
+
+class Recording(Struct):
+    """The recorder: the spool takes exchanges, the drain stores them, the archive reads them."""
+
+    spool: Spool
+    drain: Drain
+    archive: RecordArchive
+
+
+RequestPath = Callable[[Loaded], tuple[PipelineStep, ...]]
+
+
+class Gateway:
+    """A configured gateway. The creator calls `open` on the event loop, and `aclose` at the end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        adapters: Adapters,
+        path: RequestPath,
+        perform: Responder,
+        *,
+        completions: Completions,
+        policy: RewritePolicy,
+        loader: LateLoader | None = None,
+        metrics: Metrics,
+        keeping: Recording | None = None,
+        intake: BackgroundIngest | None = None,
+    ) -> None:
+        self.settings = settings
+        self.backends = adapters.backends
+        self.routes = adapters.routes
+        self.state = adapters.state
+        self.perform = perform
+        self.completions = completions
+        self.loader = loader
+        self.keeping = keeping
+        self.intake = intake
+        self.metrics = metrics
+        self.traces = None if settings.telemetry.traces == "off" else Traces(settings.telemetry)
+        self.readiness = Readiness()
+        self.in_flight = 0
+        self._policy = policy
+        self._path = path
+        self._built_from, self._steps = NOTHING, path(NOTHING)
+        self._stack = AsyncExitStack()
+        self._gauges()
+
+    @property
+    def archive(self) -> RecordArchive | None:
+        return self.keeping.archive if self.keeping else None
+
+    @property
+    def loaded(self) -> Loaded:
+        """The parts that are loaded. Read it once a request, since it may be replaced at any `await`."""
+        return self.loader.current if self.loader else NOTHING
+
+    @property
+    def steps(self) -> tuple[PipelineStep, ...]:
+        """The path of a request, built from the loaded parts."""
+        loaded = self.loaded
+        if loaded is not self._built_from:
+            self._built_from, self._steps = loaded, self._path(loaded)
+        return self._steps
+
+    async def open(self) -> None:
+        """Start loading in the background. Returns at once."""
+        stack = self._stack
+        stack.push_async_callback(self.state.aclose)
+        for backend in self.backends.values():
+            stack.push_async_callback(backend.aclose)
+        if self.loader is not None:
+            stack.push_async_callback(self.loader.aclose)
+        if self.intake is not None:
+            stack.push_async_callback(self.intake.aclose)
+            self.intake.open()
+        if self.traces is not None:
+            stack.callback(self.traces.close)
+        if self.keeping is not None:
+            stack.push_async_callback(self.keeping.drain.aclose)
+            stack.push_async_callback(_cancelled, asyncio.create_task(self.keeping.drain.run(), name="drain"))
+        self.readiness.expect(*[f"backend {name}" for name in self.backends])
+        stack.push_async_callback(_cancelled, asyncio.create_task(self._load(), name="load"))
+        if self.loader is not None:
+            stack.push_async_callback(_cancelled, asyncio.create_task(self.loader.watch(), name="watch"))
+
+    async def aclose(self) -> None:
+        await self._stack.aclose()
+
+    async def load_prompt(self) -> None:
+        """Load everything that `prepare` needs, and wait for it. For commands that prepare a single request."""
+        if self.loader is not None:
+            self._stack.push_async_callback(self.loader.aclose)
+            await self.loader.load(self.readiness)
+
+    async def prepare(self, exchange: Exchange) -> Exchange:
+        return await prepare(exchange, self.steps)
+
+    def over(self, exchange: Exchange, outcome: ExchangeOutcome, traceparent: str = "") -> None:
+        """Count, trace and record an exchange that has ended. Never waits, never raises."""
+        self.metrics.count(exchange, outcome)
+        if self.traces is not None:
+            self.traces.add(exchange, outcome, traceparent)
+        if self.keeping is not None:
+            self.keeping.spool.record(exchange, outcome)
+
+    def reports(self) -> list[str]:
+        """Messages for the operator, also when everything is ready."""
+        reports = self.loader.reports() if self.loader else []
+        library = self.loaded.library
+        if library is not None:
+            reports += self._policy.unknown_templates({template.id for template in library.templates})
+        if isinstance(self.state, GuardedState) and self.state.gone:
+            reports.append("the shared state cannot be reached, so limits are not counted; the log has the reason")
+        if self.keeping is not None and self.keeping.drain.failing:
+            # the reason is left out, since it may name the database's address
+            reports.append("records stay in the spool, since the database cannot be used; the log has the reason")
+        return reports
+
+    def _gauges(self) -> None:
+        if isinstance(self.state, GuardedState):
+            self.state.on_failure = self.metrics.state_failures.inc
+        self.metrics.gauge(names.IN_FLIGHT, "Requests being answered", lambda: self.in_flight)
+        if self.keeping is not None:
+            spool, drain = self.keeping.spool, self.keeping.drain
+            self.metrics.gauge(names.SPOOL_LAG, "Bytes recorded and not in the database yet", lambda: spool.bytes)
+            self.metrics.gauge(names.SPOOL_DROPPED, "Exchanges that could not be recorded", lambda: spool.dropped)
+            self.metrics.gauge(names.STORED, "Exchanges stored in the database", lambda: drain.inserted)
+            self.metrics.gauge(names.UNREADABLE, "Spooled records that could not be read", lambda: drain.unreadable)
+            about = "Records that the database refused, set aside in the spool's folder quarantine"
+            self.metrics.gauge(names.QUARANTINED, about, lambda: drain.quarantined)
+
+    async def _load(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for name, backend in self.backends.items():
+                group.create_task(self.readiness.watch(f"backend {name}", backend.open))
+            if self.loader is not None:
+                group.create_task(self.loader.load(self.readiness))
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,104 @@
+"""The path of a request: the list of its stages, built from the loaded parts."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from gateway.adapters import Adapters
+from gateway.backends.complete import Completions
+from gateway.backends.responses import speaks
+from gateway.backends.route import RouteStage
+from gateway.context.condense import CondenseStage
+from gateway.context.file_search import FileSearchStage
+from gateway.context.fit import FitStage
+from gateway.context.long.meaning import Meaning
+from gateway.context.long.read import LongReader
+from gateway.context.retrieve import RetrieveStage
+from gateway.context.window import Count
+from gateway.exchange import Target
+from gateway.loaded import Loaded
+from gateway.perform.previous_response import PreviousResponseStage
+from gateway.pipeline import PipelineStep
+from gateway.ports import Backend, Stage
+from gateway.prompt.classify import ClassifyStage
+from gateway.prompt.named_prompt import NamedPromptStage
+from gateway.prompt.policy.decide import RewritePolicy
+from gateway.prompt.refine import RefinedPromptCache, RefineStage
+from gateway.prompt.requested_template import RequestedTemplateStage
+from gateway.prompt.rewrite import RewriteStage
+from gateway.prompt.slots.extract import Extractor
+from gateway.prompt.whole import WholeStage
+from gateway.records.archive import RecordArchive
+from gateway.settings import Settings
+
+
+class StageParts(Struct):
+    """The parts from which the stages are built, among them caches that outlive a reload."""
+
+    settings: Settings
+    adapters: Adapters
+    completions: Completions
+    count: Count
+    archive: RecordArchive | None
+    mixing: Mapping[str, Sequence[str]]
+    """The backends that return logits, and the names of their models."""
+    policy: RewritePolicy
+    reader: LongReader
+    refined: RefinedPromptCache
+    extractor: Extractor
+    meaning: Meaning
+
+
+def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
+    """The path of a request, from top to bottom."""
+    settings, count, completions = parts.settings, parts.count, parts.completions
+    routes, backends, stores = parts.adapters.routes, parts.adapters.backends, parts.adapters.collections
+    classifies = parts.adapters.embedder is not None
+    refines = classifies and bool(settings.refiner.model)
+    rewrite = RewriteStage(
+        settings.prompt,
+        loaded.library,
+        loaded.pools,
+        loaded.embed,
+        completions,
+        parts.policy,
+        store=loaded.collections,
+        extractor=parts.extractor,
+    )
+    templates = rewrite if has_templates(settings) else None
+    retrieve = RetrieveStage(settings.context, count, embed=loaded.embed, collections=loaded.collections)
+    return (
+        # first, so that an unknown model is refused before any work
+        PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
+        # a failure of a step with `must` is the request's failure, since without it the request would mean something
+        # else
+        PipelineStep(PreviousResponseStage(parts.archive), must=True),
+        PipelineStep(NamedPromptStage(templates), must=True),
+        PipelineStep(RequestedTemplateStage(templates), must=True),
+        *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),
+        # no budget here: a template's first calls have budgets of their own
+        *optional(classifies, rewrite),
+        *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined)),
+        PipelineStep(FileSearchStage(retrieve, stores, _hosting(backends)), must=True),
+        PipelineStep(retrieve),
+        PipelineStep(CondenseStage(settings.context, count, parts.reader, parts.meaning, loaded.embed, parts.mixing)),
+        PipelineStep(FitStage(count)),
+        # last, so that it sees what is sent
+        PipelineStep(WholeStage(), improves=True),
+    )
+
+
+def optional(there: bool, stage: Stage, budget_s: float = 0.0) -> tuple[PipelineStep, ...]:
+    """A step that only improves the prompt, or no step if the configuration does not have it."""
+    return (PipelineStep(stage, budget_s, improves=True),) if there else ()
+
+
+def has_templates(settings: Settings) -> bool:
+    """Whether a request can name a template. Without an embedder, the template folders need not exist."""
+    folders = settings.prompt.templates
+    return bool(folders) and all((settings.root / folder).is_dir() for folder in folders)
+
+
+def _hosting(backends: Mapping[str, Backend]) -> Callable[[Target], bool]:
+    """Make a function that returns whether a target serves `/v1/responses` itself, and therefore runs hosted tools."""
+    return lambda target: speaks(backends[target.backend], target.model)
