@@ -5,7 +5,6 @@ in their constructors and never change.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -30,8 +29,6 @@ from gateway.state.outage import GuardedState
 from gateway.telemetry import names
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.traces import Traces
-
-log = logging.getLogger("foreword.assembly")
 
 
 class Recording(Struct):
