@@ -25,7 +25,7 @@ from gateway.context.long.meaning import Meaning
 from gateway.context.long.shape import is_talk, shape_of
 from gateway.exchange import Turn
 from gateway.ports import Vectors
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 ABLE = Powers(calls=True, logits=True)
 SUMMARIES = (

@@ -31,7 +31,7 @@ from gateway.prompt.classifier.lessons import Seeds, read_seeds
 from gateway.prompt.classifier.train import Embedders, train
 from gateway.prompt.library.library import Library, load_library
 from gateway.resources import locate
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 
 
 @click.command()

@@ -16,7 +16,7 @@ import click
 import numpy as np
 from harness.report import table
 
-from gateway.settings import read
+from gateway.settings.read import read
 from offline_jobs.engine.embedding import open_embedder
 from offline_jobs.statistics.compare_windows import alarmed, counted, placed
 from offline_jobs.statistics.sequential import ScoredAnswer, judged

@@ -14,7 +14,7 @@ import click
 from harness.critic import scripted_critic
 from harness.report import table
 
-from gateway.settings import load
+from gateway.settings.read import load
 from offline_jobs.datasets import dataset
 from offline_jobs.engine.ledger import Ledger
 from offline_jobs.engine.work import jobs_folder, start

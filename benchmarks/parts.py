@@ -24,7 +24,7 @@ from gateway.prompt.classifier.view import Look, look
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.library.library import load_library
 from gateway.resources import locate
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 
 PROMPTS = 400
 

@@ -34,7 +34,7 @@ from gateway.context.store.exact import ExactStore
 from gateway.exchange import Chunk
 from gateway.ports import Vectors
 from gateway.resources import locate
-from gateway.settings import Context
+from gateway.settings.context import Context
 
 BUDGET = 1000
 WEIGHTS = (0.0, 0.5, 1.0)

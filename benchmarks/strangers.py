@@ -21,7 +21,8 @@ import msgspec
 from gateway.assembly.assemble import assemble
 from gateway.assembly.gateway import Gateway
 from gateway.exchange import ClientKey, Exchange
-from gateway.settings import Settings, load
+from gateway.settings.read import load
+from gateway.settings.tables import Settings
 from gateway.wire import preview
 
 LOOK = "look"

@@ -16,7 +16,7 @@ import click
 from harness.report import table
 from refiner import CONFIG, MODEL, kinds_of, refined
 
-from gateway.settings import load
+from gateway.settings.read import load
 from offline_jobs.datasets import dataset
 from offline_jobs.engine.ledger import RUNNING, Ledger, LedgerJob
 from offline_jobs.engine.work import finished, go_on, jobs_folder, start

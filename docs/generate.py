@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from gateway import registry, settings
+from gateway import registry
 from gateway.documented import field_texts
+from gateway.settings.tables import NAMED, PLAIN
 
 PAGE = Path(__file__).with_name("configuration.md")
 OPENING = """# Configuration
@@ -23,7 +24,7 @@ mistakes of a file at once, and `foreword serve` does the same before it opens t
 A text of the form `env:NAME` is replaced by that environment variable. File names may be relative
 to the configuration file, or `package:name/file` for a file inside an installed Python package.
 """
-TABLES = [*settings.PLAIN.items(), *((f"{name}.x", struct) for name, struct in settings.NAMED.items())]
+TABLES = [*PLAIN.items(), *((f"{name}.x", struct) for name, struct in NAMED.items())]
 NAMES = {
     "str": "text",
     "int": "whole number",
@@ -33,7 +34,7 @@ NAMES = {
     "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",
     "dict[str, str | list[str]]": "table of texts or lists",
-    "dict[str, gateway.settings.Price]": "table of prices",
+    "dict[str, gateway.settings.jobs.Price]": "table of prices",
 }
 GROUPS = {
     "backends": "backends.x",

@@ -16,7 +16,8 @@ from gateway.context.store.collections import Collections
 from gateway.errors import ConfigError, Problem
 from gateway.ports import Backend, Embedder, HotState, Reranker, VectorStore
 from gateway.records.policy import policy_problems
-from gateway.settings import KindTable, Settings, decode
+from gateway.settings.read import decode
+from gateway.settings.tables import KindTable, Settings
 
 
 class Parts(Struct):

@@ -6,7 +6,7 @@ from itertools import product
 from string import printable
 
 from gateway.errors import Problem
-from gateway.settings import AccessKey
+from gateway.settings.keys import AccessKey
 
 SHORTEST = 6
 """The fewest characters of a secret. A shorter one can be found by trying all."""

@@ -5,7 +5,9 @@ import socket
 
 from gateway.client_keys import key_problems
 from gateway.errors import Problem
-from gateway.settings import PromptTable, Settings, is_loopback
+from gateway.settings.prompt import PromptTable
+from gateway.settings.server import is_loopback
+from gateway.settings.tables import Settings
 
 ANY_ORIGIN = "*"
 ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s?#@*]+")

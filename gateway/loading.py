@@ -23,7 +23,7 @@ from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.stamps import Stamps, stamps
 from gateway.prompt.library.versions import VersionArchive
 from gateway.readiness import Readiness
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.learning")
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gateway.atomic_file import write_whole
 from gateway.records.locations import database_url
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs import plots
 from offline_jobs.datasets.groups import PromptGroup, central, names
 from offline_jobs.datasets.near_duplicates import signature

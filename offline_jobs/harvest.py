@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.records.locations import database_url
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.datasets import dataset
 from offline_jobs.datasets.judge_records import library_of, row_of
 from offline_jobs.datasets.near_duplicates import HASHES, distinct_rows, signature

@@ -15,7 +15,7 @@ from msgspec import Struct
 from gateway.prompt.library.library import load_library
 from gateway.prompt.templates.template import read_ref
 from gateway.records.scores import paired
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.datasets.dataset import find
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import Splits, SplitSizes, affordable, split

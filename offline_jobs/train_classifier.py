@@ -23,7 +23,7 @@ from gateway.prompt.classifier.train import LABELLED, Embedders, kept_labels, tr
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.library.library import Library, load_library
 from gateway.records.scores import Paired, paired
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.datasets.dataset import find
 from offline_jobs.datasets.rows import DatasetRow, What
 from offline_jobs.engine.budget import Spent

@@ -20,7 +20,7 @@ from gateway.prompt.library.library import load_library
 from gateway.prompt.refine import refiner_of
 from gateway.prompt.templates.template import Template
 from gateway.resources import locate
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.datasets import dataset
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import split

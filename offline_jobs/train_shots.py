@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.records.scores import Paired, paired
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.datasets import dataset
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.datasets.splits import split

@@ -19,7 +19,7 @@ from gateway.records.database import Database, SpokenAnswer
 from gateway.records.locations import database_url
 from gateway.records.scores import WORTHWHILE, Scores, difference
 from gateway.records.spoken_record import SpokenRecord, read_spoken
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun

@@ -34,7 +34,7 @@ from gateway.records.drain import Drain
 from gateway.records.locations import database_url, spool_folder
 from gateway.records.policy import RecordPolicy
 from gateway.records.spool import Spool
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.chat.answer import read_answer
 

@@ -24,7 +24,7 @@ from gateway.readiness import Readiness
 from gateway.records.archive import RecordArchive
 from gateway.records.drain import Drain
 from gateway.records.spool import Spool
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from gateway.state.outage import GuardedState
 from gateway.telemetry import names
 from gateway.telemetry.metrics import Metrics

@@ -29,7 +29,7 @@ from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.slots.extract import Extractor
 from gateway.prompt.whole import WholeStage
 from gateway.records.archive import RecordArchive
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 
 class StageParts(Struct):

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from gateway.backends.route import matches
 from gateway.errors import Problem
-from gateway.settings import Count, Seconds
+from gateway.settings.numbers import Count, Seconds
 
 OURS = ("host", "content-length", "transfer-encoding", "connection")
 OPENAI = "api.openai.com"

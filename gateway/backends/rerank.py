@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gateway.errors import BackendFailed, Problem
 from gateway.registry import AdapterKind
-from gateway.settings import Seconds, Share
+from gateway.settings.numbers import Seconds, Share
 
 MOST_BYTES = 1 << 20
 """A longer answer is not read: thirty scores take a few thousand bytes."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from gateway.errors import KeyNotAllowed, NotFound, Problem
 from gateway.exchange import CanaryTrial, ClientKey, Endpoint, Exchange, Mode, Target
 from gateway.ports import Backend, ModelCard
-from gateway.settings import ModelTable
+from gateway.settings.models import ModelTable
 
 AUTO = ("", "auto")
 LONGEST_NAME = 256

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from gateway.cli.config import config_option, report
 from gateway.cli.main import GROUP
 from gateway.errors import ConfigError, Problem
-from gateway.settings import Settings, load, read_file
+from gateway.settings.read import load, read_file
+from gateway.settings.tables import Settings
 
 
 @click.command()

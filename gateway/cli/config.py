@@ -7,7 +7,8 @@ from typing import NoReturn, TypeVar
 import click
 
 from gateway.errors import ConfigError
-from gateway.settings import Settings, load
+from gateway.settings.read import load
+from gateway.settings.tables import Settings
 
 Command = TypeVar("Command", bound=Callable[..., object])
 

@@ -73,7 +73,7 @@ def _body(prompt: str, model: str, collections: tuple[str, ...], template: str) 
 async def _preview(settings: object, body: bytes) -> bytes:
     from gateway.assembly.assemble import assemble
     from gateway.exchange import ClientKey, Exchange
-    from gateway.settings import Settings
+    from gateway.settings.tables import Settings
     from gateway.wire import preview
 
     assert isinstance(settings, Settings)

@@ -16,7 +16,9 @@ import click
 from gateway.cli.check import mistakes, unwritable
 from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError, Problem
-from gateway.settings import Settings, is_loopback, load, read_file
+from gateway.settings.read import load, read_file
+from gateway.settings.server import is_loopback
+from gateway.settings.tables import Settings
 
 BACKLOG = 4096
 """The connections that may wait in the system's queue. The system limits it to net.core.somaxconn."""

@@ -36,7 +36,7 @@ from gateway.context.window import (
 )
 from gateway.errors import BadRequest
 from gateway.exchange import Chunk, ContextPlan, Exchange, Mode, Target, Turn
-from gateway.settings import Context
+from gateway.settings.context import Context
 
 READ = (Strategy.TREE, Strategy.MAP_REDUCE, Strategy.REFINE)
 PREVIEWED = "[a model reads this part first]"

@@ -20,7 +20,7 @@ from gateway.errors import KeyNotAllowed, NotFound, NotReady, RequestError
 from gateway.exchange import Chunk, ClientKey, Exchange, Mode, Turn
 from gateway.filters import Filter
 from gateway.ports import Vectors
-from gateway.settings import Context
+from gateway.settings.context import Context
 
 Embed = Callable[[Sequence[str]], Awaitable[Vectors]]
 

@@ -26,7 +26,7 @@ from gateway.prompt.policy.arms import takes_part
 from gateway.prompt.refined_answer import Rejected, read_refined
 from gateway.prompt.templates.fields import Purpose
 from gateway.prompt.templates.template import Template
-from gateway.settings import Refiner
+from gateway.settings.prompt import Refiner
 
 if TYPE_CHECKING:
     from gateway.ports import Completer

@@ -37,7 +37,7 @@ from gateway.prompt.slots.extract import NOTHING, ExtractedSlots, Extractor, wan
 from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill
 from gateway.prompt.templates.fields import ExamplePool, Shot, Status
 from gateway.prompt.templates.template import Template, read_ref
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 from gateway.split import Split
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 
 def spool_folder(settings: Settings) -> Path:

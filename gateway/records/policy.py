@@ -11,7 +11,7 @@ from gateway.errors import Problem
 from gateway.exchange import Chunk, ClientKey, Intent, Note, Rewrite, SlotValue, Turn
 from gateway.ports import Answer
 from gateway.records.schema import ExchangeRecord
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 
 class RecordPolicy(StrEnum):

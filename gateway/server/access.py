@@ -13,7 +13,9 @@ from gateway.errors import BadRequest, KeyNotAllowed, LimitReached, NoKey, Reque
 from gateway.exchange import ClientKey
 from gateway.ports import HotState
 from gateway.server.cors import Cors
-from gateway.settings import AccessKey, Settings, is_loopback
+from gateway.settings.keys import AccessKey
+from gateway.settings.server import is_loopback
+from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.access")
 

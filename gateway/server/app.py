@@ -29,7 +29,7 @@ from gateway.server.stores import files, store_files, vector_stores
 from gateway.server.templates import compare_page as compare
 from gateway.server.templates import library as templates
 from gateway.server.templates import waiting_page as template_page
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from gateway.telemetry.logs import set_up
 from gateway.wire import errors
 from gateway.wire.chat import decode

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from gateway.settings import Server
+from gateway.settings.server import Server
 
 SPARE_FILES = 200
 """Files that the process needs besides its connections: databases, logs, libraries."""

@@ -21,7 +21,7 @@ from gateway.serving.check import ConfigCheck
 from gateway.serving.child import Child
 from gateway.serving.health import JSON, TEXT, HealthPort, Respond
 from gateway.serving.worker import CLOSE_S, CUT_S, FLUSH_S
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.supervisor")
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gateway.errors import Problem
 from gateway.registry import AdapterKind
-from gateway.settings import Seconds
+from gateway.settings.numbers import Seconds
 from gateway.state.outage import GuardedState
 
 # a window starts with its first hit; hits over the limit are not counted

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.exchange import Exchange
 from gateway.ports import ExchangeOutcome
-from gateway.settings import Telemetry
+from gateway.settings.records import Telemetry
 from gateway.telemetry import names
 
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*(?:\"|$)|(?<!\w)'(?:[^'\\]|\\.)*(?:'(?!\w)|$)")

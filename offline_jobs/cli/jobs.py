@@ -12,7 +12,7 @@ from gateway.cli.config import config_option, load_settings
 from gateway.cli.listing import print_rows
 from gateway.documented import field_texts
 from gateway.errors import ForewordError, Problem
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from gateway.telemetry.logs import set_up
 from offline_jobs.cli import cron as cron_files
 from offline_jobs.cli.datasets import datasets

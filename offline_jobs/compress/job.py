@@ -25,7 +25,7 @@ from gateway.backends.local.variants import (
     write_manifest,
 )
 from gateway.resources import NoSuchResource, locate
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.compress.export import Compressed, linear_names, quantize_network, round_to_half, write_model
 from offline_jobs.compress.gate import pass_gate, perplexity, rise_of
 from offline_jobs.compress.layers import LayerFiles, importances

@@ -12,7 +12,7 @@ from sklearn.cluster import HDBSCAN
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.engine.embedding import open_embedder
 
 FEWEST = 5

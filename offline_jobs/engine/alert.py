@@ -10,7 +10,7 @@ from typing import Any
 from urllib.error import URLError
 
 from gateway.atomic_file import write_whole
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.jobs")
 PATIENCE_S = 10

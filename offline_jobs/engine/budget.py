@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from gateway.settings import Jobs, Price
+from gateway.settings.jobs import Jobs, Price
 from offline_jobs.errors import BudgetSpent
 
 MILLION = 1_000_000

@@ -3,7 +3,7 @@
 from gateway.adapters import Parts, build_adapter
 from gateway.errors import ConfigError, Problem
 from gateway.ports import Embedder
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.errors import JobFailed
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.errors import ConfigError
-from gateway.settings import Settings, decode
+from gateway.settings.read import decode
+from gateway.settings.tables import Settings
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed

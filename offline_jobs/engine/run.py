@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.engine.budget import Spent, in_time
 from offline_jobs.engine.executor import Executor
 from offline_jobs.engine.ledger import Ledger, LedgerJob, key_of

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from gateway.errors import Problem
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.engine.registry import KINDS, kind_of, read_options
 from offline_jobs.engine.words import read_words
 from offline_jobs.errors import JobFailed

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import ForewordError
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.engine.budget import JobBudget, budget_of
 from offline_jobs.engine.executor import open_executor
 from offline_jobs.engine.ledger import CANCELLED, DONE, FAILED, SPENT, Ledger, LedgerJob

@@ -18,7 +18,7 @@ from gateway.prompt.authoring.promote_rollback import end_canary
 from gateway.prompt.library.library import load_library
 from gateway.prompt.library.pointers import Pointer, change_pointer
 from gateway.prompt.templates.template import Template, parse
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.errors import JobFailed
 from offline_jobs.publish import git
 from offline_jobs.publish.decisions import LoggedDecision, log_decision

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from gateway.assembly.assemble import assemble
 from gateway.server.app import application
-from gateway.settings import load
+from gateway.settings.read import load
 application(assemble(load(Path(sys.argv[1]))))
 print(" ".join(name for name in sys.argv[2].split() if name in sys.modules))
 """

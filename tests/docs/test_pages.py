@@ -21,7 +21,7 @@ import pytest
 
 from gateway import registry
 from gateway.cli.main import main
-from gateway.settings import decode, read
+from gateway.settings.read import decode, read
 from gateway.wire.chat import decode as requests
 from tests.doubles.process import running
 

@@ -9,7 +9,8 @@ from gateway.records.database import Database
 from gateway.records.feedback import Feedback
 from gateway.records.locations import database_url
 from gateway.records.schema import ExchangeRecord
-from gateway.settings import Settings, read
+from gateway.settings.read import read
+from gateway.settings.tables import Settings
 
 BEGAN = 1_800_000_000.0
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.settings import read
+from gateway.settings.read import read
 from offline_jobs.engine.registry import KINDS
 from tests.doubles.recorded import a_record, stored
 from tests.doubles.templates import source, write

@@ -11,7 +11,8 @@ from gateway.backends.complete import Completions
 from gateway.exchange import Ask, Endpoint, Exchange, Intent, Turn
 from gateway.prompt.library.library import load_library
 from gateway.prompt.refine import RefineStage
-from gateway.settings import Refiner, read
+from gateway.settings.prompt import Refiner
+from gateway.settings.read import read
 from tests.conftest import UpstreamInThread
 from tests.doubles.upstream import Script
 

@@ -13,7 +13,10 @@ from gateway.exchange import Ask, Endpoint, Exchange, NamedTemplate
 from gateway.loading import LateLoader
 from gateway.pipeline import prepare
 from gateway.readiness import Readiness
-from gateway.settings import Data, PromptTable, Settings, load
+from gateway.settings.prompt import PromptTable
+from gateway.settings.read import load
+from gateway.settings.records import Data
+from gateway.settings.tables import Settings
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.templates import source, write
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.exchange import Ask, ClientKey, Endpoint, Exchange, Turn
 from gateway.ports import ExchangeOutcome
-from gateway.settings import Telemetry
+from gateway.settings.records import Telemetry
 from gateway.telemetry.traces import Traces, unquoted
 
 SECRET = "sk-live-4242 is what I'd use"

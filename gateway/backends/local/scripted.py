@@ -17,7 +17,7 @@ from gateway.backends.local.serve import LoadedEngine, LocalModel, Serving
 from gateway.errors import BackendFailed, Problem
 from gateway.exchange import Endpoint
 from gateway.registry import AdapterKind
-from gateway.settings import Amount, Count
+from gateway.settings.numbers import Amount, Count
 from gateway.wire.engine.pieces import EnginePiece, EngineRequest, TokenUsage, encoded, read_request
 
 WORD = re.compile(r"\s*\S+|\s+$")

@@ -30,7 +30,7 @@ from gateway.prompt.classifier.model_file import FORMAT, load, save
 from gateway.prompt.classifier.train import LABELLED, Embedders, Training, kept_labels, model_folder, teach, trained
 from gateway.prompt.classifier.train_tier import TrainedTier
 from gateway.prompt.library.library import Library, load_library
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 
 class TrainReport(Struct, frozen=True):

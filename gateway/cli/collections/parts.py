@@ -11,7 +11,7 @@ import click
 
 from gateway.cli.config import report
 from gateway.errors import CollectionError, ConfigError, Problem
-from gateway.settings import KindTable, Settings
+from gateway.settings.tables import KindTable, Settings
 
 if TYPE_CHECKING:  # numpy and the stores are loaded when a command runs, not for --help
     from gateway.context.ingest.ingest import Ingest

@@ -15,7 +15,7 @@ import msgspec
 from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError, DatabaseFailed
 from gateway.records.locations import database_url, spool_folder
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 if TYPE_CHECKING:  # SQLAlchemy and rich are loaded when a command runs, not for --help
     from gateway.records.database import Database

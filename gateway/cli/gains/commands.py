@@ -18,7 +18,7 @@ from gateway.cli.exchanges.commands import opened, since_s
 from gateway.cli.listing import print_rows
 from gateway.errors import ConfigError, RequestError
 from gateway.exchange import Endpoint
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 if TYPE_CHECKING:  # loaded when a command runs
     from gateway.cli.gains.replay import ReplayCase, ReplayFilter, ScoredCase

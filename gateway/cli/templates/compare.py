@@ -15,7 +15,7 @@ from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.versions import VersionArchive
 from gateway.records import compare as records
 from gateway.records.compare import VersionComparison, rows_of
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 
 @click.command()

@@ -15,7 +15,7 @@ from gateway.prompt.authoring.promote_rollback import Examine
 from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 
 class TemplateTestReport(Struct, frozen=True):

@@ -14,7 +14,7 @@ from gateway.errors import TemplateError
 from gateway.prompt.library.library import Library, load_library
 from gateway.prompt.library.versions import VersionArchive
 from gateway.prompt.templates.template import Template, read_ref
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gateway.errors import ConfigError, Problem
 from gateway.registry import AdapterKind
-from gateway.settings import Share
+from gateway.settings.numbers import Share
 
 if TYPE_CHECKING:
     from gateway.ports import Vectors

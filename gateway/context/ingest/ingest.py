@@ -27,7 +27,7 @@ from gateway.context.store.stored_documents import Attributes, Documents, indexe
 from gateway.errors import CatalogUnavailable, CollectionError, DocumentGone, StoreDamaged
 from gateway.exchange import Chunk
 from gateway.ports import Embedder, Vectors
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 log = logging.getLogger("foreword.ingest")
 

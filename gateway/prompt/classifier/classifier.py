@@ -14,7 +14,7 @@ from gateway.prompt.classifier.needs import lacks, needs
 from gateway.prompt.classifier.rawness import measures
 from gateway.prompt.classifier.view import Look, look, whole
 from gateway.prompt.language.detect import language_of, load_detector
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 from gateway.split import Split
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from gateway.prompt.classifier.lessons import Seeds
 from gateway.prompt.classifier.model import Array
 from gateway.prompt.classifier.rawness import RawnessModel, measures
 from gateway.prompt.classifier.view import look
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 
 PAIRED = 4.0  # a pair of the same prompt, raw and well specified, is worth more than two unrelated prompts
 ALARMS = 0.15  # the share of well-specified prompts that may look improvable

@@ -11,7 +11,7 @@ from gateway.prompt.policy.arms import RewriteDecision, takes_part
 from gateway.prompt.policy.canary import choose_version
 from gateway.prompt.policy.gains import Gain, GainTable
 from gateway.prompt.templates.template import Template
-from gateway.settings import TemplatePolicy
+from gateway.settings.prompt import TemplatePolicy
 
 ANY = TemplatePolicy()
 

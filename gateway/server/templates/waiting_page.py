@@ -29,7 +29,7 @@ from gateway.prompt.templates.fields import Status
 from gateway.prompt.templates.template import Template, read_ref
 from gateway.server.handlers import Caller, Shared, admin_only
 from gateway.server.templates.html import page
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 
 PATH = "/v1/foreword/templates.html"
 WAITING = (Status.DRAFT, Status.CANDIDATE, Status.CANARY)

@@ -8,7 +8,7 @@ from gateway.backends.route import Routes, RouteStage
 from gateway.errors import KeyNotAllowed, NotFound
 from gateway.exchange import Ask, CanaryTrial, ClientKey, Controls, Endpoint, Exchange, Mode, Target
 from gateway.ports import Backend, ModelCard
-from gateway.settings import ModelTable
+from gateway.settings.models import ModelTable
 
 
 class Offering:

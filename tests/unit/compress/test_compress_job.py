@@ -15,7 +15,7 @@ from gateway.backends.local import variants
 from gateway.backends.local.llamacpp import LlamaCpp
 from gateway.cli.engines.commands import engines
 from gateway.exchange import Endpoint
-from gateway.settings import load
+from gateway.settings.read import load
 from offline_jobs.cli.engines import bench, compress
 from offline_jobs.engine.ledger import Ledger
 from tests.doubles import tiny_families

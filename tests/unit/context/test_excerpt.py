@@ -13,7 +13,7 @@ from gateway.context.store.collections import Collections
 from gateway.context.store.words import words_of
 from gateway.exchange import Ask, Chunk, ClientKey, Controls, Endpoint, Exchange, Target, Turn
 from gateway.ports import Vectors
-from gateway.settings import Context
+from gateway.settings.context import Context
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.collections import fill
 

@@ -13,7 +13,7 @@ from gateway.exchange import Ask, ClientKey, Controls, Endpoint, Exchange, Mode,
 from gateway.file_search import FileSearch, FileSearchResult, FileSource
 from gateway.filters import AttributeComparison
 from gateway.ports import Vectors
-from gateway.settings import Context
+from gateway.settings.context import Context
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.collections import fill
 

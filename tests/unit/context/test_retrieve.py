@@ -15,7 +15,7 @@ from gateway.errors import KeyNotAllowed, NotFound
 from gateway.exchange import Ask, Chunk, ClientKey, Controls, Endpoint, Exchange, Intent, Target, Turn
 from gateway.filters import AttributeComparison
 from gateway.ports import Vectors
-from gateway.settings import Context
+from gateway.settings.context import Context
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.collections import fill
 

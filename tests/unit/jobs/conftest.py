@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.engine.ledger import Ledger, LedgerJob
 from offline_jobs.engine.work import jobs_folder, start
 from tests.doubles.recorded import settings_in

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gateway.records.feedback import Feedback
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.engine.alert import metrics_file
 from offline_jobs.engine.ledger import DONE, Ledger, LedgerJob
 from offline_jobs.engine.work import jobs_folder, start

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.records.feedback import Feedback
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.datasets import dataset
 from offline_jobs.datasets.dataset import find
 from offline_jobs.datasets.rows import What

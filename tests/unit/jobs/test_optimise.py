@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.prompt.library.library import load_library
 from gateway.prompt.library.pointers import read_pointers
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.datasets import dataset
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.engine.budget import JobBudget

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gateway.prompt.classifier.train import kept_labels
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs import train_classifier, train_shots
 from offline_jobs.datasets import dataset
 from offline_jobs.datasets.rows import DatasetRow, What

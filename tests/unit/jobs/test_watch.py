@@ -14,7 +14,7 @@ from gateway.exchange import Arm
 from gateway.prompt.library.library import load_library
 from gateway.prompt.library.pointers import Pointer, move, read_pointers
 from gateway.records.feedback import Feedback
-from gateway.settings import Settings
+from gateway.settings.tables import Settings
 from offline_jobs.engine.ledger import Ledger, LedgerJob
 from offline_jobs.engine.work import jobs_folder, start
 from offline_jobs.publish.decisions import decisions

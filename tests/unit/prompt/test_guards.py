@@ -13,7 +13,7 @@ from gateway.prompt.language.invariants import items
 from gateway.prompt.library.library import load_library
 from gateway.prompt.rewrite import KeptAsIs, compose, fill_or_keep
 from gateway.prompt.templates.template import Template
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 
 
 def hard_items(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from gateway.prompt.library.library import Library, build_library
 from gateway.prompt.named_prompt import NamedPromptStage, ahead_of
 from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.templates.template import Template
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 from gateway.wire.responses import request as responses
 from tests.doubles.templates import template
 

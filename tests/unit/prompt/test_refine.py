@@ -14,7 +14,7 @@ from gateway.prompt import guards
 from gateway.prompt.library.library import load_library
 from gateway.prompt.refine import RefinedPrompt, RefinedPromptCache, RefineStage
 from gateway.prompt.refined_answer import Rejected, read_refined
-from gateway.settings import Refiner
+from gateway.settings.prompt import Refiner
 from tests.doubles.completer import ScriptedCompleter
 
 LIBRARY, BROKEN = load_library([Path("templates/refine-prompt")])

@@ -9,7 +9,7 @@ from gateway.prompt.library.library import build_library
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.requested_template import RequestedTemplateStage
 from gateway.prompt.rewrite import RewriteStage
-from gateway.settings import PromptTable, TemplatePolicy
+from gateway.settings.prompt import PromptTable, TemplatePolicy
 from tests.doubles.templates import template
 
 LIBRARY = build_library([template("# user\n{{ query }}\n\nThink first.")], [])

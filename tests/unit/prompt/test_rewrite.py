@@ -15,7 +15,7 @@ from gateway.prompt.library.library import Library, build_library
 from gateway.prompt.library.pools import Pools, load_pools
 from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.templates.template import parse
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 from tests.doubles.templates import source, template, write
 
 CLASSIFY = "# system\nGive the intent.\n# user\nMessage: {{ query }}\n\nOne word."

@@ -25,7 +25,7 @@ from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.templates.fields import Purpose
 from gateway.prompt.templates.template import Template
 from gateway.prompt.whole import WholeStage
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 from gateway.wire.chat import decode, encode
 from gateway.wire.responses import request
 

@@ -9,7 +9,9 @@ from gateway.exchange import Arm, Rewrite, Turn
 from gateway.ports import Answer
 from gateway.records.policy import hashed_record, hashed_text, policy_problems
 from gateway.records.schema import ExchangeRecord, encode, record_of
-from gateway.settings import AccessKey, Records, Settings
+from gateway.settings.keys import AccessKey
+from gateway.settings.records import Records
+from gateway.settings.tables import Settings
 from tests.doubles.exchanges import an_exchange, an_outcome
 
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.adapters import problems_of
 from gateway.assembly.assemble import assemble
 from gateway.server.app import application
-from gateway.settings import load, read_file
+from gateway.settings.read import load, read_file
 
 BACKEND = '[backends.up]\nkind = "openai"\nbase_url = "http://127.0.0.1:1/v1"\nmodels = ["m"]\n'
 PLAIN = '[prompt]\ntemplates = []\n[records]\npolicy = "none"\n'

@@ -15,7 +15,7 @@ from gateway.context.window import ANSWER_TOKENS, PROMPT_TOKENS, TURN_TOKENS
 from gateway.errors import BadRequest
 from gateway.exchange import Ask, Call, Controls, Endpoint, Exchange, Sampling, Target, Turn
 from gateway.ports import Answer, Completed
-from gateway.settings import Context
+from gateway.settings.context import Context
 
 TOKEN = re.compile(r"[A-Za-z0-9]+|[^\sA-Za-z0-9]")
 ENGLISH = ("The keeper of tower {n} came late.", "In town {n} it rained, and nobody met him!", "Who knows {n}?")

@@ -11,7 +11,7 @@ from gateway.context.long.read import LongReader
 from gateway.errors import BackendFailed, BadRequest
 from gateway.exchange import Ask, Call, Controls, Endpoint, Exchange, Mode, Sampling, Target, Turn
 from gateway.ports import Answer, Completed
-from gateway.settings import Context
+from gateway.settings.context import Context
 
 WINDOW = 1200
 FACTS = [f"The keeper of lighthouse {n} is called Person{n}." for n in range(400)]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import Jobs, Price, Settings
+from gateway.settings.jobs import Jobs, Price
+from gateway.settings.tables import Settings
 from offline_jobs.engine.budget import JobBudget, Spent, admit, budget_of, cost
 from offline_jobs.engine.executor import Local
 from offline_jobs.engine.ledger import Ledger, LedgerJob, key_of

@@ -17,7 +17,7 @@ from gateway.prompt.classifier.model import GATE, NONE
 from gateway.prompt.classifier.regression import TrainingRows, fit, middle
 from gateway.prompt.classifier.train import Embedders, train, trained
 from gateway.prompt.library.library import Library
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.small_library import THINGS, THINGS_ZH, UNKNOWN, library, seeds
 

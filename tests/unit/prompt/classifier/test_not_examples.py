@@ -12,7 +12,7 @@ from gateway.prompt.classifier.model import ClassifierModel
 from gateway.prompt.classifier.model_file import load, save
 from gateway.prompt.classifier.train import Embedders, train
 from gateway.prompt.library.library import build_library
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 from tests.doubles.small_library import library, seeds
 from tests.doubles.templates import MATCH, template
 

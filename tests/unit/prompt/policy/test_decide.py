@@ -12,7 +12,7 @@ from gateway.prompt.policy.arms import RewriteDecision
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.policy.gains import Gain, GainTable, write_gains
 from gateway.prompt.rewrite import RewriteStage
-from gateway.settings import PromptTable, TemplatePolicy
+from gateway.settings.prompt import PromptTable, TemplatePolicy
 from tests.doubles.templates import template
 
 STABLE = template("# user\n{{ query }}\n\nBe brief.", version=1)

@@ -16,7 +16,7 @@ from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.slots.extract import ExtractedSlots, Extractor, checked, locate, schema_of
 from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
 from gateway.prompt.templates.template import Template
-from gateway.settings import PromptTable
+from gateway.settings.prompt import PromptTable
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.completer import ScriptedCompleter
 from tests.doubles.templates import template

@@ -1,0 +1,51 @@
+"""The table `[jobs]`: budgets, models and schedules of offline jobs."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from gateway.settings.numbers import Count
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """The price of a model per million tokens, in any one currency."""
+
+    prompt: Annotated[float, Meta(ge=0)] = 0.0
+    completion: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Jobs(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[jobs]`: the budgets of offline jobs, the models that they use, and what they may publish without approval."""
+
+    calls: Count = 500
+    """The most model calls of one job."""
+    tokens: Count = 1_000_000
+    """The most tokens of one job, prompts and answers together."""
+    money: Annotated[float, Meta(ge=0)] = 0.0
+    """The highest cost of one job, in the currency of `prices`; 0: no limit."""
+    minutes: Annotated[float, Meta(gt=0)] = 120.0
+    """The longest running time of one job, including all its resumptions."""
+    prices: dict[str, Price] = {}
+    """The prices of models: `prices."gpt-4o" = {prompt = 2.5, completion = 10}`. A model without a price is free."""
+    parallel: Count = 2
+    """The number of model calls that a job makes at the same time."""
+    model: str = ""
+    """The model for which templates are optimised; left out: `[routing] default`."""
+    critic: str = ""
+    """The model that criticises and proposes. Left out: proposals come from rules alone."""
+    judge: str = ""
+    """The model that judges answers if the right answer is unknown. Left out: they are not judged."""
+    auto: Literal["off", "candidate", "canary", "active"] = "candidate"
+    """What is done with a winner without approval. `off` leaves it in the job's folder, `candidate` writes its file,
+    `canary` uses it for a share of the requests, `active` also puts a good canary into general use."""
+    share: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
+    """The share of requests that a canary gets."""
+    canary_answers: Count = 200
+    """The number of scored answers that a canary needs before it can become active."""
+    webhook: Annotated[str, Meta(pattern="^(https?://.*)?$")] = ""
+    """The address to which alerts are sent, as a POST of JSON."""
+    mlflow: str = ""
+    """The folder for experiments in MLflow's file format. Left out: none are written."""
+    schedules: dict[str, str | list[str]] = {}
+    """When each job runs, for `foreword jobs cron`: cron's five fields, followed by the job's arguments.
+    `schedules.optimise = "0 3 * * sun template=summarise.en"`. A list runs a job several times."""

@@ -1,0 +1,29 @@
+"""The tables `[keys.x]`: the clients and their rights."""
+
+from msgspec import Struct
+
+from gateway.exchange import Mode
+from gateway.settings.numbers import Amount, Digest, Share
+
+
+class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[keys.name]`: a client key. Clients send it as `Authorization: Bearer ...`."""
+
+    secret: str = ""
+    """The key itself; `env:NAME` reads it from the environment. Prefer `sha256`, so that the file holds no secret."""
+    sha256: Digest = ""
+    """The key's SHA-256 in hex: `printf %s "$KEY" | sha256sum`."""
+    mode: Mode = Mode.ON
+    """The highest mode for requests with this key."""
+    canary: Share = 1.0
+    """The share of this key's conversations that are rewritten when the mode is `on`; the rest are the control."""
+    models: tuple[str, ...] = ()
+    """Model names this key may use (`*` at the end matches any rest). Left out: all."""
+    collections: tuple[str, ...] = ()
+    """Collections this key may name. Left out: all."""
+    requests_per_minute: Amount = 0
+    """The most requests in a minute; 0: no limit."""
+    record: str = ""
+    """`full`, `hashed` or `none` for this key; left out: `[records] policy`."""
+    admin: bool = False
+    """Whether the key may read every exchange, see the objects that backends store, and delete models."""

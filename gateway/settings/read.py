@@ -1,0 +1,150 @@
+"""Reads `config.toml` into settings, and reports every mistake at once."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.documented import listed_values
+from gateway.errors import ConfigError, Problem
+from gateway.settings.tables import KINDS, NAMED, PLAIN, KindTable, Settings
+
+
+def load(path: Path) -> Settings:
+    """Read and check a configuration. Raises `ConfigError` with every mistake in it."""
+    settings, problems = read_file(path)
+    if settings is None or problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
+    """The settings, as far as the file can be read, and every mistake in it."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        remedy = "Copy config.toml from the repository, or pass --config PATH."
+        return None, [Problem(str(path), "there is no such file", remedy)]
+    except (OSError, UnicodeDecodeError) as error:
+        return None, [Problem(str(path), f"cannot be read: {error}")]
+    except tomllib.TOMLDecodeError as error:
+        return None, [Problem(str(path), f"is not valid TOML: {error}")]
+    return read(table, root=path.resolve().parent, file=path.name)
+
+
+def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> tuple[Settings, list[Problem]]:
+    """Decode the tables of a configuration. Mistakes are returned as problems."""
+    problems: list[Problem] = []
+    parts: dict[str, Any] = {}
+    broken: set[str] = set()
+
+    def keep(name: str, result: tuple[Any, list[Problem]]) -> Any:
+        if result[1]:
+            broken.add(name)
+        problems.extend(result[1])
+        return result[0]
+
+    known = [*PLAIN, *NAMED, *KINDS, "backends"]
+    for name, value in table.items():
+        where = f"{file} [{name}]"
+        if name not in known:
+            problems.append(Problem(where, "unknown table", _suggest(name, known)))
+        elif not isinstance(value, dict):
+            problems.append(Problem(where, f"must be a table, not {type(value).__name__}"))
+        elif name in PLAIN:
+            # the correct fields of a table still take part in the checks that need several tables
+            parts[name] = keep(name, _readable(value, PLAIN[name], where))
+        elif name in NAMED:
+            parts[name] = {
+                key: keep(f"{name}.{key}", _readable(entry, NAMED[name], f"{file} [{name}.{key}]"))
+                for key, entry in value.items()
+            }
+        elif name == "backends":
+            parts[name] = {
+                key: keep(f"backends.{key}", _kind_table(entry, f"{file} [backends.{key}]"))
+                for key, entry in value.items()
+            }
+        else:
+            parts[name] = keep(name, _kind_table(value, where))
+    present: dict[str, Any] = {
+        name: {key: entry for key, entry in part.items() if entry is not None} if isinstance(part, dict) else part
+        for name, part in parts.items()
+        if part is not None
+    }
+    return Settings(root=root, file=file, broken=frozenset(broken), **present), problems
+
+
+def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
+    """The readable part of a table, and the mistakes in the rest. None if a required key cannot be read."""
+    if not isinstance(table, Mapping):
+        return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
+    values, problems = _fields(table, struct, where)
+    required = {info.name for info in msgspec.structs.fields(struct) if info.required}
+    return (struct(**values) if required <= values.keys() else None), problems
+
+
+def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
+    """Decode one table to a struct, or None. Every wrong, unknown or missing key is a problem of its own.
+
+    Texts of the form `env:NAME` are replaced by that environment variable's value.
+    """
+    if not isinstance(table, Mapping):
+        return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
+    values, problems = _fields(table, struct, where)
+    return (None if problems else struct(**values)), problems
+
+
+def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple[dict[str, Any], list[Problem]]:
+    """The readable values by field, and the mistakes in the others."""
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    fields = {info.encode_name: info for info in msgspec.structs.fields(struct)}
+    for key, value in table.items():
+        info = fields.get(key)
+        if info is None:
+            problems.append(Problem(f"{where} {key}", "unknown key", _suggest(key, fields)))
+            continue
+        try:
+            values[info.name] = msgspec.convert(_from_environment(value), info.type)
+        except KeyError as error:
+            what = f"environment variable {error.args[0]} is {'empty' if error.args[0] in os.environ else 'not set'}"
+            problems.append(Problem(f"{where} {key}", what, "Export it, or write the value here."))
+        except msgspec.ValidationError as error:
+            listed = ", ".join(listed_values(info.type))
+            problems.append(Problem(f"{where} {key}", str(error), f"One of: {listed}." if listed else ""))
+    problems.extend(
+        Problem(f"{where} {info.encode_name}", "is required")
+        for info in fields.values()
+        if info.required and info.encode_name not in table
+    )
+    return values, problems
+
+
+def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]]:
+    if not isinstance(value, dict):
+        return None, [Problem(where, f"must be a table, not {type(value).__name__}")]
+    kind = value.get("kind")
+    if not isinstance(kind, str) or not kind:
+        return None, [Problem(f"{where} kind", "is required", 'For example kind = "openai".')]
+    return KindTable(where, kind, {key: entry for key, entry in value.items() if key != "kind"}), []
+
+
+def _from_environment(value: Any) -> Any:
+    """The value with `env:NAME` replaced. Raises `KeyError` with the name of a variable that is not set, or blank."""
+    if isinstance(value, str) and value.startswith("env:"):
+        name = value.removeprefix("env:")
+        if not os.environ[name].strip():
+            raise KeyError(name)
+        return os.environ[name]
+    return value
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, 1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."

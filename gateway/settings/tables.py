@@ -1,0 +1,72 @@
+"""The whole configuration as one value, and the tables of which it consists."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+
+from gateway.settings.context import Context
+from gateway.settings.jobs import Jobs
+from gateway.settings.keys import AccessKey
+from gateway.settings.models import ModelTable, Routing
+from gateway.settings.prompt import PromptTable, Refiner, TemplatePolicy
+from gateway.settings.records import Data, Records, Telemetry
+from gateway.settings.server import Server
+
+
+class KindTable(Struct, frozen=True):
+    """A table with `kind = "..."`, decoded later by that kind's own struct."""
+
+    where: str
+    kind: str
+    table: Mapping[str, Any]
+
+
+class Settings(Struct, frozen=True):
+    """The whole configuration. `root` is the folder that relative paths start from."""
+
+    root: Path
+    file: str = "config.toml"
+    server: Server = Server()
+    data: Data = Data()
+    routing: Routing = Routing()
+    models: dict[str, ModelTable] = field(default_factory=dict)
+    prompt: PromptTable = PromptTable()
+    templates: dict[str, TemplatePolicy] = field(default_factory=dict)
+    refiner: Refiner = Refiner()
+    context: Context = Context()
+    records: Records = Records()
+    keys: dict[str, AccessKey] = field(default_factory=dict)
+    telemetry: Telemetry = Telemetry()
+    jobs: Jobs = Jobs()
+    backends: dict[str, KindTable] = field(default_factory=dict)
+    embedder: KindTable | None = None
+    store: KindTable | None = None
+    reranker: KindTable | None = None
+    state: KindTable = KindTable("[state]", "memory", {})
+    broken: frozenset[str] = frozenset()
+    """The tables with mistakes, such as `keys.app`. They may be included here in part, or not at all."""
+
+    @property
+    def data_folder(self) -> Path:
+        return (self.root / Path(self.data.folder).expanduser()).resolve()
+
+
+PLAIN: dict[str, type[Struct]] = {
+    "server": Server,
+    "data": Data,
+    "routing": Routing,
+    "prompt": PromptTable,
+    "refiner": Refiner,
+    "context": Context,
+    "records": Records,
+    "telemetry": Telemetry,
+    "jobs": Jobs,
+}
+
+
+NAMED: dict[str, type[Struct]] = {"models": ModelTable, "keys": AccessKey, "templates": TemplatePolicy}
+
+
+KINDS = ("embedder", "store", "reranker", "state")
