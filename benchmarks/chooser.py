@@ -19,11 +19,11 @@ from harness.changed import CHANGES, SAME, UNSEEN, tasks_and_messages
 from harness.report import table
 
 from gateway.adapters import Parts
+from gateway.ask import Turn
 from gateway.context.embedding.sentence import KIND
 from gateway.context.long.choose import Powers, Strategy, choose
 from gateway.context.long.meaning import Meaning
 from gateway.context.long.shape import is_talk, shape_of
-from gateway.exchange import Turn
 from gateway.ports import Vectors
 from gateway.settings.tables import Settings
 

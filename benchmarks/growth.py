@@ -24,6 +24,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from gateway.ask import ClientKey
 from gateway.context.ingest.ingest import Ingest, IngestItem
 from gateway.context.reading.chunk import Cut
 from gateway.context.reading.readers import read
@@ -31,7 +32,6 @@ from gateway.context.store import lexical
 from gateway.context.store.catalog import Catalog
 from gateway.context.store.collections import OPERATOR, Collections, Wish
 from gateway.context.store.exact import ExactStore
-from gateway.exchange import ClientKey
 
 if TYPE_CHECKING:
     from gateway.ports import Vectors

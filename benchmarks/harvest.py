@@ -19,7 +19,8 @@ import click
 import msgspec
 from harness.report import table
 
-from gateway.exchange import Intent, Rewrite, Turn
+from gateway.ask import Turn
+from gateway.exchange import Intent, Rewrite
 from gateway.ports import Answer
 from gateway.records.database import Database
 from gateway.records.engine import engine_for

@@ -14,7 +14,8 @@ from time import process_time, thread_time_ns
 import click
 import msgspec
 
-from gateway.exchange import Ask, ClientKey, Endpoint, Exchange, Note, Rewrite, SlotValue, Target, Turn
+from gateway.ask import Ask, ClientKey, Endpoint, Turn
+from gateway.exchange import Exchange, Note, Rewrite, SlotValue, Target
 from gateway.ports import ExchangeOutcome
 from gateway.records.database import Database
 from gateway.records.drain import Drain

@@ -18,9 +18,10 @@ from typing import Any
 import click
 import msgspec
 
+from gateway.ask import ClientKey
 from gateway.assembly.assemble import assemble
 from gateway.assembly.gateway import Gateway
-from gateway.exchange import ClientKey, Exchange
+from gateway.exchange import Exchange
 from gateway.settings.read import load
 from gateway.settings.tables import Settings
 from gateway.wire import preview

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
 
+from gateway.ask import Turn
 from gateway.errors import RequestError
-from gateway.exchange import Call, Exchange, Sampling, Turn
+from gateway.exchange import Call, Exchange, Sampling
 from gateway.ports import Completer
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.ask import Mode
 from gateway.errors import RequestError
-from gateway.exchange import Exchange, Mode, Note
+from gateway.exchange import Exchange, Note
 from gateway.ports import Stage
 
 log = logging.getLogger("foreword.pipeline")

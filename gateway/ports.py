@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
-from gateway.exchange import Call, Chunk, Endpoint, Exchange, Note, Sampling, Turn
+from gateway.ask import Endpoint, Turn
+from gateway.exchange import Call, Chunk, Exchange, Note, Sampling
 
 if TYPE_CHECKING:  # importing numpy would cost a bare gateway 20 MB and 0.1 s at the start
     import numpy as np

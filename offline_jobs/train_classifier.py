@@ -12,9 +12,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gateway.ask import Turn
 from gateway.context.embedding.sentence import SentenceEmbedder
 from gateway.context.embedding.static import load_static
-from gateway.exchange import Sampling, Turn
+from gateway.exchange import Sampling
 from gateway.ports import Embedder, Vectors
 from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.classifier.labelled import Labelled, write_labelled

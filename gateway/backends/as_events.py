@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from msgspec.structs import replace
 
-from gateway.exchange import Ask, Endpoint
+from gateway.ask import Ask, Endpoint
 from gateway.ports import Headers, Reply
 from gateway.wire.chat import as_stream as chat
 from gateway.wire.chat import next_draw

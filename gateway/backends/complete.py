@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
 
+from gateway.ask import Ask, Endpoint, Mode, Turn
 from gateway.backends.call import Caller
 from gateway.backends.route import Routes, check_model
 from gateway.errors import BackendFailed
-from gateway.exchange import Ask, Call, Endpoint, Exchange, Mode, Sampling, Turn
+from gateway.exchange import Call, Exchange, Sampling
 from gateway.ports import Answer, Completed, Reply
 from gateway.wire.chat.answer import read_answer
 from gateway.wire.chat.encode import question

@@ -13,9 +13,10 @@ from typing import NoReturn, Protocol
 import msgspec
 from msgspec import Raw
 
+from gateway.ask import Endpoint
 from gateway.backends.http1 import Broken, Empty, UpstreamFault
 from gateway.errors import BackendFailed, BackendTimeout, RequestError, StreamFailed
-from gateway.exchange import Endpoint, Exchange
+from gateway.exchange import Exchange
 from gateway.ports import StreamEnd
 from gateway.wire.chat.completion import CompletionFault, loose_json
 from gateway.wire.chat.faults import fault_of, raised

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
+from gateway.ask import Endpoint
 from gateway.backends.as_events import as_events, streamed_headers
 from gateway.backends.call import UNREACHABLE
 from gateway.backends.connection_pool import ConnectionPool, UpstreamAnswer
@@ -27,7 +28,7 @@ from gateway.backends.remote_settings import RemoteSettings, check, speakers
 from gateway.backends.reply_headers import passed_back, unpacked_headers
 from gateway.backends.sampling import within
 from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, NotReady, RequestError
-from gateway.exchange import Endpoint, Exchange
+from gateway.exchange import Exchange
 from gateway.ports import Headers, ModelCard, Reply, StreamEnd
 from gateway.registry import AdapterKind
 from gateway.wire.chat import encode

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from gateway.ask import Ask
 from gateway.backends.responses import ModelSender
 from gateway.errors import CallMissing
-from gateway.exchange import Ask, Exchange
+from gateway.exchange import Exchange
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.wire.required_call import CallCheck, required_names
 from gateway.wire.sse import data_in

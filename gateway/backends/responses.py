@@ -8,9 +8,10 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from gateway.ask import Endpoint, Mode
 from gateway.backends.route import AUTO, matches
 from gateway.errors import BackendFailed, RequestError
-from gateway.exchange import Endpoint, Exchange, Mode, Note, Sampling
+from gateway.exchange import Exchange, Note, Sampling
 from gateway.ports import Headers, ModelCard, Reply, is_encoded
 from gateway.wire.chat import decode, encode
 from gateway.wire.responses.answer import Translator, head_of, whole

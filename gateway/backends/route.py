@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.ask import ClientKey, Endpoint, Mode
 from gateway.errors import KeyNotAllowed, NotFound, Problem
-from gateway.exchange import CanaryTrial, ClientKey, Endpoint, Exchange, Mode, Target
+from gateway.exchange import CanaryTrial, Exchange, Target
 from gateway.ports import Backend, ModelCard
 from gateway.settings.models import ModelTable
 

@@ -71,8 +71,9 @@ def _body(prompt: str, model: str, collections: tuple[str, ...], template: str) 
 
 
 async def _preview(settings: object, body: bytes) -> bytes:
+    from gateway.ask import ClientKey
     from gateway.assembly.assemble import assemble
-    from gateway.exchange import ClientKey, Exchange
+    from gateway.exchange import Exchange
     from gateway.settings.tables import Settings
     from gateway.wire import preview
 

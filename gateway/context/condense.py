@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.ask import Mode, Turn
 from gateway.context.fence import fenced
 from gateway.context.long import quote as quotes
 from gateway.context.long.choose import Powers, Strategy, StrategyChoice, choose
@@ -35,7 +36,7 @@ from gateway.context.window import (
     upper_bound,
 )
 from gateway.errors import BadRequest
-from gateway.exchange import Chunk, ContextPlan, Exchange, Mode, Target, Turn
+from gateway.exchange import Chunk, ContextPlan, Exchange, Target
 from gateway.settings.context import Context
 
 READ = (Strategy.TREE, Strategy.MAP_REDUCE, Strategy.REFINE)

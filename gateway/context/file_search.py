@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from gateway.ask import ClientKey
 from gateway.context.retrieve import SPARE_CHUNKS, RetrievalLimits, RetrieveStage, described
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections, Hit, Wish
 from gateway.errors import BadRequest, NotFound, NotReady
-from gateway.exchange import Chunk, ClientKey, Exchange, Target
+from gateway.exchange import Chunk, Exchange, Target
 from gateway.file_search import FileSearch, FileSearchResult, FileSource
 from gateway.ports import Vectors
 

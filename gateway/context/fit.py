@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from gateway.ask import Mode
 from gateway.context.window import (
     PROMPT_TOKENS,
     Count,
@@ -20,7 +21,7 @@ from gateway.context.window import (
     upper_bound,
 )
 from gateway.errors import ContextTooLong
-from gateway.exchange import ContextPlan, Exchange, Mode, Rewrite, Sampling, Target
+from gateway.exchange import ContextPlan, Exchange, Rewrite, Sampling, Target
 
 
 class FitStage:

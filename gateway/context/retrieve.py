@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.ask import ClientKey, Mode, Turn
 from gateway.context.excerpt import excerpts
 from gateway.context.fence import fenced, language_of, new_mark
 from gateway.context.pack import CHUNK_TOKENS, SourceBudget, citations, pack
@@ -17,7 +18,7 @@ from gateway.context.store.collections import Collections, Wish, tuning_of
 from gateway.context.store.distinct import distinct
 from gateway.context.window import PROMPT_TOKENS, Count, answer_room, is_kept, sizes_of, upper_bound
 from gateway.errors import KeyNotAllowed, NotFound, NotReady, RequestError
-from gateway.exchange import Chunk, ClientKey, Exchange, Mode, Turn
+from gateway.exchange import Chunk, Exchange
 from gateway.filters import Filter
 from gateway.ports import Vectors
 from gateway.settings.context import Context

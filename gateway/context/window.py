@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from gateway.exchange import ContextPlan, Exchange, Target, Turn
+from gateway.ask import Turn
+from gateway.exchange import ContextPlan, Exchange, Target
 
 Count = Callable[[str, str], int]
 """The number of tokens of a text for a backend, given the backend's name. Blocking."""

@@ -5,9 +5,10 @@ from time import perf_counter_ns
 
 from msgspec.structs import replace
 
+from gateway.ask import Mode, Turn
 from gateway.backends.call import Caller
 from gateway.errors import BackendFailed, RequestError
-from gateway.exchange import Call, Drawn, Exchange, Mode, Sampling, Turn
+from gateway.exchange import Call, Drawn, Exchange, Sampling
 from gateway.own_call import own_call
 from gateway.ports import Completer, Headers, Reply
 from gateway.prompt.cost import JUDGE_TOKENS

@@ -2,9 +2,10 @@
 
 from msgspec.structs import replace
 
+from gateway.ask import Endpoint
 from gateway.backends.as_events import as_events
 from gateway.backends.call import Caller
-from gateway.exchange import Endpoint, Exchange
+from gateway.exchange import Exchange
 from gateway.perform.draws import DrawRefused, Draws
 from gateway.ports import Completer, Headers, Reply
 from gateway.wire.chat.reasoning import SplitStream, split_body

@@ -6,8 +6,9 @@ backend.
 
 from msgspec.structs import replace
 
+from gateway.ask import ClientKey
 from gateway.errors import BadRequest, NotFound
-from gateway.exchange import ClientKey, Exchange
+from gateway.exchange import Exchange
 from gateway.records.archive import RecordArchive
 from gateway.records.policy import RecordPolicy
 from gateway.records.schema import ExchangeRecord

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from gateway.ask import Endpoint
 from gateway.backends.responses import as_chat, as_response, speaks, uncompressed
 from gateway.backends.sampling import accepted_by, within
 from gateway.errors import RequestError
-from gateway.exchange import Endpoint, Exchange
+from gateway.exchange import Exchange
 from gateway.perform.performer import Performer
 from gateway.perform.unchanged import REFUSALS, cause_of, may_go_unchanged, unchanged
 from gateway.ports import Backend, Headers, Reply

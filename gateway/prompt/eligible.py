@@ -2,7 +2,8 @@
 
 import re
 
-from gateway.exchange import Ask, Exchange, Mode
+from gateway.ask import Ask, Mode
+from gateway.exchange import Exchange
 from gateway.prompt.generic_system import is_generic
 from gateway.prompt.language.literals import fences
 

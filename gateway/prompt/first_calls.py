@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from gateway.exchange import Call, Exchange, Sampling, Turn
+from gateway.ask import Turn
+from gateway.exchange import Call, Exchange, Sampling
 from gateway.own_call import own_call
 from gateway.ports import Completer
 from gateway.prompt.templates.fields import FirstCall, Shot

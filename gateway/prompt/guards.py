@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from gateway.exchange import Turn
+from gateway.ask import Turn
 from gateway.prompt.language.invariants import LANGUAGE, NEGATING, Invariant, InvariantKind, items
 from gateway.prompt.language.language_names import find_language
 from gateway.prompt.language.literals import NUMBER

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import jinja2
 from msgspec.structs import replace
 
+from gateway.ask import Mode, NamedTemplate, Turn
 from gateway.errors import BadRequest, NotFound, NotReady, TemplateError
-from gateway.exchange import Exchange, Mode, NamedTemplate, SlotValue, Turn
+from gateway.exchange import Exchange, SlotValue
 from gateway.near import did_you_mean
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split

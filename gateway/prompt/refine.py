@@ -15,8 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import exchange as values
+from gateway.ask import ClientKey, Mode, Turn
 from gateway.errors import TemplateError
-from gateway.exchange import Arm, Call, ClientKey, Exchange, Mode, Sampling, Turn
+from gateway.exchange import Arm, Call, Exchange, Sampling
 from gateway.own_call import own_call
 from gateway.prompt import guards
 from gateway.prompt.eligible import why_untouchable

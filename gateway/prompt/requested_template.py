@@ -3,8 +3,9 @@
 If the template were skipped without an error, the client would get the answer to another prompt.
 """
 
+from gateway.ask import Mode
 from gateway.errors import BadRequest, KeyNotAllowed, NotReady, RequestError
-from gateway.exchange import Exchange, Mode
+from gateway.exchange import Exchange
 from gateway.prompt.rewrite import KeptAsIs, RewriteStage
 
 PARAM = "foreword.template"

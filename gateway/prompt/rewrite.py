@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import exchange as values
+from gateway.ask import ClientKey, Mode, Turn
 from gateway.errors import (
     BackendFailed,
     BadRequest,
@@ -21,7 +22,7 @@ from gateway.errors import (
     RequestError,
     TemplateError,
 )
-from gateway.exchange import Arm, Call, ClientKey, Exchange, Mode, Note, Sampling, SlotValue, Turn
+from gateway.exchange import Arm, Call, Exchange, Note, Sampling, SlotValue
 from gateway.near import did_you_mean
 from gateway.prompt import guards
 from gateway.prompt.answers.technique import TechniqueRun, technique_of

@@ -6,7 +6,8 @@ strategy for long inputs and a refined prompt may word the message otherwise; a 
 
 from msgspec.structs import replace
 
-from gateway.exchange import Exchange, Sampling, Turn
+from gateway.ask import Turn
+from gateway.exchange import Exchange, Sampling
 from gateway.prompt.refine import PURPOSE as REFINED
 
 IN_WHOLE = ("direct", "trimmed")

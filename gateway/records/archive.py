@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from gateway.ask import ClientKey
 from gateway.errors import ConfigError, DatabaseFailed, NotFound
-from gateway.exchange import ClientKey
 from gateway.records.drain import Drain, not_ready
 from gateway.records.feedback import Feedback, signed, visible
 from gateway.records.schema import ExchangeRecord

@@ -3,7 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.exchange import ClientKey
+from gateway.ask import ClientKey
 from gateway.records.schema import ExchangeRecord
 
 

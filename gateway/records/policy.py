@@ -7,8 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gateway.ask import ClientKey, Turn
 from gateway.errors import Problem
-from gateway.exchange import Chunk, ClientKey, Intent, Note, Rewrite, SlotValue, Turn
+from gateway.exchange import Chunk, Intent, Note, Rewrite, SlotValue
 from gateway.ports import Answer
 from gateway.records.schema import ExchangeRecord
 from gateway.settings.tables import Settings

@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.ask import Mode, Turn
 from gateway.errors import ForewordError
-from gateway.exchange import Call, Chunk, ContextPlan, Exchange, Intent, Mode, Note, Rewrite, Sampling, Target, Turn
+from gateway.exchange import Call, Chunk, ContextPlan, Exchange, Intent, Note, Rewrite, Sampling, Target
 from gateway.ports import Answer, ExchangeOutcome
 
 ReadAnswer = Callable[[bytes, str, str], Answer]

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from gateway.ask import ClientKey
 from gateway.client_keys import digest_of
 from gateway.errors import BadRequest, KeyNotAllowed, LimitReached, NoKey, RequestError
-from gateway.exchange import ClientKey
 from gateway.ports import HotState
 from gateway.server.cors import Cors
 from gateway.settings.keys import AccessKey

@@ -1,6 +1,7 @@
 """Adds to a stream: the `foreword` object to its first event, and one event before its end mark."""
 
-from gateway.exchange import Endpoint, Exchange
+from gateway.ask import Endpoint
+from gateway.exchange import Exchange
 from gateway.ports import Reply, is_encoded
 from gateway.wire.chat import annotate
 from gateway.wire.citations import note as cited

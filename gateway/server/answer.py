@@ -14,9 +14,10 @@ from typing import Any
 from litestar.types import Receive, Scope, Send
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Endpoint
 from gateway.assembly.gateway import Gateway
 from gateway.errors import BadRequest, RequestError, StreamFailed, TooBusy
-from gateway.exchange import Ask, Endpoint, Exchange
+from gateway.exchange import Exchange
 from gateway.ports import ExchangeOutcome, Headers, Reply, is_encoded
 from gateway.records.policy import is_recorded
 from gateway.server.access import Access, single_headers

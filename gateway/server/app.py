@@ -14,10 +14,10 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Receive, Scope, Send
 
+from gateway.ask import ClientKey, Endpoint
 from gateway.assembly.assemble import assemble
 from gateway.assembly.gateway import Gateway
 from gateway.errors import RequestError
-from gateway.exchange import ClientKey, Endpoint
 from gateway.server import engine_variants, foreword, models, openapi, operations
 from gateway.server import stored_completions as stored
 from gateway.server import stored_responses as stored_responses

@@ -7,10 +7,10 @@ from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
+from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
 from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.errors import KeyNotAllowed, NotFound
-from gateway.exchange import ClientKey
 
 Shared = NamedDependency[SkipValidation[Gateway]]
 Caller = NamedDependency[SkipValidation[ClientKey]]

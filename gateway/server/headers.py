@@ -2,7 +2,8 @@
 
 import re
 
-from gateway.exchange import Arm, Exchange, Mode
+from gateway.ask import Mode
+from gateway.exchange import Arm, Exchange
 from gateway.ports import Reply
 
 WITHHELD = (Arm.SHADOW, Arm.HELD)

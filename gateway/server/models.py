@@ -7,10 +7,10 @@ import msgspec
 from litestar import Response, delete, get
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
 from gateway.backends.route import matches
 from gateway.errors import BackendFailed, NotFound
-from gateway.exchange import ClientKey
 from gateway.ports import Manageable
 from gateway.server.handlers import Caller, PathText, Shared, admin_only, json_bytes
 

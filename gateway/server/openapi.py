@@ -8,7 +8,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from msgspec import Struct
 
-from gateway.exchange import Endpoint
+from gateway.ask import Endpoint
 from gateway.wire.chat.decode import ChatBody, CompletionBody, EmbeddingBody
 from gateway.wire.feedback import FeedbackBody
 from gateway.wire.responses.request import ResponsesBody

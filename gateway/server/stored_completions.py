@@ -5,9 +5,9 @@ They belong to the backend's account, which all keys share, so only a key with `
 
 from litestar import Response, delete, get, post
 
+from gateway.ask import ClientKey, Endpoint
 from gateway.assembly.gateway import Gateway
 from gateway.errors import NotFound
-from gateway.exchange import ClientKey, Endpoint
 from gateway.ports import Backend, Manageable
 from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, admin_only, json_bytes
 from gateway.server.models import refuse_other_places

@@ -6,10 +6,10 @@ import msgspec
 from litestar import Response, delete, get, post
 from litestar.params import FromQuery
 
+from gateway.ask import ClientKey, Endpoint
 from gateway.assembly.gateway import Gateway
 from gateway.backends.responses import speaks
 from gateway.errors import BadRequest, NotFound
-from gateway.exchange import ClientKey, Endpoint
 from gateway.perform.previous_response import stored_response
 from gateway.ports import Backend
 from gateway.records.schema import ExchangeRecord

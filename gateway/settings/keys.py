@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from gateway.exchange import Mode
+from gateway.ask import Mode
 from gateway.settings.numbers import Amount, Digest, Share
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from gateway.exchange import Mode
+from gateway.ask import Mode
 from gateway.settings.numbers import Amount, Count, Seconds, Share
 
 

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from gateway.exchange import Endpoint, Exchange
+from gateway.ask import Endpoint
+from gateway.exchange import Exchange
 from gateway.ports import Answer, ExchangeOutcome
 from gateway.telemetry import names
 

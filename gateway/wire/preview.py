@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.exchange import Ask, Exchange
+from gateway.ask import Ask
+from gateway.exchange import Exchange
 from gateway.wire.chat import decode
 from gateway.wire.json_fields import decoded
 from gateway.wire.responses import request as responses

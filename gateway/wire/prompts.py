@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gateway.ask import NamedTemplate
 from gateway.errors import BadRequest
-from gateway.exchange import NamedTemplate
 from gateway.wire.json_fields import decoded, parsed, whole
 
 STORED_ELSEWHERE = "pmpt_"

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.exchange import Ask, Endpoint
+from gateway.ask import Ask, Endpoint
 from gateway.wire.chat.completion import CallPart, loose_json, read_completion, text_of
 
 FIELDS = (b'"tool_choice"', b'"function_call"')

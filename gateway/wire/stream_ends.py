@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from gateway.exchange import Endpoint
+from gateway.ask import Endpoint
 from gateway.wire.chat.completion import CompletionFault, loose_json, read_completion, read_fault
 from gateway.wire.chat.faults import MARK, fault_of
 from gateway.wire.responses.read import event_of

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from gateway.exchange import Sampling, Turn
+from gateway.ask import Turn
+from gateway.exchange import Sampling
 from gateway.prompt.answers import judge
 from offline_jobs.datasets.rows import DatasetRow, What
 from offline_jobs.engine.models import JobModels, open_models

@@ -16,13 +16,14 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.ask import Ask, ClientKey, Endpoint, Mode, Turn
 from gateway.assembly.assemble import assemble
 from gateway.assembly.gateway import Gateway
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.backends.responses import ResponsesOverChat
 from gateway.errors import RequestError
-from gateway.exchange import Ask, ClientKey, Endpoint, Exchange, Mode, Rewrite, Sampling, Turn
+from gateway.exchange import Exchange, Rewrite, Sampling
 from gateway.perform.performer import Performer
 from gateway.ports import ExchangeOutcome, Headers, Reply
 from gateway.wire.chat.answer import read_answer

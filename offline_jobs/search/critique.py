@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from gateway.exchange import Sampling, Turn
+from gateway.ask import Turn
+from gateway.exchange import Sampling
 from offline_jobs.datasets.rows import DatasetRow
 from offline_jobs.search.candidate import Pieces
 from offline_jobs.search.score import AnswerScore

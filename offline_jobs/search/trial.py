@@ -7,8 +7,9 @@ from time import perf_counter_ns
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.ask import Turn
 from gateway.errors import RequestError
-from gateway.exchange import Exchange, Turn
+from gateway.exchange import Exchange
 from gateway.ports import Embedder, Vectors
 from gateway.prompt.library.library import build_library
 from gateway.prompt.library.pools import load_pools

@@ -10,10 +10,10 @@ import openai
 import pytest
 import pytest_asyncio
 
+from gateway.ask import Endpoint
 from gateway.backends.local.llamacpp import LlamaCpp, LlamaCppSettings
 from gateway.backends.local.serve import LocalModel
 from gateway.backends.local.torch_engine.backend import TorchModel, TorchSettings
-from gateway.exchange import Endpoint
 from gateway.resources import locate
 from tests.doubles.asking import BackendTransport, asked
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
+from gateway.ask import Ask, Endpoint
 from gateway.errors import RequestError
-from gateway.exchange import Ask, Endpoint, Exchange
+from gateway.exchange import Exchange
 from gateway.ports import Backend, Reply
 from gateway.wire.chat import decode
 from gateway.wire.errors import envelope, event

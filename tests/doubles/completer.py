@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.ask import Turn
 from gateway.errors import BackendFailed
-from gateway.exchange import Call, Exchange, Sampling, Turn
+from gateway.exchange import Call, Exchange, Sampling
 from gateway.ports import Answer, Completed
 
 

@@ -1,21 +1,7 @@
 """A finished exchange with something in every field."""
 
-from gateway.exchange import (
-    Ask,
-    Chunk,
-    ClientKey,
-    ContextPlan,
-    Controls,
-    Endpoint,
-    Exchange,
-    Intent,
-    Note,
-    Rewrite,
-    Sampling,
-    SlotValue,
-    Target,
-    Turn,
-)
+from gateway.ask import Ask, ClientKey, Controls, Endpoint, Turn
+from gateway.exchange import Chunk, ContextPlan, Exchange, Intent, Note, Rewrite, Sampling, SlotValue, Target
 from gateway.ports import ExchangeOutcome
 
 BODY = (

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gateway.exchange import Arm, Call, Intent, Rewrite, Turn
+from gateway.ask import Turn
+from gateway.exchange import Arm, Call, Intent, Rewrite
 from gateway.ports import Answer
 from gateway.records.database import Database
 from gateway.records.feedback import Feedback

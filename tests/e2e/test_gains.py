@@ -7,7 +7,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from gateway.exchange import Arm, Intent, Rewrite, Target, Turn
+from gateway.ask import Turn
+from gateway.exchange import Arm, Intent, Rewrite, Target
 from gateway.prompt.policy.gains import gains_path, read_gains
 from gateway.records.database import Database
 from gateway.records.schema import ExchangeRecord

@@ -18,8 +18,8 @@ import openai
 import pytest
 import pytest_asyncio
 
+from gateway.ask import Endpoint
 from gateway.backends.local.llamacpp import LlamaCpp, LlamaCppSettings
-from gateway.exchange import Endpoint
 from gateway.resources import locate
 from gateway.wire.chat.answer import read_answer
 from tests.doubles.asking import BackendTransport, asked, body

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from gateway.ask import Ask, Endpoint, Turn
 from gateway.assembly.assemble import assemble
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
-from gateway.exchange import Ask, Endpoint, Exchange, Intent, Turn
+from gateway.exchange import Exchange, Intent
 from gateway.prompt.library.library import load_library
 from gateway.prompt.refine import RefineStage
 from gateway.settings.prompt import Refiner

@@ -23,7 +23,8 @@ from gateway.wire.chat.answer import read_answer
 RECORDER = """
 import asyncio, os, sys
 from pathlib import Path
-from gateway.exchange import Ask, Endpoint, Exchange, Turn
+from gateway.ask import Ask, Endpoint, Turn
+from gateway.exchange import Exchange
 from gateway.ports import ExchangeOutcome
 from gateway.records.database import Database
 from gateway.records.drain import Drain

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Endpoint, Mode
 from gateway.backends.local import profile
 from gateway.backends.local.profile import Profile
 from gateway.backends.local.torch_engine.backend import TorchModel, TorchSettings
-from gateway.exchange import ContextPlan, Endpoint, Mode
+from gateway.exchange import ContextPlan
 from gateway.resources import locate
 from tests.doubles.asking import asked, body
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from gateway.ask import Endpoint
 from gateway.backends.local.torch_engine.backend import TorchModel, TorchSettings
 from gateway.errors import BadRequest
-from gateway.exchange import Endpoint
 from gateway.resources import locate
 from tests.doubles.asking import asked, body
 

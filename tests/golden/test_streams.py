@@ -7,11 +7,12 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from gateway.ask import Ask, ClientKey, Endpoint
 from gateway.backends.connection_pool import UpstreamAnswer
 from gateway.backends.http1 import Broken
 from gateway.backends.judged import JudgedStream
 from gateway.errors import BackendFailed, RequestError
-from gateway.exchange import Ask, Chunk, ClientKey, Endpoint, Exchange
+from gateway.exchange import Chunk, Exchange
 from gateway.ports import Reply
 from gateway.server.additions import StreamAdditions
 from gateway.wire.chat.answer import read_answer

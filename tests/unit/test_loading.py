@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Endpoint, NamedTemplate
 from gateway.assembly.assemble import assemble
 from gateway.context.embedding.batcher import Batcher
-from gateway.exchange import Ask, Endpoint, Exchange, NamedTemplate
+from gateway.exchange import Exchange
 from gateway.loading import LateLoader
 from gateway.pipeline import prepare
 from gateway.readiness import Readiness

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.exchange import Ask, Endpoint, Exchange
+from gateway.ask import Ask, Endpoint
+from gateway.exchange import Exchange
 from gateway.ports import Answer, ExchangeOutcome
 from gateway.telemetry.metrics import MOST_HELD, Metrics
 

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Endpoint, Mode
 from gateway.errors import NotFound, NotReady
-from gateway.exchange import Ask, Endpoint, Exchange, Intent, Mode
+from gateway.exchange import Exchange, Intent
 from gateway.pipeline import PipelineStep, prepare
 
 ASKED = Exchange("x", Ask(Endpoint.CHAT, "m", b"{}"))

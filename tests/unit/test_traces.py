@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.exchange import Ask, ClientKey, Endpoint, Exchange, Turn
+from gateway.ask import Ask, ClientKey, Endpoint, Turn
+from gateway.exchange import Exchange
 from gateway.ports import ExchangeOutcome
 from gateway.settings.records import Telemetry
 from gateway.telemetry.traces import Traces, unquoted

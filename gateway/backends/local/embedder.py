@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
+from gateway.ask import Endpoint
 from gateway.backends.openai_tokens import text_of
 from gateway.errors import NotFound, NotReady, Problem
-from gateway.exchange import Endpoint, Exchange
+from gateway.exchange import Exchange
 from gateway.ports import Embedder, Headers, ModelCard, Reply
 from gateway.registry import AdapterKind
 from gateway.wire import embeddings

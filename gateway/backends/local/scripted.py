@@ -12,10 +12,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.ask import Endpoint
 from gateway.backends.local.generation import Callback
 from gateway.backends.local.serve import LoadedEngine, LocalModel, Serving
 from gateway.errors import BackendFailed, Problem
-from gateway.exchange import Endpoint
 from gateway.registry import AdapterKind
 from gateway.settings.numbers import Amount, Count
 from gateway.wire.engine.pieces import EnginePiece, EngineRequest, TokenUsage, encoded, read_request

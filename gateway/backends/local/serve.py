@@ -11,10 +11,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.ask import Endpoint
 from gateway.backends.local.generation import Call, Callback, Generation
 from gateway.backends.local.room import EngineRoom
 from gateway.errors import BackendFailed, BadRequest, LimitReached, NotFound, NotReady, RequestError
-from gateway.exchange import Endpoint, Exchange, Note
+from gateway.exchange import Exchange, Note
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.wire.chat import encode
 from gateway.wire.engine import ask as engine

@@ -8,8 +8,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.ask import Turn
 from gateway.cli.listing import plain, print_rows
-from gateway.exchange import Note, Turn
+from gateway.exchange import Note
 from gateway.records.archive import RecordedExchange
 from gateway.records.database import Summary
 from gateway.records.feedback import Feedback

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from gateway.ask import Endpoint
 from gateway.cli.config import config_option, load_settings, report
 from gateway.cli.exchanges.commands import opened, since_s
 from gateway.cli.listing import print_rows
 from gateway.errors import ConfigError, RequestError
-from gateway.exchange import Endpoint
 from gateway.settings.tables import Settings
 
 if TYPE_CHECKING:  # loaded when a command runs

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from gateway.ask import Ask, Endpoint, Mode, Turn
 from gateway.errors import BackendFailed, RequestError, TemplateError
-from gateway.exchange import Ask, Endpoint, Exchange, Mode, Sampling, Target, Turn
+from gateway.exchange import Exchange, Sampling, Target
 from gateway.ports import Completer
 from gateway.prompt.answers.judge import agreed, matches, passed, question, verdict
 from gateway.prompt.library.library import Library

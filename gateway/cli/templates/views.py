@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 import msgspec
 
+from gateway.ask import Turn
 from gateway.backends.openai_tokens import Counter
 from gateway.cli.config import config_option
 from gateway.cli.templates.options import echo_json, find_template, folder_option, json_option, open_library, warn_of
 from gateway.errors import RequestError, TemplateError
-from gateway.exchange import SlotValue, Turn
+from gateway.exchange import SlotValue
 from gateway.prompt.authoring.cases import sample
 from gateway.prompt.authoring.history import HistoryVersion, history, lineage
 from gateway.prompt.named_prompt import QUERY, fill_named

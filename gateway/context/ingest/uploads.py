@@ -8,10 +8,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.ask import ClientKey
 from gateway.context.store.catalog import Catalog
 from gateway.context.store.chunk_owners import groups, marks
 from gateway.errors import CatalogUnavailable
-from gateway.exchange import ClientKey
 
 
 class UploadedFile(Struct, frozen=True):

@@ -13,12 +13,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.ask import Turn
 from gateway.context.fence import harmless, marked
 from gateway.context.long.frames import SOURCE_TOKENS
 from gateway.context.long.parts import MESSAGE, Count
 from gateway.context.long.quote import CannotRead, Quote, WindowRoom
 from gateway.context.long.wording import LongWording
-from gateway.exchange import Call, Chunk, Exchange, Sampling, Turn
+from gateway.exchange import Call, Chunk, Exchange, Sampling
 from gateway.own_call import own_call
 from gateway.ports import Completer
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from gateway.ask import Turn
 from gateway.context.fence import language_of
 from gateway.context.long.wording import WORDINGS, wording_of
-from gateway.exchange import Turn
 
 TASK_CHARS = 1200
 """The longest task, in characters. A longer paragraph belongs to the text."""

@@ -14,12 +14,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.ask import ClientKey
 from gateway.context.store.catalog import Catalog, Collection
 from gateway.context.store.distinct import distinct
 from gateway.context.store.fusion import VECTORS_SHARE, Ranked, Tuning, gathered, reordered
 from gateway.context.store.stored_documents import Attributes, DocumentRow, Documents
 from gateway.errors import CollectionError, RequestError, StoreDamaged
-from gateway.exchange import Chunk, ClientKey
+from gateway.exchange import Chunk
 from gateway.file_search import FileSource
 from gateway.filters import Filter
 from gateway.ports import Reranker, VectorStore

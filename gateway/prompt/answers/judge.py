@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from gateway.ask import Turn
 from gateway.errors import TemplateError
-from gateway.exchange import Turn
 from gateway.prompt.answers.checks import failures
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.fields import Check

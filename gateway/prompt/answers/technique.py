@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from gateway.ask import Turn
 from gateway.errors import RequestError, TemplateError
-from gateway.exchange import AnswerDraws, ChosenAnswer, Drawn, Exchange, Note, Turn
+from gateway.exchange import AnswerDraws, ChosenAnswer, Drawn, Exchange, Note
 from gateway.prompt.answers.checks import failures
 from gateway.prompt.answers.vote import elect, result_of
 from gateway.prompt.templates.fields import Samples

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from gateway.ask import Turn
 from gateway.errors import TemplateError
-from gateway.exchange import Turn
 from gateway.prompt.library.pools import read_pool
 from gateway.prompt.rewrite import KeptAsIs, compose, fill_or_keep, fixed_labels, keep_if_hostile
 from gateway.prompt.templates.fields import ExamplePool, Expect, Shot, TemplateTest

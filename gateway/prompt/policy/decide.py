@@ -5,7 +5,8 @@ The stage `route` has already combined the modes of route, key and request. `doc
 
 from collections.abc import Container, Mapping
 
-from gateway.exchange import Arm, CanaryTrial, Exchange, Mode
+from gateway.ask import Mode
+from gateway.exchange import Arm, CanaryTrial, Exchange
 from gateway.prompt.library.library import OfferedVersions
 from gateway.prompt.policy.arms import RewriteDecision, takes_part
 from gateway.prompt.policy.canary import choose_version

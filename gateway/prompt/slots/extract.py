@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from gateway.ask import Turn
 from gateway.errors import NotReady
-from gateway.exchange import Call, Exchange, Sampling, SlotValue, Turn
+from gateway.exchange import Call, Exchange, Sampling, SlotValue
 from gateway.own_call import own_call
 from gateway.prompt.language.payload import split
 from gateway.prompt.language.vocabulary import VOCABULARY

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from gateway.ask import Turn
 from gateway.errors import TemplateError
-from gateway.exchange import Turn
 from gateway.prompt.templates.fields import ExamplePool, Purpose, Slot, SlotType, Status, Technique
 from gateway.prompt.templates.findings import Finding, Severity
 from gateway.prompt.templates.template import Template

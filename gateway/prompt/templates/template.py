@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from gateway.ask import Turn
 from gateway.errors import TemplateError
-from gateway.exchange import Turn
 from gateway.prompt.language.given import Settled
 from gateway.prompt.templates.fields import (
     Check,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
 from gateway.context.ingest.attachments import Attachment
 from gateway.context.ingest.uploads import UploadedFile
@@ -10,7 +11,6 @@ from gateway.context.reading.chunk import Cut
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import may_change
 from gateway.errors import KeyNotAllowed, NotFound
-from gateway.exchange import ClientKey
 from gateway.server.handlers import intake_of
 from gateway.wire.stores import vector_stores as wire
 

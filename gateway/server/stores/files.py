@@ -7,10 +7,10 @@ from pathlib import Path
 from litestar import Response, delete, get, post
 from litestar.response import Stream
 
+from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
 from gateway.context.ingest.uploads import UploadedFile
 from gateway.errors import NotFound
-from gateway.exchange import ClientKey
 from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, intake_of, json_bytes
 from gateway.server.pages import page
 from gateway.server.stores.upload import receive

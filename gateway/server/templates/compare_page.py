@@ -7,9 +7,9 @@ from typing import Annotated
 from litestar import Response, get
 from litestar.params import QueryParameter
 
+from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
 from gateway.errors import ConfigError, DatabaseFailed, NotFound
-from gateway.exchange import ClientKey
 from gateway.prompt.answers.judge import yardstick
 from gateway.records.compare import VersionComparison, as_json, compare, read_versions, rows_of
 from gateway.records.drain import not_ready

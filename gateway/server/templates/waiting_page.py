@@ -16,9 +16,9 @@ from urllib.parse import parse_qs, quote
 from litestar import Request, Response, get, post
 from msgspec import Struct
 
+from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
 from gateway.errors import BadRequest, KeyNotAllowed, NotFound, TemplateError
-from gateway.exchange import ClientKey
 from gateway.loading import archive_folder
 from gateway.prompt.authoring import promote_rollback as moves
 from gateway.prompt.authoring.match_check import check_examples

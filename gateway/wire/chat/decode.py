@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, TypeGuard
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from gateway.ask import Ask, Controls, Endpoint, Mode, Nbce, Turn
 from gateway.errors import BadRequest
-from gateway.exchange import Ask, Controls, Endpoint, Mode, Nbce, Turn
 from gateway.wire.json_fields import NULL, decoded, missing, not_json, parsed, whole
 from gateway.wire.prompts import prompt_of
 from gateway.wire.stores.filters import filter_of

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.exchange import Endpoint, Exchange, Sampling, Turn
+from gateway.ask import Endpoint, Turn
+from gateway.exchange import Exchange, Sampling
 from gateway.wire.added import with_additions
 from gateway.wire.responses import request as responses
 

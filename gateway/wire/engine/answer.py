@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from gateway.exchange import Endpoint
+from gateway.ask import Endpoint
 from gateway.wire.engine.ask import EngineAsk
 from gateway.wire.engine.faults import EngineFault, raised
 from gateway.wire.engine.forced_call import call_in

@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
+from gateway.ask import Endpoint
 from gateway.errors import BadRequest
-from gateway.exchange import Endpoint, Note
+from gateway.exchange import Note
 from gateway.wire.chat.completion import text_of
 from gateway.wire.engine.answer_format import check_choice, check_format, check_schema
 from gateway.wire.engine.enum_trie import with_tries

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from gateway.ask import Endpoint
 from gateway.errors import BadRequest
-from gateway.exchange import Endpoint
 from gateway.wire.json_fields import explained
 
 _encode = msgspec.json.Encoder().encode

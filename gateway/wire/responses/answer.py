@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from gateway.ask import Ask
 from gateway.errors import BackendFailed, RequestError
-from gateway.exchange import Ask
 from gateway.wire.chat.completion import Completion, ReportedUsage, read_completion
 from gateway.wire.chat.faults import MARK as FAULT
 from gateway.wire.chat.faults import fault_of, raised

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from gateway.exchange import Ask, Endpoint, Turn
+from gateway.ask import Ask, Endpoint, Turn
 from gateway.wire.added import with_additions
 from gateway.wire.chat.decode import ForewordObject, controls_of, is_given
 from gateway.wire.json_fields import decoded, parsed

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from gateway.exchange import Ask, Turn
+from gateway.ask import Ask, Turn
 from gateway.wire.responses import request as responses
 from gateway.wire.responses.request import as_items
 from gateway.wire.responses.search import without_results

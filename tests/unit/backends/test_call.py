@@ -5,9 +5,10 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Controls, Endpoint
 from gateway.backends.call import UNREACHABLE, Caller
 from gateway.errors import AnswerLost, BackendFailed, BackendTimeout, BadRequest, NotReady, RequestError
-from gateway.exchange import Ask, Controls, Endpoint, Exchange, Target
+from gateway.exchange import Exchange, Target
 from gateway.ports import Backend, HotState, Reply
 from gateway.state.memory import MemoryState
 

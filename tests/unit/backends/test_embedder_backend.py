@@ -10,9 +10,9 @@ import openai
 import pytest
 import tiktoken
 
+from gateway.ask import Endpoint
 from gateway.backends.local.embedder import EmbedderBackend, EmbedderSettings
 from gateway.errors import NotFound, NotReady
-from gateway.exchange import Endpoint
 from tests.doubles.asking import BackendTransport, asked
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from gateway.ask import Endpoint
 from gateway.backends.judged import JudgedStream
 from gateway.errors import BackendFailed, RequestError, StreamFailed
-from gateway.exchange import Endpoint
 from tests.doubles.scripted_answer import ScriptedAnswer
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from gateway.ask import Endpoint
 from gateway.backends.local import llamacpp
 from gateway.backends.local.llamacpp import LlamaCpp, LlamaCppSettings
 from gateway.errors import BackendFailed, BadRequest, LimitReached, NotFound, NotReady
-from gateway.exchange import Endpoint
 from gateway.ports import Reply
 from tests.doubles.asking import asked, body
 from tests.doubles.gguf import described

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import zstandard
 
+from gateway.ask import Endpoint
 from gateway.backends.http1 import Broken, TooLong
 from gateway.backends.judged import JudgedStream
 from gateway.backends.packed_stream import UnpackedAnswer
 from gateway.errors import BackendFailed, RequestError, StreamFailed
-from gateway.exchange import Endpoint
 from tests.doubles.scripted_answer import ScriptedAnswer
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from gateway.ask import Ask, Endpoint
 from gateway.backends.call import Caller
 from gateway.backends.remote import Remote
 from gateway.backends.remote_settings import RemoteSettings
 from gateway.backends.reply_headers import passed_back
 from gateway.errors import RequestError
-from gateway.exchange import Ask, Endpoint, Exchange, Target
+from gateway.exchange import Exchange, Target
 from gateway.ports import Reply
 from gateway.state.memory import MemoryState
 from tests.doubles.raw_server import RawConnection, RawServer

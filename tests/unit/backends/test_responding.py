@@ -6,11 +6,12 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.ask import Endpoint, Mode, Turn
 from gateway.backends.remote import KIND
 from gateway.backends.remote_settings import RemoteSettings, speakers
 from gateway.backends.responses import ResponsesOverChat
 from gateway.errors import BackendFailed, BadRequest, RequestError
-from gateway.exchange import Endpoint, Exchange, Mode, Sampling, Turn
+from gateway.exchange import Exchange, Sampling
 from gateway.ports import Backend, Headers, ModelCard, Reply
 from gateway.wire.chat import encode
 from tests.doubles.asking import asked, body

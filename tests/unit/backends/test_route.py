@@ -4,9 +4,10 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.ask import Ask, ClientKey, Controls, Endpoint, Mode
 from gateway.backends.route import Routes, RouteStage
 from gateway.errors import KeyNotAllowed, NotFound
-from gateway.exchange import Ask, CanaryTrial, ClientKey, Controls, Endpoint, Exchange, Mode, Target
+from gateway.exchange import CanaryTrial, Exchange, Target
 from gateway.ports import Backend, ModelCard
 from gateway.settings.models import ModelTable
 

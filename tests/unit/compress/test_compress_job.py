@@ -11,10 +11,10 @@ import torch
 from click.testing import CliRunner
 
 from gateway.adapters import Parts, build_adapter
+from gateway.ask import Endpoint
 from gateway.backends.local import variants
 from gateway.backends.local.llamacpp import LlamaCpp
 from gateway.cli.engines.commands import engines
-from gateway.exchange import Endpoint
 from gateway.settings.read import load
 from offline_jobs.cli.engines import bench, compress
 from offline_jobs.engine.ledger import Ledger

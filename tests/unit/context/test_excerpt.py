@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gateway.ask import Ask, ClientKey, Controls, Endpoint, Turn
 from gateway.context.excerpt import Shares, excerpts
 from gateway.context.pack import SourceBudget
 from gateway.context.retrieve import RetrieveStage
 from gateway.context.store.collections import Collections
 from gateway.context.store.words import words_of
-from gateway.exchange import Ask, Chunk, ClientKey, Controls, Endpoint, Exchange, Target, Turn
+from gateway.exchange import Chunk, Exchange, Target
 from gateway.ports import Vectors
 from gateway.settings.context import Context
 from tests.doubles.bag_embedder import BagEmbedder

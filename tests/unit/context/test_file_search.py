@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Ask, ClientKey, Controls, Endpoint, Mode, Turn
 from gateway.context.file_search import FileSearchStage
 from gateway.context.retrieve import RetrieveStage
 from gateway.context.store.collections import Collections
 from gateway.errors import BadRequest, NotFound, NotReady
-from gateway.exchange import Ask, ClientKey, Controls, Endpoint, Exchange, Mode, Target, Turn
+from gateway.exchange import Exchange, Target
 from gateway.file_search import FileSearch, FileSearchResult, FileSource
 from gateway.filters import AttributeComparison
 from gateway.ports import Vectors

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Controls, Endpoint, Mode, Turn
 from gateway.context.fit import FitStage
 from gateway.context.window import PROMPT_TOKENS, TURN_TOKENS, trim
 from gateway.errors import ContextTooLong
-from gateway.exchange import Ask, Chunk, ContextPlan, Controls, Endpoint, Exchange, Mode, Rewrite, Target, Turn
+from gateway.exchange import Chunk, ContextPlan, Exchange, Rewrite, Target
 
 
 def words(backend: str, text: str) -> int:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gateway.ask import Ask, ClientKey, Controls, Endpoint, Turn
 from gateway.context.pack import CHUNK_TOKENS, SourceBudget, pack
 from gateway.context.retrieve import RetrieveStage, ahead_of_the_user
 from gateway.context.store.collections import Collections
@@ -12,7 +13,7 @@ from gateway.context.store.distinct import distinct
 from gateway.context.store.lexical import Likeness
 from gateway.context.store.stored_documents import Documents
 from gateway.errors import KeyNotAllowed, NotFound
-from gateway.exchange import Ask, Chunk, ClientKey, Controls, Endpoint, Exchange, Intent, Target, Turn
+from gateway.exchange import Chunk, Exchange, Intent, Target
 from gateway.filters import AttributeComparison
 from gateway.ports import Vectors
 from gateway.settings.context import Context

@@ -378,7 +378,8 @@ def test_each_call_is_an_exchange_of_the_job(tmp_path: Path, toy: Toy) -> None:
 
 
 def test_the_same_call_twice_at_once_is_one_call(tmp_path: Path, toy: Toy) -> None:
-    from gateway.exchange import Sampling, Turn
+    from gateway.ask import Turn
+    from gateway.exchange import Sampling
     from offline_jobs.engine.executor import Local
     from offline_jobs.engine.models import open_models
     from offline_jobs.engine.run import JobRun

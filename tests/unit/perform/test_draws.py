@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from gateway.ask import Ask, ClientKey, Endpoint, Turn
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.backends.route import Routes
 from gateway.errors import KeyNotAllowed
-from gateway.exchange import Ask, ClientKey, Endpoint, Exchange, Target, Turn
+from gateway.exchange import Exchange, Target
 from gateway.perform.draws import DrawRefused, Draws
 from gateway.ports import Headers, ModelCard, Reply
 from gateway.state.memory import MemoryState

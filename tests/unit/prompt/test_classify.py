@@ -3,8 +3,9 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Controls, Endpoint, Mode, Turn
 from gateway.errors import NotReady
-from gateway.exchange import Ask, Controls, Endpoint, Exchange, Intent, Mode, Turn
+from gateway.exchange import Exchange, Intent
 from gateway.ports import Vectors
 from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.classifier.fingerprints import fingerprints

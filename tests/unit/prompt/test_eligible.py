@@ -1,7 +1,8 @@
 import pytest
 from msgspec.structs import replace
 
-from gateway.exchange import Ask, Controls, Endpoint, Exchange, Mode, Turn
+from gateway.ask import Ask, Controls, Endpoint, Mode, Turn
+from gateway.exchange import Exchange
 from gateway.prompt.eligible import LONGEST, LONGEST_CODE, is_built, why_untouchable
 
 

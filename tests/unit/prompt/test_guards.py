@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gateway.exchange import Turn
+from gateway.ask import Turn
 from gateway.prompt.authoring.cases import render_for, sample
 from gateway.prompt.guards import UNCHECKED_CHARS, changed, growth, hostile, lost
 from gateway.prompt.language.invariants import items

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Endpoint, Mode, NamedTemplate, Turn
 from gateway.errors import BadRequest, NotFound, NotReady
-from gateway.exchange import Ask, Endpoint, Exchange, Mode, NamedTemplate, Turn
+from gateway.exchange import Exchange
 from gateway.prompt.library.library import Library, build_library
 from gateway.prompt.named_prompt import NamedPromptStage, ahead_of
 from gateway.prompt.rewrite import RewriteStage

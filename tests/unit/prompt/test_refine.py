@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.exchange import Ask, CanaryTrial, ClientKey, Controls, Endpoint, Exchange, Intent, Mode, Rewrite, Turn
+from gateway.ask import Ask, ClientKey, Controls, Endpoint, Mode, Turn
+from gateway.exchange import CanaryTrial, Exchange, Intent, Rewrite
 from gateway.prompt import guards
 from gateway.prompt.library.library import load_library
 from gateway.prompt.refine import RefinedPrompt, RefinedPromptCache, RefineStage

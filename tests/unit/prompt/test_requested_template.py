@@ -3,8 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Ask, ClientKey, Controls, Endpoint, Mode, Turn
 from gateway.errors import BadRequest, KeyNotAllowed, NotFound, NotReady, RequestError
-from gateway.exchange import Arm, Ask, ClientKey, Controls, Endpoint, Exchange, Mode, Turn
+from gateway.exchange import Arm, Exchange
 from gateway.prompt.library.library import build_library
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.requested_template import RequestedTemplateStage

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Controls, Endpoint, Mode, Turn
 from gateway.errors import TemplateError
-from gateway.exchange import Ask, Controls, Endpoint, Exchange, Intent, Mode, Note, Sampling, SlotValue, Target, Turn
+from gateway.exchange import Exchange, Intent, Note, Sampling, SlotValue, Target
 from gateway.ports import Vectors
 from gateway.prompt.library.library import Library, build_library
 from gateway.prompt.library.pools import Pools, load_pools

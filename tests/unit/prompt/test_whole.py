@@ -7,19 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Controls, Endpoint, Turn
 from gateway.context.retrieve import ahead_of_the_user
-from gateway.exchange import (
-    Arm,
-    Ask,
-    ContextPlan,
-    Controls,
-    Endpoint,
-    Exchange,
-    Intent,
-    Rewrite,
-    Sampling,
-    Turn,
-)
+from gateway.exchange import Arm, ContextPlan, Exchange, Intent, Rewrite, Sampling
 from gateway.prompt.library.library import load_library
 from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.templates.fields import Purpose

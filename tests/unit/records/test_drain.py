@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import ClientKey
 from gateway.errors import DatabaseFailed, NotFound, NotReady
-from gateway.exchange import ClientKey
 from gateway.ports import Answer
 from gateway.records.archive import RecordArchive, as_json
 from gateway.records.database import Database, ExchangeFilter

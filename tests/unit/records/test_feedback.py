@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.exchange import ClientKey
+from gateway.ask import ClientKey
 from gateway.records.feedback import visible
 from gateway.records.schema import ExchangeRecord
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.exchange import Turn
+from gateway.ask import Turn
 from gateway.records.frames import Frame, Scan, pack, stored, unpack
 from gateway.records.schema import ExchangeRecord, decode
 

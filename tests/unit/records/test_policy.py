@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Turn
 from gateway.errors import Problem
-from gateway.exchange import Arm, Rewrite, Turn
+from gateway.exchange import Arm, Rewrite
 from gateway.ports import Answer
 from gateway.records.policy import hashed_record, hashed_text, policy_problems
 from gateway.records.schema import ExchangeRecord, encode, record_of

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gateway.exchange import Mode
+from gateway.ask import Mode
 from gateway.ports import Answer
 from gateway.records.schema import (
     SCHEMA,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.exchange import ClientKey, Note
+from gateway.ask import ClientKey
+from gateway.exchange import Note
 from gateway.records.frames import StoredFrame, stored, unpack
 from gateway.records.schema import decode, record_of
 from gateway.records.segments import claimed, segments

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.exchange import ClientKey
+from gateway.ask import ClientKey
 from gateway.records.policy import is_recorded
 from gateway.server.transcript import Transcript
 

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.ask import Nbce
 from gateway.backends.local.torch_engine import windows
 from gateway.backends.local.torch_engine.conversation import Tokens
 from gateway.backends.local.torch_engine.positions import NATIVE, Positions
 from gateway.backends.local.torch_engine.prefixes import Prefixes
 from gateway.backends.local.torch_engine.windows import PassageSpan, Windows, WindowsReport
-from gateway.exchange import Nbce
 from gateway.wire.engine.pieces import EnginePiece, EngineRequest, SamplingKnobs
 from tests.doubles import tiny_llama
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Endpoint
 from gateway.errors import BadRequest
-from gateway.exchange import Ask, Endpoint
 from gateway.wire import embeddings, feedback, preview
 from gateway.wire.chat import decode
 from gateway.wire.engine import ask as engine

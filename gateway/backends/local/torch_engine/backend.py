@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.ask import Endpoint, Mode, Nbce
 from gateway.backends.local import gguf, profile
 from gateway.backends.local.generation import Call
 from gateway.backends.local.serve import LoadedEngine, LocalModel, Serving
 from gateway.backends.local.torch_engine.positions import LongContext, Positions
 from gateway.context.embedding.batcher import Batcher
 from gateway.errors import ConfigError, Problem
-from gateway.exchange import Endpoint, Exchange, Mode, Nbce, Note
+from gateway.exchange import Exchange, Note
 from gateway.registry import AdapterKind
 from gateway.resources import NoSuchResource, locate
 from gateway.wire.engine.ask import EngineAsk

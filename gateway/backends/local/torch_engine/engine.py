@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.ask import Endpoint, Nbce
 from gateway.backends.local.generation import Call, Callback
 from gateway.backends.local.torch_engine.answer import answer
 from gateway.backends.local.torch_engine.choice import Say
@@ -21,7 +22,6 @@ from gateway.backends.local.torch_engine.stepper import Stepper
 from gateway.backends.local.torch_engine.windows import Windows, WindowsReport
 from gateway.backends.local.torch_engine.windows import answer as mixed_answer
 from gateway.errors import BadRequest
-from gateway.exchange import Endpoint, Nbce
 from gateway.wire.engine.pieces import EngineMessage, EnginePiece, EngineRequest, encoded, read_request
 
 BETWEEN = "\n\n"

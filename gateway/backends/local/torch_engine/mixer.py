@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from gateway.ask import Nbce
 from gateway.backends.local.torch_engine import nbce
-from gateway.exchange import Nbce
 
 PATIENCE = 4
 FAR = 4.0

@@ -10,6 +10,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
+from gateway.ask import Nbce
 from gateway.backends.local.torch_engine.answer import CHUNK, room_after
 from gateway.backends.local.torch_engine.block import RowBlock
 from gateway.backends.local.torch_engine.choice import RunningChoice, Say
@@ -20,7 +21,6 @@ from gateway.backends.local.torch_engine.positions import Positions, Variant
 from gateway.backends.local.torch_engine.prefixes import Prefixes
 from gateway.backends.local.torch_engine.sampling import Sampler
 from gateway.backends.local.torch_engine.stepper import Run
-from gateway.exchange import Nbce
 from gateway.wire.engine.pieces import EngineRequest
 
 READ_AT_ONCE = 1024

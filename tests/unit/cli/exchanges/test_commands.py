@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
+from gateway.ask import Turn
 from gateway.cli.main import main
-from gateway.exchange import Turn
 from gateway.records.database import Database
 from gateway.records.feedback import Feedback
 from gateway.records.spool import Spool

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Turn
 from gateway.cli.gains.replay import Replay, ReplayCase, ReplayFilter, ScoredCase, cases_of, choose, gains_of, scores_of
 from gateway.errors import BackendFailed
-from gateway.exchange import Arm, Call, Chunk, Exchange, Intent, Rewrite, Sampling, Target, Turn
+from gateway.exchange import Arm, Call, Chunk, Exchange, Intent, Rewrite, Sampling, Target
 from gateway.ports import Answer, Completed
 from gateway.prompt.library.library import Library, build_library
 from gateway.prompt.templates.fields import Check

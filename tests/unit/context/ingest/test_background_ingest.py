@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.ask import ClientKey
 from gateway.context.ingest import background_ingest
 from gateway.context.ingest.attachments import COMPLETED, Attachment
 from gateway.context.ingest.background_ingest import BackgroundIngest, IngestTurn
@@ -17,7 +18,7 @@ from gateway.context.reading.chunk import Cut
 from gateway.context.reading.readers import read
 from gateway.context.store.collections import Collections
 from gateway.errors import CatalogUnavailable
-from gateway.exchange import Chunk, ClientKey
+from gateway.exchange import Chunk
 from gateway.ports import Vectors
 from tests.doubles.bag_embedder import BagEmbedder
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from gateway.ask import ClientKey
 from gateway.context.ingest.uploads import UploadedFile, Uploads
 from gateway.context.store.catalog import Catalog
-from gateway.exchange import ClientKey
 
 ALICE, BOB, ADMIN = ClientKey("alice"), ClientKey("bob"), ClientKey("root", admin=True)
 

@@ -9,11 +9,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.ask import Ask, Controls, Endpoint, Turn
 from gateway.context.condense import CondenseStage
 from gateway.context.long.read import LongReader
 from gateway.context.window import ANSWER_TOKENS, PROMPT_TOKENS, TURN_TOKENS
 from gateway.errors import BadRequest
-from gateway.exchange import Ask, Call, Controls, Endpoint, Exchange, Sampling, Target, Turn
+from gateway.exchange import Call, Exchange, Sampling, Target
 from gateway.ports import Answer, Completed
 from gateway.settings.context import Context
 

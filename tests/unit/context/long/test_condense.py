@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Controls, Endpoint, Mode, Turn
 from gateway.context.condense import CondenseStage
 from gateway.context.long.read import LongReader
 from gateway.errors import BackendFailed, BadRequest
-from gateway.exchange import Ask, Call, Controls, Endpoint, Exchange, Mode, Sampling, Target, Turn
+from gateway.exchange import Call, Exchange, Sampling, Target
 from gateway.ports import Answer, Completed
 from gateway.settings.context import Context
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from gateway.ask import ClientKey
 from gateway.context.store.catalog import DAY_S, Catalog, Collection
 from gateway.context.store.collections import OPERATOR, Collections, Wish, may_change, may_read
-from gateway.exchange import Chunk, ClientKey
+from gateway.exchange import Chunk
 from tests.doubles.bag_embedder import BagEmbedder
 
 MINE = Collection("vs_mine", "alice", "notes", 0, 0)

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
+from gateway.ask import Ask, Endpoint, Turn
 from gateway.errors import BackendFailed, TemplateError
-from gateway.exchange import Ask, ChosenAnswer, Drawn, Endpoint, Exchange, Turn
+from gateway.exchange import ChosenAnswer, Drawn, Exchange
 from gateway.prompt.answers.technique import TechniqueRun, technique_of
 from tests.doubles.templates import template
 

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.exchange import Ask, CanaryTrial, Controls, Endpoint, Exchange
+from gateway.ask import Ask, Controls, Endpoint
+from gateway.exchange import CanaryTrial, Exchange
 from gateway.prompt.policy.arms import place, sticky_id, takes_part
 
 MANY = [f"user-{number}" for number in range(4000)]

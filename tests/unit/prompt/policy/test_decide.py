@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.exchange import Arm, Ask, CanaryTrial, Controls, Endpoint, Exchange, Intent, Mode, Target, Turn
+from gateway.ask import Ask, Controls, Endpoint, Mode, Turn
+from gateway.exchange import Arm, CanaryTrial, Exchange, Intent, Target
 from gateway.prompt.library.library import OfferedVersions, build_library
 from gateway.prompt.policy.arms import RewriteDecision
 from gateway.prompt.policy.decide import RewritePolicy

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Endpoint, Mode, Turn
 from gateway.errors import NotReady
-from gateway.exchange import Ask, Endpoint, Exchange, Intent, Mode, SlotValue, Turn
+from gateway.exchange import Exchange, Intent, SlotValue
 from gateway.ports import Vectors
 from gateway.prompt.library.library import build_library
 from gateway.prompt.rewrite import RewriteStage

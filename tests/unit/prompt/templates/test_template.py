@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.ask import Turn
 from gateway.errors import TemplateError
-from gateway.exchange import Turn
 from gateway.prompt.templates.fields import ExamplePool, Shot, Slot, SlotSource
 from gateway.prompt.templates.sandbox import MAX_CHARS
 from gateway.prompt.templates.template import parse, read_ref

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.exchange import Endpoint
+from gateway.ask import Endpoint
 from gateway.wire.chat.answer import read_answer
 from gateway.wire.chat.completion import read_completion
 from gateway.wire.chat.faults import fault_of

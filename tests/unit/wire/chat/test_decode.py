@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.ask import Controls, Mode, Turn
 from gateway.errors import BadRequest
-from gateway.exchange import Controls, Mode, Turn
 from gateway.wire.chat import decode
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.exchange import ClientKey, Exchange, Mode, Sampling, Turn
+from gateway.ask import ClientKey, Mode, Turn
+from gateway.exchange import Exchange, Sampling
 from gateway.wire.chat import decode, encode
 
 JSON = st.recursive(

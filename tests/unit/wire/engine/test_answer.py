@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from gateway.ask import Endpoint
 from gateway.errors import BackendFailed, BadRequest, ContextTooLong, NotReady
-from gateway.exchange import Endpoint
 from gateway.wire.chat.answer import read_answer
 from gateway.wire.engine.answer import BodyReader, Events
 from gateway.wire.engine.ask import EngineAsk

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from gateway.ask import Endpoint
 from gateway.errors import BadRequest
-from gateway.exchange import Endpoint
 from gateway.wire.engine import ask as engine
 from gateway.wire.engine.answer_format import MOST_CHOICES, TEXTS_PER_CHOICE
 from gateway.wire.engine.ask import Limits, Neutraliser

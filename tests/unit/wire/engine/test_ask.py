@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.ask import Endpoint
 from gateway.errors import BadRequest
-from gateway.exchange import Endpoint
 from gateway.wire.engine import ask as engine
 from gateway.wire.engine.ask import EngineAsk, Limits, Neutraliser
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gateway.ask import Ask, Mode, NamedTemplate, Turn
 from gateway.errors import BadRequest
-from gateway.exchange import Ask, Exchange, Mode, NamedTemplate, Sampling, Turn
+from gateway.exchange import Exchange, Sampling
 from gateway.wire.chat import encode
 from gateway.wire.responses import request as responses
 from tests.unit.wire.chat.test_encode import JSON

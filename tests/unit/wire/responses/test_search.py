@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from msgspec.structs import replace
 
+from gateway.ask import Endpoint
 from gateway.errors import BadRequest
-from gateway.exchange import Chunk, Endpoint
+from gateway.exchange import Chunk
 from gateway.file_search import FileSearch, FileSearchResult, FileSource
 from gateway.filters import AttributeComparison
 from gateway.wire.responses import request as responses

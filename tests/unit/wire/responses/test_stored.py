@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.exchange import Ask, Controls, Turn
+from gateway.ask import Ask, Controls, Turn
 from gateway.wire.responses import request as responses
 from gateway.wire.responses.stored import Lost, carried_on, input_of, listed
 
