@@ -85,7 +85,7 @@ def _forecast(config: Path, words: dict[str, Any]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @config_option
 def bench(names: tuple[str, ...], threads: int, runs: int, as_json: bool, config: Path) -> None:
-    """Measure the speed of variants or GGUF files: tokens for each second of CPU, in a process of their own."""
+    """Measure the speed of variants or GGUF files, in tokens per second of CPU time."""
     from offline_jobs.compress.bench import median_speeds
 
     with JobsGroup.reported(), open_ledger(config) as (settings, _):
@@ -100,7 +100,7 @@ def bench(names: tuple[str, ...], threads: int, runs: int, as_json: bool, config
 
 
 def _model(data: Path, root: Path, name: str) -> tuple[Path, str]:
-    """The file and the type of its cache."""
+    """The file of a variant or path, and the type of its cache."""
     if name.endswith(".gguf"):
         from gateway.resources import NoSuchResource, locate
 

@@ -1,4 +1,4 @@
-"""The speeds of several files, in turns, so that other load on the machine meets all of them."""
+"""Measures the speeds of several files in turns, so that other load on the machine affects all of them alike."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from offline_jobs.compress.measure import speeds_of
 
 
 def median_speeds(models: Sequence[tuple[Path, str]], threads: int, runs: int) -> list[Speeds]:
-    """For each (file, type of cache) the medians of `runs`."""
+    """The median speeds of `runs` measurements for each (file, type of cache)."""
     rounds = [
         [speeds_of(path, _unlimited, cache=cache, threads=threads) for path, cache in models] for _ in range(runs)
     ]

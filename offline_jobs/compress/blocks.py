@@ -1,4 +1,4 @@
-"""The blocks of GGUF's types: integer codes and scales to bytes, and back.
+"""Packs integer codes and scales into the blocks of GGUF's types, and reads them.
 
 A block has 32 numbers of one row. A code `q` stands for `scale * q`, plus `least` in Q4_1, or for `scale * CODEBOOK[q]`
 in IQ4_NL. Scales are float16, so they are rounded before codes are made, and nothing is lost in the file.
@@ -35,7 +35,7 @@ class Coded:
 
 
 def values(coded: Coded) -> Floats:
-    """The numbers that the codes stand for: float32 [rows, columns]."""
+    """The numbers for these codes: float32 [rows, columns]."""
     codes = CODEBOOK[coded.codes] if coded.type == IQ4_NL else coded.codes
     blocks = _blocks(codes).astype(np.float32) * coded.scales.astype(np.float32)[..., None]
     if coded.least is not None:
@@ -106,7 +106,7 @@ def _half_floats(blocks: Bytes) -> NDArray[np.float16]:
 
 
 def _nibbles(codes: NDArray[np.int8], type: int) -> Bytes:
-    """The first half of a block stands in the low four bits, the second in the high ones."""
+    """Pack two codes in a byte: the first half of a block in the low four bits, the second in the high ones."""
     raised = (codes + np.int8(8) if type == Q4_0 else codes).astype(np.uint8)
     pairs: Bytes = (raised[:, :, :HALF] | (raised[:, :, HALF:] << 4)).astype(np.uint8)
     return pairs

@@ -1,4 +1,4 @@
-"""Writes a compressed model as GGUF: the codes of its quantized matrices, everything else as it was."""
+"""Writes a compressed model as GGUF: the codes of its quantized matrices, and all other data unchanged."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Compressed:
         return {name for name, _ in self.network.named_parameters()}
 
     def tensor_types(self) -> dict[str, str]:
-        """For the manifest: GGUF's names with their types and groups."""
+        """The GGUF names of the matrices with their types and groups, for the manifest."""
         shown = {}
         for spec, name in self.specs():
             held = self.quantized.get(name)
@@ -52,7 +52,7 @@ class Compressed:
         return shown
 
     def specs(self) -> Iterator[tuple[TensorSpec, str]]:
-        """The tensors of the file, and transformers' names of them."""
+        """The tensors of the file, and their names in transformers."""
         for name, values in self.network.named_parameters():
             held = self.quantized.get(name)
             type = held.grid.type if held else (F16 if values.dim() > 1 else F32)
@@ -98,13 +98,13 @@ def quantize_network(model: Compressed, grid: Grid, importance: Mapping[str, Ten
 
 @torch.no_grad()
 def hold(model: Compressed, name: str, quantized: Quantized) -> None:
-    """Give a matrix its codes, and the network their values."""
+    """Store the codes of a matrix, and write their values into the network."""
     model.quantized[name] = quantized
     model.network.get_parameter(name).copy_(quantized.values)
 
 
 def round_to_half(network: Any) -> None:
-    """Round every matrix to float16, as the file holds what is not quantized."""
+    """Round every matrix to float16, the type of unquantized matrices in the file."""
     with torch.no_grad():
         for values in network.parameters():
             if values.dim() > 1:

@@ -118,7 +118,7 @@ def _known() -> str:
 
 
 def interleaved(values: Tensor, head_width: int) -> Tensor:
-    """Rows of heads whose halves rotate together, as llama.cpp has them: neighbours rotate together."""
+    """Reorder the rows of heads from halves that rotate together to llama.cpp's neighbours that rotate together."""
     shape = values.shape
     return values.reshape(-1, 2, head_width // 2, *shape[1:]).transpose(1, 2).reshape(shape)
 
@@ -134,7 +134,7 @@ def head_width_of(config: Any) -> int:
 
 
 def config_of(family: Family, value: Any, tied: bool, vocabulary: int) -> Any:
-    """A transformers config from a GGUF description. `value(key)` reads a key of the architecture, or gives None.
+    """A transformers config from a GGUF description. `value(key)` reads a key of the architecture, or returns None.
 
     Raises `JobFailed` for positions that are not supported.
     """

@@ -6,7 +6,7 @@ from gateway.backends.local.variants import Perplexities
 from offline_jobs.errors import JobFailed
 
 AGREE = 0.01
-"""How far llama.cpp's perplexity may be from torch's."""
+"""The largest relative difference between llama.cpp's perplexity and torch's."""
 
 
 def perplexity(losses: list[float]) -> float:
@@ -22,7 +22,7 @@ def rise_of(before: Perplexities, after: Perplexities) -> float:
 
 
 def pass_gate(before: Perplexities, after: Perplexities, limit: float, *, changed: bool) -> None:
-    """Raises `JobFailed` for a variant that is too bad, that llama.cpp reads differently, or that is no variant."""
+    """Raises `JobFailed` if a variant is too bad, if llama.cpp reads it differently, or if it equals its source."""
     if not changed:
         raise JobFailed("the scheme changed nothing: every weight and the size are the source's; choose another scheme")
     if not all(math.isfinite(value) for value in (after.torch, after.llamacpp)):

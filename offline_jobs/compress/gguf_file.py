@@ -1,6 +1,6 @@
 """Reads and writes GGUF files: the description as raw values, the tensors as views of the mapped file.
 
-What is not changed is written back as the bytes that were read.
+Unchanged values are written back as the bytes that were read.
 """
 
 import math
@@ -68,7 +68,7 @@ class GgufTensor:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor that is to be written."""
+    """A tensor to write."""
 
     name: str
     shape: tuple[int, ...]
@@ -81,7 +81,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class GgufFile:
-    """A GGUF file that was read. Its tensors are views of the file, which stays mapped as long as one is in use."""
+    """An open GGUF file. Its tensors are views of the file, which stays mapped as long as one is in use."""
 
     path: Path
     pairs: Mapping[str, Pair]
@@ -164,7 +164,7 @@ def _text(whole: Any, at: int) -> tuple[bytes, int]:
 
 
 def _skip(whole: Any, at: int, kind: int) -> int:
-    """The end of a value that begins at `at`."""
+    """The index of the first byte after the value at `at`."""
     if kind == TEXT:
         return _text(whole, at)[1]
     if kind != ARRAY:

@@ -1,7 +1,7 @@
-"""The grids that weights are rounded to, and the search for their scales. Matrices are [rows, columns].
+"""Rounds weights to grids, and searches for the scales of the grids. Matrices are [rows, columns].
 
-Each scale is rounded to float16 before codes are made, since that is what the file holds. `weight` in the searches is
-the importance of a column: the mean square of what it is multiplied with, or nothing.
+Each scale is rounded to float16 before codes are made, since the file holds float16. `weight` in the searches is the
+importance of a column: the mean square of its inputs, or nothing.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from offline_jobs.compress.blocks import BLOCK, CODEBOOK, IQ4_NL, Q4_0, Q4_1, Q8
 
 GROUPS = (128, 64, 32)
 STEPS = 20
-"""Scales that are tried between `NARROWEST` and 1 times the largest absolute value."""
+"""The number of scales to try, from `NARROWEST` to 1 times the largest absolute value."""
 NARROWEST = 0.7
 LEAST = 1e-12
 
@@ -41,7 +41,7 @@ class Grid:
         return Q4_0 if self.symmetric else Q4_1
 
     def group_of(self, columns: int) -> int:
-        """The group for a matrix: `group` if it divides its columns, else the next smaller one. 0: not even 32 does."""
+        """The group size for a matrix: `group` if it divides the columns, else a smaller one; 0 if 32 does not."""
         if columns % BLOCK:
             return 0
         if not self.group:
@@ -61,7 +61,7 @@ class Quantized:
 
     @property
     def values(self) -> Tensor:
-        """Float32 [rows, columns], exactly what llama.cpp makes of the codes."""
+        """The values of the codes, exactly as llama.cpp computes them: float32 [rows, columns]."""
         groups = self.codes.reshape(*self.scales.shape, -1)
         numbers = _codebook()[groups.long()] if self.grid.nonlinear else groups.float()
         spread = numbers * self.scales[..., None]
@@ -70,13 +70,13 @@ class Quantized:
         return spread.reshape(self.codes.shape)
 
     def map_rows(self, turn: Callable[[Tensor], Tensor]) -> "Quantized":
-        """With rows in another order."""
+        """The same matrix, with its rows in another order."""
         least = None if self.least is None else turn(self.least)
         return Quantized(self.grid, turn(self.codes), turn(self.scales), least)
 
     @property
     def coded(self) -> Coded:
-        """For the file: a scale of a larger group is repeated in each of its blocks of 32."""
+        """The codes for the file, in which the scale of a larger group is repeated in each of its blocks of 32."""
         repeat = self.codes.shape[1] // self.scales.shape[1] // BLOCK
         scales = _half(self.scales.repeat_interleave(repeat, 1))
         least = None if self.least is None else _half(self.least.repeat_interleave(repeat, 1))
@@ -143,7 +143,7 @@ def _asymmetric(groups: Tensor, grid: Grid, weight: Tensor) -> tuple[Tensor, Ten
 def _shares(grid: Grid) -> list[float]:
     if not grid.searched:
         return [1.0]
-    # past 1 as well: the largest value then is rounded a little down, and the others may fit better
+    # above 1 as well: the largest value is then rounded down a little, and the others may fit better
     return [1.0, *np.linspace(NARROWEST, 1.15, STEPS).tolist()]
 
 

@@ -63,7 +63,7 @@ class CompressReport(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Workshop:
-    """What the stages of one job share. `original`: the source as llama.cpp reads it."""
+    """The values that the stages of one job share. `original`: the source in the form that llama.cpp reads."""
 
     run: JobRun
     options: CompressOptions
@@ -108,28 +108,28 @@ def run(run: JobRun, options: CompressOptions) -> CompressReport:
 
 
 def estimate(settings: Settings, options: CompressOptions) -> Spent:
-    """No model is called."""
+    """Nothing, since no model is called."""
     return Spent(seconds=expected(settings, options).seconds)
 
 
 def expected(settings: Settings, options: CompressOptions) -> Forecast:
-    """Sizes and time. Opens the source, so that a damaged one or an unknown scheme is refused here."""
+    """The expected sizes and time. Opens the source, so that a damaged source or an unknown scheme is refused."""
     plan = plan_of(options)
     source = open_source(_located(settings, options.source), options.sha256)
     return forecast(source.config, plan, options)
 
 
 def variant_name(options: CompressOptions, source: Path) -> str:
-    """The name of the new variant. Raises `JobFailed` for one that cannot be a folder's name."""
+    """The name of the new variant. Raises `JobFailed` if it cannot be the name of a folder."""
     made = f"{source.stem}-{options.scheme}".lower()
     name = options.name or re.sub(r"[^a-z0-9._-]+", "-", made).strip("-.")
     if not NAME.fullmatch(name):
-        raise JobFailed(f"{name!r} is no name for a variant: small letters, digits, dots, - and _")
+        raise JobFailed(f"{name!r} is no name for a variant; use small letters, digits, dots, - and _")
     return name
 
 
 class _Draft:
-    """A hidden folder beside the variants, which becomes one of them whole or is deleted."""
+    """A hidden folder beside the variants. At the end it is renamed to a variant, or deleted."""
 
     def __init__(self, place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def _workshop(run: JobRun, options: CompressOptions, plan: Plan, source: Source,
 
 
 def _as_gguf(source: Source, file: Path, check: Callable[[], None]) -> Source:
-    """Write a folder's model in float16, which also shows whether llama.cpp takes it, and how it cuts words."""
+    """Write a folder's model in float16. This also shows whether llama.cpp can read it, and how it splits words."""
     network = load_network(source)
     pairs = proven_pairs(source.path, source.pairs, file.parent, check)
     half = file.with_suffix(".half")
@@ -182,7 +182,7 @@ def _before(shop: Workshop) -> Perplexities:
     evaluate = shop.windows.evaluate
 
     def measured() -> Perplexities:
-        # llama.cpp first: what it refuses is refused before any work
+        # llama.cpp first, so that a model that it refuses fails before any work
         in_llamacpp = losses_of(shop.original, evaluate, shop.check, threads=shop.options.threads)
         in_torch = mean_losses(load_network(shop.source), evaluate, shop.check)
         return Perplexities(perplexity(in_torch), perplexity(in_llamacpp))
@@ -237,7 +237,7 @@ def _cache(plan: Plan) -> str:
 
 @torch.no_grad()
 def _changed(shop: Workshop, model: Compressed) -> bool:
-    """Whether a weight or the size is another than the source's, or only the cache was to change."""
+    """Whether a weight or the size differs from the source, or only the cache was to change."""
     if shop.plan.int8_cache and len(shop.plan.schemes) == 1:
         return True
     if shop.source.file is not None and shop.plan.grid is not None:
@@ -294,7 +294,7 @@ def _versions() -> dict[str, str]:
 
 
 def _clear(folder: Path) -> None:
-    """Delete what only a resumed job would need."""
+    """Delete the files that only a resumed job would need."""
     for file in [*folder.glob("*.safetensors"), *folder.glob("*.gguf"), *folder.glob("*.half")]:
         file.unlink()
 

@@ -16,17 +16,17 @@ Check = Callable[[], None]
 
 @dataclass
 class InputStatistics:
-    """What a linear layer was multiplied with: sums over tokens. `products`: [columns, columns], if it was wanted."""
+    """Sums over the inputs of a linear layer. `products`: [columns, columns], if it was requested."""
 
     tokens: int = 0
     squares: Tensor = field(default_factory=lambda: torch.zeros(0))
     highest: Tensor = field(default_factory=lambda: torch.zeros(0))
     products: Tensor | None = None
     sample: Tensor = field(default_factory=lambda: torch.zeros(0))
-    """The first tokens' inputs: [tokens, columns]."""
+    """The inputs of the first tokens: [tokens, columns]."""
 
     def add(self, inputs: Tensor, *, products: bool, sample: int) -> None:
-        """Count inputs [..., columns]."""
+        """Add inputs [..., columns] to the sums."""
         rows = inputs.reshape(-1, inputs.shape[-1]).float()
         if not self.tokens:
             self.squares, self.highest = torch.zeros(rows.shape[1]), torch.zeros(rows.shape[1])
@@ -55,7 +55,7 @@ class Texts:
 
     @torch.inference_mode()
     def statistics(self, check: Check, *, products: bool = False, sample: int = 0) -> dict[str, InputStatistics]:
-        """Of the inputs of the next layer's linear layers, by their names in the layer."""
+        """The statistics of the inputs of the next layer's linear layers, by their names in the layer."""
         layer = self._layers[self.place]
         seen = {name: InputStatistics() for name in LINEARS if _has(layer, name)}
         with _watched(layer, seen, products=products, sample=sample):
@@ -66,7 +66,7 @@ class Texts:
 
     @torch.inference_mode()
     def advance(self, check: Check) -> None:
-        """Go through the next layer, as its weights are now."""
+        """Run the texts through the next layer with its present weights."""
         for row, state in enumerate(self.states):
             check()
             self.states[row] = self._through(state)
@@ -85,7 +85,7 @@ class LayerFiles:
         self._folder, self._stage = folder, stage
 
     def restore(self, number: int, layer: nn.Module) -> bool:
-        """Load a layer that was finished before; False if it was not."""
+        """Load a layer from its file. Returns False if it is not finished."""
         from safetensors.torch import load_file
 
         file = self._file(number)
@@ -134,7 +134,7 @@ def _watched(layer: nn.Module, seen: Mapping[str, InputStatistics], *, products:
 
 
 class _Reached(Exception):  # it stops a run
-    """The layer whose arguments are wanted was reached."""
+    """The requested layer was reached."""
 
 
 @torch.inference_mode()
@@ -147,17 +147,17 @@ def _arguments(network: Any, window: Sequence[int], index: int) -> dict[str, Any
         raise _Reached
 
     layers = network.model.layers
-    kept, probe = list(layers), layers[index]
+    originals, probe = list(layers), layers[index]
     hook = probe.register_forward_pre_hook(catch, with_kwargs=True)
     # layers before it are skipped: its arguments do not depend on them
-    network.model.layers = nn.ModuleList([_Skipped(layer) for layer in kept[:index]] + kept[index:])
+    network.model.layers = nn.ModuleList([_Skipped(layer) for layer in originals[:index]] + originals[index:])
     try:
         network(torch.tensor([list(window)]), use_cache=False)
     except _Reached:
         pass
     finally:
         hook.remove()
-        network.model.layers = nn.ModuleList(kept)
+        network.model.layers = nn.ModuleList(originals)
     return caught
 
 

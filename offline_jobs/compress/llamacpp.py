@@ -1,5 +1,6 @@
-"""llama.cpp's own C functions, which give the tokens of a text and whole distributions. xllamacpp's Python API has
-neither. The functions are in the same library, whose layouts are not promised, so they are proven before use.
+"""Calls llama.cpp's C functions for the tokens of a text and for whole distributions, which xllamacpp's API lacks.
+
+The functions are in xllamacpp's library. Its layouts may change with any version, so they are checked before use.
 """
 
 import ctypes
@@ -130,25 +131,25 @@ def _library() -> Any:
 
 
 def _prove(library: Any) -> None:
-    """Raises `JobFailed` if the default values are not where this version is known to have them."""
+    """Raises `JobFailed` if the default values are not at the offsets of the known version."""
     context, model = library.llama_context_default_params(), library.llama_model_default_params()
     place = (context.n_ctx, context.n_batch, context.yarn_ext_factor, context.type_k, context.type_v)
     ends = (context.embeddings, context.offload_kqv, context.swa_full, model.n_gpu_layers, model.use_extra_bufts)
     if place != (512, 2048, -1.0, 1, 1) or ends != (False, True, True, -1, True):
-        raise JobFailed("this version of xllamacpp has other layouts than the one that is known; install 2026.10.11549")
+        raise JobFailed("this version of xllamacpp has unknown layouts; install 2026.10.11549")
 
 
 _reasons: list[str] = []
 
 
 def _listen(level: int, line: bytes, _: Any) -> None:
-    """Drops llama.cpp's log, but for the errors that explain a refusal."""
+    """Drop llama.cpp's log, except for the errors that explain a refusal."""
     if level == ERROR:
         _reasons.append(line.decode(errors="replace").strip())
 
 
 _LOG = LOGGER(_listen)
-"""Kept here, since the library calls it as long as it is loaded."""
+"""Stored here, so that it lives as long as the library, which calls it."""
 
 
 class LoadedModel:
@@ -176,18 +177,18 @@ class LoadedModel:
         return int(self._library.llama_vocab_bos(self._vocabulary))
 
     def tokens(self, text: str) -> list[int]:
-        """The tokens of a text, without one for its beginning. Control tokens in it are plain characters."""
+        """The tokens of a text, without one for its beginning. Names of control tokens are read as plain characters."""
         data = text.encode()
         room = len(data) + 8
         into = (I32 * room)()
         count = self._library.llama_tokenize(self._vocabulary, data, len(data), into, room, FLAG(False), FLAG(False))
         if count < 0:
-            raise JobFailed("llama.cpp cannot cut this text into tokens")
+            raise JobFailed("llama.cpp cannot split this text into tokens")
         return list(into[:count])
 
     @contextmanager
     def context(self, tokens: int, *, threads: int = 1, rows: int = 1, cache: str = "f16") -> Iterator["Context"]:
-        """Room for `rows` texts of `tokens` each. `cache`: f16 or q8_0."""
+        """A context for `rows` texts of `tokens` tokens each. `cache`: f16 or q8_0."""
         params = self._library.llama_context_default_params()
         params.n_ctx, params.n_seq_max = tokens * rows, rows
         params.n_batch = params.n_ubatch = 512
@@ -207,7 +208,7 @@ class LoadedModel:
 
 
 class Context:
-    """A cache of keys and values, and the distributions of what was last read."""
+    """A cache of keys and values, with the distributions of the last reading."""
 
     def __init__(self, library: Any, context: Any, vocabulary: int) -> None:
         self._library, self._context, self._vocabulary = library, context, vocabulary
@@ -220,19 +221,19 @@ class Context:
         the last token of each: [tokens or rows, vocabulary]. The array is valid until the next call."""
         count = len(tokens) * rows
         batch = self._library.llama_batch_init(count, 0, 1)
-        wanted = 0
+        outputs = 0
         for place in range(count):
             row, at = divmod(place, len(tokens))
             batch.token[place], batch.pos[place] = tokens[at], start + at
             batch.n_seq_id[place], batch.seq_id[place][0] = 1, row
             batch.logits[place] = logits or at == len(tokens) - 1
-            wanted += batch.logits[place]
+            outputs += batch.logits[place]
         batch.n_tokens = count
         failed = self._library.llama_decode(self._context, batch)
         self._library.llama_batch_free(batch)
         if failed:
             raise JobFailed(f"llama.cpp failed with code {failed} while it read {count} tokens")
-        return np.ctypeslib.as_array(self._library.llama_get_logits(self._context), (wanted, self._vocabulary))
+        return np.ctypeslib.as_array(self._library.llama_get_logits(self._context), (outputs, self._vocabulary))
 
 
 def losses(context: Context, window: Sequence[int]) -> NDArray[np.float64]:

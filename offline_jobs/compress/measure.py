@@ -1,4 +1,4 @@
-"""Measures a GGUF file with llama.cpp in a process of its own: a model that crashes the library ends only that one.
+"""Measures a GGUF file with llama.cpp in a separate process, since a broken model can crash the library.
 
 python -m offline_jobs.compress.measure < request.json
 """
@@ -60,7 +60,7 @@ def losses_of(
 
 
 def speeds_of(model: Path, check: Callable[[], None], *, cache: str = "f16", threads: int = 1) -> Speeds:
-    """Tokens for each second of CPU that the process spends."""
+    """Tokens per second of the process's CPU time."""
     return _measured(MeasureRequest("speeds", str(model), cache=cache, threads=threads), Speeds, check)
 
 
@@ -113,13 +113,13 @@ def _answer(request: MeasureRequest) -> Struct:
 
 
 def _speeds(model: LoadedModel, request: MeasureRequest) -> Speeds:
-    read, one = _rates(model, request, rows=1)
+    read, single = _rates(model, request, rows=1)
     _, many = _rates(model, request, rows=ROWS)
-    return Speeds(request.threads, round(read, 1), round(one, 1), round(many, 1))
+    return Speeds(request.threads, round(read, 1), round(single, 1), round(many, 1))
 
 
 def _rates(model: LoadedModel, request: MeasureRequest, rows: int) -> tuple[float, float]:
-    """Prompt tokens and written tokens a CPU second. Each is done once before, to warm up."""
+    """Prompt tokens and written tokens per CPU second, each after one run to warm up."""
     prompt = [2 + place % min(1000, model.vocabulary_size - 2) for place in range(PROMPT // rows)]
     room = len(prompt) + STEPS + 4
     with model.context(room, threads=request.threads, rows=rows, cache=request.cache) as context:

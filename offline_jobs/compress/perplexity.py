@@ -24,7 +24,7 @@ def round_input(values: Tensor) -> Tensor:
 
 @contextmanager
 def rounded_inputs(network: Any, names: Sequence[str]) -> Iterator[None]:
-    """Within it, the linear layers of these names see rounded inputs."""
+    """Within this context, the linear layers with these names get rounded inputs."""
 
     def before(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (round_input(given[0]), *given[1:])

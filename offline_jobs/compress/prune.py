@@ -15,14 +15,14 @@ from offline_jobs.compress.layers import Check, InputStatistics, LayerFiles, Tex
 
 Method = Literal["magnitude", "wanda", "sparsegpt"]
 COLUMNS = 128
-"""SparseGPT's block: masks are chosen, and errors passed on, for this number of columns at a time."""
+"""The size of SparseGPT's blocks: masks are chosen, and errors passed on, for this number of columns at a time."""
 DAMPING = 0.01
 PATTERN, REMOVED = 4, 2
 
 
 @dataclass(frozen=True)
 class Sparsity:
-    """`share` of the weights, or 2:4."""
+    """The weights to remove: `share` of them, or two of every four (2:4)."""
 
     share: float = 0.5
     two_of_four: bool = False
@@ -33,7 +33,7 @@ class Sparsity:
 
 
 def read_sparsity(word: str) -> Sparsity:
-    """`0.5`, `50%` or `2:4`. Raises `ValueError`."""
+    """The sparsity of `0.5`, `50%` or `2:4`. Raises `ValueError`."""
     if word.strip() == "2:4":
         return Sparsity(two_of_four=True)
     share = float(word.rstrip("%")) / (100 if word.endswith("%") else 1)
@@ -45,7 +45,7 @@ def read_sparsity(word: str) -> Sparsity:
 def prune(
     network: Any, windows: list[list[int]], method: Method, sparsity: Sparsity, check: Check, files: LayerFiles
 ) -> Iterator[tuple[int, float]]:
-    """Prune a model in place, one layer after the other; each sees its inputs as the pruned layers before make them.
+    """Prune a model in place, one layer after the other; each layer gets the outputs of the pruned layers before it.
 
     Yields the number of each finished layer and its share of zeros.
     """
@@ -97,7 +97,7 @@ def lowest(scores: Tensor, sparsity: Sparsity, *, by_row: bool) -> Tensor:
 
 
 def sparsegpt(weight: Tensor, products: Tensor, sparsity: Sparsity) -> Tensor:
-    """The pruned matrix: what a removed weight did is passed on to the columns right of it.
+    """The pruned matrix. The effect of a removed weight is passed on to the columns to the right of it.
 
     `products`: the sum of x x^T over the inputs, [columns, columns]. Algorithm 1 of the paper.
     """

@@ -1,4 +1,4 @@
-"""Looks for room before the work: on the disk, in memory, and the time that it will take."""
+"""Estimates the disk, memory and time of a compression, and checks that they suffice before the work begins."""
 
 import shutil
 import time
@@ -16,11 +16,11 @@ MEMORY = Path("/proc/meminfo")
 FLOAT32 = 4
 SPARE = 1.15
 PASSES = {"smooth": 2.0, "magnitude": 0.0, "wanda": 2.0, "sparsegpt": 2.0}
-"""How often each stage reads the calibration text."""
+"""The number of times that each stage reads the calibration text."""
 
 
 class Forecast(Struct, frozen=True):
-    """The sizes and the time of a compression, before it."""
+    """The estimated sizes and time of a compression."""
 
     parameters: int
     bytes: int
@@ -108,7 +108,7 @@ def look_for_room(expected: Forecast, folder: Path) -> None:
 
 
 def _available() -> int:
-    """Bytes of memory that are available; 0 where the system does not tell."""
+    """The available memory in bytes; 0 if the system does not report it."""
     if not MEMORY.exists():
         return 0
     lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())

@@ -25,13 +25,13 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """Schemes, joined by +: f16, int8-channel, int8-group, int4-group, int4-nl, w8a8, w8a8-smooth; magnitude, wanda,
     sparsegpt; kv-int8."""
     text: str
-    """A plain text file. Its first part calibrates, its last part decides, unless `evaluate` names another text."""
+    """A plain text file. Its first part is for calibration, its last part for evaluation, unless `evaluate` is set."""
     evaluate: str = ""
-    """The text that decides whether the variant is good enough."""
+    """The text for evaluation, by which a variant is accepted."""
     name: str = ""
-    """The variant's name; left out: the model's and the scheme's."""
+    """The name of the variant; left out: the names of the model and the scheme."""
     group: int = 32
-    """How many columns share a scale in `int8-group` and `int4-group`: 32, 64 or 128."""
+    """The number of columns that share a scale in `int8-group` and `int4-group`: 32, 64 or 128."""
     symmetric: bool = True
     """Whether `int4-group` is symmetric (Q4_0) or has a least value for each group (Q4_1)."""
     searched: bool = True
@@ -39,21 +39,21 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     sparsity: str = "0.5"
     """The share of weights that pruning makes zero, or 2:4."""
     windows: Annotated[int, Meta(ge=1)] = 16
-    """The number of windows that calibrate."""
+    """The number of windows for calibration."""
     evaluated: Annotated[int, Meta(ge=1)] = 8
-    """The number of windows that decide."""
+    """The number of windows for evaluation."""
     window_tokens: Annotated[int, Meta(ge=16)] = 512
     """The length of a window."""
     limit: Annotated[float, Meta(ge=0)] = 0.03
     """The highest rise of perplexity at which the variant is published: 0.03 is 3 %."""
     threads: Annotated[int, Meta(ge=1)] = 1
-    """Threads that compute."""
+    """The number of threads."""
     sha256: str = ""
     """The expected SHA-256 of the source; left out: it is not checked."""
 
 
 class Plan(Struct, frozen=True):
-    """What is done to a model, in this order: smooth, prune, quantize."""
+    """The steps of a compression, in this order: smooth, prune, quantize."""
 
     schemes: tuple[str, ...]
     grid: Grid | None
@@ -64,7 +64,7 @@ class Plan(Struct, frozen=True):
 
 
 def plan_of(options: CompressOptions) -> Plan:
-    """Raises `JobFailed` for an unknown scheme, or schemes that exclude each other."""
+    """The plan of these options. Raises `JobFailed` for an unknown scheme, or schemes that exclude each other."""
     schemes = tuple(dict.fromkeys(word.strip() for word in options.scheme.split(JOIN) if word.strip()))
     unknown = [word for word in schemes if word not in SCHEMES]
     if unknown or not schemes:
@@ -109,7 +109,7 @@ def _sparsity(word: str) -> Sparsity:
 
 
 def notes_of(plan: Plan) -> list[str]:
-    """What a reader of the manifest should know about the schemes."""
+    """Notes about the schemes for readers of the manifest."""
     notes = [KERNEL_NOTE] if plan.grid else []
     if plan.grid and plan.grid.group != 32:
         notes.append("GGUF's blocks hold 32 numbers: the scale of a larger group is repeated and saves no bytes")

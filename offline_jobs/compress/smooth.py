@@ -17,14 +17,14 @@ from offline_jobs.compress.perplexity import round_input
 
 ALPHAS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75)
 SAMPLE = 256
-"""Tokens on which an alpha is tried."""
+"""The number of tokens to try an alpha on."""
 INT8 = Grid(8, 0, searched=False)
 SMALLEST = 1e-5
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Linear layers that read the same input, and the module before them that takes the division."""
+    """Linear layers that read the same input, and the module before them, into which the division is folded."""
 
     before: str
     after: tuple[str, ...]
@@ -77,7 +77,7 @@ def _fold(layer: Any, fold: Fold, seen: Mapping[str, InputStatistics], *, raised
 
 
 def _channels(layer: Any, fold: Fold, columns: int) -> Tensor:
-    """For each input channel the row of the module before that makes it. Heads that share a value share a row."""
+    """For each input channel, the row of the module before that computes it. Heads that share a value share a row."""
     if fold.before != "self_attn.v_proj":
         return torch.arange(columns)
     width = layer.self_attn.head_dim
@@ -92,7 +92,7 @@ def _factors(matrices: list[Tensor], highest: Tensor, alpha: float, shared: Tens
     x = torch.zeros(rows).scatter_reduce_(0, shared, highest, "amax").clamp(min=SMALLEST)
     w = torch.zeros(rows).scatter_reduce_(0, shared, weights, "amax").clamp(min=SMALLEST)
     factors = x**alpha / w ** (1 - alpha)
-    # the geometric mean becomes 1: a common factor changes nothing in the sums, but would move everything in float16
+    # scaled to a geometric mean of 1: a common factor does not change the sums, but could leave the range of float16
     return (factors / factors.log().mean().exp()).clamp(1e-3, 1e3)[shared]
 
 

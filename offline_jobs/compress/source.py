@@ -22,7 +22,7 @@ DIGESTED = (".safetensors", ".json", ".model")
 
 @dataclass(frozen=True)
 class Source:
-    """A model that was opened. `config` is transformers'; `pairs` describe it for GGUF; weights are read when used."""
+    """An open model. `config` is that of transformers, `pairs` that of GGUF. Weights are read when they are used."""
 
     path: Path
     family: Family
@@ -37,7 +37,7 @@ class Source:
         return families.head_width_of(self.config)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Transformers' names and values, float32, one at a time."""
+        """The weights one at a time: their names in transformers, and their values in float32."""
         yield from self._from_folder() if self.file is None else self._from_gguf(self.file)
 
     def _from_gguf(self, file: GgufFile) -> Iterator[tuple[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""The texts of a compression as windows of tokens: some calibrate, others decide."""
+"""Cuts the texts of a compression into windows of tokens: some for calibration, others for evaluation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from offline_jobs.compress.schemes import CompressOptions
 from offline_jobs.errors import JobFailed
 
 CHARACTERS_A_TOKEN = 16
-"""More text than this for each token that is needed is not read."""
+"""The most characters to read for each token that is needed."""
 
 
 class Windows(Struct, frozen=True):
-    """Token numbers: windows of one length."""
+    """Windows of one length, as token numbers."""
 
     calibrate: list[list[int]]
     evaluate: list[list[int]]
@@ -26,7 +26,7 @@ class Windows(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Cut:
-    """How windows are cut: `first` begins each, if the model wants it."""
+    """Cuts windows. `first` is the token that begins each of them, if the model needs one."""
 
     tokens: int
     first: int | None
@@ -42,18 +42,18 @@ class _Cut:
 
 
 def read_windows(options: CompressOptions, root: Path, model: Path, check: Callable[[], None]) -> Windows:
-    """Raises `JobFailed` for a text that cannot be read or is too short."""
+    """Read and cut the texts. Raises `JobFailed` if a text cannot be read or is too short."""
     text = _text(root / options.text)
-    wanted = options.window_tokens * (options.windows + options.evaluated)
+    needed = options.window_tokens * (options.windows + options.evaluated)
     if options.evaluate:
-        learned = tokens_of(model, text[: wanted * CHARACTERS_A_TOKEN], check)
-        other = tokens_of(model, _text(root / options.evaluate)[: wanted * CHARACTERS_A_TOKEN], check)
+        learned = tokens_of(model, text[: needed * CHARACTERS_A_TOKEN], check)
+        other = tokens_of(model, _text(root / options.evaluate)[: needed * CHARACTERS_A_TOKEN], check)
         cut = _Cut(options.window_tokens, learned.first)
         return Windows(
             cut.windows(learned.tokens, options.windows, from_end=False),
             cut.windows(other.tokens, options.evaluated, from_end=False),
         )
-    tokens = tokens_of(model, text[: wanted * CHARACTERS_A_TOKEN], check)
+    tokens = tokens_of(model, text[: needed * CHARACTERS_A_TOKEN], check)
     cut = _Cut(options.window_tokens, tokens.first)
     cut.windows(tokens.tokens, options.windows + options.evaluated, from_end=False)  # raises if they would overlap
     return Windows(

@@ -1,4 +1,4 @@
-"""The vocabulary of a folder with a `tokenizer.json`, as GGUF describes it.
+"""Converts the vocabulary of a folder with a `tokenizer.json` to a GGUF description.
 
 llama.cpp names each way of cutting text into words. A folder has that way as rules, so the names are tried, and the
 one with which llama.cpp makes the folder's own tokens is taken.
@@ -14,7 +14,7 @@ from offline_jobs.compress.measure import tokens_of
 from offline_jobs.errors import JobFailed
 
 CUTS = ("llama-bpe", "qwen2", "smollm", "gpt-2", "tekken", "default")
-"""llama.cpp's names for the ways of the supported families."""
+"""llama.cpp's names for the tokenizers of the supported families."""
 NORMAL, CONTROL, USER, UNUSED, BYTE = 1, 3, 4, 5, 6
 UNKNOWN = 2
 PROBE = "Hello world!  It's 2024, 1234567 apples;\n\n  don't we'll\tstop. Grüße, 你好，世界。 foo_bar(x) -> 'y'"
@@ -55,7 +55,7 @@ def vocabulary_pairs(folder: Path, config: Any) -> dict[str, Pair]:
 
 
 def candidates(pairs: Mapping[str, Pair]) -> list[Mapping[str, Pair]]:
-    """The description with each way of cutting words that llama.cpp might need."""
+    """One description for each way of splitting words that llama.cpp might need."""
     if "tokenizer.ggml.pre" not in pairs:
         return [pairs]
     return [{**pairs, "tokenizer.ggml.pre": text(cut)} for cut in CUTS]
@@ -103,7 +103,7 @@ def _marks(options: dict[str, Any], tokens: list[str], adds_first: bool) -> dict
 
 
 def _adds_first(rules: dict[str, Any], options: dict[str, Any]) -> bool:
-    """Whether a text begins with the token of its beginning."""
+    """Whether the tokenizer puts a token before each text."""
     if "add_bos_token" in options:
         return bool(options["add_bos_token"])
     after = rules.get("post_processor") or {}
@@ -119,7 +119,7 @@ def _prefixed(rules: dict[str, Any]) -> bool:
 
 
 def _scores(tokens: list[str], merges: list[str]) -> list[float]:
-    """llama.cpp merges the pair of the highest score first, so a token's score is the rank of its first merge."""
+    """The scores of tokens by the rank of their first merge: llama.cpp merges the highest score first."""
     ranks: dict[str, int] = {}
     for rank, merge in enumerate(merges):
         left, _, right = merge.partition(" ")
@@ -144,4 +144,6 @@ def proven_pairs(
                 return candidate
     finally:
         file.unlink(missing_ok=True)
-    raise JobFailed(f"llama.cpp cuts words in no way that gives the tokens of {folder}; use a GGUF file of the model")
+    raise JobFailed(
+        f"llama.cpp has no way of splitting words that gives the tokens of {folder}; use a GGUF file of the model"
+    )

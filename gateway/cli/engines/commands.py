@@ -19,7 +19,7 @@ from gateway.cli.listing import print_rows
 
 GROUP = "foreword.engine_commands"
 COMMANDS = {"probe-context": "gateway.cli.engines.probe:probe_context"}
-"""Commands that are imported when they are called."""
+"""Commands that are imported only when they are called."""
 MB = 1 << 20
 COLUMNS = ("variant", "scheme", "perplexity", "rise", "MB", "of f16", "read", "write 1", "write 8")
 
@@ -54,10 +54,10 @@ def engines() -> None:
 
 
 @engines.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on each line.")
 @config_option
 def list_(as_json: bool, config: Path) -> None:
-    """All variants, with what was measured when they were made."""
+    """List all variants, with their measurements."""
     stored = list(variants.stored_variants(load_settings(config).data_folder))
     if as_json:
         for variant in stored:
@@ -70,7 +70,7 @@ def list_(as_json: bool, config: Path) -> None:
 @click.argument("name")
 @config_option
 def show(name: str, config: Path) -> None:
-    """The manifest of a variant, as JSON."""
+    """Print the manifest of a variant as JSON."""
     stored = variants.stored_variant(load_settings(config).data_folder, name)
     click.echo(msgspec.json.format(msgspec.json.encode(stored.manifest)))
 

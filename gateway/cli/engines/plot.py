@@ -1,4 +1,4 @@
-"""A plot of variants: perplexity over size, and over speed."""
+"""Plots the perplexity of variants over size and over speed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ MB = 1 << 20
 
 
 def plot_variants(manifests: Sequence[VariantManifest], path: Path) -> bool:
-    """Write the PNG; False without matplotlib."""
+    """Write the plot as PNG. Returns False without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -1,4 +1,4 @@
-"""`foreword engines probe-context`: measures how far the context of an engine reaches."""
+"""`foreword engines probe-context`: measures the usable context of an engine."""
 
 from pathlib import Path
 from typing import Any
