@@ -29,7 +29,13 @@ class Mode(StrEnum):
 
     OFF = "off"  # a plain proxy
     SHADOW = "shadow"  # decide and record, change nothing
+    PROVEN = "proven"  # as `on`, but what nobody asked for needs a measured gain with the model that answers
     ON = "on"
+
+    @property
+    def changes(self) -> bool:
+        """Whether requests may be changed."""
+        return self in (Mode.PROVEN, Mode.ON)
 
 
 class Turn(Struct, frozen=True):

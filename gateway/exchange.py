@@ -256,12 +256,17 @@ class Exchange(Struct, frozen=True):
     """The prompt to send instead of the ask's turns; None: no stage changed it."""
     sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
+    proven: tuple[str, ...] | None = None
+    """The models that may get the rewritten prompt, by their names at the backends: those of the route for which it
+    was measured to help. The others get the client's own. None: the rewrite needs no proof."""
     procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()
     searched: FileSearchResult | None = None
     """The result of the client's tool `file_search`; None without that tool, or if the backend does the search."""
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()
+    spare: bool = False
+    """Whether other targets are tried if all of `route` fail, with another prompt."""
     calls: tuple[Call, ...] = ()
     """The calls of models that the gateway made to prepare the prompt or to improve the answer."""
     notes: tuple[Note, ...] = ()
@@ -295,14 +300,14 @@ class Exchange(Struct, frozen=True):
 
     @property
     def _improves(self) -> bool:
-        if self.mode is Mode.ON or self.searched is not None:
+        if self.mode.changes or self.searched is not None:
             return True
         return self.mode is Mode.OFF and bool(self.chunks)
 
     @property
     def may_call(self) -> bool:
         """Whether a stage may call a model to prepare the prompt: not for a preview, and not in shadow mode."""
-        return self.mode is Mode.ON and not self.dry
+        return self.mode.changes and not self.dry
 
     def noted(self, stage: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> "Exchange":
         """The exchange with one more note."""

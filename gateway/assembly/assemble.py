@@ -26,7 +26,7 @@ from gateway.perform.performer import Performer
 from gateway.perform.responder import Responder
 from gateway.ports import Backend
 from gateway.prompt.policy.decide import RewritePolicy
-from gateway.prompt.policy.gains import GainTable, gains_path
+from gateway.prompt.policy.gains import GainTable, gains_path, shipped_gains
 from gateway.prompt.refine import RefinedPromptCache
 from gateway.prompt.slots.extract import Extractor
 from gateway.records.archive import RecordArchive
@@ -79,7 +79,7 @@ def _stage_parts(
     def count(backend: str, text: str) -> int:
         return adapters.backends[backend].count_tokens(text)
 
-    gains = GainTable(gains_path(settings.data_folder)) if settings.prompt.gains == "use" else None
+    gains = GainTable(gains_path(settings.data_folder), shipped=shipped_gains())
     return StageParts(
         settings,
         adapters,
@@ -87,7 +87,7 @@ def _stage_parts(
         count,
         archive,
         mixing,
-        policy=RewritePolicy(settings.templates, gains),
+        policy=RewritePolicy(settings.templates, gains, heeds_losses=settings.prompt.gains == "use"),
         reader=LongReader(completions, settings.context.parallel_calls),
         refined=RefinedPromptCache(settings.refiner.cache_entries, settings.refiner.cache_ttl_s),
         extractor=Extractor(),

@@ -78,7 +78,7 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),
         # no budget here: a template's first calls have budgets of their own
         *optional(classifies, rewrite),
-        *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined)),
+        *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined, parts.policy)),
         PipelineStep(FileSearchStage(retrieve, stores, _hosting(backends)), must=True),
         PipelineStep(retrieve),
         PipelineStep(CondenseStage(settings.context, count, parts.reader, parts.meaning, loaded.embed, parts.mixing)),

@@ -22,6 +22,8 @@ from gateway.ports import Headers, HotState, Reply
 log = logging.getLogger("foreword.call")
 
 UNREACHABLE = "backend_unreachable"
+HANDED_OVER = (BackendFailed, BackendTimeout, NotReady, LimitReached)
+"""Errors after which another target is tried."""
 REPEATABLE = b"idempotency-key"
 REFUSALS = (501, 505)
 """Not Implemented, HTTP Version Not Supported. These reject the request; they do not mean that the server failed."""
@@ -72,14 +74,16 @@ class Caller:
                 continue
             try:
                 reply = await self._try(exchange, target, headers)
-            except (BackendFailed, BackendTimeout, NotReady, LimitReached) as error:
-                if error.taken and not _repeatable(target, headers):
+            except HANDED_OVER as error:
+                if error.taken and not is_repeatable(target, headers):
                     raise
                 log.warning("handing over", extra={"backend": target.backend, "error": error.message})
                 continue
             if not is_failure(reply.status):
                 return reply
             await reply.aclose()
+        if exchange.spare and await self._rests(last.backend):
+            raise BackendFailed(f"The backend {last.backend!r} rests after failures.", code=UNREACHABLE)
         return await self._try(exchange, last, headers)
 
     def _mixed(self, exchange: Exchange) -> Exchange:
@@ -114,7 +118,7 @@ class Caller:
         try:
             return await backend.send(exchange, target.model, headers)
         except BackendFailed as error:
-            lost = isinstance(error, AnswerLost) and _repeatable(target, headers)
+            lost = isinstance(error, AnswerLost) and is_repeatable(target, headers)
             if error.code != UNREACHABLE and not lost:
                 raise
         return await backend.send(exchange, target.model, headers)
@@ -141,5 +145,6 @@ def is_failure(status: int) -> bool:
     return (status >= 500 and status not in REFUSALS) or status in (408, 429)
 
 
-def _repeatable(target: Target, headers: Headers) -> bool:
+def is_repeatable(target: Target, headers: Headers) -> bool:
+    """Whether a request that the target's backend took may be sent again."""
     return target.repeat or any(name == REPEATABLE for name, _ in headers)

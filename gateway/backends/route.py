@@ -13,7 +13,7 @@ from gateway.settings.models import ModelTable
 
 AUTO = ("", "auto")
 LONGEST_NAME = 256
-RANK = {Mode.OFF: 0, Mode.SHADOW: 1, Mode.ON: 2}
+RANK = {Mode.OFF: 0, Mode.SHADOW: 1, Mode.PROVEN: 2, Mode.ON: 3}
 
 
 class Offer(Struct, frozen=True):
@@ -242,7 +242,7 @@ class RouteStage:
         check_model(self.routes, key, ask.model, ask.endpoint)
         targets = self.routes.targets(ask.model, ask.endpoint)
         mode = _mode(exchange, self.routes.mode(ask.model) or self._mode, key)
-        trials = self._trials(exchange) if mode is Mode.ON else ()
+        trials = self._trials(exchange) if mode.changes else ()
         return replace(exchange, route=targets, mode=mode, trials=trials)
 
     def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:

@@ -121,7 +121,7 @@ class CondenseStage:
         if self._settings.strategy == "off" and named is None:
             return False
         # sources of a collection already fit
-        if exchange.windows or exchange.chunks or exchange.mode is not Mode.ON or exchange.key.mode is Mode.OFF:
+        if exchange.windows or exchange.chunks or not exchange.mode.changes or exchange.key.mode is Mode.OFF:
             return False
         fits = upper_bound(exchange.prompt) <= prompt_room(exchange, target)
         return bool(named) or (not fits and all(turn.plain for turn in exchange.prompt))
@@ -145,7 +145,7 @@ class CondenseStage:
         return Task(exchange, target, shape, is_talk(turns), sizes, task_tokens, room, count)
 
     def _choose(self, task: Task) -> StrategyChoice | None:
-        able = self._reader is not None and task.exchange.mode is Mode.ON
+        able = self._reader is not None and task.exchange.mode.changes
         logits = task.target.backend in self._mixing
         powers = Powers(calls=able, logits=logits, stretched_tokens=longest_tokens(task.target))
         most = max(1, task.target.window_tokens // 2)

@@ -58,7 +58,7 @@ class FitStage:
             return _trimmed(exchange, target, trimmed, sizes)
         if exchange.turns is not None:
             return await self._as_it_came(exchange)
-        if exchange.mode is Mode.ON:
+        if exchange.mode.changes:
             raise ContextTooLong(tokens, target.window_tokens, room)
         return exchange.noted(
             self.name, "direct", f"over the window; mode is {exchange.mode.value}, so nothing is changed"

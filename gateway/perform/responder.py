@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from gateway.ask import Endpoint
+from gateway.backends.call import HANDED_OVER, is_failure, is_repeatable
 from gateway.backends.responses import as_chat, as_response, speaks, uncompressed
 from gateway.backends.sampling import accepted_by, within
 from gateway.errors import RequestError
 from gateway.exchange import Exchange
+from gateway.perform.own_prompt import split_route, with_own_prompt
 from gateway.perform.performer import Performer
 from gateway.perform.unchanged import REFUSALS, cause_of, may_go_unchanged, unchanged
 from gateway.ports import Backend, Headers, Reply
@@ -24,11 +26,24 @@ class Responder:
         self._backends = backends
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        """The reply, and the exchange with the calls and notes of this step.
+        """The reply, and the exchange with what was done to get it. A changed request that is refused with 400 or 422
+        is sent once more as the client wrote it. Raises what `Caller.call` raises."""
+        route, rest = split_route(exchange)
+        if not rest:
+            return await self._refused_once(exchange, headers)
+        if route:
+            try:
+                done, reply = await self._refused_once(replace(exchange, route=route, spare=True), headers)
+            except HANDED_OVER as error:
+                if error.taken and not is_repeatable(route[-1], headers):
+                    raise
+            else:
+                if not is_failure(reply.status):
+                    return replace(done, route=exchange.route, spare=False), reply
+                await reply.aclose()
+        return await self._refused_once(with_own_prompt(exchange, rest), headers)
 
-        If a changed request is refused with 400 or 422, the client's own request is sent instead. Raises what
-        `Caller.call` raises.
-        """
+    async def _refused_once(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
         try:
             done, reply = await self._answer(exchange, headers)
         except RequestError as error:
@@ -50,6 +65,9 @@ class Responder:
 
     def body(self, exchange: Exchange) -> bytes:
         """The body for the first target. Raises `BadRequest` for fields that cannot be translated."""
+        route, rest = split_route(exchange)
+        if rest and not route:
+            exchange = with_own_prompt(exchange, rest)
         model = exchange.route[0].model
         exchange = within(exchange, accepted_by(self._backends[exchange.route[0].backend], model))
         if exchange.ask.endpoint is Endpoint.RESPONSES and not self._passes(exchange):

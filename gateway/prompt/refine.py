@@ -24,6 +24,7 @@ from gateway.prompt.eligible import why_untouchable
 from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.library.library import Library
 from gateway.prompt.policy.arms import takes_part
+from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.refined_answer import Rejected, read_refined
 from gateway.prompt.templates.fields import Purpose
 from gateway.prompt.templates.template import Template
@@ -63,6 +64,18 @@ class RefinedPromptCache:
             self._entries.popitem(last=False)
 
 
+class MeasuredRefiner(Struct, frozen=True):
+    """What a refiner's row of the gain table is for: its template's text and its model."""
+
+    text_digest: str
+    language: str
+
+    @classmethod
+    def of(cls, template: Template, model: str) -> MeasuredRefiner:
+        parts = f"{template.text_digest}\0{model}".encode("utf-8", "surrogatepass")
+        return cls(hashlib.sha256(parts).hexdigest(), template.language)
+
+
 class _LeftUnrefined(Exception):
     """The client's own prompt is sent, for this reason."""
 
@@ -82,10 +95,12 @@ class RefineStage:
         completer: Completer,
         library: Library | None,
         cache: RefinedPromptCache | None = None,
+        policy: RewritePolicy | None = None,
     ) -> None:
         self.settings = settings
         self._completer = completer
         self._library = library
+        self._policy = policy or RewritePolicy()
         self._cache = cache or RefinedPromptCache(settings.cache_entries, settings.cache_ttl_s)
 
     async def __call__(self, exchange: Exchange) -> Exchange:
@@ -93,6 +108,7 @@ class RefineStage:
             return exchange
         try:
             template = self._template(exchange)
+            proven = self._proven(template, exchange)
             refined, calls = await self._ask(template, exchange)
         except _LeftUnrefined as unrefined:
             data = (
@@ -100,7 +116,18 @@ class RefineStage:
             )
             noted = exchange.noted(self.name, "kept", unrefined.reason, data)
             return replace(noted, calls=(*exchange.calls, *unrefined.calls)) if unrefined.calls else noted
-        return self._polished(exchange, template, refined, calls)
+        return replace(self._polished(exchange, template, refined, calls), proven=proven)
+
+    def _proven(self, template: Template, exchange: Exchange) -> tuple[str, ...] | None:
+        """The models that may get the refined prompt; None: all. Raises `_LeftUnrefined`."""
+        if exchange.mode is Mode.SHADOW or not self._policy.needs_proof(exchange, template.id):
+            return None
+        refiner = MeasuredRefiner.of(template, self.settings.model)
+        proven = self._policy.proven(exchange, refiner)
+        first = exchange.route[0].model if exchange.route else exchange.ask.model
+        if first not in proven:
+            raise _LeftUnrefined(f"it would be refined; {self._policy.not_proven(refiner, first)}", (), template)
+        return proven
 
     def _template(self, exchange: Exchange) -> Template:
         """The template of the refiner, if the prompt qualifies. Raises `_LeftUnrefined`."""

@@ -360,12 +360,13 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
     why = "the request names it" if exchange.ask.controls.template else f"intent {exchange.intent.name}"
     reason = f"{template.ref}: {why}" + (f"; {chosen.why}" if chosen.why else "")
     turns = _beside(exchange.prompt, prompt.turns)
-    if not chosen.speaks and exchange.mode is Mode.ON:
+    if not chosen.speaks and exchange.mode.changes:
         return replace(exchange, rewrite=replace(done, withheld=turns)).noted("rewrite", chosen.arm, reason, data)
     return replace(
         exchange,
         turns=turns,
         rewrite=done,
+        proven=chosen.proven,
         procedure=prompt.procedure,
         calls=(*exchange.calls, *prompt.calls),
         sampling=prompt.sampling,

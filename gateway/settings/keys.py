@@ -16,7 +16,8 @@ class AccessKey(Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode = Mode.ON
     """The highest mode for requests with this key."""
     canary: Share = 1.0
-    """The share of this key's conversations that are rewritten when the mode is `on`; the rest are the control."""
+    """The share of this key's conversations that are rewritten in the modes `proven` and `on`; the rest are the
+    control."""
     models: tuple[str, ...] = ()
     """Model names this key may use (`*` at the end matches any rest). Left out: all."""
     collections: tuple[str, ...] = ()

@@ -22,9 +22,9 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     fallback: str = ""
     """Another model, tried once if the backend cannot be reached, is overloaded or fails."""
     mode: Mode | None = None
-    """`off`, `shadow` or `on` for requests to this model; left out: `[prompt] mode`."""
+    """`off`, `shadow`, `proven` or `on` for requests to this model; left out: `[prompt] mode`."""
     canary: Share | None = None
-    """The share of conversations with this model that are rewritten when the mode is `on`; left out:
+    """The share of conversations with this model that are rewritten in the modes `proven` and `on`; left out:
     `[prompt] canary`."""
     window_tokens: Amount = 0
     """The context window in tokens. Set it if the backend does not report it, or if the model uses less of it well."""

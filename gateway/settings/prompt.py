@@ -11,13 +11,15 @@ from gateway.settings.numbers import Amount, Count, Seconds, Share
 class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     """`[prompt]`: classifying and rewriting."""
 
-    mode: Mode = Mode.ON
-    """`off`: plain proxy. `shadow`: decide and record, change nothing. `on`: rewrite."""
+    mode: Mode = Mode.PROVEN
+    """`off`: plain proxy. `shadow`: decide and record, change nothing. `proven`: rewrite, but let a template that the
+    classifier chooses, and the refiner, change a prompt only where measurements showed that this helps the model that
+    answers. `on`: rewrite."""
     canary: Share = 1.0
-    """The share of conversations that are rewritten when the mode is `on`; the rest are the control."""
+    """The share of conversations that are rewritten in the modes `proven` and `on`; the rest are the control."""
     gains: Literal["use", "ignore"] = "use"
-    """`use`: a prompt is left as it is if measurements showed that this model does not gain from rewriting its
-    intent."""
+    """For the mode `on`. `use`: a prompt is left as it is if measurements showed that this model does not gain from the
+    template."""
     templates: tuple[str, ...] = ("templates",)
     """Folders of template files, relative to the config file. All are one library."""
     watch_s: Annotated[float, Meta(ge=0)] = 1.0
@@ -38,8 +40,10 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
 class TemplatePolicy(Struct, frozen=True, forbid_unknown_fields=True):
     """`[templates."id"]`: limits of one template, within those of route and key."""
 
-    mode: Mode = Mode.ON
-    """`off`: the template is never used. `shadow`: its prompt is recorded and not sent."""
+    mode: Mode | None = None
+    """`off`: the template is never used. `shadow`: its prompt is recorded and not sent. `proven`: it needs a measured
+    gain, also where the mode is `on`. `on`: it needs none, also where the mode is `proven`. Left out: the mode of the
+    request decides."""
     canary: Share = 1.0
     """The share of conversations that get the template; the rest are the control."""
 

@@ -21,6 +21,7 @@ base_url = "http://127.0.0.1:{port}/v1"
 api_key = "sk-upstream"
 models = ["*"]
 [prompt]
+mode = "on"
 templates = ["mine"]
 [embedder]
 kind = "sentence"

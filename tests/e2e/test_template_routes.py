@@ -17,6 +17,7 @@ kind = "openai"
 base_url = "http://127.0.0.1:{port}/v1"
 models = ["*"]
 [prompt]
+mode = "on"
 templates = ["mine"]
 watch_s = 0.1
 [embedder]

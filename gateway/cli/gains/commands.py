@@ -21,7 +21,8 @@ from gateway.errors import ConfigError, RequestError
 from gateway.settings.tables import Settings
 
 if TYPE_CHECKING:  # loaded when a command runs
-    from gateway.cli.gains.replay import ReplayCase, ReplayFilter, ScoredCase
+    from gateway.cli.gains.replay import ReplayFilter
+    from gateway.prompt.measure.pairs import AnswerPair, ScoredPair
     from gateway.prompt.policy.gains import Gain
 
 
@@ -59,19 +60,20 @@ def measure(
 ) -> None:
     """Replay recorded requests, raw and rewritten, and compare the answers.
 
-    Each pair is scored by the right answer from feedback, else by the template's checks, else by the judge,
-    which compares the answers twice, in both orders. Both answers are greedy and have the same limits.
+    Each pair is judged by the right answer from feedback, else by the limits that the prompt itself states, else by
+    the judge, which sees both answers twice, in either order. Both answers are greedy and have the same limits.
 
     \b
     foreword gains measure --dry-run
     foreword gains measure --intent summarise --calls 100 --judge gpt-4.1-mini
     """
-    from gateway.cli.gains.replay import ReplayFilter, gains_of
-    from gateway.prompt.policy.gains import gains_path, write_gains
+    from gateway.cli.gains.replay import ReplayFilter
+    from gateway.prompt.measure.pairs import gains_of
+    from gateway.prompt.policy.gains import gains_path, key_of, write_gains
 
     settings = load_settings(config)
-    cases = _cases(settings, ReplayFilter(intent, model, since, each))
-    judged = [case for case in cases if case.judged_by(judge)]
+    cases = _cases(settings, ReplayFilter(intent, model, since_s=since, each=each))
+    judged = [case for case in cases if case.scored_by(judge)]
     if not as_json:
         _print_counts(cases, judged, judge)
     if dry_run or not judged:
@@ -84,8 +86,9 @@ def measure(
         report(error)
     except RequestError as error:
         raise click.ClickException(error.message) from error
-    measured = gains_of(scored, time.time())
-    write_gains(gains_path(settings.data_folder), measured)
+    rows = gains_of(scored, time.time())
+    table = write_gains(gains_path(settings.data_folder), rows)
+    measured = [table[key_of(row)] for row in rows]
     if as_json:
         _print_json({"exchanges": len(cases), "judged": len(judged), "gains": measured})
     else:
@@ -121,28 +124,28 @@ def _print_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
-def _cases(settings: Settings, which: ReplayFilter) -> list[ReplayCase]:
-    from gateway.cli.gains.replay import SEED, cases_of, choose
+def _cases(settings: Settings, which: ReplayFilter) -> list[AnswerPair]:
+    from gateway.cli.gains.replay import SEED, choose, pairs_of
     from gateway.cli.templates.compare import library_of
 
     random = Random(SEED)
     with opened(settings) as database:
-        return list(cases_of(database, choose(database, which, random), library_of(settings), random))
+        return list(pairs_of(database, choose(database, which, random), library_of(settings), random))
 
 
-def _print_counts(cases: list[ReplayCase], judged: list[ReplayCase], judge: str) -> None:
-    groups = {case.group for case in judged}
-    click.echo(f"{len(cases)} exchanges to replay; {len(judged)} can be judged, of {len(groups)} intents and models.")
+def _print_counts(cases: list[AnswerPair], judged: list[AnswerPair], judge: str) -> None:
+    groups = {case.key for case in judged}
+    click.echo(f"{len(cases)} exchanges to replay; {len(judged)} can be judged, of {len(groups)} templates and models.")
     if len(judged) < len(cases) and not judge:
-        click.echo("The rest need a judge: --judge MODEL, checks in their templates, or feedback with an answer.")
+        click.echo("The rest need a judge (--judge MODEL), a limit in their own words, or feedback with an answer.")
 
 
-async def _measured(settings: Settings, cases: list[ReplayCase], calls: int, judge: str) -> list[ScoredCase]:
+async def _measured(settings: Settings, cases: list[AnswerPair], calls: int, judge: str) -> list[ScoredPair]:
     from rich.console import Console
     from rich.progress import Progress
 
     from gateway.assembly.assemble import assemble
-    from gateway.cli.gains.replay import Replay, scores_of
+    from gateway.prompt.measure.pairs import PairScorer, scores_of
 
     gateway = assemble(settings, only_prepare=True)
     if gateway.loader is None:
@@ -157,10 +160,10 @@ async def _measured(settings: Settings, cases: list[ReplayCase], calls: int, jud
         for name in sorted(names):
             stack.push_async_callback(gateway.backends[name].aclose)
             await gateway.backends[name].open()
-        replay = Replay(gateway.completions, calls, judge)
+        replay = PairScorer(gateway.completions, calls, judge)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("asking", total=min(len(known), calls // 2))
-            scored = await scores_of(known, replay, lambda: progress.advance(task), failed)
+            scored = await scores_of(known, replay, lambda _: progress.advance(task), failed)
     if len(known) < len(cases):
         click.echo(f"{len(cases) - len(known)} exchanges were for backends that are not configured any more.", err=True)
     if failed:
@@ -171,8 +174,8 @@ async def _measured(settings: Settings, cases: list[ReplayCase], calls: int, jud
 def _print(gains: list[Gain]) -> None:
     rows = []
     decisions = {"helps": "rewrite", "leave it": "leave it", "unknown": "unknown"}
-    for gain in sorted(gains, key=lambda gain: (gain.intent, gain.model)):
-        figures = (f"{gain.gain:+.2f}", f"{gain.low:+.2f} to {gain.high:+.2f}", f"{gain.p:.3f}", str(gain.pairs))
-        on = f"{datetime.fromtimestamp(gain.measured_s):%Y-%m-%d}" if gain.measured_s else "-"
-        rows.append((decisions[gain.verdict], *figures, gain.by, on, gain.model, gain.intent))
-    print_rows(("so", "gain", "95 %", "p", "pairs", "by", "on", "model", "intent"), rows, right=("pairs",))
+    for one in sorted(gains, key=lambda one: (one.template, one.model)):
+        figures = (f"{one.gain:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}", f"{one.p:.3f}", str(one.pairs))
+        on = f"{datetime.fromtimestamp(one.measured_s):%Y-%m-%d}" if one.measured_s else "-"
+        rows.append((decisions[one.verdict], *figures, one.by, on, one.model, one.template))
+    print_rows(("so", "gain", "interval", "p", "pairs", "by", "on", "model", "template"), rows, right=("pairs",))

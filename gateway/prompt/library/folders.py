@@ -1,5 +1,6 @@
 """Reads the template files and pointers of folders. Unchanged files are not parsed again."""
 
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 
 from gateway.errors import TemplateError
 from gateway.prompt.library.pointers import TemplatePointers, read_pointers
+from gateway.prompt.library.pools import pool_path
 from gateway.prompt.templates.faults import errors_of
 from gateway.prompt.templates.template import Template, digest_of, parse
 
@@ -59,10 +61,23 @@ class TemplateReader:
         source = read_source(path)
         known = self._parsed.get(str(path))
         if known is not None and known.digest == digest_of(source):
-            return known
+            return _with_pool(known)
         template = parse(source, str(path))
         seen.fresh[str(path)] = source
-        return replace(template, faults=errors_of(template, source))
+        return _with_pool(replace(template, faults=errors_of(template, source)))
+
+
+def _with_pool(template: Template) -> Template:
+    """The template with the digest of its file of examples as it is now. A file that cannot be read is reported where
+    the examples are loaded."""
+    path = pool_path(template)
+    if path is None:
+        return template
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        digest = ""
+    return template if digest == template.pool_digest else replace(template, pool_digest=digest)
 
 
 def read_source(path: Path) -> str:

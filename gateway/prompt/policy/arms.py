@@ -14,6 +14,8 @@ class RewriteDecision(Struct, frozen=True):
     template: Template | None
     arm: Arm
     why: str = ""
+    proven: tuple[str, ...] | None = None
+    """The models of the route that may get the rewritten prompt; None: all."""
 
     @property
     def speaks(self) -> bool:

@@ -4,6 +4,7 @@ The stage `route` has already combined the modes of route, key and request. `doc
 """
 
 from collections.abc import Container, Mapping
+from typing import Protocol
 
 from gateway.ask import Mode
 from gateway.exchange import Arm, CanaryTrial, Exchange
@@ -15,14 +16,34 @@ from gateway.prompt.templates.template import Template
 from gateway.settings.prompt import TemplatePolicy
 
 ANY = TemplatePolicy()
+MEASURE = "foreword gains measure"
+
+
+class MeasuredText(Protocol):
+    """What a row of the gain table is for: a template, or a refiner with its model."""
+
+    @property
+    def text_digest(self) -> str: ...
+    @property
+    def language(self) -> str: ...
 
 
 class RewritePolicy:
-    """Decides by the tables `[templates.x]` and the gain table. Without a gain table every gain is unknown."""
+    """Decides by the tables `[templates.x]` and the gain table. Without a gain table every gain is unknown.
 
-    def __init__(self, templates: Mapping[str, TemplatePolicy] | None = None, gains: GainTable | None = None) -> None:
+    `heeds_losses`: in mode `on` a template is left out where it was measured not to help.
+    """
+
+    def __init__(
+        self,
+        templates: Mapping[str, TemplatePolicy] | None = None,
+        gains: GainTable | None = None,
+        *,
+        heeds_losses: bool = True,
+    ) -> None:
         self._templates = templates or {}
         self._gains = gains
+        self._heeds_losses = heeds_losses
 
     def decide(self, exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
         version = choose_version(exchange, offered)
@@ -37,26 +58,69 @@ class RewritePolicy:
         if own.mode is Mode.SHADOW:
             return RewriteDecision(template, Arm.SHADOW, f'[templates."{template.id}"] mode is shadow')
         gain = self._gain(exchange, template)
-        if gain is not None and gain.verdict == "leave it":
+        proven = None
+        if version.arm is not Arm.CANARY and self.needs_proof(exchange, template.id):
+            proven = self.proven(exchange, template)
+            why = self._unproven(exchange, template, proven)
+            if why:
+                return RewriteDecision(template, Arm.SHADOW, why)
+        elif gain is not None and gain.verdict == "leave it" and self._heeds_losses:
             return RewriteDecision(template, Arm.NONE, f"{gain}: left as it is")
         held = _held(exchange, template.id, own)
         if held:
             return RewriteDecision(template, Arm.HELD, held)
-        why = [version.why] if version.why else []
-        return RewriteDecision(
-            template, version.arm, "; ".join([*why, str(gain)] if gain and gain.verdict == "helps" else why)
-        )
+        reasons = [version.why] if version.why else []
+        if gain is not None and gain.verdict == "helps":
+            reasons.append(str(gain))
+        return RewriteDecision(template, version.arm, "; ".join(reasons), proven)
 
     def unknown_templates(self, known: Container[str]) -> list[str]:
         """A message for each table `[templates.x]` whose template does not exist, since a typing error disables it."""
         return [f'[templates."{id}"] names a template that does not exist' for id in self._templates if id not in known]
+
+    def needs_proof(self, exchange: Exchange, id: str = "") -> bool:
+        """Whether a template needs a row of the gain table that helps. A template that the request names does not, nor
+        does one whose own table says `on`."""
+        if exchange.ask.controls.template:
+            return False
+        own = self._templates.get(id, ANY).mode
+        return own is Mode.PROVEN or (own is None and exchange.mode is Mode.PROVEN)
+
+    def proven(self, exchange: Exchange, measured: MeasuredText) -> tuple[str, ...]:
+        """The models of the route for which a row says that the text helps."""
+        models = dict.fromkeys([target.model for target in exchange.route] or [exchange.ask.model])
+        return tuple([model for model in models if self.helps(measured, model)])
+
+    def helps(self, measured: MeasuredText, model: str) -> bool:
+        gain = self._gains.of(measured.text_digest, measured.language, model) if self._gains else None
+        return gain is not None and gain.verdict == "helps"
+
+    def not_proven(self, measured: MeasuredText, model: str) -> str:
+        """Why the text does not speak for a model, in words."""
+        gain = self._gains.of(measured.text_digest, measured.language, model) if self._gains else None
+        if gain is None:
+            return f"not proven for model {model}: {MEASURE}"
+        if gain.verdict == "leave it":
+            return f"not proven for model {model}: {gain}"
+        return f"not proven for model {model}: {gain}, which is too few: {MEASURE}"
+
+    def _unproven(self, exchange: Exchange, template: Template, proven: tuple[str, ...]) -> str:
+        """Why a template that needs proof only decides; "" if it may speak."""
+        models = [target.model for target in exchange.route] or [exchange.ask.model]
+        if models[0] not in proven:
+            return self.not_proven(template, models[0])
+        missing = [model for model in models if model not in proven]
+        if missing and (template.calls or template.samples or template.iterate):
+            # answers of one procedure must not come from two prompts
+            return f"{self.not_proven(template, missing[0])}, the fallback, and the template makes several calls"
+        return ""
 
     def _gain(self, exchange: Exchange, template: Template) -> Gain | None:
         """The measured gain. A request that names its template ignores it."""
         if self._gains is None or exchange.ask.controls.template:
             return None
         target = exchange.route[0] if exchange.route else None
-        return self._gains.of(template.intent.name, target.model if target else exchange.ask.model)
+        return self._gains.of(template.text_digest, template.language, target.model if target else exchange.ask.model)
 
 
 def _held(exchange: Exchange, id: str, own: TemplatePolicy) -> str:

@@ -1,40 +1,66 @@
-"""The gain table: the measured effect of rewriting for an intent with a model.
+"""The gain table: the measured effect of a template's text with a model.
 
-`foreword gains measure` writes the file, every worker reads it. A gain without enough data is
-unknown, and the policy then decides as if there were no table.
+`foreword gains measure` writes the file, every worker reads it. A row without enough data is unknown. The package
+holds a table for the default model; a row of the data folder takes the place of the package's.
 """
 
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.atomic_file import locked, write_whole
+from gateway.errors import ForewordError
 
 log = logging.getLogger("foreword.gains")
 
-SCHEMA = 1
-FEWEST_PAIRS = 30
+SCHEMA = 2
+FEWEST_PAIRS = 20
 RESOLUTION = 0.05
 """A gain is known well enough if its interval reaches at most this far to either side."""
+ALPHA = 0.05
+"""The risk that any row of a table is taken to help, or to harm, by chance, divided among its rows (Bonferroni)."""
 LOOK_AGAIN_S = 2.0
+SHIPPED = Path(__file__).parent / "shipped_gains.json"
+OLD = "its rows are for intents (schema 1); rows are for templates now, so measure again: foreword gains measure"
+
+
+class OldGainTable(ForewordError):
+    """The file was written by a version whose rows named intents. They say nothing about a template's text."""
 
 
 class Gain(Struct, frozen=True):
-    """The mean difference in score, rewritten minus raw, over `pairs` pairs of answers, with its 95 % interval."""
+    """The mean difference in score, rewritten minus raw, over `pairs` pairs of answers.
 
-    intent: str
+    `low` and `high` are the bounds of an interval that is corrected for the number of rows of its table.
+    """
+
+    text: str
+    """The digest of the template's text (`Template.text_digest`)."""
+    language: str
     model: str
+    """The model's name at its backend."""
     pairs: int
     gain: float
     low: float
     high: float
     p: float = 1.0
+    """Of no difference, for this row alone."""
     by: str = ""
-    """The source of the scores: `checks`, `feedback`, `judge`, or several of them."""
+    """The source of the scores: `right answers`, `client's checks`, `blind verdicts`, `judge`, or several of them."""
+    template: str = ""
+    """`id@version` at the time of the measurement, for readers."""
+    intent: str = ""
+    rows: int = 1
+    """The number of rows for which the interval is corrected."""
+    spread: float = 0.0
+    """The standard deviation of the differences."""
     measured_s: float = 0.0
     """The time of the measurement, in seconds since 1970."""
 
@@ -43,7 +69,9 @@ class Gain(Struct, frozen=True):
         """Whether there is enough data to act on: the interval is narrow, or does not contain 0."""
         if self.pairs < FEWEST_PAIRS:
             return False
-        return self.high - self.low <= 2 * RESOLUTION or self.low > 0 or self.high < 0
+        if self.high - self.low <= 2 * RESOLUTION:
+            return True
+        return (self.low > 0 or self.high < 0) and self.p * self.rows < ALPHA
 
     @property
     def verdict(self) -> str:
@@ -61,47 +89,106 @@ class _GainsFile(Struct):
     schema: int = SCHEMA
 
 
-Gains = dict[tuple[str, str], Gain]
-"""The gains by intent and by the model's name at its backend."""
+class _Schema(Struct):
+    schema: int = 1
+
+
+GainKey = tuple[str, str, str]
+"""The digest of a template's text, its language, and the model's name at its backend."""
+Gains = dict[GainKey, Gain]
 
 
 def gains_path(data_folder: Path) -> Path:
     return data_folder / "gains.json"
 
 
+def key_of(gain: Gain) -> GainKey:
+    return gain.text, gain.language, gain.model
+
+
 def read_gains(path: Path) -> Gains:
-    """The table. A missing file is an empty table. Raises `OSError` or `msgspec.DecodeError`."""
+    """The table. A missing file is an empty table. Raises `OldGainTable`, `OSError` or `msgspec.DecodeError`."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return {}
-    table = msgspec.json.decode(data, type=_GainsFile)
-    if table.schema != SCHEMA:
-        raise msgspec.ValidationError(f"it has schema {table.schema}; this version knows {SCHEMA}")
-    return {(gain.intent, gain.model): gain for gain in table.gains}
+    schema = msgspec.json.decode(data, type=_Schema).schema
+    if schema < SCHEMA:
+        raise OldGainTable(f"{path}: {OLD}")
+    if schema > SCHEMA:
+        raise msgspec.ValidationError(f"it has schema {schema}; this version knows {SCHEMA}")
+    return {key_of(gain): gain for gain in msgspec.json.decode(data, type=_GainsFile).gains}
 
 
-def write_gains(path: Path, measured: Sequence[Gain]) -> None:
-    """Add these gains to the table. A new gain replaces that of the same intent and model."""
+def write_gains(path: Path, measured: Sequence[Gain]) -> Gains:
+    """Add these rows to the table and correct all intervals for its new length. Returns the table.
+
+    A new row replaces that of the same text, language and model. An old table is set aside as `gains.json.schema-1`.
+    """
     with locked(path):
-        gains = read_gains(path) | {(gain.intent, gain.model): gain for gain in measured}
+        try:
+            gains = read_gains(path)
+        except OldGainTable as old:
+            log.warning("%s; it is kept as %s", old, _aside(path).name)
+            path.replace(_aside(path))
+            gains = {}
+        gains |= {key_of(gain): gain for gain in measured}
+        gains = corrected(gains)
         data = msgspec.json.encode(_GainsFile(tuple(gains[key] for key in sorted(gains))))
         write_whole(path, msgspec.json.format(data, indent=1).decode() + "\n")
+    return gains
+
+
+def corrected(gains: Gains) -> Gains:
+    """The rows with their intervals at the level `1 - ALPHA / rows`: Bonferroni's correction, by Student's t."""
+    return {key: _corrected(gain, len(gains)) for key, gain in gains.items()}
+
+
+def _corrected(gain: Gain, rows: int) -> Gain:
+    if gain.pairs < 2:
+        return replace(gain, rows=rows, low=-1.0, high=1.0)
+    half = t_quantile(1 - ALPHA / (2 * rows), gain.pairs - 1) * gain.spread / math.sqrt(gain.pairs)
+    low, high = max(-1.0, gain.gain - half), min(1.0, gain.gain + half)
+    return replace(gain, rows=rows, low=round(low, 4), high=round(high, 4))
+
+
+def t_quantile(share: float, freedom: int) -> float:
+    """The quantile of Student's t for a share above 0.5, by the expansion in Abramowitz & Stegun 26.7.5.
+
+    The error is under 1 % from 10 degrees of freedom on, for shares up to 0.9995.
+    """
+    z, n = NormalDist().inv_cdf(share), freedom
+    return (
+        z
+        + (z**3 + z) / (4 * n)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * n**3)
+    )
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.schema-1")
 
 
 class GainTable:
-    """The content of the file, read again after each change. If the file is broken, the last good content is used."""
+    """The content of the file, read again after each change. If the file is broken, the last good content is used.
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    `shipped` is a second table, whose rows count where the file has none.
+    """
+
+    def __init__(
+        self, path: Path, clock: Callable[[], float] = time.monotonic, shipped: Mapping[GainKey, Gain] | None = None
+    ) -> None:
         self._path = path
         self._clock = clock
-        self._gains: Gains = {}
+        self._shipped = dict(shipped or {})
+        self._gains: Gains = dict(self._shipped)
         self._seen: tuple[int, int, int] | None = None
         self._look_at = -1.0
 
-    def of(self, intent: str, model: str) -> Gain | None:
-        """The gain of an intent with a model; None if it was not measured."""
-        return self._current().get((intent, model))
+    def of(self, text: str, language: str, model: str) -> Gain | None:
+        """The gain of a template's text with a model; None if it was not measured."""
+        return self._current().get((text, language, model))
 
     def _current(self) -> Gains:
         now = self._clock()
@@ -112,10 +199,17 @@ class GainTable:
         if seen != self._seen:
             self._seen = seen
             try:
-                self._gains = read_gains(self._path)
+                self._gains = self._shipped | read_gains(self._path)
+            except OldGainTable as old:
+                log.warning("the gain table is not used: %s", old)
             except (OSError, msgspec.MsgspecError) as error:
                 log.error("the gain table %s cannot be read, its last content stays in use: %s", self._path, error)
         return self._gains
+
+
+def shipped_gains() -> Gains:
+    """The table of the package, measured with the default model."""
+    return read_gains(SHIPPED)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

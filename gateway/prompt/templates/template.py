@@ -111,6 +111,8 @@ class Template(Struct, frozen=True):
     """Line and column of the head's top keys, of each slot and of each test, for reports on the file."""
     home: str = ""
     """The folder of its pool of examples; "" for the folder of `file`."""
+    pool_digest: str = ""
+    """The SHA-256 of its file of examples, where it has one that can be read."""
     faults: tuple[Finding, ...] = ()
     """The errors that were found when the library was loaded. An active template with faults is not used."""
 
@@ -134,6 +136,13 @@ class Template(Struct, frozen=True):
         """Everything that it renders."""
         parts = (*self.parts, *self.first.values(), *([self.retry] if self.retry else ()))
         return chain((part.body for part in parts), self.judges.values())
+
+    @property
+    def text_digest(self) -> str:
+        """The digest of all that it can send to a model, its file of examples included. Gains are measured for it."""
+        if not self.pool_digest:
+            return self.content
+        return hashlib.sha256(f"{self.content}{self.pool_digest}".encode()).hexdigest()
 
     @property
     def shot_slot(self) -> str:

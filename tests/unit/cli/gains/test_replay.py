@@ -9,12 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.ask import Turn
-from gateway.cli.gains.replay import Replay, ReplayCase, ReplayFilter, ScoredCase, cases_of, choose, gains_of, scores_of
+from gateway.cli.gains.replay import ReplayFilter, choose, pairs_of
 from gateway.errors import BackendFailed
 from gateway.exchange import Arm, Call, Chunk, Exchange, Intent, Rewrite, Sampling, Target
 from gateway.ports import Answer, Completed
+from gateway.prompt.answers.stated_checks import stated_checks
 from gateway.prompt.library.library import Library, build_library
-from gateway.prompt.templates.fields import Check
+from gateway.prompt.measure.pairs import AnswerPair, PairScorer, ScoredPair, gains_of, scores_of
+from gateway.prompt.policy.gains import corrected, key_of
 from gateway.records.database import Database
 from gateway.records.feedback import Feedback
 from gateway.records.schema import ExchangeRecord
@@ -32,7 +34,8 @@ RECORD = ExchangeRecord(
     intent=Intent("refund", 0.9),
     rewrite=Rewrite("refund.en", 1, arm=Arm.HELD, withheld=REWRITTEN),
 )
-CASE = ReplayCase("ex", ("refund", "small"), SMALL, RAW, REWRITTEN, Sampling(16, 0.0))
+PAIR = AnswerPair("ex", ("text", "en", "small"), SMALL, RAW, REWRITTEN, Sampling(16, 0.0))
+TWO_WORDS = stated_checks("Answer in at most two words.")
 
 
 class Answering:
@@ -74,8 +77,8 @@ def library(more: str = "") -> Library:
     return build_library([template("# user\n{{ query }}\n\nBe brief.", more=more)], [])
 
 
-def cases(database: Database, which: ReplayFilter, found: Library | None = None) -> list[ReplayCase]:
-    return list(cases_of(database, choose(database, which, Random(1)), found or library(), Random(1)))
+def pairs(database: Database, wanted: ReplayFilter, found: Library | None = None) -> list[AnswerPair]:
+    return list(pairs_of(database, choose(database, wanted, Random(1)), found or library(), Random(1)))
 
 
 def test_controls_shadows_and_rewritten_exchanges_can_all_be_replayed(database: Database) -> None:
@@ -87,10 +90,11 @@ def test_controls_shadows_and_rewritten_exchanges_can_all_be_replayed(database: 
         ]
     )
 
-    found = cases(database, ReplayFilter())
+    found = pairs(database, ReplayFilter())
 
     assert {case.id for case in found} == {"ex", "shadow", "spoken"}
-    assert {(case.raw, case.rewritten, case.group) for case in found} == {(RAW, REWRITTEN, ("refund", "small"))}
+    digest = library().templates[0].text_digest
+    assert {(pair.raw, pair.rewritten, pair.key) for pair in found} == {(RAW, REWRITTEN, (digest, "en", "small"))}
 
 
 @pytest.mark.parametrize(
@@ -108,18 +112,20 @@ def test_controls_shadows_and_rewritten_exchanges_can_all_be_replayed(database: 
 def test_what_would_not_be_a_fair_pair_is_left_out(database: Database, unfit: ExchangeRecord) -> None:
     database.insert([unfit])
 
-    assert cases(database, ReplayFilter()) == []
+    assert pairs(database, ReplayFilter()) == []
 
 
-def test_a_sample_of_each_intent_and_model_is_taken(database: Database) -> None:
-    other = replace(RECORD, intent=Intent("other", 0.9))
+def test_a_sample_of_each_version_and_model_is_taken(database: Database) -> None:
+    other = replace(RECORD, rewrite=replace(RECORD.rewrite, version=2), intent=Intent("other", 0.9))
     database.insert([replace(RECORD, id=f"a-{number}") for number in range(30)])
     database.insert([replace(other, id=f"b-{number}") for number in range(3)])
 
     found = choose(database, ReplayFilter(each=5), Random(1))
 
-    assert {group: len(ids) for group, ids in found.items()} == {("refund", "small"): 5, ("other", "small"): 3}
-    assert set(choose(database, ReplayFilter(intent="other"), Random(1))) == {("other", "small")}
+    first, second = ("refund.en", 1, "small"), ("refund.en", 2, "small")
+    assert {group: len(ids) for group, ids in found.items()} == {first: 5, second: 3}
+    assert set(choose(database, ReplayFilter(intent="other"), Random(1))) == {second}
+    assert set(choose(database, ReplayFilter(template="refund.en@1"), Random(1))) == {first}
     assert choose(database, ReplayFilter(model="large"), Random(1)) == {}
 
 
@@ -128,20 +134,49 @@ def test_the_last_corrected_answer_is_what_was_wanted(database: Database) -> Non
     for answer in ("first", "", "last"):
         database.add_feedback(Feedback("ex", 0.0, answer=answer))
 
-    assert [case.right for case in cases(database, ReplayFilter())] == ["last"]
+    assert [pair.right for pair in pairs(database, ReplayFilter())] == ["last"]
 
 
-async def test_what_was_wanted_goes_before_checks_and_checks_before_a_judge() -> None:
-    checks = (Check(max_words=2),)
+async def test_the_right_answer_goes_before_the_clients_checks_and_these_before_a_judge() -> None:
     completer = Answering(by_form)
-    replay = Replay(completer, 100, judge="big")
+    scorer = PairScorer(completer, 100, judge="big")
 
-    right = await replay.score(replace(CASE, right="yes", checks=checks))
-    checked = await replay.score(replace(CASE, checks=checks))
+    right = await scorer.score(replace(PAIR, right="yes", checks=TWO_WORDS))
+    checked = await scorer.score(replace(PAIR, checks=TWO_WORDS))
 
-    assert [(one.by, one.difference) for one in (right, checked)] == [("feedback", 1.0), ("checks", 1.0)]
+    assert [(one.by, one.difference) for one in (right, checked)] == [("right answers", 1.0), ("client's checks", 1.0)]
     assert "judge" not in completer.purposes
-    assert set(completer.samplings) == {CASE.sampling}
+    assert set(completer.samplings) == {PAIR.sampling}
+
+
+async def test_the_checks_of_the_template_itself_score_nothing(database: Database) -> None:
+    database.insert([RECORD])
+
+    (pair,) = pairs(database, ReplayFilter(), library("checks: [{max_words: 2}]\n"))
+
+    assert (pair.checks, pair.scored_by("")) == ((), "")
+
+
+async def test_the_limits_in_the_clients_own_words_score_a_recorded_exchange(database: Database) -> None:
+    database.insert([replace(RECORD, asked=(Turn("user", "Say hello in at most two words.", 0),))])
+
+    (pair,) = pairs(database, ReplayFilter())
+
+    assert (pair.checks, pair.scored_by("")) == (TWO_WORDS, "client's checks")
+
+
+async def test_a_number_is_right_wherever_the_answer_ends_with_it() -> None:
+    answers = {"hello": "12 of 30, so the answer is 18.", "hello\n\nBe brief.": "1,018"}
+    numeric = replace(PAIR, right="18", numeric=True)
+
+    assert (await PairScorer(Answering(answers.__getitem__), 9).score(numeric)).difference == -1.0
+
+
+async def test_reasoning_that_the_client_does_not_get_is_not_scored() -> None:
+    answers = {"hello": "18", "hello\n\nBe brief.": "30 less 12 is 18\nAnswer: 18"}
+    marked = replace(PAIR, right="18", marker="Answer:")
+
+    assert (await PairScorer(Answering(answers.__getitem__), 9).score(marked)).difference == 0.0
 
 
 @pytest.mark.parametrize(
@@ -156,7 +191,7 @@ async def test_what_was_wanted_goes_before_checks_and_checks_before_a_judge() ->
 async def test_a_judge_sees_the_answers_in_either_order(judge: Callable[[str], str], difference: float) -> None:
     completer = Answering(lambda text: judge(text) if "=== answer A" in text else by_form(text))
 
-    scored = await Replay(completer, 100, judge="big").score(CASE)
+    scored = await PairScorer(completer, 100, judge="big").score(PAIR)
 
     assert (scored.by, scored.difference) == ("judge", difference)
     assert completer.purposes == ["raw", "rewritten", "judge", "judge"]
@@ -165,18 +200,18 @@ async def test_a_judge_sees_the_answers_in_either_order(judge: Callable[[str], s
 async def test_the_same_answer_twice_needs_no_judge() -> None:
     completer = Answering(lambda text: "Yes.")
 
-    assert (await Replay(completer, 100, judge="big").score(CASE)).difference == 0.0
+    assert (await PairScorer(completer, 100, judge="big").score(PAIR)).difference == 0.0
     assert completer.purposes == ["raw", "rewritten"]
 
 
-@pytest.mark.parametrize(("judge", "calls", "pairs"), [("", 7, 3), ("big", 7, 1), ("", 1, 0)])
-async def test_the_cap_is_kept_and_no_pair_is_left_half_asked(judge: str, calls: int, pairs: int) -> None:
-    case = replace(CASE, right="" if judge else "yes")
+@pytest.mark.parametrize(("judge", "calls", "expected"), [("", 7, 3), ("big", 7, 1), ("", 1, 0)])
+async def test_the_cap_is_kept_and_no_pair_is_left_half_asked(judge: str, calls: int, expected: int) -> None:
+    pair = replace(PAIR, right="" if judge else "yes")
     completer = Answering(by_form)
 
-    found = await scores_of([case] * 9, Replay(completer, calls, judge), lambda: None, [])
+    found = await scores_of([pair] * 9, PairScorer(completer, calls, judge), lambda _: None, [])
 
-    assert len(found) == pairs
+    assert len(found) == expected
     assert len(completer.purposes) <= calls
 
 
@@ -191,7 +226,9 @@ async def test_a_backend_that_fails_now_and_then_costs_only_its_pairs() -> None:
 
     failed: list[str] = []
 
-    found = await scores_of([replace(CASE, right="yes")] * 4, Replay(Answering(answer), 100), lambda: None, failed)
+    found = await scores_of(
+        [replace(PAIR, right="yes")] * 4, PairScorer(Answering(answer), 100), lambda _: None, failed
+    )
 
     assert [one.difference for one in found] == [1.0, 1.0]
     assert failed == ["it is down", "it is down"]
@@ -204,19 +241,26 @@ async def test_a_backend_that_only_fails_is_given_up() -> None:
     completer = Answering(answer)
 
     with pytest.raises(BackendFailed, match="it is down"):
-        await scores_of([replace(CASE, right="yes")] * 50, Replay(completer, 100), lambda: None, [])
+        await scores_of([replace(PAIR, right="yes")] * 50, PairScorer(completer, 100), lambda _: None, [])
     assert len(completer.purposes) == 5
 
 
-def test_each_intent_and_model_has_its_gain() -> None:
-    other = replace(CASE, group=("other", "small"))
-    found = (
-        [ScoredCase(CASE, 1.0, "checks")] * 40
-        + [ScoredCase(CASE, 0.0, "judge")] * 40
-        + [ScoredCase(other, 0.0, "judge")] * 50
+def test_each_text_and_model_has_its_row() -> None:
+    other = replace(PAIR, key=("other", "en", "small"))
+    scored = (
+        [ScoredPair(PAIR, 1.0, "right answers")] * 40
+        + [ScoredPair(PAIR, 0.0, "judge")] * 40
+        + [ScoredPair(other, 0.0, "judge")] * 50
     )
 
-    other_gain, gain = gains_of(found, 5.0)
+    rows = gains_of(scored, 5.0)
 
-    assert (gain.intent, gain.pairs, gain.gain, gain.by, gain.verdict) == ("refund", 80, 0.5, "checks, judge", "helps")
-    assert (other_gain.intent, other_gain.gain, other_gain.verdict) == ("other", 0.0, "leave it")
+    other_gain, gain = corrected({key_of(row): row for row in rows}).values()
+    assert (gain.text, gain.pairs, gain.gain, gain.by, gain.verdict) == (
+        "text",
+        80,
+        0.5,
+        "judge, right answers",
+        "helps",
+    )
+    assert (other_gain.text, other_gain.gain, other_gain.verdict) == ("other", 0.0, "leave it")

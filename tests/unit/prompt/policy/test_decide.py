@@ -29,18 +29,28 @@ def exchange(**fields: Any) -> Exchange:
     return replace(Exchange("x", ask, intent=Intent("refund", 0.9, 0.9, "en"), route=(target,)), **fields)
 
 
-def own(mode: Mode = Mode.ON, canary: float = 1.0) -> dict[str, TemplatePolicy]:
+def measured(
+    mean: float, model: str = "smol", *, pairs: int = 180, spread: float = 0.25, text: str = STABLE.text_digest
+) -> Gain:
+    return Gain(text, "en", model, pairs, mean, -1.0, 1.0, p=0.001, spread=spread)
+
+
+def table(folder: Path, *rows: Gain) -> GainTable:
+    write_gains(folder / "gains.json", rows)
+    return GainTable(folder / "gains.json")
+
+
+def own(mode: Mode | None = None, canary: float = 1.0) -> dict[str, TemplatePolicy]:
     return {STABLE.id: TemplatePolicy(mode, canary)}
 
 
 @pytest.fixture
 def no_gain(tmp_path: Path) -> GainTable:
-    write_gains(tmp_path / "gains.json", [Gain("refund", "smol", 180, -0.02, -0.06, 0.02)])
-    return GainTable(tmp_path / "gains.json")
+    return table(tmp_path, measured(-0.02))
 
 
 @pytest.mark.parametrize(
-    ("before", "templates", "measured", "arm", "why"),
+    ("before", "templates", "loss", "arm", "why"),
     [
         (exchange(), {}, False, Arm.STABLE, ""),
         (exchange(), own(Mode.OFF), False, Arm.NONE, '[templates."refund.en"] mode is off'),
@@ -67,9 +77,9 @@ def no_gain(tmp_path: Path) -> GainTable:
     ],
 )
 def test_the_order_of_what_decides(
-    no_gain: GainTable, before: Exchange, templates: dict[str, TemplatePolicy], measured: bool, arm: Arm, why: str
+    no_gain: GainTable, before: Exchange, templates: dict[str, TemplatePolicy], loss: bool, arm: Arm, why: str
 ) -> None:
-    policy = RewritePolicy(templates, no_gain if measured else None)
+    policy = RewritePolicy(templates, no_gain if loss else None)
 
     assert policy.decide(before, OfferedVersions(STABLE)) == RewriteDecision(STABLE, arm, why)
 
@@ -130,10 +140,8 @@ async def test_a_template_in_the_shadow_changes_nothing_while_others_speak() -> 
 
 
 async def test_a_gain_that_was_measured_stands_on_the_note(tmp_path: Path) -> None:
-    write_gains(tmp_path / "gains.json", [Gain("refund", "smol", 90, 0.3, 0.2, 0.4)])
-    stage = RewriteStage(
-        PromptTable(), build_library([STABLE], []), policy=RewritePolicy({}, GainTable(tmp_path / "gains.json"))
-    )
+    policy = RewritePolicy({}, table(tmp_path, measured(0.3, pairs=90, spread=0.48)))
+    stage = RewriteStage(PromptTable(), build_library([STABLE], []), policy=policy)
 
     done = await stage(exchange())
 
@@ -153,4 +161,92 @@ async def test_what_the_gain_table_says_is_the_reason_on_the_note(no_gain: GainT
 
     assert [(note.decision, note.reason) for note in done.notes] == [
         ("kept", "gain -0.02 [-0.06, 0.02] over 180 pairs: left as it is")
+    ]
+
+
+PROVEN = exchange(mode=Mode.PROVEN)
+UNPROVEN = "not proven for model smol: foreword gains measure"
+HELPS, LOSS = measured(0.3), measured(-0.3)
+
+
+@pytest.mark.parametrize(
+    ("before", "templates", "rows", "arm", "why"),
+    [
+        (PROVEN, {}, [], Arm.SHADOW, UNPROVEN),
+        (PROVEN, {}, [HELPS], Arm.STABLE, "gain 0.30 [0.26, 0.34] over 180 pairs"),
+        (PROVEN, {}, [LOSS], Arm.SHADOW, "not proven for model smol: gain -0.30 [-0.34, -0.26] over 180 pairs"),
+        (PROVEN, {}, [measured(0.3, "large")], Arm.SHADOW, UNPROVEN),
+        (PROVEN, {}, [measured(0.3, text="another text")], Arm.SHADOW, UNPROVEN),
+        (
+            PROVEN,
+            {},
+            [measured(0.3, pairs=5)],
+            Arm.SHADOW,
+            "not proven for model smol: gain 0.30 [-0.01, 0.61] over 5 pairs, which is too few: foreword gains measure",
+        ),
+        (exchange(mode=Mode.PROVEN, named="refund.en"), {}, [], Arm.STABLE, ""),
+        (exchange(mode=Mode.PROVEN, named="refund.en"), {}, [LOSS], Arm.STABLE, ""),
+        (PROVEN, own(Mode.ON), [], Arm.STABLE, ""),
+        (PROVEN, own(Mode.ON), [LOSS], Arm.NONE, "gain -0.30 [-0.34, -0.26] over 180 pairs: left as it is"),
+        (PROVEN, own(Mode.OFF), [HELPS], Arm.NONE, '[templates."refund.en"] mode is off'),
+        (PROVEN, own(Mode.SHADOW), [HELPS], Arm.SHADOW, '[templates."refund.en"] mode is shadow'),
+        (exchange(), own(Mode.PROVEN), [], Arm.SHADOW, UNPROVEN),
+        (exchange(mode=Mode.SHADOW), own(Mode.ON), [HELPS], Arm.SHADOW, ""),
+        (replace(PROVEN, trials=OUT), {}, [HELPS], Arm.HELD, "outside the 0% of models.smol"),
+        (replace(PROVEN, trials=OUT), {}, [], Arm.SHADOW, UNPROVEN),
+    ],
+)
+def test_in_the_mode_proven_a_template_that_nobody_named_needs_a_row_that_helps(
+    tmp_path: Path, before: Exchange, templates: dict[str, TemplatePolicy], rows: list[Gain], arm: Arm, why: str
+) -> None:
+    decision = RewritePolicy(templates, table(tmp_path, *rows)).decide(before, OfferedVersions(STABLE))
+
+    assert (decision.template, decision.arm, decision.why) == (STABLE, arm, why)
+
+
+def test_a_version_on_trial_needs_no_row_for_its_share_and_the_rest_does() -> None:
+    policy, all_of_it = RewritePolicy(), OfferedVersions(STABLE, ON_TRIAL, 1.0)
+
+    assert policy.decide(PROVEN, all_of_it).arm is Arm.CANARY
+    assert policy.decide(PROVEN, OfferedVersions(STABLE, ON_TRIAL, NOBODY)).arm is Arm.SHADOW
+
+
+def test_losses_can_be_ignored_in_the_mode_on_and_not_in_the_mode_proven(no_gain: GainTable) -> None:
+    policy = RewritePolicy({}, no_gain, heeds_losses=False)
+
+    assert policy.decide(exchange(), OfferedVersions(STABLE)).arm is Arm.STABLE
+    assert policy.decide(PROVEN, OfferedVersions(STABLE)).arm is Arm.SHADOW
+
+
+def test_the_models_of_the_route_with_a_row_are_known_to_the_exchange(tmp_path: Path) -> None:
+    routed = replace(PROVEN, route=(Target("local", "smol"), Target("other", "large"), Target("far", "huge")))
+    policy = RewritePolicy({}, table(tmp_path, HELPS, measured(0.3, "huge")))
+
+    decision = policy.decide(routed, OfferedVersions(STABLE))
+
+    assert (decision.arm, decision.proven) == (Arm.STABLE, ("smol", "huge"))
+
+
+def test_a_template_of_several_calls_needs_a_row_for_each_model_of_the_route(tmp_path: Path) -> None:
+    voting = template("# user\n{{ query }}", more="samples: {n: 3}\n")
+    policy = RewritePolicy({}, table(tmp_path, measured(0.3, text=voting.text_digest)))
+    routed = replace(PROVEN, route=(Target("local", "smol"), Target("other", "large")))
+
+    assert policy.decide(PROVEN, OfferedVersions(voting)).arm is Arm.STABLE
+    decision = policy.decide(routed, OfferedVersions(voting))
+    assert (decision.arm, decision.why) == (
+        Arm.SHADOW,
+        f"{UNPROVEN.replace('smol', 'large')}, the fallback, and the template makes several calls",
+    )
+
+
+async def test_a_template_without_proof_leaves_the_prompt_and_records_what_it_would_send() -> None:
+    stage = RewriteStage(PromptTable(), build_library([STABLE], []))
+
+    done = await stage(PROVEN)
+
+    assert (done.turns, done.changed, done.rewrite.arm) == (None, False, Arm.SHADOW)
+    assert done.rewrite.withheld == (Turn("user", "hello\n\nBe brief.", around=0),)
+    assert [(note.decision, note.reason) for note in done.notes] == [
+        ("shadow", f"refund.en@1: intent refund; {UNPROVEN}")
     ]

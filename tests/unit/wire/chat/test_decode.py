@@ -118,5 +118,5 @@ def test_a_wrong_field_is_named(fields: Any, param: str) -> None:
 
 
 def test_a_wrong_mode_in_a_header_names_the_right_ones() -> None:
-    with pytest.raises(BadRequest, match="off, shadow, on"):
+    with pytest.raises(BadRequest, match="off, shadow, proven, on"):
         decode.chat(b'{"messages":[{"role":"user","content":"a"}]}', {b"x-foreword-mode": b"maybe"})

@@ -1,0 +1,111 @@
+"""The checks that a prompt itself states: `in at most 20 words`, `only JSON`, `start with "Dear"`, `回答“是”或“否”`.
+
+Only limits that can be checked without a model, and whose wording leaves no doubt, are read. They are the client's own
+words, so they can judge two answers to its prompt; the checks of a template cannot.
+"""
+
+import json
+import re
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from gateway.prompt.answers.stated_limits import OUTER, limits_of
+from gateway.prompt.language.detect import language_of
+from gateway.prompt.language.payload import split
+
+LONGEST_CHARS = 4000
+"""Only so many first characters of an instruction are looked through."""
+_LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*\S", re.M)
+_NUMBERED_LINE = re.compile(r"^\s*\d{1,2}[.)、]\s*\S", re.M)
+_SENTENCE = re.compile(r"[.!?]+(?=\s|$|[\"”])|[。!?！？]+")
+_HAN_CHARACTER = re.compile(r"[\u4e00-\u9fff]")
+_NUMBER = re.compile(r"[-+]?[$€£¥]?\d[\d,]*(?:\.\d+)?%?")
+
+
+class StatedCheck(Struct, frozen=True):
+    """One limit from a prompt. `most` -1: no upper limit. `options`: the only answers that are allowed."""
+
+    kind: str
+    least: int = 0
+    most: int = -1
+    text: str = ""
+    options: tuple[str, ...] = ()
+
+    def passes(self, answer: str) -> bool:
+        return CHECKERS[self.kind](self, answer)
+
+
+def stated_checks(prompt: str) -> tuple[StatedCheck, ...]:
+    """The checks that the instruction of a prompt states. The text that the prompt is about states none."""
+    instruction = split(prompt).instruction_text[:LONGEST_CHARS]
+    checks = [StatedCheck(*limit) for limit in dict.fromkeys(limits_of(instruction))]
+    # one of the given answers is all that the answer may be
+    closed = [check for check in checks if check.kind == "options"]
+    return tuple(closed or checks)
+
+
+def share_passed(answer: str, checks: tuple[StatedCheck, ...]) -> float:
+    """The share of the checks that an answer passes. An empty answer passes none."""
+    if not answer.strip() or not checks:
+        return 0.0
+    return sum(check.passes(answer) for check in checks) / len(checks)
+
+
+def _within(check: StatedCheck, number: int) -> bool:
+    return number >= check.least and (check.most < 0 or number <= check.most)
+
+
+def _words(check: StatedCheck, answer: str) -> bool:
+    return _within(check, len(answer.split()))
+
+
+def _characters(check: StatedCheck, answer: str) -> bool:
+    return _within(check, len(_HAN_CHARACTER.findall(answer)) + len(re.findall(r"[A-Za-z0-9]+", answer)))
+
+
+def _sentences(check: StatedCheck, answer: str) -> bool:
+    text = answer.strip()
+    ended = len(_SENTENCE.findall(text))
+    return _within(check, ended if _SENTENCE.search(text[-2:]) else ended + 1)
+
+
+def _is_json(_check: StatedCheck, answer: str) -> bool:
+    fenced = re.fullmatch(r"\s*```(?:json)?\n(.*?)\n?```\s*", answer, re.S)
+    try:
+        return isinstance(json.loads(fenced[1] if fenced else answer), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_option(check: StatedCheck, answer: str) -> bool:
+    return answer.strip(OUTER).casefold() in [option.casefold() for option in check.options]
+
+
+def _starts(check: StatedCheck, answer: str) -> bool:
+    return answer.lstrip(OUTER).casefold().startswith(check.text.strip(OUTER).casefold())
+
+
+def _ends(check: StatedCheck, answer: str) -> bool:
+    return answer.rstrip(OUTER).casefold().endswith(check.text.strip(OUTER).casefold())
+
+
+CHECKERS: dict[str, Callable[[StatedCheck, str], bool]] = {
+    "words": _words,
+    "characters": _characters,
+    "sentences": _sentences,
+    "items": lambda check, answer: _within(check, len(_LIST_LINE.findall(answer))),
+    "numbered": lambda check, answer: _within(check, len(_NUMBERED_LINE.findall(answer))),
+    "json": _is_json,
+    "number": lambda _, answer: bool(_NUMBER.fullmatch(answer.strip(OUTER))),
+    "options": _is_option,
+    "starts": _starts,
+    "ends": _ends,
+    "contains": lambda check, answer: check.text.casefold() in answer.casefold(),
+    "lacks": lambda check, answer: check.text.casefold() not in answer.casefold(),
+    "lower": lambda _, answer: answer == answer.lower(),
+    "upper": lambda _, answer: answer == answer.upper(),
+    "no comma": lambda _, answer: not any(comma in answer for comma in ",，、"),
+    "one line": lambda _, answer: "\n" not in answer.strip(),
+    "language": lambda check, answer: language_of(answer) in ("", check.text),
+}

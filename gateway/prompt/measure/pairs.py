@@ -1,0 +1,194 @@
+"""Gets the answers to a raw and to a rewritten prompt, scores them, and makes rows of the gain table.
+
+Three things may score: the right answer, the checks that the client's prompt states, and a judge that was examined
+(`known_order`). The checks of a template never do: a template would pass its own.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from statistics import fmean, stdev
+
+from msgspec import Struct
+
+from gateway.ask import Ask, Endpoint, Mode, Turn
+from gateway.errors import BackendFailed, RequestError
+from gateway.exchange import Exchange, Sampling, Target
+from gateway.marker import split
+from gateway.ports import Completer
+from gateway.prompt.answers.judge import agreed, matches, question, verdict
+from gateway.prompt.answers.stated_checks import StatedCheck, share_passed
+from gateway.prompt.policy.gains import Gain, GainKey
+from gateway.records.scores import paired
+
+RIGHT, STATED, JUDGED = "right answers", "client's checks", "judge"
+ANSWER_TOKENS = 256
+"""The length of an answer where the template sets none."""
+JUDGE = Sampling(max_tokens=8, temperature=0.0)
+GIVE_UP_AFTER = 5
+SEED = 1
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+class AnswerPair(Struct, frozen=True):
+    """One request to ask twice. `key` is the row that it counts for.
+
+    `right` is the right answer, "" if unknown; with `numeric` the last number of an answer is compared with it.
+    `marker` begins the line of the final answer to the rewritten prompt, where the template separates the reasoning.
+    """
+
+    id: str
+    key: GainKey
+    target: Target
+    raw: tuple[Turn, ...]
+    rewritten: tuple[Turn, ...]
+    sampling: Sampling
+    right: str = ""
+    numeric: bool = False
+    checks: tuple[StatedCheck, ...] = ()
+    template: str = ""
+    intent: str = ""
+    marker: str = ""
+
+    def scored_by(self, judge: str) -> str:
+        """The best score for this pair: the right answer, else the client's checks, else the judge; else ""."""
+        if self.right:
+            return RIGHT
+        if self.checks:
+            return STATED
+        return JUDGED if judge else ""
+
+
+class ScoredPair(Struct, frozen=True):
+    """The difference in score, rewritten less raw, from -1 to 1, and its source."""
+
+    pair: AnswerPair
+    difference: float
+    by: str
+
+
+class OutOfCalls(Exception):
+    """The cap on calls or tokens is reached."""
+
+
+class PairScorer:
+    """Gets both answers, greedily and with the same limits, and scores them.
+
+    `calls` caps the model calls, `tokens` those of prompts and answers as the backend reports them (0: no cap).
+    """
+
+    def __init__(self, completer: Completer, calls: int, judge: str = "", tokens: int = 0) -> None:
+        self._completer = completer
+        self._judge = judge
+        self.left = calls
+        self._most_tokens = tokens
+        self.tokens = 0
+
+    async def score(self, pair: AnswerPair) -> ScoredPair:
+        """Score one pair. Raises `OutOfCalls` rather than getting half a pair, and `RequestError`."""
+        by = pair.scored_by(self._judge)
+        if self.left < (4 if by == JUDGED else 2) or (self._most_tokens and self.tokens >= self._most_tokens):
+            raise OutOfCalls
+        raw = await self._ask(pair, pair.raw, "raw", pair.sampling)
+        rewritten = final(await self._ask(pair, pair.rewritten, "rewritten", pair.sampling), pair.marker)
+        return ScoredPair(pair, await self._difference(pair, by, rewritten, raw), by)
+
+    async def judged(self, pair: AnswerPair, first: str, second: str) -> float:
+        """From -1, the second answer is better, to 1. The judge is asked twice, with the places swapped."""
+        request = "\n\n".join(turn.text for turn in pair.raw)
+        forward = await self._ask(pair, question(request, first, second), "judge", JUDGE, self._judge)
+        swapped = await self._ask(pair, question(request, second, first), "judge", JUDGE, self._judge)
+        return agreed(verdict(forward), verdict(swapped))
+
+    async def _difference(self, pair: AnswerPair, by: str, rewritten: str, raw: str) -> float:
+        if rewritten == raw:
+            return 0.0
+        if by == RIGHT:
+            return is_right(rewritten, pair) - is_right(raw, pair)
+        if by == STATED:
+            return share_passed(rewritten, pair.checks) - share_passed(raw, pair.checks)
+        return await self.judged(pair, rewritten, raw)
+
+    async def _ask(
+        self, pair: AnswerPair, turns: Sequence[Turn], purpose: str, sampling: Sampling, model: str = ""
+    ) -> str:
+        self.left -= 1
+        ask = Ask(Endpoint.CHAT, pair.target.model, b"", tuple(turns))
+        exchange = Exchange(f"gain-{pair.id}", ask, mode=Mode.OFF, route=(pair.target,))
+        done = await self._completer.complete(exchange, turns, purpose=purpose, model=model, sampling=sampling)
+        self.tokens += max(0, done.call.prompt_tokens) + max(0, done.call.completion_tokens)
+        return done.answer.text
+
+
+def final(answer: str, marker: str) -> str:
+    """The part of an answer that the client gets: without the reasoning, where the template separates it."""
+    parts = split(answer, marker) if marker else None
+    return parts[1] if parts is not None else answer
+
+
+def is_right(answer: str, pair: AnswerPair) -> float:
+    """1 for the right answer, else 0."""
+    if not pair.numeric:
+        return matches(answer, pair.right)
+    numbers = _NUMBER.findall(answer)
+    return float(bool(numbers) and _value(numbers[-1]) == _value(pair.right))
+
+
+def _value(number: str) -> float:
+    return float(number.replace(",", ""))
+
+
+async def scores_of(
+    pairs: Iterable[AnswerPair], scorer: PairScorer, tick: Callable[[ScoredPair], None], failed: list[str]
+) -> list[ScoredPair]:
+    """Score the pairs that the calls allow. A failed pair is left out; an interruption keeps the scores so far.
+
+    Raises `BackendFailed` when several pairs fail in a row and there are no scores.
+    """
+    scored: list[ScoredPair] = []
+    in_a_row = 0
+    for pair in pairs:
+        try:
+            scored.append(await scorer.score(pair))
+            in_a_row = 0
+        except OutOfCalls:
+            break
+        except RequestError as error:
+            failed.append(error.message)
+            in_a_row += 1
+            if in_a_row >= GIVE_UP_AFTER:
+                break
+            continue
+        except asyncio.CancelledError:
+            break
+        tick(scored[-1])
+    if failed and not scored:
+        raise BackendFailed(failed[-1])
+    return scored
+
+
+def gains_of(scored: Iterable[ScoredPair], now_s: float) -> list[Gain]:
+    """One row for each template's text, language and model. The interval is set when the row enters a table."""
+    groups: dict[GainKey, list[ScoredPair]] = {}
+    for one in scored:
+        groups.setdefault(one.pair.key, []).append(one)
+    return [_gain(key, of_group, now_s) for key, of_group in sorted(groups.items())]
+
+
+def _gain(key: GainKey, scored: Sequence[ScoredPair], now_s: float) -> Gain:
+    differences = [one.difference for one in scored]
+    mean, last = fmean(differences), scored[-1].pair
+    return Gain(
+        *key,
+        len(differences),
+        round(mean, 4),
+        -1.0,
+        1.0,
+        p=paired(differences, Random(SEED)).p,
+        by=", ".join(sorted({one.by for one in scored})),
+        template=last.template,
+        intent=last.intent,
+        spread=round(stdev(differences), 4) if len(differences) > 1 else 0.0,
+        measured_s=now_s,
+    )
