@@ -18,7 +18,9 @@ JSON = st.recursive(
 )
 NAMES = st.text(min_size=1).filter(lambda name: name not in {"messages", "model", "foreword", "stream", "user"})
 OTHERS = st.dictionaries(
-    NAMES.filter(lambda name: not name.startswith("max_") and name not in ("tools", "functions", "response_format")),
+    NAMES.filter(
+        lambda name: not name.startswith("max_") and name not in ("tools", "functions", "response_format", "prompt")
+    ),
     JSON,
     max_size=4,
 )
