@@ -36,12 +36,12 @@ class Splitter:
         self._held = ""
         self._within_line = False
         self._seen: list[str] = []
-        self._found = False
+        self._is_past_marker = False
         self._started = False
 
     def feed(self, text: str) -> tuple[str, str]:
         """The next pieces that are certainly reasoning, and certainly answer."""
-        if self._found:
+        if self._is_past_marker:
             return "", self._answer(text)
         self._seen.append(text)
         released = ""
@@ -65,7 +65,7 @@ class Splitter:
 
     def finish(self) -> tuple[str, str]:
         """The remaining reasoning and answer. Without a marker, the whole text is the answer."""
-        if self._found:
+        if self._is_past_marker:
             return "", ""
         match = _line(self._marker).search(self._held)
         if match is not None:
@@ -73,7 +73,7 @@ class Splitter:
         return "", "".join(self._seen)
 
     def _find(self, match: re.Match[str]) -> str:
-        self._found = True
+        self._is_past_marker = True
         self._seen.clear()
         return self._answer(self._held[match.end() :])
 

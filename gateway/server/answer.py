@@ -107,7 +107,7 @@ class _AnswerRun:
         self._send = send
         self._began = perf_counter_ns()
         self._started = False
-        self._told = False
+        self._progress_sent = False
         self._first_byte_us = 0
         self._transcript = Transcript(0)
         self._whole = False
@@ -165,11 +165,11 @@ class _AnswerRun:
         event."""
         if not self._started:
             await self._start(200, [EVENT_STREAM, (b"x-foreword-id", self.id.encode())])
-        self._told = True
+        self._progress_sent = True
         await self._send({"type": "http.response.body", "body": errors.comment(what), "more_body": True})
 
     async def _pass_on(self, exchange: Exchange, reply: Reply) -> None:
-        if self._told and reply.pieces is None:
+        if self._progress_sent and reply.pieces is None:
             # the status was sent with the first comment
             reply = replace(reply, pieces=_once(errors.as_event(reply.body)))
         packed = is_encoded(reply.headers)

@@ -72,7 +72,7 @@ class Supervisor:
         self._ending: int | None = None
         """The exit status; set when the shutdown begins."""
         self._config: ConfigCheck | None = None
-        self._asked: list[tuple[float, Respond]] = []
+        self._metrics_requests: list[tuple[float, Respond]] = []
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
         self._health = HealthPort(self._selector, health, routes, is_allowed) if health is not None else None
         self._signals = CaughtSignals()
@@ -105,7 +105,7 @@ class Supervisor:
         if now >= self._close_at and self._listening is not None:
             self._listening.close()
             self._listening = None
-        if self._asked and now >= self._asked[0][0]:
+        if self._metrics_requests and now >= self._metrics_requests[0][0]:
             self._answer_metrics("")
         if self._health is not None:
             self._health.look()
@@ -294,12 +294,12 @@ class Supervisor:
         """Answer with the metrics page of the first worker that answers in time. Any worker's page covers all
         workers."""
         able = [child for child in self._current() if child.opened and child.silent_s() < METRICS_S * 2]
-        self._asked.append((monotonic() + (METRICS_S if able else 0.0), respond))
+        self._metrics_requests.append((monotonic() + (METRICS_S if able else 0.0), respond))
         for child in able:
             child.send(AskMetrics())
 
     def _answer_metrics(self, page: str) -> None:
-        waiting, self._asked = self._asked, []
+        waiting, self._metrics_requests = self._metrics_requests, []
         body = (page + status.figures(self._current(), self._restarts)).encode()
         for _, respond in waiting:
             respond(200, TEXT, body)

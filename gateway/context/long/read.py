@@ -27,7 +27,7 @@ CALL_S = 120.0
 """The time limit of one call."""
 SECOND_TRIES = 4
 """One second try is allowed for this many calls."""
-KEPT = 2000
+CACHED_RESULTS = 2000
 """The number of cached results. The same part is read only once for the same task."""
 HARDLY_SHRUNK = 0.8
 SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])(?=.)", re.DOTALL)
@@ -69,7 +69,7 @@ class LongReader:
     def __init__(self, completer: Completer, at_once: int) -> None:
         self._completer = completer
         self._at_once = asyncio.Semaphore(at_once)
-        self._kept: OrderedDict[str, str] = OrderedDict()
+        self._cache: OrderedDict[str, str] = OrderedDict()
 
     async def tree(
         self, exchange: Exchange, parts: Sequence[Chunk], task: str, quote: Quote, room: WindowRoom, words: LongWording,
@@ -109,9 +109,9 @@ class LongReader:
         """The answer of one call, or the cached answer. A failed call has an `error`."""
         model = exchange.route[0].model if exchange.route else exchange.ask.model
         key = hashlib.sha256(f"{model}\0{tokens}\0{prompt}".encode("utf-8", "surrogatepass")).hexdigest()
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key], None
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key], None
         async with self._at_once:
             text, call = await own_call(
                 self._completer,
@@ -123,9 +123,9 @@ class LongReader:
                 timeout_s=CALL_S,
             )
         if not call.error:
-            self._kept[key] = text
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            self._cache[key] = text
+            if len(self._cache) > CACHED_RESULTS:
+                self._cache.popitem(last=False)
         return text, call
 
 

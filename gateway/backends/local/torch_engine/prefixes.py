@@ -19,17 +19,17 @@ class Prefixes:
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self.bytes = 0
-        self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._cache: OrderedDict[bytes, Tensor] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._cache)
 
     def get(self, ids: Sequence[int], variant: Variant) -> Tensor | None:
         """The cached values [layers, 2, heads, tokens, width], or None."""
         key = _key(ids, variant)
-        prefix = self._kept.get(key)
+        prefix = self._cache.get(key)
         if prefix is not None:
-            self._kept.move_to_end(key)
+            self._cache.move_to_end(key)
         return prefix
 
     def put(self, ids: Sequence[int], variant: Variant, prefix: Tensor) -> None:
@@ -37,13 +37,13 @@ class Prefixes:
         self._forget(key)
         if prefix.nbytes > self.most_bytes:
             return
-        self._kept[key] = prefix
+        self._cache[key] = prefix
         self.bytes += prefix.nbytes
         while self.bytes > self.most_bytes:
-            self._forget(next(iter(self._kept)))
+            self._forget(next(iter(self._cache)))
 
     def _forget(self, key: bytes) -> None:
-        gone = self._kept.pop(key, None)
+        gone = self._cache.pop(key, None)
         if gone is not None:
             self.bytes -= gone.nbytes
 

@@ -48,7 +48,7 @@ class Sampler:
 
     def __init__(self, knobs: SamplingKnobs, number: int) -> None:
         self._knobs = knobs
-        self._said: Counter[int] = Counter()
+        self._drawn: Counter[int] = Counter()
         self._dice = torch.Generator()
         if knobs.seed is None:
             self._dice.seed()
@@ -63,7 +63,7 @@ class Sampler:
         if self._bias is not None:
             known = (self._bias[0] >= 0) & (self._bias[0] < len(logits))
             logits = logits.index_add(-1, self._bias[0][known], self._bias[1][known])
-        logits = penalised(logits, self._said, self._knobs.frequency_penalty, self._knobs.presence_penalty)
+        logits = penalised(logits, self._drawn, self._knobs.frequency_penalty, self._knobs.presence_penalty)
         return logits.log_softmax(-1)
 
     def pick(self, logprobs: Tensor) -> int:
@@ -72,5 +72,5 @@ class Sampler:
         else:
             chances = narrowed(logprobs, self._knobs).softmax(-1)
             token = int(torch.multinomial(chances, 1, generator=self._dice))
-        self._said[token] += 1
+        self._drawn[token] += 1
         return token

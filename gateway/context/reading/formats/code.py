@@ -126,7 +126,7 @@ class _Braces:
         """For each open brace: its header (in parentheses first), the number of the block that it begins (-1: none),
         and whether all blocks around it contain only further blocks."""
         self._lines = [-1, *(match.start() for match in NEWLINE.finditer(text))]
-        self._found: list[CodeBlock] = []
+        self._blocks: list[CodeBlock] = []
         self._inner = 0
         self._next()
 
@@ -191,9 +191,9 @@ class _Braces:
         named = title and not STEERS.match(title) and (not self._open or holds or "(" in title)
         number = -1
         if outside and named and not self._inner:
-            number = len(self._found)
+            number = len(self._blocks)
             block = CodeBlock(self._line_start(), len(self._text), len(self._open) + 2, title, holds)
-            self._found.append(block)
+            self._blocks.append(block)
         inside = outside and number >= 0 and holds and len(self._open) < DEEPEST
         self._open.append((self._inner, self._lead, self._header, number, inside))
         self._inner = 0
@@ -210,16 +210,16 @@ class _Braces:
             return
         self._inner, lead, header, number, _ = self._open.pop()
         if number >= 0:
-            block = self._found[number]
+            block = self._blocks[number]
             behind = BEHIND.match(self._text, place + 1)
             end = behind.end() if behind else place + 1
-            self._found[number] = CodeBlock(block.start, end, block.level, block.title, block.holds)
+            self._blocks[number] = CodeBlock(block.start, end, block.level, block.title, block.holds)
         self._next()
         if self._inner:
             self._lead, self._header = lead, [*header, "{}"]
 
     def blocks(self) -> list[CodeBlock]:
-        return self._found
+        return self._blocks
 
 
 def _headings(text: str, name: str, blocks: Sequence[CodeBlock]) -> list[Heading]:
