@@ -29,7 +29,9 @@ class Mode(StrEnum):
 
     OFF = "off"  # a plain proxy
     SHADOW = "shadow"  # decide and record, change nothing
-    PROVEN = "proven"  # as `on`, but what nobody asked for needs a measured gain with the model that answers
+    PROVEN = (
+        "proven"  # as `on`, but a change that the client did not request needs a measured gain with the answering model
+    )
     ON = "on"
 
     @property

@@ -257,8 +257,8 @@ class Exchange(Struct, frozen=True):
     sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
     proven: tuple[str, ...] | None = None
-    """The models that may get the rewritten prompt, by their names at the backends: those of the route for which it
-    was measured to help. The others get the client's own. None: the rewrite needs no proof."""
+    """The models that may get the rewritten prompt, by their names at the backends: those of the route for which it was
+    measured to help. All others get the client's own. None: the rewrite needs no measurement."""
     procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()
     searched: FileSearchResult | None = None
@@ -266,7 +266,7 @@ class Exchange(Struct, frozen=True):
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()
     spare: bool = False
-    """Whether other targets are tried if all of `route` fail, with another prompt."""
+    """Whether further targets, with another prompt, are tried if all of `route` fail."""
     calls: tuple[Call, ...] = ()
     """The calls of models that the gateway made to prepare the prompt or to improve the answer."""
     notes: tuple[Note, ...] = ()

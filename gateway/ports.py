@@ -36,7 +36,8 @@ class Stage(Protocol):
 
 
 class StreamEnd(Struct):
-    """Whether the end mark of a stream has come. Set where the stream is checked, so that nobody searches again."""
+    """Whether the end mark of a stream has arrived. Set by the check of the stream, so that no one has to search
+    again."""
 
     is_reached: bool = False
 
@@ -58,7 +59,7 @@ class Reply(Struct):
     model: str = ""
     notes: list[Note] = []
     end: StreamEnd | None = None
-    """Set before the piece with the end mark is returned; None: nobody looks for the mark."""
+    """Set before the piece with the end mark is returned. None: the end mark is not searched for."""
 
     async def aclose(self) -> None:
         close = getattr(self.pieces, "aclose", None)

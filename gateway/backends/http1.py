@@ -18,7 +18,7 @@ from msgspec import Struct
 HEAD_LIMIT = 64 * 1024
 HEAD_TOO_LARGE = f"its head is larger than {HEAD_LIMIT // 1024} kB"
 FRAMING = (b"content-length", b"transfer-encoding")
-# bytes that may wait for a slow client before the upstream is told to wait
+# bytes that may wait for a slow client before reading from the upstream pauses
 HIGH_WATER = 256 * 1024
 
 
@@ -60,7 +60,7 @@ class TooLong(UpstreamFault):
 
 
 class AnswerBounds(Struct, frozen=True):
-    """How long and how large one answer may get."""
+    """The limits of one answer in time and size."""
 
     idle_s: float
     """The longest time without a byte."""

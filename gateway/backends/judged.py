@@ -1,4 +1,4 @@
-"""Decides by its content whether an upstream's answer is an error, since the status can say 200 for one.
+"""Decides by the content of an upstream's answer whether it is an error, since the status can say 200 for one.
 
 An error that arrives before any content is raised, so that another deployment can answer.
 """
@@ -65,7 +65,7 @@ class JudgedStream:
         end: StreamEnd | None = None,
     ) -> None:
         """`first`: the bytes that were already read. `marked`: a stream that ends without its end mark is broken.
-        `end`: where to report the end mark."""
+        `end`: reports the end mark."""
         self._unread = first
         self._answer = answer
         self._endpoint = endpoint
@@ -177,7 +177,7 @@ class JudgedStream:
 
 
 async def first_bytes(answer: PieceSource) -> bytes:
-    """Enough of a body to tell a stream from JSON, or all of a shorter one."""
+    """Enough of a body to distinguish a stream from JSON, or the whole body if it is shorter."""
     first = await answer.piece()
     while 0 < len(first) < _LONGEST_NAME and (more := await answer.piece()):
         first += more
@@ -190,7 +190,7 @@ def is_stream(first: bytes) -> bool:
 
 
 def keep_waiting(exchange: Exchange) -> Callable[[], Awaitable[None]]:
-    """Tell a streaming client at intervals that its answer is still to come."""
+    """Make a function that sends a streaming client a comment at intervals while it waits."""
     tell, began = exchange.tell, monotonic()
 
     async def waits() -> None:

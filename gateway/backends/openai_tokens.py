@@ -73,12 +73,13 @@ def text_of(tokens: Sequence[int]) -> str | None:
 
 
 def estimate(text: str) -> int:
-    """Estimate the number of tokens from the characters alone, rather too high; at most the number of UTF-8 bytes.
+    """Estimate the number of tokens from the characters alone. The result is rather too high, but at most the
+    number of UTF-8 bytes.
 
-    A word (up to its next capital) counts as one token, and one more for every three letters past the
-    fourth. A number counts as one for every three digits. A character outside ASCII counts as one for
-    each byte past the first. A single space belongs to the next word. On English and Chinese prose the
-    result is 1.3 to 1.7 times the count of cl100k_base; on random letters it may be slightly less.
+    A word (up to its next capital) counts as one token, and one more for every three letters past the fourth. A
+    number counts as one for every three digits. A character outside ASCII counts as one for each byte past the
+    first. A single space belongs to the next word. On English and Chinese prose the result is 1.3 to 1.7 times
+    the count of cl100k_base; on random letters it may be slightly less.
     """
     tokens = 0
     for piece in PIECES.finditer(text):

@@ -1,4 +1,4 @@
-"""Compressed answers that the request did not ask for: unpacked, since only a plain answer can be read and added to."""
+"""Unpacks compressed answers that the request did not ask for, since only a plain answer can be read and extended."""
 
 import asyncio
 import zlib
@@ -12,13 +12,13 @@ _GZIP_OR_ZLIB = 47  # both headers, the largest window
 _HEADER = 2
 _MOST_AT_ONCE = 256 * 1024
 _ZSTD_STEP = 1024
-"""Packed bytes that are unpacked at a time: they hold at most 256 blocks of 128 kB."""
+"""The packed bytes of one step: they hold at most 256 blocks of 128 kB."""
 _MOST_WINDOW = 2**27
-"""Bytes that a zstd frame may make its decoder remember."""
+"""The largest window of a zstd frame, in bytes, which its decoder has to keep."""
 
 
 class _Inflater:
-    """gzip, zlib or bare deflate data, in one or several members."""
+    """Unpacks gzip, zlib or bare deflate data, in one or several members."""
 
     def __init__(self) -> None:
         self._member: Any = None
@@ -37,16 +37,16 @@ class _Inflater:
 
 
 def _window_bits(first: bytes) -> int:
-    """Bare deflate data, as some servers send, fail the check of a zlib header."""
+    """Whether the data are bare deflate, which some servers send: they fail the check of a zlib header."""
     is_zlib = first[0] & 15 == zlib.DEFLATED and int.from_bytes(first[:_HEADER], "big") % 31 == 0
     return _GZIP_OR_ZLIB if is_zlib or first[:_HEADER] == b"\x1f\x8b" else -zlib.MAX_WBITS
 
 
 class _ZstdUnpacker:
-    """zstd data, in one or several frames."""
+    """Unpacks zstd data, in one or several frames."""
 
     def __init__(self) -> None:
-        import zstandard  # most gateways never meet it
+        import zstandard  # imported here, since most gateways never receive zstd
 
         self._decoder = zstandard.ZstdDecompressor(max_window_size=_MOST_WINDOW)
         self._frame: Any = self._decoder.decompressobj()
@@ -105,7 +105,7 @@ class UnpackedAnswer:
         try:
             while piece := await self.piece():
                 pieces.append(piece)
-                await asyncio.sleep(0)  # other requests go on while megabytes are unpacked
+                await asyncio.sleep(0)  # lets other requests continue while megabytes are unpacked
             return b"".join(pieces)
         finally:
             self.close()

@@ -1,4 +1,4 @@
-"""Makes an answer without the call that `tool_choice` requires an error, for every backend."""
+"""Raises an error for an answer that lacks the tool call which `tool_choice` requires. Wraps every backend."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ TOO_SHORT = ("length", "incomplete", "max_tokens")
 
 
 class RequiredCalls:
-    """A backend as the caller sees it: its answers have the calls that their requests require."""
+    """A backend whose answers are checked for the tool calls that their requests require."""
 
     def __init__(self, backend: ModelSender) -> None:
         self._backend = backend
@@ -27,7 +27,8 @@ class RequiredCalls:
         return self._backend.models()
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
-        """Raises `CallMissing` for a whole answer without its call; a stream raises it at its end."""
+        """Send a request. Raises `CallMissing` for a whole answer without the required call; a stream raises it at its
+        end."""
         names = required_names(exchange.ask)
         if not names:
             return await self._backend.send(exchange, model, headers)
@@ -48,9 +49,9 @@ class RequiredCalls:
 
 
 class _CheckedStream:
-    """The stream, which ends with an error in place of its end mark where the call is missing.
+    """A stream that ends with an error instead of its end mark if the required call is missing.
 
-    A class rather than a generator, since closing a generator that was never started closes nothing.
+    A class rather than a generator, because closing a generator that was never started runs no code.
     """
 
     def __init__(self, pieces: AsyncIterator[bytes], check: CallCheck, ask: Ask, model: str) -> None:
@@ -95,7 +96,7 @@ class _CheckedStream:
 
 
 def _missing(model: str, finish: str) -> CallMissing:
-    remedy = "Use a model that keeps to 'tool_choice', or allow text with 'auto'."
+    remedy = "Use a model that obeys 'tool_choice', or allow text with 'auto'."
     if finish in TOO_SHORT:
         remedy = "It was cut off: allow a longer answer."
     reason = f" (it ended with {finish!r})" if finish else ""

@@ -226,7 +226,7 @@ def ahead_of_the_user(turns: Sequence[Turn], sources: str) -> tuple[Turn, ...]:
 
 
 def _below(text: str, turn: Turn) -> Turn:
-    """The turn with a text ahead of it. The client's message in it keeps its other fields."""
+    """The turn with a text before its own. The client's message in it keeps its other fields."""
     own, offset = (turn.source, 0) if turn.source >= 0 else (turn.around, turn.offset)
     return Turn("user", text + turn.text, around=own, offset=len(text) + offset if own >= 0 else 0)
 

@@ -67,7 +67,7 @@ def longest_tokens(target: Target) -> int:
 
 
 def answer_room(exchange: Exchange, target: Target) -> int:
-    """The tokens to reserve for the answer: as the request says, up to half of the window."""
+    """The tokens to reserve for the answer: as many as the request sets, up to half of the window."""
     room = exchange.ask.room_tokens or min(ANSWER_TOKENS, target.window_tokens // 4)
     return min(room, target.window_tokens // 2)
 

@@ -1,4 +1,4 @@
-"""The client's own prompt for models for which the rewritten one was not measured to help."""
+"""Sends the client's own prompt to models for which the rewritten prompt was not measured to help."""
 
 from itertools import takewhile
 
@@ -13,7 +13,8 @@ REWRITES = ("rewrite", "refine")
 
 
 def split_route(exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
-    """The targets that get the prompt of the exchange, and those after them that get the client's own prompt."""
+    """Split the route: the targets that get the exchange's prompt, and the later ones that get the client's own
+    prompt."""
     if exchange.proven is None or not exchange.changed:
         return exchange.route, ()
     proven = exchange.proven
@@ -22,8 +23,8 @@ def split_route(exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Target, .
 
 
 def with_own_prompt(exchange: Exchange, route: tuple[Target, ...]) -> Exchange:
-    """The exchange with the client's own prompt, and the passages that it got, for these targets. The record keeps the
-    rewritten prompt in `rewrite.withheld`."""
+    """The exchange with the client's own prompt and the passages of the exchange, for these targets. The rewritten
+    prompt is recorded in `rewrite.withheld`."""
     reason = f"not proven for model {route[0].model}, which answers instead"
     notes = [
         replace(note, decision=str(Arm.SHADOW), reason=f"{note.reason}; {reason}")

@@ -26,8 +26,11 @@ class Responder:
         self._backends = backends
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        """The reply, and the exchange with what was done to get it. A changed request that is refused with 400 or 422
-        is sent once more as the client wrote it. Raises what `Caller.call` raises."""
+        """The reply, and the exchange with the calls and notes of this step.
+
+        If a changed request is refused with 400 or 422, the client's own request is sent instead. Raises what
+        `Caller.call` raises.
+        """
         route, rest = split_route(exchange)
         if not rest:
             return await self._refused_once(exchange, headers)

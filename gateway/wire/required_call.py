@@ -1,4 +1,4 @@
-"""Reads whether a request requires a tool call, and whether an answer, whole or streamed, holds that call."""
+"""Checks whether a request requires a tool call, and whether a whole or streamed answer contains that call."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from gateway.wire.chat.completion import CallPart, loose_json, read_completion, 
 
 FIELDS = (b'"tool_choice"', b'"function_call"')
 ANY = ""
-"""In place of a name: any call will do."""
+"""Used in place of a name: any call is accepted."""
 KINDS = ("function", "custom")
 CALL = "_call"
-"""The types of all calls in a response end in it: `function_call`, `web_search_call`."""
+"""The end of the types of all calls in a response: `function_call`, `web_search_call`."""
 
 
 class _ChoiceFields(Struct):
@@ -26,13 +26,14 @@ _fields = msgspec.json.Decoder(_ChoiceFields)
 
 
 def required_names(ask: Ask) -> frozenset[str]:
-    """The functions of which the answer must call one; `ANY` stands for every tool. Empty: no call is required."""
+    """The names of the functions of which the answer must call one. `ANY` stands for every tool. Empty: no call is
+    required."""
     if not any(field in ask.raw for field in FIELDS):
         return frozenset()
     try:
         fields = _fields.decode(ask.raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return frozenset()  # the backend judges it
+        return frozenset()  # the backend validates the body
     return _names(loose_json(bytes(fields.tool_choice))) or _older_names(loose_json(bytes(fields.function_call)))
 
 
@@ -66,11 +67,11 @@ def _name(tool: dict[str, Any]) -> str:
 
 
 class CallCheck:
-    """Looks for the required call in an answer: in a whole body, or in the data of each event of a stream."""
+    """Searches an answer for the required call: a whole body, or the data of each event of a stream."""
 
     def __init__(self, ask: Ask, names: frozenset[str]) -> None:
         self.finish = ""
-        """Why the answer ended, in the backend's words."""
+        """The reason why the answer ended, in the backend's words."""
         self._names = names
         self._is_response = ask.endpoint is Endpoint.RESPONSES
         self._choices = 1 if self._is_response else max(1, ask.choices)
@@ -78,7 +79,7 @@ class CallCheck:
 
     @property
     def is_met(self) -> bool:
-        """Whether each choice has its call."""
+        """Whether each choice contains a required call."""
         return len(self._calling) >= self._choices
 
     def read(self, data: bytes) -> None:
@@ -114,6 +115,6 @@ class CallCheck:
 
 
 def _called(call: CallPart) -> str | None:
-    """The name of a call; None for a chunk that only adds to it, `ANY` for a custom tool (its name is elsewhere)."""
+    """The name of a call. None for a chunk that continues a call; `ANY` for a custom tool, whose name is elsewhere."""
     name = call.function.name if call.function is not None else None
     return name or (ANY if call.id and call.function is None else None)

@@ -26,7 +26,7 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "llamacpp"`: a GGUF model, run in this process by llama.cpp."""
 
     name: str
-    """What clients call the model."""
+    """The model's name for clients."""
     model: str = ""
     """The GGUF file: a path, or `package:name/file` inside an installed Python package."""
     variant: str = ""
@@ -36,9 +36,9 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     batch_tokens: Annotated[int, Meta(ge=32, le=4096)] = 256
     """How many tokens of a prompt are read in one step. Between two steps, other requests get their next token."""
     reuse_tokens: Annotated[int, Meta(ge=0)] = 0
-    """The shortest equal piece of an earlier prompt that is reused although the text before it differs; 0: none."""
+    """The shortest part of an earlier prompt that is reused although the text before it differs, in tokens; 0: none."""
     speculation: Literal["off", "ngram", "draft"] = "off"
-    """How tokens are guessed ahead: `ngram` from the request's own text, `draft` by the model in `draft`."""
+    """How the next tokens are guessed: `ngram` from the request's own text, `draft` by the model in `draft`."""
     draft: str = ""
     """The GGUF file of a smaller model with the same vocabulary, for `speculation = "draft"`."""
     adapters: tuple[str, ...] = ()
@@ -77,7 +77,8 @@ class LlamaCpp(LocalModel):
     ) -> None:
         """Reads the file's metadata, not the weights. Raises `gguf.NotAModel`.
 
-        `path` is the model's file, also that of a variant. Relative paths in the settings start at `root`.
+        `path` is the model's file; for a variant, the variant's file. Relative paths in the settings start at
+        `root`.
         """
         self._settings = settings
         self._path = path

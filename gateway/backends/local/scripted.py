@@ -27,7 +27,7 @@ class ScriptedSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "scripted"`: fixed answers instead of a model. A token is a word here."""
 
     name: str = "scripted"
-    """What clients call the model."""
+    """The model's name for clients."""
     answers: dict[str, str] = {}
     """Regular expressions and their answers: the first one that matches the last message decides. `{prompt}`
     in an answer stands for that message."""

@@ -50,7 +50,7 @@ class Serving(Struct, frozen=True):
     """The properties of a local backend that are known before it loads."""
 
     name: str
-    """What clients call the model."""
+    """The model's name for clients."""
     window_tokens: int
     parallel: int
     queue: int

@@ -1,6 +1,6 @@
 """Variants of local models: folders with a `model.gguf` and a `manifest.json`, made by `foreword engines compress`.
 
-They stand in `engines/variants/<name>` of the data folder. Reading one needs neither torch nor llama.cpp.
+They are in `engines/variants/<name>` of the data folder. Reading a variant needs neither torch nor llama.cpp.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
 class NoSuchVariant(LookupError):
-    """The variant does not exist or cannot be read; the message says which exist."""
+    """The variant does not exist or cannot be read. The message lists the existing ones."""
 
 
 class VariantInUse(LookupError):
-    """A backend of the configuration has this variant."""
+    """A backend of the configuration uses this variant."""
 
 
 class Perplexities(Struct, frozen=True):
@@ -52,7 +52,7 @@ class Speeds(Struct, frozen=True):
 
 
 class VariantManifest(Struct, frozen=True):
-    """How a variant was made, and what was measured."""
+    """The description of a variant: how it was made, and its measurements."""
 
     name: str
     source: str
@@ -68,13 +68,13 @@ class VariantManifest(Struct, frozen=True):
     rise: float
     """The relative rise of perplexity, the larger of both engines': 0.01 is 1 %."""
     limit: float
-    """The rise up to which this variant was allowed to be published."""
+    """The largest rise with which this variant could be published."""
     bytes: int
     bytes_f16: int
     calibration: TextDigest = TextDigest()
     evaluation: TextDigest = TextDigest()
     cache: str = "f16"
-    """The type of the cache that the variant is served with: `f16`, or `q8_0`."""
+    """The type of the cache with which the variant is served: `f16` or `q8_0`."""
     zeros: float = 0.0
     """The share of the weights of its linear layers that are zero."""
     speeds: Speeds = Speeds()
@@ -111,7 +111,7 @@ def stored_variants(data: Path) -> Iterator[StoredVariant]:
 
 
 def stored_variant(data: Path, name: str) -> StoredVariant:
-    """One variant. Raises `NoSuchVariant`."""
+    """Read one variant. Raises `NoSuchVariant`."""
     folder = variants_folder(data) / name
     if not NAME.fullmatch(name) or not (folder / MANIFEST).is_file():
         known = ", ".join(variant.manifest.name for variant in stored_variants(data)) or "none"
@@ -130,7 +130,8 @@ def _read(folder: Path) -> StoredVariant:
 
 
 def check_digest(variant: StoredVariant) -> None:
-    """Raises `NoSuchVariant` if the model is not the file that was measured. Reads all of it: 0.1 s for 140 MB."""
+    """Raises `NoSuchVariant` if the model's file was changed after the measurements. Reads the whole file: 0.1 s for
+    140 MB."""
     with variant.model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != variant.manifest.model_sha256:
@@ -155,7 +156,7 @@ def remove_variant(settings: Settings, name: str) -> None:
     users = users_of(settings, name)
     if users:
         raise VariantInUse(f"{name!r} is used by [backends.{users[0]}]; change its variant first")
-    # renamed first, so that a variant is never half there
+    # renamed first, so that no half-deleted variant is ever visible
     gone = folder.with_name(f".removed-{name}")
     shutil.rmtree(gone, ignore_errors=True)
     folder.rename(gone)

@@ -65,7 +65,7 @@ HEADER = re.compile(
 )
 MAIL_HEADERS = (b"from:", b"date:", b"subject:", b"received:", b"mime-version:", b"message-id:")
 FREE = ("", ".txt", ".text", ".log", ".bin", ".dat", ".tmp")
-"""Suffixes that do not tell the kind of the content."""
+"""Suffixes that say nothing about the kind of the content."""
 
 
 def kind_of(name: Path, raw: bytes) -> str:

@@ -227,7 +227,7 @@ def _connect(url: str) -> Client:
             ssl=secure,
             settings=Settings(anonymized_telemetry=False),
         )
-    except ValueError as error:  # Chroma raises it for every failure to connect
+    except ValueError as error:  # Chroma raises this for every failure to connect
         raise CollectionError(f"no Chroma server answers at {url}: {error}") from error
     return cast("Client", client)
 

@@ -125,7 +125,7 @@ class ExactStore:
 
     def _folder(self, collection: str) -> Path:
         if not ID.fullmatch(collection):
-            raise CollectionError(f"{collection!r} is no id of a collection")
+            raise CollectionError(f"{collection!r} is not the id of a collection")
         return self.folder / collection
 
     def _index(self, collection: str) -> _Index | None:

@@ -16,16 +16,17 @@ from gateway.wire.engine.forced_call import allowed_functions, is_open
 
 MOST_BYTES = 64 * 1024
 MOST_CHOICES = 256
-"""Alternatives in one schema (values of `enum`, branches, properties, bounded integers). Each is compared with the
-vocabulary at every token, on the thread that computes the tokens of all requests: `benchmarks/grammar.py`."""
+"""The most alternatives in one schema (values of `enum`, branches, properties, bounded integers). Each is compared with
+the vocabulary at every token, on the thread that computes the tokens of all requests: `benchmarks/grammar.py`."""
 VALUE = 2
-"""What a value of an enumeration counts that is no plain text."""
+"""The number of alternatives for which a value of an enumeration counts, if it is not plain text."""
 TEXTS_PER_CHOICE = 16
-"""Texts of a long enumeration cost less, since they become one pattern (`enum_trie`)."""
+"""This many texts of a long enumeration count as one alternative, since they become one pattern (`enum_trie`)."""
 MOST_DEPTH = 32
 MOST_REPEATS = 1000
 MOST_REPEATS_TOGETHER = 50_000
-"""The engine writes each repetition out on the same thread before it reads the prompt: 1,000 of them take 4 ms."""
+"""The most repetitions in one schema. The engine writes each of them out on the same thread before it reads the prompt:
+1,000 of them take 4 ms."""
 UNSUPPORTED = (
     "not",
     "if",

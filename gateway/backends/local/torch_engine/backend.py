@@ -35,7 +35,7 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[backends.x] kind = "torch"`: a transformers model, run in this process by a decode loop of ours."""
 
     name: str
-    """What clients call the model."""
+    """The model's name for clients."""
     model: str
     """A folder with safetensors, a GGUF file, or `package:name/file` inside an installed Python package."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
