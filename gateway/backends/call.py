@@ -83,7 +83,9 @@ class Caller:
                 return reply
             await reply.aclose()
         if exchange.spare and await self._rests(last.backend):
-            raise BackendFailed(f"The backend {last.backend!r} is skipped for a while after failures.", code=UNREACHABLE)
+            raise BackendFailed(
+                f"The backend {last.backend!r} is skipped for a while after failures.", code=UNREACHABLE
+            )
         return await self._try(exchange, last, headers)
 
     def _mixed(self, exchange: Exchange) -> Exchange:
