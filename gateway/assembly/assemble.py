@@ -19,7 +19,7 @@ from gateway.context.ingest.ingest import new_ingest
 from gateway.context.ingest.uploads import Uploads
 from gateway.context.long.meaning import Meaning
 from gateway.context.long.read import LongReader
-from gateway.context.reading.parse_process import ParseProcess
+from gateway.context.reading.parse_pool import ParsePool
 from gateway.errors import ConfigError
 from gateway.loading import LateLoader
 from gateway.perform.performer import Performer
@@ -100,8 +100,9 @@ def _intake(settings: Settings, adapters: Adapters) -> BackgroundIngest | None:
     if collections is None or batcher is None:
         return None
     uploads = Uploads(collections.catalog, settings.data_folder / "files")
-    read, behind = ParseProcess(), BackgroundEmbedder(batcher)
-    return BackgroundIngest(collections, uploads, new_ingest(settings, collections, behind, read), read.close)
+    read, behind = ParsePool(), BackgroundEmbedder(batcher)
+    ingest, longest_s = new_ingest(settings, collections, behind, read), settings.context.longest_ingest_s
+    return BackgroundIngest(collections, uploads, ingest, read.close, readers=read.count, longest_s=longest_s)
 
 
 def _mixing(backends: Mapping[str, Backend]) -> dict[str, list[str]]:

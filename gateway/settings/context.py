@@ -14,6 +14,8 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     """The longest chunk of a document; never longer than the embedding model's window."""
     max_file_mb: Annotated[int, Meta(ge=1, le=64)] = 64
     """A larger upload is refused with 413."""
+    longest_ingest_s: Seconds = 3600.0
+    """The time limit for adding one attached file, its reading included. A file that takes longer fails."""
     top_k: Count = 6
     """The most chunks that a request gets."""
     budget_tokens: Count = 800

@@ -88,11 +88,14 @@ class Attachments:
         condition = "collection = ? AND (? = '' OR batch = ?) AND (? = '' OR status = ?) ORDER BY created, rowid"
         return self._rows(condition, collection, batch, batch, status, status)
 
-    def next_waiting(self, served: str = "") -> Attachment | None:
-        """The oldest waiting file of the key whose name comes after `served`, so that keys take turns."""
+    def next_waiting(self, served: str = "", busy: Sequence[Attachment] = ()) -> Attachment | None:
+        """The oldest waiting file of the key whose name follows `served`, so that keys take turns. `busy`: files that
+        are left out."""
         owner = "coalesce((SELECT owner FROM collections WHERE id = attachments.collection), '')"
         order = f"{owner} <= ?, {owner}, created, rowid"
-        return next(iter(self._rows(f"status = 'in_progress' ORDER BY {order} LIMIT 1", served)), None)
+        free = "".join(" AND NOT (collection = ? AND file = ?)" for _ in busy)
+        names = [name for attachment in busy for name in (attachment.collection, attachment.file)]
+        return next(iter(self._rows(f"status = 'in_progress'{free} ORDER BY {order} LIMIT 1", *names, served)), None)
 
     def abandoned(self) -> list[tuple[str, int]]:
         """The collection and key of each unfinished document whose file no longer waits to be ingested."""

@@ -1,4 +1,5 @@
-"""Ingests attached files in the background of the server, one after another. Keys take turns.
+"""Ingests attached files in the background of the server, one after another. Keys take turns. Files are read ahead,
+several at a time.
 
 The list of waiting files is in the catalog, so a gateway that was stopped continues when it starts again.
 """
@@ -10,10 +11,14 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from gateway.context.embedding.batcher import Batcher
 from gateway.context.ingest.attachments import CANCELLED, COMPLETED, FAILED, Attachment, Attachments
-from gateway.context.ingest.ingest import Ingest, IngestItem, Progress
+from gateway.context.ingest.ingest import AddedFile, Ingest, IngestItem, OnProgress, Progress
+from gateway.context.ingest.read_ahead import FileBeingRead, ReadAhead
 from gateway.context.ingest.uploads import Uploads
+from gateway.context.reading.document import Document
 from gateway.context.reading.summary import report_values
 from gateway.context.store.catalog import Collection
 from gateway.context.store.collections import Collections
@@ -32,6 +37,11 @@ RETRY_S = 5.0
 TURN_S = 60.0
 """After this time, another key's file is ingested first if one waits, and this file continues at its next turn. If
 reading the file takes long, its turn is extended by as much, so that it always progresses."""
+
+
+LONGEST_S = 3600.0
+"""The time limit for the work on one file, its reading included."""
+DELETED = "The file was deleted before it was read."
 
 
 class IngestStopped(Exception):
@@ -56,17 +66,28 @@ class BackgroundIngest:
     """Ingests in the background. Belongs to one event loop; the caller of `open` must call `aclose`."""
 
     def __init__(
-        self, collections: Collections, uploads: Uploads, ingest: Ingest, close: Callable[[], None] = lambda: None
+        self,
+        collections: Collections,
+        uploads: Uploads,
+        ingest: Ingest,
+        close: Callable[[], None] = lambda: None,
+        *,
+        readers: int = 1,
+        longest_s: float = LONGEST_S,
     ) -> None:
-        """`close` is called at the end, to end the process that reads files."""
+        """`close` is called at the end, to end the processes that read files. `readers`: how many files `ingest.read`
+        takes at a time; `longest_s`: the time limit for the work on one file."""
         self.collections = collections
         self.uploads = uploads
         self.attachments = Attachments(collections.catalog)
         self._ingest = ingest
         self._close = close
+        self._longest_s = longest_s
+        self._spent_s: dict[tuple[str, str], float] = {}
+        """The time that earlier turns of a file took."""
+        self._ahead = ReadAhead(self._load, readers)
         self._more = asyncio.Event()
         self._stopping = False
-        self._served = ""
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -79,6 +100,7 @@ class BackgroundIngest:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
         await asyncio.to_thread(self._close)
+        await asyncio.to_thread(self._ahead.close)
 
     def wake(self) -> None:
         """Start a round now. Call it after attaching files."""
@@ -114,57 +136,89 @@ class BackgroundIngest:
         # documents that a killed gateway could not delete
         for collection, document in self.attachments.abandoned():
             self.collections.clear(collection, [document])
-        while not self._stopping and (attachment := self.attachments.next_waiting(self._served)):
-            self._ingest_file(attachment)
+        while not self._stopping:
+            self._ahead.fill(self._following)
+            if self._ahead.is_empty:
+                return
+            read = self._ahead.taken()
+            if read is not None and not self._stopping:
+                self._ingest_file(read)
 
-    def _ingest_file(self, attachment: Attachment) -> None:
+    def _following(self, served: str, busy: list[Attachment]) -> tuple[Attachment, str] | None:
+        """The next file to read, and its key."""
+        attachment = self.attachments.next_waiting(served, busy)
+        if attachment is None:
+            return None
+        collection = self.collections.catalog.collection(attachment.collection)
+        return attachment, collection.owner if collection else ""
+
+    def _load(self, attachment: Attachment) -> Document:
+        file = self.uploads.by_id(attachment.file)
+        if file is None:
+            raise CollectionError(DELETED)
+        return self._ingest.read(self.uploads.path(file.id), file.name)
+
+    def _ingest_file(self, read: FileBeingRead) -> None:
+        attachment = read.attachment
         collection = self.collections.catalog.collection(attachment.collection)
         file = self.uploads.by_id(attachment.file)
         if collection is None:
             self.attachments.detach(attachment.collection, attachment.file)
-            return
-        self._served = collection.owner
-        if file is None:
-            self.attachments.settle(attachment, FAILED, "invalid_file", "The file was deleted before it was read.")
+        elif file is None:
+            self.attachments.settle(attachment, FAILED, "invalid_file", DELETED)
         else:
             path = self.uploads.path(file.id)
             item = IngestItem(path, file.id, file.name, file.id, attachment.attributes, attachment.cut)
-            self._settle(attachment, collection, item)
+            self._settle(read, collection, item)
 
-    def _settle(self, attachment: Attachment, collection: Collection, item: IngestItem) -> None:
-        turn = IngestTurn(TURN_S)
-
-        def on_progress(now: Progress) -> None:
-            if not self._is_wanted(attachment):
-                raise DocumentGone("The file was detached while it was being added.")
-            if self._stopping:
-                raise IngestStopped
-            if turn.is_over(now) and self._another_waits(collection.owner):
-                raise IngestStopped
-
+    def _settle(self, read: FileBeingRead, collection: Collection, item: IngestItem) -> None:
+        attachment = read.attachment
+        ingest = replace(self._ingest, read=lambda *_: read.document.result())
         try:
-            (report,) = self._ingest.add(collection, [item], on_progress)
+            (report,) = ingest.add(collection, [item], self._watch(read, collection))
         except (IngestStopped, DocumentGone):
             return
         except CatalogUnavailable:
             raise
         except CollectionError as error:
             self.attachments.settle(attachment, FAILED, "server_error", str(error))
+            self.take_out(attachment.collection, attachment.file)
         except Exception:
             log.exception("a file could not be ingested", extra={"file": attachment.file})
             reason = "The gateway could not ingest it; its log has the reason."
             self.attachments.settle(attachment, FAILED, "server_error", reason)
         else:
-            if report.state == "failed":
-                self.attachments.settle(attachment, FAILED, "invalid_file", report.reason)
-                return
-            values = report_values(report.report)
-            self.attachments.settle(
-                attachment, COMPLETED, error=json.dumps(values, ensure_ascii=False) if values else ""
-            )
-            # the file may have been detached or cancelled while its last chunks were stored
+            self._report(attachment, report)
+
+    def _watch(self, read: FileBeingRead, collection: Collection) -> OnProgress:
+        """The check after each batch: whether the file is still wanted, in time, and at its turn."""
+        attachment = read.attachment
+        name = attachment.collection, attachment.file
+        turn = IngestTurn(TURN_S)
+        began = monotonic() - read.took_s - self._spent_s.pop(name, 0.0)
+
+        def on_progress(now: Progress) -> None:
             if not self._is_wanted(attachment):
-                self.take_out(attachment.collection, attachment.file)
+                raise DocumentGone("The file was detached while it was being added.")
+            if self._stopping:
+                raise IngestStopped
+            if now.done and monotonic() - began > self._longest_s:
+                raise _too_slow(self._longest_s)
+            if turn.is_over(now) and self._another_waits(collection.owner):
+                self._spent_s[name] = monotonic() - began
+                raise IngestStopped
+
+        return on_progress
+
+    def _report(self, attachment: Attachment, report: AddedFile) -> None:
+        if report.state == "failed":
+            self.attachments.settle(attachment, FAILED, "invalid_file", report.reason)
+            return
+        values = report_values(report.report)
+        self.attachments.settle(attachment, COMPLETED, error=json.dumps(values, ensure_ascii=False) if values else "")
+        # the file may have been detached or cancelled while its last chunks were stored
+        if not self._is_wanted(attachment):
+            self.take_out(attachment.collection, attachment.file)
 
     def _is_wanted(self, attachment: Attachment) -> bool:
         known = self.attachments.get(attachment.collection, attachment.file)
@@ -187,6 +241,12 @@ class BackgroundIngest:
             self.attachments.detach(attachment.collection, file)
             self.take_out(attachment.collection, file)
         self.uploads.remove(file)
+
+
+def _too_slow(longest_s: float) -> CollectionError:
+    return CollectionError(
+        f"Adding it took longer than {longest_s / 60:g} minutes, the limit for one file. Split it into smaller files."
+    )
 
 
 class IngestTurn:

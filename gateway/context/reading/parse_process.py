@@ -63,6 +63,12 @@ class ParseProcess:
             raise CollectionError(result.error)
         return result.document
 
+    def abort(self) -> None:
+        """End the process at once; a file that it is reading fails with `CollectionError`."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def close(self) -> None:
         with self._one_at_a_time:
             self._end()

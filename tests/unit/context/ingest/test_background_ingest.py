@@ -5,16 +5,19 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Event
+from time import sleep
 
 import pytest
 
 from gateway.ask import ClientKey
 from gateway.context.ingest import background_ingest
-from gateway.context.ingest.attachments import COMPLETED, Attachment
+from gateway.context.ingest.attachments import COMPLETED, FAILED, Attachment
 from gateway.context.ingest.background_ingest import BackgroundIngest, IngestTurn
 from gateway.context.ingest.ingest import Ingest, Progress
 from gateway.context.ingest.uploads import Uploads
 from gateway.context.reading.chunk import Cut
+from gateway.context.reading.document import Document
 from gateway.context.reading.readers import read
 from gateway.context.store.collections import Collections
 from gateway.errors import CatalogUnavailable
@@ -113,6 +116,54 @@ async def test_a_long_file_makes_way_for_another_key_and_goes_on_where_it_was(
     attachment = intake.attachments.get(mine, file)
     assert attachment is not None
     assert attachment.status == COMPLETED
+
+
+async def test_a_file_that_takes_too_long_fails_and_leaves_nothing(
+    collections: Collections, embedder: ObservedEmbedder, tmp_path: Path
+) -> None:
+    ingest = Ingest(collections, embedder, read, tmp_path / "turns", Cut(20))
+    uploads = Uploads(collections.catalog, tmp_path / "files")
+    intake = BackgroundIngest(collections, uploads, ingest, longest_s=0.02)
+    embedder.then = lambda _text: sleep(0.02)
+    store = collections.catalog.create("alice", "notes")
+    (file,) = attach(intake, ALICE, store, LONG)
+
+    await worked_off(intake)
+
+    attachment = intake.attachments.get(store, file)
+    assert attachment is not None
+    assert attachment.status == FAILED
+    assert "the limit for one file. Split it" in attachment.error
+    assert collections.documents(store).leftovers() == []
+    assert collections.vectors.count(store) == 0
+
+
+async def test_a_file_that_is_slow_to_read_does_not_hold_up_other_files(
+    collections: Collections, embedder: ObservedEmbedder, tmp_path: Path
+) -> None:
+    is_read, others_are_added = Event(), Event()
+
+    def slow_read(path: Path, name: str) -> Document:
+        if "slow" in path.read_text("utf-8"):
+            is_read.set()
+            assert others_are_added.wait(10)
+        return read(path, name)
+
+    ingest = Ingest(collections, embedder, slow_read, tmp_path / "turns", Cut(20))
+    intake = BackgroundIngest(collections, Uploads(collections.catalog, tmp_path / "files"), ingest, readers=3)
+    mine, theirs = (collections.catalog.create(key.name, "notes") for key in (ALICE, BOB))
+    slow = attach(intake, ALICE, mine, "slow one", "slow two", "slow three")
+    (quick,) = attach(intake, BOB, theirs, "quick")
+    embedder.then = lambda text: others_are_added.set() if "quick" in text else None
+
+    await worked_off(intake)
+
+    assert is_read.is_set()
+    states = [
+        intake.attachments.get(store, file) for store, file in [(theirs, quick), *((mine, file) for file in slow)]
+    ]
+    assert [state.status for state in states if state] == [COMPLETED] * 4
+    assert order_of(embedder, "quick", "slow")[0] == "quick"
 
 
 @pytest.mark.parametrize("how", ["file deleted", "file detached", "batch cancelled", "store deleted"])

@@ -1,0 +1,75 @@
+"""Reads the files that wait for their ingestion ahead of it, several at a time; keys take turns."""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from time import monotonic
+
+from gateway.context.ingest.attachments import Attachment
+from gateway.context.reading.document import Document
+
+HEAD_START_S = 0.25
+"""How long the file that began first is waited for, so that quick files keep their order."""
+LOOK_S = 0.5
+"""A wait for a slow file is interrupted this often, for files that were attached meanwhile."""
+
+Load = Callable[[Attachment], Document]
+Next = Callable[[str, list[Attachment]], tuple[Attachment, str] | None]
+"""The next file to read and its key, given the key that was served last and the files that are being read."""
+
+
+class FileBeingRead:
+    """An attached file, its key, and its document to come."""
+
+    def __init__(self, attachment: Attachment, owner: str, document: Future[Document]) -> None:
+        self.attachment = attachment
+        self.owner = owner
+        self.document = document
+        self.took_s = 0.0
+        """How long the reading took."""
+        began = monotonic()
+        document.add_done_callback(lambda _: self._end(began))
+
+    def _end(self, began: float) -> None:
+        self.took_s = monotonic() - began
+
+
+class ReadAhead:
+    """The files that are being read. Belongs to one thread."""
+
+    def __init__(self, load: Load, count: int) -> None:
+        """`load` is called on up to `count` threads."""
+        self._load = load
+        self._count = count
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="read")
+        self._files: list[FileBeingRead] = []
+        self._served = ""
+
+    def fill(self, following: Next) -> None:
+        """Begin to read more files. One key may keep all readers but one busy."""
+        while len(self._files) < self._count:
+            chosen = following(self._served, [file.attachment for file in self._files])
+            if chosen is None:
+                return
+            attachment, owner = chosen
+            mine = sum(file.owner == owner for file in self._files)
+            if mine and mine >= self._count - 1:
+                return
+            self._served = owner
+            self._files.append(FileBeingRead(attachment, owner, self._threads.submit(self._load, attachment)))
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._files
+
+    def taken(self) -> FileBeingRead | None:
+        """A file that is read, or could not be; None if none is yet. Waits for a short time."""
+        first = self._files[0]
+        if not wait([first.document], timeout=HEAD_START_S).done:
+            wait([file.document for file in self._files], timeout=LOOK_S, return_when=FIRST_COMPLETED)
+        file = next((file for file in self._files if file.document.done()), None)
+        if file is not None:
+            self._files.remove(file)
+        return file
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)

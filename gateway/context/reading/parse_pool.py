@@ -1,0 +1,42 @@
+"""Reads several documents at a time, each in a process of its own."""
+
+import queue
+from pathlib import Path
+
+from gateway.context.reading.document import Document
+from gateway.context.reading.parse_process import ParseProcess
+from gateway.errors import CollectionError
+
+READERS = 3
+
+
+class ParsePool:
+    """Satisfies `ingest.Read`. Up to `count` threads read at a time. Processes start when they are needed."""
+
+    def __init__(self, count: int = READERS, *, time_s: float | None = None) -> None:
+        """`time_s`: the time limit for any file; None: by its size."""
+        self.count = count
+        self._readers = [ParseProcess(time_s=time_s) for _ in range(count)]
+        # the last one that was used comes first, so that no more processes start than are needed
+        self._idle: queue.LifoQueue[ParseProcess] = queue.LifoQueue()
+        for reader in reversed(self._readers):
+            self._idle.put(reader)
+        self._is_closed = False
+
+    def __call__(self, path: Path, name: str = "") -> Document:
+        """Read a document from a file. Raises `CollectionError`."""
+        if self._is_closed:
+            raise CollectionError(f"{name or path.name}: its reading was stopped")
+        reader = self._idle.get()
+        try:
+            return reader(path, name)
+        finally:
+            self._idle.put(reader)
+
+    def close(self) -> None:
+        """End the processes. Files that are being read fail with `CollectionError`."""
+        self._is_closed = True
+        for reader in self._readers:
+            reader.abort()
+        for reader in self._readers:
+            reader.close()
