@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from gateway.settings.numbers import Count
+from gateway.settings.numbers import Count, Seconds
 
 
 class Context(Struct, frozen=True, forbid_unknown_fields=True):
