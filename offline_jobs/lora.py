@@ -20,7 +20,7 @@ class Lora(nn.Module):
         self.scale = 2.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [..., in] -> [..., out]"""
+        """The output of the layer with its adapter. x: [..., in] -> [..., out]"""
         plain: Tensor = self.base(x)
         return plain + self.scale * (x @ self.a.T @ self.b.T)
 

@@ -1,4 +1,4 @@
-"""Scores exchanges by feedback, by their template's checks, and by the right answer where it is known."""
+"""Scores exchanges by feedback, by their template's checks, and by the right answer if it is known."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -59,7 +59,7 @@ def row_of(seen: JudgedExchange, library: Library, keep: Collection[str], secret
 
 
 def _worth(seen: JudgedExchange, library: Library, right_answer: str) -> tuple[float, tuple[str, ...]]:
-    """The lowest score and its sources; -1 where there is none."""
+    """The lowest score and its sources; -1 if there is no score."""
     scores: dict[str, float] = {}
     opinions = [opinion.score for opinion in seen.feedback if opinion.score is not None]
     if opinions:

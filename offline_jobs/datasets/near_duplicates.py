@@ -81,7 +81,7 @@ def _likeness(text: Signature, others: Signature) -> float:
 
 
 def _bands(signatures: Signature) -> NDArray[np.uint64]:
-    """[texts, HASHES // ROWS]: one number for each group of hashes."""
+    """One number for each group of hashes of each text, [texts, HASHES // ROWS]."""
     groups = signatures.reshape(len(signatures), HASHES // ROWS, ROWS).astype(np.uint64)
     factors = _FACTORS[:ROWS]
     bands: NDArray[np.uint64] = (groups * factors).sum(axis=2, dtype=np.uint64)

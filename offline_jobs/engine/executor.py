@@ -56,7 +56,7 @@ def ahead(start: Callable[[Any], Any], wait: Callable[[Any], Any], inputs: Itera
 
 
 def open_executor(kind: str, processes: int) -> Executor:
-    """`local` or `ray`. Raises `JobFailed` if Ray is not installed."""
+    """Open the executor `local` or `ray`. Raises `JobFailed` if Ray is not installed."""
     if kind == "local":
         return Local(processes)
     try:

@@ -98,7 +98,7 @@ class Ledger:
         return self.job(id)
 
     def job(self, id: str) -> LedgerJob:
-        """The job with this id, or with an id that begins so. Raises `JobFailed` if not exactly one has."""
+        """The job with this id, or the only job whose id begins with it. Raises `JobFailed`."""
         jobs = self._jobs("WHERE id LIKE ? || '%' ORDER BY id = ? DESC, created_s DESC", (id, id))
         if not jobs or (len(jobs) > 1 and jobs[0].id != id):
             raise JobFailed(f"there {'are several jobs' if jobs else 'is no job'} {id!r}; see: foreword jobs list")

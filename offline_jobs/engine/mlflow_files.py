@@ -15,7 +15,7 @@ FINISHED = 3
 
 
 def log_run(folder: Path, job: LedgerJob, report: Any, artefacts: Path) -> None:
-    """One run, named by the job's id: its words as parameters, the report's numbers as metrics."""
+    """Write one run, named by the job's id: its words as parameters, the report's numbers as metrics."""
     experiment = folder / _id(EXPERIMENT, 18)
     run = experiment / _id(job.id, 32)
     for part in ("metrics", "params", "tags", "artifacts"):

@@ -147,7 +147,10 @@ def _shorter(pieces: Pieces, known: ProposalMaterial) -> Pieces:
 
 
 def _enough(known: ProposalMaterial, most: int) -> int:
-    """At least one for each label of a small closed set: a model rarely gives a label that it has not seen."""
+    """The number of examples: `most`, or one for each label of a small closed set if that is more.
+
+    A model rarely gives a label that it has not seen.
+    """
     labels = len(known.measure.labels)
     return max(most, labels) if labels <= MOST_LABELS_SHOWN else most
 

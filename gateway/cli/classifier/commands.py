@@ -141,7 +141,7 @@ def why(config: Path, text: str, model: Path | None, as_json: bool) -> None:
       request   the instruction, without the text that it is about
       chances   of the intents, after temperature; (none) is the class of prompts without a template
       nearest   the most similar examples, by cosine
-      gate      each feature, its value, and its part of the score that some template is for the prompt
+      gate      each feature, its value, and its contribution to the score that some template is for the prompt
     """
     from gateway.cli.classifier import work as work
 

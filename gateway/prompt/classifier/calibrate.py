@@ -73,7 +73,7 @@ def _folds(labels: NDArray[np.str_]) -> list[tuple[NDArray[np.intp], NDArray[np.
 
 
 def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], classes: NDArray[np.str_]) -> Array:
-    """The gate's features of many prompts: `model.gate_features` in one go.
+    """The gate's features of many prompts at once. `model.gate_features` computes them for one.
 
     scores: [left, classes]; left: [left, dimensions]; shown: [shown, dimensions]; own: [shown] -> [left, features]
     """

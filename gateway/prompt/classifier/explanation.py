@@ -24,9 +24,9 @@ class TierWhy(Struct, frozen=True):
     nearest: tuple[tuple[str, str, float], ...]
     """(example, its intent, cosine)."""
     words: tuple[tuple[str, float], ...]
-    """The words with the largest parts of the intent's score, and these parts in logits."""
+    """The words that contribute most to the intent's score, and their contributions in logits."""
     gate: tuple[tuple[str, float, float], ...]
-    """(feature, its value, its part of the gate's score)."""
+    """(feature, its value, its contribution to the gate's score)."""
 
 
 class Explanation(Struct, frozen=True):

@@ -191,7 +191,7 @@ class Tier:
         return signs.signs[0] / max(1.0 - signs.signs[6], 1e-9)
 
     def strongest(self, read: TierFeatures, top: int, limit: int = 3) -> list[tuple[str, float]]:
-        """The words with the largest parts of the score of class `top`, and these parts in logits."""
+        """The words that contribute most to the score of class `top`, and their contributions in logits."""
         push = [
             weight * row / read.length
             for weight, row in zip(read.weights.tolist(), read.rows[:, top].tolist(), strict=True)
@@ -207,7 +207,7 @@ class Tier:
         return [(self.names.anchors[r], self.names.classes[int(own[r])], float(likeness[r])) for r in rows]
 
     def pushes(self, signs: Signs) -> list[tuple[str, float, float]]:
-        """(feature, its value, its part of the gate's score)."""
+        """(feature, its value, its contribution to the gate's score), for each of `GATE`."""
         return [(name, value, value * w) for name, value, w in zip(GATE, signs.signs, self._gate, strict=True)]
 
 
