@@ -230,7 +230,7 @@ class TemplateSearch(SearchProblem):
         return None if self._useless else Proposal(changed, "critic", review.text)
 
     def _allowed(self, pieces: Pieces, changed: Pieces) -> Pieces:
-        """The changed pieces, but with the old text of pieces that the author has frozen. Settings may always change."""
+        """The changed pieces, with the old text of pieces that the author froze. Settings may always change."""
         may: Optimise = self.trial.parent.template.optimise
         if not may.components:
             return changed
