@@ -13,7 +13,7 @@ SETTLE_S = 0.005
 """How long a connection stays idle before its next request, if others are free. A duplicate answer arrives within
 milliseconds; on a connection in use again, it would be taken for the next answer."""
 DISTRUST_S = 60.0
-"""After the upstream sent bytes that belong to no request, no connection is kept for this long."""
+"""For this long after the upstream sent bytes that belong to no request, no connection is used again."""
 SWEEP_S = 1.0  # a timeout is noticed at most this late
 
 

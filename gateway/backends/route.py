@@ -122,7 +122,7 @@ class Routes:
         return problems
 
     def name(self, name: str, endpoint: Endpoint) -> str:
-        """The requested name, or the default if the request leaves it open."""
+        """The requested name, or the default if the request names none."""
         return self._default_for(endpoint) if name in AUTO else name
 
     def _find(self, name: str, endpoint: Endpoint) -> tuple[Target, ...]:

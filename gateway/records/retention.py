@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 JUMP_S = 3 * 3600.0
-"""If the wall clock is further ahead of the monotonic clock, it was set and is not trusted."""
+"""If the wall clock gains more than this on the monotonic clock, somebody set it, and it is not trusted."""
 TRUSTED_AFTER_S = 24 * 3600.0
 """If the wall clock kept pace with the monotonic clock for this long, it is trusted more than the newest record."""
 SHARE, FEWEST = 0.1, 1000

@@ -157,7 +157,7 @@ def test_a_key_sees_only_its_own_responses(client: openai.OpenAI, gateway: Gatew
 
 def test_what_is_not_to_be_stored_is_not_there(client: openai.OpenAI, gateway: GatewayProcess) -> None:
     unstored = client.responses.create(model="gpt-4o", input=QUESTION, store=False)
-    with pytest.raises(openai.NotFoundError, match="not to be stored"):
+    with pytest.raises(openai.NotFoundError, match="'store': false"):
         client.responses.retrieve(unstored.id)
     with client_of(gateway, "quiet") as quiet:
         hashed = quiet.responses.create(model="gpt-4o", input=QUESTION)

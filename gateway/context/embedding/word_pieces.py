@@ -37,7 +37,7 @@ class WordPieces:
             and bool(normalizer.lowercase)
             and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
         )
-        # `[CLS]` in a text is one piece, which word by word would not be found
+        # `[CLS]` in a text is one piece, which a look-up word by word would miss
         self._added = tuple(token.content for token in tokenizer.get_added_tokens_decoder().values())
         self._known: dict[str, list[int]] = {}
 

@@ -37,7 +37,7 @@ class Owners:
         with self._reading:
             known = np.zeros(1, np.int64) if self._of is None else self._of
             rows = "SELECT key, document FROM chunks INDEXED BY chunks_owners WHERE key >= ?"
-            # as one text: fetching rows takes ten times as long
+            # read as one text, since fetching rows takes ten times as long
             query = f"SELECT group_concat(key), group_concat(document) FROM ({rows})"
             columns = database.execute(query, (len(known),)).fetchone()
             if columns[0]:

@@ -211,7 +211,7 @@ def _gains(database: Database, collection: str, term: str, average: float) -> tu
     """The chunks with a word, and its weight in each, without the factor idf."""
     import numpy as np
 
-    # as one text: fetching rows takes three times as long
+    # read as one text, since fetching rows takes three times as long
     query = f"SELECT group_concat(doc) FROM places_{collection} WHERE term = ?"
     places = np.fromstring(database.execute(query, (term,)).fetchone()[0], np.int64, sep=",")  # in the rows' order
     ends = np.flatnonzero(np.concatenate([places[1:] != places[:-1], [True]]))

@@ -20,7 +20,7 @@ LIKELY = 1024
 
 
 def truncate(lp: Tensor, top_p: float = 0.95) -> Tensor:
-    """-inf outside each row's nucleus; the rest is not renormalised. lp: [rows, vocab] -> the same
+    """Set the tokens outside each row's nucleus to -inf, without renormalising the rest. lp: [rows, vocab] -> the same
 
     The tail of a distribution is noise, which subtracting the prior would amplify.
     """

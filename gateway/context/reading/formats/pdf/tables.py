@@ -121,7 +121,7 @@ def _within(rule: Rule, rules: Sequence[Rule], left: float, right: float) -> boo
 
 
 def _with_title_row(words: Sequence[PageWord], edges: list[float], left: float, right: float) -> list[float]:
-    """The edges with one above the first row, if the table only has lines below its rows."""
+    """Add an edge above the first row, if the table only has lines below its rows."""
     above = [
         word for word in words if word.bottom <= edges[0] + 2 and left - 2 <= word.left and word.right <= right + 2
     ]
