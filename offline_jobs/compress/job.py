@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import importlib.metadata
-import logging
 import re
 import shutil
 import tempfile
@@ -26,16 +25,15 @@ from gateway.backends.local.variants import (
 )
 from gateway.resources import NoSuchResource, locate
 from gateway.settings.tables import Settings
-from offline_jobs.compress.export import Compressed, linear_names, quantize_network, round_to_half, write_model
+from offline_jobs.compress.export import Compressed, linear_names, write_model
 from offline_jobs.compress.gate import pass_gate, perplexity, rise_of
-from offline_jobs.compress.layers import LayerFiles, importances
 from offline_jobs.compress.measure import losses_of, speeds_of
 from offline_jobs.compress.perplexity import mean_losses, rounded_inputs
-from offline_jobs.compress.prune import prune, zeros_of
+from offline_jobs.compress.prune import zeros_of
 from offline_jobs.compress.room import Forecast, forecast, look_for_room
 from offline_jobs.compress.schemes import CompressOptions, Plan, notes_of, plan_of
-from offline_jobs.compress.smooth import smooth
-from offline_jobs.compress.source import Source, digest_of, load_network, open_source
+from offline_jobs.compress.source import Source, bytes_in_half, digest_of, load_network, open_source
+from offline_jobs.compress.stages import Bench, compressed
 from offline_jobs.compress.texts import Windows, digest_of_windows, read_windows
 from offline_jobs.compress.vocabulary import proven_pairs
 from offline_jobs.engine.budget import Spent
@@ -43,7 +41,12 @@ from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
 from offline_jobs.errors import JobFailed
 
-log = logging.getLogger("foreword.jobs")
+SETTINGS = (
+    *("group", "symmetric", "searched", "sparsity", "channels", "heads", "layers", "uneven"),
+    *("steps", "rate", "dataset", "windows", "evaluated", "window_tokens"),
+)
+"""The options that the manifest keeps."""
+LEFT_OVER = ("*.safetensors", "*.gguf", "*.half", "*.pt")
 VERSIONED = ("torch", "transformers", "xllamacpp", "foreword")
 
 
@@ -77,9 +80,6 @@ class Workshop:
     def check(self) -> Callable[[], None]:
         return self.run.check
 
-    def files(self, stage: str) -> LayerFiles:
-        return LayerFiles(self.run.folder, stage)
-
 
 def run(run: JobRun, options: CompressOptions) -> CompressReport:
     torch.set_num_threads(options.threads)
@@ -93,8 +93,8 @@ def run(run: JobRun, options: CompressOptions) -> CompressReport:
     with contextlib.closing(_Draft(folder.parent)) as draft:
         shop = _workshop(run, options, plan, source, digest)
         before = _before(shop)
-        model = _compressed(shop)
-        write_model(model, draft.folder / MODEL, shop.source.pairs)
+        model, pairs = compressed(shop.source, Bench(plan, shop.windows, run.folder, run.check))
+        write_model(model, draft.folder / MODEL, pairs)
         after = _after(shop, model, draft.folder / MODEL)
         pass_gate(before, after, options.limit, changed=_changed(shop, model))
         speeds = run.step("speeds", digest, lambda: _speeds(shop, draft.folder / MODEL), Speeds)
@@ -162,9 +162,7 @@ def _workshop(run: JobRun, options: CompressOptions, plan: Plan, source: Source,
         original = run.folder / "source.gguf"
         source = _as_gguf(source, original, run.check)
     inputs = (digest, options.text, options.evaluate, options.windows, options.evaluated, options.window_tokens)
-    windows = run.step(
-        "windows", inputs, lambda: read_windows(options, run.settings.root, original, run.check), Windows
-    )
+    windows = run.step("windows", inputs, lambda: read_windows(options, run.settings, original, run.check), Windows)
     return Workshop(run, options, plan, source, digest, original, windows)
 
 
@@ -188,29 +186,6 @@ def _before(shop: Workshop) -> Perplexities:
         return Perplexities(perplexity(in_torch), perplexity(in_llamacpp))
 
     return shop.run.step("before", (shop.digest, digest_of_windows(evaluate)), measured, Perplexities)
-
-
-def _compressed(shop: Workshop) -> Compressed:
-    """The model after all stages; finished layers come from files of an earlier run."""
-    network, plan, windows = load_network(shop.source), shop.plan, shop.windows.calibrate
-    if plan.smooth:
-        for number, alphas in enumerate(
-            smooth(network, windows, shop.check, shop.files("smooth"), raised=shop.source.family.raised)
-        ):
-            log.info("layer smoothed", extra={"layer": number, "alphas": alphas})
-    if plan.prune:
-        sparsity, files = plan.sparsity, shop.files("prune")
-        for number, zeros in prune(network, windows, plan.prune, sparsity, shop.check, files):  # type: ignore[arg-type]
-            log.info("layer pruned", extra={"layer": number, "zeros": round(zeros, 4)})
-    model = Compressed(shop.source, network)
-    if plan.grid is None:
-        round_to_half(network)
-        return model
-    weighed = plan.grid.bits == 4 and plan.grid.searched
-    left = quantize_network(model, plan.grid, importances(network, windows, shop.check) if weighed else None)
-    if left:
-        log.warning("matrices stay in float16, since 32 does not divide their columns", extra={"matrices": left})
-    return model
 
 
 def _after(shop: Workshop, model: Compressed, file: Path) -> Perplexities:
@@ -240,12 +215,16 @@ def _changed(shop: Workshop, model: Compressed) -> bool:
     """Whether a weight or the size differs from the source, or only the cache was to change."""
     if shop.plan.int8_cache and len(shop.plan.schemes) == 1:
         return True
+    if shop.plan.cuts is not None and model.bytes < Compressed(shop.source, load_network(shop.source)).bytes:
+        return True
     if shop.source.file is not None and shop.plan.grid is not None:
         types = {spec.name: spec.type for spec, _ in model.specs()}
         if any(types[name] != tensor.type for name, tensor in shop.source.file.tensors.items()):
             return True
     parameters = dict(model.network.named_parameters())
-    return any(not torch.equal(parameters[name], values) for name, values in shop.source.weights())
+    return any(
+        not torch.equal(parameters[name], values) for name, values in shop.source.weights() if name in parameters
+    )
 
 
 def _manifest(
@@ -258,7 +237,7 @@ def _manifest(
     speeds: Speeds,
 ) -> VariantManifest:
     options, plan = shop.options, shop.plan
-    settings = {field: getattr(options, field) for field in ("group", "symmetric", "searched", "sparsity", "threads")}
+    settings = {field: getattr(options, field) for field in SETTINGS}
     return VariantManifest(
         name=name,
         source=options.source,
@@ -273,7 +252,7 @@ def _manifest(
         rise=rise_of(before, after),
         limit=options.limit,
         bytes=(folder / MODEL).stat().st_size,
-        bytes_f16=Compressed(shop.source, model.network).bytes,
+        bytes_f16=bytes_in_half(shop.source),
         calibration=digest_of_windows(shop.windows.calibrate),
         evaluation=digest_of_windows(shop.windows.evaluate),
         cache=_cache(plan),
@@ -295,7 +274,7 @@ def _versions() -> dict[str, str]:
 
 def _clear(folder: Path) -> None:
     """Delete the files that only a resumed job would need."""
-    for file in [*folder.glob("*.safetensors"), *folder.glob("*.gguf"), *folder.glob("*.half")]:
+    for file in [file for pattern in LEFT_OVER for file in folder.glob(pattern)]:
         file.unlink()
 
 

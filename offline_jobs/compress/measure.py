@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Literal, TypeVar
 
 import msgspec
@@ -85,6 +86,27 @@ def _measured(request: MeasureRequest, type: type[T], check: Callable[[], None])
             lines = errors.read().decode(errors="replace").strip().splitlines() or ["it gave no reason"]
             raise JobFailed(f"llama.cpp's process ended with code {process.returncode}: {lines[-1]}")
         return msgspec.json.decode(out.read(), type=type)
+
+
+def median_speeds(models: Sequence[tuple[Path, str]], threads: int, runs: int) -> list[Speeds]:
+    """For each (file, type of cache) the medians of `runs`."""
+    rounds = [
+        [speeds_of(path, _unlimited, cache=cache, threads=threads) for path, cache in models] for _ in range(runs)
+    ]
+    return [_median_of(each) for each in zip(*rounds, strict=True)]
+
+
+def _median_of(runs: Sequence[Speeds]) -> Speeds:
+    return Speeds(
+        runs[0].threads,
+        median(run.read for run in runs),
+        median(run.write_1 for run in runs),
+        median(run.write_8 for run in runs),
+    )
+
+
+def _unlimited() -> None:
+    """A measurement at the command line has no budget."""
 
 
 def main() -> None:

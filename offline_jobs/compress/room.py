@@ -50,8 +50,8 @@ def forecast(config: Any, plan: Plan, options: CompressOptions) -> Forecast:
         parameters=weights,
         bytes=size,
         bytes_f16=f16,
-        memory_bytes=int(weights * FLOAT32 * SPARE + 256 * (1 << 20)),
-        disk_bytes=int((size + layers + f16) * SPARE),
+        memory_bytes=int(weights * FLOAT32 * SPARE * (4 if plan.tuning.steps else 1) + 256 * (1 << 20)),
+        disk_bytes=int((size + layers + f16 + (weights * FLOAT32 * 3 if plan.tuning.steps else 0)) * SPARE),
         seconds=_seconds(weights, plan, options),
     )
 
@@ -88,7 +88,9 @@ def _seconds(weights: int, plan: Plan, options: CompressOptions) -> float:
     calibrating = options.windows * (sum(PASSES.get(word, 0.0) for word in (plan.prune, "smooth" * plan.smooth)) + 1)
     # torch and llama.cpp, before and after; llama.cpp's kernels take about as long
     evaluating = options.evaluated * 4
-    reading = (calibrating + evaluating) * options.window_tokens * weights * each_s
+    # forward and backward, and the update of the weights
+    learning = plan.tuning.steps * 3.5
+    reading = (calibrating + evaluating + learning) * options.window_tokens * weights * each_s
     searching = weights * 1.2e-6 if plan.grid and plan.grid.searched else weights * 1e-7
     updating = weights * 5e-7 if plan.prune == "sparsegpt" else 0.0
     return reading + searching + updating + 20

@@ -5,13 +5,16 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from offline_jobs.compress.grids import Grid
-from offline_jobs.compress.prune import Sparsity, read_sparsity
+from offline_jobs.compress.prune import Method, Sparsity, read_sparsity
+from offline_jobs.compress.structured import Cuts
+from offline_jobs.compress.tune import Tuning
 from offline_jobs.errors import JobFailed
 
 QUANTIZE = ("f16", "int8-channel", "int8-group", "int4-group", "int4-nl", "w8a8", "w8a8-smooth")
-PRUNE = ("magnitude", "wanda", "sparsegpt")
-CACHE = "kv-int8"
-SCHEMES = (*QUANTIZE, *PRUNE, CACHE)
+METHODS: dict[str, Method] = {"magnitude": "magnitude", "wanda": "wanda", "sparsegpt": "sparsegpt"}
+GRADUAL, STRUCTURED, QAT, TUNE, CACHE = "gradual", "structured", "qat", "tune", "kv-int8"
+PRUNE = (*METHODS, GRADUAL)
+SCHEMES = (*QUANTIZE, *PRUNE, STRUCTURED, QAT, TUNE, CACHE)
 JOIN = "+"
 KERNEL_NOTE = "llama.cpp rounds the inputs of quantized matrices to int8, 32 numbers at a time"
 
@@ -23,7 +26,7 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The model: a GGUF file, `package:name/file.gguf`, or a folder with safetensors."""
     scheme: str
     """Schemes, joined by +: f16, int8-channel, int8-group, int4-group, int4-nl, w8a8, w8a8-smooth; magnitude, wanda,
-    sparsegpt; kv-int8."""
+    sparsegpt, gradual; structured; qat, tune; kv-int8."""
     text: str
     """A plain text file. Its first part is for calibration, its last part for evaluation, unless `evaluate` is set."""
     evaluate: str = ""
@@ -38,6 +41,20 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether scales are searched for the least error; else they come from the largest value."""
     sparsity: str = "0.5"
     """The share of weights that pruning makes zero, or 2:4."""
+    channels: float = 0.25
+    """The share of MLP channels that `structured` cuts."""
+    heads: float = 0.0
+    """The share of groups of heads that `structured` cuts."""
+    layers: Annotated[int, Meta(ge=0)] = 0
+    """The number of layers that `structured` cuts."""
+    uneven: bool = True
+    """Whether `structured` may leave layers with different widths."""
+    steps: Annotated[int, Meta(ge=1)] = 100
+    """The steps of `tune`, `qat` and `gradual`, a window each."""
+    rate: Annotated[float, Meta(gt=0)] = 1e-4
+    """The learning rate of these steps."""
+    dataset: str = ""
+    """Recorded exchanges, from the job `harvest`, that the steps learn from; left out: the text."""
     windows: Annotated[int, Meta(ge=1)] = 16
     """The number of windows for calibration."""
     evaluated: Annotated[int, Meta(ge=1)] = 8
@@ -53,14 +70,26 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(Struct, frozen=True):
-    """The steps of a compression, in this order: smooth, prune, quantize."""
+    """The steps of a compression, in this order: cut, smooth, prune, tune, quantize."""
 
     schemes: tuple[str, ...]
     grid: Grid | None
     smooth: bool
     prune: str
+    """A method, `gradual`, or ""."""
     sparsity: Sparsity
     int8_cache: bool
+    cuts: Cuts | None = None
+    qat: bool = False
+    tuning: Tuning = Tuning(0, 0.0)
+
+    @property
+    def gradual(self) -> bool:
+        return self.prune == GRADUAL
+
+    @property
+    def method(self) -> Method:
+        return METHODS[self.prune]
 
 
 def plan_of(options: CompressOptions) -> Plan:
@@ -76,13 +105,20 @@ def plan_of(options: CompressOptions) -> Plan:
             raise JobFailed(f"{' and '.join(several)} exclude each other; name one")
     if options.group not in (32, 64, 128):
         raise JobFailed(f"group {options.group} is not possible; 32, 64 and 128 are")
+    grid = _grid(quantize[0] if quantize else "f16", options)
+    if QAT in schemes and (grid is None or grid.nonlinear or TUNE in schemes or GRADUAL in schemes):
+        raise JobFailed("qat needs an int8 or int4 scheme, and goes with neither tune, gradual nor int4-nl")
+    learns = any(word in schemes for word in (TUNE, QAT, GRADUAL))
     return Plan(
         schemes=schemes,
-        grid=_grid(quantize[0] if quantize else "f16", options),
+        grid=grid,
         smooth="w8a8-smooth" in schemes,
         prune=prune[0] if prune else "",
         sparsity=_sparsity(options.sparsity),
         int8_cache=CACHE in schemes,
+        cuts=Cuts(options.channels, options.heads, options.layers, options.uneven) if STRUCTURED in schemes else None,
+        qat=QAT in schemes,
+        tuning=Tuning(options.steps if learns else 0, options.rate),
     )
 
 
@@ -117,6 +153,8 @@ def notes_of(plan: Plan) -> list[str]:
         notes.append("llama.cpp has no kernels for zeros: pruned weights save no time and no bytes in this file")
     if plan.prune and plan.grid and not plan.grid.symmetric:
         notes.append("an asymmetric grid has no exact zero: pruned weights are nearly zero")
+    if plan.tuning.steps:
+        notes.append("the model also learned from the text: compare it with the source after the same steps (f16+tune)")
     if plan.int8_cache:
         notes.append("the gateway serves this variant with a cache of int8 (q8_0)")
     return notes

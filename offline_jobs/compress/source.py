@@ -71,6 +71,11 @@ def open_source(path: Path, sha256: str = "") -> Source:
         raise JobFailed(str(error)) from error
 
 
+def bytes_in_half(source: Source) -> int:
+    """The bytes of the source's tensors with matrices in float16 and vectors in float32."""
+    return sum(values.numel() * (2 if values.dim() > 1 else 4) for _, values in source.weights())
+
+
 def digest_of(path: Path) -> str:
     """The SHA-256 of a file, or of the weights and descriptions in a folder with their names."""
     whole = hashlib.sha256()

@@ -9,8 +9,10 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.backends.local.variants import TextDigest
-from offline_jobs.compress.measure import tokens_of
-from offline_jobs.compress.schemes import CompressOptions
+from gateway.settings.tables import Settings
+from offline_jobs.compress.measure import TextTokens, tokens_of
+from offline_jobs.compress.schemes import CompressOptions, plan_of
+from offline_jobs.datasets.dataset import find
 from offline_jobs.errors import JobFailed
 
 CHARACTERS_A_TOKEN = 16
@@ -22,6 +24,7 @@ class Windows(Struct, frozen=True):
 
     calibrate: list[list[int]]
     evaluate: list[list[int]]
+    train: list[list[int]] = []
 
 
 @dataclass(frozen=True)
@@ -41,25 +44,39 @@ class _Cut:
         return [begin + tokens[at : at + room] for at in range(start, start + count * room, room)]
 
 
-def read_windows(options: CompressOptions, root: Path, model: Path, check: Callable[[], None]) -> Windows:
+def read_windows(options: CompressOptions, settings: Settings, model: Path, check: Callable[[], None]) -> Windows:
     """Read and cut the texts. Raises `JobFailed` if a text cannot be read or is too short."""
-    text = _text(root / options.text)
-    needed = options.window_tokens * (options.windows + options.evaluated)
-    if options.evaluate:
-        learned = tokens_of(model, text[: needed * CHARACTERS_A_TOKEN], check)
-        other = tokens_of(model, _text(root / options.evaluate)[: needed * CHARACTERS_A_TOKEN], check)
-        cut = _Cut(options.window_tokens, learned.first)
-        return Windows(
-            cut.windows(learned.tokens, options.windows, from_end=False),
-            cut.windows(other.tokens, options.evaluated, from_end=False),
-        )
-    tokens = tokens_of(model, text[: needed * CHARACTERS_A_TOKEN], check)
+    root, learning = settings.root, _learning_windows(options)
+    needed = max(options.windows, learning) + (0 if options.evaluate else options.evaluated)
+    tokens = _tokens(model, root / options.text, needed * options.window_tokens, check)
     cut = _Cut(options.window_tokens, tokens.first)
-    cut.windows(tokens.tokens, options.windows + options.evaluated, from_end=False)  # raises if they would overlap
-    return Windows(
-        cut.windows(tokens.tokens, options.windows, from_end=False),
-        cut.windows(tokens.tokens, options.evaluated, from_end=True),
-    )
+    calibrate = cut.windows(tokens.tokens, options.windows, from_end=False)
+    if options.evaluate:
+        other = _tokens(model, root / options.evaluate, options.evaluated * options.window_tokens, check)
+        evaluate, left = cut.windows(other.tokens, options.evaluated, from_end=False), tokens.tokens
+    else:
+        cut.windows(tokens.tokens, options.windows + options.evaluated, from_end=False)  # raises if they would overlap
+        evaluate = cut.windows(tokens.tokens, options.evaluated, from_end=True)
+        left = tokens.tokens[: -options.evaluated * options.window_tokens]
+    if options.dataset:
+        left = tokens_of(model, _recorded(settings, options.dataset), check).tokens
+    train = cut.windows(left, min(learning, len(left) // options.window_tokens), from_end=False)
+    return Windows(calibrate, evaluate, train)
+
+
+def _learning_windows(options: CompressOptions) -> int:
+    """A window for each step, if the plan learns at all."""
+    return plan_of(options).tuning.steps
+
+
+def _tokens(model: Path, file: Path, needed: int, check: Callable[[], None]) -> TextTokens:
+    return tokens_of(model, _text(file)[: needed * CHARACTERS_A_TOKEN], check)
+
+
+def _recorded(settings: Settings, name: str) -> str:
+    """Questions and answers of a dataset as one text."""
+    rows = find(settings.data_folder, name).read()
+    return "\n\n".join(f"{row.query}\n{row.wanted}" for row in rows)
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,92 @@
+"""Changes a model as a plan says: cut, smooth, prune, fine-tune, round. Finished parts come from files of an earlier
+run."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from offline_jobs.compress import structured
+from offline_jobs.compress.export import Compressed, hold, linear_names, quantize_network, round_to_half
+from offline_jobs.compress.gguf_file import Pair
+from offline_jobs.compress.layers import LayerFiles, importances
+from offline_jobs.compress.prune import prune
+from offline_jobs.compress.schemes import Plan
+from offline_jobs.compress.smooth import smooth
+from offline_jobs.compress.source import Source, load_network
+from offline_jobs.compress.texts import Windows
+from offline_jobs.compress.tune import norms_of, tune, tune_on_grid, tune_sparser
+
+log = logging.getLogger("foreword.jobs")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all stages need. `folder`: for the files of finished parts; `check` may raise between parts."""
+
+    plan: Plan
+    windows: Windows
+    folder: Path
+    check: Callable[[], None]
+
+
+def compressed(source: Source, bench: Bench) -> tuple[Compressed, Mapping[str, Pair]]:
+    """The changed model, and its description for GGUF."""
+    network, plan = load_network(source), bench.plan
+    pairs = source.pairs
+    if plan.cuts is not None:
+        shape = structured.cut(network, bench.windows.calibrate, plan.cuts, source.family, bench.check)
+        pairs = structured.described_shape(pairs, source.family.architecture, shape, source.head_width)
+    if plan.smooth:
+        _smooth(network, source, bench)
+    if plan.prune and not plan.gradual:
+        _prune(network, bench)
+    _tune(network, bench)
+    return _rounded(Compressed(source, network), bench), pairs
+
+
+def _smooth(network: Any, source: Source, bench: Bench) -> None:
+    files, raised = LayerFiles(bench.folder, "smooth"), source.family.raised
+    for number, alphas in enumerate(smooth(network, bench.windows.calibrate, bench.check, files, raised=raised)):
+        log.info("layer smoothed", extra={"layer": number, "alphas": alphas})
+
+
+def _prune(network: Any, bench: Bench) -> None:
+    plan, files = bench.plan, LayerFiles(bench.folder, "prune")
+    for number, zeros in prune(network, bench.windows.calibrate, plan.method, plan.sparsity, bench.check, files):
+        log.info("layer pruned", extra={"layer": number, "zeros": round(zeros, 4)})
+
+
+def _tune(network: Any, bench: Bench) -> None:
+    """Recovery after pruning, or pruning step by step. Training on the grid comes with the rounding."""
+    plan, windows = bench.plan, bench.windows
+    if plan.qat or not plan.tuning.steps:
+        return
+    file = bench.folder / "tune.pt"
+    if not plan.gradual:
+        tune(network, windows.train, plan.tuning, file, bench.check)
+        return
+    norms = norms_of(importances(network, windows.calibrate, bench.check), linear_names(network))
+    tune_sparser(network, windows.train, plan.tuning, file, bench.check, plan.sparsity, norms)
+
+
+def _rounded(model: Compressed, bench: Bench) -> Compressed:
+    plan = bench.plan
+    if plan.grid is None:
+        round_to_half(model.network)
+        return model
+    importance: dict[str, Tensor] = {}
+    if plan.grid.bits == 4 and plan.grid.searched:
+        importance = importances(model.network, bench.windows.calibrate, bench.check)
+    if plan.qat:
+        file = bench.folder / "qat.pt"
+        codes = tune_on_grid(model.network, bench.windows.train, plan.grid, plan.tuning, file, bench.check, importance)
+        for name, each in codes.items():
+            hold(model, name, each)
+    left = quantize_network(model, plan.grid, importance)
+    if left:
+        log.warning("matrices stay in float16, since 32 does not divide their columns", extra={"matrices": left})
+    return model

@@ -1,0 +1,252 @@
+"""A short fine-tune of a model that is being compressed: on the grid that will be exported, or with zeros kept.
+
+Norms and linear layers learn; the embedding and the head do not. A job that was killed resumes at its last checkpoint.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from offline_jobs.compress.export import linear_names
+from offline_jobs.compress.grids import Grid, Quantized, limits, quantize, to_codes
+from offline_jobs.compress.layers import Check
+from offline_jobs.compress.prune import Sparsity, lowest
+
+SAVE_EVERY = 20
+WARM_UP = 0.1
+"""The share of the steps in which the learning rate rises."""
+SCALES_RATE = 0.1
+"""Scales learn at this share of the rate of weights, relative to their size."""
+CLIP = 1.0
+GROWING = 0.8
+"""The share of the steps in which sparsity grows; the rest recovers."""
+REMASK_EVERY = 5
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """`steps` of one window each; `rate` is AdamW's."""
+
+    steps: int
+    rate: float
+    seed: int = 0
+
+
+class FakeQuantized(nn.Module):
+    """A weight rounded to its grid in each forward pass, with scales that learn (LSQ, Esser et al., 2020).
+
+    Rounding is passed over when gradients go back (straight-through). `Grid.nonlinear` is not supported.
+    """
+
+    def __init__(self, made: Quantized) -> None:
+        super().__init__()
+        self.grid = made.grid
+        self.unit = nn.Buffer(made.scales.clone())
+        self.scale = nn.Parameter(torch.ones_like(made.scales))
+        """Relative to `unit`, so that one learning rate suits all."""
+        self.least = None if made.least is None else nn.Parameter(made.least.clone())
+
+    def forward(self, weight: Tensor) -> Tensor:
+        scales, least = self._halves()
+        groups = weight.reshape(*scales.shape, -1)
+        low, high = limits(self.grid)
+        shifted = groups if least is None else groups - least[..., None]
+        inside = (shifted / torch.where(scales == 0, 1.0, scales)[..., None]).clamp(low, high)
+        codes = inside + (inside.round() - inside).detach()
+        values = codes * scales[..., None]
+        return (values if least is None else values + least[..., None]).reshape(weight.shape)
+
+    @torch.no_grad()
+    def quantized(self, weight: Tensor) -> Quantized:
+        """The codes of the last step."""
+        scales, least = self._halves()
+        codes = to_codes(weight.reshape(*scales.shape, -1), self.grid, scales, least)
+        return Quantized(self.grid, codes.reshape(weight.shape), scales, least)
+
+    def _halves(self) -> tuple[Tensor, Tensor | None]:
+        return _half(self.unit * self.scale), None if self.least is None else _half(self.least)
+
+
+class Masked(nn.Module):
+    """A weight with some of its values held at zero."""
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.mask = nn.Buffer(mask)
+        """1 where a weight stays."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.mask
+
+
+def _half(values: Tensor) -> Tensor:
+    return values + (values.half().float() - values).detach()
+
+
+def tune_on_grid(
+    network: Any,
+    windows: Sequence[Sequence[int]],
+    grid: Grid,
+    tuning: Tuning,
+    file: Path,
+    check: Check,
+    importance: Mapping[str, Tensor],
+) -> dict[str, Quantized]:
+    """Quantization-aware training. Returns the codes, by the names of the weights. Matrices that no group divides learn
+    as they are."""
+    named = [name for name in linear_names(network) if grid.group_of(network.get_parameter(name).shape[1])]
+    made = {name: quantize(network.get_parameter(name), grid, importance.get(name)) for name in named}
+    with torch.enable_grad():
+        for name in named:
+            parametrize.register_parametrization(_module(network, name), "weight", FakeQuantized(made[name]))
+        _train(network, windows, tuning, file, check)
+    codes = {}
+    for name in named:
+        module = _module(network, name)
+        weight: Any = module.parametrizations
+        codes[name] = weight.weight[0].quantized(weight.weight.original)
+        parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    network.requires_grad_(False)
+    return codes
+
+
+def tune(network: Any, windows: Sequence[Sequence[int]], tuning: Tuning, file: Path, check: Check) -> None:
+    """Recover: weights that are zero stay zero."""
+    _tune_masked(network, windows, tuning, file, check, None)
+
+
+def tune_sparser(
+    network: Any,
+    windows: Sequence[Sequence[int]],
+    tuning: Tuning,
+    file: Path,
+    check: Check,
+    sparsity: Sparsity,
+    norms: Mapping[str, Tensor],
+) -> None:
+    """Gradual pruning (Zhu and Gupta, 2017): the share of zeros grows along a cubic curve while the rest learns.
+
+    Weights are chosen by Wanda's score; `norms` are the root mean squares of each matrix's inputs.
+    """
+
+    def remask(step: int) -> None:
+        growing = max(1, int(tuning.steps * GROWING))
+        if step > growing or (step % REMASK_EVERY and step != growing):
+            return
+        share = sparsity.removed * (1 - (1 - min(1.0, step / growing)) ** 3)
+        now = sparsity if step == growing else Sparsity(share)
+        for name in linear_names(network):
+            held: Any = _module(network, name).parametrizations
+            weight, masked = held.weight.original, held.weight[0]
+            scores = (weight.detach() * masked.mask).abs() * norms[name]
+            masked.mask.copy_(~lowest(scores, now, by_row=True))
+
+    _tune_masked(network, windows, tuning, file, check, remask)
+
+
+def _tune_masked(
+    network: Any,
+    windows: Sequence[Sequence[int]],
+    tuning: Tuning,
+    file: Path,
+    check: Check,
+    remask: Callable[[int], None] | None,
+) -> None:
+    names = linear_names(network)
+    with torch.enable_grad():
+        for name in names:
+            mask = (network.get_parameter(name) != 0).float()
+            parametrize.register_parametrization(_module(network, name), "weight", Masked(mask))
+        _train(network, windows, tuning, file, check, remask)
+    for name in names:
+        parametrize.remove_parametrizations(_module(network, name), "weight", leave_parametrized=True)
+    network.requires_grad_(False)
+
+
+def _train(
+    network: Any,
+    windows: Sequence[Sequence[int]],
+    tuning: Tuning,
+    file: Path,
+    check: Check,
+    before: Callable[[int], None] | None = None,
+) -> None:
+    """AdamW with a warm-up and a linear decay. `before(step)` is called before each step, from 1."""
+    network.requires_grad_(False)
+    weights, scales = _learning(network)
+    for parameter in (*weights, *scales):
+        parameter.requires_grad_(True)
+    groups = [{"params": weights, "lr": tuning.rate}, {"params": scales, "lr": tuning.rate * SCALES_RATE}]
+    optimiser = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, tuning.steps))
+    done = _resumed(file, network, optimiser, schedule)
+    order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(tuning.seed)).tolist()
+    for step in range(done + 1, tuning.steps + 1):
+        check()
+        if before is not None:
+            before(step)
+        ids = torch.tensor([list(windows[order[(step - 1) % len(order)]])])
+        logits = network(ids, use_cache=False).logits[0]
+        loss = functional.cross_entropy(logits[:-1], ids[0, 1:])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_([*weights, *scales], CLIP)
+        optimiser.step()
+        schedule.step()
+        if step % SAVE_EVERY == 0 and step < tuning.steps:
+            _save(file, step, network, optimiser, schedule)
+
+
+def _learning(network: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Weights of linear layers and norms; scales of grids."""
+    weights, scales = [], []
+    for name, parameter in network.named_parameters():
+        if name.endswith((".scale", ".least")):
+            scales.append(parameter)
+        elif "embed_tokens" not in name and "lm_head" not in name:
+            weights.append(parameter)
+    return weights, scales
+
+
+def _rate(step: int, steps: int) -> float:
+    warm = max(1, int(steps * WARM_UP))
+    return (step + 1) / warm if step < warm else max(0.0, (steps - step) / max(1, steps - warm))
+
+
+def _save(file: Path, step: int, network: Any, optimiser: Any, schedule: Any) -> None:
+    state = {
+        "step": step,
+        "network": network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "schedule": schedule.state_dict(),
+    }
+    half = file.with_suffix(".half")
+    torch.save(state, half)
+    half.replace(file)
+
+
+def _resumed(file: Path, network: Any, optimiser: Any, schedule: Any) -> int:
+    """The steps that are done."""
+    if not file.exists():
+        return 0
+    state = torch.load(file, weights_only=True)
+    network.load_state_dict(state["network"])
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.load_state_dict(state["schedule"])
+    return int(state["step"])
+
+
+def _module(network: Any, name: str) -> nn.Module:
+    module: nn.Module = network.get_submodule(name.removesuffix(".weight"))
+    return module
+
+
+def norms_of(importance: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """The root mean squares of the inputs, from their mean squares."""
+    return {name: importance[name].sqrt() for name in names}

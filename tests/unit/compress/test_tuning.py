@@ -1,0 +1,143 @@
+"""Fine-tunes on a grid, with zeros kept, and with sparsity that grows; cuts of channels, heads and layers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from offline_jobs.compress.export import Compressed, linear_names, quantize_network, write_model
+from offline_jobs.compress.families import family_of
+from offline_jobs.compress.gguf_file import read_gguf
+from offline_jobs.compress.grids import Grid, quantize
+from offline_jobs.compress.layers import LayerFiles, importances
+from offline_jobs.compress.measure import losses_of, tokens_of
+from offline_jobs.compress.perplexity import mean_losses
+from offline_jobs.compress.prune import Sparsity, prune, zeros_of
+from offline_jobs.compress.source import load_network, open_source
+from offline_jobs.compress.structured import Cuts, cut, described_shape
+from offline_jobs.compress.tune import Tuning, norms_of, tune, tune_on_grid, tune_sparser
+from offline_jobs.compress.vocabulary import proven_pairs
+from offline_jobs.errors import JobFailed
+from tests.doubles import tiny_families
+from tests.doubles.tiny_llama import reference
+
+GRID = Grid(4, 32)
+SHAPE = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
+WINDOWS = [[(start * step) % 97 for step in range(24)] for start in range(3, 9)]
+TUNING = Tuning(30, 3e-3)
+
+
+def nothing() -> None:
+    """No budget."""
+
+
+def loss(network: torch.nn.Module) -> float:
+    return sum(mean_losses(network, WINDOWS, nothing)) / len(WINDOWS)
+
+
+def test_training_on_the_grid_ends_on_it_and_beats_rounding_after_training(tmp_path: Path) -> None:
+    network, control = reference(**SHAPE), reference(**SHAPE)
+    codes = tune_on_grid(network, WINDOWS, GRID, TUNING, tmp_path / "qat.pt", nothing, {})
+    with torch.no_grad():
+        for name, made in codes.items():
+            assert torch.equal(made.scales, made.scales.half().float())
+            network.get_parameter(name).copy_(made.values)
+    tune(control, WINDOWS, TUNING, tmp_path / "tune.pt", nothing)
+    with torch.no_grad():
+        for name in linear_names(control):
+            control.get_parameter(name).copy_(quantize(control.get_parameter(name), GRID).values)
+    assert loss(network) < loss(control)
+
+
+def test_a_fine_tune_keeps_zeros_and_recovers(tmp_path: Path) -> None:
+    network = reference(**SHAPE)
+    list(prune(network, WINDOWS, "wanda", Sparsity(two_of_four=True), nothing, LayerFiles(tmp_path, "p")))
+    before = loss(network)
+    tune(network, WINDOWS, TUNING, tmp_path / "tune.pt", nothing)
+    matrices = [network.get_parameter(name) for name in linear_names(network)]
+    assert zeros_of(matrices) == pytest.approx(0.5, abs=0.01)
+    assert all((matrix.reshape(-1, 4) == 0).sum(1).ge(2).all() for matrix in matrices)
+    assert loss(network) < before
+
+
+@pytest.mark.parametrize("sparsity", [Sparsity(0.5), Sparsity(two_of_four=True)])
+def test_sparsity_grows_to_its_goal(tmp_path: Path, sparsity: Sparsity) -> None:
+    network = reference(**SHAPE)
+    names = linear_names(network)
+    norms = norms_of(importances(network, WINDOWS, nothing), names)
+    tune_sparser(network, WINDOWS, TUNING, tmp_path / "tune.pt", nothing, sparsity, norms)
+    assert zeros_of(network.get_parameter(name) for name in names) == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_killed_fine_tune_resumes_at_its_last_checkpoint(tmp_path: Path) -> None:
+    """The same weights as without the kill."""
+    whole, killed, resumed = reference(**SHAPE), reference(**SHAPE), reference(**SHAPE)
+    tune(whole, WINDOWS, TUNING, tmp_path / "whole.pt", nothing)
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == 25:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(killed, WINDOWS, TUNING, tmp_path / "tune.pt", check)
+    calls.clear()
+    tune(resumed, WINDOWS, TUNING, tmp_path / "tune.pt", check)
+    assert len(calls) == 10  # steps 21 to 30
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "architecture"),
+    [
+        (Cuts(channels=0.25, uneven=False), "llama"),
+        (Cuts(channels=0.3), "deci"),
+        (Cuts(channels=0.0, heads=0.5), "llama"),
+        (Cuts(channels=0.25, heads=0.5, layers=1), "deci"),
+    ],
+)
+def test_llamacpp_computes_what_torch_computes_after_a_cut(tmp_path: Path, cuts: Cuts, architecture: str) -> None:
+    torch.set_num_threads(1)
+    folder = tiny_families.folder(tmp_path / "tiny", "llama", intermediate_size=256, num_hidden_layers=3)
+    source = open_source(folder)
+    network = load_network(source)
+    with torch.no_grad():
+        network.model.layers[0].mlp.down_proj.weight[:, :160] *= 0.01  # so that layers lose different numbers
+    pairs = proven_pairs(folder, source.pairs, tmp_path, nothing)
+    windows = [list(range(40, 80)), list(range(90, 130))]
+    shape = cut(network, windows, cuts, source.family, nothing)
+    model = Compressed(source, network)
+    file = tmp_path / "cut.gguf"
+    write_model(model, file, described_shape(pairs, "llama", shape, source.head_width))
+    assert read_gguf(file).value("general.architecture") == architecture
+    windows = [tokens_of(file, tiny_families.TEXT, nothing).tokens[:100]]
+    assert losses_of(file, windows, nothing) == pytest.approx(mean_losses(network, windows, nothing), rel=0.005)
+
+
+def test_other_families_are_cut_evenly() -> None:
+    network = reference(**SHAPE)
+    with torch.no_grad():
+        network.model.layers[0].mlp.down_proj.weight[:, :64] *= 0.01
+    assert cut(network, WINDOWS, Cuts(0.5), family_of("qwen2"), nothing).even
+
+
+def test_all_layers_cannot_be_cut() -> None:
+    with pytest.raises(JobFailed, match="2 of 2 layers cannot be cut"):
+        cut(reference(**SHAPE), WINDOWS, Cuts(layers=2), family_of("llama"), nothing)
+
+
+def test_the_rounded_model_is_the_exported_one(tmp_path: Path) -> None:
+    """After training on the grid, nothing is rounded a second time."""
+    folder = tiny_families.folder(tmp_path / "tiny", "llama")
+    source = open_source(folder)
+    network = load_network(source)
+    windows = [list(range(40, 80))]
+    codes = tune_on_grid(network, windows, GRID, Tuning(3, 1e-3), tmp_path / "qat.pt", nothing, {})
+    model = Compressed(source, network)
+    model.quantized.update(codes)
+    quantize_network(model, GRID)
+    assert all(model.quantized[name] is made for name, made in codes.items())
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
