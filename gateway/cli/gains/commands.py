@@ -1,45 +1,52 @@
-"""`foreword gains`: measures whether rewriting helps, for each intent and model, by replaying recorded exchanges."""
+"""`foreword gains`: measures whether a template helps a model, and shows the table."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
-from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from gateway.ask import Endpoint
 from gateway.cli.config import config_option, load_settings, report
-from gateway.cli.exchanges.commands import opened, since_s
+from gateway.cli.exchanges.commands import since_s
 from gateway.cli.listing import print_rows
-from gateway.errors import ConfigError, RequestError
+from gateway.errors import ConfigError, ForewordError, RequestError
 from gateway.settings.tables import Settings
 
 if TYPE_CHECKING:  # loaded when a command runs
-    from gateway.cli.gains.replay import ReplayFilter
-    from gateway.prompt.measure.pairs import AnswerPair, ScoredPair
+    from gateway.assembly.gateway import Gateway
+    from gateway.cli.gains.measurement import Measurement, MeasureOptions, MeasurePairs
+    from gateway.prompt.measure.pairs import PairScorer, ScoredPair
     from gateway.prompt.policy.gains import Gain
 
 
 @click.group()
 def gains() -> None:
-    """Measure whether rewriting helps, for each intent and model. If it does not help, it is turned off.
+    """Measure whether a template helps a model. In the mode `proven` it speaks only where it does.
 
     \b
-    Collect exchanges:     [prompt] mode = "shadow", or canary = 0.5, in the configuration
-    Measure:               foreword gains measure --judge gpt-4.1-mini --calls 400
+    What it would cost:    foreword gains measure --dry-run
+    Measure:               foreword gains measure --calls 400
     Show:                  foreword gains show
     """
 
 
 @gains.command()
+@click.option("--model", default="", help="The model; left out: the default for our prompts, every model for records.")
+@click.option("--template", default="", metavar="ID[@VERSION]", help="Only this template.")
 @click.option("--intent", default="", help="Only this intent.")
-@click.option("--model", default="", help="Only exchanges for this model of a backend.")
+@click.option(
+    "--source",
+    type=click.Choice(["all", "records", "prompts"]),
+    default="all",
+    show_default=True,
+    help="Recorded exchanges, the prompts of the package, or both.",
+)
 @click.option(
     "--since", default="", metavar="TIME", callback=since_s, help="Only exchanges since then: 30m, 2h, 7d, 2026-01-31."
 )
@@ -48,70 +55,60 @@ def gains() -> None:
     default=200,
     show_default=True,
     type=click.IntRange(1, 10_000),
-    help="The most pairs for each intent and model.",
+    help="The most recorded exchanges for each template and model.",
 )
-@click.option("--calls", default=400, show_default=True, type=click.IntRange(2), help="The most model calls.")
-@click.option("--judge", default="", metavar="MODEL", help="A model that compares answers without feedback and checks.")
-@click.option("--dry-run", is_flag=True, help="Only print the number of exchanges.")
+@click.option("--missing", is_flag=True, help="Only templates that have no row yet.")
+@click.option("--calls", default=2000, show_default=True, type=click.IntRange(2), help="The most model calls.")
+@click.option("--tokens", default=0, type=click.IntRange(0), help="The most tokens, read and written; 0: no limit.")
+@click.option("--judge", default="", metavar="MODEL", help="A model that compares answers that nothing else can score.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be asked and its cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @config_option
-def measure(
-    intent: str, model: str, since: float, each: int, calls: int, judge: str, dry_run: bool, as_json: bool, config: Path
-) -> None:
-    """Replay recorded requests, raw and rewritten, and compare the answers.
+def measure(calls: int, tokens: int, dry_run: bool, as_json: bool, config: Path, since: float, **options: Any) -> None:
+    """Send requests raw and rewritten, and compare the answers.
 
-    Each pair is judged by the right answer from feedback, else by the limits that the prompt itself states, else by
-    the judge, which sees both answers twice, in either order. Both answers are greedy and have the same limits.
+    Recorded exchanges show what clients ask; the prompts of the package need no traffic. Each pair of answers is
+    scored by the right answer, else by the limits that the prompt itself states, else by the judge, which compares
+    them twice, in both orders. A judge is first examined on 200 pairs of known order. Both answers are greedy and have
+    the same limits. What was scored before is not asked again, so a measurement that was cut off goes on.
 
     \b
     foreword gains measure --dry-run
-    foreword gains measure --intent summarise --calls 100 --judge gpt-4.1-mini
+    foreword gains measure --template summarise.en --calls 100
+    foreword gains measure --source records --since 7d --judge gpt-4.1-mini
     """
-    from gateway.cli.gains.replay import ReplayFilter
-    from gateway.prompt.measure.pairs import gains_of
-    from gateway.prompt.policy.gains import gains_path, key_of, write_gains
+    from gateway.cli.gains.measurement import MeasureOptions
 
     settings = load_settings(config)
-    cases = _cases(settings, ReplayFilter(intent, model, since_s=since, each=each))
-    judged = [case for case in cases if case.scored_by(judge)]
-    if not as_json:
-        _print_counts(cases, judged, judge)
-    if dry_run or not judged:
-        if as_json:
-            _print_json({"exchanges": len(cases), "judged": len(judged), "gains": []})
-        return
     try:
-        scored = asyncio.run(_measured(settings, judged, calls, judge))
+        asyncio.run(_measure(settings, MeasureOptions(since_s=since, **options), calls, tokens, dry_run, as_json))
     except ConfigError as error:
         report(error)
     except RequestError as error:
         raise click.ClickException(error.message) from error
-    rows = gains_of(scored, time.time())
-    table = write_gains(gains_path(settings.data_folder), rows)
-    measured = [table[key_of(row)] for row in rows]
-    if as_json:
-        _print_json({"exchanges": len(cases), "judged": len(judged), "gains": measured})
-    else:
-        _print(measured)
+    except ForewordError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @gains.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @config_option
 def show(as_json: bool, config: Path) -> None:
-    """Show the gain table, with the decision for each intent and model.
+    """Show the gain table, with the decision for each template and model.
 
     \b
     foreword gains show
     foreword gains show --json | jq '.[] | select(.high < 0)'
     """
-    from gateway.prompt.policy.gains import gains_path, read_gains
+    from gateway.prompt.policy.gains import gains_path, read_gains, shipped_gains
 
     path = gains_path(load_settings(config).data_folder)
     try:
-        known = list(read_gains(path).values())
+        known = list((shipped_gains() | read_gains(path)).values())
     except (OSError, msgspec.MsgspecError) as error:
-        raise click.ClickException(f"{path} cannot be read: {error}. Delete it to start again.") from error
+        raise click.ClickException(f"{path} cannot be read: {error}. Delete it to start anew.") from error
+    except ForewordError as error:
+        raise click.ClickException(str(error)) from error
     if as_json:
         _print_json(known)
     elif known:
@@ -120,62 +117,103 @@ def show(as_json: bool, config: Path) -> None:
         click.echo("There are no measurements yet. See: foreword gains measure --help")
 
 
-def _print_json(value: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
-
-
-def _cases(settings: Settings, which: ReplayFilter) -> list[AnswerPair]:
-    from gateway.cli.gains.replay import SEED, choose, pairs_of
-    from gateway.cli.templates.compare import library_of
-
-    random = Random(SEED)
-    with opened(settings) as database:
-        return list(pairs_of(database, choose(database, which, random), library_of(settings), random))
-
-
-def _print_counts(cases: list[AnswerPair], judged: list[AnswerPair], judge: str) -> None:
-    groups = {case.key for case in judged}
-    click.echo(f"{len(cases)} exchanges to replay; {len(judged)} can be judged, of {len(groups)} templates and models.")
-    if len(judged) < len(cases) and not judge:
-        click.echo("The rest need a judge (--judge MODEL), a limit in their own words, or feedback with an answer.")
-
-
-async def _measured(settings: Settings, cases: list[AnswerPair], calls: int, judge: str) -> list[ScoredPair]:
-    from rich.console import Console
-    from rich.progress import Progress
-
+async def _measure(
+    settings: Settings, options: MeasureOptions, calls: int, tokens: int, dry_run: bool, as_json: bool
+) -> None:
     from gateway.assembly.assemble import assemble
-    from gateway.prompt.measure.pairs import PairScorer, scores_of
+    from gateway.cli.gains.measurement import Measurement
+    from gateway.prompt.measure.pairs import PairScorer
 
     gateway = assemble(settings, only_prepare=True)
     if gateway.loader is None:
         raise click.ClickException("Without an [embedder] no prompt is rewritten, so there is nothing to measure.")
-    failed: list[str] = []
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateway.state.aclose)
-        known = [case for case in cases if case.target.backend in gateway.backends]
-        names = {case.target.backend for case in known}
-        if judge:
-            names |= {target.backend for target in gateway.routes.targets(judge, Endpoint.CHAT)}
-        for name in sorted(names):
-            stack.push_async_callback(gateway.backends[name].aclose)
-            await gateway.backends[name].open()
-        replay = PairScorer(gateway.completions, calls, judge)
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("asking", total=min(len(known), calls // 2))
-            scored = await scores_of(known, replay, lambda _: progress.advance(task), failed)
-    if len(known) < len(cases):
-        click.echo(f"{len(cases) - len(known)} exchanges were for backends that are not configured any more.", err=True)
-    if failed:
-        click.echo(f"{len(failed)} pairs failed, the last with: {failed[-1]}", err=True)
-    return list(scored)
+        stack.push_async_callback(gateway.aclose)
+        await gateway.load_prompt()
+        measurement = Measurement(gateway, gateway.completions, options)
+        pairs = await measurement.pairs()
+        if not as_json:
+            _print_plan(pairs, options.judge)
+        if dry_run or not (pairs.fresh or pairs.known):
+            if as_json:
+                _print_json(_plan(pairs) | {"gains": []})
+            return
+        await _open(gateway, pairs, options.judge, stack)
+        scorer = PairScorer(gateway.completions, calls, options.judge, tokens)
+        scored = await _with_progress(measurement, pairs, scorer, calls)
+    rows = measurement.write(scored)
+    _print_rest(measurement, pairs, scored)
+    if as_json:
+        _print_json(_plan(pairs) | {"gains": rows})
+    else:
+        _print(rows)
+
+
+async def _open(gateway: Gateway, pairs: MeasurePairs, judge: str, stack: AsyncExitStack) -> None:
+    names = {pair.target.backend for pair in pairs.fresh}
+    if judge:
+        names |= {target.backend for target in gateway.routes.targets(judge, Endpoint.CHAT)}
+    for name in sorted(names):
+        stack.push_async_callback(gateway.backends[name].aclose)
+        await gateway.backends[name].open()
+
+
+async def _with_progress(
+    measurement: Measurement, pairs: MeasurePairs, scorer: PairScorer, calls: int
+) -> list[ScoredPair]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TextColumn("calls"), TimeRemainingColumn())
+    total = min(calls, pairs.cost.calls)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("asking", total=total)
+        return await measurement.scores(
+            pairs, scorer, lambda: progress.update(task, completed=min(total, calls - scorer.left))
+        )
+
+
+def _plan(pairs: MeasurePairs) -> dict[str, Any]:
+    scored = len(pairs.fresh) + len(pairs.known)
+    return {
+        "pairs": len(pairs.all),
+        "can be scored": scored,
+        "known": len(pairs.known),
+        "calls": pairs.cost.calls,
+        "tokens": pairs.cost.tokens,
+        "money": pairs.cost.money,
+    }
+
+
+def _print_plan(pairs: MeasurePairs, judge: str) -> None:
+    scored = len(pairs.fresh) + len(pairs.known)
+    keys = {pair.key for pair in (*pairs.fresh, *(score.pair for score in pairs.known))}
+    click.echo(f"{len(pairs.all)} pairs; {scored} can be scored, of {len(keys)} templates and models.")
+    if scored < len(pairs.all) and not judge:
+        click.echo("The rest need a judge (--judge MODEL), a limit in their own words, or feedback with an answer.")
+    if pairs.known:
+        click.echo(f"{len(pairs.known)} were scored before and are not asked again.")
+    click.echo(f"To ask: {pairs.cost}.")
+
+
+def _print_rest(measurement: Measurement, pairs: MeasurePairs, scored: list[ScoredPair]) -> None:
+    left = len(pairs.fresh) + len(pairs.known) - len(scored) - len(measurement.failed)
+    if left > 0:
+        click.echo(f"{left} pairs are left: run the same command again, or raise --calls or --tokens.", err=True)
+    if measurement.failed:
+        click.echo(f"{len(measurement.failed)} pairs failed, the last with: {measurement.failed[-1]}", err=True)
+
+
+def _print_json(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
 def _print(gains: list[Gain]) -> None:
     rows = []
     decisions = {"helps": "rewrite", "leave it": "leave it", "unknown": "unknown"}
-    for one in sorted(gains, key=lambda one: (one.template, one.model)):
-        figures = (f"{one.gain:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}", f"{one.p:.3f}", str(one.pairs))
-        on = f"{datetime.fromtimestamp(one.measured_s):%Y-%m-%d}" if one.measured_s else "-"
-        rows.append((decisions[one.verdict], *figures, one.by, on, one.model, one.template))
+    for gain in sorted(gains, key=lambda gain: (gain.template, gain.model)):
+        figures = (f"{gain.gain:+.2f}", f"{gain.low:+.2f} to {gain.high:+.2f}", f"{gain.p:.3f}", str(gain.pairs))
+        on = f"{datetime.fromtimestamp(gain.measured_s):%Y-%m-%d}" if gain.measured_s else "-"
+        rows.append((decisions[gain.verdict], *figures, gain.by, on, gain.model, gain.template))
     print_rows(("so", "gain", "interval", "p", "pairs", "by", "on", "model", "template"), rows, right=("pairs",))

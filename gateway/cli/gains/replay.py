@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import TemplateError
-from gateway.exchange import Sampling
 from gateway.prompt.answers.stated_checks import stated_checks
 from gateway.prompt.library.library import Library
-from gateway.prompt.measure.pairs import ANSWER_TOKENS, AnswerPair
+from gateway.prompt.measure.pairs import AnswerPair
+from gateway.prompt.measure.prepare import marker_of, sampling_of
 from gateway.prompt.templates.template import Template
 from gateway.records.schema import ExchangeRecord
 
@@ -125,16 +125,6 @@ def _pair(record: ExchangeRecord, library: Library, answer: str) -> AnswerPair |
         intent=record.intent.name,
         marker=marker_of(template),
     )
-
-
-def sampling_of(template: Template) -> Sampling:
-    """The same greedy limits for both answers."""
-    output = template.output
-    return Sampling(output.max_tokens or ANSWER_TOKENS, 0.0, output.stop)
-
-
-def marker_of(template: Template) -> str:
-    return template.reasoning.marker if template.reasoning.mode == "split" else ""
 
 
 def _template(library: Library, record: ExchangeRecord) -> Template | None:

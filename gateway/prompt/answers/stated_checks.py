@@ -11,6 +11,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from gateway.prompt.answers.stated_limits import OUTER, limits_of
+from gateway.prompt.language.certain_payload import certain
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split
 
@@ -38,11 +39,19 @@ class StatedCheck(Struct, frozen=True):
 
 def stated_checks(prompt: str) -> tuple[StatedCheck, ...]:
     """The checks that the instruction of a prompt states. The text that the prompt is about states none."""
-    instruction = split(prompt).instruction_text[:LONGEST_CHARS]
-    checks = [StatedCheck(*limit) for limit in dict.fromkeys(limits_of(instruction))]
+    checks = [StatedCheck(*limit) for limit in dict.fromkeys(limits_of(_instruction(prompt)[:LONGEST_CHARS]))]
     # one of the given answers is all that the answer may be
     closed = [check for check in checks if check.kind == "options"]
     return tuple(closed or checks)
+
+
+def _instruction(prompt: str) -> str:
+    """The prompt without a text that begins on a line of its own, or is beyond doubt. In `Answer no. Be brief.` the
+    second sentence is an instruction too."""
+    parts = split(prompt)
+    if parts.payload is not None and prompt[: parts.payload.start].rstrip(" \t\"“「'").endswith("\n"):
+        return parts.instruction_text
+    return certain(parts).instruction_text
 
 
 def share_passed(answer: str, checks: tuple[StatedCheck, ...]) -> float:

@@ -6,7 +6,7 @@ Three things may score: the right answer, the checks that the client's prompt st
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from statistics import fmean, stdev
 
@@ -23,7 +23,7 @@ from gateway.prompt.policy.gains import Gain, GainKey
 from gateway.records.scores import paired
 
 RIGHT, STATED, JUDGED = "right answers", "client's checks", "judge"
-ANSWER_TOKENS = 256
+ANSWER_TOKENS = 160
 """The length of an answer where the template sets none."""
 JUDGE = Sampling(max_tokens=8, temperature=0.0)
 GIVE_UP_AFTER = 5
@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 class AnswerPair(Struct, frozen=True):
     """One request to ask twice. `key` is the row that it counts for.
 
-    `right` is the right answer, "" if unknown; with `numeric` the last number of an answer is compared with it.
+    `right` is the right answer, "" if unknown; `compare` says how an answer is compared with it (`COMPARISONS`).
     `marker` begins the line of the final answer to the rewritten prompt, where the template separates the reasoning.
     """
 
@@ -45,7 +45,7 @@ class AnswerPair(Struct, frozen=True):
     rewritten: tuple[Turn, ...]
     sampling: Sampling
     right: str = ""
-    numeric: bool = False
+    compare: str = "text"
     checks: tuple[StatedCheck, ...] = ()
     template: str = ""
     intent: str = ""
@@ -129,14 +129,23 @@ def final(answer: str, marker: str) -> str:
 
 def is_right(answer: str, pair: AnswerPair) -> float:
     """1 for the right answer, else 0."""
-    if not pair.numeric:
-        return matches(answer, pair.right)
+    return COMPARISONS[pair.compare](answer, pair.right)
+
+
+def _last_number(answer: str, right: str) -> float:
     numbers = _NUMBER.findall(answer)
-    return float(bool(numbers) and _value(numbers[-1]) == _value(pair.right))
+    return float(bool(numbers) and _value(numbers[-1]) == _value(right))
 
 
 def _value(number: str) -> float:
     return float(number.replace(",", ""))
+
+
+COMPARISONS: Mapping[str, Callable[[str, str], float]] = {
+    "text": matches,  # the same but for case, outer white space and a full stop
+    "number": _last_number,
+    "contains": lambda answer, right: float(right.casefold() in answer.casefold()),
+}
 
 
 async def scores_of(

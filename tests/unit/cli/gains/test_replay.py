@@ -167,7 +167,7 @@ async def test_the_limits_in_the_clients_own_words_score_a_recorded_exchange(dat
 
 async def test_a_number_is_right_wherever_the_answer_ends_with_it() -> None:
     answers = {"hello": "12 of 30, so the answer is 18.", "hello\n\nBe brief.": "1,018"}
-    numeric = replace(PAIR, right="18", numeric=True)
+    numeric = replace(PAIR, right="18", compare="number")
 
     assert (await PairScorer(Answering(answers.__getitem__), 9).score(numeric)).difference == -1.0
 

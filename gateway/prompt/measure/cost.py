@@ -1,0 +1,49 @@
+"""What a measurement would cost, before anything is asked."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from gateway.prompt.measure.known_order import CALLS_A_PAIR, JudgeExam, known_pairs
+from gateway.prompt.measure.pairs import JUDGE, JUDGED, AnswerPair
+from gateway.settings.jobs import Price
+
+BYTES_A_TOKEN = 3
+MILLION = 1_000_000
+
+
+class MeasureCost(Struct, frozen=True):
+    """An upper bound. `money` is in the currency of `[jobs] prices`; 0 where the model has no price."""
+
+    calls: int = 0
+    tokens: int = 0
+    money: float = 0.0
+
+    def __str__(self) -> str:
+        money = f", {self.money:.2f} of money" if self.money else ""
+        return f"at most {self.calls:,} calls and {self.tokens:,} tokens{money}"
+
+
+def cost_of_pairs(
+    pairs: Sequence[AnswerPair], prices: Mapping[str, Price], judge: str = "", exam: JudgeExam | None = None
+) -> MeasureCost:
+    """The cost of these pairs, and of examining the judge where one is needed and there is no exam yet."""
+    calls, tokens, money = 0, 0, 0.0
+    judged = [pair for pair in pairs if pair.scored_by(judge) == JUDGED]
+    for pair in pairs:
+        prompt = sum(_tokens(turn.text) for turn in (*pair.raw, *pair.rewritten))
+        calls, tokens = calls + 2, tokens + prompt + 2 * pair.sampling.max_tokens
+        money += _money(prices.get(pair.target.model), prompt, 2 * pair.sampling.max_tokens)
+    asked = 2 * len(judged) + (CALLS_A_PAIR * len(known_pairs()) if judged and exam is None else 0)
+    for pair in judged:
+        prompt = 2 * (sum(_tokens(turn.text) for turn in pair.raw) + 2 * pair.sampling.max_tokens)
+        tokens, money = tokens + prompt, money + _money(prices.get(judge), prompt, 2 * JUDGE.max_tokens)
+    return MeasureCost(calls + asked, tokens, money)
+
+
+def _tokens(text: str) -> int:
+    return len(text.encode()) // BYTES_A_TOKEN + 1
+
+
+def _money(price: Price | None, prompt: int, answer: int) -> float:
+    return 0.0 if price is None else (price.prompt * prompt + price.completion * answer) / MILLION

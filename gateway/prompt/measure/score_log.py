@@ -1,0 +1,62 @@
+"""Scores that were paid for, one a line, so that a measurement that was cut off goes on where it stopped."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from gateway.prompt.measure.pairs import AnswerPair, ScoredPair
+
+log = logging.getLogger("foreword.gains")
+
+
+class LoggedScore(Struct, frozen=True):
+    """The score of one pair."""
+
+    pair: str
+    difference: float
+    by: str
+    template: str = ""
+    model: str = ""
+    prompt: str = ""
+    """The id of the prompt or the exchange."""
+
+
+class ScoreLog:
+    """The scores of earlier runs, by what was sent. A changed template, prompt or limit is another pair."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, LoggedScore] = {}
+        if path.exists():
+            for line in path.read_bytes().splitlines():
+                try:
+                    score = msgspec.json.decode(line, type=LoggedScore)
+                except msgspec.MsgspecError:
+                    continue  # a line that was cut off by a crash is measured again
+                self._known[score.pair] = score
+
+    def known(self, pair: AnswerPair, judge: str) -> ScoredPair | None:
+        """The score of a pair from an earlier run, with the same source of scores."""
+        score = self._known.get(_digest(pair, judge))
+        return None if score is None else ScoredPair(pair, score.difference, score.by)
+
+    def add(self, scored: ScoredPair, judge: str) -> None:
+        pair = scored.pair
+        digest = _digest(pair, judge)
+        score = LoggedScore(digest, scored.difference, scored.by, pair.template, pair.target.model, pair.id)
+        self._known[digest] = score
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(score) + b"\n")
+
+
+def _digest(pair: AnswerPair, judge: str) -> str:
+    """Of all that decides a score."""
+    turns = [[(turn.role, turn.text) for turn in prompt] for prompt in (pair.raw, pair.rewritten)]
+    scored = [pair.right, pair.compare, pair.checks, pair.marker, pair.scored_by(judge)]
+    judged = judge if pair.scored_by(judge) == "judge" else ""
+    parts = [pair.key, pair.target.backend, turns, pair.sampling, scored, judged]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
