@@ -1,0 +1,33 @@
+// Vercel's AI SDK against the gateway: @ai-sdk/openai-compatible (chat) and @ai-sdk/openai (responses).
+import { createOpenAI } from "@ai-sdk/openai";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { embed, generateObject, generateText, streamText, tool } from "ai";
+import { z } from "zod";
+import { EMBEDDING, FRANCE, MODEL, URL_, city, paris, run } from "./cells.mjs";
+
+const compatible = createOpenAICompatible({ name: "gw", baseURL: URL_, apiKey: "none", supportsStructuredOutputs: true });
+const openai = createOpenAI({ baseURL: URL_, apiKey: "none" });
+const common = { prompt: FRANCE, temperature: 0, maxOutputTokens: 100, maxRetries: 0 };
+const City = z.object({ city: z.enum(["Paris", "Rome"]) });
+const tools = { weather: tool({ description: "Tells the weather of a city.", inputSchema: City }) };
+const model = compatible(MODEL);
+
+await run({
+  generateText: async () => paris((await generateText({ model, ...common })).text),
+  streamText: async () => paris(await streamText({ model, ...common }).text),
+  generateObject: async () => city((await generateObject({ model, schema: City, ...common })).object),
+  "tool required": async () => {
+    const { toolCalls } = await generateText({ model, tools, toolChoice: "required", ...common });
+    city(toolCalls[0].input);
+  },
+  "openai(): generateText": async () => paris((await generateText({ model: openai(MODEL), ...common })).text),
+  "openai(): store false, reasoning": async () => {
+    const providerOptions = { openai: { store: false, forceReasoning: true } };
+    paris((await generateText({ model: openai(MODEL), prompt: FRANCE, maxRetries: 0, providerOptions })).text);
+  },
+  "openai(): streamText": async () => paris(await streamText({ model: openai(MODEL), ...common }).text),
+  embed: async () => {
+    const { embedding } = await embed({ model: compatible.textEmbeddingModel(EMBEDDING), value: "one", maxRetries: 0 });
+    if (!(embedding.length > 1)) throw new Error("no vector");
+  },
+});

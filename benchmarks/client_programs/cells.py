@@ -1,0 +1,37 @@
+"""What the Python programs of this folder share: a cell is a function that raises where the client is not served right.
+
+A program is started as `PROGRAM URL CHAT_MODEL EMBEDDING_MODEL` and prints one line of JSON a cell.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+URL, MODEL, EMBEDDING = (*sys.argv[1:], "", "", "")[:3]
+FRANCE = "What is the capital of France?"
+WEATHER: dict[str, Any] = {
+    "name": "weather",
+    "description": "Tells the weather of a city.",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+}
+
+
+def run(cells: dict[str, Callable[[], object]]) -> None:
+    for name, cell in cells.items():
+        try:
+            cell()
+            wrong = ""
+        except BaseException as error:
+            wrong = f"{type(error).__name__}: {error}"[:300]
+        sys.stdout.write(json.dumps({"cell": name, "wrong": wrong}) + "\n")
+        sys.stdout.flush()
+
+
+def paris(text: object) -> None:
+    assert "Paris" in str(text), f"no Paris in {text!r}"

