@@ -37,7 +37,7 @@ drain_s = 0.5
 [backends.lying]
 kind = "openai"
 base_url = "http://{{host}}:{{upstream}}/v1"
-idle_timeout_s = 2
+idle_timeout_s = 3
 total_timeout_s = 10
 max_answer_mb = 1
 models = ["*"]
@@ -50,12 +50,14 @@ backend = "honest"
 upstream = "plain"
 """
 FALLBACK = '[models."safe-{lie}"]\nbackend = "lying"\nupstream = "{lie}"\nfallback = "honest"\n'
-# loaded by every Python in the gateway: counts the tasks of a process when it is told to
+# loaded by every Python in the gateway: counts the tasks of a process, and the blocks of memory that Python's objects
+# take, when it is told to
 COUNTER = """
-import asyncio, os, signal
+import asyncio, os, signal, sys
 def count(*_):
-    with open(os.path.join({folder!r}, f"tasks-{{os.getpid()}}"), "w") as file:
-        file.write(str(len(asyncio.all_tasks(asyncio.get_event_loop_policy().get_event_loop()))))
+    tasks = len(asyncio.all_tasks(asyncio.get_event_loop_policy().get_event_loop()))
+    with open(os.path.join({folder!r}, f"counts-{{os.getpid()}}"), "w") as file:
+        file.write(f"{{tasks}} {{sys.getallocatedblocks()}}\\n")
 signal.signal(signal.SIGUSR2, count)
 """
 LEAVING = 0.05
@@ -114,18 +116,21 @@ class Worker:
         files = [_target(file) for file in Path(f"/proc/{self.pid}/fd").iterdir()]
         sockets = sum(name.startswith("socket:") for name in files)
         cpu_us = cpu_s(self.pid) * 1e6 / max(1, sent)
-        figures = (time.monotonic() - began, sent, rss_bytes(self.pid) / 2**20, len(files), sockets, self._tasks())
+        tasks, blocks = self._counts()
+        figures = (time.monotonic() - began, sent, rss_bytes(self.pid) / 2**20, blocks, len(files), sockets, tasks)
         return [f"{figure:,.0f}" for figure in (*figures, self._under_way(), cpu_us)]
 
-    def _tasks(self) -> int:
-        told = self._folder / f"tasks-{self.pid}"
+    def _counts(self) -> tuple[int, int]:
+        """Tasks, and blocks of memory; -1 where the worker did not tell."""
+        told = self._folder / f"counts-{self.pid}"
         told.unlink(missing_ok=True)
         os.kill(self.pid, signal.SIGUSR2)
         for _ in range(50):
             time.sleep(0.1)
-            if told.exists() and (text := told.read_text()):
-                return int(text)
-        return -1
+            if told.exists() and (text := told.read_text()).endswith("\n"):
+                tasks, blocks = text.split()
+                return int(tasks), int(blocks)
+        return -1, -1
 
     def _under_way(self) -> float:
         with urllib.request.urlopen(f"http://{HOST}:{self._health}/metrics", timeout=30) as answer:
@@ -188,7 +193,11 @@ def soak(minutes: float, clients: int, only: str, seed: int) -> None:
         run = Soak(port, only, seed)
         rows = asyncio.run(_run(run, Worker(process, health, Path(folder)), clients, minutes * 60))
         stored = _stored(next((Path(folder) / "gateway" / "data").rglob("*.db")))
-    click.echo(table(["s", "requests", "RSS, MB", "files", "sockets", "tasks", "under way", "CPU µs a request"], rows))
+    click.echo(
+        table(
+            ["s", "requests", "RSS, MB", "blocks", "files", "sockets", "tasks", "under way", "CPU µs a request"], rows
+        )
+    )
     got = Counter[str]()
     for (_, _, _, result), count in run.results.items():
         got[result] += count

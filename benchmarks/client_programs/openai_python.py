@@ -55,6 +55,12 @@ def several():
     assert reply.choices[1].logprobs.content
 
 
+def json_object():
+    said = 'What is the capital of France? Answer as JSON, such as {"capital": "Rome"}.'
+    fields = {"messages": [{"role": "user", "content": said}], "response_format": {"type": "json_object"}}
+    assert isinstance(json.loads(content(chat(**fields, max_tokens=400))), dict)
+
+
 def parse():
     reply = client.chat.completions.parse(**{**ASK, "max_tokens": 200}, response_format=City)
     assert isinstance(reply.choices[0].message.parsed, City)
@@ -132,7 +138,7 @@ run(
         "asyncio": in_asyncio,
         "n, logprobs": several,
         "completions": lambda: client.completions.create(model=MODEL, prompt="One, two,", max_tokens=4).choices[0].text,
-        "json_object": lambda: json.loads(content(chat(response_format={"type": "json_object"}, max_tokens=400))),
+        "json_object": json_object,
         "json_schema": lambda: City.model_validate_json(content(chat(response_format=SCHEMA, max_tokens=100))),
         "parse()": parse,
         "tool required": required,

@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 ANSWER, ERROR = "answer", "error"
 EITHER = f"{ANSWER} or {ERROR}"
-SILENCE_S = 4.0
+SILENCE_S = 5.0
 JSON, EVENTS = "application/json", "text/event-stream"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
+
+BOMB = gzip.compress(b": " + b"x" * 20_000_000 + b"\n\n", 1)
 
 
 def text_of(token: str) -> str:
@@ -300,8 +302,7 @@ async def packed_garbage(wire: Wire) -> None:
 
 
 async def packed_bomb(wire: Wire) -> None:
-    body = gzip.compress(b": " + b"x" * 20_000_000 + b"\n\n", 1)
-    await wire.send(head(wire.kind(), len(body), "content-encoding: gzip") + body)
+    await wire.send(head(wire.kind(), len(BOMB), "content-encoding: gzip") + BOMB)
 
 
 class Lie(NamedTuple):
