@@ -58,15 +58,19 @@ TOTAL_S = 900
 @click.option("--node", "node", type=click.Path(path_type=Path, file_okay=False), help="A folder with node_modules.")
 @click.option("--only", default="", help="Only programs whose name contains this.")
 @click.option("--behind", type=click.Choice([*BEHIND]), help="Only before this backend.")
-def clients(python: str, node: Path | None, only: str, behind: str | None) -> None:
+@click.option("--verbose", is_flag=True, help="Also print each call.")
+def clients(python: str, node: Path | None, only: str, behind: str | None, verbose: bool) -> None:
     """Which calls of which clients are served right. Ends with status 1 where one is not."""
     ways = [behind] if behind else [*BEHIND]
     with tempfile.TemporaryDirectory(prefix="foreword-clients-") as folder, ExitStack() as stack:
         port = _gateway(Path(folder), stack)
         commands = {**_python(python, only), **_node(node, Path(folder), only)}
         results = {(name, way): _run(command, port, way) for name, command in commands.items() for way in ways}
-    rows = [row for name in commands for row in _rows(name, [results[name, way] for way in ways])]
-    click.echo(table(["client", "call", *ways], rows))
+    rows = [[name, *[_counted(results[name, way]) for way in ways]] for name in commands]
+    click.echo(table(["client", *ways], rows))
+    if verbose:
+        rows = [row for name in commands for row in _rows(name, [results[name, way] for way in ways])]
+        click.echo("\n" + table(["client", "call", *ways], rows))
     wrong = [
         f"{name}, {call}, {way}: {text}"
         for (name, way), cells in results.items()
@@ -84,7 +88,7 @@ def _gateway(scratch: Path, stack: ExitStack) -> int:
     upstream = Process([sys.executable, program, str(upstream_port)], scratch / "log", {"PYTHONPATH": str(HERE)})
     stack.callback(upstream.stop)
     upstream.wait_port(upstream_port)
-    process, port = foreword.start(scratch / "gateway", CONFIG, upstream_port)
+    process, port = foreword.start(scratch / "gateway", CONFIG, upstream_port, ready_s=900)
     stack.callback(process.stop)
     return port
 
@@ -119,6 +123,12 @@ def _run(command: Sequence[str], port: int, way: str) -> dict[str, str]:
         missing = any(name in done.stderr for name in MISSING)
         return {"": "not installed" if missing else done.stderr.strip()[-200:]}
     return {cell["cell"]: cell["wrong"] for cell in cells}
+
+
+def _counted(cells: dict[str, str]) -> str:
+    if "" in cells:
+        return cells[""]
+    return f"{sum(not wrong for wrong in cells.values())} of {len(cells)}"
 
 
 def _rows(name: str, results: Sequence[dict[str, str]]) -> list[list[str]]:
