@@ -1,7 +1,4 @@
-"""One client's connection: parses HTTP/1.1, passes requests to the application, and enforces deadlines.
-
-The parser is httptools (llhttp) in its strict mode, as in the client for backends.
-"""
+"""One client's connection: passes its requests to the application one after the other, and enforces deadlines."""
 
 import asyncio
 from collections import deque
@@ -10,9 +7,10 @@ from typing import Any, Protocol
 import httptools
 
 from gateway.errors import BadRequest, RequestError, TimedOut
-from gateway.serving.head import FRAMING, HEAD_LIMIT, SPECIAL, Header, address, head_too_large, scope_of
+from gateway.serving.head import HEAD_LIMIT, address, head_too_large
 from gateway.serving.limits import ClientLimits
 from gateway.serving.request import ServedRequest
+from gateway.serving.request_parser import RequestParser
 from gateway.serving.unsent import unsent_bytes
 
 WRITE_HIGH_WATER = 64 * 1024
@@ -52,22 +50,14 @@ class ClientConnection(asyncio.Protocol):
         "_body_ends",
         "_closing",
         "_drained",
-        "_head_begun",
-        "_head_size",
-        "_headers",
         "_loop",
         "_owner",
         "_parser",
-        "_peer",
         "_queue",
         "_reading",
-        "_server",
-        "_special",
         "_spoiled",
         "_transport",
         "_unsent",
-        "_upgrading",
-        "_url",
         "deadline",
         "paused",
     )
@@ -79,7 +69,6 @@ class ClientConnection(asyncio.Protocol):
         self._owner = owner
         self._loop = loop
         self._transport: Any = None
-        self._parser: Any = httptools.HttpRequestParser(self)
         self._queue: deque[ServedRequest] = deque()
         self._answering: ServedRequest | None = None
         self._reading: ServedRequest | None = None
@@ -88,18 +77,8 @@ class ClientConnection(asyncio.Protocol):
         self._closing = False
         self._spoiled = False
         """Whether the client's bytes can no longer be parsed."""
-        self._upgrading = False
-        """Whether the parser stopped at a head that asks for another protocol."""
         self._unsent = 0
         self._body_ends = 0.0
-        self._begin_head()
-
-    def _begin_head(self) -> None:
-        self._head_begun = False
-        self._head_size = 0
-        self._url = b""
-        self._headers: list[Header] = []
-        self._special: dict[bytes, bytes] = {}
 
     @property
     def date(self) -> bytes:
@@ -115,8 +94,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._transport.set_write_buffer_limits(WRITE_HIGH_WATER)
-        self._peer = address(transport.get_extra_info("peername"))
-        self._server = address(transport.get_extra_info("sockname"))
+        server, client = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        self._parser = RequestParser(self, server=address(server), client=address(client))
         self.deadline = self._loop.time() + self._owner.limits.head_s
         self._owner.opened(self)
         self._owner.waits(self)
@@ -125,29 +104,14 @@ class ClientConnection(asyncio.Protocol):
         if self._closing or self._spoiled:
             return
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
+            self._parser.feed(data)
         except httptools.HttpParserError as error:
             self._refuse_bytes(error)
             return
         if self._reading is not None:
             self._body_goes_on()
-        elif self._head_begun and self._answering is None:
+        elif self._parser.in_head and self._answering is None:
             self._head_goes_on(len(data))
-
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Answer a request for a protocol upgrade as if it had not asked for the upgrade.
-
-        llhttp does not read the body of such a request, so another parser reads it, after a head with only the
-        framing headers.
-        """
-        framing = [b"%b: %b\r\n" % header for header in self._headers if header[0] in FRAMING]
-        self._parser = httptools.HttpRequestParser(_BodyEvents(self))
-        try:
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing) + rest)
-        except httptools.HttpParserError as error:
-            self._refuse_bytes(error)
 
     def _body_goes_on(self) -> None:
         if self._reading is not self._answering:
@@ -159,8 +123,8 @@ class ClientConnection(asyncio.Protocol):
         self._owner.waits(self)
 
     def _head_goes_on(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > HEAD_LIMIT:
+        self._parser.head_size += size
+        if self._parser.head_size > HEAD_LIMIT:
             self._answer_bytes(head_too_large())
         else:
             self._owner.waits(self)
@@ -195,41 +159,14 @@ class ClientConnection(asyncio.Protocol):
             self._drained.set_result(None)
         self._drained = None
 
-    # httptools' callbacks
+    # from the parser
 
-    def on_message_begin(self) -> None:
+    def head_begins(self) -> None:
         if self._answering is None:
             self.deadline = self._loop.time() + self._owner.limits.head_s
-        self._begin_head()
-        self._head_begun = True
 
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._head_begun:
-            return  # a trailer, not a header
-        name = name.lower()
-        if name in SPECIAL:
-            if name in self._special:
-                raise BadRequest(f"The request has the header {name.decode('latin-1')} twice.")
-            self._special[name] = value.lower()
-        self._headers.append((name, value))
-        self._head_size += len(name) + len(value)
-        if self._head_size > HEAD_LIMIT:
-            raise head_too_large()
-
-    def on_headers_complete(self) -> None:
-        self._head_begun = False
-        upgrades = self._parser.should_upgrade()
-        self._upgrading = upgrades
-        request = ServedRequest(
-            self,
-            scope_of(self._parser, self._url, self._headers, self._special, server=self._server, client=self._peer),
-            keep=self._parser.should_keep_alive() and not upgrades,
-            expects=self._special.get(b"expect") == b"100-continue",
-        )
-        self._head_size = 0
+    def head_ends(self, scope: dict[str, Any], *, keep: bool, expects: bool) -> None:
+        request = ServedRequest(self, scope, keep=keep, expects=expects)
         self._body_ends = 0.0
         self._reading = request
         if self._answering is None:
@@ -238,14 +175,11 @@ class ClientConnection(asyncio.Protocol):
             self._queue.append(request)
             self._transport.pause_reading()
 
-    def on_body(self, body: bytes) -> None:
+    def body_piece(self, piece: bytes) -> None:
         if self._reading is not None and not self._reading.over:
-            self._reading.feed(body)
+            self._reading.feed(piece)
 
-    def on_message_complete(self) -> None:
-        if self._upgrading:
-            self._upgrading = False
-            return
+    def body_ends(self) -> None:
         request, self._reading = self._reading, None
         if request is None:
             return
@@ -340,7 +274,7 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
         elif self._answering is not None:
             self._body_too_slow(self._answering, now)
-        elif self._head_begun:
+        elif self._parser.in_head:
             self._answer_bytes(TimedOut("The head of the request did not arrive in time."))
         else:
             self._close()
@@ -393,11 +327,3 @@ class ClientConnection(asyncio.Protocol):
         self._reading, self._spoiled = None, True
         request.body_complete = True
         request.refuse(error)
-
-
-class _BodyEvents:
-    """Receives the parser's events of a body whose head was already passed on."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.on_body = connection.on_body
-        self.on_message_complete = connection.on_message_complete
