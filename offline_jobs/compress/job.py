@@ -93,7 +93,9 @@ def run(run: JobRun, options: CompressOptions) -> CompressReport:
     with contextlib.closing(_Draft(folder.parent)) as draft:
         shop = _workshop(run, options, plan, source, digest)
         before = _before(shop)
-        model, pairs = compressed(shop.source, Bench(plan, shop.windows, run.folder, run.check))
+        model, pairs = compressed(
+            shop.source, load_network(shop.source), Bench(plan, shop.windows, run.folder, run.check)
+        )
         write_model(model, draft.folder / MODEL, pairs)
         after = _after(shop, model, draft.folder / MODEL)
         pass_gate(before, after, options.limit, changed=_changed(shop, model))

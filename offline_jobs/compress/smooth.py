@@ -64,7 +64,7 @@ def smooth(
 def _fold(layer: Any, fold: Fold, seen: Mapping[str, InputStatistics], *, raised: bool) -> float:
     statistics = seen[fold.after[0]]
     matrices = [layer.get_submodule(name).weight for name in fold.after]
-    shared = _channels(layer, fold, statistics.highest.numel())
+    shared = channels_of(layer, fold, statistics.highest.numel())
     best, alpha, least = torch.ones_like(statistics.highest), -1.0, _loss(matrices, statistics.sample, None)
     for candidate in ALPHAS:
         factors = _factors(matrices, statistics.highest, candidate, shared)
@@ -72,11 +72,11 @@ def _fold(layer: Any, fold: Fold, seen: Mapping[str, InputStatistics], *, raised
         if loss < least:
             best, alpha, least = factors, candidate, loss
     if alpha >= 0:
-        _apply(layer, fold, best, shared, raised=raised)
+        apply_factors(layer, fold, best, shared, raised=raised)
     return alpha
 
 
-def _channels(layer: Any, fold: Fold, columns: int) -> Tensor:
+def channels_of(layer: Any, fold: Fold, columns: int) -> Tensor:
     """For each input channel, the row of the module before that computes it. Heads that share a value share a row."""
     if fold.before != "self_attn.v_proj":
         return torch.arange(columns)
@@ -108,7 +108,7 @@ def _loss(matrices: list[Tensor], sample: Tensor, factors: Tensor | None) -> flo
     return total
 
 
-def _apply(layer: Any, fold: Fold, factors: Tensor, shared: Tensor, *, raised: bool) -> None:
+def apply_factors(layer: Any, fold: Fold, factors: Tensor, shared: Tensor, *, raised: bool) -> None:
     for name in fold.after:
         layer.get_submodule(name).weight.mul_(factors)
     before = layer.get_submodule(fold.before)

@@ -16,7 +16,7 @@ from offline_jobs.compress.layers import LayerFiles, importances
 from offline_jobs.compress.prune import prune
 from offline_jobs.compress.schemes import Plan
 from offline_jobs.compress.smooth import smooth
-from offline_jobs.compress.source import Source, load_network
+from offline_jobs.compress.source import Source
 from offline_jobs.compress.texts import Windows
 from offline_jobs.compress.tune import norms_of, tune, tune_on_grid, tune_sparser
 
@@ -33,10 +33,9 @@ class Bench:
     check: Callable[[], None]
 
 
-def compressed(source: Source, bench: Bench) -> tuple[Compressed, Mapping[str, Pair]]:
+def compressed(source: Source, network: Any, bench: Bench) -> tuple[Compressed, Mapping[str, Pair]]:
     """The changed model, and its description for GGUF."""
-    network, plan = load_network(source), bench.plan
-    pairs = source.pairs
+    plan, pairs = bench.plan, source.pairs
     if plan.cuts is not None:
         shape = structured.cut(network, bench.windows.calibrate, plan.cuts, source.family, bench.check)
         pairs = structured.described_shape(pairs, source.family.architecture, shape, source.head_width)

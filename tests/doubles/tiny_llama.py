@@ -32,10 +32,10 @@ def reference(**fields: Any) -> Any:
     return LlamaForCausalLM(config(**fields)).eval()
 
 
-def model(**fields: Any) -> TorchNetwork:
+def model(*, int8_cache: bool = False, **fields: Any) -> TorchNetwork:
     """The same weights under our engine."""
     ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
     masking_utils.ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, lambda *_, **__: None)
     network = reference(**fields)
     network.set_attn_implementation(NAME)
-    return TorchNetwork(network)
+    return TorchNetwork(network, int8_cache=int8_cache)

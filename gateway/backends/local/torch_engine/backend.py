@@ -39,7 +39,10 @@ class TorchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     model: str
     """A folder with safetensors, a GGUF file, or `package:name/file` inside an installed Python package."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
-    """`auto`: bfloat16 if this processor computes with it, else float32; both are timed when the model is loaded."""
+    """`auto`: bfloat16 if this processor has instructions for it, else float32."""
+    cache: Literal["model", "int8"] = "model"
+    """The format of the cache of keys and values: the model's, or int8, which takes a half of bfloat16's memory and a
+    quarter of float32's."""
     long_context: LongContext = "auto"
     """How positions are stretched for requests beyond the trained window; `off`: such requests are refused."""
     max_window_tokens: int = 0
@@ -157,6 +160,7 @@ class TorchModel(LocalModel):
             settings.default_system,
             passages_bytes=settings.passages_mb << 20,
             rows_bytes=settings.rows_mb << 20,
+            int8_cache=settings.cache == "int8",
         )
         return TorchEngine(self._path, options)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from gateway.backends.local.torch_engine import rope
+from gateway.backends.local.torch_engine import int8, rope
 from gateway.backends.local.torch_engine.positions import NATIVE, Variant
 
 NEAR = 1024
@@ -20,11 +20,23 @@ MOST_SCORES = 1 << 24
 class CacheShape:
     """The shape of a model's caches."""
 
-    def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype) -> None:
-        self.layers, self.heads, self.width, self.dtype = layers, heads, width, dtype
+    def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype, *, int8: bool = False) -> None:
+        """`int8`: keys and values are rounded to int8 in the cache, and computed with in `dtype`."""
+        self.layers, self.heads, self.width, self.dtype, self.int8 = layers, heads, width, dtype, int8
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of one token of one head, keys or values."""
+        return self.width + int8.SCALE_BYTES if self.int8 else self.width * self.dtype.itemsize
 
     def bytes_of(self, tokens: int) -> int:
-        return 2 * self.layers * self.heads * self.width * tokens * self.dtype.itemsize
+        return 2 * self.layers * self.heads * tokens * self.row_bytes
+
+    def empty(self, rows: int, capacity: int) -> Tensor:
+        """An empty cache: [layers, 2, rows, heads, capacity, width], of bytes if `int8`."""
+        width, dtype = (self.row_bytes, torch.int8) if self.int8 else (self.width, self.dtype)
+        # not `empty`: hidden values are still multiplied by zero, and leftover memory may hold NaN
+        return torch.zeros((self.layers, 2, rows, self.heads, capacity, width), dtype=dtype)
 
 
 class RowBlock:
@@ -33,9 +45,7 @@ class RowBlock:
     def __init__(self, shape: CacheShape, rows: int, capacity: int, variant: Variant = NATIVE) -> None:
         self.shape = shape
         self.variant = variant
-        size = (shape.layers, 2, rows, shape.heads, capacity, shape.width)
-        # not `empty`: hidden values are still multiplied by zero, and leftover memory may hold NaN
-        self.values = torch.zeros(size, dtype=shape.dtype)
+        self.values = shape.empty(rows, capacity)
         self.begins = torch.zeros(rows, dtype=torch.long)
         self.end = 0
         self.gap = 0
@@ -79,9 +89,7 @@ class RowBlock:
         """
         new = q.shape[2]
         till = self.end + new
-        self.values[layer, 0, :, :, self.end : till] = k
-        self.values[layer, 1, :, :, self.end : till] = v
-        keys, values = self.values[layer, 0, :, :, :till], self.values[layer, 1, :, :, :till]
+        keys, values = self._extend(layer, k, v, till)
         if self.variant.method == "self-extend":
             return self._extended(q, keys, values, scaling, theta)
         if new == 1:
@@ -92,6 +100,15 @@ class RowBlock:
             return functional.scaled_dot_product_attention(q, keys, values, is_causal=True, scale=scaling)
         mask = self._mask(new, till)
         return functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scaling)
+
+    def _extend(self, layer: int, k: Tensor, v: Tensor, till: int) -> tuple[Tensor, Tensor]:
+        """Append k and v. Returns all keys and values: [rows, heads, till, d]."""
+        packed = self.shape.int8
+        self.values[layer, 0, :, :, self.end : till] = int8.pack(k) if packed else k
+        self.values[layer, 1, :, :, self.end : till] = int8.pack(v) if packed else v
+        keys, values = self.values[layer, 0, :, :, :till], self.values[layer, 1, :, :, :till]
+        dtype = self.shape.dtype
+        return (int8.unpack(keys, dtype), int8.unpack(values, dtype)) if packed else (keys, values)
 
     @property
     def _filled(self) -> bool:

@@ -39,13 +39,14 @@ class TorchOptions(Struct, frozen=True):
     default_system: bool = False
     passages_bytes: int = 0
     rows_bytes: int = 0
+    int8_cache: bool = False
 
 
 class TorchEngine:
     """A loaded model. The constructor loads it and blocks. Satisfies `serve.LoadedEngine`."""
 
     def __init__(self, path: Path, options: TorchOptions) -> None:
-        self.model, tokenizer = load(path, options.keep, options.dtype)
+        self.model, tokenizer = load(path, options.keep, options.dtype, int8_cache=options.int8_cache)
         self.tokens = Tokens(tokenizer, chat_template=options.chat_template, default_system=options.default_system)
         self.positions = options.positions
         self.stepper = Stepper(self.model, options.threads)

@@ -8,7 +8,6 @@ import hashlib
 import logging
 import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,37 +19,32 @@ from gateway.backends.local.torch_engine.model import NAME, TorchNetwork, attent
 
 log = logging.getLogger("foreword.torch")
 
-TRIED = 256
-"""The number of tokens with which each number format is timed."""
+BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""Abilities of processors that compute in bfloat16."""
 
 
-def load(path: Path, keep: Path, dtype: str) -> tuple[TorchNetwork, Any]:
+def load(path: Path, keep: Path, dtype: str, *, int8_cache: bool = False) -> tuple[TorchNetwork, Any]:
     """Load the model and its tokenizer. `keep`: the folder for unpacked models. `dtype` may be `auto`."""
     ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
     # the attention function makes its own masks
     masking_utils.ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, lambda *_, **__: None)
-    number_format = faster_dtype() if dtype == "auto" else getattr(torch, dtype)
+    number_format = best_dtype() if dtype == "auto" else getattr(torch, dtype)
     folder = _unpacked(path, keep, number_format) if path.is_file() else path
     network = AutoModelForCausalLM.from_pretrained(
         folder, dtype=number_format, attn_implementation=NAME, local_files_only=True
     )
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     network.requires_grad_(False)
-    return TorchNetwork(network), tokenizer
+    return TorchNetwork(network, int8_cache=int8_cache), tokenizer
 
 
-def faster_dtype() -> torch.dtype:
-    """bfloat16 if this processor supports it, else float32: emulated bfloat16 is several times slower."""
-    took = {}
-    for dtype in (torch.bfloat16, torch.float32):
-        sample = torch.ones(TRIED, 512, dtype=dtype)
-        other = torch.ones(512, 512, dtype=dtype)
-        torch.nn.functional.linear(sample, other)
-        began = time.perf_counter()
-        for _ in range(3):
-            torch.nn.functional.linear(sample, other)
-        took[dtype] = time.perf_counter() - began
-    return min(took, key=lambda dtype: took[dtype])
+def best_dtype() -> torch.dtype:
+    """bfloat16 if this processor has instructions for it, else float32: emulated bfloat16 is several times slower.
+
+    The answer depends on the processor alone, so that an engine computes the same after each start.
+    """
+    has = torch.cpu.get_capabilities()
+    return torch.bfloat16 if any(has.get(name) for name in BFLOAT16) else torch.float32
 
 
 def _unpacked(path: Path, keep: Path, dtype: torch.dtype) -> Path:

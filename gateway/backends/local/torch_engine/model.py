@@ -30,14 +30,14 @@ class TokenSegment:
 class TorchNetwork:
     """A loaded network. One thread at a time may run it."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, *, int8_cache: bool = False) -> None:
         self.network = network
         config = network.config
         if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
             raise ValueError("models with sliding or linear attention are not supported by this engine")
         heads = config.num_key_value_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self.shape = CacheShape(config.num_hidden_layers, heads, width, network.dtype)
+        self.shape = CacheShape(config.num_hidden_layers, heads, width, network.dtype, int8=int8_cache)
         self.vocabulary: int = network.get_input_embeddings().num_embeddings
         """The size of the vocabulary."""
         self.trained_tokens = _trained(config)

@@ -1,0 +1,26 @@
+"""Keys and values in int8, with one scale for each token and head.
+
+The codes and the scale (float16, as two bytes) of a token stand in one row of bytes, so that a cache of them is copied,
+cut and selected like one of plain numbers.
+"""
+
+import torch
+from torch import Tensor
+
+SCALE_BYTES = 2
+HIGHEST = 127
+SMALLEST = 6e-8
+"""The smallest float16 above zero."""
+
+
+def pack(values: Tensor) -> Tensor:
+    """Round values [..., width] to int8: [..., width + 2]."""
+    scales = (values.float().abs().amax(-1, keepdim=True) / HIGHEST).clamp(min=SMALLEST).half()
+    codes = (values.float() / scales.float()).round().clamp(-HIGHEST, HIGHEST).to(torch.int8)
+    return torch.cat((codes, scales.view(torch.int8)), -1)
+
+
+def unpack(packed: Tensor, dtype: torch.dtype) -> Tensor:
+    """The values of packed rows [..., width + 2]: [..., width]."""
+    scales = packed[..., -SCALE_BYTES:].contiguous().view(torch.float16)
+    return packed[..., :-SCALE_BYTES].to(dtype) * scales.to(dtype)
