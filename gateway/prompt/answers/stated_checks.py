@@ -17,6 +17,7 @@ from gateway.prompt.language.payload import split
 
 LONGEST_CHARS = 4000
 """Only so many first characters of an instruction are looked through."""
+SHORT_QUOTE_CHARS = 60
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*\S", re.M)
 _NUMBERED_LINE = re.compile(r"^\s*\d{1,2}[.)、]\s*\S", re.M)
 _SENTENCE = re.compile(r"[.!?]+(?=\s|$|[\"”])|[。!?！？]+")
@@ -51,6 +52,8 @@ def _instruction(prompt: str) -> str:
     parts = split(prompt)
     if parts.payload is not None and prompt[: parts.payload.start].rstrip(" \t\"“「'").endswith("\n"):
         return parts.instruction_text
+    if parts.payload is not None and parts.payload.end - parts.payload.start <= SHORT_QUOTE_CHARS:
+        return prompt  # the words of `end with "Yours, Ben"`
     return certain(parts).instruction_text
 
 

@@ -97,7 +97,7 @@ _TEXTS = (
     ("starts", _limit(rf"(?:以|用){_QUOTED}(?:二字|一词)?(?:开头|开始)")),
     ("ends", _limit(rf"以{_QUOTED}(?:二字|一词)?(?:结尾|结束)")),
     ("lacks", _limit(rf"(?:不要|不得|不能|别)(?:出现|使用|用|提到|写){_QUOTED}")),
-    ("contains", _limit(rf"(?:必须|要|需)(?:包含|出现|用到){_QUOTED}")),
+    ("contains", _limit(rf"(?<!不)(?:必须|要|需)(?:包含|出现|用到){_QUOTED}")),
 )
 _FLAGS = (
     (

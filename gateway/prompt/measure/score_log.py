@@ -58,5 +58,5 @@ def _digest(pair: AnswerPair, judge: str) -> str:
     turns = [[(turn.role, turn.text) for turn in prompt] for prompt in (pair.raw, pair.rewritten)]
     scored = [pair.right, pair.compare, pair.checks, pair.marker, pair.scored_by(judge)]
     judged = judge if pair.scored_by(judge) == "judge" else ""
-    parts = [pair.key, pair.target.backend, turns, pair.sampling, scored, judged]
+    parts = [pair.key, pair.target.backend, pair.target.model, turns, pair.sampling, scored, judged]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
