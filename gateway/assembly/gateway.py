@@ -5,12 +5,14 @@ in their constructors and never change.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from msgspec import Struct
 
 from gateway.adapters import Adapters
+from gateway.ask import Mode
 from gateway.backends.complete import Completions
 from gateway.context.ingest.background_ingest import BackgroundIngest
 from gateway.exchange import Exchange
@@ -19,6 +21,7 @@ from gateway.loading import LateLoader
 from gateway.perform.responder import Responder
 from gateway.pipeline import PipelineStep, prepare
 from gateway.ports import ExchangeOutcome
+from gateway.prompt.measure.unproven import models_of, unproven
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.readiness import Readiness
 from gateway.records.archive import RecordArchive
@@ -29,6 +32,8 @@ from gateway.state.outage import GuardedState
 from gateway.telemetry import names
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.traces import Traces
+
+log = logging.getLogger("foreword.assembly")
 
 
 class Recording(Struct):
@@ -168,6 +173,17 @@ class Gateway:
                 group.create_task(self.readiness.watch(f"backend {name}", backend.open))
             if self.loader is not None:
                 group.create_task(self.loader.load(self.readiness))
+        self._log_unproven()
+
+    def _log_unproven(self) -> None:
+        """Tell the operator which templates only decide, and what measuring them would cost."""
+        library, settings = self.loaded.library, self.settings
+        if library is None or settings.prompt.mode is not Mode.PROVEN:
+            return
+        for model in models_of(settings).items():
+            report = unproven(library, self._policy, model, settings.jobs.prices)
+            if report is not None:
+                log.info("%s", report)
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

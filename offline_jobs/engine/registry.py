@@ -17,6 +17,7 @@ KINDS = {
     "harvest": "offline_jobs.harvest:JOB",
     "optimise": "offline_jobs.optimise:JOB",
     "watch": "offline_jobs.watch:JOB",
+    "measure-gains": "offline_jobs.measure_gains:JOB",
     "drift": "offline_jobs.drift:JOB",
     "train-classifier": "offline_jobs.train_classifier:JOB",
     "train-shots": "offline_jobs.train_shots:JOB",

@@ -24,7 +24,7 @@ from gateway.prompt.measure.prepare import measurable, pairs_of_prompts
 from gateway.prompt.measure.prompts import shipped_prompts
 from gateway.prompt.measure.score_log import ScoreLog
 from gateway.prompt.policy.decide import RewritePolicy
-from gateway.prompt.policy.gains import Gain, gains_path, key_of, read_gains, write_gains
+from gateway.prompt.policy.gains import Gain, gains_path, key_of, known_gains, write_gains
 from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.slots.extract import Extractor
 from gateway.records.locations import database_url
@@ -84,7 +84,7 @@ class Measurement:
         if options.source != "records":
             pairs += await self._of_prompts()
         if options.missing:
-            rows = read_gains(gains_path(self._gateway.settings.data_folder))
+            rows = known_gains(gains_path(self._gateway.settings.data_folder))
             pairs = [pair for pair in pairs if pair.key not in rows]
         scored = [pair for pair in pairs if pair.scored_by(options.judge)]
         known = [score for pair in scored if (score := self._log.known(pair, options.judge)) is not None]

@@ -1,7 +1,7 @@
 """`foreword templates promote`, `retire`, `rollback` and `reload`: the commands that change the version in use."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -9,6 +9,7 @@ from urllib.request import Request, urlopen
 
 import click
 
+from gateway.ask import Mode
 from gateway.cli.config import config_option, load_settings
 from gateway.cli.templates.options import (
     echo_json,
@@ -162,6 +163,27 @@ def _print_move(moved: moves.MoveResult, folders: tuple[Path, ...], config: Path
         return
     id = moved.ref.partition("@")[0]
     click.echo(f"{moved.ref}: {moved.before} -> {moved.after}; {_in_use(folders, config, id)}")
+    if moved.after is Status.ACTIVE:
+        for line in _unproven(moved.ref, folders, config):
+            click.echo(line)
+
+
+def _unproven(ref: str, folders: tuple[Path, ...], config: Path) -> Iterator[str]:
+    """One line for each configured model for which the version only decides, with the cost of measuring it."""
+    from gateway.prompt.measure.unproven import models_of, unproven
+    from gateway.prompt.policy.decide import RewritePolicy
+    from gateway.prompt.policy.gains import GainTable, gains_path, shipped_gains
+
+    settings = settings_for(folders, config)
+    own = settings.templates.get(ref.partition("@")[0])
+    if settings.prompt.mode is not Mode.PROVEN or (own is not None and own.mode is Mode.ON):
+        return
+    policy = RewritePolicy(settings.templates, GainTable(gains_path(settings.data_folder), shipped=shipped_gains()))
+    library, _ = open_library(folders, config)
+    for model in models_of(settings).items():
+        report = unproven(library, policy, model, settings.jobs.prices, ref)
+        if report is not None:
+            yield report.of_one()
 
 
 def _in_use(folders: tuple[Path, ...], config: Path, id: str) -> str:

@@ -31,19 +31,19 @@ def cost_of_pairs(
     calls, tokens, money = 0, 0, 0.0
     judged = [pair for pair in pairs if pair.scored_by(judge) == JUDGED]
     for pair in pairs:
-        prompt = sum(_tokens(turn.text) for turn in (*pair.raw, *pair.rewritten))
+        prompt = sum(tokens_of(turn.text) for turn in (*pair.raw, *pair.rewritten))
         calls, tokens = calls + 2, tokens + prompt + 2 * pair.sampling.max_tokens
-        money += _money(prices.get(pair.target.model), prompt, 2 * pair.sampling.max_tokens)
+        money += money_of(prices.get(pair.target.model), prompt, 2 * pair.sampling.max_tokens)
     asked = 2 * len(judged) + (CALLS_A_PAIR * len(known_pairs()) if judged and exam is None else 0)
     for pair in judged:
-        prompt = 2 * (sum(_tokens(turn.text) for turn in pair.raw) + 2 * pair.sampling.max_tokens)
-        tokens, money = tokens + prompt, money + _money(prices.get(judge), prompt, 2 * JUDGE.max_tokens)
+        prompt = 2 * (sum(tokens_of(turn.text) for turn in pair.raw) + 2 * pair.sampling.max_tokens)
+        tokens, money = tokens + prompt, money + money_of(prices.get(judge), prompt, 2 * JUDGE.max_tokens)
     return MeasureCost(calls + asked, tokens, money)
 
 
-def _tokens(text: str) -> int:
+def tokens_of(text: str) -> int:
     return len(text.encode()) // BYTES_A_TOKEN + 1
 
 
-def _money(price: Price | None, prompt: int, answer: int) -> float:
+def money_of(price: Price | None, prompt: int, answer: int) -> float:
     return 0.0 if price is None else (price.prompt * prompt + price.completion * answer) / MILLION

@@ -19,10 +19,14 @@ from gateway.prompt.measure.pairs import COMPARISONS, AnswerPair, PairScorer
 from gateway.prompt.measure.prepare import measurable, pairs_of_prompts
 from gateway.prompt.measure.prompts import MeasuredPrompt, shipped_prompts
 from gateway.prompt.measure.score_log import ScoreLog
+from gateway.prompt.measure.unproven import models_of, unproven
 from gateway.prompt.policy.decide import RewritePolicy
+from gateway.prompt.policy.gains import Gain, GainTable, write_gains
 from gateway.prompt.rewrite import RewriteStage
 from gateway.settings.jobs import Price
+from gateway.settings.models import ModelTable, Routing
 from gateway.settings.prompt import PromptTable
+from gateway.settings.tables import Settings
 from tests.doubles.templates import template
 
 SMALL = Target("local", "small")
@@ -202,3 +206,33 @@ def test_every_version_in_use_is_measured_and_can_be_named() -> None:
     assert [one.ref for one in measurable(both, "refund.en@2")] == ["refund.en@2"]
     assert [one.ref for one in measurable(both)] == [one.ref for one in measurable(both, "refund.en")]
     assert list(measurable(both, "other.en")) == []
+
+
+def test_what_is_not_proven_is_named_with_the_cost_of_measuring_it(tmp_path: Path) -> None:
+    library_of_two = build_library(
+        [
+            template(id="summarise.en", intent="summarise"),
+            template("# user\n{{ query }}\n\nShortly.", id="translate.en", intent="translate"),
+        ],
+        [],
+    )
+    proven = library_of_two.templates[0]
+    row = Gain(proven.text_digest, "en", "small", 90, 0.3, -1.0, 1.0, p=0.0001, spread=0.4)
+    write_gains(tmp_path / "gains.json", [row])
+    policy = RewritePolicy({}, GainTable(tmp_path / "gains.json"))
+    prices = {"small": Price(prompt=1.0, completion=2.0)}
+
+    report = unproven(library_of_two, policy, ("small", "for-clients"), prices)
+
+    assert report is not None
+    assert (report.refs, report.templates, report.cost.calls) == (["translate.en@1"], 2, 40)
+    assert report.cost.money > 0
+    assert "foreword gains measure --missing --source prompts --model for-clients (at most 40 calls" in str(report)
+    assert unproven(library_of_two, policy, ("small", "small"), {}, "summarise.en@1") is None
+
+
+def test_the_models_to_measure_are_the_default_and_the_configured_ones() -> None:
+    models = {"best": ModelTable("up", "gpt-4.1"), "same": ModelTable("up", "gpt-4.1"), "own": ModelTable("up")}
+    settings = Settings(Path(), routing=Routing("best"), models=models)
+
+    assert models_of(settings) == {"gpt-4.1": "best", "own": "own"}

@@ -1,0 +1,83 @@
+"""What is not proven for a model, and what measuring it would cost. Nothing is rendered or called for this."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from gateway.prompt.library.library import Library
+from gateway.prompt.measure.cost import MeasureCost, money_of, tokens_of
+from gateway.prompt.measure.pairs import ANSWER_TOKENS
+from gateway.prompt.measure.prepare import measurable
+from gateway.prompt.measure.prompts import shipped_prompts
+from gateway.prompt.policy.decide import RewritePolicy
+from gateway.prompt.templates.template import Template
+from gateway.settings.jobs import Price
+from gateway.settings.tables import Settings
+
+LISTED = 5
+
+
+class UnprovenTemplates(Struct, frozen=True):
+    """The templates that only decide for a model, of `templates` that the classifier may choose."""
+
+    model: str
+    name: str
+    """The model's name for clients."""
+    refs: Sequence[str]
+    templates: int
+    cost: MeasureCost
+
+    def __str__(self) -> str:
+        more = f" and {len(self.refs) - LISTED} more" if len(self.refs) > LISTED else ""
+        named = ", ".join(self.refs[:LISTED]) + more
+        return (
+            f"{len(self.refs)} of {self.templates} templates are not proven for model {self.model} and decide in the "
+            f"shadow: {named}. Measure them: foreword gains measure --missing --source prompts --model {self.name} "
+            f"({self.cost})"
+        )
+
+    def of_one(self) -> str:
+        """The same for a single template."""
+        return (
+            f"{self.refs[0]} is not proven for model {self.model} and decides in the shadow there. Measure it: "
+            f"foreword gains measure --template {self.refs[0]} --model {self.name} ({self.cost})"
+        )
+
+
+def unproven(
+    library: Library, policy: RewritePolicy, model: tuple[str, str], prices: Mapping[str, Price], only: str = ""
+) -> UnprovenTemplates | None:
+    """The templates without a row that helps; None if all have one.
+
+    `model`: an item of `models_of`. `only`: the `id` or `id@version` of one template.
+    """
+    upstream, name = model
+    templates = list(measurable(library, only))
+    missing = [template for template in templates if not policy.helps(template, upstream)]
+    if not missing:
+        return None
+    refs = sorted(template.ref for template in missing)
+    return UnprovenTemplates(upstream, name, refs, len(templates), _cost(missing, prices.get(upstream)))
+
+
+def models_of(settings: Settings) -> Mapping[str, str]:
+    """The default model and every configured one: its name at the backend, and the first of its names for clients."""
+    names = [settings.routing.default, *settings.models] if settings.routing.default else list(settings.models)
+    models: dict[str, str] = {}
+    for name in names:
+        table = settings.models.get(name)
+        models.setdefault(table.upstream or name if table else name, name)
+    return models
+
+
+def _cost(templates: Iterable[Template], price: Price | None) -> MeasureCost:
+    calls, read, written = 0, 0, 0
+    for template in templates:
+        cell = template.intent.name, template.language
+        for prompt in shipped_prompts():
+            if (prompt.intent, prompt.language) == cell:
+                text = sum(len(part.source) for part in template.parts) // 3
+                calls += 2
+                read += 2 * tokens_of(prompt.prompt) + text
+                written += 2 * (template.output.max_tokens or ANSWER_TOKENS)
+    return MeasureCost(calls, read + written, money_of(price, read, written))
