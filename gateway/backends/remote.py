@@ -109,7 +109,7 @@ class Remote:
             async with httpx.AsyncClient(trust_env=False, timeout=timeout) as client:
                 answer = await client.request(method, url, headers=headers, content=body)
         except httpx.HTTPError as error:
-            raise BackendFailed(f"The backend {self.name!r} cannot be asked about {path}.") from error
+            raise BackendFailed(f"The backend {self.name!r} did not answer a request for {path}.") from error
         return answer.status_code, answer.content
 
     async def _reply(self, answer: UpstreamAnswer, exchange: Exchange, model: str, headers: Headers) -> Reply:
@@ -197,10 +197,10 @@ class Remote:
             case Idle():
                 return BackendTimeout(f"The backend {name!r} sent nothing for {settings.idle_timeout_s:g} s.")
             case Overdue():
-                limit = f"{settings.total_timeout_s:g} s; its total_timeout_s allows no more"
+                limit = f"{settings.total_timeout_s:g} s, its total_timeout_s"
                 return BackendTimeout(f"The backend {name!r} did not finish its answer within {limit}.")
             case TooLong():
-                limit = f"{settings.max_answer_mb} MB; its max_answer_mb allows no more"
+                limit = f"{settings.max_answer_mb} MB, its max_answer_mb"
                 return AnswerLost(f"The backend {name!r} sent an answer of more than {limit}.", code="answer_too_large")
             case Unanswered():
                 what = "closed the connection without an answer. It may have done the work, so it is not asked again"

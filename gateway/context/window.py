@@ -40,7 +40,7 @@ def lengthened(exchange: Exchange, prompt_tokens: int, stage: str, why: str) -> 
     reach, how = 0, f"{first.model!r} at {first.backend!r} takes {first.window_tokens or 'any number of'} tokens"
     if first.stretches(exchange.route[0]):
         reach = prompt_tokens + answer_room(exchange, first)
-        how = f"the engine reaches {first.window_tokens} tokens, with stretched positions where its own end"
+        how = f"the engine reaches {first.window_tokens} tokens, with stretched positions beyond its own window"
     plan = ContextPlan("interpolated", first.window_tokens, prompt_tokens, exchange.plan.dropped_turns, reach)
     route = (first, *[target for target in others if target is not None])
     figures = {"tokens": prompt_tokens, "window_tokens": exchange.route[0].window_tokens, "reach_tokens": reach}

@@ -86,7 +86,7 @@ def _url(url: str) -> URL:
     try:
         place = make_url(url)
     except ArgumentError as error:
-        raise _wrong(f"is no database URL: {error}", "For example sqlite:///data/records.db") from error
+        raise _wrong(f"is not a database URL: {error}", "For example sqlite:///data/records.db") from error
     if place.get_backend_name() not in KINDS:
         raise _wrong(f"{place.get_backend_name()!r} is not supported", f"Known: {', '.join(KINDS)}.")
     return place

@@ -9,7 +9,7 @@ from gateway.records.database import Database
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("records.db", "is no database URL"),
+        ("records.db", "is not a database URL"),
         ("mysql://localhost/records", "'mysql' is not supported"),
         ("sqlite+nothing:///records.db", "its driver is missing"),
     ],

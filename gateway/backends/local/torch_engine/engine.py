@@ -83,7 +83,7 @@ class TorchEngine:
         def call(body: bytes, callback: Callback) -> None:
             request = read_request(body)
             if request.choices > 1 or len(request.prompts) > 1:
-                raise BadRequest("'n' must be 1 where contexts are given, and there must be one prompt.", param="n")
+                raise BadRequest("'n' must be 1 if contexts are given, and there must be one prompt.", param="n")
             cut = self._cut_chat if request.messages else self._cut_prompt
             prefixes, question = cut(request, passages)
             windows = Windows(prefixes, question, mixed, self._rows_bytes)
