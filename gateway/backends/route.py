@@ -1,13 +1,14 @@
 """Finds the backends for a model's name, in the order in which to try them."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.ask import ClientKey, Endpoint, Mode
 from gateway.errors import KeyNotAllowed, NotFound, Problem
-from gateway.exchange import CanaryTrial, Exchange, Target
+from gateway.exchange import CanaryTrial, Exchange, Note, Target
 from gateway.ports import Backend, ModelCard
 from gateway.settings.models import ModelTable
 
@@ -78,6 +79,19 @@ class Routes:
         model = self._models.get(name)
         return None if model is None or model.canary is None else CanaryTrial(f"models.{name}", model.canary)
 
+    def shared(self, name: str, unit: str) -> str:
+        """The model of `[models.x] shares` that answers this conversation; "" if the named one does."""
+        name = self._default if name in AUTO else name
+        model = self._models.get(name)
+        if model is None or not model.shares:
+            return ""
+        place = int.from_bytes(sha256(f"{name}\n{unit}".encode()).digest()[:8], "big") / 2**64
+        for other, share in model.shares.items():
+            if place < share:
+                return other
+            place -= share
+        return ""
+
     def names(self) -> list[tuple[str, str]]:
         """All model names that can be listed, each with its backend. Patterns are left out."""
         listed = {name: model.backend for name, model in self._models.items()}
@@ -115,6 +129,10 @@ class Routes:
                 what, remedy = f"no backend {model.backend!r}", f"Known: {_list(backends)}."
                 problems.append(Problem(f"{file} {where} backend", what, remedy))
             check(f"{where} fallback", model.fallback)
+            for other in model.shares:
+                check(f"{where} shares", other)
+            if sum(model.shares.values()) > 1:
+                problems.append(Problem(f"{file} {where} shares", "their sum is more than 1"))
             if model.longer and not broken.may_serve(model.longer) and model.backend not in broken.backends:
                 problems += self._longer_problems(f"{file} {where} longer", name, model)
         check("[routing] default", self._default)
@@ -240,10 +258,20 @@ class RouteStage:
     async def __call__(self, exchange: Exchange) -> Exchange:
         ask, key = exchange.ask, exchange.key
         check_model(self.routes, key, ask.model, ask.endpoint)
-        targets = self.routes.targets(ask.model, ask.endpoint)
+        targets, notes = self._targets(exchange)
         mode = _mode(exchange, self.routes.mode(ask.model) or self._mode, key)
         trials = self._trials(exchange) if mode.changes else ()
-        return replace(exchange, route=targets, mode=mode, trials=trials)
+        return replace(exchange, route=targets, mode=mode, trials=trials, notes=(*exchange.notes, *notes))
+
+    def _targets(self, exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
+        """The targets of the model that answers this conversation; the named model stands behind it."""
+        ask = exchange.ask
+        targets = self.routes.targets(ask.model, ask.endpoint)
+        other = self.routes.shared(ask.model, ask.controls.conversation or ask.user or exchange.id)
+        if not other:
+            return targets, ()
+        note = Note("route", "share", data={"model": other})
+        return (*self.routes.targets(other, ask.endpoint), *targets), (note,)
 
     def _trials(self, exchange: Exchange) -> tuple[CanaryTrial, ...]:
         """The route's experiment, unless the request itself sets mode `on`, and in any case the key's."""

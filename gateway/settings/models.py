@@ -21,6 +21,9 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     """The model's name at the backend; the same name if left out."""
     fallback: str = ""
     """Another model, tried once if the backend cannot be reached, is overloaded or fails."""
+    shares: dict[str, Share] = {}
+    """Other models, and the share of conversations that each answers instead: `shares = {smollm-int4 = 0.1}`. A
+    conversation stays with its model; the rest stay here."""
     mode: Mode | None = None
     """`off`, `shadow`, `proven` or `on` for requests to this model; left out: `[prompt] mode`."""
     canary: Share | None = None

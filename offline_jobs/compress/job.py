@@ -15,6 +15,7 @@ import torch
 from msgspec import Struct
 
 from gateway.backends.local.variants import (
+    AUTO,
     MODEL,
     NAME,
     Perplexities,
@@ -125,7 +126,7 @@ def variant_name(options: CompressOptions, source: Path) -> str:
     """The name of the new variant. Raises `JobFailed` if it cannot be the name of a folder."""
     made = f"{source.stem}-{options.scheme}".lower()
     name = options.name or re.sub(r"[^a-z0-9._-]+", "-", made).strip("-.")
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name == AUTO:
         raise JobFailed(f"{name!r} is no name for a variant; use small letters, digits, dots, - and _")
     return name
 

@@ -4,6 +4,7 @@
 """
 
 import importlib.util
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,10 +14,12 @@ from msgspec import Meta, Struct
 from gateway.backends.local import gguf, variants
 from gateway.backends.local.engine import LlamaEngine, LlamaOptions
 from gateway.backends.local.serve import LocalModel, Serving
-from gateway.backends.local.variants import NoSuchVariant, StoredVariant
+from gateway.backends.local.variants import AUTO, NoSuchVariant, StoredVariant
 from gateway.errors import ConfigError, Problem
 from gateway.registry import AdapterKind
 from gateway.resources import NoSuchResource, locate
+
+log = logging.getLogger("foreword.llamacpp")
 
 REMEDY = "Name a GGUF file: a path, or package:name/file.gguf inside an installed package."
 BLOCK = 256  # llama.cpp rounds its cache up to whole blocks
@@ -30,7 +33,10 @@ class LlamaCppSettings(Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
     """The GGUF file: a path, or `package:name/file` inside an installed Python package."""
     variant: str = ""
-    """Instead of `model`: the name of a variant that `foreword engines compress` made."""
+    """Instead of `model`: the name of a variant that `foreword engines compress` made. `auto`, beside `model`: at each
+    start the model's fastest variant whose perplexity rose by at most `accepted_rise`, or the model itself."""
+    accepted_rise: Annotated[float, Meta(ge=0)] = 0.01
+    """The rise of perplexity that `variant = "auto"` accepts: 0.01 is 1 %."""
     cache: Literal["auto", "f16", "q8_0"] = "auto"
     """The type of the cache of keys and values; `q8_0` takes about half the memory. `auto`: the variant's, else f16."""
     batch_tokens: Annotated[int, Meta(ge=32, le=4096)] = 256
@@ -135,8 +141,10 @@ def _check(settings: LlamaCppSettings, root: Path) -> Iterable[Problem]:
             yield Problem(field, "must be at least 1")
     if importlib.util.find_spec("xllamacpp") is None:
         yield Problem("kind", "needs the package xllamacpp", 'Run: pip install "foreword[local]"')
-    if bool(settings.model) == bool(settings.variant):
-        yield Problem("model", "needs either `model` or `variant`", REMEDY)
+    if bool(settings.model) == (settings.variant not in ("", AUTO)):
+        yield Problem(
+            "model", 'needs either `model`, alone or with `variant = "auto"`, or the name of a `variant`', REMEDY
+        )
     if (settings.speculation == "draft") != bool(settings.draft):
         yield Problem("draft", 'belongs to `speculation = "draft"`, and that needs it')
     files = {"model": settings.model, "draft": settings.draft}
@@ -158,8 +166,12 @@ def _build(name: str, settings: LlamaCppSettings, parts: Any) -> LlamaCpp:
     """A relative model path starts at `parts.settings.root`; variants are in `parts.settings.data_folder`."""
     root, variant = parts.settings.root, None
     try:
-        if settings.variant:
-            variant = variants.stored_variant(parts.settings.data_folder, settings.variant)
+        data = parts.settings.data_folder
+        if settings.variant == AUTO:
+            variant = variants.cheapest_variant(data, settings.model, settings.accepted_rise)
+            log.info("variant chosen", extra={"variant": variant.manifest.name if variant else "none"})
+        elif settings.variant:
+            variant = variants.stored_variant(data, settings.variant)
         path = variant.model if variant else locate(settings.model, root)
         return LlamaCpp(name, settings, path, variant, root)
     except NoSuchVariant as error:

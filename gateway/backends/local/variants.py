@@ -14,6 +14,9 @@ from msgspec import Struct
 
 from gateway.settings.tables import Settings
 
+AUTO = "auto"
+READ_TOKENS, WRITTEN_TOKENS = 400, 100
+"""A typical answer."""
 MODEL, MANIFEST = "model.gguf", "manifest.json"
 TORCH_FOLDER = "safetensors"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -127,6 +130,22 @@ def _read(folder: Path) -> StoredVariant:
     if not (folder / MODEL).is_file():
         raise NoSuchVariant(f"the variant in {folder} has no {MODEL}; make it again")
     return StoredVariant(folder, manifest)
+
+
+def cheapest_variant(data: Path, source: str, most_rise: float) -> StoredVariant | None:
+    """The variant of `source` with the least CPU time for an answer, among those whose perplexity rose by at most
+    `most_rise`; None if there is none."""
+    accepted = [
+        variant
+        for variant in stored_variants(data)
+        if variant.manifest.source == source and variant.manifest.rise <= most_rise and variant.manifest.speeds.read
+    ]
+    return min(accepted, key=lambda variant: answer_s(variant.manifest.speeds), default=None)
+
+
+def answer_s(speeds: Speeds) -> float:
+    """The seconds of CPU for a typical answer."""
+    return READ_TOKENS / speeds.read + WRITTEN_TOKENS / speeds.write_1
 
 
 def check_digest(variant: StoredVariant) -> None:

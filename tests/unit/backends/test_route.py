@@ -204,3 +204,24 @@ def test_a_longer_deployment_that_is_none_is_a_mistake(models: dict[str, ModelTa
     (problem,) = routes(models).problems("config.toml")
     assert problem.where == "config.toml [models.a] longer"
     assert what in problem.what
+
+
+async def test_a_share_of_the_conversations_goes_to_another_model_and_stays_there() -> None:
+    route = RouteStage(routes({"smol": ModelTable("local", shares={"gpt-4o": 0.2, "gpt-4.1-mini": 0.1})}), Mode.ON)
+
+    async def model(unit: int) -> str:
+        ask = Ask(Endpoint.CHAT, "smol", b"", controls=Controls(conversation=f"conversation-{unit}"))
+        done = await route(Exchange("x", ask, ClientKey.ANONYMOUS))
+        noted = [note.data for note in done.notes if note.stage == "route"]
+        assert noted == ([{"model": done.route[0].model}] if done.route[0].model != "smol" else [])
+        assert done.route[-1].model == "smol"
+        return done.route[0].model
+
+    first = [await model(unit) for unit in range(400)]
+    assert first == [await model(unit) for unit in range(400)]
+    assert 50 < first.count("gpt-4o") < 110 and 20 < first.count("gpt-4.1-mini") < 65
+
+
+def test_shares_of_unknown_models_and_over_one_are_mistakes() -> None:
+    problems = routes({"smol": ModelTable("local", shares={"absent": 0.7, "gpt-4o": 0.6})}).problems("config.toml")
+    assert [problem.what for problem in problems] == ["no model 'absent'", "their sum is more than 1"]
