@@ -23,7 +23,7 @@ class ParserOwner(Protocol):
 
 
 class RequestParser:
-    """A stream of requests. `in_head` is True while a head is not complete; `head_size` are its bytes."""
+    """Parses a stream of requests. `in_head` is True until a head is complete; `head_size` counts its bytes."""
 
     __slots__ = (
         "_client",

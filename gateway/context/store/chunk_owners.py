@@ -19,7 +19,7 @@ AT_ONCE = 500
 """The number of values in one statement. SQLite allows some thousands."""
 T = TypeVar("T")
 NONE = 0
-"""Means that there is no document: no document has this key."""
+"""The key that stands for no document."""
 
 
 class Owners:

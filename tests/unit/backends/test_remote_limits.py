@@ -67,7 +67,7 @@ async def read(reply: Reply) -> int:
 async def test_a_whole_answer_beyond_its_limit_is_an_error_that_names_the_setting(rig: Rig) -> None:
     with RawServer(endless(JSON)) as server:
         remote = await rig.remote(server, max_answer_mb=1)
-        with pytest.raises(RequestError, match="more than 1 MB; its max_answer_mb") as refused:
+        with pytest.raises(RequestError, match="more than 1 MB, its max_answer_mb") as refused:
             await remote.send(EXCHANGE, "m", ())
     assert (refused.value.status, refused.value.code, refused.value.taken) == (502, "answer_too_large", True)
 

@@ -110,7 +110,8 @@ class TorchEngine:
         return [bare, *[around(text + BETWEEN)[0] for text in passages]], behind
 
     def _cut_prompt(self, request: EngineRequest, passages: Sequence[str]) -> tuple[list[list[int]], list[int]]:
-        """The same for a raw prompt. The row without a passage starts with a blank line, since it must not be empty."""
+        """Two values like those of `_cut_chat`, for a raw prompt. The row without a passage starts with a blank line,
+        since it must not be empty."""
         (prompt,) = request.prompts
         behind = self._ids(prompt)
         return [self.tokens.foreign(text + BETWEEN) for text in ("", *passages)], behind

@@ -96,13 +96,13 @@ class Mixer:
         return mixed, speakers, reached.max() - reached
 
     def _doubt(self) -> Tensor:
-        """[passages]"""
+        """The penalty of each passage, in nats: [passages]."""
         if not self._explained:
             return torch.zeros(len(self._numbers))
         return nbce.doubt(torch.tensor([self._explained[number] for number in self._numbers]), self._mixed.alpha)
 
     def _relevance(self) -> Tensor:
-        """[passages]"""
+        """The relevance of each passage, from 0 to 1: [passages]."""
         scores = self._mixed.scores
         if not scores:
             return torch.ones(len(self._numbers))
