@@ -18,8 +18,9 @@ from harness.report import table
 
 from gateway.errors import TemplateError
 from gateway.prompt.authoring.cases import sample
+from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.library.library import load_library
-from gateway.prompt.rewrite import KeptAsIs, compose, fill_or_keep
+from gateway.prompt.rewrite import compose, fill_or_keep
 from gateway.prompt.templates.template import Template, parse
 
 ROOT = Path(__file__).parents[1]

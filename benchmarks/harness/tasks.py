@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
-# plain questions, as an application's author may write them; none is among the templates' own examples
+# plain questions, as an application's author may write them; none is among the templates' own examples. The text is
+# quoted or follows a line break: where it is in doubt there are no examples
 WORDINGS = {
     "clinc10": (
         'A user told our voice assistant: "{text}". What does the user want?',
-        "What is the user asking the assistant for here? {text}",
-        "Here is something that was said to a voice assistant.\n\n{text}\n\nWhich intent is it?",
+        "What is the user asking the assistant for here?\n{text}",
+        "Here is something that was said to a voice assistant. Which intent is it?\n\n{text}",
     ),
     "banking8": (
         'A customer of our bank wrote: "{text}". What is the problem about?',
-        "What is this bank customer writing about? {text}",
-        "This message came in at the bank's support desk.\n\n{text}\n\nWhat is the customer's concern?",
+        "What is this bank customer writing about?\n{text}",
+        "This message came in at the bank's support desk. What is the customer's concern?\n\n{text}",
     ),
 }
 INSTRUCTION = """

@@ -6,7 +6,8 @@ If the template were skipped without an error, the client would get the answer t
 from gateway.ask import Mode
 from gateway.errors import BadRequest, KeyNotAllowed, NotReady, RequestError
 from gateway.exchange import Exchange
-from gateway.prompt.rewrite import KeptAsIs, RewriteStage
+from gateway.prompt.kept import KeptAsIs
+from gateway.prompt.rewrite import RewriteStage
 
 PARAM = "foreword.template"
 RETRY_S = 2.0

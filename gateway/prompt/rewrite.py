@@ -3,7 +3,6 @@ the result if any of the user's words are missing."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +10,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import exchange as values
-from gateway.ask import ClientKey, Mode, Turn
+from gateway.ask import Mode, Turn
 from gateway.errors import (
     BackendFailed,
-    BadRequest,
-    CollectionError,
-    KeyNotAllowed,
     NotFound,
     NotReady,
-    RequestError,
     TemplateError,
 )
 from gateway.exchange import Arm, Call, Exchange, Note, Sampling, SlotValue
@@ -28,15 +23,17 @@ from gateway.prompt import guards
 from gateway.prompt.answers.technique import TechniqueRun, technique_of
 from gateway.prompt.cost import cost_of
 from gateway.prompt.eligible import why_untouchable
+from gateway.prompt.examples import ExampleChooser
 from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
+from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.language.payload import split
 from gateway.prompt.library.library import Library, OfferedVersions
-from gateway.prompt.library.pools import Pools, of_chunks
+from gateway.prompt.library.pools import Pools
 from gateway.prompt.policy.arms import RewriteDecision
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.slots.extract import NOTHING, ExtractedSlots, Extractor, wants_more
 from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill
-from gateway.prompt.templates.fields import ExamplePool, Shot, Status
+from gateway.prompt.templates.fields import Shot, Status
 from gateway.prompt.templates.template import Template, read_ref
 from gateway.settings.prompt import PromptTable
 from gateway.split import Split
@@ -50,23 +47,6 @@ LONGEST_QUERY_CHARS = 200_000
 SYSTEM = ("system", "developer")
 
 Embed = Callable[[Sequence[str]], Awaitable["Vectors"]]
-
-
-class KeptAsIs(Exception):
-    """The prompt stays as it is; the message is the reason in the note.
-
-    `refusal` is the error for a client that named the template.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        template: Template | None = None,
-        calls: tuple[Call, ...] = (),
-        refusal: type[RequestError] = BadRequest,
-    ) -> None:
-        super().__init__(reason)
-        self.reason, self.template, self.calls, self.refusal = reason, template, calls, refusal
 
 
 class ComposedPrompt(Struct, frozen=True):
@@ -123,9 +103,8 @@ class RewriteStage:
         self.policy = policy or RewritePolicy()
         self.completer = completer
         self.library = library
-        self.pools = pools
         self.embed = embed
-        self.store = store
+        self._examples = ExampleChooser(pools, embed, store, settings.budget_ms)
         self._extract = extractor or Extractor()
 
     async def __call__(self, exchange: Exchange) -> Exchange:
@@ -193,7 +172,8 @@ class RewriteStage:
         more = await self._more_slots(template, exchange) if wants_more(template) else NOTHING
         try:
             filled = fill_or_keep(template, query, more.values, parts)
-            shots, labels = await self._shots(template, filled, exchange.key)
+            named = bool(exchange.ask.controls.template)
+            shots, labels = await self._examples.choose(template, filled, exchange.key, named=named)
             prompt = compose(template, filled, query, shots, labels)
             if template.calls:
                 prompt = await self._after_calls(prompt, exchange, filled, labels)
@@ -211,7 +191,7 @@ class RewriteStage:
 
         Raises `KeptAsIs` or `TemplateError`.
         """
-        shots, labels = await self._shots(template, filled, exchange.key)
+        shots, labels = await self._examples.choose(template, filled, exchange.key, named=True)
         turns = template.render(filled.values, shots, labels)
         prompt = ComposedPrompt(template, turns, filled.slots, tuple(shots), technique_of(template, filled.values))
         return await self._after_calls(prompt, exchange, filled, labels) if template.calls else prompt
@@ -245,41 +225,6 @@ class RewriteStage:
             procedure=technique_of(template, known),
             calls=calls,
         )
-
-    async def _shots(
-        self, template: Template, filled: FilledSlots, key: ClientKey
-    ) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-        """The examples for this request, and all labels. Raises `KeptAsIs`."""
-        examples = template.examples
-        if not isinstance(examples, ExamplePool):
-            return examples, fixed_labels(template)
-        budget_ms = self.settings.budget_ms
-        try:
-            async with asyncio.timeout(budget_ms / 1000):
-                return await self._nearest(template, examples, filled, key)
-        except TimeoutError:
-            reason = f"choosing the examples took longer than {budget_ms} ms"
-            raise KeptAsIs(reason, template, refusal=NotReady) from None
-        except CollectionError as error:
-            raise KeptAsIs(f"the examples of {template.id}: {error}", template, refusal=NotReady) from error
-
-    async def _nearest(
-        self, template: Template, pool: ExamplePool, filled: FilledSlots, key: ClientKey
-    ) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
-        loaded = self.pools.of(template) if self.pools else None
-        if self.embed is None or (self.store if pool.collection else loaded) is None:
-            what = "are still loading, cannot be read, or lack an [embedder]"
-            raise KeptAsIs(f"the examples of {template.id} {what}", template, refusal=NotReady)
-        vector = (await self.embed([filled.values.get(template.shot_slot, filled.values["query"])]))[0]
-        if loaded is not None:
-            return loaded.nearest(vector), loaded.rows.labels
-        assert self.store is not None
-        if key.collections and pool.collection not in key.collections:
-            reason = f"this key may not use the collection of the examples of {template.id}"
-            raise KeptAsIs(reason, template, refusal=KeyNotAllowed)
-        chunks = await asyncio.to_thread(self.store.search, pool.collection, vector, 2 * pool.k)
-        shots = of_chunks(chunks, pool)
-        return shots, tuple(sorted({shot.output for shot in shots}))
 
 
 def keep_if_hostile(template: Template, query: str) -> None:
@@ -325,12 +270,6 @@ def _keep_if_same(prompt: ComposedPrompt, query: str) -> None:
     (*before, last) = prompt.turns
     if not before and last.text == query and prompt.procedure is None:
         raise KeptAsIs(f"{prompt.template.id} adds nothing to this prompt", prompt.template, prompt.calls)
-
-
-def fixed_labels(template: Template) -> tuple[str, ...]:
-    """The distinct outputs of a template's own examples, in their order."""
-    shots = () if isinstance(template.examples, ExamplePool) else template.examples
-    return tuple(dict.fromkeys(shot.output for shot in shots))
 
 
 def _named(library: Library, ref: str) -> Template:

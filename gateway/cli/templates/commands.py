@@ -25,7 +25,7 @@ from gateway.errors import TemplateError
 from gateway.prompt.authoring.cases import render_for
 from gateway.prompt.authoring.lint import lint
 from gateway.prompt.authoring.scaffold import scaffold
-from gateway.prompt.rewrite import KeptAsIs
+from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.templates.fields import ID, Language, Technique
 from gateway.prompt.templates.findings import Severity
 from gateway.prompt.templates.template import Template

@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from gateway.ask import Turn
 from gateway.errors import TemplateError
+from gateway.prompt.examples import fixed_labels
+from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.library.pools import read_pool
-from gateway.prompt.rewrite import KeptAsIs, compose, fill_or_keep, fixed_labels, keep_if_hostile
+from gateway.prompt.rewrite import compose, fill_or_keep, keep_if_hostile
 from gateway.prompt.templates.fields import ExamplePool, Expect, Shot, TemplateTest
 from gateway.prompt.templates.template import Template
 

@@ -8,10 +8,10 @@ from gateway.prompt.authoring.lint_examples import Embed, alike, near
 from gateway.prompt.authoring.lint_library import translations, unreachable
 from gateway.prompt.library.clashes import clashes
 from gateway.prompt.library.library import Library
-from gateway.prompt.library.pools import read_pool
+from gateway.prompt.library.pools import PoolRows, read_pool
 from gateway.prompt.templates.faults import SPEAKING, Count, at, estimated, faults_of
 from gateway.prompt.templates.fields import ExamplePool, Purpose
-from gateway.prompt.templates.findings import Finding, of_error
+from gateway.prompt.templates.findings import Finding, Severity, of_error
 from gateway.prompt.templates.template import Template
 
 
@@ -66,6 +66,19 @@ def _pool(template: Template) -> Iterator[Finding]:
     except TemplateError as error:
         yield Finding(error.file, error.line, error.column, "pool-unreadable", error.what)
         return
+    yield from _labels(template, pool, rows)
     if len(rows.shots) < pool.k:
         what = f"the pool has {len(rows.shots)} different examples, fewer than k: {pool.k}"
         yield at(template, "examples", "pool-too-small", what, "add some, or lower `k`")
+
+
+def _labels(template: Template, pool: ExamplePool, rows: PoolRows) -> Iterator[Finding]:
+    """Labels that no example has, outputs that are no label, and examples that the classifier never uses."""
+    if pool.labels and set(pool.labels) != set(rows.labels):
+        other = ", ".join(sorted(set(pool.labels) ^ set(rows.labels))[:3])
+        what = f"`labels` and the outputs of the examples differ: {other}"
+        yield at(template, "examples", "labels-differ", what, "list each output once, or leave `labels` out")
+    if pool.required is None and not pool.question and template.status in SPEAKING:
+        what = "the examples name no `question:`, so only requests that name the template get them"
+        remedy = "if they all answer one question about a text, write it there; else say `required: false`"
+        yield at(template, "examples", "no-question", what, remedy, Severity.WARNING)

@@ -22,6 +22,12 @@ def certain(parts: Split) -> Split:
     return Split(parts.query, _whole(parts.query))
 
 
+def only_text(parts: Split) -> TextSpan | None:
+    """The text that the query is about, if that is beyond doubt and stands in the query once."""
+    span = certain(parts).payload
+    return span if span and parts.query.count(parts.query[span.start : span.end]) == 1 else None
+
+
 def _is_fenced(query: str, span: TextSpan) -> bool:
     """Whether the span is the only code block. Two blocks would have words between them."""
     blocks = fences(query)

@@ -88,6 +88,18 @@ class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
     original: str = ""
 
 
+class QuestionWords(Struct, frozen=True, forbid_unknown_fields=True):
+    """Words of a question that asks for a label, and other questions about a text."""
+
+    stops: tuple[str, ...] = ()
+    frame: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    starters: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
 class GivenWords(Struct, frozen=True, forbid_unknown_fields=True):
     """Patterns of words that settle something about the answer."""
 
@@ -121,6 +133,7 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     refine: RefineWords = RefineWords()
     extract: ExtractWords = ExtractWords()
     given: GivenWords = GivenWords()
+    question: QuestionWords = QuestionWords()
 
     def whole(self, patterns: Iterable[str]) -> str:
         """One pattern that matches any of these patterns. In spaced languages it matches whole words only."""

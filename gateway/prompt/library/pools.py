@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from gateway.errors import TemplateError
 from gateway.exchange import Chunk
+from gateway.prompt.library.questions import PoolQuestion, least_likeness, question_of
 from gateway.prompt.templates.fields import ExamplePool, Shot
 from gateway.prompt.templates.template import Template
 
@@ -47,6 +48,14 @@ class EmbeddedPool(Struct, frozen=True):
     k: int
     balanced: bool
     budget_tokens: int = 0
+    least: float = 0.0
+    """How like its nearest example a text is, if it is one of their kind."""
+
+    def likeness(self, vector: Vectors) -> float:
+        """The similarity to the nearest example. vector: [dimensions]"""
+        import numpy as np
+
+        return float((self.vectors @ np.asarray(vector, np.float32).reshape(-1)).max())
 
     def nearest(self, vector: Vectors, k: int = 0) -> tuple[Shot, ...]:
         """The `k` most similar rows, the most similar last. Rows of equal similarity keep the file's order.
@@ -74,6 +83,12 @@ class Pools(Struct, frozen=True):
     """The loaded pools. Built whole by `load_pools` and replaced whole on reload."""
 
     loaded: Mapping[PoolKey, EmbeddedPool] = {}
+    questions: Mapping[str, PoolQuestion] = {}
+    """By the template's `content`."""
+
+    def question_of(self, template: Template) -> PoolQuestion | None:
+        """The one question that the template's examples answer; None if they answer several."""
+        return self.questions.get(template.content)
 
     def of(self, template: Template) -> EmbeddedPool | None:
         key = _key(template)
@@ -125,7 +140,7 @@ def read_pool(template: Template) -> PoolRows:
     assert path is not None
     assert isinstance(pool, ExamplePool)
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         line, column = template.places.get("examples", (0, 0))
         raise TemplateError(template.file, f"the pool {pool.pool} cannot be read: {error}", line, column) from error
@@ -150,6 +165,10 @@ def load_pools(
         if isinstance(candidate.examples, ExamplePool) and candidate.examples.budget_tokens
     }
     errors: list[TemplateError] = []
+
+    def embedded(texts: Sequence[str]) -> Vectors:
+        return _vectors(texts, embed, embedder, cache)
+
     for template in templates:
         key = _key(template)
         if key is None or key in loaded or not isinstance(template.examples, ExamplePool):
@@ -159,11 +178,25 @@ def load_pools(
         except TemplateError as error:
             errors.append(error)
             continue
-        vectors = _vectors(rows, embed, embedder, cache)
+        vectors = embedded([shot.input for shot in rows.shots])
         tokens = tuple(count(f"{shot.input}\n{shot.output}") for shot in rows.shots) if key in capped else ()
         rows = msgspec.structs.replace(rows, tokens=tokens)
-        loaded[key] = EmbeddedPool(rows, vectors, template.examples.k, template.examples.balanced)
-    return Pools(loaded), errors
+        pool = EmbeddedPool(rows, vectors, template.examples.k, template.examples.balanced)
+        loaded[key] = msgspec.structs.replace(pool, least=least_likeness(vectors))
+    return Pools(loaded, _questions(templates, loaded, embedded)), errors
+
+
+def _questions(
+    templates: Iterable[Template], loaded: Mapping[PoolKey, EmbeddedPool], embed: Embed
+) -> Mapping[str, PoolQuestion]:
+    questions = {}
+    for template in templates:
+        key = _key(template)
+        labels = loaded[key].rows.labels if key is not None and key in loaded else ()
+        question = question_of(template, labels, embed)
+        if question is not None:
+            questions[template.content] = question
+    return questions
 
 
 def _shot(line: str, pool: ExamplePool, path: Path, number: int) -> Shot:
@@ -177,11 +210,11 @@ def _shot(line: str, pool: ExamplePool, path: Path, number: int) -> Shot:
         raise TemplateError(str(path), what, number, 1) from error
 
 
-def _vectors(rows: PoolRows, embed: Embed, embedder: str, cache: Path) -> Vectors:
-    """The vectors of the inputs, from disk if they were embedded before."""
+def _vectors(texts: Sequence[str], embed: Embed, embedder: str, cache: Path) -> Vectors:
+    """The vectors of the texts, from disk if they were embedded before."""
     import numpy as np
 
-    inputs = [shot.input for shot in rows.shots]
+    inputs = list(texts)
     key = hashlib.sha256(msgspec.json.encode([embedder, inputs])).hexdigest()[:32]
     file = cache / f"{key}.npy"
     try:

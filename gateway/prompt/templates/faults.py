@@ -194,7 +194,7 @@ def _examples(template: Template) -> Iterator[Finding]:
     if not used and not template.shot_turns:
         what = "the body does not use the examples"
         yield at(template, "examples", "unused-examples", what, "write {% for e in examples %}, or set `as: turns`")
-    if isinstance(examples, ExamplePool) and template.shot_turns:
+    if isinstance(examples, ExamplePool) and template.shot_turns and not template.whole:
         others = template.parts[-1].body.names - {template.shot_slot, "query", "labels", "given"}
         for name in sorted(others):
             what = f"with `as: turns` the message of each example shows {name!r} of the current request"

@@ -144,6 +144,12 @@ class ExamplePool(Struct, frozen=True):
     """The most tokens of all examples together; the farthest are left out first. 0: no cap."""
     slot: str = ""
     """The slot that an example's input fills; left out: the slot filled from `payload`, else the query."""
+    question: str = ""
+    """The one question about a text that every example answers; "" for examples of several questions."""
+    labels: tuple[str, ...] = ()
+    """The answers to it; left out: the outputs of the examples."""
+    required: bool | None = None
+    """Whether the template is only for that question; left out: it is, if there is a `question`."""
 
 
 class Output(Struct, frozen=True):

@@ -172,8 +172,7 @@ class Template(Struct, frozen=True):
         ask = self.parts[-1]
         if self.shot_turns:
             for shot in shots:
-                question = self._text(ask, {**context, "query": shot.input, self.shot_slot: shot.input})
-                turns += (Turn("user", question), Turn("assistant", shot.output))
+                turns += (Turn("user", self._example(ask, shot, context)), Turn("assistant", shot.output))
         turns.append(self._question(ask, context))
         return tuple(turns)
 
@@ -201,6 +200,12 @@ class Template(Struct, frozen=True):
         context["examples"] = tuple(shots)
         context["labels"] = tuple(labels)
         return context
+
+    def _example(self, part: TemplatePart, shot: Shot, context: Mapping[str, Any]) -> str:
+        """The message of an example. Where the client's own goes in whole, so does the example's, without additions."""
+        if self.whole:
+            return shot.input
+        return self._text(part, {**context, QUERY: shot.input, self.shot_slot: shot.input})
 
     def _question(self, part: TemplatePart, context: Mapping[str, Any]) -> Turn:
         """The last message, with the place of the client's text where it is one whole piece of it."""

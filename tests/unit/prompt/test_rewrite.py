@@ -229,3 +229,78 @@ async def test_whatever_comes_in_one_note_goes_out_and_the_roles_hold(query: str
     if done.turns is not None:
         assert [turn.role for turn in done.turns] == ["system", "user"]
         assert done.rewrite.slots[0].value in done.turns[1].text
+
+
+ANSWERING = "examples: {pool: pool.jsonl, k: 2, as: turns, question: Which intent is this message}\n"
+POOL = (
+    '{"text": "my card is gone", "label": "lost"}\n{"text": "money back please", "label": "refund"}\n'
+    '{"text": "good morning", "label": "greet"}\n'
+)
+MINE = "Which intent is this message:\nmoney back"
+
+
+def with_pool(folder: Path, examples: str, body: str = "# user\n{{ query }}") -> RewriteStage:
+    (folder / "pool.jsonl").write_text(POOL)
+    path = write(folder, "t", source(body, more=f"technique: few-shot\n{examples}"))
+    found = build_library([parse(path.read_text("utf-8"), str(path))], [])
+
+    async def embed_soon(texts: Sequence[str]) -> Vectors:
+        return letters(texts)
+
+    pools, errors = load_pools(found.templates, letters, "letters", folder, len)
+    assert errors == []
+    return RewriteStage(PromptTable(), found, pools, embed_soon)
+
+
+def letters(texts: Sequence[str]) -> Vectors:
+    import numpy as np
+
+    alphabet = "abcdefghijklmnopqrstuvwxyz"
+    counts = np.array([[text.count(letter) for letter in alphabet] for text in texts], np.float32)
+    return np.asarray(counts / np.linalg.norm(counts, axis=1, keepdims=True), np.float32)
+
+
+async def test_examples_are_the_clients_message_with_another_text(tmp_path: Path) -> None:
+    done = await with_pool(tmp_path, ANSWERING)(exchange(MINE))
+    assert done.turns is not None
+    shown = [(turn.role, turn.text) for turn in done.turns]
+    assert shown[-3:] == [
+        ("user", "Which intent is this message:\nmoney back please"),
+        ("assistant", "refund"),
+        ("user", MINE),
+    ]
+    assert len(shown) == 5
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("Is this message rude:\nmoney back", "it has words that the question does not have: rude"),
+        ("Which intent is this message: money back", "no text in it is beyond doubt"),
+        ("Which intent is this message:\nqqqqq", "unlike every example"),
+        ("Which intent is this message (spam, ham):\nmoney back", "it names other labels"),
+    ],
+)
+async def test_another_question_gets_no_examples_and_no_change(tmp_path: Path, query: str, why: str) -> None:
+    done = await with_pool(tmp_path, ANSWERING)(exchange(query))
+    assert done.turns is None
+    assert why in last_note(done).reason
+
+
+async def test_the_rest_of_a_template_speaks_where_its_examples_are_not_required(tmp_path: Path) -> None:
+    body = "# user\n{{ query }}\n\nBriefly.{% if labels %} One of {{ labels | join(', ') }}.{% endif %}"
+    stage = with_pool(tmp_path, ANSWERING.replace("k: 2", "k: 1, required: false"), body)
+    other = await stage(exchange("Is this message rude:\nmoney back"))
+    assert other.turns == (Turn("user", "Is this message rude:\nmoney back\n\nBriefly.", around=0),)
+    own = await stage(exchange(MINE))
+    assert own.turns is not None
+    assert own.turns[-1].text == f"{MINE}\n\nBriefly. One of greet, lost, refund."
+
+
+async def test_a_pool_of_several_questions_is_for_requests_that_name_its_template(tmp_path: Path) -> None:
+    stage = with_pool(tmp_path, "examples: {pool: pool.jsonl, k: 1, as: turns}\n", "# user\n{{ query }}\n\nBriefly.")
+    done = await stage(exchange(MINE))
+    assert done.turns == (Turn("user", f"{MINE}\n\nBriefly.", around=0),)
+    named = await stage(naming(MINE))
+    assert named.turns is not None
+    assert [turn.role for turn in named.turns] == ["user", "assistant", "user"]

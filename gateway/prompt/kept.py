@@ -1,0 +1,22 @@
+"""Why a prompt stays as it is."""
+
+from gateway.errors import BadRequest, RequestError
+from gateway.exchange import Call
+from gateway.prompt.templates.template import Template
+
+
+class KeptAsIs(Exception):
+    """The prompt stays as it is; the message is the reason in the note.
+
+    `refusal` is the error for a client that named the template.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        template: Template | None = None,
+        calls: tuple[Call, ...] = (),
+        refusal: type[RequestError] = BadRequest,
+    ) -> None:
+        super().__init__(reason)
+        self.reason, self.template, self.calls, self.refusal = reason, template, calls, refusal

@@ -1,0 +1,97 @@
+"""Whether a request asks one known question about a text, by its words alone.
+
+A request that has one more word of content than the question's own wordings ("Is the *customer* *angry*?") asks
+something else.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from gateway.prompt.language.invariants import find_options
+from gateway.prompt.language.values import items_of
+from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, any_of, folded
+
+STEM_CHARS = 5
+GAP = "..."
+"""Stands for the text in a request."""
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_CHARACTER = re.compile(r"[^\W_]")
+_SENTENCE = re.compile(r"[.?!:;。？！：；\n\"“”'「」]+\s*")
+_ASKS = re.compile(r"[?？]")
+
+
+class QuestionWording(Struct, frozen=True):
+    """The words that wordings of one question are made of. `starters`: how their sentences begin."""
+
+    language: str
+    known: frozenset[str]
+    starters: frozenset[str]
+
+    def why_other(self, request: str, labels: frozenset[str]) -> str:
+        """Why a request, with `GAP` for its text, asks another question; "" if its words allow that it asks this one.
+
+        `labels` are the answers of this question, as `label_of` writes them.
+        """
+        words = VOCABULARY[self.language]
+        options = find_options(request)
+        if options:
+            named = frozenset(map(label_of, items_of(request[slice(*options)])))
+            if named != labels:
+                return f"it names other labels: {', '.join(sorted(named ^ labels)[:3])}"
+            request = f"{request[: options[0]]} {request[options[1] :]}"
+        request = _FORMS[self.language].sub(" ", folded(request))
+        other = [token for token in _tokens(request, words) if _stem(token, words) not in self.known]
+        if other:
+            return f"it has words that the question does not have: {', '.join(other[:3])}"
+        begun = sorted(_starters(request, words) - self.starters)
+        if begun:
+            return f"it asks {begun[0]!r}"
+        asks = _ASKS.search(request) or any(_has(request, ask, words) for ask in words.question.asks)
+        return "" if asks else "it asks nothing"
+
+
+def wording_of(language: str, questions: Iterable[str]) -> QuestionWording:
+    """The wording of some forms of one question, each with `GAP` for its text."""
+    words = VOCABULARY[language]
+    own = words.question
+    lists = (*own.stops, *own.frame, *own.asks, *own.labels)
+    known = {_stem(token, words) for entry in lists for token in _tokens(entry, words)}
+    starters: set[str] = set()
+    for question in map(folded, questions):
+        known |= {_stem(token, words) for token in _tokens(question, words)}
+        starters |= _starters(question, words)
+    return QuestionWording(language, frozenset(known), frozenset(starters))
+
+
+def label_of(text: str) -> str:
+    """A label as it is compared: without case, and with blanks for underscores and hyphens."""
+    return " ".join(re.sub(r"[_\-]", " ", text).casefold().split())
+
+
+def _tokens(text: str, words: LanguageWords) -> Iterator[str]:
+    for match in (_WORD if words.spaced else _CHARACTER).finditer(text):
+        yield match[0].replace("’", "'").removesuffix("'s")
+
+
+def _stem(token: str, words: LanguageWords) -> str:
+    if not words.spaced:
+        return token
+    return token[:STEM_CHARS] if len(token) > STEM_CHARS else token.removesuffix("s")
+
+
+def _starters(text: str, words: LanguageWords) -> set[str]:
+    """The words at the beginning of a sentence that make a question of its own kind of it."""
+    if not words.spaced:
+        return {starter for starter in words.question.starters if starter in text}
+    begun = {found[0] for sentence in _SENTENCE.split(text) if (found := _WORD.search(sentence))}
+    return begun & set(words.question.starters)
+
+
+def _has(text: str, word: str, words: LanguageWords) -> bool:
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None if words.spaced else word in text
+
+
+_FORMS = {language: any_of([*words.question.forms] or [r"(?!)"]) for language, words in VOCABULARY.items()}

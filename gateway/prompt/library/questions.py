@@ -1,0 +1,128 @@
+"""The one question that a pool of examples answers, and whether a request asks it.
+
+Three tests, of which each must pass: the request has no word that wordings of the question do not have; the embedder
+finds it near a wording and nearer to them than to other questions about the same text; and the text is like the
+examples'. The wordings are the pool's `question` and the template's `match` examples without their texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from gateway.prompt.language.payload import split
+from gateway.prompt.language.question import GAP, QuestionWording, label_of, wording_of
+from gateway.prompt.language.vocabulary import VOCABULARY
+from gateway.prompt.templates.fields import ExamplePool
+from gateway.prompt.templates.template import Template
+from gateway.split import TextSpan
+
+if TYPE_CHECKING:
+    from gateway.ports import Vectors
+
+Embed = Callable[[Sequence[str]], "Vectors"]
+
+STRENGTH = 0.3
+"""Of the ridge regression that tells the question from others."""
+LEAST = -0.1
+"""The least value of that regression; its wordings are 1, other questions -1."""
+NEAREST = 0.5
+"""The least similarity to the nearest wording."""
+STRANGE = 0.02
+"""The share of a pool's own texts that are less like the others than a text may be."""
+SPREAD = 0.05
+"""How far below them a new text may lie."""
+MOST_FRAMES = 2
+"""Each frame is embedded with every other question."""
+SAMPLED = 600
+"""Texts of a pool whose similarities are compared."""
+
+
+class PoolQuestion(Struct, frozen=True):
+    """The question of one template's pool. `wordings`: [n, dimensions]; `weights`: [dimensions + 1]."""
+
+    words: QuestionWording
+    wordings: Vectors
+    weights: Vectors
+    labels: frozenset[str]
+
+    def why_other(self, request: str, vector: Vectors) -> str:
+        """Why a request, with `GAP` for its text, asks something else; "" if it asks this question."""
+        import numpy as np
+
+        reason = self.words.why_other(request, self.labels)
+        if reason:
+            return reason
+        row = np.asarray(vector, np.float32).reshape(-1)
+        nearest = float((self.wordings @ row).max())
+        if nearest < NEAREST:
+            return f"it is unlike the question's wordings ({nearest:.2f})"
+        score = float(row @ self.weights[:-1] + self.weights[-1])
+        return "" if score >= LEAST else f"it is more like other questions ({score:.2f})"
+
+
+def without_text(query: str, span: TextSpan) -> str:
+    """The request about a text, with `GAP` in its place."""
+    return f"{query[: span.start]}{GAP}{query[span.end :]}"
+
+
+def question_of(template: Template, labels: Sequence[str], embed: Embed) -> PoolQuestion | None:
+    """The question of the template's pool; None where it names none. Blocking: it embeds some hundred short texts."""
+    import numpy as np
+
+    pool = template.examples
+    if not isinstance(pool, ExamplePool) or not pool.question:
+        return None
+    own = list(dict.fromkeys(_wordings(template, pool.question)))
+    frames = [frame for wording in own if (frame := _frame(wording))][:MOST_FRAMES]
+    asked = VOCABULARY[template.language].question.others
+    others = [f"{frame} {other}" for frame in ("", *dict.fromkeys(frames)) for other in asked]
+    others += [without_text(text, span) for text in template.intent.not_ if (span := split(text).payload)]
+    vectors = np.asarray(embed([*own, *others]), np.float32)
+    wordings = vectors[: len(own)]
+    names = frozenset(map(label_of, pool.labels or labels))
+    words = wording_of(template.language, own)
+    return PoolQuestion(words, wordings, _weights(wordings, vectors[len(own) :]), names)
+
+
+def least_likeness(vectors: Vectors) -> float:
+    """How like the nearest example a text must be to be one of their kind. vectors: [rows, dimensions]"""
+    import numpy as np
+
+    rows = np.asarray(vectors[:: max(1, len(vectors) // SAMPLED)], np.float32)
+    if len(rows) < 3:
+        return 0.0
+    scores: Any = rows @ rows.T
+    np.fill_diagonal(scores, -1.0)
+    return float(np.quantile(scores.max(axis=1), STRANGE)) - SPREAD
+
+
+def _wordings(template: Template, question: str) -> Iterator[str]:
+    yield f"{question}\n{GAP}"
+    for text in template.intent.match:
+        span = split(text).payload
+        if span is not None:
+            yield without_text(text, span)
+
+
+def _frame(wording: str) -> str:
+    """What a wording says about its text before it asks: all but its last sentence; "" if that is all."""
+    before, gap, after = wording.partition(GAP)
+    if any(mark in after for mark in "?？"):
+        return f"{before}{gap}{after[:1].strip()}" if before.strip() else ""
+    sentences = before.strip().split(". ")
+    return ". ".join(sentences[:-1]) + f". {GAP}" if len(sentences) > 1 else ""
+
+
+def _weights(own: Any, others: Any) -> Vectors:
+    """Ridge regression in closed form: 1 for the question's wordings, -1 for others; both sides weigh the same."""
+    import numpy as np
+
+    rows = np.vstack([own, others])
+    rows = np.hstack([rows, np.ones((len(rows), 1), np.float32)])
+    aims = np.r_[np.ones(len(own)), -np.ones(len(others))]
+    weights = np.r_[np.ones(len(own)), np.full(len(others), len(own) / max(1, len(others)))]
+    weighted = (rows * weights[:, None]).T
+    return np.asarray(np.linalg.solve(weighted @ rows + STRENGTH * np.eye(rows.shape[1]), weighted @ aims), np.float32)
