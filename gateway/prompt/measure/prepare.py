@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from gateway.ask import Ask, Endpoint, Turn
 from gateway.exchange import Arm, Exchange, Intent, Sampling, Target
 from gateway.prompt.answers.stated_checks import stated_checks
+from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.library.library import Library, OfferedVersions
 from gateway.prompt.measure.pairs import ANSWER_TOKENS, AnswerPair
 from gateway.prompt.measure.prompts import MeasuredPrompt
 from gateway.prompt.policy.arms import RewriteDecision
 from gateway.prompt.policy.decide import RewritePolicy
-from gateway.prompt.rewrite import KeptAsIs, RewriteStage
+from gateway.prompt.rewrite import RewriteStage
 from gateway.prompt.templates.fields import Purpose
 from gateway.prompt.templates.template import Template
 
