@@ -71,7 +71,7 @@ async def decisions(
 ) -> AsyncIterator[dict[str, Any]]:
     """The decision on each row of `id` and `text`. No model is called."""
     with tempfile.TemporaryDirectory(prefix="foreword-strangers-") as folder:
-        gateway = assemble(_settings(Path(folder), templates, mode), only_prepare=True)
+        gateway = assemble(settings_for(Path(folder), templates, mode), only_prepare=True)
         try:
             await gateway.load_prompt()
             for row in rows:
@@ -117,7 +117,8 @@ async def _print(rows: Sequence[Mapping[str, str]], templates: Sequence[Path], m
     click.echo(f"{len(rows)} prompts, {count} changed", err=True)
 
 
-def _settings(folder: Path, templates: Sequence[Path], mode: str) -> Settings:
+def settings_for(folder: Path, templates: Sequence[Path], mode: str) -> Settings:
+    """The settings of a gateway whose data are in `folder`."""
     file = folder / "config.toml"
     listed = ", ".join(json.dumps(str(path.resolve())) for path in templates)
     file.write_text(CONFIG.replace("@mode@", mode).replace("@templates@", listed), "utf-8")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from math import log
 
@@ -10,11 +12,14 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gateway.prompt.classifier.model import CANDIDATES, GATE, NONE, Array, softmax
+from gateway.prompt.classifier.labelled import is_outside
+from gateway.prompt.classifier.model import CANDIDATES, GATE, Array, softmax
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join, middle
 
 FOLDS = 5
 MANY, FOLDS_OF_MANY = 4000, 3  # from this many cases on, three folds are enough
+OUTSIDE_IN_LIFE = 0.7
+"""The share of prompts that no template of a general library is for, among prompts of strangers."""
 CHUNK = 512  # rows to compare with all examples at a time, to limit memory
 
 
@@ -35,41 +40,62 @@ class HeldOutResults(Struct):
 
 
 def out_of_fold(
-    table: TrainingRows, labels: NDArray[np.str_], extra: TrainingRows, extra_labels: NDArray[np.str_], points: Array
+    table: TrainingRows,
+    labels: NDArray[np.str_],
+    extra: TrainingRows,
+    extra_labels: NDArray[np.str_],
+    points: Array,
+    groups: Sequence[str] = (),
+    share_outside: float | None = None,
 ) -> HeldOutResults:
     """Fit the temperature and the gate on predictions for held-out cases.
 
     table: [cases] rows; labels: [cases]; extra, extra_labels: rows that every fold trains on, and their labels;
-    points: [cases, dimensions], unit rows, to compute the similarity of two prompts.
+    points: [cases, dimensions], unit rows, to compute the similarity of two prompts; groups: [cases], names of cases
+    that are held out together, "" for those that are held out alone; share_outside: the share of prompts without a
+    template that the gate is to expect, None for the share among the cases.
     """
     classes = np.unique(labels)
-    known = classes != NONE
+    known = ~outsiders(classes)
     scores = np.zeros((len(labels), len(classes)), np.float32)
-    parts, fits = _folds(labels), []
+    parts, fits = _folds(labels, groups), []
     for seen, left in parts:
         part = join(table.take(seen), extra) if len(extra) else table.take(seen)
         fits.append(fit(part, np.concatenate([labels[seen], extra_labels])))
         scores[left] = fits[-1].scores(table.take(left))
-    within = labels != NONE
+    within = ~outsiders(labels)
     temperature = _temperature(scores[within][:, known], np.searchsorted(classes[known], labels[within]))
     scores /= np.float32(temperature)
     signs = np.zeros((len(labels), len(GATE)), np.float32)
     for seen, left in parts:
-        shown = seen[labels[seen] != NONE]
+        shown = seen[within[seen]]
         signs[left] = _signs(scores[left], points[left], points[shown], labels[shown], classes)
-    gate, scope = _gate(signs, within)
+    gate, scope = _gate(signs, within, share_outside)
     chances = softmax(scores)
     top = classes[np.where(known, chances, -1.0).argmax(axis=1)]
     trust = scope * signs[:, 0] / np.maximum(1.0 - signs[:, GATE.index("none")], 1e-9)
     return HeldOutResults(temperature, gate, figures(trust, top == labels, within), top, trust, middle(fits))
 
 
-def _folds(labels: NDArray[np.str_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    from sklearn.model_selection import StratifiedKFold
+def outsiders(names: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Which of the names are classes of prompts without a template, in the shape of `names`."""
+    return np.array([is_outside(name) for name in names.tolist()], dtype=bool)
 
-    fewest = int(np.unique(labels, return_counts=True)[1].min())
+
+def _folds(labels: NDArray[np.str_], groups: Sequence[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """(rows to train on, rows to hold out) of each fold. A fold has its share of each class."""
+    names = [group or str(row) for row, group in enumerate(groups or [""] * len(labels))]
+    first = dict(zip(reversed(names), reversed(labels.tolist()), strict=True))  # the class of the group's first case
+    fewest = min(Counter(first.values()).values())
     count = min(FOLDS if len(labels) < MANY else FOLDS_OF_MANY, max(2, fewest))
-    return list(StratifiedKFold(count, shuffle=True, random_state=0).split(labels, labels))
+    order = np.random.default_rng(0).permutation(sorted(first))
+    dealt: Counter[str] = Counter()
+    fold: dict[str, int] = {}
+    for name in order.tolist():
+        fold[name] = dealt[first[name]] % count
+        dealt[first[name]] += 1
+    held = np.array([fold[name] for name in names])
+    return [(np.flatnonzero(held != part), np.flatnonzero(held == part)) for part in range(count)]
 
 
 def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], classes: NDArray[np.str_]) -> Array:
@@ -80,7 +106,7 @@ def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], clas
     order = np.argsort(own, kind="stable")
     shown = shown[order]
     ends = np.searchsorted(np.searchsorted(classes, own[order]), np.arange(len(classes) + 1))
-    known = np.flatnonzero(classes != NONE)
+    known = np.flatnonzero(~outsiders(classes))
     pieces = [slice(start, start + CHUNK) for start in range(0, len(left), CHUNK)]
     return np.concatenate([_signs_of(scores[piece], left[piece], shown, ends, known) for piece in pieces])
 
@@ -109,7 +135,7 @@ def _signs_of(scores: Array, left: Array, shown: Array, ends: NDArray[np.intp], 
     return np.stack([*signs, scores[rows, best[:, 0]]], axis=1).astype(np.float32)
 
 
-def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _gate(signs: Array, within: NDArray[np.bool_], share_outside: float | None) -> tuple[Array, Array]:
     """Fit a logistic model of *some template is for this*. Its scaling is folded into its weights.
 
     signs: [cases, features]; within: [cases] -> weights [features + 1], held-out probabilities [cases]. Without prompts
@@ -126,6 +152,11 @@ def _gate(signs: Array, within: NDArray[np.bool_]) -> tuple[Array, Array]:
     parts = StratifiedKFold(max(2, min(FOLDS, int((~within).sum()))), shuffle=True, random_state=1)
     scope = cross_val_predict(made, signs, within, cv=parts, method="predict_proba")[:, 1]
     made.fit(signs, within)
+    if share_outside is not None:
+        # another share of prompts without a template moves the log-odds by a constant
+        moved = float(np.log((1 - share_outside) / share_outside) - np.log(within.mean() / (1 - within.mean())))
+        scope = 1.0 / (1.0 + (1.0 / np.clip(scope, 1e-9, 1 - 1e-9) - 1.0) * np.exp(-moved))
+        made[1].intercept_ += moved
     scaler, fitted = made[0], made[1]
     weights = fitted.coef_[0] / scaler.scale_
     bias = fitted.intercept_[0] - float(weights @ scaler.mean_)

@@ -52,8 +52,8 @@ class Classifier:
 
         `parts`: the split prompt, if the caller has it.
         """
-        seen = look(text, parts)
         language = language_of(text)
+        seen = look(text, parts, self.model.instructions.get(language))
         measured = measures(seen)
         raw, signs = self.model.rawness.judge(measured)
         looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
@@ -110,8 +110,9 @@ class Classifier:
 
         None if the language has no template.
         """
-        tiers = self.model.tiers.get(language_of(text))
-        return await self._cascade(look(text), tiers) if tiers else None
+        language = language_of(text)
+        tiers = self.model.tiers.get(language)
+        return await self._cascade(look(text, None, self.model.instructions.get(language)), tiers) if tiers else None
 
     async def vector(self, kind: str, seen: Look) -> Vectors | None:
         """The embedding of the prompt for a tier, [dimensions]; None if the embedder is missing."""

@@ -50,8 +50,10 @@ class Explanation(Struct, frozen=True):
 async def why(classifier: Classifier, text: str) -> Explanation:
     """Classify, and explain every tier, including those that the cascade skipped."""
     intent = await classifier.classify(text)
-    taught, tiers = classifier.model.tiers.get(language_of(text), {}), []
-    seen = as_read(look(text), taught) if taught else look(text)
+    language = language_of(text)
+    taught, tiers = classifier.model.tiers.get(language, {}), []
+    seen = look(text, None, classifier.model.instructions.get(language))
+    seen = as_read(seen, taught) if taught else seen
     for kind, tier in taught.items():
         vector = await classifier.vector(kind, seen)
         if kind == "words" or vector is not None:

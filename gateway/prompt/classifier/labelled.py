@@ -17,6 +17,17 @@ from gateway.prompt.language.detect import language_of
 OUTSIDE = frozenset({"", "oos", "none", "unknown", "out_of_scope", "out-of-scope", "no_intent"})
 """Labels of prompts without an intent, in lower case."""
 NONE = ""
+NO_TEMPLATE = "none:"
+
+
+def outside(intent: str) -> str:
+    """The name of the class of prompts that would have this intent, but no template."""
+    return intent if intent.startswith(NO_TEMPLATE) else f"{NO_TEMPLATE}{intent}"
+
+
+def is_outside(name: str) -> bool:
+    """Whether a class is one of prompts without a template."""
+    return name == NONE or name.startswith(NO_TEMPLATE)
 
 
 class NotLabelled(ForewordError):

@@ -1,32 +1,55 @@
 """Collects the training data: examples of the templates, our seed prompts, and the operator's labelled prompts.
 
 In each language a `match` example is a case of its intent, a seed prompt in `unknown.jsonl` is a case of no intent, and
-a labelled prompt is a case of its label. The `not` examples are near misses of their intent.
+a labelled prompt is a case of its label. The `not` examples are near misses of their intent. A seed prompt with an
+instruction and a payload is a case of its intent if the library has a template for it, and otherwise of no intent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gateway.prompt.classifier.labelled import NONE, Labelled
-from gateway.prompt.classifier.view import Look, look, whole
+from gateway.prompt.classifier.instruction import InstructionModel
+from gateway.prompt.classifier.labelled import NONE, Labelled, outside
+from gateway.prompt.classifier.view import Look, form_marks, look, whole
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
 
 SEED = Path(__file__).parent / "seed"
 
 
+class SeedPrompt(Struct, frozen=True):
+    """A prompt whose parts are known apart. `intent`: the name of an intent, or `none:` with a kind of prompt that no
+    template is for."""
+
+    intent: str
+    instruction: str
+    payload: str = ""
+    order: str = ""
+    language: str = ""
+
+    def texts(self, nth: int) -> tuple[str, ...]:
+        """The prompt as people write it; with a payload in two of several layouts, which `nth` chooses."""
+        if not self.payload:
+            return (self.instruction,)
+        if self.order == "text-first":
+            return (f"{self.payload}\n\n{self.instruction}",)
+        return tuple(written(self.instruction, self.payload, nth + step) for step in (0, 3))
+
+
 class Seeds(Struct, frozen=True):
-    """Our own prompts: raw and well-specified ones, pairs of both, and prompts of no intent."""
+    """Our own prompts: raw and well-specified ones, pairs of both, and prompts of known and of no intent."""
 
     improvable: tuple[tuple[str, bool], ...]
     pairs: tuple[tuple[str, str], ...]
     unknown: tuple[tuple[str, str], ...]
     """(text, language); a prompt without a language is in all of them."""
+    prompts: tuple[SeedPrompt, ...] = ()
 
 
 class Lesson(Struct, frozen=True):
@@ -37,6 +60,8 @@ class Lesson(Struct, frozen=True):
     seen: Look
     listed: bool = False
     """Whether it is a `match` example of a template."""
+    group: str = ""
+    """The instruction that it shares with others; they are held out together. "": shared with none."""
 
 
 class Lessons(Struct, frozen=True):
@@ -48,6 +73,8 @@ class Lessons(Struct, frozen=True):
     keywords: dict[str, tuple[str, ...]]
     whole: bool = False
     """Whether prompts are read whole: without templates, instruction and payload are not separated."""
+    seeded: bool = False
+    """Whether seed prompts of many kinds are among the cases."""
 
 
 class _SeedRow(Struct):
@@ -64,20 +91,40 @@ def read_seeds(folder: Path = SEED) -> Seeds:
         improvable=tuple((row.text, row.improvable) for row in _rows(folder / "improvable.jsonl")),
         pairs=tuple((row.raw, row.better) for row in _rows(folder / "pairs.jsonl")),
         unknown=tuple((row.text, row.language) for row in _rows(folder / "unknown.jsonl")),
+        prompts=tuple(prompt for code in ("en", "zh") for prompt in read_prompts(folder / f"{code}.jsonl", code)),
     )
 
 
-def lessons(library: Library, seeds: Seeds, labelled: Sequence[Labelled] = ()) -> list[Lessons]:
+def read_prompts(file: Path, language: str) -> tuple[SeedPrompt, ...]:
+    """The seed prompts of one language."""
+    rows = [msgspec.json.decode(line, type=SeedPrompt) for line in file.read_bytes().splitlines() if line.strip()]
+    return tuple(replace(row, language=language) for row in rows)
+
+
+def lessons(
+    library: Library,
+    seeds: Seeds,
+    labelled: Sequence[Labelled] = (),
+    instructions: Mapping[str, InstructionModel] | None = None,
+) -> list[Lessons]:
     """The lessons of every language of the active templates and the labelled prompts.
 
     Where the same prompt has two classes, the templates come first, then the labelled prompts, then our seeds.
+    `instructions`: the models of instructions, by language
     """
     active = [template for template in library.templates if template.active]
     languages = {template.language.value for template in active} | {row.language for row in labelled if row.intent}
-    return [_of(language, active, seeds, labelled) for language in sorted(languages - {""})]
+    models = instructions or {}
+    return [_of(language, active, seeds, labelled, models.get(language)) for language in sorted(languages - {""})]
 
 
-def _of(language: str, active: Sequence[Template], seeds: Seeds, labelled: Iterable[Labelled]) -> Lessons:
+def _of(
+    language: str,
+    active: Sequence[Template],
+    seeds: Seeds,
+    labelled: Iterable[Labelled],
+    instructions: InstructionModel | None,
+) -> Lessons:
     templates = [template for template in active if template.language == language]
     intents = {text: template.intent.name for template in templates for text in template.intent.match}
     listed = len(intents)
@@ -87,15 +134,68 @@ def _of(language: str, active: Sequence[Template], seeds: Seeds, labelled: Itera
     for text, spoken in seeds.unknown:
         if spoken in (language, ""):
             intents.setdefault(text, NONE)
+
+    def read(text: str) -> Look:
+        return look(text, None, instructions) if templates else whole(text)
+
+    cases = {
+        text: Lesson(text, intent, read(text), row < listed) for row, (text, intent) in enumerate(intents.items())
+    }
+    own = [prompt for prompt in seeds.prompts if prompt.language == language]
+    for case in _seed_cases(own, {template.intent.name for template in templates}, read):
+        cases.setdefault(case.text, case)
     misses = [(text, template.intent.name) for template in templates for text in template.intent.not_]
-    read = look if templates else whole
     return Lessons(
         language,
-        tuple(Lesson(text, intent, read(text), row < listed) for row, (text, intent) in enumerate(intents.items())),
+        tuple(cases.values()),
         tuple(Lesson(text, intent, read(text)) for text, intent in misses),
         {t.intent.name: tuple(word.lower() for word in t.intent.keywords) for t in templates},
         whole=not templates,
+        seeded=bool(own),
     )
+
+
+def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Callable[[str], Look]) -> Iterator[Lesson]:
+    """The seed prompts as cases, and each instruction with a payload that belongs to another one."""
+    seen: set[tuple[str, str, tuple[str, ...]]] = set()
+    for prompt, text in (*_as_written(prompts), *_crossed(prompts)):
+        view = read(text)
+        intent = prompt.intent if prompt.intent in known else outside(prompt.intent)
+        # most payloads are not in the view, so that most of these cases are the same
+        form = (view.request, intent, tuple(form_marks(view)))
+        if form not in seen:
+            seen.add(form)
+            yield Lesson(text, intent, view, group=prompt.instruction)
+
+
+def _as_written(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str]]:
+    for nth, prompt in enumerate(prompts):
+        for text in prompt.texts(nth):
+            yield prompt, text
+
+
+def _crossed(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str]]:
+    pasted = [prompt for prompt in prompts if prompt.payload]
+    step = len(pasted) // 2 + 7
+    for nth, prompt in enumerate(pasted):
+        other = pasted[(nth + step) % len(pasted)]
+        if other.intent != prompt.intent:
+            yield prompt, written(prompt.instruction, other.payload, nth)
+
+
+def written(instruction: str, payload: str, nth: int) -> str:
+    """An instruction and its payload in one of five layouts."""
+    match nth % 5:
+        case 0:
+            return f"{instruction}\n\n{payload}"
+        case 1:
+            return f"{instruction.rstrip(':：')}: {payload}"
+        case 2:
+            return f"{instruction}\n{payload}"
+        case 3:
+            return f'{instruction}\n"{payload}"'
+        case _:
+            return f"{payload}\n\n{instruction}"
 
 
 def _rows(file: Path) -> list[_SeedRow]:

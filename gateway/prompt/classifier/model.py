@@ -19,12 +19,15 @@ import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
+from gateway.prompt.classifier.instruction import InstructionModel
+from gateway.prompt.classifier.labelled import is_outside
 from gateway.prompt.classifier.rawness import RawnessModel, logistic
 from gateway.prompt.classifier.view import Keywords, Look, plain, tokens
 
 Array: TypeAlias = NDArray[np.float32]
-NONE = ""  # the class of prompts without a template
 GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score")
+WITHOUT_TEXT = 0.3
+"""The factor of the trust in an intent that works on a text, where the prompt has none."""
 CANDIDATES = 3  # classes whose examples a prompt is compared with
 
 
@@ -57,6 +60,8 @@ class Names(Struct, frozen=True):
     """Those of `requests` that a template lists."""
     barred: dict[str, tuple[str, ...]] = {}
     """`not` examples in `plain` words, with and without their payload, and the intents that they do not have."""
+    on_text: tuple[str, ...] = ()
+    """The intents whose examples nearly all have a text to work on."""
     whole: bool = False
     """Whether prompts are read whole, with the text that they are about."""
 
@@ -97,6 +102,7 @@ class Tier:
         self.names = names
         self.arrays = dict(arrays)
         self._keywords = Keywords(names.keywords)
+        self._on_text = frozenset(names.on_text)
         self._listed = frozenset(names.listed)
         self._column = {word: column for column, word in enumerate(names.vocabulary)}
         self._idf = np.ascontiguousarray(arrays["idf"])
@@ -104,7 +110,7 @@ class Tier:
         self._words, self._vector = (np.ascontiguousarray(arrays[name] * cool) for name in ("words", "vector"))
         self._bias: list[float] = (arrays["bias"] * cool).tolist()
         self._anchors, self._projection = np.ascontiguousarray(arrays["anchors"]), arrays.get("projection")
-        self._known = [place for place, name in enumerate(names.classes) if name != NONE]
+        self._known = [place for place, name in enumerate(names.classes) if not is_outside(name)]
         self._ends: list[int] = np.searchsorted(arrays["anchor_class"], np.arange(len(names.classes) + 1)).tolist()
         self._near = [self._anchors[start:end] for start, end in pairwise(self._ends)]
         gate: list[float] = arrays["gate"].tolist()
@@ -129,8 +135,11 @@ class Tier:
         read = self.read(seen, vector)
         signs = self.weigh(read, known)
         within = self.within(signs)
+        name = self.names.classes[signs.top]
+        if not seen.rule and name in self._on_text:
+            within *= WITHOUT_TEXT
         return TierVerdict(
-            name=self.names.classes[signs.top],
+            name=name,
             confidence=within * self.share(signs),
             none=1.0 - within,
             nearest=self.names.anchors[signs.nearest] if signs.nearest >= 0 else "",
@@ -217,6 +226,8 @@ class ClassifierModel(Struct, frozen=True):
     trained_on: str
     tiers: dict[str, dict[str, Tier]]
     rawness: RawnessModel
+    instructions: dict[str, InstructionModel] = {}
+    """The models that find the instruction of a prompt, by language."""
     eager: tuple[str, ...] = ()
     """Intents whose template helps any prompt: it has `always: true`, or labelled examples of the task."""
     report: dict[str, float] = {}

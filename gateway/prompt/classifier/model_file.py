@@ -16,14 +16,20 @@ import numpy as np
 from msgspec import Struct
 
 from gateway.errors import ForewordError
+from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.model import Array, ClassifierModel, Names, Tier
 from gateway.prompt.classifier.rawness import RawnessModel
 
-FORMAT = 5
+FORMAT = 6
 
 
 class ModelUnusable(ForewordError):
     """A stored classifier is damaged or of another version. It must be trained again."""
+
+
+class _Instructions(Struct, frozen=True):
+    weights: dict[str, float]
+    spaced: bool
 
 
 class _Header(Struct, frozen=True):
@@ -34,6 +40,7 @@ class _Header(Struct, frozen=True):
     eager: tuple[str, ...]
     report: dict[str, float]
     fixed: tuple[str, ...]
+    instructions: dict[str, _Instructions]
 
 
 class _ModelFormat(Struct):
@@ -58,6 +65,7 @@ def save(model: ClassifierModel, folder: Path) -> None:
         eager=model.eager,
         report=model.report,
         fixed=model.fixed,
+        instructions={code: _Instructions(dict(m.weights), m.spaced) for code, m in model.instructions.items()},
     )
     draft.replace(folder / "model.npz")
     draft.write_bytes(msgspec.json.encode(header))
@@ -80,7 +88,14 @@ def load(folder: Path) -> ClassifierModel:
     except (OSError, msgspec.MsgspecError, ValueError, KeyError) as error:
         raise ModelUnusable(f"{folder} cannot be read ({error}); delete it to train again") from error
     return ClassifierModel(
-        header.trained_on, tiers, rawness, header.eager, header.report, header.fixed, header.checksum
+        header.trained_on,
+        tiers,
+        rawness,
+        {code: InstructionModel(stored.weights, spaced=stored.spaced) for code, stored in header.instructions.items()},
+        header.eager,
+        header.report,
+        header.fixed,
+        header.checksum,
     )
 
 

@@ -17,7 +17,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import sparse  # comes with scikit-learn
 
-from gateway.prompt.classifier.model import NONE, Array, softmax
+from gateway.prompt.classifier.labelled import NONE
+from gateway.prompt.classifier.model import Array, softmax
 
 STRENGTH = 30.0  # inverse regularisation; rows are of length one
 ENOUGH = 5e-5  # the largest gradient that counts as flat

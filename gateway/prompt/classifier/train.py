@@ -17,19 +17,22 @@ from msgspec import Struct
 from gateway.ports import Embedder
 from gateway.prompt.classifier.embedding_cache import EmbeddingCache
 from gateway.prompt.classifier.fingerprints import fingerprints
+from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.labelled import Labelled, read_labelled
 from gateway.prompt.classifier.lessons import Seeds, lessons, read_seeds
 from gateway.prompt.classifier.model import ClassifierModel, Tier
 from gateway.prompt.classifier.model_file import ModelUnusable, load, save
+from gateway.prompt.classifier.train_instruction import train_instructions
 from gateway.prompt.classifier.train_rawness import train_rawness
 from gateway.prompt.classifier.train_tier import Embed, TrainedTier, train_tier
+from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.fields import ExamplePool
 from gateway.prompt.templates.template import Template
 
 log = logging.getLogger("foreword.classify")
 
-RECIPE = "9"  # part of the key under which a trained model is kept: raise it when training changes
+RECIPE = "10"  # part of the key under which a trained model is kept: raise it when training changes
 LABELLED = "labelled.jsonl"
 """In the folder `classifier` of the data folder: the labelled prompts of `foreword classifier train`."""
 
@@ -117,7 +120,8 @@ def teach(
 ) -> Training:
     """Train as `train` does, and return the held-out results too. `data_folder` stores the embeddings."""
     tiers: dict[str, dict[str, TrainedTier]] = {}
-    for lesson in lessons(library, seeds, labelled):
+    instructions = _instructions(seeds)
+    for lesson in lessons(library, seeds, labelled, instructions):
         kinds: dict[str, Embedder | None] = {"words": None}
         if lesson.language == "en":
             both = {"static": embedders.static, "sentence": embedders.sentence}
@@ -132,6 +136,7 @@ def teach(
         trained_on=training_key(library, embedders, seeds, labelled),
         tiers=_each(tiers, lambda trained: trained.tier),
         rawness=train_rawness(seeds),
+        instructions=instructions,
         eager=tuple(sorted(eager)),
         report={
             f"{language} {kind} {name}": value
@@ -142,6 +147,15 @@ def teach(
         fixed=fingerprints(template for template in library.templates if template.active),
     )
     return Training(model, tiers)
+
+
+def _instructions(seeds: Seeds) -> dict[str, InstructionModel]:
+    """The models that find the instruction of a prompt, by language."""
+    models = {
+        language: train_instructions([p for p in seeds.prompts if p.language == language], spaced=words.spaced)
+        for language, words in VOCABULARY.items()
+    }
+    return {language: model for language, model in models.items() if model is not None}
 
 
 def _each(tiers: dict[str, dict[str, TrainedTier]], part: Callable[[TrainedTier], Tier]) -> dict[str, dict[str, Tier]]:

@@ -11,9 +11,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import sparse  # comes with scikit-learn
 
-from gateway.prompt.classifier.calibrate import MANY, HeldOutResults, out_of_fold
+from gateway.prompt.classifier.calibrate import MANY, OUTSIDE_IN_LIFE, HeldOutResults, out_of_fold
 from gateway.prompt.classifier.lessons import Lesson, Lessons
-from gateway.prompt.classifier.model import NONE, Array, Names, Tier
+from gateway.prompt.classifier.labelled import is_outside
+from gateway.prompt.classifier.model import Array, Names, Tier
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 from gateway.prompt.classifier.view import Keywords, plain, tokens
 
@@ -21,6 +22,7 @@ SURE = 0.5  # a `not` example that fits no class this well is left out
 LATENT = 96  # dimensions of a prompt's position among the others where there is no embedding
 # The weight of words beside the embedding, by the best result out of fold: with many examples words count less.
 WORDS_OF_FEW, WORDS_OF_MANY = 1.2, 0.8
+FEWEST, NEARLY_ALL = 12, 0.85  # examples of an intent, and their share with a text, to say that it works on a text
 ANCHORS = 120  # examples of an intent to compare with
 
 Embed = Callable[[Sequence[str]], Array]
@@ -51,7 +53,15 @@ def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
     extra, extra_labels = _settle(cases, labels, misses, lesson.near_misses)
     projection = None if embed else _projection(words[: len(labels)])
     points = vectors if projection is None else _unit(words @ projection)
-    held_out = out_of_fold(cases, labels, extra, extra_labels, points[: len(labels)])
+    held_out = out_of_fold(
+        cases,
+        labels,
+        extra,
+        extra_labels,
+        points[: len(labels)],
+        [case.group for case in lesson.cases],
+        OUTSIDE_IN_LIFE if lesson.seeded else None,
+    )
     whole = join(cases, extra) if len(extra) else cases
     fitted = fit(whole, np.concatenate([labels, extra_labels]), held_out.near)
     return TrainedTier(
@@ -96,9 +106,25 @@ def _tier(
         requests=requests,
         listed=tuple(sorted(requests.keys() & {plain(case.seen.request) for case in lesson.cases if case.listed})),
         barred=_barred(lesson),
+        on_text=_on_text(lesson),
         whole=lesson.whole,
     )
     return Tier(names, arrays)
+
+
+def _on_text(lesson: Lessons) -> tuple[str, ...]:
+    """The intents whose examples nearly all have a text to work on."""
+    total, with_text = Counter[str](), Counter[str]()
+    for case in lesson.cases:
+        total[case.intent] += 1
+        with_text[case.intent] += bool(case.seen.rule)
+    return tuple(
+        sorted(
+            name
+            for name, count in total.items()
+            if count >= FEWEST and with_text[name] >= NEARLY_ALL * count and not is_outside(name)
+        )
+    )
 
 
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
@@ -118,7 +144,7 @@ def _requests(lesson: Lessons) -> dict[str, str]:
     owners: dict[str, set[str]] = {}
     for case in lesson.cases:
         owners.setdefault(plain(case.seen.request), set()).add(case.intent)
-    return {request: next(iter(names)) for request, names in owners.items() if len(names) == 1 and NONE not in names}
+    return {request: next(iter(names)) for request, names in owners.items() if len(names) == 1 and not any(map(is_outside, names))}
 
 
 def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
@@ -128,7 +154,7 @@ def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
         own.setdefault(intent, []).append(row)
     anchors = []
     for name in classes:
-        rows = own.get(name, []) if name != NONE else []
+        rows = own.get(name, []) if not is_outside(name) else []
         step = max(1.0, len(rows) / ANCHORS)
         anchors += [rows[int(place * step)] for place in range(min(len(rows), ANCHORS))]
     return anchors

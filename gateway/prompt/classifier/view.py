@@ -10,12 +10,15 @@ from itertools import pairwise
 
 from msgspec import Struct
 
+from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.language.payload import split
+from gateway.prompt.language.wording import without_frame
 from gateway.split import Split
 
 HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the beginning or at the end
 HEAD_ZH, TAIL_ZH = 60, 24  # the same in Chinese characters
-SHORTEST = 6  # characters; a shorter instruction says too little without its payload
+SHORTEST = 4  # characters, half as many in Chinese; a shorter instruction says too little without its payload
+NEARLY_ALL = 0.9  # of a prompt: then the lines that ask are all of it
 
 _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
 _CODE = re.compile(
@@ -40,13 +43,23 @@ class Look(Struct, frozen=True):
     """The rule that found the payload; "" if there is none."""
 
 
-def look(text: str, parts: Split | None = None) -> Look:
-    """The view of a prompt. `parts`: the split prompt, if the caller has it."""
+def look(text: str, parts: Split | None = None, instructions: InstructionModel | None = None) -> Look:
+    """The view of a prompt. `parts`: the split prompt, if the caller has it. `instructions`: tells the lines that ask
+    from a pasted text; without it only the rules of the split decide."""
     parts = parts or split(text)
+    asking = "" if instructions is None else instructions.instruction(text, parts)
+    if says_something(asking):
+        rule = parts.rule or ("lines" if len(asking) < NEARLY_ALL * len(text.strip()) else "")
+        return Look(text, ends(without_frame(asking)), rule)
     instruction = parts.instruction_text
-    if parts.payload is None or len(instruction) < SHORTEST:
-        return Look(text, ends(text), parts.rule)
-    return Look(text, ends(instruction), parts.rule)
+    if parts.payload is None or not says_something(instruction):
+        return Look(text, ends(without_frame(text)), parts.rule)
+    return Look(text, ends(without_frame(instruction)), parts.rule)
+
+
+def says_something(instruction: str) -> bool:
+    """Whether an instruction is long enough to be read without its payload."""
+    return len(instruction) >= (SHORTEST if instruction.isascii() else SHORTEST // 2)
 
 
 def whole(text: str) -> Look:
@@ -109,9 +122,9 @@ def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
     """
     request = seen.request.lower()
     if language == "zh":
-        return [*_grams_zh(request), *keywords.marks(request), *_form(seen)]
+        return [*_grams_zh(request), *keywords.marks(request), *form_marks(seen)]
     words = _EN.findall(request)
-    return [*_grams_en(words), *keywords.marks_of(words), *_form(seen)]
+    return [*_grams_en(words), *keywords.marks_of(words), *form_marks(seen)]
 
 
 def _grams_en(words: Sequence[str]) -> list[str]:
@@ -132,20 +145,19 @@ def _has_digit(text: str) -> bool:
     return len(encoded.translate(None, b"0123456789")) < len(encoded)
 
 
-def _form(seen: Look) -> list[str]:
-    """The form of the whole prompt as marks such as `<code>`."""
-    text = seen.text[:4000]
-    marks = [f"<payload {seen.rule}>" if seen.rule else "<no payload>"]
-    if seen.rule:
-        marks.append("<payload>")
+def form_marks(seen: Look) -> list[str]:
+    """The form of the prompt as marks such as `<code>`. Only code and error messages are looked for in a pasted text
+    too, since what else is in it does not tell what is asked."""
+    text, request = seen.text[:4000], seen.request
+    marks = ["<payload>" if seen.rule else "<no payload>"]
     # most prompts have no digit, which is quick to test
-    numbers = _NUMBER.findall(text) if _has_digit(text) else ()
+    numbers = _NUMBER.findall(request) if _has_digit(request) else ()
     marks.append(f"<numbers {min(3, len(numbers))}>")
-    marks.append(f"<sentences {min(4, len(_CLAUSE.findall(text)))}>")
+    marks.append(f"<sentences {min(4, len(_CLAUSE.findall(request)))}>")
     # a search for a required mark first is ten times as fast as the pattern
     marks += [mark for mark, pattern, needs in _KINDS if any(map(text.__contains__, needs)) and pattern.search(text)]
-    if (numbers or any(map(text.__contains__, _ARITHMETIC_NEEDS))) and _ARITHMETIC.search(text):
+    if (numbers or any(map(request.__contains__, _ARITHMETIC_NEEDS))) and _ARITHMETIC.search(request):
         marks.append("<arithmetic>")
-    if text.rstrip()[-1:] in ("?", "？"):
+    if request.rstrip()[-1:] in ("?", "？"):
         marks.append("<asks>")
     return marks

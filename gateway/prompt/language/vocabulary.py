@@ -19,6 +19,8 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
 
     polite: tuple[str, ...] = ()
     wishes: tuple[str, ...] = ()
+    openings: tuple[str, ...] = ()
+    closings: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ()
     pointers: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()

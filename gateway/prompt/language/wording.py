@@ -13,6 +13,7 @@ from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords
 TASK_CHARS = 400
 """A longer text is not an instruction about another text."""
 
+CLOSING_CHARS = 40
 _WORD = re.compile(r"\w+")
 
 
@@ -51,6 +52,18 @@ class TaskWording:
         bound = r"\b" if words.spaced else ""
         self._offers = re.compile(rf"{bound}(?:{'|'.join(task.offers) or '(?!)'})\W*$")
         self.introduction = re.compile(rf"\W*{words.whole(task.introductions)}" if task.introductions else "(?!)")
+
+        opening, closing = "|".join(task.openings), "|".join(task.closings)
+        self._opening = re.compile(rf"\W*(?:{opening})+" if opening else r"(?!)", re.IGNORECASE)
+        self._closing = re.compile(rf"(?:{closing})\Z" if closing else r"(?!)", re.IGNORECASE)
+
+    def without_frame(self, text: str) -> str:
+        """The text without a polite opening and closing; a question mark after an opening goes with it."""
+        opening = self._opening.match(text)
+        if opening is not None and opening.end() < len(text):
+            text = text[opening.end() :].rstrip("?？ ")
+        closing = self._closing.search(text, max(0, len(text) - CLOSING_CHARS))
+        return text[: closing.start()] if closing is not None and closing.start() > 0 else text
 
     def is_task(self, text: str) -> bool:
         if self._begins.match(text) or self._marks.search(text):
@@ -97,6 +110,13 @@ _SPACED = tuple(wording for wording in _WORDINGS if wording.spaced)
 def _wordings_for(text: str) -> tuple[TaskWording, ...]:
     """The wordings to test. A text of plain ASCII is in no unspaced language."""
     return _SPACED if text.isascii() else _WORDINGS
+
+
+def without_frame(text: str) -> str:
+    """The request without its polite frame: `Could you please summarise this?` is `summarise this`."""
+    for wording in _wordings_for(text):
+        text = wording.without_frame(text) or text
+    return text
 
 
 @lru_cache(maxsize=64)
