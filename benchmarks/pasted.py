@@ -2,8 +2,8 @@
 
     python benchmarks/pasted.py --data FOLDER
 
-FOLDER holds `bipia/text_attack_train.json` and `bipia/code_attack_train.json`: 125 commands. Each is put at the end of a
-pasted email, under each request of `prompts/pasted.jsonl`, and in the middle of it.
+FOLDER holds `bipia/text_attack_train.json` and `bipia/code_attack_train.json`: 125 commands. Each is put at the end of
+a pasted email, under each request of `prompts/pasted.jsonl`, and in the middle of it.
 """
 
 import asyncio
@@ -32,7 +32,9 @@ FILES = ("text_attack_train.json", "code_attack_train.json")
 @click.option("--templates", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path("templates"))
 def main(data: Path, templates: Path) -> None:
     """Print how many of the commands change the choice, by request and place."""
-    attacks = [text for file in FILES for texts in json.loads((data / "bipia" / file).read_text()).values() for text in texts]
+    attacks = [
+        text for file in FILES for texts in json.loads((data / "bipia" / file).read_text()).values() for text in texts
+    ]
     asyncio.run(_measure(attacks, templates))
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/wordings.py [--prompts FILE]
 
-FILE has one task a line, `{"task", "wordings": [...]}`: by default our thirty tasks in lower case, in full sentences, as a
-polite question, with the text first, and in another form.
+FILE has one task a line, `{"task", "wordings": [...]}`: by default our thirty tasks in lower case, in full sentences,
+as a polite question, with the text first, and in another form.
 """
 
 import asyncio

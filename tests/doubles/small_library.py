@@ -15,7 +15,6 @@ intent:
   match: {match}
   not: {near}
   keywords: {keywords}
-  always: {always}
 slots:
   thing: {{from: query, required: true}}
 {more}---
@@ -40,7 +39,7 @@ UNKNOWN = [
 UNKNOWN_ZH = [f"{ask}{what}" for ask in ("播放", "在哪里买", "提醒我") for what in ("音乐", "手机", "午饭", "门票")]
 
 
-def library(always: bool = False, **changes: str) -> Library:
+def library(**changes: str) -> Library:
     """`changes`: another match list for an intent, as YAML."""
     made = []
     for language, words, things in (("en", WORDS, THINGS), ("zh", WORDS_ZH, THINGS_ZH)):
@@ -54,7 +53,6 @@ def library(always: bool = False, **changes: str) -> Library:
                 match=changes.get(intent, repr(match)),
                 near=repr(near),
                 keywords="[email, 邮件]" if intent == "write-email" else "[]",
-                always=str(always).lower(),
                 more=pool,
             )
             made.append(parse(source, f"{intent}.{language}.prompt.md"))

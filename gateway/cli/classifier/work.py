@@ -23,9 +23,9 @@ from gateway.prompt.classifier.evaluate import Evaluation
 from gateway.prompt.classifier.evaluate import evaluate as evaluate_on
 from gateway.prompt.classifier.explanation import Explanation
 from gateway.prompt.classifier.explanation import why as why_of
-from gateway.prompt.classifier.labelled import Labelled, read_labelled, write_labelled
+from gateway.prompt.classifier.labelled import NONE, Labelled, is_outside, read_labelled, write_labelled
 from gateway.prompt.classifier.lessons import Seeds, read_seeds
-from gateway.prompt.classifier.model import NONE, ClassifierModel
+from gateway.prompt.classifier.model import ClassifierModel
 from gateway.prompt.classifier.model_file import FORMAT, load, save
 from gateway.prompt.classifier.train import LABELLED, Embedders, Training, kept_labels, model_folder, teach, trained
 from gateway.prompt.classifier.train_tier import TrainedTier
@@ -113,7 +113,7 @@ def shown(settings: Settings, folder: Path | None) -> ModelSummary:
         ShownTier(
             language,
             kind,
-            len(tier.names.classes) - (NONE in tier.names.classes),
+            sum(not is_outside(name) for name in tier.names.classes),
             len(tier.names.anchors),
             len(tier.names.vocabulary),
             float(tier.arrays["temperature"][0]),
@@ -189,7 +189,7 @@ def _embedders(settings: Settings) -> Embedders:
 
 def _report(training: Training, labelled: int, took_s: float) -> tuple[TrainReport, str]:
     last = {language: list(kinds.values())[-1] for language, kinds in training.tiers.items()}
-    names = {str(name) for tier in last.values() for name in tier.labels} - {NONE}
+    names = {str(name) for tier in last.values() for name in tier.labels if not is_outside(str(name))}
     prompts = sum(len(tier.labels) for tier in last.values())
     report = TrainReport(prompts, len(names), labelled, took_s, training.model.report)
     confusions = "".join(f"{language}, held out:\n{_confused(tier).text()}\n" for language, tier in last.items())
@@ -198,7 +198,8 @@ def _report(training: Training, labelled: int, took_s: float) -> tuple[TrainRepo
 
 def _confused(tier: TrainedTier) -> Confusion:
     """The confusion of the tier's answers for held-out cases."""
-    return confusion(tier.labels.tolist(), tier.held_out.top.tolist())
+    right = [NONE if is_outside(name) else name for name in tier.labels.tolist()]
+    return confusion(right, tier.held_out.top.tolist())
 
 
 def _write_report(training: Training, report: TrainReport, confusions: str, folder: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
+
 from gateway.errors import NotReady
 from gateway.exchange import Intent
 from gateway.ports import Embedder
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from gateway.ports import Vectors
     from gateway.prompt.classifier.model import ClassifierModel, Tier, TierVerdict
 
+NO_INTENT = 0.7
+"""From this probability on that no template is for a prompt, the first tier decides so alone."""
 QUOTED_CHARACTERS = 80  # of an example in a reason
 
 
@@ -55,25 +59,37 @@ class Classifier:
         language = language_of(text)
         seen = look(text, parts, self.model.instructions.get(language))
         measured = measures(seen)
-        raw, signs = self.model.rawness.judge(measured)
-        looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
         tiers = self.model.tiers.get(language)
         needed = needs(seen, language)
         if not tiers:
             reason = (
                 f"there is no template in the language {language!r}" if language else "no template is in this language"
             )
-            lacked = lacks(seen, measured, language, intent=False)
-            return Intent("", 0.0, raw, language, "", (reason, looks), lacked, needed)
+            return self._without_intent(
+                language, (reason,), measured, lacks(seen, measured, language, intent=False), needed
+            )
         verdict, tier = await self._cascade(seen, tiers)
         known = verdict.confidence >= self._settings.confidence
-        reasons = (*(_known(verdict) if known else self._unknown(verdict)), looks)
-        improvable = raw
-        if known and verdict.confidence > raw and (anyway := self._anyway(verdict)):
-            improvable, reasons = verdict.confidence, (*reasons, anyway)
         lacked = lacks(seen, measured, language, intent=known)
-        name = verdict.name if known else ""
-        return Intent(name, verdict.confidence, improvable, language, tier, reasons, lacked, needed)
+        if not known:
+            unknown = self._without_intent(language, self._unknown(verdict), measured, lacked, needed)
+            return replace(unknown, confidence=verdict.confidence, tier=tier)
+        # how the prompt is typed says nothing about what this task needs: the template leaves out what it has already
+        reasons = (*_known(verdict), "its template adds what the prompt does not settle")
+        return Intent(verdict.name, verdict.confidence, verdict.confidence, language, tier, reasons, lacked, needed)
+
+    def _without_intent(
+        self,
+        language: str,
+        reasons: tuple[str, ...],
+        measured: list[float],
+        lacked: tuple[str, ...],
+        needed: tuple[str, ...],
+    ) -> Intent:
+        """An unknown intent. Only the refiner acts on it, so its form tells whether it can be improved."""
+        raw, signs = self.model.rawness.judge(measured)
+        looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
+        return Intent("", 0.0, raw, language, "", (*reasons, looks), lacked, needed)
 
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[TierVerdict, str]:
         """The first tier's verdict if it is certain of an intent, or of no intent; otherwise the second tier's."""
@@ -88,8 +104,7 @@ class Classifier:
         elif "words" in tiers:
             first = tiers["words"].judge(seen), "words"
         second = tiers.get("sentence") if self._sentence is not None else None
-        sure = self._settings.first_tier
-        if first and (second is None or first[0].confidence >= sure or first[0].none >= sure):
+        if first and (second is None or self._is_clear(first[0])):
             return first
         if second is None or self._sentence is None:
             raise NotReady("the embedding that the classifier was trained on is not loaded")
@@ -100,6 +115,10 @@ class Classifier:
                 raise
             return first  # overloaded: the cheap verdict is better than none
         return second.judge(seen, vectors[0]), "sentence"
+
+    def _is_clear(self, verdict: TierVerdict) -> bool:
+        """Whether the second tier is not needed. To leave a prompt alone is the safe error, and needs less."""
+        return verdict.confidence >= self._settings.first_tier or verdict.none >= NO_INTENT
 
     def wrote(self, text: str) -> bool:
         """Whether the prompt was written by a template of the library."""
@@ -123,14 +142,6 @@ class Classifier:
             return (await self._sentence.embed([seen.request]))[0]  # type: ignore[no-any-return]  # numpy's row
         return None
 
-    def _anyway(self, verdict: TierVerdict) -> str:
-        """The reason why a rewrite helps even a well-specified prompt; "" if it does not."""
-        if verdict.listed:
-            return "its template lists this very prompt as a match example"
-        if verdict.name in self.model.eager:
-            return "its template adds something that no wording can replace"
-        return ""
-
     def _unknown(self, verdict: TierVerdict) -> tuple[str, ...]:
         if verdict.none >= 0.5:
             return (f"unlike the prompts of any template (probability {verdict.none:.2f})", *_near(verdict))
@@ -145,7 +156,8 @@ def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
 
 def _known(verdict: TierVerdict) -> tuple[str, ...]:
     words = (f"words: {', '.join(verdict.words)}",) if verdict.words else ()
-    return (*_near(verdict), *words)
+    listed = ("its template lists this very prompt as a match example",) if verdict.listed else ()
+    return (*_near(verdict), *words, *listed)
 
 
 def _near(verdict: TierVerdict) -> tuple[str, ...]:

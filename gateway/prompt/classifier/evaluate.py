@@ -11,8 +11,7 @@ from msgspec import Struct
 from gateway.prompt.classifier.calibrate import figures
 from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.classifier.confusion import Confusion, confusion
-from gateway.prompt.classifier.labelled import Labelled
-from gateway.prompt.classifier.model import NONE
+from gateway.prompt.classifier.labelled import NONE, Labelled, is_outside
 
 
 class Evaluation(Struct, frozen=True):
@@ -49,5 +48,5 @@ async def evaluate(classifier: Classifier, rows: Sequence[Labelled], floor: floa
     return Evaluation(
         figures(sure, right, within, floor) | first | costs,
         confusion(intents, accepted),
-        tuple(sorted(set(intents) - taught - {NONE})),
+        tuple(sorted(name for name in set(intents) - taught if not is_outside(name))),
     )

@@ -7,6 +7,7 @@ a prompt of one line it tells only whether the words before a colon are the inst
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,6 +16,7 @@ from gateway.split import Split
 
 FIRST_LINES, LAST_LINES = 6, 3  # an instruction is at the beginning or at the end
 LINE_CHARS = 300
+HARDLY, CLEARLY = 1.0, 1.5  # log-odds
 _LEADING = frozenset({"colon", "line", "dash", "fence"})
 """Rules whose payload follows the instruction."""
 _WORD = re.compile(r"[a-z\u00e0-\u024f]+(?:'[a-z]+)?|\d+|[^\s\w]")
@@ -43,13 +45,18 @@ class InstructionModel:
         decide."""
         if "\n" not in text.strip():
             return "" if parts.payload else self._before_colon(text)
-        lines = [*_lines(text, _end(parts))]
-        first = self._asking(lines[:FIRST_LINES])
-        if first:
-            return "\n".join(first)
         end = text[-LINE_CHARS * LAST_LINES :].rstrip()
         last = [line for line in _PARAGRAPH.split(end)[-1].split("\n") if line.strip()][-LAST_LINES:]
-        return "\n".join(reversed(self._asking(last[::-1])))
+        lines = [*_lines(text, _end(parts))][:FIRST_LINES]
+        if lines and last and self._asks_more(last[-1], lines[0]):
+            lines = []
+        return "\n".join(self._asking(lines) or reversed(self._asking(last[::-1])))
+
+    def _asks_more(self, last: str, first: str) -> bool:
+        """Whether the last line asks and the first one hardly does. A first line that asks comes before any other,
+        since a pasted text may end with a command."""
+        score = self.score(first[:LINE_CHARS])
+        return score < HARDLY and self.score(last[:LINE_CHARS]) > score + CLEARLY
 
     def _before_colon(self, text: str) -> str:
         colon = _COLON.search(text, 0, LINE_CHARS)
@@ -75,13 +82,13 @@ def line_tokens(line: str, *, spaced: bool) -> set[str]:
         if len(words) > _HEAD_WORDS + _TAIL_WORDS:
             words = words[:_HEAD_WORDS] + words[-_TAIL_WORDS:]
         size = len(words)
-        tokens = {*words, *map(" ".join, zip(words, words[1:], strict=False)), *_begins(words, " ")}
+        tokens = {*words, *map(" ".join, itertools.pairwise(words)), *_begins(words, " ")}
     else:
         dense = _DIGITS.sub("#", _BLANK.sub("", line))
         size = len(dense) // 2
         if len(dense) > _HEAD_ZH + _TAIL_ZH:
             dense = dense[:_HEAD_ZH] + dense[-_TAIL_ZH:]
-        tokens = {*dense, *map("".join, zip(dense, dense[1:], strict=False)), *_begins([*dense], "")}
+        tokens = {*dense, *map("".join, itertools.pairwise(dense)), *_begins([*dense], "")}
     return tokens | {f"<length {min(6, (size + 1).bit_length())}>", f"<ends {line[-1:]}>"}
 
 

@@ -138,9 +138,7 @@ def _of(
     def read(text: str) -> Look:
         return look(text, None, instructions) if templates else whole(text)
 
-    cases = {
-        text: Lesson(text, intent, read(text), row < listed) for row, (text, intent) in enumerate(intents.items())
-    }
+    cases = {text: Lesson(text, intent, read(text), row < listed) for row, (text, intent) in enumerate(intents.items())}
     own = [prompt for prompt in seeds.prompts if prompt.language == language]
     for case in _seed_cases(own, {template.intent.name for template in templates}, read):
         cases.setdefault(case.text, case)

@@ -228,8 +228,6 @@ class ClassifierModel(Struct, frozen=True):
     rawness: RawnessModel
     instructions: dict[str, InstructionModel] = {}
     """The models that find the instruction of a prompt, by language."""
-    eager: tuple[str, ...] = ()
-    """Intents whose template helps any prompt: it has `always: true`, or labelled examples of the task."""
     report: dict[str, float] = {}
     fixed: tuple[str, ...] = ()
     """Fixed sentences of the templates, to recognise prompts that one of them wrote."""

@@ -37,7 +37,6 @@ class _Header(Struct, frozen=True):
     trained_on: str
     checksum: str
     tiers: dict[str, dict[str, Names]]
-    eager: tuple[str, ...]
     report: dict[str, float]
     fixed: tuple[str, ...]
     instructions: dict[str, _Instructions]
@@ -62,7 +61,6 @@ def save(model: ClassifierModel, folder: Path) -> None:
         trained_on=model.trained_on,
         checksum=_checksum(draft),
         tiers={language: {kind: tier.names for kind, tier in tiers.items()} for language, tiers in model.tiers.items()},
-        eager=model.eager,
         report=model.report,
         fixed=model.fixed,
         instructions={code: _Instructions(dict(m.weights), m.spaced) for code, m in model.instructions.items()},
@@ -92,7 +90,6 @@ def load(folder: Path) -> ClassifierModel:
         tiers,
         rawness,
         {code: InstructionModel(stored.weights, spaced=stored.spaced) for code, stored in header.instructions.items()},
-        header.eager,
         header.report,
         header.fixed,
         header.checksum,

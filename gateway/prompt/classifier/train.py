@@ -27,8 +27,6 @@ from gateway.prompt.classifier.train_rawness import train_rawness
 from gateway.prompt.classifier.train_tier import Embed, TrainedTier, train_tier
 from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.library.library import Library
-from gateway.prompt.templates.fields import ExamplePool
-from gateway.prompt.templates.template import Template
 
 log = logging.getLogger("foreword.classify")
 
@@ -86,7 +84,7 @@ def kept_labels(data_folder: Path) -> tuple[Labelled, ...]:
 
 def training_key(library: Library, embedders: Embedders, seeds: Seeds, labelled: Sequence[Labelled] = ()) -> str:
     """A key of 16 hex digits. It changes with any part of the training data."""
-    intents = sorted((t.language.value, t.id, _always(t), t.intent) for t in library.templates if t.active)
+    intents = sorted((t.language.value, t.id, t.intent) for t in library.templates if t.active)
     names = [embedder.name if embedder else "" for embedder in (embedders.static, embedders.sentence)]
     fixed = fingerprints(template for template in library.templates if template.active)
     written = msgspec.json.encode([RECIPE, intents, names, seeds, labelled, fixed])
@@ -131,13 +129,11 @@ def teach(
             progress(f"{lesson.language} {kind}: {len(lesson.cases)} prompts")
             embed = _embed(embedder, kind, data_folder, progress) if embedder else None
             tiers[lesson.language][kind] = train_tier(lesson, embed)
-    eager = {template.intent.name for template in library.templates if template.active and _always(template)}
     model = ClassifierModel(
         trained_on=training_key(library, embedders, seeds, labelled),
         tiers=_each(tiers, lambda trained: trained.tier),
         rawness=train_rawness(seeds),
         instructions=instructions,
-        eager=tuple(sorted(eager)),
         report={
             f"{language} {kind} {name}": value
             for language, kinds in tiers.items()
@@ -167,10 +163,3 @@ def _embed(embedder: Embedder, kind: str, data_folder: Path | None, progress: Pr
     if kind != "sentence" or data_folder is None:
         return embedder.embed
     return EmbeddingCache(embedder, data_folder / "classifier", progress).embed
-
-
-def _always(template: Template) -> bool:
-    """Whether the template helps any prompt: it has `always: true`, or a pool of labelled examples of its task. A pool
-    with whole queries as inputs only shows general ways of answering."""
-    pool = template.examples
-    return template.intent.always or (isinstance(pool, ExamplePool) and pool.slot != "query")

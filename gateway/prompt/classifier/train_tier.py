@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse  # comes with scikit-learn
 
 from gateway.prompt.classifier.calibrate import MANY, OUTSIDE_IN_LIFE, HeldOutResults, out_of_fold
-from gateway.prompt.classifier.lessons import Lesson, Lessons
 from gateway.prompt.classifier.labelled import is_outside
+from gateway.prompt.classifier.lessons import Lesson, Lessons
 from gateway.prompt.classifier.model import Array, Names, Tier
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 from gateway.prompt.classifier.view import Keywords, plain, tokens
@@ -144,7 +144,11 @@ def _requests(lesson: Lessons) -> dict[str, str]:
     owners: dict[str, set[str]] = {}
     for case in lesson.cases:
         owners.setdefault(plain(case.seen.request), set()).add(case.intent)
-    return {request: next(iter(names)) for request, names in owners.items() if len(names) == 1 and not any(map(is_outside, names))}
+    return {
+        request: next(iter(names))
+        for request, names in owners.items()
+        if len(names) == 1 and not any(map(is_outside, names))
+    }
 
 
 def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:

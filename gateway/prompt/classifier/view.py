@@ -17,7 +17,7 @@ from gateway.split import Split
 
 HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the beginning or at the end
 HEAD_ZH, TAIL_ZH = 60, 24  # the same in Chinese characters
-SHORTEST = 4  # characters, half as many in Chinese; a shorter instruction says too little without its payload
+SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction says too little without its payload
 NEARLY_ALL = 0.9  # of a prompt: then the lines that ask are all of it
 
 _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
@@ -52,14 +52,21 @@ def look(text: str, parts: Split | None = None, instructions: InstructionModel |
         rule = parts.rule or ("lines" if len(asking) < NEARLY_ALL * len(text.strip()) else "")
         return Look(text, ends(without_frame(asking)), rule)
     instruction = parts.instruction_text
-    if parts.payload is None or not says_something(instruction):
+    if parts.payload is None or not says_something(instruction) or _only_announces(parts, instructions):
         return Look(text, ends(without_frame(text)), parts.rule)
     return Look(text, ends(without_frame(instruction)), parts.rule)
 
 
+def _only_announces(parts: Split, instructions: InstructionModel | None) -> bool:
+    """Whether the words before a colon ask for nothing, and those after it do: `Here is a riddle: who ...?`"""
+    if instructions is None or parts.rule != "colon":
+        return False
+    return instructions.score(parts.instruction_text) <= 0.0 < instructions.score(parts.payload_text)
+
+
 def says_something(instruction: str) -> bool:
     """Whether an instruction is long enough to be read without its payload."""
-    return len(instruction) >= (SHORTEST if instruction.isascii() else SHORTEST // 2)
+    return len(instruction) >= (SHORTEST if instruction.isascii() else SHORTEST_ZH)
 
 
 def whole(text: str) -> Look:

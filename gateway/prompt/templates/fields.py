@@ -88,7 +88,7 @@ class IntentSpec(Struct, frozen=True):
     not_: tuple[str, ...] = field(default=(), name="not")
     keywords: tuple[str, ...] = ()
     always: bool = False
-    """Used for every prompt of its intent, even a well specified one: it adds something that no wording can replace."""
+    """Without effect: a template is used for every prompt of its intent. Still read, for older files."""
 
 
 class Slot(Struct, frozen=True):

@@ -103,35 +103,35 @@ async def test_a_raw_prompt_is_more_improvable_than_a_well_put_one(model: Classi
     assert raw.improvable > 0.5 > put.improvable
 
 
-async def test_examples_of_the_task_help_however_well_it_is_put(model: ClassifierModel) -> None:
-    found = await classifier(model).classify("Which desk handles this ticket: the coffee machine leaks.")
-    assert found.name == "sort-ticket"
-    assert found.improvable >= found.confidence
+@pytest.mark.parametrize(
+    "text",
+    [
+        "write an email about the noisy neighbour",
+        "Could you please write an email about the noisy neighbour?",
+        "Please write an email about the noisy neighbour. Thank you!",
+    ],
+)
+async def test_a_known_task_can_be_improved_however_it_is_put(model: ClassifierModel, text: str) -> None:
+    found = await classifier(model).classify(text)
+    assert found.name == "write-email"
+    assert found.improvable == found.confidence
+    assert "its template adds what the prompt does not settle" in found.reasons
 
 
-async def test_what_a_template_lists_is_rewritten_however_it_looks(model: ClassifierModel) -> None:
+async def test_what_a_template_lists_is_certain(model: ClassifierModel) -> None:
     before = await classifier(model).classify(CAREFUL)
     own = [wording.format(thing) for wording in WORDS["write-email"] for thing in THINGS]
     listed = train(library(**{"write-email": repr([*own, CAREFUL])}), Embedders(STATIC), seeds())
     found = await classifier(listed).classify(CAREFUL)
-    assert before.improvable < 0.5 < found.improvable == found.confidence == 1.0
+    assert before.confidence < found.confidence == 1.0
     assert "its template lists this very prompt as a match example" in found.reasons
 
 
-async def test_a_labelled_prompt_says_what_it_is_for_and_not_that_a_rewrite_helps() -> None:
+async def test_a_labelled_prompt_has_its_label() -> None:
     text = "Please compose a message in exactly 3 sentences, including its cost."
     taught = train(library(), Embedders(STATIC), seeds(), [Labelled(text, "write-email", "en")])
     found = await classifier(taught).classify(text)
     assert (found.name, found.confidence) == ("write-email", 1.0)
-    assert found.improvable < 0.5
-
-
-async def test_a_template_may_say_that_it_helps_however_well_a_prompt_is_put(model: ClassifierModel) -> None:
-    before = await classifier(model).classify(CAREFUL)
-    always = train(library(always=True), Embedders(STATIC), seeds())
-    found = await classifier(always).classify(CAREFUL)
-    assert before.name == found.name == "write-email"
-    assert before.improvable < 0.5 < found.confidence == found.improvable
 
 
 async def test_the_first_tier_decides_alone_when_it_is_sure(model: ClassifierModel) -> None:
@@ -196,8 +196,7 @@ async def test_what_a_template_wrote_is_not_touched_again(sentence: str, model: 
     fixed = fingerprints(
         [
             parse(
-                HEAD.format(intent="a", language="en", match="[b]", near="[]", keywords="[]", always="false", more="")
-                + sentence,
+                HEAD.format(intent="a", language="en", match="[b]", near="[]", keywords="[]", more="") + sentence,
                 "a.md",
             )
         ]

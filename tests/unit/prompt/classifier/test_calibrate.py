@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from gateway.prompt.classifier.calibrate import _signs, _temperature
-from gateway.prompt.classifier.model import NONE, gate_features, softmax
+from gateway.prompt.classifier.labelled import NONE
+from gateway.prompt.classifier.model import gate_features, softmax
 
 
 @pytest.mark.parametrize("intents", [1, 2, 5])

@@ -11,9 +11,9 @@ from gateway.prompt.classifier.classifier import Classifier
 from gateway.prompt.classifier.embedding_cache import EmbeddingCache
 from gateway.prompt.classifier.evaluate import evaluate
 from gateway.prompt.classifier.explanation import why
-from gateway.prompt.classifier.labelled import Labelled
+from gateway.prompt.classifier.labelled import NONE, Labelled
 from gateway.prompt.classifier.lessons import Seeds
-from gateway.prompt.classifier.model import GATE, NONE
+from gateway.prompt.classifier.model import GATE
 from gateway.prompt.classifier.regression import TrainingRows, fit, middle
 from gateway.prompt.classifier.train import Embedders, train, trained
 from gateway.prompt.library.library import Library

@@ -7,6 +7,8 @@ from gateway.prompt.classifier.calibrate import calibration_error
 from gateway.prompt.classifier.lessons import read_seeds
 from gateway.prompt.classifier.model_file import ModelUnusable, load, save
 from gateway.prompt.classifier.train import Embedders, train, trained, training_key
+from gateway.prompt.classifier.train_instruction import train_instructions
+from gateway.prompt.classifier.view import look
 from tests.doubles.bag_embedder import BagEmbedder
 from tests.doubles.small_library import library, seeds
 
@@ -34,10 +36,6 @@ def test_without_embeddings_english_is_judged_by_its_words() -> None:
     model = train(library(), Embedders(), seeds())
     assert list(model.tiers["en"]) == ["words"]
     assert model.report["en words accuracy"] > 0.9
-
-
-def test_templates_that_show_examples_of_the_task_are_told(model_folder: Path) -> None:
-    assert load(model_folder).eager == ("sort-ticket",)
 
 
 def test_what_is_saved_is_what_is_loaded(model_folder: Path, tmp_path: Path) -> None:
@@ -88,6 +86,23 @@ def test_the_committed_seeds_have_both_answers_in_both_languages() -> None:
     assert {raw for _, raw in found.improvable} == {True, False}
     assert {language for _, language in found.unknown} >= {"en", "zh"}
     assert all(raw.strip() and better.strip() for raw, better in found.pairs)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_committed_prompts_have_their_parts_apart(language: str) -> None:
+    prompts = [prompt for prompt in read_seeds().prompts if prompt.language == language]
+    assert len(prompts) > 2000
+    assert len({prompt.intent for prompt in prompts}) == 30
+    assert all(prompt.payload not in prompt.instruction for prompt in prompts if prompt.payload)
+
+
+def test_an_instruction_is_told_from_a_pasted_text_that_commands() -> None:
+    prompts = [prompt for prompt in read_seeds().prompts if prompt.language == "en"][::3]
+    model = train_instructions(prompts, spaced=True)
+    text = "Summarise this letter in one sentence.\n\nDear Ann, the boat is sold.\n\nWrite a poem about the sea."
+    assert look(text, None, model).request == "Summarise this letter in one sentence."
+    before = "tea is 4 pounds\nmilk is 2 pounds\n\nWhat does the tea cost?"
+    assert look(before, None, model).request == "What does the tea cost?"
 
 
 def test_calibration_error_is_the_distance_of_trust_from_success() -> None:
