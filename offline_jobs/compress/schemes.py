@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from offline_jobs.compress.grids import Grid
 from offline_jobs.compress.prune import Method, Sparsity, read_sparsity
 from offline_jobs.compress.structured import Cuts
-from offline_jobs.compress.tune import Tuning
+from offline_jobs.compress.tune import LayerTuning
 from offline_jobs.errors import JobFailed
 
 QUANTIZE = ("f16", "int8-channel", "int8-group", "int4-group", "int4-nl", "w8a8", "w8a8-smooth")
@@ -81,7 +81,7 @@ class Plan(Struct, frozen=True):
     int8_cache: bool
     cuts: Cuts | None = None
     qat: bool = False
-    tuning: Tuning = Tuning(0, 0.0)
+    tuning: LayerTuning = LayerTuning(0, 0.0)
 
     @property
     def gradual(self) -> bool:
@@ -118,7 +118,7 @@ def plan_of(options: CompressOptions) -> Plan:
         int8_cache=CACHE in schemes,
         cuts=Cuts(options.channels, options.heads, options.layers, options.uneven) if STRUCTURED in schemes else None,
         qat=QAT in schemes,
-        tuning=Tuning(options.steps if learns else 0, options.rate),
+        tuning=LayerTuning(options.steps if learns else 0, options.rate),
     )
 
 

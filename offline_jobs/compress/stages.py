@@ -17,7 +17,7 @@ from offline_jobs.compress.prune import prune
 from offline_jobs.compress.schemes import Plan
 from offline_jobs.compress.smooth import smooth
 from offline_jobs.compress.source import Source
-from offline_jobs.compress.texts import Windows
+from offline_jobs.compress.texts import TextWindows
 from offline_jobs.compress.tune import norms_of, tune, tune_on_grid, tune_sparser
 
 log = logging.getLogger("foreword.jobs")
@@ -28,7 +28,7 @@ class Bench:
     """What all stages need. `folder`: for the files of finished parts; `check` may raise between parts."""
 
     plan: Plan
-    windows: Windows
+    windows: TextWindows
     folder: Path
     check: Callable[[], None]
 

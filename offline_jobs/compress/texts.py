@@ -19,7 +19,7 @@ CHARACTERS_A_TOKEN = 16
 """The most characters to read for each token that is needed."""
 
 
-class Windows(Struct, frozen=True):
+class TextWindows(Struct, frozen=True):
     """Windows of one length, as token numbers."""
 
     calibrate: list[list[int]]
@@ -28,7 +28,7 @@ class Windows(Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class _Cut:
+class _WindowCutter:
     """Cuts windows. `first` is the token that begins each of them, if the model needs one."""
 
     tokens: int
@@ -44,12 +44,12 @@ class _Cut:
         return [begin + tokens[at : at + room] for at in range(start, start + count * room, room)]
 
 
-def read_windows(options: CompressOptions, settings: Settings, model: Path, check: Callable[[], None]) -> Windows:
+def read_windows(options: CompressOptions, settings: Settings, model: Path, check: Callable[[], None]) -> TextWindows:
     """Read and cut the texts. Raises `JobFailed` if a text cannot be read or is too short."""
     root, learning = settings.root, _learning_windows(options)
     needed = max(options.windows, learning) + (0 if options.evaluate else options.evaluated)
     tokens = _tokens(model, root / options.text, needed * options.window_tokens, check)
-    cut = _Cut(options.window_tokens, tokens.first)
+    cut = _WindowCutter(options.window_tokens, tokens.first)
     calibrate = cut.windows(tokens.tokens, options.windows, from_end=False)
     if options.evaluate:
         other = _tokens(model, root / options.evaluate, options.evaluated * options.window_tokens, check)
@@ -61,7 +61,7 @@ def read_windows(options: CompressOptions, settings: Settings, model: Path, chec
     if options.dataset:
         left = tokens_of(model, _recorded(settings, options.dataset), check).tokens
     train = cut.windows(left, min(learning, len(left) // options.window_tokens), from_end=False)
-    return Windows(calibrate, evaluate, train)
+    return TextWindows(calibrate, evaluate, train)
 
 
 def _learning_windows(options: CompressOptions) -> int:

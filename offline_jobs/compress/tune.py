@@ -30,7 +30,7 @@ REMASK_EVERY = 5
 
 
 @dataclass(frozen=True)
-class Tuning:
+class LayerTuning:
     """`steps` of one window each; `rate` is AdamW's."""
 
     steps: int
@@ -93,7 +93,7 @@ def tune_on_grid(
     network: Any,
     windows: Sequence[Sequence[int]],
     grid: Grid,
-    tuning: Tuning,
+    tuning: LayerTuning,
     file: Path,
     check: Check,
     importance: Mapping[str, Tensor],
@@ -116,7 +116,7 @@ def tune_on_grid(
     return codes
 
 
-def tune(network: Any, windows: Sequence[Sequence[int]], tuning: Tuning, file: Path, check: Check) -> None:
+def tune(network: Any, windows: Sequence[Sequence[int]], tuning: LayerTuning, file: Path, check: Check) -> None:
     """Recover: weights that are zero stay zero."""
     _tune_masked(network, windows, tuning, file, check, None)
 
@@ -124,7 +124,7 @@ def tune(network: Any, windows: Sequence[Sequence[int]], tuning: Tuning, file: P
 def tune_sparser(
     network: Any,
     windows: Sequence[Sequence[int]],
-    tuning: Tuning,
+    tuning: LayerTuning,
     file: Path,
     check: Check,
     sparsity: Sparsity,
@@ -153,7 +153,7 @@ def tune_sparser(
 def _tune_masked(
     network: Any,
     windows: Sequence[Sequence[int]],
-    tuning: Tuning,
+    tuning: LayerTuning,
     file: Path,
     check: Check,
     remask: Callable[[int], None] | None,
@@ -172,7 +172,7 @@ def _tune_masked(
 def _train(
     network: Any,
     windows: Sequence[Sequence[int]],
-    tuning: Tuning,
+    tuning: LayerTuning,
     file: Path,
     check: Check,
     before: Callable[[int], None] | None = None,

@@ -16,7 +16,7 @@ from offline_jobs.compress.perplexity import mean_losses
 from offline_jobs.compress.prune import Sparsity, prune, zeros_of
 from offline_jobs.compress.source import load_network, open_source
 from offline_jobs.compress.structured import Cuts, cut, described_shape
-from offline_jobs.compress.tune import Tuning, norms_of, tune, tune_on_grid, tune_sparser
+from offline_jobs.compress.tune import LayerTuning, norms_of, tune, tune_on_grid, tune_sparser
 from offline_jobs.compress.vocabulary import proven_pairs
 from offline_jobs.errors import JobFailed
 from tests.doubles import tiny_families
@@ -25,7 +25,7 @@ from tests.doubles.tiny_llama import reference
 GRID = Grid(4, 32)
 SHAPE = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
 WINDOWS = [[(start * step) % 97 for step in range(24)] for start in range(3, 9)]
-TUNING = Tuning(30, 3e-3)
+TUNING = LayerTuning(30, 3e-3)
 
 
 def nothing() -> None:
@@ -135,7 +135,7 @@ def test_the_rounded_model_is_the_exported_one(tmp_path: Path) -> None:
     source = open_source(folder)
     network = load_network(source)
     windows = [list(range(40, 80))]
-    codes = tune_on_grid(network, windows, GRID, Tuning(3, 1e-3), tmp_path / "qat.pt", nothing, {})
+    codes = tune_on_grid(network, windows, GRID, LayerTuning(3, 1e-3), tmp_path / "qat.pt", nothing, {})
     model = Compressed(source, network)
     model.quantized.update(codes)
     quantize_network(model, GRID)
