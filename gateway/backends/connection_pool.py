@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable
 from time import monotonic
 
+from gateway.backends.call import is_failure
 from gateway.backends.http1 import AllInUse, AnswerBounds, Broken, Connection, Unreachable
 
 KEEP_S = 50.0  # below the usual 60 s after which servers close an idle connection
@@ -14,6 +15,7 @@ SETTLE_S = 0.005
 milliseconds; on a connection in use again, it would be taken for the next answer."""
 DISTRUST_S = 60.0
 """For this long after the upstream sent bytes that belong to no request, no connection is used again."""
+LIMITED = 429
 SWEEP_S = 1.0  # a timeout is noticed at most this late
 
 
@@ -162,9 +164,10 @@ class ConnectionPool:
             return
         self._used.discard(connection)
         self._places.release()
-        if connection.broken:
-            self._forget()  # a second try gets a fresh connection
-        if not connection.reusable or (self._distrusted_until and monotonic() < self._distrusted_until):
+        failed = connection.broken or _is_sick(connection.status)
+        if failed:
+            self._forget()  # a second try gets a fresh connection, behind which may be another server
+        if failed or not connection.reusable or (self._distrusted_until and monotonic() < self._distrusted_until):
             connection.close()
             return
         connection.rest()
@@ -238,6 +241,11 @@ class ConnectionPool:
                 resting.popleft().close()
         if self._used or self._settled or self._settling:
             self._sweep_later()
+
+
+def _is_sick(status: int) -> bool:
+    """Whether a status tells of a failure of the server; one that it gives to many requests, as 429, does not."""
+    return is_failure(status) and status != LIMITED
 
 
 async def _nothing() -> bytes:

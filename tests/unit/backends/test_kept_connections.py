@@ -262,3 +262,21 @@ def test_an_answer_that_drips_is_cut_off_at_its_time(run: Run) -> None:
         began = time.monotonic()
         assert [type(raised) for raised in run(bodies(pool_to(server.port, total_s=0.3), 1))] == [Overdue]
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("status", "connections"), [(500, 2), (503, 2), (529, 2), (408, 2), (429, 1), (404, 1), (501, 1)]
+)
+def test_a_second_try_after_a_failure_of_the_server_has_a_fresh_connection(
+    run: Run, status: int, connections: int
+) -> None:
+    def fails_once(connection: RawConnection, number: int) -> None:
+        failure = b"HTTP/1.1 %d No\r\ncontent-length: 2\r\n\r\nno" % status
+        while connection.request():
+            connection.send(failure if server.connections == 1 and not failed else OK)
+            failed.append(number)
+
+    failed: list[int] = []
+    with RawServer(fails_once) as server:
+        assert run(bodies(pool_to(server.port), 2)) == [b"no", b"ok"]
+        assert server.connections == connections
