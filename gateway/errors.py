@@ -210,12 +210,29 @@ class TooBusy(RequestError):
     code = "server_busy"
 
 
+OUTAGES = {
+    "locked": "locked by another process",
+    "readonly": "read-only",
+    "read-only": "read-only",
+    "disk is full": "on a full disk",
+    "unable to open": "unreachable, since the file or its folder may be read-only",
+    "malformed": "damaged",
+    "not a database": "damaged",
+}
+
+
+def outage_cause(reason: str) -> str:
+    """What a driver's message about a database means to a client. The message itself may hold an address."""
+    state = next((state for words, state in OUTAGES.items() if words in reason.lower()), "")
+    return f": their database is {state}" if state else " at the moment"
+
+
 class CatalogUnavailable(CollectionError, NotReady):
     """The catalog's file is locked by another process, read-only or damaged. The text of the error names the file for
     the operator; `message`, which is sent to clients, does not."""
 
     def __init__(self, file: str, reason: str) -> None:
-        super().__init__("The collections cannot be used at the moment. Try again.", retry_after_s=2.0)
+        super().__init__(f"The collections cannot be used{outage_cause(reason)}. Try again.", retry_after_s=2.0)
         self.args = (f"{file}: {reason}",)
 
 

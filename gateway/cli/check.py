@@ -101,5 +101,6 @@ def _folder_problems(settings: Settings) -> list[Problem]:
     if not nearest.is_dir():
         return [unwritable(settings, f"{nearest} is a file")]
     if not os.access(nearest, os.W_OK | os.X_OK):
-        return [unwritable(settings, f"{nearest} is another user's")]
+        why = "read-only" if nearest.stat().st_uid == os.geteuid() else "another user's"
+        return [unwritable(settings, f"{nearest} is {why}")]
     return []

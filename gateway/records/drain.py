@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.errors import ConfigError, DatabaseFailed, NotReady
+from gateway.errors import ConfigError, DatabaseFailed, NotReady, outage_cause
 from gateway.records.retention import Retention, most_at_once, uptime_s
 from gateway.records.schema import ReadAnswer
 from gateway.records.segment_reader import SegmentReader
@@ -228,9 +228,9 @@ class Drain:
 
 
 def not_ready(error: Exception) -> NotReady:
-    """The error for clients while the database is down. It leaves out the cause, which may contain the address."""
+    """The error for clients while the database is down, with the cause as far as it holds no address."""
     log.error("records cannot be read: %s", error)
-    return NotReady("The records' database cannot be used now. Try again later.", retry_after_s=5)
+    return NotReady(f"The records cannot be used{outage_cause(str(error))}. Try again later.", retry_after_s=5)
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -22,7 +22,14 @@ def free_port() -> int:
 class GatewayProcess:
     """`foreword serve` on a free port. `folder` holds its config, its data and its log."""
 
-    def __init__(self, folder: Path, config: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        env: dict[str, str] | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> None:
+        """`before` is called in the new process ahead of the gateway."""
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -49,6 +56,7 @@ class GatewayProcess:
                 stderr=log,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
+                preexec_fn=before,
             )
 
     def wait(self, path: str = "/health/ready", timeout_s: float = 120.0) -> "GatewayProcess":

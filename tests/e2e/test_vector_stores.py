@@ -277,7 +277,7 @@ def test_a_locked_catalog_is_a_503_within_two_seconds_and_leaves_nothing(
         other.execute("BEGIN EXCLUSIVE")
         for write in writes:
             began = time.monotonic()
-            with pytest.raises(openai.APIStatusError, match="cannot be used at the moment") as refusal:
+            with pytest.raises(openai.APIStatusError, match="cannot be used: their database is locked") as refusal:
                 write()
             assert (refusal.value.status_code, refusal.value.response.headers["retry-after"]) == (503, "2")
             assert time.monotonic() - began < 2.5
