@@ -86,7 +86,7 @@ def main() -> None:
         for one in rows:
             spent, began = time.process_time() - began, time.process_time()
             sys.stdout.write(
-                f"{one.length:7} {one.method:12} perplexity {one.perplexity:8.1f}  keys {one.found} of {one.keys}  "
+                f"{one.length:7} {one.method:12} perplexity {one.perplexity:8.1f}  keys {one.right} of {one.keys}  "
                 f"{spent:6.1f} CPU s\n"
             )
             sys.stdout.flush()

@@ -4,27 +4,28 @@ import logging
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 log = logging.getLogger("foreword.profile")
 
 
 class LengthProfile(Struct, frozen=True):
-    """The result for one length and method: the perplexity of the distant text, and how many pass-keys were found."""
+    """The result for one length and method: the perplexity of the distant text, and `right` of `keys` pass-keys
+    found."""
 
     length: int
     method: str
     factor: float
     perplexity: float
-    found: int
+    right: int = field(name="found")
     keys: int
 
 
 class LookUp(Struct, frozen=True):
-    """How many of `keys` the model found in a text of `length` tokens that is full of similar keys."""
+    """The number of `keys` that the model found (`right`) in a text of `length` tokens that is full of similar keys."""
 
     length: int
-    found: int
+    right: int = field(name="found")
     keys: int
 
 

@@ -73,14 +73,14 @@ def _measured(settings: Any, name: str, text: str, tokens: int, keys: int, *, to
         for point in sweep(engine.model, engine.positions, read):
             measured.append(point)
             click.echo(
-                f"{point.length:8}  {point.method:12} {point.perplexity:10.1f}  {point.found} of {point.keys}",
+                f"{point.length:8}  {point.method:12} {point.perplexity:10.1f}  {point.right} of {point.keys}",
                 err=to_stderr,
             )
         click.echo(f"{'length':>8}  look-ups among passages that are all alike", err=to_stderr)
         looked = []
         for look_up in look_ups(engine.model, engine.tokens, text, engine.positions.trained_tokens):
             looked.append(look_up)
-            click.echo(f"{look_up.length:8}  {look_up.found} of {look_up.keys}", err=to_stderr)
+            click.echo(f"{look_up.length:8}  {look_up.right} of {look_up.keys}", err=to_stderr)
     finally:
         engine.close()
     return concluded(engine.positions.trained_tokens, measured, looked), engine.positions.trained_tokens

@@ -42,10 +42,10 @@ WELL = 0.75
 """The share of look-ups among similar sentences that must be right up to the effective window."""
 PASSAGE_TOKENS = 120
 SHORTEST = 512
-ASKED = 8
+LOOK_UPS = 8
 """The number of look-ups at each length."""
 METHODS: tuple[Method, ...] = ("native", "linear", "ntk", "yarn", "llama3", "llama3-wide", "self-extend")
-UNASKED: frozenset[str] = frozenset({"native", "linear"})
+NEVER_CHOSEN: frozenset[str] = frozenset({"native", "linear"})
 """Methods that are measured only for display and never chosen for a length beyond the trained window."""
 
 
@@ -122,7 +122,7 @@ def alike(tokens: Tokens, text: str, size: int, seed: int = 0) -> ProbeText:
         start = number * size // len(names)
         passages += ids[start : start + size // len(names) - len(fact)] + fact
         questions.append((tokens.prompt(f"\nThe secret number of the {name} is"), tokens.prompt(f" {digits}")))
-    return ProbeText(passages, questions[:: max(1, len(questions) // ASKED)][:ASKED])
+    return ProbeText(passages, questions[:: max(1, len(questions) // LOOK_UPS)][:LOOK_UPS])
 
 
 @torch.inference_mode()
@@ -142,7 +142,7 @@ def look_ups(model: TorchNetwork, tokens: Tokens, text: str, trained: int) -> It
     while length <= min(trained, len(KINDS) * len(WORDS) * PASSAGE_TOKENS):
         try:
             # a short text holds fewer keys than needed, so several short texts are read
-            texts = -(-ASKED * PASSAGE_TOKENS // length)
+            texts = -(-LOOK_UPS * PASSAGE_TOKENS // length)
             result = look_up(model, [alike(tokens, text, length, seed) for seed in range(texts)], length)
         except ValueError:
             return
@@ -193,7 +193,7 @@ def concluded(trained: int, measured: Sequence[LengthProfile], looked: Sequence[
     base = measured[0]
     winners: dict[int, LengthProfile] = {}
     for profile in sorted(measured, key=lambda profile: profile.length):
-        able = profile.length <= trained or profile.method not in UNASKED
+        able = profile.length <= trained or profile.method not in NEVER_CHOSEN
         if able and (profile.length not in winners or _worth(profile, base) > _worth(winners[profile.length], base)):
             winners[profile.length] = profile
     natively = [profile for profile in winners.values() if profile.length <= trained]
@@ -220,16 +220,16 @@ def _usable(rows: Sequence[LengthProfile], base: LengthProfile) -> int:
 
 
 def _well(result: LookUp) -> bool:
-    return result.found >= WELL * result.keys
+    return result.right >= WELL * result.keys
 
 
 def _worth(profile: LengthProfile, base: LengthProfile) -> float:
     """The score of a method: the share of found keys, minus the relative growth of the perplexity (its logarithm)."""
-    return profile.found / max(1, profile.keys) - math.log(profile.perplexity / base.perplexity)
+    return profile.right / max(1, profile.keys) - math.log(profile.perplexity / base.perplexity)
 
 
 def _bearable(profile: LengthProfile, base: LengthProfile) -> bool:
-    return profile.perplexity <= BEARABLE * base.perplexity and 2 * profile.found >= base.found
+    return profile.perplexity <= BEARABLE * base.perplexity and 2 * profile.right >= base.right
 
 
 def advance(model: TorchNetwork, block: RowBlock, ids: Sequence[int]) -> None:
