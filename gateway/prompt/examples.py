@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.ask import ClientKey
 from gateway.errors import CollectionError, KeyNotAllowed, NotReady
-from gateway.prompt.kept import KeptAsIs
+from gateway.prompt.kept import KeptAsIs, OtherQuestion
 from gateway.prompt.language.certain_payload import only_text
 from gateway.prompt.library.pools import EmbeddedPool, Pools, of_chunks
 from gateway.prompt.library.questions import without_text
@@ -58,7 +58,7 @@ class ExampleChooser:
         except _AsksOtherwise as other:
             if pool.required is False:
                 return NO_EXAMPLES
-            raise KeptAsIs(f"the examples of {template.id} answer another question: {other}", template) from None
+            raise OtherQuestion(f"the examples of {template.id} answer another question: {other}", template) from None
         except TimeoutError:
             reason = f"choosing the examples took longer than {self._budget_ms} ms"
             raise KeptAsIs(reason, template, refusal=NotReady) from None

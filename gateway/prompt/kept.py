@@ -20,3 +20,7 @@ class KeptAsIs(Exception):
     ) -> None:
         super().__init__(reason)
         self.reason, self.template, self.calls, self.refusal = reason, template, calls, refusal
+
+
+class OtherQuestion(KeptAsIs):
+    """The template is for one question, and the request asks another. A more general template may be for it."""

@@ -4,6 +4,7 @@ the result if any of the user's words are missing."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -25,7 +26,7 @@ from gateway.prompt.cost import cost_of
 from gateway.prompt.eligible import why_untouchable
 from gateway.prompt.examples import ExampleChooser
 from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
-from gateway.prompt.kept import KeptAsIs
+from gateway.prompt.kept import KeptAsIs, OtherQuestion
 from gateway.prompt.language.payload import split
 from gateway.prompt.library.library import Library, OfferedVersions
 from gateway.prompt.library.pools import Pools
@@ -121,14 +122,21 @@ class RewriteStage:
 
     async def rewritten(self, exchange: Exchange) -> Exchange:
         """The exchange with the template's prompt, recorded only if it is not to be sent. Raises `KeptAsIs`."""
-        template, chosen = self._choose(exchange)
+        *special, general = self._offered(exchange)
+        for offered in special:
+            with suppress(OtherQuestion):
+                return await self._rewrite(exchange, offered)
+        return await self._rewrite(exchange, general)
+
+    async def _rewrite(self, exchange: Exchange, offered: OfferedVersions) -> Exchange:
+        template, chosen = self._choose(exchange, offered)
         # no call is made for a prompt that is not sent
         prompt = await self._speak(template, exchange if chosen.speaks else replace(exchange, dry=True))
         return _rewritten(exchange, prompt, chosen)
 
-    def _choose(self, exchange: Exchange) -> tuple[Template, RewriteDecision]:
+    def _choose(self, exchange: Exchange, offered: OfferedVersions) -> tuple[Template, RewriteDecision]:
         """The template for the request, and whether to use it. Raises `KeptAsIs`."""
-        chosen = self.policy.decide(exchange, self._offered(exchange))
+        chosen = self.policy.decide(exchange, offered)
         if chosen.template is None or chosen.arm is Arm.NONE:
             raise KeptAsIs(chosen.why, chosen.template)
         if not chosen.template.whole and not exchange.ask.controls.template:
@@ -136,15 +144,16 @@ class RewriteStage:
             raise KeptAsIs(f"{chosen.template.ref}: {reason}", chosen.template)
         return chosen.template, chosen
 
-    def _offered(self, exchange: Exchange) -> OfferedVersions:
-        """The library's versions for the intent, or the template that the client names. Raises `KeptAsIs`."""
+    def _offered(self, exchange: Exchange) -> Sequence[OfferedVersions]:
+        """The library's versions for the intent, the more special first, or the template that the client names.
+        Raises `KeptAsIs`."""
         reason = why_untouchable(exchange)
         if reason:
             raise KeptAsIs(reason)
         if self.library is None:
             raise KeptAsIs("the template library is still loading", refusal=NotReady)
         if exchange.ask.controls.template:
-            return OfferedVersions(_named(self.library, exchange.ask.controls.template))
+            return (OfferedVersions(_named(self.library, exchange.ask.controls.template)),)
         intent = exchange.intent
         if not intent.known:
             raise KeptAsIs("no known intent")
@@ -155,11 +164,13 @@ class RewriteStage:
             raise KeptAsIs(f"improvable {intent.improvable:.2f} is below {self.settings.improvable:.2f}")
         target = exchange.route[0] if exchange.route else None
         model, window = (target.model, target.window_tokens) if target else (exchange.ask.model, 0)
-        offered = self.library.candidates(intent.name, intent.language, model, window)
-        if offered == OfferedVersions():
+        *special, general = self.library.alternatives(intent.name, intent.language, model, window)
+        if general != OfferedVersions():
+            return (*special, general)
+        if not special:
             language = intent.language or "this language"
             raise KeptAsIs(f"no active template for {intent.name!r} in {language} that fits model {model!r}")
-        return offered
+        return special
 
     async def _speak(self, template: Template, exchange: Exchange) -> ComposedPrompt:
         """Fill the slots, choose examples, render, and check the result. Raises `KeptAsIs`."""

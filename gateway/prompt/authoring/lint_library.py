@@ -46,7 +46,8 @@ def _never_allowed(template: Template) -> Iterator[Finding]:
 
 
 def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
-    """`group` is in the order of preference: the first that fits is used."""
+    """`group` is in the order of preference. Templates for one question come before all others."""
+    group = [member for member in group if not member.one_question]
     for index, later in enumerate(group):
         for earlier in group[:index]:
             if _covers(earlier, later):

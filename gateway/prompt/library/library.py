@@ -78,17 +78,20 @@ class Library(Struct, frozen=True):
         A query in Chinese never gets an English template, since the answer would be in English. `window_tokens` 0 is
         unknown and fits everything. A canary of the stable template's own id comes before one of another id.
         """
+        return self.alternatives(intent, language, model, window_tokens)[-1]
+
+    def alternatives(
+        self, intent: str, language: str, model: str = "", window_tokens: int = 0
+    ) -> tuple[OfferedVersions, ...]:
+        """As `candidates`: one for each template that is for one question only, then one for all other requests."""
         key = (intent, language)
-        stable = next(
-            (template for template in self.by_intent.get(key, ()) if _fits(template, model, window_tokens)), None
+        stable = [template for template in self.by_intent.get(key, ()) if _fits(template, model, window_tokens)]
+        tried = [pair for pair in self.canaries.get(key, ()) if _fits(pair[0], model, window_tokens)]
+        special = dict.fromkeys(
+            template.id for template in (*stable, *(canary for canary, _ in tried)) if template.one_question
         )
-        tried = [
-            (template, share) for template, share in self.canaries.get(key, ()) if _fits(template, model, window_tokens)
-        ]
-        if not tried:
-            return OfferedVersions(stable)
-        canary, share = min(tried, key=lambda pair: stable is None or pair[0].id != stable.id)
-        return OfferedVersions(stable, canary, share)
+        of_one = [_offered(stable, tried, {id}.__contains__) for id in special]
+        return (*of_one, _offered(stable, tried, lambda id: id not in special))
 
 
 def load_library(
@@ -252,6 +255,18 @@ def _keep(library: Library, seen: FolderContents, archive: VersionArchive) -> No
         except OSError as error:
             log.warning("the archive of template versions cannot be written", extra={"reason": str(error)})
             return
+
+
+def _offered(
+    stable: Sequence[Template], tried: Sequence[tuple[Template, float]], belongs: Callable[[str], bool]
+) -> OfferedVersions:
+    """The versions among those whose id belongs."""
+    first = next((template for template in stable if belongs(template.id)), None)
+    trials = [pair for pair in tried if belongs(pair[0].id)]
+    if not trials:
+        return OfferedVersions(first)
+    canary, share = min(trials, key=lambda pair: first is None or pair[0].id != first.id)
+    return OfferedVersions(first, canary, share)
 
 
 def _grouped(pairs: Sequence[tuple[Template, T]]) -> dict[tuple[str, str], tuple[T, ...]]:

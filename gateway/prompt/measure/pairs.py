@@ -137,6 +137,13 @@ def _last_number(answer: str, right: str) -> float:
     return float(bool(numbers) and _value(numbers[-1]) == _value(right))
 
 
+def _label(answer: str, right: str) -> float:
+    """`right` is the right label, then the wrong ones. A sentence that names the right one alone is right."""
+    label, *others = right.casefold().split("|")
+    said = answer.casefold()
+    return float(label in said and not any(other in said for other in others))
+
+
 def _value(number: str) -> float:
     return float(number.replace(",", ""))
 
@@ -144,6 +151,7 @@ def _value(number: str) -> float:
 COMPARISONS: Mapping[str, Callable[[str, str], float]] = {
     "text": matches,  # the same but for case, outer white space and a full stop
     "number": _last_number,
+    "label": _label,
     "contains": lambda answer, right: float(right.casefold() in answer.casefold()),
 }
 

@@ -138,6 +138,12 @@ class Template(Struct, frozen=True):
         return chain((part.body for part in parts), self.judges.values())
 
     @property
+    def one_question(self) -> bool:
+        """Whether it is only for requests that ask the one question of its examples."""
+        pool = self.examples
+        return isinstance(pool, ExamplePool) and bool(pool.question) and pool.required is not False
+
+    @property
     def text_digest(self) -> str:
         """The digest of all that it can send to a model, its file of examples included. Gains are measured for it."""
         if not self.pool_digest:

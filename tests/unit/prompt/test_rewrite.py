@@ -304,3 +304,26 @@ async def test_a_pool_of_several_questions_is_for_requests_that_name_its_templat
     named = await stage(naming(MINE))
     assert named.turns is not None
     assert [turn.role for turn in named.turns] == ["user", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    ("query", "template"),
+    [(MINE, "special.en"), ("Is this message rude:\nmoney back", "general.en"), ("Which intent is it", "general.en")],
+)
+async def test_a_template_for_one_question_comes_first_and_leaves_other_requests_to_the_general_one(
+    tmp_path: Path, query: str, template: str
+) -> None:
+    (tmp_path / "pool.jsonl").write_text(POOL)
+    special = source("# user\n{{ query }}", id="special.en", more=f"technique: few-shot\n{ANSWERING}")
+    general = source("# user\n{{ query }}\n\nBe brief.", id="general.en", version=9)
+    paths = [write(tmp_path, name, text) for name, text in (("a", general), ("b", special))]
+    found = build_library([parse(path.read_text("utf-8"), str(path)) for path in paths], [])
+
+    async def embed_soon(texts: Sequence[str]) -> Vectors:
+        return letters(texts)
+
+    pools, _ = load_pools(found.templates, letters, "letters", tmp_path, len)
+
+    done = await RewriteStage(PromptTable(), found, pools, embed_soon)(exchange(query))
+
+    assert done.rewrite.template == template

@@ -70,14 +70,14 @@ def test_each_of_our_prompts_can_be_checked_and_every_intent_has_twenty_in_both_
     assert [prompt.id for prompt in prompts if not prompt.right and not stated_checks(prompt.prompt)] == []
     cells = Counter((prompt.intent, prompt.language) for prompt in prompts)
     assert len(cells) == 32
-    assert set(cells.values()) == {20}
+    assert min(cells.values()) >= 20
     assert {prompt.compare for prompt in prompts} <= COMPARISONS.keys()
 
 
 def test_a_right_answer_of_ours_is_right_and_keeps_the_limits_of_its_prompt() -> None:
     for prompt in shipped_prompts():
         if prompt.right:
-            assert COMPARISONS[prompt.compare](prompt.right, prompt.right) == 1.0
+            assert COMPARISONS[prompt.compare](prompt.right.partition("|")[0], prompt.right) == 1.0
         if prompt.right and prompt.compare == "text":
             assert all(check.passes(prompt.right) for check in stated_checks(prompt.prompt)), prompt
 
