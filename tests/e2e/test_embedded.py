@@ -68,13 +68,14 @@ def chat(client: openai.OpenAI, text: str, **more: object) -> "openai.types.chat
 
 def test_a_plain_prompt_comes_back_better_with_the_reason_visible(client: openai.OpenAI) -> None:
     plain = chat(client, EXTRACT, extra_body={"foreword": {"mode": "off"}})
-    better = chat(client, EXTRACT, extra_body={"foreword": {}})
+    better = chat(client, EXTRACT, extra_body={"foreword": {"template": "extract-fields.en"}})
+    chosen = chat(client, EXTRACT, extra_body={"foreword": {}})
     bare = chat(client, EXTRACT)
 
     with pytest.raises(json.JSONDecodeError):
         json.loads(plain.choices[0].message.content or "")
     assert json.loads(better.choices[0].message.content or "")["name"] == "Maria Lopez"
-    account = (better.model_extra or {})["foreword"]
+    account = (chosen.model_extra or {})["foreword"]
     assert (account["intent"], account["template"]) == ("extract-fields", "extract-fields.en@2")
     assert (plain.model_extra or {})["foreword"]["template"] is None
     assert "foreword" not in (bare.model_extra or {})

@@ -7,13 +7,13 @@ from gateway.prompt.templates.fields import Language, Technique
 _BODY = {
     "en": (
         "You are careful and precise. Replace this line with what the model must know.",
-        "Replace this line with how the answer should look.",
+        "Unless the request says otherwise: Replace this line with how the answer should look.",
         "Replace me: question {n} that users ask about {topic}",
         "Replace me: a question near {topic} that is something else, {n}",
     ),
     "zh": (
         "你认真而准确。请把这一行换成模型需要知道的内容。",
-        "请把这一行换成对回答的要求。",
+        "除非上面另有要求：请把这一行换成对回答的要求。",
         "请替换：用户关于{topic}会问的第{n}个问题",
         "请替换：与{topic}相近但不属于它的第{n}个问题",
     ),
@@ -64,7 +64,7 @@ def _examples(technique: Technique) -> list[str]:
     if technique is not Technique.FEW_SHOT:
         return []
     return [
-        "examples:                      # or a pool: {pool: examples.jsonl, k: 6, as: turns}",
+        "examples:                      # or a pool: {pool: examples.jsonl, question: What is asked?, k: 6, as: turns}",
         "  - {input: replace me, output: and me}",
         "  - {input: replace me too, output: and me}",
     ]
