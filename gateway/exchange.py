@@ -99,6 +99,9 @@ class Rewrite(Struct, frozen=True):
     withheld: tuple[Turn, ...] = ()
     """The rewritten prompt, if it was not sent: because of the arm or the template's own policy, or since a backend
     refused it."""
+    tokens_without: int = 0
+    tokens_with: int = 0
+    """Estimated tokens of the prompt without and with the rewrite: a quarter of its bytes in UTF-8."""
 
     NONE: ClassVar["Rewrite"]
 

@@ -20,6 +20,7 @@ from gateway.errors import TemplateError
 from gateway.exchange import Arm, Call, Exchange, Sampling
 from gateway.own_call import own_call
 from gateway.prompt import guards
+from gateway.prompt.cost import estimated_tokens
 from gateway.prompt.eligible import why_untouchable
 from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.library.library import Library
@@ -209,10 +210,18 @@ class RefineStage:
         data = {"template": template.id, "version": template.version, "cached": not calls}
         arm = Arm.SHADOW if exchange.mode is Mode.SHADOW else Arm.NONE
         reason = f"{template.ref}: no template spoke, and the prompt can be improved"
+        turns = (*exchange.prompt[:-1], Turn("user", text))
         return replace(
             exchange,
-            turns=(*exchange.prompt[:-1], Turn("user", text)),
-            rewrite=values.Rewrite(template.id, template.version, PURPOSE, arm=arm),
+            turns=turns,
+            rewrite=values.Rewrite(
+                template.id,
+                template.version,
+                PURPOSE,
+                arm=arm,
+                tokens_without=estimated_tokens(exchange.prompt),
+                tokens_with=estimated_tokens(turns),
+            ),
             calls=(*exchange.calls, *calls),
         ).noted(self.name, str(arm) or "refined", reason, data)
 

@@ -22,7 +22,7 @@ from gateway.exchange import Arm, Call, Exchange, Note, Sampling, SlotValue
 from gateway.near import did_you_mean
 from gateway.prompt import guards
 from gateway.prompt.answers.technique import TechniqueRun, technique_of
-from gateway.prompt.cost import cost_of
+from gateway.prompt.cost import cost_of, estimated_tokens
 from gateway.prompt.eligible import why_untouchable
 from gateway.prompt.examples import ExampleChooser
 from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
@@ -310,6 +310,7 @@ def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecisi
     why = "the request names it" if exchange.ask.controls.template else f"intent {exchange.intent.name}"
     reason = f"{template.ref}: {why}" + (f"; {chosen.why}" if chosen.why else "")
     turns = _beside(exchange.prompt, prompt.turns)
+    done = replace(done, tokens_without=estimated_tokens(exchange.prompt), tokens_with=estimated_tokens(turns))
     if not chosen.speaks and exchange.mode.changes:
         return replace(exchange, rewrite=replace(done, withheld=turns)).noted("rewrite", chosen.arm, reason, data)
     return replace(

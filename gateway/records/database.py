@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, Engine, Select, delete, func, select, update
+from sqlalchemy import Connection, Engine, Select, delete, func, or_, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from gateway.errors import DatabaseFailed, RecordRefused
@@ -142,6 +142,13 @@ class Database:
             for row in rows:
                 yield SpokenAnswer(*row)
 
+    def decided(self, since_s: float = 0.0) -> Iterator[SpokenAnswer]:
+        """The exchanges whose intent was known or that had a template, complete or not, oldest first, in portions."""
+        with _translated(), self._engine.connect() as connection, connection.begin():
+            rows = connection.execution_options(yield_per=PORTION).execute(_decided(since_s))
+            for row in rows:
+                yield SpokenAnswer(*row)
+
     def add_feedback(self, opinion: Feedback) -> None:
         """Store feedback on an exchange that is in the database."""
         row = {
@@ -242,10 +249,19 @@ def _query(filters: ExchangeFilter) -> Select[Any]:
     return query.where(exchanges.c.time_s >= filters.since_s) if filters.since_s else query
 
 
-def _spoken(templates: Sequence[str], since_s: float) -> Select[Any]:
+def _scored() -> Select[Any]:
+    """The columns of a `SpokenAnswer`."""
     score = select(func.avg(feedback.c.score)).where(feedback.c.exchange == exchanges.c.id).scalar_subquery()
-    columns = [exchanges.c[name] for name in SpokenAnswer.__struct_fields__ if name != "score"]
-    query = select(*columns, score).where(exchanges.c.status == 200, exchanges.c.ending == "finished")
+    return select(*[exchanges.c[name] for name in SpokenAnswer.__struct_fields__ if name != "score"], score)
+
+
+def _decided(since_s: float) -> Select[Any]:
+    query = _scored().where(or_(exchanges.c.template != "", exchanges.c.intent != ""))
+    return query.where(exchanges.c.time_s >= since_s).order_by(exchanges.c.time_s)
+
+
+def _spoken(templates: Sequence[str], since_s: float) -> Select[Any]:
+    query = _scored().where(exchanges.c.status == 200, exchanges.c.ending == "finished")
     names = [_text(name) for name in templates]
     query = query.where(exchanges.c.template.in_(names) if names else exchanges.c.template != "")
     return query.where(exchanges.c.time_s >= since_s).order_by(exchanges.c.time_s)

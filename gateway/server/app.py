@@ -28,6 +28,7 @@ from gateway.server.packed_body import unpacking
 from gateway.server.stores import files, store_files, vector_stores
 from gateway.server.templates import compare_page as compare
 from gateway.server.templates import library as templates
+from gateway.server.templates import report
 from gateway.server.templates import waiting_page as template_page
 from gateway.settings.tables import Settings
 from gateway.telemetry.logs import set_up
@@ -144,6 +145,7 @@ def application(gateway: Gateway) -> AsgiFront:
             foreword.give_feedback,
             compare.compare_versions,
             compare.compare_page,
+            report.template_report,
             stored.list_stored,
             stored.get_stored,
             stored.get_stored_messages,

@@ -20,6 +20,7 @@ from gateway.cli.templates.options import (
     warn_of,
 )
 from gateway.cli.templates.promote_commands import promote, reload, retire, rollback
+from gateway.cli.templates.report import report
 from gateway.cli.templates.views import diff, history_, preview
 from gateway.errors import TemplateError
 from gateway.prompt.authoring.cases import render_for
@@ -42,12 +43,14 @@ def templates() -> None:
     Run its tests:        foreword templates test refund.en
     Put it to use:        foreword templates promote refund.en     (draft, candidate, canary, active)
     Undo that:            foreword templates rollback refund.en
+    See what each does:   foreword templates report --since 7d
     """
 
 
 for command in (preview, diff, history_, promote, retire, rollback, reload):
     templates.add_command(command)
 templates.add_command(compare)
+templates.add_command(report)
 
 
 @templates.command("list")

@@ -1,6 +1,5 @@
 """Compares two versions of a template by their records: as JSON, and as an HTML page."""
 
-import asyncio
 from html import escape
 from typing import Annotated
 
@@ -9,13 +8,11 @@ from litestar.params import QueryParameter
 
 from gateway.ask import ClientKey
 from gateway.assembly.gateway import Gateway
-from gateway.errors import ConfigError, DatabaseFailed, NotFound
 from gateway.prompt.answers.judge import yardstick
 from gateway.records.compare import VersionComparison, as_json, compare, read_versions, rows_of
-from gateway.records.drain import not_ready
-from gateway.records.locations import database_url
 from gateway.server.handlers import Caller, Shared, admin_only, json_bytes
 from gateway.server.templates.html import page
+from gateway.server.templates.records import read_records
 
 Ref = Annotated[str, QueryParameter(description="`id@version`, or on one side `raw`: the version's held-back controls")]
 Since = Annotated[float, QueryParameter(description="Only answers since then, in seconds since 1970")]
@@ -47,27 +44,10 @@ def _admin(key: ClientKey) -> None:
 
 async def _compared(gateway: Gateway, key: ClientKey, a: str, b: str, since_s: float) -> VersionComparison:
     _admin(key)
-    if gateway.keeping is None:
-        raise NotFound("This gateway keeps no records: [records] policy is none.")
     versions = read_versions(a, b)
     library = gateway.loaded.library
     score = yardstick(library, [(version.id, version.version) for version in versions]) if library else None
-
-    def read() -> VersionComparison:
-        # imported here: SQLAlchemy would cost the start 0.3 s
-        from gateway.records.database import Database
-
-        # a connection of its own, so that the drain does not wait for a long read
-        database = Database.open(database_url(gateway.settings))
-        try:
-            return compare(database, *versions, since_s=since_s, score_text=score)
-        finally:
-            database.close()
-
-    try:
-        return await asyncio.to_thread(read)
-    except (DatabaseFailed, ConfigError) as error:
-        raise not_ready(error) from error
+    return await read_records(gateway, lambda database: compare(database, *versions, since_s=since_s, score_text=score))
 
 
 def _shown(comparison: VersionComparison) -> str:

@@ -24,6 +24,7 @@ def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
             if exchange.rewrite.template
             else None,
             "arm": exchange.rewrite.arm or None,
+            "prompt_tokens": _tokens(exchange),
             "calls": exchange.calls,
             "strategy": exchange.plan.strategy,
             "citations": [
@@ -44,6 +45,14 @@ def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
             **{note.stage: note.data for note in late_notes},
         }
     )
+
+
+def _tokens(exchange: Exchange) -> dict[str, object] | None:
+    """The estimated prompt tokens without and with the rewrite; None if no template was chosen."""
+    rewrite = exchange.rewrite
+    if not rewrite.tokens_with:
+        return None
+    return {"without_rewrite": rewrite.tokens_without, "with_rewrite": rewrite.tokens_with, "estimated": True}
 
 
 def body(reply: bytes, extra: bytes) -> bytes:

@@ -1,0 +1,199 @@
+"""What each template did in the records: how often it spoke and why not, its scores beside its controls', its cost."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.exchange import Arm
+from gateway.records.compare import Mean
+from gateway.records.scores import DIGITS, Difference, Scores, difference
+
+if TYPE_CHECKING:  # importing it imports SQLAlchemy, and the server imports this module at the start
+    from gateway.records.database import Database
+
+SEED = 20_260_101
+REASONS = 3
+"""The number of reasons that a row shows."""
+MOST_REASONS = 100
+"""The number of distinct reasons that are counted for a template. Later ones count as `OTHER`."""
+OTHER = "other reasons"
+NO_TEMPLATE = "(none)"
+"""The row of the requests for which no template was chosen."""
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+class _Version(Struct):
+    template: str = ""
+    arm: Arm = Arm.NONE
+    tokens_without: int = 0
+    tokens_with: int = 0
+
+
+class _DecisionNote(Struct):
+    stage: str = ""
+    decision: str = ""
+    reason: str = ""
+    data: dict[str, Any] = {}
+
+
+class DecidedRecord(Struct):
+    """The fields of a record that the report reads. Skipping the others saves most of the decoding time."""
+
+    rewrite: _Version = msgspec.field(default_factory=_Version)
+    changed: bool = False
+    notes: tuple[_DecisionNote, ...] = ()
+
+
+read_decided = msgspec.msgpack.Decoder(DecidedRecord).decode
+
+
+class TemplateUse(Struct):
+    """The requests that chose one template, by what became of them."""
+
+    template: str
+    decided: int = 0
+    rewritten: int = 0
+    held: int = 0
+    shadow: int = 0
+    kept: int = 0
+    reasons: Counter[str] = msgspec.field(default_factory=Counter)
+    """Why a request was kept as it is, or decided in the shadow. Numbers in the texts are `N`."""
+    feedback: Counter[float] = msgspec.field(default_factory=Counter)
+    """The scores of rewritten requests."""
+    held_feedback: Counter[float] = msgspec.field(default_factory=Counter)
+    """The scores of its controls."""
+    tokens_added: Mean = msgspec.field(default_factory=Mean)
+    """Estimated prompt tokens that a rewrite added."""
+    prompt_tokens: Mean = msgspec.field(default_factory=Mean)
+    """The prompt tokens of rewritten requests, as the backends counted them."""
+
+    @property
+    def gain(self) -> Difference | None:
+        """The mean score of the rewritten less that of the controls; None if a side has no score."""
+        rewritten, held = Scores(self.feedback), Scores(self.held_feedback)
+        return difference(rewritten, held, Random(SEED)) if rewritten.n and held.n else None
+
+    @property
+    def top_reasons(self) -> list[tuple[str, int]]:
+        return self.reasons.most_common(REASONS)
+
+
+def report(database: Database, *, since_s: float = 0.0) -> list[TemplateUse]:
+    """The use of each template, the most frequent first. Blocking.
+
+    The memory that it needs does not grow with the number of exchanges.
+    """
+    uses: dict[str, TemplateUse] = {}
+    for row in database.decided(since_s):
+        record = read_decided(row.record)
+        note = next((note for note in record.notes if note.stage == "rewrite"), None)
+        template = record.rewrite.template or (str(note.data.get("template", "")) if note else "")
+        name = template or NO_TEMPLATE
+        use = uses.get(name)
+        if use is None:
+            use = uses[name] = TemplateUse(name)
+        _add(use, record, note, row.score, row.prompt_tokens)
+    return sorted(uses.values(), key=lambda use: (use.template == NO_TEMPLATE, -use.decided, use.template))
+
+
+def _add(
+    use: TemplateUse, record: DecidedRecord, note: _DecisionNote | None, score: float | None, prompt_tokens: int
+) -> None:
+    use.decided += 1
+    arm = record.rewrite.arm
+    if record.changed and record.rewrite.template:
+        use.rewritten += 1
+        use.tokens_added.add(record.rewrite.tokens_with - record.rewrite.tokens_without)
+        if prompt_tokens >= 0:
+            use.prompt_tokens.add(prompt_tokens)
+        if score is not None:
+            use.feedback[round(score, DIGITS)] += 1
+        return
+    if arm is Arm.HELD:
+        use.held += 1
+        if score is not None:
+            use.held_feedback[round(score, DIGITS)] += 1
+        return
+    if arm is Arm.SHADOW:
+        use.shadow += 1
+    else:
+        use.kept += 1
+    reason = _NUMBER.sub("N", note.reason) if note else ""
+    if reason:
+        use.reasons[reason if reason in use.reasons or len(use.reasons) < MOST_REASONS else OTHER] += 1
+
+
+def rows_of(uses: list[TemplateUse]) -> list[tuple[str, ...]]:
+    """The rows of a table: template, requests, rewritten, held, shadow, kept, feedback, controls, gain, tokens."""
+    return [
+        (
+            use.template,
+            f"{use.decided:,}",
+            _share(use.rewritten, use.decided),
+            f"{use.held:,}",
+            f"{use.shadow:,}",
+            f"{use.kept:,}",
+            _mean(use.feedback),
+            _mean(use.held_feedback),
+            _gain(use.gain),
+            f"{use.tokens_added.mean:+.0f}" if use.tokens_added.n else "-",
+        )
+        for use in uses
+    ]
+
+
+HEADER = (
+    "template",
+    "requests",
+    "rewritten",
+    "held",
+    "shadow",
+    "kept",
+    "feedback",
+    "controls",
+    "gain",
+    "tokens",
+)
+
+
+def as_json(uses: list[TemplateUse]) -> bytes:
+    """The report as a JSON array. Unknown figures are null."""
+    return msgspec.json.encode([_shown(use) for use in uses])
+
+
+def _shown(use: TemplateUse) -> dict[str, object]:
+    rewritten, held = Scores(use.feedback), Scores(use.held_feedback)
+    return {
+        "template": None if use.template == NO_TEMPLATE else use.template,
+        "requests": use.decided,
+        "rewritten": use.rewritten,
+        "held": use.held,
+        "shadow": use.shadow,
+        "kept": use.kept,
+        "reasons": [{"reason": reason, "requests": count} for reason, count in use.top_reasons],
+        "feedback": {"n": rewritten.n, "mean": rewritten.mean if rewritten.n else None},
+        "controls": {"n": held.n, "mean": held.mean if held.n else None},
+        "gain": use.gain,
+        "tokens_added": {"n": use.tokens_added.n, "mean": use.tokens_added.mean if use.tokens_added.n else None},
+        "prompt_tokens": {"n": use.prompt_tokens.n, "mean": use.prompt_tokens.mean if use.prompt_tokens.n else None},
+    }
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({part / whole:.0%})" if part else "0"
+
+
+def _mean(counts: Counter[float]) -> str:
+    scores = Scores(counts)
+    return f"{scores.mean:.2f} of {scores.n:,}" if scores.n else "-"
+
+
+def _gain(gain: Difference | None) -> str:
+    return "-" if gain is None else f"{gain.difference:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"

@@ -1,0 +1,39 @@
+"""Reads the records for a page or a report, on a thread and a connection of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from gateway.assembly.gateway import Gateway
+from gateway.errors import ConfigError, DatabaseFailed, NotFound
+from gateway.records.drain import not_ready
+from gateway.records.locations import database_url
+
+if TYPE_CHECKING:  # importing it imports SQLAlchemy
+    from gateway.records.database import Database
+
+T = TypeVar("T")
+
+
+async def read_records(gateway: Gateway, read: Callable[[Database], T]) -> T:
+    """The result of `read`. Raises `NotFound` if no records are kept, `NotReady` if the database cannot be used."""
+    if gateway.keeping is None:
+        raise NotFound("This gateway keeps no records: [records] policy is none.")
+
+    def open_and_read() -> T:
+        # imported here: SQLAlchemy would cost the start 0.3 s
+        from gateway.records.database import Database
+
+        # a connection of its own, so that the drain does not wait for a long read
+        database = Database.open(database_url(gateway.settings))
+        try:
+            return read(database)
+        finally:
+            database.close()
+
+    try:
+        return await asyncio.to_thread(open_and_read)
+    except (DatabaseFailed, ConfigError) as error:
+        raise not_ready(error) from error

@@ -1,0 +1,21 @@
+"""What each template did, by the records, as JSON."""
+
+from functools import partial
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.params import QueryParameter
+
+from gateway.records.template_report import as_json, report
+from gateway.server.handlers import Caller, Shared, admin_only, json_bytes
+from gateway.server.templates.records import read_records
+
+Since = Annotated[float, QueryParameter(description="Only requests since then, in seconds since 1970")]
+
+
+@get("/v1/foreword/templates/report", summary="What each template did, by the records", tags=["Foreword"])
+async def template_report(gateway: Shared, key: Caller, since: Since = 0.0) -> Response[bytes]:
+    """For each template: the requests it was chosen for, the share rewritten and why not the rest, feedback beside that
+    of its controls, and the tokens that it added. For admin keys."""
+    admin_only(key, "read the report on templates: it reads the exchanges of all keys")
+    return json_bytes(as_json(await read_records(gateway, partial(report, since_s=since))))
