@@ -26,7 +26,7 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     """The interval at which the files are checked for changes; 0: only on `POST /v1/foreword/reload`."""
     budget_ms: Count = 300
     """The time limit of classifying, and again of rewriting. After it, the client's own prompt is sent."""
-    confidence: Share = 0.8
+    confidence: Share = 0.85
     """If an intent's calibrated probability is lower, it is *unknown* and nothing is rewritten."""
     first_tier: Share = 0.9
     """From this probability on, the static embedding decides alone; below it, the sentence model is used too."""

@@ -56,7 +56,7 @@ class Classifier:
 
         `parts`: the split prompt, if the caller has it.
         """
-        language = language_of(text)
+        language = language_of(text) or self._listed_in(text)
         seen = look(text, parts, self.model.instructions.get(language))
         measured = measures(seen)
         tiers = self.model.tiers.get(language)
@@ -119,6 +119,12 @@ class Classifier:
     def _is_clear(self, verdict: TierVerdict) -> bool:
         """Whether the second tier is not needed. To leave a prompt alone is the safe error, and needs less."""
         return verdict.confidence >= self._settings.first_tier or verdict.none >= NO_INTENT
+
+    def _listed_in(self, text: str) -> str:
+        """The language whose templates list this very prompt, which the detector did not recognise; "" if none do."""
+        seen = look(text)
+        lists = (code for code, tiers in self.model.tiers.items() if next(iter(tiers.values())).recall(seen))
+        return next(lists, "")
 
     def wrote(self, text: str) -> bool:
         """Whether the prompt was written by a template of the library."""

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.classifier.labelled import is_outside
 from gateway.prompt.classifier.rawness import RawnessModel, logistic
-from gateway.prompt.classifier.view import Keywords, Look, plain, tokens
+from gateway.prompt.classifier.view import Keywords, Look, has_code, plain, tokens
 
 Array: TypeAlias = NDArray[np.float32]
 GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score")
 WITHOUT_TEXT = 0.3
-"""The factor of the trust in an intent that works on a text, where the prompt has none."""
+"""The factor of the trust in an intent that works on a text or on code, where the prompt has none."""
 CANDIDATES = 3  # classes whose examples a prompt is compared with
 
 
@@ -102,7 +102,7 @@ class Tier:
         self.names = names
         self.arrays = dict(arrays)
         self._keywords = Keywords(names.keywords)
-        self._on_text = frozenset(names.on_text)
+        self._on_text, self._on_code = frozenset(names.on_text), frozenset(names.on_code)
         self._listed = frozenset(names.listed)
         self._column = {word: column for column, word in enumerate(names.vocabulary)}
         self._idf = np.ascontiguousarray(arrays["idf"])
@@ -136,7 +136,7 @@ class Tier:
         signs = self.weigh(read, known)
         within = self.within(signs)
         name = self.names.classes[signs.top]
-        if not seen.rule and name in self._on_text:
+        if (not seen.rule and name in self._on_text) or (name in self._on_code and not has_code(seen.text)):
             within *= WITHOUT_TEXT
         return TierVerdict(
             name=name,

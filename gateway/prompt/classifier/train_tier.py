@@ -16,13 +16,14 @@ from gateway.prompt.classifier.labelled import is_outside
 from gateway.prompt.classifier.lessons import Lesson, Lessons
 from gateway.prompt.classifier.model import Array, Names, Tier
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
-from gateway.prompt.classifier.view import Keywords, plain, tokens
+from gateway.prompt.classifier.view import Keywords, Look, has_code, plain, tokens
 
 SURE = 0.5  # a `not` example that fits no class this well is left out
 LATENT = 96  # dimensions of a prompt's position among the others where there is no embedding
 # The weight of words beside the embedding, by the best result out of fold: with many examples words count less.
 WORDS_OF_FEW, WORDS_OF_MANY = 1.2, 0.8
-FEWEST, NEARLY_ALL = 12, 0.85  # examples of an intent, and their share with a text, to say that it works on a text
+# examples of an intent, and their share with a text or with code, to say that it works on one
+FEWEST, WITH_TEXT, WITH_CODE = 12, 0.85, 0.85
 ANCHORS = 120  # examples of an intent to compare with
 
 Embed = Callable[[Sequence[str]], Array]
@@ -106,25 +107,21 @@ def _tier(
         requests=requests,
         listed=tuple(sorted(requests.keys() & {plain(case.seen.request) for case in lesson.cases if case.listed})),
         barred=_barred(lesson),
-        on_text=_on_text(lesson),
+        on_text=_nearly_all(lesson, lambda seen: bool(seen.rule), WITH_TEXT),
+        on_code=_nearly_all(lesson, lambda seen: has_code(seen.text), WITH_CODE),
         whole=lesson.whole,
     )
     return Tier(names, arrays)
 
 
-def _on_text(lesson: Lessons) -> tuple[str, ...]:
-    """The intents whose examples nearly all have a text to work on."""
-    total, with_text = Counter[str](), Counter[str]()
+def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> tuple[str, ...]:
+    """The intents of which at least this share of the examples has something."""
+    total, having = Counter[str](), Counter[str]()
     for case in lesson.cases:
         total[case.intent] += 1
-        with_text[case.intent] += bool(case.seen.rule)
-    return tuple(
-        sorted(
-            name
-            for name, count in total.items()
-            if count >= FEWEST and with_text[name] >= NEARLY_ALL * count and not is_outside(name)
-        )
-    )
+        having[case.intent] += have(case.seen)
+    enough = (name for name, count in total.items() if count >= FEWEST and having[name] >= share * count)
+    return tuple(sorted(name for name in enough if not is_outside(name)))
 
 
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:

@@ -26,6 +26,9 @@ _CODE = re.compile(
 )
 _TRACE = re.compile(r"Traceback|\b\w+(?:Error|Exception)\b|undefined is not|segfault|stack trace|报错|异常")
 _ARITHMETIC = re.compile(r"\d\s*[-+*/×÷^=%]\s*\d|\d\s*%|[a-z]\^\d|[√∫∑]")
+_CODE_SIGN = re.compile(
+    r"[{}\[\];|$\\=<>`_]|\w\(|(?<!\w)--?[a-z]|/\w+/|\w\.\w+\(|\b0x|%\w|\w+\.(?:py|js|sh|c|java)\b|\bchmod\b|\bgit \w"
+)
 _CODE_NEEDS = ("```", "def ", "function", "class ", "{", ";", "()", "=>", "</", "SELECT", "return", "#include")
 _TRACE_NEEDS = ("Traceback", "Error", "Exception", "undefined is", "segfault", "stack trace", "报错", "异常")
 _KINDS = (("<code>", _CODE, _CODE_NEEDS), ("<trace>", _TRACE, _TRACE_NEEDS))
@@ -150,6 +153,12 @@ def _grams_zh(request: str) -> list[str]:
 def _has_digit(text: str) -> bool:
     encoded = text.encode("utf-8", "surrogatepass")
     return len(encoded.translate(None, b"0123456789")) < len(encoded)
+
+
+def has_code(text: str) -> bool:
+    """Whether the text may have code, a command or an error message: a sign of one that prose hardly has."""
+    head = text[:4000]
+    return _CODE_SIGN.search(head) is not None or _TRACE.search(head) is not None
 
 
 def form_marks(seen: Look) -> list[str]:
