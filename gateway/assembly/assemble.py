@@ -25,6 +25,7 @@ from gateway.loading import LateLoader
 from gateway.perform.performer import Performer
 from gateway.perform.responder import Responder
 from gateway.ports import Backend
+from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.policy.gains import GainTable, gains_path, shipped_gains
 from gateway.prompt.refine import RefinedPromptCache
@@ -44,6 +45,7 @@ def assemble(settings: Settings, *, only_prepare: bool = False) -> Gateway:
 
     `only_prepare`: for commands that only show decisions. Nothing is recorded then.
     """
+    VOCABULARY.use(settings.root / folder for folder in settings.prompt.languages)
     adapters, problems = build_adapters(settings)
     if adapters is None:
         raise ConfigError(problems)

@@ -49,11 +49,13 @@ def check(config: Path, as_json: bool) -> None:
 
 def broken_templates(config: Path) -> list[str]:
     """The template files that cannot be used, each with its line, column and reason."""
+    from gateway.prompt.language.vocabulary import VOCABULARY
     from gateway.prompt.library.library import load_library
 
     settings = load(config)
     if settings.embedder is None:
         return []
+    VOCABULARY.use(settings.root / folder for folder in settings.prompt.languages)
     return [str(error) for error in load_library([settings.root / folder for folder in settings.prompt.templates])[1]]
 
 

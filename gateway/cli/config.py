@@ -29,9 +29,22 @@ def config_option(command: Command) -> Command:
 def load_settings(config: Path) -> Settings:
     """Read the configuration; if it has mistakes, print all of them and exit with status 2."""
     try:
-        return load(config)
+        settings = load(config)
     except ConfigError as error:
         report(error)
+    if settings.prompt.languages:
+        _use_languages(settings)
+    return settings
+
+
+def _use_languages(settings: Settings) -> None:
+    """Add the configured languages; if a folder cannot be read, print why and exit."""
+    from gateway.prompt.language.vocabulary import VOCABULARY, LanguageUnusable
+
+    try:
+        VOCABULARY.use(settings.root / folder for folder in settings.prompt.languages)
+    except LanguageUnusable as error:
+        raise click.ClickException(f"[prompt] languages: {error}") from None
 
 
 def report(error: ConfigError) -> NoReturn:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from gateway.prompt.guards import RewrittenPrompt
-from gateway.prompt.language.invariants import NEGATING, InvariantKind, items
-from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, any_of, folded
+from gateway.prompt.language.invariants import InvariantKind, items, negating
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, any_of, folded
 
 SHORT_WORDS = 4
 """In a prompt of at most this many content words, one common neighbour identifies the place of a word; else both."""
@@ -63,7 +63,7 @@ def exchanged(original: str, refined: str, language: str) -> tuple[str, ...]:
 
 
 def _content(text: str, language: str) -> list[str]:
-    return [word for word in _WORD.findall(folded(text)) if not _LOOSE[language].fullmatch(word)]
+    return [word for word in _WORD.findall(folded(text)) if not _loose()[language].fullmatch(word)]
 
 
 def _replaced(before: list[str], after: list[str]) -> tuple[str, ...]:
@@ -102,9 +102,9 @@ def _new_items(before: RewrittenPrompt, refined: str, language: str) -> Iterator
             continue
         if item.kind in (InvariantKind.QUOTATION, InvariantKind.NAME) and _are_in(item.text, before.low):
             continue
-        if item.kind is InvariantKind.FORMAT and _LOOSE[language].fullmatch(folded(item.text)):
+        if item.kind is InvariantKind.FORMAT and _loose()[language].fullmatch(folded(item.text)):
             continue
-        if item.kind is InvariantKind.NEGATION and NEGATING.fullmatch(folded(item.text)):
+        if item.kind is InvariantKind.NEGATION and negating().fullmatch(folded(item.text)):
             continue  # "if not, why not?" negates no word
         yield item.text
 
@@ -121,7 +121,7 @@ def _are_in(text: str, low: str) -> bool:
 
 def _new_wordings(before: str, refined: str, language: str) -> Iterator[str]:
     short = len(_WORD.findall(before)) <= LIMITED_WORDS
-    for pattern in (_DOMAIN, _LIMITS[language])[: 1 + short]:
+    for pattern in (_DOMAIN, _limits()[language])[: 1 + short]:
         yield from (match[0] for match in pattern.finditer(refined) if match[0] not in before)
 
 
@@ -149,8 +149,10 @@ def _is_lost(run: str, refined: str) -> bool:
     return any(map(all, pairwise(gone)))
 
 
-_LOOSE = {language: any_of(words.refine.loose) for language, words in VOCABULARY.items()}
-_LIMITS = {
-    language: any_of(words.whole((pattern,)) for pattern in words.refine.limits)
-    for language, words in VOCABULARY.items()
-}
+_loose = Derived(lambda: {language: any_of(words.refine.loose) for language, words in VOCABULARY.items()})
+_limits = Derived(
+    lambda: {
+        language: any_of(words.whole((pattern,)) for pattern in words.refine.limits)
+        for language, words in VOCABULARY.items()
+    }
+)

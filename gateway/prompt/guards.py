@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gateway.ask import Turn
-from gateway.prompt.language.invariants import LANGUAGE, NEGATING, Invariant, InvariantKind, items
+from gateway.prompt.language.invariants import LANGUAGE, Invariant, InvariantKind, items, negating
 from gateway.prompt.language.language_names import find_language
 from gateway.prompt.language.literals import NUMBER
-from gateway.prompt.language.values import NUMBER_WORDS, date_of, find_dates, items_of, number_of
-from gateway.prompt.language.vocabulary import VOCABULARY, any_of, folded
+from gateway.prompt.language.values import date_of, find_dates, items_of, number_of, number_words
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 
 UNCHECKED_CHARS = 4_000
 """More text than this outside all slots is not searched for pieces. It counts as lost."""
@@ -26,7 +26,7 @@ MIN_NAME_CHARS = 3
 
 _WORDS = re.compile(r"[\w'’-]+")
 _ADJECTIVE = re.compile(r"(?:ian|ean|an|ese|ish)$")
-LOOSE = any_of(words.whole(words.refine.loose) for words in VOCABULARY.values() if words.spaced)
+loose = Derived(lambda: any_of(words.whole(words.refine.loose) for words in VOCABULARY.values() if words.spaced))
 """Words that a paraphrase may put in other words, of all languages that have blanks between words."""
 
 
@@ -60,7 +60,7 @@ def changed(original: str, refined: str) -> tuple[str, ...]:
 def hostile(text: str) -> str:
     """The words in the text that tell the model to ignore or to show its instructions; "" if there are none."""
     low = folded(text)
-    for language, hints in _HOSTILE.items():
+    for language, hints in _hostile().items():
         if not VOCABULARY[language].spaced and low.isascii():
             continue
         verbs, objects, pattern = hints
@@ -76,10 +76,12 @@ def growth(query: str, turns: Sequence[Turn]) -> int:
     return sum(len(turn.text) for turn in turns) - len(query)
 
 
-_HOSTILE = {
-    language: (words.hostile.verbs, words.hostile.objects, any_of(words.hostile.patterns))
-    for language, words in VOCABULARY.items()
-}
+_hostile = Derived(
+    lambda: {
+        language: (words.hostile.verbs, words.hostile.objects, any_of(words.hostile.patterns))
+        for language, words in VOCABULARY.items()
+    }
+)
 
 
 def _without(original: str, text: str, repeated: Sequence[tuple[int, int]]) -> str:
@@ -124,7 +126,7 @@ class RewrittenPrompt:
             case InvariantKind.NEGATION:
                 return self._negates(small)
             case InvariantKind.CONSTRAINT:
-                stems = _stems(LOOSE.sub("", small)) if small.isascii() else _stems(small)
+                stems = _stems(loose().sub("", small)) if small.isascii() else _stems(small)
                 return 2 * sum(stem in self.low for stem in stems) > len(stems) or not stems
             case _:
                 return self._names(small.removesuffix("s").rstrip("'’"))
@@ -140,7 +142,7 @@ class RewrittenPrompt:
         """The number of occurrences of each number and date, by value."""
         if self._values is None:
             numbers = [match[0] for match in NUMBER.finditer(self.text)]
-            numbers += [match[0] for match in NUMBER_WORDS.finditer(self.low)]
+            numbers += [match[0] for match in number_words().finditer(self.low)]
             dates = [self.low[start:end] for start, end in find_dates(self.low)]
             values = (*map(number_of, numbers), *map(date_of, dates))
             self._values = Counter(value for value in values if value is not None)
@@ -151,9 +153,9 @@ class RewrittenPrompt:
 
     def _negates(self, negation: str) -> bool:
         """Whether the prompt negates one of the same words."""
-        negating = NEGATING.match(negation)
-        stems = _stems(negation[negating.end() :] if negating else negation)
-        reaches = (self.low[match.end() : match.end() + NEGATED_CHARS] for match in NEGATING.finditer(self.low))
+        head = negating().match(negation)
+        stems = _stems(negation[head.end() :] if head else negation)
+        reaches = (self.low[match.end() : match.end() + NEGATED_CHARS] for match in negating().finditer(self.low))
         return any(not stems or any(stem in reach for stem in stems) for reach in reaches)
 
 

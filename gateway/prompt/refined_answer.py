@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.prompt import additions, guards
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.literals import fences
-from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, any_of, folded
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, any_of, folded
 
 SHRINKS = 0.5
 """A rewrite with less than this share of the original's length has left something out."""
@@ -27,7 +27,9 @@ _RESIDUE = re.compile(
     r"</?prompt>|\[protected|\[/?end\]|\[/?inst\]|<\|[a-z_]+\|>|<</?sys>>|^#+ (?:system|user|assistant)\b", re.M
 )
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
-_LOOSE_PARTS = any_of(part for words in VOCABULARY.values() if not words.spaced for part in words.refine.loose)
+_loose_parts = Derived(
+    lambda: any_of(part for words in VOCABULARY.values() if not words.spaced for part in words.refine.loose)
+)
 _QUOTES = {'"': '"', "“": "”", "「": "」", "'": "'"}
 
 
@@ -56,12 +58,12 @@ def _manner(words: LanguageWords) -> _Manner:
     )
 
 
-_MANNERS = {language: _manner(words) for language, words in VOCABULARY.items()}
+_manners = Derived(lambda: {language: _manner(words) for language, words in VOCABULARY.items()})
 
 
 def read_refined(original: str, answer: str, *, language: str, growth: float) -> str:
     """The better prompt, or "" if the prompt is good as it is. Raises `Rejected`."""
-    manner = _MANNERS[language]
+    manner = _manners()[language]
     refined = unwrapped(answer, original, manner.leads)
     if not refined:
         raise Rejected("the refiner's answer is empty")
@@ -127,12 +129,12 @@ def shared(before: str, after: str) -> float:
 
 
 def _word_stems(text: str) -> set[str]:
-    return {word[:5] for word in _LONG_WORD.findall(text) if not guards.LOOSE.fullmatch(word)}
+    return {word[:5] for word in _LONG_WORD.findall(text) if not guards.loose().fullmatch(word)}
 
 
 def _pairs(text: str) -> set[str]:
     """Every two neighbouring characters, which count as words in writing without blanks."""
-    return {pair for word in re.findall(r"\w+", _LOOSE_PARTS.sub(" ", text)) for pair in map("".join, pairwise(word))}
+    return {pair for word in re.findall(r"\w+", _loose_parts().sub(" ", text)) for pair in map("".join, pairwise(word))}
 
 
 def named(items: tuple[str, ...]) -> str:

@@ -22,6 +22,9 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     template."""
     templates: tuple[str, ...] = ("templates",)
     """Folders of template files, relative to the config file. All are one library."""
+    languages: tuple[str, ...] = ()
+    """Folders of further languages, relative to the config file. The name of a folder is the language's code, such as
+    `es`. `docs/languages.md` says what is in it."""
     watch_s: Annotated[float, Meta(ge=0)] = 1.0
     """The interval at which the files are checked for changes; 0: only on `POST /v1/foreword/reload`."""
     budget_ms: Count = 300

@@ -122,9 +122,10 @@ class Classifier:
 
     def _listed_in(self, text: str) -> str:
         """The language whose templates list this very prompt, which the detector did not recognise; "" if none do."""
-        seen = look(text)
-        lists = (code for code, tiers in self.model.tiers.items() if next(iter(tiers.values())).recall(seen))
-        return next(lists, "")
+        for code, tiers in self.model.tiers.items():
+            if next(iter(tiers.values())).recall(look(text, None, self.model.instructions.get(code))):
+                return code
+        return ""
 
     def wrote(self, text: str) -> bool:
         """Whether the prompt was written by a template of the library."""

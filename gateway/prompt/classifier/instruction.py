@@ -19,7 +19,7 @@ LINE_CHARS = 300
 HARDLY, CLEARLY = 1.0, 1.5  # log-odds
 _LEADING = frozenset({"colon", "line", "dash", "fence"})
 """Rules whose payload follows the instruction."""
-_WORD = re.compile(r"[a-z\u00e0-\u024f]+(?:'[a-z]+)?|\d+|[^\s\w]")
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _COLON = re.compile(r":\s|：")
 _BLANK, _DIGITS = re.compile(r"\s+"), re.compile(r"\d+")

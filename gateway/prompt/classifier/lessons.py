@@ -7,19 +7,24 @@ instruction and a payload is a case of its intent if the library has a template 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.prompt.classifier.instruction import InstructionModel
-from gateway.prompt.classifier.labelled import NONE, Labelled, outside
+from gateway.prompt.classifier.labelled import NONE, Labelled, is_outside, outside
 from gateway.prompt.classifier.view import Look, form_marks, look, whole
+from gateway.prompt.language.vocabulary import PROMPTS_FILE, VOCABULARY, LanguageUnusable
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
 
+FEWEST_OF_A_KIND = 10  # prompts without a template; fewer of a kind are in the class of all such prompts
+R = TypeVar("R")
 SEED = Path(__file__).parent / "seed"
 
 
@@ -91,14 +96,21 @@ def read_seeds(folder: Path = SEED) -> Seeds:
         improvable=tuple((row.text, row.improvable) for row in _rows(folder / "improvable.jsonl")),
         pairs=tuple((row.raw, row.better) for row in _rows(folder / "pairs.jsonl")),
         unknown=tuple((row.text, row.language) for row in _rows(folder / "unknown.jsonl")),
-        prompts=tuple(prompt for code in ("en", "zh") for prompt in read_prompts(folder / f"{code}.jsonl", code)),
+        prompts=(
+            *(prompt for code in VOCABULARY.shipped for prompt in read_prompts(folder / f"{code}.jsonl", code)),
+            *(prompt for code, own in VOCABULARY.folders.items() for prompt in read_prompts(own / PROMPTS_FILE, code)),
+        ),
     )
 
 
 def read_prompts(file: Path, language: str) -> tuple[SeedPrompt, ...]:
-    """The seed prompts of one language."""
-    rows = [msgspec.json.decode(line, type=SeedPrompt) for line in file.read_bytes().splitlines() if line.strip()]
-    return tuple(replace(row, language=language) for row in rows)
+    """The seed prompts of one language; none without the file. Raises `LanguageUnusable`."""
+    if not file.exists():
+        return ()
+    try:
+        return tuple(replace(row, language=language) for row in _decoded(file, SeedPrompt))
+    except msgspec.MsgspecError as error:
+        raise LanguageUnusable(f"{file}: {error}") from error
 
 
 def lessons(
@@ -156,9 +168,12 @@ def _of(
 def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Callable[[str], Look]) -> Iterator[Lesson]:
     """The seed prompts as cases, and each instruction with a payload that belongs to another one."""
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
+    kinds = Counter(prompt.intent for prompt in prompts)
     for prompt, text in (*_as_written(prompts), *_crossed(prompts)):
         view = read(text)
         intent = prompt.intent if prompt.intent in known else outside(prompt.intent)
+        if is_outside(intent) and kinds[prompt.intent] < FEWEST_OF_A_KIND:
+            intent = NONE
         # most payloads are not in the view, so that most of these cases are the same
         form = (view.request, intent, tuple(form_marks(view)))
         if form not in seen:
@@ -197,4 +212,8 @@ def written(instruction: str, payload: str, nth: int) -> str:
 
 
 def _rows(file: Path) -> list[_SeedRow]:
-    return [msgspec.json.decode(line, type=_SeedRow) for line in file.read_bytes().splitlines() if line.strip()]
+    return _decoded(file, _SeedRow)
+
+
+def _decoded(file: Path, kind: type[R]) -> list[R]:
+    return [msgspec.json.decode(line, type=kind) for line in file.read_bytes().splitlines() if line.strip()]

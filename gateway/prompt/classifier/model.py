@@ -62,6 +62,8 @@ class Names(Struct, frozen=True):
     """`not` examples in `plain` words, with and without their payload, and the intents that they do not have."""
     on_text: tuple[str, ...] = ()
     """The intents whose examples nearly all have a text to work on."""
+    on_code: tuple[str, ...] = ()
+    """The intents whose examples nearly all have code or an error message."""
     whole: bool = False
     """Whether prompts are read whole, with the text that they are about."""
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gateway.prompt.classifier.instruction import InstructionModel
 from gateway.prompt.language.payload import split
+from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.language.wording import without_frame
 from gateway.split import Split
 
@@ -21,6 +22,7 @@ SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction says too littl
 NEARLY_ALL = 0.9  # of a prompt: then the lines that ask are all of it
 
 _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
+_SPACED = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
 _CODE = re.compile(
     r"```|\bdef \w|\bfunction\b|\bclass \w+[:({]|[;{]\s*$|\w\(\)|=>|</\w|\bSELECT\b|\breturn\b|^\s*#include", re.M
 )
@@ -100,7 +102,7 @@ class Keywords:
         self._pattern = re.compile("|".join(map(re.escape, longest)) if longest else r"(?!)")
         self._first: dict[str, list[tuple[list[str], list[str]]]] = {}
         for word in longest:
-            parts = _EN.findall(word)
+            parts = (_EN if word.isascii() else _SPACED).findall(word)
             if parts:
                 self._first.setdefault(parts[0], []).append((parts, self._marks[word]))
 
@@ -131,9 +133,9 @@ def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
     A keyword of a template is one more token, named after its intent.
     """
     request = seen.request.lower()
-    if language == "zh":
+    if not VOCABULARY[language].spaced:
         return [*_grams_zh(request), *keywords.marks(request), *form_marks(seen)]
-    words = _EN.findall(request)
+    words = (_EN if request.isascii() else _SPACED).findall(request)
     return [*_grams_en(words), *keywords.marks_of(words), *form_marks(seen)]
 
 

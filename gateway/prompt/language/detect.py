@@ -1,4 +1,4 @@
-"""Detects the language of a prompt: English, Chinese, or another, for which there are no templates.
+"""Detects the language of a prompt: English, Chinese, one that the configuration adds, or another one.
 
 The language of the request counts, not that of a pasted text. So if a colon or a line break separates the two,
 the part before it decides: `Translate to English: 你好` is English.
@@ -10,11 +10,12 @@ languages.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING
 
-from gateway.prompt.language.vocabulary import VOCABULARY
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived
 
 if TYPE_CHECKING:
     from eld import LanguageDetector
@@ -64,7 +65,7 @@ DETECTED_CHARS = 300
 
 
 def language_of(text: str) -> str:
-    """`en`, `zh`, or "" for other languages and for texts without words."""
+    """The code of the language, or "" for one without templates and for texts without words."""
     text = text[:LONGEST]
     # searching for quote marks first saves nine tenths of the time
     plain = _PAYLOAD.sub(" ", text) if not text.isascii() or any(map(text.__contains__, _MARKS)) else text
@@ -80,17 +81,43 @@ def _decide(text: str) -> str | None:
     if han * WEIGHT + latin + other < SHORTEST:
         return None
     if _is_foreign_script(han, latin, other, text):
-        return ""
+        return _added(text)
     if han * WEIGHT > latin:
         return "zh"
     words = [word for word in _WORD.findall(text.lower()) if len(word) > 1 or word in _ENGLISH]
+    added = _by_words(words)
+    if added:
+        return added
     foreign, english = (sum(map(known.__contains__, words)) for known in (_FOREIGN, _ENGLISH))
     if foreign >= 2 and foreign > english:
-        return ""
+        return _added(text)
     verbs = sum(map(_ENGLISH_VERBS.__contains__, words))
     if english + verbs >= SURE * len(words) or (english >= ENOUGH and english > foreign):
         return "en"
-    return "en" if _detected(text[:DETECTED_CHARS]) == "en" else ""
+    return "en" if _detected(text[:DETECTED_CHARS]) == "en" else _added(text)
+
+
+def _by_words(words: Sequence[str]) -> str:
+    """The added language of which the text has at least `SURE` function words and verbs; "" for none."""
+    for code, known in _added_words().items():
+        own = sum(map(known.__contains__, words))
+        if own >= max(2.0, SURE * len(words)) and own > sum(map(_ENGLISH.__contains__, words)):
+            return code
+    return ""
+
+
+@Derived
+def _added_words() -> dict[str, frozenset[str]]:
+    languages = ((code, VOCABULARY[code]) for code in VOCABULARY.folders)
+    return {code: frozenset((*words.common, *words.task.verbs)) for code, words in languages if words.spaced}
+
+
+def _added(text: str) -> str:
+    """The language if the configuration adds it, by the detector; otherwise ""."""
+    if not VOCABULARY.folders:
+        return ""
+    code = _detected(text[:DETECTED_CHARS])
+    return code if code in VOCABULARY.folders else ""
 
 
 def load_detector() -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from gateway.prompt.language.language_names import LANGUAGE_WORD
-from gateway.prompt.language.vocabulary import VOCABULARY, GivenWords, LanguageWords, any_of, folded
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived, GivenWords, LanguageWords, any_of, folded
 
 HEAD_CHARS, TAIL_CHARS = 1_200, 600
 """Only the ends of a longer text are read, since its middle is rarely part of the request."""
@@ -32,12 +32,12 @@ class Settled:
     def __getattr__(self, name: str) -> str:
         if name not in FIELDS:
             raise AttributeError(name)
-        words = next((word for word in self._words if word in _single[name]), "") or self._matched(name)
+        words = next((word for word in self._words if word in _single()[name]), "") or self._matched(name)
         setattr(self, name, words)
         return words
 
     def _matched(self, name: str) -> str:
-        patterns = _spaced if self._low.isascii() else _all
+        patterns = _spaced() if self._low.isascii() else _all()
         match = patterns[name].search(self._low)
         return match[0] if match else ""
 
@@ -58,12 +58,16 @@ def _is_single(entry: str, words: LanguageWords) -> bool:
     return words.spaced and _PLAIN.fullmatch(entry) is not None
 
 
-_single = {
-    name: frozenset(
-        entry for words in VOCABULARY.values() for entry in getattr(words.given, name) if _is_single(entry, words)
-    )
-    for name in FIELDS
-}
-"""Most words stand alone. Looking them up takes a hundredth of the time that a pattern takes."""
-_spaced = _patterns([words for words in VOCABULARY.values() if words.spaced])
-_all = _patterns(list(VOCABULARY.values()))
+@Derived
+def _single() -> dict[str, frozenset[str]]:
+    """Most words stand alone. Looking them up takes a hundredth of the time that a pattern takes."""
+    return {
+        name: frozenset(
+            entry for words in VOCABULARY.values() for entry in getattr(words.given, name) if _is_single(entry, words)
+        )
+        for name in FIELDS
+    }
+
+
+_spaced = Derived(lambda: _patterns([words for words in VOCABULARY.values() if words.spaced]))
+_all = Derived(lambda: _patterns(list(VOCABULARY.values())))

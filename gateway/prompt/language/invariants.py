@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from gateway.prompt.language import literals as marks
 from gateway.prompt.language.language_names import LANGUAGE_WORD
-from gateway.prompt.language.values import NUMBER_WORDS, find_dates
-from gateway.prompt.language.vocabulary import VOCABULARY, any_of, folded
+from gateway.prompt.language.values import find_dates, number_words
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 
 SEARCHED_CHARS = 4_000
 """A list of choices is searched for in this many characters."""
@@ -53,10 +53,14 @@ def _followed(*, negations: bool) -> re.Pattern[str]:
     return any_of(patterns)
 
 
-NEGATING = any_of(words.whole(words.keep.negations) for words in VOCABULARY.values() if words.keep.negations)
-NEGATION = _followed(negations=True)
-CONSTRAINT = _followed(negations=False)
-FORMATS = tuple(re.compile(pattern) for words in VOCABULARY.values() for pattern in words.keep.formats)
+negating = Derived(
+    lambda: any_of(words.whole(words.keep.negations) for words in VOCABULARY.values() if words.keep.negations)
+)
+_negation = Derived(lambda: _followed(negations=True))
+_constraint = Derived(lambda: _followed(negations=False))
+_formats = Derived(
+    lambda: tuple(re.compile(pattern) for words in VOCABULARY.values() for pattern in words.keep.formats)
+)
 LANGUAGE = re.compile(LANGUAGE_WORD.lower())
 
 _ITEM = r"[\w'’&-][\w'’ &-]{0,39}"
@@ -71,13 +75,13 @@ def _options() -> Iterator[re.Pattern[str]]:
     yield re.compile(rf"[(\[（【](?P<list>{_ITEMS})[)\]）】]")
 
 
-OPTIONS = tuple(_options())
+_options_of_languages = Derived(lambda: tuple(_options()))
 
 
 def find_options(text: str) -> tuple[int, int] | None:
     """The place of the first list of choices in the text."""
     low = folded(text[:SEARCHED_CHARS])
-    first = next((match for match in (pattern.search(low) for pattern in OPTIONS) if match), None)
+    first = next((match for match in (pattern.search(low) for pattern in _options_of_languages()) if match), None)
     return first.span("list") if first else None
 
 
@@ -127,7 +131,7 @@ def _worded(text: str) -> Iterator[Invariant]:
         text, low = (f"{part[:start]}\n{part[end:]}" for part in (text, low))
     if _DIGIT.search(text):
         yield from _matches(InvariantKind.NUMBER, marks.NUMBER, text, text)
-    yield from _matches(InvariantKind.NUMBER, NUMBER_WORDS, low, text)
+    yield from _matches(InvariantKind.NUMBER, number_words(), low, text)
     if _NAMES.search(text):
         names = _matches(InvariantKind.NAME, marks.NAME, text, text)
         # a language may have another name in the prompt: 法语 is a translation of "in French"
@@ -135,9 +139,9 @@ def _worded(text: str) -> Iterator[Invariant]:
     options = find_options(text)
     if options:
         yield Invariant(InvariantKind.OPTIONS, text[slice(*options)].strip())
-    yield from _matches(InvariantKind.NEGATION, NEGATION, low, text)
-    yield from _matches(InvariantKind.CONSTRAINT, CONSTRAINT, low, text)
-    for pattern in FORMATS:
+    yield from _matches(InvariantKind.NEGATION, _negation(), low, text)
+    yield from _matches(InvariantKind.CONSTRAINT, _constraint(), low, text)
+    for pattern in _formats():
         yield from _matches(InvariantKind.FORMAT, pattern, low, text)
     yield from _matches(InvariantKind.LANGUAGE, LANGUAGE, low, text)
 

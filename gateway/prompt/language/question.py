@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gateway.prompt.language.invariants import find_options
 from gateway.prompt.language.values import items_of
-from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, any_of, folded
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, any_of, folded
 
 STEM_CHARS = 5
 GAP = "..."
@@ -42,7 +42,7 @@ class QuestionWording(Struct, frozen=True):
             if named != labels:
                 return f"it names other labels: {', '.join(sorted(named ^ labels)[:3])}"
             request = f"{request[: options[0]]} {request[options[1] :]}"
-        request = _FORMS[self.language].sub(" ", folded(request))
+        request = _forms()[self.language].sub(" ", folded(request))
         other = [token for token in _tokens(request, words) if _stem(token, words) not in self.known]
         if other:
             return f"it has words that the question does not have: {', '.join(other[:3])}"
@@ -94,4 +94,6 @@ def _has(text: str, word: str, words: LanguageWords) -> bool:
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None if words.spaced else word in text
 
 
-_FORMS = {language: any_of([*words.question.forms] or [r"(?!)"]) for language, words in VOCABULARY.items()}
+_forms = Derived(
+    lambda: {language: any_of([*words.question.forms] or [r"(?!)"]) for language, words in VOCABULARY.items()}
+)

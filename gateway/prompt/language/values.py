@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 
-from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords, NumberWords, any_of, folded
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords, NumberWords, any_of, folded
 
 _SEPARATED = re.compile(r"[-+]?\d{1,3}(?:(?P<mark>[,  '’_.])\d{3})(?:(?P=mark)\d{3})*(?P<rest>[.,]\d+)?")
 _PLAIN = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
@@ -81,8 +81,12 @@ def _unspaced_number(word: str, group: str, numbers: NumberWords) -> str:
     return rf"\d[\d.,]*(?:{group})|(?:{word})+(?=(?:{counted}))"
 
 
-NUMBERS: Mapping[str, Numbers] = {language: Numbers(words) for language, words in VOCABULARY.items()}
-NUMBER_WORDS = any_of(numbers.pattern for numbers in NUMBERS.values())
+@Derived
+def numbers_of_languages() -> Mapping[str, Numbers]:
+    return {language: Numbers(words) for language, words in VOCABULARY.items()}
+
+
+number_words = Derived(lambda: any_of(numbers.pattern for numbers in numbers_of_languages().values()))
 """Numbers in words, in lower-case text."""
 
 
@@ -101,7 +105,7 @@ def number_of(text: str) -> str | None:
     """The number in digits, without currency, unit and separators; None if the text is no number."""
     plain = folded(unicodedata.normalize("NFKC", text)).strip()
     value = digits_value(plain)
-    for numbers in NUMBERS.values():
+    for numbers in numbers_of_languages().values():
         if value is None:
             value = numbers.value(plain)
     return None if value is None else f"{value.normalize():f}"
@@ -112,7 +116,7 @@ def _date_patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
     yield "", re.compile(r"(?<![\d.])(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})(?!\d)")
     for language, words in VOCABULARY.items():
         months = "|".join(sorted(words.dates.months, key=len, reverse=True)) or "(?!)"
-        number = f"(?:\\d|{NUMBERS[language].single})"
+        number = f"(?:\\d|{numbers_of_languages()[language].single})"
         for pattern in words.dates.patterns:
             yield language, re.compile(pattern.replace("MONTH", f"(?:{months})").replace("NUMBER", number))
 
@@ -124,15 +128,15 @@ def _relative_dates() -> Iterator[str]:
         yield words.whole(pattern.replace("DAY", days) for pattern in words.dates.relative)
 
 
-_DATES = tuple(_date_patterns())
-_RELATIVE = any_of(_relative_dates())
-_RELATIVE_ONLY = re.compile(f"(?:{_RELATIVE.pattern})$")
+_dates = Derived(lambda: tuple(_date_patterns()))
+_relative = Derived(lambda: any_of(_relative_dates()))
+_relative_only = Derived(lambda: re.compile(f"(?:{_relative().pattern})$"))
 
 
 def find_dates(low: str) -> list[tuple[int, int]]:
     """The places of dates in lower-case text, first to last. Of two that begin together, the longer one."""
-    spans = [match.span() for _, pattern in _DATES for match in pattern.finditer(low)]
-    spans += [match.span() for match in _RELATIVE.finditer(low)]
+    spans = [match.span() for _, pattern in _dates() for match in pattern.finditer(low)]
+    spans += [match.span() for match in _relative().finditer(low)]
     dates: list[tuple[int, int]] = []
     for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
         if not dates or start >= dates[-1][1]:
@@ -146,11 +150,11 @@ def date_of(text: str) -> str | None:
     Words such as `tomorrow` stay as they are.
     """
     plain = folded(unicodedata.normalize("NFKC", text)).strip()
-    for language, pattern in _DATES:
+    for language, pattern in _dates():
         match = pattern.fullmatch(plain)
         if match:
             return _iso(language, match.groupdict())
-    return plain if _RELATIVE_ONLY.match(plain) else None
+    return plain if _relative_only().match(plain) else None
 
 
 def _iso(language: str, parts: Mapping[str, str | None]) -> str | None:
@@ -171,7 +175,7 @@ def _part(language: str, text: str | None) -> int:
     if text.isdigit():
         return int(text)
     words = VOCABULARY[language]
-    value = words.dates.months.get(text) or NUMBERS[language].value(text)
+    value = words.dates.months.get(text) or numbers_of_languages()[language].value(text)
     return int(value or 0)
 
 
@@ -183,9 +187,11 @@ def _joints() -> Iterator[str]:
             yield from (word for word in words.keep.and_ if len(word) > 1)
 
 
-_JOINT = any_of(_joints())
+_joint = Derived(lambda: any_of(_joints()))
 # 和 joins the last two items, and is also a part of many words
-_LAST_JOINT = any_of(word for words in VOCABULARY.values() for word in words.keep.and_ if len(word) == 1)
+_last_joint = Derived(
+    lambda: any_of(word for words in VOCABULARY.values() for word in words.keep.and_ if len(word) == 1)
+)
 _COMMA = re.compile(r"\s*[,，、;；|/\n]\s*")
 _BULLET = re.compile(r"^\s*(?:[-*•·]|\d{1,2}[.)、])\s*")
 
@@ -193,9 +199,9 @@ _BULLET = re.compile(r"^\s*(?:[-*•·]|\d{1,2}[.)、])\s*")
 def items_of(text: str) -> tuple[str, ...]:
     """The items of a list: by line, comma or `and`, without bullets."""
     parts = _COMMA.split(text)
-    items = [item for part in parts for item in _cut(part, _JOINT)]
+    items = [item for part in parts for item in _cut(part, _joint())]
     if len(parts) > 1:
-        items[-1:] = _cut(items[-1], _LAST_JOINT)
+        items[-1:] = _cut(items[-1], _last_joint())
     plain = (_BULLET.sub("", item).strip(" \t.。:：\"'“”") for item in items)
     return tuple(item for item in plain if item.strip())
 

@@ -1,17 +1,22 @@
-"""The word lists of the languages, one file each in `words/`.
+"""The word lists of the languages: those in `words/`, and those of folders that the configuration names.
 
-A new language is a new file there. Languages with `spaced = true` put blanks between words. The words of other
-languages may stand anywhere in a text.
+A folder has a file `words.toml`, and its name is the code of the language. Languages with `spaced = true` put blanks
+between words. The words of other languages may stand anywhere in a text.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
+from gateway.errors import ForewordError
+
 FOLDER = Path(__file__).parent / "words"
+WORDS_FILE, PROMPTS_FILE = "words.toml", "prompts.jsonl"
+"""The files of a language's folder."""
 
 
 class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,6 +131,8 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     """One language's file."""
 
     spaced: bool = True
+    common: tuple[str, ...] = ()
+    """Function words in lower case, by which a short prompt is recognised."""
     task: TaskWords = TaskWords()
     led: Mapping[str, str] = {}
     keep: KeepWords = KeepWords()
@@ -152,8 +159,74 @@ def read_words(folder: Path) -> dict[str, LanguageWords]:
     }
 
 
-VOCABULARY: Mapping[str, LanguageWords] = read_words(FOLDER)
-LANGUAGES = tuple(VOCABULARY)
+class Vocabulary(Mapping[str, LanguageWords]):
+    """The words of all languages, by code: the shipped ones, and those that the configuration adds.
+
+    The process has one, since a template, a prompt and a rule must mean the same language by a code.
+    """
+
+    def __init__(self, shipped: Mapping[str, LanguageWords]) -> None:
+        self.shipped = tuple(shipped)
+        self.folders: Mapping[str, Path] = {}
+        """The folders of the added languages."""
+        self.changes = 0
+        self._words = dict(shipped)
+
+    def use(self, folders: Iterable[Path]) -> None:
+        """Replace the added languages by those of these folders. Raises `LanguageUnusable`."""
+        added = {folder.name: folder.resolve() for folder in folders}
+        if added == self.folders:
+            return
+        for code in added:
+            if not re.fullmatch("[a-z]{2,3}", code):
+                raise LanguageUnusable(f"{added[code]}: a folder's name is the code of its language, such as 'es'")
+            if code in self.shipped:
+                raise LanguageUnusable(f"{added[code]}: the language {code!r} is built in")
+        words = {code: _read_folder(folder) for code, folder in added.items()}
+        self.folders = added
+        self._words = {code: self._words[code] for code in self.shipped} | words
+        self.changes += 1
+
+    def __getitem__(self, code: str) -> LanguageWords:
+        return self._words[code]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._words)
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+
+class LanguageUnusable(ForewordError):
+    """A folder of a language cannot be read. The message names the file and the fault."""
+
+
+def _read_folder(folder: Path) -> LanguageWords:
+    file = folder / WORDS_FILE
+    try:
+        return msgspec.toml.decode(file.read_bytes(), type=LanguageWords)
+    except (OSError, ValueError) as error:
+        raise LanguageUnusable(f"{file} cannot be read: {error}") from error
+
+
+VOCABULARY = Vocabulary(read_words(FOLDER))
+
+T = TypeVar("T")
+
+
+class Derived(Generic[T]):
+    """A value made of the words of all languages. It is made when it is first called, and again after a language was
+    added."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._changes = -1
+        self._value: T | None = None
+
+    def __call__(self) -> T:
+        if self._changes != VOCABULARY.changes:
+            self._value, self._changes = self._make(), VOCABULARY.changes
+        return self._value  # type: ignore[return-value]  # made above
 
 
 def any_of(parts: Iterable[str]) -> re.Pattern[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from gateway.prompt.language.language_names import LANGUAGE_WORD
-from gateway.prompt.language.vocabulary import VOCABULARY, LanguageWords
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords
 
 TASK_CHARS = 400
 """A longer text is not an instruction about another text."""
@@ -103,13 +103,15 @@ class TaskWording:
 
 
 # unspaced languages first: a text with their characters is probably in one of them
-_WORDINGS = tuple(sorted((TaskWording(words) for words in VOCABULARY.values()), key=lambda wording: wording.spaced))
-_SPACED = tuple(wording for wording in _WORDINGS if wording.spaced)
+_wordings = Derived(
+    lambda: tuple(sorted((TaskWording(words) for words in VOCABULARY.values()), key=lambda wording: wording.spaced))
+)
+_spaced = Derived(lambda: tuple(wording for wording in _wordings() if wording.spaced))
 
 
 def _wordings_for(text: str) -> tuple[TaskWording, ...]:
     """The wordings to test. A text of plain ASCII is in no unspaced language."""
-    return _SPACED if text.isascii() else _WORDINGS
+    return _spaced() if text.isascii() else _wordings()
 
 
 def without_frame(text: str) -> str:
@@ -119,9 +121,13 @@ def without_frame(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=64)
 def is_task(text: str) -> bool:
     """Whether the text is a task on another text."""
+    return _is_task(text, VOCABULARY.changes)
+
+
+@lru_cache(maxsize=64)
+def _is_task(text: str, _changes: int) -> bool:
     return 0 < len(text.strip()) <= TASK_CHARS and any(wording.is_task(text) for wording in _wordings_for(text))
 
 
@@ -158,13 +164,13 @@ def _led() -> Iterator[tuple[str, re.Pattern[str], bool]]:
             yield rule, re.compile(filled, re.DOTALL), words.spaced
 
 
-_LED = tuple(_led())
+_led_patterns = Derived(lambda: tuple(_led()))
 
 
 def verb_led(text: str) -> Iterator[tuple[str, re.Match[str]]]:
     """Each rule for a verb and its object, `translate good morning into french`, that matches the whole text."""
     spaced_only = text.isascii()
-    for rule, pattern, spaced in _LED:
+    for rule, pattern, spaced in _led_patterns():
         if spaced or not spaced_only:
             match = pattern.match(text)
             if match:

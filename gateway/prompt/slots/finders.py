@@ -10,8 +10,8 @@ from msgspec import Struct
 from gateway.prompt.language import literals as marks
 from gateway.prompt.language.invariants import find_options
 from gateway.prompt.language.language_names import find_language
-from gateway.prompt.language.values import NUMBER_WORDS, find_dates, number_of
-from gateway.prompt.language.vocabulary import VOCABULARY, folded
+from gateway.prompt.language.values import find_dates, number_of, number_words
+from gateway.prompt.language.vocabulary import VOCABULARY, Derived, folded
 from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
 from gateway.split import Split
 
@@ -92,11 +92,11 @@ def _section(slot: Slot, reading: QueryReading) -> Place | None:
     return None
 
 
-_COMMON_TITLES = frozenset(title for words in VOCABULARY.values() for title in words.task.titles)
+_common_titles = Derived(lambda: frozenset(title for words in VOCABULARY.values() for title in words.task.titles))
 
 
 def _is_title(match: re.Match[str]) -> bool:
-    return match["title"].lower() in _COMMON_TITLES
+    return match["title"].lower() in _common_titles()
 
 
 def _quoted(_slot: Slot, reading: QueryReading) -> Place | None:
@@ -167,7 +167,7 @@ def _number(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _numbers(text: str, low: str) -> Iterator[Place]:
-    for match in chain(marks.NUMBER.finditer(text), NUMBER_WORDS.finditer(low)):
+    for match in chain(marks.NUMBER.finditer(text), number_words().finditer(low)):
         yield _stripped(text, *match.span())
 
 

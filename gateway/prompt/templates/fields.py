@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from gateway.prompt.language.vocabulary import LANGUAGES
+from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.templates.patterns import Pattern
 
 SCHEMA = 1
@@ -41,11 +41,19 @@ class Purpose(StrEnum):
 
 
 class Language(StrEnum):
-    """The languages that have a word file; a new file is a new member."""
+    """The languages of templates: the shipped ones are its members, an added one is made a member when it is first
+    named."""
 
-    _ignore_ = "code"
-    for code in LANGUAGES:
-        vars()[code.upper()] = code
+    EN = "en"
+    ZH = "zh"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Language | None":
+        if value not in VOCABULARY:
+            return None
+        member = str.__new__(cls, value)
+        member._name_, member._value_ = str(value).upper(), str(value)
+        return member
 
 
 class SlotSource(StrEnum):

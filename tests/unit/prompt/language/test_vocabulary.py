@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.prompt.language.values import Numbers
-from gateway.prompt.language.vocabulary import FOLDER, LANGUAGES, folded, read_words
+from gateway.prompt.language.vocabulary import FOLDER, VOCABULARY, folded, read_words
 from gateway.prompt.language.wording import TaskWording
 from gateway.prompt.templates.fields import Language
 
@@ -31,7 +31,11 @@ units = { hundert = 100 }
 
 
 def test_each_file_is_a_language_that_templates_may_name() -> None:
-    assert set(LANGUAGES) == {path.stem for path in FOLDER.glob("*.toml")} == {str(language) for language in Language}
+    assert (
+        set(VOCABULARY.shipped)
+        == {path.stem for path in FOLDER.glob("*.toml")}
+        == {str(language) for language in Language}
+    )
 
 
 def test_a_new_file_is_understood(tmp_path: Path) -> None:
