@@ -160,7 +160,7 @@ def test_the_preview_searches_and_asks_no_model(
 
 
 def test_two_sets_of_numbers_are_refused(alice: OpenAI, store: Filled) -> None:
-    with pytest.raises(openai.BadRequestError, match="not from both"):
+    with pytest.raises(openai.BadRequestError, match="not of both"):
         alice.responses.create(
             model="gpt-4o",
             input=QUESTION,
