@@ -50,6 +50,7 @@ def _gateway(config: str) -> Callable[[Path, int], tuple[Process, int]]:
 
 def _layers() -> list[Layer]:
     return [
+        Layer("* nginx proxy_pass", nginx.proxy),
         Layer("our server, raw ASGI, fixed answer", _app("raw")),
         Layer("* instead: granian", _on_granian("raw"), "our server, raw ASGI, fixed answer"),
         Layer("+ Litestar's router, ASGI handler", _app("litestar_asgi"), "our server, raw ASGI, fixed answer"),
@@ -82,9 +83,10 @@ def _layers() -> list[Layer]:
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--seconds", default=3, show_default=True)
 @click.option("--only", default="", help="Only layers whose name contains this.")
-def layers(rounds: int, seconds: int, only: str) -> None:
+@click.option("--without", default="-", help="No layers whose name contains this; `classify` saves the training.")
+def layers(rounds: int, seconds: int, only: str, without: str) -> None:
     """CPU per request of the gateway's layers."""
-    chosen = [layer for layer in _layers() if only in layer.name]
+    chosen = [layer for layer in _layers() if only in layer.name and without not in layer.name]
     missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="foreword-layers-") as folder, ExitStack() as stack:
         scratch = Path(folder)
