@@ -51,10 +51,11 @@ upstream = "plain"
 """
 FALLBACK = '[models."safe-{lie}"]\nbackend = "lying"\nupstream = "{lie}"\nfallback = "honest"\n'
 # loaded by every Python in the gateway: counts the tasks of a process, and the blocks of memory that Python's objects
-# take, when it is told to
+# take after a collection, when it is told to
 COUNTER = """
-import asyncio, os, signal, sys
+import asyncio, gc, os, signal, sys
 def count(*_):
+    gc.collect()
     tasks = len(asyncio.all_tasks(asyncio.get_event_loop_policy().get_event_loop()))
     with open(os.path.join({folder!r}, f"counts-{{os.getpid()}}"), "w") as file:
         file.write(f"{{tasks}} {{sys.getallocatedblocks()}}\\n")
