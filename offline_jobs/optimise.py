@@ -152,7 +152,7 @@ def _problem(
     shots = [row for row in shots if row.query not in taken]
     measure = measure_of([*splits.learn, *shots], parent.template.checks)
     nearest = options.nearest and run.settings.embedder is not None
-    material = material_of(parent, shots, measure, nearest=nearest)
+    material = material_of(parent, shots, measure, loop.models.sampling_of(model), nearest=nearest)
     judge = options.judge or run.settings.jobs.judge
     work = run.folder / "work"
     work.mkdir(exist_ok=True)

@@ -22,6 +22,7 @@ from gateway.assembly.gateway import Gateway
 from gateway.backends.call import Caller
 from gateway.backends.complete import Completions
 from gateway.backends.responses import ResponsesOverChat
+from gateway.backends.sampling import accepted_by
 from gateway.errors import RequestError
 from gateway.exchange import Exchange, Rewrite, Sampling
 from gateway.perform.performer import Performer
@@ -182,6 +183,11 @@ class JobModels:
         ask = Ask(Endpoint.CHAT, name, question(name, turns, sampling), tuple(turns))
         id = f"{self.run.job.id}-{time():.0f}-{self._count}"
         return Exchange(id, ask, KEY, started_s=time(), route=route, job=self.run.job.id)
+
+    def sampling_of(self, model: str) -> tuple[str, ...]:
+        """The decoder settings that the model's first backend takes from a template. Raises `JobFailed`."""
+        first = self.exchange((), model).route[0]
+        return accepted_by(self.gateway.backends[first.backend], first.model)
 
     async def say(self, turns: Sequence[Turn], model: str, sampling: Sampling) -> str:
         """A model's answer as text. Raises `RequestError`, or `JobFailed` if the model refuses."""

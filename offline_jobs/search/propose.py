@@ -44,16 +44,18 @@ class ProposalMaterial(Struct, frozen=True):
     language: str
     nearest: bool
     """Whether there is an embedding model."""
+    sampling: tuple[str, ...] = ("max_tokens", "temperature", "stop")
+    """The decoder settings that the model's backend takes. Others would make two proposals one request, paid twice."""
 
 
 Rule = Callable[[Pieces, ProposalMaterial, Random], Pieces | None]
 
 
 def material_of(
-    parent: Parent, rows: Sequence[DatasetRow], measure: AnswerMeasure, *, nearest: bool
+    parent: Parent, rows: Sequence[DatasetRow], measure: AnswerMeasure, sampling: tuple[str, ...], *, nearest: bool
 ) -> ProposalMaterial:
     shots = tuple(shot for row in rows if row.wanted and (shot := _shot(parent, row)) is not None)
-    return ProposalMaterial(shots, measure, str(parent.template.language), nearest)
+    return ProposalMaterial(shots, measure, str(parent.template.language), nearest, sampling)
 
 
 def rules() -> Mapping[str, Rule]:
@@ -122,7 +124,7 @@ def _steps(pieces: Pieces, known: ProposalMaterial, _draw: Random) -> Pieces | N
     changed = _line(pieces, known, "steps")
     settings = {
         "technique": "chain-of-thought",
-        "output": {"max_tokens": 300, "temperature": 0},
+        "output": _taken({"max_tokens": 300, "temperature": 0}, known),
         "reasoning": {"mode": "split", "marker": "Answer:"},
     }
     return None if changed is None else {**changed, "settings": json.dumps(settings)}
@@ -137,14 +139,19 @@ def _line(pieces: Pieces, known: ProposalMaterial, name: str) -> Pieces:
 def _shorter(pieces: Pieces, known: ProposalMaterial) -> Pieces:
     """The pieces with a limit on the answer's length, taken from the longest right answer."""
     outputs = [output for _, output in known.shots]
-    if not outputs:
+    if not outputs or not known.sampling:
         return pieces
     settings: dict[str, Any] = json.loads(pieces["settings"])
     longest = max(len(output) for output in outputs)
-    output = {"max_tokens": 8 + longest // 2, "temperature": 0}
+    output: dict[str, Any] = {"max_tokens": 8 + longest // 2, "temperature": 0}
     if not any("\n" in text for text in outputs):
-        output["stop"] = ["\n"]  # type: ignore[assignment]  # numbers and a list
-    return {**pieces, "settings": json.dumps({**settings, "output": output, "reasoning": {}}, ensure_ascii=False)}
+        output["stop"] = ["\n"]
+    taken = {**settings, "output": _taken(output, known), "reasoning": {}}
+    return {**pieces, "settings": json.dumps(taken, ensure_ascii=False)}
+
+
+def _taken(output: dict[str, Any], known: ProposalMaterial) -> dict[str, Any]:
+    return {name: value for name, value in output.items() if name in known.sampling}
 
 
 def _enough(known: ProposalMaterial, most: int) -> int:

@@ -120,6 +120,20 @@ def test_every_proposal_of_the_rules_is_admitted() -> None:
         assert not isinstance(admitted(text, Path("x"), parent.template.optimise), str), (name, text)
 
 
+@pytest.mark.parametrize("sampling", [(), ("max_tokens",), ("max_tokens", "temperature", "stop")])
+def test_no_proposal_sets_what_the_backend_does_not_take(sampling: tuple[str, ...]) -> None:
+    parent = a_parent("# system\nBe brief.\n# user\n{{ query }}\n")
+    shots = tuple((f"question {number}", "yes" if number % 2 else "no") for number in range(30))
+    rows = [DatasetRow(given, wanted=wanted) for given, wanted in shots]
+    known = ProposalMaterial(shots, measure_of(rows, ()), "en", nearest=False, sampling=sampling)
+
+    found = dict(proposals(pieces_of(parent), known, Random(0)))
+
+    outputs = [json.loads(pieces["settings"]).get("output", {}) for pieces in found.values()]
+    assert all(output.keys() <= set(sampling) for output in outputs)
+    assert ("short answers" in found) == bool(sampling), "without settings it would be the same request"
+
+
 def test_examples_as_turns_show_every_label_of_a_closed_set() -> None:
     parent = a_parent()
     labels = tuple(f"label {number}" for number in range(15))
