@@ -23,7 +23,21 @@ from gateway.settings.tables import Settings
 BACKLOG = 4096
 """The connections that may wait in the system's queue. The system limits it to net.core.somaxconn."""
 HEALTH_BACKLOG = 128
-PORT = click.IntRange(1, 65535)
+
+
+class PortNumber(click.IntRange):
+    """A port, from `min` on."""
+
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no port: that is a number from {self.min} to {self.max}.", param, ctx)
+
+
+PORT = PortNumber(1, 65535)
 
 log = logging.getLogger("foreword.supervisor")
 
@@ -161,7 +175,7 @@ def _with(settings: Settings, given: dict[str, Any]) -> Settings:
 @click.option("--host", help="Listen here instead of [server] host.")
 @click.option("--port", type=PORT, help="Listen here instead of [server] port.")
 @click.option(
-    "--health-port", type=click.IntRange(0, 65535), help="Use this port instead of [server] health_port; 0: none."
+    "--health-port", type=PortNumber(0, 65535), help="Use this port instead of [server] health_port; 0: none."
 )
 def serve(config: Path, host: str | None, port: int | None, health_port: int | None) -> None:
     """Serve the gateway.

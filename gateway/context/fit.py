@@ -40,7 +40,7 @@ class FitStage:
         budget = prompt_room(exchange, target)
         at_most = upper_bound(exchange.prompt)
         if at_most <= budget:
-            return _direct(exchange, target, at_most, "even its bytes fit the window")
+            return _direct(exchange, target, at_most, "it fits the window, even with a token for each byte")
         if exchange.mode is Mode.OFF and exchange.turns is None and target.longer is None:
             return exchange.noted(self.name, "direct", "may be over the window; mode is off, so nothing is changed")
         if not all(turn.plain for turn in exchange.prompt):

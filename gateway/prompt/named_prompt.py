@@ -4,6 +4,7 @@ The client asks for it, so it works in any mode, and any mistake is an error: an
 client's own messages follow those of the template.
 """
 
+import re
 from collections.abc import Mapping
 
 import jinja2
@@ -17,6 +18,7 @@ from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split
 from gateway.prompt.library.library import Library
+from gateway.prompt.library.names import ENGLISH, id_of
 from gateway.prompt.rewrite import SYSTEM, ComposedPrompt, RewriteStage
 from gateway.prompt.slots.fill import FilledSlots, SlotMissing, fill, read_value
 from gateway.prompt.templates.fields import Slot, SlotSource, SlotType, Status
@@ -25,7 +27,6 @@ from gateway.split import Split
 
 QUERY = "query"
 """The variable for a whole question, from which the template fills its slots."""
-ENGLISH = "en"
 
 
 class NamedPromptStage:
@@ -61,7 +62,7 @@ class NamedPromptStage:
 
 def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template:
     """The template with this id, or that of this family in the caller's language. Raises `NotFound`."""
-    id = named.id if _known(library, named.id) else _of_family(library, named, exchange)
+    id = _id(library, named, exchange)
     try:
         in_use = None if named.version else library.speaking.get(id)
         template = in_use or library.get(id, named.version or None)
@@ -69,7 +70,8 @@ def find(library: Library, named: NamedTemplate, exchange: Exchange) -> Template
         raise _missing(named, f"its file cannot be read any more: {error.what}") from error
     if template is None:
         versions = sorted(other.version for other in library.templates if other.id == id)
-        raise _missing(named, f"its versions are {', '.join(map(str, versions))}")
+        listed = ", ".join(map(str, versions))
+        raise _missing(named, f"its versions are {listed}" if len(versions) > 1 else f"its only version is {listed}")
     if template.status is Status.RETIRED and not named.version:
         raise _missing(named, "it is retired; name a version to use it anyway")
     return template
@@ -98,20 +100,12 @@ def fill_named(template: Template, variables: Mapping[str, str]) -> FilledSlots:
     return FilledSlots({QUERY: query, **{slot.name: slot.value for slot in ordered}}, ordered, parts)
 
 
-def _known(library: Library, id: str) -> bool:
-    return id in library.speaking or any(template.id == id for template in library.templates)
-
-
-def _of_family(library: Library, named: NamedTemplate, exchange: Exchange) -> str:
-    family = [template for template in library.templates if template.family == named.id]
-    if not family:
+def _id(library: Library, named: NamedTemplate, exchange: Exchange) -> str:
+    id = id_of(library, named.id, _language(named, exchange))
+    if not id:
         known = {template.id for template in library.templates} | {template.family for template in library.templates}
         raise _missing(named, did_you_mean(named.id, known))
-    language = _language(named, exchange)
-    speaking = [template for template in family if library.speaking.get(template.id) is template] or family
-    return min(
-        speaking, key=lambda template: (template.language != language, template.language != ENGLISH, template.id)
-    ).id
+    return id
 
 
 def _language(named: NamedTemplate, exchange: Exchange) -> str:
@@ -139,7 +133,9 @@ def _without_query(template: Template, own: Mapping[str, SlotValue]) -> dict[str
         if same:
             slots[name] = replace(own[same], name=name)
         elif slot.required:
-            raise _lacking(template, name, "it was not given")
+            raise _lacking(
+                template, name, f"it was not given. Give it, or {QUERY!r}, the whole question, from which it is read"
+            )
         elif slot.default:
             slots[name] = SlotValue(name, slot.default, "default")
     return slots
@@ -182,10 +178,21 @@ def _check_whole(template: Template, filled: FilledSlots) -> None:
     given = {name: value for name, value in filled.values.items() if name != QUERY}
     try:
         template.render(given)
-    except jinja2.UndefinedError:
-        raise _lacking(template, QUERY, "without it a line of the prompt would be empty") from None
+    except jinja2.UndefinedError as error:
+        name = _undefined(template, str(error))
+        used = set().union(*(part.body.names for part in template.parts))
+        others = [slot for slot in template.slots if slot in used and slot not in given and slot != name]
+        choices = " or ".join(map(repr, others)) if name == QUERY else f"{QUERY!r}, the whole question"
+        why = f"it was not given; its prompt has {{{{ {name} }}}}" + (f". Give it, or {choices}" if choices else "")
+        raise _lacking(template, name, why) from None
     except TemplateError:
         return  # too long: reported when the whole prompt is rendered
+
+
+def _undefined(template: Template, message: str) -> str:
+    """The slot without which the body cannot be rendered, from jinja's message."""
+    name = next(iter(re.findall(r"'(\w+)' is undefined", message)), QUERY)
+    return name if name in template.slots else QUERY
 
 
 def _spoken(exchange: Exchange, named: NamedTemplate, prompt: ComposedPrompt) -> Exchange:

@@ -27,8 +27,10 @@ from gateway.prompt.eligible import why_untouchable
 from gateway.prompt.examples import ExampleChooser
 from gateway.prompt.first_calls import CallFailed, first_calls, stand_ins
 from gateway.prompt.kept import KeptAsIs, OtherQuestion
+from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split
 from gateway.prompt.library.library import Library, OfferedVersions
+from gateway.prompt.library.names import id_of
 from gateway.prompt.library.pools import Pools
 from gateway.prompt.policy.arms import RewriteDecision
 from gateway.prompt.policy.decide import RewritePolicy
@@ -153,7 +155,8 @@ class RewriteStage:
         if self.library is None:
             raise KeptAsIs("the template library is still loading", refusal=NotReady)
         if exchange.ask.controls.template:
-            return (OfferedVersions(_named(self.library, exchange.ask.controls.template)),)
+            language = language_of(exchange.ask.query)
+            return (OfferedVersions(_named(self.library, exchange.ask.controls.template, language)),)
         intent = exchange.intent
         if not intent.known:
             raise KeptAsIs("no known intent")
@@ -283,12 +286,13 @@ def _keep_if_same(prompt: ComposedPrompt, query: str) -> None:
         raise KeptAsIs(f"{prompt.template.id} adds nothing to this prompt", prompt.template, prompt.calls)
 
 
-def _named(library: Library, ref: str) -> Template:
-    """The template that the client named: `id` or `id@version`. Raises `KeptAsIs`."""
+def _named(library: Library, ref: str, language: str) -> Template:
+    """The template that the client named: `id` or `id@version`, where `id` may be a family. Raises `KeptAsIs`."""
     try:
         id, version = read_ref(ref)
     except ValueError:
         raise KeptAsIs(f"there is no template {ref[:80]!r}: a version is a whole number", refusal=NotFound) from None
+    id = id_of(library, id, language) or id
     template = library.get(id, version)
     if template is None:
         known = [other.ref for other in library.templates if other.id == id] or {

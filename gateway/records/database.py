@@ -127,6 +127,13 @@ class Database:
             data = connection.scalar(select(exchanges.c.record).where(exchanges.c.id == _text(id)))
         return None if data is None else decode(data)
 
+    def ids_like(self, start: str, limit: int = 3) -> list[str]:
+        """Up to `limit` ids that begin so, newest first."""
+        begins = exchanges.c.id.startswith(_text(start), autoescape=True)
+        query = select(exchanges.c.id).where(begins).order_by(exchanges.c.time_s.desc()).limit(limit)
+        with self._reading() as connection:
+            return list(connection.scalars(query))
+
     def find(self, filters: ExchangeFilter) -> list[Summary]:
         """The matching exchanges, newest first."""
         with self._reading() as connection:
@@ -279,7 +286,7 @@ def _values(entry: StoredRecord) -> list[Any]:
         record.time_s,
         _text(record.key),
         _text(record.endpoint),
-        _text(record.model),
+        _text(record.model or record.upstream),
         _text(record.intent.name),
         _text(record.rewrite.template),
         record.status,

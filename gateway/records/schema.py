@@ -143,6 +143,7 @@ class ListedFields(Struct, frozen=True):
     key: str = ""
     endpoint: str = ""
     model: str = ""
+    upstream: str = ""
     intent: _ListedIntent = _ListedIntent()
     rewrite: _ListedRewrite = _ListedRewrite()
     status: int = 0

@@ -44,6 +44,7 @@ TRAVELLING = (
 JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 WATCH_AFTER_S = 0.05
+WRONG_METHOD = 405
 FAILED = RequestError("The gateway failed on this request; its log has the reason.")
 ENDING = TooBusy(
     "The gateway is shutting down and could not finish this answer. Send the request again.", retry_after_s=1.0
@@ -255,6 +256,8 @@ async def refuse(send: Send, error: RequestError, exchange_id: str) -> None:
     """Send an error in OpenAI's form."""
     body = errors.envelope(error)
     head = [JSON, (b"content-length", str(len(body)).encode()), (b"x-foreword-id", exchange_id.encode())]
+    if error.status == WRONG_METHOD:
+        head.append((b"allow", b"POST"))
     if error.retry_after_s:
         head.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
     await send({"type": "http.response.start", "status": error.status, "headers": head})
@@ -331,5 +334,5 @@ def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
 
 def _wrong_method(method: str) -> RequestError:
     error = BadRequest(f"Method {method} is not allowed here; use POST.", code="method_not_allowed")
-    error.status = 405
+    error.status = WRONG_METHOD
     return error

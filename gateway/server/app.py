@@ -3,6 +3,7 @@
 import difflib
 import gc
 import logging
+import re
 from typing import Any
 
 import msgspec
@@ -205,10 +206,18 @@ def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
     if len(path) > LONGEST_MISSPELT:
         return ""
     known = {route.path for route in request.app.routes} | {f"/v1/{endpoint}" for endpoint, _ in ANSWERED}
+    one = next((route for route in known if route.startswith(f"{path.rstrip('/')}/{{")), "")
+    if one:
+        return f". It needs an id: {_shown(one)}"
     close = difflib.get_close_matches(path, [route for route in known if "{" not in route], 1)
     if not close:
         return ""
     return f". Did you mean {close[0]}?" + (" A client's base URL ends in /v1." if close[0].startswith("/v1") else "")
+
+
+def _shown(route: str) -> str:
+    """A route without the types of its parameters."""
+    return re.sub(r":[a-z]+}", "}", route)
 
 
 def _failed(_: ASGIConnection[Any, Any, Any, Any], error: Exception) -> Response[bytes]:

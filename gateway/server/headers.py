@@ -1,6 +1,7 @@
 """The decisions about a request as `x-foreword-*` response headers."""
 
 import re
+from urllib.parse import quote
 
 from gateway.ask import Mode
 from gateway.exchange import Arm, Exchange
@@ -8,7 +9,7 @@ from gateway.ports import Reply
 
 WITHHELD = (Arm.SHADOW, Arm.HELD)
 """Arms whose rewrite is recorded but not sent. A header must not name its template as used."""
-_UNPRINTABLE = re.compile("[^ -~]")
+_UNPRINTABLE = re.compile("[^ -~]+")
 
 
 def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
@@ -36,7 +37,11 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
 
 
 def _ascii(text: str) -> bytes:
-    """A header's value: printable ASCII on one line, cut at 200 characters."""
+    """A header's value on one line, cut at 200 characters. Others than printable ASCII are percent-encoded UTF-8."""
     text = text[:200]
     # checking the whole text first takes a tenth of the time of checking each character
-    return (text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)).encode()
+    return (text if text.isascii() and text.isprintable() else _encoded(text)).encode()
+
+
+def _encoded(text: str) -> str:
+    return _UNPRINTABLE.sub(lambda match: quote(match[0]), " ".join(text.replace("…", "...").split()))

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gateway.documented import listed_values
 from gateway.errors import ConfigError, Problem
+from gateway.settings.numbers import DIGEST_PATTERN
 from gateway.settings.tables import KINDS, NAMED, PLAIN, KindTable, Settings
 
 
@@ -88,6 +89,9 @@ def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[P
     return (struct(**values) if required <= values.keys() else None), problems
 
 
+NO_DIGEST = "is no SHA-256: that has 64 hex digits"
+
+
 def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
     """Decode one table to a struct, or None. Every wrong, unknown or missing key is a problem of its own.
 
@@ -116,7 +120,8 @@ def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple
             problems.append(Problem(f"{where} {key}", what, "Export it, or write the value here."))
         except msgspec.ValidationError as error:
             listed = ", ".join(listed_values(info.type))
-            problems.append(Problem(f"{where} {key}", str(error), f"One of: {listed}." if listed else ""))
+            what = NO_DIGEST if DIGEST_PATTERN in str(error) else str(error)
+            problems.append(Problem(f"{where} {key}", what, f"One of: {listed}." if listed else ""))
     problems.extend(
         Problem(f"{where} {info.encode_name}", "is required")
         for info in fields.values()

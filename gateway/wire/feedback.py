@@ -24,7 +24,13 @@ _decoder = msgspec.json.Decoder(FeedbackBody)
 
 def feedback(raw: bytes) -> FeedbackBody:
     """Decode the body. Raises `BadRequest`, which names the field and the mistake."""
-    given: FeedbackBody = decoded(_decoder, raw)
+    try:
+        given: FeedbackBody = decoded(_decoder, raw)
+    except BadRequest as error:
+        if error.param != "score":
+            raise
+        what = "Invalid value for 'score': give a number from 0 (useless) to 1 (as good as can be)."
+        raise BadRequest(what, param="score", code="invalid_value") from None
     if given == FeedbackBody(given.exchange):
         raise BadRequest("Feedback needs at least one of score (0 to 1), label, comment and answer.", param="score")
     return given

@@ -64,7 +64,7 @@ def add(collection: str, paths: tuple[Path, ...], attributes: tuple[str, ...], a
 @json_option
 @config_option
 def list_collections(as_json: bool, config: Path) -> None:
-    """List all collections with their keys, documents and floors."""
+    """List all collections with their keys and the numbers of their documents and chunks. JSON also has the floors."""
     from gateway.context.store.collections import OPERATOR
 
     settings = load_settings(config)

@@ -30,7 +30,9 @@ def progress(*, quiet: bool) -> Iterator[Any]:
         TextColumn("{task.fields[chunks]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    # without a terminal, an empty line would be all that is left of the bar
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None, chunks="")
 
         def on_progress(now: Ingesting) -> None:

@@ -86,13 +86,13 @@ def list_exchanges(
 def show(id: str, as_json: bool, config: Path) -> None:
     """Show one exchange: the prompt before and after, each decision, the answer, and feedback.
 
-    The id is in the response header x-foreword-id, and in `foreword exchanges list`.
+    The id is in the response header x-foreword-id, and in `foreword exchanges list`. Its beginning is enough.
     """
     from gateway.records.archive import as_json as entry_json
     from gateway.records.archive import entry_of
 
     with opened(load_settings(config)) as database:
-        entry = entry_of(database, id)
+        entry = entry_of(database, _whole_id(database, id))
     if entry is None:
         raise click.ClickException(f"There is no exchange {id!r}. See: foreword exchanges list")
     if as_json:
@@ -101,6 +101,14 @@ def show(id: str, as_json: bool, config: Path) -> None:
     from gateway.cli.exchanges.tables import print_entry
 
     print_entry(entry)
+
+
+def _whole_id(database: Database, start: str) -> str:
+    """The id that begins so, as tables may shorten ids. Several end the command."""
+    ids = database.ids_like(start.rstrip(".…")) if start.rstrip(".…") else []
+    if len(ids) > 1 and start not in ids:
+        raise click.ClickException(f"{start!r} begins several ids: {', '.join(ids)} …")
+    return ids[0] if len(ids) == 1 else start
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def _facts(record: ExchangeRecord) -> Table:
     facts = {
         "exchange": record.id,
         "time": _time(record.time_s),
-        "asked": f"{record.key} for {record.model} at {record.endpoint}, mode {record.mode}",
+        "asked": f"{record.key} for {record.model or 'the default'} at {record.endpoint}, mode {record.mode}",
         "intent": f"{record.intent.name} ({record.intent.confidence:.2f})" if record.intent.known else "unknown",
         "template": rewrite if record.rewrite.template else "none",
         "context": f"{record.plan.strategy}, {record.plan.prompt_tokens} of {record.plan.window_tokens} tokens",

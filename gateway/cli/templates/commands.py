@@ -144,12 +144,15 @@ def new(path: Path, id: str, intent: str, language: str, technique: str, as_json
 
 
 @templates.command("lint")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="")
 @click.option("--strict", is_flag=True, help="Count warnings as errors.")
 @click.option("--similar", is_flag=True, help="Compare examples of different intents by meaning too; loads [embedder].")
 @folder_option
 @json_option
 @config_option
-def lint_(strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
+def lint_(
+    paths: tuple[Path, ...], strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool, config: Path
+) -> None:
     """Find mistakes. Prints file:line:column: mistake; remedy [code]. Exits with 1 if there is an error.
 
     \b
@@ -160,6 +163,9 @@ def lint_(strict: bool, similar: bool, folders: tuple[Path, ...], as_json: bool,
     It finds unknown slots, templates that are never used, examples of two intents, missing translations, bodies
     over their budget, bodies without the user's text, changes without a new version number, and secrets.
     """
+    if paths:
+        folder = next((path for path in (paths[0], *paths[0].parents) if path.is_dir()), Path())
+        raise click.UsageError(f"templates are checked as a library; run: foreword templates lint --folder {folder}")
     library, errors = open_library(folders, config)
     embed = embedder(load_settings(config)).embed if similar else None
     findings = lint(library, errors, Counter().count, embed)

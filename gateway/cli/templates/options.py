@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gateway.cli.config import load_settings
 from gateway.errors import TemplateError
 from gateway.prompt.library.library import Library, load_library
+from gateway.prompt.library.names import id_of
 from gateway.prompt.library.versions import VersionArchive
 from gateway.prompt.templates.template import Template, read_ref
 from gateway.settings.tables import Settings
@@ -29,7 +30,10 @@ json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, 
 
 
 def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
-    """The given folders, or the configured ones."""
+    """The given folders, or the configured ones. A given one that does not exist ends the command."""
+    missing = next((folder for folder in folders if not folder.is_dir()), None)
+    if missing is not None:
+        raise click.BadParameter(f"there is no folder {str(missing)!r}.", param_hint="'--folder'")
     if folders:
         return list(folders)
     settings = load_settings(config)
@@ -39,7 +43,7 @@ def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
 def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[TemplateError]]:
     """The library of the given folders, or of the configured folders and the archive."""
     if folders:
-        return load_library(folders)
+        return load_library(folders_of(folders, config))
     from gateway.loading import archive_folder
 
     archive = VersionArchive(archive_folder(load_settings(config)))
@@ -56,10 +60,12 @@ def settings_for(folders: Sequence[Path], config: Path) -> Settings:
 
 
 def find_template(library: Library, ref: str) -> Template:
-    """The template of `id` or `id@version`, including archived versions. An unknown one ends the command."""
-    id = ref.partition("@")[0]
+    """The template of `id` or `id@version`, including archived versions; `id` may be a family. An unknown one ends the
+    command."""
+    id = id_of(library, ref.partition("@")[0]) or ref.partition("@")[0]
     try:
-        template = library.get(*read_ref(ref))
+        name, version = read_ref(ref)
+        template = library.get(id_of(library, name) or name, version)
     except TemplateError as error:
         raise click.ClickException(str(error)) from error
     except ValueError:

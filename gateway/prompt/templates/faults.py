@@ -68,7 +68,9 @@ def faults_of(template: Template, source: str, count: Count = estimated) -> Iter
     yield from _size(template, count)
     rows = source.splitlines()
     yield from _secrets(template.file, rows)
-    if template.status not in (Status.DRAFT, Status.RETIRED):
+    if template.status is Status.DRAFT:
+        yield from _unfinished(template, rows)
+    elif template.status is not Status.RETIRED:
         yield from _placeholders(template.file, rows)
     if template.status is Status.ACTIVE and not template.tests:
         what = "an active template needs `tests:`, at least one"
@@ -173,6 +175,15 @@ def _placeholders(file: str, rows: Sequence[str]) -> Iterator[Finding]:
         if places:
             what = f"this line is still the one of a new file: {row.strip()[:60]!r}"
             yield Finding(file, number, min(places) + 1, "placeholder", what, "replace or delete it")
+
+
+def _unfinished(template: Template, rows: Sequence[str]) -> Iterator[Finding]:
+    """The lines that the author of a draft has still to fill in, as one finding."""
+    lines = [finding.line for finding in _placeholders(template.file, rows)]
+    if lines:
+        what = f"{len(lines)} lines are still those of a new file"
+        remedy = f"fill in the lines {', '.join(map(str, lines))}"
+        yield Finding(template.file, lines[0], 1, "placeholder", what, remedy, Severity.WARNING)
 
 
 def _unused(template: Template) -> Iterator[Finding]:

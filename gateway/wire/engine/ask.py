@@ -19,7 +19,7 @@ from gateway.wire.chat.completion import text_of
 from gateway.wire.engine.answer_format import check_choice, check_format, check_schema
 from gateway.wire.engine.enum_trie import with_tries
 from gateway.wire.engine.forced_call import allowed_functions, call_schema, is_open, with_functions
-from gateway.wire.json_fields import NULL, decoded, not_json
+from gateway.wire.json_fields import NULL, decoded, missing, not_json
 
 # The fields that are passed to the engine. Its own fields (`id_slot`, `n_predict`, ...) could stall other requests.
 SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")
@@ -29,6 +29,8 @@ _fields = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 SCHEMAS = ("parameters", "schema")
+ASSISTANT = "assistant"
+"""Its messages may hold tool calls alone."""
 _BREAK = "\N{ZERO WIDTH SPACE}"
 MOST = 2**31 - 1  # the type in which the engine counts
 _RANDOM_SEED = 0xFFFFFFFF  # the engine's value for "no seed"
@@ -144,9 +146,8 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
         raise BadRequest("'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
     given = {name: value for name, value in _fields.decode(body).items() if bytes(value) != NULL}
     fields = {name: given[name] for name in (*SHARED, *CHAT) if name in given}
-    fields["messages"] = Raw(
-        _encode([_message(message, neutral) for message in msgspec.json.decode(given.get("messages", Raw(b"[]")))])
-    )
+    messages = msgspec.json.decode(given.get("messages", Raw(b"[]")))
+    fields["messages"] = Raw(_encode([_message(place, each, neutral) for place, each in enumerate(messages)]))
     odd: tuple[str, ...] = ()
     if "response_format" in fields:
         odd = check_format(fields["response_format"])
@@ -261,10 +262,12 @@ def _engine_ask(
     return EngineAsk(endpoint, _encode(fields), bool(knobs.stream), wants_usage, choices, prompts, room, top)
 
 
-def _message(message: Any, neutral: Neutraliser) -> Any:
+def _message(place: int, message: Any, neutral: Neutraliser) -> Any:
     if not isinstance(message, dict):
         return message
     message = _without_nulls(message)
+    if "content" not in message and message.get("role") != ASSISTANT:
+        raise missing(f"messages[{place}].content")
     role = "system" if message.get("role") == "developer" else message.get("role")
     return {**neutral.tree(message), "role": role}
 

@@ -90,7 +90,7 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
     fields = _object.decode(body)
     for name, remedy in REFUSED.items():
         if name in fields and bytes(fields[name]) not in NOTHING:
-            raise untranslatable(name, remedy)
+            raise _no_prompt() if name == "prompt" and bytes(fields[name])[:1] != b"{" else untranslatable(name, remedy)
     fields = {name: value for name, value in fields.items() if bytes(value) != NULL}
     knobs = decoded(_knobs, body)
     unchanged = {name: value for name, value in fields.items() if name not in ANSWERED and name not in REFUSED}
@@ -113,6 +113,11 @@ def chat_body(body: bytes, *, searched: bool = False) -> bytes:
 def left_out(raw: bytes) -> tuple[str, ...]:
     """The values of `include` that a chat completion cannot provide and a client can do without."""
     return tuple([name for name in decoded(_knobs, raw).include or () if name not in INCLUDED])
+
+
+def _no_prompt() -> BadRequest:
+    what = "Invalid value for 'prompt': here it is an object with the id of a template. Send a text as 'input'."
+    return BadRequest(what, param="prompt", code="invalid_value")
 
 
 def untranslatable(param: str, remedy: str) -> BadRequest:

@@ -156,3 +156,10 @@ def test_no_text_keeps_a_control_token_and_nothing_visible_is_lost(text: str) ->
     safe = CONTROL.text(text)
     assert not any(token in safe for token in ("<|im_start|>", "<|im_end|>", "<s>"))
     assert safe.replace("\u200b", "") == text
+
+
+@pytest.mark.parametrize("role", ["user", "system", "tool"])
+def test_a_message_without_content_is_refused_by_its_place(role: str) -> None:
+    body = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": role}]}).encode()
+    with pytest.raises(BadRequest, match=r"'messages\[1\]\.content'"):
+        engine.ask(body, Endpoint.CHAT, Limits(), Neutraliser([]))

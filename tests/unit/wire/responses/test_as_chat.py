@@ -195,3 +195,8 @@ def test_what_chat_cannot_say_is_refused_by_name(fields: dict[str, Any], param: 
     with pytest.raises(BadRequest) as refused:
         chat(**fields)
     assert refused.value.param == param
+
+
+def test_a_text_as_prompt_is_sent_to_input() -> None:
+    with pytest.raises(BadRequest, match=r"object with the id of a template\. Send a text as 'input'"):
+        chat_body(b'{"model":"m","prompt":"Hello","input":"Hello"}')

@@ -1,0 +1,33 @@
+"""What commands say to mistakes that newcomers make."""
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from gateway.cli.main import main
+
+
+def said(*words: str) -> str:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2, result.output
+    return result.output
+
+
+def test_a_port_that_is_no_number_is_named_as_such() -> None:
+    assert "'abc' is no port: that is a number from 1 to 65535" in said("serve", "--port", "abc")
+    assert "'99999' is no port" in said("serve", "--port", "99999")
+
+
+def test_a_folder_that_is_not_there_is_named_as_such() -> None:
+    assert "there is no folder 'nope'" in said("templates", "lint", "--folder", "nope")
+
+
+def test_lint_of_a_file_names_the_folder(tmp_path: Path) -> None:
+    file = tmp_path / "en.prompt.md"
+    file.write_text("", "utf-8")
+    assert f"templates lint --folder {tmp_path}" in said("templates", "lint", str(file))
+
+
+def test_the_help_of_the_list_promises_what_it_prints() -> None:
+    text = CliRunner().invoke(main, ["collections", "list", "--help"]).output
+    assert "JSON also has the floors" in " ".join(text.split())
