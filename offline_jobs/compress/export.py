@@ -1,5 +1,6 @@
 """Writes a compressed model as GGUF: the codes of its quantized matrices, and all other data unchanged."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from offline_jobs.compress.families import EMBEDDING, HEAD
 from offline_jobs.compress.gguf_file import Pair, TensorSpec, number, write_gguf
 from offline_jobs.compress.grids import Grid, Quantized, quantize
 from offline_jobs.compress.source import Source
+from offline_jobs.errors import JobFailed
 
 FILE_TYPES = {F16: 1, blocks.Q4_0: 2, blocks.Q4_1: 3, Q8_0: 7, blocks.IQ4_NL: 25}
 """GGUF's number for the type of most of a file's tensors."""
@@ -133,3 +135,82 @@ def _raw(model: Compressed, spec: TensorSpec, name: str) -> NDArray[Any]:
         return blocks.packed(held.map_rows(turn).coded)
     values = turn(model.network.get_parameter(name).detach())
     return blocks.plain(spec.type, np.ascontiguousarray(values.numpy(), np.float32))
+
+
+def write_compressed_tensors(model: Compressed, folder: Path) -> None:
+    """Write safetensors in the format `compressed-tensors`, which vLLM serves: the same codes and scales as the GGUF.
+
+    Raises `JobFailed` for a grid that the format does not have: an asymmetric or an uneven one, or none.
+    """
+    from safetensors.torch import save_file
+
+    grid = model.grid
+    if grid is None or not grid.symmetric or grid.nonlinear:
+        raise JobFailed("compressed-tensors is written for symmetric int8 and int4 schemes")
+    tensors: dict[str, Tensor] = {}
+    for name, values in model.network.state_dict().items():
+        held = model.quantized.get(name)
+        if name == HEAD and model.source.config.tie_word_embeddings:
+            continue
+        if held is None or name in (EMBEDDING, HEAD):
+            tensors[name] = values.to(torch.bfloat16).contiguous()
+        else:
+            tensors.update(_packed_tensors(name.removesuffix(".weight"), held))
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    config = model.network.config.to_dict() | {"torch_dtype": "bfloat16", "dtype": "bfloat16"}
+    config["architectures"] = [type(model.network).__name__]
+    config["quantization_config"] = _quantization(model, grid)
+    (folder / "config.json").write_text(json.dumps(config, indent=1, default=str))
+    _write_tokenizer(model.source, folder)
+
+
+def _packed_tensors(name: str, held: Quantized) -> dict[str, Tensor]:
+    """Codes as unsigned numbers, the first in the lowest bits of an int32."""
+    bits = held.grid.bits
+    rows, columns = held.codes.shape
+    raised = (held.codes.to(torch.int64) + (1 << bits - 1)).reshape(rows, -1, 32 // bits)
+    words = (raised << torch.arange(0, 32, bits)).sum(2)
+    signed = torch.where(words >= 1 << 31, words - (1 << 32), words).to(torch.int32)
+    return {
+        f"{name}.weight_packed": signed.contiguous(),
+        f"{name}.weight_scale": held.scales.to(torch.bfloat16).contiguous(),
+        f"{name}.weight_shape": torch.tensor([rows, columns]),
+    }
+
+
+def _quantization(model: Compressed, grid: Grid) -> dict[str, Any]:
+    """One group of settings for each size of scale groups, with the layers that have it."""
+    groups: dict[int, list[str]] = {}
+    for name, held in model.quantized.items():
+        if name not in (EMBEDDING, HEAD):
+            size = held.codes.shape[1] // held.scales.shape[1] if grid.group else 0
+            groups.setdefault(size, []).append(name.removesuffix(".weight"))
+    plain = [name.removesuffix(".weight") for name in linear_names(model.network) if name not in model.quantized]
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "ignore": ["lm_head", *plain],
+        "config_groups": {
+            f"group_{place}": {"targets": _targets(groups, size), "weights": _scale_settings(grid, size)}
+            for place, (size, names) in enumerate(groups.items())
+        },
+    }
+
+
+def _targets(groups: dict[int, list[str]], size: int) -> list[str]:
+    return groups[size] if len(groups) > 1 else ["Linear"]
+
+
+def _scale_settings(grid: Grid, size: int) -> dict[str, Any]:
+    shared = {"num_bits": grid.bits, "type": "int", "symmetric": True, "dynamic": False}
+    return {**shared, "strategy": "group", "group_size": size} if size else {**shared, "strategy": "channel"}
+
+
+def _write_tokenizer(source: Source, folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    file = {"gguf_file": source.path.name} if source.file is not None else {}
+    place = source.path.parent if source.file is not None else source.path
+    AutoTokenizer.from_pretrained(place, local_files_only=True, **file).save_pretrained(folder)

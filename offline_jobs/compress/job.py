@@ -18,6 +18,7 @@ from gateway.backends.local.variants import (
     AUTO,
     MODEL,
     NAME,
+    TORCH_FOLDER,
     Perplexities,
     Speeds,
     VariantManifest,
@@ -26,7 +27,7 @@ from gateway.backends.local.variants import (
 )
 from gateway.resources import NoSuchResource, locate
 from gateway.settings.tables import Settings
-from offline_jobs.compress.export import Compressed, linear_names, write_model
+from offline_jobs.compress.export import Compressed, linear_names, write_compressed_tensors, write_model
 from offline_jobs.compress.gate import pass_gate, perplexity, rise_of
 from offline_jobs.compress.measure import losses_of, speeds_of
 from offline_jobs.compress.perplexity import mean_losses, rounded_inputs
@@ -100,6 +101,8 @@ def run(run: JobRun, options: CompressOptions) -> CompressReport:
         write_model(model, draft.folder / MODEL, pairs)
         after = _after(shop, model, draft.folder / MODEL)
         pass_gate(before, after, options.limit, changed=_changed(shop, model))
+        if options.safetensors:
+            write_compressed_tensors(model, draft.folder / TORCH_FOLDER)
         speeds = run.step("speeds", digest, lambda: _speeds(shop, draft.folder / MODEL), Speeds)
         manifest = _manifest(shop, model, name, draft.folder, before, after, speeds)
         write_manifest(draft.folder, manifest)

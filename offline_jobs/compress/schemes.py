@@ -65,6 +65,8 @@ class CompressOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The highest rise of perplexity at which the variant is published: 0.03 is 3 %."""
     threads: Annotated[int, Meta(ge=1)] = 1
     """The number of threads."""
+    safetensors: bool = False
+    """Whether the folder also gets `safetensors/` in the format compressed-tensors, which vLLM serves."""
     sha256: str = ""
     """The expected SHA-256 of the source; left out: it is not checked."""
 

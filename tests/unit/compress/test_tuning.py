@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from offline_jobs.compress.export import Compressed, linear_names, quantize_network, write_model
+from offline_jobs.compress.export import (
+    Compressed,
+    linear_names,
+    quantize_network,
+    write_compressed_tensors,
+    write_model,
+)
 from offline_jobs.compress.families import family_of
 from offline_jobs.compress.gguf_file import read_gguf
 from offline_jobs.compress.grids import Grid, quantize
@@ -141,3 +148,31 @@ def test_the_rounded_model_is_the_exported_one(tmp_path: Path) -> None:
     quantize_network(model, GRID)
     assert all(model.quantized[name] is made for name, made in codes.items())
     assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
+
+
+@pytest.mark.parametrize("grid", [Grid(4, 32), Grid(8, 0)])
+def test_the_safetensors_hold_the_codes_of_the_file(tmp_path: Path, grid: Grid) -> None:
+    """Eight or four codes in an int32, the first in the lowest bits; scales of groups or channels beside them."""
+    source = open_source(tiny_families.folder(tmp_path / "tiny", "llama"))
+    model = Compressed(source, load_network(source))
+    quantize_network(model, grid)
+    write_compressed_tensors(model, tmp_path / "out")
+    tensors = load_file(tmp_path / "out" / "model.safetensors")
+    name = "model.layers.1.mlp.down_proj"
+    made = model.quantized[f"{name}.weight"]
+    words = tensors[f"{name}.weight_packed"].to(torch.int64) & 0xFFFFFFFF
+    codes = (words[..., None] >> torch.arange(0, 32, grid.bits)) & ((1 << grid.bits) - 1)
+    assert torch.equal(codes.flatten(1) - (1 << grid.bits - 1), made.codes.to(torch.int64))
+    assert tensors[f"{name}.weight_scale"].shape == made.scales.shape
+    settings = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
+    weights = settings["config_groups"]["group_0"]["weights"]
+    assert (weights["num_bits"], weights["strategy"]) == (grid.bits, "group" if grid.group else "channel")
+    assert (tmp_path / "out" / "tokenizer.json").is_file()
+
+
+def test_an_asymmetric_grid_has_no_safetensors(tmp_path: Path) -> None:
+    source = open_source(tiny_families.folder(tmp_path / "tiny", "llama"))
+    model = Compressed(source, load_network(source))
+    quantize_network(model, Grid(4, 32, symmetric=False))
+    with pytest.raises(JobFailed, match="symmetric int8 and int4"):
+        write_compressed_tensors(model, tmp_path / "out")
