@@ -74,8 +74,11 @@ class LateLoader:
         """Whether prompts are classified and improved without an explicit request."""
         return self._batcher is not None
 
-    async def load(self, readiness: Readiness) -> None:
-        """Load everything. Parts that do not depend on each other load at the same time."""
+    async def load(self, readiness: Readiness, *, classifier: bool = True) -> None:
+        """Load everything. Parts that do not depend on each other load at the same time.
+
+        `classifier` False: without it, since training it takes minutes and not every command needs it.
+        """
         if not self.classifies:
             # a plain proxy is ready without templates, even if their files are wrong
             await self._readiness.watch("templates", self._load_templates)
@@ -90,7 +93,8 @@ class LateLoader:
                 group.create_task(readiness.watch("collections", self._open_store))
             group.create_task(readiness.watch("embedder", self._load_embedder))
             await readiness.watch("templates", self._load_templates)
-            group.create_task(readiness.watch("classifier", self._load_classifier))
+            if classifier:
+                group.create_task(readiness.watch("classifier", self._load_classifier))
             group.create_task(readiness.watch("examples", self._load_examples))
 
     async def watch(self) -> None:

@@ -60,7 +60,7 @@ def run(run: JobRun, options: MeasureGainsOptions) -> MeasureGainsReport:
             raise JobFailed("without an [embedder] no prompt is rewritten, so there is nothing to measure")
 
         async def measured() -> MeasureGainsReport:
-            await models.gateway.load_prompt()
+            await models.gateway.load_prompt(classifier=False)
             measurement = Measurement(models.gateway, models.completions, wanted)
             pairs = await measurement.pairs()
             scored: list[ScoredPair] = list(pairs.known)

@@ -124,11 +124,11 @@ class Gateway:
     async def aclose(self) -> None:
         await self._stack.aclose()
 
-    async def load_prompt(self) -> None:
-        """Load everything that `prepare` needs, and wait for it. For commands that prepare a single request."""
+    async def load_prompt(self, *, classifier: bool = True) -> None:
+        """Load everything that `prepare` needs, and wait for it. For commands that prepare single requests."""
         if self.loader is not None:
             self._stack.push_async_callback(self.loader.aclose)
-            await self.loader.load(self.readiness)
+            await self.loader.load(self.readiness, classifier=classifier)
 
     async def prepare(self, exchange: Exchange) -> Exchange:
         return await prepare(exchange, self.steps)

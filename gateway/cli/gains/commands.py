@@ -130,7 +130,7 @@ async def _measure(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateway.state.aclose)
         stack.push_async_callback(gateway.aclose)
-        await gateway.load_prompt()
+        await gateway.load_prompt(classifier=False)
         measurement = Measurement(gateway, gateway.completions, options)
         pairs = await measurement.pairs()
         if not as_json:
