@@ -109,6 +109,11 @@ class Rewrite(Struct, frozen=True):
 Rewrite.NONE = Rewrite()
 
 
+def cited_name(source: str) -> str:
+    """The name by which clients know a document: of a full path, which tells about the machine, the last part."""
+    return source.rsplit("/", 1)[-1] if source.startswith("/") else source
+
+
 class Chunk(Struct, frozen=True):
     """A piece of a document. `start` and `end` are character positions in the document's text.
 
@@ -125,6 +130,11 @@ class Chunk(Struct, frozen=True):
     page: int = 0
     tokens: int = 0
     score: float = 0.0
+
+    @property
+    def cited(self) -> str:
+        """Its document's name for clients and prompts."""
+        return cited_name(self.source)
 
 
 class ContextPlan(Struct, frozen=True):

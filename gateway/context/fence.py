@@ -93,4 +93,4 @@ def language_of(text: str) -> str:
 def _title(chunk: Chunk) -> str:
     """The source of a chunk, on one line."""
     page = f"page {chunk.page}" if chunk.page else ""
-    return " ".join(harmless(", ".join(filter(None, (chunk.source, page, chunk.heading)))).split())
+    return " ".join(harmless(", ".join(filter(None, (chunk.cited, page, chunk.heading)))).split())

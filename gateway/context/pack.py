@@ -46,7 +46,7 @@ def citations(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
             "n": number,
             "id": chunk.id,
             "collection": chunk.collection,
-            "source": chunk.source,
+            "source": chunk.cited,
             "heading": chunk.heading,
             "page": chunk.page,
             "start": chunk.start,

@@ -324,6 +324,20 @@ def test_a_path_that_is_nearly_right_names_the_right_one(gateway: GatewayProcess
     assert "Did you mean /v1/chat/completions? A client's base URL ends in /v1." in answer.json()["error"]["message"]
 
 
+def test_a_path_that_lacks_an_id_says_so(gateway: GatewayProcess) -> None:
+    answer = httpx.get(gateway.url + "/v1/foreword/exchanges")
+
+    assert answer.status_code == 404
+    assert "It needs an id: /v1/foreword/exchanges/{id}" in answer.json()["error"]["message"]
+
+
+def test_a_wrong_method_names_the_right_one(gateway: GatewayProcess) -> None:
+    answer = httpx.get(gateway.url + "/v1/chat/completions")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert "use POST" in answer.json()["error"]["message"]
+
+
 def test_the_openapi_document_describes_every_route(gateway: GatewayProcess) -> None:
     document = httpx.get(gateway.url + "/openapi.json").json()
     paths = document["paths"]

@@ -20,7 +20,7 @@ from gateway.context.store.distinct import distinct
 from gateway.context.store.fusion import VECTORS_SHARE, Ranked, Tuning, gathered, reordered
 from gateway.context.store.stored_documents import Attributes, DocumentRow, Documents
 from gateway.errors import CollectionError, RequestError, StoreDamaged
-from gateway.exchange import Chunk
+from gateway.exchange import Chunk, cited_name
 from gateway.file_search import FileSource
 from gateway.filters import Filter
 from gateway.ports import Reranker, VectorStore
@@ -52,10 +52,11 @@ class Hit(Struct, frozen=True):
 
     @property
     def source(self) -> FileSource:
-        """The chunk's file with the id and name that clients know. A document that was not uploaded has its source as
+        """The chunk's file with the id and name that clients know. A document that was not uploaded has its name as
         id."""
         row = self.document
-        return FileSource(row.file or row.source, row.title or row.source, row.attributes)
+        name = cited_name(row.source)
+        return FileSource(row.file or name, row.title or name, row.attributes)
 
 
 class Wish(Struct, frozen=True):

@@ -32,7 +32,7 @@ def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
                     "n": number,
                     "id": chunk.id,
                     "collection": chunk.collection,
-                    "source": chunk.source,
+                    "source": chunk.cited,
                     "heading": chunk.heading,
                     "page": chunk.page or None,
                     "start": chunk.start,

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.context.fence import fenced, harmless, language_of, new_mark
+from gateway.context.pack import citations
 from gateway.exchange import Chunk
 
 
@@ -118,3 +119,12 @@ def test_whatever_the_documents_hold_the_fence_closes_once_and_at_the_end(texts:
 )
 def test_the_language_of_a_request(text: str, language: str) -> None:
     assert language_of(text) == language
+
+
+def test_a_document_with_a_full_path_is_shown_by_its_name() -> None:
+    chunk = Chunk("1", "c", "/home/anna/secret/leave.md", "Fifteen days.")
+    (citation,) = citations([chunk])
+    text = fenced([chunk], "en")
+    assert citation["source"] == "leave.md"
+    assert "leave.md" in text
+    assert "/home/anna" not in text

@@ -112,3 +112,9 @@ def test_a_wrong_database_is_a_mistake_in_the_configuration(config: Path) -> Non
 
     assert result.exit_code == 2
     assert "[records] database: 'mysql' is not supported" in result.output
+
+
+def test_the_beginning_of_an_id_shows_its_exchange(config: Path) -> None:
+    shown = run(config, "show", "ex…").output
+    assert "The secret answer." in shown
+    assert run(config, "show", "e%").exit_code == 1
