@@ -1,0 +1,94 @@
+"""Which shipped templates help the default model? Writes the gain table that comes with the package.
+
+    python benchmarks/default_gains.py [--data FOLDER] [--template ID ...] [--calls N] [--write]
+
+Every template is measured on the shipped prompts of its intent and language, as `foreword gains measure` does it. Rows
+that help go into `gateway/prompt/policy/shipped_gains.json` with `--write`; the others are printed and left out.
+Intervals are corrected for all templates that were measured, not for those that are left. With the same `--data`, a run
+that was cut off goes on where it stopped.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import click
+import msgspec
+from harness.report import table
+from msgspec.structs import replace
+from rich.progress import Progress
+
+from gateway.assembly.assemble import assemble
+from gateway.cli.gains.measurement import Measurement, MeasureOptions
+from gateway.prompt.measure.pairs import PairScorer, ScoredPair, gains_of
+from gateway.prompt.policy.gains import SCHEMA, SHIPPED, Gain, corrected, key_of
+from gateway.settings.read import load
+from gateway.settings.tables import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+@click.command()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Keeps the scores for a later run.")
+@click.option("--template", "templates", multiple=True, help="Only this template; may be repeated.")
+@click.option("--calls", default=4000, show_default=True, type=click.IntRange(2), help="The most model calls.")
+@click.option("--write", is_flag=True, help="Write the rows that help into the package.")
+def main(data: Path | None, templates: tuple[str, ...], calls: int, write: bool) -> None:
+    """Measure the shipped templates with the default model."""
+    with tempfile.TemporaryDirectory(prefix="foreword-gains-") as folder:
+        settings = load(ROOT / "config.toml")
+        into = replace(settings.data, folder=str((data or Path(folder)).resolve()))
+        scored = asyncio.run(_measured(replace(settings, data=into), templates or ("",), calls))
+    rows = corrected({key_of(row): row for row in gains_of(scored, time.time())})
+    proven = [row for row in rows.values() if row.verdict == "helps"]
+    click.echo(_table(list(rows.values())))
+    click.echo(f"{len(proven)} of {len(rows)} templates help.")
+    if write:
+        content = msgspec.json.encode({"gains": sorted(proven, key=lambda row: row.template), "schema": SCHEMA})
+        SHIPPED.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
+
+
+async def _measured(settings: Settings, templates: Sequence[str], calls: int) -> list[ScoredPair]:
+    gateway = assemble(settings, only_prepare=True)
+    scored: list[ScoredPair] = []
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(gateway.state.aclose)
+        stack.push_async_callback(gateway.aclose)
+        await gateway.load_prompt(classifier=False)
+        for backend in gateway.backends.values():
+            stack.push_async_callback(backend.aclose)
+            await backend.open()
+        scorer = PairScorer(gateway.completions, calls)
+        with Progress() as progress:
+            for name in templates:
+                measurement = Measurement(gateway, gateway.completions, MeasureOptions(template=name, source="prompts"))
+                pairs = await measurement.pairs()
+                task = progress.add_task(name or "all templates", total=len(pairs.fresh))
+                scored += await measurement.scores(pairs, scorer, lambda task=task: progress.advance(task))
+    return scored
+
+
+def _table(rows: Sequence[Gain]) -> str:
+    head = ("template", "pairs", "gain", "interval", "p", "by", "verdict")
+    return table(
+        head,
+        [
+            (
+                row.template,
+                str(row.pairs),
+                f"{row.gain:+.2f}",
+                f"{row.low:+.2f} to {row.high:+.2f}",
+                f"{row.p:.3f}",
+                row.by,
+                row.verdict,
+            )
+            for row in sorted(rows, key=lambda row: -row.gain)
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
