@@ -135,7 +135,9 @@ class Measurement:
         random = Random(SEED)
         database = Database.open(url)
         try:
-            pairs = list(pairs_of(database, choose(database, which, random), self._library(), random))
+            pairs = list(
+                pairs_of(database, choose(database, which, random), self._library(), random, settings.refiner.model)
+            )
         finally:
             database.close()
         return [pair for pair in pairs if pair.target.backend in self._gateway.backends]

@@ -14,6 +14,8 @@ from gateway.prompt.answers.stated_checks import stated_checks
 from gateway.prompt.library.library import Library
 from gateway.prompt.measure.pairs import AnswerPair
 from gateway.prompt.measure.prepare import marker_of, sampling_of
+from gateway.prompt.refine import MeasuredRefiner
+from gateway.prompt.templates.fields import Purpose
 from gateway.prompt.templates.template import Template
 from gateway.records.schema import ExchangeRecord
 
@@ -88,7 +90,7 @@ def _is_wanted(intent: str, group: RecordGroup, which: ReplayFilter) -> bool:
 
 
 def pairs_of(
-    database: Database, chosen: Mapping[RecordGroup, Sequence[str]], library: Library, random: Random
+    database: Database, chosen: Mapping[RecordGroup, Sequence[str]], library: Library, random: Random, refiner: str = ""
 ) -> Iterator[AnswerPair]:
     """The chosen exchanges as pairs, shuffled, so that a cap on calls affects all groups alike."""
     ids = [id for ids in chosen.values() for id in ids]
@@ -98,12 +100,12 @@ def pairs_of(
         if record is None:
             continue
         answers = [one.answer for one in database.feedback(id) if one.answer]
-        pair = _pair(record, library, answers[-1] if answers else "")
+        pair = _pair(record, library, answers[-1] if answers else "", refiner)
         if pair is not None:
             yield pair
 
 
-def _pair(record: ExchangeRecord, library: Library, answer: str) -> AnswerPair | None:
+def _pair(record: ExchangeRecord, library: Library, answer: str, refiner: str) -> AnswerPair | None:
     template = _template(library, record)
     rewritten = record.rewrite.withheld or record.prompt
     # with passages in the prompt the two prompts would differ in more than the rewrite
@@ -114,7 +116,7 @@ def _pair(record: ExchangeRecord, library: Library, answer: str) -> AnswerPair |
     target, query = record.route[0], next((turn.text for turn in reversed(record.asked) if turn.role == "user"), "")
     return AnswerPair(
         record.id,
-        (template.text_digest, template.language, target.model),
+        (_digest(template, refiner), template.language, target.model),
         target,
         record.asked,
         rewritten,
@@ -125,6 +127,13 @@ def _pair(record: ExchangeRecord, library: Library, answer: str) -> AnswerPair |
         intent=record.intent.name,
         marker=marker_of(template),
     )
+
+
+def _digest(template: Template, refiner: str) -> str:
+    """What the row is for: the template's text, and for a refined prompt the refiner's model too."""
+    if template.purpose is Purpose.REFINE:
+        return MeasuredRefiner.of(template, refiner).text_digest
+    return template.text_digest
 
 
 def _template(library: Library, record: ExchangeRecord) -> Template | None:

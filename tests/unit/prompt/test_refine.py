@@ -13,7 +13,9 @@ from gateway.ask import Ask, ClientKey, Controls, Endpoint, Mode, Turn
 from gateway.exchange import CanaryTrial, Exchange, Intent, Rewrite
 from gateway.prompt import guards
 from gateway.prompt.library.library import load_library
-from gateway.prompt.refine import RefinedPrompt, RefinedPromptCache, RefineStage
+from gateway.prompt.policy.decide import RewritePolicy
+from gateway.prompt.policy.gains import Gain, GainTable, write_gains
+from gateway.prompt.refine import MeasuredRefiner, RefinedPrompt, RefinedPromptCache, RefineStage, refiner_of
 from gateway.prompt.refined_answer import Rejected, read_refined
 from gateway.settings.prompt import Refiner
 from tests.doubles.completer import ScriptedCompleter
@@ -254,3 +256,23 @@ def test_the_refiners_templates_are_whole() -> None:
     assert BROKEN == []
     assert {template.language for template in LIBRARY.templates} == {"en", "zh"}
     assert all(template.intent.match == () for template in LIBRARY.templates)
+
+
+async def test_in_the_mode_proven_no_model_is_called_without_a_row_for_template_and_refiner(tmp_path: Path) -> None:
+    model = ScriptedCompleter(BETTER)
+    before = replace(asking(), mode=Mode.PROVEN)
+    refine = refiner_of(LIBRARY, "en")
+    assert refine is not None
+
+    def run(refiner: str) -> RefineStage:
+        digest = MeasuredRefiner.of(refine, refiner).text_digest
+        write_gains(tmp_path / f"{refiner}.json", [Gain(digest, "en", "small", 90, 0.3, -1.0, 1.0, 0.0001, spread=0.4)])
+        policy = RewritePolicy({}, GainTable(tmp_path / f"{refiner}.json"))
+        return RefineStage(Refiner(model="refiner", attach_original=False), model, LIBRARY, policy=policy)
+
+    kept = await reason_of(run("another-refiner"), before)
+    done = await run("refiner")(before)
+
+    assert kept == "it would be refined; not proven for model small: foreword gains measure"
+    assert (len(model.asked), done.proven) == (1, ("small",))
+    assert done.turns == (Turn("user", BETTER),)

@@ -17,6 +17,7 @@ from gateway.prompt.answers.stated_checks import stated_checks
 from gateway.prompt.library.library import Library, build_library
 from gateway.prompt.measure.pairs import AnswerPair, PairScorer, ScoredPair, gains_of, scores_of
 from gateway.prompt.policy.gains import corrected, key_of
+from gateway.prompt.refine import MeasuredRefiner
 from gateway.records.database import Database
 from gateway.records.feedback import Feedback
 from gateway.records.schema import ExchangeRecord
@@ -264,3 +265,15 @@ def test_each_text_and_model_has_its_row() -> None:
         "helps",
     )
     assert (other_gain.text, other_gain.gain, other_gain.verdict) == ("other", 0.0, "leave it")
+
+
+def test_a_refined_prompt_counts_for_the_refiners_template_and_its_model(database: Database) -> None:
+    refine = template("# user\n{{ query }}", id="refine.en", more="purpose: refine\n")
+    rewrite = Rewrite("refine.en", 1, "refine")
+    database.insert([replace(RECORD, rewrite=rewrite, prompt=REWRITTEN, changed=True)])
+    chosen = choose(database, ReplayFilter(), Random(1))
+
+    (pair,) = pairs_of(database, chosen, build_library([refine], []), Random(1), "small-refiner")
+
+    assert pair.key == (MeasuredRefiner.of(refine, "small-refiner").text_digest, "en", "small")
+    assert pair.key[0] != refine.text_digest
