@@ -75,7 +75,7 @@ class AnswerHandler:
             headers = single_headers(scope)
             key = await self._access.admit(headers)
             if scope["method"] != "POST":  # type: ignore[typeddict-item]  # an HTTP scope has a method
-                raise _wrong_method(str(scope["method"]))  # type: ignore[typeddict-item]
+                raise wrong_method(str(scope["method"]))  # type: ignore[typeddict-item]
             raw = await read_body(receive, headers, self._limit)
             ask = self._decode(raw, headers)
         except RequestError as error:
@@ -332,7 +332,9 @@ def _travelling(headers: Mapping[bytes, bytes]) -> Headers:
     return tuple(travelling)
 
 
-def _wrong_method(method: str) -> RequestError:
-    error = BadRequest(f"Method {method} is not allowed here; use POST.", code="method_not_allowed")
+def wrong_method(method: str, why: str = "") -> RequestError:
+    """The error for another method than POST, with status 405."""
+    text = f"Method {method} is not allowed here; use POST. {why}".rstrip()
+    error = BadRequest(text, code="method_not_allowed")
     error.status = WRONG_METHOD
     return error

@@ -23,7 +23,7 @@ from gateway.server import engine_variants, foreword, models, openapi, operation
 from gateway.server import stored_completions as stored
 from gateway.server import stored_responses as stored_responses
 from gateway.server.access import Access, single_headers
-from gateway.server.answer import AnswerHandler
+from gateway.server.answer import WRONG_METHOD, AnswerHandler
 from gateway.server.cors import Cors
 from gateway.server.packed_body import unpacking
 from gateway.server.stores import files, store_files, vector_stores
@@ -183,6 +183,8 @@ def _is_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
 
 def _refused(connection: ASGIConnection[Any, Any, Any, Any], error: RequestError) -> Response[bytes]:
     headers = {"retry-after": str(max(1, round(error.retry_after_s)))} if error.retry_after_s else {}
+    if error.status == WRONG_METHOD:
+        headers["allow"] = "POST"
     if error.status == 401 and _is_page(connection):
         # makes a browser prompt for the key
         headers["www-authenticate"] = 'Basic realm="Foreword: any name, and an admin key as the password"'
@@ -195,9 +197,14 @@ def _unrouted(request: ASGIConnection[Any, Any, Any, Any], error: HTTPException)
         return _failed(request, error)
     code = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}.get(error.status_code)
     path = request.url.path
-    known = RequestError(f"{error.detail} ({path}){_meant(request, path) if code == 'not_found' else ''}", code=code)
+    methods = (error.headers or {}).get("allow", "")
+    hint = _meant(request, path) if code == "not_found" else f"; use {methods}" if methods else ""
+    known = RequestError(f"{error.detail} ({path}){hint}", code=code)
     known.status, known.type = error.status_code, "invalid_request_error"
-    return _refused(request, known)
+    answer = _refused(request, known)
+    if methods:
+        answer.headers["allow"] = methods  # those of this path
+    return answer
 
 
 def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:

@@ -9,6 +9,7 @@ from gateway.ask import ClientKey, Endpoint
 from gateway.assembly.gateway import Gateway
 from gateway.errors import NotFound
 from gateway.ports import Backend, Manageable
+from gateway.server.answer import wrong_method
 from gateway.server.handlers import AnyRequest, Caller, PathText, Shared, admin_only, json_bytes
 from gateway.server.models import refuse_other_places
 
@@ -48,6 +49,11 @@ async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: P
 async def passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path: str) -> Response[bytes]:
     """Forward the request to the backend of the default model. `path` is the part after `/v1/chat/completions/`."""
     backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
+    if not path and not isinstance(backend, Manageable):
+        admin_only(key, "see the objects that a backend stores")
+        raise wrong_method(
+            request.method, "The backend of the default model stores no completions that GET could list."
+        )
     return await ask_backend(request, key, backend, f"chat/completions/{path}".rstrip("/"))
 
 

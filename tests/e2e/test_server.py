@@ -331,11 +331,13 @@ def test_a_path_that_lacks_an_id_says_so(gateway: GatewayProcess) -> None:
     assert "It needs an id: /v1/foreword/exchanges/{id}" in answer.json()["error"]["message"]
 
 
-def test_a_wrong_method_names_the_right_one(gateway: GatewayProcess) -> None:
-    answer = httpx.get(gateway.url + "/v1/chat/completions")
+@pytest.mark.parametrize(("method", "path", "right"), [("GET", "/v1/embeddings", "POST"), ("PUT", "/v1/models", "GET")])
+def test_a_wrong_method_names_the_right_one(gateway: GatewayProcess, method: str, path: str, right: str) -> None:
+    answer = httpx.request(method, gateway.url + path)
 
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    assert "use POST" in answer.json()["error"]["message"]
+    assert answer.status_code == 405
+    assert right in answer.headers["allow"]
+    assert f"use {right}" in answer.json()["error"]["message"]
 
 
 def test_the_openapi_document_describes_every_route(gateway: GatewayProcess) -> None:
