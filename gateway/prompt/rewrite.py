@@ -305,7 +305,7 @@ def _named(library: Library, ref: str, language: str) -> Template:
 
 
 def _rewritten(exchange: Exchange, prompt: ComposedPrompt, chosen: RewriteDecision) -> Exchange:
-    template, done = prompt.template, prompt.spoke(chosen.arm)
+    template, done = prompt.template, replace(prompt.spoke(chosen.arm), controls=chosen.controls)
     data = prompt.data | {"arm": str(chosen.arm)}
     if prompt.dropped:
         data["dropped"] = list(prompt.dropped)

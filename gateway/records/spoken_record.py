@@ -12,6 +12,7 @@ class SpokenVersion(Struct):
     template: str = ""
     version: int = 0
     arm: Arm = Arm.NONE
+    controls: float = 0.0
 
 
 class SpokenText(Struct):

@@ -17,6 +17,10 @@ class PromptTable(Struct, frozen=True, forbid_unknown_fields=True):
     answers. `on`: rewrite."""
     canary: Share = 1.0
     """The share of conversations that are rewritten in the modes `proven` and `on`; the rest are the control."""
+    controls: Share = 0.3
+    """The share of conversations that a template which the classifier chooses leaves as they are, so that it can be
+    compared with them. Once the job `watch` has settled that the template is no worse, it is at most 0.05.
+    `[templates.x] canary` replaces both; a request that asks for the mode `on` is no control."""
     gains: Literal["use", "ignore"] = "use"
     """For the mode `on`. `use`: a prompt is left as it is if measurements showed that this model does not gain from the
     template."""
@@ -48,8 +52,9 @@ class TemplatePolicy(Struct, frozen=True, forbid_unknown_fields=True):
     """`off`: the template is never used. `shadow`: its prompt is recorded and not sent. `proven`: it needs a measured
     gain, also where the mode is `on`. `on`: it needs none, also where the mode is `proven`. Left out: the mode of the
     request decides."""
-    canary: Share = 1.0
-    """The share of conversations that get the template; the rest are the control."""
+    canary: Share | None = None
+    """The share of conversations that get the template; the rest are the control. Left out: what `[prompt] controls`
+    leaves, for a template that the classifier chooses."""
 
 
 class Refiner(Struct, frozen=True, forbid_unknown_fields=True):

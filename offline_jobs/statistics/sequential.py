@@ -21,6 +21,9 @@ from msgspec import Struct
 
 ALARM = 0.005
 """The probability that a canary which is not worse is rolled back."""
+CONTROL_ALARM = 0.03
+"""The probability that a template which is not worse than its controls is put back into the shadow. It is higher than a
+canary's, since a few controls must suffice; benchmarks/controls.py has the figures."""
 LEVEL, LEVEL_WEIGHT = 0.75, 2.0
 """The guess of the stable version's mean without any scores, and the number of answers that it counts as."""
 DROP, DROP_WEIGHT = 0.2, 40.0
@@ -39,17 +42,18 @@ class ScoredAnswer(Struct, frozen=True):
 
 
 class SequentialVerdict(Struct, frozen=True):
-    """`worse`: whether the stake has ever reached 1 / ALARM; `stake`: its highest value; the means of both versions."""
+    """`worse`: whether the stake ever reached 1 / `alarm`; `stake`: its highest value; the means of both versions."""
 
     worse: bool
     answers: int
     stake: float
     canary: float
     stable: float
+    alarm: float = ALARM
 
     def __str__(self) -> str:
         means = f"{self.canary:.3f} against {self.stable:.3f} over {self.answers} answers"
-        return f"{means}, evidence {self.stake:.1f} of {1 / ALARM:.0f}"
+        return f"{means}, evidence {self.stake:.1f} of {1 / self.alarm:.0f}"
 
 
 class AnswerBlock(Struct, frozen=True):
@@ -59,10 +63,11 @@ class AnswerBlock(Struct, frozen=True):
     stable: Sequence[float]
 
 
-def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = ()) -> SequentialVerdict:
+def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = (), alarm: float = ALARM) -> SequentialVerdict:
     """The verdict from the answers in their order. Reading stops as soon as the canary is known to be worse.
 
     `before`: scores of the stable version from before the canary. They are no evidence, but improve the first guess.
+    `alarm`: the probability that a canary which is not worse is called worse.
     """
     known = RunningMean(sum(before) + LEVEL * LEVEL_WEIGHT, len(before) + LEVEL_WEIGHT)
     stake, highest, canary, stable = 1.0, 1.0, RunningMean(), RunningMean()
@@ -72,9 +77,10 @@ def judged(answers: Iterable[ScoredAnswer], before: Sequence[float] = ()) -> Seq
         known, stable = known.with_all(block.stable), stable.with_all(block.stable)
         canary = canary.with_all(block.canary)
         highest = max(highest, stake)
-        if highest >= 1 / ALARM:
+        if highest >= 1 / alarm:
             break
-    return SequentialVerdict(highest >= 1 / ALARM, int(canary.count + stable.count), highest, canary.mean, stable.mean)
+    count = int(canary.count + stable.count)
+    return SequentialVerdict(highest >= 1 / alarm, count, highest, canary.mean, stable.mean, alarm)
 
 
 def growth(block: AnswerBlock, stable: float, canary: float) -> float:

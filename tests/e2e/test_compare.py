@@ -22,6 +22,7 @@ api_key = "sk-upstream"
 models = ["*"]
 [prompt]
 mode = "on"
+controls = 0.0
 templates = ["mine"]
 [embedder]
 kind = "sentence"

@@ -36,7 +36,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
     data = ROOT / ".pytest_cache" / "embedded"
     data.mkdir(parents=True, exist_ok=True)
     config = (ROOT / "config.toml").read_text("utf-8").replace('["templates"]', f'["{ROOT / "templates"}"]')
-    config = config.replace('mode = "proven"', 'mode = "on"')
+    config = config.replace('mode = "proven"', 'mode = "on"\ncontrols = 0.0')
     config += f'\n[data]\nfolder = "{data}"\n'
     config += f'[models.small-window]\nbackend = "local"\nupstream = "{MODEL}"\nwindow_tokens = 600\n'
     with running(tmp_path_factory.mktemp("embedded"), config, timeout_s=600) as process:

@@ -24,6 +24,7 @@ api_key = "sk-upstream"
 models = ["*"]
 [prompt]
 mode = "on"
+controls = 0.0
 templates = ["mine"]
 """
 ASK = "Say hello in at most two words."

@@ -19,6 +19,7 @@ CONFIG = """
 folder = "{data}"
 [prompt]
 mode = "on"
+controls = 0.0
 templates = ["{root}/templates"]
 budget_ms = 20000
 [embedder]

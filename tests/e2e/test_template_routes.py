@@ -18,6 +18,7 @@ base_url = "http://127.0.0.1:{port}/v1"
 models = ["*"]
 [prompt]
 mode = "on"
+controls = 0.0
 templates = ["mine"]
 watch_s = 0.1
 [embedder]

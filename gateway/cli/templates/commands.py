@@ -21,6 +21,7 @@ from gateway.cli.templates.options import (
 )
 from gateway.cli.templates.promote_commands import promote, reload, retire, rollback
 from gateway.cli.templates.report import report
+from gateway.cli.templates.resume import resume, standing_of
 from gateway.cli.templates.views import diff, history_, preview
 from gateway.errors import TemplateError
 from gateway.prompt.authoring.cases import render_for
@@ -30,6 +31,7 @@ from gateway.prompt.kept import KeptAsIs
 from gateway.prompt.templates.fields import ID, Language, Technique
 from gateway.prompt.templates.findings import Severity
 from gateway.prompt.templates.template import Template
+from gateway.settings.tables import Settings
 
 
 @click.group()
@@ -44,10 +46,11 @@ def templates() -> None:
     Put it to use:        foreword templates promote refund.en     (draft, candidate, canary, active)
     Undo that:            foreword templates rollback refund.en
     See what each does:   foreword templates report --since 7d
+    Out of the shadow:    foreword templates resume refund.en
     """
 
 
-for command in (preview, diff, history_, promote, retire, rollback, reload):
+for command in (preview, diff, history_, promote, retire, rollback, resume, reload):
     templates.add_command(command)
 templates.add_command(compare)
 templates.add_command(report)
@@ -63,14 +66,20 @@ def list_(folders: tuple[Path, ...], as_json: bool, config: Path) -> None:
     \b
     foreword templates list
     foreword templates list --json | jq -r '.[] | select(.status == "active") | .id'
+
+    "against controls" is the result of the job `watch`: "settled" for a template that is no worse than its controls,
+    "shadow" for one that was worse and only decides until `foreword templates resume`; --json has the reason.
     """
     library, errors = open_library(folders, config)
-    rows = [_row(template) for template in sorted(library.templates, key=lambda t: (t.intent.name, t.id))]
+    settings = None if folders else load_settings(config)
+    templates = sorted(library.templates, key=lambda t: (t.intent.name, t.id))
+    rows = [_row(template) | _against_controls(settings, template) for template in templates]
     if as_json:
         echo_json(rows)
     else:
-        shown = ("id", "version", "status", "language", "intent", "technique", "match")
-        print_rows(shown, ([row[name] for name in shown] for row in rows), right=("version", "match"))
+        shown = ("id", "version", "status", "language", "intent", "technique", "match", "against_controls")
+        header = [name.replace("_", " ") for name in shown]
+        print_rows(header, ([row[name] for name in shown] for row in rows), right=("version", "match"))
     warn_of(errors)
 
 
@@ -213,6 +222,13 @@ def test_(ids: tuple[str, ...], no_classifier: bool, folders: tuple[Path, ...], 
         click.echo(report.summary, err=True)
     warn_of(errors)
     raise SystemExit(1 if report.failures or errors else 0)
+
+
+def _against_controls(settings: Settings | None, template: Template) -> dict[str, str]:
+    standing = standing_of(settings, template) if settings is not None else None
+    if standing is None:
+        return {"against_controls": "", "reason": ""}
+    return {"against_controls": str(standing.state), "reason": standing.reason}
 
 
 def _row(template: Template) -> dict[str, Any]:

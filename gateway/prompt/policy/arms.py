@@ -16,6 +16,8 @@ class RewriteDecision(Struct, frozen=True):
     why: str = ""
     proven: tuple[str, ...] | None = None
     """The models of the route that may get the rewritten prompt; None: all."""
+    controls: float = 0.0
+    """The share of the template's own controls when this was decided; 0: it has none."""
 
     @property
     def speaks(self) -> bool:

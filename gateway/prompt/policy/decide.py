@@ -12,6 +12,7 @@ from gateway.prompt.library.library import OfferedVersions
 from gateway.prompt.policy.arms import RewriteDecision, takes_part
 from gateway.prompt.policy.canary import choose_version
 from gateway.prompt.policy.gains import Gain, GainTable
+from gateway.prompt.policy.standings import StandingState, StandingTable
 from gateway.prompt.templates.template import Template
 from gateway.settings.prompt import TemplatePolicy
 
@@ -29,8 +30,9 @@ class MeasuredText(Protocol):
 
 
 class RewritePolicy:
-    """Decides by the tables `[templates.x]` and the gain table. Without a gain table every gain is unknown.
+    """Decides by the tables `[templates.x]`, the gain table and the standings.
 
+    Without a gain table every gain is unknown; without standings a template has the controls that its own table names.
     `heeds_losses`: in mode `on` a template is left out where it was measured not to help.
     """
 
@@ -40,10 +42,12 @@ class RewritePolicy:
         gains: GainTable | None = None,
         *,
         heeds_losses: bool = True,
+        standings: StandingTable | None = None,
     ) -> None:
         self._templates = templates or {}
         self._gains = gains
         self._heeds_losses = heeds_losses
+        self._standings = standings
 
     def decide(self, exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
         version = choose_version(exchange, offered)
@@ -57,6 +61,8 @@ class RewritePolicy:
             return RewriteDecision(template, Arm.SHADOW)
         if own.mode is Mode.SHADOW:
             return RewriteDecision(template, Arm.SHADOW, f'[templates."{template.id}"] mode is shadow')
+        if version.arm is not Arm.CANARY and (worse := self._worse(exchange, template)):
+            return RewriteDecision(template, Arm.SHADOW, worse)
         gain = self._gain(exchange, template)
         proven = None
         if version.arm is not Arm.CANARY and self.needs_proof(exchange, template.id):
@@ -66,13 +72,14 @@ class RewritePolicy:
                 return RewriteDecision(template, Arm.SHADOW, why)
         elif gain is not None and gain.verdict == "leave it" and self._heeds_losses:
             return RewriteDecision(template, Arm.NONE, f"{gain}: left as it is")
-        held = _held(exchange, template.id, own)
+        controls = self._controls(exchange, version, own)
+        held = _held(exchange, template.id, controls)
         if held:
-            return RewriteDecision(template, Arm.HELD, held)
+            return RewriteDecision(template, Arm.HELD, held, controls=controls)
         reasons = [version.why] if version.why else []
         if gain is not None and gain.verdict == "helps":
             reasons.append(str(gain))
-        return RewriteDecision(template, version.arm, "; ".join(reasons), proven)
+        return RewriteDecision(template, version.arm, "; ".join(reasons), proven, controls)
 
     def unknown_templates(self, known: Container[str]) -> list[str]:
         """A message for each table `[templates.x]` whose template does not exist, since a typing error disables it."""
@@ -115,6 +122,26 @@ class RewritePolicy:
             return f"{self.not_proven(template, missing[0])}, the fallback, and the template makes several calls"
         return ""
 
+    def _worse(self, exchange: Exchange, template: Template) -> str:
+        """Why the comparison with its controls put the template back into the shadow; "" if it did not."""
+        if self._standings is None or exchange.ask.controls.template:
+            return ""
+        standing = self._standings.of(template.id, template.text_digest)
+        if standing is None or standing.state is not StandingState.SHADOW:
+            return ""
+        return f"{standing.reason}; to use it again: foreword templates resume {template.id}"
+
+    def _controls(self, exchange: Exchange, version: RewriteDecision, own: TemplatePolicy) -> float:
+        """The share of controls in the template's own experiment."""
+        if own.canary is not None:
+            return 1.0 - own.canary
+        controls, template = exchange.ask.controls, version.template
+        # a preview shows what the template does; a version on trial is compared with the stable one
+        requested = bool(controls.template) or controls.mode is Mode.ON
+        if self._standings is None or template is None or requested or exchange.dry or version.arm is Arm.CANARY:
+            return 0.0
+        return self._standings.controls(template.id, template.text_digest)
+
     def _gain(self, exchange: Exchange, template: Template) -> Gain | None:
         """The measured gain. A request that names its template ignores it."""
         if self._gains is None or exchange.ask.controls.template:
@@ -123,11 +150,11 @@ class RewritePolicy:
         return self._gains.of(template.text_digest, template.language, target.model if target else exchange.ask.model)
 
 
-def _held(exchange: Exchange, id: str, own: TemplatePolicy) -> str:
+def _held(exchange: Exchange, id: str, controls: float) -> str:
     """The reason why a request is a control, or "". It is rewritten only if all of its experiments include it."""
     trials = exchange.trials
-    if own.canary < 1.0:
-        trials = (*trials, CanaryTrial(f"templates.{id}", own.canary))
+    if controls > 0:
+        trials = (*trials, CanaryTrial(f"templates.{id}", 1.0 - controls))
     for trial in trials:
         if not takes_part(exchange, trial):
             return f"outside the {trial.share:.0%} of {trial.name}"

@@ -12,6 +12,13 @@ from gateway.prompt.library.library import OfferedVersions, build_library
 from gateway.prompt.policy.arms import RewriteDecision
 from gateway.prompt.policy.decide import RewritePolicy
 from gateway.prompt.policy.gains import Gain, GainTable, write_gains
+from gateway.prompt.policy.standings import (
+    Standing,
+    StandingState,
+    StandingTable,
+    standings_path,
+    write_standing,
+)
 from gateway.prompt.rewrite import RewriteStage
 from gateway.settings.prompt import PromptTable, TemplatePolicy
 from tests.doubles.templates import template
@@ -81,7 +88,9 @@ def test_the_order_of_what_decides(
 ) -> None:
     policy = RewritePolicy(templates, no_gain if loss else None)
 
-    assert policy.decide(before, OfferedVersions(STABLE)) == RewriteDecision(STABLE, arm, why)
+    decision = policy.decide(before, OfferedVersions(STABLE))
+
+    assert (decision.template, decision.arm, decision.why) == (STABLE, arm, why)
 
 
 @pytest.mark.parametrize(
@@ -250,3 +259,91 @@ async def test_a_template_without_proof_leaves_the_prompt_and_records_what_it_wo
     assert [(note.decision, note.reason) for note in done.notes] == [
         ("shadow", f"refund.en@1: intent refund; {UNPROVEN}")
     ]
+
+
+def standing(folder: Path, state: StandingState | None = None, controls: float = 0.3) -> StandingTable:
+    if state is not None:
+        write_standing(standings_path(folder), Standing(STABLE.id, STABLE.text_digest, state, "worse by 0.3"))
+    return StandingTable(standings_path(folder), controls)
+
+
+def share_held(policy: RewritePolicy, before: Exchange) -> float:
+    """The share of 2,000 conversations that are controls. `before` is one request."""
+    conversations = [replace(before, id=f"x-{number}") for number in range(2000)]
+    arms = [policy.decide(conversation, OfferedVersions(STABLE)).arm for conversation in conversations]
+    assert set(arms) <= {Arm.HELD, Arm.STABLE}
+    return arms.count(Arm.HELD) / len(arms)
+
+
+ASKS_ON = replace(exchange(), ask=replace(exchange().ask, controls=Controls(mode=Mode.ON)))
+
+
+@pytest.mark.parametrize(
+    ("state", "templates", "before", "share"),
+    [
+        (None, {}, exchange(), 0.3),
+        (StandingState.TRIED, {}, exchange(), 0.3),
+        (StandingState.SETTLED, {}, exchange(), 0.05),
+        (None, own(canary=0.9), exchange(), 0.1),
+        (StandingState.SETTLED, own(canary=1.0), exchange(), 0.0),
+        (None, {}, exchange(named="refund.en"), 0.0),
+        (None, {}, ASKS_ON, 0.0),
+        (None, {}, exchange(dry=True), 0.0),
+    ],
+)
+def test_a_template_of_the_classifiers_choice_has_controls_and_fewer_when_it_is_settled(
+    tmp_path: Path,
+    state: StandingState | None,
+    templates: dict[str, TemplatePolicy],
+    before: Exchange,
+    share: float,
+) -> None:
+    policy = RewritePolicy(templates, standings=standing(tmp_path, state))
+
+    assert share_held(policy, before) == pytest.approx(share, abs=0.03 if share else 0)
+
+
+def test_a_decision_has_the_share_of_controls_with_which_it_was_made(tmp_path: Path) -> None:
+    policy = RewritePolicy(standings=standing(tmp_path))
+    assert {policy.decide(replace(exchange(), id=f"x-{n}"), OfferedVersions(STABLE)).controls for n in range(9)} == {
+        0.3
+    }
+    assert RewritePolicy().decide(exchange(), OfferedVersions(STABLE)).controls == 0.0
+
+
+def test_a_settled_template_moves_nobody_from_the_rewritten_to_the_controls(tmp_path: Path) -> None:
+    def held() -> set[int]:
+        policy = RewritePolicy(standings=standing(tmp_path))
+        asks = [replace(exchange(), id=f"x-{number}") for number in range(500)]
+        return {n for n, ask in enumerate(asks) if policy.decide(ask, OfferedVersions(STABLE)).arm is Arm.HELD}
+
+    before = held()
+    standing(tmp_path, StandingState.SETTLED)
+    assert held() < before
+
+
+def test_a_template_that_was_worse_than_its_controls_only_decides_unless_a_request_names_it(tmp_path: Path) -> None:
+    policy = RewritePolicy(own(Mode.ON), standings=standing(tmp_path, StandingState.SHADOW))
+
+    decision = policy.decide(exchange(), OfferedVersions(STABLE))
+
+    assert decision.arm is Arm.SHADOW
+    assert decision.why == "worse by 0.3; to use it again: foreword templates resume refund.en"
+    assert policy.decide(ASKS_ON, OfferedVersions(STABLE)).arm is Arm.SHADOW
+    assert policy.decide(exchange(named="refund.en"), OfferedVersions(STABLE)).arm is Arm.STABLE
+
+
+def test_another_text_is_not_in_the_shadow(tmp_path: Path) -> None:
+    policy = RewritePolicy(standings=standing(tmp_path, StandingState.SHADOW, controls=0.0))
+
+    assert policy.decide(exchange(), OfferedVersions(ON_TRIAL)).arm is Arm.STABLE
+
+
+async def test_the_record_has_the_share_of_controls(tmp_path: Path) -> None:
+    policy = RewritePolicy(standings=standing(tmp_path))
+    stage = RewriteStage(PromptTable(), build_library([STABLE], []), policy=policy)
+
+    done = [await stage(replace(exchange(), id=f"x-{number}")) for number in range(20)]
+
+    assert {one.rewrite.controls for one in done} == {0.3}
+    assert {one.rewrite.arm for one in done} == {Arm.HELD, Arm.STABLE}

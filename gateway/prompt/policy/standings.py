@@ -1,0 +1,123 @@
+"""What the comparison of templates with their own controls led to: settled, or put back into the shadow.
+
+The job `watch` writes the file, every worker reads it. A changed text is another text: it starts again.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from gateway.atomic_file import locked, write_whole
+
+log = logging.getLogger("foreword.controls")
+
+SETTLED_CONTROLS = 0.05
+"""The share of controls of a settled template."""
+LOOK_AGAIN_S = 2.0
+
+
+class StandingState(StrEnum):
+    """What follows from the comparison so far."""
+
+    TRIED = "tried"  # no result yet; also after an operator has brought a template back
+    SETTLED = "settled"  # no worse than its controls, by enough answers
+    SHADOW = "shadow"  # worse than its controls: it only decides
+
+
+class Standing(Struct, frozen=True):
+    """The result for the text of one template."""
+
+    template: str
+    text: str
+    """The digest of the template's text (`Template.text_digest`)."""
+    state: StandingState
+    reason: str = ""
+    by: str = ""
+    """The job, or `person`."""
+    time_s: float = 0.0
+    since_s: float = 0.0
+    """Answers from before this time, in seconds since 1970, do not count."""
+    version: int = 0
+    """For readers."""
+
+
+class _StandingsFile(Struct):
+    standings: tuple[Standing, ...] = ()
+
+
+StandingKey = tuple[str, str]
+"""The id of a template and the digest of its text."""
+Standings = Mapping[StandingKey, Standing]
+
+
+def standings_path(data_folder: Path) -> Path:
+    return data_folder / "standings.json"
+
+
+def read_standings(path: Path) -> Standings:
+    """The content of the file; a missing file is empty. Raises `OSError` or `msgspec.DecodeError`."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    rows = msgspec.json.decode(data, type=_StandingsFile).standings
+    return {(row.template, row.text): row for row in rows}
+
+
+def write_standing(path: Path, standing: Standing) -> None:
+    """Add one result. It replaces the earlier one of the same template and text."""
+    with locked(path):
+        rows = {**read_standings(path), (standing.template, standing.text): standing}
+        data = msgspec.json.encode(_StandingsFile(tuple(rows[key] for key in sorted(rows))))
+        write_whole(path, msgspec.json.format(data, indent=1).decode() + "\n")
+
+
+class StandingTable:
+    """The content of the file, read again after each change. If the file is broken, the last good content is used.
+
+    `controls` is the share of controls of a template that is not settled.
+    """
+
+    def __init__(self, path: Path, controls: float = 0.3, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._controls = controls
+        self._clock = clock
+        self._standings: Standings = {}
+        self._seen: tuple[int, int, int] | None = None
+        self._look_at = -1.0
+
+    def controls(self, id: str, text: str) -> float:
+        """The share of the conversations that are held back as controls."""
+        standing = self.of(id, text)
+        settled = standing is not None and standing.state is StandingState.SETTLED
+        return min(SETTLED_CONTROLS, self._controls) if settled else self._controls
+
+    def of(self, id: str, text: str) -> Standing | None:
+        return self._current().get((id, text))
+
+    def _current(self) -> Standings:
+        now = self._clock()
+        if now < self._look_at:
+            return self._standings
+        self._look_at = now + LOOK_AGAIN_S
+        seen = _stamp(self._path)
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._standings = read_standings(self._path)
+            except (OSError, msgspec.MsgspecError) as error:
+                log.error("%s cannot be read, its last content stays in use: %s", self._path, error)
+        return self._standings
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
