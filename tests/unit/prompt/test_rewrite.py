@@ -78,6 +78,7 @@ async def reason_of(run: RewriteStage, before: Exchange) -> str:
     return note.reason
 
 
+NEEDED = f"{PromptTable().confidence:.2f}"
 QUERY = "Which intent is this message: pay me"
 
 
@@ -85,7 +86,10 @@ QUERY = "Which intent is this message: pay me"
     ("intent", "reason"),
     [
         (Intent.UNKNOWN, "no known intent"),
-        (Intent("refund", 0.5, 0.9, "en"), f"intent 'refund' is only 0.50 certain; {PromptTable().confidence:.2f} is needed"),
+        (
+            Intent("refund", 0.5, 0.9, "en"),
+            f"intent 'refund' is only 0.50 certain; {NEEDED} is needed",
+        ),
         (Intent("refund", 0.9, 0.2, "en"), "improvable 0.20 is below 0.40"),
         (Intent("refund", 0.9, 0.9, "zh"), "no active template for 'refund' in zh that fits model 'small'"),
         (Intent("refund", 0.9, 0.9, ""), "no active template for 'refund' in this language that fits model 'small'"),
