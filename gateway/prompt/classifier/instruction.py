@@ -17,6 +17,7 @@ from gateway.split import Split
 FIRST_LINES, LAST_LINES = 6, 3  # an instruction is at the beginning or at the end
 LINE_CHARS = 300
 HARDLY, CLEARLY = 1.0, 1.5  # log-odds
+LEADS = 1.5  # log-odds for a first line that the rules of the split take for the instruction too
 _LEADING = frozenset({"colon", "line", "dash", "fence"})
 """Rules whose payload follows the instruction."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
@@ -48,15 +49,21 @@ class InstructionModel:
         end = text[-LINE_CHARS * LAST_LINES :].rstrip()
         last = [line for line in _PARAGRAPH.split(end)[-1].split("\n") if line.strip()][-LAST_LINES:]
         lines = [*_lines(text, _end(parts))][:FIRST_LINES]
-        if lines and last and self._asks_more(last[-1], lines[0]):
+        leads = LEADS if parts.rule in _LEADING else 0.0
+        if lines and last and self._asks_more(last[-1], lines[0], leads):
             lines = []
-        return "\n".join(self._asking(lines) or reversed(self._asking(last[::-1])))
+        return "\n".join(self._asking(lines, leads) or reversed(self._asking(last[::-1])))
 
-    def _asks_more(self, last: str, first: str) -> bool:
+    def _asks_more(self, last: str, first: str, leads: float) -> bool:
         """Whether the last line asks and the first one hardly does. A first line that asks comes before any other,
         since a pasted text may end with a command."""
-        score = self.score(first[:LINE_CHARS])
+        score = self.score(first[:LINE_CHARS]) + leads
         return score < HARDLY and self.score(last[:LINE_CHARS]) > score + CLEARLY
+
+    def has_text_after_colon(self, text: str) -> bool:
+        """Whether the words before the first colon ask, so that those after it are what they are about."""
+        colon = _COLON.search(text, 0, LINE_CHARS)
+        return colon is not None and len(text) > colon.end() and self.score(text[: colon.start()]) > 0.0
 
     def _before_colon(self, text: str) -> str:
         colon = _COLON.search(text, 0, LINE_CHARS)
@@ -64,11 +71,11 @@ class InstructionModel:
             return ""
         return text[: colon.start()]
 
-    def _asking(self, lines: Sequence[str]) -> list[str]:
-        """The lines up to the first one that does not ask."""
+    def _asking(self, lines: Sequence[str], leads: float = 0.0) -> list[str]:
+        """The lines up to the first one that does not ask. `leads`: added to the log-odds of the first one."""
         asking: list[str] = []
         for line in lines:
-            if self.score(line[:LINE_CHARS]) <= 0.0:
+            if self.score(line[:LINE_CHARS]) + (0.0 if asking else leads) <= 0.0:
                 break
             asking.append(line)
         return asking

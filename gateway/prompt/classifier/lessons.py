@@ -65,6 +65,8 @@ class Lesson(Struct, frozen=True):
     seen: Look
     listed: bool = False
     """Whether it is a `match` example of a template."""
+    crossed: bool = False
+    """Whether its payload belongs to another prompt."""
     group: str = ""
     """The instruction that it shares with others; they are held out together. "": shared with none."""
 
@@ -169,7 +171,7 @@ def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Call
     """The seed prompts as cases, and each instruction with a payload that belongs to another one."""
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     kinds = Counter(prompt.intent for prompt in prompts)
-    for prompt, text in (*_as_written(prompts), *_crossed(prompts)):
+    for prompt, text, crossed in (*_as_written(prompts), *_crossed(prompts)):
         view = read(text)
         intent = prompt.intent if prompt.intent in known else outside(prompt.intent)
         if is_outside(intent) and kinds[prompt.intent] < FEWEST_OF_A_KIND:
@@ -178,22 +180,22 @@ def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Call
         form = (view.request, intent, tuple(form_marks(view)))
         if form not in seen:
             seen.add(form)
-            yield Lesson(text, intent, view, group=prompt.instruction)
+            yield Lesson(text, intent, view, crossed=crossed, group=prompt.instruction)
 
 
-def _as_written(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str]]:
+def _as_written(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str, bool]]:
     for nth, prompt in enumerate(prompts):
         for text in prompt.texts(nth):
-            yield prompt, text
+            yield prompt, text, False
 
 
-def _crossed(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str]]:
+def _crossed(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str, bool]]:
     pasted = [prompt for prompt in prompts if prompt.payload]
     step = len(pasted) // 2 + 7
     for nth, prompt in enumerate(pasted):
         other = pasted[(nth + step) % len(pasted)]
         if other.intent != prompt.intent:
-            yield prompt, written(prompt.instruction, other.payload, nth)
+            yield prompt, written(prompt.instruction, other.payload, nth), True
 
 
 def written(instruction: str, payload: str, nth: int) -> str:

@@ -30,7 +30,7 @@ from gateway.prompt.library.library import Library
 
 log = logging.getLogger("foreword.classify")
 
-RECIPE = "11"  # part of the key under which a trained model is kept: raise it when training changes
+RECIPE = "12"  # part of the key under which a trained model is kept: raise it when training changes
 LABELLED = "labelled.jsonl"
 """In the folder `classifier` of the data folder: the labelled prompts of `foreword classifier train`."""
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import sparse  # comes with scikit-learn
 
-from gateway.prompt.classifier.calibrate import MANY, OUTSIDE_IN_LIFE, HeldOutResults, out_of_fold
+from gateway.prompt.classifier.calibrate import ANCHORS, MANY, OUTSIDE_IN_LIFE, HeldOutResults, out_of_fold
 from gateway.prompt.classifier.labelled import is_outside
 from gateway.prompt.classifier.lessons import Lesson, Lessons
 from gateway.prompt.classifier.model import Array, Names, Tier
@@ -24,7 +24,6 @@ LATENT = 96  # dimensions of a prompt's position among the others where there is
 WORDS_OF_FEW, WORDS_OF_MANY = 1.2, 0.8
 # examples of an intent, and their share with a text or with code, to say that it works on one
 FEWEST, WITH_TEXT, WITH_CODE = 12, 0.85, 0.85
-ANCHORS = 120  # examples of an intent to compare with
 
 Embed = Callable[[Sequence[str]], Array]
 
@@ -118,6 +117,8 @@ def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> 
     """The intents of which at least this share of the examples has something."""
     total, having = Counter[str](), Counter[str]()
     for case in lesson.cases:
+        if case.crossed:
+            continue
         total[case.intent] += 1
         having[case.intent] += have(case.seen)
     enough = (name for name, count in total.items() if count >= FEWEST and having[name] >= share * count)

@@ -19,6 +19,7 @@ from gateway.split import Split
 HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the beginning or at the end
 HEAD_ZH, TAIL_ZH = 60, 24  # the same in Chinese characters
 SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction says too little without its payload
+FEW = 8  # characters of an instruction such as "work out" or "请帮我算一下", which does not say what of
 NEARLY_ALL = 0.9  # of a prompt: then the lines that ask are all of it
 
 _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
@@ -58,15 +59,18 @@ def look(text: str, parts: Split | None = None, instructions: InstructionModel |
         return Look(text, ends(without_frame(asking)), rule)
     instruction = parts.instruction_text
     if parts.payload is None or not says_something(instruction) or _only_announces(parts, instructions):
-        return Look(text, ends(without_frame(text)), parts.rule)
+        after_colon = instructions is not None and instructions.has_text_after_colon(text)
+        return Look(text, ends(without_frame(text)), parts.rule or ("colon" if after_colon else ""))
     return Look(text, ends(without_frame(instruction)), parts.rule)
 
 
 def _only_announces(parts: Split, instructions: InstructionModel | None) -> bool:
-    """Whether the words before a colon ask for nothing, and those after it do: `Here is a riddle: who ...?`"""
-    if instructions is None or parts.rule != "colon":
+    """Whether the words before a colon ask for nothing or are few, and those after it ask: `A riddle: who ...?`"""
+    if instructions is None or parts.rule != "colon" or "\n" in parts.payload_text:
         return False
-    return instructions.score(parts.instruction_text) <= 0.0 < instructions.score(parts.payload_text)
+    head = parts.instruction_text
+    announces = len(head) <= FEW or instructions.score(head) <= 0.0
+    return announces and instructions.score(parts.payload_text) > 0.0
 
 
 def says_something(instruction: str) -> bool:
