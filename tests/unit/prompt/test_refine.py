@@ -50,7 +50,9 @@ async def test_a_raw_prompt_is_polished_and_the_call_is_counted(query: str, lang
     model = ScriptedCompleter(f"<prompt>\n{better}\n</prompt>")
     done = await stage(model)(asking(query, language))
     assert done.turns == (Turn("user", better),)
-    assert done.rewrite == Rewrite(f"refine-prompt.{language}", 1, "refine")
+    counted = {"tokens_without": done.rewrite.tokens_without, "tokens_with": done.rewrite.tokens_with}
+    assert done.rewrite == Rewrite(f"refine-prompt.{language}", 1, "refine", **counted)
+    assert 0 < counted["tokens_without"] < counted["tokens_with"]
     assert [(call.purpose, call.model) for call in done.calls] == [("refine", "refiner")]
     assert done.notes[0].decision == "refined"
     assert query in model.asked[0][1]
