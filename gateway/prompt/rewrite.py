@@ -192,7 +192,8 @@ class RewriteStage:
             if template.calls:
                 prompt = await self._after_calls(prompt, exchange, filled, labels)
             self._keep_if_grown(prompt, query)
-            _keep_if_same(prompt, query)
+            if not named:
+                _keep_if_same(prompt, query)
         except TemplateError as error:
             raise KeptAsIs(str(error), template, more.calls) from error
         except KeptAsIs as unchanged:

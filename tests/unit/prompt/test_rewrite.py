@@ -331,3 +331,9 @@ async def test_a_template_for_one_question_comes_first_and_leaves_other_requests
     done = await RewriteStage(PromptTable(), found, pools, embed_soon)(exchange(query))
 
     assert done.rewrite.template == template
+
+
+async def test_a_template_that_adds_nothing_leaves_the_prompt_unless_the_request_names_it() -> None:
+    bare = stage(library("# user\n{{ query }}", ""))
+    assert await reason_of(bare, exchange(QUERY)) == "refund.en adds nothing to this prompt"
+    assert (await bare(naming(QUERY))).turns == (Turn("user", QUERY, around=0),)
