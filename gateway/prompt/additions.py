@@ -41,6 +41,9 @@ _NEW = frozenset(
 _TOP = "com|net|org|io|co|info|biz|app|dev|shop|site|xyz|me|ai|cn|de|fr|uk|ru|jp|eu"
 _DOMAIN = re.compile(rf"(?<![\w@])(?:www\.)?[a-z][a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:{_TOP})(?!\w)")
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_COUNT = re.compile(r"[二两三四五六七八九十百千]+(?=[本个条种点句段首篇项位步道张家部次天行字])")
+"""A count in Chinese numerals. 一 is left out, since it is mostly an article."""
+_ARTICLE = "一"
 _ORDINALS = re.compile(r"^\s*\d{1,2}[.)]\s", re.MULTILINE)
 
 
@@ -106,6 +109,8 @@ def _new_items(before: RewrittenPrompt, refined: str, language: str) -> Iterator
             continue
         if item.kind is InvariantKind.NEGATION and negating().fullmatch(folded(item.text)):
             continue  # "if not, why not?" negates no word
+        if item.text == _ARTICLE:
+            continue  # "一步一步" and "一下" count nothing
         yield item.text
 
 
@@ -138,7 +143,8 @@ def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[s
     runs = re.findall(r"[^\W\d_a-z]{2,}|[a-z]{2,}", rest)
     if sum(map(len, runs)) > COMPARED_CHARACTERS:
         return ()
-    return tuple(run for run in runs if _is_lost(run, refined))
+    counts = (match[0] for match in _COUNT.finditer(before) if match[0] not in refined)
+    return (*(run for run in runs if _is_lost(run, refined)), *counts)
 
 
 def _is_lost(run: str, refined: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -163,9 +164,12 @@ HEADER = (
 )
 
 
-def as_json(uses: list[TemplateUse]) -> bytes:
-    """The report as a JSON array. Unknown figures are null."""
-    return msgspec.json.encode([_shown(use) for use in uses])
+def as_json(uses: list[TemplateUse], standings: Mapping[str, str]) -> bytes:
+    """The report as a JSON array. Unknown figures are null.
+
+    `standings`: the result of the comparison with controls, by the template's id.
+    """
+    return msgspec.json.encode([_shown(use) | {"against_controls": standings.get(use.template)} for use in uses])
 
 
 def _shown(use: TemplateUse) -> dict[str, object]:

@@ -7,6 +7,7 @@ import click
 from gateway.cli.config import config_option, load_settings
 from gateway.cli.exchanges.commands import opened, since_s
 from gateway.cli.listing import print_rows
+from gateway.prompt.policy.standings import newest_states, standings_path
 from gateway.records import template_report
 
 
@@ -27,10 +28,12 @@ def report(since: float, as_json: bool, config: Path) -> None:
     of the controls, with its 95 % interval. "tokens" are the prompt tokens that a rewrite adds on average, estimated
     as a quarter of the bytes. The row "(none)" has the requests for which no template was chosen.
     """
-    with opened(load_settings(config)) as database:
+    settings = load_settings(config)
+    standings = newest_states(standings_path(settings.data_folder))
+    with opened(settings) as database:
         uses = template_report.report(database, since_s=since)
     if as_json:
-        click.echo(template_report.as_json(uses))
+        click.echo(template_report.as_json(uses, standings))
         return
     if not uses:
         click.echo("No recorded request had a known intent or a template.")
@@ -38,5 +41,7 @@ def report(since: float, as_json: bool, config: Path) -> None:
     header = template_report.HEADER
     print_rows(header, template_report.rows_of(uses), right=header[1:])
     for use in uses:
+        if use.template in standings:
+            click.echo(f"{use.template}, against its controls: {standings[use.template]}")
         for reason, count in use.top_reasons:
             click.echo(f"{use.template}, {count:,} requests not rewritten: {reason}")

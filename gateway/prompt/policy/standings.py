@@ -69,6 +69,12 @@ def read_standings(path: Path) -> Standings:
     return {(row.template, row.text): row for row in rows}
 
 
+def newest_states(path: Path) -> dict[str, str]:
+    """The newest result of each template (`tried`, `settled` or `shadow`) by its id. Raises as `read_standings` does."""
+    rows = sorted(read_standings(path).values(), key=lambda row: row.time_s)
+    return {row.template: str(row.state) for row in rows}
+
+
 def write_standing(path: Path, standing: Standing) -> None:
     """Add one result. It replaces the earlier one of the same template and text."""
     with locked(path):

@@ -1,11 +1,13 @@
 """What each template did, by the records, as JSON."""
 
+import asyncio
 from functools import partial
 from typing import Annotated
 
 from litestar import Response, get
 from litestar.params import QueryParameter
 
+from gateway.prompt.policy.standings import newest_states, standings_path
 from gateway.records.template_report import as_json, report
 from gateway.server.handlers import Caller, Shared, admin_only, json_bytes
 from gateway.server.templates.records import read_records
@@ -16,6 +18,8 @@ Since = Annotated[float, QueryParameter(description="Only requests since then, i
 @get("/v1/foreword/templates/report", summary="What each template did, by the records", tags=["Foreword"])
 async def template_report(gateway: Shared, key: Caller, since: Since = 0.0) -> Response[bytes]:
     """For each template: the requests it was chosen for, the share rewritten and why not the rest, feedback beside that
-    of its controls, and the tokens that it added. For admin keys."""
+    of its controls, the result of that comparison, and the tokens that it added. For admin keys."""
     admin_only(key, "read the report on templates: it reads the exchanges of all keys")
-    return json_bytes(as_json(await read_records(gateway, partial(report, since_s=since))))
+    uses = await read_records(gateway, partial(report, since_s=since))
+    standings = await asyncio.to_thread(newest_states, standings_path(gateway.settings.data_folder))
+    return json_bytes(as_json(uses, standings))

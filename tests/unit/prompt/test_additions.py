@@ -71,6 +71,12 @@ def test_an_exchanged_word_is_named() -> None:
     assert exchanged("how do i boil eggs", "How do I boil fresh eggs well?", "en") == ()
 
 
+def test_another_chinese_count_is_named_and_an_article_is_not() -> None:
+    assert exchanged("推荐三本适合孩子看的书", "请推荐五本适合孩子看的书，并说明理由。", "zh") == ("三",)
+    assert exchanged("推荐三本适合孩子看的书", "请推荐三本适合孩子看的书，并说明理由。", "zh") == ()
+    assert added("怎么煮米饭", "请一步一步地说明怎么煮米饭。", "zh") == ()
+
+
 def test_words_of_a_long_prompt_may_be_put_more_briefly() -> None:
     long = (
         "my sister moved house last summer and since then her cat hides, hisses, bites and scratches"

@@ -106,8 +106,9 @@ def test_the_number_of_reasons_is_bounded(database: Database) -> None:
 def test_unknown_figures_are_null_in_json(database: Database) -> None:
     database.insert([decided("s", Arm.SHADOW)])
 
-    (row,) = msgspec.json.decode(as_json(report(database)))
+    (row,) = msgspec.json.decode(as_json(report(database), {"sum.en": "settled"}))
 
     assert row["feedback"] == {"n": 0, "mean": None}
     assert row["gain"] is None
+    assert row["against_controls"] == "settled"
     assert row["tokens_added"]["mean"] is None
