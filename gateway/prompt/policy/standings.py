@@ -70,7 +70,7 @@ def read_standings(path: Path) -> Standings:
 
 
 def newest_states(path: Path) -> dict[str, str]:
-    """The newest result of each template (`tried`, `settled` or `shadow`) by its id. Raises as `read_standings` does."""
+    """The newest result of each template (`tried`, `settled` or `shadow`) by its id. Raises like `read_standings`."""
     rows = sorted(read_standings(path).values(), key=lambda row: row.time_s)
     return {row.template: str(row.state) for row in rows}
 
