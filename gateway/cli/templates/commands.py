@@ -178,16 +178,19 @@ def lint_(
     library, errors = open_library(folders, config)
     embed = embedder(load_settings(config)).embed if similar else None
     findings = lint(library, errors, Counter().count, embed)
-    bad = [finding for finding in findings if strict or finding.level is Severity.ERROR]
+    counted = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
+    bad = [finding for finding in findings if finding.level in counted]
     if as_json:
         echo_json(findings)
     else:
         for finding in findings:
             click.echo(str(finding))
-        warnings = len(findings) - sum(finding.level is Severity.ERROR for finding in findings)
+        wrong, warnings = (
+            sum(finding.level is level for finding in findings) for level in (Severity.ERROR, Severity.WARNING)
+        )
         broken = {error.file for error in errors if not error.what.startswith("is not a folder")}
         checked = len({template.file for template in library.templates} | broken)
-        click.echo(f"{checked} files: {len(findings) - warnings} errors, {warnings} warnings", err=True)
+        click.echo(f"{checked} files: {wrong} errors, {warnings} warnings", err=True)
     raise SystemExit(1 if bad else 0)
 
 

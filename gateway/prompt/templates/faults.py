@@ -183,7 +183,7 @@ def _unfinished(template: Template, rows: Sequence[str]) -> Iterator[Finding]:
     if lines:
         what = f"{len(lines)} lines are still those of a new file"
         remedy = f"fill in the lines {', '.join(map(str, lines))}"
-        yield Finding(template.file, lines[0], 1, "placeholder", what, remedy, Severity.WARNING)
+        yield Finding(template.file, lines[0], 1, "placeholder", what, remedy, Severity.NOTE)
 
 
 def _unused(template: Template) -> Iterator[Finding]:

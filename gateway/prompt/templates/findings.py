@@ -10,6 +10,8 @@ from gateway.errors import TemplateError
 class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
+    """Not counted, also not by `--strict`."""
 
 
 class Finding(Struct, frozen=True):
@@ -24,7 +26,7 @@ class Finding(Struct, frozen=True):
     level: Severity = Severity.ERROR
 
     def __str__(self) -> str:
-        mark = "" if self.level is Severity.ERROR else "warning: "
+        mark = "" if self.level is Severity.ERROR else f"{self.level}: "
         remedy = f"; {self.remedy}" if self.remedy else ""
         return f"{self.file}:{self.line}:{self.column}: {mark}{self.what}{remedy} [{self.code}]"
 

@@ -94,7 +94,11 @@ def test_show_for_scripts_is_the_whole_record(config: Path) -> None:
     shown = json.loads(run(config, "show", "ex-1", "--json").output)
 
     assert shown["answer"]["text"] == "The secret answer."
-    assert shown["sent"] == [{"role": "user", "text": "[bold]sent\x1b[2J", "source": -1, "plain": True}]
+    (turn,) = shown["sent"]
+    assert turn == {
+        **{"role": "user", "text": "[bold]sent\x1b[2J", "source": -1},
+        **{"plain": True, "around": -1, "offset": 0},
+    }
     assert shown["notes"][0]["took_us"] == 120
 
 
