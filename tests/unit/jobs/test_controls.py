@@ -6,10 +6,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
+from gateway.cli.main import main
 from gateway.exchange import Arm
-from gateway.prompt.policy.standings import StandingState, read_standings, standings_path
+from gateway.prompt.policy.standings import StandingState, read_standings, standings_path, write_standing
 from gateway.records.feedback import Feedback
 from gateway.records.schema import ExchangeRecord
 from gateway.settings.tables import Settings
@@ -20,6 +22,7 @@ from offline_jobs.publish.decisions import decisions
 from offline_jobs.statistics.sequential import ScoredAnswer
 from tests.doubles.recorded import a_record, settings_in, stored
 from tests.doubles.templates import source, write
+from tests.doubles.toy_model import toy_model
 
 RUNS = 60
 
@@ -74,10 +77,10 @@ def settings(tmp_path: Path) -> Settings:
     return settings_in(tmp_path)
 
 
-def watched(settings: Settings) -> list[dict[str, object]]:
+def watched(settings: Settings, **words: object) -> list[dict[str, object]]:
     ledger = Ledger(jobs_folder(settings))
     try:
-        report: list[dict[str, object]] = json.loads(start(settings, ledger, "watch", {}).report)
+        report: list[dict[str, object]] = json.loads(start(settings, ledger, "watch", words).report)
         return report
     finally:
         ledger.close()
@@ -134,3 +137,61 @@ def test_the_limits_of_the_clients_own_prompt_score_where_nobody_does(settings: 
         ],
     )
     assert [verdict["what"] for verdict in watched(settings)] == ["shadow"]
+
+
+def templates(folder: Path, command: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["templates", command, *arguments, "--config", str(folder / "config.toml")])
+
+
+def test_an_operator_sees_a_template_in_the_shadow_and_brings_it_back(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[data]\nfolder = "data"\n[prompt]\ntemplates = ["templates"]\n', "utf-8")
+    stored(settings, *control_records(0.4, 0.8, 300))
+    watched(settings)
+
+    (row,) = json.loads(templates(tmp_path, "list", "--json").stdout)
+    assert row["against_controls"] == "shadow"
+    assert row["reason"].startswith("worse than its controls")
+    assert templates(tmp_path, "resume", "refund.en").exit_code == 0
+    assert states(settings) == [StandingState.TRIED]
+    again = templates(tmp_path, "resume", "refund.en")
+    assert (again.exit_code, "nothing to resume" in again.stderr) == (1, True)
+
+
+def test_only_answers_since_the_resumption_count(settings: Settings) -> None:
+    records, opinions = control_records(0.4, 0.8, 300)
+    stored(settings, records, opinions)
+    watched(settings)
+    path = standings_path(settings.data_folder)
+    (before,) = read_standings(path).values()
+    write_standing(path, replace(before, state=StandingState.TRIED, since_s=records[-5].time_s))
+
+    (verdict,) = watched(settings)
+
+    assert verdict["what"] == "kept waiting"
+    assert "of 200 scored answers" in str(verdict["reason"])
+
+
+def test_a_judge_scores_what_nothing_else_can_and_judges_no_answer_twice(tmp_path: Path) -> None:
+    calls = []
+
+    def mind(_model: str, messages: list[dict[str, str]]) -> str:
+        calls.append(messages[-1]["content"])
+        return "NO" if "a rewritten answer" in messages[-1]["content"] else "YES"
+
+    write(tmp_path / "templates", "one", source())
+    with toy_model(mind) as toy:
+        backend = {"kind": "openai", "base_url": f"http://127.0.0.1:{toy.port}/v1", "models": ["toy"], "api_key": "x"}
+        settings = settings_in(
+            tmp_path, backends={"toy": backend}, routing={"default": "toy"}, jobs={"judge": "toy", "calls": 200}
+        )
+        records, _ = control_records(0.5, 0.5, 60)
+        texts = {Arm.STABLE: "a rewritten answer", Arm.HELD: "a plain answer"}
+        answered = [replace(one, answer=replace(one.answer, text=texts[one.rewrite.arm])) for one in records]
+        stored(settings, answered)
+        assert watched(settings) == []
+        (some,) = watched(settings, judge=6)
+        (verdict,) = watched(settings, judge=100)
+
+    assert some["what"] == "kept waiting"
+    assert verdict["what"] == "shadow"
+    assert len(calls) == len(set(calls)) == 60
