@@ -176,7 +176,7 @@ class Gateway:
         self._log_unproven()
 
     def _log_unproven(self) -> None:
-        """Tell the operator which templates only decide, and what measuring them would cost."""
+        """Log the templates that are not proven for each model, and the cost of measuring them."""
         library, settings = self.loaded.library, self.settings
         if library is None or settings.prompt.mode is not Mode.PROVEN:
             return

@@ -78,7 +78,7 @@ def _open_port(host: str, port: int, backlog: int) -> socket.socket:
 
 
 def _closed_port(file: str, name: str, host: str, port: int, error: OSError) -> Problem:
-    """The problem of a port that cannot be opened."""
+    """The problem to report if a port cannot be opened."""
     if error.errno == errno.EADDRINUSE:
         remedy = (
             f"Stop the program that listens there, or choose another port, for example with --{name.replace('_', '-')}."

@@ -20,7 +20,7 @@ FIELD = "previous_response_id"
 
 
 class PreviousResponseStage:
-    """Stage `earlier`. `archive` None: the gateway keeps no records."""
+    """Stage `earlier`. `archive` is None if the gateway keeps no records."""
 
     name = "earlier"
 

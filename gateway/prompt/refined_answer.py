@@ -38,7 +38,7 @@ class Rejected(Exception):
 
 
 class _Manner(Struct, frozen=True):
-    """One language's wordings of refusals, introductions and requests."""
+    """Patterns that find refusals, introductions and requests in one language."""
 
     refuses: re.Pattern[str]
     leads: re.Pattern[str]

@@ -1,7 +1,7 @@
 """The last stage of `prepare`: checks that the client's message is sent whole, or else undoes the rewrite.
 
-The place of the message comes from the rendering, not from a search. A prompt that the client itself orders, a
-strategy for long inputs and a refined prompt may word the message otherwise; a note says so.
+The position of the message comes from the rendering, not from a search. Exempt, with a note: a prompt or template
+that the request names, a stage that it asks for, a strategy for long inputs, and a refined prompt.
 """
 
 from msgspec.structs import replace
@@ -30,7 +30,7 @@ class WholeStage:
 
 
 def is_whole(exchange: Exchange) -> bool:
-    """Whether the last user turn holds the text of the client's last user message, at the place that the turn names."""
+    """Whether the last user turn contains the client's last user message, at the position that the turn records."""
     own = _last_user(exchange.ask.turns)
     turn = _last_user(exchange.turns or ())
     if own is None or turn is None:

@@ -238,7 +238,8 @@ def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]
 
 
 def _belongs(record: SpokenRecord, version: ComparedVersion, arms: Container[Arm]) -> bool:
-    """Whether an answer belongs to this side. `arms`: the arms that count. A prompt by name has no arm or controls."""
+    """Whether an answer belongs to this side. Only answers of `arms` count. Answers to prompts by
+    name have no arm and no controls."""
     rewrite = record.rewrite
     if (rewrite.template, rewrite.version) != (version.id, version.version):
         return False

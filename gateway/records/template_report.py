@@ -1,4 +1,4 @@
-"""What each template did in the records: how often it spoke and why not, its scores beside its controls', its cost."""
+"""Reports on each template from the records: how often it was used and why not, scores with and without it, cost."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ read_decided = msgspec.msgpack.Decoder(DecidedRecord).decode
 
 
 class TemplateUse(Struct):
-    """The requests that chose one template, by what became of them."""
+    """The requests for which one template was chosen, counted by outcome."""
 
     template: str
     decided: int = 0

@@ -208,8 +208,8 @@ def _unrouted(request: ASGIConnection[Any, Any, Any, Any], error: HTTPException)
 
 
 def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
-    """The probable right path, as a sentence, or "". Most wrong paths come from a base URL without /v1, or with two of
-    them."""
+    """A sentence with the path that the client probably meant; "" if none is similar. Most wrong paths come from a base
+    URL in which /v1 is missing or doubled."""
     if len(path) > LONGEST_MISSPELT:
         return ""
     known = {route.path for route in request.app.routes} | {f"/v1/{endpoint}" for endpoint, _ in ANSWERED}

@@ -13,18 +13,18 @@ from gateway.errors import BadRequest, BodyTooLarge, EncodingNotRead
 AUTO = 47
 """The window bits with which `zlib` detects gzip or zlib itself."""
 MOST_WINDOW = 2**27
-"""The largest window of a zstd frame, in bytes, which its decoder has to keep."""
+"""The largest window of a zstd frame, in bytes. The decoder keeps the window in memory."""
 ZSTD_STEP = 1024
 """The packed bytes of one step: they hold at most 256 blocks of 128 kB."""
 MOST_CODINGS = 2
 
 
 def unpacking(scope: Scope, receive: Receive, limit: int) -> tuple[Scope, Receive]:
-    """Scope and `receive` as if the body had arrived unpacked. `limit`: the most bytes of the body, packed and
-    unpacked.
+    """A scope and a `receive` that give the unpacked body. `limit`: the most bytes of the packed body, and of the
+    unpacked body.
 
-    The body is read at the first `receive`, after the client's key was checked. It raises `EncodingNotRead`,
-    `BodyTooLarge` or `BadRequest`.
+    The body is read at the first call of `receive`, after the client's key was checked. That call raises
+    `EncodingNotRead`, `BodyTooLarge` or `BadRequest`.
     """
     packed = [value for name, value in scope["headers"] if name == b"content-encoding"]
     if not packed:

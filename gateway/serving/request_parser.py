@@ -61,10 +61,10 @@ class RequestParser:
         self._special: dict[bytes, bytes] = {}
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Answer a request for a protocol upgrade as if it had not asked for the upgrade.
+        """Handle a request for a protocol upgrade as a normal request.
 
-        llhttp does not read the body of such a request, so another parser reads it, after a head with only the
-        framing headers.
+        llhttp does not read the body of such a request. So a second parser gets a new head, which has only the
+        framing headers, and then the body.
         """
         framing = [b"%b: %b\r\n" % header for header in self._headers if header[0] in FRAMING]
         self._parser = httptools.HttpRequestParser(_BodyEvents(self))

@@ -1,4 +1,4 @@
-"""The table `[context]`: collections, retrieval, and prompts over the window."""
+"""The table `[context]`: collections, retrieval, and prompts that are longer than the window."""
 
 from typing import Annotated, Literal
 
@@ -27,8 +27,9 @@ class Context(Struct, frozen=True, forbid_unknown_fields=True):
     budget_ms: Count = 2000
     """The time limit of retrieval. After it, the request goes on without chunks, with a note."""
     strategy: Literal["auto", "off"] = "auto"
-    """How a prompt over its model's window is handled. `auto`: it is searched or read in parts, depending on the task.
-    `off`: the same only if the request names a strategy; else the oldest turns of a conversation are left out."""
+    """How a prompt that is longer than its model's window is handled. `auto`: it is searched or read in parts,
+    depending on the task. `off`: that is done only if the request names a strategy; otherwise the oldest turns of the
+    conversation are left out."""
     note_tokens: Annotated[int, Meta(ge=16)] = 200
     """The most tokens of the notes on one part of a long text."""
     most_calls: Count = 64

@@ -1,4 +1,4 @@
-"""Server-sent events: joins bytes that were cut anywhere to whole events, and reads their data.
+"""Server-sent events: joins the pieces of a stream into whole events, and reads their data.
 
 Only this module cuts streams. All later code receives pieces that consist of whole events.
 """
@@ -19,7 +19,7 @@ _LONGEST_COMMENT = 4096
 
 
 class EventCutter:
-    """Joins the pieces of a stream to pieces of whole events, byte for byte.
+    """Cuts a stream into pieces that hold only whole events. The bytes are not changed.
 
     A piece that ends with an event is returned without a copy. An incomplete event waits for its end.
     """

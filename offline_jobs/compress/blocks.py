@@ -55,7 +55,7 @@ def packed(coded: Coded) -> Bytes:
 
 
 def unpacked(type: int, data: Bytes, shape: tuple[int, ...]) -> Coded:
-    """The codes in the bytes of a matrix of `shape`, for a type of `CODED`."""
+    """Read the codes of a matrix of `shape` from its bytes. `type` must be one of `CODED`."""
     blocks = data.reshape(shape[0], shape[1] // BLOCK, -1)
     scales, rest = _half_floats(blocks), blocks[:, :, 2:]
     if type == Q8_0:
@@ -68,7 +68,7 @@ def unpacked(type: int, data: Bytes, shape: tuple[int, ...]) -> Coded:
 
 
 def read_values(type: int, data: Bytes, shape: tuple[int, ...]) -> Floats:
-    """The numbers of a tensor of any type: float32."""
+    """Read the numbers of a tensor from its bytes, for any type: float32."""
     if type == F32:
         return data.view(np.float32).reshape(shape)
     if type == F16:

@@ -68,7 +68,7 @@ class Compressed:
 
 
 def linear_names(network: Any) -> list[str]:
-    """Transformers' names of the weights of all linear layers but the head."""
+    """Transformers' names of the weights of all linear layers, without the head."""
     return [
         f"{name}.weight"
         for name, module in network.named_modules()
@@ -80,7 +80,8 @@ def linear_names(network: Any) -> list[str]:
 def quantize_network(model: Compressed, grid: Grid, importance: Mapping[str, Tensor] | None = None) -> list[str]:
     """Round every linear layer to `grid` and the embedding (and head) to int8 in groups of 32, in place.
 
-    Returns the names of matrices that no group divides; they stay in float16. Codes that are there are left alone.
+    Returns the names of matrices whose columns cannot be divided into groups; they stay in float16. Matrices that
+    already have codes are not changed.
     """
     plain = []
     parameters = dict(model.network.named_parameters())

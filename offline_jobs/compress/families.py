@@ -41,7 +41,7 @@ SLIDING_EVERY = 6
 
 @dataclass(frozen=True)
 class Family:
-    """`turned`: rows of q and k are interleaved in GGUF, halves in transformers. `raised`: norms in GGUF are 1 more."""
+    """`turned`: GGUF has another order of rows of q and k: see `interleaved`. `raised`: GGUF stores norms plus 1."""
 
     architecture: str
     model_types: tuple[str, ...]
@@ -118,7 +118,7 @@ def _known() -> str:
 
 
 def interleaved(values: Tensor, head_width: int) -> Tensor:
-    """Reorder the rows of heads from halves that rotate together to llama.cpp's neighbours that rotate together."""
+    """Reorder the rows of heads: two that rotate together are half a head apart in transformers, neighbours in GGUF."""
     shape = values.shape
     return values.reshape(-1, 2, head_width // 2, *shape[1:]).transpose(1, 2).reshape(shape)
 
@@ -209,7 +209,7 @@ def pairs_of(family: Family, config: Any, architecture: str = "") -> dict[str, P
 
 
 def with_widths(pairs: Mapping[str, Pair], widths: list[int], heads: list[int], kv_heads: list[int]) -> dict[str, Pair]:
-    """The description as architecture `deci`, whose layers may differ: a list for each layer."""
+    """The description as architecture `deci`, whose layers may differ. The lists have one width for each layer."""
     changed = {}
     for key, pair in pairs.items():
         prefix, _, rest = key.partition(".")

@@ -52,7 +52,7 @@ class Pair:
 
     @property
     def value(self) -> Any:
-        """A number, a text or a list. A text that is no UTF-8 stays bytes."""
+        """A number, a text or a list. A text that is not valid UTF-8 stays bytes."""
         return _decoded(self.kind, self.data, 0)[0]
 
 

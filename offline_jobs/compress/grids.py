@@ -23,7 +23,8 @@ LEAST = 1e-12
 
 @dataclass(frozen=True)
 class Grid:
-    """`group` columns share a scale; 0: a whole row. `searched`: scales with the least squared error, not absmax."""
+    """`group` columns share a scale; 0: a whole row. `searched`: scales have the least squared error; otherwise
+    the largest value sets them."""
 
     bits: int
     group: int = BLOCK

@@ -218,7 +218,7 @@ def _cache(plan: Plan) -> str:
 
 @torch.no_grad()
 def _changed(shop: Workshop, model: Compressed) -> bool:
-    """Whether a weight or the size differs from the source, or only the cache was to change."""
+    """Whether a weight or the size differs from the source. True if the plan changes only the cache."""
     if shop.plan.int8_cache and len(shop.plan.schemes) == 1:
         return True
     if shop.plan.cuts is not None and model.bytes < Compressed(shop.source, load_network(shop.source)).bytes:

@@ -208,7 +208,7 @@ class LoadedModel:
 
 
 class LlamaContext:
-    """A cache of keys and values, with the distributions of the last reading."""
+    """llama.cpp's cache of keys and values, and the logits of the last `read`."""
 
     def __init__(self, library: Any, context: Any, vocabulary: int) -> None:
         self._library, self._context, self._vocabulary = library, context, vocabulary

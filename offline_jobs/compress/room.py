@@ -39,7 +39,7 @@ class Forecast(Struct, frozen=True):
 
 
 def forecast(config: Any, plan: Plan, options: CompressOptions) -> Forecast:
-    """An estimate from the model's description alone; the time from one multiplication on this machine."""
+    """Estimate sizes from the model's description, and the time from one multiplication on this machine."""
     matrices, embedding = _matrices(config), (config.vocab_size, config.hidden_size)
     copies = 1 if config.tie_word_embeddings else 2
     weights = sum(rows * columns for rows, columns in matrices) + embedding[0] * embedding[1] * copies

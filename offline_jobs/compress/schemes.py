@@ -1,4 +1,4 @@
-"""The schemes by name, which of them go together, and the options of a compression."""
+"""The schemes by name, the rules for combining them, and the options of a compression."""
 
 from typing import Annotated
 

@@ -72,7 +72,7 @@ def open_source(path: Path, sha256: str = "") -> Source:
 
 
 def bytes_in_half(source: Source) -> int:
-    """The bytes of the source's tensors with matrices in float16 and vectors in float32."""
+    """The size of the source's tensors in bytes, if matrices are float16 and vectors float32."""
     return sum(values.numel() * (2 if values.dim() > 1 else 4) for _, values in source.weights())
 
 

@@ -60,7 +60,7 @@ def _prune(network: Any, bench: Bench) -> None:
 
 
 def _tune(network: Any, bench: Bench) -> None:
-    """Recovery after pruning, or pruning step by step. Training on the grid comes with the rounding."""
+    """Train to recover after pruning, or prune gradually. Training on the grid is not done here but in `_rounded`."""
     plan, windows = bench.plan, bench.windows
     if plan.qat or not plan.tuning.steps:
         return

@@ -1,7 +1,7 @@
-"""Structured pruning: whole MLP channels, groups of heads and layers are cut out, by their measured influence.
+"""Structured pruning: removes the MLP channels, the groups of heads and the layers that have the least influence.
 
-Unlike single zeros this makes a model smaller and faster in every engine. Layers of different widths need llama.cpp's
-architecture `deci`, which exists for Llama's family alone; other families are cut evenly.
+This makes a model smaller and faster in every engine; zeros in single weights do not. Layers of different widths need
+llama.cpp's architecture `deci`, which exists only for Llama's family; other families are cut evenly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ NARROWEST = 64
 
 @dataclass(frozen=True)
 class Cuts:
-    """The shares of MLP channels and of heads, and the number of layers, that are cut."""
+    """The shares of the MLP channels and of the heads to remove, and the number of layers to remove."""
 
     channels: float = 0.25
     heads: float = 0.0
@@ -34,7 +34,7 @@ class Cuts:
 
 @dataclass(frozen=True)
 class Influence:
-    """What was measured: of each layer its MLP channels [channels] and groups of heads [groups], and of the layer."""
+    """The influence of each layer's MLP channels [channels], of its groups of heads [groups], and of the layer."""
 
     channels: list[Tensor]
     heads: list[Tensor]
@@ -75,8 +75,8 @@ def cut(network: Any, windows: Sequence[Sequence[int]], cuts: Cuts, family: Fami
 
 @torch.inference_mode()
 def measure(network: Any, windows: Sequence[Sequence[int]], check: Check) -> Influence:
-    """Channels and heads: the mean square of what they are multiplied with, times the square of the weights behind.
-    Layers: 1 - cosine of their output to their input (block influence, Men et al., 2024)."""
+    """Measure the influence. Channels and heads: the mean square of their output, times the squares of the weights that
+    read it. Layers: 1 - cosine between input and output (block influence, Men et al., 2024)."""
     texts, channels, heads, layers = Texts(network, windows), [], [], []
     for layer in network.model.layers:
         seen = texts.statistics(check)
@@ -95,8 +95,8 @@ def _columns(seen: Mapping[str, InputStatistics], name: str, weight: Tensor) -> 
 
 
 def _widths(channels: list[Tensor], share: float, *, uneven: bool) -> list[int]:
-    """How many channels each layer keeps: multiples of 32. Uneven: the weakest of the whole model go, each measured
-    against its own layer's sum."""
+    """The number of channels that each layer keeps, a multiple of 32. If uneven, the weakest channels of the whole
+    model are removed; the influence of a channel is its share of its layer's sum."""
     width = len(channels[0])
     if not 0 <= share < 1:
         raise JobFailed(f"a share of {share} of the channels cannot be cut")

@@ -65,7 +65,7 @@ def read_windows(options: CompressOptions, settings: Settings, model: Path, chec
 
 
 def _learning_windows(options: CompressOptions) -> int:
-    """A window for each step, if the plan learns at all."""
+    """The windows for training: one for each step, none if the plan does not train."""
     return plan_of(options).tuning.steps
 
 

@@ -31,7 +31,7 @@ REMASK_EVERY = 5
 
 @dataclass(frozen=True)
 class LayerTuning:
-    """`steps` of one window each; `rate` is AdamW's."""
+    """The settings of a fine-tune. Each of the `steps` trains on one window; `rate` is AdamW's learning rate."""
 
     steps: int
     rate: float
@@ -41,7 +41,7 @@ class LayerTuning:
 class FakeQuantized(nn.Module):
     """A weight rounded to its grid in each forward pass, with scales that learn (LSQ, Esser et al., 2020).
 
-    Rounding is passed over when gradients go back (straight-through). `Grid.nonlinear` is not supported.
+    Gradients are computed as if there were no rounding (straight-through). `Grid.nonlinear` is not supported.
     """
 
     def __init__(self, made: Quantized) -> None:
@@ -98,8 +98,8 @@ def tune_on_grid(
     check: Check,
     importance: Mapping[str, Tensor],
 ) -> dict[str, Quantized]:
-    """Quantization-aware training. Returns the codes, by the names of the weights. Matrices that no group divides learn
-    as they are."""
+    """Quantization-aware training. Returns the codes, by the names of the weights. Matrices whose columns cannot be
+    divided into groups are trained without rounding."""
     named = [name for name in linear_names(network) if grid.group_of(network.get_parameter(name).shape[1])]
     made = {name: quantize(network.get_parameter(name), grid, importance.get(name)) for name in named}
     with torch.enable_grad():
@@ -117,7 +117,7 @@ def tune_on_grid(
 
 
 def tune(network: Any, windows: Sequence[Sequence[int]], tuning: LayerTuning, file: Path, check: Check) -> None:
-    """Recover: weights that are zero stay zero."""
+    """Train a pruned model to recover its quality. Weights that are zero stay zero."""
     _tune_masked(network, windows, tuning, file, check, None)
 
 

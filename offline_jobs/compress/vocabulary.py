@@ -1,7 +1,7 @@
 """Converts the vocabulary of a folder with a `tokenizer.json` to a GGUF description.
 
-llama.cpp names each way of cutting text into words. A folder has that way as rules, so the names are tried, and the
-one with which llama.cpp makes the folder's own tokens is taken.
+llama.cpp has a name for each way of splitting text into words; a folder has rules instead. So all names are tried, and
+the one with which llama.cpp makes the same tokens as the folder is used.
 """
 
 import json
@@ -131,7 +131,7 @@ def _scores(tokens: list[str], merges: list[str]) -> list[float]:
 def proven_pairs(
     folder: Path, pairs: Mapping[str, Pair], scratch: Path, check: Callable[[], None]
 ) -> Mapping[str, Pair]:
-    """The description with which llama.cpp makes the folder's own tokens of `PROBE`. Raises `JobFailed`."""
+    """The description with which llama.cpp makes the same tokens of `PROBE` as the folder. Raises `JobFailed`."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

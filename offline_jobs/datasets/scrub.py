@@ -1,7 +1,7 @@
 """Removes secrets and personal data from a text before it leaves the store: by rules, so that equal texts stay equal.
 
-Rules recognise forms: addresses, numbers, keys. Names and stories about people have none, so a dataset of users' texts
-is still personal data: keep it as you keep the records.
+Rules recognise text of a fixed form: addresses, numbers, keys. They do not recognise names or stories about people, so
+a dataset of users' texts is still personal data: protect it like the records.
 """
 
 import re

@@ -163,7 +163,8 @@ def _file_problems(field: str, file: str, root: Path) -> Iterable[Problem]:
 
 
 def _build(name: str, settings: LlamaCppSettings, parts: Any) -> LlamaCpp:
-    """A relative model path starts at `parts.settings.root`; variants are in `parts.settings.data_folder`."""
+    """Build the backend. A relative model path is resolved against `parts.settings.root`, and variants are read from
+    `parts.settings.data_folder`."""
     root, variant = parts.settings.root, None
     try:
         data = parts.settings.data_folder

@@ -1,7 +1,8 @@
 """Lets a model read a long text in parts: in parallel and merged level by level, or one after another.
 
-The quote has the cost. If a part cannot be read, it is tried again, for at most a quarter of the calls. If that
-fails too, it is left out and counted. A level that hardly shrinks is shortened and is the last one.
+The quote states the cost in advance. If the call for a part fails, it is repeated; at most a quarter of the calls are
+repeated. If it fails again, the part is left out and counted. Merging stops when a level is hardly shorter than the
+level before; its results are then cut to fit.
 """
 
 import asyncio

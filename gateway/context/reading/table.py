@@ -115,7 +115,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _caption_rows(rows: Sequence[Sequence[str]]) -> int:
-    """The number of rows above the titles with a single cell, such as a sheet's own title."""
+    """The number of rows above the titles that have one filled cell, such as the title of a sheet."""
     count = 0
     while count < min(MOST_TITLE_ROWS, len(rows) - 2) and len(rows[count]) > 1 and sum(map(bool, rows[count])) == 1:
         count += 1

@@ -16,7 +16,7 @@ from gateway.prompt.language.detect import language_of
 from gateway.prompt.language.payload import split
 
 LONGEST_CHARS = 4000
-"""Only so many first characters of an instruction are looked through."""
+"""Only this many characters at the start of an instruction are searched."""
 SHORT_QUOTE_CHARS = 60
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)、])\s*\S", re.M)
 _NUMBERED_LINE = re.compile(r"^\s*\d{1,2}[.)、]\s*\S", re.M)
@@ -39,7 +39,7 @@ class StatedCheck(Struct, frozen=True):
 
 
 def stated_checks(prompt: str) -> tuple[StatedCheck, ...]:
-    """The checks that the instruction of a prompt states. The text that the prompt is about states none."""
+    """The checks that the instruction of a prompt states. The payload is not searched."""
     checks = [StatedCheck(*limit) for limit in dict.fromkeys(limits_of(_instruction(prompt)[:LONGEST_CHARS]))]
     # one of the given answers is all that the answer may be
     closed = [check for check in checks if check.kind == "options"]
@@ -47,8 +47,8 @@ def stated_checks(prompt: str) -> tuple[StatedCheck, ...]:
 
 
 def _instruction(prompt: str) -> str:
-    """The prompt without a text that begins on a line of its own, or is beyond doubt. In `Answer no. Be brief.` the
-    second sentence is an instruction too."""
+    """The prompt without its payload, if the payload begins on its own line or is certain. In `Answer no. Be brief.`
+    the second sentence is an instruction too."""
     parts = split(prompt)
     if parts.payload is not None and prompt[: parts.payload.start].rstrip(" \t\"“「'").endswith("\n"):
         return parts.instruction_text

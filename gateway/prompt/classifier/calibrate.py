@@ -53,8 +53,8 @@ def out_of_fold(
 
     table: [cases] rows; labels: [cases]; extra, extra_labels: rows that every fold trains on, and their labels;
     points: [cases, dimensions], unit rows, to compute the similarity of two prompts; groups: [cases], names of cases
-    that are held out together, "" for those that are held out alone; share_outside: the share of prompts without a
-    template that the gate is to expect, None for the share among the cases.
+    that are held out together, "" for those that are held out alone; share_outside: the expected share of prompts
+    without a template; None: the share among the cases.
     """
     classes = np.unique(labels)
     known = ~outsiders(classes)
@@ -149,7 +149,7 @@ def _signs_of(scores: Array, left: Array, shown: Array, ends: NDArray[np.intp], 
 
 
 def _gate(signs: Array, within: NDArray[np.bool_], share_outside: float | None) -> tuple[Array, Array]:
-    """Fit a logistic model of *some template is for this*. Its scaling is folded into its weights.
+    """Fit a logistic model of whether a prompt has an intent. Its scaling is folded into its weights.
 
     signs: [cases, features]; within: [cases] -> weights [features + 1], held-out probabilities [cases]. Without prompts
     of no intent there is nothing to learn, and the gate accepts all prompts.

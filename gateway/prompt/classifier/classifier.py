@@ -86,7 +86,7 @@ class Classifier:
         lacked: tuple[str, ...],
         needed: tuple[str, ...],
     ) -> Intent:
-        """An unknown intent. Only the refiner acts on it, so its form tells whether it can be improved."""
+        """A result without an intent. Only the refiner can improve such a prompt, so only the prompt's form counts."""
         raw, signs = self.model.rawness.judge(measured)
         looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
         return Intent("", 0.0, raw, language, "", (*reasons, looks), lacked, needed)
@@ -117,11 +117,13 @@ class Classifier:
         return second.judge(seen, vectors[0]), "sentence"
 
     def _is_clear(self, verdict: TierVerdict) -> bool:
-        """Whether the second tier is not needed. To leave a prompt alone is the safe error, and needs less."""
+        """Whether the first tier's verdict suffices. Not changing a prompt is the safer mistake, so "no intent" needs
+        less certainty."""
         return verdict.confidence >= self._settings.first_tier or verdict.none >= NO_INTENT
 
     def _listed_in(self, text: str) -> str:
-        """The language whose templates list this very prompt, which the detector did not recognise; "" if none do."""
+        """The language whose templates have exactly this prompt as an example, if the detector found none; "" if no
+        template has it."""
         for code, tiers in self.model.tiers.items():
             if next(iter(tiers.values())).recall(look(text, None, self.model.instructions.get(code))):
                 return code

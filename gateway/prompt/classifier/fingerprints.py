@@ -34,8 +34,8 @@ def weight(text: str) -> float:
 class FixedSentences:
     """Sentences to search for in texts.
 
-    To look up words is much cheaper than to search for each sentence. So a text is searched only if one of its words
-    is the longest inner word of a sentence.
+    Looking up words is much cheaper than searching for each sentence. So a text is searched only if it contains
+    the longest inner word of some sentence.
     """
 
     def __init__(self, sentences: Iterable[str]) -> None:

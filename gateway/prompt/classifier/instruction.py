@@ -1,6 +1,6 @@
 """Finds the instruction among the lines of a prompt: the lines that ask, not the text that is pasted.
 
-A logistic model on the words of a line, trained on our seed prompts, whose instruction and payload are known apart. In
+A logistic model on the words of a line, trained on our seed prompts, which store instruction and payload separately. In
 a prompt of one line it tells only whether the words before a colon are the instruction; otherwise the rules of
 `language/payload.py` decide.
 """
@@ -42,8 +42,8 @@ class InstructionModel:
         return sum([weights[token] for token in line_tokens(line, spaced=self.spaced) if token in weights], weights[""])
 
     def instruction(self, text: str, parts: Split) -> str:
-        """The lines that ask: the first ones or else the last ones; "" if no line asks, or if the rules of the split
-        decide."""
+        """The lines that ask, at the start or else at the end; "" if no line asks, or if the rules of the split have
+        found the instruction."""
         if "\n" not in text.strip():
             return "" if parts.payload else self._before_colon(text)
         end = text[-LINE_CHARS * LAST_LINES :].rstrip()
@@ -55,13 +55,13 @@ class InstructionModel:
         return "\n".join(self._asking(lines, leads) or reversed(self._asking(last[::-1])))
 
     def _asks_more(self, last: str, first: str, leads: float) -> bool:
-        """Whether the last line asks and the first one hardly does. A first line that asks comes before any other,
-        since a pasted text may end with a command."""
+        """Whether the last line asks and the first one hardly does. A first line that asks has priority, since a
+        pasted text may end with a command."""
         score = self.score(first[:LINE_CHARS]) + leads
         return score < HARDLY and self.score(last[:LINE_CHARS]) > score + CLEARLY
 
     def has_text_after_colon(self, text: str) -> bool:
-        """Whether the words before the first colon ask, so that those after it are what they are about."""
+        """Whether the words before the first colon are the instruction, and text follows."""
         colon = _COLON.search(text, 0, LINE_CHARS)
         return colon is not None and len(text) > colon.end() and self.score(text[: colon.start()]) > 0.0
 
@@ -116,6 +116,6 @@ def _lines(text: str, end: int) -> Iterator[str]:
 
 
 def _end(parts: Split) -> int:
-    """Where the first lines end: before a payload that follows its instruction."""
+    """The index where the first lines end: at a payload that follows its instruction, else at the end of the prompt."""
     span = parts.payload
     return span.start if span is not None and span.start > 0 and parts.rule in _LEADING else len(parts.query)

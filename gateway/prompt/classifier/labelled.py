@@ -21,12 +21,12 @@ NO_TEMPLATE = "none:"
 
 
 def outside(intent: str) -> str:
-    """The name of the class of prompts that would have this intent, but no template."""
+    """The name of the class for prompts with this intent, if no template has the intent."""
     return intent if intent.startswith(NO_TEMPLATE) else f"{NO_TEMPLATE}{intent}"
 
 
 def is_outside(name: str) -> bool:
-    """Whether a class is one of prompts without a template."""
+    """Whether a class is for prompts without a template."""
     return name == NONE or name.startswith(NO_TEMPLATE)
 
 

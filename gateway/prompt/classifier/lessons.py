@@ -29,8 +29,8 @@ SEED = Path(__file__).parent / "seed"
 
 
 class SeedPrompt(Struct, frozen=True):
-    """A prompt whose parts are known apart. `intent`: the name of an intent, or `none:` with a kind of prompt that no
-    template is for."""
+    """A prompt whose instruction and payload are stored separately. `intent`: the name of an intent, or `none:` with a
+    kind of prompt for which there is no template."""
 
     intent: str
     instruction: str
@@ -123,8 +123,8 @@ def lessons(
 ) -> list[Lessons]:
     """The lessons of every language of the active templates and the labelled prompts.
 
-    Where the same prompt has two classes, the templates come first, then the labelled prompts, then our seeds.
-    `instructions`: the models of instructions, by language
+    If the same prompt has two classes, the templates have priority, then the labelled prompts, then our seeds.
+    `instructions`: the models of instructions, by language.
     """
     active = [template for template in library.templates if template.active]
     languages = {template.language.value for template in active} | {row.language for row in labelled if row.intent}
@@ -168,7 +168,7 @@ def _of(
 
 
 def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Callable[[str], Look]) -> Iterator[Lesson]:
-    """The seed prompts as cases, and each instruction with a payload that belongs to another one."""
+    """The seed prompts as cases, and each instruction combined with the payload of another prompt."""
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     kinds = Counter(prompt.intent for prompt in prompts)
     for prompt, text, crossed in (*_as_written(prompts), *_crossed(prompts)):

@@ -82,7 +82,7 @@ class Signs(NamedTuple):
 
 
 class TierFeatures(NamedTuple):
-    """A prompt in the numbers that a tier reads."""
+    """The features of a prompt that a tier reads."""
 
     columns: Sequence[int]
     weights: Array
@@ -119,7 +119,7 @@ class Tier:
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
     def recall(self, seen: Look) -> TierVerdict | None:
-        """The verdict on a prompt whose request is that of an example, word for word; None for other prompts."""
+        """The verdict on a prompt whose request equals that of an example, word for word; None for other prompts."""
         request = plain(seen.request)
         name = self.names.requests.get(request)
         if name is None or name in self.names.barred.get(plain(seen.text), ()):
@@ -194,7 +194,7 @@ class Tier:
         return point / max(np.float32(1e-9), np.float32(sqrt(point.dot(point))))
 
     def within(self, signs: Signs) -> float:
-        """The probability that some template is for the prompt."""
+        """The probability that the prompt has an intent of the library."""
         return logistic(sum(map(mul, signs.signs, self._gate)) + self._gate_bias)
 
     def share(self, signs: Signs) -> float:

@@ -1,4 +1,4 @@
-"""Finds missing parts of a prompt and the needs of its answer. Rules on words and measures, some microseconds.
+"""Finds missing parts of a prompt and the needs of its answer. Rules on words and measures, which take microseconds.
 
 They are hints for readers of notes, for routing and for templates. They cause no rewrite. The words are in
 `seed/needs.jsonl`, by language.

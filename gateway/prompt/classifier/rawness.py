@@ -43,7 +43,7 @@ class RawnessModel:
 
 
 def measures(seen: Look) -> list[float]:
-    """The features of the instruction. The text to work on is not the user's own style."""
+    """The features of the instruction. The payload does not show the user's own style, so it is not measured."""
     return [*features(seen.request if seen.rule else seen.text), float(bool(seen.rule))]
 
 

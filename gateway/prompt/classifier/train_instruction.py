@@ -1,4 +1,4 @@
-"""Trains the model that finds the instruction of a prompt, from the seed prompts whose parts are known apart."""
+"""Trains the model that finds the instruction of a prompt, from our seed prompts."""
 
 from __future__ import annotations
 

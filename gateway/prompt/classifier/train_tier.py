@@ -114,7 +114,7 @@ def _tier(
 
 
 def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> tuple[str, ...]:
-    """The intents of which at least this share of the examples has something."""
+    """The intents for which `have` is true in at least this share of the examples."""
     total, having = Counter[str](), Counter[str]()
     for case in lesson.cases:
         if case.crossed:
@@ -126,8 +126,8 @@ def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> 
 
 
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
-    """The `not` examples with the intents that they do not have: the whole text, and the request without its
-    payload, unless an example of the same intent has the same request."""
+    """The intents that each `not` example excludes, by its whole text and by its request without the payload. The
+    request is left out if an example of the intent has the same one."""
     requests = {(plain(case.seen.request), case.intent) for case in lesson.cases}
     barred: dict[str, set[str]] = {}
     for miss in lesson.near_misses:
@@ -138,7 +138,7 @@ def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
 
 
 def _requests(lesson: Lessons) -> dict[str, str]:
-    """The requests of the examples in `plain` words, with their intents. A request of two intents is left out."""
+    """The intent of each example's request, in `plain` words. A request with two intents is left out."""
     owners: dict[str, set[str]] = {}
     for case in lesson.cases:
         owners.setdefault(plain(case.seen.request), set()).add(case.intent)

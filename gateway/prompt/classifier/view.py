@@ -50,8 +50,8 @@ class Look(Struct, frozen=True):
 
 
 def look(text: str, parts: Split | None = None, instructions: InstructionModel | None = None) -> Look:
-    """The view of a prompt. `parts`: the split prompt, if the caller has it. `instructions`: tells the lines that ask
-    from a pasted text; without it only the rules of the split decide."""
+    """The view of a prompt. `parts`: the split prompt, if the caller has it. `instructions`: the model that separates
+    the lines that ask from a pasted text; without it only the rules of the split decide."""
     parts = parts or split(text)
     asking = "" if instructions is None else instructions.instruction(text, parts)
     if says_something(asking):
@@ -65,7 +65,7 @@ def look(text: str, parts: Split | None = None, instructions: InstructionModel |
 
 
 def _only_announces(parts: Split, instructions: InstructionModel | None) -> bool:
-    """Whether the words before a colon ask for nothing or are few, and those after it ask: `A riddle: who ...?`"""
+    """Whether the request is after the colon, and the words before it are few or ask nothing: `A riddle: who ...?`"""
     if instructions is None or parts.rule != "colon" or "\n" in parts.payload_text:
         return False
     head = parts.instruction_text
@@ -162,14 +162,14 @@ def _has_digit(text: str) -> bool:
 
 
 def has_code(text: str) -> bool:
-    """Whether the text may have code, a command or an error message: a sign of one that prose hardly has."""
+    """Whether the text has a sign of code, of a command or of an error message that is rare in prose."""
     head = text[:4000]
     return _CODE_SIGN.search(head) is not None or _TRACE.search(head) is not None
 
 
 def form_marks(seen: Look) -> list[str]:
-    """The form of the prompt as marks such as `<code>`. Only code and error messages are looked for in a pasted text
-    too, since what else is in it does not tell what is asked."""
+    """The form of the prompt as marks such as `<code>`. In a pasted text only code and error messages are
+    searched for, since its other content does not show what the user wants."""
     text, request = seen.text[:4000], seen.request
     marks = ["<payload>" if seen.rule else "<no payload>"]
     # most prompts have no digit, which is quick to test

@@ -98,7 +98,7 @@ def _decide(text: str) -> str | None:
 
 
 def _by_words(words: Sequence[str]) -> str:
-    """The added language of which the text has at least `SURE` function words and verbs; "" for none."""
+    """The added language whose function words and verbs are at least a share of `SURE` of the words; "" for none."""
     for code, known in _added_words().items():
         own = sum(map(known.__contains__, words))
         if own >= max(2.0, SURE * len(words)) and own > sum(map(_ENGLISH.__contains__, words)):

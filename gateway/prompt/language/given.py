@@ -1,7 +1,7 @@
-"""Finds the properties of an answer that the prompt itself settles: format, length, language and the like.
+"""Finds the properties of an answer that the prompt itself specifies: format, length, language and the like.
 
-The rules use the words in each language's file (`[given]`). In doubt a property counts as settled: a template then
-omits its own sentence on it, which costs little.
+The rules use the words in each language's file (`[given]`). If in doubt, a property counts as specified:
+the template then omits its own sentence about it, which costs little.
 """
 
 import re
@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[a-z]+")
 
 
 class Settled:
-    """The words that settle each field; "" if the prompt leaves it open.
+    """The words of the prompt that specify each field; "" if there are none.
 
     A field is searched for when it is first read, by the rules of all languages, since prompts mix languages.
     """
@@ -47,7 +47,7 @@ def _patterns(languages: list[LanguageWords]) -> dict[str, re.Pattern[str]]:
 
 
 def _parts(name: str, languages: list[LanguageWords]) -> Iterator[str]:
-    """The patterns of a field that are more than a single word."""
+    """The patterns of a field, without the entries that are single words."""
     for words in languages:
         yield words.whole(entry for entry in getattr(words.given, name) if not _is_single(entry, words))
     if name == "language":
@@ -60,7 +60,7 @@ def _is_single(entry: str, words: LanguageWords) -> bool:
 
 @Derived
 def _single() -> dict[str, frozenset[str]]:
-    """Most words stand alone. Looking them up takes a hundredth of the time that a pattern takes."""
+    """The entries that are single words, by field. A look-up takes a hundredth of the time of a pattern."""
     return {
         name: frozenset(
             entry for words in VOCABULARY.values() for entry in getattr(words.given, name) if _is_single(entry, words)

@@ -53,7 +53,8 @@ class VersionArchive:
                 )
 
     def keep(self, template: Template, source: str) -> None:
-        """Store this version, unless it is a draft or has mistakes. For a stored content, update the status."""
+        """Store this version, unless it is a draft or has mistakes. If its content is stored already, replace the
+        source, in which the status may differ."""
         if template.status is Status.DRAFT or template.faults:
             return
         known = self._entries.get(template.id, {}).get(template.version, [])

@@ -1,4 +1,4 @@
-"""What a measurement would cost, before anything is asked."""
+"""Estimates the cost of a measurement before the first call."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,7 +27,7 @@ class MeasureCost(Struct, frozen=True):
 def cost_of_pairs(
     pairs: Sequence[AnswerPair], prices: Mapping[str, Price], judge: str = "", exam: JudgeExam | None = None
 ) -> MeasureCost:
-    """The cost of these pairs, and of examining the judge where one is needed and there is no exam yet."""
+    """The cost of these pairs, and of the judge's exam if a judge is needed and has no exam yet."""
     calls, tokens, money = 0, 0, 0.0
     judged = [pair for pair in pairs if pair.scored_by(judge) == JUDGED]
     for pair in pairs:

@@ -1,6 +1,7 @@
-"""Examines a judge: 200 pairs of answers of which one is right and one is wrong.
+"""Examines a judge with 200 pairs of a right and a wrong answer.
 
-A judge that finds fewer than three of four is no source for the gain table. It must find each pair in both orders.
+A judge that orders fewer than three of four pairs correctly is not used for the gain table. Each pair is shown in
+both orders, and both verdicts must be correct.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ class KnownPair(Struct, frozen=True):
 
 
 class JudgeExam(Struct, frozen=True):
-    """The number of pairs that a judge put in the right order, of all."""
+    """The number of pairs that a judge ordered correctly, and the number of all pairs."""
 
     judge: str
     right: int
@@ -44,7 +45,7 @@ class JudgeExam(Struct, frozen=True):
 
 @cache
 def known_pairs() -> Sequence[KnownPair]:
-    """The pairs of the package."""
+    """The pairs that come with the package."""
     decoder = msgspec.json.Decoder(KnownPair)
     return tuple(decoder.decode(line) for line in FILE.read_bytes().splitlines())
 

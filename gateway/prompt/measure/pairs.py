@@ -1,7 +1,7 @@
 """Gets the answers to a raw and to a rewritten prompt, scores them, and makes rows of the gain table.
 
-Three things may score: the right answer, the checks that the client's prompt states, and a judge that was examined
-(`known_order`). The checks of a template never do: a template would pass its own.
+There are three sources of scores: the right answer, the checks that the client's prompt states, and a judge that
+passed its exam (`known_order`). A template's own checks are not used, since they favour the template.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 class AnswerPair(Struct, frozen=True):
-    """One request to ask twice. `key` is the row that it counts for.
+    """One request, to be sent raw and rewritten. `key` is the row of the gain table that it counts for.
 
     `right` is the right answer, "" if unknown; `compare` says how an answer is compared with it (`COMPARISONS`).
     `marker` begins the line of the final answer to the rewritten prompt, where the template separates the reasoning.
@@ -52,7 +52,7 @@ class AnswerPair(Struct, frozen=True):
     marker: str = ""
 
     def scored_by(self, judge: str) -> str:
-        """The best score for this pair: the right answer, else the client's checks, else the judge; else ""."""
+        """The best source of a score: the right answer, else the client's checks, else the judge, else ""."""
         if self.right:
             return RIGHT
         if self.checks:
@@ -86,7 +86,7 @@ class PairScorer:
         self.tokens = 0
 
     async def score(self, pair: AnswerPair) -> ScoredPair:
-        """Score one pair. Raises `OutOfCalls` rather than getting half a pair, and `RequestError`."""
+        """Score one pair. Raises `RequestError`, or `OutOfCalls` if the calls do not suffice for the whole pair."""
         by = pair.scored_by(self._judge)
         if self.left < (4 if by == JUDGED else 2) or (self._most_tokens and self.tokens >= self._most_tokens):
             raise OutOfCalls
@@ -95,7 +95,7 @@ class PairScorer:
         return ScoredPair(pair, await self._difference(pair, by, rewritten, raw), by)
 
     async def judged(self, pair: AnswerPair, first: str, second: str) -> float:
-        """From -1, the second answer is better, to 1. The judge is asked twice, with the places swapped."""
+        """From -1 (the second answer is better) to 1 (the first is). The judge is asked twice, in both orders."""
         request = "\n\n".join(turn.text for turn in pair.raw)
         forward = await self._ask(pair, question(request, first, second), "judge", JUDGE, self._judge)
         swapped = await self._ask(pair, question(request, second, first), "judge", JUDGE, self._judge)
@@ -138,7 +138,7 @@ def _last_number(answer: str, right: str) -> float:
 
 
 def _label(answer: str, right: str) -> float:
-    """`right` is the right label, then the wrong ones. A sentence that names the right one alone is right."""
+    """1 if the answer has the right label and no wrong one, else 0. `right`: the right label, then the wrong ones."""
     label, *others = right.casefold().split("|")
     said = answer.casefold()
     return float(label in said and not any(other in said for other in others))
@@ -159,7 +159,8 @@ COMPARISONS: Mapping[str, Callable[[str, str], float]] = {
 async def scores_of(
     pairs: Iterable[AnswerPair], scorer: PairScorer, tick: Callable[[ScoredPair], None], failed: list[str]
 ) -> list[ScoredPair]:
-    """Score the pairs that the calls allow. A failed pair is left out; an interruption keeps the scores so far.
+    """Score pairs until the calls are used up. A failed pair is left out; after an interruption the scores so far are
+    returned.
 
     Raises `BackendFailed` when several pairs fail in a row and there are no scores.
     """

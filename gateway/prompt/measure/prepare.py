@@ -1,4 +1,4 @@
-"""Makes pairs of a template and our own prompts: what the client would send, and what the gateway would make of it."""
+"""Makes pairs from our own prompts: the prompt as a client would send it, and as a template rewrites it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -19,7 +19,7 @@ StageFor = Callable[[RewritePolicy], RewriteStage]
 
 
 class OnlyVersion(RewritePolicy):
-    """Decides for one version of a template, whatever is measured or on trial."""
+    """Always chooses one version of a template, without regard to gains and trials."""
 
     def __init__(self, template: Template) -> None:
         super().__init__()
@@ -30,8 +30,8 @@ class OnlyVersion(RewritePolicy):
 
 
 def measurable(library: Library, name: str = "") -> Iterator[Template]:
-    """The versions that the classifier may choose, by `id` or `id@version` if named. A template that makes first calls
-    is measured on records alone."""
+    """The versions that the classifier may choose. `name`: only this `id` or `id@version`. Templates that make first
+    calls are left out, since they are measured only on records."""
     trials = [canary for pairs in library.canaries.values() for canary, _ in pairs]
     versions = {template.ref: template for template in (*library.speaking.values(), *trials)}
     for template in versions.values():
@@ -42,7 +42,7 @@ def measurable(library: Library, name: str = "") -> Iterator[Template]:
 async def pairs_of_prompts(
     stage_for: StageFor, templates: Iterable[Template], target: Target, prompts: Sequence[MeasuredPrompt]
 ) -> list[AnswerPair]:
-    """A pair for each template and each prompt of its intent and language that it would change, by prompt."""
+    """A pair for each prompt and each template of the same intent and language that changes it, sorted by prompt."""
     pairs: dict[str, list[AnswerPair]] = {prompt.id: [] for prompt in prompts}
     for template in templates:
         stage = stage_for(OnlyVersion(template))

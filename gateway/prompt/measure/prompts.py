@@ -1,7 +1,7 @@
 """Prompts of our own to measure a template with before there is traffic.
 
-Each states what its answer can be checked by: a right answer, or a limit in its own words. They are in the order
-of the file, in which every first part has all intents and both languages, so that a budget cuts all alike.
+The answer to each can be checked: by a right answer, or by a limit that the prompt states. The file mixes the intents
+and languages evenly, so that a small budget still covers all of them.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ FILE = Path(__file__).parent / "prompts.jsonl"
 
 
 class MeasuredPrompt(Struct, frozen=True):
-    """One prompt. `right` is its right answer, "" where the prompt's own limits are what is checked."""
+    """One prompt. `right` is its right answer; "" if the limits that the prompt states are checked instead."""
 
     id: str
     language: str
@@ -28,6 +28,6 @@ class MeasuredPrompt(Struct, frozen=True):
 
 @cache
 def shipped_prompts() -> Sequence[MeasuredPrompt]:
-    """The prompts of the package."""
+    """The prompts that come with the package."""
     decoder = msgspec.json.Decoder(MeasuredPrompt)
     return tuple(decoder.decode(line) for line in FILE.read_bytes().splitlines())

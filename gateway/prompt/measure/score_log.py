@@ -1,4 +1,4 @@
-"""Scores that were paid for, one a line, so that a measurement that was cut off goes on where it stopped."""
+"""Stores each score on a line of its own, so that an interrupted measurement continues where it stopped."""
 
 import hashlib
 import logging
@@ -25,7 +25,7 @@ class LoggedScore(Struct, frozen=True):
 
 
 class ScoreLog:
-    """The scores of earlier runs, by what was sent. A changed template, prompt or limit is another pair."""
+    """The scores of earlier runs. If a template, a prompt or a limit changes, the pair is scored again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -54,7 +54,7 @@ class ScoreLog:
 
 
 def _digest(pair: AnswerPair, judge: str) -> str:
-    """Of all that decides a score."""
+    """A digest of everything that the score depends on."""
     turns = [[(turn.role, turn.text) for turn in prompt] for prompt in (pair.raw, pair.rewritten)]
     scored = [pair.right, pair.compare, pair.checks, pair.marker, pair.scored_by(judge)]
     judged = judge if pair.scored_by(judge) == "judge" else ""

@@ -1,4 +1,4 @@
-"""What is not proven for a model, and what measuring it would cost. Nothing is rendered or called for this."""
+"""Lists the templates that are not proven for a model, and the cost of measuring them. Renders and calls nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -18,7 +18,7 @@ LISTED = 5
 
 
 class UnprovenTemplates(Struct, frozen=True):
-    """The templates that only decide for a model, of `templates` that the classifier may choose."""
+    """The templates that are not proven for a model. `templates`: the number that the classifier may choose."""
 
     model: str
     name: str
@@ -37,7 +37,7 @@ class UnprovenTemplates(Struct, frozen=True):
         )
 
     def of_one(self) -> str:
-        """The same for a single template."""
+        """The text for a single template."""
         return (
             f"{self.refs[0]} is not proven for model {self.model} and decides in the shadow there. Measure it: "
             f"foreword gains measure --template {self.refs[0]} --model {self.name} ({self.cost})"
@@ -47,7 +47,7 @@ class UnprovenTemplates(Struct, frozen=True):
 def unproven(
     library: Library, policy: RewritePolicy, model: tuple[str, str], prices: Mapping[str, Price], only: str = ""
 ) -> UnprovenTemplates | None:
-    """The templates without a row that helps; None if all have one.
+    """The templates for which no row of the gain table says that they help the model; None if there are none.
 
     `model`: an item of `models_of`. `only`: the `id` or `id@version` of one template.
     """
@@ -61,7 +61,7 @@ def unproven(
 
 
 def models_of(settings: Settings) -> Mapping[str, str]:
-    """The default model and every configured one: its name at the backend, and the first of its names for clients."""
+    """The default model and all configured ones: from the name at the backend to the first name for clients."""
     names = [settings.routing.default, *settings.models] if settings.routing.default else list(settings.models)
     models: dict[str, str] = {}
     for name in names:

@@ -27,8 +27,8 @@ class RewriteDecision(Struct, frozen=True):
 def place(experiment: str, unit: str) -> float:
     """The position of `unit` in an experiment, from 0 to 1, evenly distributed and always the same.
 
-    The experiment's name is the key of the hash, so that positions in two experiments are independent. A CRC would
-    not do: two texts with the same prefix have CRCs with the same difference, whatever the prefix is.
+    The experiment's name is the key of the hash, so that positions in two experiments are independent. A CRC is not
+    good enough: if two texts get the same prefix, the difference of their CRCs is the same for every prefix.
     """
     key = blake2b(experiment.encode("utf-8", "surrogatepass"), digest_size=32).digest()
     digest = blake2b(unit.encode("utf-8", "surrogatepass"), key=key, digest_size=8).digest()

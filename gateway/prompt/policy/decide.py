@@ -21,7 +21,7 @@ MEASURE = "foreword gains measure"
 
 
 class MeasuredText(Protocol):
-    """What a row of the gain table is for: a template, or a refiner with its model."""
+    """The subject of a row of the gain table: a template, or a refiner with its model."""
 
     @property
     def text_digest(self) -> str: ...
@@ -32,8 +32,8 @@ class MeasuredText(Protocol):
 class RewritePolicy:
     """Decides by the tables `[templates.x]`, the gain table and the standings.
 
-    Without a gain table every gain is unknown; without standings a template has the controls that its own table names.
-    `heeds_losses`: in mode `on` a template is left out where it was measured not to help.
+    Without a gain table every gain is unknown; without standings a template has only the controls of its own table.
+    `heeds_losses`: in mode `on`, a template is not used for a model that it was measured not to help.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class RewritePolicy:
         return RewriteDecision(template, version.arm, "; ".join(reasons), proven, controls)
 
     def unknown_templates(self, known: Container[str]) -> list[str]:
-        """A message for each table `[templates.x]` whose template does not exist, since a typing error disables it."""
+        """A message for each table `[templates.x]` whose template does not exist: a misspelt id has no effect."""
         return [f'[templates."{id}"] names a template that does not exist' for id in self._templates if id not in known]
 
     def needs_proof(self, exchange: Exchange, id: str = "") -> bool:
-        """Whether a template needs a row of the gain table that helps. A template that the request names does not, nor
-        does one whose own table says `on`."""
+        """Whether a template is used only if the gain table says that it helps. This does not apply if the request
+        names the template, or if the template's own table says `on`."""
         if exchange.ask.controls.template:
             return False
         own = self._templates.get(id, ANY).mode
@@ -103,7 +103,7 @@ class RewritePolicy:
         return gain is not None and gain.verdict == "helps"
 
     def not_proven(self, measured: MeasuredText, model: str) -> str:
-        """Why the text does not speak for a model, in words."""
+        """The reason why the text is not proven for a model."""
         gain = self._gains.of(measured.text_digest, measured.language, model) if self._gains else None
         if gain is None:
             return f"not proven for model {model}: {MEASURE}"
@@ -112,7 +112,7 @@ class RewritePolicy:
         return f"not proven for model {model}: {gain}, which is too few: {MEASURE}"
 
     def _unproven(self, exchange: Exchange, template: Template, proven: tuple[str, ...]) -> str:
-        """Why a template that needs proof only decides; "" if it may speak."""
+        """The reason why a template that needs proof is not used; "" if it may be used."""
         models = [target.model for target in exchange.route] or [exchange.ask.model]
         if models[0] not in proven:
             return self.not_proven(template, models[0])
@@ -123,7 +123,7 @@ class RewritePolicy:
         return ""
 
     def _worse(self, exchange: Exchange, template: Template) -> str:
-        """Why the comparison with its controls put the template back into the shadow; "" if it did not."""
+        """Why the comparison with its controls put the template back into shadow mode; "" if it did not."""
         if self._standings is None or exchange.ask.controls.template:
             return ""
         standing = self._standings.of(template.id, template.text_digest)

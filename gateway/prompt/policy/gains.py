@@ -1,7 +1,7 @@
 """The gain table: the measured effect of a template's text with a model.
 
 `foreword gains measure` writes the file, every worker reads it. A row without enough data is unknown. The package
-holds a table for the default model; a row of the data folder takes the place of the package's.
+has a table for the default model; rows in the data folder replace those of the package.
 """
 
 import logging
@@ -173,7 +173,7 @@ def _aside(path: Path) -> Path:
 class GainTable:
     """The content of the file, read again after each change. If the file is broken, the last good content is used.
 
-    `shipped` is a second table, whose rows count where the file has none.
+    `shipped` is a second table, for texts and models without a row in the file.
     """
 
     def __init__(

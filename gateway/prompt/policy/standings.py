@@ -1,6 +1,6 @@
-"""What the comparison of templates with their own controls led to: settled, or put back into the shadow.
+"""Stores the results of comparing templates with their own controls: settled, or back in shadow mode.
 
-The job `watch` writes the file, every worker reads it. A changed text is another text: it starts again.
+The job `watch` writes the file, every worker reads it. A template whose text changes is compared anew.
 """
 
 import logging
@@ -22,7 +22,7 @@ LOOK_AGAIN_S = 2.0
 
 
 class StandingState(StrEnum):
-    """What follows from the comparison so far."""
+    """The result of the comparison so far."""
 
     TRIED = "tried"  # no result yet; also after an operator has brought a template back
     SETTLED = "settled"  # no worse than its controls, by enough answers

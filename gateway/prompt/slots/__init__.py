@@ -1,1 +1,1 @@
-"""From a query to the values of a template's slots."""
+"""Finds the values of a template's slots in a query."""

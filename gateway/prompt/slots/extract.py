@@ -109,7 +109,7 @@ def _names_to_ask(wish: Extract | None, empty: Mapping[str, Slot]) -> Sequence[s
 
 
 def _grams(query: str) -> list[tuple[int, int]]:
-    """The places in the query of the words of the instruction, and of pairs of neighbouring words."""
+    """The positions in the query of the instruction's words and of pairs of neighbouring words: (start, end)."""
     spans = split(query[:SEARCHED_CHARS]).instruction
     words = [match.span() for span in spans for match in _GRAM.finditer(query, span.start, span.end)]
     pairs = [(first[0], second[1]) for first, second in pairwise(words) if second[0] - first[1] <= 1]
@@ -173,7 +173,7 @@ def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
 
 
 def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
-    """The value of a slot in the query's own words, with their place; None if the query does not have these words.
+    """The value of a slot in the query's own words, with its position; None if the query does not contain it.
 
     `words`: the model's answer for the slot, any JSON value.
     """
@@ -208,7 +208,7 @@ def locate(query: str, words: str) -> tuple[int, int] | None:
 
 
 def _plain(text: str) -> tuple[str, list[int]]:
-    """The text in one case and width with single blanks, and the original index of each character."""
+    """The text without differences of case, width and white space, and the original index of each character."""
     pieces: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):

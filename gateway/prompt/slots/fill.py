@@ -73,12 +73,12 @@ def empty_slots(template: Template, query: str, parts: Split | None = None) -> d
 
 
 def read_value(slot: Slot, words: str) -> str | None:
-    """The value of the words by the slot's type; None if they are not of that type."""
+    """Convert the words to the slot's type; None if they are not of that type."""
     return words if slot.type is None else READERS[slot.type](words)
 
 
 def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> SlotValue | None:
-    """The value from the first source that has one. `cut`: the reading for the sources in `TAKEN_APART`."""
+    """The value from the first source that has one. Sources in `TAKEN_APART` read `cut`, others `reading`."""
     for source in slot.sources:
         place: Place | None = FINDERS[source](slot, cut if source in TAKEN_APART else reading)
         if place is not None and place.value.strip():

@@ -35,7 +35,7 @@ class QueryReading:
 
     @cached_property
     def instruction(self) -> str:
-        """The query with the payload blanked out, so that places stay those of the query."""
+        """The query with blanks in place of the payload, so that positions are the same as in the query."""
         whole = self.split.payload
         if whole is None:
             return self.query
@@ -130,7 +130,7 @@ def _options(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _choice(slot: Slot, reading: QueryReading) -> Place | None:
-    """The value whose word comes first in the instruction. Of two words that begin together, the longer one."""
+    """The value whose word comes first in the instruction. If two begin at the same place, the longer one counts."""
     best: tuple[int, int, str, int] | None = None
     for value, words in slot.values.items():
         for word in words:

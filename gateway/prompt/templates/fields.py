@@ -198,7 +198,7 @@ class Samples(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """One demand on an answer. Each field that is set must hold."""
+    """One requirement for an answer. The answer must meet every field that is set."""
 
     json_schema: Mapping[str, Any] | None = None
     regex: Pattern | None = None

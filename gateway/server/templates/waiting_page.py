@@ -128,7 +128,7 @@ def _examine(gateway: Gateway) -> moves.Examine | None:
 
 
 def _move(settings: Settings, form: MoveForm, examine: moves.Examine | None) -> str:
-    """Make the move on the current files: another worker or a command may have made a move in the meantime."""
+    """Read the template files again, then make the move: another worker or a command may have changed them."""
     library, folders, broken = _library(settings)
     if form.do == "rollback":
         moves.rollback(library, folders, form.id)

@@ -267,7 +267,7 @@ def _texts(element: Any) -> Iterator[str]:
 
 
 def _child_texts(child: Any) -> Iterator[str]:
-    """The texts of a child. Blocks and line breaks are separated."""
+    """The texts of a child element. A blank is added on both sides of a block; `<br>` becomes a new line."""
     if child.tag == "br":
         yield "\n"
     elif child.tag == "img" and child.get("alt"):
