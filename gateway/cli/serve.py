@@ -26,7 +26,7 @@ HEALTH_BACKLOG = 128
 
 
 class PortNumber(click.IntRange):
-    """A port, from `min` on."""
+    """A port number, `min` or higher."""
 
     name = "port"
 

@@ -1,7 +1,7 @@
 """Reads a refiner's answer: the better prompt in it, or the reason why there is none.
 
 The filters are those of BPO's data (no residue, length within a ratio), and others for frequent failures of models:
-to refuse, to answer, to change the language, to forget a part.
+they refuse, answer the prompt, change its language, or omit a part.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Compares two versions of a template, or a template with no template, by the recorded answers.
+"""Compares two versions of a template, or a template and raw prompts, by the recorded answers.
 
 Scores come from feedback, and from a template's checks if the caller passes a function that applies them. Two
 versions of one template are compared over the period in which both were used.

@@ -113,7 +113,7 @@ def _added_words() -> dict[str, frozenset[str]]:
 
 
 def _added(text: str) -> str:
-    """The language if the configuration adds it, by the detector; otherwise ""."""
+    """The language that the detector finds, if the configuration adds it; otherwise ""."""
     if not VOCABULARY.folders:
         return ""
     code = _detected(text[:DETECTED_CHARS])

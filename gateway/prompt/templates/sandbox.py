@@ -169,7 +169,7 @@ class Filled(Struct, frozen=True):
 
 
 class SlotChoice(Struct, frozen=True):
-    """Two bodies: for the case that all tests hold, and for the other."""
+    """Two bodies: one is used if all tests are true, the other if not."""
 
     tests: tuple[Filled, ...]
     then: "Plain"

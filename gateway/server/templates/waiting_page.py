@@ -75,7 +75,7 @@ HANDLERS = (template_page, move_template)
 
 
 def own_page(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse requests that another site makes a browser send, with a password that the browser remembers.
+    """Refuse requests from another site's page, for which the browser sends a password that it remembers.
 
     A browser sends the page's origin with each POST. A request with a bearer token comes from a program.
     """

@@ -83,7 +83,7 @@ def html_document(text: DecodedText, kind: str = "HTML") -> Document:
 
 
 def page_text(path: object, raw: bytes) -> DecodedText:
-    """Decode a page with the encoding that it declares, or if that is wrong, by its bytes."""
+    """Decode a page with the encoding that it declares. If that is wrong, the encoding is detected from the bytes."""
     declared = DECLARED.search(raw[:DECLARED_WITHIN])
     if declared and b"\0" not in raw:
         try:
