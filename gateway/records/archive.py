@@ -25,10 +25,10 @@ LOOK_AGAIN_S = 0.1
 ANSWER_S = 1.5
 """If the database is locked or hangs, a request gets an error after this time, in seconds, rather than waiting."""
 OPENING_S = 20.0
-"""The same for the first query, which also loads libraries and upgrades the schema. A database that is locked even then
-is noticed by the reading connection's own, shorter wait."""
+"""The same limit for the first query, which also loads libraries and upgrades the schema. A locked database is still
+noticed earlier, because the connection for reading waits less for a lock."""
 MARGIN_S = 0.3
-"""The time, in seconds, that is left for a look-up after waiting for another worker."""
+"""The time, in seconds, that remains for a look-up after the wait for another worker."""
 
 
 class RecordedExchange(Struct, frozen=True):
@@ -41,8 +41,8 @@ class RecordedExchange(Struct, frozen=True):
 class RecordArchive:
     """The exchanges that a key may see. Others are reported as missing.
 
-    `patience_s`: how long to look again for an exchange that another worker may not have drained yet.
-    `answer_s`: the time limit of the database after it is open; then a method raises `NotReady`.
+    If an exchange is missing, it is looked up again for `patience_s`, since another worker may not have drained it yet.
+    `answer_s` is the time limit for an open database; a method that exceeds it raises `NotReady`.
     """
 
     def __init__(
@@ -59,12 +59,13 @@ class RecordArchive:
         self._clock = clock
 
     async def get(self, id: str, key: ClientKey, param: str = "id") -> RecordedExchange:
-        """Find an exchange. Raises `NotFound` with `param`, and `NotReady` while the database is down."""
+        """Find an exchange. Raises `NotFound`, which names the field `param`, or `NotReady` while the database is
+        down."""
         async with self._in_time():
             return await self._visible(id, key, param)
 
     async def add(self, feedback: Feedback, key: ClientKey) -> Feedback:
-        """Store feedback on an exchange that the key may see. Returns it in its stored form."""
+        """Store feedback on an exchange that the key may see. Returns the feedback as it was stored."""
         async with self._in_time():
             await self._visible(feedback.exchange, key, "exchange")
             stored = signed(feedback, key, self._clock())
@@ -72,14 +73,14 @@ class RecordArchive:
             return stored
 
     async def erase(self, id: str, key: ClientKey) -> None:
-        """Delete every text of an exchange that the key may see. Its figures stay."""
+        """Delete every text of an exchange that the key may see. The figures of the exchange stay."""
         async with self._in_time():
             await self._visible(id, key, "id")
             await self._drain.ask(lambda database: database.erase(id))
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
-        """Limit the time for the database. Raises `NotReady` if it takes too long."""
+        """Limit the time that the block waits for the database. Raises `NotReady` when the limit is exceeded."""
         try:
             answer_s = self._answer_s if self._drain.is_open else max(self._answer_s, OPENING_S)
             async with asyncio.timeout(max(answer_s, self._patience_s + MARGIN_S)):
@@ -96,7 +97,7 @@ class RecordArchive:
         return entry
 
     async def _later(self, id: str) -> RecordedExchange | None:
-        """Look again after a pause, for an exchange that has just finished."""
+        """Look again for an exchange that was not found, since it may have finished only a moment ago."""
         try:
             await self._drain.flush()
         except (DatabaseFailed, ConfigError) as error:
@@ -110,13 +111,14 @@ class RecordArchive:
 
 
 def entry_of(database: Database, id: str) -> RecordedExchange | None:
-    """The exchange and its feedback. Blocking: for worker threads and commands."""
+    """The exchange and its feedback, or None if it is not stored. Blocking, so call it from worker threads or
+    commands."""
     record = database.get(id)
     return None if record is None else RecordedExchange(record, tuple(database.feedback(id)))
 
 
 def as_json(entry: RecordedExchange) -> bytes:
-    """The record as a JSON object, with the raw body as text, the turns as sent, and the feedback."""
+    """The record as a JSON object. It includes the raw body as text, the turns that were sent, and the feedback."""
     fields: dict[str, Any] = msgspec.to_builtins(entry.record)
     fields["raw"] = entry.record.raw.decode("utf-8", "replace")
     fields["sent"] = entry.record.sent

@@ -1,7 +1,7 @@
 """Compares two versions of a template, or a template and raw prompts, by the recorded answers.
 
-Scores come from feedback, and from a template's checks if the caller passes a function that applies them. Two
-versions of one template are compared over the period in which both were used.
+Scores come from feedback. If the caller passes a function that applies a template's checks, the checks give scores too.
+Two versions of one template are compared over the period in which both were used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.exchange import Arm
 from gateway.records.scores import DIGITS, FEWEST, WORTHWHILE, Z95, Difference, Scores, difference
 from gateway.records.spoken_record import SpokenRecord, read_spoken
 
-if TYPE_CHECKING:  # importing it imports SQLAlchemy, and the server imports this module at the start
+if TYPE_CHECKING:  # importing this module imports SQLAlchemy, and the server imports `compare` at its start
     from gateway.records.database import Database, SpokenAnswer
 
 RAW = "raw"
@@ -32,12 +32,12 @@ ALWAYS = (-math.inf, math.inf)
 SEED = 20_260_101
 
 ScoreText = Callable[[str], float | None]
-"""Takes an answer's text. Returns the share of a template's checks that it passes; None if there are no checks."""
+"""Takes an answer's text. Returns the share of a template's checks that the text passes, or None without checks."""
 
 
 class ComparedVersion(Struct, frozen=True):
-    """One version of a template. With `held`: its controls, that is the answers to prompts that it would have
-    rewritten."""
+    """One version of a template. If `held` is true, it stands for the controls of that version: the answers to prompts
+    that the version would have rewritten."""
 
     id: str
     version: int
@@ -53,7 +53,7 @@ class Mean(Struct):
     n: int = 0
     mean: float = 0.0
     squares: float = 0.0
-    """The sum of squared distances to the mean (Welford)."""
+    """The sum of squared distances to the mean, by Welford's method."""
 
     def add(self, value: float) -> None:
         self.n += 1
@@ -76,7 +76,7 @@ class Side(Struct):
 
     exchanges: int = 0
     left_out: int = 0
-    """The number of answers from times when the other version was not in use."""
+    """The number of answers that were left out because the other version was not in use at that time."""
     first_s: float = math.inf
     last_s: float = -math.inf
     feedback: Counter[float] = msgspec.field(default_factory=Counter)
@@ -87,7 +87,7 @@ class Side(Struct):
 
 
 class Better(StrEnum):
-    """Which of the two is better."""
+    """Which of the two sides is better."""
 
     A = "a"
     B = "b"
@@ -96,8 +96,8 @@ class Better(StrEnum):
 
 
 class ScoreMeasure(Struct, frozen=True):
-    """One kind of score on both sides. `difference` is A less B; None if a side has no score. `verdict` is the result
-    in words."""
+    """One kind of score on both sides. `difference` is A minus B, or None if a side has no score. `verdict` states the
+    result in words."""
 
     name: str
     n_a: int
@@ -125,7 +125,7 @@ class VersionComparison(Struct, frozen=True):
 
 
 def rows_of(comparison: VersionComparison) -> list[tuple[str, str, str]]:
-    """The rows of a table: name, figure of A, figure of B."""
+    """The rows of a table. Each has a name, the figure of A and the figure of B."""
     a, b = comparison.side_a, comparison.side_b
     rows = [("answers", f"{a.exchanges:,}", f"{b.exchanges:,}")]
     if a.left_out or b.left_out:
@@ -168,7 +168,7 @@ def _shown(version: ComparedVersion, side: Side) -> dict[str, object]:
 
 
 def read_versions(a: str, b: str) -> tuple[ComparedVersion, ComparedVersion]:
-    """Read the names of the two versions: `id@version` twice, or once together with `raw`. Raises `BadRequest`."""
+    """Parse the names of the two versions. Each is `id@version`, and one of them may be `raw`. Raises `BadRequest`."""
     if a == RAW and b == RAW:
         raise BadRequest("Compare a version with raw, not raw with itself.", param="b")
     if b == RAW:
@@ -198,7 +198,7 @@ def compare(
     since_s: float = 0.0,
     score_text: ScoreText | None = None,
 ) -> VersionComparison:
-    """Compare the complete answers of both. Blocking. The memory that it needs does not grow with their number."""
+    """Compare the complete answers of both versions. Blocking. Memory use does not grow with the number of answers."""
     side_a, side_b = Side(), Side()
     window = _shared_time(_answers(database, a, b, since_s)) if a.id == b.id else ALWAYS
     for answer, record, of_a, of_b in _answers(database, a, b, since_s):
@@ -216,7 +216,7 @@ def compare(
 def _answers(
     database: Database, a: ComparedVersion, b: ComparedVersion, since_s: float
 ) -> Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]:
-    """The answers of A and of B, each with two flags: whether it is one of A, and whether it is one of B."""
+    """The answers of A and B. Each comes with two flags: whether it belongs to A, and whether it belongs to B."""
     arms = (Arm.STABLE, Arm.CANARY) if a.held or b.held else (Arm.STABLE, Arm.CANARY, Arm.NONE)
     for answer in database.spoken(list({a.id, b.id}), since_s):
         record = read_spoken(answer.record)
@@ -226,7 +226,7 @@ def _answers(
 
 
 def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]]) -> tuple[float, float]:
-    """The period in which both were used; `ALWAYS` if they were never used at the same time."""
+    """The period in which both versions were used, or `ALWAYS` if they were never in use at the same time."""
     times: dict[bool, tuple[float, float]] = {}
     for answer, _, of_a, _ in answers:  # oldest first
         first_s, _ = times.get(of_a, (answer.time_s, 0.0))
@@ -238,8 +238,8 @@ def _shared_time(answers: Iterator[tuple[SpokenAnswer, SpokenRecord, bool, bool]
 
 
 def _belongs(record: SpokenRecord, version: ComparedVersion, arms: Container[Arm]) -> bool:
-    """Whether an answer belongs to this side. Only answers of `arms` count. Answers to prompts by
-    name have no arm and no controls."""
+    """Whether an answer belongs to this side. An answer of a version counts only if its arm is in `arms`. An answer to
+    a prompt by name has no arm and cannot be compared with controls."""
     rewrite = record.rewrite
     if (rewrite.template, rewrite.version) != (version.id, version.version):
         return False
@@ -272,7 +272,7 @@ def _measure(
         empty = " and ".join(str(version) for version, n in ((a, n_a), (b, n_b)) if not n)
         verdict = f"nothing to compare: {empty} has no score from {name}"
         return ScoreMeasure(name, n_a, n_b, mean_a, mean_b, None, Better.UNKNOWN, verdict)
-    gain = difference(first, second, Random(SEED))  # a fixed seed: the same data give the same figures each time
+    gain = difference(first, second, Random(SEED))  # the fixed seed makes results repeatable
     better, verdict = _verdict(gain, min(n_a, n_b), a, b)
     return ScoreMeasure(name, n_a, n_b, mean_a, mean_b, gain, better, verdict)
 

@@ -1,7 +1,7 @@
 """The records in a database: SQLite by default, PostgreSQL by URL.
 
-Blocking: only worker threads and commands use it. Importing it imports SQLAlchemy, so code that must start fast
-imports it when the database is opened.
+All calls block, so only worker threads and commands use this module. Importing it imports SQLAlchemy, so code that must
+start fast imports it only when it opens the database.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REFUSALS = ("22", "23", "54")
 
 
 class ExchangeFilter(Struct, frozen=True):
-    """Selects the exchanges to list. An empty field matches all."""
+    """Selects the exchanges to list. An empty field matches every exchange."""
 
     limit: int = 20
     model: str = ""
@@ -70,27 +70,27 @@ class SpokenAnswer(Struct, frozen=True):
     total_us: int
     record: bytes
     score: float | None
-    """The mean of its feedback's scores; None if it has none."""
+    """The mean score of the feedback on the exchange, or None if the feedback has no score."""
 
 
 class Database:
-    """An open database with the newest schema. Every method raises `DatabaseFailed` if it cannot be used."""
+    """An open database with the newest schema. Every method raises `DatabaseFailed` if the database cannot be used."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         # both dialects have this clause; only the dialect in use is imported
         insert = import_module(f"sqlalchemy.dialects.{engine.dialect.name}").insert
         statement = insert(exchanges).on_conflict_do_nothing()
-        # compiled once: otherwise SQLAlchemy inspects every value of every row
+        # compiled once, since SQLAlchemy would otherwise inspect every value of every row
         self._insert = statement.compile(dialect=engine.dialect)
         assert (self._insert.positiontup or COLUMNS) == COLUMNS
 
     @classmethod
     def open(cls, url: str, *, wait_s: float = WAIT_S) -> Database:
-        """Connect, and upgrade the schema, which is logged.
+        """Connect to the database, upgrade its schema, and log the upgrade.
 
-        `wait_s`: how long a statement waits for the lock of another process, in SQLite. Raises `ConfigError` if
-        the URL is wrong, or if a newer Foreword made the database.
+        `wait_s` is how long a statement in SQLite waits for the lock of another process. Raises `ConfigError` if the
+        URL is wrong, or if a newer Foreword made the database.
         """
         engine = engine_for(url, wait_s)
         try:
@@ -105,14 +105,15 @@ class Database:
         self._engine.dispose()
 
     def insert(self, records: Sequence[ExchangeRecord]) -> int:
-        """Add all records or none. Records that are already stored stay unchanged. Returns the number of new ones.
+        """Add all records, or none if one fails. Records that are already stored stay unchanged. Returns the number of
+        new records.
 
-        Raises `RecordRefused` if the database can never store one of them.
+        Raises `RecordRefused` if the database can never store one of the records.
         """
         return self.enter([StoredRecord(record, encode(record)) for record in records])
 
     def enter(self, entries: Sequence[StoredRecord]) -> int:
-        """Like `insert`, for encoded records."""
+        """Do the same as `insert` with encoded records."""
         if not entries:
             return 0
         if self._insert.positional:
@@ -128,7 +129,7 @@ class Database:
         return None if data is None else decode(data)
 
     def ids_like(self, start: str, limit: int = 3) -> list[str]:
-        """Up to `limit` ids that begin so, newest first."""
+        """Up to `limit` ids that begin with `start`, newest first."""
         begins = exchanges.c.id.startswith(_text(start), autoescape=True)
         query = select(exchanges.c.id).where(begins).order_by(exchanges.c.time_s.desc()).limit(limit)
         with self._reading() as connection:
@@ -140,9 +141,9 @@ class Database:
             return [Summary(*row) for row in connection.execute(_query(filters))]
 
     def spoken(self, templates: Sequence[str] = (), since_s: float = 0.0) -> Iterator[SpokenAnswer]:
-        """The complete answers of these templates, oldest first; of all templates if none are named.
+        """The complete answers of these templates, or of all templates if none are named. Oldest first.
 
-        They are read in portions, so memory does not grow with their number.
+        The answers are read in portions, so memory use does not grow with their number.
         """
         with _translated(), self._engine.connect() as connection, connection.begin():
             rows = connection.execution_options(yield_per=PORTION).execute(_spoken(templates, since_s))
@@ -150,7 +151,7 @@ class Database:
                 yield SpokenAnswer(*row)
 
     def decided(self, since_s: float = 0.0) -> Iterator[SpokenAnswer]:
-        """The exchanges whose intent was known or that had a template, complete or not, oldest first, in portions."""
+        """The exchanges with a known intent or a template, whether complete or not. Oldest first, read in portions."""
         with _translated(), self._engine.connect() as connection, connection.begin():
             rows = connection.execution_options(yield_per=PORTION).execute(_decided(since_s))
             for row in rows:
@@ -178,7 +179,7 @@ class Database:
             return [Feedback(*row) for row in connection.execute(query)]
 
     def erase(self, id: str) -> None:
-        """Reduce an exchange to the data that the policy `hashed` stores, and its feedback to scores and labels."""
+        """Reduce an exchange to the data that the policy `hashed` stores, and its feedback to the scores and labels."""
         record = self.get(id)
         if record is None:
             return
@@ -190,9 +191,10 @@ class Database:
             connection.execute(update(feedback).where(feedback.c.exchange == _text(id)).values(blank))
 
     def purge(self, before_s: float, most: int) -> int:
-        """Delete the oldest exchanges from before a time, at most `most`, with their feedback. Returns their number."""
+        """Delete up to `most` exchanges from before `before_s`, oldest first, with their feedback. Returns the number
+        deleted."""
         deleted = 0
-        # in portions, so that the drains of other workers can write in between
+        # deleted in portions, so that the drains of other workers can write in between
         while deleted < most:
             portion = min(PURGE_ROWS, most - deleted)
             old = (
@@ -206,7 +208,7 @@ class Database:
         return deleted
 
     def size(self) -> tuple[int, float]:
-        """The number of exchanges, and the time of the newest in seconds since 1970 (0.0 if there is none)."""
+        """The number of exchanges, and the time of the newest one in seconds since 1970 (0.0 if there is none)."""
         with self._reading() as connection:
             count, newest_s = connection.execute(select(func.count(), func.max(exchanges.c.time_s))).one()
         return count, newest_s or 0.0
@@ -224,7 +226,7 @@ class Database:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Convert the driver's errors to `DatabaseFailed`, or to `RecordRefused` if the values are invalid."""
+    """Convert the driver's errors to `RecordRefused` if a value is invalid, and to `DatabaseFailed` otherwise."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -279,7 +281,7 @@ def _row(entry: StoredRecord) -> dict[str, Any]:
 
 
 def _values(entry: StoredRecord) -> list[Any]:
-    """The values of a row, in the order of `COLUMNS`."""
+    """The values of the row for an entry, in the order of `COLUMNS`."""
     record = entry.listed
     return [
         record.id,
@@ -299,8 +301,8 @@ def _values(entry: StoredRecord) -> list[Any]:
 
 
 def _text(value: str) -> str:
-    """The value in a form that an index can hold. Clients choose model names, and an invalid one must not stop the
-    drain."""
+    """Shorten and clean a value, so that an index can hold it. Clients choose model names, and an invalid name must not
+    stop the drain."""
     return _without_nul(value)[:TEXT_LIMIT]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # SQLAlchemy is imported when the database is opened, not at 
 log = logging.getLogger("foreword.drain")
 
 OPENING_S = 15.0
-"""How long a query waits for a database that the drain is setting up, in seconds."""
+"""How long a query waits, in seconds, while the drain sets up the database."""
 MAX_PAUSE_S = 60.0
 PURGE_EVERY_S = 3600.0
 DAY_S = 86400.0
@@ -30,11 +30,11 @@ T = TypeVar("T")
 
 
 class Drain:
-    """The background task of one process. It drains its own segments and those of dead processes, but never
-    those of other live workers.
+    """The background task that drains the segments of its own process and of dead processes. The segments of other live
+    workers stay untouched.
 
-    While the database is down, it retries at growing intervals of up to a minute, and the spool grows. Queries
-    use their own thread and connection, so they do not wait for a drain.
+    While the database is down, the task retries at growing intervals of up to a minute, and the spool grows. Queries
+    use a separate thread and connection, so they do not wait for a drain.
     """
 
     def __init__(
@@ -49,7 +49,8 @@ class Drain:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = uptime_s,
     ) -> None:
-        """`open_for_reading` opens the database for `ask`, with a shorter wait for locks. Default: `open_database`."""
+        """`open_for_reading` opens the database for `ask`, with a shorter wait for locks. `open_database` is the
+        default."""
         self.failing = ""
         """The reason why the last drain failed; "" after a successful one."""
         self._spool = spool
@@ -85,14 +86,14 @@ class Drain:
 
     @property
     def is_open(self) -> bool:
-        """Whether the database was opened for writing and reading. The first time may take long."""
+        """Whether the database was opened for writing and reading. It may take long to open it for the first time."""
         return self._database is not None and self._ask_database is not None
 
     async def run(self) -> None:
         """Drain until cancelled."""
         pause_s = self._interval_s
         while True:
-            # after any error the next try may succeed, and a drain that ended would lose records
+            # the loop continues after any error: the next try may succeed, and a drain that ended would lose records
             try:
                 await self.flush()
                 pause_s = self._interval_s
@@ -106,14 +107,14 @@ class Drain:
         if self._queued is None:
             self._queued = asyncio.ensure_future(self._flush())
             self._queued.add_done_callback(_retrieved)
-        # shielded: if a caller is cancelled, the next drain must not begin while this one still runs on its thread
+        # shielded: even if a caller is cancelled, the next drain must not begin while this one runs on its thread
         await asyncio.shield(self._queued)
 
     async def _flush(self) -> None:
         async with self._turn:
             self._queued = None  # later callers may have recorded more than this drain reads
             if self.failing:
-                # otherwise each try would leave one more small segment with its open file
+                # without this, each try would leave one more small segment with an open file
                 await self._in_thread(self._drain)
             self._spool.rotate()
             await self._in_thread(self._drain)
@@ -121,7 +122,8 @@ class Drain:
     async def ask(self, work: Callable[[Database], T]) -> T:
         """Run a function on the database, in parallel with the drain. Raises `NotReady` if the database is down.
 
-        If its caller was cancelled, the function does not start, since nothing may be written after a refusal.
+        If the caller was cancelled, the function does not start, since nothing may be written after the client got an
+        error.
         """
         given_up = False
 
@@ -204,7 +206,7 @@ class Drain:
         if self._database is None:
             database = self._open_database()
             if self._retention_s:
-                # read before the first record of this process is stored, since its clock may be wrong
+                # read before this process stores its first record, since its own clock may be wrong
                 _, newest_s = database.size()
                 self._retention = Retention(self._retention_s, newest_s, self._clock, self._uptime)
             self._database = database
@@ -228,12 +230,12 @@ class Drain:
 
 
 def not_ready(error: Exception) -> NotReady:
-    """The error for clients while the database is down, with the cause as far as it holds no address."""
+    """The error that clients get while the database is down. It names the cause, but no address."""
     log.error("records cannot be read: %s", error)
     return NotReady(f"The records cannot be used{outage_cause(str(error))}. Try again later.", retry_after_s=5)
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:
-    """Mark the error of a drain as retrieved, since all its callers may have given up."""
+    """Mark the error of a drain as retrieved, since all callers that waited for the drain may have given up."""
     if not task.cancelled():
         task.exception()

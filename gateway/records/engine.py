@@ -13,17 +13,17 @@ from gateway.errors import ConfigError, Problem
 log = logging.getLogger("foreword.database")
 
 REVISIONS = ("0001",)
-"""All revisions that this version supports, in order. Listed here so that an up-to-date database does not need
-alembic."""
+"""All revisions that this version supports, in order. They are listed here so that a database that is up to date does
+not need alembic."""
 WHERE = "[records] database"
 KINDS = ("sqlite", "postgresql")
 WAIT_S = 10.0
 CONNECT_S = 5
-LOCK = 0x666F7265  # PostgreSQL's advisory lock for upgrading
+LOCK = 0x666F7265  # the key of the advisory lock that an upgrade takes in PostgreSQL
 
 
 def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
-    """An engine that has not connected yet. `wait_s`: how long SQLite waits for another process's lock.
+    """Create an engine that has not connected yet. `wait_s` is how long SQLite waits for the lock of another process.
 
     Raises `ConfigError` if the URL cannot be used.
     """
@@ -42,12 +42,11 @@ def engine_for(url: str, wait_s: float = WAIT_S) -> Engine:
 
 
 def upgraded(engine: Engine) -> str:
-    """Upgrade the schema. Returns its earlier revision, "" for an empty database.
+    """Upgrade the schema. Returns the revision before the upgrade, or "" for an empty database.
 
-    Several workers may call this at the same time: the first one upgrades, and the others then have nothing to
-    do.
+    Several workers may call this at the same time: the first one upgrades, and the others find nothing to do.
     """
-    with engine.begin() as connection:  # without a lock, since others may hold one
+    with engine.begin() as connection:  # takes no lock, since others may hold one
         if _revision(connection) == REVISIONS[-1]:
             return REVISIONS[-1]
     with engine.execution_options(foreword_writes=True).begin() as connection:
@@ -97,14 +96,14 @@ def _wrong(what: str, remedy: str) -> ConfigError:
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    # Python's driver opens transactions late and by its own rules; instead SQLAlchemy's "begin" opens them
+    # Python's driver would begin transactions late and by its own rules, so SQLAlchemy's "begin" event begins them
     connection.isolation_level = None
-    # FULL, since the spool's segment is deleted after the commit: the commit must be on the disk first
+    # FULL, since the spool deletes a segment after the commit, so the commit must be on the disk by then
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # a transaction that began by reading could not write while another one writes
+    # a transaction that began with a read cannot write while another one writes
     writes = connection.get_execution_options().get("foreword_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -8,13 +8,13 @@ from gateway.records.schema import ExchangeRecord
 
 
 class Feedback(Struct, frozen=True):
-    """Feedback on one exchange. An exchange may have several; all are kept."""
+    """Feedback on one exchange. An exchange may have several entries, and all are kept."""
 
     exchange: str
     score: float | None = None
-    """From 0 (useless) to 1 (right). A thumb is 0 or 1. None: no score."""
+    """The score from 0 (useless) to 1 (right), or None. A thumb down is 0, a thumb up is 1."""
     label: str = ""
-    """The right class, or any tag of the application."""
+    """The right class, or any other tag that the application chooses."""
     comment: str = ""
     answer: str = ""
     """The right answer."""
@@ -27,5 +27,5 @@ def signed(feedback: Feedback, key: ClientKey, now_s: float) -> Feedback:
 
 
 def visible(record: ExchangeRecord, key: ClientKey) -> bool:
-    """Whether a key may see an exchange: its own, or any if it is an admin key."""
+    """Whether a key may see an exchange. A key may see its own exchanges, and an admin key may see all."""
     return key.admin or record.key == key.name

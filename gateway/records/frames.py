@@ -1,7 +1,7 @@
-"""The frame codec of the spool: a segment file is a sequence of length, checksum and payload.
+"""The frame codec of the spool. A segment file is a sequence of frames, each with length, checksum and payload.
 
-A reader stops at the first incomplete frame and never searches for a later one: a payload is text from outside,
-and could contain the bytes of a forged frame.
+A reader stops at the first incomplete frame and does not search for a later one. Payloads hold text from outside, which
+could contain the bytes of a forged frame.
 """
 
 import zlib
@@ -16,7 +16,7 @@ HEADER = Layout("<II")  # payload bytes, checksum
 
 
 class Frame(Struct, array_like=True, frozen=True):
-    """A spooled record, with the unread bytes of the reply."""
+    """A spooled record, with the bytes of the reply, which are not decoded yet."""
 
     record: ExchangeRecord
     body: bytes = b""
@@ -25,7 +25,7 @@ class Frame(Struct, array_like=True, frozen=True):
 
 
 class StoredFrame(Struct, array_like=True, frozen=True):
-    """A frame whose record is not decoded yet, since an older version may have written it."""
+    """A frame whose record is not decoded yet, since an older version of Foreword may have written it."""
 
     record: Raw
     body: bytes = b""
@@ -34,9 +34,10 @@ class StoredFrame(Struct, array_like=True, frozen=True):
 
 
 class Scan(Struct, frozen=True):
-    """The readable part of a segment: `good` of `total` bytes, and whether the rest is an unfinished frame.
+    """The result of scanning a segment. The first `good` of its `total` bytes are readable. `torn` is true if the rest
+    is an unfinished frame.
 
-    A killed process leaves an unfinished frame. Anything else that stops the reader is damage.
+    A killed process leaves an unfinished frame. If the reader stops for any other reason, the segment is damaged.
     """
 
     good: int
@@ -52,16 +53,16 @@ _stored = Decoder(StoredFrame)
 
 
 def pack(frame: Frame, buffer: bytearray) -> None:
-    """Write the frame into a buffer, which can be reused."""
+    """Write the frame into a buffer, which the caller can reuse."""
     encoder.encode_into(frame, buffer, HEADER.size)
     size = len(buffer) - HEADER.size
     HEADER.pack_into(buffer, 0, size, 0)
-    # the checksum includes the length, so that zeros, which a crashed machine can leave, are not a valid frame
+    # the checksum covers the length too, so that the zeros that a crashed machine can leave are not a valid frame
     HEADER.pack_into(buffer, 0, size, zlib.crc32(buffer))
 
 
 def unpack(data: bytes) -> tuple[list[memoryview], Scan]:
-    """The payloads of all complete frames from the start, and the result of the scan."""
+    """The payloads of all complete frames up to the first bad one, and the result of the scan."""
     view = memoryview(data)
     payloads: list[memoryview] = []
     at = 0
@@ -79,7 +80,7 @@ def stored(payload: memoryview) -> StoredFrame:
 
 
 def _end(view: memoryview, at: int) -> int:
-    """The end of the frame that starts at `at`; `at` itself if the frame is incomplete."""
+    """The end of the frame that starts at `at`, or `at` itself if the frame is incomplete or its checksum is wrong."""
     if len(view) - at < HEADER.size:
         return at
     size, checksum = HEADER.unpack_from(view, at)

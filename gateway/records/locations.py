@@ -10,5 +10,5 @@ def spool_folder(settings: Settings) -> Path:
 
 
 def database_url(settings: Settings) -> str:
-    """The URL of the configured database; by default SQLite in the data folder."""
+    """The URL of the configured database. The default is SQLite in the data folder."""
     return settings.records.database or f"sqlite:///{settings.data_folder / 'records.db'}"

@@ -1,4 +1,4 @@
-"""The record policy, which decides before anything is written: `full`, `hashed` or `none`."""
+"""The record policy: `full`, `hashed` or `none`. It is applied before anything is written."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ class RecordPolicy(StrEnum):
     """The part of an exchange that is stored."""
 
     FULL = "full"  # prompts, answers, figures
-    HASHED = "hashed"  # figures, names and the SHA-256 of each text
+    HASHED = "hashed"  # figures, names, and the SHA-256 of each text
     NONE = "none"  # nothing
 
 
@@ -29,7 +29,7 @@ def is_recorded(key: ClientKey, default: str) -> bool:
 
 
 def policy_problems(settings: Settings) -> Iterable[Problem]:
-    """Unknown policies in the configuration."""
+    """Report the unknown policies in the configuration."""
     policies = {"[records] policy": settings.records.policy} | {
         f"[keys.{name}] record": key.record for name, key in settings.keys.items() if key.record
     }
@@ -40,9 +40,9 @@ def policy_problems(settings: Settings) -> Iterable[Problem]:
 
 
 def hashed_text(text: str) -> str:
-    """The hash of a text, as `sha256:<hex>:<characters>`. Equal texts have equal hashes. An empty text stays empty.
+    """The hash of a text, as `sha256:<hex>:<characters>`. Equal texts have equal hashes, and an empty text stays empty.
 
-    A hash does not hide a text that can be guessed, such as a yes or a phone number.
+    A hash does not hide a text that can be guessed, such as "yes" or a phone number.
     """
     if not text:
         return ""
@@ -50,7 +50,7 @@ def hashed_text(text: str) -> str:
 
 
 def hashed_record(record: ExchangeRecord) -> ExchangeRecord:
-    """The record without the texts of users and documents."""
+    """The record with the texts of users and documents replaced by their hashes or removed."""
     return replace(
         record,
         user=hashed_text(record.user),
@@ -89,7 +89,7 @@ def _chunk(chunk: Chunk) -> Chunk:
 
 
 def _note(note: Note) -> Note:
-    # a reason or a text in the data may quote the query; figures cannot
+    # the reason, and texts in the data, may quote the query; figures cannot
     return replace(note, reason=hashed_text(note.reason), data=_figures(note.data))
 
 

@@ -11,7 +11,7 @@ log = logging.getLogger("foreword.drain")
 FOLDER = "quarantine"
 SUFFIX = ".record"
 LIMIT_BYTES = 256 * 1024 * 1024
-"""If the folder is larger, records are only logged and counted, since hostile answers must not fill the disk."""
+"""Above this size of the folder, records are only logged and counted, since hostile answers must not fill the disk."""
 
 
 class Quarantine:
@@ -21,7 +21,7 @@ class Quarantine:
         self.folder = spool_folder / FOLDER
 
     def add(self, name: str, payload: memoryview, reason: str) -> None:
-        """Write a frame's payload to `NAME.record`. If a segment is read again, the same file is written again."""
+        """Write a frame's payload to `NAME.record`. If a segment is read again, this overwrites the same file."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         full = folder_bytes(self.folder) + len(payload) > LIMIT_BYTES
         place = "the log alone, since the quarantine is full" if full else f"{FOLDER}/{name}{SUFFIX}"

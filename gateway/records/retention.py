@@ -4,16 +4,17 @@ import time
 from collections.abc import Callable
 
 JUMP_S = 3 * 3600.0
-"""If the wall clock gains more than this on the monotonic clock, somebody set it, and it is not trusted."""
+"""If the wall clock gains more than this on the monotonic clock, somebody has set it, and it is no longer trusted."""
 TRUSTED_AFTER_S = 24 * 3600.0
-"""If the wall clock kept pace with the monotonic clock for this long, it is trusted more than the newest record."""
+"""After the wall clock kept pace with the monotonic clock for this long, it is trusted more than the newest record."""
 SHARE, FEWEST = 0.1, 1000
-"""One purge deletes at most a tenth of the records, or a thousand. That leaves time to notice a wrong clock."""
+"""One purge deletes at most a tenth of the records, or a thousand if that is more. This leaves time to notice a wrong
+clock."""
 
 
 def uptime_s() -> float:
-    """The seconds of a clock that cannot be set. It includes the time of a suspended machine, if the system supports
-    that."""
+    """The seconds of a clock that cannot be set. They include the time during which the machine was suspended, if the
+    operating system supports that."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
@@ -22,8 +23,8 @@ def uptime_s() -> float:
 class Retention:
     """Computes the time before which records are too old.
 
-    This time never advances faster than the monotonic clock. On the first day it is counted from the newest
-    record at the start, so a process that starts with its clock in the future deletes nothing.
+    This time never advances faster than the monotonic clock. On the first day it is based on the newest record at the
+    start, so a process whose clock is ahead at the start deletes nothing.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Retention:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = uptime_s,
     ) -> None:
-        """`newest_s`: the time of the newest record in seconds since 1970, 0.0 if there is none."""
+        """`newest_s` is the time of the newest record in seconds since 1970, or 0.0 if there is none."""
         self._retention_s = retention_s
         self._newest_s = newest_s
         self._clock = clock
@@ -57,5 +58,5 @@ class Retention:
 
 
 def most_at_once(records: int) -> int:
-    """The most records that one purge may delete."""
+    """The largest number of records that one purge may delete."""
     return max(FEWEST, int(SHARE * records))

@@ -38,9 +38,9 @@ class UnknownSchema(ForewordError):
 
 
 class ExchangeRecord(Struct, frozen=True):
-    """One exchange: the request, every decision, the answer, the outcome.
+    """One exchange: the request, every decision, the answer, and the outcome.
 
-    Under the policy `hashed` each text is `sha256:<hex>:<characters>`, and `raw` is empty.
+    Under the policy `hashed` each text is stored as `sha256:<hex>:<characters>`, and `raw` is empty.
     """
 
     id: str
@@ -56,14 +56,14 @@ class ExchangeRecord(Struct, frozen=True):
     stream: bool = False
     asked: tuple[Turn, ...] = ()
     raw: bytes = b""
-    """The request's body, if it has at most `RAW_LIMIT` bytes."""
+    """The request's body. It is empty if the body has more than `RAW_LIMIT` bytes."""
     mode: Mode = Mode.ON
     intent: Intent = Intent.UNKNOWN
     rewrite: Rewrite = Rewrite.NONE
     prompt: tuple[Turn, ...] | None = None
-    """The prompt that the stages made; None if they did not change it."""
+    """The prompt that the stages made, or None if they did not change the client's prompt."""
     changed: bool = False
-    """Whether `prompt` was sent. In shadow mode it was only recorded."""
+    """Whether `prompt` was sent to the backend. In shadow mode it was only recorded."""
     sampling: Sampling = Sampling()
     chunks: tuple[Chunk, ...] = ()
     plan: ContextPlan = ContextPlan.DIRECT
@@ -79,9 +79,9 @@ class ExchangeRecord(Struct, frozen=True):
     first_byte_us: int = 0
     total_us: int = 0
     job: str = ""
-    """The offline job that made this call; "" for a client's request."""
+    """The offline job that made this call, or "" for a client's request."""
     answer: Answer = Answer()
-    """The last field, so that `entry` can add it to an encoded record."""
+    """This field must be the last one, so that `entry` can add it to an encoded record."""
 
     @property
     def sent(self) -> tuple[Turn, ...]:
@@ -90,7 +90,7 @@ class ExchangeRecord(Struct, frozen=True):
 
 
 def record_of(exchange: Exchange, outcome: ExchangeOutcome, policy: str) -> ExchangeRecord:
-    """Build the record without the answer, which the drain reads from the reply's bytes."""
+    """Build the record without the answer. The drain adds the answer, which it reads from the reply's bytes."""
     ask = exchange.ask
     return ExchangeRecord(
         id=exchange.id,
@@ -163,7 +163,7 @@ class _RecordVersion(Struct):
     schema: int = 1
 
 
-# `repr`, so that an unusual value in a note does not lose the record
+# `repr` encodes unusual values, so that such a value in a note does not lose the record
 encoder = msgspec.msgpack.Encoder(enc_hook=repr)
 _version = msgspec.msgpack.Decoder(_RecordVersion)
 _fields = msgspec.msgpack.Decoder(Fields)
@@ -188,10 +188,10 @@ def decode(data: bytes | msgspec.Raw) -> ExchangeRecord:
 
 
 def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredRecord:
-    """The database's entry for an encoded record of any version and its answer. Raises what `decode` raises.
+    """Build the database's entry from an encoded record of any version and its answer. Raises what `decode` raises.
 
-    A new record is stored almost unchanged: decoding and encoding it would cost more than the rest of the
-    drain.
+    A record of the current version is stored almost unchanged, because decoding and encoding it again would cost more
+    than the rest of the drain.
     """
     written = bytes(data)
     listed = _current_listed(written)
@@ -205,7 +205,7 @@ def entry(data: bytes | msgspec.Raw, answer: Answer | None = None) -> StoredReco
 
 
 def _current_listed(written: bytes) -> ListedFields | None:
-    """The listed fields of a record, decoded together with its version; None for another version."""
+    """The listed fields of a record, decoded together with its version, or None if it has another version."""
     try:
         listed = _listed.decode(written)
     except msgspec.ValidationError:

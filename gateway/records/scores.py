@@ -1,8 +1,8 @@
 """Statistics on scores from 0 to 1: is one set of answers better than another, and are there enough data to decide?
 
-Plain Python on counts of distinct scores, so a million exchanges need no more memory than a thousand. The
-gateway compares without scipy, whose import takes 1.5 s of CPU and 86 MB; the tests compare each function with
-scipy's.
+The functions are plain Python on the counts of distinct scores, so a million exchanges need no more memory than a
+thousand. The gateway compares without scipy, whose import takes 1.5 s of CPU and 86 MB. The tests compare each function
+with scipy's.
 """
 
 import math
@@ -18,9 +18,9 @@ Z_POWER = 0.8416212335729143
 DIGITS = 3
 RESAMPLES = 5000
 BOOTSTRAP_UP_TO = 1000
-"""With more scores on each side, the bootstrap and the normal interval agree."""
+"""If each side has more scores than this, the bootstrap and the normal interval agree."""
 WORTHWHILE = 0.05
-"""A difference smaller than this counts as none."""
+"""A smaller difference counts as no difference."""
 FEWEST = 10
 
 
@@ -43,7 +43,7 @@ class Scores(Struct, frozen=True):
 
     @property
     def variance(self) -> float:
-        """The variance of the sample, with n - 1."""
+        """The variance of the sample, with n - 1 in the divisor."""
         mean, n = self.mean, self.n
         return sum(count * (score - mean) ** 2 for score, count in self.counts.items()) / (n - 1) if n > 1 else 0.0
 
@@ -53,7 +53,8 @@ class Scores(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """The first mean minus the second, its 95 % interval, and the p-value of no difference."""
+    """The first mean minus the second, its 95 % interval, and the p-value of the hypothesis that there is no
+    difference."""
 
     difference: float
     low: float
@@ -61,12 +62,12 @@ class Difference(Struct, frozen=True):
     p: float
     method: str
     needed: int
-    """The number of scores on each side with which a difference of the observed size is detected in four of five
+    """The number of scores that each side needs so that a difference of the observed size is detected in four of five
     tries."""
 
 
 def difference(first: Scores, second: Scores, random: Random) -> Difference:
-    """The difference of two independent samples. Neither may be empty."""
+    """The difference between the means of two independent samples. Neither sample may be empty."""
     needed = needed_a_side(first, second)
     seen = first.mean - second.mean
     if first.binary and second.binary:
@@ -82,7 +83,7 @@ def difference(first: Scores, second: Scores, random: Random) -> Difference:
 
 
 def wilson(ones: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval of the share ones / n (Wilson 1927): lower and upper bound."""
+    """The 95 % score interval (Wilson 1927) of the share `ones / n`, as lower and upper bound."""
     if n == 0:
         return 0.0, 1.0
     share, z2 = ones / n, Z95 * Z95
@@ -92,7 +93,7 @@ def wilson(ones: int, n: int) -> tuple[float, float]:
 
 
 def newcombe(ones_a: int, n_a: int, ones_b: int, n_b: int) -> tuple[float, float]:
-    """The 95 % interval of a difference of shares from both Wilson intervals (Newcombe 1998, method 10)."""
+    """The 95 % interval of a difference between two shares, from their Wilson intervals (Newcombe 1998, method 10)."""
     a, b = ones_a / n_a, ones_b / n_b
     low_a, high_a = wilson(ones_a, n_a)
     low_b, high_b = wilson(ones_b, n_b)
@@ -101,7 +102,8 @@ def newcombe(ones_a: int, n_a: int, ones_b: int, n_b: int) -> tuple[float, float
 
 
 def fisher(ones_a: int, n_a: int, ones_b: int, n_b: int) -> float:
-    """The p-value of Fisher's exact test, two-sided: sums the tables that are at most as probable as this one."""
+    """The two-sided p-value of Fisher's exact test. It sums the tables that are at most as probable as the observed
+    one."""
     ones = ones_a + ones_b
     total = _log_choose(n_a + n_b, ones)
 
@@ -114,7 +116,7 @@ def fisher(ones_a: int, n_a: int, ones_b: int, n_b: int) -> float:
 
 
 def mann_whitney(first: Scores, second: Scores) -> float:
-    """The two-sided p-value of the rank-sum test: normal approximation, corrected for ties and continuity."""
+    """The two-sided p-value of the rank-sum test by the normal approximation, corrected for ties and continuity."""
     n_a, n_b = first.n, second.n
     n = n_a + n_b
     u, below, ties = 0.0, 0, 0
@@ -131,21 +133,21 @@ def mann_whitney(first: Scores, second: Scores) -> float:
 
 
 def bootstrap(first: Scores, second: Scores, random: Random) -> tuple[float, float]:
-    """The 95 % percentile interval of the difference of means."""
+    """The 95 % percentile interval of the difference between the means."""
     a, b = _means(first, random), _means(second, random)
     return _middle([x - y for x, y in zip(a, b, strict=True)])
 
 
 def needed_a_side(first: Scores, second: Scores) -> int:
-    """The number of scores on each side that is needed to detect the observed difference, or a worthwhile one if that
-    is larger, with 80 % power at 5 % two-sided."""
+    """The number of scores that each side needs to detect a difference with 80 % power at 5 % two-sided. The difference
+    is the observed one, or a worthwhile one if that is larger."""
     size = max(abs(first.mean - second.mean), WORTHWHILE)
     spread = _cautious(first).variance + _cautious(second).variance
     return math.ceil((Z95 + Z_POWER) ** 2 * spread / size**2)
 
 
 class Paired(Struct, frozen=True):
-    """The mean of differences within pairs, its 95 % bootstrap interval, and the p-value of no difference."""
+    """The mean of the differences within pairs, its 95 % bootstrap interval, and the p-value of no difference."""
 
     pairs: int
     mean: float
@@ -168,7 +170,7 @@ def paired(differences: Sequence[float], random: Random) -> Paired:
 
 
 def mcnemar(better: int, worse: int) -> float:
-    """The p-value of McNemar's exact test, two-sided, on the pairs that differ."""
+    """The two-sided p-value of McNemar's exact test. The arguments are the numbers of pairs that differ each way."""
     n = better + worse
     tail = math.fsum(math.exp(_log_choose(n, k) - n * math.log(2)) for k in range(min(better, worse) + 1))
     return min(1.0, 2 * tail)
@@ -191,14 +193,15 @@ def _means(scores: Scores, random: Random) -> list[float]:
 
 
 def _middle(sample: Sequence[float]) -> tuple[float, float]:
-    """The bounds of the middle 95 %."""
+    """The bounds between which the middle 95 % of a sample lie."""
     ordered = sorted(sample)
     last = len(ordered) - 1
     return ordered[round(0.025 * last)], ordered[round(0.975 * last)]
 
 
 def _cautious(scores: Scores) -> Scores:
-    """The scores with each extreme counted once more, since three right answers do not prove that all are right."""
+    """The scores with each extreme counted once more, since three right answers do not prove that all answers are
+    right."""
     return Scores(Counter(scores.counts) + Counter({0.0: 1, 1.0: 1}))
 
 

@@ -23,7 +23,7 @@ log = logging.getLogger("foreword.drain")
 
 BATCH = 500
 BATCH_BYTES = 16 * 1024 * 1024
-"""A batch also ends at this size. Records hold unpacked answers, and memory must not grow with their number."""
+"""A batch also ends at this size, since records hold decompressed answers, and a batch must not take more memory."""
 
 
 class ReadFrame(Struct, frozen=True):
@@ -35,10 +35,10 @@ class ReadFrame(Struct, frozen=True):
 
 
 class SegmentReader:
-    """Reads segment files into a database. Blocking; one call at a time.
+    """Reads segment files into a database. Blocking. Only one call may run at a time.
 
-    A segment is inserted in batches. After a crash or a failure it is read again from its start, and records
-    that are already in the database stay unchanged.
+    A segment is inserted in batches. After a crash or a failure it is read again from its start, and records that are
+    already in the database stay unchanged.
     """
 
     def __init__(self, read_answer: ReadAnswer) -> None:
@@ -50,7 +50,8 @@ class SegmentReader:
         """The number of records that the database refused; see `Quarantine`."""
 
     def take(self, path: Path, database: Database) -> bool:
-        """Insert a segment's records. False if part of it could not be read. Raises `DatabaseFailed`."""
+        """Insert a segment's records. Returns False if part of the segment could not be read. Raises
+        `DatabaseFailed`."""
         payloads, scan = unpack(path.read_bytes())
         unreadable = self.unreadable
         for batch in _batches(self._frames(payloads, path)):
@@ -61,7 +62,7 @@ class SegmentReader:
         return self.unreadable == unreadable
 
     def take_orphans(self, folder: Path, database: Database) -> None:
-        """Insert and delete the segments whose writers are dead."""
+        """Insert the records of segments whose writers are dead, and delete these segments."""
         for path in segments(folder):
             with claimed(path) as mine:
                 if not mine:
@@ -73,7 +74,7 @@ class SegmentReader:
                     set_aside(path)
 
     def _insert(self, batch: list[ReadFrame], path: Path, database: Database) -> None:
-        """Insert a batch; one record at a time if the database refuses the batch."""
+        """Insert a batch. If the database refuses it, insert its records one at a time."""
         try:
             self.inserted += database.enter([frame.record for frame in batch])
             return
@@ -88,7 +89,7 @@ class SegmentReader:
 
     def _frames(self, payloads: Iterable[memoryview], path: Path) -> Iterator[ReadFrame]:
         for number, payload in enumerate(payloads):
-            # the bytes come from the disk: one bad record must not cost the others
+            # the bytes come from the disk, and one bad record must not lose the others
             try:
                 record = self._read(payload)
             except Exception as error:

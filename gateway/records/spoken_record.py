@@ -7,7 +7,7 @@ from gateway.exchange import Arm
 
 
 class SpokenVersion(Struct):
-    """The version that was used, and the arm."""
+    """The template version that was used, and its arm."""
 
     template: str = ""
     version: int = 0

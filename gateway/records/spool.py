@@ -21,15 +21,15 @@ log = logging.getLogger("foreword.spool")
 
 MB = 1024 * 1024
 READ_AGAIN_BYTES = 64 * 1024
-"""The largest write buffer that is reused, so that the memory of one huge body is freed."""
+"""A larger write buffer is not reused, so that the memory for a huge body is freed."""
 
 
 class Spool:
-    """Appends every finished exchange to segment files. Only one thread may use it, that of the event loop.
+    """Appends every finished exchange to segment files. Only the thread of the event loop may use it.
 
-    Records survive a crash of the process but not of the machine, since there is no fsync. A record that cannot
-    be written is counted in `dropped`, and also in `errors` if the disk refused it. The folder has about
-    `max_spool_mb` at most; beyond that, new records are dropped.
+    Records survive a crash of the process but not of the machine, since there is no fsync. A record that cannot be
+    written is counted in `dropped`, and also in `errors` if the disk refused it. The folder grows to about
+    `max_spool_mb`; beyond that, new records are dropped.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Spool:
         self.dropped = 0
         self.errors = 0
         self.closed: deque[SegmentFile] = deque()
-        """Segments that wait for the drain, oldest first."""
+        """The segments that wait for the drain, oldest first."""
         self._policy_default = policy_default
         self._read_answer = read_answer
         self._segment_bytes = int(segment_mb * MB)
@@ -58,14 +58,14 @@ class Spool:
         self._complained = False
         folder.mkdir(parents=True, exist_ok=True)
         self.bytes = folder_bytes(folder)
-        """The size of the folder in bytes. Exact after each drain; in between it only includes this process's
-        writes."""
+        """The size of the folder in bytes. The number is exact after each drain. Between drains it includes only the
+        writes of this process."""
 
     def record(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         policy = exchange.key.record or self._policy_default
         if policy == RecordPolicy.NONE:
             return
-        # an exception here would turn a finished answer into a failed one
+        # an exception here would turn a finished answer into an error
         try:
             self._write(exchange, outcome, policy)
         except Exception as error:
@@ -78,11 +78,11 @@ class Spool:
             self._current = None
 
     def measure(self) -> None:
-        """Measure the folder again, since other workers add to it and drains remove from it."""
+        """Measure the folder again, since other workers add files to it and drains delete files."""
         self.bytes = folder_bytes(self.folder)
 
     def close(self) -> None:
-        """Close all segments. The next process drains the remaining ones."""
+        """Close all segments. The next process drains those that remain."""
         self.rotate()
         while self.closed:
             self.closed.popleft().close()
@@ -105,7 +105,7 @@ class Spool:
         record = record_of(exchange, outcome, policy)
         if policy == RecordPolicy.FULL:
             return Frame(record, outcome.body, outcome.content_type, outcome.content_encoding)
-        # the reply is read here, not in the drain, because its text must not reach the disk
+        # the reply is read here and not in the drain, because its text must not reach the disk
         answer = answer_in(self._read_answer, outcome.body, outcome.content_type, outcome.content_encoding)
         return Frame(hashed_record(replace(record, answer=answer)))
 
@@ -118,6 +118,6 @@ class Spool:
         self.dropped += 1
         if isinstance(error, OSError):
             self.errors += 1
-        if not self._complained:  # logged once until it works again, since a full disk would otherwise fill the log too
+        if not self._complained:  # not logged again until a write succeeds, since the log may be on the same full disk
             log.error("exchanges are not recorded: %s", error)
             self._complained = True

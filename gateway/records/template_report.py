@@ -1,4 +1,4 @@
-"""Reports on each template from the records: how often it was used and why not, scores with and without it, cost."""
+"""Reports on each template from the records: its uses, the reasons against it, scores with and without it, and cost."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gateway.exchange import Arm
 from gateway.records.compare import Mean
 from gateway.records.scores import DIGITS, Difference, Scores, difference
 
-if TYPE_CHECKING:  # importing it imports SQLAlchemy, and the server imports this module at the start
+if TYPE_CHECKING:  # importing this module imports SQLAlchemy, and the server imports the report at its start
     from gateway.records.database import Database
 
 SEED = 20_260_101
 REASONS = 3
-"""The number of reasons that a row shows."""
+"""The number of reasons that a row of the table shows."""
 MOST_REASONS = 100
-"""The number of distinct reasons that are counted for a template. Later ones count as `OTHER`."""
+"""The number of distinct reasons that are counted for a template. Any further reason counts as `OTHER`."""
 OTHER = "other reasons"
 NO_TEMPLATE = "(none)"
 """The row of the requests for which no template was chosen."""
@@ -65,19 +65,20 @@ class TemplateUse(Struct):
     shadow: int = 0
     kept: int = 0
     reasons: Counter[str] = msgspec.field(default_factory=Counter)
-    """Why a request was kept as it is, or decided in the shadow. Numbers in the texts are `N`."""
+    """How often each reason was given for keeping a request unchanged or for a decision in shadow mode. Numbers in the
+    reasons become `N`."""
     feedback: Counter[float] = msgspec.field(default_factory=Counter)
     """The scores of rewritten requests."""
     held_feedback: Counter[float] = msgspec.field(default_factory=Counter)
-    """The scores of its controls."""
+    """The scores of the controls, that is of requests that were held back."""
     tokens_added: Mean = msgspec.field(default_factory=Mean)
-    """Estimated prompt tokens that a rewrite added."""
+    """The estimated number of prompt tokens that each rewrite added."""
     prompt_tokens: Mean = msgspec.field(default_factory=Mean)
     """The prompt tokens of rewritten requests, as the backends counted them."""
 
     @property
     def gain(self) -> Difference | None:
-        """The mean score of the rewritten less that of the controls; None if a side has no score."""
+        """The mean score of the rewritten requests minus that of the controls, or None if one of them has no score."""
         rewritten, held = Scores(self.feedback), Scores(self.held_feedback)
         return difference(rewritten, held, Random(SEED)) if rewritten.n and held.n else None
 
@@ -87,9 +88,9 @@ class TemplateUse(Struct):
 
 
 def report(database: Database, *, since_s: float = 0.0) -> list[TemplateUse]:
-    """The use of each template, the most frequent first. Blocking.
+    """The use of each template, the most frequent template first. Blocking.
 
-    The memory that it needs does not grow with the number of exchanges.
+    Memory use does not grow with the number of exchanges.
     """
     uses: dict[str, TemplateUse] = {}
     for row in database.decided(since_s):
@@ -132,7 +133,8 @@ def _add(
 
 
 def rows_of(uses: list[TemplateUse]) -> list[tuple[str, ...]]:
-    """The rows of a table: template, requests, rewritten, held, shadow, kept, feedback, controls, gain, tokens."""
+    """The rows of a table with the columns template, requests, rewritten, held, shadow, kept, feedback, controls, gain
+    and tokens."""
     return [
         (
             use.template,
@@ -167,7 +169,7 @@ HEADER = (
 def as_json(uses: list[TemplateUse], standings: Mapping[str, str]) -> bytes:
     """The report as a JSON array. Unknown figures are null.
 
-    `standings`: the result of the comparison with controls, by the template's id.
+    `standings` maps a template's id to the result of the comparison with its controls.
     """
     return msgspec.json.encode([_shown(use) | {"against_controls": standings.get(use.template)} for use in uses])
 

@@ -1,8 +1,8 @@
-"""Log lines: time, level, event, and the event's fields as key=value."""
+"""Formats log lines: time, level, event, and the event's fields as key=value."""
 
 import logging
 
-# the attributes of every record; all others are the event's own fields
+# the attributes that every log record has; all others are fields of the event
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -16,7 +16,7 @@ class Fields(logging.Formatter):
 
 
 def set_up(level: str) -> None:
-    """Make the gateway's own loggers write to standard error at this level. Other loggers stay as they are."""
+    """Make the gateway's own loggers write to standard error at this level. Other loggers are not changed."""
     handler = logging.StreamHandler()
     handler.setFormatter(Fields("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     ours = logging.getLogger("foreword")

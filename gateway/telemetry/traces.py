@@ -1,5 +1,5 @@
-"""One trace for each exchange, built from its notes when it is over, so that no span stays open while the server
-streams. Off by default; then OpenTelemetry is not loaded."""
+"""Makes one trace for each finished exchange from its notes, so that no span stays open while the server streams.
+Traces are off by default, and OpenTelemetry is then not loaded."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*(?:\"|$)|(?<!\w)'(?:[^'\\]|\\.)*(?:'(?!
 
 
 class Traces:
-    """Exports spans in the background. Prompt text is never in them."""
+    """Exports spans in the background. They never contain prompt text."""
 
     def __init__(self, settings: Telemetry) -> None:
         # imported here: OpenTelemetry costs a bare gateway 15 MB and 0.2 s at start
@@ -26,7 +26,7 @@ class Traces:
         if settings.traces == "console":
             exporter = ConsoleSpanExporter(
                 out=sys.stdout
-            )  # the current stream, not that of the time when the module was loaded
+            )  # the stream at this moment; the default would be that of the time when the module was loaded
         else:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -68,5 +68,5 @@ class Traces:
 
 
 def unquoted(reason: str) -> str:
-    """A reason without its quotations, since they may be the client's words and traces go to other systems."""
+    """The reason without its quotations, since these may be the client's words and traces go to other systems."""
     return _QUOTED.sub("'…'", reason)

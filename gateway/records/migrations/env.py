@@ -1,4 +1,4 @@
-"""Run by alembic. Applies the revisions within the transaction that `database.py` opened."""
+"""Applies the revisions within the transaction that `database.py` opened. Alembic runs this module."""
 
 from alembic import context
 

@@ -1,1 +1,1 @@
-"""One revision a file."""
+"""The revisions of the schema, one per file."""

@@ -1,4 +1,4 @@
-"""Exchanges and their feedback."""
+"""Creates the tables of exchanges and of their feedback."""
 
 import sqlalchemy as sa
 from alembic import op
