@@ -62,6 +62,9 @@ SURE = 0.3
 """A text with at least this share of English function words and verbs is English. Below it the detector decides: that
 is the case for 27 % of real prompts, at 0.2 ms each."""
 DETECTED_CHARS = 300
+FOREIGN_HEAD = 6
+"""A request in another language of at least this many words is foreign, whatever is pasted below it. The detector is
+not certain about fewer words."""
 
 
 def language_of(text: str) -> str:
@@ -70,7 +73,11 @@ def language_of(text: str) -> str:
     # searching for quote marks first saves nine tenths of the time
     plain = _PAYLOAD.sub(" ", text) if not text.isascii() or any(map(text.__contains__, _MARKS)) else text
     head = _HEAD.match(plain.strip())
-    return (_decide(head.group()) if head else None) or _decide(plain) or _decide(text) or ""
+    request = head.group() if head else ""
+    language = _decide(request)
+    if language == "" and len(_WORD.findall(request)) >= FOREIGN_HEAD:
+        return ""
+    return language or _decide(plain) or _decide(text) or ""
 
 
 def _decide(text: str) -> str | None:

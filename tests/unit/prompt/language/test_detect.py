@@ -35,6 +35,8 @@ from gateway.prompt.language.detect import language_of
         ("こんにちは、メールを書いてください", ""),
         ("안녕하세요 도와주세요", ""),
         ("Привет, как дела?", ""),
+        ('Giải bài tập này theo định lý xác suất giúp tôi: "A fair coin is tossed five times. What is expected?"', ""),
+        ("объясни, пожалуйста, почему эта функция возвращает ноль: def f(x): return x and the value of it", ""),
         ("1234 + 5678", ""),
         ("", ""),
     ],
