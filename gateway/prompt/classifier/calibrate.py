@@ -1,4 +1,4 @@
-"""Calibrates a classifier on held-out cases: of the answers with trust 0.8, four of five should be right."""
+"""Calibrates a classifier on held-out cases, so that four of five answers with trust 0.8 are right."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from gateway.prompt.classifier.model import CANDIDATES, GATE, Array, softmax
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join, middle
 
 FOLDS = 5
-MANY, FOLDS_OF_MANY = 4000, 3  # from this many cases on, three folds are enough
+MANY, FOLDS_OF_MANY = 4000, 3  # with at least this many cases, three folds are enough
 OUTSIDE_IN_LIFE = 0.7
-"""The share of prompts that no template of a general library is for, among prompts of strangers."""
-ANCHORS = 40  # examples of an intent to compare with; with 120 a prompt takes 30 us more
-CHUNK = 512  # rows to compare with all examples at a time, to limit memory
+"""The share of strangers' prompts for which a general library has no template."""
+ANCHORS = 40  # the examples of each intent to compare a prompt with; 120 would take 30 us more
+CHUNK = 512  # the rows to compare with all examples in one step, to limit memory
 
 
 class HeldOutResults(Struct):
     """The results on held-out cases.
 
-    `top` [cases]: the intent given to each case; `trust` [cases]: the probability that it is right; `gate`
-    [features + 1]: the weights of the gate, the bias last.
+    `top` [cases] holds the intent given to each case, and `trust` [cases] the probability that this intent is right.
+    `gate` [features + 1] holds the weights of the gate, with the bias last.
     """
 
     temperature: float
@@ -37,7 +37,8 @@ class HeldOutResults(Struct):
     top: NDArray[np.str_]
     trust: Array
     near: Fitted | None = None
-    """The mean weights of all folds, a starting point near the final weights; None if the folds' classes differ."""
+    """The mean weights of all folds, a good starting point for the final fit. It is None if the folds' classes
+    differ."""
 
 
 def out_of_fold(
@@ -51,10 +52,10 @@ def out_of_fold(
 ) -> HeldOutResults:
     """Fit the temperature and the gate on predictions for held-out cases.
 
-    table: [cases] rows; labels: [cases]; extra, extra_labels: rows that every fold trains on, and their labels;
-    points: [cases, dimensions], unit rows, to compute the similarity of two prompts; groups: [cases], names of cases
-    that are held out together, "" for those that are held out alone; share_outside: the expected share of prompts
-    without a template; None: the share among the cases.
+    `table` has a row for each case, and `labels` its class. Every fold also trains on the rows `extra` with the classes
+    `extra_labels`. `points` [cases, dimensions] has rows of length 1, which give the similarity of two prompts. Cases
+    with the same name in `groups` are held out together; "" marks a case that is held out alone. `share_outside` is the
+    expected share of prompts without a template. If it is None, the share among the cases is used.
     """
     classes = np.unique(labels)
     known = ~outsiders(classes)
@@ -79,12 +80,12 @@ def out_of_fold(
 
 
 def outsiders(names: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Which of the names are classes of prompts without a template, in the shape of `names`."""
+    """Return for each name whether it is a class of prompts without a template. The result has the shape of `names`."""
     return np.array([is_outside(name) for name in names.tolist()], dtype=bool)
 
 
 def spread(rows: NDArray[np.intp], labels: NDArray[np.str_]) -> NDArray[np.intp]:
-    """At most `ANCHORS` rows of each class, spread evenly over its rows. rows: indices of `labels`"""
+    """Choose at most `ANCHORS` rows of each class, evenly spread over the class. `rows` are indices of `labels`."""
     own: dict[str, list[int]] = {}
     for row in rows.tolist():
         own.setdefault(str(labels[row]), []).append(row)
@@ -96,7 +97,8 @@ def spread(rows: NDArray[np.intp], labels: NDArray[np.str_]) -> NDArray[np.intp]
 
 
 def _folds(labels: NDArray[np.str_], groups: Sequence[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """(rows to train on, rows to hold out) of each fold. A fold has its share of each class."""
+    """Return a pair for each fold: the rows to train on and the rows to hold out. Each class is spread evenly over the
+    folds."""
     names = [group or str(row) for row, group in enumerate(groups or [""] * len(labels))]
     first = dict(zip(reversed(names), reversed(labels.tolist()), strict=True))  # the class of the group's first case
     fewest = min(Counter(first.values()).values())
@@ -112,9 +114,10 @@ def _folds(labels: NDArray[np.str_], groups: Sequence[str]) -> list[tuple[NDArra
 
 
 def _signs(scores: Array, left: Array, shown: Array, own: NDArray[np.str_], classes: NDArray[np.str_]) -> Array:
-    """The gate's features of many prompts at once. `model.gate_features` computes them for one.
+    """Compute the gate's features for many prompts. `model.gate_features` computes them for one prompt.
 
-    scores: [left, classes]; left: [left, dimensions]; shown: [shown, dimensions]; own: [shown] -> [left, features]
+    The examples to compare with are `shown` [shown, dimensions], and `own` [shown] holds their classes. The held-out
+    prompts have the rows `scores` [left, classes] and `left` [left, dimensions]. The result is [left, features].
     """
     order = np.argsort(own, kind="stable")
     shown = shown[order]
@@ -149,10 +152,11 @@ def _signs_of(scores: Array, left: Array, shown: Array, ends: NDArray[np.intp], 
 
 
 def _gate(signs: Array, within: NDArray[np.bool_], share_outside: float | None) -> tuple[Array, Array]:
-    """Fit a logistic model of whether a prompt has an intent. Its scaling is folded into its weights.
+    """Fit a logistic model that tells whether a prompt has an intent. The weights include the scaling of the features.
 
-    signs: [cases, features]; within: [cases] -> weights [features + 1], held-out probabilities [cases]. Without prompts
-    of no intent there is nothing to learn, and the gate accepts all prompts.
+    `signs` is [cases, features], and `within` is [cases]. The function returns the weights [features + 1] and the
+    held-out probabilities [cases]. If every case has an intent, there is nothing to learn, and the gate accepts all
+    prompts.
     """
     if within.all():
         return np.array([0.0] * len(GATE) + [20.0], np.float32), np.ones(len(signs), np.float32)
@@ -166,7 +170,7 @@ def _gate(signs: Array, within: NDArray[np.bool_], share_outside: float | None) 
     scope = cross_val_predict(made, signs, within, cv=parts, method="predict_proba")[:, 1]
     made.fit(signs, within)
     if share_outside is not None:
-        # another share of prompts without a template moves the log-odds by a constant
+        # a different share of prompts without a template changes the log-odds by a constant
         moved = float(np.log((1 - share_outside) / share_outside) - np.log(within.mean() / (1 - within.mean())))
         scope = 1.0 / (1.0 + (1.0 / np.clip(scope, 1e-9, 1 - 1e-9) - 1.0) * np.exp(-moved))
         made[1].intercept_ += moved
@@ -177,10 +181,10 @@ def _gate(signs: Array, within: NDArray[np.bool_], share_outside: float | None) 
 
 
 def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], floor: float = 0.6) -> dict[str, float]:
-    """The quality of a classifier on held-out cases, by name.
+    """Return figures for the quality of a classifier on held-out cases, by name.
 
-    trust, right, within: [cases]; `within`: whether the case has an intent; `floor`: the confidence from which an
-    intent is accepted, by default that of `[prompt] confidence`.
+    `trust`, `right` and `within` are [cases]. `within` tells whether a case has an intent. `floor` is the lowest
+    confidence with which an intent is accepted, by default that of `[prompt] confidence`.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -202,9 +206,9 @@ def figures(trust: Array, right: NDArray[np.bool_], within: NDArray[np.bool_], f
 
 
 def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10) -> float:
-    """The expected calibration error (ECE): the mean distance between trust and accuracy over bins of trust.
+    """Return the expected calibration error (ECE): the mean difference between trust and accuracy over bins of trust.
 
-    trust, right: [cases]
+    `trust` and `right` are [cases].
     """
     place = np.minimum((trust * bins).astype(int), bins - 1)
     parts = [place == index for index in range(bins)]
@@ -212,9 +216,9 @@ def calibration_error(trust: NDArray[np.floating], right: NDArray[np.bool_], bin
 
 
 def _temperature(scores: Array, labels: NDArray[np.intp]) -> float:
-    """The divisor of the scores under which the held-out cases are most probable.
+    """Find the divisor of the scores that makes the labels of the held-out cases most probable.
 
-    scores: [cases, classes]; labels: [cases], indices of classes
+    `scores` is [cases, classes], and `labels` [cases] holds indices of classes.
     """
     rows = np.arange(len(labels))
 

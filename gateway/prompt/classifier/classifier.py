@@ -1,4 +1,4 @@
-"""Classifies a prompt: its intent, the trust in it, and whether a rewrite can help. A cascade of two tiers."""
+"""Classifies a prompt in up to two tiers. The result is its intent, the trust in it, and whether a rewrite can help."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from gateway.prompt.classifier.model import ClassifierModel, Tier, TierVerdict
 
 NO_INTENT = 0.7
-"""From this probability on that no template is for a prompt, the first tier decides so alone."""
-QUOTED_CHARACTERS = 80  # of an example in a reason
+"""If the probability that no template fits a prompt is at least this high, the second tier is not called."""
+QUOTED_CHARACTERS = 80  # the characters of an example that a reason quotes
 
 
 class Asynchronous(Protocol):
@@ -35,7 +35,7 @@ class Asynchronous(Protocol):
 
 
 class Classifier:
-    """A trained model with its embedders. It is never changed, only replaced."""
+    """A trained model with its embedders. It is not changed after it was made; a new one replaces it."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class Classifier:
         load_detector()
 
     async def classify(self, text: str, parts: Split | None = None) -> Intent:
-        """The intent of a prompt, or an unknown one with the reasons. `improvable` is always set.
+        """Return the intent of a prompt, or an unknown intent with the reasons. `improvable` is always set.
 
-        `parts`: the split prompt, if the caller has it.
+        `parts` is the split prompt, if the caller has it.
         """
         language = language_of(text) or self._listed_in(text)
         seen = look(text, parts, self.model.instructions.get(language))
@@ -74,7 +74,7 @@ class Classifier:
         if not known:
             unknown = self._without_intent(language, self._unknown(verdict), measured, lacked, needed)
             return replace(unknown, confidence=verdict.confidence, tier=tier)
-        # how the prompt is typed says nothing about what this task needs: the template leaves out what it has already
+        # the form of a prompt does not show what the task needs; the template leaves out what the prompt already says
         reasons = (*_known(verdict), "its template adds what the prompt does not settle")
         return Intent(verdict.name, verdict.confidence, verdict.confidence, language, tier, reasons, lacked, needed)
 
@@ -86,13 +86,15 @@ class Classifier:
         lacked: tuple[str, ...],
         needed: tuple[str, ...],
     ) -> Intent:
-        """A result without an intent. Only the refiner can improve such a prompt, so only the prompt's form counts."""
+        """Return a result without an intent. Only the refiner can improve such a prompt, so only the prompt's form
+        counts."""
         raw, signs = self.model.rawness.judge(measured)
         looks = f"looks {'raw' if raw >= self._settings.improvable else 'well specified'}: {', '.join(signs)}"
         return Intent("", 0.0, raw, language, "", (*reasons, looks), lacked, needed)
 
     async def _cascade(self, seen: Look, tiers: dict[str, Tier]) -> tuple[TierVerdict, str]:
-        """The first tier's verdict if it is certain of an intent, or of no intent; otherwise the second tier's."""
+        """Return a verdict and its tier. The second tier is asked only if the first is not certain, neither of an
+        intent nor of "no intent"."""
         first: tuple[TierVerdict, str] | None = None
         seen = as_read(seen, tiers)
         kind, tier = next(iter(tiers.items()))  # all tiers have the same examples
@@ -113,37 +115,37 @@ class Classifier:
         except NotReady:
             if first is None:
                 raise
-            return first  # overloaded: the cheap verdict is better than none
+            return first  # the embedder is overloaded, and the first tier's verdict is better than none
         return second.judge(seen, vectors[0]), "sentence"
 
     def _is_clear(self, verdict: TierVerdict) -> bool:
-        """Whether the first tier's verdict suffices. Not changing a prompt is the safer mistake, so "no intent" needs
-        less certainty."""
+        """Return whether the first tier's verdict suffices. "No intent" needs less certainty, since leaving a prompt
+        unchanged is the smaller mistake."""
         return verdict.confidence >= self._settings.first_tier or verdict.none >= NO_INTENT
 
     def _listed_in(self, text: str) -> str:
-        """The language whose templates have exactly this prompt as an example, if the detector found none; "" if no
-        template has it."""
+        """Return the language of the templates that list exactly this prompt as an example, or "" if none does. It is
+        used when the detector finds no language."""
         for code, tiers in self.model.tiers.items():
             if next(iter(tiers.values())).recall(look(text, None, self.model.instructions.get(code))):
                 return code
         return ""
 
     def wrote(self, text: str) -> bool:
-        """Whether the prompt was written by a template of the library."""
+        """Return whether a template of the library wrote the prompt."""
         return self._fixed.occur_in(text)
 
     async def verdict(self, text: str) -> tuple[TierVerdict, str] | None:
-        """The most probable intent, even if its probability is small, and the tier that chose it.
+        """Return the most probable intent, even if its probability is small, and the tier that chose it.
 
-        None if the language has no template.
+        The result is None if the language has no template.
         """
         language = language_of(text)
         tiers = self.model.tiers.get(language)
         return await self._cascade(look(text, None, self.model.instructions.get(language)), tiers) if tiers else None
 
     async def vector(self, kind: str, seen: Look) -> Vectors | None:
-        """The embedding of the prompt for a tier, [dimensions]; None if the embedder is missing."""
+        """Return the prompt's embedding for a tier, [dimensions], or None if the embedder is missing."""
         if kind == "static" and self._static is not None:
             row: Vectors = self._static.embed([seen.request])[0]
             return row
@@ -159,7 +161,7 @@ class Classifier:
 
 
 def as_read(seen: Look, tiers: Mapping[str, Tier]) -> Look:
-    """The part of the prompt that these tiers were trained on: its instruction, or all of it."""
+    """Return the part of the prompt that these tiers were trained on: the instruction, or the whole prompt."""
     return whole(seen.text) if next(iter(tiers.values())).names.whole else seen
 
 

@@ -1,6 +1,7 @@
 """Keeps the embeddings of training texts on disk, so that the next training takes seconds.
 
-One file for each embedder: the digests of the texts, and their vectors. A damaged file is computed again.
+Each embedder has one file with the digests of the texts and their vectors. If the file is damaged, the vectors are
+computed again.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 
 from gateway.ports import Embedder, Vectors
 
-MOST = 60_000  # texts to keep: about 90 MB
-PIECE = 512  # texts between two reports
+MOST = 60_000  # the texts to keep, about 90 MB
+PIECE = 512  # the texts between two reports of progress
 
 
 class EmbeddingCache:
@@ -29,11 +30,11 @@ class EmbeddingCache:
         self._progress = progress
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """The vectors of the texts, [texts, dimensions], float32, each of length 1."""
+        """Return the vectors of the texts, [texts, dimensions], float32, each of length 1."""
         digests, vectors = self._read()
         known = {digest.tobytes(): row for row, digest in enumerate(digests)}
         keys = [_digest(text) for text in texts]
-        # by length, so that texts of a batch need little padding
+        # sorted by length, so that the texts of a batch need little padding
         new = sorted({d: t for d, t in zip(keys, texts, strict=True) if d not in known}.items(), key=_length)
         if new:
             added = self._embed([text for _, text in new])
@@ -44,8 +45,8 @@ class EmbeddingCache:
         return vectors[[known[digest] for digest in keys]]
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        """Embed the texts in pieces, on one thread for each core. Unlike BLAS's threads, these never wait for each
-        other. Returns [texts, dimensions]."""
+        """Embed the texts in pieces, on one thread for each core. These threads never wait for each other, unlike those
+        of BLAS. The result is [texts, dimensions]."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]

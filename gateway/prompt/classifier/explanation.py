@@ -1,4 +1,5 @@
-"""Explains one decision of the classifier: the nearest examples, the words and signs that counted, and the gate."""
+"""Explains one decision of the classifier by the nearest examples, the words and features that counted, and the
+gate."""
 
 from __future__ import annotations
 
@@ -12,29 +13,29 @@ from gateway.prompt.language.detect import language_of
 
 
 class TierWhy(Struct, frozen=True):
-    """The verdict of one tier, with its reasons."""
+    """The verdict of one tier and its reasons."""
 
     tier: str
     intent: str
     confidence: float
     none: float
-    """The gate's probability that no template is for this."""
+    """The gate's probability that no template fits the prompt."""
     chances: tuple[tuple[str, float], ...]
     """The most probable classes with their probabilities; "" is the class of prompts without a template."""
     nearest: tuple[tuple[str, str, float], ...]
-    """(example, its intent, cosine)."""
+    """The nearest examples, as (example, its intent, cosine)."""
     words: tuple[tuple[str, float], ...]
     """The words that contribute most to the intent's score, and their contributions in logits."""
     gate: tuple[tuple[str, float, float], ...]
-    """(feature, its value, its contribution to the gate's score)."""
+    """The gate's features, as (feature, its value, its contribution to the gate's score)."""
 
 
 class Explanation(Struct, frozen=True):
-    """All inputs and results of one decision."""
+    """One decision with all its inputs and results."""
 
     text: str
     request: str = field(name="asked")
-    """The text that was classified: the instruction, without the text that it is about."""
+    """The text that was classified: the instruction without its payload."""
     payload_rule: str
     language: str
     intent: str
@@ -48,7 +49,7 @@ class Explanation(Struct, frozen=True):
 
 
 async def why(classifier: Classifier, text: str) -> Explanation:
-    """Classify, and explain every tier, including those that the cascade skipped."""
+    """Classify a prompt and explain the verdict of every tier, including the tiers that the cascade skipped."""
     intent = await classifier.classify(text)
     language = language_of(text)
     taught, tiers = classifier.model.tiers.get(language, {}), []

@@ -1,7 +1,7 @@
 """Measures the form of a prompt as a few named numbers.
 
-They separate raw prompts from well-specified ones better than any embedding, and take microseconds: one pass over the
-words, with one look-up for each. Counts are damped with log1p, since the step from none to one matters most.
+These numbers separate raw prompts from well-specified ones better than any embedding. They take microseconds: one pass
+over the words, with one look-up for each. Counts are damped with log1p, since the step from none to one matters most.
 """
 
 import re
@@ -23,7 +23,7 @@ _QUESTION = re.compile(
 _ENDS = frozenset(".!?。！？:：;；…)]}”\"'`>")
 
 CONSTRAINTS, FORMAT, DETAIL, AUDIENCE, POLITE, LINKING = range(6)
-# each entry is a word, or two neighbouring words
+# each entry is one word or a pair of neighbouring words
 _SAYS: dict[int, str] = {
     CONSTRAINTS: (
         "must|should|only|exactly|at least|at most|up to|between|without|avoid|ensure|make sure|do not|don't|keep|limit"
@@ -46,7 +46,7 @@ _SAYS: dict[int, str] = {
     POLITE: "please|could you|can you|would you|kindly|would like|i'd like|provide",
     LINKING: ("and|or|but|because|while|if|then|also|such as|for example|that|which|as well|in order|considering"),
 }
-# unspaced words are searched for in the whole text
+# Chinese words have no blanks between them, so the whole text is searched
 _SAYS_ZH: dict[int, re.Pattern[str]] = {
     CONSTRAINTS: re.compile(
         "必须|应当|应该|需要|只能|只需|仅|不要|不得|避免|确保|至少|最多|不超过|以内|左右|包括|包含|使用|控制在|基于|根据|每个|每条"
@@ -100,7 +100,7 @@ NAMES = (
 
 
 def features(text: str) -> list[float]:
-    """One number for each of `NAMES`. Pasted and quoted texts are counted, but their words are not.
+    """Return one number for each of `NAMES`. Pasted and quoted texts are counted, but the words in them are not.
 
     Only both ends of a long prompt are measured, since this runs on the event loop.
     """
@@ -140,7 +140,7 @@ def features(text: str) -> list[float]:
 
 
 def _word_counts(words: Sequence[str], lowered: str) -> list[int]:
-    """The number of words of each kind in `_SAYS`."""
+    """Count the words of each kind in `_SAYS`."""
     counts = [0] * len(_SAYS)
     for word in filter(_ONES.__contains__, words):
         counts[_ONES[word]] += 1
@@ -157,6 +157,6 @@ def _asks(lowered: str) -> bool:
 
 
 def _long_words(words: Sequence[str]) -> float:
-    """The share of Latin words with more than six letters. Careful writing has more."""
+    """Return the share of Latin words with more than six letters, which is higher in careful writing."""
     latin = [len(word) for word in words if "a" <= word[0] <= "z"]
     return sum(map((6).__lt__, latin)) / len(latin) if latin else 0.25

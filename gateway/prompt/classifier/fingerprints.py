@@ -1,7 +1,7 @@
 """Recognises prompts that a template has already written, by the templates' fixed sentences.
 
-Such prompts come from a gateway in front of this one, or from an application that stores sent prompts. A second
-template around the first does not help.
+Such prompts come from another gateway before this one, or from an application that stores sent prompts. Applying a
+second template to them does not help.
 """
 
 import re
@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 from gateway.prompt.templates.template import Template
 
-SHORTEST = 50  # characters; people write shorter sentences themselves
+SHORTEST = 50  # characters; users write shorter sentences themselves
 _TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|\n", re.S)
 _SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]?")
 
 
 def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
-    """The long sentences of the templates' bodies that have no slot in them."""
+    """Return the long sentences in the templates' bodies that contain no slot."""
     sentences = {
         sentence.strip()
         for template in templates
@@ -27,15 +27,15 @@ def fingerprints(templates: Iterable[Template]) -> tuple[str, ...]:
 
 
 def weight(text: str) -> float:
-    """The length in Latin letters. A Chinese character counts as three."""
+    """Return the length of a text in Latin letters. A Chinese character counts as three."""
     return len(text) if text.isascii() else sum(1 if character < "\u2e80" else 3 for character in text)
 
 
 class FixedSentences:
-    """Sentences to search for in texts.
+    """Sentences that texts are searched for.
 
-    Looking up words is much cheaper than searching for each sentence. So a text is searched only if it contains
-    the longest inner word of some sentence.
+    Looking up words is much cheaper than searching for each sentence. So a text is searched only if it contains the
+    longest inner word of some sentence.
     """
 
     def __init__(self, sentences: Iterable[str]) -> None:
@@ -46,7 +46,7 @@ class FixedSentences:
         self._others_ascii = any(map(str.isascii, self._others))
 
     def occur_in(self, text: str) -> bool:
-        """Whether one of the sentences is in the text."""
+        """Return whether the text contains one of the sentences."""
         if not self._words.isdisjoint(text.split()) and any(map(text.__contains__, self._worded)):
             return True
         return (self._others_ascii or not text.isascii()) and any(map(text.__contains__, self._others))

@@ -1,8 +1,8 @@
-"""Finds the instruction among the lines of a prompt: the lines that ask, not the text that is pasted.
+"""Finds the instruction in a prompt: the lines with the request, not the pasted text.
 
-A logistic model on the words of a line, trained on our seed prompts, which store instruction and payload separately. In
-a prompt of one line it tells only whether the words before a colon are the instruction; otherwise the rules of
-`language/payload.py` decide.
+A logistic model scores the words of a line. It is trained on our seed prompts, which store instruction and payload
+separately. In a prompt of one line it only tells whether the words before a colon are the instruction. In all other
+cases the rules of `language/payload.py` decide.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from gateway.prompt.language.literals import fences
 from gateway.split import Split
 
-FIRST_LINES, LAST_LINES = 6, 3  # an instruction is at the beginning or at the end
+FIRST_LINES, LAST_LINES = 6, 3  # an instruction is at the start or at the end
 LINE_CHARS = 300
 HARDLY, CLEARLY = 1.0, 1.5  # log-odds
-LEADS = 1.5  # log-odds for a first line that the rules of the split take for the instruction too
+LEADS = 1.5  # log-odds added to a first line that the rules of the split also take for the instruction
 _LEADING = frozenset({"colon", "line", "dash", "fence"})
-"""Rules whose payload follows the instruction."""
+"""The rules whose payload follows the instruction."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _COLON = re.compile(r":\s|：")
@@ -29,21 +29,21 @@ _HEAD_ZH, _TAIL_ZH = 50, 30
 
 
 class InstructionModel:
-    """The weights of the words of one language."""
+    """The weights of one language's words."""
 
     def __init__(self, weights: Mapping[str, float], *, spaced: bool = True) -> None:
-        """`weights`: by token, as `line_tokens` returns them; the key "" is the bias."""
+        """`weights` are by token, as `line_tokens` returns them. The key "" is the bias."""
         self.weights = weights
         self.spaced = spaced
 
     def score(self, line: str) -> float:
-        """The log-odds that the line is an instruction."""
+        """Return the log-odds that the line is an instruction."""
         weights = self.weights
         return sum([weights[token] for token in line_tokens(line, spaced=self.spaced) if token in weights], weights[""])
 
     def instruction(self, text: str, parts: Split) -> str:
-        """The lines that ask, at the start or else at the end; "" if no line asks, or if the rules of the split have
-        found the instruction."""
+        """Return the lines with the request, from the start of the prompt or else from its end. The result is "" if no
+        line has one, or if the rules of the split have found the instruction."""
         if "\n" not in text.strip():
             return "" if parts.payload else self._before_colon(text)
         end = text[-LINE_CHARS * LAST_LINES :].rstrip()
@@ -55,13 +55,13 @@ class InstructionModel:
         return "\n".join(self._asking(lines, leads) or reversed(self._asking(last[::-1])))
 
     def _asks_more(self, last: str, first: str, leads: float) -> bool:
-        """Whether the last line asks and the first one hardly does. A first line that asks has priority, since a
-        pasted text may end with a command."""
+        """Return whether the last line is clearly an instruction and the first one is not. A first line that is an
+        instruction has priority, since a pasted text may end with a command."""
         score = self.score(first[:LINE_CHARS]) + leads
         return score < HARDLY and self.score(last[:LINE_CHARS]) > score + CLEARLY
 
     def has_text_after_colon(self, text: str) -> bool:
-        """Whether the words before the first colon are the instruction, and text follows."""
+        """Return whether the words before the first colon are the instruction, and text follows the colon."""
         colon = _COLON.search(text, 0, LINE_CHARS)
         return colon is not None and len(text) > colon.end() and self.score(text[: colon.start()]) > 0.0
 
@@ -72,7 +72,8 @@ class InstructionModel:
         return text[: colon.start()]
 
     def _asking(self, lines: Sequence[str], leads: float = 0.0) -> list[str]:
-        """The lines up to the first one that does not ask. `leads`: added to the log-odds of the first one."""
+        """Return the lines before the first line that is no instruction. `leads` is added to the log-odds of the first
+        line."""
         asking: list[str] = []
         for line in lines:
             if self.score(line[:LINE_CHARS]) + (0.0 if asking else leads) <= 0.0:
@@ -82,7 +83,8 @@ class InstructionModel:
 
 
 def line_tokens(line: str, *, spaced: bool) -> set[str]:
-    """The words of a line and their pairs, or runs of characters in an unspaced language, its length and its end."""
+    """Return the tokens of a line: its words and pairs of words, and marks for its length and its end. In an unspaced
+    language, characters and pairs of characters take the place of the words."""
     line = line.strip().lower()
     if spaced:
         words = ["#" if word.isdigit() else word for word in _WORD.findall(line)]
@@ -106,7 +108,7 @@ def _begins(words: Sequence[str], joint: str) -> Iterator[str]:
 
 
 def _lines(text: str, end: int) -> Iterator[str]:
-    """The lines before `end`, without code blocks."""
+    """Return the lines before the index `end`, without code blocks."""
     head = text[:end]
     for block in reversed(fences(head)) if "```" in head or "~~~" in head else ():
         head = f"{head[: block.start]}\n{head[block.end :]}"
@@ -116,6 +118,7 @@ def _lines(text: str, end: int) -> Iterator[str]:
 
 
 def _end(parts: Split) -> int:
-    """The index where the first lines end: at a payload that follows its instruction, else at the end of the prompt."""
+    """Return the index where the search for first lines ends: the start of a payload that follows its instruction, or
+    else the end of the prompt."""
     span = parts.payload
     return span.start if span is not None and span.start > 0 and parts.rule in _LEADING else len(parts.query)

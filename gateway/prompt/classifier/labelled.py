@@ -1,4 +1,4 @@
-"""Reads labelled prompts from files: JSON lines, JSON in CLINC150's form, or CSV in BANKING77's."""
+"""Reads labelled prompts from files: JSON lines, JSON in the form of CLINC150, or CSV in the form of BANKING77."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from gateway.errors import ForewordError
 from gateway.prompt.language.detect import language_of
 
 OUTSIDE = frozenset({"", "oos", "none", "unknown", "out_of_scope", "out-of-scope", "no_intent"})
-"""Labels of prompts without an intent, in lower case."""
+"""The labels that mean "no intent", in lower case."""
 NONE = ""
 NO_TEMPLATE = "none:"
 
 
 def outside(intent: str) -> str:
-    """The name of the class for prompts with this intent, if no template has the intent."""
+    """Return the name of the class for prompts with this intent, when no template has the intent."""
     return intent if intent.startswith(NO_TEMPLATE) else f"{NO_TEMPLATE}{intent}"
 
 
 def is_outside(name: str) -> bool:
-    """Whether a class is for prompts without a template."""
+    """Return whether a class is for prompts without a template."""
     return name == NONE or name.startswith(NO_TEMPLATE)
 
 
 class NotLabelled(ForewordError):
-    """A file of labelled prompts cannot be read. The message names file, line and the expected form."""
+    """A file of labelled prompts cannot be read. The message names the file, the line and the expected form."""
 
 
 class Labelled(Struct, frozen=True):
-    """One prompt with its intent; "" for none."""
+    """One prompt with its intent; "" means no intent."""
 
     text: str
     intent: str
@@ -43,7 +43,7 @@ class Labelled(Struct, frozen=True):
 
 
 def read_labelled(files: Iterable[Path]) -> tuple[Labelled, ...]:
-    """All rows of the files, each prompt once. Raises `NotLabelled`."""
+    """Read all rows of the files, with each prompt once. Raises `NotLabelled`."""
     rows: dict[str, Labelled] = {}
     for file in files:
         for row in _rows(file):
@@ -52,7 +52,7 @@ def read_labelled(files: Iterable[Path]) -> tuple[Labelled, ...]:
 
 
 def write_labelled(rows: Iterable[Labelled], file: Path) -> None:
-    """Write JSON lines that `read_labelled` reads."""
+    """Write the rows as JSON lines, which `read_labelled` can read."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"text": r.text, "label": r.intent, "language": r.language}, ensure_ascii=False) for r in rows]
     draft = file.with_suffix(".tmp")
@@ -84,7 +84,7 @@ def _pairs(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _lines(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
-    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: a prompt may contain the rarer line breaks
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines would also split inside a prompt
         if not line.strip():
             continue
         try:
@@ -96,7 +96,8 @@ def _lines(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _json(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
-    """CLINC150's file has a list of [text, label] for each split. A file of one list is accepted too."""
+    """Read CLINC150's file, which has a list of [text, label] for each split. A file with a single list is accepted
+    too."""
     try:
         table = json.loads(text)
         splits = table.values() if isinstance(table, dict) else [table]
@@ -119,6 +120,6 @@ def _csv(file: Path, text: str) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _language(text: str) -> str:
-    """The language of the text. A text that is too short to tell ("50 * 2") is English, unless it has a Chinese
-    character."""
+    """Return the language of the text. A text too short to have one ("50 * 2") counts as English, unless it has a
+    Chinese character."""
     return language_of(text) or ("en" if text.isascii() else "")

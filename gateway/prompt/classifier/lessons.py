@@ -1,8 +1,9 @@
-"""Collects the training data: examples of the templates, our seed prompts, and the operator's labelled prompts.
+"""Collects the training data: the templates' examples, our seed prompts and the operator's labelled prompts.
 
-In each language a `match` example is a case of its intent, a seed prompt in `unknown.jsonl` is a case of no intent, and
-a labelled prompt is a case of its label. The `not` examples are near misses of their intent. A seed prompt with an
-instruction and a payload is a case of its intent if the library has a template for it, and otherwise of no intent.
+The data is separate for each language. A `match` example is a case of its intent, a seed prompt in `unknown.jsonl` is a
+case of no intent, and a labelled prompt is a case of its label. A `not` example is a near miss of its intent. A seed
+prompt with instruction and payload is a case of its intent if the library has a template for it, and otherwise of no
+intent.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from gateway.prompt.language.vocabulary import PROMPTS_FILE, VOCABULARY, Languag
 from gateway.prompt.library.library import Library
 from gateway.prompt.templates.template import Template
 
-FEWEST_OF_A_KIND = 10  # prompts without a template; fewer of a kind are in the class of all such prompts
+FEWEST_OF_A_KIND = 10  # if fewer prompts without a template have this kind, they get the common class
 R = TypeVar("R")
 SEED = Path(__file__).parent / "seed"
 
 
 class SeedPrompt(Struct, frozen=True):
-    """A prompt whose instruction and payload are stored separately. `intent`: the name of an intent, or `none:` with a
-    kind of prompt for which there is no template."""
+    """A prompt whose instruction and payload are stored separately. `intent` is the name of an intent. For a kind of
+    prompt that has no template, it is `none:` and the name of the kind."""
 
     intent: str
     instruction: str
@@ -39,7 +40,8 @@ class SeedPrompt(Struct, frozen=True):
     language: str = ""
 
     def texts(self, nth: int) -> tuple[str, ...]:
-        """The prompt as people write it; with a payload in two of several layouts, which `nth` chooses."""
+        """Return the prompt as users write it. A prompt with a payload is returned in two layouts, which `nth`
+        chooses."""
         if not self.payload:
             return (self.instruction,)
         if self.order == "text-first":
@@ -48,17 +50,17 @@ class SeedPrompt(Struct, frozen=True):
 
 
 class Seeds(Struct, frozen=True):
-    """Our own prompts: raw and well-specified ones, pairs of both, and prompts of known and of no intent."""
+    """Our seed prompts: raw and well-specified ones, pairs of both, and prompts with a known intent or with none."""
 
     improvable: tuple[tuple[str, bool], ...]
     pairs: tuple[tuple[str, str], ...]
     unknown: tuple[tuple[str, str], ...]
-    """(text, language); a prompt without a language is in all of them."""
+    """The prompts without an intent, as (text, language). A prompt whose language is "" belongs to every language."""
     prompts: tuple[SeedPrompt, ...] = ()
 
 
 class Lesson(Struct, frozen=True):
-    """A prompt with its class. The class of a near miss is the intent that it does not have."""
+    """A prompt with its class. The class of a near miss is the intent that the prompt does not have."""
 
     text: str
     intent: str
@@ -66,9 +68,9 @@ class Lesson(Struct, frozen=True):
     listed: bool = False
     """Whether it is a `match` example of a template."""
     crossed: bool = False
-    """Whether its payload belongs to another prompt."""
+    """Whether its payload was taken from another prompt."""
     group: str = ""
-    """The instruction that it shares with others; they are held out together. "": shared with none."""
+    """The instruction that it shares with other prompts, which are held out with it. "" means that it shares none."""
 
 
 class Lessons(Struct, frozen=True):
@@ -79,9 +81,10 @@ class Lessons(Struct, frozen=True):
     near_misses: tuple[Lesson, ...]
     keywords: dict[str, tuple[str, ...]]
     whole: bool = False
-    """Whether prompts are read whole: without templates, instruction and payload are not separated."""
+    """Whether prompts are read whole. This is the case without templates: instruction and payload are then not
+    separated."""
     seeded: bool = False
-    """Whether seed prompts of many kinds are among the cases."""
+    """Whether the cases include seed prompts of many kinds."""
 
 
 class _SeedRow(Struct):
@@ -93,7 +96,7 @@ class _SeedRow(Struct):
 
 
 def read_seeds(folder: Path = SEED) -> Seeds:
-    """The committed seed set."""
+    """Read the seed prompts of the package and of the added languages."""
     return Seeds(
         improvable=tuple((row.text, row.improvable) for row in _rows(folder / "improvable.jsonl")),
         pairs=tuple((row.raw, row.better) for row in _rows(folder / "pairs.jsonl")),
@@ -106,7 +109,7 @@ def read_seeds(folder: Path = SEED) -> Seeds:
 
 
 def read_prompts(file: Path, language: str) -> tuple[SeedPrompt, ...]:
-    """The seed prompts of one language; none without the file. Raises `LanguageUnusable`."""
+    """Read the seed prompts of one language. The result is empty if there is no file. Raises `LanguageUnusable`."""
     if not file.exists():
         return ()
     try:
@@ -121,10 +124,10 @@ def lessons(
     labelled: Sequence[Labelled] = (),
     instructions: Mapping[str, InstructionModel] | None = None,
 ) -> list[Lessons]:
-    """The lessons of every language of the active templates and the labelled prompts.
+    """Collect the training data of every language that occurs in the active templates or in the labelled prompts.
 
-    If the same prompt has two classes, the templates have priority, then the labelled prompts, then our seeds.
-    `instructions`: the models of instructions, by language.
+    If a prompt has two classes, the templates have priority, then the labelled prompts, then our seeds. `instructions`
+    are the models that find an instruction, by language.
     """
     active = [template for template in library.templates if template.active]
     languages = {template.language.value for template in active} | {row.language for row in labelled if row.intent}
@@ -168,7 +171,7 @@ def _of(
 
 
 def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Callable[[str], Look]) -> Iterator[Lesson]:
-    """The seed prompts as cases, and each instruction combined with the payload of another prompt."""
+    """Return the seed prompts as cases, and also each instruction combined with the payload of another prompt."""
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     kinds = Counter(prompt.intent for prompt in prompts)
     for prompt, text, crossed in (*_as_written(prompts), *_crossed(prompts)):
@@ -176,7 +179,7 @@ def _seed_cases(prompts: Sequence[SeedPrompt], known: Container[str], read: Call
         intent = prompt.intent if prompt.intent in known else outside(prompt.intent)
         if is_outside(intent) and kinds[prompt.intent] < FEWEST_OF_A_KIND:
             intent = NONE
-        # most payloads are not in the view, so that most of these cases are the same
+        # the view has no payload, so many of these cases look the same
         form = (view.request, intent, tuple(form_marks(view)))
         if form not in seen:
             seen.add(form)
@@ -199,7 +202,7 @@ def _crossed(prompts: Sequence[SeedPrompt]) -> Iterator[tuple[SeedPrompt, str, b
 
 
 def written(instruction: str, payload: str, nth: int) -> str:
-    """An instruction and its payload in one of five layouts."""
+    """Write an instruction and its payload in one of five layouts, which `nth` chooses."""
     match nth % 5:
         case 0:
             return f"{instruction}\n\n{payload}"

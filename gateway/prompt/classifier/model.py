@@ -1,8 +1,8 @@
-"""A trained classifier as plain arrays, and its verdict on a prompt. numpy only.
+"""A trained classifier as plain numpy arrays, and its verdict on a prompt.
 
-`train.py` makes a model, `model_file.py` stores it. Scores, gate and similarities are computed for one prompt at a
-time, as a request needs them. Products are written `a.dot(b)`: for such small arrays `a @ b` takes several times as
-long, since numpy first prepares for stacks of matrices.
+`train.py` makes a model, `model_file.py` stores it. A request has one prompt, so all results are computed for one
+prompt at a time. Products are written `a.dot(b)`, since `a @ b` takes several times as long for such small arrays:
+numpy first prepares for stacks of matrices.
 """
 
 from __future__ import annotations
@@ -27,80 +27,83 @@ from gateway.prompt.classifier.view import Keywords, Look, has_code, plain, toke
 Array: TypeAlias = NDArray[np.float32]
 GATE = ("top", "margin", "entropy", "nearest", "nearest five", "over the mean", "none", "score")
 WITHOUT_TEXT = 0.3
-"""The factor of the trust in an intent that works on a text or on code, where the prompt has none."""
-CANDIDATES = 3  # classes whose examples a prompt is compared with
+"""An intent that works on a text or on code has its trust multiplied by this if the prompt has no text or code."""
+CANDIDATES = 3  # the number of classes whose examples are compared with a prompt
 
 
 class TierVerdict(Struct, frozen=True):
-    """The verdict of one tier. `confidence`: the calibrated probability that `name` is right."""
+    """The verdict of one tier. `confidence` is the calibrated probability that the intent `name` is right."""
 
     name: str
     confidence: float
     none: float
-    """The probability that no template is for the prompt."""
+    """The probability that no template fits the prompt."""
     nearest: str = ""
     similarity: float = 0.0
     words: tuple[str, ...] = ()
     listed: bool = False
-    """Whether a template lists the same request, word for word, as a `match` example."""
+    """Whether a template has exactly this request as a `match` example."""
 
 
 class Names(Struct, frozen=True):
-    """The names of a tier's rows and columns."""
+    """The names of a tier's rows and columns, and of its examples."""
 
     language: str
     classes: tuple[str, ...]
     vocabulary: tuple[str, ...]
     anchors: tuple[str, ...]
-    """The examples to compare a prompt with, class by class."""
+    """The examples to compare a prompt with, sorted by class."""
     keywords: dict[str, tuple[str, ...]]
     requests: dict[str, str] = field(default_factory=dict, name="asked")
-    """The requests of the examples, in `plain` words, with their intents."""
+    """The requests of the examples with their intents. The requests are written as `plain` returns them."""
     listed: tuple[str, ...] = ()
-    """Those of `requests` that a template lists."""
+    """The `requests` that a template lists as `match` examples."""
     barred: dict[str, tuple[str, ...]] = {}
-    """`not` examples in `plain` words, with and without their payload, and the intents that they do not have."""
+    """The intents that each `not` example excludes. The examples are written as `plain` returns them, with and without
+    their payload."""
     on_text: tuple[str, ...] = ()
-    """The intents whose examples nearly all have a text to work on."""
+    """The intents whose examples nearly always have a text to work on."""
     on_code: tuple[str, ...] = ()
-    """The intents whose examples nearly all have code or an error message."""
+    """The intents whose examples nearly always have code or an error message."""
     whole: bool = False
-    """Whether prompts are read whole, with the text that they are about."""
+    """Whether prompts are read whole, including their payload."""
 
 
 class Signs(NamedTuple):
-    """The input of the gate, and intermediate results."""
+    """The input of the gate, and some intermediate results."""
 
     signs: list[float]
     """The features of the gate, one for each of `GATE`."""
     top: int
     nearest: int
-    """The anchor of the top class that is most similar to the prompt; -1 if it has none."""
+    """The most similar anchor of the top class, or -1 if that class has no anchors."""
     similarity: float
     scores: list[float]
     """The scores of the classes; `softmax` turns them into probabilities."""
 
 
 class TierFeatures(NamedTuple):
-    """The features of a prompt that a tier reads."""
+    """The part of a prompt that a tier reads."""
 
     columns: Sequence[int]
     weights: Array
     length: float
-    """The divisor of the weights."""
+    """The length of the row of weights, by which the scores are divided."""
     rows: Array
-    """[columns, classes]: the weights of each word for the classes."""
+    """The weights of each known word for the classes, [columns, classes]."""
     vector: Array | None
 
 
 class Tier:
-    """One classifier: from words, and perhaps an embedding, to a class and the trust in it."""
+    """A classifier that finds the class of a prompt and the trust in it from words, and in some tiers from an
+    embedding."""
 
     def __init__(self, names: Names, arrays: Mapping[str, Array]) -> None:
-        """`arrays`: idf [words]; words [words, classes]; vector [dimensions, classes] (0 dimensions: no embedding);
-        bias [classes]; temperature [1]; anchors [anchors, dimensions], unit rows, sorted by class; anchor_class
-        [anchors]; gate [features + 1]; without an embedding also projection [words, dimensions], which places a
-        prompt among the anchors."""
+        """`arrays` has these entries. idf is [words], and words is [words, classes]. vector is [dimensions, classes],
+        with 0 dimensions if the tier has no embedding. bias is [classes], and temperature is [1]. anchors is [anchors,
+        dimensions], with rows of length 1, sorted by class; anchor_class is [anchors]. gate is [features + 1]. A tier
+        without an embedding also has projection [words, dimensions], which gives a prompt a position among the
+        anchors."""
         self.names = names
         self.arrays = dict(arrays)
         self._keywords = Keywords(names.keywords)
@@ -119,7 +122,8 @@ class Tier:
         self._gate, self._gate_bias = gate[:-1], gate[-1]
 
     def recall(self, seen: Look) -> TierVerdict | None:
-        """The verdict on a prompt whose request equals that of an example, word for word; None for other prompts."""
+        """Return the verdict on a prompt whose request has the same words as an example's. The result is None for other
+        prompts."""
         request = plain(seen.request)
         name = self.names.requests.get(request)
         if name is None or name in self.names.barred.get(plain(seen.text), ()):
@@ -127,9 +131,9 @@ class Tier:
         return TierVerdict(name, 1.0, 0.0, seen.request, 1.0, listed=request in self._listed)
 
     def judge(self, seen: Look, vector: Array | None = None) -> TierVerdict:
-        """The verdict on a prompt.
+        """Return the verdict on a prompt.
 
-        vector: [dimensions], the embedding of `seen.request`; None for a tier that reads words only
+        `vector` [dimensions] is the embedding of `seen.request`. It is None for a tier that reads only words.
         """
         known = self._allowed(seen)
         if not known:
@@ -150,20 +154,20 @@ class Tier:
         )
 
     def read(self, seen: Look, vector: Array | None = None) -> TierFeatures:
-        """The known words of a prompt as columns, with their tf-idf."""
+        """Return the known words of a prompt as columns, with their tf-idf."""
         known = self._column
         words = [known[word] for word in tokens(seen, self.names.language, self._keywords) if word in known]
         columns = [*dict.fromkeys(words)]
         places = np.array(columns, np.intp)
         weights = self._idf.take(places)
-        if len(columns) < len(words):  # most prompts have each word once
+        if len(columns) < len(words):  # in most prompts no word occurs twice
             counted = Counter(words)
             weights *= np.array([1.0 + log(counted[column]) for column in columns], np.float32)
         length = sqrt(weights.dot(weights)) or 1.0
         return TierFeatures(columns, weights, length, self._words.take(places, 0), vector)
 
     def _allowed(self, seen: Look) -> list[int]:
-        """The classes of intents, without those that have this very prompt as a `not` example."""
+        """Return the classes of intents, without the intents that list this prompt as a `not` example."""
         barred = self.names.barred
         if not barred:
             return self._known
@@ -171,9 +175,9 @@ class Tier:
         return [place for place in self._known if self.names.classes[place] not in out] if out else self._known
 
     def weigh(self, read: TierFeatures, known: Sequence[int] | None = None) -> Signs:
-        """The scores of the classes after temperature, and the input of the gate.
+        """Return the scores of the classes, divided by the temperature, and the input of the gate.
 
-        known: indices of the classes to choose from; None for all intents
+        `known` are indices of the classes to choose from. None stands for all intents.
         """
         length = read.length
         scores_of_words: list[float] = read.weights.dot(read.rows).tolist()
@@ -186,7 +190,7 @@ class Tier:
         )
 
     def place(self, read: TierFeatures) -> Array:
-        """[dimensions]: the prompt's position among the anchors."""
+        """Return the prompt's position among the anchors, [dimensions]."""
         if read.vector is not None:
             return read.vector
         assert self._projection is not None
@@ -194,15 +198,15 @@ class Tier:
         return point / max(np.float32(1e-9), np.float32(sqrt(point.dot(point))))
 
     def within(self, signs: Signs) -> float:
-        """The probability that the prompt has an intent of the library."""
+        """Return the probability that the prompt has an intent of the library."""
         return logistic(sum(map(mul, signs.signs, self._gate)) + self._gate_bias)
 
     def share(self, signs: Signs) -> float:
-        """The probability of the top class among the intents."""
+        """Return the probability of the top class, given that the prompt has an intent."""
         return signs.signs[0] / max(1.0 - signs.signs[6], 1e-9)
 
     def strongest(self, read: TierFeatures, top: int, limit: int = 3) -> list[tuple[str, float]]:
-        """The words that contribute most to the score of class `top`, and their contributions in logits."""
+        """Return the words that contribute most to the score of class `top`, with their contributions in logits."""
         push = [
             weight * row / read.length
             for weight, row in zip(read.weights.tolist(), read.rows[:, top].tolist(), strict=True)
@@ -211,42 +215,45 @@ class Tier:
         return [(self.names.vocabulary[read.columns[row]], push[row]) for row in best if push[row] > 0.0]
 
     def nearest(self, read: TierFeatures, limit: int = 5) -> list[tuple[str, str, float]]:
-        """(example, its intent, cosine) of all anchors, the most similar first. For explanations."""
+        """Return (example, its intent, cosine) of the most similar anchors, for explanations. The most similar comes
+        first."""
         likeness = self._anchors @ self.place(read)
         rows = np.argsort(-likeness)[:limit].tolist()
         own = self.arrays["anchor_class"]
         return [(self.names.anchors[r], self.names.classes[int(own[r])], float(likeness[r])) for r in rows]
 
     def pushes(self, signs: Signs) -> list[tuple[str, float, float]]:
-        """(feature, its value, its contribution to the gate's score), for each of `GATE`."""
+        """Return (feature, its value, its contribution to the gate's score) for each feature in `GATE`."""
         return [(name, value, value * w) for name, value, w in zip(GATE, signs.signs, self._gate, strict=True)]
 
 
 class ClassifierModel(Struct, frozen=True):
-    """The parts of a classifier, trained together. `tiers`: by language, then `static`, `sentence` or `words`."""
+    """The parts of a classifier, which are trained together. The keys of `tiers` are a language and then `static`,
+    `sentence` or `words`."""
 
     trained_on: str
     tiers: dict[str, dict[str, Tier]]
     rawness: RawnessModel
     instructions: dict[str, InstructionModel] = {}
-    """The models that find the instruction of a prompt, by language."""
+    """The models that find the instruction in a prompt, by language."""
     report: dict[str, float] = {}
     fixed: tuple[str, ...] = ()
-    """Fixed sentences of the templates, to recognise prompts that one of them wrote."""
+    """Fixed sentences of the templates, which show that a template wrote a prompt."""
     checksum: str = ""
-    """The checksum of the file that it was read from; "" for a model in memory."""
+    """The checksum of the file that the model was read from; "" for a model in memory."""
 
 
 def gate_features(
     values: Sequence[float], known: Sequence[int], ends: Sequence[int], near: Callable[[int], Array]
 ) -> Signs:
-    """The input of the gate: how sure the classifier is, and how near the prompt is to the examples.
+    """Return the input of the gate: how certain the classifier is, and how similar the prompt is to the examples.
 
-    `values`: the scores of the classes, after temperature; `known`: the classes that are intents; `near(class)`: the
-    similarity of the prompt to the anchors of a class, those in [ends[class], ends[class + 1]). Only the examples of
-    the most probable classes are compared: with thousands of examples, this would cost more than all the rest.
+    `values` are the scores of the classes, divided by the temperature. `known` are the classes that are intents. `near`
+    takes a class and returns the similarity of the prompt to each anchor in [ends[class], ends[class + 1]). Only the
+    most probable classes are compared: with thousands of examples, comparing all of them would cost more than the rest
+    of the verdict.
     """
-    # for some dozens of numbers Python is faster than numpy
+    # for a few dozen numbers Python is faster than numpy
     highest = max(values)
     raised = [*map(exp, [value - highest for value in values])]
     total = sum(raised)
@@ -269,6 +276,6 @@ def gate_features(
 
 
 def softmax(scores: Array) -> Array:
-    """The probabilities of scores along the last axis, float32, in the shape of `scores`."""
+    """Turn scores into probabilities along the last axis. The result is float32 and has the shape of `scores`."""
     raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True), dtype=np.float32)

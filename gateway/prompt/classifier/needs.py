@@ -1,6 +1,7 @@
-"""Finds missing parts of a prompt and the needs of its answer. Rules on words and measures, which take microseconds.
+"""Finds the missing parts of a prompt and the needs of its answer, by rules on words and numbers that take
+microseconds.
 
-They are hints for readers of notes, for routing and for templates. They cause no rewrite. The words are in
+The results are hints for notes, for routing and for templates. They cause no rewrite. The words are in
 `seed/needs.jsonl`, by language.
 """
 
@@ -18,7 +19,7 @@ from gateway.prompt.classifier.view import Look
 
 FILE = Path(__file__).parent / "seed" / "needs.jsonl"
 LONG_CHARS = 3000
-"""A longer prompt is mostly text to work on, and does not fit a small window."""
+"""A longer prompt is mostly a text to work on, and does not fit a small context window."""
 _WORD = re.compile(r"[a-z][a-z.'-]*[a-z]|[a-z]")
 _SUM = re.compile(r"\d\s*[-+*/×÷^=]\s*\d|\d\s*%")
 _FORMAT, _CONSTRAINTS, _NUMBERS, _AUDIENCE, _QUESTION, _POLITE, _PASTED, _QUOTES, _WORDS = (
@@ -51,9 +52,10 @@ class NeedWords(Struct, frozen=True):
 
 
 def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> tuple[str, ...]:
-    """The parts that the prompt lacks: any of task, context, format, constraints and examples.
+    """Return the parts that the prompt lacks: any of task, context, format, constraints and examples.
 
-    `measured`: the result of `rawness.measures`. `intent`: whether its intent is known, so that it has a task.
+    `measured` is the result of `rawness.measures`. `intent` tells whether the intent is known, since a known intent is
+    a task.
     """
     text, words = _lower_and_words(seen.request)
     task = intent or measured[_QUESTION] or measured[_POLITE] or measured[_WORDS] > _DAMPED_FEW
@@ -68,7 +70,7 @@ def lacks(seen: Look, measured: list[float], language: str, *, intent: bool) -> 
 
 
 def needs(seen: Look, language: str) -> tuple[str, ...]:
-    """The things that an answer seems to need: any of context, long context, reasoning and a tool."""
+    """Return the things that an answer seems to need: any of context, long context, reasoning and a tool."""
     text, words = _lower_and_words(seen.request)
     answers = (
         ("context", not seen.rule and _occurs("absent", language, text, words)),

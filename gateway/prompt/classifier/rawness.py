@@ -1,4 +1,4 @@
-"""Judges whether a prompt is raw: a logistic model on `features`, the same in every language. Plain Python."""
+"""Judges whether a prompt is raw, by a logistic model on `features`. The model is the same for every language."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class RawnessModel:
     """Estimates the probability that a rewrite can help, from the form of the prompt alone."""
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
-        """`arrays`: mean, scale, weights [features]; bias [1]."""
+        """`arrays` has mean, scale and weights, each [features], and bias [1]."""
         self.arrays = dict(arrays)
         mean, scale, weights = (arrays[name].tolist() for name in ("mean", "scale", "weights"))
-        # Python is faster than numpy for this few numbers
+        # for so few numbers Python is faster than numpy
         self._mean, self._slope = mean, [w / s for s, w in zip(scale, weights, strict=True)]
         self._bias = float(arrays["bias"][0])
 
     def judge(self, measured: list[float]) -> tuple[float, tuple[str, ...]]:
-        """The probability that a rewrite can help, and the names of the three strongest features for and against it.
+        """Return the probability that a rewrite can help, and the names of the three features that count most.
 
-        measured: [features], as `measures` returns them
+        `measured` [features] is the result of `measures`.
         """
         pushes = [*map(mul, map(sub, measured, self._mean), self._slope)]
         best = sorted(range(len(pushes)), key=[*map(abs, pushes)].__getitem__, reverse=True)[:3]
@@ -43,10 +43,10 @@ class RawnessModel:
 
 
 def measures(seen: Look) -> list[float]:
-    """The features of the instruction. The payload does not show the user's own style, so it is not measured."""
+    """Return the features of the instruction. The payload is left out, since it does not show the user's own style."""
     return [*features(seen.request if seen.rule else seen.text), float(bool(seen.rule))]
 
 
 def logistic(score: float) -> float:
-    """The probability of a score, clipped so that exp does not overflow."""
+    """Turn a score into a probability. The score is clipped so that exp does not overflow."""
     return 1.0 / (1.0 + exp(-min(60.0, max(-60.0, score))))

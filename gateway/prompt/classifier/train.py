@@ -1,7 +1,7 @@
 """Trains the classifier, or loads the one that was trained on the same data.
 
-scikit-learn and scipy are used only here and in the modules that this one calls; a request needs numpy. `lessons.py`
-collects the data, `train_tier.py` trains a tier, `calibrate.py` calibrates it.
+Only this module and those it calls use scikit-learn and scipy; a request needs only numpy. `lessons.py` collects the
+data, `train_tier.py` trains a tier, `calibrate.py` calibrates it.
 """
 
 from __future__ import annotations
@@ -30,31 +30,33 @@ from gateway.prompt.library.library import Library
 
 log = logging.getLogger("foreword.classify")
 
-RECIPE = "12"  # part of the key under which a trained model is kept: raise it when training changes
+RECIPE = "12"  # part of the key of a stored model; raise it when the training changes
 LABELLED = "labelled.jsonl"
-"""In the folder `classifier` of the data folder: the labelled prompts of `foreword classifier train`."""
+"""The file of the labelled prompts that `foreword classifier train` used, in the folder `classifier` of the data
+folder."""
 
 Progress = Callable[[str], None]
 
 
 class Embedders(Struct, frozen=True):
-    """The embeddings of the two tiers, or None. They serve English."""
+    """The embedders of the two tiers, or None for a tier without one. They are used for English."""
 
     static: Embedder | None = None
     sentence: Embedder | None = None
 
 
 class Training(Struct, frozen=True):
-    """A trained model, and the results of each tier on held-out cases, by language and tier."""
+    """A trained model, and the held-out results of its tiers, by language and tier."""
 
     model: ClassifierModel
     tiers: dict[str, dict[str, TrainedTier]]
 
 
 def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds | None = None) -> ClassifierModel:
-    """The model for exactly this library, these embedders, seeds and labelled prompts, loaded or trained now.
+    """Return the model for exactly this library, these embedders, seeds and labelled prompts. It is loaded, or trained
+    now.
 
-    Blocking: some seconds of one core the first time, milliseconds after that.
+    This call blocks: it takes some seconds of one core the first time, and milliseconds after that.
     """
     seeds = seeds or read_seeds()
     labelled = kept_labels(data_folder)
@@ -72,18 +74,18 @@ def trained(library: Library, embedders: Embedders, data_folder: Path, seeds: Se
 def model_folder(
     library: Library, embedders: Embedders, data_folder: Path, seeds: Seeds, labelled: Sequence[Labelled] = ()
 ) -> Path:
-    """The folder of the model for exactly these data."""
+    """Return the folder that stores the model for exactly these data."""
     return data_folder / "classifier" / training_key(library, embedders, seeds, labelled)
 
 
 def kept_labels(data_folder: Path) -> tuple[Labelled, ...]:
-    """The labelled prompts of the last `foreword classifier train`. Every training uses them."""
+    """Read the labelled prompts of the last `foreword classifier train`. Every training uses them."""
     file = data_folder / "classifier" / LABELLED
     return read_labelled([file]) if file.exists() else ()
 
 
 def training_key(library: Library, embedders: Embedders, seeds: Seeds, labelled: Sequence[Labelled] = ()) -> str:
-    """A key of 16 hex digits. It changes with any part of the training data."""
+    """Return a key of 16 hex digits that changes with any part of the training data."""
     intents = sorted((t.language.value, t.id, t.intent) for t in library.templates if t.active)
     names = [embedder.name if embedder else "" for embedder in (embedders.static, embedders.sentence)]
     fixed = fingerprints(template for template in library.templates if template.active)
@@ -98,9 +100,10 @@ def train(
     labelled: Sequence[Labelled] = (),
     data_folder: Path | None = None,
 ) -> ClassifierModel:
-    """A model for every language of the active templates and the labelled prompts.
+    """Train a model for every language that occurs in the active templates or in the labelled prompts.
 
-    It uses one core, since the gateway serves requests meanwhile, and BLAS threads that wait for each other are slower.
+    Training uses one core, since the gateway serves requests at the same time. More BLAS threads would also wait for
+    each other and be slower.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -116,7 +119,7 @@ def teach(
     data_folder: Path | None = None,
     progress: Progress = lambda what: None,
 ) -> Training:
-    """Train as `train` does, and return the held-out results too. `data_folder` stores the embeddings."""
+    """Train as `train` does, but also return the held-out results. `data_folder` stores the embeddings."""
     tiers: dict[str, dict[str, TrainedTier]] = {}
     instructions = _instructions(seeds)
     for lesson in lessons(library, seeds, labelled, instructions):
@@ -146,7 +149,7 @@ def teach(
 
 
 def _instructions(seeds: Seeds) -> dict[str, InstructionModel]:
-    """The models that find the instruction of a prompt, by language."""
+    """Train the models that find the instruction in a prompt, by language."""
     models = {
         language: train_instructions([p for p in seeds.prompts if p.language == language], spaced=words.spaced)
         for language, words in VOCABULARY.items()
@@ -159,7 +162,7 @@ def _each(tiers: dict[str, dict[str, TrainedTier]], part: Callable[[TrainedTier]
 
 
 def _embed(embedder: Embedder, kind: str, data_folder: Path | None, progress: Progress) -> Embed:
-    # the static embedding is faster than reading a file
+    # computing a static embedding is faster than reading a file
     if kind != "sentence" or data_folder is None:
         return embedder.embed
     return EmbeddingCache(embedder, data_folder / "classifier", progress).embed

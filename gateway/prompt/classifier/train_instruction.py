@@ -1,4 +1,4 @@
-"""Trains the model that finds the instruction of a prompt, from our seed prompts."""
+"""Trains the model that finds the instruction in a prompt, using our seed prompts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from gateway.prompt.classifier.instruction import InstructionModel, line_tokens
 from gateway.prompt.classifier.lessons import SeedPrompt
 
-ENOUGH = 20  # payloads; with fewer there is nothing to learn
+ENOUGH = 20  # the fewest payloads that a model can be trained on
 STRENGTH = 0.3
-SMALLEST = 0.02  # a smaller weight decides nothing
-CHAT = "none:chat"  # says something and asks for nothing
+SMALLEST = 0.02  # smaller weights are left out, since they decide nothing
+CHAT = "none:chat"  # the kind of prompts that say something and ask for nothing
 
 
 def train_instructions(prompts: Sequence[SeedPrompt], *, spaced: bool) -> InstructionModel | None:
-    """The model of one language; None without enough prompts with a payload."""
+    """Train the model of one language. The result is None if too few prompts have a payload."""
     pasted = [line for prompt in prompts for line in _pasted(prompt.payload)]
     asking = [prompt.instruction for prompt in prompts if prompt.intent != CHAT]
     if len(pasted) < ENOUGH:
@@ -37,6 +37,6 @@ def train_instructions(prompts: Sequence[SeedPrompt], *, spaced: bool) -> Instru
 
 
 def _pasted(payload: str) -> Iterator[str]:
-    """The first and the last line of a payload, which stand beside the instruction."""
+    """Return the first and the last line of a payload, which are the lines next to the instruction."""
     lines = [line for line in payload.split("\n") if line.strip()]
     yield from dict.fromkeys(lines[:1] + lines[-1:])

@@ -1,7 +1,7 @@
-"""Trains the model of raw prompts from our seed set.
+"""Trains the model of raw prompts on our seed prompts.
 
-To leave a raw prompt alone is the smaller mistake. So the bias is set on held-out prompts, such that only `ALARMS` of
-the well-specified prompts reach `THRESHOLD`.
+Leaving a raw prompt unchanged is the smaller mistake. So the bias is set on held-out prompts: only the share `ALARMS`
+of the well-specified prompts may reach `THRESHOLD`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from gateway.prompt.classifier.rawness import RawnessModel, measures
 from gateway.prompt.classifier.view import look
 from gateway.settings.prompt import PromptTable
 
-PAIRED = 4.0  # a pair of the same prompt, raw and well specified, is worth more than two unrelated prompts
+PAIRED = 4.0  # the weight of a prompt in a pair, which teaches more than an unpaired prompt
 ALARMS = 0.15  # the share of well-specified prompts that may look improvable
-THRESHOLD = PromptTable().improvable  # at this probability
+THRESHOLD = PromptTable().improvable  # the probability from which a prompt looks improvable
 
 
 def train_rawness(seeds: Seeds) -> RawnessModel:
-    """Fit the model on the seed prompts and pairs. The same seeds give the same model."""
+    """Fit the model on the seed prompts and pairs. The same seeds always give the same model."""
     texts = [text for text, _ in seeds.improvable] + [text for pair in seeds.pairs for text in pair]
     raw = np.array([is_raw for _, is_raw in seeds.improvable] + [True, False] * len(seeds.pairs))
     weight = np.array([1.0] * len(seeds.improvable) + [PAIRED, PAIRED] * len(seeds.pairs))
     rows = np.array([measures(look(text)) for text in texts], dtype=np.float32)
-    # both halves of a pair are in the same fold
+    # both prompts of a pair are in the same fold
     alone = len(seeds.improvable)
     fold = np.array([row % FOLDS if row < alone else (row - alone) // 2 % FOLDS for row in range(len(texts))])
     held_out = np.zeros(len(texts))

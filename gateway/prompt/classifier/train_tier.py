@@ -1,4 +1,4 @@
-"""Trains one tier of one language: from words, and perhaps an embedding, to an intent and a calibrated trust."""
+"""Trains one tier of one language, which finds an intent and a calibrated trust from words and perhaps an embedding."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from gateway.prompt.classifier.model import Array, Names, Tier
 from gateway.prompt.classifier.regression import Fitted, TrainingRows, fit, join
 from gateway.prompt.classifier.view import Keywords, Look, has_code, plain, tokens
 
-SURE = 0.5  # a `not` example that fits no class this well is left out
-LATENT = 96  # dimensions of a prompt's position among the others where there is no embedding
-# The weight of words beside the embedding, by the best result out of fold: with many examples words count less.
+SURE = 0.5  # a `not` example is left out if no class has at least this probability
+LATENT = 96  # without an embedding, the dimensions of a prompt's position among the others
+# The weight of words beside the embedding, chosen by the best held-out result. With many examples words count less.
 WORDS_OF_FEW, WORDS_OF_MANY = 1.2, 0.8
-# examples of an intent, and their share with a text or with code, to say that it works on one
+# An intent works on a text (or code) if it has `FEWEST` examples and at least this share of them has a text (or code).
 FEWEST, WITH_TEXT, WITH_CODE = 12, 0.85, 0.85
 
 Embed = Callable[[Sequence[str]], Array]
 
 
 class TrainedTier(Struct, frozen=True):
-    """A tier, and its results on held-out cases."""
+    """A tier with its results on held-out cases."""
 
     tier: Tier
     held_out: HeldOutResults
@@ -38,7 +38,8 @@ class TrainedTier(Struct, frozen=True):
 
 
 def train_tier(lesson: Lessons, embed: Embed | None) -> TrainedTier:
-    """Train and calibrate one tier. embed: texts -> [texts, dimensions], or None for a tier that reads words only."""
+    """Train and calibrate one tier. `embed` turns texts into [texts, dimensions]. It is None for a tier that reads only
+    words."""
     words_weight = WORDS_OF_FEW if len(lesson.cases) < MANY else WORDS_OF_MANY
     keywords = Keywords(lesson.keywords)
     everything = [*lesson.cases, *lesson.near_misses]
@@ -114,7 +115,7 @@ def _tier(
 
 
 def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> tuple[str, ...]:
-    """The intents for which `have` is true in at least this share of the examples."""
+    """Return the intents for which `have` is true in at least this share of the examples."""
     total, having = Counter[str](), Counter[str]()
     for case in lesson.cases:
         if case.crossed:
@@ -126,8 +127,8 @@ def _nearly_all(lesson: Lessons, have: Callable[[Look], bool], share: float) -> 
 
 
 def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
-    """The intents that each `not` example excludes, by its whole text and by its request without the payload. The
-    request is left out if an example of the intent has the same one."""
+    """Return the intents that each `not` example excludes. The keys are the whole text of the example and its request
+    without the payload. The request is left out if an example of the intent has the same request."""
     requests = {(plain(case.seen.request), case.intent) for case in lesson.cases}
     barred: dict[str, set[str]] = {}
     for miss in lesson.near_misses:
@@ -138,7 +139,8 @@ def _barred(lesson: Lessons) -> dict[str, tuple[str, ...]]:
 
 
 def _requests(lesson: Lessons) -> dict[str, str]:
-    """The intent of each example's request, in `plain` words. A request with two intents is left out."""
+    """Return the intent of each example's request. The requests are written as `plain` returns them, and a request with
+    two intents is left out."""
     owners: dict[str, set[str]] = {}
     for case in lesson.cases:
         owners.setdefault(plain(case.seen.request), set()).add(case.intent)
@@ -150,7 +152,7 @@ def _requests(lesson: Lessons) -> dict[str, str]:
 
 
 def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """The rows to compare with, class by class, spread evenly over the cases of each class."""
+    """Return the rows to compare with, sorted by class. They are spread evenly over the cases of each class."""
     own: dict[str, list[int]] = {}
     for row, intent in enumerate(intents):
         own.setdefault(intent, []).append(row)
@@ -165,7 +167,8 @@ def _anchors(intents: Sequence[str], classes: Sequence[str]) -> list[int]:
 def _settle(
     table: TrainingRows, labels: NDArray[np.str_], misses: TrainingRows, near_misses: Sequence[Lesson]
 ) -> tuple[TrainingRows, NDArray[np.str_]]:
-    """Give each `not` example the class, other than its intent, that fits it best. Leave out those that fit none."""
+    """Give each `not` example the class that fits it best and is not its intent. Examples that fit no class are left
+    out."""
     if not near_misses:
         return misses, np.array([], dtype=labels.dtype)
     fitted = fit(table, labels)
@@ -183,7 +186,7 @@ def _vectors(embed: Embed | None, cases: Sequence[Lesson]) -> Array:
 
 
 def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
-    """The words of at least two prompts, and their inverse document frequency."""
+    """Return the words that occur in at least two prompts, and their inverse document frequency."""
     counts = Counter(word for document in documents for word in set(document))
     least = 2 if len(documents) < 5000 else 3
     vocabulary = sorted(word for word, count in counts.items() if count >= least)
@@ -192,7 +195,8 @@ def _vocabulary(documents: Sequence[Sequence[str]]) -> tuple[list[str], Array]:
 
 
 def weigh_all(documents: Sequence[Sequence[str]], vocabulary: Sequence[str], idf: Array) -> sparse.csr_matrix:
-    """The tf-idf rows of all documents, [documents, vocabulary], each of length 1, as `Tier` computes them for one."""
+    """Return the tf-idf rows of all documents, [documents, vocabulary], each of length 1. `Tier` computes the same for
+    one prompt."""
     column = {word: index for index, word in enumerate(vocabulary)}
     columns: list[int] = []
     values: list[float] = []
@@ -209,7 +213,8 @@ def weigh_all(documents: Sequence[Sequence[str]], vocabulary: Sequence[str], idf
 
 
 def _projection(words: sparse.csr_matrix) -> Array:
-    """The directions in which prompts differ most, [vocabulary, LATENT], to compute the similarity of two prompts."""
+    """Return the directions in which prompts differ most, [vocabulary, LATENT], to compute the similarity of two
+    prompts."""
     from sklearn.decomposition import TruncatedSVD
 
     directions = TruncatedSVD(min(LATENT, *words.shape), random_state=0).fit(words)

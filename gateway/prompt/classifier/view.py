@@ -1,7 +1,7 @@
-"""The classifier's view of a prompt: the request without its payload.
+"""The part of a prompt that the classifier reads: the request without its payload.
 
-`What is the intent of this message: "I lost my card"` and the same about a train ticket are one kind of request. So the
-payload is removed, and the instruction is embedded and read.
+`What is the intent of this message: "I lost my card"` and the same question about a train ticket are one kind of
+request. So the payload is removed, and only the instruction is embedded and read.
 """
 
 import re
@@ -16,11 +16,11 @@ from gateway.prompt.language.vocabulary import VOCABULARY
 from gateway.prompt.language.wording import without_frame
 from gateway.split import Split
 
-HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the beginning or at the end
-HEAD_ZH, TAIL_ZH = 60, 24  # the same in Chinese characters
-SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction says too little without its payload
-FEW = 8  # characters of an instruction such as "work out" or "请帮我算一下", which does not say what of
-NEARLY_ALL = 0.9  # of a prompt: then the lines that ask are all of it
+HEAD_WORDS, TAIL_WORDS = 40, 16  # an instruction is at the start or at the end
+HEAD_ZH, TAIL_ZH = 60, 24  # the same limits in Chinese characters
+SHORTEST, SHORTEST_ZH = 4, 4  # characters; a shorter instruction is not clear without its payload
+FEW = 8  # characters of an instruction that does not name its object, such as "work out" or "请帮我算一下"
+NEARLY_ALL = 0.9  # if the instruction is at least this share of the prompt, there is no payload
 
 _EN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]")
 _SPACED = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+|[^\s\w]")
@@ -35,23 +35,23 @@ _CODE_SIGN = re.compile(
 _CODE_NEEDS = ("```", "def ", "function", "class ", "{", ";", "()", "=>", "</", "SELECT", "return", "#include")
 _TRACE_NEEDS = ("Traceback", "Error", "Exception", "undefined is", "segfault", "stack trace", "报错", "异常")
 _KINDS = (("<code>", _CODE, _CODE_NEEDS), ("<trace>", _TRACE, _TRACE_NEEDS))
-_ARITHMETIC_NEEDS = ("^", "√", "∫", "∑")  # or a digit
+_ARITHMETIC_NEEDS = ("^", "√", "∫", "∑")  # a digit is enough too
 _NUMBER = re.compile("[0-9]+")
 _CLAUSE = re.compile(r"[.!?;。！？；](?=\s|\Z|[^\x00-\x7f])")
 
 
 class Look(Struct, frozen=True):
-    """`request` is the text to embed: the instruction, or head and tail of a prompt without a payload."""
+    """`request` is the text to embed: the instruction, or the start and the end of a prompt without a payload."""
 
     text: str
     request: str
     rule: str = ""
-    """The rule that found the payload; "" if there is none."""
+    """The rule that found the payload; "" if no rule did."""
 
 
 def look(text: str, parts: Split | None = None, instructions: InstructionModel | None = None) -> Look:
-    """The view of a prompt. `parts`: the split prompt, if the caller has it. `instructions`: the model that separates
-    the lines that ask from a pasted text; without it only the rules of the split decide."""
+    """Return the view of a prompt. `parts` is the split prompt, if the caller has it. `instructions` is the model that
+    separates the instruction from a pasted text; without it, only the rules of the split decide."""
     parts = parts or split(text)
     asking = "" if instructions is None else instructions.instruction(text, parts)
     if says_something(asking):
@@ -65,7 +65,8 @@ def look(text: str, parts: Split | None = None, instructions: InstructionModel |
 
 
 def _only_announces(parts: Split, instructions: InstructionModel | None) -> bool:
-    """Whether the request is after the colon, and the words before it are few or ask nothing: `A riddle: who ...?`"""
+    """Return whether the words before the colon only announce the request, as in `A riddle: who ...?`. Such words are
+    few, or they ask for nothing."""
     if instructions is None or parts.rule != "colon" or "\n" in parts.payload_text:
         return False
     head = parts.instruction_text
@@ -74,17 +75,17 @@ def _only_announces(parts: Split, instructions: InstructionModel | None) -> bool
 
 
 def says_something(instruction: str) -> bool:
-    """Whether an instruction is long enough to be read without its payload."""
+    """Return whether an instruction is long enough to be read without its payload."""
     return len(instruction) >= (SHORTEST if instruction.isascii() else SHORTEST_ZH)
 
 
 def whole(text: str) -> Look:
-    """The whole prompt, for labels that were given to whole prompts."""
+    """Return a view of the whole prompt, for labels that were given to whole prompts."""
     return Look(text, ends(text))
 
 
 def ends(text: str) -> str:
-    """Head and tail of a text, since the cost of embedding grows with its length."""
+    """Return the start and the end of a text, since the cost of embedding grows with the length."""
     if len(text) < 4 * HEAD_ZH:
         return text
     words = text.split()
@@ -94,14 +95,14 @@ def ends(text: str) -> str:
 
 
 class Keywords:
-    """The keywords of the templates. In a spaced language they are whole words, looked up by their first word."""
+    """The keywords of the templates. In a language with blanks between words, a keyword is found by its first word."""
 
     def __init__(self, by_intent: Mapping[str, Sequence[str]]) -> None:
         self._marks: dict[str, list[str]] = {}
         for intent, words in by_intent.items():
             for word in words:
                 self._marks.setdefault(word, []).append(f"<{intent}>")
-        # the longest first: "write an email" before "write"
+        # the longest keyword first, so that "write an email" comes before "write"
         longest = sorted(self._marks, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest)) if longest else r"(?!)")
         self._first: dict[str, list[tuple[list[str], list[str]]]] = {}
@@ -111,11 +112,11 @@ class Keywords:
                 self._first.setdefault(parts[0], []).append((parts, self._marks[word]))
 
     def marks(self, request: str) -> list[str]:
-        """The marks of all keywords in the text, for an unspaced language."""
+        """Return the marks of all keywords in the text, for an unspaced language."""
         return [mark for word in self._pattern.findall(request) for mark in self._marks[word]]
 
     def marks_of(self, words: Sequence[str]) -> list[str]:
-        """The marks of all keywords among the words, for a spaced language."""
+        """Return the marks of all keywords among the words, for a spaced language."""
         first = self._first
         tokens: list[str] = []
         for place in [place for place, word in enumerate(words) if word in first]:
@@ -127,14 +128,15 @@ class Keywords:
 
 
 def plain(request: str) -> str:
-    """The request without letter case, extra white space and its last mark, to recognise the same words."""
+    """Return the request in lower case, without extra white space and closing punctuation, to compare requests by
+    words."""
     return " ".join(request.lower().split()).rstrip(" .!?:。！？：")
 
 
 def tokens(seen: Look, language: str, keywords: Keywords) -> list[str]:
-    """The words, or in Chinese the runs of characters, and a few marks of form such as `<code>`.
+    """Return the words, and marks of form such as `<code>`. In Chinese, runs of characters take the place of the words.
 
-    A keyword of a template is one more token, named after its intent.
+    Each keyword of a template adds a token that is named after its intent.
     """
     request = seen.request.lower()
     if not VOCABULARY[language].spaced:
@@ -162,21 +164,21 @@ def _has_digit(text: str) -> bool:
 
 
 def has_code(text: str) -> bool:
-    """Whether the text has a sign of code, of a command or of an error message that is rare in prose."""
+    """Return whether the text has signs of code, of a command or of an error message that are rare in prose."""
     head = text[:4000]
     return _CODE_SIGN.search(head) is not None or _TRACE.search(head) is not None
 
 
 def form_marks(seen: Look) -> list[str]:
-    """The form of the prompt as marks such as `<code>`. In a pasted text only code and error messages are
-    searched for, since its other content does not show what the user wants."""
+    """Return the form of the prompt as marks such as `<code>`. A pasted text is only searched for code and error
+    messages, since its other content does not show what the user wants."""
     text, request = seen.text[:4000], seen.request
     marks = ["<payload>" if seen.rule else "<no payload>"]
-    # most prompts have no digit, which is quick to test
+    # this test is quick, and most prompts have no digit
     numbers = _NUMBER.findall(request) if _has_digit(request) else ()
     marks.append(f"<numbers {min(3, len(numbers))}>")
     marks.append(f"<sentences {min(4, len(_CLAUSE.findall(request)))}>")
-    # a search for a required mark first is ten times as fast as the pattern
+    # testing for these characters first is ten times as fast as searching for the pattern
     marks += [mark for mark, pattern, needs in _KINDS if any(map(text.__contains__, needs)) and pattern.search(text)]
     if (numbers or any(map(request.__contains__, _ARITHMETIC_NEEDS))) and _ARITHMETIC.search(request):
         marks.append("<arithmetic>")
