@@ -1,7 +1,7 @@
 """A configured gateway: it prepares, calls and records.
 
-The path of a request is built again whenever a part was loaded, which takes microseconds: stages get the loaded parts
-in their constructors and never change.
+Stages get the loaded parts in their constructors and never change. The path of a request is therefore built again
+whenever a part was loaded, which takes microseconds.
 """
 
 import asyncio
@@ -89,7 +89,8 @@ class Gateway:
 
     @property
     def loaded(self) -> Loaded:
-        """The parts that are loaded. Read it once a request, since it may be replaced at any `await`."""
+        """The parts that are loaded. Read this property once per request, since the parts may be replaced at any
+        `await`."""
         return self.loader.current if self.loader else NOTHING
 
     @property
@@ -125,7 +126,7 @@ class Gateway:
         await self._stack.aclose()
 
     async def load_prompt(self, *, classifier: bool = True) -> None:
-        """Load everything that `prepare` needs, and wait for it. For commands that prepare single requests."""
+        """Load everything that `prepare` needs, and wait for it. This is for commands that prepare single requests."""
         if self.loader is not None:
             self._stack.push_async_callback(self.loader.aclose)
             await self.loader.load(self.readiness, classifier=classifier)
@@ -134,7 +135,7 @@ class Gateway:
         return await prepare(exchange, self.steps)
 
     def over(self, exchange: Exchange, outcome: ExchangeOutcome, traceparent: str = "") -> None:
-        """Count, trace and record an exchange that has ended. Never waits, never raises."""
+        """Count, trace and record an exchange that has ended. This method never waits and never raises."""
         self.metrics.count(exchange, outcome)
         if self.traces is not None:
             self.traces.add(exchange, outcome, traceparent)
@@ -142,7 +143,7 @@ class Gateway:
             self.keeping.spool.record(exchange, outcome)
 
     def reports(self) -> list[str]:
-        """Messages for the operator, also when everything is ready."""
+        """Return the messages for the operator. There can be messages even when everything is ready."""
         reports = self.loader.reports() if self.loader else []
         library = self.loaded.library
         if library is not None:

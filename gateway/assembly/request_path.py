@@ -33,7 +33,8 @@ from gateway.settings.tables import Settings
 
 
 class StageParts(Struct):
-    """The parts from which the stages are built, among them caches that outlive a reload."""
+    """The parts from which the stages are built. They include caches, which are kept when the templates are
+    reloaded."""
 
     settings: Settings
     adapters: Adapters
@@ -50,7 +51,7 @@ class StageParts(Struct):
 
 
 def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
-    """The path of a request, from top to bottom."""
+    """Return the steps of a request in the order in which they run."""
     settings, count, completions = parts.settings, parts.count, parts.completions
     routes, backends, stores = parts.adapters.routes, parts.adapters.backends, parts.adapters.collections
     classifies = parts.adapters.embedder is not None
@@ -68,28 +69,28 @@ def request_path(parts: StageParts, loaded: Loaded) -> tuple[PipelineStep, ...]:
     templates = rewrite if has_templates(settings) else None
     retrieve = RetrieveStage(settings.context, count, embed=loaded.embed, collections=loaded.collections)
     return (
-        # first, so that an unknown model is refused before any work
+        # this stage is the first, so that a request for an unknown model is refused before any work is done
         PipelineStep(RouteStage(routes, settings.prompt.mode, settings.prompt.canary)),
-        # a failure of a step with `must` is the request's failure, since without it the request would mean something
-        # else
+        # if a step with `must` fails, the whole request fails, since the request would have another meaning without
+        # that step
         PipelineStep(PreviousResponseStage(parts.archive), must=True),
         PipelineStep(NamedPromptStage(templates), must=True),
         PipelineStep(RequestedTemplateStage(templates), must=True),
         *optional(classifies, ClassifyStage(loaded.classifier), budget_s=settings.prompt.budget_ms / 1000),
-        # no budget here: a template's first calls have budgets of their own
+        # this step has no budget, since each of a template's first calls has its own
         *optional(classifies, rewrite),
         *optional(refines, RefineStage(settings.refiner, completions, loaded.library, parts.refined, parts.policy)),
         PipelineStep(FileSearchStage(retrieve, stores, _hosting(backends)), must=True),
         PipelineStep(retrieve),
         PipelineStep(CondenseStage(settings.context, count, parts.reader, parts.meaning, loaded.embed, parts.mixing)),
         PipelineStep(FitStage(count)),
-        # last, so that it sees what is sent
+        # this stage is the last, so that it sees the prompt that is sent
         PipelineStep(WholeStage(), improves=True),
     )
 
 
 def optional(there: bool, stage: Stage, budget_s: float = 0.0) -> tuple[PipelineStep, ...]:
-    """A step that only improves the prompt, or no step if the configuration does not have it."""
+    """Return a step that only improves the prompt. Returns no step if `there` is false."""
     return (PipelineStep(stage, budget_s, improves=True),) if there else ()
 
 

@@ -1,4 +1,7 @@
-"""Admits requests: compares keys by hash and counts their limits. Without keys, only this machine is admitted."""
+"""Admits requests: compares keys by hash and counts requests against each key's limit.
+
+If no keys are configured, only requests from this machine are admitted.
+"""
 
 import base64
 import hashlib
@@ -20,14 +23,15 @@ from gateway.settings.tables import Settings
 log = logging.getLogger("foreword.access")
 
 OF_PROXIES = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via")
-# without keys, every user of this machine has all rights
+# if no keys are configured, every user of this machine has all rights
 OWNER = ClientKey(name="local", admin=True)
 
 
 def single_headers(scope: Any) -> dict[bytes, bytes]:
-    """The headers by name. If a name occurs several times, the last value counts.
+    """Return the headers by name. If a name occurs several times, the last value is used.
 
-    Raises `BadRequest` for two `Authorization` headers, since a proxy in front may have checked the other one.
+    Raises `BadRequest` if there are two `Authorization` headers, since a proxy in front of the gateway may have checked
+    the header that is not used here.
     """
     pairs = scope["headers"]
     headers: dict[bytes, bytes] = dict(pairs)
@@ -45,10 +49,10 @@ class Access:
         self._state = state
 
     async def admit(self, headers: Mapping[bytes, bytes], *, page: bool = False) -> ClientKey:
-        """Admit a request. `page`: the key may also be the password of HTTP's basic authentication.
+        """Admit a request. If `page` is true, the key may also be sent as the password of HTTP basic authentication.
 
-        Only pages accept a password, since a browser sends a remembered one by itself, also on behalf of other
-        web sites.
+        Only pages accept a password, since a browser sends a remembered password automatically, even if another
+        web site caused the request.
         """
         if not self._keys:
             self._from_this_machine(headers)
@@ -64,8 +68,11 @@ class Access:
             self._from_this_machine(headers)
 
     def _from_this_machine(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raises `KeyNotAllowed` for requests through a proxy, and for those that a web page can make a browser send
-        (DNS rebinding, cross-site posts). Called only if there are no keys."""
+        """Check that a request comes from this machine. Called only if no keys are configured.
+
+        Raises `KeyNotAllowed` for a request that came through a proxy, and for a request that a web page can make a
+        browser send (DNS rebinding, cross-site posts).
+        """
         if not headers.keys().isdisjoint(OF_PROXIES):
             raise KeyNotAllowed(
                 "This request came through a proxy, but this gateway has no keys: whoever reaches the proxy would "
@@ -94,9 +101,9 @@ class Access:
         try:
             wait_s = await self._state.hit(f"rate:{key.name}", key.requests_per_minute, 60.0)
         except RequestError:
-            raise  # a state that fails closed
+            raise  # the state is configured to fail closed
         except Exception as error:
-            # an answer is more important than an exact limit; the log says that limits are not enforced
+            # answering is more important than enforcing the limit, so the failure is only logged
             log.warning("the hot state is gone: the limit of key %s is not enforced: %r", key.name, error)
             return
         if wait_s:
@@ -108,7 +115,7 @@ class Access:
 
 
 def _secret(authorization: bytes, page: bool) -> bytes:
-    """The bearer token, or for a page the password; empty if there is neither."""
+    """Return the bearer token or, for a page, the password. Returns b"" if the request has neither."""
     scheme, _, given = authorization.partition(b" ")
     if not page or scheme.lower() != b"basic":
         return given if scheme.lower() == b"bearer" else b""

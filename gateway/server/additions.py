@@ -9,11 +9,11 @@ from gateway.wire.stream_ends import end_at, mark_of
 
 
 class StreamAdditions:
-    """The additions to one stream, whose pieces hold whole events. Nothing is added to a compressed stream."""
+    """Adds to one stream. Each piece of the stream must hold whole events. A compressed stream is not changed."""
 
     def __init__(self, exchange: Exchange, reply: Reply, account: bytes, sent: list[bytes], *, closing: bool) -> None:
-        """`account`: the `foreword` object, or b"". `sent`: the pieces that were sent. `closing`: whether the stream
-        may end with an event of the gateway's own."""
+        """`account` is the `foreword` object, or b"". `sent` is the list of the pieces that were already sent.
+        `closing` tells whether the gateway may add an event at the end of the stream."""
         self.is_over = False
         """Whether the end mark was sent."""
         self._exchange = exchange
@@ -23,12 +23,12 @@ class StreamAdditions:
         self._closing = closing and self._endpoint is not Endpoint.RESPONSES
         self._packed = is_encoded(reply.headers)
         self.account = b"" if self._packed else account
-        """The `foreword` object; b"" after it was added to an event."""
+        """The `foreword` object that is still to be added, or b"" after it was added."""
         self.mark = mark_of(self._endpoint)
-        """After the object was added, only pieces with these bytes can need an addition."""
+        """After the `foreword` object was added, only a piece that contains these bytes can need another addition."""
 
     def add(self, piece: bytes) -> bytes:
-        """The piece with its additions. Most pieces are returned unchanged."""
+        """Return the piece with its additions. Most pieces are returned unchanged."""
         if self.account:
             piece, is_added = annotate.first_event(piece, self.account)
             self.account = b"" if is_added else self.account
@@ -40,12 +40,12 @@ class StreamAdditions:
         return piece
 
     def end(self) -> bytes:
-        """The addition after the last piece of a stream without an end mark, or b""."""
+        """Return the addition after the last piece of a stream that had no end mark, or b"" if there is none."""
         return b"" if self.is_over or self._packed else self._last_event(b"")
 
     def _last_event(self, last: bytes) -> bytes:
-        """The event with the data that are known only at the end, which are also recorded. `last`: the piece that is
-        not sent yet."""
+        """Build the event with the data that are known only at the end of the stream, and note the citations for the
+        record. `last` is the piece that is not sent yet."""
         exchange, notes = self._exchange, self._reply.notes
         if exchange.chunks:
             notes.append(cited.note(len(exchange.chunks), b"".join((*self._sent, last)), "text/event-stream"))

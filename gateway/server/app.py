@@ -39,7 +39,7 @@ from gateway.wire.responses import request as responses
 
 log = logging.getLogger("foreword.server")
 LONGEST_MISSPELT = 100
-"""The longest path, in characters, that is compared with the known ones."""
+"""The most characters of an unknown path that is compared with the known paths."""
 ANSWERED = (
     (Endpoint.CHAT, decode.chat),
     (Endpoint.COMPLETION, decode.completion),
@@ -49,7 +49,7 @@ ANSWERED = (
 
 
 class AsgiFront:
-    """The ASGI application. The hot routes are answered here, all others by Litestar.
+    """The ASGI application. It answers the most used (hot) routes itself and passes all others to Litestar.
 
     Litestar's router and middleware would cost a hot request 40 µs without benefit. A hot route is matched by
     its exact path, and each of its handlers admits the caller itself.
@@ -79,12 +79,12 @@ class AsgiFront:
             await self._rest(scope, receive, send)
 
     def readiness(self) -> tuple[int, bytes]:
-        """Status and body of `/health/ready`."""
+        """Return the status and the body of `/health/ready`."""
         status, body = operations.readiness_of(self._gateway)
         return status, msgspec.json.encode(body)
 
     def metrics_page(self) -> bytes:
-        """The body of `/metrics`."""
+        """Return the body of `/metrics`."""
         return self._gateway.metrics.page()
 
     def drain(self) -> None:
@@ -92,18 +92,18 @@ class AsgiFront:
         self._gateway.readiness.draining = True
 
     def cut(self) -> None:
-        """End the running answers: a stream with an error event, others with a 503. Each is recorded."""
+        """End the running answers: a stream ends with an error event, any other answer is a 503. All are recorded."""
         for handler in self._hot.values():
             handler.cut()
 
 
 def _lists_stored(scope: Scope) -> bool:
-    """Whether the request lists stored completions, which has the same path as a new completion."""
+    """Whether the request lists stored completions. Such a request has the same path as one for a new completion."""
     return scope["type"] == ScopeType.HTTP and scope["method"] == "GET" and scope["path"] == f"/v1/{Endpoint.CHAT}"
 
 
 def create(settings: Settings) -> AsgiFront:
-    """The application of one worker process."""
+    """Create the application of one worker process."""
     set_up(settings.server.log_level)
     return application(assemble(settings))
 
@@ -112,7 +112,8 @@ def application(gateway: Gateway) -> AsgiFront:
     access = Access(gateway.settings, gateway.state)
 
     async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """Runs before every handler. Refuses a request without a key, unless the handler is open to all."""
+        """Refuse a request without a key, unless the handler is open to all. Litestar calls this before every
+        handler."""
         headers = single_headers(connection.scope)
         if handler.opt.get("open"):
             access.admit_anyone(headers)
@@ -128,11 +129,11 @@ def application(gateway: Gateway) -> AsgiFront:
 
     async def open_gateway() -> None:
         await gateway.open()
-        # exempt the existing objects from garbage collection, since they will stay
+        # exempt the existing objects from garbage collection, since they are used until the process ends
         gc.collect()
         gc.freeze()
-        # a request creates hundreds of objects and hardly any cycle; the default of 700 means several collections a
-        # request
+        # a request creates hundreds of objects and hardly any reference cycle; with the default threshold of 700 there
+        # would be several collections per request
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
@@ -186,7 +187,7 @@ def _refused(connection: ASGIConnection[Any, Any, Any, Any], error: RequestError
     if error.status == WRONG_METHOD:
         headers["allow"] = "POST"
     if error.status == 401 and _is_page(connection):
-        # makes a browser prompt for the key
+        # with this header, a browser asks its user for the key
         headers["www-authenticate"] = 'Basic realm="Foreword: any name, and an admin key as the password"'
     return Response(errors.envelope(error), status_code=error.status, headers=headers, media_type="application/json")
 
@@ -203,13 +204,15 @@ def _unrouted(request: ASGIConnection[Any, Any, Any, Any], error: HTTPException)
     known.status, known.type = error.status_code, "invalid_request_error"
     answer = _refused(request, known)
     if methods:
-        answer.headers["allow"] = methods  # those of this path
+        answer.headers["allow"] = methods  # the methods of this path
     return answer
 
 
 def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
-    """A sentence with the path that the client probably meant; "" if none is similar. Most wrong paths come from a base
-    URL in which /v1 is missing or doubled."""
+    """Return a sentence with the path that the client probably meant, or "" if no known path is similar.
+
+    Most wrong paths come from a base URL in which /v1 is missing or occurs twice.
+    """
     if len(path) > LONGEST_MISSPELT:
         return ""
     known = {route.path for route in request.app.routes} | {f"/v1/{endpoint}" for endpoint, _ in ANSWERED}
@@ -223,7 +226,7 @@ def _meant(request: ASGIConnection[Any, Any, Any, Any], path: str) -> str:
 
 
 def _shown(route: str) -> str:
-    """A route without the types of its parameters."""
+    """Return a route without the types of its parameters."""
     return re.sub(r":[a-z]+}", "}", route)
 
 

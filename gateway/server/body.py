@@ -12,7 +12,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
-    """Read the whole request body. Raises `BodyTooLarge`: before reading, if the length is announced."""
+    """Read the whole request body. Raises `BodyTooLarge`; if the length is announced, this happens before reading."""
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced) > limit:
         raise too_large(limit)
@@ -38,5 +38,5 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
 
 
 def _without_mark(body: bytes) -> bytes:
-    """The body without the byte order mark with which some editors begin a file."""
+    """Return the body without the byte order mark that some editors write at the beginning of a file."""
     return body.removeprefix(BOM)

@@ -1,4 +1,4 @@
-"""Allows web pages of other origins to call the gateway (CORS): those in `[server] allowed_origins`.
+"""Allows web pages of the origins in `[server] allowed_origins` to call the gateway (CORS).
 
 A page sends its key as a bearer token, as programs do. Cookies and remembered passwords are never allowed.
 """
@@ -31,7 +31,7 @@ class Cors:
         origin = _header(scope, b"origin")
         head = [VARY]
         if origin is not None and self.allows(origin):
-            # names the origin, so that a cache cannot give the answer to another page
+            # the header names the origin, so that a cache cannot give the answer to a page of another origin
             head += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"*")]
 
         async def send_with_headers(message: Any) -> None:

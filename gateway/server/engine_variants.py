@@ -1,4 +1,4 @@
-"""The variants of local models, over HTTP: list, show, remove."""
+"""Lists, shows and removes the variants of local models over HTTP."""
 
 import asyncio
 

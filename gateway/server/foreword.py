@@ -1,4 +1,4 @@
-"""The gateway's own endpoints: preview a request, read an exchange, give feedback."""
+"""The endpoints that OpenAI's API does not have: preview a request, read an exchange, give feedback."""
 
 import secrets
 from time import time
@@ -34,14 +34,14 @@ async def preview_request(request: AnyRequest, gateway: Shared, key: Caller) -> 
 @get("/v1/foreword/exchanges/{id:str}", summary="A recorded exchange", tags=["Foreword"])
 async def get_exchange(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
     """The request, each decision, the prompt that was sent, the answer, and the feedback on it. A key can only read its
-    own."""
+    own exchanges."""
     return json_bytes(as_json(await _archive(gateway).get(id, key)))
 
 
 @post("/v1/foreword/feedback", status_code=201, summary="Give feedback on an answer", tags=["Foreword"])
 async def give_feedback(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """`{"exchange": id, "score": 0 to 1, "label", "comment", "answer": the corrected one}`. The id is the header
-    `x-foreword-id` of each answer."""
+    """The body is `{"exchange": id, "score": 0 to 1, "label", "comment", "answer": the corrected answer}`. The id is in
+    the header `x-foreword-id` of each answer."""
     given = feedback(await request.body())
     opinion = Feedback(given.exchange, given.score, given.label, given.comment, given.answer)
     stored = await _archive(gateway).add(opinion, key)

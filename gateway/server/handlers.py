@@ -19,24 +19,24 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def json_bytes(body: bytes, status: int = 200) -> Response[bytes]:
-    """An answer from encoded JSON."""
+    """Return an answer whose body is JSON that is already encoded."""
     return Response(body, status_code=status, media_type="application/json")
 
 
 def json_of(value: object, status: int = 200) -> Response[bytes]:
-    """An answer from a value that msgspec can encode."""
+    """Return an answer whose body is `value`, encoded as JSON by msgspec."""
     return json_bytes(msgspec.json.encode(value), status)
 
 
 def admin_only(key: ClientKey, what: str) -> None:
-    """Raises `KeyNotAllowed` unless the key has `admin`. `what` completes the sentence "Only a key with admin = true
-    may ..."."""
+    """Raise `KeyNotAllowed` unless the key has `admin`. `what` completes the error's sentence "Only a key with admin =
+    true may ..."."""
     if not key.admin:
         raise KeyNotAllowed(f"Only a key with admin = true may {what}.")
 
 
 def intake_of(gateway: Gateway) -> BackgroundIngest:
-    """The gateway's collections and their background ingest. Raises `NotFound` if the configuration has none."""
+    """Return the gateway's collections with their background ingest. Raises `NotFound` if none are configured."""
     if gateway.intake is None:
         raise NotFound("This gateway keeps no collections: its configuration has no [store] and [embedder].")
     return gateway.intake

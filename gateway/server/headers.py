@@ -1,4 +1,4 @@
-"""The decisions about a request as `x-foreword-*` response headers."""
+"""Writes the decisions about a request into `x-foreword-*` response headers."""
 
 import re
 from urllib.parse import quote
@@ -13,7 +13,7 @@ _UNPRINTABLE = re.compile("[^ -~]+")
 
 
 def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
-    """The headers: always the exchange's id and backend, and one for each decision."""
+    """Return the headers: the exchange's id, its backend, and one header for each decision."""
     head = [(b"x-foreword-id", exchange.id.encode()), (b"x-foreword-backend", reply.backend.encode())]
     if exchange.mode is not Mode.OFF:
         head.append((b"x-foreword-mode", exchange.mode.value.encode()))
@@ -30,16 +30,17 @@ def decisions(exchange: Exchange, reply: Reply) -> list[tuple[bytes, bytes]]:
         head.append((b"x-foreword-calls", str(len(exchange.calls)).encode()))
     for note in (*exchange.notes, *reply.notes):
         if note.decision == "direct":
-            continue  # nothing was done
+            continue  # the stage did nothing
         value = note.decision + (f"; {note.reason}" if note.reason else "")
         head.append((f"x-foreword-{note.stage}".encode(), _ascii(value)))
     return head
 
 
 def _ascii(text: str) -> bytes:
-    """A header's value on one line, cut at 200 characters. Others than printable ASCII are percent-encoded UTF-8."""
+    """Return a header's value on one line, cut at 200 characters. All characters except printable ASCII are
+    percent-encoded as UTF-8."""
     text = text[:200]
-    # checking the whole text first takes a tenth of the time of checking each character
+    # checking the whole text first is ten times as fast as checking each character
     return (text if text.isascii() and text.isprintable() else _encoded(text)).encode()
 
 

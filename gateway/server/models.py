@@ -1,4 +1,4 @@
-"""`/v1/models`: the configured names, and the names that only the backends know."""
+"""Serves `/v1/models`: the configured names, and the names that only the backends know."""
 
 import asyncio
 from typing import Any
@@ -34,8 +34,8 @@ class _UpstreamModel(Struct):
 
 @get("/v1/models", summary="The models that this key may use", tags=["OpenAI"])
 async def list_models(gateway: Shared, key: Caller) -> Response[bytes]:
-    """The configured names, then the lists of backends with a pattern (`gpt-*`). A backend that does not answer is left
-    out."""
+    """The configured names, then the models that the backends with a pattern (`gpt-*`) list. If a backend does not
+    answer, its models are left out."""
     listed: dict[str, Any] = {
         name: ModelObject(name, backend) for name, backend in gateway.routes.names() if _allowed(key, name)
     }
@@ -61,7 +61,7 @@ async def get_model(gateway: Shared, key: Caller, name: PathText) -> Response[by
 
 @delete("/v1/models/{name:path}", status_code=200, summary="Delete a fine-tuned model", tags=["OpenAI"])
 async def delete_model(gateway: Shared, key: Caller, name: PathText) -> Response[bytes]:
-    """Forwarded to the backend. Only for keys with `admin`."""
+    """The request is forwarded to the backend. Only a key with `admin` may send it."""
     admin_only(key, "delete models")
     return await _ask(gateway, key, "DELETE", name.lstrip("/"))
 
@@ -76,7 +76,7 @@ async def _ask(gateway: Gateway, key: ClientKey, method: str, name: str) -> Resp
 
 
 def refuse_other_places(path: str) -> None:
-    """Raises `NotFound` for names that would lead to another path at the upstream, such as `..`."""
+    """Raise `NotFound` for a name that would lead to another path at the backend, such as `..`."""
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise NotFound(f"{path!r} does not exist.", code="not_found")
 

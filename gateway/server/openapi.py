@@ -1,4 +1,4 @@
-"""The OpenAPI document: Litestar's own, plus the routes that do not use Litestar."""
+"""Builds the OpenAPI document: Litestar's document with the routes that do not use Litestar."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ OURS: dict[str, type[Struct]] = {
     "/v1/vector_stores/{id}/files/{file}": vector_stores.ChangedFile,
     "/v1/vector_stores/{id}/file_batches": vector_stores.NewBatch,
 }
-"""The bodies that handlers read themselves. Litestar does not know their types."""
+"""The types of the bodies that handlers read themselves. Litestar does not know them."""
 UPLOAD = {
     "type": "object",
     "required": ["file", "purpose"],
@@ -79,7 +79,7 @@ def document(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
 
 
 def complete(app: Litestar) -> dict[str, Any]:
-    """Litestar's document with the hot routes added."""
+    """Return Litestar's document with the hot routes added."""
     schema: dict[str, Any] = app.openapi_schema.to_schema()
     bodies, components = msgspec.json.schema_components(
         [*[body for body, _ in HOT.values()], *OURS.values()], ref_template="#/components/schemas/{name}"
@@ -95,7 +95,7 @@ def complete(app: Litestar) -> dict[str, Any]:
 
 
 def _refusals(schema: dict[str, Any]) -> None:
-    """Add to every route: a key (unless the route is open to all) and errors in OpenAI's form."""
+    """Add the key (unless the route is open to all) and the errors in OpenAI's form to every route."""
     schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"key": []}]
     for path, operations in schema["paths"].items():

@@ -1,4 +1,4 @@
-"""Health and metrics, for orchestrators and monitoring."""
+"""Serves health and metrics, for orchestrators and monitoring."""
 
 from litestar import Response, get
 
@@ -12,20 +12,20 @@ OPEN = {"open": True}
 
 @get("/health/live", summary="Is the process alive?", tags=["operations"], opt=OPEN)
 async def live() -> dict[str, str]:
-    """Answers when the port is open."""
+    """Answers 200 as soon as the port is open."""
     return {"status": "alive"}
 
 
 @get("/health/ready", summary="Is everything loaded?", tags=["operations"], opt=OPEN)
 async def ready(gateway: Shared) -> Response[dict[str, object]]:
-    """200 if every part is ready. 503 with each part's state if one is loading or failed, or if the gateway is
-    draining."""
+    """Answers 200 if every part is ready. Answers 503 with the state of each part if one is loading or has failed, or
+    if the gateway is shutting down."""
     status, body = readiness_of(gateway)
     return Response(body, status_code=status)
 
 
 def readiness_of(gateway: Gateway) -> tuple[int, dict[str, object]]:
-    """Status and body of `/health/ready`."""
+    """Return the status and the body of `/health/ready`."""
     readiness = gateway.readiness
     state = "ready" if readiness.ready else "failed" if readiness.failed else "loading"
     body: dict[str, object] = {

@@ -11,17 +11,18 @@ from litestar.types import Receive, Scope
 from gateway.errors import BadRequest, BodyTooLarge, EncodingNotRead
 
 AUTO = 47
-"""The window bits with which `zlib` detects gzip or zlib itself."""
+"""The value of `wbits` with which `zlib` detects whether the data are gzip or zlib."""
 MOST_WINDOW = 2**27
 """The largest window of a zstd frame, in bytes. The decoder keeps the window in memory."""
 ZSTD_STEP = 1024
-"""The packed bytes of one step: they hold at most 256 blocks of 128 kB."""
+"""The number of packed bytes that one step unpacks. They hold at most 256 blocks of 128 kB."""
 MOST_CODINGS = 2
 
 
 def unpacking(scope: Scope, receive: Receive, limit: int) -> tuple[Scope, Receive]:
-    """A scope and a `receive` that give the unpacked body. `limit`: the most bytes of the packed body, and of the
-    unpacked body.
+    """Return a scope and a `receive` that give the unpacked body.
+
+    `limit` is the most bytes that the body may have, both packed and unpacked.
 
     The body is read at the first call of `receive`, after the client's key was checked. That call raises
     `EncodingNotRead`, `BodyTooLarge` or `BadRequest`.
@@ -62,14 +63,16 @@ class _UnpackedBody:
             more, size = message.get("more_body", False), size + len(pieces[-1])
             if size > self._limit:
                 raise too_large(self._limit)
-        # on a thread, since a few bytes can unpack to the whole limit
+        # this runs on a thread, since even a few bytes can unpack to as many as the limit allows
         body = await asyncio.to_thread(unpacked, b"".join(pieces), self._codings, self._limit)
         return {"type": "http.request", "body": body, "more_body": False}
 
 
 def unpacked(raw: bytes, codings: list[str], limit: int) -> bytes:
-    """The plain body. `codings` are in the order in which they were applied. Raises `EncodingNotRead`, `BodyTooLarge`,
-    `BadRequest`."""
+    """Return the unpacked body. `codings` are listed in the order in which they were applied.
+
+    Raises `EncodingNotRead`, `BodyTooLarge` or `BadRequest`.
+    """
     _check(codings)
     for coding in reversed(codings):
         try:
@@ -94,7 +97,7 @@ def _check(codings: list[str]) -> None:
 
 
 def _gzip(raw: bytes, limit: int) -> bytes:
-    """Unpack one or several members, of gzip or zlib."""
+    """Unpack gzip or zlib data, which may consist of several members."""
     pieces: list[bytes] = []
     left = limit
     while raw:
@@ -110,7 +113,7 @@ def _gzip(raw: bytes, limit: int) -> bytes:
 
 
 def _deflate(raw: bytes, limit: int) -> bytes:
-    """Unpack zlib data, as the standard says, or bare deflate data, as some clients send."""
+    """Unpack zlib data, as the standard requires, or deflate data without a zlib header, as some clients send them."""
     try:
         return _gzip(raw, limit)
     except zlib.error:
@@ -124,7 +127,8 @@ def _deflate(raw: bytes, limit: int) -> bytes:
 
 
 def _zstd(raw: bytes, limit: int) -> bytes:
-    """Unpack one or several frames. The steps are small, so that the output of a step is bounded too."""
+    """Unpack one or several frames. The data are unpacked in small steps, so that the output of each step is small
+    too."""
     pieces: list[bytes] = []
     frame = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj()
     left = limit

@@ -14,7 +14,7 @@ Listed = TypeVar("Listed")
 def page(
     request: Request[Any, Any, Any], oldest_first: Sequence[Listed], id_of: Callable[[Listed], str], most: int = 100
 ) -> tuple[list[Listed], bool]:
-    """The requested part of the list, and whether there is more. Raises `BadRequest`."""
+    """Return the requested part of the list, and whether more items follow. Raises `BadRequest`."""
     query = request.query_params
     rows = list(oldest_first) if _order(query) == "asc" else list(reversed(oldest_first))
     limit = _limit(query, most)

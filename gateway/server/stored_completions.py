@@ -1,6 +1,6 @@
-"""Chat completions that a backend stores (`"store": true`): reads, changes and deletes them there.
+"""Reads, changes and deletes the chat completions that a backend stores (`"store": true`).
 
-They belong to the backend's account, which all keys share, so only a key with `admin` may see them.
+The completions belong to the backend's account, which all keys share, so only a key with `admin` may see them.
 """
 
 from litestar import Response, delete, get, post
@@ -47,7 +47,8 @@ async def delete_stored(request: AnyRequest, gateway: Shared, key: Caller, id: P
 
 
 async def passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path: str) -> Response[bytes]:
-    """Forward the request to the backend of the default model. `path` is the part after `/v1/chat/completions/`."""
+    """Forward the request to the backend of the default model. `path` is the part of the path after
+    `/v1/chat/completions/`."""
     backend = gateway.backends[gateway.routes.targets("", Endpoint.CHAT)[0].backend]
     if not path and not isinstance(backend, Manageable):
         admin_only(key, "see the objects that a backend stores")

@@ -1,4 +1,4 @@
-"""Stored responses: the gateway's own are read from its records, all others at the backend."""
+"""Serves stored responses. Those that the gateway made are read from its records, all others from the backend."""
 
 from typing import Literal
 
@@ -25,7 +25,8 @@ ONE = "/v1/responses/{id:str}"
 async def get_response(
     request: AnyRequest, gateway: Shared, key: Caller, id: PathText, stream: FromQuery[bool] = False
 ) -> Response[bytes]:
-    """The response as it was answered. A key can only read its own. Those that a backend stores are for admin keys."""
+    """The response as it was sent. A key can only read its own responses. Only an admin key can read the responses that
+    a backend stores."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, id)
     if stream:
@@ -36,7 +37,7 @@ async def get_response(
 
 @delete(ONE, status_code=200, summary="Delete a stored response", tags=["OpenAI"])
 async def delete_response(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Deletes its texts from the records. Figures, names and hashes stay, as with the policy `hashed`."""
+    """Deletes the response's texts from the records. Figures, names and hashes stay, as with the policy `hashed`."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, id)
     await _own(gateway, key, id)
@@ -64,7 +65,7 @@ async def list_input(
     limit: FromQuery[int] = PAGE,
     order: FromQuery[Literal["asc", "desc"]] = "desc",
 ) -> Response[bytes]:
-    """The items of its input. Those of `previous_response_id` or of a prompt by name come first."""
+    """The items of the response's input. The items of `previous_response_id` or of a prompt by name come first."""
     if not exchange_id(id):
         return await _passed_on(request, gateway, key, f"{id}/input_items")
     record, _ = await _own(gateway, key, id)
@@ -95,7 +96,7 @@ async def _passed_on(request: AnyRequest, gateway: Gateway, key: ClientKey, path
 
 
 def _keeper(gateway: Gateway) -> Backend | None:
-    """The backend of the default model if it serves `/v1/responses` itself, else the first backend that does."""
+    """Return the backend of the default model if it serves `/v1/responses` itself, else the first backend that does."""
     default = gateway.routes.targets("", Endpoint.RESPONSES)[0]
     if speaks(gateway.backends[default.backend], default.model):
         return gateway.backends[default.backend]

@@ -2,10 +2,10 @@
 
 
 class Transcript:
-    """The bytes of an answer as they were sent. `cut` is True if some were left out."""
+    """The bytes of an answer as they were sent. `cut` is True if some of them were not kept."""
 
     def __init__(self, limit: int) -> None:
-        """`limit` in bytes; 0 keeps nothing."""
+        """`limit` is the most bytes to keep; with 0, nothing is kept."""
         self.pieces: list[bytes] = []
         self.cut = False
         self._room = limit

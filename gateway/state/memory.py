@@ -1,4 +1,5 @@
-"""Hot state of one process: plain dictionaries without a lock, since only the event loop writes them."""
+"""Keeps the hot state of one process in plain dictionaries. They need no lock, since only the event loop writes
+them."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -13,7 +14,7 @@ class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MemoryState:
-    """Counts in fixed windows. `clock` returns seconds."""
+    """Counts events in fixed time windows. `clock` returns the time in seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock

@@ -1,6 +1,7 @@
-"""Behaviour while the shared state (Redis) is gone: the first request waits for it, later ones do not.
+"""Handles an outage of the shared state (Redis): the first request waits for the state, later requests do not.
 
-A background task notices when the state is back. Cool-downs of backends always fail open; limits as configured.
+A background task notices when the state is back. During an outage no backend is in a cool-down. Whether limited keys
+are then answered or refused is configured.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ log = logging.getLogger("foreword.state")
 T = TypeVar("T")
 RETRY_S = 1.0
 SUSPECT = 0.5
-"""If an operation has used this share of its time limit, others do not wait either until one succeeds."""
+"""After an operation has used this share of its time limit, further operations do not wait until one succeeds."""
 PROBE = "probe"
 
 
@@ -26,7 +27,7 @@ class StateGone(Exception):
 
 
 class GuardedState:
-    """A `HotState` in front of another one. `gone` is True while that one is believed to be unreachable."""
+    """A `HotState` that wraps another one. `gone` is True while the wrapped state is assumed to be unreachable."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class GuardedState:
         retry_s: float = RETRY_S,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`closed`: without the state, requests of keys with a limit get 503 rather than an answer."""
+        """If `closed` is true, requests with a limited key are refused with 503 while the state is gone."""
         self.gone = False
         self.on_failure: Callable[[], None] = lambda: None
         """Called for each operation that was done without the state."""
@@ -50,7 +51,8 @@ class GuardedState:
         self._probing: asyncio.Task[None] | None = None
 
     async def hit(self, key: str, limit: int, window_s: float) -> float:
-        """As `HotState.hit`. Without the state: 0.0, or `NotReady` if limits fail closed."""
+        """Do the same as `HotState.hit`. While the state is gone, return 0.0, or raise `NotReady` if limits fail
+        closed."""
         try:
             return await self._guarded(lambda: self._state.hit(key, limit, window_s))
         except StateGone as error:
@@ -86,10 +88,10 @@ class GuardedState:
         try:
             async with asyncio.timeout(self._timeout_s):
                 result = await operation()
-        except asyncio.CancelledError:  # the client left, so this is not a failure of the state
+        except asyncio.CancelledError:  # the client has left; the state has not failed
             self._waiting_since = 0.0
             raise
-        except Exception as error:  # every client library has its own errors; the log has the first one
+        except Exception as error:  # each client library raises its own errors; the first one is logged
             self.on_failure()
             self._lose(error)
             raise StateGone from error

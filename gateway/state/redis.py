@@ -1,4 +1,4 @@
-"""Hot state in Redis, shared by all workers and machines. Each operation is one atomic step there."""
+"""Keeps the hot state in Redis, which all workers and machines share. Each operation is one atomic step in Redis."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +12,7 @@ from gateway.registry import AdapterKind
 from gateway.settings.numbers import Seconds
 from gateway.state.outage import GuardedState
 
-# a window starts with its first hit; hits over the limit are not counted
+# a window starts with its first hit, and hits over the limit are not counted
 HIT = """
 local left = redis.call('PTTL', KEYS[1])
 local count = tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -41,7 +41,7 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RedisState:
-    """Counts in Redis. Owns its connection pool."""
+    """Counts events in Redis. It owns the connection pool."""
 
     def __init__(self, settings: RedisSettings) -> None:
         # imported here, so that a gateway without Redis does not load the client

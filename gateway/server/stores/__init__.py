@@ -1,1 +1,1 @@
-"""`/v1/vector_stores` and `/v1/files`."""
+"""The endpoints `/v1/vector_stores` and `/v1/files`."""

@@ -1,4 +1,4 @@
-"""Shared by the handlers of vector stores: finds the stores and files that a key may use."""
+"""Finds the stores and files that a key may use. All handlers of vector stores use these functions."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from gateway.wire.stores import vector_stores as wire
 
 
 async def store_of(gateway: Gateway, key: ClientKey, id: str) -> Collection:
-    """A store that this key may read. Raises `NotFound`."""
+    """Return the store with this id if the key may read it. Raises `NotFound` otherwise."""
     store = await asyncio.to_thread(intake_of(gateway).collections.by_id, id, key)
     if store is None:
         raise NotFound(f"No vector store found with id '{id}'.", param="vector_store_id")
@@ -24,7 +24,7 @@ async def store_of(gateway: Gateway, key: ClientKey, id: str) -> Collection:
 
 
 async def changeable(gateway: Gateway, key: ClientKey, id: str) -> Collection:
-    """A store that this key may change. Raises `NotFound` or `KeyNotAllowed`."""
+    """Return the store with this id if the key may change it. Raises `NotFound` or `KeyNotAllowed` otherwise."""
     store = await store_of(gateway, key, id)
     if not may_change(key, store):
         raise KeyNotAllowed("This vector store is the operator's; this key may only read it.", param="vector_store_id")
@@ -32,7 +32,7 @@ async def changeable(gateway: Gateway, key: ClientKey, id: str) -> Collection:
 
 
 async def files_of(gateway: Gateway, key: ClientKey, places: Mapping[str, str]) -> Mapping[str, UploadedFile]:
-    """Find the files by their ids. `places`: for each id, the field of the request that names it.
+    """Find the files by their ids. `places` maps each id to the field of the request that names it.
 
     Raises `NotFound` for a file that this key may not see.
     """

@@ -1,4 +1,4 @@
-"""`/v1/files`: files that clients upload for vector stores. A key can only see its own."""
+"""Serves `/v1/files`, the files that clients upload for vector stores. A key can only see its own files."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ MOST = 10_000
 
 @post("/v1/files", status_code=200, summary="Upload a file", tags=["OpenAI"], request_max_body_size=None)
 async def upload_file(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """A form with `file` and `purpose`. The file may have up to `[context] max_file_mb`."""
+    """The body is a form with `file` and `purpose`. The file may be as large as `[context] max_file_mb` allows."""
     uploads = intake_of(gateway).uploads
     draft = await asyncio.to_thread(uploads.draft)
     try:
@@ -36,7 +36,7 @@ async def upload_file(request: AnyRequest, gateway: Shared, key: Caller) -> Resp
 
 @get("/v1/files", summary="The files of this key", tags=["OpenAI"])
 async def list_files(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """`purpose`, `limit`, `after` and `order` as in OpenAI's API."""
+    """The parameters `purpose`, `limit`, `after` and `order` work as in OpenAI's API."""
     purpose = request.query_params.get("purpose", "")
     uploads = await asyncio.to_thread(intake_of(gateway).uploads.all, key, purpose)
     files, more = page(request, uploads, lambda file: file.id, MOST)
@@ -67,7 +67,7 @@ async def delete_file(gateway: Shared, key: Caller, id: PathText) -> Response[by
 
 
 async def file_of(gateway: Gateway, key: ClientKey, id: str) -> UploadedFile:
-    """A file that this key may see. Raises `NotFound`."""
+    """Return the file with this id if the key may see it. Raises `NotFound` otherwise."""
     file = await asyncio.to_thread(intake_of(gateway).uploads.get, id, key)
     if file is None:
         raise NotFound(f"No such File object: {id}", param="id")

@@ -1,4 +1,4 @@
-"""The files of a vector store, singly and in batches: attached at once, ingested in the background."""
+"""Attaches files to a vector store, singly or in batches. They are attached at once and ingested in the background."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ async def attach_file(request: AnyRequest, gateway: Shared, key: Caller, id: Pat
 
 @get(FILES, summary="The files of a vector store", tags=["OpenAI"])
 async def list_store_files(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """`filter` is a status; `limit`, `after`, `before` and `order` as in OpenAI's API."""
+    """`filter` is a status. The parameters `limit`, `after`, `before` and `order` work as in OpenAI's API."""
     await store_of(gateway, key, id)
     return await _listed(request, gateway, id)
 
@@ -49,7 +49,7 @@ async def get_store_file(gateway: Shared, key: Caller, id: PathText, file: PathT
 async def change_store_file(
     request: AnyRequest, gateway: Shared, key: Caller, id: PathText, file: PathText
 ) -> Response[bytes]:
-    """Replaces the attributes. Filters use them immediately."""
+    """Replaces the attributes. Filters use the new attributes immediately."""
     store = await changeable(gateway, key, id)
     await _attachment(gateway, store, file)
     given = wire.changed_file(await request.body())
@@ -82,7 +82,8 @@ async def detach_file(gateway: Shared, key: Caller, id: PathText, file: PathText
 
 @post(BATCHES, status_code=200, summary="Attach many files", tags=["OpenAI"])
 async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Up to 2,000 files: `file_ids`, or `files` with their own attributes and chunking."""
+    """Attaches up to 2,000 files: those in `file_ids`, or those in `files`, each with its own attributes and
+    chunking."""
     store = await changeable(gateway, key, id)
     given = wire.new_batch(await request.body())
     files = await files_of(gateway, key, {request.file_id: param for request, param in reversed(given)})
@@ -95,13 +96,13 @@ async def create_batch(request: AnyRequest, gateway: Shared, key: Caller, id: Pa
 
 @get(BATCHES + "/{batch:str}", summary="The progress of a batch", tags=["OpenAI"])
 async def get_batch(gateway: Shared, key: Caller, id: PathText, batch: PathText) -> Response[bytes]:
-    """The number of its files in each status."""
+    """The number of the batch's files in each status."""
     return await _batch_shown(gateway, await _batch(gateway, await store_of(gateway, key, id), batch))
 
 
 @post(BATCHES + "/{batch:str}/cancel", status_code=200, summary="Cancel a batch", tags=["OpenAI"])
 async def cancel_batch(gateway: Shared, key: Caller, id: PathText, batch: PathText) -> Response[bytes]:
-    """Stops the files that are not ingested yet. Ingested files stay."""
+    """Cancels the files that are not ingested yet. Files that are already ingested stay in the store."""
     store = await changeable(gateway, key, id)
     running = await _batch(gateway, store, batch)
     await asyncio.to_thread(intake_of(gateway).attachments.cancel, running)
@@ -112,7 +113,7 @@ async def cancel_batch(gateway: Shared, key: Caller, id: PathText, batch: PathTe
 async def list_batch_files(
     request: AnyRequest, gateway: Shared, key: Caller, id: PathText, batch: PathText
 ) -> Response[bytes]:
-    """The same parameters as for the files of a store."""
+    """The parameters are the same as for the files of a store."""
     await _batch(gateway, await store_of(gateway, key, id), batch)
     return await _listed(request, gateway, id, batch)
 

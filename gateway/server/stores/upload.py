@@ -33,7 +33,7 @@ class Upload(Struct, frozen=True):
 
 
 class _Form:
-    """The parsed part of a form. `unwritten` are the bytes of its file that are not on the disk yet."""
+    """The parsed part of a form. `unwritten` holds the bytes of the file that are not on the disk yet."""
 
     def __init__(self, limit: int) -> None:
         self.unwritten = bytearray()
@@ -70,8 +70,10 @@ class _Form:
 
 
 async def receive(request: Request[Any, Any, Any], draft: Path, limit: int) -> Upload:
-    """Write the form's `file` to `draft`, which the caller deletes. Raises `BadRequest`, `BodyTooLarge`, or `NotReady`
-    if the disk refuses."""
+    """Write the form's `file` to `draft`, which the caller deletes.
+
+    Raises `BadRequest` or `BodyTooLarge`. Raises `NotReady` if the disk refuses the file.
+    """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != "multipart/form-data" or not options.get("boundary"):
         raise BadRequest("Send the file as multipart/form-data, in the field 'file'.", param="file")

@@ -1,6 +1,6 @@
-"""`/v1/vector_stores`: collections in the form of OpenAI's API, in the same catalog as `foreword collections`.
+"""Serves `/v1/vector_stores`: collections through OpenAI's API, in the same catalog as `foreword collections`.
 
-A key can see and change its own stores. It may read the operator's too, unless its configuration limits it.
+A key can see and change its own stores. It can also read the operator's stores, unless its configuration forbids it.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ async def create_store(request: AnyRequest, gateway: Shared, key: Caller) -> Res
 
 @get("/v1/vector_stores", summary="The vector stores that this key may read", tags=["OpenAI"])
 async def list_stores(request: AnyRequest, gateway: Shared, key: Caller) -> Response[bytes]:
-    """`limit`, `after`, `before` and `order` as in OpenAI's API."""
+    """The parameters `limit`, `after`, `before` and `order` work as in OpenAI's API."""
     intake = intake_of(gateway)
     readable = await asyncio.to_thread(intake.collections.readable, key)
     stores, more = page(request, readable, lambda collection: collection.id)
@@ -84,8 +84,8 @@ async def delete_store(gateway: Shared, key: Caller, id: PathText) -> Response[b
 
 @post(ONE + "/search", status_code=200, summary="Search a vector store", tags=["OpenAI"])
 async def search_store(request: AnyRequest, gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """Searches by meaning and by words. `ranking_options.hybrid_search` sets the weight of each; `foreword` in a result
-    is its position in the document."""
+    """Searches by meaning and by words. `ranking_options.hybrid_search` sets the weights of the two searches. The field
+    `foreword` of a result holds the result's position in its document."""
     intake = intake_of(gateway)
     store = await store_of(gateway, key, id)
     search = wire.search(await request.body())
@@ -115,7 +115,7 @@ async def _shown(intake: BackgroundIngest, collection: Collection) -> Response[b
 
 def _store(intake: BackgroundIngest, collection: Collection) -> wire.Store:
     counts = intake.attachments.counts(collection.id)
-    if not sum(counts.values()):  # the operator's documents were added, not attached
+    if not sum(counts.values()):  # the operator's stores have no attachments, so their documents are counted
         counts = counts | {"completed": len(intake.collections.documents(collection.id).live())}
     return wire.Store(
         id=collection.id,

@@ -1,4 +1,4 @@
-"""Compares two versions of a template by their records: as JSON, and as an HTML page."""
+"""Compares two versions of a template by their records. The result is served as JSON and as an HTML page."""
 
 from html import escape
 from typing import Annotated
@@ -24,14 +24,14 @@ FORM = """<form><input name="a" value="{a}" aria-label="A" placeholder="summaris
 
 @get("/v1/foreword/compare", summary="Compare two versions of a template by their records", tags=["Foreword"])
 async def compare_versions(gateway: Shared, key: Caller, a: Ref, b: Ref, since: Since = 0.0) -> Response[bytes]:
-    """Scores, their difference with its interval, and the better version or the number of answers that are missing. For
-    admin keys."""
+    """The scores, their difference with its interval, and either the better version or the number of answers that are
+    missing. Only for admin keys."""
     return json_bytes(as_json(await _compared(gateway, key, a, b, since)))
 
 
 @get("/v1/foreword/compare.html", summary="The same as a page", tags=["Foreword"], media_type="text/html")
 async def compare_page(gateway: Shared, key: Caller, a: Ref = "", b: Ref = "raw", since: Since = 0.0) -> Response[str]:
-    """Plain HTML that loads nothing. For admin keys."""
+    """A plain HTML page that loads nothing else. Only for admin keys."""
     body = _shown(await _compared(gateway, key, a, b, since)) if a else "<p>Name two versions.</p>"
     if not a:
         _admin(key)

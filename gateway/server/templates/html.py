@@ -1,4 +1,4 @@
-"""The frame of the gateway's HTML pages: plain HTML that loads, runs and embeds nothing."""
+"""Builds the gateway's HTML pages: plain HTML without scripts, images or other files to load."""
 
 from html import escape
 
@@ -23,7 +23,7 @@ form {{ display: inline }} ins {{ color: #080 }} del {{ color: #b00 }} ins, del 
 
 
 def page(title: str, body: str, status: int = 200) -> Response[str]:
-    """A page. `title` is plain text, `body` is markup."""
+    """Return a page. `title` is plain text, `body` is markup."""
     headers = {"content-security-policy": POLICY, "x-content-type-options": "nosniff", "cache-control": "no-store"}
     shown = PAGE.format(title=escape(title), body=body)
     return Response(shown, status_code=status, media_type="text/html", headers=headers)

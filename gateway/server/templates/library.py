@@ -23,7 +23,7 @@ class TemplateSummary(Struct, frozen=True):
 
     id: str
     speaks: int
-    """The version in use; 0: none."""
+    """The version in use, or 0 if none is in use."""
     versions: tuple[HistoryVersion, ...]
     pointer: Pointer | None
     intent: str
@@ -43,15 +43,15 @@ class TemplateDetail(Struct, frozen=True):
 
 @get("/v1/foreword/templates", summary="The templates, with their versions", tags=["Foreword"])
 async def list_templates(gateway: Shared) -> Response[bytes]:
-    """Status, pointers, lineage and measured scores of each version, without texts. A version that is only in the
-    archive appears with its own template only."""
+    """The status, pointers, lineage and measured scores of each version, without texts. The versions that exist only in
+    the archive are left out; the route of a single template lists them."""
     library = _library(gateway)
     return json_of({"data": await asyncio.to_thread(_all, library)})
 
 
 @get("/v1/foreword/templates/{id:str}", summary="One template, with its versions", tags=["Foreword"])
 async def get_template(gateway: Shared, key: Caller, id: PathText) -> Response[bytes]:
-    """The same for one template. A key with `admin` also sees the messages of its newest version."""
+    """The same data for one template. A key with `admin` also sees the messages of the template's newest version."""
     library = _library(gateway)
     template = library.get(id)
     if template is None:
@@ -65,7 +65,8 @@ async def get_template(gateway: Shared, key: Caller, id: PathText) -> Response[b
 
 @post("/v1/foreword/reload", status_code=200, summary="Read the templates again", tags=["Foreword"])
 async def reload_templates(gateway: Shared, key: Caller) -> Response[bytes]:
-    """Replaces the whole library. If a file is broken, nothing is replaced: 409 with the mistakes. For admin keys.
+    """Replaces the whole library. If a file is broken, nothing is replaced, and the answer is a 409 that lists the
+    mistakes. Only for admin keys.
 
     Examples and classifier are then loaded in the background. Other workers see the change within two seconds.
     """
@@ -97,7 +98,7 @@ def _listed(library: Library, template: Template, versions: Sequence[HistoryVers
     return TemplateSummary(
         id=template.id,
         speaks=speaking.version if speaking else 0,
-        # clients must not learn the folders of this machine
+        # clients must not see the paths of this machine's folders
         versions=tuple(replace(version, file=Path(version.file).name) for version in versions),
         pointer=library.pointers.get(template.id),
         intent=template.intent.name,

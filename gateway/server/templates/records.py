@@ -1,4 +1,4 @@
-"""Reads the records for a page or a report, on a thread and a connection of its own."""
+"""Reads the records for a page or a report, on a separate thread and with a separate connection."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from gateway.errors import ConfigError, DatabaseFailed, NotFound
 from gateway.records.drain import not_ready
 from gateway.records.locations import database_url
 
-if TYPE_CHECKING:  # importing it imports SQLAlchemy
+if TYPE_CHECKING:  # importing this module also imports SQLAlchemy
     from gateway.records.database import Database
 
 T = TypeVar("T")
 
 
 async def read_records(gateway: Gateway, read: Callable[[Database], T]) -> T:
-    """The result of `read`. Raises `NotFound` if no records are kept, `NotReady` if the database cannot be used."""
+    """Call `read` with the database and return its result.
+
+    Raises `NotFound` if no records are kept, and `NotReady` if the database cannot be used.
+    """
     if gateway.keeping is None:
         raise NotFound("This gateway keeps no records: [records] policy is none.")
 
     def open_and_read() -> T:
-        # imported here: SQLAlchemy would cost the start 0.3 s
+        # imported here, since SQLAlchemy would add 0.3 s to the start
         from gateway.records.database import Database
 
-        # a connection of its own, so that the drain does not wait for a long read
+        # this opens a separate connection, so that the drain does not wait for a long read
         database = Database.open(database_url(gateway.settings))
         try:
             return read(database)

@@ -1,4 +1,4 @@
-"""What each template did, by the records, as JSON."""
+"""Reports as JSON how each template was used, from the records."""
 
 import asyncio
 from functools import partial
@@ -17,8 +17,9 @@ Since = Annotated[float, QueryParameter(description="Only requests since then, i
 
 @get("/v1/foreword/templates/report", summary="What each template did, by the records", tags=["Foreword"])
 async def template_report(gateway: Shared, key: Caller, since: Since = 0.0) -> Response[bytes]:
-    """For each template: the requests it was chosen for, the share rewritten and why not the rest, feedback beside that
-    of its controls, the result of that comparison, and the tokens that it added. For admin keys."""
+    """For each template: the requests for which it was chosen, the share of them that was rewritten, the reasons why
+    the others were not, the feedback compared with that of the template's controls, the result of the comparison, and
+    the tokens that the template added. Only for admin keys."""
     admin_only(key, "read the report on templates: it reads the exchanges of all keys")
     uses = await read_records(gateway, partial(report, since_s=since))
     standings = await asyncio.to_thread(newest_states, standings_path(gateway.settings.data_folder))

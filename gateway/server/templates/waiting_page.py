@@ -1,7 +1,7 @@
-"""The page of drafts, candidates and canaries: each with its changes, and the buttons that promote or retire it.
+"""Serves the page of drafts, candidates and canaries. Each has its changes, and buttons that promote or retire it.
 
-The buttons do the same as `foreword templates promote`, `retire` and `rollback`. Afterwards the gateway reads
-its templates again.
+The buttons do the same as `foreword templates promote`, `retire` and `rollback`. After each of them the gateway
+reads its templates again.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ log = logging.getLogger("foreword.templates")
 
 
 class MoveForm(Struct, frozen=True):
-    """One move, as the form sends it."""
+    """One move (promote, retire or roll back), as the form sends it."""
 
     do: str
     id: str
@@ -48,15 +48,15 @@ class MoveForm(Struct, frozen=True):
 
 @get(PATH, summary="Templates that are not active yet, as a page", tags=["Foreword"], media_type="text/html")
 async def template_page(gateway: Shared, key: Caller) -> Response[str]:
-    """Candidates and canaries with their scores, changes and buttons. For admin keys."""
+    """Candidates and canaries with their scores, changes and buttons. Only for admin keys."""
     _admin(key)
     return page("Templates", await asyncio.to_thread(_shown, gateway.settings))
 
 
 @post(PATH, status_code=303, summary="Promote, retire or roll back a template", tags=["Foreword"])
 async def move_template(request: Request[Any, Any, Any], gateway: Shared, key: Caller) -> Response[Any]:
-    """Takes the form of the page: `do` (promote, retire, rollback), `ref`, `to`, `share`. A refusal is 409 with the
-    reasons. For admin keys, and only from this gateway's own page."""
+    """Takes the fields of the page's form: `do` (promote, retire, rollback), `ref`, `to`, `share`. A refused move is a
+    409 with the reasons. Only for admin keys, and only from this gateway's page."""
     _admin(key)
     own_page(dict(request.scope["headers"]))
     form = _read(await request.body())
@@ -75,7 +75,7 @@ HANDLERS = (template_page, move_template)
 
 
 def own_page(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse requests from another site's page, for which the browser sends a password that it remembers.
+    """Refuse requests from the pages of other sites. The browser also adds a remembered password to these requests.
 
     A browser sends the page's origin with each POST. A request with a bearer token comes from a program.
     """
@@ -111,8 +111,8 @@ def _read(body: bytes) -> MoveForm:
 
 
 def _examine(gateway: Gateway) -> moves.Examine | None:
-    """Make a function that checks a template's examples with the classifier. Call it on a thread: it embeds on the
-    loop."""
+    """Return a function that checks a template's examples with the classifier. The function must be called on a thread,
+    since it waits for embeddings that are computed through the event loop."""
     loader, loop = gateway.loader, asyncio.get_running_loop()
     if loader is None or not loader.classifies:
         return None
@@ -128,7 +128,8 @@ def _examine(gateway: Gateway) -> moves.Examine | None:
 
 
 def _move(settings: Settings, form: MoveForm, examine: moves.Examine | None) -> str:
-    """Read the template files again, then make the move: another worker or a command may have changed them."""
+    """Make the move. The template files are read again first, since another worker or a command may have changed
+    them."""
     library, folders, broken = _library(settings)
     if form.do == "rollback":
         moves.rollback(library, folders, form.id)
@@ -194,7 +195,7 @@ def _section(library: Library, template: Template, share: float) -> str:
 
 
 def _parent(library: Library, template: Template) -> Template | None:
-    """The template's parent, or else the version in use."""
+    """Return the template's parent or, if that is not found, the version in use."""
     try:
         id, version = read_ref(template.provenance.parent)
     except ValueError:
