@@ -1,4 +1,4 @@
-"""Builds the adapters that a configuration names: each from its table, by its kind. Does not open them."""
+"""Builds the adapters that a configuration names. Each is built from its table, by its kind, and is not opened here."""
 
 import difflib
 from collections.abc import Container
@@ -21,7 +21,7 @@ from gateway.settings.tables import KindTable, Settings
 
 
 class Parts(Struct):
-    """Parts that adapters may share. `embedder` is the one of `[embedder]`, behind its worker thread."""
+    """Parts that adapters may share. `embedder` is the embedder of `[embedder]`, which runs on its worker thread."""
 
     settings: Settings
     embedder: Batcher | None = None
@@ -38,7 +38,7 @@ class Adapters(Struct):
 
 
 def problems_of(settings: Settings) -> list[Problem]:
-    """The mistakes in all adapters that a configuration names. Opens and writes nothing."""
+    """Return the mistakes in all adapters that a configuration names. Nothing is opened or written."""
     return build_adapters(settings)[1]
 
 
@@ -69,7 +69,8 @@ def build_adapters(settings: Settings) -> tuple[Adapters | None, list[Problem]]:
 
 
 def _broken_parts(settings: Settings, backends: Container[str]) -> BrokenParts:
-    """The backends that could not be built, and the model names that they and broken `[models]` tables may serve."""
+    """Return the backends that could not be built, and the model names that they or broken `[models]` tables may
+    serve."""
     names = {name.removeprefix("backends.") for name in settings.broken if name.startswith("backends.")}
     names |= {name for name in settings.backends if name not in backends}
     models = [name.removeprefix("models.") for name in settings.broken if name.startswith("models.")]
@@ -89,7 +90,7 @@ def reranker_of(settings: Settings, parts: Parts, problems: list[Problem]) -> Re
 
 
 def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problems: list[Problem]) -> Any:
-    """Build one adapter from its table. None if the table has mistakes, which are added to `problems`."""
+    """Build one adapter from its table. If the table has mistakes, add them to `problems` and return None."""
     try:
         kind = registry.find(group, table.kind)
     except registry.UnknownKind as error:
@@ -111,7 +112,7 @@ def build_adapter(group: str, name: str, table: KindTable, parts: Parts, problem
 
 
 def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tuple[Any, list[Problem]]:
-    """The table's settings, and its mistakes: wrong types, and those that the kind's own check finds."""
+    """Return the table's settings and its mistakes: wrong types, and the mistakes that the kind's `check` finds."""
     settings, wrong = decode(table.table, kind.settings, table.where)
     if settings is not None:
         wrong = [
@@ -122,7 +123,8 @@ def _decoded(kind: registry.AdapterKind, table: KindTable, parts: Parts) -> tupl
 
 
 def _problems_of_nearest(group: str, table: KindTable, parts: Parts) -> list[Problem]:
-    """Further mistakes in a table with a misspelt kind, checked as the kind that is probably meant."""
+    """Return further mistakes in a table with a misspelt kind. The table is checked as the kind that is probably
+    meant."""
     meant = difflib.get_close_matches(table.kind, registry.known(group), 1)
     try:
         return _decoded(registry.find(group, meant[0]), table, parts)[1] if meant else []

@@ -1,4 +1,7 @@
-"""The request as the client sent it: the ask with its turns and controls, and the client's key. All frozen values."""
+"""The request as the client sent it: the ask with its turns and controls, and the client's key.
+
+All of these values are frozen.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -20,7 +23,7 @@ class Endpoint(StrEnum):
 
     @property
     def takes_messages(self) -> bool:
-        """Whether its requests have messages, which the stages can work on."""
+        """Whether requests to this endpoint have messages, which the stages can change."""
         return self in (Endpoint.CHAT, Endpoint.RESPONSES)
 
 
@@ -30,7 +33,7 @@ class Mode(StrEnum):
     OFF = "off"  # a plain proxy
     SHADOW = "shadow"  # decide and record, change nothing
     PROVEN = (
-        "proven"  # as `on`, but a change that the client did not request needs a measured gain with the answering model
+        "proven"  # as `on`, but a change that the client did not request needs a gain that was measured with the model
     )
     ON = "on"
 
@@ -43,9 +46,9 @@ class Mode(StrEnum):
 class Turn(Struct, frozen=True):
     """One message. `text` is "" if the content is not plain text (images, audio, tool calls).
 
-    `source` is the index of the client's own message that this turn keeps byte for byte;
-    -1 marks a turn that the gateway wrote. `around` is the index of the client's message that the turn adds to: its
-    text begins at character `offset` of the turn's, and its other fields stay. -1 marks a turn with none.
+    If the turn is a message of the client, unchanged byte for byte, `source` is the index of that message, else -1.
+    If the turn adds text to a message of the client, `around` is the index of that message, else -1. The text of that
+    message then begins at character `offset` of `text`, and its other fields are kept.
     """
 
     role: str
@@ -59,8 +62,8 @@ class Turn(Struct, frozen=True):
 class Nbce(Struct, frozen=True):
     """How the engine mixes passages that it reads in parallel; `backends/local/torch_engine/nbce.py` has the formulas.
 
-    `pooling` "": `expert` if there are retrieval scores, else `min_entropy`. `scores`: the relevance of each
-    passage, from 0 to 1; without them the gateway's embedder computes it.
+    If `pooling` is "", the engine uses `expert` if there are retrieval scores, else `min_entropy`. `scores` holds the
+    relevance of each passage, from 0 to 1. If it is empty, the gateway's embedder computes the relevance.
     """
 
     pooling: str = ""
@@ -72,33 +75,33 @@ class Nbce(Struct, frozen=True):
 
 
 class Controls(Struct, frozen=True):
-    """The request's own settings for the gateway (`"foreword": {...}` or `x-foreword-*`)."""
+    """The settings for the gateway in a request (in its object `"foreword"` or its headers `x-foreword-*`)."""
 
     mode: Mode | None = None
     template: str = ""
     collections: tuple[str, ...] = ()
     filters: Filter | None = None
-    """A condition on the attributes of the documents to use."""
+    """A condition on the attributes of documents. Only documents that meet it are used."""
     top_k: int = 0
     budget_tokens: int = 0
     conversation: str = ""
     contexts: tuple[str, ...] = ()
-    """Passages for one question. Each is read independently of the others."""
+    """Passages for one question. The model reads each passage independently of the others."""
     account: bool = False
     """Whether the reply must hold the `foreword` object."""
     strategy: str = ""
-    """How the model reads a text that is longer than its window; "": the gateway chooses."""
+    """How the model reads a text that is longer than its window. If this is "", the gateway chooses."""
     nbce: Nbce = Nbce()
     closing_event: bool | None = None
-    """Whether a stream may end with an event of the gateway's own; None: as configured."""
+    """Whether the gateway may add an event at the end of a stream. If this is None, the configuration decides."""
 
 
 class NamedTemplate(Struct, frozen=True):
-    """A template that the request names by its id, with the values of its slots (OpenAI's `prompt`).
+    """A template that the request names by its id, with the values of the template's slots (OpenAI's `prompt`).
 
-    `id` names a template or a family; `version` 0 is the one in use. `filled`: the template's messages are in
-    the ask's turns, before the client's own. `fault`: the reason why the version cannot be one of the
-    gateway's.
+    `id` names a template or a family. A `version` of 0 means the version in use. `filled` tells whether the ask's turns
+    already begin with the template's messages. `fault` is the reason why `version` cannot be a version of a
+    gateway's template.
     """
 
     id: str
@@ -111,7 +114,7 @@ class NamedTemplate(Struct, frozen=True):
 class Ask(Struct, frozen=True):
     """A request as the client sent it. `raw` holds the bytes of the body and never changes.
 
-    `room_tokens` is the client's limit for the answer in tokens (0: none).
+    `room_tokens` is the client's limit for the answer in tokens, or 0 if the client set none.
     """
 
     endpoint: Endpoint
@@ -123,29 +126,29 @@ class Ask(Struct, frozen=True):
     choices: int = 1
     """The number of answers (`n`)."""
     greedy: bool = False
-    """The client requested the most likely answer (`temperature` 0), so several draws would all be equal."""
+    """Whether the client requested the most likely answer (`temperature` 0). Several draws would then all be equal."""
     has_tools: bool = False
     has_format: bool = False
-    """The client demands an output format (`response_format`), which a template could contradict."""
+    """Whether the client requires an output format (`response_format`). A template could contradict that format."""
     kept_elsewhere: bool = False
-    """The backend holds part of the prompt: an earlier response, a conversation, or a stored prompt."""
+    """Whether the backend holds a part of the prompt: an earlier response, a conversation, or a stored prompt."""
     previous: str = ""
     """The id of an earlier response that the request continues."""
     user: str = ""
     named: NamedTemplate | None = None
     search: FileSearch | None = None
     controls: Controls = Controls()
-    # True if the body cannot be forwarded unchanged because it holds a "foreword" object.
+    # True if the body holds a "foreword" object and therefore cannot be forwarded unchanged.
     marked: bool = False
 
     @property
     def spoken_for(self) -> bool:
-        """Whether the turns begin with a template's messages. The body cannot be forwarded unchanged then."""
+        """Whether the turns begin with a template's messages. If they do, the body cannot be forwarded unchanged."""
         return self.named is not None and self.named.filled
 
     @property
     def query(self) -> str:
-        """The last user message, or "" if it is not plain text."""
+        """The text of the last user message, or "" if that message is not plain text."""
         for turn in reversed(self.turns):
             if turn.role == "user":
                 return turn.text if turn.plain else ""
@@ -162,7 +165,7 @@ class ClientKey(Struct, frozen=True):
     collections: tuple[str, ...] = ()
     requests_per_minute: int = 0
     record: str = ""
-    """The record policy of this key (`full`, `hashed`, `none`); "" takes the gateway's."""
+    """The record policy of this key (`full`, `hashed` or `none`). If this is "", the gateway's policy applies."""
     admin: bool = False
 
     ANONYMOUS: ClassVar["ClientKey"]

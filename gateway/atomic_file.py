@@ -1,4 +1,4 @@
-"""Writes text files so that a reader sees either the old text or the new one, never a part."""
+"""Writes text files so that a reader sees either the whole old text or the whole new text."""
 
 import fcntl
 import os
@@ -14,8 +14,8 @@ POLL_S = 0.01
 def write_whole(file: Path, text: str, *, durable: bool = True) -> None:
     """Write a temporary file and move it into place, with the permissions of the file that it replaces.
 
-    Only its owner can read a new file. `durable`: the text is on the disk before the file is moved, so that
-    even after a power failure either the old or the new text is there.
+    A file that did not exist can be read by its owner only. If `durable` is true, the text is on the disk before the
+    file is moved, so that the file holds either the old or the new text even after a power failure.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
@@ -35,7 +35,7 @@ def write_whole(file: Path, text: str, *, durable: bool = True) -> None:
 
 @contextmanager
 def locked(file: Path, patience_s: float = 30.0) -> Iterator[None]:
-    """Lock a file to read it and write it back. Other processes that lock it wait.
+    """Lock a file in order to read it and write it back. Other processes that lock the same file wait.
 
     The lock is a separate file, since `write_whole` replaces the file itself. Raises `TimeoutError` after
     `patience_s`.

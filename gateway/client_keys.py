@@ -9,7 +9,7 @@ from gateway.errors import Problem
 from gateway.settings.keys import AccessKey
 
 SHORTEST = 6
-"""The fewest characters of a secret. A shorter one can be found by trying all."""
+"""The fewest characters of a secret. A shorter secret can be found by trying all combinations."""
 BLANKS = ("\n", "\r\n")
 REMEDY = "Draw one with: openssl rand -hex 24"
 
@@ -19,15 +19,16 @@ def hashed(secret: str) -> str:
 
 
 def digest_of(key: AccessKey) -> str:
-    """The SHA-256 of a key, which a client's key must match."""
+    """Return the SHA-256 that the hash of a client's key must match."""
     return key.sha256.lower() if key.sha256 else hashed(key.secret.strip())
 
 
 def key_problems(file: str, keys: Mapping[str, AccessKey], broken: Container[str] = ()) -> list[Problem]:
-    """Mistakes in keys: no name, no secret, two secrets in one key, a secret that can be guessed, or one that
-    two keys share.
+    """Return the mistakes in keys: no name, no secret, two secrets in one key, a secret that can be guessed, or a
+    secret that two keys share.
 
-    `broken`: tables with mistakes of their own. A secret there that cannot be read does not count as missing.
+    `broken` holds the names of tables that already have mistakes. If a secret in such a table cannot be read, it is not
+    reported as missing.
     """
     problems: list[Problem] = []
     owners: dict[str, str] = {}
@@ -61,6 +62,6 @@ def _secret_problems(where: str, key: AccessKey, guessed: Mapping[str, str]) -> 
 
 
 def _guessed() -> list[str]:
-    """Texts that are hashed when a shell command goes wrong: nothing, a line break, one or two characters."""
+    """Return the texts that people hash by mistake in a shell: the empty text, a line break, one or two characters."""
     short = ("".join(pair) for pair in product(printable, repeat=2))
     return ["", *BLANKS, *printable, *short]

@@ -1,4 +1,4 @@
-"""Checks of a configuration that need several tables: is the port reachable for others, do workers share a state?"""
+"""Makes the checks of a configuration that need several tables, such as whether an open port is protected by keys."""
 
 import re
 import socket
@@ -14,8 +14,8 @@ ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s?#@*]+")
 
 
 def server_problems(settings: Settings) -> list[Problem]:
-    """Mistakes that only several tables together show: open port without keys, workers without shared state, missing
-    folders."""
+    """Return the mistakes that can be found only from several tables: an open port without keys, several workers
+    without shared state, missing folders."""
     file, server = settings.file, settings.server
     problems = []
     if not settings.backends and not any(name.startswith("backends.") for name in settings.broken):
@@ -36,7 +36,7 @@ def server_problems(settings: Settings) -> list[Problem]:
     if settings.store is not None and settings.embedder is None and "embedder" not in settings.broken:
         remedy = 'Add [embedder] with kind = "sentence".'
         problems.append(Problem(f"{file} [store]", "a store needs an embedder", remedy))
-    # without an embedder the default folder may be missing; a folder that the file names must exist
+    # a folder that the file names must exist; the default folder must exist only if there is an embedder
     is_needed = settings.embedder is not None or settings.prompt.templates != PromptTable().templates
     for folder in settings.prompt.templates if is_needed else ():
         if not (settings.root / folder).is_dir():
@@ -53,7 +53,7 @@ def _resolves(host: str) -> bool:
 
 
 def _origin_problems(settings: Settings) -> list[Problem]:
-    """Mistakes in allowed origins: those that no page can have, and `*` on a gateway without keys."""
+    """Return the mistakes in the allowed origins: origins that no page can have, and `*` on a gateway without keys."""
     where, origins = f"{settings.file} [server] allowed_origins", settings.server.allowed_origins
     problems = [
         Problem(

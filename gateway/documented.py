@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 def field_texts(struct: type[Struct]) -> dict[str, str]:
-    """The docstring below each field, on one line. Fields without one are left out."""
+    """Return the docstring below each field, joined to one line. Fields without a docstring are left out."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(struct))).body
     assert isinstance(body, ast.ClassDef)
     texts: dict[str, str] = {}
@@ -24,7 +24,7 @@ def field_texts(struct: type[Struct]) -> dict[str, str]:
 
 
 def listed_values(of: Any, path: Sequence[str] = ()) -> Iterator[str]:
-    """The values that a type allows for the field at `path`."""
+    """List the values that a type allows for the field at `path`."""
     kind, inner = get_origin(of), get_args(of)
     if kind is Literal and not path:
         yield from map(str, inner)
@@ -38,5 +38,5 @@ def listed_values(of: Any, path: Sequence[str] = ()) -> Iterator[str]:
     elif kind in (list, tuple, dict) and path:
         yield from listed_values(inner[-1] if kind is dict else inner[0], path[1:])
     elif kind not in (Literal, list, tuple, dict):
-        for member in inner:  # of a union
+        for member in inner:  # the members of a union
             yield from listed_values(member, path)

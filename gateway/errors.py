@@ -1,4 +1,4 @@
-"""The tree of errors. Each carries the details that its reader needs to act.
+"""The errors that Foreword raises. Each holds the details that its reader needs to act.
 
 ForewordError
 ├── ConfigError             all the mistakes of a configuration at once
@@ -34,11 +34,11 @@ from msgspec import Struct
 
 
 class ForewordError(Exception):
-    """The root of all errors that Foreword raises on purpose."""
+    """The base class of all errors that Foreword raises on purpose."""
 
 
 class Problem(Struct, frozen=True):
-    """One mistake in a file: place, description and remedy."""
+    """One mistake in a file, with its place, its description and a remedy."""
 
     where: str
     what: str
@@ -49,7 +49,7 @@ class Problem(Struct, frozen=True):
 
 
 class ConfigError(ForewordError):
-    """An unusable configuration. Carries all mistakes, not only the first."""
+    """A configuration cannot be used. The error holds all mistakes, not only the first one."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -57,7 +57,7 @@ class ConfigError(ForewordError):
 
 
 class TemplateError(ForewordError):
-    """A template file that cannot be used. `line` and `column` count from 1; 0 is unknown."""
+    """A template file cannot be used. `line` and `column` count from 1, and are 0 if they are unknown."""
 
     def __init__(self, file: str, what: str, line: int = 0, column: int = 0) -> None:
         place = f"{file}:{line}:{column}" if line else file
@@ -66,11 +66,11 @@ class TemplateError(ForewordError):
 
 
 class CollectionError(ForewordError):
-    """A document or a collection that cannot be used. The message names it and the reason."""
+    """A document or a collection cannot be used. The message names it and gives the reason."""
 
 
 class StoreDamaged(CollectionError):
-    """The files of a vector store cannot be read. The message names them and how to replace them."""
+    """The files of a vector store cannot be read. The message names them and says how to replace them."""
 
 
 class DocumentGone(CollectionError):
@@ -78,21 +78,23 @@ class DocumentGone(CollectionError):
 
 
 class DatabaseFailed(ForewordError):
-    """The records' database cannot be reached, or refuses to work. Meanwhile the spool keeps the records."""
+    """The database of the records cannot be reached, or refuses to work. Until it works again, the spool keeps the
+    records."""
 
 
 class RecordRefused(DatabaseFailed):
-    """The database works but refuses these values, for example a blob over its limit. A retry fails again."""
+    """The database works but refuses the values of a record, for example a blob over its limit. A retry would fail
+    too."""
 
 
 class RequestError(ForewordError):
-    """An answer to the client: an HTTP status and OpenAI's error object."""
+    """An error that is sent to the client, as an HTTP status and OpenAI's error object."""
 
     status = 500
     type = "server_error"
     code: str | None = None
     taken = False
-    """Whether a backend took the request and may have worked on it. A retry could then do the work twice."""
+    """Whether a backend accepted the request and may have worked on it. If so, a retry could do the work twice."""
     calls: tuple[Any, ...] = ()
     """The model calls (`exchange.Call`) that were made for the request before it was refused."""
 
@@ -186,14 +188,15 @@ class AnswerLost(BackendFailed):
 
 
 class CallMissing(BackendFailed):
-    """The answer lacks the tool call that `tool_choice` requires. The backend works; its model did not do it."""
+    """The answer lacks the tool call that `tool_choice` requires. The backend works, but its model made no such
+    call."""
 
     code = "tool_call_missing"
     taken = True
 
 
 class StreamFailed(BackendFailed):
-    """The stream itself reported a failure. The client has received it, so no event is added."""
+    """The backend's stream reported a failure. The client has already received that report, so no event is added."""
 
 
 class NotReady(RequestError):
@@ -222,14 +225,15 @@ OUTAGES = {
 
 
 def outage_cause(reason: str) -> str:
-    """What a driver's message about a database means to a client. The message itself may hold an address."""
+    """Return a text for clients in place of a driver's message about a database, since the message may hold an
+    address."""
     state = next((state for words, state in OUTAGES.items() if words in reason.lower()), "")
     return f": their database is {state}" if state else " at the moment"
 
 
 class CatalogUnavailable(CollectionError, NotReady):
-    """The catalog's file is locked by another process, read-only or damaged. The text of the error names the file for
-    the operator; `message`, which is sent to clients, does not."""
+    """The catalog's file is read-only, damaged or locked by another process. The text of the error names the file for
+    the operator. The `message`, which is sent to clients, does not name it."""
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(f"The collections cannot be used{outage_cause(reason)}. Try again.", retry_after_s=2.0)

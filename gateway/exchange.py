@@ -1,7 +1,7 @@
-"""The values of a request beside the ask: the decisions about it, their reasons, and the exchange that holds all.
+"""The exchange, which holds a request with all decisions about it and their reasons, and the values in it.
 
-All of them are frozen. A stage takes an `Exchange` and returns a new one, made with `msgspec.structs.replace`.
-A stage that fails returns the exchange that it got.
+All of these values are frozen. A stage takes an `Exchange` and returns a new one, made with
+`msgspec.structs.replace`. If a stage fails, the exchange that it got is used.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,13 +17,13 @@ from gateway.split import Split
 
 
 class Arm(StrEnum):
-    """The side of an experiment that an exchange is on."""
+    """The group of an experiment to which an exchange belongs."""
 
     NONE = ""  # no experiment: the prompt stays as it is
     STABLE = "stable"  # the template in general use
     CANARY = "canary"  # the version on trial
-    HELD = "held"  # the control: could be rewritten, but is left unchanged
-    SHADOW = "shadow"  # decided and recorded, but not sent
+    HELD = "held"  # the control: the prompt could be rewritten, but is left unchanged
+    SHADOW = "shadow"  # the rewrite is decided and recorded, but not sent
 
 
 class CanaryTrial(Struct, frozen=True):
@@ -49,9 +49,9 @@ class Intent(Struct, frozen=True):
     tier: str = ""
     reasons: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
-    """What is missing in the prompt, among task, context, format, constraints and examples."""
+    """The parts that the prompt lacks, out of task, context, format, constraints and examples."""
     needs: tuple[str, ...] = ()
-    """What an answer probably needs, among context, long context, reasoning and a tool."""
+    """The things that an answer probably needs, out of context, long context, reasoning and a tool."""
 
     UNKNOWN: ClassVar["Intent"]
 
@@ -64,7 +64,7 @@ Intent.UNKNOWN = Intent()
 
 
 class SlotValue(Struct, frozen=True):
-    """A filled slot. `start` and `end` are its characters [start, end) in the query; -1 if it is not in the query."""
+    """A filled slot. Its value is the characters [start, end) of the query. Both are -1 if it is not from the query."""
 
     name: str
     value: str
@@ -74,7 +74,7 @@ class SlotValue(Struct, frozen=True):
 
 
 class Sampling(Struct, frozen=True):
-    """The template's sampling parameters. They apply where the client set none."""
+    """The template's sampling parameters. A parameter is used only if the client did not set it."""
 
     max_tokens: int = 0
     temperature: float | None = None
@@ -94,16 +94,17 @@ class Rewrite(Struct, frozen=True):
     technique: str = ""
     slots: tuple[SlotValue, ...] = ()
     shots: tuple[str, ...] = ()
-    """Ids of the few-shot examples chosen for this request."""
+    """The ids of the few-shot examples that were chosen for this request."""
     arm: Arm = Arm.NONE
     controls: float = 0.0
-    """The share of conversations that the template's own experiment leaves unchanged; 0: there was no experiment."""
+    """The share of conversations that the template's experiment leaves unchanged, or 0 if there was no experiment."""
     withheld: tuple[Turn, ...] = ()
-    """The rewritten prompt, if it was not sent: because of the arm or the template's own policy, or since a backend
-    refused it."""
+    """The rewritten prompt, if it was not sent. The reason is the arm, the template's policy, or a backend that refused
+    the prompt."""
     tokens_without: int = 0
     tokens_with: int = 0
-    """Estimated tokens of the prompt without and with the rewrite: a quarter of its bytes in UTF-8."""
+    """The estimated tokens of the prompt with the rewrite; `tokens_without` are those without it. The estimate is a
+    quarter of the prompt's bytes in UTF-8."""
 
     NONE: ClassVar["Rewrite"]
 
@@ -112,7 +113,8 @@ Rewrite.NONE = Rewrite()
 
 
 def cited_name(source: str) -> str:
-    """The name by which clients know a document: of a full path, which tells about the machine, the last part."""
+    """Return the name by which clients know a document. Of a full path this is only the last part, since the path would
+    reveal the machine's folders."""
     return source.rsplit("/", 1)[-1] if source.startswith("/") else source
 
 
@@ -135,7 +137,7 @@ class Chunk(Struct, frozen=True):
 
     @property
     def cited(self) -> str:
-        """Its document's name for clients and prompts."""
+        """The name of the chunk's document, for clients and prompts."""
         return cited_name(self.source)
 
 
@@ -147,8 +149,8 @@ class ContextPlan(Struct, frozen=True):
     prompt_tokens: int = 0
     dropped_turns: int = 0
     reach_tokens: int = 0
-    """If positions are stretched: the number of tokens, of prompt and answer, for which they are set. Chosen once for
-    an exchange."""
+    """The number of tokens, of prompt and answer together, for which positions are stretched. It is chosen once for an
+    exchange."""
 
     DIRECT: ClassVar["ContextPlan"]
 
@@ -159,9 +161,9 @@ ContextPlan.DIRECT = ContextPlan()
 class Target(Struct, frozen=True):
     """A backend that can answer, and the model's name there.
 
-    `window_tokens` is the context that the model reads well. `longer` accepts more: the same engine with
-    stretched positions, or another deployment of the model. `repeat`: a request may be sent again although the
-    backend took it.
+    `window_tokens` is the length of context that the model reads well. `longer` is a target that accepts a longer
+    context: the same engine with stretched positions, or another deployment of the model. `repeat` tells whether a
+    request may be sent again after the backend accepted it.
     """
 
     backend: str
@@ -171,12 +173,12 @@ class Target(Struct, frozen=True):
     repeat: bool = False
 
     def stretches(self, other: "Target") -> bool:
-        """Whether `other` is this engine with stretched positions."""
+        """Whether `other` is the same engine with stretched positions."""
         return (self.backend, self.model) == (other.backend, other.model)
 
 
 class Call(Struct, frozen=True):
-    """One model call of the gateway's own, beside the call that answers the client.
+    """One model call that the gateway makes in addition to the call that answers the client.
 
     `purpose` is `refine`, `slots`, the name of a template's first call, `sample`, `retry` or `judge`. Tokens
     are -1 if the backend did not report them.
@@ -192,7 +194,7 @@ class Call(Struct, frozen=True):
 
 
 class Note(Struct, frozen=True):
-    """One decision: its stage, its reason, and the time it took."""
+    """One decision, with its stage, its reason, and the time that it took."""
 
     stage: str
     decision: str
@@ -213,13 +215,13 @@ class AnswerDraws(Protocol):
     """Draws answers to one exchange and counts the cost of each. Raises `RequestError`."""
 
     async def draw(self, purpose: str, follow: Sequence[Turn] = (), temperature: float | None = None) -> Drawn:
-        """Draw one more answer. `follow` are turns after the prompt. Every answer but the chosen one counts as an extra
-        call."""
+        """Draw one more answer. `follow` holds turns that come after the prompt. Every answer except the chosen one
+        counts as an extra call."""
         ...
 
     async def judge(self, turns: Sequence[Turn], model: str = "") -> Drawn:
-        """Send the gateway's own question to `model`; "" means the exchange's model. The returned answer has no
-        number."""
+        """Send `turns`, a question that the gateway wrote, to `model`. If `model` is "", the model of the exchange is
+        used. The returned answer has no number."""
         ...
 
 
@@ -235,12 +237,13 @@ class Procedure(Protocol):
 
     @property
     def several(self) -> bool:
-        """Whether more than one plain call may be needed."""
+        """Whether the procedure may need more than one plain call."""
         ...
 
     @property
     def marker(self) -> str:
-        """The beginning of the line that holds the final answer, if the reasoning is separated; else ""."""
+        """The text with which the line of the final answer begins, or "" if the reasoning is not split from the
+        answer."""
         ...
 
     async def settle(self, exchange: "Exchange", asking: AnswerDraws) -> ChosenAnswer: ...
@@ -254,49 +257,51 @@ class Exchange(Struct, frozen=True):
     key: ClientKey = ClientKey.ANONYMOUS
     mode: Mode = Mode.ON
     dry: bool = False
-    """A preview: no model is called."""
+    """Whether this is a preview, for which no model is called."""
     tell: Callable[[str], Awaitable[None]] | None = None
     """Sends the progress of slow work to the client, if its stream can carry it."""
     job: str = ""
-    """The offline job that makes this call; "" for a client's request."""
+    """The offline job that makes this request, or "" if a client makes it."""
     started_s: float = 0.0
     trials: tuple[CanaryTrial, ...] = ()
     """The experiments of the request's route and key."""
     untouchable: str | None = None
-    """The reason why the prompt must not be changed; "" if it may be; None: no stage has checked yet."""
+    """The reason why the prompt must not be changed, or "" if it may be changed. It is None until a stage has checked
+    this."""
     split: Split | None = None
-    """The query split into instruction and text; None: no stage has needed it yet."""
+    """The query, split into instruction and text. It is None until a stage needs it."""
     intent: Intent = Intent.UNKNOWN
     turns: tuple[Turn, ...] | None = None
-    """The prompt to send instead of the ask's turns; None: no stage changed it."""
+    """The prompt to send instead of the ask's turns, or None if no stage has changed the prompt."""
     sampling: Sampling = Sampling.NONE
     rewrite: Rewrite = Rewrite.NONE
     proven: tuple[str, ...] | None = None
-    """The models that may get the rewritten prompt, by their names at the backends: those of the route for which it was
-    measured to help. All others get the client's own. None: the rewrite needs no measurement."""
+    """The names, at their backends, of the models on the route that measurably gain from the rewritten prompt. All
+    other models get the client's prompt. This is None if the rewrite needs no measurement."""
     procedure: Procedure | None = None
     chunks: tuple[Chunk, ...] = ()
     searched: FileSearchResult | None = None
-    """The result of the client's tool `file_search`; None without that tool, or if the backend does the search."""
+    """The result of the client's tool `file_search`. It is None if the request has no such tool, or if the backend does
+    the search."""
     plan: ContextPlan = ContextPlan.DIRECT
     route: tuple[Target, ...] = ()
     spare: bool = False
-    """Whether further targets, with another prompt, are tried if all of `route` fail."""
+    """Whether further targets are tried with another prompt if all targets of `route` fail."""
     calls: tuple[Call, ...] = ()
-    """The calls of models that the gateway made to prepare the prompt or to improve the answer."""
+    """The model calls that the gateway made to prepare the prompt or to improve the answer."""
     notes: tuple[Note, ...] = ()
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
-        """The turns after the stages that have run."""
+        """The turns as the stages that have already run left them."""
         return self.ask.turns if self.turns is None else self.turns
 
     @property
     def sent(self) -> tuple[Turn, ...]:
-        """The turns that are sent. In shadow mode these are the client's own.
+        """The turns that are sent. In shadow mode these are the client's turns.
 
-        Results of the client's own `file_search` are sent in every mode. With the mode off, passages from
-        collections that the request names are sent too, because the request asks for both.
+        Results of the client's tool `file_search` are sent in every mode. In the mode `off`, passages from collections
+        that the request names are sent too. The request asks for both.
         """
         return self.turns if self.turns is not None and self._improves else self.ask.turns
 
@@ -309,8 +314,8 @@ class Exchange(Struct, frozen=True):
 
     @property
     def changed(self) -> bool:
-        """Whether the turns that are sent differ from the client's. In shadow mode only a prompt by name changes
-        them."""
+        """Whether the turns that are sent differ from the client's turns. In shadow mode they differ only if the
+        request uses a prompt by name."""
         return self.ask.spoken_for or (self.turns is not None and self._improves)
 
     @property
@@ -321,9 +326,9 @@ class Exchange(Struct, frozen=True):
 
     @property
     def may_call(self) -> bool:
-        """Whether a stage may call a model to prepare the prompt: not for a preview, and not in shadow mode."""
+        """Whether a stage may call a model to prepare the prompt. It may not in a preview or in shadow mode."""
         return self.mode.changes and not self.dry
 
     def noted(self, stage: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> "Exchange":
-        """The exchange with one more note."""
+        """Return the exchange with one more note."""
         return replace(self, notes=(*self.notes, Note(stage, decision, reason, data or {})))

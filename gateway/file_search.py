@@ -1,4 +1,4 @@
-"""OpenAI's tool `file_search` as values: the search that the client requests, and its results."""
+"""The values for OpenAI's tool `file_search`: the search that the client requests, and its results."""
 
 from collections.abc import Mapping
 
@@ -8,12 +8,13 @@ from gateway.filters import Filter, Value
 
 
 class FileSearch(Struct, frozen=True):
-    """A search by the tool. `called`: `tool_choice` allows it.
+    """A search by the tool. `called` tells whether `tool_choice` allows the search.
 
-    `limit` 0: as configured. `threshold` None: each store's own floor. `weight` is the share of the vectors
-    (None: the usual one). `shown`: the client requested the results. `query` is the text of the client's last
-    message, even if that message has other parts too. `place` is the tool's index among the tools. `fault` is
-    the mistake in the field `faulty`; it matters only if the gateway does the search.
+    If `limit` is 0, the configured limit applies. If `threshold` is None, the floor of each store applies. `weight` is
+    the share of the vectors in the score; if it is None, the usual share is used. `shown` tells whether the client
+    requested the results. `query` is the text of the client's last message, even if that message has other parts too.
+    `place` is the tool's index in the list of tools. `fault` describes a mistake in the field `faulty`. The mistake
+    matters only if the gateway does the search.
     """
 
     stores: tuple[str, ...] = ()
@@ -32,7 +33,7 @@ class FileSearch(Struct, frozen=True):
 
 
 class FileSource(Struct, frozen=True):
-    """The file of a passage, with the id and name that the client knows."""
+    """The file from which a passage comes, with the id and the name that the client knows."""
 
     file: str
     name: str
@@ -40,7 +41,8 @@ class FileSource(Struct, frozen=True):
 
 
 class FileSearchResult(Struct, frozen=True):
-    """The queries of a search, and the file of each of the exchange's chunks. No `queries`: there was no search."""
+    """The queries of a search, and the file of each of the exchange's chunks. If `queries` is empty, no search was
+    made."""
 
     queries: tuple[str, ...] = ()
     sources: tuple[FileSource, ...] = ()

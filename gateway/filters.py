@@ -1,4 +1,4 @@
-"""Filters on a document's attributes, as values: comparisons, joined by `and` and `or`."""
+"""Filters on the attributes of documents. A filter is a comparison, or several filters joined by `and` or `or`."""
 
 from collections.abc import Callable, Mapping
 from operator import eq, ge, gt, le, lt, ne

@@ -1,4 +1,4 @@
-"""The parts that are loaded late, as one value. The stages of a request are built from it."""
+"""Holds the parts that are loaded late in one value, from which the stages of a request are built."""
 
 from msgspec import Struct
 
@@ -10,7 +10,8 @@ from gateway.prompt.library.pools import Pools
 
 
 class Loaded(Struct, frozen=True):
-    """The parts. None: the part is still loading, could not be loaded, or is not configured."""
+    """The parts that are loaded late. A part is None if it is still loading, could not be loaded, or is not
+    configured."""
 
     library: Library | None = None
     pools: Pools | None = None

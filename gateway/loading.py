@@ -28,11 +28,11 @@ from gateway.settings.tables import Settings
 log = logging.getLogger("foreword.learning")
 
 SETTLE_S = 0.2
-"""Changed files are read when no file has changed for this long."""
+"""Changed files are read again as soon as no file has changed for this long."""
 
 
 class ReloadResult(Struct, frozen=True):
-    """The result of reading the templates again. If there are `errors`, the earlier library stays in use."""
+    """The result of reading the templates again. If there are `errors`, the previous library stays in use."""
 
     templates: int
     changed: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class LateLoader:
     """Loads the slow parts at the start, and again when files change. `current` is replaced as a whole and
     never changed.
 
-    Without a `batcher` (the embedder's), only the templates are loaded, for requests that name one.
+    `batcher` is the embedder's. Without it, only the templates are loaded, for requests that name a template.
     """
 
     def __init__(self, settings: Settings, batcher: Batcher | None, store: Collections | None) -> None:
@@ -53,7 +53,7 @@ class LateLoader:
         self.broken: list[TemplateError] = []
         """Errors of the template files that were left out at the start."""
         self.refused: list[TemplateError] = []
-        """Errors because of which changed files were not used. The last good library stays in use."""
+        """The errors in changed files. While there are any, the last library without errors stays in use."""
         self._settings = settings
         self._batcher = batcher
         self._store = store
@@ -71,13 +71,14 @@ class LateLoader:
 
     @property
     def classifies(self) -> bool:
-        """Whether prompts are classified and improved without an explicit request."""
+        """Whether prompts are classified and improved even if the request does not ask for it."""
         return self._batcher is not None
 
     async def load(self, readiness: Readiness, *, classifier: bool = True) -> None:
         """Load everything. Parts that do not depend on each other load at the same time.
 
-        `classifier` False: without it, since training it takes minutes and not every command needs it.
+        If `classifier` is false, the classifier is not loaded. Training it takes minutes, and not every command needs
+        it.
         """
         if not self.classifies:
             # a plain proxy is ready without templates, even if their files are wrong
@@ -86,7 +87,7 @@ class LateLoader:
         names = ["templates", "classifier", "embedder", "examples", *(["collections"] if self._store else [])]
         self._readiness = readiness
         readiness.expect(*names)
-        # first and alone: numpy fails if two threads import it at once
+        # numpy is imported before everything else, since its import fails if two threads import it at the same time
         await asyncio.to_thread(importlib.import_module, "numpy")
         async with asyncio.TaskGroup() as group:
             if self._store is not None:
@@ -111,14 +112,14 @@ class LateLoader:
             took_s = time.monotonic() - began
             if now == self._seen:
                 continue
-            # copying a folder or switching a branch touches files for a while
+            # copying a folder or switching a branch changes files over some time, so wait until they stay unchanged
             while (later := await self._stamps_after(SETTLE_S)) != now:
                 now = later
             await self.reload()
 
     async def reload(self) -> ReloadResult:
-        """Read the templates again, and replace either the whole library or nothing. Examples and classifier are loaded
-        next."""
+        """Read the templates again, and replace either the whole library or nothing. The examples and the classifier
+        are loaded after that."""
         async with self._one_reload:
             library, errors = await asyncio.to_thread(self._read)
             if errors:
@@ -137,11 +138,12 @@ class LateLoader:
         return ReloadResult(len(there), changed, tuple(ref for ref in known if ref not in there))
 
     def classifier_for(self, library: Library) -> Classifier | None:
-        """The gateway's classifier for this library. Blocks: it may have to be trained."""
+        """Return the gateway's classifier for this library. This call blocks, since the classifier may have to be
+        trained."""
         return make_classifier(self._settings, library, self._embedding) if self.classifies else None
 
     def reports(self) -> list[str]:
-        """Messages about the templates for the operator."""
+        """Return messages about the templates for the operator."""
         library = self.current.library
         changed = library.changed if library else ()
         return [
@@ -166,7 +168,7 @@ class LateLoader:
         self.current = replace(self.current, **parts)
 
     def _follow(self) -> None:
-        """Load examples and classifier for the current library. The earlier ones stay in use meanwhile."""
+        """Load the examples and the classifier for the current library. The previous ones stay in use until then."""
         if not self.classifies:
             return
         self._behind = True
@@ -196,7 +198,7 @@ class LateLoader:
     def _read(self) -> tuple[Library, list[TemplateError]]:
         if self._archive is None:
             self._archive = VersionArchive(archive_folder(self._settings))
-        # taken before the files are read, so that a change during the reading is noticed
+        # the stamps are taken before the files are read, so that a change during the reading is noticed
         self._seen = self._stamps()
         return load_library(self._folders, self._archive, self._reader)
 
@@ -223,8 +225,8 @@ class LateLoader:
         self._swap(pools=pools)
 
     async def _load_classifier(self) -> None:
-        # the first training may still run when the templates change, and must not replace the newer library's
-        # classifier
+        # the first training may still be running when the templates change; its classifier must not replace the one
+        # for the newer library
         async with self._in_turn:
             classifier = await asyncio.to_thread(make_classifier, self._settings, self._library, self._embedding)
             self._swap(classifier=classifier)
@@ -252,14 +254,14 @@ class LateLoader:
 
 
 def archive_folder(settings: Settings) -> Path:
-    """The folder with every version of every template."""
+    """Return the folder that holds every version of every template."""
     return settings.data_folder / "templates"
 
 
 def make_classifier(settings: Settings, library: Library, batcher: Any) -> Classifier:
-    """Train the classifier, or read it from disk if its training data are the same. Blocking; training takes
-    seconds."""
-    # imported here: numpy and scikit-learn would cost a bare gateway 60 MB
+    """Train the classifier, or read it from the disk if its training data are the same. This call blocks, since
+    training takes seconds."""
+    # imported here, since numpy and scikit-learn would add 60 MB to a gateway that does not need them
     from gateway.context.embedding.sentence import SentenceEmbedder
     from gateway.context.embedding.static import load_static
     from gateway.prompt.classifier.train import Embedders, trained

@@ -20,7 +20,7 @@ def _line(marker: str) -> re.Pattern[str]:
 
 
 def split(text: str, marker: str) -> tuple[str, str] | None:
-    """The reasoning and the answer; None if no line starts with the marker."""
+    """Return the reasoning and the answer, or None if no line starts with the marker."""
     line = _line(marker).search(text)
     if line is None:
         return None
@@ -28,7 +28,7 @@ def split(text: str, marker: str) -> tuple[str, str] | None:
 
 
 class Splitter:
-    """Splits a text that arrives in pieces. Holds back at most one line, which may be the marker's."""
+    """Splits a text that arrives in pieces. It holds back at most one line, which may begin with the marker."""
 
     def __init__(self, marker: str) -> None:
         self._marker = marker
@@ -40,7 +40,8 @@ class Splitter:
         self._started = False
 
     def feed(self, text: str) -> tuple[str, str]:
-        """The next pieces that are certainly reasoning, and certainly answer."""
+        """Return the next text that certainly belongs to the reasoning, and the next that certainly belongs to the
+        answer."""
         if self._is_past_marker:
             return "", self._answer(text)
         self._seen.append(text)
@@ -64,7 +65,7 @@ class Splitter:
         return released, ""
 
     def finish(self) -> tuple[str, str]:
-        """The remaining reasoning and answer. Without a marker, the whole text is the answer."""
+        """Return the rest of the reasoning and of the answer. If there was no marker, the whole text is the answer."""
         if self._is_past_marker:
             return "", ""
         match = _line(self._marker).search(self._held)

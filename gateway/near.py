@@ -7,7 +7,7 @@ SHOWN = 20
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest known names, or with the first few if none is near."""
+    """Return a sentence with the known names that are most similar, or with the first few names if none is similar."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, 3, 0.5)
     if close:

@@ -22,7 +22,8 @@ async def own_call(
     timeout_s: float,
     schema: Mapping[str, Any] | None = None,
 ) -> tuple[str, Call]:
-    """The answer's text, and the call. After a failure the text is "" and the call has an `error`."""
+    """Make the call, and return the text of the answer and the call. If the call fails, the text is "" and the call has
+    an `error`."""
     began = perf_counter_ns()
     try:
         async with asyncio.timeout(timeout_s):

@@ -20,9 +20,8 @@ log = logging.getLogger("foreword.pipeline")
 class PipelineStep(Struct, frozen=True):
     """A stage, and how it is run.
 
-    `budget_s` 0: no time limit. `improves`: the stage only improves prompts, so it is skipped if the mode is
-    off. `must`: without the stage the request would mean something else, so its failure is the request's
-    failure.
+    `budget_s` is the time limit, or 0 for none. A stage with `improves` only improves prompts, so it is skipped in the
+    mode `off`. If a stage with `must` fails, the request fails, since it would have another meaning without the stage.
     """
 
     stage: Stage
@@ -34,9 +33,9 @@ class PipelineStep(Struct, frozen=True):
 async def prepare(exchange: Exchange, steps: Sequence[PipelineStep]) -> Exchange:
     """Run all steps on the exchange.
 
-    A step that fails or exceeds its budget leaves the exchange as it was, and a note records that. A
-    `RequestError` is an answer to the client and is raised, unless the step only improves the prompt.
-    Cancellation is always raised, and so is any failure of a step with `must`.
+    If a step fails or exceeds its budget, the exchange stays as it was, and a note records the failure. A
+    `RequestError` is raised, since it is an answer to the client, unless the step only improves the prompt.
+    Cancellation and any failure of a step with `must` are always raised.
     """
     for step in steps:
         if step.improves and exchange.mode is Mode.OFF:
@@ -93,7 +92,7 @@ class _WithinBudget:
 
 
 class _StartedCoroutine:
-    """Continues a coroutine that was started elsewhere: awaits first what the coroutine was waiting for."""
+    """Continues a coroutine that was already started. It first awaits the future that the coroutine is waiting for."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any) -> None:
         self._work = work
@@ -117,6 +116,6 @@ class _StartedCoroutine:
 
 
 def _timed(exchange: Exchange, took_us: int) -> Exchange:
-    """Write a step's time into the last note, which that step added."""
+    """Write the time that a step took into the last note, which the step added."""
     note: Note = replace(exchange.notes[-1], took_us=took_us)
     return replace(exchange, notes=(*exchange.notes[:-1], note))

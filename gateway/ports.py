@@ -1,4 +1,4 @@
-"""The ports: Protocols for what the parts need from each other. Adapters satisfy them structurally.
+"""The ports: Protocols through which the parts use each other. Adapters implement them without inheriting from them.
 
 An adapter is chosen by `kind = "..."` in the configuration and built through `registry.py`.
 """
@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.ask import Endpoint, Turn
 from gateway.exchange import Call, Chunk, Exchange, Note, Sampling
 
-if TYPE_CHECKING:  # importing numpy would cost a bare gateway 20 MB and 0.1 s at the start
+if TYPE_CHECKING:  # importing numpy would add 20 MB and 0.1 s to the start of every gateway
     import numpy as np
     from numpy.typing import NDArray
 
@@ -22,7 +22,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 def is_encoded(headers: Headers) -> bool:
-    """Whether a body is compressed. It can then be neither read nor changed."""
+    """Whether the body is compressed. A compressed body can be neither read nor changed."""
     return any(name.lower() == b"content-encoding" for name, _ in headers)
 
 
@@ -36,8 +36,8 @@ class Stage(Protocol):
 
 
 class StreamEnd(Struct):
-    """Whether the end mark of a stream has arrived. Set by the check of the stream, so that no one has to search
-    again."""
+    """Tells whether the end mark of a stream has arrived. The check of the stream sets this, so that no other part has
+    to search for the mark again."""
 
     is_reached: bool = False
 
@@ -45,10 +45,10 @@ class StreamEnd(Struct):
 class Reply(Struct):
     """An answer as bytes: the whole `body`, or the `pieces` of a stream.
 
-    Each piece holds whole events, byte for byte as the backend sent them. The pieces of a compressed stream may
-    be cut anywhere. The owner of a stream must iterate it to its end or call `aclose`. An error after the first
-    byte is raised by `pieces` as a `RequestError`. `notes` are the backend's own decisions; the list grows
-    until the stream's end.
+    Each piece holds whole events, byte for byte as the backend sent them, except that the pieces of a compressed
+    stream may be cut anywhere. The owner of a stream must iterate it to its end or call `aclose`. If an error occurs
+    after the first byte, `pieces` raises it as a `RequestError`. `notes` holds the decisions of the backend, and grows
+    until the stream ends.
     """
 
     status: int
@@ -59,7 +59,8 @@ class Reply(Struct):
     model: str = ""
     notes: list[Note] = []
     end: StreamEnd | None = None
-    """Set before the piece with the end mark is returned. None: the end mark is not searched for."""
+    """Tells whether the end mark has arrived. It is set before the piece with the end mark is returned. It is None if
+    no check searches for the end mark."""
 
     async def aclose(self) -> None:
         close = getattr(self.pieces, "aclose", None)
@@ -70,11 +71,11 @@ class Reply(Struct):
 class ModelCard(Struct, frozen=True):
     """A model that a backend offers.
 
-    `window_tokens` is the context that it reads well; 0: unknown, so prompts are never shortened for it.
-    `longest_tokens` is the longest request if that is more, for example with stretched positions. `endpoints`
-    are those of the backend itself; a model with chat can also answer responses, in translation. `logits`: the
-    backend returns full distributions over the next token, which NBCE mixes. `sampling`: the decoder settings
-    that a template may send.
+    `window_tokens` is the length of context that the model reads well. It is 0 if that is unknown, and prompts are then
+    never shortened for the model. `longest_tokens` is the longest request if that is more, for example with stretched
+    positions. `endpoints` are the endpoints that the backend itself serves. A model with chat can also answer
+    `/v1/responses`, since the gateway translates the request. `logits` tells whether the backend returns full
+    distributions over the next token, which NBCE mixes. `sampling` lists the decoder settings that a template may send.
     """
 
     name: str
@@ -85,7 +86,7 @@ class ModelCard(Struct, frozen=True):
     sampling: tuple[str, ...] = ("max_tokens", "temperature", "stop")
 
     def answers(self, endpoint: Endpoint) -> bool:
-        """Whether the model can answer that endpoint, in translation if necessary."""
+        """Whether the model can answer requests to this endpoint, if necessary by translating them."""
         return endpoint in self.endpoints or (endpoint is Endpoint.RESPONSES and Endpoint.CHAT in self.endpoints)
 
 
@@ -99,17 +100,18 @@ class Backend(Protocol):
     name: str
 
     async def open(self) -> None:
-        """Load the model or open the connection pool. May take long; the server runs meanwhile."""
+        """Load the model or open the connection pool. This may take long, and the server already runs during that
+        time."""
 
     async def aclose(self) -> None: ...
 
     def models(self) -> Sequence[ModelCard]:
-        """The models that it offers. A name may end in `*`. Available before `open`."""
+        """Return the models that the backend offers. A name may end in `*`. This may be called before `open`."""
         ...
 
     def count_tokens(self, text: str) -> int:
-        """The number of tokens of `text` for this backend's models. Blocking: call it off the event loop for long
-        texts."""
+        """Return the number of tokens of `text` for the models of this backend. This call blocks, so call it on a
+        thread for long texts."""
         ...
 
     async def send(self, exchange: Exchange, model: str, headers: Headers) -> Reply:
@@ -120,15 +122,18 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Manageable(Protocol):
-    """A backend that stores objects: models beyond the configured ones, stored completions."""
+    """A backend that stores objects, such as models that are not configured, or completions."""
 
     async def manage(self, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[int, bytes]:
-        """Send one of the rare requests below `/v1/`. Returns the status and the JSON body. Raises `BackendFailed`."""
+        """Send a request about a stored object to a path below `/v1/`. Returns the status and the JSON body.
+
+        Raises `BackendFailed`.
+        """
         ...
 
 
 class Embedder(Protocol):
-    """Text to unit vectors. Blocking; `context/embedding/batcher.py` batches calls on a worker thread."""
+    """Converts texts to unit vectors. Calls block; `context/embedding/batcher.py` batches them on a worker thread."""
 
     name: str
     dimensions: int
@@ -136,7 +141,7 @@ class Embedder(Protocol):
     """The model ignores text after this many tokens, so chunks must be shorter."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """The vectors [texts, dimensions], float32, each row of length 1."""
+        """Return the vectors [texts, dimensions] as float32. Each row has length 1."""
         ...
 
     def count_tokens(self, text: str) -> int: ...
@@ -145,21 +150,22 @@ class Embedder(Protocol):
 class VectorStore(Protocol):
     """Stores vectors and searches them by similarity. Names, texts and access rights are in the catalog.
 
-    `keys` are the numbers of chunks, `document` is the number of their document; the catalog never uses a
-    number twice. Blocking: call it from a worker thread only.
+    `keys` are the numbers of chunks, and `document` is the number of their document. The catalog never uses a number
+    twice. Calls block, so make them on a worker thread only.
     """
 
     def collections(self) -> Sequence[str]: ...
 
     def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
-        """Insert or replace by key; creates the collection. Raises `CollectionError` if the vectors do not fit it."""
+        """Insert vectors, or replace those with the same keys. Creates the collection if necessary. Raises
+        `CollectionError` if the vectors do not fit the collection."""
         ...
 
     def search(
         self, collection: str, vector: Vectors, limit: int, documents: Sequence[int] | None = None
     ) -> Sequence[tuple[int, float]]:
-        """The keys of the most similar vectors, best first, with their cosine similarity. `documents` limits the search
-        to those documents."""
+        """Return the keys of the most similar vectors with their cosine similarities, the best first. If `documents` is
+        given, only the vectors of those documents are searched."""
         ...
 
     def remove(self, collection: str, documents: Sequence[int] | None = None) -> int:
@@ -169,47 +175,49 @@ class VectorStore(Protocol):
     def count(self, collection: str) -> int: ...
 
     def mend(self, collection: str) -> None:
-        """Move files that cannot be read aside, so that the collection can be filled again. An intact collection keeps
-        its vectors. All other methods raise `StoreDamaged` for such files."""
+        """Rename files that cannot be read, so that the collection can be filled again. An intact collection keeps its
+        vectors. All other methods raise `StoreDamaged` if files cannot be read."""
         ...
 
     def close(self) -> None: ...
 
 
 class Nearby(Protocol):
-    """Searches the chunks of a collection by similarity. Blocking."""
+    """Searches the chunks of a collection by similarity. Calls block."""
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
-        """The most similar chunks, best first. Raises `CollectionError` if there is no such collection."""
+        """Return the most similar chunks, the best first. Raises `CollectionError` if there is no such collection."""
         ...
 
 
 class Reranker(Protocol):
-    """Scores how well texts answer a query: slower than vector similarity, and more exact. Blocking."""
+    """Scores how well texts answer a query. This is slower and more exact than vector similarity. Calls block."""
 
     @property
     def weight(self) -> float:
-        """The weight of these scores beside those of the search, from 0 to 1; 1: only these count."""
+        """The weight of these scores, from 0 to 1. The search's scores have the rest; with 1, only these scores
+        count."""
         ...
 
     def scores(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """One score for each text; higher is better. Raises `RequestError` if it cannot score them."""
+        """Return one score for each text; higher is better. Raises `RequestError` if the texts cannot be scored."""
         ...
 
 
 class HotState(Protocol):
-    """State that workers share between requests: counters and cool-downs. In-process or Redis."""
+    """State that is kept between requests and shared by workers: counters and cool-downs."""
 
     async def hit(self, key: str, limit: int, window_s: float) -> float:
-        """Count one event. Returns 0.0 if the count is within `limit` for this window, else the seconds to wait."""
+        """Count one event for `key`. Returns 0.0 if the count in the current window is within `limit`, else the seconds
+        to wait."""
         ...
 
     async def block(self, key: str, for_s: float) -> None:
-        """Block `key` for some seconds."""
+        """Block `key` for `for_s` seconds."""
         ...
 
     async def blocked(self, key: str) -> float:
-        """Seconds for which `key` is still blocked, else 0.0."""
+        """Return the seconds for which `key` is still blocked, or 0.0 if it is not."""
         ...
 
     async def aclose(self) -> None: ...
@@ -234,10 +242,10 @@ class ExchangeOutcome(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """The contents of a reply: the text, the reason why it ended, and its usage in tokens (-1: unknown).
+    """The contents of a reply: the text, the reason why it ended, and its usage in tokens (-1 if unknown).
 
-    `cached_tokens` are the prompt tokens that the backend took from a cache, `reasoning_tokens` the answer
-    tokens that were reasoning.
+    `cached_tokens` counts the prompt tokens that the backend took from a cache. `reasoning_tokens` counts the tokens of
+    the answer that were reasoning.
     """
 
     text: str = ""
@@ -250,14 +258,14 @@ class Answer(Struct, frozen=True):
 
 
 class Completed(Struct, frozen=True):
-    """A model's answer to one of the gateway's own calls, and the cost of the call."""
+    """A model's answer to a call that the gateway made for itself, and the cost of the call."""
 
     answer: Answer
     call: Call
 
 
 class Completer(Protocol):
-    """Makes the gateway's own model calls: for a refiner, a judge, a template's first call."""
+    """Makes the model calls that the gateway needs for itself: for a refiner, a judge, or a template's first call."""
 
     async def complete(
         self,
@@ -269,9 +277,9 @@ class Completer(Protocol):
         sampling: Sampling = Sampling.NONE,
         schema: Mapping[str, Any] | None = None,
     ) -> Completed:
-        """Send `turns` to `model`; "" is the model that will answer the exchange.
+        """Send `turns` to `model`. If `model` is "", the model that will answer the exchange is used.
 
-        `schema` is a JSON schema for the answer; not every backend enforces it. The caller sets the time limit.
+        `schema` is a JSON schema for the answer. Not every backend enforces it. The caller sets the time limit.
         Raises `RequestError` if no target answers with a 200.
         """
         ...

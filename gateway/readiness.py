@@ -1,4 +1,4 @@
-"""The state of the parts that load late: loading, ready, or failed with the reason."""
+"""Keeps the state of the parts that load late. A part is loading, is ready, or has failed for a reason."""
 
 import asyncio
 import logging
@@ -11,12 +11,12 @@ LOADING, READY = "loading", "ready"
 
 
 class Readiness:
-    """The state of each part by name: `loading`, `ready`, or `failed: reason`."""
+    """Keeps the state of each part under the part's name: `loading`, `ready`, or `failed: reason`."""
 
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
         self.draining = False
-        """Whether the gateway is shutting down. It is not ready then, even if all parts are."""
+        """Whether the gateway is shutting down. It is then not ready, even if all its parts are ready."""
 
     def expect(self, *parts: str) -> None:
         """Add parts that will be loaded. The gateway is not ready until all of them are."""
@@ -36,7 +36,7 @@ class Readiness:
             self.parts[part] = READY
 
     async def watch(self, part: str, load: Callable[[], Awaitable[None]]) -> bool:
-        """Load one part and set its state. Returns False if that failed; the reason is logged and kept as its state."""
+        """Load one part and set its state. If loading fails, log the reason, keep it as the state, and return False."""
         self.parts[part] = LOADING
         began = monotonic()
         try:

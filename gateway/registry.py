@@ -1,7 +1,7 @@
-"""The table of kinds: from `kind = "openai"` in the configuration to the class behind it.
+"""The table of kinds. It maps a kind in the configuration, such as `kind = "openai"`, to the class that implements it.
 
 A value is `module:ATTRIBUTE`; the attribute is an `AdapterKind`. A module is imported when its kind is first used, so a
-gateway with remote backends never loads torch. Third parties add kinds as entry points in the groups
+gateway with remote backends only never loads torch. Third parties add kinds as entry points in the groups
 `foreword.backends`, `foreword.embedders`, `foreword.stores`, `foreword.rerankers` and `foreword.state`.
 """
 
@@ -42,12 +42,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
 
 
 class AdapterKind(Struct, frozen=True):
-    """How to build one kind of adapter: the struct of its settings, and the builder.
+    """One kind of adapter: the struct of its settings, the function that builds it, and the function that checks it.
 
     `build(name, settings, parts)` gets the table's name, its decoded settings, and the parts that adapters may
-    share (`adapters.Parts`). `check(settings, root)` reports mistakes beyond wrong types, such as a missing
-    model file, with the key as `where`. It must be fast and must not import heavy libraries. Relative paths
-    start at `root`.
+    share (`adapters.Parts`). `check(settings, root)` returns the mistakes other than wrong types, such as a missing
+    model file. The `where` of each is the key. `check` must be fast and must not import heavy libraries. Relative
+    paths start at `root`.
     """
 
     settings: type[Struct]
@@ -73,5 +73,5 @@ def find(group: str, kind: str) -> AdapterKind:
 
 
 def known(group: str) -> dict[str, str]:
-    """All kinds of a group, the built-in ones first."""
+    """Return all kinds of a group, the built-in kinds first."""
     return {**{point.name: point.value for point in entry_points(group=f"foreword.{group}")}, **BUILT_IN[group]}

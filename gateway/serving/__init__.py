@@ -1,1 +1,1 @@
-"""The server's processes: a parent that supervises, and workers that speak HTTP/1.1 and run the application."""
+"""The server's processes: a parent that supervises workers, and workers that serve HTTP/1.1 with the application."""

@@ -1,4 +1,4 @@
-"""Receives the signals of the parent process without interrupting its work: a caught signal wakes its selector."""
+"""Receives the signals of the parent process without interrupting its work. A signal only wakes its selector."""
 
 import signal
 import socket
@@ -8,28 +8,29 @@ CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class CaughtSignals:
-    """The signals that arrived and were not taken yet. When `channel` can be read, call `take`."""
+    """Collects the signals that arrive until `take` is called. Call `take` when `channel` can be read."""
 
     def __init__(self) -> None:
         self.channel, self._wakes = socket.socketpair()
         self._received: list[int] = []
 
     def catch(self) -> None:
-        """Replace the process's handlers."""
+        """Replace the process's signal handlers."""
         for end in self.sockets():
             end.setblocking(False)
         signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
         for number in CAUGHT:
             signal.signal(number, lambda received, _: self._received.append(received))
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the selector; dead workers are then found by waiting
+        # only wakes the selector; the parent then looks for dead workers
+        signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def take(self) -> list[int]:
-        """The numbers of the signals that arrived since the last call."""
+        """Return the numbers of the signals that arrived since the last call."""
         with suppress(BlockingIOError):
             self.channel.recv(4096)
         received, self._received = self._received, []
         return received
 
     def sockets(self) -> list[socket.socket]:
-        """The sockets that a child process must close."""
+        """Return the sockets that a child process must close."""
         return [self.channel, self._wakes]

@@ -1,4 +1,4 @@
-"""The messages between the parent process and a worker: lines of JSON over a pair of sockets."""
+"""The messages between the parent process and a worker, sent as lines of JSON over a pair of sockets."""
 
 from typing import TypeVar
 
@@ -7,32 +7,34 @@ from msgspec import Raw, Struct
 
 
 class Accept(Struct, frozen=True, tag=True):
-    """To a worker: take connections from now on."""
+    """Tells a worker to accept connections from now on."""
 
 
 class DrainOrder(Struct, frozen=True, tag=True):
-    """To a worker: shut down. Keep the port open for `notice_s`, then finish running requests within `drain_s`."""
+    """Tells a worker to shut down: to keep the port open for `notice_s`, then to finish running requests within
+    `drain_s`."""
 
     notice_s: float
     drain_s: float
 
 
 class AskMetrics(Struct, frozen=True, tag=True):
-    """To a worker: send your metrics."""
+    """Asks a worker for its metrics."""
 
 
 class Opened(Struct, frozen=True, tag=True):
-    """From a worker: the application has started."""
+    """Tells the parent that the worker's application has started."""
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """From a worker: the application cannot start."""
+    """Tells the parent that the worker's application cannot start."""
 
     reason: str
 
 
 class Beat(Struct, frozen=True, tag=True):
-    """From a worker, twice a second: its event loop is alive. The fields are figures for the metrics."""
+    """Tells the parent twice a second that the worker's event loop is running. The fields are figures for the
+    metrics."""
 
     requests: int = 0
     connections: int = 0
@@ -42,14 +44,14 @@ class Beat(Struct, frozen=True, tag=True):
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """From a worker, after each change: status and body of its `/health/ready`."""
+    """Tells the parent the status and the body of the worker's `/health/ready`. Sent after each change."""
 
     status: int
     body: Raw
 
 
 class MetricsPage(Struct, frozen=True, tag=True):
-    """From a worker: its metrics in Prometheus' text format."""
+    """Tells the parent the worker's metrics, in Prometheus' text format."""
 
     text: str
 

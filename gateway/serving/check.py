@@ -1,4 +1,4 @@
-"""Checks a new configuration in a separate process, so that the parent loads nothing and never waits."""
+"""Checks a new configuration in a separate process, so that the parent neither loads modules nor waits."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ class ConfigCheck:
             self.done = not data
 
     def mistakes(self) -> str:
-        """The mistakes in the configuration; "" if there are none."""
+        """Return the mistakes in the configuration, or "" if there are none."""
         report = self._report.decode("utf-8", "replace")
         return "" if report == "fine" else report or "the check ended without a result"
 

@@ -1,4 +1,4 @@
-"""A worker process, as its parent sees it: a process, a channel, and the time of its last message."""
+"""The parent's view of a worker process: the process, the channel to it, and the time of its last message."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ READ_BYTES = 1 << 16
 
 
 class Child:
-    """One worker process. `number` counts from 1; a replacement keeps the number."""
+    """One worker process. Workers are numbered from 1. A worker that replaces another one gets its `number`."""
 
     def __init__(self, number: int, generation: int) -> None:
         self.number = number
@@ -35,7 +35,7 @@ class Child:
         self.draining = False
         self.kill_at = float("inf")
         self.failure = ""
-        """The worker's reason why it could not start."""
+        """The reason that the worker gave for not starting."""
         self.ready_status = 503
         self.ready_body = b'{"status":"starting"}'
         self.beat = Beat()
@@ -62,12 +62,12 @@ class Child:
         return self._channel
 
     def send(self, order: ToWorker) -> None:
-        # a stalled worker does not read, and the parent must not wait for it
+        # a stalled worker does not read its messages, and the parent must not wait for it
         with suppress(OSError):
             self.channel.send(line(order))
 
     def hear(self) -> tuple[list[FromWorker], bool]:
-        """The messages that the worker sent, and whether it is still alive."""
+        """Return the messages that the worker sent, and whether it is still alive."""
         try:
             data = self.channel.recv(READ_BYTES)
         except BlockingIOError:
@@ -93,7 +93,7 @@ class Child:
             assert isinstance(report, MetricsPage)
 
     def silent_s(self) -> float:
-        """Seconds since its last beat; 0 before the first one."""
+        """Return the seconds since the worker's last beat, or 0 before the first beat."""
         return monotonic() - self.heard_at if self.opened else 0.0
 
     def kill(self) -> None:
@@ -105,13 +105,14 @@ class Child:
 
 
 def _become_worker(work: Callable[[], int]) -> None:
-    """Runs in the child: resets the parent's signal handlers, works, and exits without the parent's clean-up."""
+    """Turn the forked process into a worker. Resets the signal handlers, calls `work`, and exits without running the
+    clean-up that the parent registered."""
     status = 1
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        # Ctrl-C goes to the whole process group; only the parent reacts to it
+        # Ctrl-C sends SIGINT to the whole process group, but only the parent may react to it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         status = work()

@@ -15,7 +15,7 @@ from gateway.serving.unsent import unsent_bytes
 
 WRITE_HIGH_WATER = 64 * 1024
 LINGER_S = 5.0
-"""The time for which bytes that a client sends after the last answer are read and dropped."""
+"""For this long after the last answer, bytes from the client are read and dropped."""
 SLOWEST_BYTES_S = 1000
 """A client that reads fewer bytes of its answer per second counts as not reading."""
 NEVER = float("inf")
@@ -31,18 +31,19 @@ class ConnectionOwner(Protocol):
     def opened(self, connection: "ClientConnection") -> None: ...
     def closed(self, connection: "ClientConnection") -> None: ...
     def waits(self, connection: "ClientConnection") -> None:
-        """The connection waits for its client. Also called whenever the client then sends something."""
+        """Note that the connection waits for its client. Also called each time the waiting connection receives
+        bytes."""
 
     def works(self, connection: "ClientConnection") -> None:
-        """The connection no longer waits for its client."""
+        """Note that the connection no longer waits for its client."""
 
     def start(self, request: ServedRequest) -> None: ...
 
 
 class ClientConnection(asyncio.Protocol):
-    """A connection. Requests that arrive before the last one is answered wait in a queue.
+    """A connection. A request that arrives before the previous one is answered waits in a queue.
 
-    The listener calls `expire` after `deadline`; it checks once a second.
+    The listener checks `deadline` once a second, and calls `expire` after it has passed.
     """
 
     __slots__ = (
@@ -89,7 +90,7 @@ class ClientConnection(asyncio.Protocol):
         """Whether the connection closes after this answer."""
         return self._owner.draining
 
-    # asyncio.Protocol
+    # methods of asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -130,7 +131,7 @@ class ClientConnection(asyncio.Protocol):
             self._owner.waits(self)
 
     def eof_received(self) -> None:
-        """A client that stops sending has left; the transport closes itself."""
+        """Do nothing. A client that stops sending has left, and the transport then closes itself."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER
@@ -159,7 +160,7 @@ class ClientConnection(asyncio.Protocol):
             self._drained.set_result(None)
         self._drained = None
 
-    # from the parser
+    # called by the parser
 
     def head_begins(self) -> None:
         if self._answering is None:
@@ -192,20 +193,20 @@ class ClientConnection(asyncio.Protocol):
         self._answering = request
         self._owner.start(request)
 
-    # for the request
+    # called by the request
 
     def write(self, data: bytes) -> None:
         self._transport.write(data)
 
     async def drained(self) -> None:
-        """Wait until the client has read enough, or is gone."""
+        """Wait until the client has read enough bytes or has left."""
         if self.paused:
             self._drained = self._loop.create_future()
             await self._drained
 
     def pause_body(self) -> None:
         self._transport.pause_reading()
-        self.deadline = NEVER  # now the client waits for the application, so it has no deadline
+        self.deadline = NEVER  # the client now waits for the application, so the client has no deadline
 
     def resume_body(self) -> None:
         self._transport.resume_reading()
@@ -214,7 +215,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.abort()
 
     def answered(self, *, keep: bool) -> None:
-        """The answer is written: continue with the next request, wait for one, or close."""
+        """Continue after an answer was written: begin the next request, wait for one, or close the connection."""
         request, self._answering = self._answering, None
         if request is None:
             return
@@ -236,8 +237,8 @@ class ClientConnection(asyncio.Protocol):
             self._owner.waits(self)
 
     def _linger(self) -> None:
-        """Close for writing, and drop the client's further bytes for a while. Closing at once would reset the
-        connection, and the client could lose the answer."""
+        """Close the connection for writing, and drop the bytes that the client still sends for `LINGER_S`. Closing it
+        completely would reset the connection, and the client could lose the answer."""
         self._closing = True
         self._reading = None
         self.deadline = self._loop.time() + LINGER_S
@@ -246,7 +247,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write_eof()
 
     def _close(self) -> None:
-        """Close after everything is sent. `expire` closes the connection if the client does not read."""
+        """Close the connection after everything is sent. If the client does not read, `expire` closes it."""
         self._closing = True
         self._reading = None
         self._unsent = unsent_bytes(self._transport)
@@ -254,20 +255,20 @@ class ClientConnection(asyncio.Protocol):
         self._owner.works(self)
         self._transport.close()
 
-    # time
+    # deadlines
 
     @property
     def resting(self) -> bool:
-        """Whether the connection has no running request."""
+        """Whether no request is running on the connection."""
         return self._answering is None and not self._closing
 
     def rest_no_more(self) -> None:
-        """Close the connection if it is idle; the client can connect to another worker."""
+        """Close the connection if it is idle. Its client can connect to another worker."""
         if self.resting:
             self._close()
 
     def expire(self, now: float) -> None:
-        """Handle a passed deadline: end the connection or the request that is too slow."""
+        """End the connection, or the request that is too slow, after its deadline has passed."""
         if self.paused or self._transport.get_write_buffer_size():
             self._look_at_reader(now)
         elif self._closing:
@@ -296,13 +297,13 @@ class ClientConnection(asyncio.Protocol):
         request.wake()
         self.deadline = now + LINGER_S
 
-    # errors before there is a request
+    # errors that occur before a request exists
 
     def _refuse_bytes(self, error: Exception) -> None:
         cause = error.__context__
         self._spoiled = True
         if self._answering is not None:
-            # the bytes after a request cannot be parsed, so its answer is the last one
+            # the bytes after this request cannot be parsed, so its answer is the last one on the connection
             self._answering.keep = False
             self._queue.clear()
             if self._reading is not None:
@@ -321,7 +322,7 @@ class ClientConnection(asyncio.Protocol):
             request.wake()
 
     def _answer_bytes(self, error: RequestError) -> None:
-        """Send an error for bytes that are not a request, and close the connection."""
+        """Answer bytes that are not a request with an error, and close the connection."""
         scope = {"http_version": "1.1", "method": "GET"}
         request = self._answering = ServedRequest(self, scope, keep=False, expects=False)
         self._reading, self._spoiled = None, True

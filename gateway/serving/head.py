@@ -1,4 +1,4 @@
-"""The head of a request: checks it, and builds ASGI's scope."""
+"""Checks the head of a request, and builds ASGI's scope from it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ Address = tuple[str, int] | None
 def scope_of(
     parser: Any, url: bytes, headers: list[Header], special: Mapping[bytes, bytes], *, server: Address, client: Address
 ) -> dict[str, Any]:
-    """ASGI's scope for the head that `parser` has read. Raises `BadRequest` for a head that must not be passed on."""
+    """Build ASGI's scope from the head that `parser` has read. Raises `BadRequest` for a head that must be refused."""
     version, method = parser.get_http_version(), parser.get_method().decode("ascii")
     if version not in VERSIONS:
         raise _with_status(BadRequest(f"HTTP/{version} is not supported; use HTTP/1.1."), 505)
@@ -50,7 +50,7 @@ def scope_of(
 
 
 def address(name: Any) -> Address:
-    """Host and port of a socket; None if it has none."""
+    """Return the host and the port from the name of a socket, or None if the name has none."""
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
 
 
@@ -59,7 +59,7 @@ def head_too_large() -> RequestError:
 
 
 def _target(url: bytes) -> tuple[bytes, bytes]:
-    """Path and query of a request's target. Raises `BadRequest`."""
+    """Return the path and the query of a request's target. Raises `BadRequest`."""
     if not url.startswith(b"/") and url != b"*":
         try:
             parts = httptools.parse_url(url)

@@ -1,6 +1,6 @@
-"""The parent's own port for liveness, readiness and metrics, which answers even if all workers are busy.
+"""Serves liveness, readiness and metrics on a port of the parent process, even if all workers are busy.
 
-It accepts one request per connection, without a body. Only `/metrics` waits for a worker, for up to a second.
+The port accepts one request per connection, without a body. Only `/metrics` waits for a worker, for up to a second.
 """
 
 import selectors
@@ -15,11 +15,11 @@ import msgspec
 HEAD_LIMIT = 8192
 PATIENCE_S = 5.0
 MOST = 256
-"""The most connections at a time; a further one replaces the oldest."""
+"""The most connections at a time. A further connection replaces the oldest one."""
 JSON, TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
 
 Respond = Callable[[int, str, bytes], None]
-"""Called with status, media type and body."""
+"""Sends the answer. It is called with the status, the media type and the body."""
 Route = Callable[[Respond], None]
 
 
@@ -70,7 +70,7 @@ class _HealthConnection:
 
 
 class HealthPort:
-    """Serves `routes` on a listening socket. `is_allowed` decides by the client's Host header."""
+    """Serves `routes` on a listening socket. `is_allowed` decides by its Host header whether a request is answered."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class HealthPort:
         selector.register(listening, selectors.EVENT_READ, self._accept)
 
     def look(self) -> None:
-        """Drop connections that have timed out."""
+        """Close the connections that have timed out."""
         now = monotonic()
         for connection in [connection for connection in self.connections if connection.until <= now]:
             self.drop(connection)
@@ -99,7 +99,7 @@ class HealthPort:
         self._listening.close()
 
     def sockets(self) -> list[socket.socket]:
-        """The sockets that a child process must close."""
+        """Return the sockets that a child process must close."""
         return [self._listening, *[connection.client for connection in self.connections]]
 
     def drop(self, connection: _HealthConnection) -> None:

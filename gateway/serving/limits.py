@@ -1,11 +1,11 @@
-"""The limits of a worker's listener: connections, requests, and the time to wait for a client."""
+"""The limits of a worker's listener: its connections, its requests, and how long it waits for a client."""
 
 from msgspec import Struct
 
 from gateway.settings.server import Server
 
 SPARE_FILES = 200
-"""Files that the process needs besides its connections: databases, logs, libraries."""
+"""The number of open files that the process needs besides its connections: databases, logs, libraries."""
 
 
 class ClientLimits(Struct, frozen=True):
@@ -21,8 +21,8 @@ class ClientLimits(Struct, frozen=True):
 
 
 def limits_of(server: Server, open_files: int) -> ClientLimits:
-    """The limits from the settings. The process's open files also limit the connections, since each may need two
-    files."""
+    """Compute the limits from the settings. `open_files`, the most files that the process may open, also limits the
+    connections, since each connection may need two files."""
     return ClientLimits(
         connections=max(1, min(server.max_connections, (open_files - SPARE_FILES) // 2)),
         requests=server.max_requests,
@@ -35,8 +35,8 @@ def limits_of(server: Server, open_files: int) -> ClientLimits:
 
 
 def raise_open_files() -> int:
-    """Raise the soft limit of open files to the hard one, and return it."""
-    import resource  # not on every system
+    """Raise the process's soft limit of open files to the hard limit, and return it."""
+    import resource  # imported here, since some systems do not have this module
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

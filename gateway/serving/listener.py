@@ -1,7 +1,7 @@
 """Accepts and counts the connections of one worker, and closes those whose client is too slow.
 
-It uses no locks or threads: one timer per second serves all connections, and a request costs only a few
-dictionary entries.
+The listener uses no locks and no threads. One timer, which runs once a second, checks all connections, and each
+request costs only a few dictionary entries.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ log = logging.getLogger("foreword.serving")
 
 SWEEP_S = 1.0
 AT_ONCE = 64
-"""The number of connections that are accepted before other events are handled."""
+"""The most connections that are accepted in a row, before the event loop handles other events."""
 PAUSE_S = 0.1
-"""The pause if a connection cannot be accepted because the process has too many open files."""
+"""How long the listener pauses after it could not accept a connection, since the process has too many open files."""
 RETRY_AFTER_S = 1.0
 ALWAYS = frozenset(("/health/live", "/health/ready", "/metrics"))
-"""Paths that are answered under any load."""
+"""The paths that are answered under any load."""
 
 
 class Listener:
-    """Serves `application` on the connections of a listening socket, which it closes at the end."""
+    """Serves `application` on the connections of a listening socket. It closes the socket at the end."""
 
     def __init__(
         self, application: Application, limits: ClientLimits, loop: asyncio.AbstractEventLoop, sweep_s: float = SWEEP_S
     ) -> None:
-        """`sweep_s`: the interval at which deadlines are checked."""
+        """`sweep_s` is the interval at which deadlines are checked."""
         self.limits = limits
         self.draining = False
         self.date = _date()
@@ -45,7 +45,7 @@ class Listener:
         self._accepting = False
         self._connections: set[ClientConnection] = set()
         self._waiting: dict[ClientConnection, None] = {}
-        """Connections that wait for their client, the longest idle first."""
+        """The connections that wait for their client. The one that has waited for longest is the first."""
         self._adopting: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -67,7 +67,7 @@ class Listener:
         self._sweep = self._loop.call_later(self._sweep_s, self._look)
 
     def drain(self) -> None:
-        """Stop accepting, and close each connection when it has no running request."""
+        """Stop accepting connections, and close each connection as soon as no request is running on it."""
         self.draining = True
         self._pause()
         if self._socket is not None:
@@ -81,7 +81,7 @@ class Listener:
         await self._idle.wait()
 
     async def close(self, timeout_s: float) -> None:
-        """Send the last bytes, then abort the remaining connections."""
+        """Wait up to `timeout_s` for the last bytes to be sent, then abort the remaining connections."""
         deadline = self._loop.time() + timeout_s
         while self._connections and self._loop.time() < deadline:  # noqa: ASYNC110 - at the end of a process
             await asyncio.sleep(0.02)
@@ -90,7 +90,7 @@ class Listener:
         if self._sweep is not None:
             self._sweep.cancel()
 
-    # accepting
+    # accepting connections
 
     def _resume(self) -> None:
         if self._socket is not None and not self._accepting:
@@ -107,9 +107,9 @@ class Listener:
         for number in range(AT_ONCE):
             if self.connections >= self.limits.connections:
                 if number:
-                    return  # another connection may be waiting; the event loop then calls this again
+                    return  # if another connection is waiting, the event loop calls this method again
                 if not self._make_room():
-                    self._pause()  # new connections wait in the system's queue until one closes
+                    self._pause()  # new connections wait in the system's queue until a connection closes
                     return
             try:
                 client, _ = self._socket.accept()
@@ -130,10 +130,10 @@ class Listener:
         try:
             await self._loop.connect_accepted_socket(lambda: ClientConnection(self, self._loop), client)
         except OSError:
-            client.close()  # gone already
+            client.close()  # the client has already left
 
     def _make_room(self) -> bool:
-        """Close the connection whose client has been idle for longest. False if none is idle."""
+        """Close the connection whose client has been idle for longest. Returns False if no connection is idle."""
         oldest = next(iter(self._waiting), None)
         if oldest is None:
             return False
@@ -142,7 +142,7 @@ class Listener:
         oldest.abort()
         return True
 
-    # from connections
+    # called by connections
 
     def opened(self, connection: ClientConnection) -> None:
         self._connections.add(connection)
@@ -180,7 +180,7 @@ class Listener:
             if error := task.exception():
                 log.error("a request failed in the server", exc_info=error)
 
-    # time
+    # deadlines
 
     def _look(self) -> None:
         self._sweep = self._loop.call_later(self._sweep_s, self._look)

@@ -15,9 +15,9 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 Head = list[tuple[bytes, bytes]]
 
 BODY_HIGH_WATER = 256 * 1024
-"""The bytes of a body that are buffered for the application; beyond that, reading from the client pauses."""
+"""The most bytes of a body that are buffered for the application. Reading from the client then pauses."""
 JOINED = 64 * 1024
-"""A longer body is written separately rather than copied after its head."""
+"""The most bytes of a body that is joined to its head. A longer body is written separately, without a copy."""
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 FAILED = RequestError("The gateway failed on this request; its log has the reason.")
 
@@ -41,7 +41,7 @@ class Link(Protocol):
 
 
 class ServedRequest:
-    """The state of one request. `over` is set when it is answered or its client has left."""
+    """The state of one request. `over` is set when the request is answered or its client has left."""
 
     __slots__ = (
         "_bodiless",
@@ -68,12 +68,12 @@ class ServedRequest:
     def __init__(self, link: Link, scope: dict[str, Any], *, keep: bool, expects: bool) -> None:
         self.scope = scope
         self.keep = keep
-        """Whether the connection may be used again."""
+        """Whether the connection may be used for another request."""
         self.body_complete = False
         self.started = False
         self.over = False
         self.error: RequestError | None = None
-        """The error that is raised in the application if it waits for the rest of the body."""
+        """The error that `receive` raises in the application when it waits for the rest of the body."""
         self.task: asyncio.Task[None] | None = None
         self._link = link
         self._expects = expects
@@ -85,11 +85,11 @@ class ServedRequest:
         self._status = 0
         self._headers: Head = []
         self._left = -1
-        """The announced bytes that are not sent yet; -1: no length was announced."""
+        """The number of announced bytes that are not sent yet, or -1 if no length was announced."""
         self._chunked = False
         self._bodiless = scope["method"] == "HEAD"
 
-    # from the connection
+    # called by the connection
 
     def feed(self, piece: bytes) -> None:
         self._pieces.append(piece)
@@ -103,7 +103,7 @@ class ServedRequest:
         self.wake()
 
     def leave(self) -> None:
-        """Note that the client has left, so nothing more can be sent."""
+        """Note that the client has left. Nothing is sent after this."""
         self.over = True
         self.wake()
 
@@ -112,7 +112,7 @@ class ServedRequest:
             if not waiter.done():
                 waiter.set_result(None)
 
-    # ASGI
+    # called by the application (ASGI)
 
     async def run(self, application: Application) -> None:
         try:
@@ -127,7 +127,7 @@ class ServedRequest:
                 self._give_up()
 
     async def receive(self) -> dict[str, Any]:
-        """The next piece of the body. After the body, waits until the client has left. Raises `error`."""
+        """Return the next piece of the body. After the last piece, wait until the client has left. Raises `error`."""
         while not (self._pieces or self.body_complete or self.over):
             if self.error is not None:
                 raise self.error
@@ -143,7 +143,7 @@ class ServedRequest:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
-        """Send a message, and wait until the client has read enough. Does nothing if the client has left."""
+        """Send a message, and wait until the client has read enough bytes. Does nothing if the client has left."""
         if self.over:
             return
         if message["type"] == "http.response.start":
@@ -160,7 +160,7 @@ class ServedRequest:
             self._finish()
 
     def refuse(self, error: RequestError) -> None:
-        """Answer with an error in OpenAI's form, without the application."""
+        """Answer with an error in OpenAI's form. The application is not called."""
         body = errors.envelope(error)
         self._status = error.status
         self._headers = [(b"content-type", b"application/json")]
@@ -194,7 +194,8 @@ class ServedRequest:
             self._write(b"", body, more)
 
     def _head(self, size: int, more: bool) -> bytes:
-        """The status line and the headers. Only the server sets the headers that frame a body."""
+        """Return the status line and the headers. The headers that frame a body are set here, not by the
+        application."""
         status = self._status
         lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status]
         if status < 200 or status in (204, 304):
@@ -251,7 +252,7 @@ class ServedRequest:
         self.over = True
         self.wake()
         if self._left > 0 and not self._bodiless:
-            self._link.abort()  # otherwise the client would wait for the rest
+            self._link.abort()  # otherwise the client would wait for the rest of the answer
         else:
             self._link.answered(keep=self.keep)
 

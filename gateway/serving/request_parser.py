@@ -1,6 +1,6 @@
-"""Parses the requests of one connection, and reports the parts of each to the connection.
+"""Parses the requests of one connection, and passes the parts of each request to the connection.
 
-The parser is httptools (llhttp) in its strict mode, as in the client for backends.
+The parser is httptools (llhttp) in its strict mode. The client for backends uses the same parser.
 """
 
 from typing import Any, Protocol
@@ -16,7 +16,8 @@ class ParserOwner(Protocol):
 
     def head_begins(self) -> None: ...
     def head_ends(self, scope: dict[str, Any], *, keep: bool, expects: bool) -> None:
-        """`keep`: the connection may be used again. `expects`: the client waits for a 100 Continue."""
+        """Begin a request after its head was read. `keep` tells whether the connection may be used for another request,
+        and `expects` whether the client waits for a 100 Continue."""
 
     def body_piece(self, piece: bytes) -> None: ...
     def body_ends(self) -> None: ...
@@ -47,7 +48,8 @@ class RequestParser:
         self._begin_head()
 
     def feed(self, data: bytes) -> None:
-        """Parse bytes. Raises `httptools.HttpParserError`; its context is the `RequestError` of a refused head."""
+        """Parse bytes. Raises `httptools.HttpParserError`. If a head was refused, the error's context is the
+        `RequestError`."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -63,14 +65,14 @@ class RequestParser:
     def _decline_upgrade(self, rest: bytes) -> None:
         """Handle a request for a protocol upgrade as a normal request.
 
-        llhttp does not read the body of such a request. So a second parser gets a new head, which has only the
-        framing headers, and then the body.
+        llhttp does not read the body of such a request. Therefore a second parser gets a new head, which has only the
+        headers that frame the body, and then the body.
         """
         framing = [b"%b: %b\r\n" % header for header in self._headers if header[0] in FRAMING]
         self._parser = httptools.HttpRequestParser(_BodyEvents(self))
         self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing) + rest)
 
-    # httptools' callbacks
+    # callbacks of httptools
 
     def on_message_begin(self) -> None:
         self._owner.head_begins()
@@ -82,7 +84,7 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.in_head:
-            return  # a trailer, not a header
+            return  # this is a trailer, not a header
         name = name.lower()
         if name in SPECIAL:
             if name in self._special:
@@ -114,7 +116,7 @@ class RequestParser:
 
 
 class _BodyEvents:
-    """Receives the parser's events of a body whose head was already passed on."""
+    """Receives the parser's events for a body whose head was already passed to the connection."""
 
     def __init__(self, parser: RequestParser) -> None:
         self.on_body = parser.on_body

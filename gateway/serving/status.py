@@ -1,4 +1,4 @@
-"""The parent's reports on its workers: liveness, readiness, and figures in Prometheus' text format."""
+"""Reports on the workers: liveness, readiness, and figures in Prometheus' text format."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.serving.child import Child
 
 STALLED_S = 5.0
-"""A worker whose event loop has not run for this long is stalled."""
+"""A worker counts as stalled if its event loop has not run for this long."""
 
 _encode = msgspec.json.encode
 
@@ -23,19 +23,21 @@ def has_failed(child: Child) -> bool:
 
 
 def stalled(children: Sequence[Child]) -> list[int]:
-    """The numbers of the stalled workers."""
+    """Return the numbers of the stalled workers."""
     return [child.number for child in children if child.silent_s() >= STALLED_S]
 
 
 def live(children: Sequence[Child]) -> tuple[int, bytes]:
-    """Status and body of `/health/live`: 503 if a worker is stalled, so that the server is restarted."""
+    """Return the status and the body of `/health/live`. The status is 503 if a worker is stalled, so that the
+    orchestrator restarts the server."""
     if still := stalled(children):
         return 503, _encode({"status": "stalled", "workers": still})
     return 200, _encode({"status": "alive"})
 
 
 def ready(children: Sequence[Child], *, ending: bool) -> tuple[int, bytes]:
-    """Status and body of `/health/ready`: 200 if a worker is ready, none is stalled, and no shutdown has begun."""
+    """Return the status and the body of `/health/ready`. The status is 200 if at least one worker is ready, none is
+    stalled, and no shutdown has begun."""
     if ending:
         return 503, _encode({"status": "draining"})
     if still := stalled(children):
@@ -63,7 +65,7 @@ FIGURES: tuple[tuple[str, str, str, Callable[[Child], float]], ...] = (
 
 
 def figures(children: Sequence[Child], restarts: int) -> str:
-    """The parent's own metrics."""
+    """Return the metrics about the parent and its workers."""
     lines = []
     for name, kind, text, value in FIGURES:
         sample = f"{name}_total" if kind == "counter" else name

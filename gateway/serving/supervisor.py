@@ -1,7 +1,7 @@
-"""The parent process: starts workers, replaces dead ones, loads a new configuration, and shuts down in order.
+"""Runs the parent process: starts workers, replaces dead ones, loads a new configuration, and shuts down in order.
 
-It has one thread and no event loop, so it can fork safely. It serves no client requests, only the port for
-health and metrics.
+The parent has one thread and no event loop, so it can fork safely. It serves only the port for health and metrics,
+and no client requests.
 """
 
 import logging
@@ -27,11 +27,11 @@ log = logging.getLogger("foreword.supervisor")
 
 TICK_S = 0.25
 TWICE_S = 5.0
-"""The server stops if a worker dies twice within this time, since it would die again."""
+"""If a worker dies twice within this time, the server stops, since the worker would die again."""
 METRICS_S = 0.5
 """The time limit for a worker's metrics."""
 SPARE_S = 3.0
-"""A worker that takes this much longer than its drain time is killed."""
+"""A worker is killed if it takes this much longer than its drain time."""
 NEVER = float("inf")
 
 Work = Callable[[socket.socket, Settings], int]
@@ -41,7 +41,7 @@ Read = Callable[[], Settings]
 
 
 class Supervisor:
-    """Runs workers until a signal or a failure ends the server. The caller opens the sockets, and this class closes
+    """Runs workers until a signal or a failure ends the server. The caller opens the sockets. This class closes
     them."""
 
     def __init__(
@@ -55,8 +55,9 @@ class Supervisor:
         health: socket.socket | None,
         is_allowed: Callable[[str], bool],
     ) -> None:
-        """`check` raises `ConfigError` if the configuration on the disk cannot be used; after it, `read` reads the
-        configuration. `is_allowed` returns whether the health port answers a request with this Host header."""
+        """`check` raises `ConfigError` if the configuration on the disk cannot be used. After a successful check,
+        `read` reads the configuration. `is_allowed` returns whether the health port answers requests with a given Host
+        header."""
         self._settings = settings
         self._work, self._check, self._read = work, check, read
         self._listening: socket.socket | None = listening
@@ -64,13 +65,13 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []
         self._serving = 1
-        """The generation of workers that accept connections."""
+        """The number of the generation of workers that accept connections."""
         self._next: Settings | None = None
-        """The configuration of the next generation while it starts."""
+        """The configuration of the next generation of workers, while that generation starts."""
         self._deaths: dict[int, float] = {}
         self._restarts = 0
         self._ending: int | None = None
-        """The exit status; set when the shutdown begins."""
+        """The exit status, which is set when the shutdown begins."""
         self._config: ConfigCheck | None = None
         self._metrics_requests: list[tuple[float, Respond]] = []
         routes = {"/health/live": self._live, "/health/ready": self._ready, "/metrics": self._metrics}
@@ -78,7 +79,7 @@ class Supervisor:
         self._signals = CaughtSignals()
 
     def run(self) -> int:
-        """Serve until the server ends. Returns the exit status."""
+        """Run until the server ends. Returns the exit status."""
         self._signals.catch()
         self._selector.register(self._signals.channel, selectors.EVENT_READ, self._woke)
         for number in self._numbers():
@@ -110,7 +111,7 @@ class Supervisor:
         if self._health is not None:
             self._health.look()
 
-    # signals
+    # handling signals
 
     def _woke(self) -> None:
         for number in self._signals.take():
@@ -120,7 +121,7 @@ class Supervisor:
                 self._end(0)
 
     def _end(self, exit_status: int) -> None:
-        """Shut down in order. A second call aborts running requests."""
+        """Begin an orderly shutdown. A second call aborts running requests."""
         server = self._settings.server
         if self._ending is None:
             log.info("draining", extra={"notice_s": server.drain_notice_s, "drain_s": server.drain_s})
@@ -144,7 +145,8 @@ class Supervisor:
         return self._work(channel, settings)
 
     def _own_sockets(self) -> list[socket.socket]:
-        """The sockets that a child must close. Otherwise connections that this process closes would stay open."""
+        """Return the sockets that a child must close. Otherwise a connection would stay open after the parent closed
+        it."""
         health = self._health.sockets() if self._health is not None else []
         return [*self._signals.sockets(), *health, *[child.channel for child in self._children]]
 
@@ -206,8 +208,8 @@ class Supervisor:
     # a new configuration
 
     def _reload(self) -> None:
-        """Check the configuration and start workers with it. When all of them are ready, they replace the current
-        workers."""
+        """Check the configuration and start new workers with it. The new workers replace the current ones when all of
+        them are ready."""
         if self._ending is not None:
             return
         self._give_up_next()
@@ -291,7 +293,7 @@ class Supervisor:
         respond(code, JSON, body)
 
     def _metrics(self, respond: Respond) -> None:
-        """Answer with the metrics page of the first worker that answers in time. Any worker's page covers all
+        """Answer with the metrics page of the first worker that sends one in time. The page of any worker covers all
         workers."""
         able = [child for child in self._current() if child.opened and child.silent_s() < METRICS_S * 2]
         self._metrics_requests.append((monotonic() + (METRICS_S if able else 0.0), respond))

@@ -1,4 +1,4 @@
-"""Counts the bytes written to a connection that its client has not received."""
+"""Counts the bytes that were written to a connection and that its client has not received."""
 
 import fcntl
 import struct
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def unsent_bytes(transport: Any) -> int:
-    """Bytes in the transport's buffer and in the system's queue."""
+    """Return the number of bytes in the transport's buffer and in the system's queue."""
     socket = transport.get_extra_info("socket")
     try:
         (queued,) = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)))
     except (OSError, ValueError):
-        queued = 0  # closed already
+        queued = 0  # the socket is already closed
     return int(transport.get_write_buffer_size()) + int(queued)

@@ -1,4 +1,7 @@
-"""A worker process: an event loop, the application, and the listener. The parent controls when it accepts and ends."""
+"""Runs a worker process: an event loop, the application, and the listener.
+
+The parent process decides when the worker accepts connections and when it ends.
+"""
 
 import asyncio
 import contextlib
@@ -33,11 +36,11 @@ log = logging.getLogger("foreword.serving")
 BEAT_S = 0.5
 AT_ONCE = DrainOrder(0.0, 0.0)
 CUT_S = 5.0
-"""The time for requests that were cut after the drain time to send their last event and be recorded."""
+"""How long requests that are cut after the drain time may take to send their last event and to be recorded."""
 FLUSH_S = 2.0
-"""The time for the last bytes of answers to reach their clients."""
+"""How long the last bytes of answers may take to reach their clients."""
 CLOSE_S = 8.0
-"""The time for the application to close."""
+"""How long the application may take to close."""
 
 
 class ServedApplication(Protocol):
@@ -45,7 +48,7 @@ class ServedApplication(Protocol):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
     def readiness(self) -> tuple[int, bytes]:
-        """Status and body of `/health/ready`."""
+        """Return the status and the body of `/health/ready`."""
 
     def metrics_page(self) -> bytes: ...
     def drain(self) -> None:
@@ -56,7 +59,7 @@ class ServedApplication(Protocol):
 
 
 class Worker:
-    """Runs until it gets a `DrainOrder` or its parent is gone."""
+    """Runs until it gets a `DrainOrder` or its parent process has ended."""
 
     def __init__(self, application: ServedApplication, limits: ClientLimits, listening: socket.socket) -> None:
         self._application = application
@@ -86,7 +89,7 @@ class Worker:
             self._end(message)
 
     def _end(self, drain: DrainOrder = AT_ONCE) -> None:
-        """Begin to drain. A further call cuts the running requests."""
+        """Begin to drain. A second call cuts the running requests."""
         if self._drain.done():
             self._hurry.set()
         else:
@@ -133,7 +136,7 @@ class Worker:
 
 
 class _Lifespan:
-    """Runs ASGI's lifespan: the start and end of an application."""
+    """Starts and ends an application through ASGI's lifespan protocol."""
 
     def __init__(self, application: ServedApplication) -> None:
         self._application = application
@@ -142,7 +145,7 @@ class _Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the application. Raises `RuntimeError` if it refuses."""
+        """Start the application. Raises `RuntimeError` if the application reports that it cannot start."""
         self._task = asyncio.create_task(self._run(), name="lifespan")
         await self._step("lifespan.startup")
 
@@ -167,7 +170,8 @@ class _Lifespan:
 async def _open_channel(
     loop: asyncio.AbstractEventLoop, channel: socket.socket, obey: Callable[[bytes], None], gone: Callable[[], None]
 ) -> Callable[[bytes], None]:
-    """Open the channel, and return the function that sends to the parent. Calls `gone` when the parent is gone."""
+    """Open the channel, and return a function that sends bytes to the parent. `gone` is called after the parent has
+    ended."""
 
     class Orders(asyncio.Protocol):
         lines = Lines()
@@ -199,7 +203,7 @@ def work(
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        # not `asyncio.run`, which would wait for threads, such as one that trains a classifier
+        # `asyncio.run` is not used, since it would wait for threads, such as one that trains a classifier
         loop.run_until_complete(live())
     except ConfigError as error:
         return _fail(channel, str(error))

@@ -1,5 +1,6 @@
 """`config.toml` as typed structs.
 
-Each field's docstring is its documentation: `docs/configuration.md` is generated from it. The settings of a kind (a
-backend, an embedder, a store) stand beside its class; here they are `KindTable`s, which `adapters` decodes.
+The docstring of each field is its documentation, from which `docs/configuration.md` is generated. The settings of a
+kind (a backend, an embedder, a store) are defined beside the kind's class. In this package they are `KindTable`s, which
+`adapters` decodes.
 """

@@ -25,7 +25,8 @@ def load(path: Path) -> Settings:
 
 
 def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
-    """The settings, as far as the file can be read, and every mistake in it."""
+    """Return the settings that can be read from the file, and every mistake in it. The settings are None if the file
+    cannot be read at all."""
     try:
         table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
@@ -39,7 +40,7 @@ def read_file(path: Path) -> tuple[Settings | None, list[Problem]]:
 
 
 def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> tuple[Settings, list[Problem]]:
-    """Decode the tables of a configuration. Mistakes are returned as problems."""
+    """Decode the tables of a configuration. Returns the settings, and the mistakes as problems."""
     problems: list[Problem] = []
     parts: dict[str, Any] = {}
     broken: set[str] = set()
@@ -58,7 +59,7 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
         elif not isinstance(value, dict):
             problems.append(Problem(where, f"must be a table, not {type(value).__name__}"))
         elif name in PLAIN:
-            # the correct fields of a table still take part in the checks that need several tables
+            # the correct fields of a table are kept, so that the checks of several tables can use them
             parts[name] = keep(name, _readable(value, PLAIN[name], where))
         elif name in NAMED:
             parts[name] = {
@@ -81,7 +82,8 @@ def read(table: Mapping[str, Any], *, root: Path, file: str = "config.toml") -> 
 
 
 def _readable(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
-    """The readable part of a table, and the mistakes in the rest. None if a required key cannot be read."""
+    """Return the readable part of a table, and the mistakes in the rest. The part is None if a required key cannot be
+    read."""
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
     values, problems = _fields(table, struct, where)
@@ -93,9 +95,10 @@ NO_DIGEST = "is no SHA-256: that has 64 hex digits"
 
 
 def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Problem]]:
-    """Decode one table to a struct, or None. Every wrong, unknown or missing key is a problem of its own.
+    """Decode one table to a struct. Returns None and the problems if the table has mistakes. Each wrong, unknown or
+    missing key is a separate problem.
 
-    Texts of the form `env:NAME` are replaced by that environment variable's value.
+    A text of the form `env:NAME` is replaced by the value of the environment variable `NAME`.
     """
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"must be a table, not {type(table).__name__}")]
@@ -104,7 +107,7 @@ def decode(table: Any, struct: type[Struct], where: str) -> tuple[Any, list[Prob
 
 
 def _fields(table: Mapping[str, Any], struct: type[Struct], where: str) -> tuple[dict[str, Any], list[Problem]]:
-    """The readable values by field, and the mistakes in the others."""
+    """Return the values that can be read, by field, and the mistakes in the others."""
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     fields = {info.encode_name: info for info in msgspec.structs.fields(struct)}
@@ -140,7 +143,8 @@ def _kind_table(value: Any, where: str) -> tuple[KindTable | None, list[Problem]
 
 
 def _from_environment(value: Any) -> Any:
-    """The value with `env:NAME` replaced. Raises `KeyError` with the name of a variable that is not set, or blank."""
+    """Return the value after replacing `env:NAME`. Raises `KeyError` with the variable's name if the variable is not
+    set or is blank."""
     if isinstance(value, str) and value.startswith("env:"):
         name = value.removeprefix("env:")
         if not os.environ[name].strip():

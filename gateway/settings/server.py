@@ -61,4 +61,4 @@ def is_loopback(host: str) -> bool:
     try:
         return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
-        return False  # the owner of a name, such as 127.example.com, can point it anywhere
+        return False  # this is a name, such as 127.example.com, whose owner can point it to any address

@@ -16,7 +16,7 @@ from gateway.settings.server import Server
 
 
 class KindTable(Struct, frozen=True):
-    """A table with `kind = "..."`, decoded later by that kind's own struct."""
+    """A table with `kind = "..."`. It is decoded later, to the struct of that kind."""
 
     where: str
     kind: str
@@ -24,7 +24,7 @@ class KindTable(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """The whole configuration. `root` is the folder that relative paths start from."""
+    """The whole configuration. Relative paths start at the folder `root`."""
 
     root: Path
     file: str = "config.toml"
