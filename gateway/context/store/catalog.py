@@ -1,8 +1,8 @@
-"""The catalog of the collections: names and owners, documents, chunks, words; one SQLite file in the data folder.
+"""The catalog of the collections: names and owners, documents, chunks and words, in one SQLite file in the data folder.
 
-The catalog is authoritative. A vector store keeps vectors under numbers that only the catalog can resolve, and
-a search drops each number that has no live document here. Therefore a document is added, changed and removed in
-one transaction, independently of its vectors. Deleted text is overwritten on the disk.
+The catalog is authoritative. A vector store keeps vectors under numbers that only the catalog can resolve, and a search
+drops each number that has no live document here. Therefore one transaction can add, change or remove a document,
+independently of its vectors. Deleted text is overwritten on the disk.
 """
 
 import json
@@ -22,15 +22,15 @@ from gateway.context.store.schema import VERSION, prepare
 from gateway.errors import CatalogUnavailable, CollectionError
 
 PATIENCE_S = 1.5
-"""How long an operation waits for a lock of another process. Commands may wait longer than a server."""
+"""How long an operation waits for a lock that another process holds. Commands may wait longer than a server."""
 MOST_IDLE = 8
 """The number of connections that are kept open. Opening one takes longer than most searches."""
 MAPPED = 1 << 30
-"""How many bytes of the file SQLite reads through a memory map. A search reads hundreds of pages, and copying a page
-takes longer than searching it."""
+"""The number of bytes of the file that SQLite reads through a memory map. A search reads hundreds of pages, and to copy
+a page takes longer than to search it."""
 DAY_S = 86_400
 TOUCH_S = 60
-"""The time of a collection's last use is written at most at this interval."""
+"""The time at which a collection was last used is written at most once in this interval."""
 UNAVAILABLE = frozenset(
     (
         sqlite3.SQLITE_PERM,
@@ -44,12 +44,12 @@ UNAVAILABLE = frozenset(
         sqlite3.SQLITE_NOTADB,
     )
 )
-"""SQLite's errors that concern the file rather than a statement."""
+"""The errors of SQLite that concern the file and not a statement."""
 
 
 class Collection(Struct, frozen=True):
-    """A collection, or vector store. `owner` is the key that created it; "" is the operator, whose collections are
-    shared."""
+    """A collection, or vector store. `owner` is the key that created it. The owner "" is the operator, whose
+    collections are shared."""
 
     id: str
     owner: str
@@ -59,13 +59,13 @@ class Collection(Struct, frozen=True):
     expires_days: int = 0
     metadata: Mapping[str, str] = {}
     tuning: str = ""
-    """The learned settings of its searches, as JSON; "" if none were learned yet."""
+    """The learned settings of the collection's searches as JSON, or "" if none were learned yet."""
     chunks: int = 0
-    """The number of chunks of its live documents."""
+    """The number of chunks in the collection's live documents."""
 
     @property
     def expires(self) -> int:
-        """The time at which it expires if it is not used before, in seconds since 1970; 0: never."""
+        """The time in seconds since 1970 at which an unused collection expires, or 0 if it never expires."""
         return self.active + self.expires_days * DAY_S if self.expires_days else 0
 
     @property
@@ -82,9 +82,9 @@ def catalog_file(data_folder: Path) -> Path:
 
 
 class Catalog:
-    """The catalog. Threads and processes may share its file; each operation uses a connection of its own.
+    """The catalog. Threads and processes may share its file. Each operation uses a separate connection.
 
-    Raises `CatalogUnavailable` if the file is locked for longer than `patience_s`, read-only or damaged.
+    Raises `CatalogUnavailable` if the file is read-only or damaged, or locked for longer than `patience_s`.
     """
 
     def __init__(self, file: Path, patience_s: float = PATIENCE_S) -> None:
@@ -113,7 +113,7 @@ class Catalog:
         expires_days: int = 0,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
-        """Create an empty collection within a transaction of the caller's. Returns its id."""
+        """Create an empty collection within the caller's transaction. Returns its id."""
         id, now = f"vs_{secrets.token_hex(12)}", int(time())
         database.execute(
             "INSERT INTO collections (id, owner, name, created, active, expires_days, metadata) "
@@ -131,7 +131,7 @@ class Catalog:
         return self._collections(f"owner IN ({marks(owners)}) AND {CURRENT} ORDER BY created, rowid", *owners)
 
     def latest(self, name: str, owner: str | None = None) -> Collection | None:
-        """The newest collection of that name that has not expired. `owner` None: of any owner."""
+        """The newest collection with that name that has not expired. If `owner` is None, it may have any owner."""
         newest = f"{CURRENT} ORDER BY created DESC, rowid DESC LIMIT 1"
         if owner is None:
             rows = self._collections(f"name = ? AND {newest}", name)
@@ -143,7 +143,7 @@ class Catalog:
         return self._collections(f"expires_days > 0 AND NOT {CURRENT}")
 
     def collection(self, id: str) -> Collection | None:
-        """Find a collection by its id, even if it has expired and was not removed yet."""
+        """Find a collection by its id, including an expired one that was not removed yet."""
         return next(iter(self._collections("id = ?", id)), None)
 
     def change(self, id: str, **values: Any) -> None:
@@ -153,7 +153,8 @@ class Catalog:
             database.execute(f"UPDATE collections SET {names} WHERE id = ?", (*values.values(), id))
 
     def touch(self, collection: Collection) -> None:
-        """Record that it was used, which postpones its expiry. Skipped if another process is writing."""
+        """Record that the collection was used, which postpones its expiry. Does nothing if another process is
+        writing."""
         now = int(time())
         if collection.active >= now - TOUCH_S:
             return
@@ -165,7 +166,7 @@ class Catalog:
             return
 
     def probe(self, id: str) -> bytes:
-        """The vector that this collection's embedder computed for a fixed text; empty if there is none yet."""
+        """The vector that this collection's embedder computed for a fixed text, or empty bytes if there is none yet."""
         with self.reading() as database:
             row = database.execute("SELECT probe FROM collections WHERE id = ?", (id,)).fetchone()
             return row[0] if row else b""
@@ -182,7 +183,7 @@ class Catalog:
         self.scrub()
 
     def scrub(self, id: str = "") -> None:
-        """Overwrite deleted text where SQLite would keep it: in the collection's word index and in the write-ahead
+        """Overwrite deleted text that SQLite would otherwise keep in the collection's word index and in the write-ahead
         log."""
         with self._connected() as database:
             if id:
@@ -196,7 +197,7 @@ class Catalog:
 
     @contextmanager
     def writing(self, patience_s: float | None = None) -> Iterator[sqlite3.Connection]:
-        """One transaction, which is done completely or not at all. `patience_s`: how long to wait for another
+        """Open one transaction, which is done completely or not at all. `patience_s` is how long to wait for another
         writer."""
         with self._connected() as database:
             patience_s = self.patience_s if patience_s is None else patience_s
@@ -234,7 +235,8 @@ class Catalog:
             return [_collection(row) for row in rows]
 
     def _taken(self) -> tuple[int, sqlite3.Connection] | None:
-        """An idle connection to the current file, since the data folder may have been replaced after it was opened."""
+        """An idle connection to the current file, or None. The data folder may have been replaced since a connection
+        was opened."""
         inode = self.file.stat().st_ino if self.file.exists() else 0
         while self._idle:
             idle = self._idle.pop()

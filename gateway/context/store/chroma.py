@@ -36,14 +36,14 @@ DAMAGE = re.compile(r"code: (?:11|26)\b|malformed|not a database|hnsw|corrupt|in
 """Matches internal errors of Chroma that mean unreadable files. Other errors, such as a full disk, do not damage
 them."""
 HNSW: Any = {"space": "cosine", "ef_search": 200}
-"""Chroma's default `ef_search` of 100 misses more of the nearest vectors."""
+"""At Chroma's default for `ef_search`, 100, more of the nearest vectors are missed."""
 
 
 class ChromaSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[store] kind = "chroma"`: an embedded Chroma, or a Chroma server."""
 
     path: str = ""
-    """The folder of the embedded store, relative to the config file; left out: `chroma` in the data folder."""
+    """The folder of the embedded store, relative to the config file. The default is `chroma` in the data folder."""
     url: str = ""
     """A Chroma server (`chroma run`), such as `http://127.0.0.1:8000`, instead of the embedded store. For gateways on
     several machines."""
@@ -61,7 +61,7 @@ class ChromaStore:
 
     def collections(self) -> Sequence[str]:
         with self._open() as client:
-            # other programs may keep collections of their own on the same server
+            # other programs may store collections on the same server
             return sorted(entry.name for entry in client.list_collections() if entry.name.startswith(OURS))
 
     def add(self, collection: str, document: int, keys: Sequence[int], vectors: Vectors) -> None:
@@ -111,7 +111,7 @@ class ChromaStore:
             return stored.count() if stored else 0
 
     def mend(self, collection: str) -> None:
-        """Move the files of the whole folder aside, since all collections share them."""
+        """Move the files of the whole folder aside, since all collections share these files."""
         if self._folder is None:
             return
         try:
@@ -233,7 +233,7 @@ def _connect(url: str) -> Client:
 
 
 def build(name: str, settings: ChromaSettings, parts: Any) -> ChromaStore:
-    """Build the store. `parts.settings` has the data folder, and the folder at which relative paths start."""
+    """Build the store. `parts.settings` has the data folder, and the root folder of relative paths."""
     if settings.url:
         return ChromaStore(url=settings.url)
     if settings.path:

@@ -1,7 +1,7 @@
-"""The document of each chunk, in memory: a search needs it for hundreds of chunks that lie far apart in the file.
+"""The document of each chunk, in memory. A search needs it for hundreds of chunks that lie far apart in the file.
 
-A chunk never changes its document and no key is used twice, so an entry stays valid and only newer chunks have
-to be read. A document's state can change, so each search reads it.
+A chunk never moves to another document and no key is used twice, so an entry stays valid and only newer chunks have to
+be read. The state of a document can change, so each search reads it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Owners:
 
     def __init__(self) -> None:
         self._of: NDArray[np.int64] | None = None
-        """The document's key at the index of each chunk's key; `NONE` if there is no such chunk."""
+        """At the index of each chunk's key, the key of its document, or `NONE` if there is no such chunk."""
         self._reading = threading.Lock()
 
     def read(self, database: sqlite3.Connection) -> NDArray[np.int64]:
@@ -37,7 +37,7 @@ class Owners:
         with self._reading:
             known = np.zeros(1, np.int64) if self._of is None else self._of
             rows = "SELECT key, document FROM chunks INDEXED BY chunks_owners WHERE key >= ?"
-            # read as one text, since fetching rows takes ten times as long
+            # the rows are read as one text, since fetching them one by one takes ten times as long
             query = f"SELECT group_concat(key), group_concat(document) FROM ({rows})"
             columns = database.execute(query, (len(known),)).fetchone()
             if columns[0]:

@@ -1,7 +1,7 @@
 """The catalog and the vector store together, with the rights of keys.
 
-A key may read its own collections and the operator's, unless its configuration limits it to some of these. An
-admin key may read all. For a key, collections that it may not read do not exist.
+A key may read its own collections and the operator's, unless its configuration limits it to some of these. An admin key
+may read all collections. A collection that a key may not read is reported as missing.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("foreword.collections")
 
 CANDIDATES = 240
-"""The smallest number of results of each of the two searches. If only one of them returns a chunk, it is scored as the
-last result of the other. With few results, a chunk that is good in both but best in neither would rank too low."""
+"""The smallest number of results that each of the two searches returns. If only one search returns a
+chunk, the chunk gets the score of the last result of the other search. With few results, a chunk that is good in both
+searches but best in neither would rank too low."""
 RERANKED = 30
-"""The number of best hits that a reranker scores."""
+"""The number of hits, counted from the best, that a reranker scores."""
 
 OPERATOR = ClientKey(name="", admin=True)
 """The person who runs commands on the machine. The operator's collections are shared."""
@@ -52,15 +53,16 @@ class Hit(Struct, frozen=True):
 
     @property
     def source(self) -> FileSource:
-        """The chunk's file with the id and name that clients know. A document that was not uploaded has its name as
-        id."""
+        """The chunk's file, with the id and name that clients know. For a document that was not uploaded, the id is its
+        name."""
         row = self.document
         name = cited_name(row.source)
         return FileSource(row.file or name, row.title or name, row.attributes)
 
 
 class Wish(Struct, frozen=True):
-    """A query with its settings. `weight`: the share of the vectors (None: the usual one); `where`: a filter."""
+    """A query with its settings. `weight` is the share of the vectors in a score (None: the default); `where` is a
+    filter."""
 
     text: str
     vector: Vectors
@@ -80,13 +82,13 @@ class Collections:
         reranker: Reranker | None = None,
         reranked: Sequence[str] = ("*",),
     ) -> None:
-        """`reranked`: the names or ids of the collections whose hits `reranker` sorts; `*`: all."""
+        """`reranked` lists the names or ids of the collections whose hits `reranker` sorts; `*` stands for all."""
         self.catalog = catalog
         self.vectors = vectors
         self.reranker = reranker
         self._reranked_names = frozenset(reranked)
         self.damage = ""
-        """The reason why the vectors cannot be read, for the operator; "" if they can."""
+        """The reason why the vectors cannot be read, for the operator, or "" if they can be read."""
 
     def open(self) -> None:
         """Open the files, which for some stores takes a second, and delete expired collections."""
@@ -101,7 +103,8 @@ class Collections:
         return Documents(self.catalog, collection)
 
     def readable(self, key: ClientKey) -> list[Collection]:
-        """All collections that the key may read. To find one, call `find` or `by_id`, which read less."""
+        """All collections that the key may read. To find a single one, call `find` or `by_id`, which read fewer
+        rows."""
         known = self.catalog.collections() if key.admin else self.catalog.of_owners(key.name, "")
         return [collection for collection in known if may_read(key, collection)]
 
@@ -113,14 +116,14 @@ class Collections:
         return collection
 
     def find(self, name: str, key: ClientKey) -> Collection | None:
-        """Find a collection by its id, else by its name: first the key's own, then the operator's, then for an admin
-        key anyone's. The latest one if there are several."""
+        """Find a collection by its id, or else by its name. A name is looked up among the key's own collections, then
+        among the operator's, and for an admin key among all. If several match, the latest is returned."""
         collection = self.by_id(name, key) or self._own_or_shared(name, key)
         return self.catalog.latest(name) if collection is None and key.admin else collection
 
     def find_or_create(self, name: str, key: ClientKey) -> Collection:
-        """Find a collection by its id, else the key's own or the operator's with that name, or create one of the
-        key."""
+        """Find a collection by its id, or else one with that name that the key or the operator owns. If there is none,
+        create one that the key owns."""
         collection = self.by_id(name, key) or self._own_or_shared(name, key)
         if collection is None:
             collection = self.catalog.collection(self.catalog.create(key.name, name))
@@ -138,7 +141,8 @@ class Collections:
         return max(named, key=lambda collection: collection.created, default=None)
 
     def look_up(self, collection: Collection, wish: Wish) -> list[Hit]:
-        """The best chunks, best first, whatever their score. The scores of different collections can be compared."""
+        """The chunks with the highest scores, however low these are, best first. Scores of different collections are
+        comparable."""
         documents = self.documents(collection.id)
         matching = None
         if wish.where is not None:
@@ -176,7 +180,7 @@ class Collections:
         limit = max(CANDIDATES, 2 * wish.limit)
         weight = VECTORS_SHARE if wish.weight is None else wish.weight
         dense: Ranked = []
-        # a search whose weight is 0 is skipped
+        # a search with the weight 0 is skipped
         if weight > 0:
             try:
                 dense = self.vectors.search(documents.collection, wish.vector, limit, matching)
@@ -190,7 +194,8 @@ class Collections:
         return gathered(dense, words, weight, owners, most, complete=len(dense) < limit)
 
     def search(self, collection: str, vector: Vectors, limit: int) -> Sequence[Chunk]:
-        """The nearest chunks by their vectors alone. Satisfies `ports.Nearby`, for the operator's own use."""
+        """The chunks with the nearest vectors; words do not count. Satisfies `ports.Nearby` for the operator's own
+        searches."""
         known = self.find(collection, OPERATOR)
         if known is None:
             raise CollectionError(f"there is no collection {collection!r}")
@@ -198,8 +203,8 @@ class Collections:
         return [hit.chunk for hit in self.look_up(known, wish)]
 
     def clear(self, collection: str, documents: Sequence[int]) -> int:
-        """Delete documents permanently: first they disappear from searches, then their vectors and texts are deleted.
-        Returns the number of chunks."""
+        """Delete documents permanently. They first disappear from searches; then their vectors and texts are deleted.
+        Returns the number of deleted chunks."""
         if not documents:
             return 0
         known = self.documents(collection)
@@ -210,8 +215,8 @@ class Collections:
         return count
 
     def drop(self, collection: str) -> None:
-        """Delete a collection permanently. It is marked as expired first, so that `sweep` can complete an interrupted
-        deletion."""
+        """Delete a collection permanently. The collection is first marked as expired, so that `sweep` can complete a
+        deletion that was interrupted."""
         self.catalog.change(collection, active=0, expires_days=1)
         self._remove_vectors(collection)
         self.catalog.drop(collection)
@@ -235,11 +240,11 @@ class Collections:
         try:
             self.vectors.remove(collection, documents)
         except StoreDamaged as error:
-            # not raised, since the texts must be deleted even if the vectors cannot be
+            # not raised, since the texts must be deleted even if the vectors cannot be deleted
             self._report(error)
 
     def _report(self, error: StoreDamaged) -> None:
-        """Log a damaged store once, not at each search."""
+        """Log that a store is damaged, but only once and not at each search."""
         if self.damage != str(error):
             self.damage = str(error)
             log.error("%s", error)
@@ -249,10 +254,10 @@ class Collections:
 
 
 def reranked(reranker: Reranker, query: str, hits: Sequence[Hit]) -> list[Hit]:
-    """The hits with the first `RERANKED` in the reranker's order; unchanged if it fails.
+    """Sort the first `RERANKED` hits by the reranker's scores. If the reranker fails, the hits are returned unchanged.
 
-    The scores stay those of the search, sorted, since floors and hits of other collections are compared with
-    them.
+    The hits still carry the scores of the search, in sorted order, since these are compared with floors and with hits
+    of other collections.
     """
     first = hits[:RERANKED]
     if len(first) < 2:

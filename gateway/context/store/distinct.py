@@ -7,14 +7,14 @@ from gateway.context.store.words import words_of
 from gateway.exchange import Chunk
 
 ALIKE = 0.85
-"""Chunks count as repetitions if they have this share of their words, and all numbers, in common."""
+"""Two chunks count as repetitions if they have all numbers and at least this share of their words in common."""
 
 
 HAS_DIGIT = re.compile(r"\d")
 
 
 def distinct(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """The chunks without those that share nearly all words and all numbers with a better-scored one."""
+    """The chunks without those that have nearly all words and all numbers in common with a chunk of a higher score."""
     distinct_chunks: list[Chunk] = []
     seen: list[frozenset[str]] = []
     for chunk in chunks:
@@ -29,5 +29,5 @@ def _alike(first: frozenset[str], second: frozenset[str]) -> bool:
     shorter, longer = sorted((len(first), len(second)))
     if shorter < ALIKE * longer:
         return False
-    # tables of different years may have all words in common except for numbers
+    # the tables of different years may have all words except for the numbers in common
     return len(first & second) >= ALIKE * len(first | second) and not any(map(HAS_DIGIT.search, first ^ second))

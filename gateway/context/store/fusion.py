@@ -1,9 +1,9 @@
-"""Merges the two searches of a collection: by meaning (vectors) and by words (BM25).
+"""Merges the results of a collection's two searches: by meaning (vectors) and by words (BM25).
 
-Both have the same weight. A weight learned for each collection was not better (token recall 0.943 with and
-without it; `benchmarks/retrieval.py`), but a floor learned for each does separate answers from other text
-(`tune.py`). An answer often continues in the next chunk, so chunks beside good ones are preferred to chunks
-that stand alone.
+Both searches have the same weight. A weight learned for each collection was not better (token recall 0.943 with and
+without it; `benchmarks/retrieval.py`). A floor learned for each collection does separate answers from other text
+(`tune.py`). An answer often continues in the next chunk, so a chunk beside good ones is preferred to one that stands
+alone.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 Ranked = Sequence[tuple[int, float]]
 """Keys and scores, best first."""
 VECTORS_SHARE = 0.5
-"""The weight of the cosine in a score. The rest is the weight of the words."""
+"""The weight of the cosine in a score. The words have the rest of the weight."""
 
 
 class Tuning(Struct, frozen=True):
-    """The learned values of a collection, at a time when it had `chunks` chunks."""
+    """The values that were learned for a collection when it had `chunks` chunks."""
 
     floor: float = 0.2
     """Chunks with a lower score are not used."""
@@ -37,30 +37,31 @@ class Tuning(Struct, frozen=True):
 NEAR, SUPPORTERS = 3, 2
 STEPS = tuple(step for step in range(-NEAR, NEAR + 1) if step)
 SUPPORT = 0.5
-"""A chunk gains this share of the mean score of its two best neighbours: if a long document answers a question, several
-of its chunks have a score."""
+"""This share of the mean score of a chunk's two best neighbours is added to its score. If a long document answers a
+question, several of its chunks have a score."""
 COMMON = 20
-"""To compare neighbours, cosines are counted from that of the chunk at this rank. All chunks of a collection are at
-least that near to any question, so a smaller cosine is not informative."""
+"""When neighbours are compared, the cosine of the chunk at this rank is subtracted from each cosine. All chunks of a
+collection are at least that near to any question, so a smaller cosine is not informative."""
 FOLLOWING = 0.2
-"""The two chunks beside a chosen one gain this share of its score, but never more than its score."""
+"""This share of a chosen chunk's score is added to the scores of the two chunks beside it, but only up to
+the score of the chosen chunk."""
 
 
 def fused(dense: Ranked, words: Ranked, weight: float, *, complete: bool = False) -> list[tuple[int, float]]:
-    """The results of both searches, best first, scored `weight` x cosine + (1 - `weight`) x share of BM25.
+    """Merge the results of both searches, best first. A score is `weight` x cosine + (1 - `weight`) x share of BM25.
 
-    A chunk that is missing in the dense results gets their last cosine; a chunk without any of the words gets 0
-    for them. `complete`: neither list was cut off, so a chunk that is missing in it gets 0.
+    A chunk that is missing in the dense results gets the lowest cosine in them. A chunk that contains none of the words
+    gets 0 for them. If `complete` is true, neither list was cut off, so a chunk that is missing in a list gets 0.
     """
     keys, cosines, shares = _columns(dense, words, complete)
     return _best_first(keys, weight * cosines + (1 - weight) * shares)
 
 
 def supported(ranked: Ranked, documents: Mapping[int, int]) -> list[tuple[int, float]]:
-    """The results, with each chunk's score raised by the chunks at most `NEAR` places from it.
+    """Raise the score of each chunk by the scores of the chunks at most `NEAR` places away.
 
-    `documents`: the document of each key; keys without one are dropped. The chunks of a document have ascending
-    keys.
+    `documents` maps each key to its document; keys without a document are dropped. The chunks of a document have
+    ascending keys.
     """
     import numpy as np
 
@@ -76,7 +77,7 @@ def gathered(
 ) -> list[tuple[int, float]]:
     """The best `limit` results of both searches, in the order in which to use them.
 
-    The scores are those of `supported`, sorted, so that a floor means the same in all collections.
+    The scores are those of `supported`, in sorted order, so that a floor has the same meaning in all collections.
     """
     import numpy as np
 
@@ -94,13 +95,13 @@ def gathered(
 
 
 def followed(places: Keys, owners: Keys, scores: Any) -> list[int]:
-    """The indexes of all scores, best first, where the two chunks beside a chosen one gain from it. `places` ascend;
-    two of the same owner that differ by one are neighbours."""
+    """The indexes of all scores, best first. A chosen chunk raises the scores of the two chunks beside it. `places`
+    ascend; two places are neighbours if they have the same owner and differ by one."""
     return _followed(scores, _near(places, owners), len(scores))
 
 
 def _columns(dense: Ranked, words: Ranked, complete: bool) -> tuple[Keys, Any, Any]:
-    """The keys of both results in ascending order, their cosines, and their shares of BM25."""
+    """The keys in either result in ascending order, their cosines, and their shares of BM25."""
     import numpy as np
 
     near, holding = (np.array([key for key, _ in ranked], np.int64) for ranked in (dense, words))
@@ -120,8 +121,8 @@ def _best_first(keys: Keys, scores: Any) -> list[tuple[int, float]]:
 
 
 def _near(keys: Keys, owners: Keys) -> tuple[Any, Any]:
-    """For each step of `STEPS`, the index of the key that is that far away, and whether it exists in the same document.
-    Both are [steps, keys]. `keys` ascend."""
+    """For each step of `STEPS` and each key: the index of the key that far away, and whether that key exists in the
+    same document. Both arrays are [steps, keys]. `keys` ascend."""
     import numpy as np
 
     neighbours = keys + np.array(STEPS)[:, None]
@@ -141,7 +142,7 @@ def _raised(scores: Any, near: tuple[Any, Any]) -> Any:
 
 
 def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
-    """The indexes of the best scores, where the two chunks beside a chosen one gain from it."""
+    """The indexes of the best scores, best first. A chosen chunk raises the scores of the two chunks beside it."""
     import numpy as np
 
     beside = [(near[0][row].tolist(), near[1][row].tolist()) for row in (STEPS.index(-1), STEPS.index(1))]
@@ -159,8 +160,8 @@ def _followed(scores: Any, near: tuple[Any, Any], limit: int) -> list[int]:
 
 
 def reordered(first: Sequence[float], second: Sequence[float], weight: float) -> list[int]:
-    """The indexes of the items, sorted by both scores, best first. The two have different scales, so each score is
-    converted to standard deviations from its mean."""
+    """The indexes of the items, sorted by the weighted sum of both scores, best first. The two scores have different
+    scales, so each is first converted to standard deviations from its mean."""
     mixed = [(1 - weight) * a + weight * b for a, b in zip(_standard(first), _standard(second), strict=True)]
     return sorted(range(len(mixed)), key=lambda place: -mixed[place])
 

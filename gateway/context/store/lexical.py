@@ -1,11 +1,12 @@
-"""Search by words: SQLite's FTS5 is the inverted index; the words and BM25 are our own.
+"""Search by words. SQLite's FTS5 is the inverted index; the splitting into words and BM25 are our own.
 
-Each collection has its own table, so other collections do not affect how rare a word is. Chinese, Japanese and
-Thai have no spaces, so each pair of neighbouring characters is a word there. FTS5's own `bm25` gives no weight
-to a word in half of the chunks, which in a collection of ten chunks is most words, and looks up the length of
-each chunk. Therefore BM25 is computed here, with the idf that stays positive, from FTS5's positions of each
-word. The number of a chunk in the index includes its length. A search of 100,000 chunks takes 3 ms
-(`benchmarks/retrieval.py`).
+Each collection has its own table, so other collections do not affect how rare a word is. Chinese, Japanese and Thai
+have no spaces, so in these scripts each pair of neighbouring characters counts as a word.
+
+FTS5's own `bm25` looks up the length of each chunk, and gives no weight to a word in half of the chunks; in a
+collection of ten chunks, most words are like that. Therefore BM25 is computed here from the positions that FTS5 has for
+each word, with a variant of the idf that stays positive. The number of a chunk in the index includes its length. A
+search of 100,000 chunks takes 3 ms (`benchmarks/retrieval.py`).
 """
 
 from __future__ import annotations
@@ -26,33 +27,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = 2
-"""Part of each ingested file's recipe. Increase it after a change to the words, since a search only finds words of its
-own version."""
+"""This number is part of each ingested file's recipe. Increase it after a change to how words are formed, since a
+search only finds words that were formed by its own version."""
 
 ROWS = 6_000
-"""The most rows of the index that a search reads. The most common words are skipped first."""
+"""The largest number of rows of the index that a search reads. The most common words are skipped first."""
 MOST_TERMS = 48
 K1, B = 1.2, 0.75
 MOST_IN_TF = K1 + 1
-"""The limit of a word's weight by its frequency in a chunk."""
+"""The upper limit of the weight that a word gets by its frequency in a chunk."""
 LENGTH_BITS = 7
 COMMON = 1_000
-"""The counts of words in at least this many chunks are cached, since FTS5 counts by reading all of them."""
+"""If a word occurs in at least this many chunks, its count is cached, since FTS5 reads all of them to count."""
 MOST_REMEMBERED = 10_000
 COUNTED = 10_000
-"""From this many chunks on, the counts of common words are also stored, since counting takes milliseconds."""
+"""In a collection of at least this many chunks, the counts of common words are also stored, since counting takes
+milliseconds."""
 STALE = 0.05
 """Stored counts are renewed when the number of chunks has changed by this share."""
 CHUNKS, WORDS = ":chunks", ":words"
-"""The keys of the index's size among the counts. No word contains a colon."""
+"""The keys under which the size of the index is stored among the counts of words. No word contains a colon."""
 
 Database = sqlite3.Connection
 Remembered = dict[tuple[str, str], tuple[int, int]]
-"""For a collection and a word: the number of chunks of the collection, and of those with the word."""
+"""Maps a collection and a word to the number of the collection's chunks, and to the number of those with the word."""
 
 
 def _lengths() -> list[int]:
-    """The lengths of chunks that can be represented: exact up to 17 words, in steps of 6 % up to 10,000."""
+    """The lengths of chunks that can be represented: exact up to 17 words, then in steps of 6 % up to 10,000 words."""
     lengths = [0]
     while len(lengths) < 1 << LENGTH_BITS:
         lengths.append(max(lengths[-1] + 1, round(lengths[-1] * 1.06)))
@@ -63,8 +65,8 @@ LENGTHS = _lengths()
 
 
 def create(database: Database, collection: str) -> None:
-    """The tables of a collection, made with its first text: SQLite reads its whole schema for each new table, so they
-    take the longer the more collections have them."""
+    """Create the tables of a collection. Call it with the collection's first text and not before: SQLite reads its
+    whole schema for each new table, so every table makes the next one slower."""
     database.execute(f"CREATE VIRTUAL TABLE words_{collection} USING fts5(words, content='', tokenize='ascii')")
     database.execute(f"CREATE VIRTUAL TABLE rarity_{collection} USING fts5vocab(words_{collection}, row)")
     database.execute(f"CREATE VIRTUAL TABLE places_{collection} USING fts5vocab(words_{collection}, instance)")
@@ -72,15 +74,15 @@ def create(database: Database, collection: str) -> None:
 
 
 def create_counts(database: Database, collection: str) -> None:
-    """Create the table of counts: `CHUNKS`, `WORDS`, the number of chunks with each common word, and under "" the
-    number of chunks at the time of counting."""
+    """Create the table of counts. It holds `CHUNKS`, `WORDS`, the number of chunks with each common word, and under ""
+    the number of chunks at the time of counting."""
     table = f"counts_{collection} (term TEXT PRIMARY KEY, chunks INTEGER NOT NULL) STRICT, WITHOUT ROWID"
     database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
     database.execute(f"INSERT OR IGNORE INTO counts_{collection} VALUES ('{CHUNKS}', 0), ('{WORDS}', 0)")
 
 
 def measure(database: Database, collection: str) -> None:
-    """Set the size of an index that was created before sizes were stored."""
+    """Compute and store the size of an index that was created before sizes were stored."""
     chunks = "SELECT count(*) FROM documents d JOIN chunks c ON c.document = d.key WHERE d.collection = ?"
     words = f"SELECT coalesce(sum(cnt), 0) FROM rarity_{collection}"
     database.execute(f"UPDATE counts_{collection} SET chunks = ({chunks}) WHERE term = '{CHUNKS}'", (collection,))
@@ -102,7 +104,7 @@ def add(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -
 
 
 def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]) -> None:
-    """Remove texts. They must be the same that were added."""
+    """Remove texts from the index. They must be equal to the texts that were added."""
     table = f"words_{collection}"
     rows = list(map(_row, texts))
     database.executemany(f"INSERT INTO {table} ({table}, rowid, words) VALUES ('delete', ?, ?)", rows)
@@ -110,7 +112,7 @@ def remove(database: Database, collection: str, texts: Iterable[tuple[int, str]]
 
 
 def _extend(database: Database, collection: str, rows: Sequence[tuple[int, str]], sign: int) -> None:
-    """Update the size of the index, which BM25 needs for each search."""
+    """Update the stored size of the index, which BM25 needs for each search."""
     sizes = (len(rows), CHUNKS), (sum(len(words.split()) for _, words in rows), WORDS)
     for size, term in sizes:
         database.execute(f"UPDATE counts_{collection} SET chunks = chunks + ? WHERE term = ?", (sign * size, term))
@@ -155,7 +157,7 @@ def _counts_hold(database: Database, collection: str, total: int) -> bool:
 
 
 def _exists(database: Database, collection: str) -> bool:
-    """Whether a text was ever added. Looking into `sqlite_master` would read it all."""
+    """Whether a text was ever added. A query of `sqlite_master` would read all of it."""
     try:
         database.execute(f"SELECT 1 FROM counts_{collection} LIMIT 0")
     except sqlite3.OperationalError as error:
@@ -179,10 +181,10 @@ def nearest(
     remembered: Remembered | None = None,
     owners: Owners | None = None,
 ) -> list[tuple[int, float]]:
-    """Keys and scores of the chunks of live documents, best first.
+    """The keys and scores of the chunks of live documents, best first.
 
-    A score is BM25 divided by the most that the query's words can reach, so from 0 to 1. Words that the collection
-    lacks are in the divisor, so they lower all scores.
+    A score is BM25 divided by the highest BM25 that the query's words can reach, so it is from 0 to 1. Words that the
+    collection lacks count in the divisor, so they lower all scores.
     """
     import numpy as np
 
@@ -208,10 +210,10 @@ def nearest(
 
 
 def _gains(database: Database, collection: str, term: str, average: float) -> tuple[NDArray[np.int64], Any]:
-    """The chunks with a word, and its weight in each, without the factor idf."""
+    """The chunks with a word, and for each chunk the weight of the word without the factor idf."""
     import numpy as np
 
-    # read as one text, since fetching rows takes three times as long
+    # the rows are read as one text, since fetching them one by one takes three times as long
     query = f"SELECT group_concat(doc) FROM places_{collection} WHERE term = ?"
     places = np.fromstring(database.execute(query, (term,)).fetchone()[0], np.int64, sep=",")  # in the rows' order
     ends = np.flatnonzero(np.concatenate([places[1:] != places[:-1], [True]]))
@@ -221,18 +223,18 @@ def _gains(database: Database, collection: str, term: str, average: float) -> tu
 
 
 def _tf(times: Any, words: Any, average: float) -> Any:
-    """The weight of a word that occurs `times` in a chunk of `words` words. Numbers or arrays."""
+    """The weight of a word that occurs `times` in a chunk of `words` words. The arguments may be numbers or arrays."""
     return MOST_IN_TF * times / (times + K1 * (1 - B + B * words / average))
 
 
 class Likeness(Struct, frozen=True):
-    """The weights of a query's words in a collection, to score texts that are not in it."""
+    """The weights of a query's words in a collection. They are used to score texts that are not in the collection."""
 
     idf: Mapping[str, float]
 
     def shares(self, texts: Sequence[str], average: float = 0.0) -> list[float]:
-        """The scores, 0 to 1, as `nearest` computes them in a collection with chunks of `average` words; 0: the texts'
-        average."""
+        """The scores of the texts from 0 to 1, as `nearest` computes them in a collection whose chunks have `average`
+        words. If `average` is 0, the average length of the texts is used."""
         held = [words_of(text) for text in texts]
         average = average or max(1.0, sum(map(len, held)) / max(1, len(held)))
         return [self._share(words, average) for words in held]
@@ -291,7 +293,7 @@ def _live(
     documents: Sequence[int] | None,
     owners: Owners,
 ) -> list[tuple[int, float]]:
-    """The best `limit` chunks whose document is live and among `documents`."""
+    """The best `limit` chunks whose document is live and, unless `documents` is None, among `documents`."""
     keys, scores = scored
     allowed = None if documents is None else set(documents)
     best: list[tuple[int, float]] = []
@@ -306,7 +308,7 @@ def _live(
 
 
 def _best_first(scores: Any, step: int) -> Iterator[NDArray[np.int64]]:
-    """The indexes of the scores in groups, best first; later groups are sorted only if needed."""
+    """The indexes of the scores in groups, best first. Later groups are sorted only if the caller needs them."""
     import numpy as np
 
     least = np.partition(scores, len(scores) - step)[len(scores) - step] if step < len(scores) else -np.inf

@@ -67,8 +67,8 @@ CREATE TABLE IF NOT EXISTS batches (
     cancelled INTEGER NOT NULL
 ) STRICT
 """
-"""`collections.chunks` is the number of chunks of live documents. The transaction that changes these chunks updates
-it."""
+"""`collections.chunks` is the number of chunks of live documents. A transaction that changes these chunks also updates
+this number."""
 
 INDEXES = """
 CREATE INDEX IF NOT EXISTS collections_by_name ON collections (name);
@@ -83,12 +83,14 @@ CREATE INDEX IF NOT EXISTS attachments_waiting ON attachments (created) WHERE st
 """
 
 VERSION = 5
-"""The version of the file. Version 1 kept the words under other numbers; 2 lacked `chunks_owners`; 3 the counts of
-common words; 4 the number of chunks, the size of the word index and some indexes."""
+"""The version of the file. Version 1 kept the words under other numbers. Version 2 lacked `chunks_owners`. Version 3
+lacked the counts of common words. Version 4 lacked the number of chunks, the size of the word index and some
+indexes."""
 
 
 def prepare(database: sqlite3.Connection) -> None:
-    """Create the tables, or upgrade those of an earlier version. Does nothing if another process has done it."""
+    """Create the tables, or upgrade those of an earlier version. Does nothing if another process has already done
+    this."""
     database.execute("BEGIN IMMEDIATE")
     with database:
         version = database.execute("PRAGMA user_version").fetchone()[0]

@@ -1,10 +1,9 @@
-"""Lets several processes share a folder of files that only one may have open at a time.
+"""Lets several processes share a folder of files that only one process may have open at a time.
 
-Embedded Chroma keeps its index in memory, so a second process would work on a stale copy and might write it
-back. Here every use takes a lock, and every writer sets a new version, a random number. A process that reads an
-unknown version opens the files again. The kernel holds the lock, so it ends with its process, even after `kill
--9`. The version changes before the first byte is written, so other processes also notice a writer that died
-half-way.
+Embedded Chroma keeps its index in memory, so a second process would work on a stale copy and might write it back. Here
+every use takes a lock, and every writer sets a new version, which is a random number. A process that finds an unknown
+version opens the files again. The kernel releases the lock when the process ends, even after `kill -9`. The version
+changes before the first byte is written, so other processes also notice a writer that died half-way.
 """
 
 import fcntl
@@ -28,14 +27,14 @@ LOCK = "foreword.lock"
 
 
 class Versions(Struct, frozen=True):
-    """The folder's version before the lock was taken, and while it is held."""
+    """The folder's version before the lock was taken, and its version while the lock is held."""
 
     before: int
     held: int
 
 
 class SharedFolder:
-    """A folder that one process at a time may use, for one read or one write."""
+    """A folder that only one process at a time may use, for one read or one write."""
 
     def __init__(self, folder: Path, patience_s: float = 30.0) -> None:
         self.folder = folder
@@ -58,7 +57,7 @@ class SharedFolder:
         finally:
             os.close(handle)  # releases the lock, too
             if writing:
-                # a pause as long as the use: a process that writes in a loop would otherwise starve the others
+                # the pause is as long as the use: a process that writes in a loop would otherwise starve the others
                 time.sleep(min(2 * POLL_S, time.monotonic() - began))
 
     def _lock(self, handle: int) -> None:
@@ -84,7 +83,7 @@ def damaged(folder: Path, reason: str) -> StoreDamaged:
 
 
 def set_aside(folder: Path) -> Path:
-    """Move all files but the lock to a folder beside it, `NAME.damaged-1` or the next free number."""
+    """Move all files except the lock to a new folder beside it, `NAME.damaged-1` or the next free number."""
     numbers = itertools.count(1)
     aside = next(path for n in numbers if not (path := folder.with_name(f"{folder.name}.damaged-{n}")).exists())
     aside.mkdir()

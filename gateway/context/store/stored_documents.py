@@ -19,7 +19,7 @@ COLUMNS = "key, source, file, recipe, state, attributes, title"
 
 
 class DocumentRow(Struct, frozen=True):
-    """A document. `recipe` is a hash of its bytes and of its chunking; `state` is staged, live or retired."""
+    """A document. `recipe` is a hash of its bytes and its chunking. `state` is staged, live or retired."""
 
     key: int
     source: str
@@ -48,7 +48,7 @@ class Documents:
         return self._rows("source = ?", source)
 
     def leftovers(self) -> list[DocumentRow]:
-        """Documents that were staged and never finished, or replaced and not deleted yet."""
+        """The documents that were staged and never finished, or were replaced and are not deleted yet."""
         return self._rows("state != 'live'")
 
     def stage(
@@ -67,7 +67,8 @@ class Documents:
             return inserted.lastrowid
 
     def put(self, document: int, chunks: Sequence[Chunk]) -> list[int]:
-        """Add chunks to a staged document. Returns their keys. Raises `DocumentGone` if it was deleted meanwhile."""
+        """Add chunks to a staged document. Returns their keys. Raises `DocumentGone` if the document was deleted
+        meanwhile."""
         with self.catalog.writing() as database:
             if database.execute("SELECT 1 FROM documents WHERE key = ?", (document,)).fetchone() is None:
                 raise DocumentGone("The document was deleted while it was being added.")
@@ -96,7 +97,7 @@ class Documents:
             return _size(database, document)
 
     def go_live(self, document: int) -> None:
-        """Make a staged document live, in place of the live document of the same source. Raises `DocumentGone`."""
+        """Make a staged document live. It replaces the live document of the same source. Raises `DocumentGone`."""
         with self.catalog.writing() as database:
             replaced = database.execute(
                 "SELECT key FROM documents WHERE collection = ? AND state = 'live' "
@@ -114,7 +115,7 @@ class Documents:
             self._retire(database, documents)
 
     def clear(self, documents: Sequence[int]) -> int:
-        """Delete documents with their chunks and words, after their vectors were deleted. Returns the number of
+        """Delete documents with their chunks and words. Delete their vectors before this. Returns the number of
         chunks."""
         count = 0
         for document in documents:
@@ -140,7 +141,7 @@ class Documents:
             return row[0] if row else 0
 
     def by_words(self, query: str, limit: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
-        """See `lexical.nearest`."""
+        """Search by words, as `lexical.nearest` does."""
         with self.catalog.reading() as database:
             known = self.catalog.common_words, self.catalog.owners
             return lexical.nearest(database, self.collection, query, limit, documents, *known)
@@ -151,24 +152,24 @@ class Documents:
             return lexical.likeness(database, self.collection, query, self.catalog.common_words)
 
     def count_words(self) -> None:
-        """See `lexical.count`."""
+        """Store the counts of common words, as `lexical.count` does."""
         with self.catalog.writing() as database:
             lexical.count(database, self.collection)
 
     def owners(self, keys: Iterable[int]) -> dict[int, int]:
-        """The live documents of chunks, by the chunks' keys. Keys without one are left out."""
+        """The live documents of the chunks, by the keys of the chunks. Keys without a live document are left out."""
         with self.catalog.reading() as database:
             return self.catalog.owners.live(database, self.collection, list(keys))
 
     def chunks(self, keys: Iterable[int]) -> dict[int, tuple[Chunk, DocumentRow]]:
-        """The chunks of live documents by their keys. Keys without one are left out."""
+        """The chunks of live documents, by their keys. Keys without such a chunk are left out."""
         chunks: dict[int, tuple[Chunk, DocumentRow]] = {}
         with self.catalog.reading() as database:
             for group in groups(list(keys)):
                 rows = database.execute(
                     f"SELECT {', '.join('d.' + name for name in COLUMNS.split(', '))}, "
                     "c.key, c.id, c.start, c.end, c.heading, c.page, c.tokens, c.text "
-                    # the join starts from the chunks; SQLite itself would read all chunks of each document
+                    # CROSS JOIN starts from the chunks; SQLite itself would choose to read all chunks of each document
                     "FROM chunks c CROSS JOIN documents d ON d.key = c.document "
                     f"WHERE d.collection = ? AND d.state = 'live' AND c.key IN ({marks(group)})",
                     (self.collection, *group),
@@ -185,7 +186,8 @@ class Documents:
         return [chunks[key][0] for key in keys if key in chunks]
 
     def sample(self, count: int) -> list[tuple[int, Chunk]]:
-        """About `count` chunks at even distances in the collection, with their keys. The same chunks at each call."""
+        """About `count` chunks at even distances in the collection, with their keys. Each call returns the same
+        chunks."""
         with self.catalog.reading() as database:
             query = (
                 "SELECT c.key FROM chunks c JOIN documents d ON d.key = c.document "
@@ -204,7 +206,7 @@ class Documents:
             database.execute(f"UPDATE documents SET state = 'retired' WHERE key IN ({marks(keys)})", keys)
 
     def _count(self, database: sqlite3.Connection, change: int) -> None:
-        """Update the number of live chunks, which every ingest needs. Counting would take longer in larger
+        """Update the number of live chunks, which every ingest needs. To count them would take longer in larger
         collections."""
         database.execute("UPDATE collections SET chunks = chunks + ? WHERE id = ?", (change, self.collection))
 
@@ -215,8 +217,8 @@ class Documents:
 
 
 def indexed(heading: str, text: str) -> str:
-    """The text of a chunk for the index and the embedder: its heading path, which names its subject, and its own
-    text."""
+    """The text of a chunk for the index and the embedder. It consists of the chunk's heading path, which names its
+    subject, and the chunk's own text."""
     return f"{heading}\n{text}" if heading else text
 
 

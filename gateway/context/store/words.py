@@ -1,4 +1,4 @@
-"""The words of a text for the word index: stems, and pairs of characters in scripts without spaces."""
+"""The words of a text for the word index: stems, or pairs of characters in scripts without spaces."""
 
 import re
 import unicodedata
@@ -14,7 +14,7 @@ STOP = frozenset(Path(__file__).with_name("stop_words.txt").read_text("utf-8").s
 
 
 def terms_of(query: str) -> list[str]:
-    """The distinct words of a query, without stop words unless it has no others."""
+    """The distinct words of a query without stop words. A query of stop words alone keeps them."""
     words = list(dict.fromkeys(words_of(query)))
     return [word for word in words if word not in STOP] or words
 
@@ -35,7 +35,7 @@ def words_of(text: str) -> list[str]:
 
 
 def stem(word: str) -> str:
-    """An English word without its most common endings: reports, reported, reporting -> report."""
+    """Remove the most common endings from an English word: reports, reported, reporting -> report."""
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word
     if word.endswith("s") and word[-2] not in "suia":
