@@ -48,7 +48,7 @@ def check(config: Path, as_json: bool) -> None:
 
 
 def broken_templates(config: Path) -> list[str]:
-    """The template files that cannot be used, each with its line, column and reason."""
+    """Return the template files that cannot be used, each with the line, the column and the reason."""
     from gateway.prompt.language.vocabulary import VOCABULARY
     from gateway.prompt.library.library import load_library
 
@@ -60,7 +60,7 @@ def broken_templates(config: Path) -> list[str]:
 
 
 def command_problems(config: Path) -> Iterator[Problem]:
-    """Mistakes in the tables of commands from other packages, such as the schedules of `[jobs]`."""
+    """Return the mistakes in the tables of commands from other packages, such as the schedules of `[jobs]`."""
     settings, _ = read_file(config)
     if settings is None:
         return
@@ -71,7 +71,8 @@ def command_problems(config: Path) -> Iterator[Problem]:
 
 
 def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Problem]:
-    """The mistakes in the file and in the parts that it names. `server`: values from the command line."""
+    """Return the mistakes in the file and in the parts that it names. `server` holds the values of `[server]` that the
+    command line overrides."""
     from gateway.adapters import problems_of
 
     settings, problems = read_file(config)
@@ -82,7 +83,7 @@ def mistakes(config: Path, server: Mapping[str, Any] | None = None) -> list[Prob
 
 
 def open_folders(settings: Settings) -> list[Problem]:
-    """Warnings about a data folder that other users of this machine can read."""
+    """Return a warning if other users of this machine can read the data folder."""
     folder = settings.data_folder
     if not folder.is_dir() or not (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
         return []
@@ -91,13 +92,13 @@ def open_folders(settings: Settings) -> list[Problem]:
 
 
 def unwritable(settings: Settings, why: str) -> Problem:
-    """The problem of a data folder that cannot be written."""
+    """Return the problem to report if the data folder cannot be written."""
     remedy = "Name another folder, or let the user who starts the gateway write there."
     return Problem(f"{settings.file} [data] folder", f"{settings.data_folder} cannot be written: {why}", remedy)
 
 
 def _folder_problems(settings: Settings) -> list[Problem]:
-    """Mistakes of the data folder, from its mode alone. `foreword serve` also tries to write."""
+    """Return the mistakes of the data folder that its permissions show. `foreword serve` also tries to write to it."""
     folder = settings.data_folder
     nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110 - never raises
     if not nearest.is_dir():

@@ -1,4 +1,4 @@
-"""The option `--config` of all commands, and the report of mistakes in the file."""
+"""Defines the option `--config` of all commands, and reports mistakes in the file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def config_option(command: Command) -> Command:
-    """Adds `--config PATH` to a command."""
+    """Add the option `--config PATH` to a command."""
     return click.option(
         "--config",
         "config",
@@ -27,7 +27,7 @@ def config_option(command: Command) -> Command:
 
 
 def load_settings(config: Path) -> Settings:
-    """Read the configuration; if it has mistakes, print all of them and exit with status 2."""
+    """Read the configuration. If it has mistakes, print all of them and exit with status 2."""
     try:
         settings = load(config)
     except ConfigError as error:
@@ -38,7 +38,7 @@ def load_settings(config: Path) -> Settings:
 
 
 def _use_languages(settings: Settings) -> None:
-    """Add the configured languages; if a folder cannot be read, print why and exit."""
+    """Add the configured languages. If a folder cannot be read, print the reason and exit."""
     from gateway.prompt.language.vocabulary import VOCABULARY, LanguageUnusable
 
     try:

@@ -15,7 +15,7 @@ from gateway.cli.config import config_option, load_settings, report
 from gateway.errors import ConfigError, RequestError
 
 BODY = ("messages", "input", "prompt")
-"""Every body has one of these fields."""
+"""The body of a request has one of these fields."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`foreword`: the group of all commands. Each is imported only when it is called."""
+"""Defines `foreword`, the group of all commands. Each command is imported only when it is called."""
 
 import difflib
 import errno
@@ -23,9 +23,9 @@ COMMANDS = {
     "gains": "gateway.cli.gains.commands:gains",
 }
 PRIVATE = 0o077
-"""The umask of every command."""
+"""The umask that every command sets."""
 GROUP = "foreword.commands"
-"""The entry points of further commands, such as those of the offline jobs."""
+"""The group of entry points for further commands, such as those of the offline jobs."""
 
 
 REMEDIES = {
@@ -67,12 +67,12 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            from gateway.cli.config import report  # imported here, so that --help does not wait for the settings
+            from gateway.cli.config import report  # imported here, so that --help does not load the settings
 
             report(error)
         except (OSError, ForewordError) as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # click ends quietly if the reader of a pipe is gone
+                raise  # click exits without a message if the reader of a pipe has ended
             raise click.ClickException(_one_line(error)) from error
         except Exception as error:
             if type(error).__module__.split(".")[0] not in ("sqlite3", "sqlalchemy"):
@@ -99,7 +99,7 @@ def main(context: click.Context) -> None:
                         foreword explain "Summarise this: ..."
     Check the config:   foreword check
     """
-    # only the owner may read prompts, answers and uploads, in all files and databases that a command makes
+    # files and databases that a command makes may hold prompts, answers and uploads, so only their owner may read them
     before = os.umask(PRIVATE)
     context.call_on_close(lambda: os.umask(before))
 

@@ -21,12 +21,12 @@ from gateway.settings.server import is_loopback
 from gateway.settings.tables import Settings
 
 BACKLOG = 4096
-"""The connections that may wait in the system's queue. The system limits it to net.core.somaxconn."""
+"""The number of connections that may wait in the system's queue. The system limits it to net.core.somaxconn."""
 HEALTH_BACKLOG = 128
 
 
 class PortNumber(click.IntRange):
-    """A port number, `min` or higher."""
+    """The type of a port number that is at least `min`."""
 
     name = "port"
 
@@ -43,7 +43,7 @@ log = logging.getLogger("foreword.supervisor")
 
 
 def share_metrics(settings: Settings) -> None:
-    """Make an empty folder for the metrics of all workers, and name it to Prometheus' client."""
+    """Make an empty folder for the metrics of all workers, and tell Prometheus' client its path."""
     folder = settings.data_folder / "metrics"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -51,7 +51,7 @@ def share_metrics(settings: Settings) -> None:
 
 
 def _not_made(settings: Settings) -> list[Problem]:
-    """Make the data folder. Returns the problem if that is not possible."""
+    """Make the data folder. Returns the problem to report if this is not possible."""
     try:
         settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.data_folder):
@@ -61,12 +61,12 @@ def _not_made(settings: Settings) -> list[Problem]:
 
 
 def _open_port(host: str, port: int, backlog: int) -> socket.socket:
-    """A listening socket. Raises `OSError`."""
+    """Open a listening socket. Raises `OSError`."""
     family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # detects a client whose machine is gone, even while it waits for its answer
+        # this detects that the machine of a waiting client is no longer there
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listening.bind(place)
         listening.listen(backlog)
@@ -78,7 +78,7 @@ def _open_port(host: str, port: int, backlog: int) -> socket.socket:
 
 
 def _closed_port(file: str, name: str, host: str, port: int, error: OSError) -> Problem:
-    """The problem to report if a port cannot be opened."""
+    """Return the problem to report if a port cannot be opened."""
     if error.errno == errno.EADDRINUSE:
         remedy = (
             f"Stop the program that listens there, or choose another port, for example with --{name.replace('_', '-')}."
@@ -89,7 +89,7 @@ def _closed_port(file: str, name: str, host: str, port: int, error: OSError) -> 
 
 
 def _open_ports(settings: Settings) -> tuple[socket.socket, socket.socket | None]:
-    """The port for requests, and the one for health and metrics. Raises `ConfigError`."""
+    """Open the port for requests, and the port for health and metrics if one is configured. Raises `ConfigError`."""
     server, file = settings.server, settings.file
     try:
         listening = _open_port(server.host, server.port, BACKLOG)
@@ -118,7 +118,7 @@ def _prepare_process(settings: Settings) -> None:
     from gateway.telemetry.logs import set_up
 
     set_up(settings.server.log_level)
-    # small matrices are faster on one thread, and the other cores have other work
+    # multiplying small matrices is faster on one thread, and the other cores have other work
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -134,7 +134,7 @@ def _check_again(config: Path, given: dict[str, Any]) -> Callable[[], None]:
 
 
 def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
-    # imported before the workers start, so that they share the memory and a replacement starts quickly
+    # imported before the workers start, so that all workers share this memory and a replacement starts quickly
     from gateway.server.app import create
     from gateway.serving.limits import limits_of, raise_open_files
     from gateway.serving.supervisor import Supervisor
@@ -164,7 +164,7 @@ def _serve(config: Path, settings: Settings, given: dict[str, Any]) -> int:
 
 
 def _with(settings: Settings, given: dict[str, Any]) -> Settings:
-    """The settings, with the values from the command line in place of the file's."""
+    """Return the settings, with the values that the command line gives in place of those in the file."""
     from msgspec.structs import replace
 
     return replace(settings, server=replace(settings.server, **given))
@@ -189,12 +189,14 @@ def serve(config: Path, host: str | None, port: int | None, health_port: int | N
           -H 'content-type: application/json' \\
           -d '{"messages": [{"role": "user", "content": "Summarise this: ..."}]}'
     """
-    gc.disable()  # objects from the start live on; the application enables the collector when it opens
+    # objects that are made now are needed until the end; the application enables the collector when it opens
+    gc.disable()
     options = {"host": host, "port": port, "health_port": health_port}
     given = {name: value for name, value in options.items() if value is not None}
     readable, problems = read_file(config)
     if readable is not None and not problems and readable.server.workers > 1 and not _not_made(readable):
-        share_metrics(readable)  # before Prometheus' client is imported, which then looks for the folder
+        # Prometheus' client looks for the folder when it is imported, so the folder is made before that
+        share_metrics(readable)
     problems = mistakes(config, given)
     if problems:
         report(ConfigError(problems))

@@ -1,1 +1,1 @@
-"""`foreword classifier`."""
+"""The commands of `foreword classifier`."""

@@ -209,7 +209,7 @@ def _tier(tier: Any) -> None:
     click.echo("  gate     " + ", ".join(f"{name} {value:.2f} ({push:+.2f})" for name, value, push in tier.gate))
 
 
-class _refusals:  # noqa: N801  # reads as a word: with _refusals():
+class _refusals:  # noqa: N801  # it is named like a function, since it is used as `with _refusals():`
     """Prints a Foreword error in one line, and exits with status 1."""
 
     def __enter__(self) -> None: ...

@@ -1,4 +1,4 @@
-"""The work of `foreword classifier`. It is a separate module, since it loads the embedding models."""
+"""Does the work of `foreword classifier`. This is a separate module, since it loads the embedding models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gateway.settings.tables import Settings
 
 
 class TrainReport(Struct, frozen=True):
-    """The content of `report.json`."""
+    """The contents of `report.json`."""
 
     prompts: int
     intents: int
@@ -52,7 +52,7 @@ class TrainingSummary(Struct, frozen=True):
 
 
 class ShownTier(Struct, frozen=True):
-    """One tier in numbers."""
+    """The figures of one tier of the classifier."""
 
     language: str
     kind: str
@@ -63,7 +63,7 @@ class ShownTier(Struct, frozen=True):
 
 
 class ModelSummary(Struct, frozen=True):
-    """A model in numbers."""
+    """The figures of a classifier's model."""
 
     folder: str
     format: int
@@ -83,7 +83,7 @@ def train(
     threads: int | None,
     progress: Callable[[str], None],
 ) -> TrainingSummary:
-    """Train, write model and report, and store the labelled prompts for the next training."""
+    """Train the classifier, write its model and report, and store the labelled prompts for the next training."""
     started = time.perf_counter()
     folder = settings.data_folder
     given = read_labelled(data)
@@ -93,7 +93,7 @@ def train(
         seeds = Seeds(seeds.improvable, seeds.pairs, ())
     embedders = _embedders(settings)
     if isinstance(embedders.sentence, SentenceEmbedder):
-        embedders.sentence.load()  # first, since it sets the number of threads of the whole process
+        embedders.sentence.load()  # this is done first, since it sets the number of threads of the whole process
     with threadpool_limits(threads or os.cpu_count() or 1):
         training = teach(library, embedders, seeds, labelled, folder, progress)
     target = out or model_folder(library, embedders, folder, seeds, labelled)
@@ -101,13 +101,13 @@ def train(
     save(training.model, target)
     _write_report(training, report, confusions, target)
     if out is None:
-        # after the model, so that a running gateway finds the model as soon as it sees the new prompts
+        # stored after the model, so that a running gateway that sees the new prompts also finds the new model
         _keep(labelled, folder / "classifier" / LABELLED)
     return TrainingSummary(target, report, confusions)
 
 
 def shown(settings: Settings, folder: Path | None) -> ModelSummary:
-    """The figures of the gateway's model, or of the model in the folder."""
+    """Return the figures of the model in `folder`, or of the gateway's model if `folder` is None."""
     model, place = _model(settings, folder)
     tiers = [
         ShownTier(
@@ -143,7 +143,8 @@ async def measured(settings: Settings, data: Sequence[Path], folder: Path | None
 
 
 def classifier_of(settings: Settings, library: Library) -> tuple[Classifier, Batcher]:
-    """The gateway's classifier for this library, trained if necessary, and its batcher, which the caller closes."""
+    """Return the gateway's classifier for this library, which is trained if necessary, and its batcher. The caller
+    closes the batcher."""
     embedders = _embedders(settings)
     return _with_embedders(trained(library, embedders, settings.data_folder), settings, embedders)
 
@@ -197,7 +198,7 @@ def _report(training: Training, labelled: int, took_s: float) -> tuple[TrainRepo
 
 
 def _confused(tier: TrainedTier) -> Confusion:
-    """The confusion of the tier's answers for held-out cases."""
+    """Return the confusion of the tier's answers to the held-out cases."""
     right = [NONE if is_outside(name) else name for name in tier.labels.tolist()]
     return confusion(right, tier.held_out.top.tolist())
 

@@ -1,1 +1,1 @@
-"""`foreword collections`."""
+"""The commands of `foreword collections`."""

@@ -98,7 +98,7 @@ def search(collection: str, query: str, limit: int, weight: float | None, as_jso
 
     settings = load_settings(config)
     with parts.opened(settings) as known:
-        # before the embedder loads, which takes seconds: the name may be unknown
+        # the name is checked before the embedder loads, since loading takes seconds
         store = parts.require(known, collection)
         vector = parts.embedder(settings).embed([query])[0]
         chunks = [hit.chunk for hit in known.look_up(store, Wish(query, vector, limit, weight=weight))]
@@ -156,7 +156,8 @@ def _listed(known: Any, collection: Any) -> dict[str, Any]:
 
 
 def _attributes(pairs: tuple[str, ...]) -> dict[str, str | float | bool]:
-    """`year=2026` is a number, `public=true` a boolean, everything else text."""
+    """Convert pairs such as `year=2026` to attributes. A value that is a number becomes a number, `true` and `false`
+    become booleans, and any other value stays text."""
     attributes: dict[str, str | float | bool] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

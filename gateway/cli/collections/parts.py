@@ -1,4 +1,4 @@
-"""Helpers of the commands of `foreword collections`: open the configured parts, and find the files to add."""
+"""Opens the configured parts and finds the files to add, for the commands of `foreword collections`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.cli.config import report
 from gateway.errors import CollectionError, ConfigError, Problem
 from gateway.settings.tables import KindTable, Settings
 
-if TYPE_CHECKING:  # numpy and the stores are loaded when a command runs, not for --help
+if TYPE_CHECKING:  # numpy and the stores are loaded when a command runs, so that --help is fast
     from gateway.context.ingest.ingest import Ingest
     from gateway.context.store.catalog import Collection
     from gateway.context.store.collections import Collections
@@ -25,14 +25,15 @@ READABLE = (
     ".eml", ".mbox", ".msg", ".json", ".jsonl", ".ndjson", ".xml", ".ipynb", ".srt", ".vtt", ".yaml", ".toml",
     ".py", ".js", ".ts", ".java", ".go", ".rs", ".c", ".h", ".cpp", ".hpp", ".cs", ".rb", ".php", ".sh", ".sql",
 )  # fmt: skip
-"""The files to read from a folder. A file that is named on the command line is always read."""
+"""The types of files that are read from a folder. A file that is named on the command line is always read."""
 PATIENCE_S = 30.0
-"""The longest wait for another process that writes to the catalog."""
+"""How long to wait for another process that writes to the catalog."""
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Collections]:
-    """Open the collections. An error of a document or a collection ends the command with its message."""
+    """Open the collections. If a document or a collection raises an error, the command ends with the error's
+    message."""
     from gateway.context.store.catalog import Catalog, catalog_file
     from gateway.context.store.collections import Collections
 
@@ -64,7 +65,7 @@ def embedder(settings: Settings) -> Embedder:
 
 
 def require(collections: Collections, name: str) -> Collection:
-    """The collection with this name or id. An unknown name ends the command with a list of the known ones."""
+    """Return the collection with this name or id. If there is none, end the command with a list of the known names."""
     from gateway.context.store.collections import OPERATOR
 
     collection = collections.find(name, OPERATOR)
@@ -76,7 +77,7 @@ def require(collections: Collections, name: str) -> Collection:
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """The files, with folders replaced by the documents in them."""
+    """Return the paths, but with each folder replaced by the documents in it."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -87,7 +88,7 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
 
 
 def adapter(settings: Settings, group: str, name: str, table: KindTable | None) -> Any:
-    """Build the adapter of a table. A missing or wrong table ends the command with status 2."""
+    """Build the adapter of a table. If the table is missing or has mistakes, end the command with status 2."""
     if table is None:
         remedy = 'Add [store] with kind = "chroma" and [embedder] with kind = "sentence".'
         report(ConfigError([Problem(f"{settings.file} [{name}]", "collections need this table", remedy)]))

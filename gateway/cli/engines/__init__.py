@@ -1,1 +1,1 @@
-"""`foreword engines`: the local engines and the variants of their models."""
+"""The commands of `foreword engines`, for the local engines and the variants of their models."""

@@ -19,13 +19,14 @@ from gateway.cli.listing import print_rows
 
 GROUP = "foreword.engine_commands"
 COMMANDS = {"probe-context": "gateway.cli.engines.probe:probe_context"}
-"""Commands that are imported only when they are called."""
+"""The commands that are imported only when they are called."""
 MB = 1 << 20
 COLUMNS = ("variant", "scheme", "perplexity", "rise", "MB", "of f16", "read", "write 1", "write 8")
 
 
 class EngineCommands(click.Group):
-    """A group that imports some of its commands when they are called, and reports a missing variant in one line."""
+    """A group that imports some of its commands only when they are called, and reports a missing variant in one
+    line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         others = {point.name for point in entry_points(group=GROUP)}

@@ -1,4 +1,4 @@
-"""Plots the perplexity of variants over size and over speed."""
+"""Plots the perplexity of variants against their size and against their speed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ MB = 1 << 20
 
 
 def plot_variants(manifests: Sequence[VariantManifest], path: Path) -> bool:
-    """Write the plot as PNG. Returns False without matplotlib."""
+    """Write the plot as a PNG file. Returns False if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

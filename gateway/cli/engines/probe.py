@@ -87,7 +87,8 @@ def _measured(settings: Any, name: str, text: str, tokens: int, keys: int, *, to
 
 
 def _plot(profile: Any, trained: int, path: Path) -> Path | None:
-    """Plot perplexity over length, with a line for each method. Returns None without matplotlib."""
+    """Plot the perplexity against the length, with a line for each method. Returns None if matplotlib is not
+    installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -1,1 +1,1 @@
-"""`foreword exchanges`."""
+"""The commands of `foreword exchanges`."""

@@ -17,7 +17,7 @@ from gateway.errors import ConfigError, DatabaseFailed
 from gateway.records.locations import database_url, spool_folder
 from gateway.settings.tables import Settings
 
-if TYPE_CHECKING:  # SQLAlchemy and rich are loaded when a command runs, not for --help
+if TYPE_CHECKING:  # SQLAlchemy and rich are loaded when a command runs, so that --help is fast
     from gateway.records.database import Database
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -36,7 +36,8 @@ def exchanges() -> None:
 
 
 def since_s(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
-    """The time of `30m`, `2h` or `7d` ago, or of a date, in seconds since 1970; 0 for an empty text."""
+    """Convert a text to a time in seconds since 1970. `30m`, `2h` and `7d` mean that long ago, and a date means the
+    date's beginning. An empty text gives 0."""
     if not value:
         return 0.0
     if ago := re.fullmatch(r"(\d{1,5})([mhdw])", value):
@@ -104,7 +105,7 @@ def show(id: str, as_json: bool, config: Path) -> None:
 
 
 def _whole_id(database: Database, start: str) -> str:
-    """The id that begins so, as tables may shorten ids. Several end the command."""
+    """Return the only id that begins with `start`, since tables may shorten ids. If several ids do, end the command."""
     ids = database.ids_like(start.rstrip(".…")) if start.rstrip(".…") else []
     if len(ids) > 1 and start not in ids:
         raise click.ClickException(f"{start!r} begins several ids: {', '.join(ids)} …")
@@ -113,7 +114,7 @@ def _whole_id(database: Database, start: str) -> str:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
-    """Open the database, after the spool of a server that no longer runs was written to it."""
+    """Open the database. Records that stopped servers left in the spool are written to it first."""
     from gateway.records.database import Database
     from gateway.records.segment_reader import SegmentReader
     from gateway.wire.chat.answer import read_answer

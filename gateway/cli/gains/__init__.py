@@ -1,1 +1,1 @@
-"""`foreword gains`."""
+"""The commands of `foreword gains`."""

@@ -18,7 +18,7 @@ from gateway.cli.listing import print_rows
 from gateway.errors import ConfigError, ForewordError, RequestError
 from gateway.settings.tables import Settings
 
-if TYPE_CHECKING:  # loaded when a command runs
+if TYPE_CHECKING:  # these modules are loaded when a command runs
     from gateway.assembly.gateway import Gateway
     from gateway.cli.gains.measurement import Measurement, MeasureOptions, MeasurePairs
     from gateway.prompt.measure.pairs import PairScorer, ScoredPair

@@ -1,4 +1,4 @@
-"""One measurement: which pairs of answers, what they cost, their scores, and the rows of the gain table."""
+"""Makes one measurement: chooses the pairs of answers, estimates their cost, scores them, and writes the gain table."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ Tick = Callable[[], None]
 
 
 class JudgeRefused(ForewordError):
-    """The judge put too few pairs of known order right. Its verdicts would be no measurement."""
+    """The judge ordered too few pairs of known order correctly, so its verdicts cannot be used for a measurement."""
 
 
 class MeasureOptions(Struct, frozen=True):
-    """What to measure. Empty texts mean any; `model` is a model's name for clients, "" the default."""
+    """The options of a measurement. An empty text matches everything. `model` is the name by which clients know the
+    model; if it is "", the default model is measured."""
 
     model: str = ""
     template: str = ""
@@ -47,11 +48,11 @@ class MeasureOptions(Struct, frozen=True):
     judge: str = ""
     source: Literal["all", "records", "prompts"] = "all"
     missing: bool = False
-    """Only templates that have no row with this model."""
+    """Whether only templates that have no row for this model are measured."""
 
 
 class MeasurePairs(Struct, frozen=True):
-    """The pairs of a measurement. `fresh` are to be asked, `known` were scored by an earlier run."""
+    """The pairs of a measurement. `fresh` pairs must still be answered. `known` pairs were scored by an earlier run."""
 
     all: Sequence[AnswerPair]
     fresh: Sequence[AnswerPair]
@@ -61,12 +62,12 @@ class MeasurePairs(Struct, frozen=True):
 
     @property
     def judged(self) -> bool:
-        """Whether a judge scores any of the pairs that are to be asked."""
+        """Whether a judge scores any of the fresh pairs."""
         return any(not pair.right and not pair.checks for pair in self.fresh)
 
 
 class Measurement:
-    """Measures with a gateway that has loaded its prompt parts. `completer` makes the calls."""
+    """Measures gains with a gateway that has loaded its prompt parts. `completer` makes the model calls."""
 
     def __init__(self, gateway: Gateway, completer: Completer, options: MeasureOptions) -> None:
         self._gateway, self._completer, self._options = gateway, completer, options
@@ -76,7 +77,7 @@ class Measurement:
         self.failed: list[str] = []
 
     async def pairs(self) -> MeasurePairs:
-        """Everything that would be asked. Raises `NotFound` for an unknown model."""
+        """Return all pairs that the options select. Raises `NotFound` for an unknown model."""
         options = self._options
         pairs: list[AnswerPair] = []
         if options.source != "prompts":
@@ -95,7 +96,8 @@ class Measurement:
         return MeasurePairs(pairs, fresh, known, exam, cost)
 
     async def scores(self, pairs: MeasurePairs, scorer: PairScorer, tick: Tick) -> list[ScoredPair]:
-        """The scores of all pairs that the limits allow, with those of earlier runs. Raises `JudgeRefused`."""
+        """Score as many fresh pairs as the limits allow. Returns these scores and those of earlier runs. Raises
+        `JudgeRefused`."""
         if pairs.judged and self._options.judge:
             await self._examine(pairs.exam, scorer, tick)
 
@@ -106,7 +108,7 @@ class Measurement:
         return [*pairs.known, *await scores_of(pairs.fresh, scorer, keep, self.failed)]
 
     def write(self, scored: Sequence[ScoredPair]) -> list[Gain]:
-        """Write the rows of these scores to the table, and return them as they are there."""
+        """Write the rows for these scores to the gain table, and return the rows as the table holds them."""
         rows = gains_of(scored, time.time())
         if not rows:
             return []
@@ -122,8 +124,8 @@ class Measurement:
             raise JudgeRefused(f"{exam}, so it cannot fill the gain table. Name a stronger model with --judge.")
 
     def _recorded(self) -> list[AnswerPair]:
-        """Pairs of recorded exchanges; none where there is no database yet."""
-        # imported here: SQLAlchemy takes 0.3 s
+        """Return the pairs from recorded exchanges. If there is no database yet, there are none."""
+        # imported here, since importing SQLAlchemy takes 0.3 s
         from gateway.records.database import Database
 
         settings, options = self._gateway.settings, self._options

@@ -1,1 +1,1 @@
-"""`foreword templates`."""
+"""The commands of `foreword templates`."""

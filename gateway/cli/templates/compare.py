@@ -54,7 +54,7 @@ def compare(a: str, b: str, since: float, as_json: bool, config: Path) -> None:
 
 
 def library_of(settings: Settings) -> Library:
-    """The configuration's library, with the versions in the archive."""
+    """Return the configured library, including the versions in the archive."""
     from gateway.loading import archive_folder
 
     folders = [(settings.root / folder).resolve() for folder in settings.prompt.templates]

@@ -1,4 +1,4 @@
-"""The work of `foreword templates test`. It is a separate module, since it loads the embedding models."""
+"""Does the work of `foreword templates test`. This is a separate module, since it loads the embedding models."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from gateway.settings.tables import Settings
 
 
 class TemplateTestReport(Struct, frozen=True):
-    """The result of a run. `classified` is the number of classified examples."""
+    """The result of a run of the tests. `classified` is the number of examples that were classified."""
 
     templates: int
     cases: int
@@ -36,7 +36,7 @@ def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestRe
     """Run the tests of the chosen templates. With settings, also classify their examples.
 
     `settings.prompt.templates` are the folders of the library. Only the examples of active templates are classified,
-    since the classifier learns from no others.
+    since the classifier learns only from these.
     """
     failures = [failure for template in chosen for failure in run_cases(template)]
     cases = sum(len(template.tests) for template in chosen)
@@ -48,7 +48,8 @@ def run(chosen: Sequence[Template], settings: Settings | None) -> TemplateTestRe
 
 
 def examine_with(settings: Settings) -> Examine:
-    """A function that checks a template's examples with a classifier for the library after the step."""
+    """Return a function that checks a template's examples. It uses a classifier for the library as it will be after the
+    promotion."""
 
     def examine(library: Library, template: Template) -> list[str]:
         with Console(stderr=True).status("training the classifier"):

@@ -1,4 +1,4 @@
-"""Options and helpers of the commands of `foreword templates`, such as opening the library."""
+"""Defines common options of the commands of `foreword templates`, and opens the library for them."""
 
 import difflib
 from collections.abc import Callable, Collection, Sequence
@@ -30,7 +30,8 @@ json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, 
 
 
 def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
-    """The given folders, or the configured ones. A given one that does not exist ends the command."""
+    """Return the given folders, or the configured folders if none are given. If a given folder does not exist, end the
+    command."""
     missing = next((folder for folder in folders if not folder.is_dir()), None)
     if missing is not None:
         raise click.BadParameter(f"there is no folder {str(missing)!r}.", param_hint="'--folder'")
@@ -41,7 +42,7 @@ def folders_of(folders: Sequence[Path], config: Path) -> list[Path]:
 
 
 def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[TemplateError]]:
-    """The library of the given folders, or of the configured folders and the archive."""
+    """Open the library of the given folders. If none are given, open the configured folders and the archive."""
     if folders:
         return load_library(folders_of(folders, config))
     from gateway.loading import archive_folder
@@ -51,7 +52,7 @@ def open_library(folders: Sequence[Path], config: Path) -> tuple[Library, list[T
 
 
 def settings_for(folders: Sequence[Path], config: Path) -> Settings:
-    """The configuration, with the given folders, if any, as its library."""
+    """Return the configuration. If folders are given, they are used as its template folders."""
     settings = load_settings(config)
     if not folders:
         return settings
@@ -60,8 +61,8 @@ def settings_for(folders: Sequence[Path], config: Path) -> Settings:
 
 
 def find_template(library: Library, ref: str) -> Template:
-    """The template of `id` or `id@version`, including archived versions; `id` may be a family. An unknown one ends the
-    command."""
+    """Return the template that `id` or `id@version` names, including archived versions. `id` may name a family. If
+    there is no such template, end the command."""
     id = id_of(library, ref.partition("@")[0]) or ref.partition("@")[0]
     try:
         name, version = read_ref(ref)
@@ -92,14 +93,14 @@ def echo_json(value: Any) -> None:
 
 
 def refuse(reasons: Sequence[str]) -> NoReturn:
-    """Print the reasons of a refusal, and exit with 1."""
+    """Print the reasons for a refusal, and exit with status 1."""
     for reason in reasons:
         click.secho(reason, fg="red", err=True)
     raise SystemExit(1)
 
 
 def _shown(path: Path) -> Path:
-    """The path, relative to the current folder where possible."""
+    """Return the path relative to the current folder if it is inside that folder, else unchanged."""
     try:
         return path.resolve().relative_to(Path.cwd())
     except ValueError:

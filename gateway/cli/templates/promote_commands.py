@@ -148,7 +148,8 @@ def reload(url: str, key: str, as_json: bool, config: Path) -> None:
 
 
 def _examine(folders: tuple[Path, ...], config: Path) -> moves.Examine | None:
-    """The function that checks the examples with the classifier; None if no embedder is configured to train it."""
+    """Return the function that checks the examples with the classifier. Returns None if no embedder is configured,
+    since the classifier cannot be trained without one."""
     settings = settings_for(folders, config)
     if settings.embedder is None:
         return None
@@ -169,7 +170,8 @@ def _print_move(moved: moves.MoveResult, folders: tuple[Path, ...], config: Path
 
 
 def _unproven(ref: str, folders: tuple[Path, ...], config: Path) -> Iterator[str]:
-    """One line for each configured model for which the version only decides, with the cost of measuring it."""
+    """Yield a line for each configured model for which the version is chosen but not used, since its gain is not
+    measured. The line names the cost of measuring it."""
     from gateway.prompt.measure.unproven import models_of, unproven
     from gateway.prompt.policy.decide import RewritePolicy
     from gateway.prompt.policy.gains import GainTable, gains_path, shipped_gains
@@ -187,7 +189,7 @@ def _unproven(ref: str, folders: tuple[Path, ...], config: Path) -> Iterator[str
 
 
 def _in_use(folders: tuple[Path, ...], config: Path, id: str) -> str:
-    """The versions in use, in words."""
+    """Return a text that names the versions in use."""
     library, _ = open_library(folders, config)
     stable = library.speaking.get(id)
     production = f"version {stable.version} is used" if stable else "no version is used"
@@ -213,5 +215,5 @@ def _post(url: str, key: str) -> tuple[int, Mapping[str, Any]]:
 
 
 def _host(host: str) -> str:
-    """The address of a gateway that listens on `host`, as seen from this machine."""
+    """Return the address at which this machine reaches a gateway that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)

@@ -1,4 +1,4 @@
-"""`foreword templates report`: what each template did in the records, its scores and its cost."""
+"""`foreword templates report`: shows from the records how each template was used, its scores and its cost."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`foreword templates resume`: uses a template again that was put back into the shadow."""
+"""`foreword templates resume`: takes a template back into use after it was put back into the shadow."""
 
 import time
 from pathlib import Path
@@ -49,5 +49,5 @@ def resume(ref: str, as_json: bool, config: Path) -> None:
 
 
 def standing_of(settings: Settings, template: Template) -> Standing | None:
-    """The result of the comparison of a template with its controls; None if there is none yet."""
+    """Return the result of comparing a template with its controls, or None if there is no result yet."""
     return read_standings(standings_path(settings.data_folder)).get((template.id, template.text_digest))

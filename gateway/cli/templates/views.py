@@ -154,7 +154,7 @@ def _line_of(version: HistoryVersion) -> str:
 
 
 def _for_the_shell(template: Template, error: RequestError) -> str:
-    """The error of a request, with the command's options in place of the request's parameters."""
+    """Return the text of a request's error, with the command's options in place of the request's parameters."""
     name = (error.param or "").removeprefix("prompt.variables.")
     options = "--query" if name == QUERY else f"--query TEXT, or --slots {name}=VALUE"
     if error.code == "missing_required_parameter":
@@ -173,7 +173,8 @@ def _given(slots: Sequence[str]) -> dict[str, str]:
 def _rendered(
     template: Template, query: str, given: Mapping[str, str]
 ) -> tuple[tuple[Turn, ...], tuple[SlotValue, ...]]:
-    """The messages and slots for a query, or for slot values, which are used as in a prompt by name.
+    """Return the messages and the slots for a query or for given slot values. Given values are used as in a prompt by
+    name.
 
     Raises `KeptAsIs`, `TemplateError` or `RequestError`.
     """
