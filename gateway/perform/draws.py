@@ -1,4 +1,4 @@
-"""Draws answers to one exchange through the same route as a plain call, and counts the cost of each."""
+"""Draws several answers to one exchange, over the same route as a plain call, and counts the cost of each answer."""
 
 from collections.abc import Sequence
 from time import perf_counter_ns
@@ -20,7 +20,7 @@ JUDGE_S = 60.0
 
 
 class DrawRefused(Exception):
-    """The backend refused the request. Its reply goes to the client."""
+    """Raised if the backend refused the first draw. The client gets `reply`, the backend's reply."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(f"refused with {reply.status}")
@@ -28,7 +28,7 @@ class DrawRefused(Exception):
 
 
 class Draws:
-    """The `AnswerDraws` of an exchange. `replies` holds the drawn answers by number."""
+    """The `AnswerDraws` of an exchange. `replies` maps the number of each draw to its reply."""
 
     def __init__(self, exchange: Exchange, headers: Headers, caller: Caller, completer: Completer) -> None:
         self.replies: dict[int, Reply] = {}
@@ -36,7 +36,7 @@ class Draws:
         self._judged: list[Call] = []
         self._exchange = exchange
         self._headers = headers
-        # with the same idempotency key a server may repeat its first answer
+        # given the same idempotency key, a server may return its first answer again
         self._fresh = tuple(header for header in headers if header[0] != b"idempotency-key")
         self._caller = caller
         self._completer = completer

@@ -1,4 +1,4 @@
-"""Sends the client's own prompt to models for which the rewritten prompt was not measured to help."""
+"""Sends the client's own prompt to models for which no measurement shows that the rewritten prompt helps."""
 
 from itertools import takewhile
 
@@ -13,7 +13,7 @@ REWRITES = ("rewrite", "refine")
 
 
 def split_route(exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
-    """Split the route: the targets that get the exchange's prompt, and the later ones that get the client's own
+    """Split the route in two: the first targets get the exchange's prompt, and the others get the client's own
     prompt."""
     if exchange.proven is None or not exchange.changed:
         return exchange.route, ()
@@ -23,8 +23,8 @@ def split_route(exchange: Exchange) -> tuple[tuple[Target, ...], tuple[Target, .
 
 
 def with_own_prompt(exchange: Exchange, route: tuple[Target, ...]) -> Exchange:
-    """The exchange with the client's own prompt and the passages of the exchange, for these targets. The rewritten
-    prompt is recorded in `rewrite.withheld`."""
+    """Replace the exchange's prompt by the client's own prompt and the passages that were found, and its route by
+    `route`. The rewritten prompt is recorded in `rewrite.withheld`."""
     reason = f"not proven for model {route[0].model}, which answers instead"
     notes = [
         replace(note, decision=str(Arm.SHADOW), reason=f"{note.reason}; {reason}")

@@ -12,14 +12,15 @@ from gateway.wire.chat.reasoning import SplitStream, split_body
 
 
 class Performer:
-    """Performs an exchange: one plain call, or more if its technique needs them."""
+    """Performs an exchange with one plain call, or with several calls if its technique needs them."""
 
     def __init__(self, caller: Caller, completer: Completer) -> None:
         self._caller = caller
         self._completer = completer
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        """The reply, and the exchange with the calls and notes of this step. Raises what `Caller.call` raises."""
+        """Return the reply, and the exchange with the calls and notes of this step. Raises the errors of
+        `Caller.call`."""
         procedure = exchange.procedure
         if procedure is None or not exchange.changed:
             return exchange, await self._caller.call(exchange, headers)
@@ -47,7 +48,8 @@ class Performer:
 
 
 def _split(exchange: Exchange, reply: Reply) -> Reply:
-    """The reply in the form that the client requested: reasoning separated, and as a stream if it asked for one."""
+    """Convert the reply to the form that the client requested: the reasoning is separated, and a whole body is turned
+    into a stream if the client asked for one."""
     procedure, ask = exchange.procedure, exchange.ask
     if reply.status >= 300 or procedure is None:
         return reply

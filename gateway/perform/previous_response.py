@@ -20,7 +20,7 @@ FIELD = "previous_response_id"
 
 
 class PreviousResponseStage:
-    """Stage `earlier`. `archive` is None if the gateway keeps no records."""
+    """The stage `earlier`. `archive` is None if the gateway keeps no records."""
 
     name = "earlier"
 
@@ -42,7 +42,8 @@ class PreviousResponseStage:
 
 
 async def stored_response(archive: RecordArchive | None, id: str, key: ClientKey) -> tuple[ExchangeRecord, bytes]:
-    """The record of a response that the gateway answered, and its JSON. Raises `NotFound` with the reason."""
+    """Fetch the record of a response that the gateway sent, and the response's JSON. Raises `NotFound` with the
+    reason."""
     if archive is None:
         raise NotFound("this gateway keeps no records ([records] policy is none)")
     try:

@@ -19,17 +19,17 @@ from gateway.wire.chat import encode
 
 
 class Responder:
-    """The performer that the server uses, for all endpoints."""
+    """The performer that the server uses for all endpoints."""
 
     def __init__(self, perform: Performer, backends: Mapping[str, Backend]) -> None:
         self._perform = perform
         self._backends = backends
 
     async def __call__(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
-        """The reply, and the exchange with the calls and notes of this step.
+        """Return the reply, and the exchange with the calls and notes of this step.
 
-        If a changed request is refused with 400 or 422, the client's own request is sent instead. Raises what
-        `Caller.call` raises.
+        If a changed request is refused with 400 or 422, the client's own request is sent instead. Raises the errors of
+        `Caller.call`.
         """
         route, rest = split_route(exchange)
         if not rest:
@@ -57,7 +57,7 @@ class Responder:
             if reply.status not in REFUSALS or not may_go_unchanged(exchange):
                 return done, reply
             own = unchanged(done, reply.status, cause_of(reply.body), reply.backend, reply.model)
-        # with the same key a server may repeat the refusal
+        # given the same idempotency key, a server may repeat the refusal
         return await self._answer(own, tuple([header for header in headers if header[0] != b"idempotency-key"]))
 
     async def _answer(self, exchange: Exchange, headers: Headers) -> tuple[Exchange, Reply]:
@@ -67,7 +67,7 @@ class Responder:
         return replace(exchange, calls=chat.calls, notes=chat.notes), await as_response(exchange, reply)
 
     def body(self, exchange: Exchange) -> bytes:
-        """The body for the first target. Raises `BadRequest` for fields that cannot be translated."""
+        """Build the body for the first target. Raises `BadRequest` for fields that cannot be translated."""
         route, rest = split_route(exchange)
         if rest and not route:
             exchange = with_own_prompt(exchange, rest)

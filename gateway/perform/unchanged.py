@@ -1,4 +1,4 @@
-"""Replaces a changed request that a backend refused by the client's own."""
+"""Replaces a changed request with the client's own request after a backend has refused it."""
 
 import json
 
@@ -20,8 +20,8 @@ def may_go_unchanged(exchange: Exchange) -> bool:
 
 
 def unchanged(exchange: Exchange, status: int, cause: str, backend: str = "", model: str = "") -> Exchange:
-    """The exchange without its changes, for the backend that refused them. The refused prompt is recorded in
-    `rewrite.withheld`, the call in `calls`, and the reason in a note."""
+    """Remove the changes from the exchange, and limit its route to the backend that refused them, if it is known. The
+    refused prompt is recorded in `rewrite.withheld`, the call in `calls`, and the reason in a note."""
     first = exchange.route[0]
     refused = Call("refused", backend or first.backend, model or first.model, error=f"refused with {status}")
     reason = f"the changed one was refused with {status}" + (f": {cause}" if cause else "")
@@ -50,6 +50,6 @@ def cause_of(body: bytes) -> str:
 
 
 def _taken_back(note: Note) -> Note:
-    """Mark a stage's note: its prompt is not the one that was answered."""
+    """Mark the note of a stage whose changed prompt was refused."""
     made = note.stage in REWRITES and note.decision in ("rewritten", "refined")
     return replace(note, decision="refused") if made else note

@@ -1,4 +1,4 @@
-"""A client's message with text added before and after its own. Its parts and its other fields stay byte for byte."""
+"""Adds text before and after the text of a client's message. Its own parts and other fields stay byte for byte."""
 
 from typing import Any
 
@@ -14,7 +14,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def with_additions(message: Raw, turn: Turn, kind: str) -> bytes:
-    """`turn` holds the message's text whole, from `turn.offset` on. `kind` is the type of a part of text."""
+    """The message with the added text. `turn.text` is the whole new text; the message's own text begins at
+    `turn.offset`. `kind` is the `type` of a text part at this endpoint."""
     fields = _object.decode(message)
     content = fields["content"]
     if not bytes(content).startswith(b"["):

@@ -1,4 +1,4 @@
-"""`/v1/embeddings` in OpenAI's JSON: the request, and the answer from plain vectors."""
+"""Decodes `/v1/embeddings` requests in OpenAI's JSON, and encodes vectors as their answers."""
 
 import array
 import base64
@@ -13,11 +13,11 @@ from gateway.errors import BadRequest
 from gateway.wire.json_fields import decoded
 
 _encode = msgspec.json.Encoder().encode
-MOST_INPUTS = 2048  # as OpenAI
+MOST_INPUTS = 2048  # OpenAI's limit
 
 
 class EmbeddingAsk(Struct, frozen=True):
-    """The texts to embed. `dimensions` 0: as many as the model has."""
+    """The texts to embed. If `dimensions` is 0, the vectors keep all of the model's dimensions."""
 
     texts: tuple[str, ...]
     base64: bool = False
@@ -34,11 +34,12 @@ _body = msgspec.json.Decoder(_EmbeddingsBody)
 
 
 TextOf = Callable[[Sequence[int]], str | None]
-"""Returns the text of token numbers; None if it is unknown."""
+"""A function that returns the text of token numbers, or None if it does not know these tokens."""
 
 
 def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
-    """Decode a request for a model with `dimensions`. Raises `BadRequest` in OpenAI's words."""
+    """Decode a request for a model whose vectors have `dimensions` numbers. Raises `BadRequest` with OpenAI's
+    wording."""
     given = decoded(_body, body)
     if given.dimensions is not None and given.dimensions > dimensions:
         raise BadRequest(f"This model has {dimensions} dimensions, not {given.dimensions}.", param="dimensions")
@@ -46,7 +47,7 @@ def ask(body: bytes, *, dimensions: int, text_of: TextOf) -> EmbeddingAsk:
 
 
 def answer(model: str, vectors: Sequence[Sequence[float]], tokens: int, *, as_base64: bool) -> bytes:
-    """The body of the answer. Each vector is a list of float32 numbers, or little-endian base64."""
+    """The body of the answer. Each vector is a list of float32 numbers, or their little-endian bytes in base64."""
     data = [
         {"object": "embedding", "index": index, "embedding": _base64(vector) if as_base64 else vector}
         for index, vector in enumerate(vectors)

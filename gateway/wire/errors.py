@@ -11,7 +11,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def envelope(error: RequestError) -> bytes:
-    """`{"error": {"message", "type", "param", "code"}}`."""
+    """Encode an error as `{"error": {"message", "type", "param", "code"}}`."""
     return _encode({"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}})
 
 
@@ -24,7 +24,7 @@ def event(error: RequestError) -> bytes:
 
 
 def as_event(body: bytes) -> bytes:
-    """A refusal as an event, for use after the status was sent. Its JSON is put on one line."""
+    """Convert the body of an error to an event, for use after the status was sent. Its JSON is put on one line."""
     return b"data: " + b" ".join(body.splitlines()) + b"\n\n"
 
 
@@ -36,7 +36,7 @@ def comment(text: str) -> bytes:
 def response_event(error: RequestError, last_piece: bytes) -> bytes:
     """The last event of a broken stream of `/v1/responses`, whose events are named and numbered.
 
-    The official clients look for the object `error` in every stream.
+    The event also has the object `error`, because the official clients look for it in every stream.
     """
     numbers = _NUMBER.findall(last_piece)
     fields = {"message": error.message, "param": error.param, "code": error.code}

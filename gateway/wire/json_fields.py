@@ -1,4 +1,4 @@
-"""Reads JSON into typed values, and words the decoder's errors as OpenAI does."""
+"""Decodes JSON to typed values, and reports the decoder's errors with OpenAI's wording."""
 
 import re
 from typing import Any, TypeVar
@@ -17,9 +17,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: str = "") -> Decoded:
-    """Decode JSON. Raises `BadRequest` with the field at fault.
+    """Decode JSON. Raises `BadRequest`, which names the invalid field.
 
-    `within`: the field that contains `raw`.
+    `within` is the name of the field that contains `raw`.
     """
     try:
         return parsed(decoder, raw)
@@ -30,7 +30,8 @@ def decoded(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw, within: 
 
 
 def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decoded:
-    """Decode JSON; a null field counts as absent. Raises the decoder's own errors."""
+    """Decode JSON. A field that is null counts as missing if its type does not allow null. Raises the decoder's own
+    errors."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError:
@@ -40,7 +41,7 @@ def parsed(decoder: "msgspec.json.Decoder[Decoded]", raw: bytes | Raw) -> Decode
 
 
 def _without_nulls(raw: Raw, described: inspect.Type) -> Raw:
-    """The JSON without null members whose type does not allow null."""
+    """Remove the members that are null although their type does not allow null."""
     if isinstance(described, inspect.UnionType):
         is_object = bytes(raw).lstrip()[:1] == b"{"
         kind = inspect.StructType if is_object else inspect.ListType
@@ -67,7 +68,7 @@ def _takes_null(described: inspect.Type) -> bool:
 
 
 def not_json(error: Exception, raw: bytes = b"") -> BadRequest:
-    """The error for a body that is not JSON. `raw`: the bytes that could not be read, to find the cause in them."""
+    """The error for a body that is not JSON. The cause is looked up in `raw`, the bytes that could not be decoded."""
     why = f"{error}"
     if _HALF_PAIR.search(raw):
         why = (
@@ -83,7 +84,7 @@ _HALF_PAIR = re.compile(
     rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
     rb"|\xed[\xa0-\xbf]"
 )
-"""Half of a surrogate pair: escaped (after an even number of backslashes), or as bytes."""
+"""Matches half of a surrogate pair, either escaped (after an even number of backslashes) or as bytes."""
 
 
 _PATH = re.compile(r" - at (`key` in )?`\$\.?([^`]*)`$")
@@ -94,9 +95,9 @@ _STEP = re.compile(r"\[[^]]*\]|[^.\[]+")
 
 
 def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) -> BadRequest:
-    """The decoder's error as a `BadRequest`, with the field at fault as OpenAI's `param`.
+    """Convert the decoder's error to a `BadRequest`, whose `param` is the invalid field.
 
-    `within`: the field that holds the decoded part; `of`: the type that it was decoded as.
+    `within` is the name of the field that contains the decoded part; `of` is the type to which it was decoded.
     """
     text = str(error)
     path = _PATH.search(text)
@@ -119,7 +120,7 @@ def explained(error: msgspec.ValidationError, within: str = "", of: Any = None) 
 
 
 def whole(text: str) -> int | None:
-    """The number in a string of up to nine digits; None for any other string."""
+    """Convert a string of up to nine digits to a number. Returns None for any other string."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 

@@ -1,4 +1,4 @@
-"""The decisions of the stages about a request, as JSON. The preview and `foreword explain` return it."""
+"""Encodes the decisions of the stages about a request as JSON, for the preview and for `foreword explain`."""
 
 from collections.abc import Mapping
 
@@ -24,14 +24,15 @@ _either = msgspec.json.Decoder(_Either)
 
 
 def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a request for a chat completion, or for a response, which has `input` or `instructions`."""
+    """Decode a chat completion request, or a `/v1/responses` request, which has `input` or `instructions`."""
     body = decoded(_either, raw)
     is_response = body.messages is UNSET and not (body.input is UNSET and body.instructions is UNSET)
     return responses.ask(raw, headers) if is_response else decode.chat(raw, headers)
 
 
 def shown(exchange: Exchange, body: bytes) -> bytes:
-    """The decisions, the messages before and after, and the `body` that the first target would get."""
+    """Encode the decisions, the messages before and after them, and `body`, the body that the first target would
+    get."""
     return _encode(
         {
             "mode": exchange.mode,

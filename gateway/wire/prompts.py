@@ -1,4 +1,4 @@
-"""OpenAI's `prompt` object: the id of a template, and the values of its slots."""
+"""Reads OpenAI's `prompt` object, which holds the id of a template and the values of its slots."""
 
 from typing import Any
 
@@ -10,7 +10,8 @@ from gateway.errors import BadRequest
 from gateway.wire.json_fields import decoded, parsed, whole
 
 STORED_ELSEWHERE = "pmpt_"
-"""The prefix of the ids of prompts that OpenAI stores. A backend that has them inserts the values itself."""
+"""The prefix of the ids of prompts that OpenAI stores. A backend that stores such a prompt inserts the values
+itself."""
 
 
 class _PromptObject(Struct):
@@ -31,7 +32,7 @@ _variable = msgspec.json.Decoder(str | int | float | _VariablePart)
 def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
     """The template that the field names, and whether the backend inserts the values.
 
-    A value that is not an object belongs to another API with a field of this name; the backend validates it.
+    A value that is not an object is ignored, because another API has a field of this name. The backend validates it.
     """
     if raw is UNSET or not bytes(raw).startswith(b"{"):
         return None, False
@@ -44,7 +45,7 @@ def prompt_of(raw: Raw | UnsetType) -> tuple[NamedTemplate | None, bool]:
 
 
 def _version(version: str | int | None) -> tuple[int, str]:
-    """The version number, and the text of the mistake if it is not one."""
+    """The version number (0 if none was given), and an error message if the version is invalid."""
     text = str(version or "")
     number = whole(text)
     if not text or number:
@@ -57,7 +58,7 @@ def _version(version: str | int | None) -> tuple[int, str]:
 
 
 def _text(name: str, value: Raw) -> str:
-    """A variable's text: a string, a number, or a part of type `input_text`."""
+    """The text of a variable, which is sent as a string, a number, or a part of type `input_text`."""
     param = f"prompt.variables.{name}"
     try:
         content: Any = parsed(_variable, value)

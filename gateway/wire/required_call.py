@@ -10,10 +10,10 @@ from gateway.wire.chat.completion import CallPart, loose_json, read_completion, 
 
 FIELDS = (b'"tool_choice"', b'"function_call"')
 ANY = ""
-"""Used in place of a name: any call is accepted."""
+"""Stands for every name, so any call is accepted."""
 KINDS = ("function", "custom")
 CALL = "_call"
-"""The end of the types of all calls in a response: `function_call`, `web_search_call`."""
+"""The type of every call in a response ends with this, such as `function_call` and `web_search_call`."""
 
 
 class _ChoiceFields(Struct):
@@ -26,8 +26,8 @@ _fields = msgspec.json.Decoder(_ChoiceFields)
 
 
 def required_names(ask: Ask) -> frozenset[str]:
-    """The names of the functions of which the answer must call one. `ANY` stands for every tool. Empty: no call is
-    required."""
+    """The names of the functions that meet the request's `tool_choice`: the answer must call one of them. `ANY` stands
+    for every tool. The set is empty if no call is required."""
     if not any(field in ask.raw for field in FIELDS):
         return frozenset()
     try:
@@ -61,13 +61,13 @@ def _older_names(choice: Any) -> frozenset[str]:
 
 
 def _name(tool: dict[str, Any]) -> str:
-    """The name of a tool in chat's or in a response's form; `ANY` for a hosted tool, whose calls have other names."""
+    """The name of a tool, in the form of either API. A hosted tool gives `ANY`, because its calls have other names."""
     inner = next((tool[kind] for kind in KINDS if isinstance(tool.get(kind), dict)), tool)
     return text_of(inner.get("name"))
 
 
 class CallCheck:
-    """Searches an answer for the required call: a whole body, or the data of each event of a stream."""
+    """Searches an answer for the required call. `read` gets a whole body, or the data of each event in a stream."""
 
     def __init__(self, ask: Ask, names: frozenset[str]) -> None:
         self.finish = ""
@@ -115,6 +115,7 @@ class CallCheck:
 
 
 def _called(call: CallPart) -> str | None:
-    """The name of a call. None for a chunk that continues a call; `ANY` for a custom tool, whose name is elsewhere."""
+    """The name of a call. None for a chunk that continues a call; `ANY` for a custom tool, whose name is in another
+    field."""
     name = call.function.name if call.function is not None else None
     return name or (ANY if call.id and call.function is None else None)

@@ -21,7 +21,7 @@ _LONGEST_COMMENT = 4096
 class EventCutter:
     """Cuts a stream into pieces that hold only whole events. The bytes are not changed.
 
-    A piece that ends with an event is returned without a copy. An incomplete event waits for its end.
+    A piece that ends with an event is returned without a copy. An incomplete event is held back until its end arrives.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class EventCutter:
 
 
 class SseEvent:
-    """One event in a piece of whole events: the bytes from `start` to `stop`, its name and its data."""
+    """One event in a piece of whole events, with its name and data. It covers the bytes from `start` to `stop`."""
 
     __slots__ = ("data", "name", "start", "stop")
 
@@ -96,8 +96,8 @@ def events(piece: bytes) -> Iterator[SseEvent]:
 
 
 def data_in(piece: bytes) -> list[bytes]:
-    """The data of each event that has any."""
-    # the usual piece is one event of one line
+    """The data of each event in a piece of whole events. Events without data are skipped."""
+    # most pieces are one event with one line of data
     if piece.startswith(b"data: {") and piece.find(b"\n") == len(piece) - 2 and b"\r" not in piece:
         return [piece[6:-2]]
     if BOM in piece:
@@ -128,7 +128,8 @@ def _fields(event: bytes) -> tuple[bytes, bytes]:
 
 
 def _last_end(waiting: bytes, piece: bytes) -> int:
-    """The end of the last whole event in a piece, or -1. `waiting`: the bytes before the piece."""
+    """The position after the last event that ends in a piece; -1 if none does. `waiting` holds the bytes before the
+    piece."""
     text = waiting[-1:] + piece
     if b"\r" not in text:
         stop = text.rfind(b"\n\n") + 2

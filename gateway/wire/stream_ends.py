@@ -11,7 +11,8 @@ from gateway.wire.sse import SseEvent, events
 
 DONE = b"[DONE]"
 MARKS = {Endpoint.RESPONSES: b"data:"}
-"""Bytes that a piece with the end mark must contain. For other endpoints `DONE`, found in half the time of `[DONE]`."""
+"""Bytes that a piece with the end mark must contain. Other endpoints use `DONE`, which is found in half the time of
+`[DONE]`."""
 OVER = frozenset({b"error", *(b"response." + how for how in (b"completed", b"incomplete", b"failed", b"cancelled"))})
 """The types of the events that end the stream of a response."""
 _OVER = re.compile(rb"[\" ](?:error|response\.(?:completed|incomplete|failed|cancelled))\b")
@@ -19,7 +20,8 @@ FAILED = b"response.failed"
 
 
 def mark_of(endpoint: Endpoint) -> bytes:
-    """Bytes that every piece with the end mark contains. Searching for them costs a hundredth of reading the events."""
+    """Bytes that every piece with the end mark contains. Searching for them takes a hundredth of the time for reading
+    events."""
     return MARKS.get(endpoint, b"DONE")
 
 
@@ -33,7 +35,7 @@ def end_at(piece: bytes, endpoint: Endpoint) -> int:
 
 
 def fault_in(piece: bytes, endpoint: Endpoint) -> CompletionFault | None:
-    """The error that a piece of whole events reports."""
+    """The error that a piece of whole events reports; None if it reports none."""
     if b"error" not in piece:
         return None
     return next((fault for event in events(piece) if (fault := _fault(event, endpoint)) is not None), None)
@@ -48,7 +50,8 @@ class StreamStart(NamedTuple):
 
 
 def start_of(piece: bytes, endpoint: Endpoint) -> StreamStart:
-    """Classify the beginning of a piece. Events that are not JSON only keep the connection alive."""
+    """Classify the beginning of a piece. Events that are not JSON are skipped, because they only keep the connection
+    alive."""
     has_chunk = False
     for event in events(piece):
         fault = _fault(event, endpoint)

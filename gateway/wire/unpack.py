@@ -1,4 +1,4 @@
-"""Unpacks compressed bodies up to a limit, since a few megabytes can unpack to gigabytes."""
+"""Decompresses bodies up to a limit, since a few megabytes can expand to gigabytes."""
 
 import zlib
 

@@ -11,9 +11,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def account(exchange: Exchange, late_notes: Sequence[Note] = ()) -> bytes:
-    """The `foreword` object as JSON: the changes to this request, and its sources.
+    """Encode the `foreword` object, which reports the changes to this request and its sources.
 
-    `late_notes`: the backend's own notes, such as the passage that each part of the answer comes from.
+    `late_notes` are the backend's own notes, such as the source passage of each part of the answer.
     """
     return _encode(
         {
@@ -65,14 +65,15 @@ def body(reply: bytes, extra: bytes) -> bytes:
 
 
 def closing_event(exchange: Exchange, late_notes: Sequence[Note]) -> bytes:
-    """An extra chunk at the end of a stream, for data that is known only then."""
+    """An extra chunk for the end of a stream. It holds the `late_notes`, which are known only then."""
     data = {note.stage: note.data for note in late_notes}
     chunk = {"id": exchange.id, "object": "chat.completion.chunk", "choices": [], "foreword": data}
     return b"data: " + _encode(chunk) + b"\n\n"
 
 
 def first_event(piece: bytes, extra: bytes) -> tuple[bytes, bool]:
-    """Add the member `foreword` to the first JSON object in a piece of whole events. False if it contains none."""
+    """Add the member `foreword` to the first JSON object in `piece`, which holds whole events. The returned flag is
+    False if the piece contains no JSON object."""
     for event in events(piece):
         inner = event.data.strip()
         if inner.startswith(b"{") and inner.endswith(b"}"):

@@ -1,6 +1,6 @@
 """Reads text, finish reason and usage from a reply: a JSON body or a whole SSE stream.
 
-The drain of the records calls it after the answer was sent, so no request waits for it.
+The background task that writes the records calls it after the answer was sent, so no request waits for it.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,8 @@ EVENT_STREAM = "text/event-stream"
 
 
 def read_answer(body: bytes, content_type: str, content_encoding: str = "") -> Answer:
-    """The text of the first choice, or of a response. Other bytes (HTML, an embedding) give an empty answer."""
+    """Read the first choice of a completion, or a `/v1/responses` answer. Other bytes (HTML, an embedding) give an
+    empty answer."""
     plain = unpacked(body, content_encoding)
     if content_type.strip().lower().startswith(EVENT_STREAM):
         return _streamed(list(data_in(plain)))

@@ -12,8 +12,8 @@ DONE = b"data: [DONE]\n\n"
 
 
 def events(body: bytes, *, usage: bool) -> list[bytes]:
-    """The events of a completion: for each choice one with its message and one with its end, then the usage if
-    requested, then the end mark.
+    """Split a completion into events. Each choice gives one event with its message and one with its finish reason. The
+    usage, if requested, and the end mark follow.
 
     Raises `BackendFailed` if the body is not a completion.
     """
@@ -34,7 +34,7 @@ def events(body: bytes, *, usage: bool) -> list[bytes]:
 
 
 def _parts(place: int, choice: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A choice's answer, and its end."""
+    """Split a choice into two: one part with the answer, and one with the finish reason."""
     index = choice.pop("index", None)
     end = {"index": place if index is None else index, "finish_reason": choice.pop("finish_reason", None)}
     if "message" not in choice and "text" in choice:
@@ -45,7 +45,7 @@ def _parts(place: int, choice: dict[str, Any]) -> tuple[dict[str, Any], dict[str
 
 
 def _delta(message: dict[str, Any]) -> dict[str, Any]:
-    """A message as a delta; each tool call gets its index."""
+    """Convert a message to a delta, in which each tool call has its index."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         return message

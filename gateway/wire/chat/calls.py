@@ -1,4 +1,4 @@
-"""Assigns the parts of a stream's tool calls to calls: by id, else by index, else by order.
+"""Assigns each tool-call part in a stream to its call: by id, otherwise by index, otherwise by order.
 
 Some servers leave out the index, give every call the index 0, or use a new id for each chunk of one call.
 """
@@ -35,7 +35,8 @@ class CallSorter:
         return number
 
     def begin(self, part: CallPart) -> int:
-        """Begin a new call and return its number. In a whole message, each entry is a new call."""
+        """Begin a new call and return its number. Callers use it for the entries of a whole message, which are all new
+        calls."""
         number = len(self._calls)
         self._calls.append(_OpenCall(part.id, part.function.name if part.function else None))
         if part.id:

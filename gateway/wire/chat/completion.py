@@ -44,7 +44,7 @@ class MessagePart(Struct):
     refusal: str | None = None
     tool_calls: list[CallPart] | None = None
     function_call: CalledFunction | None = None
-    """The only call, in the form of older servers."""
+    """The message's only call, in the field that older servers use instead of `tool_calls`."""
 
     @property
     def thought(self) -> str:
@@ -106,7 +106,7 @@ class TokenDetails(Struct):
 
 
 class ReportedUsage(Struct):
-    """Tokens of a prompt and its answer; None if the backend did not report them."""
+    """The token counts of a prompt and its answer. A count is None if the backend did not report it."""
 
     prompt_tokens: TokenCount | None = None
     completion_tokens: TokenCount | None = None
@@ -134,7 +134,7 @@ class Completion(Struct):
 
     @property
     def first(self) -> ChoicePart | None:
-        """The choice with the index 0; if no choice has it, one without an index."""
+        """The first choice whose index is 0 or missing. If there is none, the first choice in the list."""
         choices = self.choices
         if not choices:
             return None
@@ -143,7 +143,8 @@ class Completion(Struct):
 
     @property
     def fault(self) -> CompletionFault | None:
-        """The error that the backend reports. An error beside an answer does not count."""
+        """The error that the backend reports. If the choices have content, an error counts only if the finish reason of
+        a choice is `error`."""
         ended = next((choice for choice in self.choices or () if choice.finish_reason == ERROR), None)
         error = self.error or (ended.error if ended else None)
         if ended is None and (not error or any(choice.has_content for choice in self.choices or ())):
@@ -157,7 +158,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def read_completion(data: bytes) -> Completion | None:
-    """A completion or a chunk; None for bytes that are not a JSON object."""
+    """Decode a completion or a chunk. Returns None if the bytes are not a JSON object."""
     try:
         return _completion.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -168,7 +169,7 @@ def read_completion(data: bytes) -> Completion | None:
 def loose_json(data: bytes) -> Any:
     """Parse JSON, and also JSON with NaN, a byte order mark, a lone surrogate, or invalid UTF-8.
 
-    None for bytes that are not JSON.
+    Returns None for bytes that are not JSON.
     """
     try:
         return _any.decode(data)
@@ -181,7 +182,7 @@ def loose_json(data: bytes) -> Any:
 
 
 def _writable(value: Any) -> Any:
-    """The value in a form that JSON allows: null for NaN and infinity, U+FFFD for a lone surrogate."""
+    """Replace values that JSON does not allow: NaN and infinity become null, a lone surrogate becomes U+FFFD."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -233,7 +234,8 @@ def _message(fields: Any) -> MessagePart | None:
 
 
 def _content(value: Any, deeper: int = 3) -> tuple[str, str]:
-    """The text and the reasoning of a `content`: a string, a part, or a list of parts, which may be nested."""
+    """The text and the reasoning in a field `content`. Its value is a string, a part, or a list of parts that may be
+    nested."""
     if isinstance(value, str):
         return _text(value) or "", ""
     if isinstance(value, list) and deeper:
@@ -282,7 +284,8 @@ def _details(fields: Any) -> TokenDetails | None:
 
 
 def read_fault(value: Any) -> CompletionFault | None:
-    """The error in an object, a string, or any other value that is not empty."""
+    """Read the error in a field `error`, whose value may be an object, a list, a string or a number. Returns None if
+    the value is empty."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, dict) and value:
@@ -323,7 +326,7 @@ def _number(value: Any) -> int | None:
 
 
 def tokens_of(value: Any) -> int | None:
-    """A number of tokens, which may be written as a float or a string; None for anything else."""
+    """Read a number of tokens, which may be a float or a string. Returns None for any other value."""
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

@@ -1,4 +1,5 @@
-"""Decodes OpenAI request bodies to `Ask`: parses once the fields that the gateway uses, and keeps the raw bytes."""
+"""Decodes OpenAI request bodies to `Ask`. The fields that the gateway uses are parsed once, and the raw bytes are
+kept."""
 
 import re
 from collections.abc import Mapping
@@ -112,7 +113,7 @@ _FREE_FORMAT = re.compile(rb'^\{\s*"type"\s*:\s*"text"\s*\}$')
 
 
 def chat(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a chat completion request. Raises `BadRequest` in OpenAI's words, with the field at fault."""
+    """Decode a chat completion request. Raises `BadRequest` with OpenAI's wording and the name of the invalid field."""
     body = decoded(_chat, raw)
     named, kept_elsewhere = prompt_of(body.prompt)
     if body.messages is UNSET and named is None and not kept_elsewhere:
@@ -204,13 +205,14 @@ def is_given(raw: Raw | UnsetType) -> TypeGuard[Raw]:
 
 
 def _number(raw: Raw | UnsetType) -> int:
-    """A whole number; the backend validates anything else."""
+    """The whole number in a field. Any other value gives 1, because the backend validates it."""
     number = None if raw is UNSET else whole(bytes(raw).decode("latin-1"))
     return 1 if number is None else number
 
 
 def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes, bytes]) -> Controls:
-    """The controls in the body's `foreword` object, else those in the `x-foreword-*` headers."""
+    """Read the controls from the body's `foreword` object. If a control is missing there, its `x-foreword-*` header is
+    used."""
     given = body if isinstance(body, ForewordObject) else ForewordObject()
     if not isinstance(body, ForewordObject) and headers.keys().isdisjoint(_HEADERS):
         return _NOTHING
@@ -243,7 +245,8 @@ def controls_of(body: ForewordObject | UnsetType | None, headers: Mapping[bytes,
 
 
 def _account(headers: Mapping[bytes, bytes], *, default: bool) -> bool:
-    """Whether to add the `foreword` object to the reply. The header decides; without it, the default."""
+    """Whether to add the `foreword` object to the reply. The header `x-foreword-object` decides; without this header,
+    the result is `default`."""
     value = headers.get(b"x-foreword-object")
     if value is None:
         return default

@@ -22,7 +22,7 @@ NO_MESSAGES = Raw(b"[]")
 ROOM_FIELDS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 _KEY = re.compile(rb'"model"\s*:')
 _ANY_MODEL = re.compile(rb'"[mM][oO][dD][eE][lL]"')
-_ESCAPED = re.compile(rb"\\u00[4-7]")  # an escaped letter: no ordinary program writes that
+_ESCAPED = re.compile(rb"\\u00[4-7]")  # an escaped letter, which ordinary programs do not write
 ROUTING = frozenset(
     {
         "models",
@@ -34,7 +34,7 @@ ROUTING = frozenset(
         "preset",
     }
 )
-"""Fields with which OpenRouter, LiteLLM and similar servers answer with another model than `model`."""
+"""Fields that make OpenRouter, LiteLLM and similar servers use a model other than `model`."""
 _ANY_ROUTING = re.compile(b'"(?:' + "|".join(sorted(ROUTING)).encode() + b')"', re.IGNORECASE)
 _MODEL = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
@@ -44,9 +44,9 @@ def body(
 ) -> bytes:
     """The body to send to a backend, with `model` as the model's name.
 
-    If no stage changed the request, its bytes stay and only the model's name is replaced in place. Otherwise
-    every field and every message that no stage changed stays byte for byte. `force` sets fields even if the
-    client set them; `room_field` is this backend's name for the answer's length.
+    If no stage changed the request, its bytes are kept and only the model's name is replaced. Otherwise every field and
+    every message that no stage changed stays byte for byte. The fields in `force` replace those of the client.
+    `room_field` is the field with which this backend limits the answer's length.
     """
     ask = exchange.ask
     if not exchange.changed and not ask.marked and not force and _is_clear(exchange):
@@ -96,10 +96,11 @@ def question(model: str, turns: Sequence[Turn], sampling: Sampling, schema: Mapp
 
 
 def _is_clear(exchange: Exchange) -> bool:
-    """Whether every server would read the same model name in the client's bytes as the gateway (the last `model`).
+    """Whether every server reads the same model name from the client's bytes as the gateway, which reads the last
+    `model`.
 
-    Some servers use the first of two, accept `Model`, or have other fields for it. A key could then use a model
-    that it may not use.
+    Some servers read the first of two `model` fields, accept `Model`, or choose the model by other fields. Without this
+    check, a client could use a model that its key does not allow.
     """
     raw = exchange.ask.raw
     if not exchange.key.models:
@@ -137,9 +138,9 @@ def _message(turn: Turn, messages: Sequence[Raw]) -> bytes:
 
 
 def _sampling(sampling: Sampling, fields: Mapping[str, Raw], room_field: str, *, stop: bool = True) -> dict[str, Raw]:
-    """The sampling settings of a template, without those that the client set itself.
+    """The sampling settings of the template, except those that the client has set.
 
-    `stop`: whether the endpoint has stop words; `/v1/responses` does not.
+    `stop` tells whether the endpoint supports stop words; `/v1/responses` does not.
     """
     if sampling == Sampling.NONE:
         return {}

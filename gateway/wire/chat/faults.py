@@ -9,7 +9,7 @@ MARK = b'"error"'
 
 
 def fault_of(data: bytes) -> CompletionFault | None:
-    """The failure that a completion, a chunk, or an error object reports."""
+    """The failure that a completion, a chunk, or an error object reports; None if it reports none."""
     completion = read_completion(data) if MARK in data else None
     if completion is None:
         return None
@@ -20,10 +20,10 @@ def fault_of(data: bytes) -> CompletionFault | None:
 
 
 def raised(fault: CompletionFault) -> RequestError:
-    """The error for the client, in the backend's own words.
+    """Convert a failure to the error for the client, with the backend's own message.
 
-    A numeric code is used as the status. A backend that rejects the request itself gives a `BadRequest`,
-    because another backend would reject it too.
+    A numeric code is used as the status. If the backend rejected the request itself, the error is a `BadRequest`,
+    because another backend would reject the request too.
     """
     code = fault.code if isinstance(fault.code, int) else None
     status = code if code is not None and 400 <= code < 600 else BackendFailed.status

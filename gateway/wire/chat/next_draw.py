@@ -22,8 +22,8 @@ _streamed = msgspec.json.Decoder(_Streamed)
 
 
 def whole(raw: bytes, number: int) -> bytes:
-    """The body of the draw with this number. The number is added to a client's seed, since draws with one seed are all
-    equal."""
+    """The request body of the draw with this `number`. If the client set a seed, the number is added to it, because
+    draws with the same seed would all be equal."""
     fields = _object.decode(raw)
     fields.pop("stream", None)
     fields.pop("stream_options", None)

@@ -15,7 +15,8 @@ CONTENT, REASONING = "content", "reasoning_content"
 
 
 def split_body(body: bytes, marker: str) -> bytes:
-    """A chat completion in which the reasoning of each choice is separated; unchanged if that is not possible."""
+    """Separate the reasoning from the answer in each choice of a chat completion. The body is returned unchanged if no
+    choice contains reasoning."""
     whole = _try(body)
     changed = False
     for choice in _choices(whole):
@@ -87,7 +88,7 @@ class SplitStream:
         return b"".join(held)
 
     def _choice(self, choice: dict[str, Any]) -> bool:
-        """Split the text of one choice. False if there is nothing to split."""
+        """Split the text of one choice in place. Returns False if there is nothing to split."""
         delta = choice.get("delta")
         delta = delta if isinstance(delta, dict) else {}
         text, finished = delta.get(CONTENT) or "", choice.get("finish_reason") is not None

@@ -6,16 +6,16 @@ from msgspec import Struct
 
 CITED = re.compile(r"[\[【]\s{0,2}(\d{1,3}(?:\s{0,2}[,，、]\s{0,2}\d{1,3}){0,15})\s{0,2}[\]】]")
 LONGEST_MARK = 160
-"""The longest mark in characters. If a bracket stays open for longer, it is not a mark."""
+"""The maximum length of a mark in characters. A bracket that stays open for longer is not a mark."""
 NUMBER = re.compile(r"\d+")
 FENCE = re.compile(r" {0,3}`{3,}[^`]*$")
 """A line that begins or ends a block of code."""
 CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
-"""Code within a line."""
+"""Code between backticks within a line."""
 
 
 class CitationMark(Struct, frozen=True):
-    """A citation mark in a text. `end` is the position after it."""
+    """A citation mark in a text. `end` is the position just after the mark."""
 
     end: int
     numbers: tuple[int, ...]
@@ -31,7 +31,7 @@ class MarkFinder:
     def __init__(self) -> None:
         self._line = ""  # the line that is not complete yet
         self._begin = 0  # the position in the text where this line begins
-        self._seen = 0  # the position in this line up to which it was searched
+        self._seen = 0  # this line has been searched up to this position
         self._in_code = False
 
     def feed(self, text: str) -> list[CitationMark]:

@@ -11,7 +11,8 @@ def numbers_in(text: str) -> list[int]:
 
 
 def held_against(text: str, sources: int) -> dict[str, list[int]]:
-    """`cited`: the cited numbers that have a source. `unknown`: the cited numbers without one. Numbers start at 1."""
+    """Divide the numbers that a text cites: `cited` are those that have a source, and `unknown` are the others. Sources
+    are numbered from 1."""
     numbers = numbers_in(text)
     return {
         "cited": [number for number in numbers if 1 <= number <= sources],

@@ -75,7 +75,8 @@ _piece = msgspec.json.Decoder(_EngineEvent | None)
 
 
 class _UsageTally:
-    """Adds up the usage that the engine reports for each choice. A prompt counts once, as at OpenAI."""
+    """Adds up the usage that the engine reports for each choice. A prompt with several choices is counted once, as
+    OpenAI does."""
 
     def __init__(self, ask: EngineAsk) -> None:
         self._ask = ask
@@ -99,7 +100,7 @@ class _UsageTally:
 
 
 class _PieceReader:
-    """The common part of `Events` and `BodyReader`: decodes pieces, names choices, counts tokens."""
+    """The common part of `Events` and `BodyReader`: it decodes pieces, creates ids and counts tokens."""
 
     def __init__(self, ask: EngineAsk, model: str) -> None:
         self.ask = ask
@@ -109,7 +110,8 @@ class _PieceReader:
         self.head: dict[str, Any] = {"id": "", "object": "", "created": 0, "model": model}
 
     def read(self, raw: bytes) -> list[_EngineChoice]:
-        """The choices of a piece; empty if it holds nothing for a client. Raises the error that a piece reports."""
+        """Decode the choices of a piece. The list is empty if the piece holds nothing for the client. Raises the error
+        that the piece reports."""
         piece: _EngineEvent | None = _piece.decode(raw)
         if piece is None:
             return []
@@ -146,7 +148,7 @@ class Events(_PieceReader):
         super().__init__(ask, model)
         self.head["object"] = "chat.completion.chunk" if self.chat else "text_completion"
         self._written: dict[int, list[str]] = {}
-        """The JSON of each choice's tool call that the engine has written so far."""
+        """For each choice, the JSON that the engine has written so far for its tool call."""
 
     def event(self, raw: bytes) -> bytes:
         """The event of one piece; b"" if it holds nothing for the client."""
@@ -157,7 +159,7 @@ class Events(_PieceReader):
         return self._framed(choices, None) if choices else b""
 
     def _calling(self, choice: _EngineChoice) -> Iterator[_EngineChoice]:
-        """Hold the choice's text back until it is a complete tool call."""
+        """Hold back the choice's text until the engine has finished, then yield it as a tool call."""
         written = self._written.setdefault(choice.index, [])
         delta = choice.delta if choice.delta is not UNSET else _Delta()
         written.append(delta.content or "")
@@ -191,7 +193,7 @@ class Events(_PieceReader):
 
 
 class _Whole(Struct):
-    """One choice, to which pieces are added."""
+    """One choice, assembled from its pieces."""
 
     text: list[str] = []
     reasoning: list[str] = []
@@ -270,8 +272,8 @@ def _entry(entry: _Logprob, top: int) -> _Logprob:
 
 
 def _legacy(entries: list[_Logprob], top: int, start: int) -> dict[str, Any]:
-    """The log probabilities in the form of `/v1/completions`: parallel lists, and offsets into the text of the
-    choice."""
+    """The log probabilities in the form of `/v1/completions`, which uses parallel lists. The offsets count characters
+    from the start of the choice's text."""
     offsets = []
     for entry in entries:
         offsets.append(start)

@@ -1,6 +1,6 @@
 """Checks the answer format that a request demands against the grammars that the engine supports.
 
-The engine itself ignores what it does not support, and answers without it.
+The engine itself ignores unsupported parts without an error.
 """
 
 import re
@@ -16,17 +16,18 @@ from gateway.wire.engine.forced_call import allowed_functions, is_open
 
 MOST_BYTES = 64 * 1024
 MOST_CHOICES = 256
-"""The most alternatives in one schema (values of `enum`, branches, properties, bounded integers). Each is compared with
-the vocabulary at every token, on the thread that computes the tokens of all requests: `benchmarks/grammar.py`."""
+"""The maximum number of alternatives in one schema (values of `enum`, branches, properties, bounded integers). The
+engine compares each alternative with the vocabulary at every token, on the thread that serves all requests.
+`benchmarks/grammar.py` measures the cost."""
 VALUE = 2
-"""The number of alternatives for which a value of an enumeration counts, if it is not plain text."""
+"""A value of an enumeration that is not plain text counts as this many alternatives."""
 TEXTS_PER_CHOICE = 16
-"""This many texts of a long enumeration count as one alternative, since they become one pattern (`enum_trie`)."""
+"""This many texts of a long enumeration count as one alternative, because `enum_trie` merges them into one pattern."""
 MOST_DEPTH = 32
 MOST_REPEATS = 1000
 MOST_REPEATS_TOGETHER = 50_000
-"""The most repetitions in one schema. The engine writes each of them out on the same thread before it reads the prompt:
-1,000 of them take 4 ms."""
+"""The maximum number of repetitions in one schema. The engine expands all of them, on the thread that serves all
+requests, before it reads the prompt. 1,000 repetitions take 4 ms."""
 UNSUPPORTED = (
     "not",
     "if",
@@ -54,7 +55,7 @@ ODD_PATTERN = re.compile(r"\\[a-zA-Z0-9]|\(\?|[*+?}][?+]")
 
 
 def check_format(raw: Raw) -> tuple[str, ...]:
-    """The parts of a non-strict schema that the engine cannot enforce.
+    """Check a `response_format`, and return the parts of a non-strict schema that the engine cannot enforce.
 
     Raises `BadRequest` for any other `response_format` that it cannot enforce.
     """
@@ -76,8 +77,8 @@ def check_format(raw: Raw) -> tuple[str, ...]:
 
 
 def check_schema(schema: Any, where: str, *, strict: bool = False) -> tuple[str, ...]:
-    """The parts of a schema that the grammar does not support. Raises `BadRequest` for a schema that is too large, and
-    for a `strict` one with such parts."""
+    """Check a schema, and return the parts that the grammar does not support. Raises `BadRequest` if the schema is too
+    large, or if it is `strict` and has unsupported parts."""
     if len(msgspec.json.encode(schema)) > MOST_BYTES:
         raise _refused(f"the schema is larger than {MOST_BYTES // 1024} kB.", where)
     _check_size(schema, where)
@@ -92,7 +93,7 @@ def check_choice(choice: Any, tools: Any) -> None:
     """Check a `tool_choice` for an engine without a grammar. Raises `BadRequest` if it requires a call."""
     if is_open(choice):
         return
-    allowed_functions(choice, tools)  # a choice that matches no tool is the more useful mistake to report
+    allowed_functions(choice, tools)  # an error about an unknown tool is more useful, so it comes first
     raise BadRequest(
         "This model's engine cannot force a tool call. Use 'tool_choice': 'auto', or a "
         "'response_format' of type json_schema.",
@@ -131,7 +132,7 @@ def _choices(part: dict[str, Any]) -> int:
 
 
 def _parts(value: Any, where: str, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """All objects within a schema."""
+    """All JSON objects in a schema, at any depth."""
     if depth > MOST_DEPTH:
         raise _refused(f"the schema is nested deeper than {MOST_DEPTH}.", where)
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
 """Prepares OpenAI's JSON for an engine inside the process.
 
-The engine (llama.cpp) takes nearly the same JSON. This module checks requests, makes them safe to run, and
-words errors as OpenAI does.
+The engine (llama.cpp) accepts nearly the same JSON. This module checks requests, makes them safe to run, and reports
+errors with OpenAI's wording.
 """
 
 import re
@@ -21,7 +21,7 @@ from gateway.wire.engine.enum_trie import with_tries
 from gateway.wire.engine.forced_call import allowed_functions, call_schema, is_open, with_functions
 from gateway.wire.json_fields import NULL, decoded, missing, not_json
 
-# The fields that are passed to the engine. Its own fields (`id_slot`, `n_predict`, ...) could stall other requests.
+# Only these fields are passed to the engine: its own fields (`id_slot`, `n_predict`) could stall other requests.
 SHARED = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "stop", "logit_bias")
 CHAT = ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_format")
 
@@ -30,9 +30,9 @@ _encode = msgspec.json.Encoder().encode
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 SCHEMAS = ("parameters", "schema")
 ASSISTANT = "assistant"
-"""Its messages may hold tool calls alone."""
+"""The role whose messages may have tool calls but no content."""
 _BREAK = "\N{ZERO WIDTH SPACE}"
-MOST = 2**31 - 1  # the type in which the engine counts
+MOST = 2**31 - 1  # the engine counts in signed 32-bit integers
 _RANDOM_SEED = 0xFFFFFFFF  # the engine's value for "no seed"
 
 
@@ -78,7 +78,7 @@ class Limits(Struct, frozen=True):
     choices: int = 4
     """The number of sequences that the engine can generate at a time."""
     answer_tokens: int = 512
-    """The longest answer in tokens if the client sets no limit."""
+    """The maximum number of tokens in an answer if the client sets no limit."""
     has_grammar: bool = False
     """Whether the engine can enforce a JSON schema, and thereby a tool call."""
     reads_tools: bool = True
@@ -93,11 +93,11 @@ class EngineAsk(Struct, frozen=True):
     stream: bool = False
     include_usage: bool = False
     choices: int = 1
-    """Choices for each prompt (`n`)."""
+    """The number of choices for each prompt (`n`)."""
     prompts: int = 1
     answer_tokens: int = 0
     top_logprobs: int | None = None
-    """How many alternatives to return for each token. None: the client did not request log probabilities."""
+    """The number of alternatives to return for each token; None if the client did not request log probabilities."""
     is_call: bool = False
     """Whether the answer is the JSON of a tool call."""
     notes: tuple[Note, ...] = ()
@@ -108,8 +108,8 @@ class Neutraliser:
     """Breaks up the control tokens of a model where a text contains them literally.
 
     The engine parses control tokens in the rendered conversation, so a user's `<|im_end|>` would end their turn
-    and could open a system turn. An invisible character inside keeps it plain text. `control_tokens` are those
-    of the model.
+    and could open a system turn. An invisible character inserted into the token keeps it plain text. `control_tokens`
+    are the model's control tokens.
     """
 
     def __init__(self, control_tokens: Sequence[str]) -> None:
@@ -133,7 +133,7 @@ class Neutraliser:
 
 
 def ask(body: bytes, endpoint: Endpoint, limits: Limits, neutral: Neutraliser) -> EngineAsk:
-    """The request for the engine. Raises `BadRequest` for features that the engine lacks."""
+    """Convert a client's request to one for the engine. Raises `BadRequest` for features that the engine lacks."""
     try:
         return _chat(body, limits, neutral) if endpoint is Endpoint.CHAT else _completion(body, limits)
     except RecursionError as error:
@@ -161,15 +161,15 @@ def _chat(body: bytes, limits: Limits, neutral: Neutraliser) -> EngineAsk:
     top = (knobs.top_logprobs or 0) if knobs.logprobs else None
     if top is not None:
         fields["logprobs"] = Raw(b"true")
-        # with 0 the engine returns none at all, so one is requested and removed again
+        # for 0 the engine returns no log probabilities, so one alternative is requested and removed later
         fields["top_logprobs"] = Raw(_encode(max(top, 1)))
     room = knobs.max_completion_tokens or knobs.max_tokens or limits.answer_tokens
     return replace(_engine_ask(Endpoint.CHAT, fields, knobs, limits, room, top, 1), is_call=is_call, notes=notes)
 
 
 def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Note, ...]]:
-    """Convert the tools to a form that the engine obeys. Returns whether it has to call one, and notes on
-    ignored parts.
+    """Convert the tools to a form that the engine supports. Returns whether the answer must be a tool call, and notes
+    on the parts that are ignored.
 
     Raises `BadRequest` for a required call that the engine cannot enforce.
     """
@@ -198,7 +198,7 @@ def _with_tools(fields: dict[str, Raw], limits: Limits) -> tuple[bool, tuple[Not
 
 def _open_tools(fields: dict[str, Raw], choice: Any, tools: Any, limits: Limits) -> tuple[Note, ...]:
     """Convert tools that the model may call but need not."""
-    if isinstance(choice, dict):  # some of the tools are allowed
+    if isinstance(choice, dict):  # only some of the tools are allowed
         names = {text_of(function.get("name")) for function in allowed_functions(choice, tools)}
         tools = [tool for tool in tools or () if tool["function"].get("name") in names]
         fields["tools"] = Raw(_encode(tools))
@@ -241,7 +241,7 @@ def _engine_ask(
 ) -> EngineAsk:
     choices = knobs.n or 1
     if knobs.stop is not None:
-        # every answer contains the empty text, so it would end at once
+        # an empty stop word would end every answer at once
         words = [knobs.stop] if isinstance(knobs.stop, str) else knobs.stop
         fields["stop"] = Raw(_encode([word for word in words if word]))
     if choices > limits.choices:
@@ -253,7 +253,8 @@ def _engine_ask(
     if knobs.seed is not None:
         # the engine's seeds have 32 bits; the highest one means "at random"
         fields["seed"] = Raw(_encode(knobs.seed % _RANDOM_SEED))
-        # a partly cached prompt is computed in other batches, which rounds differently and breaks the seed
+        # a partly cached prompt is computed in other batches, which round differently, so the same seed could give
+        # another answer
         fields["cache_prompt"] = Raw(b"false")
     fields["max_tokens"] = Raw(_encode(room))
     fields["stream"] = Raw(b"true")
@@ -273,7 +274,7 @@ def _message(place: int, message: Any, neutral: Neutraliser) -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """The value without members that are null. Schemas stay as they are: in them null is a value."""
+    """Remove the members that are null from a JSON value. Schemas are not changed, because null is a value in them."""
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The errors of an engine in the words of the API."""
+"""Converts the errors of an engine to errors of the API."""
 
 from msgspec import Struct
 
@@ -14,15 +14,16 @@ class EngineFault(Struct):
 
 
 def refusal(error: Exception) -> RequestError:
-    """The error if an engine fails before its first piece. Engines raise such exceptions only because of the
-    request."""
+    """Convert an exception that an engine raised before its first piece. At that point an engine raises only because of
+    the request."""
     if isinstance(error, RequestError):
         return error
     return BadRequest(f"The engine refused this request: {error}")
 
 
 def raised(fault: EngineFault, answer_tokens: int) -> RequestError:
-    """The error that an engine reports in a piece. `answer_tokens`: the tokens that were reserved for the answer."""
+    """Convert an error that an engine reports in a piece. `answer_tokens` is the number of tokens reserved for the
+    answer."""
     if fault.type == "exceed_context_size_error":
         return ContextTooLong(fault.n_prompt_tokens, fault.n_ctx, answer_tokens)
     if fault.code == 503:

@@ -1,4 +1,4 @@
-"""Forces an engine to call a tool: a grammar restricts its answer to one call as JSON, which is converted to a
+"""Forces an engine to call a tool. A grammar restricts the answer to the JSON of one call, which is then converted to a
 tool call.
 
 llama.cpp itself ignores `tool_choice` for models whose template has no tools.
@@ -34,7 +34,7 @@ def allowed_functions(choice: Any, tools: Any) -> list[dict[str, Any]]:
 
 
 def _chosen(choice: Any) -> list[str]:
-    """The names of the functions that the choice allows; [] for all."""
+    """The names of the functions that the choice allows; [] if it allows all."""
     if choice == "required":
         return []
     if _is_function(choice):
@@ -63,7 +63,7 @@ def call_schema(functions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The JSON schema of one call of one of the functions."""
     parameters = {f"f{place}": _parameters(function) for place, function in enumerate(functions)}
     calls = [_call(text_of(function.get("name")), f"f{place}") for place, function in enumerate(functions)]
-    # references within a function's own schema start at the root, which has moved
+    # references in a function's schema begin at its root, which is now a part of the larger schema
     moved = {name: _moved(schema, f"#/$defs/{name}") for name, schema in parameters.items()}
     return {"$defs": moved, "anyOf": calls}
 
@@ -97,7 +97,7 @@ def _is_local(name: str, value: Any) -> bool:
 
 
 def with_functions(messages: list[Any], functions: Sequence[dict[str, Any]]) -> list[Any]:
-    """The messages with the functions described in the system message."""
+    """Describe the functions in the system message, which is added if there is none."""
     text = "\n".join([TOLD, *(_encode(function).decode() for function in functions)])
     first = messages[0] if messages and isinstance(messages[0], dict) else {}
     content = first.get("content")

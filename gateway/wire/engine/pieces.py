@@ -1,4 +1,4 @@
-"""The types of requests to our own engines, and of the pieces of their answers."""
+"""Types for requests to the gateway's own engines, and for the pieces of their answers."""
 
 from typing import Any
 
@@ -31,7 +31,8 @@ class EngineMessage(Struct):
 
 
 class EngineRequest(Struct):
-    """A request in the engine's form. `prompts` are strings or token numbers, `messages` is a conversation."""
+    """A request in the engine's form. A completion has `prompts` (texts or lists of token numbers), a chat has
+    `messages`."""
 
     knobs: SamplingKnobs
     max_tokens: int
@@ -81,7 +82,7 @@ _body = msgspec.json.Decoder(_EngineRequestBody, strict=False)
 
 
 def read_request(body: bytes) -> EngineRequest:
-    """Read a request from a body of `engine.ask`. Raises `BadRequest` if it needs a grammar or image input."""
+    """Decode a body that `engine.ask` has built. Raises `BadRequest` if it needs a grammar or image input."""
     try:
         given = _body.decode(body)
     except msgspec.ValidationError as error:
@@ -142,7 +143,7 @@ class Likely(Struct):
 
 
 class ChosenToken(Likely):
-    """The chosen token and the most likely ones."""
+    """The chosen token, together with the most likely tokens at its position."""
 
     top_logprobs: list[Likely] = []
 

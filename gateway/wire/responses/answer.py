@@ -1,4 +1,4 @@
-"""Translates a chat completion to a response: a whole body, or a stream piece by piece."""
+"""Translates a chat completion to a `/v1/responses` answer, either as a whole body or as a stream, piece by piece."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -50,12 +50,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def head_of(exchange_id: str, ask: Ask, model: str, created_s: int) -> dict[str, Any]:
-    """A response without its output. Its id contains the exchange's id, and shows that the gateway made it."""
+    """Build a response without its output. Its id contains the exchange's id, which shows that the gateway created
+    it."""
     request = {name: value for name, value in _object.decode(ask.raw).items() if bytes(value) != b"null"}
     settings = {name: request.get(name, unsaid) for name, unsaid in SETTINGS.items()}
     about = {"id": response_id(exchange_id), "object": "response", "created_at": created_s, "status": "in_progress"}
     nothing_yet: dict[str, Any] = {"error": None, "incomplete_details": None, "output": [], "usage": None}
-    # the input now contains the turns of the earlier response, so only its id is missing
+    # the input already contains the turns of the earlier response, but its id was removed
     settings["previous_response_id"] = ask.previous or None
     return {**about, "model": model, **nothing_yet, **settings}
 
@@ -65,14 +66,14 @@ def response_id(exchange_id: str) -> str:
 
 
 def exchange_id(response_id: str) -> str:
-    """The exchange's id in a response's id; "" if the gateway did not make the response's id."""
+    """Extract the exchange's id from a response's id; "" if the gateway did not create the response."""
     inner = response_id.removeprefix(ID)
     return inner.replace("_", "-", 1) if response_id.startswith(ID + "fw_") else ""
 
 
 def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = None) -> bytes:
-    """The response for a whole chat completion, and for the search before it. Raises `BackendFailed` if the body is not
-    a chat completion."""
+    """Translate a whole chat completion, and the search before it, to a response. Raises `BackendFailed` if the body is
+    not a chat completion."""
     completion = read_completion(body)
     if completion is None:
         raise BackendFailed("The backend's answer is not a chat completion.")
@@ -89,7 +90,7 @@ def whole(body: bytes, head: Mapping[str, Any], search: ShownSearch | None = Non
 
 
 class Translator:
-    """Translates the stream of a chat completion. `feed` takes pieces of whole events, and translates each at once.
+    """Translates the stream of a chat completion. `feed` translates one piece, which must consist of whole events.
 
     If the stream breaks off, the last event is `response.failed`, and `failure` has the reason.
     """

@@ -1,7 +1,7 @@
-"""Translates a request for a response to a chat completion request, for backends that have no `/v1/responses`.
+"""Translates a `/v1/responses` request to a chat completion request, for backends without `/v1/responses`.
 
-Fields that neither API defines pass unchanged. A field that chat lacks is refused by name, with a remedy; none
-is dropped silently.
+Fields that neither API defines pass unchanged. A field that chat completions lack raises an error, which names the
+field and a remedy. No field is dropped silently.
 """
 
 from collections.abc import Mapping
@@ -82,10 +82,11 @@ _knobs = msgspec.json.Decoder(_ResponseKnobs)
 
 
 def chat_body(body: bytes, *, searched: bool = False) -> bytes:
-    """The body of the chat request, without the answer's length, whose name depends on the backend.
+    """Build the body of the chat request. The maximum length of the answer is added later, in a field whose name
+    depends on the backend.
 
-    `searched`: the messages contain the results of the tool `file_search`. Raises `BadRequest` for fields that
-    chat lacks.
+    `searched` is true if the messages contain the results of the tool `file_search`. Raises `BadRequest` for fields
+    that chat completions lack.
     """
     fields = _object.decode(body)
     for name, remedy in REFUSED.items():
@@ -163,7 +164,7 @@ def _reasoning(options: _ReasoningFields | None) -> dict[str, Any]:
     if options is None:
         return {}
     for name, value in (("summary", options.summary), ("generate_summary", options.generate_summary)):
-        # "auto" accepts any summary; here that is the reasoning itself
+        # "auto" accepts any summary, so the reasoning itself is returned
         if value not in (None, "auto"):
             raise untranslatable(
                 f"reasoning.{name}", "Use 'auto': if the backend shows its reasoning, it is returned unchanged."

@@ -13,7 +13,8 @@ ENDS = ("completed", "incomplete", "failed", "cancelled")
 
 
 def events(body: bytes) -> list[bytes]:
-    """The events of a response, with one delta for each text. Raises `BackendFailed` if the body is not a response."""
+    """Split a response into events, with one delta for each text. Raises `BackendFailed` if the body is not a
+    response."""
     response = loose_json(body)
     if not isinstance(response, dict) or response.get("object") != "response":
         raise BackendFailed("The backend's answer is not a response.", code="not_an_api")

@@ -22,12 +22,13 @@ from gateway.wire.responses.output import (
 from gateway.wire.responses.search import ShownSearch
 
 FINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
-"""The reason why an answer is incomplete, by chat's finish reason. Any other finish reason means that it is
+"""Maps chat's finish reason to the reason why a response is incomplete. With any other finish reason, the response is
 complete."""
 
 
 class Builder:
-    """One response. `head` holds everything but the output: id, model, and the request's own settings."""
+    """Builds one response. `head` holds all fields except the output: the id, the model, and the settings of the
+    request."""
 
     def __init__(self, head: Mapping[str, Any], search: ShownSearch | None = None) -> None:
         self._head = dict(head)

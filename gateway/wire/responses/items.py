@@ -52,7 +52,8 @@ TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
 def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
-    """The chat messages. Raises `BadRequest`, which names the item, for content that chat lacks."""
+    """Translate `instructions` and the `input` (`given`) to chat messages. Raises `BadRequest`, which names the item,
+    for content that chat completions do not support."""
     collected: list[Message] = []
     if instructions is not None and bytes(instructions) not in (b"null", b'""'):
         collected.append({"role": "system", "content": instructions})
@@ -69,7 +70,8 @@ def messages(instructions: Raw | None, given: Raw | None) -> list[Message]:
 
 
 class _Talk:
-    """Collects messages; the assistant's last message stays open for further items of the same answer."""
+    """Collects messages. The assistant's last message stays open, so that further items of the same answer can be
+    added."""
 
     def __init__(self, collected: list[Message]) -> None:
         self._messages = collected
@@ -146,7 +148,7 @@ class _Talk:
 
 
 def _content(content: str | list[Raw], where: str, *, only_text: bool = False) -> Any:
-    """A string if there is only one text, else chat's content parts."""
+    """Translate content to a string if it is a single text, otherwise to chat's content parts."""
     if isinstance(content, str):
         return content
     places = [f"{where}[{number}]" for number in range(len(content))]

@@ -41,8 +41,8 @@ class OutputItem:
 
 
 class SpokenItem(OutputItem):
-    """An item with one content part. `kind` is the type of the part and of its events, `field` the field with its
-    text."""
+    """An item with one content part. `kind` is the type of the part and of its events; `field` is the name of the field
+    that holds its text."""
 
     kind: ClassVar[str]
     field: ClassVar[str] = "text"
@@ -74,7 +74,7 @@ class Refusal(SpokenItem):
 
 
 class MessageItem(Refusal):
-    """A message. `sources` are the files that the numbers in the text cite; [1] is the first one."""
+    """A message. `sources` are the files that the text can cite by number; [1] cites the first file."""
 
     prefix, kind, field = "msg", "output_text", "text"
 

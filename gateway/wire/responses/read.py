@@ -1,4 +1,5 @@
-"""Reads a response for the records: text, finish reason and usage, named as in chat."""
+"""Reads the text, finish reason and usage of a response for the records, and converts them to those of a chat
+completion."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,12 +17,12 @@ FINISH = {reason: finish for finish, reason in FINISHED.items()}
 STORED = "response"
 """The key of a stored response's JSON in `Answer.extra`."""
 MARK = b'"response'
-"""The `object` of every response contains this, and so does the first event of its stream."""
+"""Every response contains these bytes in its field `object`, and so does the first event of its stream."""
 _raws = msgspec.json.Decoder(dict[str, Raw])
 
 
 class ResponseEvent(Struct):
-    """The readable part of an event in a response's stream."""
+    """The fields that the gateway reads from an event in a response's stream."""
 
     type: str = ""
     delta: str = ""
@@ -33,7 +34,7 @@ class ResponseEvent(Struct):
 
 
 def event_of(data: bytes) -> ResponseEvent:
-    """The event in these bytes; an empty one if they contain none."""
+    """Decode an event. Bytes that are not a JSON object give an empty event."""
     fields = _object_in(data)
     response = fields.get("response")
     return ResponseEvent(
@@ -42,13 +43,14 @@ def event_of(data: bytes) -> ResponseEvent:
 
 
 def read_body(body: bytes) -> Answer | None:
-    """The answer in a body; None for bytes that are not a response."""
+    """Read the answer in a body. Returns None if the body is not a response."""
     response = _object_in(body)
     return _read(response, body) if response.get("object") == "response" else None
 
 
 def read_events(events: Iterable[bytes]) -> Answer | None:
-    """The answer in a stream. The last event contains the whole response; of a broken stream, only the text is read."""
+    """Read the answer in a stream, whose last event contains the whole response. If the stream broke off, only the text
+    is read."""
     last: dict[str, Any] | None = None
     last_event = b""
     texts: list[str] = []
@@ -98,7 +100,8 @@ def _text(response: dict[str, Any]) -> str:
 
 
 def _stored(response: dict[str, Any], whole: bytes) -> dict[str, str]:
-    """A response that may have to be returned later, as text, since JSON can contain numbers of any size."""
+    """The JSON of a response that a later request may need. It stays unparsed, because JSON can contain numbers of any
+    size."""
     ours = exchange_id(text_of(response.get("id"))) and response.get("store") is not False
     return {STORED: whole.decode("utf-8", "replace")} if ours and whole else {}
 

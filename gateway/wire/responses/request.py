@@ -1,4 +1,4 @@
-"""Decodes a body of `/v1/responses` to an `Ask`, and encodes an exchange as its `input`.
+"""Decodes a body of `/v1/responses` to an `Ask`, and writes an exchange's turns back into the body.
 
 The turns of such an ask are its `instructions`, if any, followed by the items of its `input`. `as_chat.py`
 translates the request for a backend that has only chat.
@@ -29,7 +29,7 @@ class _RequestedText(Struct):
 
 
 class ResponsesBody(Struct):
-    """The fields of a request for a response that the gateway uses; all others pass through unread."""
+    """The fields of a `/v1/responses` request that the gateway uses; all others pass through unread."""
 
     model: str = ""
     input: str | list[Raw] | None = None
@@ -69,7 +69,7 @@ _SPEAKER = {"function_call": "assistant", "reasoning": "assistant", "function_ca
 
 
 def ask(raw: bytes, headers: Mapping[bytes, bytes]) -> Ask:
-    """Decode a request for a response. Raises `BadRequest` in OpenAI's words, with the field at fault."""
+    """Decode a `/v1/responses` request. Raises `BadRequest` with OpenAI's wording and the name of the invalid field."""
     body: ResponsesBody = decoded(_body, raw)
     named, stored = prompt_of(body.prompt)
     return Ask(
@@ -105,7 +105,7 @@ def put_turns(fields: dict[str, Raw], turns: Sequence[Turn]) -> None:
 
 
 def as_items(given: Raw | None) -> list[Raw]:
-    """The items of a body's `input`. A string becomes a message of the user."""
+    """The items of a body's `input`. A string becomes a user message."""
     if given is None or bytes(given) == b"null":
         return []
     if bytes(given).startswith(b'"'):
@@ -144,7 +144,7 @@ def _only_text(parts: Sequence[Raw]) -> str | None:
 
 
 def _sources(fields: Mapping[str, Raw]) -> tuple[list[Raw], int]:
-    """The JSON of the turns, in order, and how many of them are instructions: one or none."""
+    """The JSON of the turns in order, and the number of turns that come from `instructions` (0 or 1)."""
     instructions = fields.get("instructions")
     sources = [] if instructions is None or bytes(instructions) in (b"null", b'""') else [instructions]
     offset = len(sources)

@@ -1,4 +1,5 @@
-"""Reads the tool `file_search` of a request for a response, removes it from `tool_choice`, and shows its results."""
+"""Reads the tool `file_search` in a `/v1/responses` request, removes it from `tool_choice`, and prepares its results
+for the response."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from gateway.wire.stores.ranking import Ranking, checked, shown_score
 NAME = "file_search"
 RESULTS = "file_search_call.results"
 MARK = b'"file_search"'
-"""The JSON of every request with the tool contains this."""
+"""Every request with this tool contains these bytes."""
 CALL = b'"file_search_call"'
 
 
@@ -53,8 +54,8 @@ class _SearchedMessage(Struct):
 
 
 class ShownSearch(Struct, frozen=True):
-    """A search as its response shows it. `results` None: the client did not request them. `sources` are the files that
-    the numbers in the answer cite; [1] is the first one."""
+    """A search in the form that the response shows. `results` is None if the client did not request them. `sources` are
+    the files that the answer can cite by number; [1] cites the first file."""
 
     queries: tuple[str, ...]
     results: list[dict[str, Any]] | None = None
@@ -74,8 +75,8 @@ _encode = msgspec.json.Encoder().encode
 def search_of(
     tools: Raw | UnsetType, choice: Raw | UnsetType, include: Raw | UnsetType, given: str | Sequence[Raw] | None
 ) -> FileSearch | None:
-    """The tool, if the request has it. A mistake in the tool is only recorded: it does not matter if the backend
-    searches."""
+    """Read the tool; None if the request does not have it. A mistake in the tool is recorded instead of raised, because
+    it does not matter if the backend does the search."""
     if tools is UNSET or MARK not in bytes(tools):
         return None
     every = _decoded(_raws, tools, [])
@@ -101,7 +102,8 @@ def search_of(
 
 
 def choice_after(choice: Raw | None) -> Raw | None:
-    """`tool_choice` after the search. A choice that the search has fulfilled becomes free again."""
+    """The `tool_choice` to use after the search. If the client's choice forced the search, the model may now choose
+    freely."""
     chosen = _decoded(_choice, choice or UNSET, "auto")
     if chosen == "required" or (isinstance(chosen, _ToolChoiceFields) and chosen.type == NAME):
         return None
@@ -113,7 +115,7 @@ def choice_after(choice: Raw | None) -> Raw | None:
 
 
 def shown(exchange: Exchange) -> ShownSearch | None:
-    """The search as the response shows it; None if there was no search."""
+    """The search in the form that the response shows; None if there was no search."""
     searched = exchange.searched
     if searched is None or not searched.queries:
         return None
@@ -137,14 +139,14 @@ def shown(exchange: Exchange) -> ShownSearch | None:
 
 
 def without_results(item: Raw) -> Raw:
-    """An output item for use in a later request. A search loses its results."""
+    """Prepare an output item for a later request. The results of a search are removed."""
     if CALL not in bytes(item) or _kind(item) != "file_search_call":
         return item
     return Raw(_encode({**msgspec.json.decode(item), "results": None}))
 
 
 def _read(raw: Raw, search: FileSearch) -> FileSearch:
-    """Decode the tool. Raises `BadRequest` with the field at fault."""
+    """Decode the tool. Raises `BadRequest`, which names the invalid field."""
     where = f"tools[{search.place}]"
     tool = decoded(_tool, raw, where)
     ranking = checked(tool.ranking_options, f"{where}.ranking_options")
@@ -165,7 +167,7 @@ def _is_called(choice: str | _ToolChoiceFields | None) -> bool:
 
 
 def _last_text(given: str | Sequence[Raw] | None) -> str:
-    """The text parts of the user's last message, which may have other parts too."""
+    """The text of the user's last message. Its other parts, such as images, are skipped."""
     if isinstance(given, str):
         return given
     for raw in reversed(given or ()):
@@ -181,7 +183,7 @@ def _kind(raw: Raw) -> str:
 
 
 def _decoded(decoder: Any, raw: Raw | UnsetType, otherwise: Any) -> Any:
-    """Decode JSON; `otherwise` if that is not possible. Other code validates the field."""
+    """Decode JSON. If that fails, return `otherwise`, because other code validates the field."""
     try:
         return otherwise if raw is UNSET else parsed(decoder, raw)
     except msgspec.ValidationError:

@@ -27,13 +27,13 @@ _response = msgspec.json.Decoder(_StoredResponse)
 
 
 class Lost(ValueError):
-    """A part of the input was not stored."""
+    """Raised if a part of the input was not stored."""
 
 
 def input_of(raw: bytes, turns: Sequence[Turn]) -> list[Raw]:
-    """The items of an earlier request, without its instructions. Raises `Lost`.
+    """The items of an earlier request, without its instructions. Raises `Lost` if a part of them was not stored.
 
-    `raw` is empty if the body was too long for the records; then only plain text is left.
+    `raw` is empty if the body was too long for the records. In that case only the plain text of `turns` was stored.
     """
     if not raw:
         if not all(turn.plain for turn in turns):
@@ -45,7 +45,7 @@ def input_of(raw: bytes, turns: Sequence[Turn]) -> list[Raw]:
 
 
 def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
-    """The request, with the items of an earlier request and of its answer before its own."""
+    """Insert the items of an earlier request and of its answer, `response`, before the items of this request."""
     fields = _object.decode(ask.raw)
     del fields["previous_response_id"]
     own = as_items(fields["input"]) if "input" in fields else []
@@ -58,7 +58,7 @@ def carried_on(ask: Ask, earlier: Sequence[Raw], response: bytes) -> Ask:
 def listed(
     items: Sequence[Raw], suffix: str, *, after: str = "", limit: int = PAGE, newest_first: bool = True
 ) -> bytes:
-    """A page of items as OpenAI lists them. Items without an id get one from the response's `suffix`."""
+    """Encode a page of items in OpenAI's list format. Items without an id get one that contains `suffix`."""
     full = [_listed(_fields.decode(raw), f"{suffix}_in_{place}") for place, raw in enumerate(items)]
     if newest_first:
         full.reverse()

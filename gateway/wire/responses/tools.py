@@ -1,4 +1,4 @@
-"""Translates the tools of a request for a response to chat's.
+"""Translates the tools of a `/v1/responses` request to those of a chat completion request.
 
 Chat has no equivalent for tools that a provider hosts (file search, web search, …).
 """
@@ -13,7 +13,7 @@ from gateway.wire.json_fields import explained, parsed
 from gateway.wire.responses.items import WHY_CHAT
 
 MEANINGLESS = {"allowed_callers": b'["direct"]', "async": b"false", "defer_loading": b"false"}
-"""Values of a function's other fields that have no effect."""
+"""Fields that a chat function lacks, each with the value that has no effect. Other values are refused."""
 
 
 class _FunctionTool(Struct):
@@ -43,8 +43,8 @@ _choice = msgspec.json.Decoder(str | _ToolChoice)
 
 
 def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
-    """The tools as chat's functions. Tools of the type `done` were already used. Raises `BadRequest` for any other
-    type."""
+    """Translate the tools to chat's functions. Tools of the type `done` are left out, because the gateway has already
+    used them. Raises `BadRequest` for any other type."""
     if tools is None or bytes(tools) == b"null":
         return []
     try:
@@ -55,7 +55,7 @@ def functions(tools: Raw | None, done: str = "") -> list[dict[str, Any]]:
 
 
 def choice(chosen: Raw | None) -> Any:
-    """`tool_choice` in chat's form, or None."""
+    """Translate `tool_choice` to chat's form. Returns None if it was not given."""
     if chosen is None or bytes(chosen) == b"null":
         return None
     try:

@@ -45,7 +45,7 @@ def file(stored: StoredFile) -> dict[str, Any]:
 
 
 def listed(objects: Sequence[dict[str, Any]], more: bool) -> bytes:
-    """A page of objects that have an `id`."""
+    """Encode a page of objects, which all have an `id`."""
     return _encode(
         {
             "object": "list",
@@ -75,7 +75,8 @@ def purpose_of(fields: dict[str, str]) -> str:
 
 
 def expiry_of(fields: dict[str, str]) -> int:
-    """The expiry in seconds from now; 0: never. Clients send `expires_after[anchor]` and `expires_after[seconds]`."""
+    """The time in seconds until the file expires; 0 if it never does. Clients send `expires_after[anchor]` and
+    `expires_after[seconds]`."""
     seconds, anchor = fields.get("expires_after[seconds]"), fields.get("expires_after[anchor]")
     if seconds is None and anchor is None:
         return 0

@@ -1,4 +1,4 @@
-"""OpenAI's filters on attributes: comparisons, joined by `and` and `or`."""
+"""Decodes OpenAI's filters on attributes. They are comparisons that can be joined by `and` and `or`."""
 
 from typing import Any, get_args
 
@@ -15,7 +15,7 @@ COMPARISONS: tuple[str, ...] = get_args(AttributeComparison.__annotations__["typ
 
 
 def filter_of(given: Any, param: str = "filters") -> Filter | None:
-    """Decode a filter. Raises `BadRequest` with the field at fault."""
+    """Decode a filter. Raises `BadRequest`, which names the invalid field."""
     return None if given is None else _filter(given, param, DEEPEST)
 
 

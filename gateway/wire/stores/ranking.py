@@ -1,4 +1,4 @@
-"""OpenAI's `ranking_options`, for searches of a vector store and for the tool `file_search`."""
+"""Decodes OpenAI's `ranking_options`, for searches of a vector store and for the tool `file_search`."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from gateway.errors import BadRequest
 
 RANKERS = ("auto", "default-2024-11-15", "none")
-"""The values of `ranker`. All but `none` mean the gateway's own reranker, if there is one."""
+"""The values of `ranker`. Each value except `none` selects the gateway's own reranker, if there is one."""
 
 
 class Weights(Struct, forbid_unknown_fields=True):
@@ -26,7 +26,7 @@ class Ranking(Struct, forbid_unknown_fields=True):
 
     @property
     def weight(self) -> float | None:
-        """The weight of the vectors, from 0 to 1; None: the learned one."""
+        """The weight of the vectors, from 0 to 1; None if the learned weight is to be used."""
         weights = self.hybrid_search
         return weights.embedding_weight / (weights.embedding_weight + weights.text_weight) if weights else None
 
@@ -47,5 +47,5 @@ def checked(ranking: Ranking | None, where: str = "ranking_options") -> Ranking:
 
 
 def shown_score(score: float) -> float:
-    """A score from 0 to 1, as OpenAI shows it."""
+    """Limit a score to the range from 0 to 1 and round it, as OpenAI does."""
     return max(0.0, min(1.0, round(score, 6)))

@@ -1,6 +1,6 @@
 """`/v1/vector_stores` in OpenAI's JSON: decodes the bodies, and builds the objects from plain values.
 
-Only the gateway reads these bodies, so an unknown field is a mistake and is refused, as at OpenAI.
+Only the gateway reads these bodies, so an unknown field is a mistake and is refused. OpenAI does the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class StaticSizes(Struct, forbid_unknown_fields=True):
 
 
 class Chunking(Struct, forbid_unknown_fields=True):
-    """The sizes of chunks; `auto`: the configured sizes."""
+    """The sizes of chunks. With `auto`, the configured sizes are used."""
 
     type: Literal["auto", "static"]
     static: StaticSizes | None = None
@@ -45,7 +45,7 @@ class Chunking(Struct, forbid_unknown_fields=True):
 class NewStore(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=256)] | None = None
     description: str | None = None
-    """Not stored: OpenAI does not show it either."""
+    """Accepted but not stored, because OpenAI does not return it either."""
     file_ids: Annotated[list[str], Meta(max_length=500)] = []
     expires_after: ExpiresAfter | None = None
     chunking_strategy: Chunking | None = None
@@ -84,7 +84,7 @@ class SearchBody(Struct, forbid_unknown_fields=True):
 
 
 class StoreSearch(Struct, frozen=True):
-    """A search. `weight` is the weight of the vectors (None: the default)."""
+    """A search. `weight` is the weight of the vectors; None selects the default."""
 
     queries: tuple[str, ...]
     limit: int
@@ -125,7 +125,7 @@ def changed_file(raw: bytes) -> ChangedFile:
 
 
 def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
-    """The files of a batch with their settings, and the name of the request's field for each."""
+    """Decode the files of a batch with their settings. Each comes with the name of the field that holds its id."""
     made: NewBatch = decoded(_new_batch, raw)
     checked(made.chunking_strategy)
     if (made.file_ids is None) == (made.files is None):
@@ -143,7 +143,7 @@ def new_batch(raw: bytes) -> list[tuple[NewFile, str]]:
 
 
 def search(raw: bytes) -> StoreSearch:
-    """Decode a search. Raises `BadRequest` with the field at fault."""
+    """Decode a search. Raises `BadRequest`, which names the invalid field."""
     made: SearchBody = decoded(_search, raw)
     queries = [made.query] if isinstance(made.query, str) else made.query
     if not queries or not all(query.strip() for query in queries):
@@ -206,7 +206,8 @@ def counts(states: Mapping[str, int]) -> dict[str, int]:
 
 
 class StoreFile(Struct, frozen=True):
-    """The values of a store file's object. `sizes`: limit and overlap; `report`: what was read and what was not."""
+    """The values of a store file's object. `sizes` are the limit and the overlap of its chunks; `report` lists the
+    parts of the file that were read and those that were not."""
 
     id: str
     collection: str
@@ -268,7 +269,7 @@ class Result(Struct, frozen=True):
 
 
 def results(queries: Sequence[str], matches: Sequence[Result]) -> bytes:
-    """A page of results; `foreword` in each names its part of the document."""
+    """Encode a page of results. The field `foreword` of each result tells which part of the document it is."""
     data = [
         {
             "file_id": result.file,
