@@ -95,7 +95,7 @@ def _shared(sides: tuple[str, str], others: tuple[str, str], *, ends: bool) -> i
 
 
 def _same(word: str, other: str) -> bool:
-    """Whether two neighbours are forms of one word. The end of a text is "", and equal to itself."""
+    """Return whether two neighbours are forms of one word. The end of a text is "", and equal to itself."""
     return word == other or bool(word and other and _is_among(word, {other}))
 
 
@@ -131,7 +131,7 @@ def _new_wordings(before: str, refined: str, language: str) -> Iterator[str]:
 
 
 def _is_among(word: str, words: set[str]) -> bool:
-    """Whether a form of the word is among the words: "plan" and "planning", "tcp" and "tcps"."""
+    """Return whether a form of the word is among the words: "plan" and "planning", "tcp" and "tcps"."""
     word = word.removesuffix("s")
     stem = word[: max(STEM_CHARS, len(word) - 3)][:6]
     return any(other.startswith(stem) or (len(other) >= STEM_CHARS and word.startswith(other)) for other in words)
@@ -148,7 +148,7 @@ def _lost_characters(before: str, refined: str, words: LanguageWords) -> tuple[s
 
 
 def _is_lost(run: str, refined: str) -> bool:
-    """Whether a Latin word, or two neighbouring characters, are missing in the refined prompt."""
+    """Return whether a Latin word, or two neighbouring characters, are missing in the refined prompt."""
     if run.isascii():
         return run not in refined
     gone = [character not in refined for character in run]

@@ -89,7 +89,7 @@ def _text(query: str, *, named: bool) -> str:
 
 
 def is_built(text: str) -> bool:
-    """Whether the text has the marks of a prompt template: chat markup, named sections, worked examples."""
+    """Return whether the text has the marks of a prompt template: chat markup, named sections, worked examples."""
     if any(map(text.__contains__, _CHAT_NEEDS)) and _CHAT_MARKUP.search(text):
         return True
     if "\n" not in text:

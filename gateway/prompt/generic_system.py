@@ -18,6 +18,6 @@ _LONGEST = 120
 
 
 def is_generic(text: str) -> bool:
-    """Whether a system prompt sets no task, form, tone or rule that a template could contradict."""
+    """Return whether a system prompt sets no task, form, tone or rule that a template could contradict."""
     text = " ".join(text.split()).rstrip(" .!。！")
     return not text or (len(text) <= _LONGEST and _GENERIC.fullmatch(text) is not None)

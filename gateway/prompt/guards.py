@@ -104,7 +104,7 @@ class RewrittenPrompt:
         self._values: Counter[str] | None = None
 
     def repeats(self, item: Invariant, times: int) -> bool:
-        """Whether the prompt has the piece as often. Numbers, dates and languages may have another form."""
+        """Return whether the prompt has the piece as often. Numbers, dates and languages may have another form."""
         if _holds(self.text, item.text, times):
             return True
         if item.kind is InvariantKind.LANGUAGE:
@@ -112,7 +112,7 @@ class RewrittenPrompt:
         return item.kind in (InvariantKind.NUMBER, InvariantKind.DATE) and self.values[_value(item)] >= times
 
     def mentions(self, item: Invariant) -> bool:
-        """Whether the prompt has the piece in any wording."""
+        """Return whether the prompt has the piece in any wording."""
         small = folded(item.text)
         match item.kind:
             case InvariantKind.CODE | InvariantKind.LINK | InvariantKind.PLACEHOLDER | InvariantKind.QUOTATION:
@@ -132,7 +132,7 @@ class RewrittenPrompt:
                 return self._names(small.removesuffix("s").rstrip("'’"))
 
     def _names(self, name: str) -> bool:
-        """Whether the prompt has the name. "LCDs" is in "LCD displays", but "Ada" is not in "adapt"."""
+        """Return whether the prompt has the name. "LCDs" is in "LCD displays", but "Ada" is not in "adapt"."""
         return any(
             re.search(_left(form) + re.escape(form) + r"s?['’]?" + _right(form), self.low) for form in _name_forms(name)
         )
@@ -152,7 +152,7 @@ class RewrittenPrompt:
         return {_language(match[0]) for match in LANGUAGE.finditer(self.low)}
 
     def _negates(self, negation: str) -> bool:
-        """Whether the prompt negates one of the same words."""
+        """Return whether the prompt negates one of the same words."""
         head = negating().match(negation)
         stems = _stems(negation[head.end() :] if head else negation)
         reaches = (self.low[match.end() : match.end() + NEGATED_CHARS] for match in negating().finditer(self.low))
@@ -187,7 +187,7 @@ def _stems(text: str) -> list[str]:
 
 
 def _holds(text: str, item: str, times: int) -> bool:
-    """Whether `item` occurs at least `times` in the text, other than as a part of a longer word or number."""
+    """Return whether `item` occurs at least `times` in the text, other than as a part of a longer word or number."""
     if text.count(item) < times:
         return False
     left, right = _left(item), _right(item)

@@ -1,1 +1,1 @@
-"""Works on answers: checks, votes, further rounds."""
+"""Works on answers: runs checks, votes and further rounds."""

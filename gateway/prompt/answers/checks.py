@@ -1,4 +1,4 @@
-"""Checks an answer against the `checks:` of a template, and describes each failure in a sentence."""
+"""Checks an answer against the `checks:` of a template, and describes each failure in one sentence."""
 
 import json
 import re
@@ -13,7 +13,7 @@ SHOWN = 200
 
 
 def failures(answer: str, checks: Sequence[Check]) -> tuple[str, ...]:
-    """The failures of an answer, one sentence each. Checks by a judge are left out."""
+    """Return one sentence for each failure of an answer. Checks that need a judge are left out."""
     return tuple(what for check in checks for what in _failures(answer, check))
 
 
@@ -38,7 +38,7 @@ def _failures(answer: str, check: Check) -> Iterator[str]:
 
 
 def _against_schema(answer: str, schema: Any) -> Iterator[str]:
-    # imported here: jsonschema adds 0.1 s to the start, and few templates need it
+    # imported here, since jsonschema adds 0.1 s to the start and few templates need it
     from jsonschema import exceptions, validators
 
     fenced = _FENCED.match(answer)

@@ -1,4 +1,4 @@
-"""Scores an answer: by a template's checks, by the right answer, or by a model that compares two answers."""
+"""Scores an answer with a template's checks, with the right answer, or with a model that compares two answers."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from gateway.prompt.library.library import Library
 from gateway.prompt.templates.fields import Check
 
 LONGEST = 6000
-"""The characters of each text that a judge sees."""
+"""A judge sees only this many characters of each text."""
 QUESTION = """\
 Two assistants answered the same request. Judge which answer serves the person who asked better: is it correct, \
 does it do what was asked, in the form that was asked for? Length is no merit. What stands between the lines of \
@@ -31,7 +31,8 @@ _WINNER = re.compile(r"^\W*(?:ANSWER\s+)?([AB])\b|\bANSWER\s+([AB])\b")
 
 
 def passed(answer: str, checks: Sequence[Check]) -> float | None:
-    """The share of the checks that the answer passes, from 0 to 1; None if it has none besides those by a judge."""
+    """Return the share of the checks that the answer passes, from 0 to 1. Checks by a judge are left out; the result is
+    None if no other check is left."""
     plain = [check for check in checks if not check.judge]
     if not plain:
         return None
@@ -39,7 +40,7 @@ def passed(answer: str, checks: Sequence[Check]) -> float | None:
 
 
 def yardstick(library: Library, versions: Sequence[tuple[str, int]]) -> Callable[[str], float | None] | None:
-    """The score function for all versions: the checks of the newest version that has checks, or None."""
+    """Return the score function for all versions, or None. It uses the checks of the newest version that has checks."""
     for id, version in sorted(versions, key=lambda ref: ref[1], reverse=True):
         try:
             template = library.get(id, version)
@@ -51,25 +52,26 @@ def yardstick(library: Library, versions: Sequence[tuple[str, int]]) -> Callable
 
 
 def matches(answer: str, right: str) -> float:
-    """1 for the right answer, ignoring letter case, outer white space and a full stop."""
+    """Return 1 for the right answer and 0 for others. Letter case, outer white space and a full stop are ignored."""
     return float(_bare(answer) == _bare(right))
 
 
 def question(request: str, first: str, second: str) -> tuple[Turn, ...]:
-    """The prompt of a judge."""
+    """Write the prompt for a judge."""
     texts = {"request": request, "first": first, "second": second}
     return (Turn("user", QUESTION.format(**{name: _fenced(text) for name, text in texts.items()})),)
 
 
 def verdict(reply: str) -> float:
-    """1 for A, -1 for B, 0 for a tie or any other reply."""
+    """Return 1 for A, -1 for B, and 0 for a tie or any other reply."""
     upper = reply.strip().upper()
     winner = None if _TIE.search(upper) else _WINNER.search(upper)
     return {"A": 1.0, "B": -1.0}[winner[1] or winner[2]] if winner else 0.0
 
 
 def agreed(forward: float, swapped: float) -> float:
-    """The score of the first answer, from -1 to 1, by two verdicts: the second one is for the answers in swapped order.
+    """Return the score of the first answer, from -1 to 1. `forward` and `swapped` are the verdicts on the answers in
+    both orders.
 
     If the verdicts contradict each other, the judge prefers a position, and the score is 0, a tie.
     """
@@ -81,5 +83,5 @@ def _bare(text: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    """The text without runs of `===`, which would end its section of the prompt."""
+    """Return the text without runs of `===`, since such a run would end its section of the prompt."""
     return text[:LONGEST].replace("===", "= = =")

@@ -1,6 +1,6 @@
-"""The checks that a prompt itself states: `in at most 20 words`, `only JSON`, `start with "Dear"`, `回答“是”或“否”`.
+"""The checks that a prompt itself states, such as `in at most 20 words`, `only JSON` and `回答“是”或“否”`.
 
-Only limits that can be checked without a model, and whose wording leaves no doubt, are read. They are the client's own
+A limit is read only if its wording leaves no doubt and no model is needed to check it. The limits are the client's own
 words, so they can judge two answers to its prompt; the checks of a template cannot.
 """
 
@@ -26,7 +26,8 @@ _NUMBER = re.compile(r"[-+]?[$€£¥]?\d[\d,]*(?:\.\d+)?%?")
 
 
 class StatedCheck(Struct, frozen=True):
-    """One limit from a prompt. `most` -1: no upper limit. `options`: the only answers that are allowed."""
+    """One limit from a prompt. If `most` is -1, there is no upper limit. `options` are the only answers that are
+    allowed."""
 
     kind: str
     least: int = 0
@@ -39,26 +40,26 @@ class StatedCheck(Struct, frozen=True):
 
 
 def stated_checks(prompt: str) -> tuple[StatedCheck, ...]:
-    """The checks that the instruction of a prompt states. The payload is not searched."""
+    """Return the checks that the instruction of a prompt states. The payload is not searched."""
     checks = [StatedCheck(*limit) for limit in dict.fromkeys(limits_of(_instruction(prompt)[:LONGEST_CHARS]))]
-    # one of the given answers is all that the answer may be
+    # if the prompt lists the allowed answers, no other limit matters
     closed = [check for check in checks if check.kind == "options"]
     return tuple(closed or checks)
 
 
 def _instruction(prompt: str) -> str:
-    """The prompt without its payload, if the payload begins on its own line or is certain. In `Answer no. Be brief.`
-    the second sentence is an instruction too."""
+    """Return the prompt without its payload, if the payload begins on its own line or is certain. In `Answer no. Be
+    brief.` the second sentence is an instruction, not a payload."""
     parts = split(prompt)
     if parts.payload is not None and prompt[: parts.payload.start].rstrip(" \t\"“「'").endswith("\n"):
         return parts.instruction_text
     if parts.payload is not None and parts.payload.end - parts.payload.start <= SHORT_QUOTE_CHARS:
-        return prompt  # the words of `end with "Yours, Ben"`
+        return prompt  # a short quotation belongs to the limit, as in `end with "Yours, Ben"`
     return certain(parts).instruction_text
 
 
 def share_passed(answer: str, checks: tuple[StatedCheck, ...]) -> float:
-    """The share of the checks that an answer passes. An empty answer passes none."""
+    """Return the share of the checks that an answer passes. An empty answer passes none."""
     if not answer.strip() or not checks:
         return 0.0
     return sum(check.passes(answer) for check in checks) / len(checks)

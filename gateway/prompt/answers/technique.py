@@ -1,4 +1,4 @@
-"""Runs a template's technique on the answer: several samples and a vote, checks and further rounds."""
+"""Applies a template's technique to the answer: several samples and a vote, or checks and further rounds."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from gateway.prompt.templates.template import Template
 
 
 class TechniqueRun(Struct, frozen=True):
-    """A template's `Procedure` for one request. `values` are its filled slots."""
+    """A template's `Procedure` for one request. `values` are the template's filled slots."""
 
     template: Template
     values: Mapping[str, str]
@@ -86,11 +86,11 @@ class _Rounds:
         return best, Note("iterate", "passed" if not fewest else "kept the best", result, data)
 
     def _follow(self, drawn: Drawn, wrong: Sequence[str]) -> tuple[Turn, ...]:
-        """The turns of a further round. Raises `TemplateError`."""
+        """Return the turns of a further round. Raises `TemplateError`."""
         return (Turn("assistant", drawn.text), Turn("user", self._template.ask_again(self._values, drawn.text, wrong)))
 
     async def _wrong(self, drawn: Drawn) -> tuple[str, ...]:
-        """The failures of an answer. A judge costs a call, so it is called only if all other checks pass."""
+        """Return the failures of an answer. A judge costs a call, so it is called only if all other checks pass."""
         self._spent += drawn.tokens
         wrong = failures(drawn.text, self._template.checks)
         if wrong:
@@ -110,7 +110,7 @@ class _Rounds:
 
 
 def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun | None:
-    """The technique of a template, or None if one plain call is enough."""
+    """Return the technique of a template, or None if a single plain call is enough."""
     if template.samples is None and template.iterate is None and template.reasoning.mode != "split":
         return None
     technique = TechniqueRun(template, values)
@@ -118,12 +118,12 @@ def technique_of(template: Template, values: Mapping[str, str]) -> TechniqueRun 
 
 
 async def _all(asking: AnswerDraws, samples: Samples) -> list[Drawn]:
-    """The samples that succeeded. Raises the error of the first one if all failed."""
+    """Return the samples that succeeded. If all of them failed, the error of the first one is raised."""
     draws = [asking.draw("sample", (), samples.temperature) for _ in range(samples.n)]
     results = await asyncio.gather(*draws, return_exceptions=True)
     successes = [result for result in results if isinstance(result, Drawn)]
     for result in results:
-        # a backend that failed costs one sample; any other error ends the request
+        # if a backend fails, only its sample is lost; any other error ends the request
         if isinstance(result, BaseException) and (not successes or not isinstance(result, RequestError)):
             raise result
     return successes

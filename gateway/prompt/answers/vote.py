@@ -1,6 +1,6 @@
 """Self-consistency: the most frequent result among several answers wins.
 
-Wang et al. 2022, arXiv 2203.11171.
+The method is from Wang et al. 2022, arXiv 2203.11171.
 """
 
 import re
@@ -15,7 +15,7 @@ _EDGES = " \t\n.,;:!?*_`\"'()[]{}<>$。，；：！？“”‘’（）"
 
 
 def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
-    """The result of an answer, normalised so that equal results are equal texts; "" if it has none."""
+    """Return the result of an answer, or "" if it has none. Results that mean the same are written the same."""
     if pattern is not None:
         results = [match[pattern.groups and 1] or "" for match in pattern.finditer(answer)]
         return _normal(results[-1]) if results else ""
@@ -26,8 +26,9 @@ def result_of(answer: str, marker: str, pattern: Pattern | None) -> str:
 
 
 def elect(results: Sequence[str]) -> tuple[int, int]:
-    """The index of the first answer with the winning result, and the votes for it. Of equally frequent results the
-    earliest wins. Answers without a result are not counted; if all are without one, the result is (0, 0)."""
+    """Return the index of the first answer with the winning result, and the number of votes for it. If two results are
+    equally frequent, the earlier one wins. Answers without a result do not count; if no answer has a result, (0, 0) is
+    returned."""
     counts = Counter(result for result in results if result)
     if not counts:
         return 0, 0

@@ -60,7 +60,7 @@ def _shadowed(group: Sequence[Template]) -> Iterator[Finding]:
 
 
 def _covers(earlier: Template, later: Template) -> bool:
-    """Whether each model that fits `later` fits `earlier` too."""
+    """Return whether each model that fits `later` fits `earlier` too."""
     if earlier.models.min_window > later.models.min_window or set(earlier.models.deny) - set(later.models.deny):
         return False
     return all(any(fnmatchcase(name, allowed) for allowed in earlier.models.allow) for name in later.models.allow)

@@ -1,1 +1,1 @@
-"""Reads prompts by the word lists in `words/`, one file for each language."""
+"""Reads prompts with the word lists in `words/`, which has one file for each language."""

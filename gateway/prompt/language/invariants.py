@@ -1,6 +1,6 @@
 """Finds the pieces of a prompt that a rewrite must keep word for word.
 
-Most look the same in every language (`literals.py`); the others come from the word files of the languages.
+Most pieces look the same in every language (`literals.py`). For the others, the rules are in the languages' word files.
 """
 
 import re
@@ -15,7 +15,7 @@ from gateway.prompt.language.values import find_dates, number_words
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, any_of, folded
 
 SEARCHED_CHARS = 4_000
-"""A list of choices is searched for in this many characters."""
+"""Only this many characters are searched for a list of choices."""
 
 
 class InvariantKind(StrEnum):
@@ -34,14 +34,15 @@ class InvariantKind(StrEnum):
 
 
 class Invariant(Struct, frozen=True):
-    """One piece, as it is written in the prompt."""
+    """One piece, in the spelling of the prompt."""
 
     kind: InvariantKind
     text: str
 
 
 def _followed(*, negations: bool) -> re.Pattern[str]:
-    """A pattern for each negation or constraint with the words after it: a "not" alone is in almost every template."""
+    """Return a pattern for each negation or constraint and the words after it. Without these words it would prove
+    nothing: almost every template has a "not"."""
     patterns = []
     for words in VOCABULARY.values():
         keep = words.keep
@@ -79,7 +80,7 @@ _options_of_languages = Derived(lambda: tuple(_options()))
 
 
 def find_options(text: str) -> tuple[int, int] | None:
-    """The place of the first list of choices in the text."""
+    """Return the place of the first list of choices in the text."""
     low = folded(text[:SEARCHED_CHARS])
     first = next((match for match in (pattern.search(low) for pattern in _options_of_languages()) if match), None)
     return first.span("list") if first else None
@@ -89,9 +90,9 @@ _QUOTES = re.compile("[\"'“‘«「『]")
 _PLACEHOLDS = re.compile(r"[{<\[%$]")
 _DIGIT = re.compile(r"\d")
 _NAMES = re.compile(r"(?<!^)[A-Z]|[_/@#]|\w\.\w|\d")
-"""The marks of a name: a capital after the first character, a digit, or a sign."""
+"""The signs of a name: a capital letter after the first character, a digit, or a special character."""
 
-# In this order. Each match is removed from the text, so that a link is not counted as a name too.
+# The patterns apply in this order. Each match is removed from the text, so that a link is not counted as a name too.
 _FIXED = (
     (InvariantKind.CODE, marks.INLINE_CODE, re.compile("`")),
     (InvariantKind.LINK, marks.URL, re.compile("://")),
@@ -105,7 +106,8 @@ _KIND_OF_CODE = re.compile(r"[\w+#.-]*")
 
 
 def items(text: str) -> Iterator[Invariant]:
-    """Every piece of the text that must survive, by kind. A pattern is searched for only if the text has its marks."""
+    """Yield every piece of the text that must survive, with its kind. A pattern is searched for only if the text has a
+    character that it needs."""
     for block in reversed(marks.fences(text)) if "```" in text or "~~~" in text else ():
         yield Invariant(InvariantKind.CODE, text[block.body_start : block.body_end])
         text = f"{text[: block.start]}\n{_beside_fence(text[block.start : block.body_start])}\n{text[block.end :]}"
@@ -117,24 +119,25 @@ def items(text: str) -> Iterator[Invariant]:
 
 
 def _beside_fence(line: str) -> str:
-    """The user's words on the opening line of a fence; "" if it only names the language of the code."""
+    """Return the user's words on the opening line of a fence, or "" if the line only names the language of the code."""
     words = line.strip().lstrip("`~").strip()
     return "" if _KIND_OF_CODE.fullmatch(words) else words
 
 
 def _worded(text: str) -> Iterator[Invariant]:
-    """The pieces that need word lists: dates, numbers, names, choices, negations, constraints, formats, languages."""
+    """Yield the pieces whose rules need word lists: dates, numbers, names, choices, negations, constraints, formats,
+    languages."""
     low = folded(text)
     for start, end in reversed(find_dates(low)):
         yield Invariant(InvariantKind.DATE, text[start:end].strip())
-        # so that its day is not counted as a number, nor its month as a name
+        # the date is removed, so that its day is not counted as a number, nor its month as a name
         text, low = (f"{part[:start]}\n{part[end:]}" for part in (text, low))
     if _DIGIT.search(text):
         yield from _matches(InvariantKind.NUMBER, marks.NUMBER, text, text)
     yield from _matches(InvariantKind.NUMBER, number_words(), low, text)
     if _NAMES.search(text):
         names = _matches(InvariantKind.NAME, marks.NAME, text, text)
-        # a language may have another name in the prompt: 法语 is a translation of "in French"
+        # a language is no name here, since the new prompt may translate it: 法语 is "French"
         yield from (name for name in names if not LANGUAGE.fullmatch(folded(name.text)))
     options = find_options(text)
     if options:
@@ -147,7 +150,8 @@ def _worded(text: str) -> Iterator[Invariant]:
 
 
 def _matches(kind: InvariantKind, pattern: re.Pattern[str], searched: str, text: str) -> Iterator[Invariant]:
-    """The matches in the spelling of `text`, which is as long as `searched`. A group `item`, if any, is the piece."""
+    """Yield the matches, written as in `text`, which is as long as `searched`. If the pattern has a group `item`, the
+    piece is that group."""
     for match in pattern.finditer(searched):
         start, end = match.span("item") if "item" in pattern.groupindex else match.span()
         yield Invariant(kind, text[start:end].strip())

@@ -1,8 +1,8 @@
-"""Names of languages, in English and in Chinese."""
+"""The names of languages in English and in Chinese."""
 
 import re
 
-# English name, Chinese name, and other words for it.
+# each entry: the English name, the Chinese name, and other words for the language
 LANGUAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("English", "英文", ("英语",)),
     ("Chinese", "中文", ("汉语", "mandarin", "simplified chinese", "简体中文", "普通话")),
@@ -33,7 +33,7 @@ LANGUAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 _BY_WORD = {word.lower(): (en, zh) for en, zh, others in LANGUAGES for word in (en, zh, *others)}
 _WORDS = sorted(_BY_WORD, key=len, reverse=True)
-# not \b: in Chinese text an English word stands between letters
+# \b does not work here: in Chinese text, an English word stands between characters that count as letters
 _LATIN, _OTHER = ([word for word in _WORDS if word.isascii() is latin] for latin in (True, False))
 LANGUAGE_WORD = rf"(?:(?<![A-Za-z])(?:{'|'.join(_LATIN)})(?![A-Za-z])|{'|'.join(_OTHER)})"
 _SHORT = {"中": "中文", "英": "英文", "日": "日语", "法": "法语", "德": "德语", "俄": "俄语", "韩": "韩语"}
@@ -44,9 +44,9 @@ _PAIR = re.compile(rf"[{''.join(_SHORT)}]译(?P<word>[{''.join(_SHORT)}])")
 
 
 def find_language(text: str, written_in: str) -> tuple[str, int, int] | None:
-    """The language that the text names, as (its name in the language `written_in`, start, end).
+    """Return the language that the text names, as (its name in the language `written_in`, start, end).
 
-    A name after *to*, *into*, *in*, *成* and the like comes first; otherwise the last name is used.
+    A name after *to*, *into*, *in*, *成* and the like has priority. Otherwise the last name in the text is used.
     """
     pair = _PAIR.search(text)
     if pair:

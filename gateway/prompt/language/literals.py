@@ -1,7 +1,7 @@
-"""Finds the literal pieces of a text: links, numbers, quotations, code.
+"""Finds the literal pieces of a text: links, numbers, quotations and code.
 
-Regular expressions, each linear in the text. `guards.py` checks that the pieces survive; `finders.py` and `payload.py`
-fill slots from them.
+All regular expressions take time linear in the length of the text. `guards.py` checks that the pieces survive;
+`finders.py` and `payload.py` fill slots from them.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Fence(NamedTuple):
-    """A code block [start, end) and the code in it [body_start, body_end)."""
+    """A code block [start, end), and the code inside it [body_start, body_end)."""
 
     start: int
     end: int
@@ -21,7 +21,7 @@ _FENCE_LINE = re.compile(r"^[ \t]{0,3}(```+|~~~+)([^\n`]*)$", re.MULTILINE)
 
 
 def fences(text: str) -> list[Fence]:
-    """The closed code blocks of a text. One pass; an opening fence without its end is plain text."""
+    """Return the closed code blocks of a text, in one pass. An opening fence that is never closed is plain text."""
     blocks: list[Fence] = []
     opened: re.Match[str] | None = None
     for line in _FENCE_LINE.finditer(text):
@@ -39,7 +39,7 @@ _STOPS = r"\s<>\"'`，。；、！？）】」』》"
 URL = re.compile(rf"\b(?:https?|ftp)://[^{_STOPS}]*[^{_STOPS}.,;:!?)\]]", re.IGNORECASE)
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@\w[\w-]*(?:\.[\w-]+)+", re.ASCII)
 
-# 'single' only where it cannot be an apostrophe: a blank or the start before it, no letter after it.
+# 'Single' quotes count only if they cannot be apostrophes: after a blank or at the start, and before no letter.
 QUOTED = re.compile(
     r'"([^"\n]+)"|“([^“”]+)”|‘([^‘’]+)’|«([^«»]+)»|「([^「」]+)」|『([^『』]+)』'
     r"|(?<![^\s(:：,，])'((?:[^'\n]|(?<=\w)'(?=\w))+)'(?!\w)"
@@ -49,7 +49,7 @@ TITLE = re.compile(r"《[^《》]+》|〈[^〈〉]+〉")
 NUMBER = re.compile(r"[-+]?(?<![A-Za-z\d_.])[$€£¥]?\d+(?:[.,:/]\d+)*(?:\s?[%‰°]|(?:st|nd|rd|th)\b)?", re.ASCII)
 _WORD = r"[A-Z][\w'’-]*"
 _SUFFIX = r"py|js|ts|md|txt|json|csv|pdf|go|rs|c|h|java|sql|html|ya?ml|toml|sh"
-# Capitalised words that do not start a sentence, words with capitals or digits inside, identifiers, paths.
+# Capitalised words inside a sentence, words with capitals or digits inside, identifiers, paths.
 NAME = re.compile(
     rf"(?<=[a-z0-9,;)\]'’\"”] )(?!I\b|I'|I’){_WORD}(?: (?:(?:of|de|van|von|la|the) )?{_WORD})*"
     r"|\b[A-Za-z]*[a-z][A-Z]\w*|\b[A-Z]{2,}\w*|\b[A-Za-z]+-?\d[\w.-]*\w|\b[A-Za-z]+\d\b|\b\w+_\w+"

@@ -1,7 +1,7 @@
-"""Splits a query into its instruction and the text that the instruction is about: `Translate to French: good morning`.
+"""Splits a query into an instruction and the text that it is about, as in `Translate to French: good morning`.
 
-Rules only, from the most certain (a code fence) to the least (a verb and its object). If no rule applies there is no
-payload, and a template that needs one is not used.
+The rules go from the most certain (a code fence) to the least certain (a verb and its object). If no rule applies,
+there is no payload, and a template that needs one is not used.
 """
 
 import re
@@ -27,7 +27,7 @@ DASH = re.compile(r"[ \t](?:--?|–|—)[ \t]|——|=>|->|→|—")
 LINE = re.compile(r"\n")
 PARAGRAPH = re.compile(r"\n[ \t]*\n+")
 BLANK_FIELD = re.compile(r"\n[ \t]*[\w ]{1,20}[:：]\s*\Z")
-"""`Label:` at the very end: a form to fill in, not part of the text."""
+"""`Label:` at the very end of the query. It is a field to fill in, not part of the text."""
 NESTED = re.compile(r'"(?P<payload>[^"\n]*(?:\s"[^\s"][^"\n]*"[^"\n]*)+)"\W*$')
 SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|\n")
 LONG_QUOTE_WORDS = 4
@@ -38,7 +38,7 @@ _DASHES = re.compile("[-–—=→]")
 
 
 class _QueryView:
-    """A query with the facts that several rules need: its lower case, and the places of its quotations."""
+    """A query with facts that several rules need: the query in lower case, and the places of its quotations."""
 
     def __init__(self, query: str) -> None:
         self.query = query
@@ -52,12 +52,12 @@ class _QueryView:
         return self._quotes
 
     def quoted(self, start: int, end: int) -> bool:
-        """Whether a place is inside a quotation."""
+        """Return whether a place is inside a quotation."""
         return any(match.start() < start and end <= match.end() for match in self.quotes)
 
 
 def split(query: str) -> Split:
-    """Split a query by the first rule that applies."""
+    """Split a query with the first rule that applies."""
     for rule, payload, drop in _candidates(_QueryView(query)):
         trimmed = _trim(query, payload)
         if trimmed is not None:
@@ -67,7 +67,7 @@ def split(query: str) -> Split:
 
 
 def _candidates(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """The payload by each rule that applies: (rule, payload, payload with its quotes, fences or colon)."""
+    """Yield (rule, payload, payload with its quotes, fences or colon) for each rule that applies."""
     yield from _fenced(seen.query)
     yield from _between(seen)
     yield from _after_break(seen)
@@ -84,14 +84,14 @@ def _fenced(query: str) -> Iterator[tuple[str, TextSpan, TextSpan]]:
     if not blocks:
         return
     first, last = blocks[0], blocks[-1]
-    # two blocks (code and its error, say) belong together: the payload spans both
+    # two blocks, such as code and its error, belong together: the payload spans both
     payload = TextSpan(first.body_start, first.body_end) if len(blocks) == 1 else TextSpan(first.start, last.end)
     if (query[: first.start] + query[last.end :]).strip():
         yield "fence", payload, TextSpan(first.start, last.end)
 
 
 def _after_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """The text after each colon, line break or dash that follows a task, the first one first."""
+    """Yield the text after each colon, line break or dash that follows a task, in order."""
     query, low = seen.query, seen.low
     for start, end, rule in _breaks(low[: TASK_CHARS + 1]):
         left = low[:start]
@@ -106,7 +106,7 @@ def _after_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
-    """Every colon, line break and dash of the head, in order."""
+    """Return every colon, line break and dash of the head, in order."""
     breaks = [(match.start(), match.end(), "colon") for match in _colons(head)]
     if "\n" in head:
         breaks += [(match.start(), match.end(), "line") for match in LINE.finditer(head)]
@@ -114,7 +114,8 @@ def _breaks(head: str) -> Sequence[tuple[int, int, str]]:
 
 
 def _dashes(head: str) -> list[tuple[int, int, str]]:
-    """The dashes that separate a text from its task. A pair of dashes in one sentence is a parenthesis."""
+    """Return the dashes that separate a text from its task. A pair of dashes in one sentence is a parenthesis
+    instead."""
     dashes = list(DASH.finditer(head))
     bracketing = {
         match.start()
@@ -127,7 +128,7 @@ def _dashes(head: str) -> list[tuple[int, int, str]]:
 
 
 def _colons(text: str) -> Iterator[re.Match[str]]:
-    """The matches of `COLON`, searched for only where the text has a colon."""
+    """Yield the matches of `COLON`. The pattern is tried only at the colons of the text."""
     for mark in ":：":
         place = text.find(mark)
         while place >= 0:
@@ -137,14 +138,15 @@ def _colons(text: str) -> Iterator[re.Match[str]]:
 
 
 def _asks_back(left: str, right: str) -> bool:
-    """Whether the right side is the task and the left side the text."""
+    """Return whether the right side is the task and the left side is the text."""
     if not is_about_text(right) or not (right.rstrip()[-1:] in ("?", "？") or points_back(right)):
         return False
     return not is_about_text(left) or (names_kind(right) and not names_kind(left))
 
 
 def _closing_question(left: str, right: str) -> str:
-    """The question at the end of a text, such as `What is its intent?`; "" if there is none or the head is a task."""
+    """Return the question at the end of a text, such as `What is its intent?`. The result is "" if there is no such
+    question, or if `left` is itself a task that names a kind of label."""
     tail = right[-TASK_CHARS:]
     if not names_kind(tail):
         return ""
@@ -155,12 +157,13 @@ def _closing_question(left: str, right: str) -> str:
 
 
 def _last_lines(text: str) -> str:
-    """The last two lines, which decide whether a head is a task. The lines above them are a preface."""
+    """Return the last two lines, which decide whether a head is a task. The lines before them are an introduction."""
     return "\n".join(text.strip().split("\n")[-2:])
 
 
 def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | None:
-    """The quotation at `start`, without and with its quotes, if nothing or only another task follows it."""
+    """Return the quotation at `start`, without and with its quotes. The result is None if another text follows it; a
+    further task may follow."""
     query = seen.query
     offset = len(query) - len(query[start:].lstrip())
     if query[offset : offset + 1] not in _OPENS:
@@ -178,7 +181,7 @@ def _leading_quote(seen: _QueryView, start: int) -> tuple[TextSpan, TextSpan] | 
 
 
 def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """Three paragraphs: an introduction, a text, and a question about the text."""
+    """Find the text in three paragraphs: an introduction, a text, and a question about the text."""
     if "\n" not in seen.query:
         return
     low = seen.low
@@ -194,7 +197,7 @@ def _between(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _before_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """A text, then its task: `<text>\\n\\nSummarise the above.`"""
+    """Find a text that stands before its task: `<text>\\n\\nSummarise the above.`"""
     low = seen.low.rstrip()
     for rule, pattern, needs in (
         ("paragraph-before", PARAGRAPH, LINE),
@@ -211,7 +214,8 @@ def _before_break(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _outer_quotes(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """A quotation in straight quotes with another inside it, at the end: `Classify "he said "no" to me"`."""
+    """Find a quotation at the end of the query that contains another one in the same straight quotes, as in `Classify
+    "he said "no" to me"`."""
     if len(seen.query) > 4 * TASK_CHARS or seen.query.count('"') < 4:
         return
     quotation = NESTED.search(seen.query)
@@ -224,7 +228,8 @@ def _outer_quotes(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _long_quote(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """The only quotation of the query, if it is a sentence and not a single word under discussion."""
+    """Find the only quotation of the query, if it is a sentence. A single quoted word may be the subject of the
+    question."""
     if len(seen.query) > 4 * TASK_CHARS or len(seen.quotes) != 1:
         return
     inside = _inside(seen.quotes[0])
@@ -234,7 +239,7 @@ def _long_quote(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _quoted(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """The longest quotation, if the words around it are a task."""
+    """Find the longest quotation, if the words around it are a task."""
     if not seen.quotes:
         return
     longest = max(seen.quotes, key=lambda match: match.end() - match.start())
@@ -244,7 +249,8 @@ def _quoted(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
-    """`What does the customer want? I lost my card`, and the same in the other order."""
+    """Find a text that follows its question, as in `What does the customer want? I lost my card`, or stands before
+    it."""
     query, low = seen.query, seen.low
     if len(query) > 4 * TASK_CHARS:
         return
@@ -262,7 +268,8 @@ def _by_sentence(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _task_end(query: str, ends: Sequence[int]) -> int:
-    """The end of the task: of the first sentence and of the questions about the text right after it."""
+    """Return the end of the task. The task is the first sentence, and the questions about the text that follow it
+    directly."""
     first = ends[0]
     for end in ends[1:]:
         sentence = query[first:end].rstrip()
@@ -280,7 +287,7 @@ def _verb_led(seen: _QueryView) -> Iterator[tuple[str, TextSpan, TextSpan]]:
 
 
 def _unquoted(query: str, span: TextSpan) -> TextSpan:
-    """The span without quotes around it."""
+    """Return the span without the quotes around it."""
     trimmed = _trim(query, span) or span
     match = QUOTED.fullmatch(query, trimmed.start, trimmed.end)
     return _inside(match) if match else span
@@ -292,7 +299,7 @@ def _inside(quotation: re.Match[str]) -> TextSpan:
 
 
 def _trim(query: str, span: TextSpan) -> TextSpan | None:
-    """The span without white space at its ends; None if it is empty."""
+    """Return the span without white space at its ends, or None if nothing is left."""
     text = query[span.start : span.end]
     start = span.start + len(text) - len(text.lstrip())
     end = span.start + len(text.rstrip())

@@ -1,7 +1,7 @@
-"""Whether a request asks one known question about a text, by its words alone.
+"""Decides by the words of a request whether it asks one known question about a text.
 
-A request that has one more word of content than the question's own wordings ("Is the *customer* *angry*?") asks
-something else.
+A request with a further word of content, which no wording of the question has, asks something else, as in "Is the
+*customer* *angry*?".
 """
 
 import re
@@ -15,7 +15,7 @@ from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWord
 
 STEM_CHARS = 5
 GAP = "..."
-"""Stands for the text in a request."""
+"""The mark in a request that stands in place of the text."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _CHARACTER = re.compile(r"[^\W_]")
@@ -24,14 +24,15 @@ _ASKS = re.compile(r"[?？]")
 
 
 class QuestionWording(Struct, frozen=True):
-    """The words that wordings of one question are made of. `starters`: how their sentences begin."""
+    """The words that occur in the wordings of one question. `starters` are words that begin their sentences."""
 
     language: str
     known: frozenset[str]
     starters: frozenset[str]
 
     def why_other(self, request: str, labels: frozenset[str]) -> str:
-        """Why a request, with `GAP` for its text, asks another question; "" if its words allow that it asks this one.
+        """Return the reason why a request asks another question, or "" if its words fit this one. `GAP` stands for its
+        text.
 
         `labels` are the answers of this question, as `label_of` writes them.
         """
@@ -54,7 +55,7 @@ class QuestionWording(Struct, frozen=True):
 
 
 def wording_of(language: str, questions: Iterable[str]) -> QuestionWording:
-    """The wording of some forms of one question, each with `GAP` for its text."""
+    """Collect the words of all wordings of one question. In each wording, `GAP` stands for the text."""
     words = VOCABULARY[language]
     own = words.question
     lists = (*own.stops, *own.frame, *own.asks, *own.labels)
@@ -67,7 +68,7 @@ def wording_of(language: str, questions: Iterable[str]) -> QuestionWording:
 
 
 def label_of(text: str) -> str:
-    """A label as it is compared: without case, and with blanks for underscores and hyphens."""
+    """Write a label in the form for comparisons: in lower case, and with blanks in place of underscores and hyphens."""
     return " ".join(re.sub(r"[_\-]", " ", text).casefold().split())
 
 
@@ -83,7 +84,7 @@ def _stem(token: str, words: LanguageWords) -> str:
 
 
 def _starters(text: str, words: LanguageWords) -> set[str]:
-    """The words at the beginning of a sentence that make a question of its own kind of it."""
+    """Return the sentence beginnings in the text that mark a certain kind of question."""
     if not words.spaced:
         return {starter for starter in words.question.starters if starter in text}
     begun = {found[0] for sentence in _SENTENCE.split(text) if (found := _WORD.search(sentence))}

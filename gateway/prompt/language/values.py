@@ -1,7 +1,7 @@
-"""Reads the words of a slot: numbers as digits, dates as ISO, lists as items.
+"""Converts the words of a slot to a value: numbers to digits, dates to ISO form, lists to items.
 
-Words of another type have no value. Nothing is guessed: a date without a year gets no year, and `tomorrow` stays a
-word.
+Words of another type have no value. Nothing is guessed: a date without a year gets no year, and `tomorrow` stays as it
+is.
 """
 
 import re
@@ -18,7 +18,7 @@ _CURRENCY = "$€£¥￥ "
 
 
 class Numbers:
-    """One language's number words."""
+    """The number words of one language."""
 
     def __init__(self, words: LanguageWords) -> None:
         numbers = words.numbers
@@ -32,7 +32,8 @@ class Numbers:
         self._scaled = re.compile(rf"(?P<digits>.*\d)\s?(?P<group>{group})$")
 
     def value(self, text: str) -> Decimal | None:
-        """The value of number words, with digits before the last word: `two hundred`, `三百二十`, `2.5 million`."""
+        """Return the value of number words, such as `two hundred` and `三百二十`. Digits may come before the last
+        word, as in `2.5 million`."""
         scaled = self._scaled.match(text)
         if scaled:
             digits = digits_value(scaled["digits"])
@@ -41,7 +42,7 @@ class Numbers:
         if not words or any(word not in self.values for word in words):
             return None
         if not self._spaced and len(words) > 1 and all(word in self._numbers.digits for word in words):
-            return Decimal("".join(str(self.values[word]) for word in words))  # 二〇二六
+            return Decimal("".join(str(self.values[word]) for word in words))  # digits one by one, as in 二〇二六
         return Decimal(_added_up(words, self._numbers))
 
     def _words(self, text: str) -> list[str]:
@@ -54,7 +55,7 @@ def _added_up(words: list[str], numbers: NumberWords) -> int:
     total = part = digit = 0
     for word in words:
         if word in numbers.digits:
-            # "twenty five" adds up; the zero in 一百〇五 only holds a place
+            # the digits of "twenty five" are added; the zero in 一百〇五 adds nothing
             digit += numbers.digits[word]
         elif word in numbers.units:
             part += (digit or 1) * numbers.units[word]
@@ -87,11 +88,11 @@ def numbers_of_languages() -> Mapping[str, Numbers]:
 
 
 number_words = Derived(lambda: any_of(numbers.pattern for numbers in numbers_of_languages().values()))
-"""Numbers in words, in lower-case text."""
+"""The pattern of numbers in words, for lower-case text."""
 
 
 def digits_value(text: str) -> Decimal | None:
-    """`1,234.50`, `1.234,5`, `$20` or `20 %` as a number; None for times, dates and versions."""
+    """Return the value of `1,234.50`, `1.234,5`, `$20` or `20 %`. The result is None for times, dates and versions."""
     plain = text.strip(_CURRENCY).rstrip("%‰° ")
     plain = re.sub(r"(?<=\d)(?:st|nd|rd|th)$", "", plain)
     separated = _SEPARATED.fullmatch(plain)
@@ -102,7 +103,7 @@ def digits_value(text: str) -> Decimal | None:
 
 
 def number_of(text: str) -> str | None:
-    """The number in digits, without currency, unit and separators; None if the text is no number."""
+    """Return the number in digits, without currency, unit and separators, or None if the text is no number."""
     plain = folded(unicodedata.normalize("NFKC", text)).strip()
     value = digits_value(plain)
     for numbers in numbers_of_languages().values():
@@ -122,7 +123,7 @@ def _date_patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
 
 
 def _relative_dates() -> Iterator[str]:
-    yield r"(?<![\d/])\d{1,2}[./]\d{1,2}[./]\d{2,4}(?!\d)"  # ambiguous: the 5th of June or the 6th of May
+    yield r"(?<![\d/])\d{1,2}[./]\d{1,2}[./]\d{2,4}(?!\d)"  # ambiguous: 5/6/2026 is the 5th of June or the 6th of May
     for words in VOCABULARY.values():
         days = f"(?:{'|'.join(words.dates.days)})"
         yield words.whole(pattern.replace("DAY", days) for pattern in words.dates.relative)
@@ -134,7 +135,8 @@ _relative_only = Derived(lambda: re.compile(f"(?:{_relative().pattern})$"))
 
 
 def find_dates(low: str) -> list[tuple[int, int]]:
-    """The places of dates in lower-case text, first to last. Of two that begin together, the longer one."""
+    """Return the places of dates in lower-case text, in order. If two dates overlap, the one that begins first is kept.
+    If they begin together, the longer one is kept."""
     spans = [match.span() for _, pattern in _dates() for match in pattern.finditer(low)]
     spans += [match.span() for match in _relative().finditer(low)]
     dates: list[tuple[int, int]] = []
@@ -145,7 +147,8 @@ def find_dates(low: str) -> list[tuple[int, int]]:
 
 
 def date_of(text: str) -> str | None:
-    """The date as `2026-05-12`, without a year as `05-12`, without a day as `2026-05`; None if it is no date.
+    """Return the date as `2026-05-12`, or as `05-12` without a year, or as `2026-05` without a day; None if it is no
+    date.
 
     Words such as `tomorrow` stay as they are.
     """
@@ -188,7 +191,7 @@ def _joints() -> Iterator[str]:
 
 
 _joint = Derived(lambda: any_of(_joints()))
-# 和 joins the last two items, and is also a part of many words
+# 和 joins the last two items, but it is also part of many words
 _last_joint = Derived(
     lambda: any_of(word for words in VOCABULARY.values() for word in words.keep.and_ if len(word) == 1)
 )
@@ -197,7 +200,7 @@ _BULLET = re.compile(r"^\s*(?:[-*•·]|\d{1,2}[.)、])\s*")
 
 
 def items_of(text: str) -> tuple[str, ...]:
-    """The items of a list: by line, comma or `and`, without bullets."""
+    """Return the items of a list that is separated by lines, commas or `and`, without bullets."""
     parts = _COMMA.split(text)
     items = [item for part in parts for item in _cut(part, _joint())]
     if len(parts) > 1:
@@ -215,7 +218,7 @@ def _cut(text: str, joint: re.Pattern[str]) -> list[str]:
 
 
 def list_of(text: str) -> str | None:
-    """The items, one on each line; None without items. `{{ slot | bullets }}` writes them as bullets."""
+    """Return the items, one on each line, or None if there are none. `{{ slot | bullets }}` writes them as bullets."""
     return "\n".join(items_of(text)) or None
 
 
@@ -232,4 +235,4 @@ READERS: Mapping[str, Callable[[str], str | None]] = {
     "language": as_it_is,
     "code": as_it_is,
 }
-"""The function that reads the words of each slot type. It returns the value, or None for words of another type."""
+"""The function for each slot type that converts words to a value. It returns None for words of another type."""

@@ -1,7 +1,7 @@
-"""The word lists of the languages: those in `words/`, and those of folders that the configuration names.
+"""The word lists of the languages: those in `words/`, and those in folders that the configuration names.
 
-A folder has a file `words.toml`, and its name is the code of the language. Languages with `spaced = true` put blanks
-between words. The words of other languages may stand anywhere in a text.
+The name of such a folder is the code of its language, and its word list is the file `words.toml`. A language with
+`spaced = true` puts blanks between words. Words of other languages may occur anywhere inside a text.
 """
 
 import re
@@ -16,11 +16,11 @@ from gateway.errors import ForewordError
 
 FOLDER = Path(__file__).parent / "words"
 WORDS_FILE, PROMPTS_FILE = "words.toml", "prompts.jsonl"
-"""The files of a language's folder."""
+"""The files in the folder of an added language."""
 
 
 class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words and patterns of a task on a text, such as "translate" and "the following text"."""
+    """Words and patterns of tasks that work on a text, such as "translate" and "the following text"."""
 
     polite: tuple[str, ...] = ()
     wishes: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class TaskWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words and patterns that must survive a rewrite, besides the literals of every language."""
+    """Words and patterns that must survive a rewrite, in addition to the literals of every language."""
 
     negations: tuple[str, ...] = ()
     negated: int = 2
@@ -53,7 +53,7 @@ class KeepWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NumberWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words of numbers. A unit multiplies the number before it, a group multiplies everything before it."""
+    """The words of numbers. A unit multiplies the number before it. A group multiplies everything before it."""
 
     digits: Mapping[str, int] = {}
     units: Mapping[str, int] = {}
@@ -64,7 +64,7 @@ class NumberWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DateWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Month names, words and patterns of dates."""
+    """Month names, and the words and patterns of dates."""
 
     months: Mapping[str, int] = {}
     days: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class DateWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Wordings of prompts that tell a model to ignore or to show its instructions."""
+    """Wordings in prompts that tell a model to ignore its instructions or to show them."""
 
     verbs: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
@@ -81,9 +81,9 @@ class HostileWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words to check a refiner's answer by, and the label above the original prompt.
+    """Words that check a refiner's answer, and the label above the original prompt.
 
-    `loose` words may be paraphrased. `limits` change the task if a refiner adds them.
+    The refiner may paraphrase `loose` words. It must not add words of `limits`, which would change the task.
     """
 
     refusals: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class RefineWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QuestionWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Words of a question that asks for a label, and other questions about a text."""
+    """Words of a question that asks for a label, and of other questions about a text."""
 
     stops: tuple[str, ...] = ()
     frame: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class QuestionWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GivenWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """Patterns of words that settle something about the answer."""
+    """Patterns of words that specify a property of the answer."""
 
     format: tuple[str, ...] = ()
     length: tuple[str, ...] = ()
@@ -121,18 +121,18 @@ class GivenWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExtractWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """The wording of the request to a model for the values of slots."""
+    """The wording of a request that asks a model for the values of slots."""
 
     ask: str = ""
     text: str = ""
 
 
 class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
-    """One language's file."""
+    """The content of one language's file."""
 
     spaced: bool = True
     common: tuple[str, ...] = ()
-    """Function words in lower case, by which a short prompt is recognised."""
+    """Function words in lower case. They show the language of a short prompt."""
     task: TaskWords = TaskWords()
     led: Mapping[str, str] = {}
     keep: KeepWords = KeepWords()
@@ -145,7 +145,7 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
     question: QuestionWords = QuestionWords()
 
     def whole(self, patterns: Iterable[str]) -> str:
-        """One pattern that matches any of these patterns. In spaced languages it matches whole words only."""
+        """Return one pattern that matches any of these patterns. In a spaced language it matches only whole words."""
         joined = "|".join(patterns)
         if not joined:
             return r"(?!)"
@@ -153,16 +153,16 @@ class LanguageWords(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_words(folder: Path) -> dict[str, LanguageWords]:
-    """Every language of a folder, by its code: the file's name."""
+    """Read every language file of a folder. The name of a file is the code of its language."""
     return {
         path.stem: msgspec.toml.decode(path.read_bytes(), type=LanguageWords) for path in sorted(folder.glob("*.toml"))
     }
 
 
 class Vocabulary(Mapping[str, LanguageWords]):
-    """The words of all languages, by code: the shipped ones, and those that the configuration adds.
+    """The words of all languages, by code: the built-in languages and those that the configuration adds.
 
-    The process has one, since a template, a prompt and a rule must mean the same language by a code.
+    The process has only one vocabulary, so that a code means the same language in a template, a prompt and a rule.
     """
 
     def __init__(self, shipped: Mapping[str, LanguageWords]) -> None:
@@ -173,7 +173,7 @@ class Vocabulary(Mapping[str, LanguageWords]):
         self._words = dict(shipped)
 
     def use(self, folders: Iterable[Path]) -> None:
-        """Replace the added languages by those of these folders. Raises `LanguageUnusable`."""
+        """Replace the added languages with those of these folders. Raises `LanguageUnusable`."""
         added = {folder.name: folder.resolve() for folder in folders}
         if added == self.folders:
             return
@@ -198,7 +198,7 @@ class Vocabulary(Mapping[str, LanguageWords]):
 
 
 class LanguageUnusable(ForewordError):
-    """A folder of a language cannot be read. The message names the file and the fault."""
+    """A language's folder cannot be read. The message names the file and the fault."""
 
 
 def _read_folder(folder: Path) -> LanguageWords:
@@ -215,8 +215,8 @@ T = TypeVar("T")
 
 
 class Derived(Generic[T]):
-    """A value made of the words of all languages. It is made when it is first called, and again after a language was
-    added."""
+    """A value that is computed from the words of all languages. It is computed at the first call, and again after the
+    added languages have changed."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -230,12 +230,12 @@ class Derived(Generic[T]):
 
 
 def any_of(parts: Iterable[str]) -> re.Pattern[str]:
-    """One compiled pattern of these parts, for lower-case text. Parts that never match are left out."""
+    """Return one compiled pattern of these parts, for lower-case text. Parts that never match are left out."""
     return re.compile("|".join(part for part in parts if part != r"(?!)") or r"(?!)")
 
 
 def folded(text: str) -> str:
-    """The text in lower case, with every character at its original index."""
+    """Return the text in lower case, with every character at its original index."""
     low = text.lower()
     if len(low) == len(text):
         return low

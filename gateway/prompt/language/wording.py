@@ -1,6 +1,6 @@
-"""Recognises the wording of a task on a text, by the word lists of all languages.
+"""Recognises the wording of a task that works on a text, with the word lists of all languages.
 
-All functions read lower-case text. Sets of words are tested first, since patterns cost ten times as much.
+All functions read lower-case text. They test sets of words first, since patterns cost ten times as much.
 """
 
 import re
@@ -11,7 +11,7 @@ from gateway.prompt.language.language_names import LANGUAGE_WORD
 from gateway.prompt.language.vocabulary import VOCABULARY, Derived, LanguageWords
 
 TASK_CHARS = 400
-"""A longer text is not an instruction about another text."""
+"""A longer text is no instruction about another text."""
 
 CLOSING_CHARS = 40
 _WORD = re.compile(r"\w+")
@@ -23,7 +23,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 class TaskWording:
-    """One language's wordings for a task on a text."""
+    """The wordings of one language for a task that works on a text."""
 
     def __init__(self, words: LanguageWords) -> None:
         task = words.task
@@ -58,7 +58,8 @@ class TaskWording:
         self._closing = re.compile(rf"(?:{closing})\Z" if closing else r"(?!)", re.IGNORECASE)
 
     def without_frame(self, text: str) -> str:
-        """The text without a polite opening and closing; a question mark after an opening goes with it."""
+        """Return the text without a polite opening and closing. A question mark is removed together with the
+        opening."""
         opening = self._opening.match(text)
         if opening is not None and opening.end() < len(text):
             text = text[opening.end() :].rstrip("?？ ")
@@ -87,7 +88,7 @@ class TaskWording:
     def names_kind(self, text: str) -> bool:
         if not self.spaced:
             return bool(self._unspaced["kinds"].search(text))
-        # a long text is split into words only where one of these may be among them
+        # a long text is split into words only if it contains one of these words anywhere
         return any(map(text.__contains__, self._kinds)) and not self._kinds.isdisjoint(_words(text))
 
     def points_back(self, text: str) -> bool:
@@ -102,7 +103,7 @@ class TaskWording:
         return not words.isdisjoint(self._texts) or any(word in text for word in self._hyphened)
 
 
-# unspaced languages first: a text with their characters is probably in one of them
+# unspaced languages come first: a text with their characters is probably in one of them
 _wordings = Derived(
     lambda: tuple(sorted((TaskWording(words) for words in VOCABULARY.values()), key=lambda wording: wording.spaced))
 )
@@ -110,19 +111,19 @@ _spaced = Derived(lambda: tuple(wording for wording in _wordings() if wording.sp
 
 
 def _wordings_for(text: str) -> tuple[TaskWording, ...]:
-    """The wordings to test. A text of plain ASCII is in no unspaced language."""
+    """Return the wordings to test. A text in plain ASCII is in no unspaced language."""
     return _spaced() if text.isascii() else _wordings()
 
 
 def without_frame(text: str) -> str:
-    """The request without its polite frame: `Could you please summarise this?` is `summarise this`."""
+    """Return the request without its polite frame. `Could you please summarise this?` becomes `summarise this`."""
     for wording in _wordings_for(text):
         text = wording.without_frame(text) or text
     return text
 
 
 def is_task(text: str) -> bool:
-    """Whether the text is a task on another text."""
+    """Return whether the text is a task that works on another text."""
     return _is_task(text, VOCABULARY.changes)
 
 
@@ -132,27 +133,27 @@ def _is_task(text: str, _changes: int) -> bool:
 
 
 def is_about_text(sentence: str) -> bool:
-    """Whether the sentence is a task on a text, and not a question about the world."""
+    """Return whether the sentence is a task that works on a text, and not a question about the world."""
     return any(wording.is_about(sentence) for wording in _wordings_for(sentence)) and is_task(sentence)
 
 
 def names_kind(text: str) -> bool:
-    """Whether the text names a kind of label, such as intent or sentiment."""
+    """Return whether the text names a kind of label, such as intent or sentiment."""
     return any([wording.names_kind(text) for wording in _wordings_for(text)])
 
 
 def points_back(text: str) -> bool:
-    """Whether the text refers to a text before it, such as "the above"."""
+    """Return whether the text refers to an earlier text, as "the above" does."""
     return any([wording.points_back(text) for wording in _wordings_for(text)])
 
 
 def offers(text: str) -> bool:
-    """Whether the text ends with words that announce a list of choices. Such a list is no text to work on."""
+    """Return whether the text ends with words that announce a list of choices. Such a list is no payload."""
     return any([wording.offers(text) for wording in _wordings_for(text)])
 
 
 def introduces(text: str) -> bool:
-    """Whether the text begins with words that introduce another text."""
+    """Return whether the text begins with words that introduce another text."""
     return any(wording.introduction.match(text) for wording in _wordings_for(text))
 
 
@@ -168,7 +169,8 @@ _led_patterns = Derived(lambda: tuple(_led()))
 
 
 def verb_led(text: str) -> Iterator[tuple[str, re.Match[str]]]:
-    """Each rule for a verb and its object, `translate good morning into french`, that matches the whole text."""
+    """Yield the rules that match the whole text as a verb and its object, such as `translate good morning into
+    french`."""
     spaced_only = text.isascii()
     for rule, pattern, spaced in _led_patterns():
         if spaced or not spaced_only:

@@ -115,7 +115,7 @@ class VersionArchive:
         return None
 
     def _was_active(self, entry: ArchivedVersion) -> bool:
-        """Whether the text has `status: active`. A text search saves the parsing of most old versions."""
+        """Return whether the text has `status: active`. A text search saves the parsing of most old versions."""
         if entry.file in self._parsed:
             return True
         try:

@@ -1,4 +1,5 @@
-"""Assigns requests to the arms of an experiment. The assignment is stable, and a larger share only adds requests."""
+"""Assigns requests to the arms of an experiment. A request always gets the same arm, and a larger share only adds
+requests."""
 
 from hashlib import blake2b
 
@@ -9,15 +10,15 @@ from gateway.prompt.templates.template import Template
 
 
 class RewriteDecision(Struct, frozen=True):
-    """The version to use, its arm, and a reason where it is not obvious. With `Arm.NONE` the prompt is not changed."""
+    """The version to use and its arm, with a reason if it is not obvious. With `Arm.NONE` the prompt is not changed."""
 
     template: Template | None
     arm: Arm
     why: str = ""
     proven: tuple[str, ...] | None = None
-    """The models of the route that may get the rewritten prompt; None: all."""
+    """The models of the route that may get the rewritten prompt. None stands for all of them."""
     controls: float = 0.0
-    """The share of the template's own controls when this was decided; 0: it has none."""
+    """The share of the template's own controls at the time of the decision; 0 if it has none."""
 
     @property
     def speaks(self) -> bool:
@@ -25,7 +26,7 @@ class RewriteDecision(Struct, frozen=True):
 
 
 def place(experiment: str, unit: str) -> float:
-    """The position of `unit` in an experiment, from 0 to 1, evenly distributed and always the same.
+    """Return the position of `unit` in an experiment, from 0 to 1. Positions are evenly distributed and never change.
 
     The experiment's name is the key of the hash, so that positions in two experiments are independent. A CRC is not
     good enough: if two texts get the same prefix, the difference of their CRCs is the same for every prefix.
@@ -36,10 +37,10 @@ def place(experiment: str, unit: str) -> float:
 
 
 def takes_part(exchange: Exchange, trial: CanaryTrial) -> bool:
-    """Whether the exchange is in the share of the trial. Raising the share only adds members."""
+    """Return whether the exchange belongs to the share of the trial. A higher share only adds members."""
     return place(trial.name, sticky_id(exchange)) < trial.share
 
 
 def sticky_id(exchange: Exchange) -> str:
-    """The unit that stays in one arm: the conversation, else the user, else this exchange alone."""
+    """Return the unit that always gets the same arm: the conversation, or else the user, or else only this exchange."""
     return exchange.ask.controls.conversation or exchange.ask.user or exchange.id

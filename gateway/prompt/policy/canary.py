@@ -1,4 +1,4 @@
-"""Decides which requests get the canary of a template, and which the stable version."""
+"""Decides which requests get the canary version of a template, and which get the stable version."""
 
 from gateway.exchange import Arm, CanaryTrial, Exchange
 from gateway.prompt.library.library import OfferedVersions
@@ -6,7 +6,7 @@ from gateway.prompt.policy.arms import RewriteDecision, takes_part
 
 
 def choose_version(exchange: Exchange, offered: OfferedVersions) -> RewriteDecision:
-    """The canary for its share of the conversations, the stable version for the rest."""
+    """Choose the canary for its share of the conversations, and the stable version for the others."""
     canary, share = offered.canary, offered.share
     if canary is not None and takes_part(exchange, CanaryTrial(canary.ref, share)):
         return RewriteDecision(canary, Arm.CANARY, f"among the {share:.0%} of the canary")

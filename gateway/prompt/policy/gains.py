@@ -1,7 +1,7 @@
-"""The gain table: the measured effect of a template's text with a model.
+"""The gain table: the measured effect of each template's text with each model.
 
-`foreword gains measure` writes the file, every worker reads it. A row without enough data is unknown. The package
-has a table for the default model; rows in the data folder replace those of the package.
+`foreword gains measure` writes the file, and every worker reads it. A row without enough data counts as unknown. The
+package has a table for the default model; rows in the data folder replace its rows.
 """
 
 import logging
@@ -23,22 +23,24 @@ log = logging.getLogger("foreword.gains")
 SCHEMA = 2
 FEWEST_PAIRS = 20
 RESOLUTION = 0.05
-"""A gain is known well enough if its interval reaches at most this far to either side."""
+"""A gain is known well enough if the bounds of its interval are at most this far from it."""
 ALPHA = 0.05
-"""The risk that any row of a table is taken to help, or to harm, by chance, divided among its rows (Bonferroni)."""
+"""The risk that any row of a table seems to help or to harm only by chance. It is divided among the rows
+(Bonferroni)."""
 LOOK_AGAIN_S = 2.0
 SHIPPED = Path(__file__).parent / "shipped_gains.json"
 OLD = "its rows are for intents (schema 1); rows are for templates now, so measure again: foreword gains measure"
 
 
 class OldGainTable(ForewordError):
-    """The file was written by a version whose rows named intents. They say nothing about a template's text."""
+    """A file from an earlier version, whose rows named intents. Such rows do not say which template text was
+    measured."""
 
 
 class Gain(Struct, frozen=True):
     """The mean difference in score, rewritten minus raw, over `pairs` pairs of answers.
 
-    `low` and `high` are the bounds of an interval that is corrected for the number of rows of its table.
+    `low` and `high` are the bounds of its interval, which is corrected for the number of rows in the table.
     """
 
     text: str
@@ -51,14 +53,14 @@ class Gain(Struct, frozen=True):
     low: float
     high: float
     p: float = 1.0
-    """Of no difference, for this row alone."""
+    """The p-value of no difference, for this row alone."""
     by: str = ""
-    """The source of the scores: `right answers`, `client's checks`, `blind verdicts`, `judge`, or several of them."""
+    """The source of the scores: `right answers`, `client's checks`, `blind verdicts`, `judge`, or several of these."""
     template: str = ""
-    """`id@version` at the time of the measurement, for readers."""
+    """`id@version` at the time of the measurement, shown to readers."""
     intent: str = ""
     rows: int = 1
-    """The number of rows for which the interval is corrected."""
+    """The number of rows that the interval is corrected for."""
     spread: float = 0.0
     """The standard deviation of the differences."""
     measured_s: float = 0.0
@@ -66,7 +68,7 @@ class Gain(Struct, frozen=True):
 
     @property
     def suffices(self) -> bool:
-        """Whether there is enough data to act on: the interval is narrow, or does not contain 0."""
+        """Return whether there is enough data to act on: the interval is narrow, or it does not contain 0."""
         if self.pairs < FEWEST_PAIRS:
             return False
         if self.high - self.low <= 2 * RESOLUTION:
@@ -75,7 +77,7 @@ class Gain(Struct, frozen=True):
 
     @property
     def verdict(self) -> str:
-        """`helps`, `leave it` or `unknown`."""
+        """Return `helps`, `leave it` or `unknown`."""
         if not self.suffices:
             return "unknown"
         return "helps" if self.low > 0 else "leave it"
@@ -94,7 +96,7 @@ class _Schema(Struct):
 
 
 GainKey = tuple[str, str, str]
-"""The digest of a template's text, its language, and the model's name at its backend."""
+"""The digest of a template's text, the template's language, and the model's name at its backend."""
 Gains = dict[GainKey, Gain]
 
 
@@ -107,7 +109,7 @@ def key_of(gain: Gain) -> GainKey:
 
 
 def read_gains(path: Path) -> Gains:
-    """The table. A missing file is an empty table. Raises `OldGainTable`, `OSError` or `msgspec.DecodeError`."""
+    """Read the table. A missing file is an empty table. Raises `OldGainTable`, `OSError` or `msgspec.DecodeError`."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -121,9 +123,10 @@ def read_gains(path: Path) -> Gains:
 
 
 def write_gains(path: Path, measured: Sequence[Gain]) -> Gains:
-    """Add these rows to the table and correct all intervals for its new length. Returns the table.
+    """Add these rows to the table, correct all intervals for its new length, and return the table.
 
-    A new row replaces that of the same text, language and model. An old table is set aside as `gains.json.schema-1`.
+    A new row replaces the row with the same text, language and model. A table of an earlier version is renamed to
+    `gains.json.schema-1`.
     """
     with locked(path):
         try:
@@ -140,7 +143,7 @@ def write_gains(path: Path, measured: Sequence[Gain]) -> Gains:
 
 
 def corrected(gains: Gains) -> Gains:
-    """The rows with their intervals at the level `1 - ALPHA / rows`: Bonferroni's correction, by Student's t."""
+    """Return the rows with intervals at the level `1 - ALPHA / rows` (Bonferroni's correction), by Student's t."""
     return {key: _corrected(gain, len(gains)) for key, gain in gains.items()}
 
 
@@ -153,9 +156,9 @@ def _corrected(gain: Gain, rows: int) -> Gain:
 
 
 def t_quantile(share: float, freedom: int) -> float:
-    """The quantile of Student's t for a share above 0.5, by the expansion in Abramowitz & Stegun 26.7.5.
+    """Return the quantile of Student's t for a share above 0.5, by the expansion in Abramowitz & Stegun 26.7.5.
 
-    The error is under 1 % from 10 degrees of freedom on, for shares up to 0.9995.
+    From 10 degrees of freedom on, the error is below 1 % for shares up to 0.9995.
     """
     z, n = NormalDist().inv_cdf(share), freedom
     return (
@@ -171,9 +174,10 @@ def _aside(path: Path) -> Path:
 
 
 class GainTable:
-    """The content of the file, read again after each change. If the file is broken, the last good content is used.
+    """The content of the file, which is read again after each change. If the file is broken, the last good content is
+    used.
 
-    `shipped` is a second table, for texts and models without a row in the file.
+    `shipped` is a second table, for texts and models that have no row in the file.
     """
 
     def __init__(
@@ -187,7 +191,7 @@ class GainTable:
         self._look_at = -1.0
 
     def of(self, text: str, language: str, model: str) -> Gain | None:
-        """The gain of a template's text with a model; None if it was not measured."""
+        """Return the gain of a template's text with a model, or None if it was not measured."""
         return self._current().get((text, language, model))
 
     def _current(self) -> Gains:
@@ -208,12 +212,12 @@ class GainTable:
 
 
 def shipped_gains() -> Gains:
-    """The table of the package, measured with the default model."""
+    """Return the table of the package, which was measured with the default model."""
     return read_gains(SHIPPED)
 
 
 def known_gains(path: Path) -> Gains:
-    """The rows of the package and of the file. A table of an earlier version counts as empty."""
+    """Return the rows of the package and of the file. A table of an earlier version counts as empty."""
     try:
         return shipped_gains() | read_gains(path)
     except OldGainTable:

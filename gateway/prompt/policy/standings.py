@@ -1,6 +1,7 @@
-"""Stores the results of comparing templates with their own controls: settled, or back in shadow mode.
+"""Stores the results of comparing templates with their own controls: a template is settled, or back in shadow mode.
 
-The job `watch` writes the file, every worker reads it. A template whose text changes is compared anew.
+The job `watch` writes the file, and every worker reads it. If the text of a template changes, the comparison starts
+anew.
 """
 
 import logging
@@ -17,20 +18,20 @@ from gateway.atomic_file import locked, write_whole
 log = logging.getLogger("foreword.controls")
 
 SETTLED_CONTROLS = 0.05
-"""The share of controls of a settled template."""
+"""The share of controls for a settled template."""
 LOOK_AGAIN_S = 2.0
 
 
 class StandingState(StrEnum):
-    """The result of the comparison so far."""
+    """The result of the comparison up to now."""
 
-    TRIED = "tried"  # no result yet; also after an operator has brought a template back
-    SETTLED = "settled"  # no worse than its controls, by enough answers
-    SHADOW = "shadow"  # worse than its controls: it only decides
+    TRIED = "tried"  # there is no result yet, or an operator has brought the template back
+    SETTLED = "settled"  # enough answers show that it is no worse than its controls
+    SHADOW = "shadow"  # it is worse than its controls, so its rewrites are only recorded
 
 
 class Standing(Struct, frozen=True):
-    """The result for the text of one template."""
+    """The result for one text of a template."""
 
     template: str
     text: str
@@ -38,12 +39,12 @@ class Standing(Struct, frozen=True):
     state: StandingState
     reason: str = ""
     by: str = ""
-    """The job, or `person`."""
+    """The author of the result: the job, or `person`."""
     time_s: float = 0.0
     since_s: float = 0.0
-    """Answers from before this time, in seconds since 1970, do not count."""
+    """A time in seconds since 1970. Answers before it do not count."""
     version: int = 0
-    """For readers."""
+    """The version of the template, shown to readers."""
 
 
 class _StandingsFile(Struct):
@@ -60,7 +61,7 @@ def standings_path(data_folder: Path) -> Path:
 
 
 def read_standings(path: Path) -> Standings:
-    """The content of the file; a missing file is empty. Raises `OSError` or `msgspec.DecodeError`."""
+    """Read the content of the file. A missing file is empty. Raises `OSError` or `msgspec.DecodeError`."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -70,13 +71,14 @@ def read_standings(path: Path) -> Standings:
 
 
 def newest_states(path: Path) -> dict[str, str]:
-    """The newest result of each template (`tried`, `settled` or `shadow`) by its id. Raises like `read_standings`."""
+    """Return the newest result of each template (`tried`, `settled` or `shadow`) by its id. Raises like
+    `read_standings`."""
     rows = sorted(read_standings(path).values(), key=lambda row: row.time_s)
     return {row.template: str(row.state) for row in rows}
 
 
 def write_standing(path: Path, standing: Standing) -> None:
-    """Add one result. It replaces the earlier one of the same template and text."""
+    """Add one result. It replaces an earlier result for the same template and text."""
     with locked(path):
         rows = {**read_standings(path), (standing.template, standing.text): standing}
         data = msgspec.json.encode(_StandingsFile(tuple(rows[key] for key in sorted(rows))))
@@ -84,9 +86,10 @@ def write_standing(path: Path, standing: Standing) -> None:
 
 
 class StandingTable:
-    """The content of the file, read again after each change. If the file is broken, the last good content is used.
+    """The content of the file, which is read again after each change. If the file is broken, the last good content is
+    used.
 
-    `controls` is the share of controls of a template that is not settled.
+    `controls` is the share of controls for a template that is not settled.
     """
 
     def __init__(self, path: Path, controls: float = 0.3, clock: Callable[[], float] = time.monotonic) -> None:
@@ -98,7 +101,7 @@ class StandingTable:
         self._look_at = -1.0
 
     def controls(self, id: str, text: str) -> float:
-        """The share of the conversations that are held back as controls."""
+        """Return the share of the conversations that are held back as controls."""
         standing = self.of(id, text)
         settled = standing is not None and standing.state is StandingState.SETTLED
         return min(SETTLED_CONTROLS, self._controls) if settled else self._controls

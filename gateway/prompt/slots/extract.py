@@ -1,6 +1,7 @@
-"""Fills the slots that the rules left empty: enums by the nearest value, the others by one call of a model.
+"""Fills the slots that the rules left empty. An enum gets its most similar value; other slots are filled by one model
+call.
 
-The model may only quote words of the query. Other words are dropped.
+The model may only quote words of the query. Other words in its answer are dropped.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _ANSWER = re.compile(r"\{.*\}", re.DOTALL)
 
 
 class ExtractedSlots(Struct, frozen=True):
-    """The values that the rules did not find, the calls that they cost, and the rejected answers."""
+    """The values that the rules did not find, the model calls that were made, and the rejected answers."""
 
     values: tuple[SlotValue, ...] = ()
     calls: tuple[Call, ...] = ()
@@ -60,7 +61,7 @@ class Extractor:
     async def __call__(
         self, template: Template, exchange: Exchange, embed: Embed | None, completer: Completer | None, budget_s: float
     ) -> ExtractedSlots:
-        """The values that could be filled within the budgets. A slot that stays empty is no error."""
+        """Return the values that were found within the budgets. A slot that stays empty is no error."""
         empty = empty_slots(template, exchange.ask.query, exchange.split)
         nearest = {name: slot for name, slot in empty.items() if slot.nearest}
         nearest_values = await self._nearest(nearest, exchange.ask.query, embed, budget_s) if nearest and embed else ()
@@ -98,7 +99,7 @@ class Extractor:
 
 
 def wants_more(template: Template) -> bool:
-    """Whether an embedding or a model may fill slots of the template."""
+    """Return whether an embedding or a model may fill slots of the template."""
     return template.extract is not None or any([slot.nearest for slot in template.slots.values()])
 
 
@@ -109,7 +110,7 @@ def _names_to_ask(wish: Extract | None, empty: Mapping[str, Slot]) -> Sequence[s
 
 
 def _grams(query: str) -> list[tuple[int, int]]:
-    """The positions in the query of the instruction's words and of pairs of neighbouring words: (start, end)."""
+    """Return (start, end) in the query for each word of the instruction, and for each pair of neighbouring words."""
     spans = split(query[:SEARCHED_CHARS]).instruction
     words = [match.span() for span in spans for match in _GRAM.finditer(query, span.start, span.end)]
     pairs = [(first[0], second[1]) for first, second in pairwise(words) if second[0] - first[1] <= 1]
@@ -117,7 +118,8 @@ def _grams(query: str) -> list[tuple[int, int]]:
 
 
 def _best(name: str, slot: Slot, scores: Any, grams: Sequence[tuple[int, int]]) -> SlotValue | None:
-    """The value whose word is most similar to a word of the query, if it is similar enough. scores: [grams, words]"""
+    """Return the value whose word is most similar to a word of the query, if it is similar enough. `scores` is [grams,
+    words]."""
     owners = [value for value, words in slot.values.items() for _ in words]
     gram, word = divmod(int(scores.argmax()), len(owners))
     if scores[gram, word] < slot.nearest:
@@ -162,7 +164,7 @@ def _question(template: Template, slots: Mapping[str, Slot], query: str) -> str:
 
 
 def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
-    """The JSON schema of an object with these slots; null means no value."""
+    """Return the JSON schema of an object with these slots. In an answer, null means that the slot has no value."""
     text: dict[str, Any] = {"type": ["string", "null"]}
     kinds = {SlotType.LIST: {"type": ["array", "null"], "items": {"type": "string"}}}
     properties = {
@@ -173,9 +175,9 @@ def schema_of(slots: Mapping[str, Slot]) -> dict[str, Any]:
 
 
 def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
-    """The value of a slot in the query's own words, with its position; None if the query does not contain it.
+    """Return the value of a slot in the query's own words, with its place, or None if the query does not contain it.
 
-    `words`: the model's answer for the slot, any JSON value.
+    `words` is the model's answer for the slot. It may be any JSON value.
     """
     if slot.type is SlotType.ENUM:
         if not isinstance(words, str) or words not in slot.values:
@@ -194,7 +196,7 @@ def checked(name: str, slot: Slot, words: Any, query: str) -> SlotValue | None:
 
 
 def locate(query: str, words: str) -> tuple[int, int] | None:
-    """The start and end of the words in the query, ignoring letter case, width and white space; None if not found."""
+    """Return the start and end of the words in the query, or None. Letter case, width and white space are ignored."""
     target = " ".join(words.split())
     if not target:
         return None
@@ -208,7 +210,7 @@ def locate(query: str, words: str) -> tuple[int, int] | None:
 
 
 def _plain(text: str) -> tuple[str, list[int]]:
-    """The text without differences of case, width and white space, and the original index of each character."""
+    """Return the text without differences in case, width and white space, and the original index of each character."""
     pieces: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
@@ -221,7 +223,7 @@ def _plain(text: str) -> tuple[str, list[int]]:
 
 
 def _json(text: str) -> dict[str, Any] | None:
-    """The object in an answer, with or without a code fence around it."""
+    """Return the JSON object in an answer. The answer may have a code fence around the object."""
     match = _ANSWER.search(text)
     try:
         data = msgspec.json.decode(match[0]) if match else None

@@ -1,6 +1,6 @@
 """Fills a template's slots from the query by rules, and records the place of each value.
 
-If a required slot stays empty, the template is not used: a prompt is never half filled.
+If a required slot stays empty, the template is not used: a prompt with empty slots is never sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from gateway.prompt.templates.template import Template
 from gateway.split import Split
 
 TAKEN_APART = frozenset({SlotSource.PAYLOAD, SlotSource.INSTRUCTION})
-"""Sources that split the query into instruction and payload."""
+"""The sources that read a part of the query: its instruction or its payload."""
 
 
 class FilledSlots(Struct, frozen=True):
-    """The filled slots, as text for the body and with their places in the query."""
+    """The filled slots, as text for the template's body and with their places in the query."""
 
     values: Mapping[str, str]
     slots: tuple[SlotValue, ...]
@@ -29,7 +29,7 @@ class FilledSlots(Struct, frozen=True):
 
 
 class SlotMissing(Struct, frozen=True):
-    """A required slot without a value, and the reason. The template cannot be used."""
+    """A required slot has no value, so the template cannot be used. The value also holds the reason."""
 
     slot: str
     why: str
@@ -38,10 +38,10 @@ class SlotMissing(Struct, frozen=True):
 def fill(
     template: Template, query: str, given: Sequence[SlotValue] = (), parts: Split | None = None
 ) -> FilledSlots | SlotMissing:
-    """The values of all slots, or the first reason why the template cannot be used.
+    """Return the values of all slots, or the first reason why the template cannot be used.
 
-    `given`: values from other sources, for slots that the rules leave empty. `parts`: the split query, if the caller
-    has it.
+    `given` are values from other sources, for slots that the rules leave empty. `parts` is the split query, if the
+    caller has it.
     """
     reading = QueryReading(parts or split(query), template.language)
     whole = certain(reading.split)
@@ -51,7 +51,7 @@ def fill(
     values = {"query": query}
     filled: list[SlotValue] = []
     for name, slot in template.slots.items():
-        # only an optional slot of plain text that the body writes could tear a sentence apart
+        # only here could a split tear a sentence apart: the body writes an optional slot of plain text
         cut = sure if name in used and not slot.required and slot.type is None else reading
         value = _find(name, slot, reading, cut) or others.get(name)
         why = _unfit(slot, value)
@@ -67,18 +67,19 @@ def fill(
 
 
 def empty_slots(template: Template, query: str, parts: Split | None = None) -> dict[str, Slot]:
-    """The slots that the rules leave empty."""
+    """Return the slots that the rules leave empty."""
     reading = QueryReading(parts or split(query), template.language)
     return {name: slot for name, slot in template.slots.items() if _find(name, slot, reading, reading) is None}
 
 
 def read_value(slot: Slot, words: str) -> str | None:
-    """Convert the words to the slot's type; None if they are not of that type."""
+    """Convert the words to the slot's type. The result is None if they are not of that type."""
     return words if slot.type is None else READERS[slot.type](words)
 
 
 def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> SlotValue | None:
-    """The value from the first source that has one. Sources in `TAKEN_APART` read `cut`, others `reading`."""
+    """Return the value from the first source that has one. Sources in `TAKEN_APART` read `cut`, others read
+    `reading`."""
     for source in slot.sources:
         place: Place | None = FINDERS[source](slot, cut if source in TAKEN_APART else reading)
         if place is not None and place.value.strip():
@@ -89,7 +90,7 @@ def _find(name: str, slot: Slot, reading: QueryReading, cut: QueryReading) -> Sl
 
 
 def _unfit(slot: Slot, value: SlotValue | None) -> str:
-    """The reason why a slot stays empty; "" if it has a value."""
+    """Return the reason why a slot stays empty, or "" if it has a value."""
     if value is None:
         kind = f"{slot.type} from " if slot.type and slot.sources else str(slot.type or "")
         return f"no {kind}{' or '.join(slot.sources)} was found in the query"

@@ -1,4 +1,4 @@
-"""Finds the value of a slot by rules: one small function for each source."""
+"""Finds the value of a slot by rules. Each source has one small function."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +16,11 @@ from gateway.prompt.templates.fields import Slot, SlotSource, SlotType
 from gateway.split import Split
 
 SEARCHED_CHARS = 20_000
-"""Patterns search this part of a query only, so that a long query does not delay other requests."""
+"""Patterns search only this part of a query, so that a long query does not delay other requests."""
 
 
 class Place(Struct, frozen=True):
-    """A value and its place in the query; -1 if the query does not contain it literally."""
+    """A value and its place in the query. The place is -1 if the query does not contain the value literally."""
 
     value: str
     start: int = -1
@@ -28,14 +28,14 @@ class Place(Struct, frozen=True):
 
 
 class QueryReading:
-    """A query as the finders read it: split in parts, with the language of the template."""
+    """A query in the form that the finders read: split into parts, with the language of the template."""
 
     def __init__(self, split: Split, language: str) -> None:
         self.split, self.language, self.query = split, language, split.query
 
     @cached_property
     def instruction(self) -> str:
-        """The query with blanks in place of the payload, so that positions are the same as in the query."""
+        """Return the query with blanks in place of the payload, so that all positions stay the same."""
         whole = self.split.payload
         if whole is None:
             return self.query
@@ -43,7 +43,7 @@ class QueryReading:
 
     @cached_property
     def low(self) -> str:
-        """The beginning of the instruction in lower case."""
+        """Return the beginning of the instruction in lower case."""
         return folded(self.instruction[:SEARCHED_CHARS])
 
 
@@ -67,7 +67,7 @@ def _instruction(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _question(slot: Slot, reading: QueryReading) -> Place | None:
-    """The last sentence with a question mark; the whole instruction if there is none."""
+    """Find the last sentence with a question mark, or the whole instruction if there is none."""
     text = reading.instruction
     end = max(text.rfind("?"), text.rfind("？")) + 1
     if not end:
@@ -82,7 +82,7 @@ _TITLE = re.compile(
 
 
 def _section(slot: Slot, reading: QueryReading) -> Place | None:
-    """The text after a title in `values`, up to the next title of any section."""
+    """Find the text after a title in `values`. It ends at the next title of any section."""
     titles = {word.lower() for words in slot.values.values() for word in words}
     lines = list(_TITLE.finditer(reading.query))
     for index, title in enumerate(lines):
@@ -130,7 +130,8 @@ def _options(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _choice(slot: Slot, reading: QueryReading) -> Place | None:
-    """The value whose word comes first in the instruction. If two begin at the same place, the longer one counts."""
+    """Find the value whose word comes first in the instruction. If two begin at the same place, the longer one is
+    used."""
     best: tuple[int, int, str, int] | None = None
     for value, words in slot.values.items():
         for word in words:
@@ -142,7 +143,7 @@ def _choice(slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _find_word(word: str, text: str) -> int:
-    """The place of a word: as a whole word, or anywhere in unspaced writing; -1 if it is not there."""
+    """Return the place of a word, or -1 if it does not occur. In a spaced language only a whole word counts."""
     place = text.find(word)
     if place < 0 or not word.isascii():
         return place
@@ -156,7 +157,7 @@ def _language(_slot: Slot, reading: QueryReading) -> Place | None:
 
 
 def _number(slot: Slot, reading: QueryReading) -> Place | None:
-    """The first number; for `type: number` the first real number, not a time or a version."""
+    """Find the first number. For `type: number`, a time or a version is skipped."""
     text = reading.instruction[:SEARCHED_CHARS]
     if slot.pattern:
         match = slot.pattern.search(text)
@@ -215,7 +216,7 @@ def _place(match: re.Match[str]) -> Place:
 
 
 def _group(match: re.Match[str]) -> Place:
-    """The group that matched, or the whole match of a pattern without groups."""
+    """Return the place of the group that matched, or of the whole match if the pattern has no groups."""
     group = match.lastindex or 0
     return Place(match[group], match.start(group), match.end(group))
 

@@ -119,7 +119,7 @@ def _hand_made_fences(template: Template) -> Iterator[Finding]:
 
 
 def _arrives(template: Template) -> bool:
-    """Whether the words of the query or of a slot get into the messages, for at least one set of slot values."""
+    """Return whether the words of the query or of a slot get into the messages, for at least one set of slot values."""
     full = {"query": PROBE} | {name: PROBE for name in template.slots}
     chosen = full | {name: value for name, slot in template.slots.items() if (value := _choice(slot))}
     return any(_shows(template, values) for values in (full, chosen, {"query": PROBE}))

@@ -256,7 +256,7 @@ def _write(plain: Plain, values: Mapping[str, Any], pieces: list[str]) -> bool:
 
 
 def _hold(tests: Iterable[Filled], values: Mapping[str, Any]) -> bool | None:
-    """Whether all tests are true; None if a value is not a string."""
+    """Return whether all tests are true; None if a value is not a string."""
     for test in tests:
         value = values.get(test.name)
         value = getattr(value, test.field, None) if test.field else value

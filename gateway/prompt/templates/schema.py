@@ -107,7 +107,7 @@ def read_head(head: FrontMatterHead) -> dict[str, Any]:
 
 
 def _beside(name: str) -> bool:
-    """Whether the path stays inside the folder. A template that a model wrote must not read other files."""
+    """Return whether the path stays inside the folder. A template that a model wrote must not read other files."""
     path = PurePosixPath(name)
     return name.endswith(".jsonl") and not path.is_absolute() and ".." not in path.parts and name.isprintable()
 

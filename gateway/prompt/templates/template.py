@@ -123,7 +123,7 @@ class Template(Struct, frozen=True):
 
     @property
     def active(self) -> bool:
-        """Whether it is used for the requests of its intent."""
+        """Return whether it is used for the requests of its intent."""
         return self.status is Status.ACTIVE and not self.faults
 
     @property
@@ -139,7 +139,7 @@ class Template(Struct, frozen=True):
 
     @property
     def one_question(self) -> bool:
-        """Whether it is only for requests that ask the one question of its examples."""
+        """Return whether it is only for requests that ask the one question of its examples."""
         pool = self.examples
         return isinstance(pool, ExamplePool) and bool(pool.question) and pool.required is not False
 
@@ -159,7 +159,7 @@ class Template(Struct, frozen=True):
 
     @property
     def shot_turns(self) -> bool:
-        """Whether each example becomes a user and an assistant message."""
+        """Return whether each example becomes a user and an assistant message."""
         return isinstance(self.examples, ExamplePool) and self.examples.as_ == "turns"
 
     def render(
