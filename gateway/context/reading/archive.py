@@ -1,4 +1,4 @@
-"""Zip files that contain documents. Members are read within limits, XML without entities."""
+"""Opens zip files that contain documents. Members are read within limits, and XML without entities."""
 
 import io
 import zipfile
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
-"""The most bytes of all members together. A DOCX is a zip file, and a small one can unpack to terabytes."""
+"""The largest total size of all members. A DOCX is a zip file, and a small one can unpack to terabytes."""
 MOST_MEMBERS = 20_000
 
 
 class Archive:
-    """A zip file in memory. Raises `CollectionError` if it unpacks to too many bytes."""
+    """A zip file in memory. Raises `CollectionError` if its members unpack to too many bytes."""
 
     def __init__(self, name: object, raw: bytes) -> None:
         self._name = name
@@ -29,7 +29,7 @@ class Archive:
         return member in self.names
 
     def read(self, member: str) -> bytes:
-        # the sizes in the directory can be false; zipfile stops at the stated one
+        # the sizes in the directory can be false; zipfile stops reading at the stated size
         return self._zip.read(member)
 
     def xml(self, member: str) -> "_Element":

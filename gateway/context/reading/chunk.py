@@ -23,20 +23,21 @@ Count = Callable[[str], int]
 Span = tuple[int, int]
 
 VERSION = 4
-"""Part of each ingested file's recipe. Increase it after a change to the cutting, so that files are cut again."""
+"""This number is part of each ingested file's recipe. Increase it after a change to the cutting, so that files are cut
+again."""
 
 SPECIAL_TOKENS = 4
-"""The model's own tokens around a text (two for BERT), and a margin for joining heading and text."""
+"""The number of tokens that the model adds to a text (two for BERT), with a margin for joining heading and text."""
 
 CHARACTERS_A_TOKEN = 12
-"""A text with more characters per token does not fit in any case: WordPiece counts a word of 10,000 letters as one
+"""A text with more characters per token is never counted as fitting. WordPiece counts a word of 10,000 letters as one
 token."""
 
 JOINED = 0.64
-"""Short neighbours are joined up to this share of the limit, while one paragraph or sentence may use all of it. If a
-budget limits the chunks that are used, shorter chunks find more."""
+"""Short neighbours are joined up to this share of the limit, while a single paragraph or sentence may use all of it. If
+a budget limits the tokens that a prompt uses, a search with shorter chunks finds more."""
 
-# A match ends at a possible cut. The patterns are ordered from the best kind of position to the worst.
+# Each match of a pattern ends at a position where a cut is possible. The patterns are ordered from best to worst.
 PLACES = tuple(
     re.compile(pattern)
     for pattern in (
@@ -49,14 +50,14 @@ PLACES = tuple(
 )
 SENTENCES = 2
 LEAD_SHARE = 3
-"""The repeated head takes at most one part in this many of a chunk."""
+"""The repeated head takes at most one part in this many of a chunk. With 3, that is a third."""
 WHOLE_RECORD = 4
-"""A record is not cut if it is at most this many times the limit."""
+"""A record of at most this many times the limit is not cut."""
 
 
 class Cut(Struct, frozen=True):
-    """How documents are cut, in tokens. `strict`: chunks are filled up to the limit, even if the embedder cannot read
-    that much at once."""
+    """The way in which documents are cut, with lengths in tokens. If `strict` is true, chunks are filled up to the
+    limit, even if the embedder cannot read that much at once."""
 
     limit: int = 200
     overlap: int = 0
@@ -66,8 +67,8 @@ class Cut(Struct, frozen=True):
 def chunk(document: Document, collection: str, source: str, count: Count, cut: Cut, window: int) -> list[Chunk]:
     """Cut a document into chunks of at most `cut.limit` tokens, as `count` counts them.
 
-    `window` is the embedder's, in tokens: heading path and text together stay below it, unless the cut is
-    strict.
+    `window` is the embedder's window in tokens. Unless the cut is strict, a heading path and its text together stay
+    below it.
     """
     chunks = []
     for (start, end), path in _sections(document):
@@ -99,7 +100,7 @@ def chunk(document: Document, collection: str, source: str, count: Count, cut: C
 
 
 def lead_length(chunk: Chunk) -> int:
-    """The number of characters before a chunk's own text, which repeat the head of its table or list."""
+    """The length, in characters, of the head of a table or list that is repeated before a chunk's own text."""
     span = chunk.end - chunk.start
     return max(0, len(chunk.text) - span) if span > 0 else 0
 
@@ -110,7 +111,8 @@ class _Section:
     def __init__(
         self, document: Document, start: int, end: int, count: Count, room: int, joined: int, whole: int
     ) -> None:
-        """The limits in tokens: `room` for a span, `joined` for short neighbours together, `whole` for a record."""
+        """All limits are in tokens. `room` limits a span, `joined` limits short neighbours together, and `whole` a
+        record."""
         self._text = document.text
         self._span = (start, end)
         self._count = count
@@ -161,7 +163,7 @@ class _Section:
         return self._packed(self._with_heading(spans))
 
     def _with_heading(self, spans: list[Span]) -> list[Span]:
-        """Join a span that is only a heading's line with the text below it."""
+        """Join a span that consists only of a heading's line with the text below it."""
         if len(spans) < 2 or not self._headed or "\n" in self._text[slice(*spans[0])]:
             return spans
         both = (spans[0][0], spans[1][1])
@@ -188,7 +190,7 @@ class _Section:
         return self._packed([*spans, *_split(self._text, at, end, self._count, room, joined)])
 
     def _packed(self, spans: list[Span]) -> list[Span]:
-        """Join neighbours while they fit together with the head that the first one repeats."""
+        """Join neighbours if they fit together with the head that the first one repeats."""
         packed: list[Span] = []
         room = self._joined
         for start, end in spans:
@@ -201,11 +203,11 @@ class _Section:
 
 
 MOST_NESTED = 8
-"""The depth to which lists within lists repeat their lines."""
+"""The depth to which nested lists repeat the lines before them."""
 
 
 def _fitting(lead: Lead, count: Count, room: int) -> Lead:
-    """The lead, shortened to a text of at most `room` tokens. Its last line, the title row, is dropped last."""
+    """Shorten a lead to at most `room` tokens. Its last line, which is the title row, is dropped last."""
     text = lead.text
     while text and not _fits(text, count, room):
         text = text.partition("\n")[2] if "\n" in text else text[: len(text) // 2].rstrip(" |")
@@ -213,19 +215,19 @@ def _fitting(lead: Lead, count: Count, room: int) -> Lead:
 
 
 def _head(text: str, lead: Lead) -> int:
-    """The position where the head of a table or list begins, which stands directly before it."""
+    """The position where the head begins that stands directly before a table or list."""
     place = text.rfind(lead.text, max(0, lead.start - len(lead.text) - 4), lead.start)
     return place if place >= 0 and not text[place + len(lead.text) : lead.start].strip() else lead.start
 
 
 def within(text: str, count: Count, window: int) -> list[str]:
-    """The text in parts that the embedder can read at once; a single part if the whole text is short enough."""
+    """Split the text into parts that the embedder can read at once. A text that is short enough stays one part."""
     room = max(1, window - SPECIAL_TOKENS)
     return [text[start:end] for start, end in _split(text, 0, len(text), count, room, room)] or [text]
 
 
 def sentences(text: str, tokens: int, count: Count) -> list[Span]:
-    """Spans of whole lines and sentences, joined up to `tokens`. They cover everything but white space."""
+    """The spans of whole lines and sentences, joined up to `tokens`. They cover everything except white space."""
     ends = {match.end() for place in PLACES[: SENTENCES + 1] for match in place.finditer(text)}
     parts = (_stripped(text, *edges) for edges in pairwise(sorted({0, *ends, len(text)})))
     return _packed(text, [(start, end) for start, end in parts if start < end], count, tokens)
@@ -257,7 +259,7 @@ def _sections(document: Document) -> Iterator[tuple[Span, tuple[str, ...]]]:
 
 
 def _shortened(path: tuple[str, ...], count: Count, room: int) -> str:
-    """The heading path in at most `room` tokens. The nearest heading is dropped last."""
+    """Shorten a heading path to at most `room` tokens. The nearest heading is dropped last."""
     while len(path) > 1 and not _fits(" > ".join(path), count, room):
         path = path[1:]
     heading = " > ".join(path)
@@ -271,10 +273,11 @@ def _fits(text: str, count: Count, room: int) -> bool:
 
 
 def _split(text: str, start: int, end: int, count: Count, room: int, joined: int, kind: int = 0) -> list[Span]:
-    """Spans of at most `room` tokens that cover everything but white space, cut at the best positions.
+    """Split a text into spans of at most `room` tokens, cut at the best positions. They cover everything except white
+    space.
 
-    `kind` is the index in `PLACES` of the next pattern to cut at. From 1 on, the span is a paragraph or a part
-    of one.
+    `kind` is the index in `PLACES` of the next pattern to cut at. From 1 on, the span is a paragraph or a part of a
+    paragraph.
     """
     start, end = _stripped(text, start, end)
     if start == end:
@@ -292,7 +295,8 @@ def _split(text: str, start: int, end: int, count: Count, room: int, joined: int
 
 
 def _overlapping(text: str, start: int, end: int, count: Count, room: int, overlap: int) -> list[Span]:
-    """Spans of at most `room` tokens. Each begins with up to `overlap` last tokens of the one before."""
+    """The spans of at most `room` tokens. Each begins with up to `overlap` tokens from the end of the span before
+    it."""
     size = max(1, overlap // 2)
     pieces = _split(text, start, end, count, size, size)
     spans: list[Span] = []
@@ -317,7 +321,7 @@ def _parts(place: re.Pattern[str], text: str, start: int, end: int) -> list[Span
 
 
 def _packed(text: str, spans: list[Span], count: Count, room: int) -> list[Span]:
-    """Join neighbours while they fit together."""
+    """Join neighbours if they fit together."""
     packed: list[Span] = []
     for start, end in spans:
         if packed and _fits(text[packed[-1][0] : end], count, room):

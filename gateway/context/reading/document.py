@@ -1,4 +1,4 @@
-"""The result of a reader: the text, the positions of headings, pages, tables and records, and the omissions."""
+"""The result of a reader: the text, the positions of headings, pages, tables and records, and what was left out."""
 
 from msgspec import Struct
 
@@ -12,12 +12,12 @@ class Heading(Struct, frozen=True):
     level: int
     title: str
     own_line: bool = True
-    """Whether its first line is only the heading, and not text of the section."""
+    """Whether the heading's first line contains only the heading, and no text of the section."""
 
 
 class Lead(Struct, frozen=True):
-    """The text that chunks of a table or list repeat if they begin at `start` or later: caption and title row, or the
-    line before the list. The table or list ends at `end`."""
+    """The text that chunks of a table or list repeat if they begin between `start` and `end`. For a table it is the
+    caption and title row, for a list the line before it. The table or list ends at `end`."""
 
     start: int
     end: int
@@ -25,7 +25,7 @@ class Lead(Struct, frozen=True):
 
 
 class ReadReport(Struct, frozen=True):
-    """A report on reading a file. `kind`: for example "PDF"; `certainty`: of the encoding, from 0 to 1.
+    """A report on reading a file. `kind` is, for example, "PDF". `certainty` is that of the encoding, from 0 to 1.
 
     `left_out` has one line for each kind of loss, such as `page 2: no text, only a picture`.
     """
@@ -40,10 +40,10 @@ class ReadReport(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True):
-    """A document. `pages[i]` is the position where page i + 1 begins; empty if there are no pages.
+    """A document. `pages[i]` is the position where page i + 1 begins. It is empty for a document without pages.
 
-    `records` are spans that must not be cut: rows of tables, records of JSON. Leads and records are sorted by
-    position.
+    `records` are spans that must not be cut, such as rows of tables and records of JSON. Leads and records are sorted
+    by position.
     """
 
     text: str

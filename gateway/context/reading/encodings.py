@@ -1,8 +1,9 @@
-"""Decodes bytes to text. The encoding is given by a byte order mark, or by the bytes, or is guessed from the letters.
+"""Decodes bytes to text. The encoding is known from a byte order mark or from the bytes, or else it is guessed from the
+frequencies of letters.
 
-`chardet` compares letter frequencies. It confuses alphabets if there are only a few words, so it is used to
-choose among the encodings of one family. The family is decided here: by escapes, by valid pairs of bytes, and
-by the positions of letters in words.
+`chardet` compares letter frequencies. It confuses alphabets if there are only a few words, so it is used only to choose
+among the encodings of one family. The family is decided here by escapes, by valid pairs of bytes, and by the positions
+of letters in words.
 """
 
 import codecs
@@ -13,10 +14,10 @@ from itertools import pairwise
 from msgspec import Struct
 
 SAMPLE_BYTES = 16_384
-"""The number of bytes on which a guess is based, from lines with letters beyond ASCII."""
+"""The number of bytes on which a guess is based. They are taken from lines with letters beyond ASCII."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 CONTROL_SHARE = 0.02
-"""The largest share of control characters among the first bytes. Binary data have more."""
+"""The largest share of control characters among the first bytes of a text. Binary data have a larger share."""
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -32,26 +33,27 @@ ESCAPES = (
 )
 LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "iso8859-2", "iso8859-15", "cp1258")
 LATIN_OLD = ("mac-roman", "cp850", "cp852", "cp437")
-"""Encodings that have letters at the codes of Windows' quotation marks and control characters."""
+"""These encodings have letters at the codes of Windows' quotation marks and control characters."""
 OTHER = (
     *("cp1251", "koi8-r", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic", "cp1253", "iso8859-7", "cp1255", "cp1256"),
     *("iso8859-6", "cp874"),
 )
 PAIRED = ("gb18030", "cp932", "euc_jp", "big5", "cp949")
 COMMON = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6), "cp949": ("euc_kr", 0xB0, 0xC8)}
-"""For each encoding of byte pairs: a codec, and the range of the lead bytes of common characters in it."""
+"""For each encoding of byte pairs: a codec, and the range of the lead bytes that common characters have in this
+codec."""
 COMMON_JAPANESE = ("euc_jp", 0xB0, 0xCF)
 PREFERRED = 2.0
-"""Another Latin encoding must be this many times as likely as Windows-1252, which most Western texts use."""
+"""Another Latin encoding must be this many times as likely as Windows-1252, the encoding of most Western texts."""
 MARGIN = 64
-"""The number of bytes of a long line that are examined before its first byte beyond ASCII."""
+"""In a long line, this many bytes before the first byte beyond ASCII are examined too."""
 FEW_BAD = 50
-"""UTF-8 may have one invalid sequence, and another one for each of this many valid ones."""
+"""UTF-8 may contain one invalid sequence, and one more for every 50 valid ones."""
 
 
 class DecodedText(Struct, frozen=True):
-    """A text, its encoding, and the certainty of the encoding, from 0 to 1. `replaced`: sequences that could not be
-    decoded."""
+    """A text, its encoding, and the certainty of the encoding from 0 to 1. `replaced` is the number of sequences that
+    could not be decoded."""
 
     text: str
     encoding: str
@@ -89,7 +91,7 @@ def _strict(raw: bytes, encoding: str) -> str | None:
 
 
 def _wide(sample: bytes) -> str:
-    """Recognise UTF-16 without a mark by the zero bytes of ASCII characters. Raises `UnknownEncoding`."""
+    """Recognise UTF-16 without a byte order mark by the zero bytes of ASCII characters. Raises `UnknownEncoding`."""
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     half = len(sample) // 2
     if max(even, odd) > 0.5 * half and min(even, odd) < 0.01 * half:
@@ -119,7 +121,7 @@ def _guessed(raw: bytes) -> DecodedText:
 
 
 def _sample(raw: bytes) -> bytes:
-    """The lines with more than ASCII. The others do not help the guess."""
+    """The lines that contain bytes beyond ASCII. Other lines do not help the guess."""
     lines, size = [], 0
     for line in raw[: 64 * SAMPLE_BYTES].splitlines():
         if line.isascii():
@@ -133,14 +135,14 @@ def _sample(raw: bytes) -> bytes:
 
 
 def _other(sample: bytes) -> tuple[str, float]:
-    """The East Asian encoding in which the bytes are valid pairs and most characters are common, and its certainty."""
+    """The East Asian encoding in which the bytes are valid pairs and most characters are common, with its certainty."""
     common = {encoding: _commonness(sample, encoding) for encoding in PAIRED}
     paired = {encoding: share**2 for encoding, share in common.items() if share > 0.6}
     return _likely(sample, [*paired, *OTHER], paired)
 
 
 def _commonness(sample: bytes, encoding: str) -> float:
-    """The share of common characters among those beyond ASCII; 0 if the bytes are not valid in this encoding."""
+    """The share of common characters among those beyond ASCII, or 0 if the bytes are not valid in this encoding."""
     text = _strict(sample, encoding)
     if text is None:
         # the sample's last character may be cut
@@ -174,10 +176,9 @@ def _latin(sample: bytes) -> tuple[str, float]:
 
 
 def _looks_latin(sample: bytes) -> bool:
-    """Whether the sample is in Latin script: most letters are ASCII, and the others stand alone or in twos among them.
+    """Whether the sample is in Latin script: most letters are ASCII, and the others stand among them alone or in twos.
 
-    Latin encodings also have no pairs: a byte that would begin a pair is rarely followed by a valid second
-    byte.
+    In a Latin encoding, a byte that could be the first of a pair is rarely followed by a valid second byte.
     """
     runs = re.findall(rb"[\x80-\xff]+", sample)
     long = sum(len(run) for run in runs if len(run) > 2)
@@ -185,18 +186,18 @@ def _looks_latin(sample: bytes) -> bool:
     beyond = sum(len(run) for run in runs)
     if long * 2 > beyond or letters < beyond:
         return False
-    # kanji of Shift JIS can have second bytes that are ASCII
+    # in Shift JIS, the second byte of a kanji can be an ASCII character
     return not (_commonness(sample, "cp932") > 0.8 and re.search(rb"[\x81-\x9f][A-Za-z@\[-`{-~]", sample))
 
 
 WORD = re.compile(r"[^\W\d_]+")
 SIGNS = "¢-©«-´¶-¹»-¿×÷†‡‰ˆ˜•¨„“”‘‹›™"
 INSIDE = re.compile(rf"(?<=[^\W\d_])[{SIGNS}](?=[^\W\d_])|[¢-§©¬-´¶-¹¼-¾×÷†‡‰ˆ˜•¨](?=[^\W\d_])|(?<=[^\W\d_])[¿¡„]")
-"""Implausible signs: within a word, before a word where they never stand, and opening signs after a word."""
+"""Implausible signs: signs within a word, signs that never stand before a word, and opening signs after a word."""
 
 
 def _plausible(sample: bytes, encoding: str) -> bool:
-    """Whether the text is plausible: no signs within words, and no capital after a small letter beyond ASCII."""
+    """Whether the text is plausible: it has no signs within words, and no capital after a small letter beyond ASCII."""
     text = _strict(sample, encoding)
     if text is None:
         return False
@@ -211,7 +212,7 @@ def _plausible(sample: bytes, encoding: str) -> bool:
 
 
 def _likely(sample: bytes, encodings: Sequence[str], weights: Mapping[str, float]) -> tuple[str, float]:
-    """The most likely of several encodings, and its certainty compared with the second one."""
+    """The most likely of several encodings, with its certainty in comparison with the second most likely."""
     from chardet import detect_all
 
     odds: dict[str, float] = {}

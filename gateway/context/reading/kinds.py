@@ -1,6 +1,6 @@
-"""Detects the kind of a file by its first bytes if possible, else by its name.
+"""Detects the kind of a file by its first bytes if possible, or else by its name.
 
-A kind is a suffix such as `.docx`. The name comes second because it is often wrong.
+A kind is a suffix such as `.docx`. The name comes second because names are often wrong.
 """
 
 import io
@@ -28,7 +28,7 @@ PICTURES = {
     b"7z\xbc\xaf": "7z archive",
     b"Rar!": "RAR archive",
 }
-"""The first bytes of kinds without readable text."""
+"""The first bytes of files that contain no readable text, for each kind."""
 MIME_TYPES = {
     "application/vnd.oasis.opendocument.text": ".odt",
     "application/vnd.oasis.opendocument.text-template": ".odt",
@@ -65,11 +65,12 @@ HEADER = re.compile(
 )
 MAIL_HEADERS = (b"from:", b"date:", b"subject:", b"received:", b"mime-version:", b"message-id:")
 FREE = ("", ".txt", ".text", ".log", ".bin", ".dat", ".tmp")
-"""Suffixes that say nothing about the kind of the content."""
+"""Suffixes that do not show the kind of the content."""
 
 
 def kind_of(name: Path, raw: bytes) -> str:
-    """Detect the kind. Raises `CollectionError` for a file without text, with a remedy if there is one."""
+    """Detect the kind of a file. Raises `CollectionError` for a file without text; the error names a remedy if there is
+    one."""
     suffix = ALIASES.get(name.suffix.lower(), name.suffix.lower())
     head = raw[:HEAD_BYTES]
     for mark, what in PICTURES.items():
@@ -110,7 +111,7 @@ def _ole_kind(name: Path, raw: bytes, suffix: str) -> str:
         with olefile.OleFileIO(io.BytesIO(raw)) as file:
             streams = {parts[0] for parts in file.listdir()}
     except Exception:
-        # the file is damaged: its name decides, and its reader reports the damage
+        # the file is damaged, so its name decides, and its reader will report the damage
         return suffix
     if "EncryptedPackage" in streams:
         raise CollectionError(f"{name}: is encrypted; save it without a password")

@@ -1,4 +1,4 @@
-"""Reads several documents at a time, each in a process of its own."""
+"""Reads several documents at a time, each in a separate process."""
 
 import queue
 from pathlib import Path
@@ -11,13 +11,13 @@ READERS = 3
 
 
 class ParsePool:
-    """Satisfies `ingest.Read`. Up to `count` threads read at a time. Processes start when they are needed."""
+    """Satisfies `ingest.Read`. Up to `count` threads can read at a time. A process starts when it is first needed."""
 
     def __init__(self, count: int = READERS, *, time_s: float | None = None) -> None:
-        """`time_s`: the time limit for any file; None: by its size."""
+        """`time_s` is the time limit for any file. If it is None, the limit depends on the size of the file."""
         self.count = count
         self._readers = [ParseProcess(time_s=time_s) for _ in range(count)]
-        # the last one that was used comes first, so that no more processes start than are needed
+        # the process that was used last comes first, so that no more processes start than are needed
         self._idle: queue.LifoQueue[ParseProcess] = queue.LifoQueue()
         for reader in reversed(self._readers):
             self._idle.put(reader)
@@ -34,7 +34,7 @@ class ParsePool:
             self._idle.put(reader)
 
     def close(self) -> None:
-        """End the processes. Files that are being read fail with `CollectionError`."""
+        """End the processes. Any file that is being read at that time fails with `CollectionError`."""
         self._is_closed = True
         for reader in self._readers:
             reader.abort()

@@ -1,7 +1,7 @@
 """Reads documents in a separate process, with limits on time and memory.
 
-If a parser hangs, crashes or uses too much memory, only this process dies: the file is reported, and the next
-one is read by a new process. The process starts with the first file and is reused.
+If a parser hangs, crashes or uses too much memory, only this process dies. The file is reported as failed, and a new
+process reads the next one. A process starts with the first file and is reused for later files.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ MEMORY_MB = 1024
 LONGEST_S = 120.0
 SHORTEST_S = 30.0
 S_PER_MB = 60.0
-"""The time limit for each megabyte. Slow formats take about ten seconds for one, and the machine may be busy."""
+"""The time limit for each megabyte. Slow formats take about ten seconds for a megabyte, and the machine may be busy."""
 LENGTH = 8
 """The size of the length field before each answer, in bytes."""
 
 
 class ParseJob(Struct, frozen=True):
-    """A file to read, and its `name`."""
+    """A file to read, and the `name` to use for it."""
 
     path: str
     name: str
@@ -45,10 +45,10 @@ class ParseResult(Struct, frozen=True):
 
 
 class ParseProcess:
-    """Satisfies `ingest.Read`. Threads may share it: files are read one after the other."""
+    """Satisfies `ingest.Read`. Threads may share it; it reads one file after the other."""
 
     def __init__(self, *, time_s: float | None = None, memory_mb: int = MEMORY_MB) -> None:
-        """`time_s`: the time limit of each file; None: by its size, see `time_for`."""
+        """`time_s` is the time limit for each file. If it is None, `time_for` computes it from the size."""
         self._time_s = time_s
         self._memory_mb = memory_mb
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,7 +64,7 @@ class ParseProcess:
         return result.document
 
     def abort(self) -> None:
-        """End the process at once; a file that it is reading fails with `CollectionError`."""
+        """End the process at once. A file that it is reading fails with `CollectionError`."""
         process = self._process
         if process is not None:
             process.kill()
@@ -88,7 +88,7 @@ class ParseProcess:
             self._end()
             raise CollectionError(f"{job.name}: its reader crashed, or needed more than {self._memory_mb} MB") from None
         except BaseException:
-            # an unread answer must not be used for the next file
+            # the answer was not read, and must not be taken for that of the next file
             self._end()
             raise
 
@@ -114,8 +114,8 @@ class ParseProcess:
 
 
 def time_for(path: str) -> float:
-    """The time limit for a file in seconds. Small files get less, so that one that hangs its parser delays others only
-    shortly."""
+    """The time limit for a file, in seconds. It is shorter for a small file, so that other files do not wait long if
+    the small one hangs its parser."""
     try:
         megabytes = Path(path).stat().st_size / 2**20
     except OSError:
@@ -124,7 +124,7 @@ def time_for(path: str) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of the process: the paths of Python's modules, and no secrets."""
+    """The environment variables of the process. They include the paths of Python's modules, but no secrets."""
     names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
     package = str(Path(__file__).parents[3])
     return {name: os.environ[name] for name in names if name in os.environ} | {"PYTHONPATH": package}
@@ -155,7 +155,7 @@ def _exactly(process: "subprocess.Popen[bytes]", count: int, deadline: float) ->
 def _limit(memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, memory_mb * 2**20))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # a reader does not write files
+    # the process only reads, so it may not write files
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
@@ -171,7 +171,7 @@ def _read(job: ParseJob) -> ParseResult:
 
 
 def main() -> None:
-    """Run the process: reads one job per line, and writes a length and an answer for each."""
+    """Run the process. It reads one job per line, and writes the length and the bytes of each answer."""
     _limit(int(sys.argv[1]))
     answers: Any = os.fdopen(os.dup(1), "wb")
     # a parser's own output must not mix with the answers

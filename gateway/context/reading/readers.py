@@ -15,13 +15,14 @@ from gateway.context.reading.writer import DocumentWriter
 from gateway.errors import CollectionError
 
 VERSION = 4
-"""Part of each ingested file's recipe. Increase it after a change to a reader, so that files are read again."""
+"""This number is part of each ingested file's recipe. Increase it after a change to a reader, so that files are read
+again."""
 
 MAX_BYTES = 64 * 1024 * 1024
 DEEPEST = 3
-"""The depth to which attachments within attachments are read."""
+"""The depth to which nested attachments are read."""
 MOST_FILES = 500
-"""The most files of an archive that are read."""
+"""The largest number of files that are read from an archive."""
 
 FORMATS = "gateway.context.reading.formats"
 READERS: dict[str, str] = {
@@ -49,18 +50,19 @@ READERS: dict[str, str] = {
     ".xml": "trees:read_xml",
     **dict.fromkeys(PYTHON | BRACES, "code:read_code"),
 }
-"""The reader of each kind: a module of `formats`, and a function. Other files are read as text."""
+"""The reader of each kind, as a module of `formats` and a function. A file of any other kind is read as text."""
 WITH_PARTS: dict[str, str] = {
     ".eml": "mail:read_eml",
     ".mbox": "mail:read_mbox",
     ".mhtml": "mail:read_mhtml",
     ".msg": "mail:read_msg",
 }
-"""Readers of kinds that contain other files. They get a function that reads those."""
+"""The readers of kinds that contain other files. They get a function that reads these files."""
 
 
 def read(path: Path, name: str = "") -> Document:
-    """Read the document in a file. `name` is the file's name, if it is not the path. Raises `CollectionError`."""
+    """Read the document in a file. If the path does not end in the file's name, pass `name`. Raises
+    `CollectionError`."""
     named = Path(name) if name else path
     document = read_bytes(named, _bytes(path, named))
     if not document.text.strip():
@@ -72,7 +74,8 @@ def read(path: Path, name: str = "") -> Document:
 
 
 def read_bytes(name: Path, raw: bytes, depth: int = 0) -> Document:
-    """Read a file in memory that is nested in `depth` other files. Its text may be empty. Raises `CollectionError`."""
+    """Read a file that is in memory and nested in `depth` other files. It may have no text. Raises
+    `CollectionError`."""
     kind = kind_of(name, raw)
 
     def read_part(part: Path, content: bytes) -> Document:
@@ -99,7 +102,7 @@ def _function(place: str) -> Callable[..., Document]:
 
 
 def _archive(name: Path, raw: bytes, read_part: Callable[[Path, bytes], Document]) -> Document:
-    """Write the files of an archive, each under its name."""
+    """Write the files in an archive, each of them under its name."""
     from gateway.context.reading.archive import Archive
     from gateway.context.reading.formats.mail import write_attachment
 

@@ -1,4 +1,4 @@
-"""A report on reading a file: as text for people, and as plain values for clients."""
+"""Formats the report on reading a file, as text for people or as plain values for clients."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def summary_lines(report: ReadReport) -> list[str]:
 
 
 def report_values(report: ReadReport) -> dict[str, Any]:
-    """The report as plain values; empty if no text was read."""
+    """The report as plain values. The mapping is empty if no text was read."""
     if not report.kind:
         return {}
     values: dict[str, Any] = {

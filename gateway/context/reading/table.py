@@ -1,5 +1,5 @@
-"""A table as text, with one line per row. Caption and title row are separate, since each chunk of a long table repeats
-them."""
+"""A table as text, with one line per row. The caption and the title row are kept apart, since each chunk of a long
+table repeats them."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -10,16 +10,16 @@ YEAR = re.compile(r"(?:19|20)\d\d")
 LONGEST_NUMBER = 40
 WIDE_COLUMNS = 8
 WIDE_CHARACTERS = 400
-"""In tables with more characters per row, each value is written beside its title, since a chunk holds only a few
-rows."""
+"""If the rows of a table have more characters than this, each value is written beside its title, since a chunk then
+contains only a few rows."""
 LONGEST_TITLE = 80
 MOST_TITLE_ROWS = 3
 CELL = " | "
 
 
 class Table:
-    """Rows of cells. `titles` is the number of title rows (None: detect them). The rows in `tied` belong to the row
-    above them, for example under a cell that spans several rows."""
+    """The rows of a table. `titles` is the number of title rows; None means that they are detected. A row in `tied`
+    belongs to the row above it, for example because a cell spans both."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Table:
 
     @cached_property
     def wide(self) -> bool:
-        """Whether titles are written beside each value."""
+        """Whether each value is written beside its title."""
         if not self._titles or not self.body:
             return False
         row = sum(map(len, map(_line, self.body))) / len(self.body)
@@ -52,7 +52,7 @@ class Table:
 
     @property
     def head(self) -> str:
-        """The caption and title rows, as they are written before the rows."""
+        """The caption and the title rows, as they are written above the other rows."""
         titles = [] if self.wide else map(_line, self._titles)
         return "\n".join(filter(None, [self.caption, *titles]))
 
@@ -63,7 +63,7 @@ class Table:
 
     @property
     def records(self) -> list[str]:
-        """The rows as text. A row and the rows tied to it are one record."""
+        """The rows as text. A row forms one record with the rows that are tied to it."""
         write = self._titled if self.wide else _line
         records: list[str] = []
         for place, row in enumerate(self.body, self._first + len(self._titles)):
@@ -80,8 +80,8 @@ class Table:
 
     @cached_property
     def _names(self) -> list[str]:
-        """A title for each column. The title of a spanning cell is put before the title of each column that it
-        spans."""
+        """The title of each column. If a cell spans several columns, its title is put before the title of each of
+        them."""
         width = max(map(len, self._titles))
         names = [""] * width
         for number, row in enumerate(self._titles):
@@ -95,7 +95,7 @@ class Table:
 
 
 def title_rows(rows: Sequence[Sequence[str]]) -> int:
-    """The number of title rows: two if cells of the first row span cells of the second one."""
+    """The number of title rows. It is two if cells of the first row span several cells of the second row."""
     if len(rows) < 2 or len(rows[0]) < 2 or not _names_columns(rows[0]):
         return 0
     above, below = (sum(map(bool, row)) for row in rows[:2])
@@ -104,7 +104,8 @@ def title_rows(rows: Sequence[Sequence[str]]) -> int:
 
 
 def _names_columns(row: Sequence[str]) -> bool:
-    """Whether a row may be the titles: all cells are short and not numbers, except for years after the first cell."""
+    """Whether a row may hold the titles. All cells must be short, and the only numbers are years after the first
+    cell."""
     if not any(row) or (YEAR.fullmatch(row[0]) and len(row) > 1):
         return False
     return all(len(cell) <= LONGEST_TITLE and (YEAR.fullmatch(cell) or not _is_number(cell)) for cell in row)
@@ -115,7 +116,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _caption_rows(rows: Sequence[Sequence[str]]) -> int:
-    """The number of rows above the titles that have one filled cell, such as the title of a sheet."""
+    """The number of rows above the titles that have a single filled cell, such as the title of a sheet."""
     count = 0
     while count < min(MOST_TITLE_ROWS, len(rows) - 2) and len(rows[count]) > 1 and sum(map(bool, rows[count])) == 1:
         count += 1

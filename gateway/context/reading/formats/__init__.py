@@ -1,1 +1,1 @@
-"""Readers of one format each: they convert bytes to a document."""
+"""The readers. Each of them converts the bytes of one format to a document."""

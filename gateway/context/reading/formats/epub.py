@@ -1,4 +1,4 @@
-"""EPUB: the chapters in reading order, each read as HTML."""
+"""EPUB: reads the chapters in reading order, each as HTML."""
 
 import posixpath
 from pathlib import Path

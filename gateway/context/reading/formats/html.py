@@ -35,20 +35,21 @@ CONTENT = {"main", "article", "h1", "body", "html"}
 LONGEST_NAMES = 500
 LONGEST_LEAD = 300
 LINKS = 4
-"""A block outside of the main content is a menu if it has at least this many links and little else."""
+"""A block outside of the main content is a menu if it has at least this many links and little other text."""
 LINK_SHARE = 0.8
 ENOUGH_CHARS = 200
-"""If a page's `main` has less text than this, in characters, it is only a frame."""
+"""If a page's `main` element has less text than this, in characters, it is only a frame and not the content."""
 DECLARED = re.compile(
     rb"""<(?:meta|\?xml)\s[^>]{0,500}?(?:charset|encoding)\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{1,40})""", re.I
 )
 WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252", "ascii": "cp1252", "shift_jis": "cp932"}
-"""Pages that declare the encoding on the left are decoded with the one on the right, which includes it."""
+"""Maps encodings to wider ones that include them. A page that declares the narrow encoding is decoded with the wider
+one."""
 DECLARED_WITHIN = 4096
 
 
 class Sums(Struct, frozen=True):
-    """The sums of an element: characters of text, links, characters in links, content, and paragraphs or tables."""
+    """The totals of an element: characters of text, links, characters in links, content, and paragraphs or tables."""
 
     chars: int = 0
     links: int = 0
@@ -63,7 +64,7 @@ def read_html(path: Path, raw: bytes) -> Document:
 
 
 def html_document(text: DecodedText, kind: str = "HTML") -> Document:
-    """The document with the content of a page."""
+    """Convert the content of a page to a document."""
     from lxml import html
 
     report = text_report(kind, text)
@@ -83,7 +84,7 @@ def html_document(text: DecodedText, kind: str = "HTML") -> Document:
 
 
 def page_text(path: object, raw: bytes) -> DecodedText:
-    """Decode a page with the encoding that it declares. If that is wrong, the encoding is detected from the bytes."""
+    """Decode a page with the encoding that it declares. If this encoding is wrong, it is detected from the bytes."""
     declared = DECLARED.search(raw[:DECLARED_WITHIN])
     if declared and b"\0" not in raw:
         try:
@@ -96,7 +97,7 @@ def page_text(path: object, raw: bytes) -> DecodedText:
 
 
 def _main(root: Any, sums: Mapping[Any, Sums]) -> Any:
-    """The element with the content: `main` if it has enough text, else the whole page."""
+    """The element with the content. This is `main` if it has enough text, or else the whole page."""
     mains = [element for element in root.iter() if element.tag == "main" or element.get("role") == "main"]
     if len(mains) == 1 and sums[mains[0]].chars >= ENOUGH_CHARS:
         return mains[0]
@@ -110,10 +111,10 @@ class _Page:
         self.writer = writer
         self.sums = sums
         self.seen = False
-        """Whether there was any text besides the page's title."""
+        """Whether any text besides the page's title was found."""
 
     def walk(self, element: Any, inside: bool = False) -> None:
-        """Write an element. `inside`: within the main content, where lists of links count as content too."""
+        """Write an element. `inside` is true within the main content, where lists of links also count as content."""
         self._words(element.text)
         for child in element:
             if isinstance(child.tag, str):
@@ -170,7 +171,7 @@ class _Page:
             self._words(f" [Picture: {description}] ")
 
     def _list(self, element: Any, inside: bool) -> None:
-        """Write a list. Its items repeat the line before the list, if that ends with a colon."""
+        """Write a list. If the line before the list ends with a colon, the items repeat this line."""
         before = element.getprevious()
         short = before is not None and isinstance(before.tag, str) and self.sums[before].chars < LONGEST_LEAD
         line = " ".join(_visible(before).split()) if short else ""
@@ -191,7 +192,7 @@ def _is_aside(element: Any, sums: Mapping[Any, Sums]) -> bool:
         return False
     names = f"{element.get('id') or ''} {element.get('class') or ''}"[:LONGEST_NAMES]
     if ASIDE_NAMES.search(names):
-        # an element with most of the text of its page is content, whatever its name
+        # an element with most of the text of its parent is content, whatever its name is
         parent = element.getparent()
         return own.chars <= ENOUGH_CHARS or parent is None or own.chars * 2 <= sums[parent].chars
     menu = own.links >= LINKS and not own.prose and own.linked > LINK_SHARE * own.chars
@@ -199,7 +200,7 @@ def _is_aside(element: Any, sums: Mapping[Any, Sums]) -> bool:
 
 
 def _sums(root: Any) -> "dict[Any, Sums]":
-    """The sums of each element, computed in one pass from the innermost elements outwards."""
+    """The totals of each element, computed in one pass from the innermost elements outwards."""
     from lxml import etree
 
     sums: dict[Any, Sums] = {}
@@ -242,7 +243,7 @@ def _table(element: Any) -> Table:
         titles += (heads or row.getparent().tag == "thead") and titles == len(rows)
         if open_rows > 0:
             tied.append(len(rows))
-            # the cell above covers the first cell of this row
+            # the cell above also covers the first column of this row
             cells = ["", *cells]
         open_rows = max(open_rows - 1, max((_number(cell.get("rowspan")) - 1 for cell in elements), default=0))
         rows.append(cells)
@@ -254,7 +255,7 @@ def _number(text: str | None) -> int:
 
 
 def _visible(element: Any) -> str:
-    """The text of an element, without its hidden parts."""
+    """The text of an element without the parts that are hidden."""
     return "" if _hidden(element) else "".join(_texts(element))
 
 
@@ -267,7 +268,7 @@ def _texts(element: Any) -> Iterator[str]:
 
 
 def _child_texts(child: Any) -> Iterator[str]:
-    """The texts of a child element. A blank is added on both sides of a block; `<br>` becomes a new line."""
+    """The texts of a child element. A block gets a blank on both sides, and `<br>` becomes a new line."""
     if child.tag == "br":
         yield "\n"
     elif child.tag == "img" and child.get("alt"):

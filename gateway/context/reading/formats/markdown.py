@@ -30,7 +30,7 @@ def read_markdown(path: Path, raw: bytes) -> Document:
 
 
 def decode(path: object, raw: bytes) -> DecodedText:
-    """Decode bytes to text with uniform line ends. Raises `CollectionError` for binary data."""
+    """Decode bytes to text in which all lines end in the same way. Raises `CollectionError` for binary data."""
     try:
         text = decoded(raw)
     except UnknownEncoding:
@@ -66,16 +66,16 @@ def markdown_headings(text: str) -> list[Heading]:
 
 
 def _title(text: str) -> str:
-    """A heading without its closing `#`s. Not done with a pattern, whose time would grow with the square of the
-    line."""
+    """Remove the closing `#`s from a heading. A regular expression is not used, since its time would grow with the
+    square of the line's length."""
     text = text.rstrip(" \t")
     bare = text.rstrip("#")
     return bare.rstrip(" \t") if not bare or bare[-1] in " \t" else text
 
 
 def structure(text: str) -> tuple[tuple[Lead, ...], tuple[Span, ...]]:
-    """The leads and records of a text: of lists under a line that ends with a colon, and of pipe tables, whose rows are
-    records."""
+    """The leads and the records of a text. Lists below a line that ends with a colon have leads. Pipe tables have leads
+    too, and their rows are records."""
     leads: list[Lead] = []
     records: list[Span] = []
     lines = text.split("\n")
@@ -124,7 +124,8 @@ def _begins_list(lines: list[str], number: int) -> bool:
 
 
 def _list_end(lines: list[str], number: int) -> int:
-    """The line after a list. The list includes further lines of its items, and single empty lines between them."""
+    """The number of the line after a list. Further lines of an item, and single empty lines between items, are part of
+    the list."""
     end = number
     while number < len(lines):
         line = lines[number]

@@ -1,4 +1,4 @@
-"""ODT and ODP: reads text, headings, lists, tables and notes in order. (ODS is read as a workbook.)"""
+"""ODT and ODP: reads text, headings, lists, tables and notes in order. ODS is read as a workbook instead."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""PPTX: each slide becomes a page with its title as a heading, then its texts, tables, charts and notes in order."""
+"""PPTX: reads each slide as a page. Its title becomes a heading, followed by its texts, tables, charts and notes in
+order."""
 
 import posixpath
 import re
@@ -35,7 +36,7 @@ def read_pptx(path: Path, raw: bytes) -> Document:
 
 
 def _slides(archive: Archive) -> list[str]:
-    """The slides' parts in the order of the presentation."""
+    """The names of the slides' parts in the order of the presentation."""
     part = "ppt/presentation.xml"
     targets = _targets(archive, part)
     ids = [slide.get(R + "id") or "" for slide in archive.xml(part).iter(P + "sldId")]
@@ -48,7 +49,7 @@ _SLIDE = re.compile(r"ppt/slides/slide(\d{1,6})\.xml")
 
 
 def _targets(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
-    """The relations of a part by id: their kinds and targets."""
+    """The relations of a part. Each id is mapped to the kind and the target of the relation."""
     folder, name = posixpath.split(part)
     relations = f"{folder}/_rels/{name}.rels"
     if relations not in archive:
@@ -155,7 +156,7 @@ def _cell(cell: Any) -> str:
 
 
 def _chart(root: Any) -> Table:
-    """The numbers of a chart: a row for each category, a column for each series."""
+    """The numbers of a chart as a table with a row for each category and a column for each series."""
     title = root.find(f".//{C}title")
     caption = " ".join("".join(part.itertext()) for part in title.iter(A + "t")) if title is not None else ""
     names, columns = [""], []

@@ -1,4 +1,5 @@
-"""JSON, JSONL, XML and notebooks: writes records that are not cut, under headings from the names around them."""
+"""Reads JSON, JSONL, XML and notebooks. It writes records that are not cut, below headings from the names around
+them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,14 +14,14 @@ from gateway.context.reading.writer import DocumentWriter
 SMALL_CHARACTERS = 1000
 """A branch of at most this many characters is one record."""
 LONGEST_RECORD_LINE = 400
-"""A record of more characters is written with one line for each field."""
+"""A record with more characters than this is written with one line for each field."""
 
 Tree = str | list[tuple[str, Any]]
-"""A text, or named parts in order. The parts of a list have no names."""
+"""Either a text, or named parts in order. The parts that come from a list have no names."""
 
 
 class Literal(str):
-    """A number in its original form: 1.10 stays 1.10."""
+    """A number as it was written in the file: 1.10 stays 1.10."""
 
     __slots__ = ()
 
@@ -70,7 +71,7 @@ def read_xml(path: Path, raw: bytes) -> Document:
 
 
 def _element(element: Any) -> Tree:
-    """An element's attributes and children. If text stands between the children, the element is text."""
+    """The attributes and children of an element. If there is text between the children, the whole element is text."""
     children = [child for child in element if isinstance(child.tag, str)]
     text = (element.text or "").strip()
     if any((child.tail or "").strip() for child in children) or (text and children):
@@ -86,7 +87,8 @@ def _name(element: Any) -> str:
 
 
 def write_tree(writer: DocumentWriter, tree: Tree, level: int = 1) -> None:
-    """Write a tree: lists of records become records, small branches become one record, and large ones get a heading."""
+    """Write a tree. The items of a list of records become records. A small branch becomes one record, a large one a
+    heading."""
     if isinstance(tree, str):
         writer.paragraph(tree)
         return
@@ -108,13 +110,13 @@ def write_tree(writer: DocumentWriter, tree: Tree, level: int = 1) -> None:
 
 
 def _repeats(tree: Sequence[tuple[str, Tree]], name: str) -> bool:
-    """Whether several parts have this name, as the items of a list do."""
+    """Whether several parts have this name, as the items of a list have."""
     first = [other for other, _ in tree[:2]]
     return first.count(name) > 1 or (len(tree) > 1 and tree[-1][0] == tree[-2][0] == name)
 
 
 def _is_record(tree: Tree) -> bool:
-    """Whether a branch is a single record, without a list of records in it."""
+    """Whether a branch is a single record, that is whether it contains no list of records."""
     if isinstance(tree, str):
         return True
     nested = [(name, part) for name, part in tree if not isinstance(part, str)]
@@ -128,7 +130,7 @@ def _length(tree: Tree) -> int:
 
 
 def write_record(writer: DocumentWriter, tree: Tree) -> None:
-    """One line for a short record, else a line for each field."""
+    """Write a short record as one line, and a longer one with a line for each field."""
     fields = [f"{name}: {text}" if name else text for name, text in _flat(tree) if text.strip()]
     line = " | ".join(" ".join(field.split()) for field in fields)
     if len(line) <= LONGEST_RECORD_LINE:
@@ -138,7 +140,7 @@ def write_record(writer: DocumentWriter, tree: Tree) -> None:
 
 
 def _flat(tree: Tree, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The fields by their paths. A list of texts is one field."""
+    """The fields with their paths. A list of texts is a single field."""
     if isinstance(tree, str):
         yield prefix, tree
         return
@@ -150,7 +152,7 @@ def _flat(tree: Tree, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def read_notebook(path: Path, raw: bytes) -> Document:
-    """Read the cells of a notebook: text as Markdown, code unchanged. Outputs are left out."""
+    """Read the cells of a notebook: text as Markdown, code unchanged. The outputs of the cells are left out."""
     text = decode(path, raw)
     notebook = json.loads(text.text)
     writer = DocumentWriter()

@@ -1,1 +1,1 @@
-"""PDF: pdfium gives words with their positions; lines, columns, tables and headings are derived from them."""
+"""Reads PDF. pdfium gives words with their positions, from which lines, columns, tables and headings are derived."""

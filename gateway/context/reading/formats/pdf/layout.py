@@ -1,4 +1,5 @@
-"""Arranges words by their positions: lines, columns, paragraphs, headings, tables. Pure geometry, without a PDF."""
+"""Arranges words by their positions into lines, columns, paragraphs, headings and tables. It uses only geometry, no
+PDF."""
 
 import re
 from collections import Counter
@@ -13,7 +14,7 @@ from gateway.context.reading.formats.pdf.words import PageContent
 PROSE_WORDS = 4.0
 PROSE_LINES = 4
 SHORT = 0.75
-"""A line that ends before this share of its column's width ends a paragraph."""
+"""A line that is shorter than this share of its column's width ends a paragraph."""
 CAPTION = re.compile(r"(?:Table|Tab\.|Tabelle|Tableau|Tabla|Tabela|Tabella|Таблица|表)\s*[\w.:-]", re.IGNORECASE)
 STEPS = 1000
 """The number of positions across a page at which a gap between columns is searched for."""
@@ -36,7 +37,7 @@ def blocks(content: PageContent) -> list[Block]:
 
 
 def _bands(lines: Sequence[TextLine], tables: Sequence[TableBlock]) -> list[list[TextLine] | TableBlock]:
-    """The ruled tables, and the runs of lines between them, from top to bottom."""
+    """The ruled tables and the groups of lines between them, from top to bottom."""
     bands: list[list[TextLine] | TableBlock] = []
     left = list(lines)
     for table in sorted(tables, key=lambda table: table.top):
@@ -47,7 +48,7 @@ def _bands(lines: Sequence[TextLine], tables: Sequence[TableBlock]) -> list[list
 
 
 def _band(lines: list[TextLine]) -> list[Block]:
-    """Put lines into reading order: columns of prose one after the other, and aligned lines as tables."""
+    """Put lines into reading order. Columns of prose follow one another, and aligned lines become tables."""
     gutter = _gutter(lines)
     if gutter is None:
         return _with_tables(lines)
@@ -65,7 +66,7 @@ def _band(lines: list[TextLine]) -> list[Block]:
 
 
 def _gutter(lines: Sequence[TextLine]) -> float | None:
-    """The horizontal position of the gap between two columns of prose; None if there is one column or a table."""
+    """The horizontal position of the gap between two columns of prose, or None if there is one column or a table."""
     gaps = Counter[int]()
     step = max(1.0, (max(line.right for line in lines) - min(line.left for line in lines)) / STEPS) if lines else 1.0
     for line in lines:
@@ -113,7 +114,7 @@ def _columns(run: Sequence[TextLine], gutter: float) -> list[Block]:
 
 
 def _with_tables(lines: Sequence[TextLine]) -> list[Block]:
-    """Convert runs of lines with several aligned cells to tables."""
+    """Convert each group of successive lines that have several aligned cells to a table."""
     placed: list[Block] = []
     run: list[TextLine] = []
     for line in [*lines, None]:
@@ -128,7 +129,8 @@ def _with_tables(lines: Sequence[TextLine]) -> list[Block]:
 
 
 def _continues(run: Sequence[TextLine], line: TextLine) -> bool:
-    """Whether a line of one cell belongs to the row above: it lies close below that row and within one of its cells."""
+    """Whether a line of one cell belongs to the row above. It must lie close below that row and within one of its
+    cells."""
     above = run[-1]
     if line.top - above.bottom > CLOSE * line.height or len(cells_of(above)) < 2:
         return False

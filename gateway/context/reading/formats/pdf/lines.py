@@ -1,4 +1,4 @@
-"""Groups words to lines, and splits lines into cells at wide gaps."""
+"""Groups words into lines, and splits lines into cells at wide gaps."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,7 +9,7 @@ from msgspec import Struct
 from gateway.context.reading.formats.pdf.words import PageWord
 
 CELL_GAP = 0.85
-"""A gap between two words separates cells or columns if it is larger than this share of the line's height. Gaps of
+"""If a gap between two words is larger than this share of the line's height, it separates cells or columns. The gaps in
 justified text are smaller."""
 
 
@@ -57,7 +57,7 @@ class TableBlock(Struct, frozen=True):
 
 
 def lines_of(words: Sequence[PageWord]) -> list[TextLine]:
-    """Group words to lines: the words of a line share most of their height. From top to bottom."""
+    """Group words into lines, from top to bottom. The words of a line share most of their height."""
     lines: list[list[PageWord]] = []
     reach: tuple[float, float] = (0.0, 0.0)
     for word in sorted(words, key=lambda word: (word.top + word.bottom, word.left)):
@@ -71,7 +71,7 @@ def lines_of(words: Sequence[PageWord]) -> list[TextLine]:
 
 
 def cells_of(line: TextLine) -> list[TextLine]:
-    """The parts of a line between wide gaps."""
+    """Split a line into parts at its wide gaps."""
     gap = CELL_GAP * line.height
     parts: list[list[PageWord]] = [[line.words[0]]]
     for before, word in pairwise(line.words):

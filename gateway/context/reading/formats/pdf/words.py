@@ -1,6 +1,6 @@
 """Reads a page with pdfium: words with their boxes, ruled lines, form values and notes.
 
-Boxes are upright: text runs from left to right and lines from top to bottom, even if the page is turned.
+All boxes are upright: text runs from left to right and lines follow from top to bottom, even if the page is turned.
 """
 
 import ctypes
@@ -12,11 +12,11 @@ from typing import Any
 from msgspec import Struct
 
 MOST_OBJECTS = 20_000
-"""The most drawn objects of a page that are examined for ruled lines."""
+"""The largest number of drawn objects on a page that are examined for ruled lines."""
 MOST_SEGMENTS = 200
-"""The most segments of one drawn object. An object with more is a picture."""
+"""The largest number of segments in a drawn object. An object with more segments is a picture."""
 THIN = 2.5
-"""In points. A filled box that is not thicker counts as a line."""
+"""The largest thickness, in points, at which a filled box counts as a line."""
 FARTHEST = 1e6
 """The largest distance from the origin, in points, at which text is read."""
 SHORTEST_RULE = 12.0
@@ -46,7 +46,7 @@ class Rule(Struct, frozen=True):
 
 
 class PageContent(Struct, frozen=True):
-    """The content of a page. `turned` are words that run in another direction than most."""
+    """The content of a page. `turned` are the words that run in another direction than most words."""
 
     words: list[PageWord] = []
     turned: list[PageWord] = []
@@ -59,7 +59,7 @@ class PageContent(Struct, frozen=True):
 
 
 def page_content(page: Any, form: Any) -> PageContent:
-    """`page` is pypdfium2's, `form` its form environment or None."""
+    """Read a page. `page` is a page of pypdfium2, and `form` its form environment or None."""
     text = page.get_textpage()
     placed = [*_words(text.raw), *((0, word) for word in _form_values(page, form))]
     placed = [(turn, word) for turn, word in placed if _is_placed(word)]
@@ -81,7 +81,8 @@ def page_content(page: Any, form: Any) -> PageContent:
 
 
 def _words(text: Any) -> Iterator[tuple[int, PageWord]]:
-    """Words in pdfium's order, each with the quarter turns of its direction. Boxes are in the page's coordinates."""
+    """The words in pdfium's order. Each comes with the direction of its text in quarter turns. Boxes are in the page's
+    coordinates."""
     import pypdfium2.raw as pdfium
 
     count = pdfium.FPDFText_CountChars(text)
@@ -96,7 +97,7 @@ def _words(text: Any) -> Iterator[tuple[int, PageWord]]:
 
 
 def _is_placed(word: PageWord) -> bool:
-    """Whether the box is valid. A damaged file can contain any numbers."""
+    """Whether the box is valid. In a damaged file, the numbers of a box can have any value."""
     sides = (word.left, word.right, word.top, word.bottom)
     return all(math.isfinite(side) and abs(side) < FARTHEST for side in sides) and word.bottom > word.top
 
@@ -110,7 +111,7 @@ def _word(text: Any, signs: list[int], first: int, end: int) -> Iterator[tuple[i
 
     first_box, last_box = _box(text, first), _box(text, end - 1)
     if end - first > 1 and _apart(first_box, last_box):
-        # two lines are joined without white space between them
+        # pdfium sometimes joins two lines without white space between them
         middle = (first + end) // 2
         yield from _word(text, signs, first, middle)
         yield from _word(text, signs, middle, end)
@@ -130,7 +131,7 @@ def _word(text: Any, signs: list[int], first: int, end: int) -> Iterator[tuple[i
 
 
 def _box(text: Any, index: int) -> tuple[float, float, float, float]:
-    """The box of a character: left, top, right, bottom. The origin is at the lower left."""
+    """The box of a character: left, top, right, bottom. The origin is at the lower left corner."""
     import pypdfium2.raw as pdfium
 
     rect = pdfium.FS_RECTF()
@@ -139,7 +140,7 @@ def _box(text: Any, index: int) -> tuple[float, float, float, float]:
 
 
 def _apart(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
-    """Whether two boxes share neither a row nor a column."""
+    """Whether two boxes are neither in the same row nor in the same column."""
     rows = min(first[1], second[1]) > max(first[3], second[3])
     columns = min(first[2], second[2]) > max(first[0], second[0])
     return not rows and not columns
@@ -157,7 +158,8 @@ def _is_bold(text: Any, index: int) -> bool:
 
 
 def _upright(word: PageWord, turn: int) -> PageWord:
-    """Convert the page's coordinates, with the origin at the bottom, to upright ones with the origin at the top."""
+    """Convert a box from the page's coordinates, whose origin is at the bottom, to upright ones with the origin at the
+    top."""
     left, right, low, high = word.left, word.right, word.top, word.bottom
     down, up = (-high, -low, -right, -left), (low, high, left, right)
     boxes = ((left, right, -high, -low), down, (-right, -left, low, high), up)
@@ -165,7 +167,7 @@ def _upright(word: PageWord, turn: int) -> PageWord:
 
 
 def _drawn(page: Any, turn: int) -> tuple[list[Rule], list[Rule], int]:
-    """The horizontal and vertical rules, and the number of pictures."""
+    """The horizontal rules, the vertical rules, and the number of pictures."""
     import pypdfium2.raw as pdfium
 
     across: list[Rule] = []
@@ -187,7 +189,7 @@ def _drawn(page: Any, turn: int) -> tuple[list[Rule], list[Rule], int]:
 
 
 def _segments(item: Any) -> Iterator[tuple[float, float, float, float]]:
-    """The straight lines of a path as boxes: left, right, low, high."""
+    """The straight lines of a path. Each is a box: left, right, low, high."""
     import pypdfium2.raw as pdfium
 
     count = pdfium.FPDFPath_CountSegments(item.raw)
@@ -232,7 +234,7 @@ def _annotations(page: Any) -> Iterator[Any]:
 
 
 def _form_values(page: Any, form: Any) -> Iterator[PageWord]:
-    """The values of a form's fields, each at the position of its field."""
+    """The values of a form's fields. Each value has the position of its field."""
     import pypdfium2.raw as pdfium
 
     if form is None:
@@ -271,7 +273,7 @@ def _notes(page: Any) -> list[str]:
 
 
 def _string(call: Any, *arguments: Any) -> str:
-    """Call a function of pdfium that writes a text into a buffer, as UTF-16 with a zero at the end."""
+    """Call a function of pdfium that writes a text into a buffer. The text is UTF-16 and ends with a zero."""
     import pypdfium2.raw as pdfium
 
     size = call(*arguments, None, 0)
